@@ -1,0 +1,59 @@
+"""The interface of charts."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+__all__ = ["AXES", "Chart", "CoefficientChart"]
+
+AXES = ("u", "v", "w")
+"""Names of the axes of affine charts; further ones are ``x3``, ``x4``, ..."""
+
+
+class Chart(nn.Module, ABC):
+    """A map from coordinates to weight space. (Strictly, a local parametrisation of a surface in it.)
+
+    A chart is a module: its parameters are what a fit trains, its state is what is written to disk.
+    """
+
+    axes: tuple[str, ...]
+    """The name of each coordinate."""
+
+    @property
+    @abstractmethod
+    def dimension(self) -> int:
+        """The dimension n of the weight space."""
+
+    @abstractmethod
+    def points(self, coords: Tensor) -> Tensor:
+        """The weight vectors (P, n) at coordinates (P, d), differentiable in the chart's parameters."""
+
+    def fingerprint(self) -> str:
+        """A hash of the chart's kind, axes and tensors: surveys of equal charts have equal ones."""
+        digest = hashlib.blake2b(f"{type(self).__name__}{self.axes}".encode(), digest_size=16)
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+class CoefficientChart(Chart):
+    """A chart of the form ``points(coords) = coefficients(coords) @ controls()``.
+
+    The gradients at any number of points fold into those of the m controls, which is why the engine takes these
+    charts apart instead of asking for points.
+    """
+
+    @abstractmethod
+    def coefficients(self, coords: Tensor) -> Tensor:
+        """The coefficients (P, m) at coordinates (P, d)."""
+
+    @abstractmethod
+    def controls(self) -> Tensor:
+        """The control vectors (m, n), differentiable in the chart's parameters."""
+
+    def points(self, coords: Tensor) -> Tensor:
+        return self.coefficients(coords) @ self.controls()

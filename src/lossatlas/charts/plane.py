@@ -1,0 +1,108 @@
+"""The affine chart: a line, a plane, a solid; any number of axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.charts.chart import AXES, CoefficientChart
+from lossatlas.errors import BadInput
+from lossatlas.linalg import gram_schmidt
+from lossatlas.streams import generator
+from lossatlas.weights import Initialiser, Role, WeightSpace
+
+__all__ = ["Plane"]
+
+
+class Plane(CoefficientChart):
+    """``w(c) = origin + scale * sum_k c_k * e_k`` with e = Gram-Schmidt of the directions.
+
+    Equations 1 and 2 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867) for any number d >= 1 of axes: the e_k are
+    orthogonal and all as long as the leading direction; the scale is trained with them. As in the paper the last
+    axis leads (``v``, up) and the others follow backwards (``u``, right), unless ``order`` says otherwise.
+
+    Args:
+        origin: (n,).
+        directions: (d, n), raw; orthogonalised whenever controls are formed.
+        scale: the factor of all coordinates. With coordinates in units of half a picture's longer side, a picture
+            reaches ``scale`` direction lengths from the origin.
+        train_origin: whether a fit may move the origin.
+        order: the order of orthogonalisation, a permutation of the axes' indices.
+
+    Raises:
+        BadInput: shapes do not fit, there are more directions than dimensions, or the order is no permutation.
+    """
+
+    def __init__(
+        self,
+        origin: Tensor,
+        directions: Tensor,
+        scale: float = 1.0,
+        *,
+        train_origin: bool = True,
+        order: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if origin.ndim != 1 or directions.ndim != 2 or directions.shape[1] != origin.shape[0]:
+            raise BadInput(
+                f"a plane needs an origin (n,) and directions (d, n); got {tuple(origin.shape)} and "
+                f"{tuple(directions.shape)}"
+            )
+        d, n = directions.shape
+        if not 1 <= d <= n:
+            raise BadInput(f"a plane in R^{n} has between 1 and {n} axes; got {d}")
+        self.order = tuple(order) if order is not None else tuple(reversed(range(d)))
+        if sorted(self.order) != list(range(d)):
+            raise BadInput(f"the order of orthogonalisation {self.order} is not a permutation of 0..{d - 1}")
+        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
+        self.origin = nn.Parameter(origin.detach().clone(), requires_grad=train_origin)
+        self.directions = nn.Parameter(directions.detach().clone())
+        self.scale = nn.Parameter(torch.tensor(float(scale), dtype=origin.dtype, device=origin.device))
+
+    @classmethod
+    def random(
+        cls,
+        module: nn.Module,
+        axes: int = 2,
+        *,
+        initialiser: Initialiser,
+        scale: float = 1.0,
+        seed: int = 0,
+        space: WeightSpace | None = None,
+        origin: Tensor | None = None,
+        train_origin: bool = True,
+    ) -> Plane:
+        """A plane through random weights, or around a given ``origin`` (n,), along random directions.
+
+        The same seed gives the same first directions whatever the number of axes.
+        """
+        space = space or WeightSpace(module)
+        if origin is None:
+            origin = initialiser.draw(module, space, Role.ORIGIN, generator(seed, "chart/origin"))
+        draws = [
+            initialiser.draw(module, space, Role.DIRECTION, generator(seed, "chart/direction", k)) for k in range(axes)
+        ]
+        device_draws = [draw.to(origin) for draw in draws]
+        directions = torch.stack(device_draws) if device_draws else origin.new_zeros(0, space.size)
+        return cls(origin, directions, scale, train_origin=train_origin)
+
+    @property
+    def dimension(self) -> int:
+        return self.origin.shape[0]
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
+            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        return torch.cat([coords.new_ones(len(coords), 1), coords], dim=1)
+
+    def controls(self) -> Tensor:
+        frame = gram_schmidt(self.directions, self.order)
+        return torch.cat([self.origin[None], self.scale * frame])
+
+    def coords_of(self, points: Tensor) -> Tensor:
+        """Coordinates (P, d) of the orthogonal projections of points (P, n) onto the plane, in float64."""
+        controls = self.controls().detach().double()
+        frame = controls[1:]
+        return (points.double() - controls[0]) @ frame.T / frame.square().sum(dim=1)

@@ -1,0 +1,63 @@
+"""Layers of configuration: a stored run, a preset, a YAML file, the command line; later ones win."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lossatlas.errors import BadInput
+
+__all__ = ["merged_tokens", "read_yaml"]
+
+ALTERNATIVES = (("steps", "seconds"),)
+"""Options of which a layer that gives one takes the others out of the layers below."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A flat mapping of options from a YAML file; ``model.depth`` is an option of the model.
+
+    Raises:
+        BadInput: the file is missing, no YAML, or no flat mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise BadInput(f"config {path} cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"config {path} is no YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise BadInput(f"config {path} is no mapping of options; expected lines such as 'pattern: heart'")
+    for key, value in content.items():
+        if isinstance(value, dict):
+            raise BadInput(f"config {path}: {key} is a mapping; write nested options flat, as in '{key}.option: value'")
+    return content
+
+
+def merged_tokens(layers: Sequence[Mapping[str, Sequence[str]]], tokens: Sequence[str]) -> list[str]:
+    """The tokens of a command line with those of lower layers put before them where they are not given.
+
+    Args:
+        layers: per layer tokens by option, the lowest first.
+        tokens: the command line's own.
+    """
+    given = {_option(token) for token in tokens if token.startswith("--")}
+    merged: dict[str, Sequence[str]] = {}
+    for layer in layers:
+        merged = {k: v for k, v in merged.items() if k not in _replaced(set(layer))} | dict(layer)
+    kept = [token for k, v in merged.items() if k not in _replaced(given) for token in v]
+    return [*kept, *tokens]
+
+
+def _option(token: str) -> str:
+    """The name of the option that a token gives: ``--no_batch_norm`` gives ``batch_norm``."""
+    head, dot, last = token[2:].partition("=")[0].rpartition(".")
+    return f"{head}{dot}{last.removeprefix('no_')}"
+
+
+def _replaced(names: set[str]) -> set[str]:
+    return names | {other for group in ALTERNATIVES if names & set(group) for other in group}

@@ -1,0 +1,71 @@
+"""Progress on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lossatlas.jobs import Reporter
+
+__all__ = ["RichReporter"]
+
+REDRAW_SECONDS = 0.2
+
+
+class RichReporter(Reporter):
+    """A bar per phase with the time that is left and how low and high cells stand; plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<7}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[numbers]}"),
+            console=console,
+            auto_refresh=False,
+        )
+        self._tasks: dict[str, tuple[TaskID, float, float]] = {}
+        self._drawn = 0.0
+
+    def __enter__(self) -> RichReporter:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.refresh()
+        self._bars.stop()
+
+    def say(self, line: str) -> None:
+        self._bars.console.print(line, highlight=False)
+
+    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        if phase not in self._tasks:
+            task = self._bars.add_task(phase, total=1.0, left="", numbers="")
+            self._tasks[phase] = (task, now, share)
+        if now - self._drawn < REDRAW_SECONDS and share < 1:
+            return
+        self._drawn = now
+        task, started, first = self._tasks[phase]
+        # Counted from the share that a resumed run began with.
+        left = (now - started) * (1 - share) / (share - first) if share > first else 0.0
+        self._bars.update(task, completed=share, left=f"{left:.0f} s left", numbers=_described(numbers))
+        self._bars.refresh()
+
+
+def _described(numbers: Mapping[str, float]) -> str:
+    parts = [
+        f"{name} {numbers[f'low_{name}']:.2f}/{numbers[f'high_{name}']:.2f}"
+        for name in ("loss", "accuracy")
+        if f"low_{name}" in numbers
+    ]
+    return "low/high " + ", ".join(parts) if parts else ""

@@ -1,0 +1,1 @@
+"""One module per verb, named as on the command line; each makes the verb's function from the tokens."""

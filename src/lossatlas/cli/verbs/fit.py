@@ -1,0 +1,185 @@
+"""``lossatlas fit``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import yaml
+from cyclopts import Parameter
+
+from lossatlas.cli.app import option_given, tokens_of
+from lossatlas.cli.layers import merged_tokens, read_yaml
+from lossatlas.errors import BadInput
+from lossatlas.recipes import PRESETS, FitConfig
+from lossatlas.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from lossatlas.jobs.fit import Estimate
+
+__all__ = ["fit_verb"]
+
+OUT = "runs/demo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out; nothing here changes its result."""
+
+    out: Path = Path(OUT)
+    """The run directory."""
+    config: Path | None = None
+    """A YAML file of options; the command line overrides it."""
+    preset: str = "fast"
+    """Settings to begin with: fast or paper; files and the command line override them."""
+    resume: bool = False
+    """Continue the run in --out with its own settings; start it where there is none."""
+    overwrite: bool = False
+    """Replace the lossatlas run in --out."""
+    print_config: bool = False
+    """Print the full configuration, which reproduces the run, and stop."""
+    dry_run: bool = False
+    """Say what the run would cost, and stop; writes nothing."""
+    checkpoint_seconds: float = 10.0
+    """Seconds between checkpoints."""
+
+
+def fit_verb(tokens: list[str]) -> Callable[..., int | None]:
+    """The function of ``fit``, with the options of the model that the tokens name."""
+    options: type = _NoOptions
+    if tokens[:1] == ["fit"]:
+        tokens[1:] = _layered(tokens[1:])
+        options = _options_of(option_given(tokens, "model"))
+
+    def fit(*, config: Any, model_options: Any, run: Any) -> int | None:
+        named = {f.name: getattr(config, f.name) for f in fields(config)}
+        return _fit(FitConfig(**{**named, "model_options": asdict(model_options)}), run)
+
+    fit.__doc__ = (
+        "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.\n\n"
+        "Name a model together with --help to see its options, --model.OPTION."
+    )
+    # Set here because the type of the model's options is known only now.
+    fit.__annotations__ = {
+        "config": Annotated[FitConfig, Parameter(name="*")],
+        "model_options": Annotated[options, Parameter(name="--model")],
+        "run": Annotated[RunOptions, Parameter(name="*")],
+        "return": int | None,
+    }
+    fit.__kwdefaults__ = {"config": FitConfig(), "model_options": options(), "run": RunOptions()}
+    return fit
+
+
+@dataclass(frozen=True)
+class _NoOptions:
+    """The options of a model that has none, or that nobody named."""
+
+
+def _options_of(model: str | None) -> type:
+    """The options of a named model; the default's and those of callables need not be imported to be left alone."""
+    if model is None or ":" in model:
+        return _NoOptions
+    from lossatlas.models import MODELS
+
+    return MODELS[model]
+
+
+def _layered(tokens: list[str]) -> list[str]:
+    """The tokens with those of the stored run, the preset and the configuration file put before them."""
+    layers: list[Mapping[str, list[str]]] = []
+    out = Path(option_given(tokens, "out") or OUT)
+    preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
+    if "--resume" in tokens and (run := RunDirectory(out)).is_run:
+        layers.append(tokens_of(run.config()))
+    if preset is not None:
+        layers.append(tokens_of(PRESETS[preset]))
+    if config is not None:
+        layers.append(tokens_of(_checked_yaml(Path(config))))
+    merged = merged_tokens(layers, tokens)
+    if any(token.startswith("--model.") for token in merged) and option_given(merged, "model") is None:
+        merged = [f"--model={FitConfig.model}", *merged]
+    return merged
+
+
+def _checked_yaml(path: Path) -> dict[str, Any]:
+    """The options in a file, parsed once by themselves so that an error names the file."""
+    from cyclopts import CycloptsError
+
+    from lossatlas.cli.app import make_app
+
+    options = read_yaml(path)
+    tokens = [token for group in tokens_of(options).values() for token in group]
+    try:
+        make_app(["fit", *tokens]).parse_args(["fit", *tokens], exit_on_error=False, print_error=False)
+    except (CycloptsError, BadInput) as error:
+        raise BadInput(f"config {path}: {error}") from error
+    return options
+
+
+def _fit(config: FitConfig, run: RunOptions) -> int | None:
+    if run.print_config:
+        print(yaml.safe_dump(config.flat(), sort_keys=False), end="")
+        return None
+    if run.resume and run.overwrite:
+        raise BadInput("--resume continues a run and --overwrite replaces it; give one of the two")
+    from lossatlas.jobs.fit import estimate_fit, run_fit
+
+    if run.dry_run:
+        _print_estimate(estimate_fit(config))
+        return None
+    from lossatlas.cli.progress import RichReporter
+
+    with RichReporter() as reporter, stop_signals() as stop:
+        if run.preset != "fast":
+            reporter.say(f"preset {run.preset}: " + ", ".join(f"{k}={v}" for k, v in PRESETS[run.preset].items()))
+        summary = run_fit(
+            config,
+            run.out,
+            resume=run.resume,
+            overwrite=run.overwrite,
+            checkpoint_seconds=run.checkpoint_seconds,
+            reporter=reporter,
+            stop=stop,
+        )
+    _print_summary(summary, run.out)
+    return None
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turns SIGINT and SIGTERM into a question that is asked between steps; a second SIGINT interrupts at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_estimate(estimate: Estimate) -> None:
+    print(f"fit     {estimate.points_per_step} points x {estimate.examples_per_step} examples a step")
+    print(f"survey  {estimate.survey_points:,} points x {estimate.survey_examples:,} examples")
+    print(f"time    about {estimate.seconds:.0f} s")
+    print(f"memory  about {estimate.peak_bytes / 2**20:.0f} MiB at its peak")
+    print(f"disk    about {estimate.disk_bytes / 2**20:.0f} MiB")
+
+
+def _print_summary(summary: Mapping[str, Any], out: Path) -> None:
+    shown = ("gap", "iou", "low_accuracy", "high_accuracy", "log_loss_correlation", "log_loss_gap", "steps", "seconds")
+    numbers = [f"{name} {summary[name]:.4g}" for name in shown if isinstance(summary.get(name), int | float)]
+    print(", ".join(numbers))
+    print(f"report: {out / 'report.html'}", file=sys.stdout)

@@ -1,0 +1,53 @@
+"""``lossatlas info``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["info_verb"]
+
+
+def info_verb(tokens: list[str]) -> Callable[..., int | None]:
+    """The function of ``info``."""
+    return info
+
+
+def info() -> int | None:
+    """List models with their options, data sets, pictures, metrics, presets, engine strategies and devices."""
+    from dataclasses import fields
+
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from lossatlas.data import DATA
+    from lossatlas.engine import BUFFERS, STRATEGIES
+    from lossatlas.metrics import METRICS
+    from lossatlas.models import MODELS
+    from lossatlas.pictures import SHAPES, SOURCES
+    from lossatlas.recipes import PRESETS
+    from lossatlas.rundir import versions
+    from lossatlas.views import VIEWS
+
+    devices = ["cpu", *(f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count()))]
+    rows = {
+        "models": [
+            f"{name}: {' '.join(f'--model.{f.name}' for f in fields(MODELS[name]))}"  # type: ignore[arg-type]
+            for name in MODELS
+        ]
+        + ["module:callable"],
+        "data": [*DATA, "module:callable"],
+        "pictures": [*SHAPES, *(SOURCES[name].form for name in SOURCES)],
+        "metrics": [*METRICS],
+        "views": [*VIEWS],
+        "presets": [*PRESETS],
+        "buffers": [*BUFFERS],
+        "plans": ["auto", *STRATEGIES, "FILE.json"],
+        "devices": devices,
+        "versions": [f"{name} {number}" for name, number in versions().items()],
+    }
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, entries in rows.items():
+        table.add_row(f"[bold]{name}", ("\n" if name == "models" else ", ").join(entries))
+    Console().print(table)
+    return None

@@ -1,0 +1,1 @@
+"""One module per data set, named as on the command line."""

@@ -1,0 +1,24 @@
+"""The one engine: everything that evaluates networks at points of a chart goes through here."""
+
+from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy
+from lossatlas.engine.contracts import Functional, StreamingMetric
+from lossatlas.engine.engine import Derivatives, Engine, Pullback
+from lossatlas.engine.network import Network
+from lossatlas.engine.plan import Plan
+from lossatlas.engine.planning import plan_for
+from lossatlas.engine.strategy import STRATEGIES, Strategy
+
+__all__ = [
+    "BUFFERS",
+    "STRATEGIES",
+    "BuffersPolicy",
+    "Derivatives",
+    "Engine",
+    "Functional",
+    "Network",
+    "Plan",
+    "Pullback",
+    "Strategy",
+    "StreamingMetric",
+    "plan_for",
+]

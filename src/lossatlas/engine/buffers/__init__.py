@@ -1,0 +1,1 @@
+"""One module per buffers policy, named as on the command line."""

@@ -1,0 +1,231 @@
+"""The engine: points of a chart x batches of examples -> values and gradients, in chunks of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from lossatlas.data import Split
+from lossatlas.engine.contracts import Functional, StreamingMetric
+from lossatlas.engine.network import Network
+from lossatlas.engine.plan import Plan
+from lossatlas.engine.strategy import STRATEGIES, Strategy, Term
+from lossatlas.types import Batch, Outputs
+
+__all__ = ["Derivatives", "Engine", "Pullback"]
+
+
+@dataclass(frozen=True)
+class Pullback:
+    """The value of a functional and its gradients with respect to what the points are made of."""
+
+    value: float
+    controls: Tensor
+    """(m, n)."""
+    coefficients: Tensor | None
+    """(P, m), where coefficients ask for a gradient."""
+    metrics: dict[str, Tensor]
+    """Per metric its values (P,) on the batch."""
+
+
+class Engine:
+    """Evaluates a network at ``coefficients (P, m) @ controls (m, n)``; never holds all P weight vectors.
+
+    Args:
+        network: the problem under a buffers policy.
+        plan: strategies and chunk sizes, from :func:`~lossatlas.engine.plan_for` or stated.
+    """
+
+    def __init__(self, network: Network, plan: Plan) -> None:
+        self.network = network
+        self.plan = plan
+        self._evaluate: Strategy = STRATEGIES[plan.evaluate.strategy]()
+        self._pullback: Strategy = STRATEGIES[plan.pullback.strategy]()
+
+    def evaluate(
+        self, coefficients: Tensor, controls: Tensor, split: Split, metrics: Mapping[str, StreamingMetric], group: int
+    ) -> dict[str, Tensor]:
+        """Fold metrics over a split at every point.
+
+        Args:
+            coefficients: (P, m).
+            controls: (m, n).
+            split: the examples.
+            metrics: by name.
+            group: examples per batch; under batch statistics a group is what is normalised together.
+
+        Returns:
+            Per metric a tensor (P,) in float64 on the CPU.
+        """
+        coefficients, controls = coefficients.detach(), controls.detach()
+        parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
+        for points in self._chunks(len(coefficients), self.plan.evaluate.points):
+            weights = coefficients[points] @ controls
+            sums: dict[str, Tensor] = {}
+            for batch in split.groups(group):
+                outputs, losses = self._evaluate.forward(self.network, weights, batch)
+                targets = self.network.targets(batch)
+                for name, metric in metrics.items():
+                    share = metric.sums(outputs, losses, targets).double()
+                    sums[name] = sums[name] + share if name in sums else share
+            for name, metric in metrics.items():
+                parts[name].append(metric.value(sums[name], len(split)).cpu())
+        return {name: torch.cat(values) for name, values in parts.items()}
+
+    def pullback(
+        self,
+        coefficients: Tensor,
+        controls: Tensor,
+        batch: Batch,
+        functional: Functional,
+        metrics: Mapping[str, StreamingMetric] | None = None,
+    ) -> Pullback:
+        """The value of a functional on one batch and its gradients.
+
+        Args:
+            coefficients: (P, m); their gradient is returned if they require one.
+            controls: (m, n).
+            batch: B examples, shared by all points.
+            functional: what to pull back; one pass, or two where it is coupled.
+            metrics: folded over the batch on the way.
+        """
+        wants_coefficients = coefficients.requires_grad
+        coefficients, controls = coefficients.detach(), controls.detach()
+        metrics = metrics or {}
+        into_controls = torch.zeros_like(controls)
+        into_coefficients = torch.zeros_like(coefficients)
+        value = 0.0
+        term: Term = functional.value
+        if functional.coupled:
+            linear = _CotangentTerm(functional, *self._forward(coefficients, controls, batch))
+            term, value = linear, linear.total
+        measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
+        for points in self._chunks(len(coefficients), self.plan.pullback.points):
+            share = coefficients[points]
+            got = self._pullback.pullback(self.network, share @ controls, batch, _shifted(term, points.start))
+            into_controls.addmm_(share.T, got.weights)
+            if wants_coefficients:
+                into_coefficients[points] = got.weights @ controls.T
+            if not functional.coupled:
+                value += float(got.value)
+            for name, metric in metrics.items():
+                sums = metric.sums(got.outputs, got.losses, self.network.targets(batch)).double()
+                measured[name].append(metric.value(sums, got.losses.shape[1]).cpu())
+        if functional.geometric:
+            value += _add_geometry(functional, coefficients, controls, into_coefficients, into_controls)
+        return Pullback(
+            value,
+            into_controls,
+            into_coefficients if wants_coefficients else None,
+            {name: torch.cat(values) for name, values in measured.items()},
+        )
+
+    def derivatives(
+        self, coefficients: Tensor, controls: Tensor, split: Split, group: int
+    ) -> Iterator[tuple[slice, Derivatives]]:
+        """Gradients and Hessian products of the mean loss over a split at the points themselves, chunk by chunk.
+
+        Args:
+            coefficients: (P, m).
+            controls: (m, n).
+            split: the examples.
+            group: examples per batch.
+
+        Yields:
+            Which points, and their derivatives.
+        """
+        coefficients, controls = coefficients.detach(), controls.detach()
+        for points in self._chunks(len(coefficients), self.plan.pullback.points):
+            yield points, Derivatives(self._pullback, self.network, coefficients[points] @ controls, split, group)
+
+    def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
+        parts = [
+            self._pullback.forward(self.network, coefficients[points] @ controls, batch)
+            for points in self._chunks(len(coefficients), self.plan.pullback.points)
+        ]
+        outputs = tree_map(lambda *leaves: torch.cat(leaves), parts[0][0], *(part[0] for part in parts[1:]))
+        return outputs, torch.cat([losses for _, losses in parts])
+
+    @staticmethod
+    def _chunks(count: int, size: int) -> Iterator[slice]:
+        for start in range(0, count, size):
+            yield slice(start, min(start + size, count))
+
+
+class Derivatives:
+    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights."""
+
+    def __init__(self, strategy: Strategy, network: Network, weights: Tensor, split: Split, group: int) -> None:
+        self._strategy = strategy
+        self._network = network
+        self._weights = weights
+        self._split = split
+        self._group = group
+
+    def gradient(self) -> Tensor:
+        """The gradients (p, n)."""
+        total = torch.zeros_like(self._weights)
+        for batch in self._split.groups(self._group):
+            total += self._strategy.pullback(self._network, self._weights, batch, _summed_loss).weights
+        return total / len(self._split)
+
+    def hessian_product(self, vectors: Tensor) -> Tensor:
+        """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
+        total = torch.zeros_like(self._weights)
+        for batch in self._split.groups(self._group):
+            total += self._strategy.hessian_product(self._network, self._weights, vectors, batch)
+        return total / len(self._split)
+
+
+def _summed_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+    return losses.sum()
+
+
+def _shifted(term: Term, start: int) -> Term:
+    """A term in the numbering of a chunk that begins at point ``start``."""
+
+    def shifted(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        return term(outputs, losses, slice(points.start + start, points.stop + start))
+
+    return shifted
+
+
+class _CotangentTerm:
+    """The linearisation of a coupled functional: the scalar products of outputs and losses with its cotangents."""
+
+    def __init__(self, functional: Functional, outputs: Outputs, losses: Tensor) -> None:
+        leaves, spec = tree_flatten(outputs)
+        leaves = [leaf.requires_grad_(leaf.is_floating_point()) for leaf in leaves]
+        losses = losses.requires_grad_()
+        total = functional.value(tree_unflatten(leaves, spec), losses, slice(0, len(losses)))
+        differentiable = [leaf for leaf in [*leaves, losses] if leaf.requires_grad]
+        cotangents = iter(torch.autograd.grad(total, differentiable, allow_unused=True))
+        self.total = float(total.detach())
+        self._outputs = [next(cotangents) if leaf.requires_grad else None for leaf in leaves]
+        self._losses = next(cotangents)
+
+    def __call__(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        pairs = zip([*tree_flatten(outputs)[0], losses], [*self._outputs, self._losses], strict=True)
+        products = [(leaf * cotangent[points]).sum() for leaf, cotangent in pairs if cotangent is not None]
+        return torch.stack(products).sum()
+
+
+def _add_geometry(
+    functional: Functional, coefficients: Tensor, controls: Tensor, into_coefficients: Tensor, into_controls: Tensor
+) -> float:
+    """Add the gradients of what a functional makes of the points themselves; returns its value."""
+    positions = coefficients.double().requires_grad_()
+    wide = controls.double()
+    gram = (wide @ wide.T).requires_grad_()
+    value = functional.geometry(positions, gram)
+    by_position, by_gram = torch.autograd.grad(value, (positions, gram), allow_unused=True)
+    if by_position is not None:
+        into_coefficients += by_position.to(into_coefficients)
+    if by_gram is not None:
+        into_controls += ((by_gram + by_gram.T) @ wide).to(into_controls)
+    return float(value.detach())

@@ -1,0 +1,88 @@
+"""The problem as a function of its parameters: a private copy of the module under a buffers policy."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from lossatlas.data import Split
+from lossatlas.engine.buffers_policy import BuffersPolicy
+from lossatlas.errors import BadInput
+from lossatlas.problem import Problem
+from lossatlas.types import Batch, Outputs, Params
+from lossatlas.weights import WeightSpace
+
+__all__ = ["Network"]
+
+CHECKED_EXAMPLES = 8
+
+
+class Network:
+    """``(params, batch) -> (outputs, losses)``, pure: the user's module stays as it is.
+
+    Args:
+        problem: module, loss and feed.
+        space: which parameters vary; the others keep the module's values.
+        buffers: what running statistics mean.
+        device: where the copy lives.
+    """
+
+    def __init__(
+        self, problem: Problem, space: WeightSpace, buffers: BuffersPolicy, device: torch.device | str = "cpu"
+    ) -> None:
+        self.space = space
+        self.loss = problem.loss
+        self.feed = problem.feed
+        self.buffers = type(buffers).__name__
+        private = copy.deepcopy(problem.module).to(device)
+        self._module = buffers.prepare(private).requires_grad_(False)
+
+    def __call__(self, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Outputs (B, ...) and losses (B,) of one network.
+
+        Args:
+            params: of their own shapes, as :meth:`WeightSpace.unflatten` returns them.
+            batch: what the feed takes.
+        """
+        args, kwargs = self.feed.inputs(batch)
+        outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
+        return outputs, self.loss(outputs, self.feed.targets(batch))
+
+    def targets(self, batch: Batch) -> Any:
+        """What the loss compares a batch's outputs with."""
+        return self.feed.targets(batch)
+
+    def check(self, split: Split) -> None:
+        """Call the network on a few examples and refuse what cannot be fitted or surveyed.
+
+        Raises:
+            BadInput: the module fails on these examples, its output does not fit the loss, a label lies outside the
+                outputs, or the loss is not one number per example.
+        """
+        batch = split.take(torch.arange(min(CHECKED_EXAMPLES, len(split))))
+        examples = min(CHECKED_EXAMPLES, len(split))
+        args, kwargs = self.feed.inputs(batch)
+        try:
+            with torch.no_grad():
+                outputs = self.feed.output(self._module(*args, **kwargs))
+        except Exception as error:  # the user's own module may fail in any way
+            raise BadInput(f"the model fails on these data: {_first_line(error)}") from error
+        targets = self.feed.targets(batch)
+        self.loss.check(outputs, targets, self.feed.targets(split.data))
+        try:
+            losses = self.loss(outputs, targets)
+        except Exception as error:  # and so may the user's loss
+            raise BadInput(f"the loss fails on the model's output: {_first_line(error)}") from error
+        if tuple(losses.shape) != (examples,):
+            raise BadInput(
+                f"the loss returned shape {tuple(losses.shape)} for {examples} examples; expected ({examples},), one "
+                "loss per example (reduction='none')"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__

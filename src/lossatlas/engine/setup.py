@@ -1,0 +1,65 @@
+"""An engine for a problem and a chart, checked on the data and planned."""
+
+from __future__ import annotations
+
+import torch
+
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Split
+from lossatlas.engine.buffers.batch import BatchStatistics
+from lossatlas.engine.buffers_policy import BuffersPolicy
+from lossatlas.engine.engine import Engine
+from lossatlas.engine.network import Network
+from lossatlas.engine.plan import Plan
+from lossatlas.engine.planning import LARGEST_CHUNK, plan_for
+from lossatlas.errors import BadInput
+from lossatlas.problem import Problem
+from lossatlas.weights import WeightSpace
+
+__all__ = ["BATCH", "GROUP", "engine_for"]
+
+BATCH = 64
+"""Examples per step of a fit, by default."""
+GROUP = 500
+"""Examples per group of a survey, by default."""
+
+
+def engine_for(
+    problem: Problem,
+    chart: CoefficientChart,
+    split: Split,
+    *,
+    space: WeightSpace | None = None,
+    buffers: BuffersPolicy | None = None,
+    plan: str | Plan = "auto",
+    batch_size: int = BATCH,
+    group: int = GROUP,
+    points: int = LARGEST_CHUNK,
+) -> Engine:
+    """The engine on the chart's device.
+
+    Args:
+        problem: what is evaluated.
+        chart: where; its dimension is that of the space.
+        split: examples of the kind that will be evaluated, on the chart's device.
+        space: which parameters the chart spans; default all.
+        buffers: what running statistics mean; default the batch's own.
+        plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
+        batch_size: examples per step of a fit.
+        group: examples per group of a survey.
+        points: how many points a step has at most.
+
+    Raises:
+        BadInput: module, loss and data do not fit together, the chart has another dimension, or the plan cannot be.
+    """
+    space = space if space is not None else WeightSpace(problem.module)
+    if chart.dimension != space.size:
+        raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
+    controls = chart.controls().detach()
+    network = Network(problem, space, buffers if buffers is not None else BatchStatistics(), controls.device)
+    network.check(split)
+    if isinstance(plan, str):
+        step_batch = split.take(torch.arange(min(batch_size, len(split))))
+        group_batch = next(split.groups(group))
+        plan = plan_for(network, controls[0], step_batch, group_batch, plan, points=points)
+    return Engine(network, plan)

@@ -1,0 +1,1 @@
+"""One module per strategy, named as on the command line."""

@@ -1,0 +1,47 @@
+"""The errors that lossatlas raises on purpose, and the exit code that each one means.
+
+Every message is one line that says what was wrong, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["BadInput", "CannotFinish", "Interrupted", "LossatlasError", "unknown"]
+
+
+class LossatlasError(Exception):
+    """Base of all errors that carry a message for the user; ``exit_code`` is the command line's."""
+
+    exit_code = 1
+
+
+class BadInput(LossatlasError, ValueError):
+    """Input that was refused before anything was computed (exit code 2)."""
+
+    exit_code = 2
+
+
+class CannotFinish(LossatlasError, RuntimeError):
+    """A run that had started and could not be finished (exit code 3); its last checkpoint is kept."""
+
+    exit_code = 3
+
+
+class Interrupted(LossatlasError):
+    """A run that was asked to stop and wrote a checkpoint first (exit code 130)."""
+
+    exit_code = 130
+
+
+def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:
+    """The error for a name that nobody knows: the nearest match and all choices.
+
+    >>> str(unknown("picture", "hart", ["heart", "star"]))
+    "unknown picture 'hart'; did you mean 'heart'? Choices: heart, star"
+    """
+    listed = sorted(choices)
+    near = get_close_matches(name, listed, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return BadInput(f"unknown {kind} {name!r}; {guess}Choices: {', '.join(listed)}{hint}")

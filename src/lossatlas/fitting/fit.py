@@ -1,0 +1,261 @@
+"""The fit: gradient descent on a chart's trained parameters under an objective."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Split
+from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
+from lossatlas.engine.setup import BATCH, engine_for
+from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.fitting.budget import Budget, Seconds, Steps
+from lossatlas.fitting.optimizer import Adam
+from lossatlas.fitting.schedule import Schedule
+from lossatlas.fitting.schedules.linear import linear
+from lossatlas.metrics import metrics_for
+from lossatlas.objectives import Objective
+from lossatlas.problem import Problem
+from lossatlas.streams import generator
+from lossatlas.weights import WeightSpace
+
+__all__ = ["Fit", "FitResult", "fit"]
+
+MEMORY = 0.95
+"""Per step, how much of the running numbers is remembered: about 20 steps."""
+
+
+class Fit:
+    """A fit that can be stepped, stopped, stored and continued.
+
+    Equal arguments, plan and budget in steps give equal charts, whether or not the fit was stored and restored on
+    the way.
+
+    Args:
+        chart: its parameters that require gradients are trained in place.
+        objective: which points are drawn, and what is made of them.
+        engine: evaluates the problem.
+        split: training examples on the chart's device.
+        budget: in steps or in seconds.
+        optimizer: of the chart's parameters.
+        schedule: of the learning rate.
+        batch_size: examples per step, shared by all points; drawn in epochs, without replacement.
+        seed: of cells and batches.
+        target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
+
+    Raises:
+        BadInput: objective and chart have different axes, or the batch size is below 1.
+    """
+
+    def __init__(
+        self,
+        chart: CoefficientChart,
+        objective: Objective,
+        engine: Engine,
+        split: Split,
+        budget: Budget,
+        *,
+        optimizer: Adam,
+        schedule: Schedule = linear,
+        batch_size: int = BATCH,
+        seed: int = 0,
+        target_gap: float | None = None,
+    ) -> None:
+        if objective.axes != chart.axes:
+            raise BadInput(
+                f"the picture has {len(objective.axes)} axes ({', '.join(objective.axes)}), the chart {len(chart.axes)} "
+                f"({', '.join(chart.axes)}); they must agree"
+            )
+        if batch_size < 1:
+            raise BadInput(f"the batch size is {batch_size}; expected at least 1")
+        self.chart = chart
+        self.objective = objective
+        self.engine = engine
+        self.budget = budget
+        self.steps = 0
+        self.seconds = 0.0
+        self.running: dict[str, float] = {}
+        """Exponential means of the reported numbers over about 20 steps."""
+        self._split = split
+        self._max_norm = optimizer.max_norm
+        self._optimizer = optimizer.build(chart)
+        self._schedule = schedule
+        self._batch_size = min(batch_size, len(split))
+        self._seed = seed
+        self._target_gap = target_gap
+        metrics = metrics_for(engine.network.loss)
+        self.metrics = {name: m for name, m in metrics.items() if isinstance(m, StreamingMetric)}
+        self._epoch: tuple[int, Tensor] | None = None
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is used."""
+        return self.budget.progress(self.steps, self.seconds)
+
+    @property
+    def reached_target(self) -> bool:
+        """Whether the running gap has reached the target on the last picture."""
+        return (
+            self._target_gap is not None and self.objective.final and self.running.get("gap", 0.0) >= self._target_gap
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is used up or the target reached."""
+        return self.progress >= 1 or self.reached_target
+
+    def step(self) -> dict[str, float]:
+        """One step of the optimiser; returns what it came to.
+
+        Raises:
+            CannotFinish: the objective or its gradient is not finite; the chart stays as it was.
+        """
+        started = time.perf_counter()
+        factor = self._schedule(min(self.progress, 1.0))
+        draw = self.objective.draw(self._seed, self.steps, self.progress)
+        controls = self.chart.controls()
+        coefficients = self.chart.coefficients(draw.coords.to(controls))
+        batch = self._split.take(self._batch_indices())
+        pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
+
+        self._optimizer.zero_grad()
+        controls.backward(pull.controls)
+        trained = [p for group in self._optimizer.param_groups for p in group["params"]]
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, self._max_norm))
+        if not math.isfinite(pull.value + norm):
+            raise CannotFinish(
+                f"the objective is {pull.value} and its gradient's norm {norm} at step {self.steps}; "
+                "use a lower learning rate or a smaller scale"
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        self._optimizer.step()
+
+        report = draw.report(pull.metrics)
+        self.objective.observe(report)
+        self._remember(report)
+        self.seconds += time.perf_counter() - started
+        record = {"step": self.steps, "seconds": self.seconds, "objective": pull.value, **report}
+        record |= {"gradient_norm": norm, "learning_rate_factor": factor}
+        self.steps += 1
+        return record
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON types from which :meth:`restore` continues bit for bit."""
+        tensors = {f"chart.{name}": value for name, value in self.chart.state_dict().items()}
+        for index, values in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+        scalars = {
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "running": self.running,
+            "objective": self.objective.state(),
+        }
+        return tensors, scalars
+
+    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+        """Continue from what :meth:`state` returned."""
+        chart = {k.removeprefix("chart."): v for k, v in tensors.items() if k.startswith("chart.")}
+        self.chart.load_state_dict(chart)
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".", 2)
+                state.setdefault(int(index), {})[name] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+        self.steps, self.seconds = scalars["steps"], scalars["seconds"]
+        self.running = dict(scalars["running"])
+        self.objective.restore(scalars["objective"])
+
+    def _batch_indices(self) -> Tensor:
+        per_epoch = len(self._split) // self._batch_size
+        epoch, place = divmod(self.steps, per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            order = self._split.draw(len(self._split), generator(self._seed, "batches", epoch))
+            self._epoch = (epoch, order)
+        return self._epoch[1][place * self._batch_size : (place + 1) * self._batch_size]
+
+    def _remember(self, report: dict[str, float]) -> None:
+        for name, value in report.items():
+            before = self.running.get(name, value)
+            self.running[name] = MEMORY * before + (1 - MEMORY) * value
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A finished fit."""
+
+    chart: CoefficientChart
+    """The chart that was given, fitted."""
+    history: list[dict[str, float]]
+    """What each step came to."""
+    steps: int
+    seconds: float
+    plan: Plan
+
+
+def fit(
+    chart: CoefficientChart,
+    objective: Objective,
+    problem: Problem,
+    split: Split,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    optimizer: Adam | None = None,
+    schedule: Schedule = linear,
+    batch_size: int = BATCH,
+    space: WeightSpace | None = None,
+    buffers: BuffersPolicy | None = None,
+    plan: str | Plan = "auto",
+    seed: int = 0,
+    target_gap: float | None = None,
+    on_step: Callable[[dict[str, float]], None] | None = None,
+) -> FitResult:
+    """Fit a chart to an objective, in memory.
+
+    Args:
+        chart: trained in place.
+        objective: such as :class:`~lossatlas.Pattern`.
+        problem: module, loss and feed; the module is never changed.
+        split: training examples.
+        steps: the budget in steps; or
+        seconds: the budget in seconds of fitting. Exactly one of the two.
+        optimizer: default :class:`Adam` with its defaults.
+        schedule: factor of the learning rate by progress.
+        batch_size: examples per step.
+        space: which parameters the chart spans; default all.
+        buffers: what running statistics mean; default the batch's own.
+        plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
+        seed: of cells and batches.
+        target_gap: stop once the running accuracy gap of drawn cells reaches this.
+        on_step: called with what each step came to.
+
+    Raises:
+        BadInput: arguments that do not fit together.
+        CannotFinish: the objective is not finite any more; the chart keeps its last finite state.
+    """
+    if (steps is None) == (seconds is None):
+        raise BadInput("give the budget as steps or as seconds, one of the two")
+    engine = engine_for(
+        problem, chart, split, space=space, buffers=buffers, plan=plan, batch_size=batch_size,
+        points=objective.largest_draw,
+    )  # fmt: skip
+    budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
+    running = Fit(
+        chart, objective, engine, split, budget, optimizer=optimizer or Adam(), schedule=schedule,
+        batch_size=batch_size, seed=seed, target_gap=target_gap,
+    )  # fmt: skip
+    history = []
+    while not running.done:
+        history.append(running.step())
+        if on_step is not None:
+            on_step(history[-1])
+    return FitResult(chart, history, running.steps, running.seconds, engine.plan)

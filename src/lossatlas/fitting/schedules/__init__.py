@@ -1,0 +1,1 @@
+"""One module per learning-rate schedule, named as on the command line."""

@@ -1,0 +1,1 @@
+"""One module per loss, named as on the command line."""

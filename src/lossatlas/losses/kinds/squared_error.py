@@ -1,0 +1,33 @@
+"""Squared error of predictions and targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.losses.loss import Loss
+
+__all__ = ["SquaredError"]
+
+
+class SquaredError(Loss):
+    """(prediction - target)^2, mean over all but the first dimension; both (B, ...)."""
+
+    classifies = False
+    units = "1"
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        squares: Tensor = (outputs - targets).square()
+        return squares.reshape(squares.shape[0], -1).mean(dim=1)
+
+    def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
+        if not isinstance(outputs, Tensor) or outputs.shape != targets.shape:
+            found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise BadInput(
+                f"the model's output {found} does not fit squared error with targets {tuple(targets.shape)}; "
+                "expected equal shapes"
+            )
+        if not all_targets.is_floating_point():
+            raise BadInput(f"squared error needs floating-point targets; got {all_targets.dtype}")

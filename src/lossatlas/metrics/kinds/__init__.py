@@ -1,0 +1,1 @@
+"""One module per metric, named as on the command line."""

@@ -1,0 +1,1 @@
+"""One module per family, named as on the command line."""

@@ -1,0 +1,30 @@
+"""Multi-layer perceptrons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+from torch import nn
+
+from lossatlas.errors import BadInput
+from lossatlas.models.family import Family
+
+__all__ = ["MLP"]
+
+
+@dataclass(frozen=True)
+class MLP(Family):
+    """Linear layers with ReLU between them, on flattened inputs."""
+
+    hidden: tuple[int, ...] = (64, 64, 64, 64)
+    """Widths of the hidden layers."""
+
+    def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
+        if not all(width > 0 for width in self.hidden):
+            raise BadInput(f"hidden widths are {self.hidden}; expected positive numbers")
+        layers: list[nn.Module] = [nn.Flatten()]
+        for width_in, width_out in pairwise((prod(inputs), *self.hidden)):
+            layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear((prod(inputs), *self.hidden)[-1], outputs))

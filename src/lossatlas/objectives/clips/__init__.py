@@ -1,0 +1,1 @@
+"""One module per clip, named as on the command line."""

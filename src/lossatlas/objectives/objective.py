@@ -1,0 +1,59 @@
+"""The interface of objectives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from lossatlas.engine import Functional
+
+__all__ = ["Draw", "Objective"]
+
+
+class Draw(Functional):
+    """The points of one step and what is to be made of them."""
+
+    coords: Tensor
+    """(P, d), float64 on the CPU."""
+
+    @abstractmethod
+    def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        """Numbers for people, from the metrics (P,) on the step's batch."""
+
+
+class Objective(ABC):
+    """Draws the points of each step; deterministic given seed, step, progress and its own state."""
+
+    axes: tuple[str, ...]
+    """The axes that its coordinates run along."""
+    largest_draw: int
+    """The most points that a step has."""
+
+    @abstractmethod
+    def draw(self, seed: int, step: int, progress: float) -> Draw:
+        """The points of one step.
+
+        Args:
+            seed: of the fit.
+            step: counted from 0.
+            progress: the share of the budget used, in [0, 1].
+        """
+
+    @property
+    @abstractmethod
+    def final(self) -> bool:
+        """Whether what is drawn now is what the fit is for, not a step on the way there."""
+
+    @abstractmethod
+    def observe(self, report: dict[str, float]) -> None:
+        """Learn what the last draw came to."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What has to be remembered between steps, as JSON types."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state that :meth:`state` returned."""

@@ -1,0 +1,98 @@
+"""The pattern objective: low loss in a picture's low cells, high loss in its high cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossatlas.objectives.clip import Clip
+from lossatlas.objectives.clips.example import ClipPerExample
+from lossatlas.objectives.objective import Draw, Objective
+from lossatlas.pictures import Picture
+from lossatlas.streams import generator
+from lossatlas.types import Outputs
+
+__all__ = ["Pattern"]
+
+
+class Pattern(Objective):
+    """Mean loss over random low cells minus clipped mean loss over random high cells.
+
+    Equation 3 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867) with the sign of a loss to be minimised.
+
+    Args:
+        picture: what the loss is to draw.
+        cells: how many low and how many high cells a step draws, without replacement; fewer where there are fewer.
+        clip: bounds the losses of high cells.
+        boundary_only: never draw cells in a uniform 3x3 neighbourhood; the network interpolates there. A class that
+            has no other cells is drawn everywhere.
+    """
+
+    def __init__(
+        self, picture: Picture, *, cells: int = 50, clip: Clip | None = None, boundary_only: bool = True
+    ) -> None:
+        self.picture = picture
+        self.clip = clip if clip is not None else ClipPerExample()
+        self.axes = picture.axes
+        coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
+        drawn = torch.from_numpy(picture.drawn()) if boundary_only else torch.from_numpy(picture.cells != 0)
+        self._coords: list[Tensor] = []
+        for ink in (picture.low, picture.high):
+            wanted = torch.from_numpy(ink.copy())
+            chosen = wanted & drawn if bool((wanted & drawn).any()) else wanted
+            self._coords.append(coords[chosen.flatten()])
+        self._counts = [min(cells, len(c)) for c in self._coords]
+        self.largest_draw = sum(self._counts)
+
+    def draw(self, seed: int, step: int, progress: float) -> Draw:
+        random = generator(seed, "cells", step)
+        picked = [
+            coords[torch.randperm(len(coords), generator=random)[:count]]
+            for coords, count in zip(self._coords, self._counts, strict=True)
+        ]
+        return _PatternDraw(torch.cat(picked), self._counts[0], self.clip)
+
+    @property
+    def final(self) -> bool:
+        return True
+
+    def observe(self, report: dict[str, float]) -> None:
+        """A single picture is drawn alike from the first step to the last."""
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """There is nothing to remember."""
+
+
+class _PatternDraw(Draw):
+    """Cells of one step: the first ``low`` are low, the others high."""
+
+    coupled = False
+    geometric = False
+
+    def __init__(self, coords: Tensor, low: int, clip: Clip) -> None:
+        self.coords = coords
+        self._low = low
+        self._clip = clip
+
+    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        low = min(max(self._low - points.start, 0), len(losses))
+        descend = losses[:low].mean(dim=1).sum() / self._low
+        climb = self._clip.mean(losses[low:]).sum() / (len(self.coords) - self._low)
+        return descend - climb
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        return gram.new_zeros(())
+
+    def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        numbers = {}
+        for name, values in metrics.items():
+            numbers[f"low_{name}"] = float(values[: self._low].mean())
+            numbers[f"high_{name}"] = float(values[self._low :].mean())
+        if "accuracy" in metrics:
+            numbers["gap"] = numbers["low_accuracy"] - numbers["high_accuracy"]
+        return numbers

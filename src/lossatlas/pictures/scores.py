@@ -1,0 +1,131 @@
+"""How well measured accuracies and losses show the picture that was asked for: its summary numbers.
+
+Everything here is shaped like the picture's cells (see :meth:`Picture.from_grid`): padding has been cut off, and
+ignored cells count nowhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossatlas.errors import BadInput
+from lossatlas.pictures.picture import Picture
+
+__all__ = ["LOSS_FLOOR", "score_accuracy", "score_loss"]
+
+LOSS_FLOOR = 1e-12
+"""Losses below this (in nats) count as this in a logarithm."""
+
+Reals = npt.NDArray[np.floating[Any]]
+Mask = npt.NDArray[np.bool_]
+
+
+def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, float | None]:
+    """The accuracies of low and high cells, and how much the map of accuracies looks like the ink.
+
+    Args:
+        picture: what was asked for.
+        accuracy: in [0, 1], shaped like the cells; ignored cells may hold anything.
+        drawn: the cells that took part in the training, shaped like the cells (:meth:`Picture.drawn`).
+
+    Returns:
+        ``low_accuracy`` and ``high_accuracy``, means over all cells of a class; the same over its cells that were
+        drawn (``_drawn``) or not (``_undrawn``), None where there are none; ``gap``, low minus high; and ``iou``,
+        the intersection over union of the ink and the cells whose accuracy is above the midpoint of the two means.
+
+    Raises:
+        BadInput: another shape, or accuracies that are not finite.
+    """
+    _check_shape(picture, accuracy, "accuracy")
+    _check_shape(picture, drawn, "mask of drawn cells")
+    counted = picture.low | picture.high
+    values = np.where(counted, accuracy, 0.0).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise BadInput(
+            f"the accuracy of {np.count_nonzero(~np.isfinite(values))} cells of picture {picture.name!r} is not finite; "
+            "expected numbers in [0, 1]: finish the survey first"
+        )
+    low, high = float(values[picture.low].mean()), float(values[picture.high].mean())
+    # A constant map is not above its own mean, however that was rounded.
+    seen = counted & (values > (low + high) / 2 + 1e-12)
+    iou = float(np.count_nonzero(seen & picture.low) / np.count_nonzero(seen | picture.low))
+    return {
+        "low_accuracy": low,
+        "high_accuracy": high,
+        "gap": low - high,
+        "iou": iou,
+        "low_accuracy_drawn": _mean(values[picture.low & drawn]),
+        "low_accuracy_undrawn": _mean(values[picture.low & ~drawn]),
+        "high_accuracy_drawn": _mean(values[picture.high & drawn]),
+        "high_accuracy_undrawn": _mean(values[picture.high & ~drawn]),
+    }
+
+
+def score_loss(picture: Picture, loss: Reals) -> dict[str, float | None]:
+    """The losses of low and high cells, and how the logarithm of the loss goes with the target.
+
+    The target is +1 on high cells and -1 on low ones, so that a good fit has positive numbers throughout.
+    Logarithms are natural and of the loss or :data:`LOSS_FLOOR`, whichever is larger.
+
+    Args:
+        picture: what was asked for.
+        loss: in nats, shaped like the cells; ignored cells may hold anything.
+
+    Returns:
+        ``low_loss`` and ``high_loss``, means over a class; ``log_loss_gap``, the mean log loss of high cells minus
+        that of low ones; ``log_loss_correlation`` with the target (Pearson) and ``log_loss_rank_correlation``
+        (Spearman, average ranks for ties); ``non_finite``, how many cells were left out because their loss is
+        infinite or NaN. None stands for what is not defined: no cell of a class is left, all losses are equal, or
+        (for what needs the logarithm) a loss is negative.
+
+    Raises:
+        BadInput: another shape.
+    """
+    _check_shape(picture, loss, "loss")
+    counted = picture.low | picture.high
+    finite = counted & np.isfinite(loss)
+    values, high = loss[finite].astype(np.float64), picture.high[finite]
+    scores: dict[str, float | None] = {
+        "low_loss": _mean(values[~high]),
+        "high_loss": _mean(values[high]),
+        "log_loss_gap": None,
+        "log_loss_correlation": None,
+        "log_loss_rank_correlation": None,
+        "non_finite": int(np.count_nonzero(counted & ~finite)),
+    }
+    if high.any() and not high.all() and values.min() >= 0:
+        logs, target = np.log(np.maximum(values, LOSS_FLOOR)), high.astype(np.float64)
+        scores["log_loss_gap"] = float(logs[high].mean() - logs[~high].mean())
+        scores["log_loss_correlation"] = _correlation(logs, target)
+        scores["log_loss_rank_correlation"] = _correlation(_ranks(logs), _ranks(target))
+    return scores
+
+
+def _check_shape(picture: Picture, array: npt.NDArray[Any], what: str) -> None:
+    if array.shape != picture.shape:
+        raise BadInput(
+            f"the {what} of picture {picture.name!r} has shape {array.shape}; expected that of its cells, "
+            f"{picture.shape} (Picture.from_grid turns a survey's order into it)"
+        )
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Ranks from 1, equal values sharing the average of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[inverse])
+
+
+def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float | None:
+    """Pearson's correlation; None where one of the two is constant."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

@@ -1,0 +1,1 @@
+"""Named pictures: one module each, named after the picture, with one public :class:`Shape`."""

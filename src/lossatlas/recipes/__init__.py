@@ -1,0 +1,8 @@
+"""Recipes: configurations that say everything about a run, and the objects that they stand for.
+
+Importing this package imports no torch, so that help and configuration files stay quick.
+"""
+
+from lossatlas.recipes.config import PRESETS, FitConfig, differences
+
+__all__ = ["PRESETS", "FitConfig", "differences"]

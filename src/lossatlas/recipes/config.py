@@ -1,0 +1,140 @@
+"""The configuration of a fit: one frozen dataclass is the command line, the YAML file and the record in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from lossatlas.errors import BadInput
+from lossatlas.registry import Registry
+
+__all__ = ["PRESETS", "FitConfig", "differences"]
+
+PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """Everything that a fit of a picture and the survey of its chart depend on."""
+
+    pattern: str = "skull"
+    """Picture: a name (see `lossatlas info`), image:FILE or array:FILE.npy. Ink is low loss."""
+    size: str = "40"
+    """Cells along the longer side, or height x width as in 30x40."""
+    invert: bool = False
+    """Swap ink and paper."""
+    axes: int | None = None
+    """Axes of the chart; default as many as the picture has."""
+
+    data: str = "digits"
+    """Data set: a name (see `lossatlas info`) or module:callable."""
+    model: str = "mlp"
+    """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
+    model_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    """Options of a named model; on the command line --model.OPTION."""
+    loss: str = "auto"
+    """Loss: cross_entropy, squared_error, or auto by the targets."""
+    parameters: tuple[str, ...] = ("*",)
+    """Patterns of the parameters that the chart spans; the others are held fixed."""
+    checkpoint: str | None = None
+    """Weights (.safetensors or a torch state_dict) to lay the chart around; default a random start."""
+    train_origin: bool | None = None
+    """Let the fit move the chart's origin; default only where it started at random."""
+    init: str = "xavier"
+    """Initialiser of origin and directions: xavier or module."""
+    buffers: str = "batch"
+    """What running statistics mean at a point: batch or frozen."""
+    scale: float = 2.0
+    """Start of the trained scale: direction lengths from the origin to the picture's edge."""
+
+    steps: int | None = None
+    """Budget in steps; or"""
+    seconds: float | None = None
+    """budget in seconds of fitting. Default: 55 seconds."""
+    target_gap: float | None = None
+    """Stop once the running accuracy gap of drawn cells reaches this; a run that ends on a plateau then fails."""
+    cells: int = 50
+    """Low cells and high cells drawn per step."""
+    batch_size: int = 64
+    """Examples per step."""
+    clip: Literal["example", "cell"] = "example"
+    """Clip the loss of high cells per example or per cell."""
+    threshold: float = 2.5
+    """Where the loss of high cells is clipped."""
+    boundary_only: bool = True
+    """Never draw cells in a uniform 3x3 neighbourhood."""
+    coarse: tuple[float, ...] = (0.3, 0.6)
+    """Coarser sizes that are fitted first, as fractions of the size."""
+    shares: tuple[float, ...] = (0.2, 0.3, 0.5)
+    """Shares of the budget of each size."""
+    there: float = 0.9
+    """The running gap at which a coarser picture counts as there."""
+    lr: float = 5e-3
+    """Learning rate of Adam."""
+    scale_lr: float | None = None
+    """Learning rate of the scale; default that of all."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's decay rates."""
+    max_norm: float = 100.0
+    """Gradient norm is clipped here."""
+    schedule: str = "linear"
+    """Learning-rate schedule: constant, linear or cosine."""
+
+    splits: tuple[str, ...] = ("train", "test")
+    """Splits that are surveyed."""
+    metrics: tuple[str, ...] = ()
+    """Metrics that are surveyed; default the loss, and the accuracy where it has a meaning."""
+    examples: str = "2000"
+    """Examples per split in the survey, a fixed random subset; or all."""
+    group: int = 500
+    """Examples that a survey evaluates, and under batch statistics normalises, together."""
+    padding: int = 4
+    """Cells surveyed around the picture."""
+
+    seed: int = 0
+    """Seed of everything that is random."""
+    device: str = "auto"
+    """Device: auto, cpu, cuda, cuda:1, ..."""
+    plan: str = "auto"
+    """Engine plan: auto (measures), a strategy's name, or a plan file."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.seconds is not None:
+            raise BadInput("the budget is given in steps and in seconds; give one of the two")
+        if self.steps is None and self.seconds is None:
+            object.__setattr__(self, "seconds", 55.0)
+        positive = ("cells", "batch_size", "group", "lr", "max_norm", "threshold", "scale")
+        positive += tuple(name for name in ("steps", "seconds", "axes", "scale_lr") if getattr(self, name) is not None)
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
+        if self.padding < 0:
+            raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
+        if len(self.shares) != len(self.coarse) + 1 or not all(share > 0 for share in self.shares):
+            raise BadInput(
+                f"{len(self.coarse)} coarser sizes need {len(self.coarse) + 1} positive shares of the budget; "
+                f"got {self.shares}"
+            )
+        if not all(0 < fraction < 1 for fraction in self.coarse):
+            raise BadInput(f"coarse sizes are fractions of the size between 0 and 1; got {self.coarse}")
+        if self.examples != "all" and not (self.examples.isdecimal() and int(self.examples) > 0):
+            raise BadInput(f"examples is {self.examples!r}; expected a positive number or all")
+
+    def flat(self) -> dict[str, Any]:
+        """The configuration as the command line and YAML spell it: ``model.depth`` is an option of the model."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model_options"}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        options = {f"model.{name}": value for name, value in self.model_options.items()}
+        return plain | {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Where two flat configurations differ, one phrase each."""
+    return [
+        f"{name} was {stored.get(name)!r} and is {wanted.get(name)!r}"
+        for name in sorted({*stored, *wanted})
+        if stored.get(name) != wanted.get(name)
+    ]

@@ -1,0 +1,176 @@
+"""From the configuration of a fit to its objects. Everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.charts import Plane
+from lossatlas.data import Dataset, Split, load_data
+from lossatlas.engine import BUFFERS, BuffersPolicy
+from lossatlas.errors import BadInput
+from lossatlas.fitting import SCHEDULES, Adam, Budget, Seconds, Steps
+from lossatlas.fitting.schedule import Schedule
+from lossatlas.losses import LOSSES, Loss
+from lossatlas.metrics import metrics_for
+from lossatlas.models import MODELS, load_model
+from lossatlas.objectives import CLIPS, CoarseToFine, Objective, Pattern, Stage
+from lossatlas.pictures import Picture, Source, parse_size, picture_source
+from lossatlas.problem import Dict, Feed, Pair, Problem
+from lossatlas.recipes.config import FitConfig
+from lossatlas.streams import generator
+from lossatlas.weights import INITIALISERS, WeightSpace
+from lossatlas.weights.files import load_state, read_state
+
+__all__ = ["FitRecipe", "build_fit"]
+
+SMALLEST_STAGE = 6
+"""Coarser pictures than this many cells are left out."""
+
+
+@dataclass(frozen=True)
+class FitRecipe:
+    """The objects of a fit, on its device; ``data`` is whole, ``surveyed`` what the survey looks at."""
+
+    picture: Picture
+    objective: Objective
+    problem: Problem
+    space: WeightSpace
+    buffers: BuffersPolicy
+    chart: Plane
+    data: Dataset
+    train: Split
+    surveyed: dict[str, Split]
+    metrics: list[str] | None
+    budget: Budget
+    optimizer: Adam
+    schedule: Schedule
+
+
+def build_fit(config: FitConfig) -> FitRecipe:
+    """The objects that a configuration stands for.
+
+    Raises:
+        BadInput: the first thing that is wrong with it.
+    """
+    device = _device(config.device)
+    source = picture_source(config.pattern, config.invert)
+    picture = source.render(parse_size(config.size) if _sized(config, source) else None)
+    objective = _objective(config, source, picture)
+    data = load_data(config.data)
+    for name in config.splits:
+        if name not in data.splits:
+            raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
+    feed, inputs, targets = _feed(data.train)
+    module = _module(config, data, inputs, targets)
+    if config.checkpoint is not None:
+        load_state(module, read_state(Path(config.checkpoint)), f"checkpoint {config.checkpoint}")
+    space = WeightSpace(module, config.parameters)
+    buffers = BUFFERS[config.buffers]()
+    buffers.check(module, has_centre=config.checkpoint is not None)
+    problem = Problem(module, _loss(config.loss, targets), feed)
+    metrics = list(config.metrics) or None
+    metrics_for(problem.loss, metrics)
+    axes = config.axes if config.axes is not None else len(picture.axes)
+    if axes != len(picture.axes):
+        raise BadInput(
+            f"picture {picture.name!r} has {len(picture.axes)} axes and the chart {axes}; leave --axes out or choose "
+            "a picture of that rank"
+        )
+    chart = Plane.random(
+        module,
+        axes,
+        initialiser=INITIALISERS[config.init](),
+        scale=config.scale,
+        seed=config.seed,
+        space=space,
+        origin=space.vector_of(module) if config.checkpoint is not None else None,
+        train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
+    )
+    factors = {} if config.scale_lr is None else {"scale": config.scale_lr / config.lr}
+    return FitRecipe(
+        picture=picture,
+        objective=objective,
+        problem=problem,
+        space=space,
+        buffers=buffers,
+        chart=chart.to(device),
+        data=data,
+        train=data.train.to(device),
+        surveyed={name: _subset(config, name, data.splits[name]).to(device) for name in config.splits},
+        metrics=metrics,
+        budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
+        optimizer=Adam(config.lr, config.betas, config.max_norm, factors),
+        schedule=SCHEDULES[config.schedule],
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadInput(f"device {name!r} is not available on this machine; use cpu or auto") from error
+    return device
+
+
+def _sized(config: FitConfig, source: Source) -> bool:
+    """A solid or line of the default size would be huge or tiny: those keep their own size unless one is asked for."""
+    return source.rank == 2 or config.size != FitConfig.size
+
+
+def _objective(config: FitConfig, source: Source, picture: Picture) -> Objective:
+    pattern = partial(
+        Pattern, cells=config.cells, clip=CLIPS[config.clip](config.threshold), boundary_only=config.boundary_only
+    )
+    stages = []
+    for fraction, share in zip(config.coarse, config.shares, strict=False):
+        shape = tuple(max(SMALLEST_STAGE, round(side * fraction)) for side in picture.shape)
+        if max(shape) >= max(picture.shape):
+            continue
+        try:
+            stages.append(Stage(pattern(source.render(shape)), share))
+        except BadInput:
+            continue  # at this size nothing is left of one of the classes
+    return CoarseToFine([*stages, Stage(pattern(picture), config.shares[-1])], config.there)
+
+
+def _feed(split: Split) -> tuple[Feed, Tensor | None, Tensor]:
+    """How batches of this structure are handed over, the inputs where there is one tensor of them, the targets."""
+    data: Any = split.data
+    if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
+        return Pair(), data[0], data[1]
+    if isinstance(data, dict) and "labels" in data:
+        return Dict(), None, data["labels"]
+    raise BadInput("examples must be pairs (inputs, targets), or dicts with the targets under 'labels'")
+
+
+def _module(config: FitConfig, data: Dataset, inputs: Tensor | None, targets: Tensor) -> nn.Module:
+    if ":" in config.model:
+        return load_model(config.model)
+    family = MODELS[config.model](**config.model_options)
+    if inputs is None:
+        raise BadInput(f"model {config.model!r} takes one tensor; for dict batches give --model module:callable")
+    outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return family.build(tuple(inputs.shape[1:]), outputs)
+
+
+def _loss(name: str, targets: Tensor) -> Loss:
+    if name == "auto":
+        name = "squared_error" if targets.is_floating_point() else "cross_entropy"
+    return LOSSES[name]()
+
+
+def _subset(config: FitConfig, name: str, split: Split) -> Split:
+    if config.examples == "all":
+        return split
+    return split.subset(int(config.examples), generator(0, f"survey/{name}"))

@@ -1,0 +1,90 @@
+"""Names for the command line: one module of a package is one variant, named after its file.
+
+A new model, picture, data set, metric or strategy is one new file: the registry finds it without importing
+its siblings, so listing the choices stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar, cast
+
+from lossatlas.errors import BadInput, unknown
+
+__all__ = ["Registry", "load_callable"]
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The variants of one kind of thing, by name.
+
+    Args:
+        kind: what is registered, in words, for messages ("model", "picture").
+        package: the package whose modules are the variants. Each module's ``__all__`` has exactly one name,
+            that of the variant; modules that begin with an underscore are skipped.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._registered: dict[str, T] = {}
+
+    def names(self) -> list[str]:
+        """All names in alphabetical order; imports nothing but the package itself."""
+        return sorted({*self._modules(), *self._registered})
+
+    def register(self, name: str, variant: T) -> None:
+        """Add a variant of your own under ``name``.
+
+        Raises:
+            BadInput: the name is taken.
+        """
+        if name in self.names():
+            raise BadInput(f"a {self.kind} named {name!r} exists already; choose another name")
+        self._registered[name] = variant
+
+    def __getitem__(self, name: str) -> T:
+        """The variant called ``name``.
+
+        Raises:
+            BadInput: nothing is registered under that name; the message lists the choices.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        if name not in self._modules():
+            raise unknown(self.kind, name, self.names())
+        module = importlib.import_module(f"{self._package}.{name}")
+        (public,) = module.__all__
+        return cast(T, getattr(module, public))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def _modules(self) -> set[str]:
+        package = importlib.import_module(self._package)
+        return {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+
+
+def load_callable(kind: str, spec: str) -> Callable[..., Any]:
+    """The object that ``module:callable`` names; the working folder is searched as Python does for scripts.
+
+    Raises:
+        BadInput: the module cannot be imported, or has no such callable.
+    """
+    module_name, _, attribute = spec.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the user's own code may fail in any way while it is imported
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({detail})") from error
+    target = getattr(module, attribute, None)
+    if not callable(target):
+        state = "is not callable" if hasattr(module, attribute) else "does not exist"
+        raise BadInput(f"{kind} {spec!r}: {attribute!r} {state} in module {module_name!r}; expected module:callable")
+    return cast(Callable[..., Any], target)

@@ -1,0 +1,233 @@
+"""Run directories: layout, atomic files, provenance.
+
+A run directory appears whole (configuration and provenance inside) and every file in it is replaced whole, so that a
+process killed at any moment leaves something that can be read and continued. A run is finished once its
+``summary.json`` is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lossatlas.errors import BadInput, CannotFinish
+
+__all__ = ["MetricsLog", "RunDirectory", "atomic_write", "versions"]
+
+CONFIG = "config.yaml"
+PROVENANCE = "provenance.json"
+SUMMARY = "summary.json"
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Replace a file by ``content``: a reader sees the old bytes or the new ones, also after a power cut.
+
+    Raises:
+        CannotFinish: the disk is full or the directory cannot be written; the old file is whole.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> CannotFinish:
+    """The error for a write that the system refused while a run was on."""
+    return CannotFinish(
+        f"cannot write {path} ({error.strerror}); the last checkpoint is whole: make room and continue with --resume"
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("lossatlas", "torch", "numpy", "xarray", "zarr"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+class RunDirectory:
+    """One run on disk.
+
+    Args:
+        path: the directory; need not exist yet.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything at the path."""
+        return self.path.exists() or self.path.is_symlink()
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the path holds a lossatlas run, finished or not."""
+        try:
+            return "lossatlas" in json.loads((self.path / PROVENANCE).read_text())["versions"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's summary is there."""
+        return (self.path / SUMMARY).is_file()
+
+    def check_free(self, *, overwrite: bool) -> None:
+        """Refuse a path that a new run may not take; changes nothing.
+
+        Raises:
+            BadInput: something is there and is not to be overwritten, or is no lossatlas run, or the parent cannot be
+                written.
+        """
+        if self.exists and not overwrite:
+            raise BadInput(
+                f"{self.path} exists; choose another --out, or use --resume to continue it or --overwrite to replace it"
+            )
+        empty = self.path.is_dir() and not any(self.path.iterdir())
+        if self.exists and not (self.is_run or empty):
+            raise BadInput(f"{self.path} is no lossatlas run, so --overwrite leaves it alone; choose another --out")
+        self._check_parent()
+
+    def create(self, config: str, provenance: Mapping[str, Any]) -> None:
+        """Put a new run in place, instead of one that may be there (see :meth:`check_free`).
+
+        Raises:
+            BadInput: the directory cannot be made.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+            fresh.chmod(0o755)
+            (fresh / CONFIG).write_text(config)
+            (fresh / PROVENANCE).write_text(_json(provenance))
+            if self.exists:
+                old = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+                os.replace(self.path, old)
+                os.replace(fresh, self.path)
+                shutil.rmtree(old)
+            else:
+                os.replace(fresh, self.path)
+        except OSError as error:
+            raise BadInput(f"cannot create {self.path} ({error.strerror}); choose another --out") from error
+
+    def config(self) -> dict[str, Any]:
+        """The stored configuration.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+        try:
+            stored = yaml.safe_load((self.path / CONFIG).read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise BadInput(f"{self.path / CONFIG} cannot be read: {error}") from error
+        return stored if isinstance(stored, dict) else {}
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The content of ``provenance.json`` or ``summary.json``.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.path / name} cannot be read: {error}") from error
+        return content if isinstance(content, dict) else {}
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Replace a JSON file of the run."""
+        atomic_write(self.path / name, _json(content).encode())
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Replace any file of the run; folders in its name are made."""
+        target = self.path / name
+        try:
+            target.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(target, error) from error
+        atomic_write(target, content)
+
+    def _check_parent(self) -> None:
+        """Refuse a place where no directory can be made; the nearest existing ancestor has to be writable."""
+        ancestor = self.path.absolute().parent
+        while not ancestor.exists():
+            ancestor = ancestor.parent
+        if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
+            raise BadInput(f"cannot create {self.path}: {ancestor} is not a directory that can be written")
+
+
+class MetricsLog:
+    """``metrics.jsonl``: one line per step, each step once.
+
+    Args:
+        path: the file.
+        length: the bytes of it that count; what a killed process wrote after its last checkpoint is cut off.
+    """
+
+    def __init__(self, path: Path, length: int = 0) -> None:
+        self._path = path
+        try:
+            self._file = path.open("ab")
+            self._file.truncate(length)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line."""
+        try:
+            self._file.write(json.dumps(_plain(record), allow_nan=False).encode() + b"\n")
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def sync(self) -> int:
+        """Bring all lines to the disk; returns the length of the file."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+        return self._file.tell()
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[MetricsLog]:
+        """Close the file in the end, whatever happens."""
+        try:
+            yield self
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinities: they become null, never a number."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not (abs(value) < float("inf")):
+        return None
+    return value

@@ -1,0 +1,38 @@
+"""What a survey on disk looks like: names, units and attributes of its variables. Imports no torch.
+
+A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension per axis of the chart (``u``,
+``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Beside the values of
+each group of metrics stands a boolean ``<split>_<group>_done`` of the same shape, chunked like the tiles and
+written after them. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored
+or padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["TARGET", "Quantity", "done_variable", "split_variable"]
+
+TARGET = "target"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measured quantity: the name of its variable and what plots say of it.
+
+    ``units`` follows UDUNITS where there is a unit (``"nat"``) and is ``"1"`` for fractions and ratios.
+    """
+
+    name: str
+    long_name: str
+    units: str
+
+
+def split_variable(split: str, metric: str) -> str:
+    """The name of a metric's variable for one split: ``test_accuracy``."""
+    return f"{split}_{metric}"
+
+
+def done_variable(split: str, group: str) -> str:
+    """The name of the boolean that says which points of a group are finished: ``test_streaming_done``."""
+    return f"{split}_{group}_done"

@@ -1,0 +1,146 @@
+"""Where the values of a survey go: one zarr store, written tile by tile."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+import zarr
+import zarr.storage
+
+from lossatlas.errors import BadInput
+from lossatlas.rundir import cannot_write
+from lossatlas.schema import Quantity, done_variable, split_variable
+
+__all__ = ["SurveyStore"]
+
+TILE_POINTS = 1024
+"""About how many points a tile has: what is written at once and lost at most by a kill."""
+
+
+class SurveyStore:
+    """A survey's arrays in a zarr v3 group, on disk or in memory; opened by :func:`xarray.open_zarr`.
+
+    Args:
+        path: a directory; None keeps everything in memory.
+        grid: per axis its ascending coordinates.
+        attributes: of the data set. A store that exists must have equal ones.
+
+    Raises:
+        BadInput: the store that is there is another survey's; the first difference is named.
+    """
+
+    def __init__(
+        self, path: Path | None, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]
+    ) -> None:
+        self._where: Any = str(path) if path is not None else zarr.storage.MemoryStore()
+        self.axes = tuple(grid)
+        self.shape = tuple(len(coords) for coords in grid.values())
+        side = max(1, round(TILE_POINTS ** (1 / len(self.shape))))
+        self.tile = tuple(min(side, length) for length in self.shape)
+        try:
+            if path is not None and path.exists() and not _opens(path):
+                shutil.rmtree(path)  # a store whose very creation was cut off
+            if path is not None and path.exists():
+                self._group = zarr.open_group(self._where, mode="r+")
+                self._check(grid, attributes)
+            else:
+                coords = {
+                    axis: xr.DataArray(values, dims=axis, attrs={"long_name": axis, "units": "1"})
+                    for axis, values in grid.items()
+                }
+                xr.Dataset(coords=coords, attrs=dict(attributes)).to_zarr(
+                    self._where, zarr_format=3, consolidated=False, mode="w"
+                )
+                self._group = zarr.open_group(self._where, mode="r+")
+        except OSError as error:
+            raise cannot_write(Path(str(self._where)), error) from error
+
+    def add(self, split: str, group: str, quantities: Sequence[Quantity], attributes: Mapping[str, Any]) -> None:
+        """Make the arrays of one group of metrics on one split, if they are not there.
+
+        Raises:
+            BadInput: they are there with other data or settings; the first difference is named.
+        """
+        done = done_variable(split, group)
+        if done in self._group:
+            _compare(f"{done} in the survey", dict(self._group[done].attrs), attributes)
+            return
+        for quantity in quantities:
+            attrs = {"long_name": f"{split} {quantity.long_name}", "units": quantity.units}
+            self._create(split_variable(split, quantity.name), np.dtype(np.float32), np.nan, attrs)
+        self._create(done, np.dtype(np.bool_), False, dict(attributes))
+
+    def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
+        """Write a whole variable of the grid's shape, such as the target."""
+        if name not in self._group:
+            self._create(name, values.dtype, 0, dict(attributes))
+        self._write(name, ..., values)
+
+    def missing(self, split: str, group: str) -> Iterator[tuple[slice, ...]]:
+        """The tiles of a group that are not finished."""
+        done = self._group[done_variable(split, group)]
+        assert isinstance(done, zarr.Array)
+        starts = [range(0, length, step) for length, step in zip(self.shape, self.tile, strict=True)]
+        for corner in product(*starts):
+            tile = tuple(slice(a, min(a + t, n)) for a, t, n in zip(corner, self.tile, self.shape, strict=True))
+            if not np.all(np.asarray(done[tile])):
+                yield tile
+
+    def write(
+        self, split: str, group: str, tile: tuple[slice, ...], values: Mapping[str, npt.NDArray[np.float64]]
+    ) -> None:
+        """Write a tile's values, then its mark."""
+        for metric, array in values.items():
+            self._write(split_variable(split, metric), tile, array.astype(np.float32))
+        self._write(done_variable(split, group), tile, True)
+
+    def open(self) -> xr.Dataset:
+        """The survey as it stands."""
+        return xr.open_zarr(self._where, consolidated=False, chunks=None)
+
+    def _create(self, name: str, dtype: np.dtype[Any], fill: Any, attributes: dict[str, Any]) -> None:
+        try:
+            self._group.create_array(
+                name, shape=self.shape, chunks=self.tile, dtype=dtype, fill_value=fill,
+                dimension_names=self.axes, attributes=attributes,
+            )  # fmt: skip
+        except OSError as error:
+            raise cannot_write(Path(str(self._where)), error) from error
+
+    def _write(self, name: str, where: Any, values: Any) -> None:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)
+        try:
+            array[where] = values
+        except OSError as error:
+            raise cannot_write(Path(str(self._where)), error) from error
+
+    def _check(self, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]) -> None:
+        stored = self.open()
+        if tuple(stored.sizes) != self.axes or any(
+            not np.array_equal(stored[axis].values, coords) for axis, coords in grid.items()
+        ):
+            raise BadInput(f"the survey in {self._where} has another grid; use a new directory or --overwrite")
+        _compare(f"the survey in {self._where}", stored.attrs, attributes)
+
+
+def _opens(path: Path) -> bool:
+    try:
+        zarr.open_group(str(path), mode="r")
+        xr.open_zarr(str(path), consolidated=False, chunks=None).close()
+    except Exception:  # whatever is wrong with it, it is not a store
+        return False
+    return True
+
+
+def _compare(what: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        if stored.get(key) != value:
+            raise BadInput(f"{what} has {key} = {stored.get(key)!r}, this one {value!r}; use a new directory")

@@ -1,0 +1,35 @@
+"""What a kind of picture is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["View"]
+
+
+class View(ABC):
+    """One kind of picture of a survey; pure interface.
+
+    Attributes:
+        needs: what a survey must have, in words that end the sentence "it needs ...".
+        caption: what the picture shows, in one sentence; also its text for those who cannot see it.
+        rank: its place among the pictures of one survey, small first.
+    """
+
+    needs: ClassVar[str]
+    caption: ClassVar[str]
+    rank: ClassVar[int]
+
+    @abstractmethod
+    def applies(self, survey: xr.Dataset) -> bool:
+        """Whether the survey has what this picture needs."""
+
+    @abstractmethod
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        """The picture of a survey to which it applies, with a title (may be empty)."""

@@ -1,0 +1,198 @@
+"""Shared drawing with matplotlib's objects: no pyplot, no backend, no global settings."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from lossatlas.views.data import Floats, Invalid, Limits, log_ticks
+
+__all__ = [
+    "ACCURACY",
+    "GREY",
+    "LOSS",
+    "Palette",
+    "captioned",
+    "dress_plane",
+    "figure",
+    "heat_maps",
+    "log_axis",
+    "panel_size",
+    "tick_text",
+]
+
+LONGEST = 10.5  # inches; the longer side of the block of panels
+PANEL = 4.4  # inches; the longer side of one panel at most
+SHORTEST = 1.4  # inches; below this a panel's tick labels run into each other
+INK, GREY = "#20222b", "#5d616b"
+
+
+@dataclass(frozen=True)
+class Palette:
+    """A perceptually uniform colour map in which ink, wanted low loss or high accuracy, is dark.
+
+    Attributes:
+        colours: matplotlib's name of the map.
+        invalid, hatch: colours of cells that are not finite, and of their hatching; outside the map.
+    """
+
+    colours: str
+    invalid: str
+    hatch: str
+
+
+LOSS = Palette("magma", "#8fe3d6", "#0b6b62")
+ACCURACY = Palette("viridis_r", "#ffb3c7", "#b3123f")
+
+
+def figure(width: float, height: float, title: str, layout: str = "constrained") -> Figure:
+    """An empty figure, inches, with a title that is wrapped to its width and never read as mathematics."""
+    drawn = Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
+    if title:
+        wrapped = textwrap.fill(title, max(20, int(width * 8)))
+        drawn.suptitle(wrapped, fontsize=13, fontweight="bold", color=INK, parse_math=False)
+    return drawn
+
+
+def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> None:
+    """Small print and a key under the figure, wrapped to its width; empty sentences are left out."""
+    text = "; ".join(sentence for sentence in sentences if sentence)
+    width = drawn.get_figwidth()
+    # One legend holds both, for matplotlib's layout keeps several things below a figure from each other's place
+    # only if they are one.
+    legend = drawn.legend(
+        handles=keys, loc="outside lower center", ncols=max(1, int(width / 2.2)), frameon=False, fontsize=9
+    )
+    legend.set_title(textwrap.fill(text, max(30, int(width * 15))), prop=FontProperties(size=8))
+    legend.get_title().set(color=GREY, multialignment="center")
+
+
+def tick_text(value: float, _position: int | None = None) -> str:
+    """A tick's label: plain where it is short, a power of ten elsewhere."""
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.10g}"
+    mantissa, exponent = f"{value:.5e}".split("e")
+    digits = f"{float(mantissa):g}"
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if digits == "1" else rf"${digits}\times {power}$"
+
+
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """Round ticks on an axis or colour bar that is logarithmic already."""
+    axis.set_major_locator(FixedLocator(log_ticks(low, high)))
+    axis.set_major_formatter(FuncFormatter(tick_text))
+    axis.set_minor_locator(NullLocator())
+
+
+def heat_maps(
+    panels: Sequence[tuple[str, Floats]],
+    edges: Sequence[Floats],
+    limits: Limits,
+    palette: Palette,
+    *,
+    axis_labels: Sequence[str],
+    colour_label: str,
+    invalid: Invalid,
+    title: str,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """Heat maps with one colour scale, as many abreast as make a well-shaped figure.
+
+    Args:
+        panels: titles and values, each of shape (V, U), row 0 at the lowest ``v``.
+        edges: the cells' edges along ``u`` (U + 1,) and ``v`` (V + 1,).
+        limits: the range of the colour scale.
+        palette: its colours.
+        axis_labels: those of ``u`` and ``v``.
+        colour_label: the colour bar's.
+        invalid: the count of what is not finite, for the legend; such cells are hatched.
+        title: the figure's, may be empty.
+        notes: more sentences for the caption.
+    """
+    wide, tall = (float(np.ptp(e)) for e in edges)
+    columns = _columns(len(panels), wide / tall)
+    rows = -(-len(panels) // columns)
+    flat = columns * wide > 2 * rows * tall
+    margins = (1.2 + 0.3 * columns, 2.2 + 0.4 * rows) if flat else (2.0 + 0.3 * columns, 1.1 + 0.4 * rows)
+    drawn = figure(*panel_size(edges, columns, rows, margins), title, "compressed")
+    norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
+    placed: list[Axes] = []
+    for index, (name, values) in enumerate(panels):
+        ax = drawn.add_subplot(rows, columns, index + 1)
+        _heat_map(ax, values, edges, limits, norm, palette)
+        ax.set_title(name, fontsize=10, color=INK)
+        first, last = index % columns == 0, index + columns >= len(panels)
+        ax.tick_params(labelleft=first, labelbottom=last)
+        ax.set(xlabel=axis_labels[0] if last else "", ylabel=axis_labels[1] if first else "")
+        placed.append(ax)
+    _colour_bar(drawn, placed, norm, limits, palette, colour_label, flat)
+    hatched = Patch(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", label=str(invalid))
+    captioned(drawn, *notes, limits.note, keys=[hatched] * bool(invalid))
+    return drawn
+
+
+def panel_size(
+    edges: Sequence[Floats], columns: int = 1, rows: int = 1, margins: tuple[float, float] = (1.0, 1.0)
+) -> tuple[float, float]:
+    """Width and height in inches of a figure whose panels have the shape of the plane, and margins around them."""
+    wide, tall = (float(np.ptp(e)) for e in edges)
+    inch = min(PANEL / max(wide, tall), LONGEST / max(columns * wide, rows * tall))
+    if columns * rows == 1 and wide > 2 * tall:
+        inch = 2 * PANEL / wide
+    width, height = (max(SHORTEST, inch * extent) for extent in (wide, tall))
+    return columns * width + margins[0], rows * height + margins[1]
+
+
+def dress_plane(ax: Axes) -> None:
+    """The looks of a plane: equal units along both axes, few ticks, a thin frame."""
+    ax.set_aspect("equal")
+    ax.locator_params(nbins=5)
+    ax.tick_params(labelsize=8, colors=INK)
+    for spine in ax.spines.values():
+        spine.set(linewidth=0.6, color=GREY)
+
+
+def _heat_map(
+    ax: Axes, values: Floats, edges: Sequence[Floats], limits: Limits, norm: Normalize, palette: Palette
+) -> None:
+    # Cells that are not finite stay transparent: the axes' own hatched patch shows through them.
+    shown = np.ma.masked_invalid(limits.shown(values))
+    ax.pcolormesh(*edges, shown, cmap=mpl.colormaps[palette.colours], norm=norm)
+    ax.patch.set(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", linewidth=0)
+    dress_plane(ax)
+
+
+def _colour_bar(
+    drawn: Figure, placed: list[Axes], norm: Normalize, limits: Limits, palette: Palette, label: str, flat: bool
+) -> None:
+    mappable = ScalarMappable(norm, mpl.colormaps[palette.colours])
+    place = "bottom" if flat else "right"
+    bar = drawn.colorbar(mappable, ax=placed, location=place, extend=limits.extend, aspect=30, pad=0.03, fraction=0.06)
+    if limits.log:
+        log_axis(bar.ax.xaxis if flat else bar.ax.yaxis, limits.low, limits.high)
+    bar.set_label(label)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_linewidth(0.6)
+
+
+def _columns(panels: int, aspect: float) -> int:
+    """How many panels stand abreast so that the figure's sides are nearest to 8 : 5."""
+
+    def distance(columns: int) -> float:
+        rows = -(-panels // columns)
+        return abs(float(np.log(columns * aspect / rows / 1.6)))
+
+    return min(range(1, panels + 1), key=distance)

@@ -1,0 +1,247 @@
+"""The interactive picture of a report: a plotly figure and what its menu offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lossatlas.views import data
+
+__all__ = ["Interactive", "interactive"]
+
+ASPECT_HEIGHT = 0.55  # of the longer side of the box
+Trace = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Interactive:
+    """A plotly figure with one trace per choice of its menu, of which the first is visible.
+
+    Attributes:
+        json: the figure as plotly's JSON; ``<`` is escaped, so that it can stand inside a script element.
+        choices: the menu's entries, one per trace; empty where all traces are shown together.
+        hint: one sentence on how to read it.
+    """
+
+    json: str
+    choices: list[str]
+    hint: str
+
+
+def interactive(survey: xr.Dataset) -> Interactive | None:
+    """The interactive picture for the survey's number of axes; None if there is none for it."""
+    make = {1: _lines, 2: _plane, 3: _slices}.get(len(data.axes(survey)))
+    return make(survey) if make else None
+
+
+def _plane(survey: xr.Dataset) -> Interactive:
+    flat = min(survey.sizes[axis] for axis in data.axes(survey)) < 2 or not data.fields(survey, data.LOSS)
+    return (_map if flat else _surface)(survey)
+
+
+def _surface(survey: xr.Dataset) -> Interactive:
+    """Heights are a loss (its own split's, or the preferred one), colours the chosen variable."""
+    u, v = data.axes(survey)
+    us, vs = (_coordinates(survey, axis) for axis in (u, v))
+    choices = data.quantities(survey)
+    losses = data.fields(survey, data.LOSS)
+    traces = []
+    for field in choices:
+        ground = field if field.metric == data.LOSS else _ground(field, losses)
+        height = data.limits(ground.values, log=True)
+        told = [ground] if ground is field else [ground, field]
+        traces.append(
+            {
+                "type": "surface",
+                "x": us,
+                "y": vs,
+                "z": height.heights(ground.plane()),
+                "text": _told([(one, one.plane()) for one in told]),
+                "hovertemplate": _hover(u, v),
+                "contours": {axis: {"highlight": False} for axis in "xyz"},
+                "lighting": {"ambient": 0.75, "diffuse": 0.5, "specular": 0.05, "roughness": 0.9},
+                "surfacecolor": _limits(field).heights(field.plane()),
+                **_scale(field),
+            }
+        )
+    height = data.limits(data.preferred(losses).values, log=True)
+    longer = max(np.ptp(us), np.ptp(vs))
+    scene = {
+        "xaxis": {"title": {"text": u}},
+        "yaxis": {"title": {"text": v}},
+        "zaxis": {"title": {"text": "log\u2081\u2080 loss" if height.log else "loss"}},
+        "aspectmode": "manual",
+        "aspectratio": {"x": np.ptp(us) / longer, "y": np.ptp(vs) / longer, "z": ASPECT_HEIGHT},
+        "camera": {"eye": {"x": -0.3, "y": -1.3, "z": 1.15}, "center": {"x": 0, "y": 0, "z": -0.14}},
+    }
+    hint = "Height is the loss on a logarithmic scale; the menu chooses the colour. Drag to turn, scroll to zoom."
+    return _assembled(traces, {"scene": scene}, [field.label for field in choices], hint)
+
+
+def _map(survey: xr.Dataset) -> Interactive:
+    axes, choices = data.axes(survey), data.quantities(survey)
+    traces = [_heat_map(survey, field, field.plane()) for field in choices]
+    return _assembled(traces, _plane_layout(axes), [field.label for field in choices], "The menu chooses the variable.")
+
+
+def _slices(survey: xr.Dataset) -> Interactive:
+    """One heat map per variable; a slider moves all of them along the third axis."""
+    axes, choices = data.axes(survey), data.quantities(survey)
+    depths = _coordinates(survey, axes[2])
+    middle = len(depths) // 2
+    traces = [_heat_map(survey, field, field.plane(middle)) for field in choices]
+    frames = [
+        {"name": str(k), "data": [_heights(field, field.plane(k)) for field in choices]} for k in range(len(depths))
+    ]
+    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    steps = [
+        {"method": "animate", "label": data.number(float(depth)), "args": [[str(k)], at_once]}
+        for k, depth in enumerate(depths)
+    ]
+    slider = {"active": middle, "steps": steps, "currentvalue": {"prefix": f"{axes[2]} = "}, "pad": {"t": 45}}
+    layout = {**_plane_layout(axes), "sliders": [slider]}
+    hint = f"One slice of the volume; the slider moves along {axes[2]}, the menu chooses the variable."
+    return _assembled(traces, layout, [field.label for field in choices], hint, frames)
+
+
+def _lines(survey: xr.Dataset) -> Interactive:
+    """All losses on the left axis, everything else on the right one."""
+    (axis,) = data.axes(survey)
+    at = _coordinates(survey, axis)
+    losses = data.fields(survey, data.LOSS)
+    limits = data.limits(np.stack([field.values for field in losses]), log=True) if losses else None
+    traces: list[Trace] = []
+    for field in data.quantities(survey):
+        is_loss = limits is not None and field.metric == data.LOSS
+        shown = limits.shown(field.values) if limits and is_loss else field.values
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": field.label,
+                "x": at,
+                "y": np.where(np.isfinite(shown), shown, np.nan),
+                "yaxis": "y" if is_loss or not losses else "y2",
+                "line": {"dash": "solid" if is_loss else "dash"},
+                "marker": {"size": 4},
+            }
+        )
+    left: Trace = {"title": {"text": losses[0].metric if losses else ""}, "automargin": True}
+    if limits and limits.log:
+        ticks = data.log_ticks(limits.low, limits.high)
+        left |= {"type": "log", "tickvals": ticks, "ticktext": [data.number(tick) for tick in ticks]}
+    # Without a tick mode of its own an overlaying axis takes its ticks from where the other axis has them.
+    right = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "tickmode": "auto"}
+    layout = {
+        "xaxis": {"title": {"text": axis}, "automargin": True},
+        "yaxis": left,
+        "yaxis2": right | {"automargin": True},
+        "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
+        "showlegend": True,
+    }
+    hint = "Losses on the left axis, everything else on the right. Click a name to hide it."
+    return _assembled(traces, layout, [], hint)
+
+
+def _ground(field: data.Field, losses: list[data.Field]) -> data.Field:
+    """The loss whose height carries another variable: of the same split if there is one."""
+    split = field.name.partition("_")[0]
+    return next((loss for loss in losses if loss.name == f"{split}_{data.LOSS}"), data.preferred(losses))
+
+
+def _heat_map(survey: xr.Dataset, field: data.Field, values: data.Floats) -> Trace:
+    u, v = data.axes(survey)[:2]
+    scale = _scale(field)
+    return {
+        "x": _coordinates(survey, u),
+        "y": _coordinates(survey, v),
+        "zmin": scale.pop("cmin"),
+        "zmax": scale.pop("cmax"),
+        "hovertemplate": _hover(u, v),
+        "hoverongaps": True,
+        **scale,
+        **_heights(field, values),
+    }
+
+
+def _heights(field: data.Field, values: data.Floats) -> Trace:
+    """The part of a heat map that changes from slice to slice: colours and words, each of shape (V, U)."""
+    return {"type": "heatmap", "z": _limits(field).heights(values), "text": _told([(field, values)])}
+
+
+def _scale(field: data.Field) -> Trace:
+    """The colour scale of a field: losses by log10, everything else as it is."""
+    limits = _limits(field)
+    low, high = limits.low, limits.high
+    bar: Trace = {
+        "title": {"text": field.label, "side": "top"},
+        "orientation": "h",
+        "y": 1,
+        "yanchor": "bottom",
+        "thickness": 10,
+        "len": 0.9,
+        "outlinewidth": 0,
+    }
+    if limits.log:
+        ticks = data.log_ticks(low, high)
+        bar |= {"tickvals": np.log10(ticks), "ticktext": [data.number(tick) for tick in ticks]}
+        low, high = np.log10([low, high])
+    is_accuracy = field.metric == data.ACCURACY
+    colours = {"colorscale": "Viridis" if is_accuracy else "Magma", "reversescale": is_accuracy}
+    return {"cmin": low, "cmax": high, "colorbar": bar, **colours}
+
+
+def _hover(u: str, v: str) -> str:
+    return f"{u} %{{x:.3f}}, {v} %{{y:.3f}}<br>%{{text}}<extra></extra>"
+
+
+def _told(fields: list[tuple[data.Field, data.Floats]]) -> list[list[str]]:
+    """What a cell says when pointed at: the values as measured, NaN and infinities by name; shape (V, U)."""
+    rows, columns = fields[0][1].shape
+    return [
+        ["<br>".join(f"{field.label} {data.number(values[i, j])}" for field, values in fields) for j in range(columns)]
+        for i in range(rows)
+    ]
+
+
+def _limits(field: data.Field) -> data.Limits:
+    return data.limits(field.values, log=field.metric == data.LOSS)
+
+
+def _coordinates(survey: xr.Dataset, axis: str) -> data.Floats:
+    return np.asarray(survey[axis].values, dtype=np.float64)
+
+
+def _plane_layout(axes: tuple[str, ...]) -> Trace:
+    return {
+        "xaxis": {"title": {"text": axes[0]}, "showgrid": False, "zeroline": False, "constrain": "domain"},
+        "yaxis": {
+            "title": {"text": axes[1]},
+            "showgrid": False,
+            "zeroline": False,
+            "scaleanchor": "x",
+            "constrain": "domain",
+        },
+    }
+
+
+def _assembled(
+    traces: list[Trace], layout: Trace, choices: list[str], hint: str, frames: list[Trace] | None = None
+) -> Interactive:
+    import plotly.graph_objects as go
+
+    for index, trace in enumerate(traces):
+        trace["visible"] = index == 0 or not choices
+    common = {
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 50, "r": 10, "t": 10, "b": 45},
+        "autosize": True,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8a8e99", "activecolor": "#8c6bb1"},
+    }
+    figure = go.Figure(data=traces, layout=common | layout, frames=frames or [])
+    return Interactive(str(figure.to_json()).replace("<", "\\u003c"), choices, hint)

@@ -1,0 +1,1 @@
+"""The kinds of picture: one module is one kind, named after its file."""

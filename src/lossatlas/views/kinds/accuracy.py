@@ -1,0 +1,26 @@
+"""The accuracy over a plane."""
+
+from __future__ import annotations
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.views import data, figures
+from lossatlas.views.base import View
+from lossatlas.views.kinds._splits import has_plane_of, split_maps
+
+__all__ = ["Accuracy"]
+
+
+class Accuracy(View):
+    """Heat maps of the accuracy, one per split; high is dark, so that ink is dark as in the loss."""
+
+    needs = "two axes and an accuracy"
+    caption = "The accuracy at each point of the plane; dark is high."
+    rank = 30
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return has_plane_of(survey, data.ACCURACY)
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        return split_maps(survey, data.ACCURACY, figures.ACCURACY, title)

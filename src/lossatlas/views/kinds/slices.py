@@ -1,0 +1,44 @@
+"""The loss in a volume, slice by slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.views import data, figures
+from lossatlas.views.base import View
+
+__all__ = ["Slices"]
+
+MOST = 12  # slices that one page shows legibly
+
+
+class Slices(View):
+    """Heat maps of the loss of one split (test, if there is one) at values of the third axis, with one colour scale."""
+
+    needs = "three axes and a loss"
+    caption = "The loss in slices of the volume, on a logarithmic scale where it can be; dark is low."
+    rank = 20
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return len(data.axes(survey)) == 3 and bool(data.fields(survey, data.LOSS))
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        field = data.preferred(data.fields(survey, data.LOSS))
+        u, v, w = data.axes(survey)
+        limits = data.limits(field.values, log=True)
+        depths = np.asarray(survey[w].values, dtype=np.float64)
+        chosen = np.unique(np.linspace(0, len(depths) - 1, min(MOST, len(depths))).round().astype(int))
+        left_out = f"{len(chosen)} of {len(depths)} slices" * (len(chosen) < len(depths))
+        return figures.heat_maps(
+            [(f"{w} = {data.number(depths[k])}", field.plane(k)) for k in chosen],
+            data.edges(survey)[:2],
+            limits,
+            figures.LOSS,
+            axis_labels=[data.axis_label(survey, u), data.axis_label(survey, v)],
+            colour_label=field.scale_label(limits),
+            invalid=data.invalid(field.values),
+            title=title,
+            notes=[field.label, left_out],
+        )

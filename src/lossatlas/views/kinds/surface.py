@@ -1,0 +1,73 @@
+"""The loss as a landscape in three dimensions."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
+
+from lossatlas.views import data, figures
+from lossatlas.views.base import View
+
+__all__ = ["Surface"]
+
+FINEST = 200  # facets along an axis; more cannot be told apart on paper
+SMOOTH = 80  # facets along the longer axis from which on steps of colour do not show
+
+
+class Surface(View):
+    """The loss of one split (test, if there is one) as a surface; its height is logarithmic."""
+
+    needs = "two axes with at least two points each, and a loss"
+    caption = "The loss as a landscape: height and colour are the loss, on a logarithmic scale where it can be."
+    rank = 40
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        order = data.axes(survey)
+        return len(order) == 2 and min(survey.sizes[a] for a in order) > 1 and bool(data.fields(survey, data.LOSS))
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        field = data.preferred(data.fields(survey, data.LOSS))
+        limits = data.limits(field.values, log=True)
+        drawn = figures.figure(7.6, 5.8, title)
+        ax = drawn.add_subplot(projection="3d")
+        assert isinstance(ax, Axes3D)
+        _draw_surface(ax, survey, field, limits)
+        invalid = data.invalid(field.values)
+        thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)
+        figures.captioned(drawn, field.label, limits.note, f"{invalid}, left as holes" * bool(invalid), thinned)
+        return drawn
+
+
+def _draw_surface(ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: data.Limits) -> None:
+    u, v = data.axes(survey)
+    us, vs = (np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
+    # matplotlib gives a facet one colour, so a coarse grid needs more facets than steps.
+    times = max(1, SMOOTH // max(len(us), len(vs)))
+    heights = data.refined(limits.heights(field.plane()), times)
+    low, high = np.log10([limits.low, limits.high]) if limits.log else (limits.low, limits.high)
+    ax.plot_surface(
+        *(data.refined(grid, times) for grid in np.meshgrid(us, vs)),
+        heights,
+        cmap=figures.LOSS.colours,
+        vmin=low,
+        vmax=high,
+        rcount=FINEST,
+        ccount=FINEST,
+        linewidth=0,
+        antialiased=False,
+    )
+    if limits.log:
+        ticks = data.log_ticks(limits.low, limits.high)
+        ax.set_zticks(np.log10(ticks), [figures.tick_text(tick) for tick in ticks])
+    ax.set_zlim(low, high)
+    longer = max(np.ptp(us), np.ptp(vs))
+    ax.set_box_aspect((np.ptp(us) / longer, np.ptp(vs) / longer, 0.5), zoom=0.84)
+    ax.view_init(elev=46, azim=-72)
+    ax.set_xlabel(data.axis_label(survey, u), labelpad=8)
+    ax.set_ylabel(data.axis_label(survey, v), labelpad=14)
+    ax.set_zlabel(field.scale_label(limits))
+    ax.tick_params(labelsize=8)
+    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="y", nbins=5)

@@ -1,0 +1,46 @@
+"""The picture that was asked for."""
+
+from __future__ import annotations
+
+import xarray as xr
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lossatlas.views import data, figures
+from lossatlas.views.base import View
+
+__all__ = ["Target"]
+
+MEANINGS = {1: ("low loss asked for", "#1d1147"), -1: ("high loss asked for", "#fbe8b4"), 0: ("ignored", "#b4b8c2")}
+
+
+class Target(View):
+    """Which points were asked to have a low loss, and which a high one."""
+
+    needs = "two axes and a target"
+    caption = "The picture that was asked for: dark where the loss should be low, light where it should be high."
+    rank = 10
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return len(data.axes(survey)) == 2 and data.target(survey) is not None
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        wanted = data.target(survey)
+        assert wanted is not None
+        edges = data.edges(survey)
+        drawn = figures.figure(*figures.panel_size(edges, margins=(1.0, 1.5)), title)
+        ax = drawn.add_subplot()
+        colours = ListedColormap([MEANINGS[sign][1] for sign in (-1, 0, 1)])
+        ax.pcolormesh(*edges, wanted.T, cmap=colours, vmin=-1, vmax=1)
+        figures.dress_plane(ax)
+        u, v = data.axes(survey)
+        ax.set(xlabel=data.axis_label(survey, u), ylabel=data.axis_label(survey, v))
+        counts = {sign: int((wanted == sign).sum()) for sign in MEANINGS}
+        handles = [
+            Patch(facecolor=colour, edgecolor=figures.GREY, label=f"{words}: {counts[sign]:,} cells")
+            for sign, (words, colour) in MEANINGS.items()
+            if counts[sign]
+        ]
+        figures.captioned(drawn, keys=handles)
+        return drawn

@@ -1,0 +1,145 @@
+"""A run as one HTML file that needs no network: numbers, an interactive picture, the PNG files, the configuration."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from lossatlas.views import data
+from lossatlas.views.files import replace_file
+from lossatlas.views.interactive import interactive
+
+__all__ = ["write_report"]
+
+TILES = {
+    "gap": "gap in accuracy",
+    "iou": "overlap with the picture (IoU)",
+    "low_accuracy": "accuracy, low cells",
+    "high_accuracy": "accuracy, high cells",
+    "log_loss_correlation": "correlation with the picture",
+    "log_loss_gap": "gap in log loss",
+    "seconds": "time",
+}
+
+
+def write_report(
+    path: Path | str,
+    survey: xr.Dataset,
+    title: str,
+    summary: Mapping[str, object],
+    config_yaml: str,
+    images: Mapping[str, bytes],
+) -> None:
+    """Write ``report.html``: self-contained, plotly.js included, whole or not at all.
+
+    Args:
+        path: the file; its directory is made if need be.
+        survey: as for :func:`lossatlas.views.view`.
+        title: the page's title, plain text.
+        summary: numbers of the run, may be nested; the well-known ones become tiles, the others a table.
+        config_yaml: the configuration that reproduces the run.
+        images: PNG files by kind of picture, in the order of the page.
+
+    Raises:
+        BadInput: the survey holds no numbers.
+        OSError: the file cannot be written.
+    """
+    import jinja2
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    source = files("lossatlas.views").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    numbers = dict(_flat(summary))
+    picture = interactive(survey)
+    page = environment.from_string(source).render(
+        title=title,
+        sentence=sentence(survey),
+        tiles=[(label, text(key, numbers[key])) for key, label in TILES.items() if numbers.get(key) is not None],
+        rows=[(key, text(key, value)) for key, value in numbers.items() if key not in TILES or value is None],
+        picture=picture,
+        plot=Markup(picture.json) if picture else "",
+        plotlyjs=Markup(get_plotlyjs()) if picture else "",
+        images=[_image(kind, content) for kind, content in images.items()],
+        config_yaml=config_yaml,
+    )
+    replace_file(Path(path), page.encode())
+
+
+def sentence(survey: xr.Dataset) -> str:
+    """What one sees, in one sentence, from the survey alone."""
+    axes = data.axes(survey)
+    shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
+    place = {1: "line", 2: "plane", 3: "volume"}.get(len(axes), "region")
+    shown = data.fields(survey, data.LOSS) or data.fields(survey, data.ACCURACY) or data.quantities(survey)
+    field = data.preferred(shown)
+    lost = data.invalid(field.values)
+    values = field.values[np.isfinite(field.values)]
+    units = f" {field.units}" * bool(field.units)
+    ends = [data.number(float(end)) for end in (values.min(), values.max())] if values.size else []
+    span = f"is between {' and '.join(ends)}{units}" if ends else "is nowhere finite"
+    aside = f" ({lost})" * bool(lost)
+    return (
+        f"A {place} through weight space in which every point is a network: "
+        f"at {shape} points along {', '.join(axes)}, the {field.label} {span}{aside}."
+    )
+
+
+def text(key: str, value: object) -> str:
+    """A value for the reader: numbers with 3 to 4 digits, durations in a fitting unit.
+
+    >>> text("gap", 0.912345), text("fit_seconds", 192.0), text("points", 1600), text("done", True)
+    ('0.912', '3 min 12 s', '1,600', 'yes')
+    """
+    if value is None:
+        return "\u2013"
+    if isinstance(value, list | tuple):
+        return ", ".join(text(key, item) for item in value)
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if not isinstance(value, Real):
+        return str(value)
+    plain = float(value)
+    if key.endswith("seconds") and math.isfinite(plain):
+        return _duration(plain)
+    if isinstance(value, Integral):
+        return f"{value:,}"
+    return f"{plain:.3f}" if 0.001 <= abs(plain) < 1 else data.number(plain)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _flat(summary: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in summary.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _image(kind: str, content: bytes) -> dict[str, object]:
+    """What the template needs to place a PNG file; its size stands in bytes 16 to 23."""
+    from lossatlas.views import VIEWS
+
+    return {
+        "kind": kind.replace("_", " "),
+        "caption": VIEWS[kind].caption if kind in VIEWS else f"The picture {kind}.",
+        "source": f"data:image/png;base64,{b64encode(content).decode()}",
+        "width": int.from_bytes(content[16:20], "big"),
+        "height": int.from_bytes(content[20:24], "big"),
+    }

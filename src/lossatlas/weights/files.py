@@ -1,0 +1,71 @@
+"""Weights in files: safetensors, and foreign ``.pt`` files of which nothing is executed."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor, nn
+
+from lossatlas.errors import BadInput
+
+__all__ = ["load_state", "read_state"]
+
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Keys under which training scripts keep the weights in a larger checkpoint."""
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a checkpoint: ``.safetensors``, or a file of ``torch.save`` read with weights only.
+
+    Raises:
+        BadInput: the file is missing, truncated, holds no weights, or holds objects that loading would execute.
+    """
+    if not path.is_file():
+        raise BadInput(f"checkpoint {path} does not exist")
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_safetensors(path.read_bytes())
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BadInput(
+            f"checkpoint {path} holds objects that would execute code, or is no torch file; nothing was loaded: save "
+            "the state_dict alone, or as safetensors"
+        ) from error
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise BadInput(f"checkpoint {path} cannot be read, it may be truncated; save it again") from error
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in NESTED if isinstance(content.get(key), Mapping)), content)
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise BadInput(f"checkpoint {path} holds no state_dict (names and tensors); save model.state_dict()")
+    return {str(name): value for name, value in content.items()}
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state into a module, all of it or nothing.
+
+    Args:
+        module: changed in place.
+        state: every parameter and buffer of the module.
+        source: what messages call the state.
+
+    Raises:
+        BadInput: names or shapes differ; the first difference is named with both shapes.
+    """
+    own = module.state_dict()
+    for name in [*own, *(name for name in state if name not in own)]:
+        here = tuple(own[name].shape) if name in own else None
+        there = tuple(state[name].shape) if name in state else None
+        if here != there:
+            described = [f"has shape {shape}" if shape is not None else "is missing" for shape in (there, here)]
+            raise BadInput(
+                f"{source} is of another model: {name!r} {described[0]} there and {described[1]} in the model; "
+                "choose the model and options it was trained with"
+            )
+    module.load_state_dict(dict(state))

@@ -1,0 +1,1 @@
+"""One module per initialiser, named as on the command line."""

@@ -1,0 +1,39 @@
+"""Xavier initialisation (Glorot & Bengio 2010), as the multi-point paper uses it."""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.weights.initialiser import Initialiser, Role, is_normalisation_scale, normalisation_scale
+from lossatlas.weights.space import Entry, WeightSpace
+
+__all__ = ["Xavier"]
+
+
+class Xavier(Initialiser):
+    """U[-a, a] with a = sqrt(6 / (fan_in + fan_out)) for weights of two or more dimensions; biases 0.
+
+    Normalisation scales follow appendix C of the multi-point paper. Other parameters of less than two dimensions
+    are the module's own at the origin and 0 in directions.
+    """
+
+    def draw(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
+        own = dict(module.named_parameters(remove_duplicate=False))
+        return torch.cat([self._draw(module, entry, own, role, generator).reshape(-1) for entry in space.entries])
+
+    @staticmethod
+    def _draw(
+        module: nn.Module, entry: Entry, own: dict[str, nn.Parameter], role: Role, generator: torch.Generator
+    ) -> Tensor:
+        if is_normalisation_scale(module, entry.name):
+            return normalisation_scale(entry.shape, role, generator)
+        if len(entry.shape) >= 2:
+            receptive = prod(entry.shape[2:])
+            bound = (6 / ((entry.shape[0] + entry.shape[1]) * receptive)) ** 0.5
+            return (2 * torch.rand(entry.shape, generator=generator) - 1) * bound
+        if role is Role.ORIGIN and not entry.name.endswith("bias"):
+            return own[entry.name].detach().float().cpu()
+        return torch.zeros(entry.shape)

@@ -1,0 +1,117 @@
+"""The weight space of a module: its trained parameters as one vector of R^n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.errors import BadInput
+from lossatlas.types import Params
+
+__all__ = ["Entry", "WeightSpace"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One parameter's place in the vector.
+
+    ``names[0]`` is the name it goes by; further names are those that are tied to it. Its filters, the slices of
+    dimension 0 of its shape, are contiguous in the vector: ``filter_count`` runs of ``filter_size`` numbers.
+    """
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.offset, self.offset + self.size)
+
+    @property
+    def filter_count(self) -> int:
+        return self.shape[0] if self.shape else 1
+
+    @property
+    def filter_size(self) -> int:
+        return self.size // max(1, self.filter_count)
+
+
+class WeightSpace:
+    """The flattened parameters of one module, tied parameters once.
+
+    The space remembers names and shapes, never the module: nothing here can change it.
+
+    Args:
+        module: any module. Its parameters must be real floating-point tensors.
+        include: patterns (as in a shell, ``"head.*"``) of the parameters that span the space; all others are held
+            fixed at the module's values.
+
+    Raises:
+        BadInput: no parameter matches, or one that does is not real floating point.
+    """
+
+    def __init__(self, module: nn.Module, include: Sequence[str] = ("*",)) -> None:
+        names_of: dict[Tensor, list[str]] = {}
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            names_of.setdefault(parameter, []).append(name)
+        entries, offset = [], 0
+        for parameter, names in names_of.items():
+            if not any(fnmatchcase(name, pattern) for name in names for pattern in include):
+                continue
+            if not parameter.is_floating_point():
+                raise BadInput(f"parameter {names[0]!r} has dtype {parameter.dtype}; expected real floating point")
+            entries.append(Entry(tuple(names), tuple(parameter.shape), offset))
+            offset += parameter.numel()
+        if not offset:
+            available = ", ".join(sorted(name for names in names_of.values() for name in names)[:8]) or "none"
+            raise BadInput(f"no parameters match {', '.join(include)}; the module's are: {available}")
+        self.entries: tuple[Entry, ...] = tuple(entries)
+        self.include = tuple(include)
+        self.size = offset
+        """The dimension n."""
+
+    def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
+        """The vector (n,) of named parameters; of tied ones, the first name that is present counts.
+
+        Raises:
+            BadInput: a name is missing or has another shape (the first difference is named).
+        """
+        return torch.cat([self._lookup(entry, params).reshape(-1) for entry in self.entries])
+
+    def unflatten(self, vector: Tensor) -> Params:
+        """Views of a vector (n,), or of a stack of vectors (P, n), as named parameters (P, *shape)."""
+        batch = vector.shape[:-1]
+        pieces = vector.split([entry.size for entry in self.entries], dim=-1)
+        return {e.name: piece.view(*batch, *e.shape) for e, piece in zip(self.entries, pieces, strict=True)}
+
+    def vector_of(self, module: nn.Module) -> Tensor:
+        """The module's parameters as a new vector (n,), detached."""
+        params = dict(module.named_parameters(remove_duplicate=False))
+        return self.flatten({name: p.detach() for name, p in params.items()}).clone()
+
+    def filter_norms(self, vector: Tensor) -> dict[str, Tensor]:
+        """Per parameter the Euclidean norms (filter_count,) of its filters, the slices of dimension 0."""
+        return {e.name: vector[e.slice].view(e.filter_count, -1).norm(dim=1) for e in self.entries}
+
+    @staticmethod
+    def _lookup(entry: Entry, params: Mapping[str, Tensor]) -> Tensor:
+        present = [name for name in entry.names if name in params]
+        if not present:
+            raise BadInput(f"parameter {entry.name!r} of shape {entry.shape} is missing")
+        value = params[present[0]]
+        if tuple(value.shape) != entry.shape:
+            raise BadInput(f"parameter {present[0]!r} has shape {tuple(value.shape)}; the model's is {entry.shape}")
+        return value

@@ -1,0 +1,427 @@
+"""Views: the logic without pixels, then that every kind draws what it should, then the report."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+from lossatlas.errors import BadInput
+from lossatlas.views import VIEWS, data, png, view, write_report
+from lossatlas.views.interactive import interactive
+from lossatlas.views.report import sentence, text
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+WIDTH, HEIGHT = 17, 23
+AXES = ("u", "v", "w")
+
+
+def coordinates(*sizes: int) -> dict[str, np.ndarray]:
+    half = max(sizes) / 2
+    return {axis: (np.arange(n) - (n - 1) / 2) / half for axis, n in zip(AXES, sizes, strict=False)}
+
+
+def survey(loss: np.ndarray, **others: np.ndarray) -> xr.Dataset:
+    dims = AXES[: loss.ndim]
+    attrs = {"long_name": "loss", "units": "nat"}
+    variables = {"test_loss": (dims, loss, attrs), **{name: (dims, values) for name, values in others.items()}}
+    done = {"test_streaming_done": (dims, np.ones(loss.shape, dtype=bool))}
+    return xr.Dataset({**variables, **done}, coords=coordinates(*loss.shape))
+
+
+def heart() -> xr.Dataset:
+    u, v = np.meshgrid(*coordinates(WIDTH, HEIGHT).values(), indexing="ij")
+    x, y = 1.75 * u, 1.5 * v + 0.15
+    ink = (x**2 + y**2 - 1) ** 3 - x**2 * y**3 < 0
+    loss = np.where(ink, 0.03, 2.5) * (1 + 0.3 * np.cos(9 * u + 5 * v))
+    return survey(
+        loss,
+        train_loss=0.5 * loss,
+        test_accuracy=np.where(ink, 0.96, 0.3),
+        train_accuracy=np.where(ink, 0.99, 0.3),
+        target=np.where(ink, 1, -1).astype(np.int8),
+    )
+
+
+def line() -> xr.Dataset:
+    t = np.linspace(-1, 1, 21)
+    return survey(np.exp(3 * t**2), test_accuracy=1 - 0.8 * t**2, target=np.sign(0.3 - abs(t)).astype(np.int8))
+
+
+def volume(depth: int = 4) -> xr.Dataset:
+    u, v, w = np.meshgrid(*coordinates(5, 7, depth).values(), indexing="ij")
+    return survey(0.01 + u**2 + v**2 + w**2, test_accuracy=np.exp(-(u**2)))
+
+
+def with_loss(values: np.ndarray) -> xr.Dataset:
+    return heart().assign(test_loss=(("u", "v"), values)).drop_vars(["train_loss", "train_accuracy"])
+
+
+def broken() -> xr.Dataset:
+    values = heart()["test_loss"].values.copy()
+    values[3, 4], values[-1, 0], values[-2, 0] = np.nan, np.inf, -np.inf
+    return with_loss(values)
+
+
+def lone_value() -> xr.Dataset:
+    values = np.full((WIDTH, HEIGHT), np.nan)
+    values[2, 3] = 0.7
+    return with_loss(values)
+
+
+SURVEYS = {
+    "heart": heart(),
+    "line": line(),
+    "volume": volume(),
+    "many slices": volume(20),
+    "no accuracy": heart().drop_vars(["test_accuracy", "train_accuracy"]),
+    "no target": heart().drop_vars("target"),
+    "only accuracy": heart().drop_vars(["test_loss", "train_loss"]),
+    "only train": heart().drop_vars(["test_loss", "test_accuracy"]),
+    "broken": broken(),
+    "broken line": survey(np.array([1.0, np.nan, 0.0, np.inf, 2.0])),
+    "lone value": lone_value(),
+    "no finite value": with_loss(np.full((WIDTH, HEIGHT), np.nan)),
+    "all equal": with_loss(np.full((WIDTH, HEIGHT), 0.7)),
+    "all zero": with_loss(np.zeros((WIDTH, HEIGHT))),
+    "negative": with_loss(np.linspace(-1, 1, WIDTH * HEIGHT).reshape(WIDTH, HEIGHT)),
+    "outlier": with_loss(np.where(np.arange(WIDTH * HEIGHT) == 5, 1e30, 1.5).reshape(WIDTH, HEIGHT)),
+    "one cell": survey(np.array([[0.5]]), target=np.array([[1]], dtype=np.int8)),
+    "one row": survey(np.linspace(1, 2, 6)[:, None]),
+    "one point": survey(np.array([0.5])),
+}
+
+
+def meshes(figure: Figure) -> list[QuadMesh]:
+    """The heat maps of a figure without its colour bars, which have a single column or row."""
+    found = [(ax, mesh) for ax in figure.axes for mesh in ax.collections if isinstance(mesh, QuadMesh)]
+    return [mesh for ax, mesh in found if ax.get_label() != "<colorbar>"]
+
+
+def caption(figure: Figure) -> str:
+    (legend,) = figure.legends
+    return " ".join([legend.get_title().get_text(), *(entry.get_text() for entry in legend.get_texts())])
+
+
+# What is shown, without pixels
+
+
+def test_axes_put_u_first_whatever_the_order_of_dimensions() -> None:
+    turned = heart().transpose("v", "u", ...)
+    assert data.axes(turned) == ("u", "v")
+    assert data.fields(turned, "loss")[0].values.shape == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(data.fields(turned, "loss")[1].values, heart()["test_loss"].values)
+
+
+def test_fields_are_train_then_test_and_quantities_begin_with_the_test_loss() -> None:
+    assert [field.name for field in data.fields(heart(), "loss")] == ["train_loss", "test_loss"]
+    names = [field.name for field in data.quantities(heart().assign(test_gradient_norm=heart()["test_loss"]))]
+    assert names == ["test_loss", "train_loss", "test_accuracy", "train_accuracy", "test_gradient_norm"]
+
+
+def test_variables_with_further_dimensions_are_left_out() -> None:
+    more = heart().assign(test_class_accuracy=(("u", "v", "class"), np.ones((WIDTH, HEIGHT, 3))))
+    assert [field.name for field in data.fields(more, "accuracy")] == ["train_accuracy", "test_accuracy"]
+
+
+def test_labels_name_the_split_once() -> None:
+    assert data.fields(heart(), "loss")[1].label == "test loss"
+    named = heart()
+    named["test_loss"].attrs["long_name"] = "Test cross-entropy"
+    assert data.fields(named, "loss")[1].label == "Test cross-entropy"
+
+
+def test_edges_cover_the_picture_exactly() -> None:
+    u, v = data.edges(heart())
+    assert (len(u), len(v)) == (WIDTH + 1, HEIGHT + 1)
+    np.testing.assert_allclose([v[0], v[-1]], [-1, 1])
+    np.testing.assert_allclose([u[0], u[-1]], [-WIDTH / HEIGHT, WIDTH / HEIGHT])
+
+
+def test_edges_of_uneven_and_lone_cells() -> None:
+    np.testing.assert_allclose(data.cell_edges(np.array([0.0, 1.0, 3.0])), [-0.5, 0.5, 2.0, 4.0])
+    u, v = data.edges(survey(np.ones((1, 5))))
+    np.testing.assert_allclose(np.diff(u), np.diff(v)[0])
+
+
+def test_coordinates_that_do_not_ascend_are_refused() -> None:
+    with pytest.raises(BadInput, match="ascend"):
+        data.edges(heart().isel(u=slice(None, None, -1)))
+
+
+def test_limits_are_the_smallest_and_largest_finite_value() -> None:
+    limits = data.limits(np.array([np.nan, 0.02, 3.0, np.inf]), log=True)
+    assert (limits.low, limits.high, limits.log, limits.floor, limits.extend) == (0.02, 3.0, True, None, "neither")
+    assert "0.02 to 3" in limits.note
+
+
+def test_limits_cut_an_outlier_and_say_so() -> None:
+    values = np.append(np.geomspace(0.1, 1, 999), 1e30)
+    limits = data.limits(values, log=True)
+    assert limits.high < 1
+    assert limits.extend == "both"
+    assert "percentile" in limits.note
+    assert "20 beyond" in limits.note
+
+
+def test_zero_loss_is_drawn_at_a_floor_that_the_note_states() -> None:
+    values = np.array([0.0, 2e-5, 1.0, np.nan])
+    limits = data.limits(values, log=True)
+    assert limits.floor == 2e-5
+    assert "zero is drawn at 2e-05" in limits.note
+    np.testing.assert_array_equal(limits.shown(values), [2e-5, 2e-5, 1.0, np.nan])
+    assert data.limits(np.zeros(3), log=True).floor == data.ALL_ZERO_FLOOR
+
+
+def test_negative_losses_have_a_linear_scale() -> None:
+    assert not data.limits(np.array([-1.0, 2.0]), log=True).log
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7, -3.0, 1e9])
+@pytest.mark.parametrize("log", [True, False])
+def test_equal_values_have_limits_around_them(value: float, log: bool) -> None:
+    limits = data.limits(np.full(4, value), log=log)
+    drawn = limits.shown(np.array([value]))[0]
+    assert limits.low < drawn < limits.high
+    assert "equal" in limits.note
+
+
+def test_heights_are_log10_and_holes_where_not_finite() -> None:
+    values = np.array([0.01, 1.0, np.inf, np.nan])
+    np.testing.assert_allclose(data.limits(values, log=True).heights(values), [-2, 0, np.nan, np.nan])
+
+
+def test_what_is_not_finite_is_counted() -> None:
+    count = data.invalid(np.array([1, np.nan, np.inf, -np.inf]))
+    assert count == data.Invalid(nan=1, inf=2)
+    assert str(count) == "not finite: 1 NaN, 2 infinite"
+    assert not data.invalid(np.ones(3))
+
+
+@pytest.mark.parametrize("low", [1e-9, 0.03, 0.6931, 5.0])
+@pytest.mark.parametrize("ratio", [1.0001, 1.3, 4.0, 1e2, 1e5, 1e40])
+def test_log_ticks_are_few_distinct_and_inside(low: float, ratio: float) -> None:
+    ticks = data.log_ticks(low, low * ratio)
+    assert 2 <= len(set(ticks)) == len(ticks) <= 8
+    assert all(low <= tick <= low * ratio * (1 + 1e-12) for tick in ticks)
+
+
+def test_refining_a_surface_keeps_its_points() -> None:
+    grid = np.random.default_rng(0).normal(size=(3, 4))
+    fine = data.refined(grid, 5)
+    assert fine.shape == (11, 16)
+    np.testing.assert_array_equal(fine[::5, ::5], grid)
+    np.testing.assert_allclose(fine[1, 0], 0.8 * grid[0, 0] + 0.2 * grid[1, 0])
+
+
+def test_runs() -> None:
+    starts, ends = data.runs(np.array([True, False, True, True]))
+    assert (starts.tolist(), ends.tolist()) == ([0, 2], [1, 4])
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_everything_that_applies_draws_and_renders(name: str) -> None:
+    for kind, figure in view(SURVEYS[name], title=name).items():
+        assert png(figure, dpi=30).startswith(b"\x89PNG"), kind
+
+
+def test_kinds_by_number_of_axes() -> None:
+    assert list(view(heart())) == ["target", "loss", "accuracy", "surface"]
+    assert list(view(line())) == ["line"]
+    assert list(view(volume())) == ["slices"]
+    assert list(view(SURVEYS["no accuracy"])) == ["target", "loss", "surface"]
+
+
+@pytest.mark.parametrize("kind", ["loss", "accuracy", "target"])
+def test_u_max_v_min_is_at_the_bottom_right(kind: str) -> None:
+    marked = heart()
+    marked["test_loss"][-1, 0] = marked["train_loss"][-1, 0] = 99.0
+    marked["test_accuracy"][-1, 0] = marked["train_accuracy"][-1, 0] = 0.01
+    marked["target"][:] = 1
+    marked["target"][-1, 0] = -1
+    figure = view(marked, kinds=[kind])[kind]
+    for mesh in meshes(figure):
+        shown = np.asarray(mesh.get_array()).reshape(HEIGHT, WIDTH)
+        assert shown[0, -1] == (shown.max() if kind == "loss" else shown.min())
+        corner = np.asarray(mesh.get_coordinates())[0, -1]
+        np.testing.assert_allclose(corner, [WIDTH / HEIGHT, -1])
+        assert mesh.axes is not None
+        assert mesh.axes.get_aspect() == 1
+        assert not mesh.axes.xaxis_inverted()
+        assert not mesh.axes.yaxis_inverted()
+        np.testing.assert_allclose(mesh.axes.get_xlim(), [-WIDTH / HEIGHT, WIDTH / HEIGHT])
+        np.testing.assert_allclose(mesh.axes.get_ylim(), [-1, 1])
+
+
+def test_splits_share_one_colour_scale() -> None:
+    train, test = meshes(view(heart(), kinds=["loss"])["loss"])
+    assert train.get_clim() == test.get_clim()
+    together = np.stack([heart()["train_loss"], heart()["test_loss"]])
+    assert train.get_clim() == (together.min(), together.max())
+
+
+def test_cells_that_are_not_finite_stay_masked_and_are_counted() -> None:
+    figure = view(broken(), kinds=["loss"])["loss"]
+    (mesh,) = meshes(figure)
+    assert np.ma.count_masked(mesh.get_array()) == 3
+    assert "not finite: 1 NaN, 2 infinite" in caption(figure)
+
+
+def test_caption_states_the_floor() -> None:
+    assert "zero is drawn at" in caption(view(SURVEYS["all zero"], kinds=["loss"])["loss"])
+
+
+def test_line_shades_the_target_and_marks_what_is_lost() -> None:
+    figure = view(line(), kinds=["line"])["line"]
+    assert "low loss asked for" in caption(figure)
+    assert "high loss asked for" in caption(figure)
+    figure = view(SURVEYS["broken line"], kinds=["line"])["line"]
+    (marks,) = [one for one in figure.axes[0].get_lines() if one.get_marker() == "x"]
+    np.testing.assert_allclose(marks.get_xdata(), SURVEYS["broken line"]["u"].values[[1, 3]])
+    assert "1 NaN, 1 infinite" in caption(figure)
+
+
+def test_slices_follow_w_and_share_limits() -> None:
+    slices = meshes(view(volume(), kinds=["slices"])["slices"])
+    assert len(slices) == 4
+    assert len({mesh.get_clim() for mesh in slices}) == 1
+    for k, mesh in enumerate(slices):
+        np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(7, 5), volume()["test_loss"].values[:, :, k].T)
+    assert "12 of 20 slices" in caption(view(volume(20), kinds=["slices"])["slices"])
+
+
+def test_a_title_is_no_mathematics() -> None:
+    title = view(heart(), kinds=["target"], title="from $5 to $6 at 20% \\frac")["target"]
+    assert png(title, dpi=30)
+
+
+def test_files_are_written_whole(tmp_path: Path) -> None:
+    view(heart(), tmp_path / "new" / "run", kinds=["loss", "target"])
+    assert sorted(path.name for path in (tmp_path / "new" / "run").iterdir()) == ["loss.png", "target.png"]
+
+
+def test_pictures_repeat_to_the_byte() -> None:
+    assert png(view(heart(), kinds=["loss"])["loss"]) == png(view(heart(), kinds=["loss"])["loss"])
+
+
+def test_refusals_are_one_line_and_name_what_applies() -> None:
+    with pytest.raises(BadInput, match="unknown view 'los'; did you mean 'loss'"):
+        view(heart(), kinds=["los"])
+    with pytest.raises(BadInput, match=r"needs one axis.*what applies: accuracy, loss, surface, target") as caught:
+        view(heart(), kinds=["line"])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(BadInput, match="no numeric variables"):
+        view(xr.Dataset())
+
+
+def test_a_survey_from_disk_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    heart().to_zarr(tmp_path / "survey.zarr", zarr_format=3, consolidated=False)
+    with xr.open_zarr(tmp_path / "survey.zarr", chunks=None, consolidated=False) as opened:
+        assert list(view(opened)) == ["target", "loss", "accuracy", "surface"]
+
+
+def test_importing_views_is_light() -> None:
+    heavy = "('torch', 'matplotlib', 'plotly', 'jinja2')"
+    code = f"import sys, lossatlas.views; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_kind_says_what_it_is() -> None:
+    assert VIEWS.names() == ["accuracy", "line", "loss", "slices", "surface", "target"]
+    assert all(VIEWS[name].needs and VIEWS[name].caption.endswith(".") for name in VIEWS)
+
+
+# The report
+
+
+class Page(HTMLParser):
+    """The elements of a page, with their attributes, and what is said outside scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += "" if self.elements and self.elements[-1][0] == "script" else data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+SUMMARY = {"gap": 0.612345, "iou": 0.9, "seconds": 192.3, "points": 1600, "plan": "stacked", "extra": {"rate": 0.01}}
+EVIL = "<script>alert('x')</script>"
+
+
+def report(tmp_path: Path, given: xr.Dataset, title: str = "A heart") -> str:
+    images = {name: png(figure, dpi=20) for name, figure in view(given).items()}
+    write_report(tmp_path / "report.html", given, title, SUMMARY, f"seed: 0 # {EVIL}\n", images)
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_report_needs_no_network(tmp_path: Path) -> None:
+    page = Page(report(tmp_path, heart()))
+    for _tag, attrs in page.elements:
+        for key in ("src", "href", "srcset", "action", "data", "poster"):
+            assert (attrs.get(key) or "data:").startswith("data:")
+    policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_report_is_a_proper_page(tmp_path: Path) -> None:
+    page = Page(report(tmp_path, heart()))
+    assert page.all("html")[0]["lang"] == "en"
+    assert len(page.all("title")) == 1 == len(page.all("h1"))
+    assert len(page.all("img")) == 4
+    assert all(image["alt"] and image["width"] for image in page.all("img"))
+    for said in ("0.612", "3 min 12 s", "extra.rate", "1,600", "seed: 0"):
+        assert said in page.words
+    options = page.all("option")
+    assert len(options) == 4
+
+
+def test_report_escapes_what_it_is_given(tmp_path: Path) -> None:
+    named = heart()
+    named["test_loss"].attrs["long_name"] = f"test {EVIL}"
+    source = report(tmp_path, named, title=f"{EVIL} & more")
+    assert EVIL not in source
+    assert f"{EVIL} & more" in Page(source).words
+    assert len(Page(source).all("script")) == 3
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_every_survey_has_an_interactive_picture_and_a_sentence(name: str) -> None:
+    picture = interactive(SURVEYS[name])
+    assert picture is not None
+    assert "<" not in picture.json
+    assert sentence(SURVEYS[name]).endswith(".")
+
+
+def test_numbers_are_short() -> None:
+    assert [text("x", value) for value in (0.123456, 1.23456, 12345.6, 1e-9, float("nan"), np.float32(0.5), None)] == [
+        "0.123",
+        "1.23",
+        "12,346",
+        "1e-09",
+        "nan",
+        "0.500",
+        "\u2013",
+    ]
+    assert (text("seconds", 7322), text("fit_seconds", 3.14159)) == ("2 h 2 min", "3.14 s")
