@@ -63,6 +63,9 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self.names()
 
+    def __len__(self) -> int:
+        return len(self.names())
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 __all__ = ["AXES", "Chart", "CoefficientChart"]
 
 AXES = ("u", "v", "w")
-"""Names of the axes of affine charts; further ones are ``x3``, ``x4``, ..."""
+"""Names of the axes of affine charts; further ones are numbered: ``x3`` follows ``w``."""
 
 
 class Chart(nn.Module, ABC):
-    """A map from coordinates to weight space. (Strictly, a local parametrisation of a surface in it.)
+    """A map from coordinates to weight space; strictly, a local parametrisation of a surface in it.
 
     A chart is a module: its parameters are what a fit trains, its state is what is written to disk.
     """

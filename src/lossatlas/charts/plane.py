@@ -76,17 +76,21 @@ class Plane(CoefficientChart):
     ) -> Plane:
         """A plane through random weights, or around a given ``origin`` (n,), along random directions.
 
+        On the device and in the precision of the module's parameters.
+
         The same seed gives the same first directions whatever the number of axes.
         """
-        space = space or WeightSpace(module)
+        space = space if space is not None else WeightSpace(module)
+        like = space.vector_of(module)
+
+        def draw(role: Role, stream: str, index: int = 0) -> Tensor:
+            return initialiser.draw(module, space, role, generator(seed, f"chart/{stream}", index)).to(like)
+
+        directions = [draw(Role.DIRECTION, "direction", k) for k in range(axes)]
         if origin is None:
-            origin = initialiser.draw(module, space, Role.ORIGIN, generator(seed, "chart/origin"))
-        draws = [
-            initialiser.draw(module, space, Role.DIRECTION, generator(seed, "chart/direction", k)) for k in range(axes)
-        ]
-        device_draws = [draw.to(origin) for draw in draws]
-        directions = torch.stack(device_draws) if device_draws else origin.new_zeros(0, space.size)
-        return cls(origin, directions, scale, train_origin=train_origin)
+            origin = draw(Role.ORIGIN, "origin")
+        stacked = torch.stack(directions) if directions else like.new_zeros(0, space.size)
+        return cls(origin, stacked, scale, train_origin=train_origin)
 
     @property
     def dimension(self) -> int:

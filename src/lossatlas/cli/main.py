@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
+from lossatlas.cli.process import settle
 from lossatlas.errors import LossatlasError
 
 __all__ = ["main"]
@@ -20,11 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done, 2 bad input, 3 could not be finished, 130 interrupted. Anything else that is raised is a bug, and its
     traceback says where.
     """
-    # Settings of the process belong to the command line, never to an import of the library. Busy waiting makes
-    # loops of small operations up to thirty times slower when another process wants the same cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("MPLBACKEND", "agg")
-    sys.path.insert(0, "")  # module:callable is looked up in the working folder, as Python does for scripts
+    settle()
     from cyclopts import CycloptsError
 
     from lossatlas.cli.app import run

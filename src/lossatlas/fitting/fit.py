@@ -70,8 +70,8 @@ class Fit:
     ) -> None:
         if objective.axes != chart.axes:
             raise BadInput(
-                f"the picture has {len(objective.axes)} axes ({', '.join(objective.axes)}), the chart {len(chart.axes)} "
-                f"({', '.join(chart.axes)}); they must agree"
+                f"the picture has {len(objective.axes)} axes ({', '.join(objective.axes)}), "
+                f"the chart {len(chart.axes)} ({', '.join(chart.axes)}); they must agree"
             )
         if batch_size < 1:
             raise BadInput(f"the batch size is {batch_size}; expected at least 1")
@@ -126,7 +126,7 @@ class Fit:
         pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
 
         self._optimizer.zero_grad()
-        controls.backward(pull.controls)
+        torch.autograd.backward(controls, pull.controls)
         trained = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(trained, self._max_norm))
         if not math.isfinite(pull.value + norm):

@@ -15,7 +15,14 @@ CLIPS: Registry[type[Clip]] = Registry("clip", "lossatlas.objectives.clips")
 
 
 class Clip(ABC):
-    """Bounds the losses of high cells from above: without, a very large loss everywhere would do."""
+    """Bounds the losses of high cells from above: without, a very large loss everywhere would do.
+
+    Args:
+        threshold: a positive loss.
+    """
+
+    @abstractmethod
+    def __init__(self, threshold: float) -> None: ...
 
     @abstractmethod
     def mean(self, losses: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class Picture:
         return self.cells < 0
 
     def coords(self) -> npt.NDArray[np.float64]:
-        """The point of every cell, (\\*shape, d), in the order of ``axes``."""
+        """The point of every cell, shaped like ``cells`` with a last dimension d, in the order of ``axes``."""
         mesh = np.meshgrid(*self.grid(0).values(), indexing="ij")
         return np.stack([self.from_grid(along_axis, 0) for along_axis in mesh], axis=-1)
 

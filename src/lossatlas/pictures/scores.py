@@ -45,8 +45,8 @@ def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, 
     values = np.where(counted, accuracy, 0.0).astype(np.float64)
     if not np.isfinite(values).all():
         raise BadInput(
-            f"the accuracy of {np.count_nonzero(~np.isfinite(values))} cells of picture {picture.name!r} is not finite; "
-            "expected numbers in [0, 1]: finish the survey first"
+            f"the accuracy of {np.count_nonzero(~np.isfinite(values))} cells of picture {picture.name!r} is not finite"
+            "; expected numbers in [0, 1]: finish the survey first"
         )
     low, high = float(values[picture.low].mean()), float(values[picture.high].mean())
     # A constant map is not above its own mean, however that was rounded.

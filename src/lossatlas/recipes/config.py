@@ -106,7 +106,7 @@ class FitConfig:
             raise BadInput("the budget is given in steps and in seconds; give one of the two")
         if self.steps is None and self.seconds is None:
             object.__setattr__(self, "seconds", 55.0)
-        positive = ("cells", "batch_size", "group", "lr", "max_norm", "threshold", "scale")
+        positive: tuple[str, ...] = ("cells", "batch_size", "group", "lr", "max_norm", "threshold", "scale")
         positive += tuple(name for name in ("steps", "seconds", "axes", "scale_lr") if getattr(self, name) is not None)
         for name in positive:
             if not getattr(self, name) > 0:

@@ -103,7 +103,8 @@ class SurveyStore:
 
     def open(self) -> xr.Dataset:
         """The survey as it stands."""
-        return xr.open_zarr(self._where, consolidated=False, chunks=None)
+        survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
+        return survey
 
     def _create(self, name: str, dtype: np.dtype[Any], fill: Any, attributes: dict[str, Any]) -> None:
         try:

@@ -64,7 +64,7 @@ class WeightSpace:
     """
 
     def __init__(self, module: nn.Module, include: Sequence[str] = ("*",)) -> None:
-        names_of: dict[Tensor, list[str]] = {}
+        names_of: dict[nn.Parameter, list[str]] = {}
         for name, parameter in module.named_parameters(remove_duplicate=False):
             names_of.setdefault(parameter, []).append(name)
         entries, offset = [], 0
@@ -94,7 +94,7 @@ class WeightSpace:
     def unflatten(self, vector: Tensor) -> Params:
         """Views of a vector (n,), or of a stack of vectors (P, n), as named parameters (P, *shape)."""
         batch = vector.shape[:-1]
-        pieces = vector.split([entry.size for entry in self.entries], dim=-1)
+        pieces = torch.split(vector, [entry.size for entry in self.entries], dim=-1)
         return {e.name: piece.view(*batch, *e.shape) for e, piece in zip(self.entries, pieces, strict=True)}
 
     def vector_of(self, module: nn.Module) -> Tensor:

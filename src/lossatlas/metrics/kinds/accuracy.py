@@ -24,7 +24,7 @@ class Accuracy(StreamingMetric):
         return Quantity("accuracy", "accuracy", "1")
 
     def sums(self, outputs: Outputs, losses: Tensor, targets: Any) -> Tensor:
-        hits = (outputs.argmax(dim=-1) == targets).double()
+        hits: Tensor = (outputs.argmax(dim=-1) == targets).double()
         return hits.reshape(*hits.shape[:2], -1).mean(dim=2).sum(dim=1)
 
     def value(self, sums: Tensor, examples: int) -> Tensor:

@@ -22,4 +22,5 @@ class GradientNorm(OperatorMetric):
         return Quantity("gradient_norm", "gradient norm", loss.units)
 
     def value(self, derivatives: Derivatives) -> Tensor:
-        return derivatives.gradient().double().norm(dim=1)
+        norms: Tensor = derivatives.gradient().double().norm(dim=1)
+        return norms

@@ -62,7 +62,7 @@ class ArraySource(PrefixSource):
 
 def _read(path: str | Path, name: str) -> Picture:
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             array = np.load(file, allow_pickle=False)
     except Exception as error:  # damaged headers and archives raise nearly anything
         detail = "no such file" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__

@@ -35,5 +35,5 @@ class Xavier(Initialiser):
             bound = (6 / ((entry.shape[0] + entry.shape[1]) * receptive)) ** 0.5
             return (2 * torch.rand(entry.shape, generator=generator) - 1) * bound
         if role is Role.ORIGIN and not entry.name.endswith("bias"):
-            return own[entry.name].detach().float().cpu()
+            return own[entry.name].detach().to("cpu", torch.float32)
         return torch.zeros(entry.shape)

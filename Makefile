@@ -1,0 +1,44 @@
+# Everything sets itself up: `make demo` and `make test` work on a machine with Python and make.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: setup demo test lint bench docs clean
+
+setup: .venv/installed
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# torch first and alone: asked for by a dependency, its build would be the index's choice.
+.venv/installed: .venv/python pyproject.toml constraints.txt
+	$(PIP) torch
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+.venv/documented: .venv/installed
+	$(PIP) --editable '.[docs]'
+	touch $@
+
+demo: setup
+	$(BIN)/lossatlas fit --overwrite
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python benchmarks/engine.py
+
+docs: .venv/documented
+	$(BIN)/sphinx-build --quiet --fail-on-warning docs docs/_build
+
+clean:
+	rm -rf .venv docs/_build

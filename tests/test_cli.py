@@ -1,0 +1,274 @@
+"""The command line: the run it leaves, and one line for everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import yaml
+from PIL import Image
+
+import lossatlas as la
+from lossatlas.cli import main
+from lossatlas.cli.layers import merged_tokens
+
+SMALL = {
+    "pattern": ["--pattern=heart"],
+    "size": ["--size=8x10"],
+    "steps": ["--steps=6"],
+    "model": ["--model=mlp"],
+    "model.hidden": ["--model.hidden", "8"],
+    "cells": ["--cells=4"],
+    "examples": ["--examples=40"],
+    "padding": ["--padding=1"],
+    "plan": ["--plan=loop"],
+    "coarse": ["--coarse=0.7"],
+    "shares": ["--shares", "0.5", "0.5"],
+    "out": ["--out=runs/x"],
+}
+
+
+def fit(*tokens: str) -> int:
+    """Run a small fit with some options in place of its own."""
+    model = any(token.startswith("--model=") for token in tokens)
+    small = {name: own for name, own in SMALL.items() if not (model and name == "model.hidden")}
+    return main(["fit", *merged_tokens([small], tokens)])
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 2, out: str = "runs/x") -> str:
+    """The one line that a command line is refused with; nothing may be left behind."""
+    before = sorted(Path.cwd().rglob("*"))
+    assert fit(f"--out={out}", *tokens) == code
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert sorted(Path.cwd().rglob("*")) == before
+    return lines[0]
+
+
+class TestARun:
+    def test_leaves_everything_that_the_contract_lists(self) -> None:
+        assert fit("--out=runs/a") == 0
+        run = Path("runs/a")
+        for name in ("config.yaml", "provenance.json", "metrics.jsonl", "chart.safetensors", "report.html"):
+            assert (run / name).is_file()
+        assert {"target.png", "loss.png", "accuracy.png", "surface.png"} <= {p.name for p in run.glob("*.png")}
+        steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+        assert steps == list(range(6))
+        summary = json.loads((run / "summary.json").read_text())
+        assert summary["steps"] == 6
+        assert summary["gap"] == pytest.approx(summary["low_accuracy"] - summary["high_accuracy"])
+        assert summary["gap"] == summary["test_scores"]["gap"]
+        survey = xr.open_zarr(run / "survey.zarr", consolidated=False, chunks=None)
+        assert dict(survey.sizes) == {"u": 12, "v": 10}
+        assert {"train_loss", "test_accuracy", "target", "test_streaming_done"} <= set(survey.data_vars)
+        assert survey["test_loss"].attrs["units"] == "nat"
+        assert json.loads((run / "provenance.json").read_text())["plan"]["pullback"]["strategy"] == "loop"
+        assert not list(Path("runs").glob(".*")), "no temporary folders"
+
+        assert fit("--out=runs/a", "--resume") == 0  # finished: nothing to do
+        assert main(["view", "runs/a", "--kinds", "loss", "--out", "pictures"]) == 0
+        assert [p.name for p in Path("pictures").iterdir()] == ["loss.png"]
+        assert fit("--out=runs/a", "--overwrite", "--steps=2") == 0
+        assert json.loads((run / "summary.json").read_text())["steps"] == 2
+
+    def test_its_configuration_reproduces_it(self) -> None:
+        assert fit("--out=runs/a") == 0
+        assert main(["fit", "--config=runs/a/config.yaml", "--out=runs/b"]) == 0
+        assert Path("runs/a/chart.safetensors").read_bytes() == Path("runs/b/chart.safetensors").read_bytes()
+        assert Path("runs/a/config.yaml").read_text() == Path("runs/b/config.yaml").read_text()
+
+    def test_layers_of_configuration(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("c.yaml").write_text("cells: 9\nseconds: 7\nmodel: conv\nmodel.batch_norm: true\nlr: 0.5\n")
+        assert main(["fit", "--preset=paper", "--config=c.yaml", "--lr=0.25", "--print_config"]) == 0
+        config = yaml.safe_load(capsys.readouterr().out)
+        assert (config["cells"], config["lr"], config["size"], config["clip"]) == (9, 0.25, "50", "cell")
+        assert (config["seconds"], config["steps"]) == (7, None), "the file's budget replaces the preset's"
+        assert config["model.batch_norm"] is True
+        assert config["coarse"] == []
+
+    def test_a_dry_run_writes_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert fit("--dry_run") == 0
+        out = capsys.readouterr().out
+        assert "120 points x 80 examples" in out
+        assert not list(Path.cwd().iterdir())
+
+    def test_info_lists_what_there_is(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["info"]) == 0
+        listed = " ".join(capsys.readouterr().out.split())
+        for word in ("mlp", "--model.max_pool", "digits", "skull", "image:FILE", "vmap", "frozen", "cpu", "paper"):
+            assert word in listed
+
+    def test_ones_own_model_and_data(self) -> None:
+        Path("mine.py").write_text(
+            "import torch\n"
+            "def net():\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 3))\n"
+            "def data():\n    x, y = torch.randn(40, 2, 3), torch.arange(40) % 3\n    return (x, y), (x[:9], y[:9])\n"
+        )
+        tokens = ["fit", "--pattern=heart", "--size=8", "--steps=2", "--model=mine:net", "--data=mine:data"]
+        assert main([*tokens, "--out=runs/mine", "--plan=loop"]) == 0
+        assert "gap" in json.loads(Path("runs/mine/summary.json").read_text())
+
+    def test_a_target_that_is_not_reached_on_a_plateau_fails_and_keeps_the_checkpoint(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert fit("--out=runs/a", "--target_gap=0.9", "--lr=1e-9") == 3
+        assert "never left the plateau" in capsys.readouterr().err
+        assert Path("runs/a/checkpoint/latest.safetensors").is_file()
+        assert not Path("runs/a/summary.json").exists()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from lossatlas.cli import main; main(['--help']); main(['fit', '--help']);"
+        "heavy = {'torch', 'numpy', 'matplotlib', 'xarray', 'plotly', 'sklearn'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("tokens", "expected"),
+        [
+            (["--pattern=hart"], "unknown picture 'hart'; did you mean 'heart'?"),
+            (["--pattern=image:none.png"], "none.png"),
+            (["--size=3"], "at least 4 cells"),
+            (["--size=big"], "big"),
+            (["--axes=3"], "picture 'heart' has 2 axes and the chart 3"),
+            (["--data=digit"], "unknown data set 'digit'; did you mean 'digits'?"),
+            (["--data=nowhere:data"], "cannot import 'nowhere'"),
+            (["--model=mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
+            (["--model=torch.nn:Nothing"], "'Nothing' does not exist in module 'torch.nn'"),
+            (["--model.hiden=3"], "--model.hidden"),
+            (["--stepz=3"], "Did you mean --steps?"),
+            (["--steps=-3"], "steps is -3; expected a positive number"),
+            (["--steps=many"], 'unable to convert "many" into int'),
+            (["--seconds=5", "--steps=5"], "give one of the two"),
+            (["--seconds=-1"], "seconds is -1.0; expected a positive number"),
+            (["--clip=both"], 'Choose from: "example", "cell"'),
+            (["--preset=slow"], "unknown preset 'slow'"),
+            (["--schedule=cos"], "unknown schedule 'cos'; did you mean 'cosine'?"),
+            (["--device=cuda"], "device 'cuda' is not available"),
+            (["--device=gpu"], "device 'gpu' is not available"),
+            (["--plan=lop"], "unknown plan 'lop'; did you mean 'loop'?"),
+            (["--plan=none.json"], "plan file none.json"),
+            (["--examples=few"], "examples is 'few'"),
+            (["--splits=val"], "unknown split 'val'"),
+            (["--shares=0.5"], "2 positive shares"),
+            (["--buffers=running"], "unknown buffers policy 'running'"),
+            (["--checkpoint=none.pt"], "none.pt does not exist"),
+            (["--config=none.yaml"], "config none.yaml cannot be read"),
+            (["--resume", "--overwrite"], "give one of the two"),
+            (["--metrics=speed"], "unknown metric 'speed'"),
+        ],
+        ids=lambda value: value[0] if isinstance(value, list) else "",
+    )
+    def test_is_one_line(self, tokens: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert fit(*tokens) == 2
+        captured = capsys.readouterr()
+        assert len(captured.err.strip().splitlines()) == 1
+        assert expected in captured.err
+        assert not list(Path.cwd().iterdir())
+
+    def test_unknown_verbs(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["fitt"]) == 2
+        assert 'Did you mean "fit"' in capsys.readouterr().err
+
+    def test_images(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Image.new("L", (20, 10), 255).save("white.png")
+        assert "white" in refused(capsys, "--pattern=image:white.png")
+        Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+        assert "broken.png" in refused(capsys, "--pattern=image:broken.png")
+
+    def test_arrays(self, capsys: pytest.CaptureFixture[str]) -> None:
+        np.save("ones.npy", np.ones((6, 6)))
+        refused(capsys, "--pattern=array:ones.npy")
+        np.save("objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        assert "objects.npy" in refused(capsys, "--pattern=array:objects.npy")
+        np.save("four.npy", np.zeros((4, 4, 4, 4)))
+        refused(capsys, "--pattern=array:four.npy")
+
+    def test_checkpoints(self, capsys: pytest.CaptureFixture[str]) -> None:
+        other = la.MLP(hidden=(9,)).build((1, 8, 8), 10)
+        torch.save(other.state_dict(), "other.pt")
+        line = refused(capsys, "--checkpoint=other.pt")
+        assert "'1.weight' has shape (9, 64) there and has shape (8, 64) in the model" in line
+        whole = Path("other.pt").read_bytes()
+        Path("cut.pt").write_bytes(whole[: len(whole) // 2])
+        assert "cut.pt" in refused(capsys, "--checkpoint=cut.pt")
+        Path("cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
+        assert "cannot be read, it may be truncated" in refused(capsys, "--checkpoint=cut.safetensors")
+
+    def test_checkpoints_that_would_execute_code(self, capsys: pytest.CaptureFixture[str]) -> None:
+        class Bomb:
+            def __reduce__(self) -> tuple[object, tuple[str]]:
+                return os.system, ("touch exploded",)
+
+        torch.save(Bomb(), "bomb.pt")
+        assert "would execute code" in refused(capsys, "--checkpoint=bomb.pt")
+        Path("bare.pt").write_bytes(pickle.dumps(Bomb()))
+        assert "would execute code" in refused(capsys, "--checkpoint=bare.pt")
+        assert not Path("exploded").exists()
+
+    def test_labels_and_outputs(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("odd.py").write_text(
+            "import torch\n"
+            "def few():\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))\n"
+            "def flat():\n    return torch.nn.Flatten(0)\n"
+        )
+        tokens = ["fit", "--steps=2", "--size=8", "--out=runs/x"]
+        assert main([*tokens, "--model=odd:few"]) == 2
+        assert "labels run from 0 to 9, but the model has 3 outputs" in capsys.readouterr().err
+        assert main([*tokens, "--model=odd:flat", "--loss=squared_error"]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+        assert not Path("runs").exists()
+
+    def test_yaml(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("c.yaml").write_text("stepz: 3\n")
+        line = refused(capsys, "--config=c.yaml")
+        assert "config c.yaml" in line
+        assert "--steps" in line
+        Path("c.yaml").write_text("lr: quick\n")
+        assert "config c.yaml" in refused(capsys, "--config=c.yaml")
+        Path("c.yaml").write_text("lr: [1, 2\n")
+        assert "c.yaml is no YAML" in refused(capsys, "--config=c.yaml")
+        Path("c.yaml").write_text("model: {depth: 3}\n")
+        assert "write nested options flat" in refused(capsys, "--config=c.yaml")
+
+    def test_directories(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("mine").mkdir()
+        Path("mine/thesis.txt").write_text("years of work")
+        assert "exists; choose another --out" in refused(capsys, out="mine")
+        assert "no lossatlas run, so --overwrite leaves it alone" in refused(capsys, "--overwrite", out="mine")
+        assert "no lossatlas run that could be resumed" in refused(capsys, "--resume", out="mine")
+        assert Path("mine/thesis.txt").read_text() == "years of work"
+        Path("file").write_text("")
+        assert "is not a directory that can be written" in refused(capsys, out="file/run")
+        assert "is no lossatlas run" in refused(capsys, "--overwrite", out="file")
+
+    def test_resuming_with_other_settings_names_them(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert fit("--out=runs/x") == 0
+        capsys.readouterr()
+        line = refused(capsys, "--resume", "--cells=5", "--lr=0.1")
+        assert "cells was 4 and is 5; lr was 0.005 and is 0.1" in line
+        assert "runs/x exists" in refused(capsys)
+
+    def test_overwriting_checks_the_input_first(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert fit("--out=runs/x") == 0
+        capsys.readouterr()
+        refused(capsys, "--overwrite", "--pattern=hart")
+        assert Path("runs/x/summary.json").is_file()

@@ -1,0 +1,262 @@
+"""The engine against a plain float64 loop, for every network, strategy, policy and way of pulling back."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from networks import NETWORKS, make, plane
+from reference import gradients, module_at, outputs_and_losses
+from torch import Tensor, nn
+
+import lossatlas as la
+from lossatlas.engine import STRATEGIES
+from lossatlas.engine.engine import Engine
+from lossatlas.engine.network import Network
+from lossatlas.engine.plan import Plan, Service
+from lossatlas.metrics import METRICS, metrics_for
+
+POINTS = 7
+POLICIES = {"batch": la.BatchStatistics, "frozen": la.FrozenStatistics}
+TOLERANCE = {"rtol": 1e-9, "atol": 1e-11}
+
+
+class SquaredSum(la.Functional):
+    """A sum over points that is not linear in the losses and looks at the outputs, too."""
+
+    coupled = False
+    geometric = False
+
+    def value(self, outputs: Tensor, losses: Tensor, points: slice) -> Tensor:
+        numbers = torch.arange(points.start, points.stop, dtype=torch.float64) - 2.5
+        return (numbers * losses.square().mean(dim=1)).sum() + 0.1 * outputs.sin().sum()
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        raise AssertionError("not asked for")
+
+
+class SoftMaximum(la.Functional):
+    """Couples all points and all examples."""
+
+    coupled = True
+    geometric = True
+
+    def value(self, outputs: Tensor, losses: Tensor, points: slice) -> Tensor:
+        assert points == slice(0, POINTS)
+        return losses.mean(dim=1).logsumexp(dim=0) + outputs.var(dim=0).sum()
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        return 0.3 * torch.einsum("pi,ij,pj->", coefficients, gram, coefficients)
+
+
+def engine(problem: la.Problem, strategy: str = "loop", chunk: int = 3, policy: str = "batch") -> Engine:
+    network = Network(problem, la.WeightSpace(problem.module), POLICIES[policy]())
+    return Engine(network, Plan(Service(strategy, chunk), Service(strategy, chunk), threads=1))
+
+
+def coordinates() -> Tensor:
+    return torch.randn(POINTS, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", NETWORKS)
+class TestAgainstTheLoop:
+    def test_evaluate(self, name: str, strategy: str, policy: str) -> None:
+        problem, split = make(name)
+        chart = plane(problem)
+        coords = coordinates()
+        got = engine(problem, strategy, policy=policy).evaluate(
+            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=5
+        )
+        for i, weights in enumerate(chart.points(coords).detach()):
+            module = module_at(problem, weights, policy)
+            losses, hits = [], []
+            with torch.no_grad():
+                for batch in split.groups(5):
+                    outputs, loss = outputs_and_losses(problem, module, batch)
+                    losses.append(loss)
+                    if problem.loss.classifies:
+                        hits.append((outputs.argmax(dim=-1) == problem.feed.targets(batch)).double().reshape(-1))
+            torch.testing.assert_close(got["loss"][i], torch.cat(losses).mean(), **TOLERANCE)
+            if problem.loss.classifies:
+                torch.testing.assert_close(got["accuracy"][i], torch.cat(hits).mean(), **TOLERANCE)
+
+    @pytest.mark.parametrize("functional", [SquaredSum(), SoftMaximum()], ids=["one-pass", "two-pass"])
+    def test_pullback(self, name: str, strategy: str, policy: str, functional: la.Functional) -> None:
+        problem, split = make(name)
+        chart = plane(problem)
+        coefficients = chart.coefficients(coordinates()).requires_grad_()
+        controls = chart.controls().detach()
+        got = engine(problem, strategy, policy=policy).pullback(coefficients, controls, split.data, functional)
+
+        value, rows = gradients(problem, coefficients.detach() @ controls, split.data, functional, policy)
+        expected_controls, expected_coefficients = coefficients.detach().T @ rows, rows @ controls.T
+        if functional.geometric:
+            positions, vectors = coefficients.detach().requires_grad_(), controls.clone().requires_grad_()
+            extra = functional.geometry(positions, vectors @ vectors.T)
+            extra.backward()
+            value = value + extra.detach()
+            expected_controls = expected_controls + vectors.grad
+            expected_coefficients = expected_coefficients + positions.grad
+        assert got.value == pytest.approx(float(value), rel=1e-9)
+        torch.testing.assert_close(got.controls, expected_controls, **TOLERANCE)
+        torch.testing.assert_close(got.coefficients, expected_coefficients, **TOLERANCE)
+
+    def test_derivatives(self, name: str, strategy: str, policy: str) -> None:
+        problem, split = make(name)
+        chart = plane(problem)
+        coefficients = chart.coefficients(coordinates()[:2])
+        vectors = torch.randn(2, chart.dimension, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        motor = engine(problem, strategy, chunk=1, policy=policy)
+        for points, derivatives in motor.derivatives(coefficients, chart.controls(), split, group=5):
+            weights = (coefficients @ chart.controls()).detach()[points.start]
+            mean_loss = _mean_loss(problem, split, policy)
+            slope = torch.autograd.functional.jacobian(mean_loss, weights)
+            torch.testing.assert_close(derivatives.gradient()[0], slope, **TOLERANCE)
+            _, product = torch.autograd.functional.vhp(mean_loss, weights, vectors[points.start])
+            torch.testing.assert_close(derivatives.hessian_product(vectors[points])[0], product, **TOLERANCE)
+
+
+def _mean_loss(problem: la.Problem, split: la.Split, policy: str):
+    """The mean loss over the split as a function of weights, module call by module call."""
+    module = module_at(problem, la.WeightSpace(problem.module).vector_of(problem.module), policy)
+    space = la.WeightSpace(module)
+
+    def mean_loss(weights: Tensor) -> Tensor:
+        total = weights.new_zeros(())
+        for batch in split.groups(5):
+            args, kwargs = problem.feed.inputs(batch)
+            buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+            returned = torch.func.functional_call(module, {**space.unflatten(weights), **buffers}, args, kwargs)
+            total = total + problem.loss(problem.feed.output(returned), problem.feed.targets(batch)).sum()
+        return total / len(split)
+
+    return mean_loss
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_chunks_do_not_change_results(strategy: str) -> None:
+    problem, split = make("batch_norm")
+    chart = plane(problem)
+    coefficients, controls = chart.coefficients(coordinates()), chart.controls()
+    results = [engine(problem, strategy, chunk) for chunk in (1, 2, POINTS)]
+    values = [e.evaluate(coefficients, controls, split, metrics_for(problem.loss), 5)["loss"] for e in results]
+    slopes = [e.pullback(coefficients.detach(), controls, split.data, SquaredSum()).controls for e in results]
+    for value, slope in zip(values[1:], slopes[1:], strict=True):
+        torch.testing.assert_close(value, values[0], **TOLERANCE)
+        torch.testing.assert_close(slope, slopes[0], **TOLERANCE)
+
+
+def test_policies_differ_on_a_net_with_statistics() -> None:
+    problem, split = make("batch_norm")
+    chart = plane(problem)
+    coefficients, controls = chart.coefficients(coordinates()), chart.controls()
+    batch, frozen = (
+        engine(problem, policy=policy).evaluate(coefficients, controls, split, metrics_for(problem.loss), 12)["loss"]
+        for policy in POLICIES
+    )
+    assert not torch.allclose(batch, frozen, rtol=1e-3)
+
+
+def test_gradient_norm_is_that_of_finite_differences() -> None:
+    problem, split = make("regression")
+    chart = plane(problem)
+    point = torch.zeros(1, 2, dtype=torch.float64)
+    motor = engine(problem)
+    ((_, derivatives),) = motor.derivatives(chart.coefficients(point), chart.controls(), split, group=100)
+    norm = METRICS["gradient_norm"]().value(derivatives)[0]
+    direction = derivatives.gradient()[0] / norm
+    step = 1e-5
+    controls = torch.stack([chart.origin.detach(), direction])
+    ends = torch.tensor([[1.0, step], [1.0, -step]], dtype=torch.float64)
+    up, down = motor.evaluate(ends, controls, split, metrics_for(problem.loss), 100)["loss"]
+    assert float((up - down) / (2 * step)) == pytest.approx(float(norm), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_users_module_is_never_changed(name: str) -> None:
+    problem, split = make(name)
+    problem.module.train()
+    next(problem.module.parameters()).requires_grad_(False)
+    before = copy.deepcopy(problem.module.state_dict())
+    flags = [p.requires_grad for p in problem.module.parameters()]
+    chart = plane(problem)
+    for strategy in STRATEGIES:
+        motor = engine(problem, strategy)
+        motor.network.check(split)
+        motor.pullback(chart.coefficients(coordinates()), chart.controls(), split.data, SquaredSum())
+    assert problem.module.training
+    assert flags == [p.requires_grad for p in problem.module.parameters()]
+    assert all(p.grad is None for p in problem.module.parameters())
+    for key, value in problem.module.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_frozen_statistics_need_a_centre_only_where_there_are_statistics() -> None:
+    with pytest.raises(la.BadInput, match="frozen buffers need a trained network"):
+        la.FrozenStatistics().check(make("batch_norm")[0].module, has_centre=False)
+    la.FrozenStatistics().check(make("batch_norm")[0].module, has_centre=True)
+    la.FrozenStatistics().check(make("conv")[0].module, has_centre=False)
+
+
+class TestRefusals:
+    def check(self, problem: la.Problem, data: object) -> None:
+        Network(problem, la.WeightSpace(problem.module), la.BatchStatistics()).check(la.Split(data))
+
+    def test_labels_beyond_the_outputs(self) -> None:
+        problem = la.Problem(nn.Linear(3, 4), la.CrossEntropy())
+        labels = torch.zeros(20, dtype=torch.int64)
+        labels[19] = 4  # beyond the examples that the network is called on
+        with pytest.raises(la.BadInput, match=r"labels run from 0 to 4, but the model has 4 outputs"):
+            self.check(problem, (torch.zeros(20, 3), labels))
+
+    def test_an_output_that_does_not_fit_the_loss(self) -> None:
+        with pytest.raises(la.BadInput, match=r"output \(8, 4\) does not fit squared error with targets \(8,\)"):
+            self.check(la.Problem(nn.Linear(3, 4), la.SquaredError()), (torch.zeros(8, 3), torch.zeros(8)))
+
+    def test_a_loss_that_is_one_mean(self) -> None:
+        problem = la.Problem(nn.Linear(3, 4), nn.functional.cross_entropy)
+        with pytest.raises(la.BadInput, match=r"the loss returned shape \(\) for 8 examples"):
+            self.check(problem, (torch.zeros(8, 3), torch.zeros(8, dtype=torch.int64)))
+
+    def test_a_module_that_fails_on_the_data(self) -> None:
+        with pytest.raises(la.BadInput, match="the model fails on these data"):
+            self.check(la.Problem(nn.Linear(3, 4), la.CrossEntropy()), (torch.zeros(8, 5), torch.zeros(8).long()))
+
+
+def test_an_automatic_plan_serves_the_network_and_says_why() -> None:
+    problem, split = make("mlp")
+    chart = plane(problem)
+    made = la.engine_for(problem, chart, split, points=5)
+    assert made.plan.pullback.strategy in STRATEGIES
+    assert made.plan.pullback.points <= 5
+    assert "us/point" in made.plan.reason
+    assert Plan.from_dict(made.plan.to_dict()) == made.plan
+
+
+def test_a_network_that_cannot_be_vectorised_falls_back_to_the_loop() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.linear(x)
+            return y if bool(y.sum() > 0) else -y
+
+    problem = la.Problem(Branching(), la.SquaredError())
+    split = la.Split((torch.randn(6, 3), torch.randn(6, 2)))
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    plan = la.engine_for(problem, chart, split).plan
+    assert plan.pullback.strategy == plan.evaluate.strategy == "loop"
+    assert "vmap cannot serve" in plan.reason
+    with pytest.raises(la.BadInput, match="no strategy can evaluate this model: vmap"):
+        la.engine_for(problem, chart, split, plan="vmap")
+
+
+def test_an_unknown_plan_lists_the_choices() -> None:
+    problem, split = make("mlp")
+    with pytest.raises(la.BadInput, match=r"unknown plan 'lop'; did you mean 'loop'"):
+        la.engine_for(problem, plane(problem), split, plan="lop")

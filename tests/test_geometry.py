@@ -1,0 +1,234 @@
+"""Weight space, Gram-Schmidt and the plane."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import NETWORKS, Tied, make
+from torch import nn
+
+import lossatlas as la
+from lossatlas.linalg import gram_schmidt
+from lossatlas.weights import INITIALISERS, Role
+from lossatlas.weights.files import load_state, read_state
+
+
+def vectors(d: int, n: int, seed: int) -> torch.Tensor:
+    return torch.randn(d, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class TestGramSchmidt:
+    @settings(deadline=None, max_examples=30)
+    @given(d=st.integers(1, 5), extra=st.integers(0, 20), seed=st.integers(0, 10**6), log_noise=st.floats(-7, 0))
+    def test_orthogonal_and_of_equal_length_also_for_nearly_parallel_vectors(
+        self, d: int, extra: int, seed: int, log_noise: float
+    ) -> None:
+        common = vectors(1, d + extra, seed)
+        made = gram_schmidt(common + 10**log_noise * vectors(d, d + extra, seed + 1))
+        gram = made @ made.T / made[0].square().sum()
+        torch.testing.assert_close(gram, torch.eye(d, dtype=torch.float64), rtol=0, atol=1e-13)
+
+    @settings(deadline=None, max_examples=30)
+    @given(factors=st.tuples(*[st.floats(1e-3, 1e3)] * 3), seed=st.integers(0, 10**6))
+    def test_followers_may_be_scaled_and_the_leader_scales_all(self, factors: tuple[float, ...], seed: int) -> None:
+        raw = vectors(3, 9, seed)
+        scaled = raw * torch.tensor(factors, dtype=torch.float64)[:, None]
+        torch.testing.assert_close(gram_schmidt(scaled), factors[0] * gram_schmidt(raw), rtol=1e-9, atol=1e-12)
+
+    def test_equation_2_for_two_vectors(self) -> None:
+        up, right = vectors(2, 6, 3)
+        hat = right - (right @ up) / (up @ up) * up
+        expected = torch.stack([up, up.norm() / hat.norm() * hat])
+        torch.testing.assert_close(gram_schmidt(torch.stack([up, right])), expected)
+
+    def test_order_says_who_leads(self) -> None:
+        raw = vectors(2, 6, 3)
+        torch.testing.assert_close(gram_schmidt(raw, (1, 0)), gram_schmidt(raw.flip(0)).flip(0))
+
+    def test_gradient_is_that_of_finite_differences(self) -> None:
+        raw = vectors(3, 5, 8).requires_grad_()
+        assert torch.autograd.gradcheck(lambda x: gram_schmidt(x, (2, 0, 1)), raw)
+
+    @pytest.mark.parametrize("rows", [[[1.0, 0, 0], [2.0, 0, 0]], [[0.0, 0, 0], [1.0, 0, 0]]])
+    def test_dependent_vectors_are_refused(self, rows: list[list[float]]) -> None:
+        with pytest.raises(la.BadInput, match=r"direction \d is zero or lies in the span"):
+            gram_schmidt(torch.tensor(rows))
+
+    def test_float32_is_orthogonal_to_its_rounding(self) -> None:
+        raw = (vectors(1, 10_000, 0) + 1e-4 * vectors(3, 10_000, 1)).float()
+        made = gram_schmidt(raw).double()
+        gram = made @ made.T / made[0].square().sum()
+        assert float((gram - torch.eye(3)).abs().max()) < 1e-6
+
+
+class TestPlane:
+    @pytest.mark.parametrize("axes", [1, 2, 3, 5])
+    def test_coords_of_inverts_points(self, axes: int) -> None:
+        chart = la.Plane(vectors(1, 30, 0)[0], vectors(axes, 30, 1), 2.5)
+        coords = vectors(11, axes, 2)
+        torch.testing.assert_close(chart.coords_of(chart.points(coords)), coords)
+        assert len(chart.axes) == len(set(chart.axes)) == axes
+
+    def test_equation_1(self) -> None:
+        chart = la.Plane(vectors(1, 7, 0)[0], vectors(2, 7, 1), 0.5)
+        origin, right, up = chart.controls()
+        torch.testing.assert_close(up, 0.5 * chart.directions[1])  # up leads, as in the paper
+        expected = origin + 3 * right - 2 * up
+        torch.testing.assert_close(chart.points(torch.tensor([[3.0, -2.0]], dtype=torch.float64))[0], expected)
+
+    def test_scale_stretches_the_frame_alone(self) -> None:
+        small, large = (la.Plane(vectors(1, 7, 0)[0], vectors(2, 7, 1), s) for s in (1.0, 3.0))
+        torch.testing.assert_close(large.controls()[0], small.controls()[0])
+        torch.testing.assert_close(large.controls()[1:], 3 * small.controls()[1:])
+
+    def test_around_a_checkpoint_the_origin_is_held(self) -> None:
+        module = make("mlp")[0].module
+        own = la.WeightSpace(module).vector_of(module)
+        chart = la.Plane.random(module, initialiser=la.Xavier(), origin=own, train_origin=False)
+        assert torch.equal(chart.points(torch.zeros(1, 2, dtype=own.dtype))[0], own)
+        assert not chart.origin.requires_grad
+        assert chart.directions.requires_grad
+
+    @pytest.mark.parametrize(
+        ("origin", "directions"), [((5,), (2, 4)), ((5,), (6, 5)), ((5, 1), (1, 5)), ((5,), (0, 5))]
+    )
+    def test_shapes_that_do_not_fit_are_refused(self, origin: tuple[int, ...], directions: tuple[int, ...]) -> None:
+        with pytest.raises(la.BadInput, match="a plane"):
+            la.Plane(torch.ones(origin), torch.ones(directions))
+
+    def test_the_fingerprint_tells_charts_apart(self) -> None:
+        one, two = (la.Plane(vectors(1, 7, 0)[0], vectors(2, 7, 1), s) for s in (1.0, 3.0))
+        assert one.fingerprint() == copy.deepcopy(one).fingerprint() != two.fingerprint()
+
+
+class TestWeightSpace:
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_unflatten_inverts_flatten(self, name: str) -> None:
+        module = make(name)[0].module
+        space = la.WeightSpace(module)
+        vector = space.vector_of(module)
+        assert vector.shape == (space.size,)
+        named = space.unflatten(vector)
+        for key, value in named.items():
+            assert torch.equal(value, module.get_parameter(key))
+        assert torch.equal(space.flatten(named), vector)
+        stack = space.unflatten(torch.stack([vector, 2 * vector]))
+        assert all(torch.equal(stack[key][1], 2 * named[key]) for key in named)
+
+    def test_tied_parameters_count_once_under_any_of_their_names(self) -> None:
+        module = Tied()
+        space = la.WeightSpace(module)
+        assert space.size == 7 * 5 + 5 * 5 + 5
+        assert space.entries[0].names == ("embedding.weight", "head.weight")
+        params = dict(module.named_parameters(remove_duplicate=False))
+        del params["embedding.weight"]
+        assert torch.equal(space.flatten(params), space.vector_of(module))
+        assert la.WeightSpace(module, ["head.*"]).size == 35
+
+    def test_a_subset_holds_the_others_fixed(self) -> None:
+        problem, split = make("mlp")
+        space = la.WeightSpace(problem.module, ["5.*"])
+        chart = la.Plane.random(problem.module, initialiser=la.Xavier(), space=space)
+        before = copy.deepcopy(problem.module)
+        la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, space=space, steps=2, plan="loop")
+        assert space.size == 5 * 4 + 4
+        for old, new in zip(before.parameters(), problem.module.parameters(), strict=True):
+            assert torch.equal(old, new)
+        with pytest.raises(la.BadInput, match=r"no parameters match nothing; the module's are: 1\.bias"):
+            la.WeightSpace(problem.module, ["nothing"])
+
+    def test_filters_are_slices_of_dimension_0(self) -> None:
+        module = make("conv")[0].module
+        space = la.WeightSpace(module)
+        norms = space.filter_norms(space.vector_of(module))
+        for key, parameter in module.named_parameters():
+            expected = parameter.detach().reshape(len(parameter), -1).norm(dim=1)
+            torch.testing.assert_close(norms[key], expected)
+
+    def test_a_wrong_shape_is_named(self) -> None:
+        module = nn.Linear(3, 2)
+        with pytest.raises(la.BadInput, match=r"'weight' has shape \(3, 2\); the model's is \(2, 3\)"):
+            la.WeightSpace(module).flatten({"weight": torch.zeros(3, 2), "bias": torch.zeros(2)})
+
+
+class TestInitialisers:
+    def draw(self, name: str, module: nn.Module, role: Role, seed: int = 0) -> dict[str, torch.Tensor]:
+        space = la.WeightSpace(module)
+        generator = torch.Generator().manual_seed(seed)
+        return space.unflatten(INITIALISERS[name]().draw(module, space, role, generator))
+
+    def test_xavier_has_glorots_bound_and_zero_biases(self) -> None:
+        module = nn.Sequential(nn.Linear(300, 100), nn.Conv2d(4, 6, 3))
+        drawn = self.draw("xavier", module, Role.ORIGIN)
+        for key, bound in (("0.weight", math.sqrt(6 / 400)), ("1.weight", math.sqrt(6 / (9 * 10)))):
+            assert float(drawn[key].abs().max()) <= bound
+            assert float(drawn[key].std()) == pytest.approx(bound / math.sqrt(3), rel=0.1)
+        assert not drawn["0.bias"].any()
+
+    @pytest.mark.parametrize("name", INITIALISERS)
+    def test_normalisation_scales_are_those_of_appendix_c(self, name: str) -> None:
+        module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(4000))
+        origin = self.draw(name, module, Role.ORIGIN)["1.weight"]
+        direction = self.draw(name, module, Role.DIRECTION)["1.weight"]
+        assert float(origin.min()) >= 0
+        assert float(origin.mean()) == pytest.approx(0.5, abs=0.03)
+        assert float(direction.mean()) == pytest.approx(0.0, abs=0.03)
+        assert float(direction.min()) < -0.45
+
+    @pytest.mark.parametrize("name", INITIALISERS)
+    def test_seeded_and_without_a_trace(self, name: str) -> None:
+        module = make("conv")[0].module
+        before = copy.deepcopy(module.state_dict())
+        state = torch.random.get_rng_state()
+        one, again, other = (self.draw(name, module, Role.DIRECTION, seed) for seed in (1, 1, 2))
+        assert all(torch.equal(one[key], again[key]) for key in one)
+        assert any(not torch.equal(one[key], other[key]) for key in one)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+    def test_the_modules_own_needs_reset_parameters(self) -> None:
+        class Custom(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.gate = nn.Parameter(torch.ones(3))
+
+        with pytest.raises(la.BadInput, match="'gate' belongs to Custom, which has no reset_parameters"):
+            self.draw("module", Custom(), Role.ORIGIN)
+
+
+class TestFiles:
+    def test_round_trip_through_torch_and_nested_checkpoints(self, tmp_path) -> None:
+        module = make("batch_norm")[0].module
+        torch.save({"epoch": 3, "state_dict": module.state_dict()}, tmp_path / "a.pt")
+        fresh = copy.deepcopy(module)
+        for p in fresh.parameters():
+            p.data.zero_()
+        load_state(fresh, read_state(tmp_path / "a.pt"), "a.pt")
+        assert all(torch.equal(a, b) for a, b in zip(module.parameters(), fresh.parameters(), strict=True))
+
+    def test_the_first_difference_is_named_and_nothing_is_loaded(self) -> None:
+        module, other = nn.Linear(3, 2), nn.Linear(4, 2)
+        before = module.weight.clone()
+        with pytest.raises(la.BadInput, match=r"'weight' has shape \(2, 4\) there and has shape \(2, 3\) in the model"):
+            load_state(module, other.state_dict(), "x.pt")
+        assert torch.equal(module.weight, before)
+
+
+def test_parameter_counts_of_the_papers_networks() -> None:
+    def count(**options: object) -> int:
+        return sum(p.numel() for p in la.Conv(**options).build((1, 28, 28), 10).parameters())
+
+    study = (8, 8, 32, 32, 64, 64)
+    assert count() == 153_402
+    assert count(channels=study, max_pool=False) == 200_162
+    assert count(channels=study, max_pool=False, batch_norm=True) == 200_578
+
+
+def test_conv_refuses_images_that_are_too_small() -> None:
+    with pytest.raises(la.BadInput, match="images of 4x4 are too small"):
+        la.Conv().build((1, 4, 4), 10)

@@ -1,0 +1,138 @@
+"""Objectives, clips, schedules and budgets."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+import lossatlas as la
+from lossatlas.fitting import SCHEDULES
+from lossatlas.objectives import CLIPS
+
+
+def picture() -> la.Picture:
+    cells = -np.ones((9, 12), dtype=np.int8)
+    cells[2:7, 1:8] = 1
+    cells[0, :3] = 0
+    return la.Picture(cells, "block")
+
+
+class TestPattern:
+    def test_equation_3(self) -> None:
+        draw = la.Pattern(picture(), cells=4).draw(seed=0, step=0, progress=0.0)
+        losses = torch.rand(8, 5, dtype=torch.float64) * 6
+        low, high = losses[:4], losses[4:]
+        expected = low.mean() - high.clamp(max=2.5).mean()
+        torch.testing.assert_close(draw.value(None, losses, slice(0, 8)), expected)
+
+    def test_shares_of_any_chunks_add_up(self) -> None:
+        draw = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).draw(seed=0, step=0, progress=0.0)
+        losses = torch.rand(8, 5, dtype=torch.float64) * 3
+        parts = [slice(0, 3), slice(3, 5), slice(5, 8)]
+        total = sum(draw.value(None, losses[part], part) for part in parts)
+        torch.testing.assert_close(total, draw.value(None, losses, slice(0, 8)))
+
+    def test_cells_come_from_their_class_without_replacement_and_from_the_boundary(self) -> None:
+        wanted = picture()
+        place = {tuple(c): (int(v), bool(d)) for c, v, d in zip(
+            wanted.coords().reshape(-1, 2), wanted.cells.ravel(), wanted.drawn().ravel(), strict=True
+        )}  # fmt: skip
+        for step in range(20):
+            coords = la.Pattern(wanted, cells=6).draw(seed=3, step=step, progress=0.5).coords
+            found = [place[tuple(c)] for c in coords.tolist()]
+            assert [value for value, _ in found] == [1] * 6 + [-1] * 6
+            assert all(drawn for _, drawn in found)
+            assert len({tuple(c) for c in coords.tolist()}) == 12
+
+    def test_all_cells_when_asked(self) -> None:
+        everything = la.Pattern(picture(), cells=1000, boundary_only=False)
+        assert everything.largest_draw == int((picture().cells != 0).sum())
+        assert la.Pattern(picture(), cells=1000).largest_draw == int(picture().drawn().sum())
+
+    def test_draws_are_functions_of_seed_and_step(self) -> None:
+        pattern = la.Pattern(picture(), cells=5)
+        one, again = (pattern.draw(1, 7, 0.0).coords for _ in range(2))
+        assert torch.equal(one, again)
+        assert not torch.equal(one, pattern.draw(1, 8, 0.0).coords)
+        assert not torch.equal(one, pattern.draw(2, 7, 0.0).coords)
+
+
+class TestClips:
+    losses = torch.tensor([[0.0, 6.0], [1.0, 2.0]])
+
+    def test_per_example(self) -> None:
+        assert la.ClipPerExample(2.5).mean(self.losses).tolist() == [1.25, 1.5]
+
+    def test_per_cell(self) -> None:
+        assert la.ClipPerCell(2.5).mean(self.losses).tolist() == [2.5, 1.5]
+
+    @pytest.mark.parametrize("name", list(CLIPS))
+    def test_threshold_must_be_positive(self, name: str) -> None:
+        with pytest.raises(la.BadInput, match="expected a positive loss"):
+            CLIPS[name](0.0)
+
+
+class TestCoarseToFine:
+    def make(self, there: float = 0.8) -> la.CoarseToFine:
+        sizes = ((4, 6), (6, 8), (9, 12))
+        cells = [np.pad(np.ones((h - 2, w - 2), dtype=bool), 1) for h, w in sizes]
+        stages = [
+            la.Stage(la.Pattern(la.Picture(c, "x"), cells=h), 1.0) for c, (h, _) in zip(cells, sizes, strict=True)
+        ]
+        return la.CoarseToFine(stages, there)
+
+    def test_moves_on_with_the_budget(self) -> None:
+        objective = self.make()
+        seen = []
+        for progress in (0.0, 0.3, 0.34, 0.6, 0.67, 1.0):
+            objective.draw(0, 0, progress)
+            seen.append(objective.current)
+        assert seen == [0, 0, 1, 1, 2, 2]
+        assert objective.final
+
+    def test_moves_on_when_the_picture_is_there(self) -> None:
+        objective = self.make()
+        for _ in range(200):
+            objective.draw(0, 0, 0.0)
+            objective.observe({"gap": 0.5})
+        assert objective.current == 0
+        for _ in range(200):
+            objective.draw(0, 0, 0.0)
+            objective.observe({"gap": 0.95})
+            if objective.current == 1:
+                break
+        assert objective.current == 1
+        objective.draw(0, 0, 0.0)
+        assert objective.current == 1, "the gap of the coarser picture says nothing of the next one"
+
+    def test_state_round_trip(self) -> None:
+        objective, other = self.make(), self.make()
+        objective.draw(0, 0, 0.5)
+        objective.observe({"gap": 0.4})
+        other.restore(objective.state())
+        assert other.state() == objective.state()
+        assert other.current == 1
+
+    def test_stages_along_different_axes_are_refused(self) -> None:
+        line = la.Pattern(la.Picture(np.arange(8) % 4 < 2, "line"))
+        with pytest.raises(la.BadInput, match="different axes"):
+            la.CoarseToFine([la.Stage(line, 1.0), la.Stage(la.Pattern(picture()), 1.0)])
+
+
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_schedules_start_at_one_and_never_rise(name: str) -> None:
+    values = [SCHEDULES[name](k / 100) for k in range(101)]
+    assert values[0] == 1
+    assert all(0 <= after <= before for before, after in pairwise(values))
+    assert values[-1] == {"constant": 1, "linear": 0, "cosine": 0}[name]
+
+
+def test_budgets() -> None:
+    assert la.Steps(4).progress(3, 100.0) == 0.75
+    assert la.Seconds(8.0).progress(100, 2.0) == 0.25
+    for wrong in (la.Steps, la.Seconds):
+        with pytest.raises(la.BadInput, match="budget"):
+            wrong(-1)

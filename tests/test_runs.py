@@ -1,0 +1,189 @@
+"""Runs that are killed, interrupted or meet a full disk."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lossatlas as la
+from lossatlas.jobs.checkpoint import FILE
+from lossatlas.jobs.fit import run_fit
+from lossatlas.recipes import FitConfig
+from lossatlas.rundir import MetricsLog, RunDirectory, atomic_write
+
+CONFIG = FitConfig(
+    pattern="heart", size="8x10", steps=60, model_options={"hidden": (8,)}, cells=4, examples="60", padding=1,
+    plan="loop", coarse=(0.7,), shares=(0.5, 0.5),
+)  # fmt: skip
+TOKENS = [
+    "fit", "--pattern=heart", "--size=8x10", "--steps=60", "--model=mlp", "--model.hidden", "8", "--cells=4",
+    "--examples=60", "--padding=1", "--plan=loop", "--coarse=0.7", "--shares", "0.5", "0.5",
+    "--checkpoint_seconds=0.02", "--out=run", "--resume",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run_fit(CONFIG, out)
+    return out
+
+
+def same_result(one: Path, other: Path) -> None:
+    assert (one / "chart.safetensors").read_bytes() == (other / "chart.safetensors").read_bytes()
+    for out in (one, other):
+        steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+        assert steps == list(range(CONFIG.steps or 0))
+    scores = [json.loads((out / "summary.json").read_text())["test_scores"] for out in (one, other)]
+    assert scores[0] == scores[1]
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "lossatlas", *TOKENS], cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_again_and_again_and_resumed_it_ends_the_same(uninterrupted: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for lines in (1, 20, 45):
+        process = start(tmp_path)
+        log = run / "metrics.jsonl"
+        while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+    process = start(tmp_path)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    same_result(uninterrupted, run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_says_how_to_resume(number: signal.Signals, uninterrupted: Path, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    while process.poll() is None and not (tmp_path / "run" / FILE).exists():
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "continue with --out run --resume" in " ".join(errors.split())
+    run_fit(CONFIG, tmp_path / "run", resume=True)
+    same_result(uninterrupted, tmp_path / "run")
+
+
+@pytest.mark.parametrize("after", [1, 59, 60, 61])
+def test_stopped_in_the_fit_or_in_the_survey_it_continues(after: int, uninterrupted: Path, tmp_path: Path) -> None:
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == after
+
+    with pytest.raises(la.Interrupted, match="continue with"):
+        run_fit(CONFIG, tmp_path / "run", stop=stop)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    run_fit(CONFIG, tmp_path / "run", resume=True)
+    same_result(uninterrupted, tmp_path / "run")
+
+
+def test_a_run_without_a_checkpoint_begins_again(uninterrupted: Path, tmp_path: Path) -> None:
+    with pytest.raises(la.Interrupted):
+        run_fit(CONFIG, tmp_path / "run", stop=lambda: True)
+    (tmp_path / "run" / FILE).unlink()
+    run_fit(CONFIG, tmp_path / "run", resume=True)
+    same_result(uninterrupted, tmp_path / "run")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(uninterrupted: Path, tmp_path: Path) -> None:
+    """The limit on the size of files stands in for the disk: writes beyond it fail as those to a full one do."""
+    run = tmp_path / "run"
+    asked = 0
+
+    def fill() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 30:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+        return False
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(la.CannotFinish, match="the last checkpoint is whole"):
+            run_fit(CONFIG, run, checkpoint_seconds=0.0, stop=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    run_fit(CONFIG, run, resume=True)
+    same_result(uninterrupted, run)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(la.Interrupted):
+        run_fit(CONFIG, tmp_path / "run", stop=lambda: True)
+    checkpoint = tmp_path / "run" / FILE
+    checkpoint.write_bytes(checkpoint.read_bytes()[:200])
+    with pytest.raises(la.BadInput, match="cannot be continued"):
+        run_fit(CONFIG, tmp_path / "run", resume=True)
+
+
+def test_other_data_under_the_same_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(la.Interrupted):
+        run_fit(CONFIG, tmp_path / "run", stop=lambda: True)
+    from lossatlas.data.sources import digits
+
+    monkeypatch.setattr(digits, "TEST_EXAMPLES", 400)
+    with pytest.raises(la.BadInput, match="started on other data"):
+        run_fit(CONFIG, tmp_path / "run", resume=True)
+
+
+@settings(deadline=None, max_examples=20)
+@given(lines=st.integers(0, 6), garbage=st.binary(max_size=20))
+def test_the_log_has_each_step_once(tmp_path_factory: pytest.TempPathFactory, lines: int, garbage: bytes) -> None:
+    path = tmp_path_factory.mktemp("log") / "metrics.jsonl"
+    with MetricsLog(path).open() as log:
+        for step in range(lines):
+            log.append({"step": step, "loss": float("nan")})
+        length = log.sync()
+    with path.open("ab") as file:  # what a killed process wrote after its last checkpoint
+        file.write(garbage)
+    with MetricsLog(path, length).open() as log:
+        log.append({"step": lines})
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [record["step"] for record in records] == list(range(lines + 1))
+    assert all(record["loss"] is None for record in records[:-1])
+
+
+def test_atomic_writes_leave_the_old_file_when_they_fail(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    atomic_write(target, b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(la.CannotFinish, match="cannot write"):
+            atomic_write(target, b"new" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert target.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_run_appears_whole(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "deep" / "run")
+    run.check_free(overwrite=False)
+    run.create("a: 1\n", {"versions": {"lossatlas": "0"}})
+    assert run.is_run
+    assert not run.finished
+    assert run.config() == {"a": 1}
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["run"]
