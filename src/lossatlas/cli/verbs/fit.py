@@ -55,7 +55,7 @@ def fit_verb(tokens: list[str]) -> Callable[..., int | None]:
     options: type = _NoOptions
     if tokens[:1] == ["fit"]:
         tokens[1:] = _layered(tokens[1:])
-        options = _options_of(option_given(tokens, "model"))
+        options = _options_of(tokens)
 
     def fit(*, config: Any, model_options: Any, run: Any) -> int | None:
         named = {f.name: getattr(config, f.name) for f in fields(config)}
@@ -81,9 +81,13 @@ class _NoOptions:
     """The options of a model that has none, or that nobody named."""
 
 
-def _options_of(model: str | None) -> type:
-    """The options of a named model; the default's and those of callables need not be imported to be left alone."""
-    if model is None or ":" in model:
+def _options_of(tokens: list[str]) -> type:
+    """The options of the model that the tokens name; help alone need not import the default's."""
+    model = option_given(tokens, "model")
+    if model is None and {"--help", "-h"} & set(tokens):
+        return _NoOptions
+    model = model if model is not None else FitConfig.model
+    if ":" in model:
         return _NoOptions
     from lossatlas.models import MODELS
 
@@ -101,10 +105,7 @@ def _layered(tokens: list[str]) -> list[str]:
         layers.append(tokens_of(PRESETS[preset]))
     if config is not None:
         layers.append(tokens_of(_checked_yaml(Path(config))))
-    merged = merged_tokens(layers, tokens)
-    if any(token.startswith("--model.") for token in merged) and option_given(merged, "model") is None:
-        merged = [f"--model={FitConfig.model}", *merged]
-    return merged
+    return merged_tokens(layers, tokens)
 
 
 def _checked_yaml(path: Path) -> dict[str, Any]:
