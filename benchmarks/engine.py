@@ -1,8 +1,7 @@
 """How fast the engine's strategies are, beside a plain functional call per point: ``make bench``.
 
-Prints model evaluations per second (points x examples) and, measured in the same run, the ratio to the plain loop. Times
-are the best of a few: machines are shared, ratios within one run are what counts.
-
+Prints model evaluations per second (points x examples) and, measured in the same run, the ratio to the plain loop. The
+best of a few runs: machines are shared, and ratios within one run are what counts.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch.func import functional_call
 
 import lossatlas as la
 from lossatlas.engine import STRATEGIES
-from lossatlas.engine.plan import Plan, Service
+from lossatlas.engine.plan import Plan
 from lossatlas.metrics import metrics_for
 
 POINTS = 50
@@ -71,7 +70,7 @@ def main() -> None:
             base = best(lambda w=weights, d=split.data, s=service, p=problem: plain(p, w, d, s == "fit"))
             rows = {"plain": base}
             for strategy in STRATEGIES:
-                plan = Plan(Service(strategy, POINTS), Service(strategy, POINTS), torch.get_num_threads())
+                plan = Plan.of(strategy, POINTS, torch.get_num_threads())
                 engine = la.engine_for(problem, chart, split, plan=plan)
                 if service == "fit":
                     rows[strategy] = best(

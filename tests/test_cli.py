@@ -159,7 +159,6 @@ class TestBadInput:
             (["--steps=many"], 'unable to convert "many" into int'),
             (["--seconds=5", "--steps=5"], "give one of the two"),
             (["--seconds=-1"], "seconds is -1.0; expected a positive number"),
-            (["--clip=both"], 'Choose from: "example", "cell"'),
             (["--preset=slow"], "unknown preset 'slow'"),
             (["--schedule=cos"], "unknown schedule 'cos'; did you mean 'cosine'?"),
             (["--device=cuda"], "device 'cuda' is not available"),
@@ -168,6 +167,10 @@ class TestBadInput:
             (["--plan=none.json"], "plan file none.json"),
             (["--examples=few"], "examples is 'few'"),
             (["--splits=val"], "unknown split 'val'"),
+            (["--no_splits"], "no splits are surveyed"),
+            (["--target_gap=-1"], "target_gap is -1.0"),
+            (["--clip=both"], "unknown clip 'both'"),
+            ([f"--out={'x' * 300}"], "choose another --out"),
             (["--shares=0.5"], "2 positive shares"),
             (["--buffers=running"], "unknown buffers policy 'running'"),
             (["--checkpoint=none.pt"], "none.pt does not exist"),
@@ -246,6 +249,8 @@ class TestBadInput:
         assert "config c.yaml" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("lr: [1, 2\n")
         assert "c.yaml is no YAML" in refused(capsys, "--config=c.yaml")
+        Path("c.yaml").write_text("config: c.yaml\n")
+        assert "config is an option of the command line alone" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("model: {depth: 3}\n")
         assert "write nested options flat" in refused(capsys, "--config=c.yaml")
 

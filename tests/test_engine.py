@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from networks import NETWORKS, make, plane
@@ -14,7 +15,7 @@ import lossatlas as la
 from lossatlas.engine import STRATEGIES
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.network import Network
-from lossatlas.engine.plan import Plan, Service
+from lossatlas.engine.plan import Plan
 from lossatlas.metrics import METRICS, metrics_for
 
 POINTS = 7
@@ -52,7 +53,7 @@ class SoftMaximum(la.Functional):
 
 def engine(problem: la.Problem, strategy: str = "loop", chunk: int = 3, policy: str = "batch") -> Engine:
     network = Network(problem, la.WeightSpace(problem.module), POLICIES[policy]())
-    return Engine(network, Plan(Service(strategy, chunk), Service(strategy, chunk), threads=1))
+    return Engine(network, Plan.of(strategy, chunk))
 
 
 def coordinates() -> Tensor:
@@ -224,6 +225,30 @@ class TestRefusals:
     def test_a_module_that_fails_on_the_data(self) -> None:
         with pytest.raises(la.BadInput, match="the model fails on these data"):
             self.check(la.Problem(nn.Linear(3, 4), la.CrossEntropy()), (torch.zeros(8, 5), torch.zeros(8).long()))
+
+
+def test_the_loop_takes_modules_that_cannot_take_channels_last() -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 4, 3)
+            self.head = nn.Linear(4 * 4 * 3, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.head(self.convolution(images).view(len(images), -1))
+
+    problem = la.Problem(Views(), la.SquaredError())
+    split = la.Split((torch.randn(6, 3, 6, 5), torch.randn(6, 2)))
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    survey = la.survey(chart, la.grid_of(chart, (2, 2)), problem, {"train": split}, plan="loop")
+    assert bool(np.isfinite(survey["train_loss"]).all())
+
+
+def test_frozen_statistics_around_a_random_start_are_refused_in_python_too() -> None:
+    problem, split = make("batch_norm")
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    with pytest.raises(la.BadInput, match="frozen buffers"):
+        la.engine_for(problem, chart, split, buffers=la.FrozenStatistics(), plan="loop")
 
 
 def test_an_automatic_plan_serves_the_network_and_says_why() -> None:

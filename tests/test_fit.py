@@ -133,6 +133,27 @@ def test_a_target_ends_the_fit_early() -> None:
     assert result.steps < 400
 
 
+def test_the_gap_of_a_coarser_picture_is_no_reason_to_stop() -> None:
+    fit = make_fit(steps=400)
+    fit._target_gap = 0.0
+    steps = 0
+    while not fit.done:
+        fit.step()
+        steps += 1
+        if fit.objective.stage == 0:
+            fit.running["gap"] = 1.0  # as if the coarser picture were there
+    assert fit.objective.stage == 1
+    assert steps >= 40, "twenty steps of each picture before its gap counts"
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, 1.5])
+def test_a_target_that_cannot_be_is_refused(target: float) -> None:
+    problem, split = make("mlp")
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    with pytest.raises(la.BadInput, match="lies in"):
+        la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, target_gap=target, plan="loop")
+
+
 @pytest.mark.parametrize("budget", [{}, {"steps": 3, "seconds": 3.0}])
 def test_the_budget_is_one_of_two(budget: dict[str, float]) -> None:
     problem, split = make("mlp")
@@ -196,8 +217,43 @@ class TestSurvey:
         with pytest.raises(la.BadInput, match="another grid"):
             la.survey(chart, la.grid_of(chart, (3, 3)), problem, {"train": split}, plan="loop", path=path)
         half = la.Split(split.take(torch.arange(6)))
+        joined = la.survey(chart, grid, problem, {"train": split}, metrics=["loss", "accuracy"], plan="loop", path=path)
+        assert joined["train_loss"].equals(first["train_loss"])
         with pytest.raises(la.BadInput, match="examples = 12, this one 6"):
             la.survey(chart, grid, problem, {"train": half}, plan="loop", path=path)
+
+    def test_a_metric_joins_its_group(self, tmp_path) -> None:
+        problem, split = make("mlp")
+        chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+        grid = la.grid_of(chart, (3, 2))
+        options = {"plan": "loop", "path": tmp_path / "survey.zarr"}
+        alone = la.survey(chart, grid, problem, {"train": split}, metrics=["loss"], **options).load()
+        both = la.survey(chart, grid, problem, {"train": split}, metrics=["loss", "accuracy"], **options)
+        assert both["train_loss"].equals(alone["train_loss"])
+        assert bool(np.isfinite(both["train_accuracy"]).all())
+
+    def test_nobodys_files_are_touched(self, tmp_path) -> None:
+        problem, split = make("mlp")
+        chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+        (tmp_path / "thesis").mkdir()
+        (tmp_path / "thesis" / "a.txt").write_text("years of work")
+        with pytest.raises(la.BadInput, match="no survey that can be continued"):
+            la.survey(
+                chart, la.grid_of(chart, (3, 2)), problem, {"train": split}, plan="loop", path=tmp_path / "thesis"
+            )
+        assert (tmp_path / "thesis" / "a.txt").read_text() == "years of work"
+
+    def test_a_store_whose_making_was_cut_off_is_completed(self, tmp_path) -> None:
+        problem, split = make("mlp")
+        chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+        grid = la.grid_of(chart, (3, 2))
+        path = tmp_path / "survey.zarr"
+        whole = la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path).load()
+        import shutil
+
+        shutil.rmtree(path / "train_streaming_done")  # killed after the values' arrays and before the mark
+        again = la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path)
+        assert again["train_loss"].equals(whole["train_loss"])
 
     def test_unknown_metrics_are_refused(self) -> None:
         problem, split = make("regression")

@@ -13,6 +13,7 @@ from networks import NETWORKS, Tied, make
 from torch import nn
 
 import lossatlas as la
+from lossatlas.charts import chart_bytes
 from lossatlas.linalg import gram_schmidt
 from lossatlas.weights import INITIALISERS, Role
 from lossatlas.weights.files import load_state, read_state
@@ -102,11 +103,34 @@ class TestPlane:
             la.Plane(torch.ones(origin), torch.ones(directions))
 
     def test_the_fingerprint_tells_charts_apart(self) -> None:
-        one, two = (la.Plane(vectors(1, 7, 0)[0], vectors(2, 7, 1), s) for s in (1.0, 3.0))
-        assert one.fingerprint() == copy.deepcopy(one).fingerprint() != two.fingerprint()
+        raw = vectors(1, 7, 0)[0], vectors(2, 7, 1)
+        one, two, three = la.Plane(*raw, 1.0), la.Plane(*raw, 3.0), la.Plane(*raw, 1.0, order=(0, 1))
+        assert one.fingerprint() == copy.deepcopy(one).fingerprint()
+        assert len({one.fingerprint(), two.fingerprint(), three.fingerprint()}) == 3
+
+    def test_a_file_keeps_the_chart(self, tmp_path) -> None:
+        chart = la.Plane(vectors(1, 7, 0)[0], vectors(2, 7, 1), 3.0, order=(0, 1))
+        (tmp_path / "chart.safetensors").write_bytes(chart_bytes(chart))
+        again = la.load_chart(tmp_path / "chart.safetensors")
+        assert again.fingerprint() == chart.fingerprint()
+        assert torch.equal(again.controls(), chart.controls())
+        (tmp_path / "chart.safetensors").write_bytes(b"nothing")
+        with pytest.raises(la.BadInput, match="holds no chart"):
+            la.load_chart(tmp_path / "chart.safetensors")
 
 
 class TestWeightSpace:
+    def test_combine_fold_and_along_are_products_with_whole_vectors(self) -> None:
+        space = la.WeightSpace(make("conv")[0].module)
+        controls, coefficients = vectors(3, space.size, 0), vectors(5, 3, 1)
+        params = space.combine(coefficients, controls)
+        torch.testing.assert_close(space.stack(params), coefficients @ controls)
+        into = vectors(3, space.size, 2)
+        expected = into + coefficients.T @ space.stack(params)
+        space.fold(params, coefficients, into)
+        torch.testing.assert_close(into, expected)
+        torch.testing.assert_close(space.along(params, controls), coefficients @ controls @ controls.T)
+
     @pytest.mark.parametrize("name", NETWORKS)
     def test_unflatten_inverts_flatten(self, name: str) -> None:
         module = make(name)[0].module

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,8 +144,19 @@ def test_other_data_under_the_same_name_are_refused(tmp_path: Path, monkeypatch:
     from lossatlas.data.sources import digits
 
     monkeypatch.setattr(digits, "TEST_EXAMPLES", 400)
-    with pytest.raises(la.BadInput, match="started on other data"):
+    with pytest.raises(la.BadInput, match="started on other inputs: data/test was"):
         run_fit(CONFIG, tmp_path / "run", resume=True)
+
+
+def test_a_picture_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:
+    cells = np.pad(np.ones((4, 6), dtype=bool), 2)
+    np.save(tmp_path / "p.npy", cells)
+    config = replace(CONFIG, pattern=f"array:{tmp_path / 'p.npy'}", size=None)
+    with pytest.raises(la.Interrupted):
+        run_fit(config, tmp_path / "run", stop=lambda: True)
+    np.save(tmp_path / "p.npy", ~cells)
+    with pytest.raises(la.BadInput, match="started on other inputs: picture was"):
+        run_fit(config, tmp_path / "run", resume=True)
 
 
 @settings(deadline=None, max_examples=20)
@@ -154,9 +167,11 @@ def test_the_log_has_each_step_once(tmp_path_factory: pytest.TempPathFactory, li
         for step in range(lines):
             log.append({"step": step, "loss": float("nan")})
         length = log.sync()
+    assert length == path.stat().st_size
     with path.open("ab") as file:  # what a killed process wrote after its last checkpoint
         file.write(garbage)
     with MetricsLog(path, length).open() as log:
+        assert log.sync() == length
         log.append({"step": lines})
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert [record["step"] for record in records] == list(range(lines + 1))

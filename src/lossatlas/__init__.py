@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lossatlas.charts import Chart, CoefficientChart, Plane
+    from lossatlas.charts import Chart, CoefficientChart, Plane, load_chart
     from lossatlas.data import Dataset, Split, load_data
     from lossatlas.engine import BuffersPolicy, Engine, Functional, Plan, StreamingMetric
     from lossatlas.engine.buffers.batch import BatchStatistics
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lossatlas.weights.initialisers.xavier import Xavier
 
 _HOMES = {
-    "charts": ("Chart", "CoefficientChart", "Plane"),
+    "charts": ("Chart", "CoefficientChart", "Plane", "load_chart"),
     "data": ("Dataset", "Split", "load_data"),
     "engine": ("BuffersPolicy", "Engine", "Functional", "Plan", "StreamingMetric"),
     "engine.buffers.batch": ("BatchStatistics",),

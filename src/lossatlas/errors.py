@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["BadInput", "CannotFinish", "Interrupted", "LossatlasError", "unknown"]
+__all__ = ["BadInput", "CannotFinish", "Interrupted", "LossatlasError", "first_line", "unknown"]
 
 
 class LossatlasError(Exception):
@@ -33,6 +33,11 @@ class Interrupted(LossatlasError):
     """A run that was asked to stop and wrote a checkpoint first (exit code 130)."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, cut to one line; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:

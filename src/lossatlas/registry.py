@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, first_line, unknown
 
 __all__ = ["Registry", "load_callable"]
 
@@ -84,8 +84,7 @@ def load_callable(kind: str, spec: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # the user's own code may fail in any way while it is imported
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({detail})") from error
+        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({first_line(error)})") from error
     target = getattr(module, attribute, None)
     if not callable(target):
         state = "is not callable" if hasattr(module, attribute) else "does not exist"

@@ -27,21 +27,27 @@ __all__ = ["MetricsLog", "RunDirectory", "atomic_write", "versions"]
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
+PARTIAL = ".partial"
+FORMAT = "lossatlas run 1"
 
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Replace a file by ``content``: a reader sees the old bytes or the new ones, also after a power cut.
 
+    The file's directory is made if need be. What a killed writer left of its temporary file is overwritten.
+
     Raises:
         CannotFinish: the disk is full or the directory cannot be written; the old file is whole.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}{PARTIAL}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_directory(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -53,6 +59,16 @@ def cannot_write(path: Path, error: OSError) -> CannotFinish:
     return CannotFinish(
         f"cannot write {path} ({error.strerror}); the last checkpoint is whole: make room and continue with --resume"
     )
+
+
+def _sync_directory(path: Path) -> None:
+    """Bring a rename to the disk, where directories can be opened for that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def versions() -> dict[str, str]:
@@ -76,14 +92,24 @@ class RunDirectory:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything at the path."""
-        return self.path.exists() or self.path.is_symlink()
+        """Whether there is anything at the path.
+
+        Raises:
+            BadInput: the path cannot be looked at.
+        """
+        try:
+            self.path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise BadInput(f"cannot use {self.path} ({error.strerror}); choose another --out") from error
+        return True
 
     @property
     def is_run(self) -> bool:
         """Whether the path holds a lossatlas run, finished or not."""
         try:
-            return "lossatlas" in json.loads((self.path / PROVENANCE).read_text())["versions"]
+            return bool(json.loads((self.path / PROVENANCE).read_text())["format"] == FORMAT)
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -103,6 +129,8 @@ class RunDirectory:
             raise BadInput(
                 f"{self.path} exists; choose another --out, or use --resume to continue it or --overwrite to replace it"
             )
+        if self.path.is_symlink():
+            raise BadInput(f"{self.path} is a symbolic link; give the directory that it leads to as --out")
         empty = self.path.is_dir() and not any(self.path.iterdir())
         if self.exists and not (self.is_run or empty):
             raise BadInput(f"{self.path} is no lossatlas run, so --overwrite leaves it alone; choose another --out")
@@ -113,22 +141,37 @@ class RunDirectory:
 
         Raises:
             BadInput: the directory cannot be made.
+            CannotFinish: the disk is full.
         """
+        made = [parent for parent in self.path.absolute().parents if not parent.exists()]
+        fresh = old = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+            fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:50]}.", dir=self.path.parent))
             fresh.chmod(0o755)
-            (fresh / CONFIG).write_text(config)
-            (fresh / PROVENANCE).write_text(_json(provenance))
+            atomic_write(fresh / CONFIG, config.encode())
+            atomic_write(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
             if self.exists:
-                old = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+                old = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:50]}.", dir=self.path.parent))
                 os.replace(self.path, old)
+            try:
                 os.replace(fresh, self.path)
-                shutil.rmtree(old)
-            else:
-                os.replace(fresh, self.path)
-        except OSError as error:
+            except OSError:
+                if old is not None:
+                    os.replace(old, self.path)
+                raise
+        except (OSError, CannotFinish) as error:
+            for folder in (fresh, old):
+                if folder is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                for parent in made:
+                    parent.rmdir()
+            if isinstance(error, CannotFinish):
+                raise
             raise BadInput(f"cannot create {self.path} ({error.strerror}); choose another --out") from error
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
 
     def config(self) -> dict[str, Any]:
         """The stored configuration.
@@ -155,17 +198,13 @@ class RunDirectory:
         return content if isinstance(content, dict) else {}
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Replace a JSON file of the run."""
-        atomic_write(self.path / name, _json(content).encode())
+        """Replace a JSON file of the run; the provenance keeps its mark of a run."""
+        marked = {"format": FORMAT, **content} if name == PROVENANCE else content
+        atomic_write(self.path / name, _json(marked).encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Replace any file of the run; folders in its name are made."""
-        target = self.path / name
-        try:
-            target.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise cannot_write(target, error) from error
-        atomic_write(target, content)
+        """Replace any file of the run."""
+        atomic_write(self.path / name, content)
 
     def _check_parent(self) -> None:
         """Refuse a place where no directory can be made; the nearest existing ancestor has to be writable."""
@@ -182,13 +221,21 @@ class MetricsLog:
     Args:
         path: the file.
         length: the bytes of it that count; what a killed process wrote after its last checkpoint is cut off.
+
+    Raises:
+        BadInput: there are fewer.
+        CannotFinish: the file cannot be opened.
     """
 
     def __init__(self, path: Path, length: int = 0) -> None:
         self._path = path
         try:
             self._file = path.open("ab")
+            if self._file.tell() < length:
+                self._file.close()
+                raise BadInput(f"{path} is shorter than its checkpoint says; start again with --overwrite")
             self._file.truncate(length)
+            self._file.seek(0, os.SEEK_END)  # the position stays behind a cut otherwise
         except OSError as error:
             raise cannot_write(path, error) from error
 

@@ -1,6 +1,7 @@
 """Charts: maps from a few coordinates to weight space."""
 
-from lossatlas.charts.chart import AXES, Chart, CoefficientChart
-from lossatlas.charts.plane import Plane
+from lossatlas.charts.chart import AXES, CHARTS, Chart, CoefficientChart
+from lossatlas.charts.files import chart_bytes, load_chart
+from lossatlas.charts.kinds.plane import Plane
 
-__all__ = ["AXES", "Chart", "CoefficientChart", "Plane"]
+__all__ = ["AXES", "CHARTS", "Chart", "CoefficientChart", "Plane", "chart_bytes", "load_chart"]

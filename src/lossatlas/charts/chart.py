@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-__all__ = ["AXES", "Chart", "CoefficientChart"]
+from lossatlas.hashing import fingerprint
+from lossatlas.registry import Registry
+
+__all__ = ["AXES", "CHARTS", "Chart", "CoefficientChart"]
+
+CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
 
 AXES = ("u", "v", "w")
 """Names of the axes of affine charts; further ones are numbered: ``x3`` follows ``w``."""
@@ -21,6 +25,8 @@ class Chart(nn.Module, ABC):
 
     axes: tuple[str, ...]
     """The name of each coordinate."""
+    centred: bool
+    """Whether the chart lies around weights that somebody trained; buffers that are kept from there then fit."""
 
     @property
     @abstractmethod
@@ -31,13 +37,14 @@ class Chart(nn.Module, ABC):
     def points(self, coords: Tensor) -> Tensor:
         """The weight vectors (P, n) at coordinates (P, d), differentiable in the chart's parameters."""
 
+    @classmethod
+    @abstractmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Chart:
+        """The chart whose ``state_dict`` this is."""
+
     def fingerprint(self) -> str:
         """A hash of the chart's kind, axes and tensors: surveys of equal charts have equal ones."""
-        digest = hashlib.blake2b(f"{type(self).__name__}{self.axes}".encode(), digest_size=16)
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint(sorted(self.state_dict().items()), kind=f"{type(self).__name__} {self.axes}")
 
 
 class CoefficientChart(Chart):

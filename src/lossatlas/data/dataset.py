@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.data.split import Split
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.registry import Registry, load_callable
 
 __all__ = ["DATA", "Dataset", "load_data"]
@@ -58,7 +58,7 @@ def _from_callable(spec: str) -> Dataset:
     try:
         made = function()
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"data {spec!r} failed: {type(error).__name__}: {str(error).splitlines()[:1]}") from error
+        raise BadInput(f"data {spec!r} failed: {first_line(error)}") from error
     if isinstance(made, Dataset):
         return made
     if not isinstance(made, tuple) or len(made) != 2:

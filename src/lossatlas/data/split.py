@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.errors import BadInput
+from lossatlas.hashing import fingerprint
 from lossatlas.types import Batch
 
 __all__ = ["Split"]
@@ -73,8 +73,4 @@ class Split:
 
     def fingerprint(self) -> str:
         """A hash of all examples."""
-        digest = hashlib.blake2b(digest_size=16)
-        for leaf in self._leaves:
-            digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
-            digest.update(leaf.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint((str(i), leaf) for i, leaf in enumerate(self._leaves))

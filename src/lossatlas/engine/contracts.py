@@ -11,7 +11,7 @@ from lossatlas.losses import Loss
 from lossatlas.schema import Quantity
 from lossatlas.types import Outputs
 
-__all__ = ["Functional", "StreamingMetric"]
+__all__ = ["Functional", "Metric", "StreamingMetric"]
 
 
 class Functional(ABC):
@@ -44,8 +44,8 @@ class Functional(ABC):
         """
 
 
-class StreamingMetric(ABC):
-    """A metric that is folded over the outputs and losses of one point's batches."""
+class Metric(ABC):
+    """A number at every point: streaming, or made of derivatives (:class:`lossatlas.metrics.OperatorMetric`)."""
 
     @abstractmethod
     def applies(self, loss: Loss) -> bool:
@@ -54,6 +54,10 @@ class StreamingMetric(ABC):
     @abstractmethod
     def quantity(self, loss: Loss) -> Quantity:
         """Name and unit under this loss."""
+
+
+class StreamingMetric(Metric):
+    """A metric that is folded over the outputs and losses of one point's batches."""
 
     @abstractmethod
     def sums(self, outputs: Outputs, losses: Tensor, targets: Any) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from lossatlas.engine.contracts import Functional, StreamingMetric
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Strategy, Term
-from lossatlas.types import Batch, Outputs
+from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Derivatives", "Engine", "Pullback"]
 
@@ -33,7 +33,7 @@ class Pullback:
 
 
 class Engine:
-    """Evaluates a network at ``coefficients (P, m) @ controls (m, n)``; never holds all P weight vectors.
+    """Evaluates a network at ``coefficients (P, m) @ controls (m, n)``; one chunk of weight vectors at a time.
 
     Args:
         network: the problem under a buffers policy.
@@ -45,6 +45,7 @@ class Engine:
         self.plan = plan
         self._evaluate: Strategy = STRATEGIES[plan.evaluate.strategy]()
         self._pullback: Strategy = STRATEGIES[plan.pullback.strategy]()
+        self._derivatives: Strategy = STRATEGIES[plan.derivatives.strategy]()
 
     def evaluate(
         self, coefficients: Tensor, controls: Tensor, split: Split, metrics: Mapping[str, StreamingMetric], group: int
@@ -64,10 +65,10 @@ class Engine:
         coefficients, controls = coefficients.detach(), controls.detach()
         parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
-            weights = coefficients[points] @ controls
+            params = self.network.space.combine(coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for batch in split.groups(group):
-                outputs, losses = self._evaluate.forward(self.network, weights, batch)
+                outputs, losses = self._evaluate.forward(self.network, params, batch)
                 targets = self.network.targets(batch)
                 for name, metric in metrics.items():
                     share = metric.sums(outputs, losses, targets).double()
@@ -95,7 +96,7 @@ class Engine:
         """
         wants_coefficients = coefficients.requires_grad
         coefficients, controls = coefficients.detach(), controls.detach()
-        metrics = metrics or {}
+        metrics, space = metrics or {}, self.network.space
         into_controls = torch.zeros_like(controls)
         into_coefficients = torch.zeros_like(coefficients)
         value = 0.0
@@ -106,10 +107,11 @@ class Engine:
         measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points]
-            got = self._pullback.pullback(self.network, share @ controls, batch, _shifted(term, points.start))
-            into_controls.addmm_(share.T, got.weights)
+            params = space.combine(share, controls)
+            got = self._pullback.pullback(self.network, params, batch, _shifted(term, points.start))
+            space.fold(got.params, share, into_controls)
             if wants_coefficients:
-                into_coefficients[points] = got.weights @ controls.T
+                into_coefficients[points] = space.along(got.params, controls)
             if not functional.coupled:
                 value += float(got.value)
             for name, metric in metrics.items():
@@ -139,13 +141,22 @@ class Engine:
             Which points, and their derivatives.
         """
         coefficients, controls = coefficients.detach(), controls.detach()
-        for points in self._chunks(len(coefficients), self.plan.pullback.points):
-            yield points, Derivatives(self._pullback, self.network, coefficients[points] @ controls, split, group)
+        for points in self._chunks(len(coefficients), self.plan.derivatives.points):
+            yield (
+                points,
+                Derivatives(
+                    self._derivatives,
+                    self.network,
+                    self.network.space.combine(coefficients[points], controls),
+                    split,
+                    group,
+                ),
+            )
 
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
         parts = [
-            self._pullback.forward(self.network, coefficients[points] @ controls, batch)
+            self._pullback.forward(self.network, self.network.space.combine(coefficients[points], controls), batch)
             for points in self._chunks(len(coefficients), self.plan.pullback.points)
         ]
         outputs = tree_map(lambda *leaves: torch.cat(leaves), parts[0][0], *(part[0] for part in parts[1:]))
@@ -160,25 +171,30 @@ class Engine:
 class Derivatives:
     """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights."""
 
-    def __init__(self, strategy: Strategy, network: Network, weights: Tensor, split: Split, group: int) -> None:
+    def __init__(self, strategy: Strategy, network: Network, params: Params, split: Split, group: int) -> None:
         self._strategy = strategy
         self._network = network
-        self._weights = weights
+        self._params = params
         self._split = split
         self._group = group
 
     def gradient(self) -> Tensor:
         """The gradients (p, n)."""
-        total = torch.zeros_like(self._weights)
-        for batch in self._split.groups(self._group):
-            total += self._strategy.pullback(self._network, self._weights, batch, _summed_loss).weights
-        return total / len(self._split)
+        return self._folded(
+            lambda batch: self._strategy.pullback(self._network, self._params, batch, _summed_loss).params
+        )
 
     def hessian_product(self, vectors: Tensor) -> Tensor:
         """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
-        total = torch.zeros_like(self._weights)
-        for batch in self._split.groups(self._group):
-            total += self._strategy.hessian_product(self._network, self._weights, vectors, batch)
+        named = self._network.space.unflatten(vectors)
+        return self._folded(lambda batch: self._strategy.hessian_product(self._network, self._params, named, batch))
+
+    def _folded(self, of_batch: Callable[[Batch], Params]) -> Tensor:
+        """The mean over examples (p, n) of sums over batches."""
+        parts = (self._network.space.stack(of_batch(batch)) for batch in self._split.groups(self._group))
+        total = next(parts)
+        for part in parts:
+            total += part
         return total / len(self._split)
 
 
@@ -212,7 +228,7 @@ class _CotangentTerm:
     def __call__(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
         pairs = zip([*tree_flatten(outputs)[0], losses], [*self._outputs, self._losses], strict=True)
         products = [(leaf * cotangent[points]).sum() for leaf, cotangent in pairs if cotangent is not None]
-        return torch.stack(products).sum()
+        return torch.stack([losses.new_zeros(()), *products]).sum()
 
 
 def _add_geometry(

@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, first_line
+from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
@@ -40,6 +41,8 @@ class Network:
         self.buffers = type(buffers).__name__
         private = copy.deepcopy(problem.module).to(device)
         self._module = buffers.prepare(private).requires_grad_(False)
+        self.fingerprint = self._fingerprint()
+        """A hash of everything that is the same at every point: held parameters, buffers and their names."""
 
     def __call__(self, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (B, ...) and losses (B,) of one network.
@@ -51,6 +54,11 @@ class Network:
         args, kwargs = self.feed.inputs(batch)
         outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
         return outputs, self.loss(outputs, self.feed.targets(batch))
+
+    def _fingerprint(self) -> str:
+        varied = {name for entry in self.space.entries for name in entry.names}
+        held = ((name, tensor) for name, tensor in self._module.state_dict().items() if name not in varied)
+        return fingerprint(held, kind=f"{[(entry.names, entry.shape) for entry in self.space.entries]}")
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares a batch's outputs with."""
@@ -65,24 +73,20 @@ class Network:
         """
         batch = split.take(torch.arange(min(CHECKED_EXAMPLES, len(split))))
         examples = min(CHECKED_EXAMPLES, len(split))
-        args, kwargs = self.feed.inputs(batch)
         try:
+            args, kwargs = self.feed.inputs(batch)
+            targets, all_targets = self.feed.targets(batch), self.feed.targets(split.data)
             with torch.no_grad():
                 outputs = self.feed.output(self._module(*args, **kwargs))
-        except Exception as error:  # the user's own module may fail in any way
-            raise BadInput(f"the model fails on these data: {_first_line(error)}") from error
-        targets = self.feed.targets(batch)
-        self.loss.check(outputs, targets, self.feed.targets(split.data))
+        except Exception as error:  # the user's own module and data may fail in any way
+            raise BadInput(f"the model fails on these data: {first_line(error)}") from error
+        self.loss.check(outputs, targets, all_targets)
         try:
             losses = self.loss(outputs, targets)
         except Exception as error:  # and so may the user's loss
-            raise BadInput(f"the loss fails on the model's output: {_first_line(error)}") from error
+            raise BadInput(f"the loss fails on the model's output: {first_line(error)}") from error
         if tuple(losses.shape) != (examples,):
             raise BadInput(
                 f"the loss returned shape {tuple(losses.shape)} for {examples} examples; expected ({examples},), one "
                 "loss per example (reduction='none')"
             )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__

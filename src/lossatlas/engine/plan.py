@@ -32,9 +32,20 @@ class Plan:
 
     evaluate: Service
     pullback: Service
+    derivatives: Service
     threads: int
-    precision: str = "float32"
+    """Of torch, recorded here and set by jobs; a library call leaves the process's own."""
     reason: str = "stated"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.threads, int) or self.threads < 1:
+            raise BadInput(f"a plan has at least one thread; got {self.threads!r}")
+
+    @classmethod
+    def of(cls, strategy: str, points: int, threads: int = 1) -> Plan:
+        """One strategy and one chunk for every service."""
+        service = Service(strategy, points)
+        return cls(service, service, service, threads)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types; ``Plan.from_dict(plan.to_dict()) == plan``."""
@@ -48,10 +59,10 @@ class Plan:
             BadInput: fields are missing, unknown or of a wrong type.
         """
         try:
-            services = {name: Service(**fields[name]) for name in ("evaluate", "pullback")}
+            services = {name: Service(**fields[name]) for name in ("evaluate", "pullback", "derivatives")}
             return cls(**{**fields, **services})
         except (KeyError, TypeError) as error:
-            raise BadInput(f"this is no plan ({error}); expected evaluate, pullback, threads, precision") from error
+            raise BadInput(f"this is no plan ({error}); expected evaluate, pullback, derivatives, threads") from error
 
     @classmethod
     def read(cls, path: Path) -> Plan:

@@ -12,8 +12,8 @@ from torch import Tensor
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.strategy import STRATEGIES, Strategy
-from lossatlas.errors import BadInput, unknown
-from lossatlas.types import Batch, Outputs
+from lossatlas.errors import BadInput, first_line, unknown
+from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["plan_for"]
 
@@ -54,10 +54,11 @@ def plan_for(
     if spec != "auto" and spec not in STRATEGIES:
         raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
     names = list(STRATEGIES) if spec == "auto" else [spec]
-    held = {
-        "evaluate": _activation_bytes(network, point, group_batch),
-        "pullback": _activation_bytes(network, point, step_batch),
-    }
+    try:
+        of_group, of_step = (_activation_bytes(network, point, batch) for batch in (group_batch, step_batch))
+    except Exception as error:  # the user's own module may fail in any way
+        raise BadInput(f"the model fails on a batch of these data: {first_line(error)}") from error
+    held = {"evaluate": of_group, "pullback": of_step, "derivatives": of_group}
 
     def service(name: str, which: str) -> Service:
         per_point = 3 * point.numel() * point.element_size()
@@ -71,10 +72,16 @@ def plan_for(
         try:
             for which, batch in (("evaluate", group_batch), ("pullback", step_batch)):
                 count = min(MEASURED_POINTS, service(name, which).points)
-                run = _runner(STRATEGIES[name](), which, network, point.repeat(count, 1), batch)
+                run = _runner(
+                    STRATEGIES[name](),
+                    which,
+                    network,
+                    network.space.combine(point.new_ones(count, 1), point[None]),
+                    batch,
+                )
                 seconds[which][name] = _seconds(run, repeat=spec == "auto") / count
         except Exception as error:  # a strategy may fail on a user's module in any way
-            refused[name] = (str(error).splitlines() or [""])[0] or type(error).__name__
+            refused[name] = first_line(error)
             for which in seconds:
                 seconds[which].pop(name, None)
     if not seconds["pullback"]:
@@ -83,18 +90,19 @@ def plan_for(
     return Plan(
         evaluate=service(best["evaluate"], "evaluate"),
         pullback=service(best["pullback"], "pullback"),
+        derivatives=service(best["pullback"], "derivatives"),
         threads=torch.get_num_threads(),
         reason=_reason(spec, seconds, refused),
     )
 
 
-def _runner(strategy: Strategy, which: str, network: Network, weights: Tensor, batch: Batch) -> Callable[[], object]:
+def _runner(strategy: Strategy, which: str, network: Network, params: Params, batch: Batch) -> Callable[[], object]:
     def mean_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
         return losses.mean()
 
     if which == "evaluate":
-        return lambda: strategy.forward(network, weights, batch)
-    return lambda: strategy.pullback(network, weights, batch, mean_loss)
+        return lambda: strategy.forward(network, params, batch)
+    return lambda: strategy.pullback(network, params, batch, mean_loss)
 
 
 def _seconds(run: Callable[[], object], repeat: bool) -> float:

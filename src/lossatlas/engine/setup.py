@@ -53,10 +53,12 @@ def engine_for(
         BadInput: module, loss and data do not fit together, the chart has another dimension, or the plan cannot be.
     """
     space = space if space is not None else WeightSpace(problem.module)
+    buffers = buffers if buffers is not None else BatchStatistics()
+    buffers.check(problem.module, chart.centred)
     if chart.dimension != space.size:
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
-    network = Network(problem, space, buffers if buffers is not None else BatchStatistics(), controls.device)
+    network = Network(problem, space, buffers, controls.device)
     network.check(split)
     if isinstance(plan, str):
         step_batch = split.take(torch.arange(min(batch_size, len(split))))

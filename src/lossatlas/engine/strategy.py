@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from lossatlas.engine.network import Network
 from lossatlas.registry import Registry
-from lossatlas.types import Batch, Outputs
+from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["STRATEGIES", "Gradients", "Strategy", "Term"]
+__all__ = ["STRATEGIES", "Gradients", "Strategy", "Term", "curvature", "gradient", "leaves"]
 
 STRATEGIES: Registry[type[Strategy]] = Registry("engine strategy", "lossatlas.engine.strategies")
 
@@ -25,8 +26,8 @@ Term: TypeAlias = Callable[[Outputs, Tensor, slice], Tensor]
 class Gradients:
     """What a pullback through the networks at p points gives; nothing in it carries a graph."""
 
-    weights: Tensor
-    """(p, n), the gradient of the summed term at each point."""
+    params: Params
+    """(p, *shape), the gradient of the summed term at each point."""
     value: Tensor
     """(), the summed term."""
     outputs: Outputs
@@ -35,20 +36,43 @@ class Gradients:
     """(p, B)."""
 
 
+def leaves(params: Params) -> Params:
+    """The same numbers as parameters that gradients are taken for."""
+    return {name: value.detach().requires_grad_() for name, value in params.items()}
+
+
+def gradient(scalar: Tensor, params: Params) -> Params:
+    """The gradient of a scalar with respect to leaves; zero where it does not depend on them."""
+    if not scalar.requires_grad:
+        return {name: torch.zeros_like(value) for name, value in params.items()}
+    pieces = torch.autograd.grad(scalar, list(params.values()), materialize_grads=True)
+    return dict(zip(params, pieces, strict=True))
+
+
+def curvature(losses: Tensor, params: Params, vectors: Params) -> Params:
+    """The Hessian of summed losses times vectors, by differentiating the slope along them (Pearlmutter 1994)."""
+    slope = torch.autograd.grad(losses.sum(), list(params.values()), create_graph=True, materialize_grads=True)
+    along = [(piece * vectors[name]).sum() for name, piece in zip(params, slope, strict=True)]
+    return gradient(torch.stack(along).sum(), params)
+
+
 class Strategy(ABC):
-    """Evaluates p networks on one batch. Chunking is the engine's business: a strategy takes what it is given."""
+    """Evaluates p networks on one batch. Chunking is the engine's business: a strategy takes what it is given.
+
+    ``params`` are named parameters (p, *shape) everywhere.
+    """
 
     stacks_points: bool
     """Whether the activations of all p points are in memory together, which bounds the chunk."""
 
     @abstractmethod
-    def forward(self, network: Network, weights: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
-        """Outputs (p, B, ...) and losses (p, B) at weights (p, n), without a graph."""
+    def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Outputs (p, B, ...) and losses (p, B), without a graph."""
 
     @abstractmethod
-    def pullback(self, network: Network, weights: Tensor, batch: Batch, term: Term) -> Gradients:
-        """The gradient (p, n) of ``term`` with respect to each point's weights (p, n)."""
+    def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
+        """The gradient of ``term`` with respect to each point's parameters."""
 
     @abstractmethod
-    def hessian_product(self, network: Network, weights: Tensor, vectors: Tensor, batch: Batch) -> Tensor:
-        """Per point the Hessian of the summed loss of the batch times a vector: (p, n) from vectors (p, n)."""
+    def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
+        """Per point the Hessian of the summed loss of the batch times a vector, (p, *shape) as all are."""

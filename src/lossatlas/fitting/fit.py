@@ -28,8 +28,8 @@ from lossatlas.weights import WeightSpace
 
 __all__ = ["Fit", "FitResult", "fit"]
 
-MEMORY = 0.95
-"""Per step, how much of the running numbers is remembered: about 20 steps."""
+REMEMBERED = 20
+"""About how many steps the running numbers remember, and how many it takes before they are acted on."""
 
 
 class Fit:
@@ -51,7 +51,7 @@ class Fit:
         target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
 
     Raises:
-        BadInput: objective and chart have different axes, or the batch size is below 1.
+        BadInput: objective and chart have different axes, the batch size is below 1, or the target gap cannot be.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class Fit:
                 f"the picture has {len(objective.axes)} axes ({', '.join(objective.axes)}), "
                 f"the chart {len(chart.axes)} ({', '.join(chart.axes)}); they must agree"
             )
+        if target_gap is not None and (not 0 < target_gap <= 1 or not engine.network.loss.classifies):
+            raise BadInput(f"a target gap of {target_gap} needs accuracies and lies in (0, 1]")
         if batch_size < 1:
             raise BadInput(f"the batch size is {batch_size}; expected at least 1")
         self.chart = chart
@@ -82,7 +84,8 @@ class Fit:
         self.steps = 0
         self.seconds = 0.0
         self.running: dict[str, float] = {}
-        """Exponential means of the reported numbers over about 20 steps."""
+        """Exponential means of the reported numbers over about 20 steps of the present stage."""
+        self._remembered = 0
         self._split = split
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
@@ -102,9 +105,11 @@ class Fit:
     @property
     def reached_target(self) -> bool:
         """Whether the running gap has reached the target on the last picture."""
-        return (
-            self._target_gap is not None and self.objective.final and self.running.get("gap", 0.0) >= self._target_gap
-        )
+        return self._target_gap is not None and self.objective.final and self._gap >= self._target_gap
+
+    @property
+    def _gap(self) -> float:
+        return self.running.get("gap", 0.0) if self._remembered >= REMEMBERED else 0.0
 
     @property
     def done(self) -> bool:
@@ -119,8 +124,14 @@ class Fit:
         """
         started = time.perf_counter()
         factor = self._schedule(min(self.progress, 1.0))
-        draw = self.objective.draw(self._seed, self.steps, self.progress)
-        controls = self.chart.controls()
+        stage = self.objective.stage
+        draw = self.objective.draw(self._seed, self.steps, self.progress, self._gap)
+        if self.objective.stage != stage:
+            self.running, self._remembered = {}, 0
+        try:
+            controls = self.chart.controls()
+        except BadInput as error:
+            raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
         coefficients = self.chart.coefficients(draw.coords.to(controls))
         batch = self._split.take(self._batch_indices())
         pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
@@ -139,10 +150,15 @@ class Fit:
         self._optimizer.step()
 
         report = draw.report(pull.metrics)
-        self.objective.observe(report)
         self._remember(report)
         self.seconds += time.perf_counter() - started
-        record = {"step": self.steps, "seconds": self.seconds, "objective": pull.value, **report}
+        record = {
+            "step": self.steps,
+            "seconds": self.seconds,
+            "stage": self.objective.stage,
+            "objective": pull.value,
+            **report,
+        }
         record |= {"gradient_norm": norm, "learning_rate_factor": factor}
         self.steps += 1
         return record
@@ -156,6 +172,7 @@ class Fit:
             "steps": self.steps,
             "seconds": self.seconds,
             "running": self.running,
+            "remembered": self._remembered,
             "objective": self.objective.state(),
         }
         return tensors, scalars
@@ -171,7 +188,7 @@ class Fit:
                 state.setdefault(int(index), {})[name] = value
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
         self.steps, self.seconds = scalars["steps"], scalars["seconds"]
-        self.running = dict(scalars["running"])
+        self.running, self._remembered = dict(scalars["running"]), scalars["remembered"]
         self.objective.restore(scalars["objective"])
 
     def _batch_indices(self) -> Tensor:
@@ -185,7 +202,8 @@ class Fit:
     def _remember(self, report: dict[str, float]) -> None:
         for name, value in report.items():
             before = self.running.get(name, value)
-            self.running[name] = MEMORY * before + (1 - MEMORY) * value
+            self.running[name] = before + (value - before) / REMEMBERED
+        self._remembered += 1
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import save
 
-from lossatlas.engine import Engine, Plan
+from lossatlas.charts import chart_bytes
+from lossatlas.engine import Engine, Plan, StreamingMetric
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import BadInput, CannotFinish, Interrupted
 from lossatlas.fitting import Fit
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
 from lossatlas.jobs.reporter import Reporter, Silent
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.pictures import score_accuracy, score_loss
 from lossatlas.recipes import FitConfig, differences
 from lossatlas.recipes.fit import FitRecipe, build_fit
@@ -30,10 +30,10 @@ from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import fill, put_target
 from lossatlas.views import png, view, write_report
 
-__all__ = ["Estimate", "estimate_fit", "run_fit"]
+__all__ = ["make_engine", "make_fit", "run_fit"]
 
-PLATEAU_GAP = 0.1
-"""A fit whose running gap ends below this never left the plateau where every cell looks alike."""
+PLATEAU = 0.1
+"""A fit that ends with a smaller gap, of accuracies or else of log losses, never left where all cells look alike."""
 PLATEAU_ADVICE = (
     "never left the plateau where all cells look alike: give it more time (--seconds), a coarser --size, more --cells, "
     "or another --lr or --scale"
@@ -80,27 +80,27 @@ def run_fit(
     else:
         run.check_free(overwrite=overwrite)
     recipe = build_fit(config)
-    plan = Plan.from_dict(run.read_json(PROVENANCE)["plan"]) if continuing else config.plan
-    engine = _engine(recipe, config, plan)
+    plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if continuing else config.plan
+    engine = make_engine(recipe, config, plan)
     provenance = {
         "versions": versions(),
         "plan": engine.plan.to_dict(),
         "device": str(recipe.train.device),
-        "data": {name: split.fingerprint() for name, split in recipe.data.splits.items()},
+        "fingerprints": recipe.fingerprints(),
     }
     if continuing:
-        _check_data(run, provenance)
+        _check_inputs(run, provenance)
     else:
         run.create(yaml.safe_dump(config.flat(), sort_keys=False), provenance)
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
 
-    fit = _make_fit(recipe, config, engine)
+    fit = make_fit(recipe, config, engine)
     _descend(run, fit, checkpoint_seconds, reporter, stop)
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
-    plateau = fit.running.get("gap", 1.0) < PLATEAU_GAP
-    run.write_bytes("chart.safetensors", save(_tensors(recipe), _chart_metadata(recipe)))
+    plateau = _on_plateau(fit.running)
+    run.write_bytes("chart.safetensors", chart_bytes(recipe.chart))
     if plateau and config.target_gap is not None:
         raise CannotFinish(f"the fit {PLATEAU_ADVICE}")
     if plateau:
@@ -116,54 +116,8 @@ def run_fit(
     return summary
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a fit would cost."""
-
-    points_per_step: int
-    examples_per_step: int
-    survey_points: int
-    survey_examples: int
-    seconds: float
-    peak_bytes: int
-    disk_bytes: int
-
-
-def estimate_fit(config: FitConfig) -> Estimate:
-    """A dry run: times a few steps and a few surveyed points; writes nothing.
-
-    Raises:
-        BadInput: what the run itself would refuse.
-    """
-    recipe = build_fit(config)
-    engine = _engine(recipe, config, config.plan)
-    fit = _make_fit(recipe, config, engine)
-    step_seconds = min(_timed(fit.step) for _ in range(3))
-    points = int(np.prod([len(coords) for coords in recipe.picture.grid(config.padding).values()]))
-    examples = sum(len(split) for split in recipe.surveyed.values())
-    sample = min(points, engine.plan.evaluate.points)
-    with torch.no_grad():
-        controls = recipe.chart.controls()
-        coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
-    metrics = fit.metrics
-    first = next(iter(recipe.surveyed.values()))
-    point_seconds = _timed(lambda: engine.evaluate(coefficients, controls, first, metrics, config.group)) / sample
-    fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)
-    variables = len(metrics) * 4 + 1
-    return Estimate(
-        points_per_step=recipe.objective.largest_draw,
-        examples_per_step=config.batch_size,
-        survey_points=points,
-        survey_examples=examples,
-        seconds=fitting + points * point_seconds * examples / len(first),
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
-        + points * variables * len(recipe.surveyed)
-        + 6_000_000,
-    )
-
-
-def _engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan) -> Engine:
+def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan) -> Engine:
+    """The engine of a recipe, checked on every split that will be seen."""
     engine = engine_for(
         recipe.problem,
         recipe.chart,
@@ -180,7 +134,8 @@ def _engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan) -> Engine:
     return engine
 
 
-def _make_fit(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Fit:
+def make_fit(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Fit:
+    """The fit of a recipe, not yet begun."""
     return Fit(
         recipe.chart,
         recipe.objective,
@@ -204,11 +159,20 @@ def _check_same(run: RunDirectory, config: FitConfig) -> None:
         )
 
 
-def _check_data(run: RunDirectory, provenance: dict[str, Any]) -> None:
+def _check_inputs(run: RunDirectory, provenance: dict[str, Any]) -> None:
+    """Refuse to continue with a picture, data or weights that have changed under the same name."""
     stored = run.read_json(PROVENANCE)
-    for key in ("data", "device"):
-        if stored.get(key) != provenance[key]:
-            raise BadInput(f"{run.path} was started on other {key}: {stored.get(key)}, now {provenance[key]}")
+    was = {"device": stored.get("device"), **stored.get("fingerprints", {})}
+    now = {"device": provenance["device"], **provenance["fingerprints"]}
+    if found := differences(was, now):
+        raise BadInput(f"{run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
+
+
+def _on_plateau(running: Mapping[str, float]) -> bool:
+    if "gap" in running:
+        return running["gap"] < PLATEAU
+    low, high = running.get("low_loss", 0.0), running.get("high_loss", 0.0)
+    return high < low * math.exp(PLATEAU)
 
 
 def _descend(
@@ -221,11 +185,7 @@ def _descend(
             write_checkpoint(run, fit, log.sync())
         written = time.perf_counter()
         while not fit.done:
-            try:
-                log.append(fit.step())
-            except CannotFinish:
-                write_checkpoint(run, fit, log.sync())
-                raise
+            log.append(fit.step())
             reporter.progress("fit", min(fit.progress, 1.0), fit.running)
             if stop():
                 write_checkpoint(run, fit, log.sync())
@@ -235,14 +195,6 @@ def _descend(
                 written = time.perf_counter()
         write_checkpoint(run, fit, log.sync())
         reporter.progress("fit", 1.0, fit.running)
-
-
-def _tensors(recipe: FitRecipe) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in recipe.chart.state_dict().items()}
-
-
-def _chart_metadata(recipe: FitRecipe) -> dict[str, str]:
-    return {"chart": type(recipe.chart).__name__, "axes": " ".join(recipe.chart.axes)}
 
 
 def _survey(
@@ -257,7 +209,9 @@ def _survey(
     store = SurveyStore(run.path / "survey.zarr", grid, {"chart": recipe.chart.fingerprint()})
     put_target(store, recipe.picture, config.padding)
     metrics = metrics_for(recipe.problem.loss, recipe.metrics)
-    total = int(np.prod(store.shape)) * len(recipe.surveyed)
+    groups = int(any(isinstance(metric, StreamingMetric) for metric in metrics.values()))
+    groups += sum(isinstance(metric, OperatorMetric) for metric in metrics.values())
+    total = int(np.prod(store.shape)) * len(recipe.surveyed) * groups
     finished = 0
 
     def on_points(count: int) -> None:
@@ -281,7 +235,7 @@ def _summary(
         for name, score in (("accuracy", score_accuracy), ("loss", score_loss)):
             if (variable := split_variable(split, name)) in survey:
                 values = recipe.picture.from_grid(survey[variable].values, config.padding)
-                drawn = (recipe.picture.drawn(),) if name == "accuracy" else ()
+                drawn = (recipe.drawn,) if name == "accuracy" else ()
                 scores |= score(recipe.picture, values.astype(np.float64), *drawn)
         per_split[split] = scores
     headline = per_split.get("test", next(iter(per_split.values()), {}))
@@ -307,13 +261,4 @@ def _draw(run: RunDirectory, store: SurveyStore, recipe: FitRecipe, summary: dic
     for name, image in images.items():
         run.write_bytes(f"{name}.png", image)
     config = (run.path / "config.yaml").read_text()
-    try:
-        write_report(run.path / "report.html", survey, title, summary, config, images)
-    except OSError as error:
-        raise CannotFinish(f"cannot write {run.path / 'report.html'} ({error.strerror}); use --resume") from error
-
-
-def _timed(run: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
+    write_report(run.path / "report.html", survey, title, summary, config, images)

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 from torch import Tensor
 
-from lossatlas.engine import Derivatives, StreamingMetric
+from lossatlas.engine import Derivatives, Metric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
 from lossatlas.registry import Registry
-from lossatlas.schema import Quantity
 
 __all__ = ["METRICS", "OperatorMetric", "metrics_for"]
 
 
-class OperatorMetric(ABC):
+class OperatorMetric(Metric):
     """A metric of the derivatives at a point."""
-
-    @abstractmethod
-    def applies(self, loss: Loss) -> bool:
-        """Whether the metric has a meaning under this loss."""
-
-    @abstractmethod
-    def quantity(self, loss: Loss) -> Quantity:
-        """Name and unit under this loss."""
 
     @abstractmethod
     def value(self, derivatives: Derivatives) -> Tensor:
         """The metric (p,) at the p points of a chunk."""
 
 
-METRICS: Registry[type[StreamingMetric] | type[OperatorMetric]] = Registry("metric", "lossatlas.metrics.kinds")
+METRICS: Registry[type[Metric]] = Registry("metric", "lossatlas.metrics.kinds")
 
 
-def metrics_for(loss: Loss, names: list[str] | None = None) -> dict[str, StreamingMetric | OperatorMetric]:
+def metrics_for(loss: Loss, names: list[str] | None = None) -> dict[str, Metric]:
     """Metrics by name; by default the loss, and the accuracy where it has a meaning.
 
     Raises:

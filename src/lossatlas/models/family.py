@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import nn
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, first_line
 from lossatlas.registry import Registry, load_callable
 
 __all__ = ["MODELS", "Family", "load_model"]
@@ -37,7 +37,7 @@ def load_model(spec: str) -> nn.Module:
     try:
         made = factory()
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"model {spec!r} failed: {type(error).__name__}: {str(error).splitlines()[:1]}") from error
+        raise BadInput(f"model {spec!r} failed: {first_line(error)}") from error
     if not isinstance(made, nn.Module):
         raise BadInput(f"model {spec!r} returned {type(made).__name__}; expected a torch.nn.Module")
     return made

@@ -12,9 +12,6 @@ from lossatlas.objectives.objective import Draw, Objective
 
 __all__ = ["CoarseToFine", "Stage"]
 
-MEMORY = 0.95
-"""Per step, how much of the running gap is remembered: about 20 steps."""
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -47,34 +44,28 @@ class CoarseToFine(Objective):
         self.largest_draw = max(stage.objective.largest_draw for stage in stages)
         total = sum(stage.share for stage in stages)
         self._ends = [end / total for end in accumulate(stage.share for stage in stages)]
-        self._current = 0
-        self._gap = 0.0
+        self._stage = 0
+
+    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+        last = len(self.stages) - 1
+        if self._stage < last and gap >= self.there:
+            self._stage += 1
+        while self._stage < last and progress >= self._ends[self._stage]:
+            self._stage += 1
+        return self.stages[self._stage].objective.draw(seed, step, progress, gap)
 
     @property
-    def current(self) -> int:
-        """The index of the stage that is drawn."""
-        return self._current
-
-    def draw(self, seed: int, step: int, progress: float) -> Draw:
-        last = len(self.stages) - 1
-        while self._current < last and (progress >= self._ends[self._current] or self._gap >= self.there):
-            self._current += 1
-            self._gap = 0.0
-        return self.stages[self._current].objective.draw(seed, step, progress)
+    def stage(self) -> int:
+        return self._stage
 
     @property
     def final(self) -> bool:
-        return self._current == len(self.stages) - 1 and self.stages[-1].objective.final
-
-    def observe(self, report: dict[str, float]) -> None:
-        self._gap = MEMORY * self._gap + (1 - MEMORY) * report.get("gap", 0.0)
-        self.stages[self._current].objective.observe(report)
+        return self._stage == len(self.stages) - 1 and self.stages[-1].objective.final
 
     def state(self) -> dict[str, Any]:
-        inner = [stage.objective.state() for stage in self.stages]
-        return {"current": self._current, "gap": self._gap, "stages": inner}
+        return {"stage": self._stage, "stages": [stage.objective.state() for stage in self.stages]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._current, self._gap = state["current"], state["gap"]
+        self._stage = state["stage"]
         for stage, inner in zip(self.stages, state["stages"], strict=True):
             stage.objective.restore(inner)

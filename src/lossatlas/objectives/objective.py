@@ -32,23 +32,25 @@ class Objective(ABC):
     """The most points that a step has."""
 
     @abstractmethod
-    def draw(self, seed: int, step: int, progress: float) -> Draw:
+    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
         """The points of one step.
 
         Args:
             seed: of the fit.
             step: counted from 0.
             progress: the share of the budget used, in [0, 1].
+            gap: the accuracy gap of late steps of the present stage; 0 as long as there is none to speak of.
         """
+
+    @property
+    @abstractmethod
+    def stage(self) -> int:
+        """What was drawn last, counted from 0; numbers of one stage say nothing of another."""
 
     @property
     @abstractmethod
     def final(self) -> bool:
         """Whether what is drawn now is what the fit is for, not a step on the way there."""
-
-    @abstractmethod
-    def observe(self, report: dict[str, float]) -> None:
-        """Learn what the last draw came to."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

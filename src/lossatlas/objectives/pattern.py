@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossatlas.errors import BadInput
 from lossatlas.objectives.clip import Clip
 from lossatlas.objectives.clips.example import ClipPerExample
 from lossatlas.objectives.objective import Draw, Objective
@@ -28,6 +29,9 @@ class Pattern(Objective):
         clip: bounds the losses of high cells.
         boundary_only: never draw cells in a uniform 3x3 neighbourhood; the network interpolates there. A class that
             has no other cells is drawn everywhere.
+
+    Raises:
+        BadInput: fewer than one cell a step.
     """
 
     def __init__(
@@ -36,17 +40,20 @@ class Pattern(Objective):
         self.picture = picture
         self.clip = clip if clip is not None else ClipPerExample()
         self.axes = picture.axes
+        if cells < 1:
+            raise BadInput(f"a step draws {cells} low and high cells; expected at least 1")
         coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
-        drawn = torch.from_numpy(picture.drawn()) if boundary_only else torch.from_numpy(picture.cells != 0)
+        self.drawn = picture.drawn() if boundary_only else picture.cells != 0
+        """The cells that may be drawn, shaped like the picture's."""
         self._coords: list[Tensor] = []
         for ink in (picture.low, picture.high):
-            wanted = torch.from_numpy(ink.copy())
-            chosen = wanted & drawn if bool((wanted & drawn).any()) else wanted
-            self._coords.append(coords[chosen.flatten()])
+            if not (ink & self.drawn).any():
+                self.drawn = self.drawn | ink
+            self._coords.append(coords[torch.from_numpy((ink & self.drawn).reshape(-1))])
         self._counts = [min(cells, len(c)) for c in self._coords]
         self.largest_draw = sum(self._counts)
 
-    def draw(self, seed: int, step: int, progress: float) -> Draw:
+    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
         random = generator(seed, "cells", step)
         picked = [
             coords[torch.randperm(len(coords), generator=random)[:count]]
@@ -58,8 +65,9 @@ class Pattern(Objective):
     def final(self) -> bool:
         return True
 
-    def observe(self, report: dict[str, float]) -> None:
-        """A single picture is drawn alike from the first step to the last."""
+    @property
+    def stage(self) -> int:
+        return 0
 
     def state(self) -> dict[str, Any]:
         return {}

@@ -14,7 +14,8 @@ from lossatlas.pictures.source import Size, Source, shape_at
 
 __all__ = ["Shape", "ShapeSource"]
 
-DEFAULT_SIZE = 40
+DEFAULT_SIZES = {1: 40, 2: 40, 3: 12}
+"""By rank: a solid of 40 cells a side would have 64,000 of them."""
 SAMPLES = 4  # per cell and axis
 
 
@@ -51,7 +52,7 @@ class ShapeSource(Source):
 
     def render(self, size: Size | None = None) -> Picture:
         """A cell is ink where the shape covers at least half of it; see :meth:`Source.render`."""
-        sides = shape_at(size, (DEFAULT_SIZE,) * self.rank, self.name)
+        sides = shape_at(size, (DEFAULT_SIZES[self.rank],) * self.rank, self.name)
         pixel = 2 / min(sides)
         # The last dimension of the array is x, the one before y (downwards), the first of three z.
         steps = [(np.arange(side * SAMPLES) - (side * SAMPLES - 1) / 2) * (pixel / SAMPLES) for side in sides]

@@ -22,8 +22,8 @@ class FitConfig:
 
     pattern: str = "skull"
     """Picture: a name (see `lossatlas info`), image:FILE or array:FILE.npy. Ink is low loss."""
-    size: str = "40"
-    """Cells along the longer side, or height x width as in 30x40."""
+    size: str | None = None
+    """Cells along the longer side, or height x width as in 30x40; default the picture's own, 40 for shapes."""
     invert: bool = False
     """Swap ink and paper."""
     axes: int | None = None
@@ -36,7 +36,7 @@ class FitConfig:
     model_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
     """Options of a named model; on the command line --model.OPTION."""
     loss: str = "auto"
-    """Loss: cross_entropy, squared_error, or auto by the targets."""
+    """Loss (see `lossatlas info`), or auto by the targets."""
     parameters: tuple[str, ...] = ("*",)
     """Patterns of the parameters that the chart spans; the others are held fixed."""
     checkpoint: str | None = None
@@ -44,11 +44,13 @@ class FitConfig:
     train_origin: bool | None = None
     """Let the fit move the chart's origin; default only where it started at random."""
     init: str = "xavier"
-    """Initialiser of origin and directions: xavier or module."""
+    """Initialiser of origin and directions (see `lossatlas info`)."""
     buffers: str = "batch"
-    """What running statistics mean at a point: batch or frozen."""
+    """What running statistics mean at a point (see `lossatlas info`)."""
     scale: float = 2.0
-    """Start of the trained scale: direction lengths from the origin to the picture's edge."""
+    """Start of the trained scale, in direction lengths per unit."""
+    scale_unit: Literal["half", "cell"] = "half"
+    """Unit of the scale and of its learning rate: half the picture's longer side, or a cell."""
 
     steps: int | None = None
     """Budget in steps; or"""
@@ -60,7 +62,7 @@ class FitConfig:
     """Low cells and high cells drawn per step."""
     batch_size: int = 64
     """Examples per step."""
-    clip: Literal["example", "cell"] = "example"
+    clip: str = "example"
     """Clip the loss of high cells per example or per cell."""
     threshold: float = 2.5
     """Where the loss of high cells is clipped."""
@@ -75,13 +77,13 @@ class FitConfig:
     lr: float = 5e-3
     """Learning rate of Adam."""
     scale_lr: float | None = None
-    """Learning rate of the scale; default that of all."""
+    """Learning rate of the scale, in its unit; default that of all."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Adam's decay rates."""
     max_norm: float = 100.0
     """Gradient norm is clipped here."""
     schedule: str = "linear"
-    """Learning-rate schedule: constant, linear or cosine."""
+    """Learning-rate schedule (see `lossatlas info`)."""
 
     splits: tuple[str, ...] = ("train", "test")
     """Splits that are surveyed."""
@@ -111,6 +113,11 @@ class FitConfig:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
+        for name in ("target_gap", "there"):
+            if (value := getattr(self, name)) is not None and not 0 < value <= 1:
+                raise BadInput(f"{name} is {value}; expected a gap of accuracies in (0, 1]")
+        if not self.splits:
+            raise BadInput("no splits are surveyed; expected train, test or both")
         if self.padding < 0:
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
         if len(self.shares) != len(self.coarse) + 1 or not all(share > 0 for share in self.shares):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +20,7 @@ from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.errors import BadInput
 from lossatlas.fitting import SCHEDULES, Adam, Budget, Seconds, Steps
 from lossatlas.fitting.schedule import Schedule
+from lossatlas.hashing import fingerprint
 from lossatlas.losses import LOSSES, Loss
 from lossatlas.metrics import metrics_for
 from lossatlas.models import MODELS, load_model
@@ -35,9 +40,14 @@ SMALLEST_STAGE = 6
 
 @dataclass(frozen=True)
 class FitRecipe:
-    """The objects of a fit, on its device; ``data`` is whole, ``surveyed`` what the survey looks at."""
+    """The objects of a fit, on its device.
+
+    ``drawn`` are the cells that the fit may draw, shaped like the picture's; ``data`` is whole, ``surveyed`` what the
+    survey looks at.
+    """
 
     picture: Picture
+    drawn: npt.NDArray[np.bool_]
     objective: Objective
     problem: Problem
     space: WeightSpace
@@ -51,6 +61,12 @@ class FitRecipe:
     optimizer: Adam
     schedule: Schedule
 
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of what a configuration names and does not hold: data, picture and module."""
+        splits = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
+        cells = fingerprint([("cells", torch.from_numpy(self.picture.cells.copy()))])
+        return {**splits, "picture": cells, "module": fingerprint(self.problem.module.state_dict().items())}
+
 
 def build_fit(config: FitConfig) -> FitRecipe:
     """The objects that a configuration stands for.
@@ -60,9 +76,10 @@ def build_fit(config: FitConfig) -> FitRecipe:
     """
     device = _device(config.device)
     source = picture_source(config.pattern, config.invert)
-    picture = source.render(parse_size(config.size) if _sized(config, source) else None)
-    objective = _objective(config, source, picture)
-    data = load_data(config.data)
+    picture = source.render(parse_size(config.size) if config.size is not None else None)
+    objective, drawn = _objective(config, source, picture)
+    with _seeded(config.seed):
+        data = load_data(config.data)
     for name in config.splits:
         if name not in data.splits:
             raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
@@ -72,29 +89,33 @@ def build_fit(config: FitConfig) -> FitRecipe:
         load_state(module, read_state(Path(config.checkpoint)), f"checkpoint {config.checkpoint}")
     space = WeightSpace(module, config.parameters)
     buffers = BUFFERS[config.buffers]()
-    buffers.check(module, has_centre=config.checkpoint is not None)
     problem = Problem(module, _loss(config.loss, targets), feed)
     metrics = list(config.metrics) or None
     metrics_for(problem.loss, metrics)
+    if config.target_gap is not None and not problem.loss.classifies:
+        raise BadInput("target_gap is a gap of accuracies, and this loss has none; leave it out")
     axes = config.axes if config.axes is not None else len(picture.axes)
     if axes != len(picture.axes):
         raise BadInput(
             f"picture {picture.name!r} has {len(picture.axes)} axes and the chart {axes}; leave --axes out or choose "
             "a picture of that rank"
         )
+    # Lengths are in units of half the longer side; a cell is one in max(shape) / 2 of them.
+    unit = max(picture.shape) / 2 if config.scale_unit == "cell" else 1.0
     chart = Plane.random(
         module,
         axes,
         initialiser=INITIALISERS[config.init](),
-        scale=config.scale,
+        scale=config.scale * unit,
         seed=config.seed,
         space=space,
         origin=space.vector_of(module) if config.checkpoint is not None else None,
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
     )
-    factors = {} if config.scale_lr is None else {"scale": config.scale_lr / config.lr}
+    scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
     return FitRecipe(
         picture=picture,
+        drawn=drawn,
         objective=objective,
         problem=problem,
         space=space,
@@ -105,7 +126,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         surveyed={name: _subset(config, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=Adam(config.lr, config.betas, config.max_norm, factors),
+        optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
         schedule=SCHEDULES[config.schedule],
     )
 
@@ -121,25 +142,22 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _sized(config: FitConfig, source: Source) -> bool:
-    """A solid or line of the default size would be huge or tiny: those keep their own size unless one is asked for."""
-    return source.rank == 2 or config.size != FitConfig.size
-
-
-def _objective(config: FitConfig, source: Source, picture: Picture) -> Objective:
+def _objective(config: FitConfig, source: Source, picture: Picture) -> tuple[Objective, npt.NDArray[np.bool_]]:
+    """Coarse pictures first, and which cells of the last one may be drawn."""
     pattern = partial(
         Pattern, cells=config.cells, clip=CLIPS[config.clip](config.threshold), boundary_only=config.boundary_only
     )
     stages = []
     for fraction, share in zip(config.coarse, config.shares, strict=False):
-        shape = tuple(max(SMALLEST_STAGE, round(side * fraction)) for side in picture.shape)
-        if max(shape) >= max(picture.shape):
+        shape = tuple(round(side * fraction) for side in picture.shape)
+        if min(shape) < SMALLEST_STAGE or shape == picture.shape:
             continue
         try:
             stages.append(Stage(pattern(source.render(shape)), share))
         except BadInput:
             continue  # at this size nothing is left of one of the classes
-    return CoarseToFine([*stages, Stage(pattern(picture), config.shares[-1])], config.there)
+    last = pattern(picture)
+    return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.drawn
 
 
 def _feed(split: Split) -> tuple[Feed, Tensor | None, Tensor]:
@@ -154,14 +172,22 @@ def _feed(split: Split) -> tuple[Feed, Tensor | None, Tensor]:
 
 def _module(config: FitConfig, data: Dataset, inputs: Tensor | None, targets: Tensor) -> nn.Module:
     if ":" in config.model:
-        return load_model(config.model)
+        with _seeded(config.seed):
+            return load_model(config.model)
     family = MODELS[config.model](**config.model_options)
     if inputs is None:
         raise BadInput(f"model {config.model!r} takes one tensor; for dict batches give --model module:callable")
     outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with _seeded(config.seed):
         return family.build(tuple(inputs.shape[1:]), outputs)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """What a user's code or a constructor draws is the run's own, so that the run can be resumed and repeated."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def _loss(name: str, targets: Tensor) -> Loss:

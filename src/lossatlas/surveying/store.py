@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -14,13 +15,13 @@ import xarray as xr
 import zarr
 import zarr.storage
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, first_line
 from lossatlas.rundir import cannot_write
 from lossatlas.schema import Quantity, done_variable, split_variable
 
 __all__ = ["SurveyStore"]
 
-TILE_POINTS = 1024
+TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""
 
 
@@ -44,43 +45,45 @@ class SurveyStore:
         self.shape = tuple(len(coords) for coords in grid.values())
         side = max(1, round(TILE_POINTS ** (1 / len(self.shape))))
         self.tile = tuple(min(side, length) for length in self.shape)
-        try:
-            if path is not None and path.exists() and not _opens(path):
-                shutil.rmtree(path)  # a store whose very creation was cut off
-            if path is not None and path.exists():
-                self._group = zarr.open_group(self._where, mode="r+")
-                self._check(grid, attributes)
-            else:
-                coords = {
-                    axis: xr.DataArray(values, dims=axis, attrs={"long_name": axis, "units": "1"})
-                    for axis, values in grid.items()
-                }
-                xr.Dataset(coords=coords, attrs=dict(attributes)).to_zarr(
-                    self._where, zarr_format=3, consolidated=False, mode="w"
-                )
-                self._group = zarr.open_group(self._where, mode="r+")
-        except OSError as error:
-            raise cannot_write(Path(str(self._where)), error) from error
+        if path is not None and path.exists():
+            self._check(path, grid, attributes)
+        elif path is None:
+            _create(self._where, grid, attributes)
+        else:
+            # Made beside its place and moved there whole: a store that exists has all its coordinates.
+            fresh = path.with_name(f".{path.name}.partial")
+            try:
+                shutil.rmtree(fresh, ignore_errors=True)
+                _create(str(fresh), grid, attributes)
+                os.replace(fresh, path)
+            except OSError as error:
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise cannot_write(path, error) from error
+        self._group = zarr.open_group(self._where, mode="r+")
 
     def add(self, split: str, group: str, quantities: Sequence[Quantity], attributes: Mapping[str, Any]) -> None:
-        """Make the arrays of one group of metrics on one split, if they are not there.
+        """Make the arrays of one group of metrics on one split, as far as they are not there.
+
+        The mark is made last, and made anew where a metric joins its group: the group is then evaluated again.
 
         Raises:
-            BadInput: they are there with other data or settings; the first difference is named.
+            BadInput: the group is there with other data or settings; the first difference is named.
         """
         done = done_variable(split, group)
         if done in self._group:
             _compare(f"{done} in the survey", dict(self._group[done].attrs), attributes)
+        variables = {split_variable(split, quantity.name): quantity for quantity in quantities}
+        marked = done in self._group and all(name in self._group for name in variables)
+        if marked:
             return
-        for quantity in quantities:
+        for name, quantity in variables.items():
             attrs = {"long_name": f"{split} {quantity.long_name}", "units": quantity.units}
-            self._create(split_variable(split, quantity.name), np.dtype(np.float32), np.nan, attrs)
+            self._create(name, np.dtype(np.float32), np.nan, attrs)
         self._create(done, np.dtype(np.bool_), False, dict(attributes))
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
         """Write a whole variable of the grid's shape, such as the target."""
-        if name not in self._group:
-            self._create(name, values.dtype, 0, dict(attributes))
+        self._create(name, values.dtype, 0, dict(attributes))
         self._write(name, ..., values)
 
     def missing(self, split: str, group: str) -> Iterator[tuple[slice, ...]]:
@@ -110,7 +113,7 @@ class SurveyStore:
         try:
             self._group.create_array(
                 name, shape=self.shape, chunks=self.tile, dtype=dtype, fill_value=fill,
-                dimension_names=self.axes, attributes=attributes,
+                dimension_names=self.axes, attributes=attributes, overwrite=True,
             )  # fmt: skip
         except OSError as error:
             raise cannot_write(Path(str(self._where)), error) from error
@@ -123,25 +126,29 @@ class SurveyStore:
         except OSError as error:
             raise cannot_write(Path(str(self._where)), error) from error
 
-    def _check(self, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]) -> None:
-        stored = self.open()
+    def _check(self, path: Path, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]) -> None:
+        try:
+            stored = self.open()
+        except Exception as error:  # whatever is wrong with it, it is no survey
+            raise BadInput(
+                f"{path} is no survey that can be continued ({first_line(error)}); choose another"
+            ) from error
         if tuple(stored.sizes) != self.axes or any(
-            not np.array_equal(stored[axis].values, coords) for axis, coords in grid.items()
+            axis not in stored or not np.array_equal(stored[axis].values, coords) for axis, coords in grid.items()
         ):
-            raise BadInput(f"the survey in {self._where} has another grid; use a new directory or --overwrite")
-        _compare(f"the survey in {self._where}", stored.attrs, attributes)
+            raise BadInput(f"the survey in {path} has another grid; choose another path")
+        _compare(f"the survey in {path}", stored.attrs, attributes)
 
 
-def _opens(path: Path) -> bool:
-    try:
-        zarr.open_group(str(path), mode="r")
-        xr.open_zarr(str(path), consolidated=False, chunks=None).close()
-    except Exception:  # whatever is wrong with it, it is not a store
-        return False
-    return True
+def _create(where: Any, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]) -> None:
+    coords = {
+        axis: xr.DataArray(values, dims=axis, attrs={"long_name": axis, "units": "1"}) for axis, values in grid.items()
+    }
+    empty = xr.Dataset(coords=coords, attrs=dict(attributes))
+    empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w")
 
 
 def _compare(what: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for key, value in wanted.items():
         if stored.get(key) != value:
-            raise BadInput(f"{what} has {key} = {stored.get(key)!r}, this one {value!r}; use a new directory")
+            raise BadInput(f"{what} has {key} = {stored.get(key)!r}, this one {value!r}; choose another path")

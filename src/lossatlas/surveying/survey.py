@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
+from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.setup import GROUP, engine_for
 from lossatlas.errors import BadInput
 from lossatlas.metrics import OperatorMetric, metrics_for
@@ -93,6 +93,8 @@ def survey(
     engine = engine_for(
         problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, group=group
     )
+    for split in splits.values():
+        engine.network.check(split)
     store = SurveyStore(Path(path) if path is not None else None, coords, {"chart": chart.fingerprint()})
     if picture is not None:
         put_target(store, picture, padding)
@@ -112,7 +114,7 @@ def fill(
     chart: CoefficientChart,
     grid: Grid,
     splits: Mapping[str, Split],
-    metrics: Mapping[str, StreamingMetric | OperatorMetric],
+    metrics: Mapping[str, Metric],
     group: int,
     on_points: Callable[[int], None] | None = None,
 ) -> None:
@@ -140,8 +142,12 @@ def fill(
             "examples_per_group": group,
             "data": split.fingerprint(),
         }
-        settings["buffers"] = engine.network.buffers
-        groups: dict[str, Mapping[str, StreamingMetric | OperatorMetric]] = {STREAMING: streaming} if streaming else {}
+        settings |= {
+            "buffers": engine.network.buffers,
+            "loss": type(loss).__name__,
+            "network": engine.network.fingerprint,
+        }
+        groups: dict[str, Mapping[str, Metric]] = {STREAMING: streaming} if streaming else {}
         groups |= {name: {name: metric} for name, metric in operators.items()}
         for name, members in groups.items():
             store.add(split_name, name, [metric.quantity(loss) for metric in members.values()], settings)

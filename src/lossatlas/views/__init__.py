@@ -14,9 +14,10 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
+from lossatlas.rundir import atomic_write
 from lossatlas.views.base import View
 from lossatlas.views.data import axes
-from lossatlas.views.files import png, replace_file
+from lossatlas.views.files import png
 from lossatlas.views.report import write_report
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def view(
     drawn = {name: kind.draw(survey, title) for name, kind in every.items()}
     if out is not None:
         for name, figure in drawn.items():
-            replace_file(Path(out) / f"{name}.png", png(figure))
+            atomic_write(Path(out) / f"{name}.png", png(figure))
     return drawn
 
 

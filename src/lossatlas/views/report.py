@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from lossatlas.rundir import atomic_write
 from lossatlas.views import data
-from lossatlas.views.files import replace_file
 from lossatlas.views.interactive import interactive
 
 __all__ = ["write_report"]
@@ -49,7 +49,7 @@ def write_report(
 
     Raises:
         BadInput: the survey holds no numbers.
-        OSError: the file cannot be written.
+        CannotFinish: the file cannot be written.
     """
     import jinja2
     from markupsafe import Markup
@@ -72,7 +72,7 @@ def write_report(
         images=[_image(kind, content) for kind, content in images.items()],
         config_yaml=config_yaml,
     )
-    replace_file(Path(path), page.encode())
+    atomic_write(Path(path), page.encode())
 
 
 def sentence(survey: xr.Dataset) -> str:

@@ -97,6 +97,27 @@ class WeightSpace:
         pieces = torch.split(vector, [entry.size for entry in self.entries], dim=-1)
         return {e.name: piece.view(*batch, *e.shape) for e, piece in zip(self.entries, pieces, strict=True)}
 
+    def combine(self, coefficients: Tensor, controls: Tensor) -> Params:
+        """``coefficients (P, m) @ controls (m, n)`` as named parameters (P, *shape), each contiguous in memory.
+
+        Parameter by parameter: batched products on slices of one (P, n) matrix would have to copy them first.
+        """
+        return {e.name: (coefficients @ controls[:, e.slice]).view(-1, *e.shape) for e in self.entries}
+
+    def fold(self, gradients: Params, coefficients: Tensor, into: Tensor) -> None:
+        """Add to ``into`` (m, n) what gradients (P, *shape) at :meth:`combine`'s result mean for its controls."""
+        for e in self.entries:
+            into[:, e.slice].addmm_(coefficients.T, gradients[e.name].reshape(len(coefficients), -1))
+
+    def along(self, gradients: Params, controls: Tensor) -> Tensor:
+        """The scalar products (P, m) of gradients (P, *shape) with controls (m, n)."""
+        products = [gradients[e.name].reshape(-1, e.size) @ controls[:, e.slice].T for e in self.entries]
+        return torch.stack(products).sum(dim=0)
+
+    def stack(self, params: Params) -> Tensor:
+        """Named parameters (P, *shape) as vectors (P, n)."""
+        return torch.cat([params[e.name].reshape(-1, e.size) for e in self.entries], dim=1)
+
     def vector_of(self, module: nn.Module) -> Tensor:
         """The module's parameters as a new vector (n,), detached."""
         params = dict(module.named_parameters(remove_duplicate=False))

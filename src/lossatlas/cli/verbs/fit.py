@@ -21,7 +21,7 @@ from lossatlas.recipes import PRESETS, FitConfig
 from lossatlas.rundir import RunDirectory
 
 if TYPE_CHECKING:
-    from lossatlas.jobs.fit import Estimate
+    from lossatlas.jobs.estimate import Estimate
 
 __all__ = ["fit_verb"]
 
@@ -37,7 +37,7 @@ class RunOptions:
     config: Path | None = None
     """A YAML file of options; the command line overrides it."""
     preset: str = "fast"
-    """Settings to begin with: fast or paper; files and the command line override them."""
+    """Settings to begin with (see `lossatlas info`); files and the command line override them."""
     resume: bool = False
     """Continue the run in --out with its own settings; start it where there is none."""
     overwrite: bool = False
@@ -115,6 +115,10 @@ def _checked_yaml(path: Path) -> dict[str, Any]:
     from lossatlas.cli.app import make_app
 
     options = read_yaml(path)
+    if misplaced := sorted({f.name for f in fields(RunOptions)} & set(options)):
+        raise BadInput(
+            f"config {path}: {misplaced[0]} is an option of the command line alone; leave it out of the file"
+        )
     tokens = [token for group in tokens_of(options).values() for token in group]
     try:
         make_app(["fit", *tokens]).parse_args(["fit", *tokens], exit_on_error=False, print_error=False)
@@ -129,7 +133,8 @@ def _fit(config: FitConfig, run: RunOptions) -> int | None:
         return None
     if run.resume and run.overwrite:
         raise BadInput("--resume continues a run and --overwrite replaces it; give one of the two")
-    from lossatlas.jobs.fit import estimate_fit, run_fit
+    from lossatlas.jobs.estimate import estimate_fit
+    from lossatlas.jobs.fit import run_fit
 
     if run.dry_run:
         _print_estimate(estimate_fit(config))

@@ -22,12 +22,16 @@ def info() -> int | None:
 
     from lossatlas.data import DATA
     from lossatlas.engine import BUFFERS, STRATEGIES
+    from lossatlas.fitting import SCHEDULES
+    from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
     from lossatlas.models import MODELS
+    from lossatlas.objectives import CLIPS
     from lossatlas.pictures import SHAPES, SOURCES
     from lossatlas.recipes import PRESETS
     from lossatlas.rundir import versions
     from lossatlas.views import VIEWS
+    from lossatlas.weights import INITIALISERS
 
     devices = ["cpu", *(f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count()))]
     rows = {
@@ -40,6 +44,10 @@ def info() -> int | None:
         "pictures": [*SHAPES, *(SOURCES[name].form for name in SOURCES)],
         "metrics": [*METRICS],
         "views": [*VIEWS],
+        "losses": ["auto", *LOSSES],
+        "clips": [*CLIPS],
+        "initialisers": [*INITIALISERS],
+        "schedules": [*SCHEDULES],
         "presets": [*PRESETS],
         "buffers": [*BUFFERS],
         "plans": ["auto", *STRATEGIES, "FILE.json"],

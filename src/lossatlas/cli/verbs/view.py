@@ -47,10 +47,6 @@ def view(
     except Exception as error:  # zarr has many ways to find a store damaged
         raise BadInput(f"{store} cannot be read, it may be truncated ({type(error).__name__}: {error})") from error
     folder = out if out is not None else store.parent
-    try:
-        figures = views.view(survey, folder, list(kinds) or None, title)
-    except OSError as error:
-        raise BadInput(f"cannot write pictures to {folder} ({error.strerror}); choose another --out") from error
-    for name in figures:
+    for name in views.view(survey, folder, list(kinds) or None, title):
         print(folder / f"{name}.png")
     return None

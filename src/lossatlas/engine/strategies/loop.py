@@ -2,64 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Strategy, Term
+from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Loop"]
 
 
 class Loop(Strategy):
-    """A functional call per point. Any module that can be called can be looped over."""
+    """A functional call per point. Any module that can be called can be looped over.
+
+    Modules that cannot take channels-last images (a ``view`` of their features, say) get them as they are.
+    """
 
     stacks_points = False
 
-    def forward(self, network: Network, weights: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
-        batch = _channels_last(batch)
+    def __init__(self) -> None:
+        self._reorders: bool | None = None
+
+    def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+        batch = self._ordered(network, params, batch)
         with torch.no_grad():
-            results = [network(network.space.unflatten(point), batch) for point in weights]
+            results = [network(point, batch) for point in _points(params)]
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
 
-    def pullback(self, network: Network, weights: Tensor, batch: Batch, term: Term) -> Gradients:
-        batch = _channels_last(batch)
-        gradients, value = torch.empty_like(weights), weights.new_zeros(())
+    def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
+        batch = self._ordered(network, params, batch)
+        gradients, values = [], []
         all_outputs, all_losses = [], []
-        for i, point in enumerate(weights):
-            params = _leaves(network, point)
-            outputs, losses = network(params, batch)
+        for i, point in enumerate(map(leaves, _points(params))):
+            outputs, losses = network(point, batch)
             share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
-            _gather(share, params, gradients[i])
-            value += share.detach()
+            gradients.append(gradient(share, point))
+            values.append(share.detach())
             all_outputs.append(tree_map(torch.Tensor.detach, outputs))
             all_losses.append(losses.detach())
-        return Gradients(gradients, value, _stack(all_outputs), torch.stack(all_losses))
+        return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(all_outputs), torch.stack(all_losses))
 
-    def hessian_product(self, network: Network, weights: Tensor, vectors: Tensor, batch: Batch) -> Tensor:
-        products = torch.empty_like(weights)
-        for point, vector, product in zip(weights, vectors, products, strict=True):
-            params = _leaves(network, point)
-            _, losses = network(params, batch)
-            slope = torch.autograd.grad(losses.sum(), list(params.values()), create_graph=True, materialize_grads=True)
-            along = sum((g * v).sum() for g, v in zip(slope, network.space.unflatten(vector).values(), strict=True))
-            _gather(along, params, product)
-        return products
+    def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
+        batch = self._ordered(network, params, batch)
+        products = []
+        for point, vector in zip(map(leaves, _points(params)), _points(vectors), strict=True):
+            _, losses = network(point, batch)
+            products.append(curvature(losses, point, vector))
+        stacked: Params = _stack(products)
+        return stacked
+
+    def _ordered(self, network: Network, params: Params, batch: Batch) -> Batch:
+        """The batch with channels last, unless the network once refused that."""
+        reordered = _channels_last(batch)
+        if self._reorders is None:
+            try:
+                with torch.no_grad():
+                    network(next(_points(params)), reordered)
+                self._reorders = True
+            except RuntimeError:
+                self._reorders = False
+        return reordered if self._reorders else batch
 
 
-def _leaves(network: Network, point: Tensor) -> Params:
-    return {name: view.detach().requires_grad_() for name, view in network.space.unflatten(point).items()}
-
-
-def _gather(scalar: Tensor | int, params: Params, into: Tensor) -> None:
-    """Write the gradient of a scalar into a vector (n,); zero where the scalar does not depend on the params."""
-    if not isinstance(scalar, Tensor) or not scalar.requires_grad:
-        into.zero_()
-        return
-    pieces = torch.autograd.grad(scalar, list(params.values()), materialize_grads=True)
-    torch.cat([piece.reshape(-1) for piece in pieces], out=into)
+def _points(params: Params) -> Iterator[Params]:
+    """The parameters of one point after the other."""
+    for values in zip(*params.values(), strict=True):
+        yield dict(zip(params, values, strict=True))
 
 
 def _stack(per_point: list[Outputs]) -> Outputs:

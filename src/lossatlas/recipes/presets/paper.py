@@ -4,10 +4,8 @@ from typing import Any
 
 __all__ = ["PAPER"]
 
-SIZE = 50
-
 PAPER: dict[str, Any] = {
-    "size": str(SIZE),
+    "size": "50",
     "coarse": (),
     "shares": (1.0,),
     "clip": "cell",
@@ -17,9 +15,8 @@ PAPER: dict[str, Any] = {
     "lr": 3e-4,
     "betas": (0.9, 0.999),
     "schedule": "constant",
-    # The paper's scale of 0.1 is per pixel; Adam's step on it, too, is 3e-4 per pixel.
-    "scale": 0.1 * SIZE / 2,
-    "scale_lr": 3e-4 * SIZE / 2,
+    "scale": 0.1,
+    "scale_unit": "cell",
     "init": "xavier",
     "seconds": None,
     "steps": 11800,

@@ -30,6 +30,7 @@ class Plane(CoefficientChart):
             reaches ``scale`` direction lengths from the origin.
         train_origin: whether a fit may move the origin.
         order: the order of orthogonalisation, a permutation of the axes' indices.
+        centred: whether the origin was trained before, rather than drawn.
 
     Raises:
         BadInput: shapes do not fit, there are more directions than dimensions, or the order is no permutation.
@@ -43,6 +44,7 @@ class Plane(CoefficientChart):
         *,
         train_origin: bool = True,
         order: Sequence[int] | None = None,
+        centred: bool = True,
     ) -> None:
         super().__init__()
         if origin.ndim != 1 or directions.ndim != 2 or directions.shape[1] != origin.shape[0]:
@@ -53,9 +55,12 @@ class Plane(CoefficientChart):
         d, n = directions.shape
         if not 1 <= d <= n:
             raise BadInput(f"a plane in R^{n} has between 1 and {n} axes; got {d}")
-        self.order = tuple(order) if order is not None else tuple(reversed(range(d)))
-        if sorted(self.order) != list(range(d)):
-            raise BadInput(f"the order of orthogonalisation {self.order} is not a permutation of 0..{d - 1}")
+        order = tuple(order) if order is not None else tuple(reversed(range(d)))
+        if sorted(order) != list(range(d)):
+            raise BadInput(f"the order of orthogonalisation {order} is not a permutation of 0..{d - 1}")
+        self.order: Tensor
+        self.register_buffer("order", torch.tensor(order))
+        self.centred = centred
         self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
         self.origin = nn.Parameter(origin.detach().clone(), requires_grad=train_origin)
         self.directions = nn.Parameter(directions.detach().clone())
@@ -87,10 +92,15 @@ class Plane(CoefficientChart):
             return initialiser.draw(module, space, role, generator(seed, f"chart/{stream}", index)).to(like)
 
         directions = [draw(Role.DIRECTION, "direction", k) for k in range(axes)]
+        centred = origin is not None
         if origin is None:
             origin = draw(Role.ORIGIN, "origin")
         stacked = torch.stack(directions) if directions else like.new_zeros(0, space.size)
-        return cls(origin, stacked, scale, train_origin=train_origin)
+        return cls(origin, stacked, scale, train_origin=train_origin, centred=centred)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Plane:
+        return cls(state["origin"], state["directions"], float(state["scale"]), order=state["order"].tolist())
 
     @property
     def dimension(self) -> int:
@@ -102,7 +112,7 @@ class Plane(CoefficientChart):
         return torch.cat([coords.new_ones(len(coords), 1), coords], dim=1)
 
     def controls(self) -> Tensor:
-        frame = gram_schmidt(self.directions, self.order)
+        frame = gram_schmidt(self.directions, self.order.tolist())
         return torch.cat([self.origin[None], self.scale * frame])
 
     def coords_of(self, points: Tensor) -> Tensor:

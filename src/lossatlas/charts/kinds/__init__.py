@@ -1,0 +1,1 @@
+"""One module per chart; its name is the one that files of charts carry."""

@@ -1,0 +1,74 @@
+"""What a fit would cost: a dry run."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lossatlas.engine import StreamingMetric
+from lossatlas.jobs.fit import make_engine, make_fit
+from lossatlas.metrics import metrics_for
+from lossatlas.recipes import FitConfig
+from lossatlas.recipes.fit import build_fit
+
+__all__ = ["Estimate", "estimate_fit"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fit would cost."""
+
+    points_per_step: int
+    examples_per_step: int
+    survey_points: int
+    survey_examples: int
+    seconds: float
+    peak_bytes: int
+    disk_bytes: int
+
+
+def estimate_fit(config: FitConfig) -> Estimate:
+    """A dry run: times a few steps and a few surveyed points; writes nothing.
+
+    Raises:
+        BadInput: what the run itself would refuse.
+    """
+    recipe = build_fit(config)
+    engine = make_engine(recipe, config, config.plan)
+    fit = make_fit(recipe, config, engine)
+    step_seconds = min(_timed(fit.step) for _ in range(3))
+    points = int(np.prod([len(coords) for coords in recipe.picture.grid(config.padding).values()]))
+    examples = sum(len(split) for split in recipe.surveyed.values())
+    sample = min(points, engine.plan.evaluate.points)
+    with torch.no_grad():
+        controls = recipe.chart.controls()
+        coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
+    metrics = {
+        k: m for k, m in metrics_for(recipe.problem.loss, recipe.metrics).items() if isinstance(m, StreamingMetric)
+    }
+    first = next(iter(recipe.surveyed.values()))
+    point_seconds = _timed(lambda: engine.evaluate(coefficients, controls, first, metrics, config.group)) / sample
+    fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)
+    variables = len(metrics) * 4 + 1
+    return Estimate(
+        points_per_step=recipe.objective.largest_draw,
+        examples_per_step=config.batch_size,
+        survey_points=points,
+        survey_examples=examples,
+        seconds=fitting + points * point_seconds * examples / len(first),
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
+        + points * variables * len(recipe.surveyed)
+        + 6_000_000,
+    )
+
+
+def _timed(run: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
