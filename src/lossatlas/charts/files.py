@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -17,7 +18,8 @@ def chart_bytes(chart: Chart) -> bytes:
     """A chart as a safetensors file that :func:`load_chart` reads."""
     kind = next(name for name in CHARTS if CHARTS[name] is type(chart))
     tensors = {name: value.detach().cpu().contiguous() for name, value in chart.state_dict().items()}
-    return save(tensors, {"chart": kind, "axes": " ".join(chart.axes)})
+    # One entry: safetensors writes several in an order of its own, and equal charts shall be equal files.
+    return save(tensors, {"lossatlas": json.dumps({"chart": kind, "axes": chart.axes})})
 
 
 def load_chart(path: Path | str) -> Chart:
@@ -28,8 +30,8 @@ def load_chart(path: Path | str) -> Chart:
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            kind = (file.metadata() or {})["chart"]
+            kind = json.loads((file.metadata() or {})["lossatlas"])["chart"]
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         return CHARTS[kind].from_state(state)
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise BadInput(f"{path} holds no chart ({first_line(error)}); give the chart.safetensors of a run") from error
