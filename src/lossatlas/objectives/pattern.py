@@ -35,7 +35,7 @@ class Pattern(Objective):
     """
 
     def __init__(
-        self, picture: Picture, *, cells: int = 50, clip: Clip | None = None, boundary_only: bool = True
+        self, picture: Picture, *, cells: int = 50, clip: Clip | None = None, boundary_only: bool = False
     ) -> None:
         self.picture = picture
         self.clip = clip if clip is not None else ClipPerExample()

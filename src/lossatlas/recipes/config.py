@@ -20,7 +20,7 @@ PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.preset
 class FitConfig:
     """Everything that a fit of a picture and the survey of its chart depend on."""
 
-    pattern: str = "skull"
+    pattern: str = "heart"
     """Picture: a name (see `lossatlas info`), image:FILE or array:FILE.npy. Ink is low loss."""
     size: str | None = None
     """Cells along the longer side, or height x width as in 30x40; default the picture's own, 40 for shapes."""
@@ -55,7 +55,7 @@ class FitConfig:
     steps: int | None = None
     """Budget in steps; or"""
     seconds: float | None = None
-    """budget in seconds of fitting. Default: 55 seconds."""
+    """budget in seconds of fitting. Default: 45 seconds."""
     target_gap: float | None = None
     """Stop once the running accuracy gap of drawn cells reaches this; a run that ends on a plateau then fails."""
     cells: int = 50
@@ -66,8 +66,8 @@ class FitConfig:
     """Clip the loss of high cells per example or per cell."""
     threshold: float = 2.5
     """Where the loss of high cells is clipped."""
-    boundary_only: bool = True
-    """Never draw cells in a uniform 3x3 neighbourhood."""
+    boundary_only: bool = False
+    """Never draw cells in a uniform 3x3 neighbourhood: better for thin lines, worse for filled shapes."""
     coarse: tuple[float, ...] = (0.3, 0.6)
     """Coarser sizes that are fitted first, as fractions of the size."""
     shares: tuple[float, ...] = (0.2, 0.3, 0.5)
@@ -107,7 +107,7 @@ class FitConfig:
         if self.steps is not None and self.seconds is not None:
             raise BadInput("the budget is given in steps and in seconds; give one of the two")
         if self.steps is None and self.seconds is None:
-            object.__setattr__(self, "seconds", 55.0)
+            object.__setattr__(self, "seconds", 45.0)
         positive: tuple[str, ...] = ("cells", "batch_size", "group", "lr", "max_norm", "threshold", "scale")
         positive += tuple(name for name in ("steps", "seconds", "axes", "scale_lr") if getattr(self, name) is not None)
         for name in positive:

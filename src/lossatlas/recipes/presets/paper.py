@@ -11,6 +11,7 @@ PAPER: dict[str, Any] = {
     "clip": "cell",
     "threshold": 2.5,
     "cells": 50,
+    "boundary_only": True,
     "batch_size": 512,
     "lr": 3e-4,
     "betas": (0.9, 0.999),
