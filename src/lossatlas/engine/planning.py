@@ -19,8 +19,10 @@ __all__ = ["plan_for"]
 
 MEMORY = 2**30
 """Bytes that one chunk may take by default."""
-MEASURED_POINTS = 8
-MEASURED_SECONDS = 0.1
+MEASURED_POINTS = 32
+MEASURED_SECONDS = 0.3
+MEASURED_RUNS = 3
+"""At least: one run may meet a stall of the machine."""
 LARGEST_CHUNK = 256
 
 
@@ -110,8 +112,9 @@ def _seconds(run: Callable[[], object], repeat: bool) -> float:
     run()
     if not repeat:
         return 0.0
-    best, started = float("inf"), time.perf_counter()
-    while time.perf_counter() - started < MEASURED_SECONDS:
+    best, runs, started = float("inf"), 0, time.perf_counter()
+    while runs < MEASURED_RUNS or time.perf_counter() - started < MEASURED_SECONDS:
+        runs += 1
         begin = time.perf_counter()
         run()
         if torch.cuda.is_available():
