@@ -16,7 +16,10 @@ def peak(size: int, folder: Path) -> float:
     out = folder / str(size)
     options = ["--steps=30", "--plan=vmap", "--examples=50", "--padding=0", f"--size={size}", f"--out={out}"]
     subprocess.run(
-        [sys.executable, "-m", "lossatlas", "fit", "--pattern=heart", *options], check=True, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "lossatlas", "fit", "--pattern=heart", *options],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     return float(json.loads((out / "summary.json").read_text())["peak_memory_bytes"]) / 2**20
 

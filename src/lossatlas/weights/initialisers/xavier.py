@@ -35,6 +35,6 @@ class Xavier(Initialiser):
             bound = (6 / ((entry.shape[0] + entry.shape[1]) * receptive)) ** 0.5
             return (2 * torch.rand(entry.shape, generator=generator) - 1) * bound
         if role is Role.ORIGIN and not entry.name.endswith("bias"):
-            value: Tensor = own[entry.name].detach()
-            return value.float().cpu()
+            value: Tensor = own[entry.name].detach().float().cpu()
+            return value
         return torch.zeros(entry.shape)
