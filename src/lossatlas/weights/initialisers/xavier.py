@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +32,8 @@ class Xavier(Initialiser):
             return normalisation_scale(entry.shape, role, generator)
         if len(entry.shape) >= 2:
             receptive = prod(entry.shape[2:])
-            bound = (6 / ((entry.shape[0] + entry.shape[1]) * receptive)) ** 0.5
+            bound = sqrt(6 / ((entry.shape[0] + entry.shape[1]) * receptive))
             return (2 * torch.rand(entry.shape, generator=generator) - 1) * bound
         if role is Role.ORIGIN and not entry.name.endswith("bias"):
-            value: Tensor = own[entry.name].detach().float().cpu()
-            return value
+            return own[entry.name].detach().float().cpu()
         return torch.zeros(entry.shape)
