@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lossatlas.errors import BadInput
 from lossatlas.pictures import LOSS_FLOOR, Picture, score_accuracy, score_loss

@@ -30,21 +30,10 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self._package = package
-        self._registered: dict[str, T] = {}
 
     def names(self) -> list[str]:
         """All names in alphabetical order; imports nothing but the package itself."""
-        return sorted({*self._modules(), *self._registered})
-
-    def register(self, name: str, variant: T) -> None:
-        """Add a variant of your own under ``name``.
-
-        Raises:
-            BadInput: the name is taken.
-        """
-        if name in self.names():
-            raise BadInput(f"a {self.kind} named {name!r} exists already; choose another name")
-        self._registered[name] = variant
+        return sorted(self._modules())
 
     def __getitem__(self, name: str) -> T:
         """The variant called ``name``.
@@ -52,8 +41,6 @@ class Registry(Generic[T]):
         Raises:
             BadInput: nothing is registered under that name; the message lists the choices.
         """
-        if name in self._registered:
-            return self._registered[name]
         if name not in self._modules():
             raise unknown(self.kind, name, self.names())
         module = importlib.import_module(f"{self._package}.{name}")

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["TARGET", "Quantity", "done_variable", "split_variable"]
+__all__ = ["AXES", "TARGET", "Quantity", "done_variable", "split_variable"]
+
+AXES = ("u", "v", "w")
+"""Names of the axes of pictures and of affine charts; further ones are numbered: ``x3`` follows ``w``."""
 
 TARGET = "target"
 

@@ -1,7 +1,7 @@
 """Charts: maps from a few coordinates to weight space."""
 
-from lossatlas.charts.chart import AXES, CHARTS, Chart, CoefficientChart
+from lossatlas.charts.chart import CHARTS, Chart, CoefficientChart
 from lossatlas.charts.files import chart_bytes, load_chart
 from lossatlas.charts.kinds.plane import Plane
 
-__all__ = ["AXES", "CHARTS", "Chart", "CoefficientChart", "Plane", "chart_bytes", "load_chart"]
+__all__ = ["CHARTS", "Chart", "CoefficientChart", "Plane", "chart_bytes", "load_chart"]

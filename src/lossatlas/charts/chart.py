@@ -9,12 +9,9 @@ from torch import Tensor, nn
 from lossatlas.hashing import fingerprint
 from lossatlas.registry import Registry
 
-__all__ = ["AXES", "CHARTS", "Chart", "CoefficientChart"]
+__all__ = ["CHARTS", "Chart", "CoefficientChart"]
 
 CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
-
-AXES = ("u", "v", "w")
-"""Names of the axes of affine charts; further ones are numbered: ``x3`` follows ``w``."""
 
 
 class Chart(nn.Module, ABC):

@@ -11,7 +11,7 @@ from lossatlas.registry import Registry
 __all__ = ["SHAPES", "SOURCES", "picture", "picture_source"]
 
 SHAPES: Registry[Shape] = Registry("picture", "lossatlas.pictures.shapes")
-"""The shapes by name; ``SHAPES.register`` adds one of your own."""
+"""The shapes by name."""
 
 SOURCES: Registry[type[PrefixSource]] = Registry("picture", "lossatlas.pictures.sources")
 """The sources by prefix."""

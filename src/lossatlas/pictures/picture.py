@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput
+from lossatlas.schema import AXES
 
 __all__ = ["SMALLEST_SIDE", "Picture"]
 
 SMALLEST_SIDE = 4
 """No side of a picture has fewer cells: below that hardly any cell has a neighbourhood."""
-
-AXES = ("u", "v", "w")
 
 S = TypeVar("S", bound=np.generic)
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import AXES, CoefficientChart
+from lossatlas.charts.chart import CoefficientChart
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
+from lossatlas.schema import AXES
 from lossatlas.streams import generator
 from lossatlas.weights import Initialiser, Role, WeightSpace
 

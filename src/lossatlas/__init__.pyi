@@ -1,0 +1,42 @@
+"""The public names, once: type checkers read them here, and ``__init__.py`` resolves them lazily."""
+
+from .charts import Chart as Chart, CoefficientChart as CoefficientChart, Plane as Plane, load_chart as load_chart
+from .data import Dataset as Dataset, Split as Split, load_data as load_data
+from .engine import (
+    BuffersPolicy as BuffersPolicy,
+    Engine as Engine,
+    Functional as Functional,
+    Plan as Plan,
+    StreamingMetric as StreamingMetric,
+)
+from .engine.buffers.batch import BatchStatistics as BatchStatistics
+from .engine.buffers.frozen import FrozenStatistics as FrozenStatistics
+from .engine.setup import engine_for as engine_for
+from .errors import (
+    BadInput as BadInput,
+    CannotFinish as CannotFinish,
+    Interrupted as Interrupted,
+    LossatlasError as LossatlasError,
+)
+from .fitting import Adam as Adam, Fit as Fit, FitResult as FitResult, Seconds as Seconds, Steps as Steps, fit as fit
+from .losses import Loss as Loss, PerExample as PerExample
+from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
+from .losses.kinds.squared_error import SquaredError as SquaredError
+from .models.families.conv import Conv as Conv
+from .models.families.mlp import MLP as MLP
+from .objectives import (
+    ClipPerCell as ClipPerCell,
+    ClipPerExample as ClipPerExample,
+    CoarseToFine as CoarseToFine,
+    Draw as Draw,
+    Objective as Objective,
+    Pattern as Pattern,
+    Stage as Stage,
+)
+from .pictures import Picture as Picture, picture as picture, score_accuracy as score_accuracy, score_loss as score_loss
+from .problem import Dict as Dict, Feed as Feed, Pair as Pair, Problem as Problem
+from .surveying import grid_of as grid_of, survey as survey
+from .views import view as view, write_report as write_report
+from .weights import Initialiser as Initialiser, WeightSpace as WeightSpace
+from .weights.initialisers.module import ModuleDefault as ModuleDefault
+from .weights.initialisers.xavier import Xavier as Xavier
