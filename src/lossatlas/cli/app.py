@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,20 @@ from cyclopts import App, Parameter
 
 from lossatlas.registry import Registry
 
-__all__ = ["make_app", "run"]
+__all__ = ["VERBS", "Verb", "make_app", "option_given", "run", "tokens_of"]
 
-Verb = Callable[[list[str]], Callable[..., int | None]]
-"""Makes a verb's function for given tokens: options may depend on others, as a model's do on its name."""
+
+class Verb(ABC):
+    """One verb of the command line."""
+
+    @abstractmethod
+    def layered(self, tokens: list[str]) -> list[str]:
+        """The tokens after the verb, with those of presets, files and stored runs that they name put before them."""
+
+    @abstractmethod
+    def function(self, tokens: list[str]) -> Callable[..., int | None]:
+        """What the verb calls, for layered tokens: options may depend on others, as a model's do on its name."""
+
 
 VERBS: Registry[Verb] = Registry("verb", "lossatlas.cli.verbs")
 
@@ -35,12 +46,15 @@ def make_app(tokens: list[str]) -> App:
         ),
     )
     for name in VERBS:
-        app.command(VERBS[name](tokens), name=name)
+        own = tokens[1:] if tokens[:1] == [name] else ["--help"]  # all that is asked of the others
+        app.command(VERBS[name].function(own), name=name)
     return app
 
 
 def run(tokens: list[str]) -> int:
     """Parse tokens and run their verb; returns the exit code."""
+    if tokens and tokens[0] in VERBS:
+        tokens = [tokens[0], *VERBS[tokens[0]].layered(tokens[1:])]
     command, bound, _ = make_app(tokens).parse_args(tokens or ["--help"], exit_on_error=False, print_error=False)
     return command(*bound.args, **bound.kwargs) or 0
 

@@ -47,6 +47,7 @@ def run_fit(
     resume: bool = False,
     overwrite: bool = False,
     checkpoint_seconds: float = 10.0,
+    pictures: bool = True,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def run_fit(
         resume: continue what is there; begin where nothing is.
         overwrite: replace a lossatlas run that is there.
         checkpoint_seconds: between checkpoints of the fit; a survey is kept tile by tile.
+        pictures: draw the survey and write the report.
         reporter: told how things stand.
         stop: asked after every step and tile; True writes a checkpoint and ends the job.
 
@@ -110,7 +112,8 @@ def run_fit(
     store = _survey(run, recipe, config, engine, reporter, stop)
     survey_seconds = time.perf_counter() - started
     summary = _summary(recipe, config, fit, store, survey_seconds)
-    _draw(run, store, recipe, summary)
+    if pictures:
+        _draw(run, store, recipe, summary)
     run.write_json(PROVENANCE, {**provenance, "timings": {"fit": fit.seconds, "survey": survey_seconds}})
     run.write_json(SUMMARY, summary)
     return summary

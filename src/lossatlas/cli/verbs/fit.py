@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import Parameter
 
-from lossatlas.cli.app import option_given, tokens_of
+from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.errors import BadInput
 from lossatlas.recipes import PRESETS, FitConfig
@@ -23,7 +22,7 @@ from lossatlas.rundir import RunDirectory
 if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
 
-__all__ = ["fit_verb"]
+__all__ = ["FIT"]
 
 OUT = "runs/demo"
 
@@ -48,32 +47,37 @@ class RunOptions:
     """Say what the run would cost, and stop; writes nothing."""
     checkpoint_seconds: float = 10.0
     """Seconds between checkpoints."""
+    pictures: bool = True
+    """Draw the survey and write the report; `lossatlas view` draws a run that has none."""
 
 
-def fit_verb(tokens: list[str]) -> Callable[..., int | None]:
-    """The function of ``fit``, with the options of the model that the tokens name."""
-    options: type = _NoOptions
-    if tokens[:1] == ["fit"]:
-        tokens[1:] = _layered(tokens[1:])
+class _Fit(Verb):
+    def layered(self, tokens: list[str]) -> list[str]:
+        return _layered(tokens)
+
+    def function(self, tokens: list[str]) -> Callable[..., int | None]:
         options = _options_of(tokens)
 
-    def fit(*, config: Any, model_options: Any, run: Any) -> int | None:
-        named = {f.name: getattr(config, f.name) for f in fields(config)}
-        return _fit(FitConfig(**{**named, "model_options": asdict(model_options)}), run)
+        def fit(*, config: Any, model_options: Any, run: Any) -> int | None:
+            named = {f.name: getattr(config, f.name) for f in fields(config)}
+            return _fit(FitConfig(**{**named, "model_options": asdict(model_options)}), run)
 
-    fit.__doc__ = (
-        "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.\n\n"
-        "Name a model together with --help to see its options, --model.OPTION."
-    )
-    # Set here because the type of the model's options is known only now.
-    fit.__annotations__ = {
-        "config": Annotated[FitConfig, Parameter(name="*")],
-        "model_options": Annotated[options, Parameter(name="--model")],
-        "run": Annotated[RunOptions, Parameter(name="*")],
-        "return": int | None,
-    }
-    fit.__kwdefaults__ = {"config": FitConfig(), "model_options": options(), "run": RunOptions()}
-    return fit
+        fit.__doc__ = (
+            "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.\n\n"
+            "Name a model together with --help to see its options, --model.OPTION."
+        )
+        # Set here because the type of the model's options is known only now.
+        fit.__annotations__ = {
+            "config": Annotated[FitConfig, Parameter(name="*")],
+            "model_options": Annotated[options, Parameter(name="--model")],
+            "run": Annotated[RunOptions, Parameter(name="*")],
+            "return": int | None,
+        }
+        fit.__kwdefaults__ = {"config": FitConfig(), "model_options": options(), "run": RunOptions()}
+        return fit
+
+
+FIT = _Fit()
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,6 @@ def _checked_yaml(path: Path) -> dict[str, Any]:
     """The options in a file, parsed once by themselves so that an error names the file."""
     from cyclopts import CycloptsError
 
-    from lossatlas.cli.app import make_app
-
     options = read_yaml(path)
     if misplaced := sorted({f.name for f in fields(RunOptions)} & set(options)):
         raise BadInput(
@@ -150,10 +152,11 @@ def _fit(config: FitConfig, run: RunOptions) -> int | None:
             resume=run.resume,
             overwrite=run.overwrite,
             checkpoint_seconds=run.checkpoint_seconds,
+            pictures=run.pictures,
             reporter=reporter,
             stop=stop,
         )
-    _print_summary(summary, run.out)
+    _print_summary(summary, run.out, run.pictures)
     return None
 
 
@@ -184,8 +187,8 @@ def _print_estimate(estimate: Estimate) -> None:
     print(f"disk    about {estimate.disk_bytes / 2**20:.0f} MiB")
 
 
-def _print_summary(summary: Mapping[str, Any], out: Path) -> None:
+def _print_summary(summary: Mapping[str, Any], out: Path, pictures: bool) -> None:
     shown = ("gap", "iou", "low_accuracy", "high_accuracy", "log_loss_correlation", "log_loss_gap", "steps", "seconds")
     numbers = [f"{name} {summary[name]:.4g}" for name in shown if isinstance(summary.get(name), int | float)]
     print(", ".join(numbers))
-    print(f"report: {out / 'report.html'}", file=sys.stdout)
+    print(f"report: {out / 'report.html'}" if pictures else f"summary: {out / 'summary.json'}")

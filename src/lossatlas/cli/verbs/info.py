@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["info_verb"]
+from lossatlas.cli.app import Verb
 
-
-def info_verb(tokens: list[str]) -> Callable[..., int | None]:
-    """The function of ``info``."""
-    return info
+__all__ = ["INFO"]
 
 
 def info() -> int | None:
@@ -59,3 +56,14 @@ def info() -> int | None:
         table.add_row(f"[bold]{name}", ("\n" if name == "models" else ", ").join(entries))
     Console().print(table)
     return None
+
+
+class _Info(Verb):
+    def layered(self, tokens: list[str]) -> list[str]:
+        return tokens
+
+    def function(self, tokens: list[str]) -> Callable[..., int | None]:
+        return info
+
+
+INFO = _Info()

@@ -8,15 +8,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from lossatlas.cli.app import Verb
 from lossatlas.errors import BadInput
 from lossatlas.rundir import RunDirectory
 
-__all__ = ["view_verb"]
-
-
-def view_verb(tokens: list[str]) -> Callable[..., int | None]:
-    """The function of ``view``."""
-    return view
+__all__ = ["VIEW"]
 
 
 def view(
@@ -50,3 +46,14 @@ def view(
     for name in views.view(survey, folder, list(kinds) or None, title):
         print(folder / f"{name}.png")
     return None
+
+
+class _View(Verb):
+    def layered(self, tokens: list[str]) -> list[str]:
+        return tokens
+
+    def function(self, tokens: list[str]) -> Callable[..., int | None]:
+        return view
+
+
+VIEW = _View()
