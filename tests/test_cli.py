@@ -33,6 +33,7 @@ SMALL = {
     "coarse": ["--coarse=0.7"],
     "shares": ["--shares", "0.5", "0.5"],
     "out": ["--out=runs/x"],
+    "pictures": ["--no_pictures"],
 }
 
 
@@ -61,7 +62,7 @@ def refused(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 2, out
 
 class TestARun:
     def test_leaves_everything_that_the_contract_lists(self) -> None:
-        assert fit("--out=runs/a") == 0
+        assert fit("--out=runs/a", "--pictures") == 0
         run = Path("runs/a")
         for name in ("config.yaml", "provenance.json", "metrics.jsonl", "chart.safetensors", "report.html"):
             assert (run / name).is_file()
@@ -121,6 +122,35 @@ class TestARun:
         tokens = ["fit", "--pattern=heart", "--size=8", "--steps=2", "--model=mine:net", "--data=mine:data"]
         assert main([*tokens, "--out=runs/mine", "--plan=loop"]) == 0
         assert "gap" in json.loads(Path("runs/mine/summary.json").read_text())
+
+    def test_a_convolutional_network_around_a_checkpoint_with_its_own_statistics(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        trained = la.Conv(channels=(3, 4), hidden=5, batch_norm=True).build((1, 8, 8), 10)
+        trained.train()
+        trained(torch.randn(16, 1, 8, 8) * 3 + 1)
+        torch.save({"epoch": 3, "state_dict": trained.state_dict()}, "trained.pt")
+        model = ["--model=conv", "--model.channels", "3", "4", "--model.hidden=5", "--model.batch_norm"]
+        frozen = [*model, "--buffers=frozen", "--examples=all", "--size=9"]
+        assert fit("--out=runs/a", "--checkpoint=trained.pt", *frozen, "--padding=0") == 0
+        chart = la.load_chart(Path("runs/a/chart.safetensors"))
+        space = la.WeightSpace(trained)
+        torch.testing.assert_close(chart.origin.detach(), space.vector_of(trained), rtol=0, atol=0)
+        # The survey's centre is the checkpoint itself, in evaluation mode.
+        survey = xr.open_zarr("runs/a/survey.zarr", consolidated=False, chunks=None)
+        images, labels = la.load_data("digits").test.data
+        with torch.no_grad():
+            expected = torch.nn.functional.cross_entropy(trained.eval()(images), labels)
+        assert float(survey["test_loss"].sel(u=0, v=0)) == pytest.approx(float(expected), rel=1e-5)
+
+        capsys.readouterr()
+        assert "frozen buffers need a trained network" in refused(capsys, *frozen)
+
+    def test_without_pictures_it_can_be_drawn_later(self) -> None:
+        assert fit("--out=runs/a") == 0
+        assert not [*Path("runs/a").glob("*.png"), *Path("runs/a").glob("*.html")]
+        assert main(["view", "runs/a", "--kinds", "loss"]) == 0
+        assert Path("runs/a/loss.png").is_file()
 
     def test_a_target_that_is_not_reached_on_a_plateau_fails_and_keeps_the_checkpoint(
         self, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,8 @@ import torch
 from networks import NETWORKS, make, plane
 from reference import gradients, module_at, outputs_and_losses
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import lossatlas as la
 from lossatlas.engine import STRATEGIES
@@ -285,3 +287,56 @@ def test_an_unknown_plan_lists_the_choices() -> None:
     problem, split = make("mlp")
     with pytest.raises(la.BadInput, match=r"unknown plan 'lop'; did you mean 'loop'"):
         la.engine_for(problem, plane(problem), split, plan="lop")
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the size in bytes of the largest tensor that any operation returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self.bytes = max(self.bytes, leaf.numel() * leaf.element_size())
+        return result
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("service", ["evaluate", "pullback"])
+def test_no_tensor_grows_with_the_number_of_points(strategy: str, service: str) -> None:
+    problem, split = make("mlp")
+    chart = plane(problem)
+    controls = chart.controls().detach()
+    sizes = []
+    for points in (6, 60):
+        coefficients = torch.rand(points, 3, dtype=torch.float64)
+        with LargestTensor() as largest:
+            if service == "evaluate":
+                engine(problem, strategy).evaluate(coefficients, controls, split, metrics_for(problem.loss), group=6)
+            else:
+                engine(problem, strategy).pullback(coefficients, controls, split.data, SquaredSum())
+        sizes.append(largest.bytes)
+    assert sizes[0] == sizes[1] < 6 * 8 * len(controls[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_gpu_agrees_with_the_cpu(name: str, strategy: str) -> None:
+    problem, split = make(name)
+    chart = plane(problem)
+    coefficients = chart.coefficients(coordinates()).detach().requires_grad_()
+    controls = chart.controls().detach()
+    results = []
+    for device in ("cpu", "cuda"):
+        network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), device)
+        on_device = Engine(network, Plan.of(strategy, 3))
+        there = coefficients.detach().to(device).requires_grad_(), controls.to(device)
+        examples = split.to(device)
+        values = on_device.evaluate(*there, examples, metrics_for(problem.loss), group=5)
+        pull = on_device.pullback(*there, examples.data, SoftMaximum())
+        results.append((values, pull.controls.cpu(), pull.coefficients.cpu()))
+    torch.testing.assert_close(results[1], results[0], **TOLERANCE)

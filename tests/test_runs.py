@@ -28,14 +28,14 @@ CONFIG = FitConfig(
 TOKENS = [
     "fit", "--pattern=heart", "--size=8x10", "--steps=60", "--model=mlp", "--model.hidden", "8", "--cells=4",
     "--examples=60", "--padding=1", "--plan=loop", "--coarse=0.7", "--shares", "0.5", "0.5",
-    "--checkpoint_seconds=0.02", "--out=run", "--resume",
+    "--checkpoint_seconds=0.02", "--no_pictures", "--out=run", "--resume",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
-    run_fit(CONFIG, out)
+    run_fit(CONFIG, out, pictures=False)
     return out
 
 
@@ -52,19 +52,22 @@ def start(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "lossatlas", *TOKENS], cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
-def test_killed_again_and_again_and_resumed_it_ends_the_same(uninterrupted: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    for lines in (1, 20, 45):
-        process = start(tmp_path)
-        log = run / "metrics.jsonl"
-        while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
-            time.sleep(0.01)
-        process.kill()
-        process.communicate()
-    process = start(tmp_path)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    same_result(uninterrupted, run)
+@pytest.mark.parametrize("events", [20, 47])
+def test_killed_at_any_file_event_and_resumed_it_ends_the_same(
+    events: int, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """A SIGKILL every so many file events, in the fit as in the survey."""
+    script = Path(__file__).parent / "killed_at.py"
+    config = uninterrupted / "config.yaml"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script, tmp_path / "run", str(events), config],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"fit", "survey"} <= set(done.stdout.split()), "no kill fell into one of the two"
+    same_result(uninterrupted, tmp_path / "run")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -76,7 +79,7 @@ def test_interrupted_it_says_how_to_resume(number: signal.Signals, uninterrupted
     _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "continue with --out run --resume" in " ".join(errors.split())
-    run_fit(CONFIG, tmp_path / "run", resume=True)
+    run_fit(CONFIG, tmp_path / "run", resume=True, pictures=False)
     same_result(uninterrupted, tmp_path / "run")
 
 
@@ -90,9 +93,9 @@ def test_stopped_in_the_fit_or_in_the_survey_it_continues(after: int, uninterrup
         return asked == after
 
     with pytest.raises(la.Interrupted, match="continue with"):
-        run_fit(CONFIG, tmp_path / "run", stop=stop)
+        run_fit(CONFIG, tmp_path / "run", stop=stop, pictures=False)
     assert not (tmp_path / "run" / "summary.json").exists()
-    run_fit(CONFIG, tmp_path / "run", resume=True)
+    run_fit(CONFIG, tmp_path / "run", resume=True, pictures=False)
     same_result(uninterrupted, tmp_path / "run")
 
 
@@ -100,11 +103,12 @@ def test_a_run_without_a_checkpoint_begins_again(uninterrupted: Path, tmp_path: 
     with pytest.raises(la.Interrupted):
         run_fit(CONFIG, tmp_path / "run", stop=lambda: True)
     (tmp_path / "run" / FILE).unlink()
-    run_fit(CONFIG, tmp_path / "run", resume=True)
+    run_fit(CONFIG, tmp_path / "run", resume=True, pictures=False)
     same_result(uninterrupted, tmp_path / "run")
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_whole(uninterrupted: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("after", "limit"), [(30, 3000), (61, 10), (62, 3000)], ids=["fit", "survey", "pictures"])
+def test_a_full_disk_leaves_what_was_reached(after: int, limit: int, uninterrupted: Path, tmp_path: Path) -> None:
     """The limit on the size of files stands in for the disk: writes beyond it fail as those to a full one do."""
     run = tmp_path / "run"
     asked = 0
@@ -112,8 +116,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(uninterrupted: Path, tmp_p
     def fill() -> bool:
         nonlocal asked
         asked += 1
-        if asked == 30:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+        if asked == after:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
         return False
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -55,7 +55,7 @@ class FitConfig:
     steps: int | None = None
     """Budget in steps; or"""
     seconds: float | None = None
-    """budget in seconds of fitting. Default: 50 seconds."""
+    """budget in seconds of fitting. Default: 45 seconds."""
     target_gap: float | None = None
     """Stop once the running accuracy gap of drawn cells reaches this; a run that ends on a plateau then fails."""
     cells: int = 32
@@ -107,7 +107,7 @@ class FitConfig:
         if self.steps is not None and self.seconds is not None:
             raise BadInput("the budget is given in steps and in seconds; give one of the two")
         if self.steps is None and self.seconds is None:
-            object.__setattr__(self, "seconds", 50.0)
+            object.__setattr__(self, "seconds", 45.0)
         positive: tuple[str, ...] = ("cells", "batch_size", "group", "lr", "max_norm", "threshold", "scale")
         positive += tuple(name for name in ("steps", "seconds", "axes", "scale_lr") if getattr(self, name) is not None)
         for name in positive:

@@ -46,6 +46,7 @@ class SurveyStore:
         side = max(1, round(TILE_POINTS ** (1 / len(self.shape))))
         self.tile = tuple(min(side, length) for length in self.shape)
         if path is not None and path.exists():
+            _sweep(path)
             self._check(path, grid, attributes)
         elif path is None:
             _create(self._where, grid, attributes)
@@ -146,6 +147,15 @@ def _create(where: Any, grid: Mapping[str, npt.NDArray[np.float64]], attributes:
     }
     empty = xr.Dataset(coords=coords, attrs=dict(attributes))
     empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what is left of arrays whose making was cut off before their metadata were written."""
+    if not (path / "zarr.json").is_file():
+        return
+    for folder in path.iterdir():
+        if folder.is_dir() and all(part.name.endswith(".partial") for part in folder.iterdir()):
+            shutil.rmtree(folder)
 
 
 def _compare(what: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -1,0 +1,66 @@
+"""Run a fit in child processes that are killed at their n-th file event, n growing, until one of them ends.
+
+Usage: python killed_at.py RUN FIRST CONFIG.yaml; prints what had been reached at each kill.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import sklearn.datasets  # noqa: F401
+import torch._dynamo  # noqa: F401 (both of these in the parent, instead of in every child)
+import yaml
+
+from lossatlas.jobs.fit import run_fit
+from lossatlas.recipes import FitConfig
+
+EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
+GROWTH = 1.15  # opening what is there costs events, too: a fixed number could stand still
+MOST = 60
+
+
+def phase(run: Path) -> str:
+    if (run / "survey.zarr").exists():
+        return "survey"
+    return "fit" if (run / "metrics.jsonl").exists() else "start"
+
+
+def child(run: Path, config: FitConfig, events: int) -> None:
+    seen = 0
+
+    def kill_at(event: str, args: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event in EVENTS and str(args[0]).startswith(str(run.parent)):
+            seen += 1
+            if seen == events:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(kill_at)
+    run_fit(config, run, resume=True, checkpoint_seconds=0.0, pictures=False)
+
+
+def main() -> None:
+    run, first = Path(sys.argv[1]), int(sys.argv[2])
+    flat = yaml.safe_load(Path(sys.argv[3]).read_text())
+    options = {k.removeprefix("model."): v for k, v in flat.items() if k.startswith("model.")}
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items() if not k.startswith("model.")}
+    config = FitConfig(**plain, model_options=options)
+    # Nothing has computed yet, so there are no threads that a fork would lose.
+    for attempt in range(MOST):
+        if not (pid := os.fork()):
+            child(run, config, int(first * GROWTH**attempt))
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        if not status:
+            return
+        if not os.WIFSIGNALED(status):
+            sys.exit(f"a child failed with status {status}")
+        print(phase(run), flush=True)
+    sys.exit("it never ended")
+
+
+if __name__ == "__main__":
+    main()
