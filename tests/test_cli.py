@@ -54,7 +54,7 @@ def refused(capsys: pytest.CaptureFixture[str], *tokens: str, code: int = 2, out
     before = sorted(Path.cwd().rglob("*"))
     assert fit(f"--out={out}", *tokens) == code
     captured = capsys.readouterr()
-    lines = captured.err.strip().splitlines()
+    lines = captured.err.splitlines()
     assert len(lines) == 1, captured.err
     assert sorted(Path.cwd().rglob("*")) == before
     return lines[0]
@@ -213,7 +213,7 @@ class TestBadInput:
     def test_is_one_line(self, tokens: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert fit(*tokens) == 2
         captured = capsys.readouterr()
-        assert len(captured.err.strip().splitlines()) == 1
+        assert len(captured.err.splitlines()) == 1
         assert expected in captured.err
         assert not list(Path.cwd().iterdir())
 

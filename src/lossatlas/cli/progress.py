@@ -35,14 +35,14 @@ class RichReporter(Reporter):
         self._drawn = 0.0
 
     def __enter__(self) -> RichReporter:
-        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.refresh()
-        self._bars.stop()
+        if self._tasks:
+            self._bars.refresh()
+            self._bars.stop()
 
     def say(self, line: str) -> None:
         self._bars.console.print(line, highlight=False)
@@ -50,6 +50,7 @@ class RichReporter(Reporter):
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
         now = time.perf_counter()
         if phase not in self._tasks:
+            self._bars.start()  # not before: a run that is refused writes one line and nothing else
             task = self._bars.add_task(phase, total=1.0, left="", numbers="")
             self._tasks[phase] = (task, now, share)
         if now - self._drawn < REDRAW_SECONDS and share < 1:
