@@ -54,7 +54,7 @@ class SoftMaximum(la.Functional):
 
 
 def engine(problem: la.Problem, strategy: str = "loop", chunk: int = 3, policy: str = "batch") -> Engine:
-    network = Network(problem, la.WeightSpace(problem.module), POLICIES[policy]())
+    network = Network(problem, la.WeightSpace(problem.module), POLICIES[policy](), plane(problem))
     return Engine(network, Plan.of(strategy, chunk))
 
 
@@ -198,15 +198,121 @@ def test_the_users_module_is_never_changed(name: str) -> None:
 
 
 def test_frozen_statistics_need_a_centre_only_where_there_are_statistics() -> None:
+    normalised, plain = make("batch_norm")[0], make("conv")[0]
     with pytest.raises(la.BadInput, match="frozen buffers need a trained network"):
-        la.FrozenStatistics().check(make("batch_norm")[0].module, has_centre=False)
-    la.FrozenStatistics().check(make("batch_norm")[0].module, has_centre=True)
-    la.FrozenStatistics().check(make("conv")[0].module, has_centre=False)
+        la.FrozenStatistics().check(normalised.module, uncentred(normalised))
+    la.FrozenStatistics().check(normalised.module, plane(normalised))
+    la.FrozenStatistics().check(plain.module, uncentred(plain))
+
+
+def uncentred(problem: la.Problem) -> la.Plane:
+    return la.Plane.random(problem.module, initialiser=la.Xavier())
+
+
+class InstanceNet(nn.Module):
+    """Normalises each example by itself, with running statistics, in two dimensions of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3, affine=True, track_running_stats=True), nn.ReLU(),
+            nn.Flatten(), nn.Linear(36, 3),
+        )  # fmt: skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.body(images)
+
+
+def in_training_mode_over(module: nn.Module, batches: list[Tensor]) -> nn.Module:
+    """A copy whose running statistics are cumulative averages over the batches, as torch makes them."""
+    module = copy.deepcopy(module)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d | nn.InstanceNorm2d):
+            part.reset_running_stats()
+            part.momentum = None if isinstance(part, nn.BatchNorm2d) else 1.0
+    module.train()
+    for batch in batches:
+        module(batch)
+    return module.eval()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("kind", ["batch norm", "instance norm"])
+def test_reestimated_statistics_are_what_training_mode_leaves_at_each_point(kind: str, strategy: str) -> None:
+    problem, split = make("batch_norm")
+    if kind == "instance norm":
+        # torch has no cumulative average for instance normalisation: one batch.
+        torch.manual_seed(0)
+        problem = la.Problem(InstanceNet().double(), la.CrossEntropy())
+    batches, size = (3, 4) if kind == "batch norm" else (1, 12)
+    chart = plane(problem)
+    policy = la.ReestimatedStatistics(split, batches, size)
+    network = Network(problem, la.WeightSpace(problem.module), policy, chart)
+    coords = coordinates()
+    metrics = metrics_for(problem.loss)
+    got = Engine(network, Plan.of(strategy, 3)).evaluate(
+        chart.coefficients(coords), chart.controls(), split, metrics, group=5
+    )
+    before = copy.deepcopy(problem.module.state_dict())
+    for i, weights in enumerate(chart.points(coords).detach()):
+        module = in_training_mode_over(module_at(problem, weights, "frozen"), list(split.data[0].split(size)))
+        with torch.no_grad():
+            expected = problem.loss(module(split.data[0]), split.data[1]).mean()
+        torch.testing.assert_close(got["loss"][i], expected, **TOLERANCE)
+    torch.testing.assert_close(problem.module.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_interpolated_statistics_are_the_networks_own_at_the_corners_of_a_simplex(strategy: str) -> None:
+    problem, split = make("batch_norm")
+    modules = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        module = copy.deepcopy(problem.module)
+        for part in module.modules():
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+        modules.append(in_training_mode_over(module, [torch.randn(8, 2, 5, 6, dtype=torch.float64)]))
+    chart = la.Simplex.between(modules)
+    network = Network(problem, la.WeightSpace(problem.module), la.InterpolatedStatistics(), chart)
+    coords = torch.tensor([[0, 0], [1, 0], [0, 1], [0.5, 0.25]], dtype=torch.float64)
+    got = Engine(network, Plan.of(strategy, 3)).evaluate(
+        chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=5
+    )
+    mixed = copy.deepcopy(modules[0])
+    states = [module.state_dict() for module in modules]
+    weights = (0.25, 0.5, 0.25)
+    mixed.load_state_dict(
+        {
+            name: sum(w * state[name] for w, state in zip(weights, states, strict=True))
+            if value.is_floating_point()
+            else value
+            for name, value in states[0].items()
+        }
+    )
+    for i, module in enumerate([*modules, mixed]):
+        with torch.no_grad():
+            expected = problem.loss(module(split.data[0]), split.data[1]).mean()
+        torch.testing.assert_close(got["loss"][i], expected, **TOLERANCE)
+
+
+def test_policies_without_a_meaning_are_refused() -> None:
+    problem, split = make("batch_norm")
+    chart = plane(problem)
+    with pytest.raises(la.BadInput, match="need a chart between trained networks"):
+        la.engine_for(problem, chart, split, buffers=la.InterpolatedStatistics(), plan="loop")
+    with pytest.raises(la.BadInput, match="a fit cannot follow statistics that are reestimated from 12 examples"):
+        la.fit(
+            chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, plan="loop",
+            buffers=la.ReestimatedStatistics(split, 3, 4),
+        )  # fmt: skip
+    with pytest.raises(la.BadInput, match="expected at least 1 of 2"):
+        la.ReestimatedStatistics(split, 0)
 
 
 class TestRefusals:
     def check(self, problem: la.Problem, data: object) -> None:
-        Network(problem, la.WeightSpace(problem.module), la.BatchStatistics()).check(la.Split(data))
+        Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), plane(problem)).check(la.Split(data))
 
     def test_labels_beyond_the_outputs(self) -> None:
         problem = la.Problem(nn.Linear(3, 4), la.CrossEntropy())
@@ -332,7 +438,7 @@ def test_a_gpu_agrees_with_the_cpu(name: str, strategy: str) -> None:
     controls = chart.controls().detach()
     results = []
     for device in ("cpu", "cuda"):
-        network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), device)
+        network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), chart, device)
         on_device = Engine(network, Plan.of(strategy, 3))
         there = coefficients.detach().to(device).requires_grad_(), controls.to(device)
         examples = split.to(device)

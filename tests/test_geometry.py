@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -255,3 +256,75 @@ def test_parameter_counts_of_the_papers_networks() -> None:
 def test_conv_refuses_images_that_are_too_small() -> None:
     with pytest.raises(la.BadInput, match="images of 4x4 are too small"):
         la.Conv().build((1, 4, 4), 10)
+
+
+class TestCorners:
+    """The chart of the multi-point paper's code."""
+
+    def chart(self, anchor: tuple[float, ...] = (0.0, 0.0)) -> la.Corners:
+        generator = torch.Generator().manual_seed(4)
+        origin, corner, up = torch.randn(3, 9, generator=generator, dtype=torch.float64)
+        return la.Corners(origin, corner, up[None], scale=0.3, anchor=anchor)
+
+    def test_right_leads_from_the_origin_to_the_corner_and_up_is_made_orthogonal(self) -> None:
+        chart = self.chart()
+        origin, right, up = chart.controls().detach()
+        torch.testing.assert_close(right, 0.3 * (chart.corner - chart.origin).detach())
+        assert float(right @ up) == pytest.approx(0, abs=1e-12)
+        assert float(up.norm()) == pytest.approx(float(right.norm()))
+        # up is made of the raw direction and right alone
+        basis = torch.stack([right, chart.others[0].detach()])
+        residual = up - torch.linalg.lstsq(basis.T, up[:, None]).solution[:, 0] @ basis
+        assert float(residual.norm()) == pytest.approx(0, abs=1e-12)
+        torch.testing.assert_close(origin, chart.origin.detach())
+
+    def test_a_step_of_the_corner_reaches_the_origin(self) -> None:
+        chart = self.chart()
+        chart.controls()[1].sum().backward()
+        torch.testing.assert_close(chart.corner.grad, -chart.origin.grad)
+
+
+@pytest.mark.parametrize("kind", [la.Plane, la.Corners])
+def test_an_anchor_is_where_the_origin_lies(kind: type[la.Plane] | type[la.Corners], tmp_path: Path) -> None:
+    module = la.MLP(hidden=(3,)).build((2,), 2).double()
+    chart = kind.random(module, initialiser=la.ModuleDefault(), scale=0.7, seed=3, anchor=(-1.0, 0.25))
+    centred = kind.random(module, initialiser=la.ModuleDefault(), scale=0.7, seed=3)
+    coords = torch.tensor([[-1.0, 0.25], [0.0, 0.0], [0.4, -0.6]], dtype=torch.float64)
+    points = chart.points(coords).detach()
+    torch.testing.assert_close(points[0], chart.origin.detach())
+    torch.testing.assert_close(points, centred.points(coords - torch.tensor([-1.0, 0.25])).detach())
+    torch.testing.assert_close(chart.coords_of(points), coords)
+    (tmp_path / "chart.safetensors").write_bytes(chart_bytes(chart))
+    loaded = la.load_chart(tmp_path / "chart.safetensors")
+    assert type(loaded) is kind
+    torch.testing.assert_close(loaded.points(coords), chart.points(coords))
+    with pytest.raises(la.BadInput, match="has 2 coordinates; got 1"):
+        kind.random(module, initialiser=la.ModuleDefault(), anchor=(1.0,))
+
+
+def test_a_simplex_has_its_networks_at_the_corners_and_weights_that_sum_to_one(tmp_path: Path) -> None:
+    modules = [la.Conv(channels=(2,), hidden=3, batch_norm=True).build((1, 4, 4), 2) for _ in range(3)]
+    chart = la.Simplex.between(modules)
+    coords = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.3, -0.8]])
+    space = la.WeightSpace(modules[0])
+    points = chart.points(coords)
+    for point, module in zip(points[:3], modules, strict=True):
+        torch.testing.assert_close(point, space.vector_of(module))
+    torch.testing.assert_close(chart.coefficients(coords).sum(dim=1), torch.ones(4))
+    assert {name.rpartition(".")[2] for name in chart.statistics} == {"running_mean", "running_var"}
+    (tmp_path / "chart.safetensors").write_bytes(chart_bytes(chart))
+    loaded = la.load_chart(tmp_path / "chart.safetensors")
+    assert isinstance(loaded, la.Simplex)
+    torch.testing.assert_close(loaded.statistics, chart.statistics)
+    with pytest.raises(la.BadInput, match="at least two weight vectors"):
+        la.Simplex(torch.zeros(1, 3))
+
+
+def test_the_papers_networks_have_their_published_numbers_of_parameters() -> None:
+    """Skorokhodov & Burtsev 2019: the network of the pictures, and those of the BatchNorm study."""
+    study = {"channels": (8, 8, 32, 32, 64, 64), "max_pool": False}
+    sizes = [
+        la.WeightSpace(la.Conv(**options).build((1, 28, 28), 10)).size
+        for options in ({}, study, {**study, "skips": True}, {**study, "batch_norm": True})
+    ]
+    assert sizes == [153_402, 200_162, 200_162, 200_578]

@@ -1,6 +1,13 @@
 """The public names, once: type checkers read them here, and ``__init__.py`` resolves them lazily."""
 
-from .charts import Chart as Chart, CoefficientChart as CoefficientChart, Plane as Plane, load_chart as load_chart
+from .charts import (
+    Chart as Chart,
+    CoefficientChart as CoefficientChart,
+    Corners as Corners,
+    Plane as Plane,
+    Simplex as Simplex,
+    load_chart as load_chart,
+)
 from .data import Dataset as Dataset, Split as Split, load_data as load_data
 from .engine import (
     BuffersPolicy as BuffersPolicy,
@@ -11,6 +18,8 @@ from .engine import (
 )
 from .engine.buffers.batch import BatchStatistics as BatchStatistics
 from .engine.buffers.frozen import FrozenStatistics as FrozenStatistics
+from .engine.buffers.interpolated import InterpolatedStatistics as InterpolatedStatistics
+from .engine.buffers.reestimated import ReestimatedStatistics as ReestimatedStatistics
 from .engine.setup import engine_for as engine_for
 from .errors import (
     BadInput as BadInput,

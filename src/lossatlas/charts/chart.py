@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lossatlas.hashing import fingerprint
 from lossatlas.registry import Registry
+from lossatlas.types import Params
 
 __all__ = ["CHARTS", "Chart", "CoefficientChart"]
 
@@ -50,6 +51,11 @@ class CoefficientChart(Chart):
     The gradients at any number of points fold into those of the m controls, which is why the engine takes these
     charts apart instead of asking for points.
     """
+
+    @property
+    @abstractmethod
+    def statistics(self) -> Params:
+        """Running statistics at the controls, (m, *shape) by buffer name; empty where controls are no networks."""
 
     @abstractmethod
     def coefficients(self, coords: Tensor) -> Tensor:

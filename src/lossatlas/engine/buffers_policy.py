@@ -3,40 +3,86 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Self, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Split
+from lossatlas.problem import Feed
 from lossatlas.registry import Registry
+from lossatlas.types import Params
 
-__all__ = ["BUFFERS", "BuffersPolicy", "normalisations_with_statistics"]
+__all__ = ["BUFFERS", "BuffersPolicy", "EachPoint", "Prepared", "Shared", "normalisations_with_statistics"]
 
 BUFFERS: Registry[type[BuffersPolicy]] = Registry("buffers policy", "lossatlas.engine.buffers")
+
+EachPoint: TypeAlias = Callable[[Callable[[Params], Params], Params], Params]
+"""Applies a function of one network's named tensors at each of p points: (p, *shape) to (p, *shape)."""
+
+
+class Prepared(ABC):
+    """A module under a policy."""
+
+    module: nn.Module
+    """In evaluation mode, as it is called at every point; its forward pass writes to no buffer."""
+
+    @abstractmethod
+    def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
+        """Buffers (p, *shape) of p points that stand in for the module's own.
+
+        Args:
+            each_point: how a strategy applies a function at all points.
+            params: named parameters (p, *shape).
+            coefficients: (p, m), those of the points.
+        """
+
+
+class Shared(Prepared):
+    """A module whose buffers are the same at every point."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
+        return {}
 
 
 class BuffersPolicy(ABC):
     """What running statistics mean at a point that nobody trained."""
 
+    record: str
+    """What a survey records of it."""
+    follows_weights: bool
+    """Whether a gradient knows how the statistics change with the weights; a fit asks for that."""
+
+    @classmethod
     @abstractmethod
-    def check(self, module: nn.Module, has_centre: bool) -> None:
-        """Refuse a module for which the policy has no meaning.
+    def for_run(cls, train: Split, group: int, batches: int) -> Self:
+        """The policy as a run has it.
 
         Args:
-            module: the problem's.
-            has_centre: whether the chart lies around trained weights whose buffers the module holds.
+            train: training examples.
+            group: how many of them are evaluated together.
+            batches: from how many groups statistics are estimated, where a policy does so.
+        """
+
+    @abstractmethod
+    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+        """Refuse a module and a chart for which the policy has no meaning.
 
         Raises:
             BadInput: the policy needs what is not there.
         """
 
     @abstractmethod
-    def prepare(self, module: nn.Module) -> nn.Module:
-        """The module, in evaluation mode, as it is to be called at every point. Owns its argument and may change it.
-
-        The forward pass of what is returned must not write to buffers.
-        """
+    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+        """The module as it is to be called at every point. Owns the module and may change it."""
 
 
-def normalisations_with_statistics(module: nn.Module) -> list[_NormBase]:
-    """The submodules that keep running statistics (batch and instance normalisation)."""
-    return [part for part in module.modules() if isinstance(part, _NormBase) and part.running_mean is not None]
+def normalisations_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
+    """The submodules that keep running statistics (batch and instance normalisation), by name."""
+    parts = module.named_modules()
+    return {name: part for name, part in parts if isinstance(part, _NormBase) and part.running_mean is not None}

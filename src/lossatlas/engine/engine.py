@@ -65,7 +65,7 @@ class Engine:
         coefficients, controls = coefficients.detach(), controls.detach()
         parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
-            params = self.network.space.combine(coefficients[points], controls)
+            params = self._params(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for batch in split.groups(group):
                 outputs, losses = self._evaluate.forward(self.network, params, batch)
@@ -107,7 +107,7 @@ class Engine:
         measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points]
-            params = space.combine(share, controls)
+            params = self._params(self._pullback, share, controls)
             got = self._pullback.pullback(self.network, params, batch, _shifted(term, points.start))
             space.fold(got.params, share, into_controls)
             if wants_coefficients:
@@ -147,16 +147,21 @@ class Engine:
                 Derivatives(
                     self._derivatives,
                     self.network,
-                    self.network.space.combine(coefficients[points], controls),
+                    self._params(self._derivatives, coefficients[points], controls),
                     split,
                     group,
                 ),
             )
 
+    def _params(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Params:
+        """The named parameters (p, *shape) of a chunk of points, and buffers where points have their own."""
+        params = self.network.space.combine(coefficients, controls)
+        return self.network.with_buffers(strategy.each_point, params, coefficients)
+
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
         parts = [
-            self._pullback.forward(self.network, self.network.space.combine(coefficients[points], controls), batch)
+            self._pullback.forward(self.network, self._params(self._pullback, coefficients[points], controls), batch)
             for points in self._chunks(len(coefficients), self.plan.pullback.points)
         ]
         outputs = tree_map(lambda *leaves: torch.cat(leaves), parts[0][0], *(part[0] for part in parts[1:]))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine.buffers_policy import BuffersPolicy
+from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint
 from lossatlas.errors import BadInput, first_line
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
@@ -29,18 +30,29 @@ class Network:
         problem: module, loss and feed.
         space: which parameters vary; the others keep the module's values.
         buffers: what running statistics mean.
+        chart: where it will be evaluated.
         device: where the copy lives.
+
+    Raises:
+        BadInput: the policy has no meaning for this module and chart.
     """
 
     def __init__(
-        self, problem: Problem, space: WeightSpace, buffers: BuffersPolicy, device: torch.device | str = "cpu"
+        self,
+        problem: Problem,
+        space: WeightSpace,
+        buffers: BuffersPolicy,
+        chart: CoefficientChart,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.space = space
         self.loss = problem.loss
         self.feed = problem.feed
-        self.buffers = type(buffers).__name__
-        private = copy.deepcopy(problem.module).to(device)
-        self._module = buffers.prepare(private).requires_grad_(False)
+        self.buffers = buffers.record
+        self.follows_weights = buffers.follows_weights
+        buffers.check(problem.module, chart)
+        self._prepared = buffers.prepare(copy.deepcopy(problem.module).to(device), problem.feed, chart)
+        self._module = self._prepared.module.requires_grad_(False)
         self.fingerprint = self._fingerprint()
         """A hash of everything that is the same at every point: held parameters, buffers and their names."""
 
@@ -48,12 +60,22 @@ class Network:
         """Outputs (B, ...) and losses (B,) of one network.
 
         Args:
-            params: of their own shapes, as :meth:`WeightSpace.unflatten` returns them.
+            params: of their own shapes, as :meth:`WeightSpace.unflatten` returns them; buffers may be among them.
             batch: what the feed takes.
         """
         args, kwargs = self.feed.inputs(batch)
         outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
         return outputs, self.loss(outputs, self.feed.targets(batch))
+
+    def with_buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
+        """Named parameters (p, *shape) and what buffers these points have of their own.
+
+        Args:
+            each_point: how a strategy applies a function at all points.
+            params: (p, *shape).
+            coefficients: (p, m), those of the points.
+        """
+        return params | self._prepared.buffers(each_point, params, coefficients)
 
     def _fingerprint(self) -> str:
         varied = {name for entry in self.space.entries for name in entry.names}

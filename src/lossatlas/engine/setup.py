@@ -54,11 +54,10 @@ def engine_for(
     """
     space = space if space is not None else WeightSpace(problem.module)
     buffers = buffers if buffers is not None else BatchStatistics()
-    buffers.check(problem.module, chart.centred)
     if chart.dimension != space.size:
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
-    network = Network(problem, space, buffers, controls.device)
+    network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
     if isinstance(plan, str):
         step_batch = split.take(torch.arange(min(batch_size, len(split))))

@@ -50,10 +50,14 @@ def gradient(scalar: Tensor, params: Params) -> Params:
 
 
 def curvature(losses: Tensor, params: Params, vectors: Params) -> Params:
-    """The Hessian of summed losses times vectors, by differentiating the slope along them (Pearlmutter 1994)."""
-    slope = torch.autograd.grad(losses.sum(), list(params.values()), create_graph=True, materialize_grads=True)
-    along = [(piece * vectors[name]).sum() for name, piece in zip(params, slope, strict=True)]
-    return gradient(torch.stack(along).sum(), params)
+    """The Hessian of summed losses times vectors, by differentiating the slope along them (Pearlmutter 1994).
+
+    In the parameters that the vectors name: buffers among the others are held.
+    """
+    varied = {name: params[name] for name in vectors}
+    slope = torch.autograd.grad(losses.sum(), list(varied.values()), create_graph=True, materialize_grads=True)
+    along = [(piece * vectors[name]).sum() for name, piece in zip(varied, slope, strict=True)]
+    return gradient(torch.stack(along).sum(), varied)
 
 
 class Strategy(ABC):
@@ -64,6 +68,10 @@ class Strategy(ABC):
 
     stacks_points: bool
     """Whether the activations of all p points are in memory together, which bounds the chunk."""
+
+    @abstractmethod
+    def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
+        """A function of one network's named tensors at each point: (p, *shape) to (p, *shape)."""
 
     @abstractmethod
     def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:

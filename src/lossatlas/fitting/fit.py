@@ -51,7 +51,8 @@ class Fit:
         target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
 
     Raises:
-        BadInput: objective and chart have different axes, the batch size is below 1, or the target gap cannot be.
+        BadInput: objective and chart have different axes, the batch size is below 1, the target gap cannot be, or the
+            buffers policy does not tell how statistics change with weights.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class Fit:
             )
         if target_gap is not None and (not 0 < target_gap <= 1 or not engine.network.loss.classifies):
             raise BadInput(f"a target gap of {target_gap} needs accuracies and lies in (0, 1]")
+        if not engine.network.follows_weights:
+            raise BadInput(
+                f"a fit cannot follow statistics that are {engine.network.buffers}; fit under another buffers policy, "
+                "such as batch, and survey under this one"
+            )
         if batch_size < 1:
             raise BadInput(f"the batch size is {batch_size}; expected at least 1")
         self.chart = chart

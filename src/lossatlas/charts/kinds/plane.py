@@ -1,4 +1,4 @@
-"""The affine chart: a line, a plane, a solid; any number of axes."""
+"""The affine chart with free directions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart
+from lossatlas.charts.affine import AffineChart
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
-from lossatlas.schema import AXES
 from lossatlas.streams import generator
 from lossatlas.weights import Initialiser, Role, WeightSpace
 
 __all__ = ["Plane"]
 
 
-class Plane(CoefficientChart):
-    """``w(c) = origin + scale * sum_k c_k * e_k`` with e = Gram-Schmidt of the directions.
+class Plane(AffineChart):
+    """``w(c) = origin + scale * sum_k (c_k - anchor_k) * e_k`` with e = Gram-Schmidt of the directions.
 
     Equations 1 and 2 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867) for any number d >= 1 of axes: the e_k are
     orthogonal and all as long as the leading direction; the scale is trained with them. As in the paper the last
@@ -28,10 +27,11 @@ class Plane(CoefficientChart):
         origin: (n,).
         directions: (d, n), raw; orthogonalised whenever controls are formed.
         scale: the factor of all coordinates. With coordinates in units of half a picture's longer side, a picture
-            reaches ``scale`` direction lengths from the origin.
+            reaches ``scale`` direction lengths from its middle.
         train_origin: whether a fit may move the origin.
         order: the order of orthogonalisation, a permutation of the axes' indices.
         centred: whether the origin was trained before, rather than drawn.
+        anchor: (d,), the origin's coordinates; default 0.
 
     Raises:
         BadInput: shapes do not fit, there are more directions than dimensions, or the order is no permutation.
@@ -46,23 +46,21 @@ class Plane(CoefficientChart):
         train_origin: bool = True,
         order: Sequence[int] | None = None,
         centred: bool = True,
+        anchor: Sequence[float] | None = None,
     ) -> None:
-        super().__init__()
         if origin.ndim != 1 or directions.ndim != 2 or directions.shape[1] != origin.shape[0]:
             raise BadInput(
                 f"a plane needs an origin (n,) and directions (d, n); got {tuple(origin.shape)} and "
                 f"{tuple(directions.shape)}"
             )
         d, n = directions.shape
-        if not 1 <= d <= n:
-            raise BadInput(f"a plane in R^{n} has between 1 and {n} axes; got {d}")
+        super().__init__(d, n, anchor)
         order = tuple(order) if order is not None else tuple(reversed(range(d)))
         if sorted(order) != list(range(d)):
             raise BadInput(f"the order of orthogonalisation {order} is not a permutation of 0..{d - 1}")
         self.order: Tensor
         self.register_buffer("order", torch.tensor(order))
         self.centred = centred
-        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
         self.origin = nn.Parameter(origin.detach().clone(), requires_grad=train_origin)
         self.directions = nn.Parameter(directions.detach().clone())
         self.scale = nn.Parameter(torch.tensor(float(scale), dtype=origin.dtype, device=origin.device))
@@ -79,13 +77,8 @@ class Plane(CoefficientChart):
         space: WeightSpace | None = None,
         origin: Tensor | None = None,
         train_origin: bool = True,
+        anchor: Sequence[float] | None = None,
     ) -> Plane:
-        """A plane through random weights, or around a given ``origin`` (n,), along random directions.
-
-        On the device and in the precision of the module's parameters.
-
-        The same seed gives the same first directions whatever the number of axes.
-        """
         space = space if space is not None else WeightSpace(module)
         like = space.vector_of(module)
 
@@ -97,27 +90,22 @@ class Plane(CoefficientChart):
         if origin is None:
             origin = draw(Role.ORIGIN, "origin")
         stacked = torch.stack(directions) if directions else like.new_zeros(0, space.size)
-        return cls(origin, stacked, scale, train_origin=train_origin, centred=centred)
+        return cls(origin, stacked, scale, train_origin=train_origin, centred=centred, anchor=anchor)
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Plane:
-        return cls(state["origin"], state["directions"], float(state["scale"]), order=state["order"].tolist())
+        return cls(
+            state["origin"],
+            state["directions"],
+            float(state["scale"]),
+            order=state["order"].tolist(),
+            anchor=state["anchor"].tolist(),
+        )
 
     @property
     def dimension(self) -> int:
         return self.origin.shape[0]
 
-    def coefficients(self, coords: Tensor) -> Tensor:
-        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
-            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
-        return torch.cat([coords.new_ones(len(coords), 1), coords], dim=1)
-
     def controls(self) -> Tensor:
         frame = gram_schmidt(self.directions, self.order.tolist())
         return torch.cat([self.origin[None], self.scale * frame])
-
-    def coords_of(self, points: Tensor) -> Tensor:
-        """Coordinates (P, d) of the orthogonal projections of points (P, n) onto the plane, in float64."""
-        controls = self.controls().detach().double()
-        frame = controls[1:]
-        return (points.double() - controls[0]) @ frame.T / frame.square().sum(dim=1)

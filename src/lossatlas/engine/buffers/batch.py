@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from torch import nn
 
-from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Split
+from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, normalisations_with_statistics
+from lossatlas.problem import Feed
 
 __all__ = ["BatchStatistics"]
 
@@ -12,12 +17,19 @@ __all__ = ["BatchStatistics"]
 class BatchStatistics(BuffersPolicy):
     """Normalise by the statistics of the batch: a fit's minibatch, a survey's group of examples."""
 
-    def check(self, module: nn.Module, has_centre: bool) -> None:
+    record = "batch"
+    follows_weights = True
+
+    @classmethod
+    def for_run(cls, train: Split, group: int, batches: int) -> Self:
+        return cls()
+
+    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
         """Every module has batches."""
 
-    def prepare(self, module: nn.Module) -> nn.Module:
-        for part in normalisations_with_statistics(module):
+    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+        for part in normalisations_with_statistics(module).values():
             # Without running statistics torch normalises by the batch, in evaluation mode too, and writes nothing.
             part.running_mean = part.running_var = part.num_batches_tracked = None
             part.track_running_stats = False
-        return module.eval()
+        return Shared(module.eval())

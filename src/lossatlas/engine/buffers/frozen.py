@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from torch import nn
 
-from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Split
+from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, normalisations_with_statistics
 from lossatlas.errors import BadInput
+from lossatlas.problem import Feed
 
 __all__ = ["FrozenStatistics"]
 
@@ -13,12 +18,19 @@ __all__ = ["FrozenStatistics"]
 class FrozenStatistics(BuffersPolicy):
     """Normalise by the running statistics of the trained network in the chart's centre."""
 
-    def check(self, module: nn.Module, has_centre: bool) -> None:
-        if not has_centre and normalisations_with_statistics(module):
+    record = "frozen"
+    follows_weights = True
+
+    @classmethod
+    def for_run(cls, train: Split, group: int, batches: int) -> Self:
+        return cls()
+
+    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+        if not chart.centred and normalisations_with_statistics(module):
             raise BadInput(
-                "frozen buffers need a trained network in the chart's centre, and this chart starts at random; "
+                "frozen buffers need a trained network in the chart's centre, and this chart has none; "
                 "give a checkpoint or use the batch policy"
             )
 
-    def prepare(self, module: nn.Module) -> nn.Module:
-        return module.eval()
+    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+        return Shared(module.eval())

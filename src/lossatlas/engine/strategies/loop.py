@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -25,6 +25,10 @@ class Loop(Strategy):
 
     def __init__(self) -> None:
         self._reorders: bool | None = None
+
+    def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
+        stacked: Params = _stack([function(point) for point in _points(params)])
+        return stacked
 
     def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
         batch = self._ordered(network, params, batch)

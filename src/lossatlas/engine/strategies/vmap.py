@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.func import vmap
@@ -18,6 +20,10 @@ class Vmap(Strategy):
     """One vectorised call for all points; the module must be free of control flow that depends on values."""
 
     stacks_points = True
+
+    def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
+        result: Params = vmap(function)(params)
+        return result
 
     def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
         with torch.no_grad():

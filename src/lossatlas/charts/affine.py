@@ -1,0 +1,75 @@
+"""What affine charts have in common: an origin and directions, however those are trained."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.charts.chart import CoefficientChart
+from lossatlas.errors import BadInput
+from lossatlas.schema import AXES
+from lossatlas.types import Params
+from lossatlas.weights import Initialiser, WeightSpace
+
+__all__ = ["AffineChart"]
+
+
+class AffineChart(CoefficientChart):
+    """``w(c) = origin + sum_k (c_k - anchor_k) * f_k``: a line, a plane, a solid; any number of axes.
+
+    ``controls()`` are the origin and the frame f, (d + 1, n). ``anchor`` (d,) are the coordinates of the origin: zero
+    where it lies in the middle of a picture.
+    """
+
+    scale: nn.Parameter
+    anchor: Tensor
+
+    def __init__(self, d: int, n: int, anchor: Sequence[float] | None) -> None:
+        super().__init__()
+        if not 1 <= d <= n:
+            raise BadInput(f"a plane in R^{n} has between 1 and {n} axes; got {d}")
+        anchor = [0.0] * d if anchor is None else [float(a) for a in anchor]
+        if len(anchor) != d:
+            raise BadInput(f"the origin of a chart with {d} axes has {d} coordinates; got {len(anchor)}")
+        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
+        self.register_buffer("anchor", torch.tensor(anchor, dtype=torch.float64))
+
+    @classmethod
+    @abstractmethod
+    def random(
+        cls,
+        module: nn.Module,
+        axes: int = 2,
+        *,
+        initialiser: Initialiser,
+        scale: float = 1.0,
+        seed: int = 0,
+        space: WeightSpace | None = None,
+        origin: Tensor | None = None,
+        train_origin: bool = True,
+        anchor: Sequence[float] | None = None,
+    ) -> Self:
+        """A chart through random weights, or around a given ``origin`` (n,), along random directions.
+
+        On the device and in the precision of the module's parameters. The same seed gives the same first directions
+        whatever the number of axes.
+        """
+
+    @property
+    def statistics(self) -> Params:
+        return {}
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
+            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        return torch.cat([coords.new_ones(len(coords), 1), coords - self.anchor.to(coords)], dim=1)
+
+    def coords_of(self, points: Tensor) -> Tensor:
+        """Coordinates (P, d) of the orthogonal projections of points (P, n) onto the chart, in float64."""
+        controls = self.controls().detach().double()
+        frame = controls[1:]
+        return (points.double() - controls[0]) @ frame.T / frame.square().sum(dim=1) + self.anchor

@@ -1,0 +1,54 @@
+"""The statistics of trained networks, interpolated between them as their weights are."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import Tensor, nn
+
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Split
+from lossatlas.engine.buffers_policy import (
+    BuffersPolicy,
+    EachPoint,
+    Prepared,
+    normalisations_with_statistics,
+)
+from lossatlas.errors import BadInput
+from lossatlas.problem import Feed
+from lossatlas.types import Params
+
+__all__ = ["InterpolatedStatistics"]
+
+
+class InterpolatedStatistics(BuffersPolicy):
+    """Normalise by ``coefficients @ statistics`` of the networks that a chart lies between."""
+
+    record = "interpolated"
+    follows_weights = True
+
+    @classmethod
+    def for_run(cls, train: Split, group: int, batches: int) -> Self:
+        return cls()
+
+    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+        if normalisations_with_statistics(module) and not chart.statistics:
+            raise BadInput(
+                "interpolated buffers need a chart between trained networks, and this one has no running statistics; "
+                "use the batch or the reestimated policy"
+            )
+
+    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+        return _Interpolated(module.eval(), chart.statistics)
+
+
+class _Interpolated(Prepared):
+    def __init__(self, module: nn.Module, statistics: Params) -> None:
+        self.module = module
+        self._statistics = statistics
+
+    def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
+        return {
+            name: (coefficients @ values.to(coefficients).flatten(1)).view(-1, *values.shape[1:])
+            for name, values in self._statistics.items()
+        }

@@ -1,0 +1,109 @@
+"""Statistics estimated anew at every point."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Split
+from lossatlas.engine.buffers.batch import BatchStatistics
+from lossatlas.engine.buffers_policy import (
+    BuffersPolicy,
+    EachPoint,
+    Prepared,
+    normalisations_with_statistics,
+)
+from lossatlas.errors import BadInput
+from lossatlas.problem import Feed
+from lossatlas.streams import generator
+from lossatlas.types import Batch, Params
+
+__all__ = ["ReestimatedStatistics"]
+
+
+class ReestimatedStatistics(BuffersPolicy):
+    """Pass k batches through each network, normalised by themselves, and keep the mean of their statistics.
+
+    What training-mode passes with a cumulative average (``momentum=None``) leave in a network, as Garipov et al. 2018
+    (arXiv 1802.10026) evaluate the points of a curve.
+
+    Args:
+        examples: training examples, of which a fixed random subset is used.
+        batches: how many batches.
+        size: examples per batch.
+
+    Raises:
+        BadInput: fewer than one batch, or batches of fewer than two examples.
+    """
+
+    follows_weights = False
+
+    def __init__(self, examples: Split, batches: int = 8, size: int = 500) -> None:
+        if batches < 1 or size < 2:
+            raise BadInput(f"statistics from {batches} batches of {size} examples; expected at least 1 of 2")
+        self._examples = examples.subset(batches * size, generator(0, "buffers"))
+        self._size = size
+        self.record = f"reestimated from {len(self._examples)} examples, {size} together"
+
+    @classmethod
+    def for_run(cls, train: Split, group: int, batches: int) -> Self:
+        return cls(train, batches, group)
+
+    def check(self, module: nn.Module, chart: CoefficientChart) -> None:
+        """Every network can be passed examples through."""
+
+    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+        estimating = BatchStatistics().prepare(copy.deepcopy(module), feed, chart).module
+        return _Reestimated(module.eval(), estimating, feed, self._examples, self._size)
+
+
+class _Reestimated(Prepared):
+    def __init__(self, module: nn.Module, estimating: nn.Module, feed: Feed, examples: Split, size: int) -> None:
+        self.module = module
+        self._estimating = estimating.requires_grad_(False)
+        self._feed = feed
+        self._examples = examples
+        self._size = size
+        self._seen: Params = {}
+        for name in normalisations_with_statistics(module):
+            estimating.get_submodule(name).register_forward_pre_hook(self._watch(name))
+
+    def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
+        total: Params = {}
+        batches = 0
+        for batch in self._examples.groups(self._size):
+            with torch.no_grad():
+                found = each_point(self._statistics_of(batch), params)
+            total = {name: total[name] + value if total else value for name, value in found.items()}
+            batches += 1
+        return {name: value / batches for name, value in total.items()}
+
+    def _statistics_of(self, batch: Batch) -> Callable[[Params], Params]:
+        def statistics(params: Params) -> Params:
+            self._seen = {}
+            args, kwargs = self._feed.inputs(batch)
+            functional_call(self._estimating, params, args, kwargs)
+            return self._seen
+
+        return statistics
+
+    def _watch(self, name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        """Notes the statistics of what comes in, as the running ones would take them up: the variance unbiased."""
+
+        def watch(part: nn.Module, inputs: tuple[Any, ...]) -> None:
+            (features,) = inputs
+            # Instance normalisation averages what it finds in each example.
+            first = 2 if isinstance(part, _InstanceNorm) else 0
+            rest = [axis for axis in range(first, features.ndim) if axis != 1]
+            mean, variance = features.mean(dim=rest), features.var(dim=rest, unbiased=True)
+            self._seen[f"{name}.running_mean"] = mean.mean(dim=0) if first else mean
+            self._seen[f"{name}.running_var"] = variance.mean(dim=0) if first else variance
+
+        return watch
