@@ -44,10 +44,7 @@ def child(run: Path, config: FitConfig, events: int) -> None:
 
 def main() -> None:
     run, first = Path(sys.argv[1]), int(sys.argv[2])
-    flat = yaml.safe_load(Path(sys.argv[3]).read_text())
-    options = {k.removeprefix("model."): v for k, v in flat.items() if k.startswith("model.")}
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items() if not k.startswith("model.")}
-    config = FitConfig(**plain, model_options=options)
+    config = FitConfig.from_flat(yaml.safe_load(Path(sys.argv[3]).read_text()))
     # Nothing has computed yet, so there are no threads that a fork would lose.
     for attempt in range(MOST):
         if not (pid := os.fork()):

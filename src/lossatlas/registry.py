@@ -25,11 +25,13 @@ class Registry(Generic[T]):
         kind: what is registered, in words, for messages ("model", "picture").
         package: the package whose modules are the variants. Each module's ``__all__`` has exactly one name,
             that of the variant; modules that begin with an underscore are skipped.
+        dashes: whether names are written with dashes where files have underscores.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, *, dashes: bool = False) -> None:
         self.kind = kind
         self._package = package
+        self._stroke = "-" if dashes else "_"
 
     def names(self) -> list[str]:
         """All names in alphabetical order; imports nothing but the package itself."""
@@ -43,7 +45,7 @@ class Registry(Generic[T]):
         """
         if name not in self._modules():
             raise unknown(self.kind, name, self.names())
-        module = importlib.import_module(f"{self._package}.{name}")
+        module = importlib.import_module(f"{self._package}.{name.replace(self._stroke, '_')}")
         (public,) = module.__all__
         return cast(T, getattr(module, public))
 
@@ -58,7 +60,8 @@ class Registry(Generic[T]):
 
     def _modules(self) -> set[str]:
         package = importlib.import_module(self._package)
-        return {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+        files = (m.name for m in pkgutil.iter_modules(package.__path__))
+        return {name.replace("_", self._stroke) for name in files if not name.startswith("_")}
 
 
 def load_callable(kind: str, spec: str) -> Callable[..., Any]:

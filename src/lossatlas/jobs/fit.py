@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from lossatlas.charts import chart_bytes
-from lossatlas.engine import Engine, Plan, StreamingMetric
+from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import BadInput, CannotFinish, Interrupted
 from lossatlas.fitting import Fit
@@ -84,6 +84,9 @@ def run_fit(
     recipe = build_fit(config)
     plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if continuing else config.plan
     engine = make_engine(recipe, config, plan)
+    surveyor = engine
+    if config.survey_buffers not in (None, config.buffers):
+        surveyor = make_engine(recipe, config, engine.plan, recipe.survey_buffers)
     provenance = {
         "versions": versions(),
         "plan": engine.plan.to_dict(),
@@ -109,7 +112,7 @@ def run_fit(
         reporter.say(f"the fit {PLATEAU_ADVICE}")
 
     started = time.perf_counter()
-    store = _survey(run, recipe, config, engine, reporter, stop)
+    store = _survey(run, recipe, config, surveyor, reporter, stop)
     survey_seconds = time.perf_counter() - started
     summary = _summary(recipe, config, fit, store, survey_seconds)
     if pictures:
@@ -119,14 +122,14 @@ def run_fit(
     return summary
 
 
-def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan) -> Engine:
-    """The engine of a recipe, checked on every split that will be seen."""
+def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers: BuffersPolicy | None = None) -> Engine:
+    """The engine of a recipe, checked on every split that will be seen; ``buffers`` stands in for the fit's policy."""
     engine = engine_for(
         recipe.problem,
         recipe.chart,
         recipe.train,
         space=recipe.space,
-        buffers=recipe.buffers,
+        buffers=buffers if buffers is not None else recipe.buffers,
         plan=plan,
         batch_size=config.batch_size,
         group=config.group,

@@ -9,7 +9,7 @@ from torch import nn
 from lossatlas.errors import BadInput, first_line
 from lossatlas.registry import Registry, load_callable
 
-__all__ = ["MODELS", "Family", "load_model"]
+__all__ = ["MODELS", "Family", "load_model", "model_options"]
 
 
 class Family(ABC):
@@ -25,6 +25,15 @@ class Family(ABC):
 
 
 MODELS: Registry[type[Family]] = Registry("model", "lossatlas.models.families")
+
+
+def model_options(spec: str) -> type[Family] | None:
+    """The dataclass of a model's options; None for ``module:callable``, which takes none.
+
+    Raises:
+        BadInput: no model has the name.
+    """
+    return None if ":" in spec else MODELS[spec]
 
 
 def load_model(spec: str) -> nn.Module:

@@ -13,7 +13,10 @@ from lossatlas.registry import Registry
 
 __all__ = ["PRESETS", "FitConfig", "differences"]
 
-PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets")
+OPTIONS = "_options"
+"""How the fields end that hold the options of a named thing."""
+
+PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets", dashes=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,16 +24,22 @@ class FitConfig:
     """Everything that a fit of a picture and the survey of its chart depend on."""
 
     pattern: str = "heart"
-    """Picture: a name (see `lossatlas info`), image:FILE or array:FILE.npy. Ink is low loss."""
+    """Picture: a name or a prefix with its argument, such as image:FILE (see `lossatlas info`). Ink is low loss."""
+    pattern_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    """Options of a picture with a prefix; on the command line --pattern.OPTION."""
     size: str | None = None
-    """Cells along the longer side, or height x width as in 30x40; default the picture's own, 40 for shapes."""
+    """Cells along the longer side, or height x width as in 30x40; default 40, or an array's own."""
     invert: bool = False
     """Swap ink and paper."""
     axes: int | None = None
     """Axes of the chart; default as many as the picture has."""
 
     data: str = "digits"
-    """Data set: a name (see `lossatlas info`) or module:callable."""
+    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
+    data_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    """Options of a data set; on the command line --data.OPTION."""
+    augment: tuple[str, ...] = ()
+    """Augmentations of a step's images (see `lossatlas info`)."""
     model: str = "mlp"
     """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
     model_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
@@ -46,7 +55,15 @@ class FitConfig:
     init: str = "xavier"
     """Initialiser of origin and directions (see `lossatlas info`)."""
     buffers: str = "batch"
-    """What running statistics mean at a point (see `lossatlas info`)."""
+    """What running statistics mean at a point of the fit (see `lossatlas info`)."""
+    survey_buffers: str | None = None
+    """What they mean in the survey; default the same."""
+    buffers_batches: int = 8
+    """Groups of training examples that reestimated statistics come from, at each point."""
+    chart: str = "plane"
+    """Kind of chart: plane, or corners as in the multi-point paper's code."""
+    origin_at: Literal["centre", "corner"] = "centre"
+    """Where in the picture the chart's origin lies: in its centre, or in its lower left cell."""
     scale: float = 2.0
     """Start of the trained scale, in direction lengths per unit."""
     scale_unit: Literal["half", "cell"] = "half"
@@ -108,7 +125,16 @@ class FitConfig:
             raise BadInput("the budget is given in steps and in seconds; give one of the two")
         if self.steps is None and self.seconds is None:
             object.__setattr__(self, "seconds", 45.0)
-        positive: tuple[str, ...] = ("cells", "batch_size", "group", "lr", "max_norm", "threshold", "scale")
+        positive: tuple[str, ...] = (
+            "cells",
+            "batch_size",
+            "group",
+            "buffers_batches",
+            "lr",
+            "max_norm",
+            "threshold",
+            "scale",
+        )
         positive += tuple(name for name in ("steps", "seconds", "axes", "scale_lr") if getattr(self, name) is not None)
         for name in positive:
             if not getattr(self, name) > 0:
@@ -132,10 +158,23 @@ class FitConfig:
 
     def flat(self) -> dict[str, Any]:
         """The configuration as the command line and YAML spell it: ``model.depth`` is an option of the model."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model_options"}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-        options = {f"model.{name}": value for name, value in self.model_options.items()}
-        return plain | {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith(OPTIONS)}
+        for name in (f.name for f in fields(self) if f.name.endswith(OPTIONS)):
+            plain |= {f"{name.removesuffix(OPTIONS)}.{key}": value for key, value in getattr(self, name).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> FitConfig:
+        """The configuration that :meth:`flat` spells."""
+        named: dict[str, Any] = {}
+        for key, value in flat.items():
+            thing, dot, option = key.partition(".")
+            value = tuple(value) if isinstance(value, list) else value
+            if dot:
+                named.setdefault(thing + OPTIONS, {})[option] = value
+            else:
+                named[key] = value
+        return cls(**named)
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts import Plane
+from lossatlas.charts import CHARTS, AffineChart
 from lossatlas.data import Dataset, Split, load_data
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.errors import BadInput
@@ -52,7 +52,8 @@ class FitRecipe:
     problem: Problem
     space: WeightSpace
     buffers: BuffersPolicy
-    chart: Plane
+    survey_buffers: BuffersPolicy
+    chart: AffineChart
     data: Dataset
     train: Split
     surveyed: dict[str, Split]
@@ -88,7 +89,11 @@ def build_fit(config: FitConfig) -> FitRecipe:
     if config.checkpoint is not None:
         load_state(module, read_state(Path(config.checkpoint)), f"checkpoint {config.checkpoint}")
     space = WeightSpace(module, config.parameters)
-    buffers = BUFFERS[config.buffers]()
+    train = data.train.to(device)
+    buffers, survey_buffers = (
+        BUFFERS[name].for_run(train, config.group, config.buffers_batches)
+        for name in (config.buffers, config.survey_buffers or config.buffers)
+    )
     problem = Problem(module, _loss(config.loss, targets), feed)
     metrics = list(config.metrics) or None
     metrics_for(problem.loss, metrics)
@@ -102,7 +107,10 @@ def build_fit(config: FitConfig) -> FitRecipe:
         )
     # Lengths are in units of half the longer side; a cell is one in max(shape) / 2 of them.
     unit = max(picture.shape) / 2 if config.scale_unit == "cell" else 1.0
-    chart = Plane.random(
+    affine = CHARTS[config.chart]
+    if not issubclass(affine, AffineChart):
+        raise BadInput(f"chart {config.chart!r} does not start from random directions; choose plane or corners")
+    chart = affine.random(
         module,
         axes,
         initialiser=INITIALISERS[config.init](),
@@ -111,6 +119,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         space=space,
         origin=space.vector_of(module) if config.checkpoint is not None else None,
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
+        anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
     )
     scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
     return FitRecipe(
@@ -120,9 +129,10 @@ def build_fit(config: FitConfig) -> FitRecipe:
         problem=problem,
         space=space,
         buffers=buffers,
+        survey_buffers=survey_buffers,
         chart=chart.to(device),
         data=data,
-        train=data.train.to(device),
+        train=train,
         surveyed={name: _subset(config, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from cyclopts import Parameter
 
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
+from lossatlas.cli.named import NAMED, option_types, with_options
 from lossatlas.errors import BadInput
 from lossatlas.recipes import PRESETS, FitConfig
 from lossatlas.rundir import RunDirectory
@@ -56,46 +58,36 @@ class _Fit(Verb):
         return _layered(tokens)
 
     def function(self, tokens: list[str]) -> Callable[..., int | None]:
-        options = _options_of(tokens)
+        types = option_types(tokens)
 
-        def fit(*, config: Any, model_options: Any, run: Any) -> int | None:
-            named = {f.name: getattr(config, f.name) for f in fields(config)}
-            return _fit(FitConfig(**{**named, "model_options": asdict(model_options)}), run)
+        def fit(*, config: Any, run: Any, **options: Any) -> int | None:
+            named = {name: options.get(f"{name}_options", types[name]()) for name in NAMED}
+            return _fit(with_options(config, named), run)
 
         fit.__doc__ = (
             "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.\n\n"
-            "Name a model together with --help to see its options, --model.OPTION."
+            "Name a model, a data set or a picture together with --help to see its options: --model.OPTION and so on."
         )
-        # Set here because the type of the model's options is known only now.
-        fit.__annotations__ = {
-            "config": Annotated[FitConfig, Parameter(name="*")],
-            "model_options": Annotated[options, Parameter(name="--model")],
-            "run": Annotated[RunOptions, Parameter(name="*")],
-            "return": int | None,
+        # Set here because the types of these options are known only now.
+        named = {
+            f"{name}_options": (Annotated[kind, Parameter(name=f"--{name}")], kind()) for name, kind in types.items()
         }
-        fit.__kwdefaults__ = {"config": FitConfig(), "model_options": options(), "run": RunOptions()}
+        parameters = {
+            "config": (Annotated[FitConfig, Parameter(name="*")], FitConfig()),
+            **named,
+            "run": (Annotated[RunOptions, Parameter(name="*")], RunOptions()),
+        }
+        fit.__annotations__ = {**{name: kind for name, (kind, _) in parameters.items()}, "return": int | None}
+        fit.__signature__ = Signature(  # type: ignore[attr-defined]
+            [
+                SignatureParameter(name, SignatureParameter.KEYWORD_ONLY, default=default, annotation=kind)
+                for name, (kind, default) in parameters.items()
+            ]
+        )
         return fit
 
 
 FIT = _Fit()
-
-
-@dataclass(frozen=True)
-class _NoOptions:
-    """The options of a model that has none, or that nobody named."""
-
-
-def _options_of(tokens: list[str]) -> type:
-    """The options of the model that the tokens name; help alone need not import the default's."""
-    model = option_given(tokens, "model")
-    if model is None and {"--help", "-h"} & set(tokens):
-        return _NoOptions
-    model = model if model is not None else FitConfig.model
-    if ":" in model:
-        return _NoOptions
-    from lossatlas.models import MODELS
-
-    return MODELS[model]
 
 
 def _layered(tokens: list[str]) -> list[str]:
