@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
@@ -17,6 +14,7 @@ from cyclopts import Parameter
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import NAMED, option_types, with_options
+from lossatlas.cli.signals import stop_signals
 from lossatlas.errors import BadInput
 from lossatlas.recipes import PRESETS, FitConfig
 from lossatlas.rundir import RunDirectory
@@ -150,25 +148,6 @@ def _fit(config: FitConfig, run: RunOptions) -> int | None:
         )
     _print_summary(summary, run.out, run.pictures)
     return None
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turns SIGINT and SIGTERM into a question that is asked between steps; a second SIGINT interrupts at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _print_estimate(estimate: Estimate) -> None:

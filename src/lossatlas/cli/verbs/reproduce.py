@@ -1,0 +1,70 @@
+"""``lossatlas reproduce``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lossatlas.cli.app import Verb
+from lossatlas.cli.signals import stop_signals
+
+__all__ = ["REPRODUCE"]
+
+
+def reproduce(
+    study: str,
+    /,
+    *,
+    scale: str = "small",
+    out: Path | None = None,
+    folder: Path | None = None,
+    device: str = "auto",
+    plan: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    print_config: bool = False,
+) -> int | None:
+    """Make a published figure anew: its fits, pictures and tables, beside the published values.
+
+    Args:
+        study: mpo-fig1, mpo-fig2, mpo-fig4 (with 3), mpo-fig5 or mpo-fig6.
+        scale: small (minutes on two cores) or paper (as published, for a GPU).
+        out: the directory; default runs/STUDY.
+        folder: where data sets lie as FOLDER/fashion_mnist and FOLDER/cifar10 in the hub's layout.
+        device: auto, cpu, cuda, ...
+        plan: engine plan of every fit: auto, a strategy's name, or a plan file.
+        resume: continue the study in --out; finished fits are kept.
+        overwrite: replace the study in --out.
+        print_config: print the settings of every fit and stop.
+    """
+    from lossatlas.cli.progress import RichReporter
+    from lossatlas.reproduce import STUDIES
+    from lossatlas.reproduce.run import run_study
+
+    chosen = STUDIES[study]
+    if print_config:
+        import yaml
+
+        fits = {name: config.flat() for name, config in chosen.fits(scale).items()}
+        print(yaml.safe_dump(fits, sort_keys=False), end="")
+        return None
+    place = out if out is not None else Path("runs") / study
+    with RichReporter() as reporter, stop_signals() as stop:
+        run_study(
+            study, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
+            reporter=reporter, stop=stop,
+        )  # fmt: skip
+    print((place / "results.md").read_text())
+    print(f"written to {place / 'results.md'}")
+    return None
+
+
+class _Reproduce(Verb):
+    def layered(self, tokens: list[str]) -> list[str]:
+        return tokens
+
+    def function(self, tokens: list[str]) -> Callable[..., int | None]:
+        return reproduce
+
+
+REPRODUCE = _Reproduce()

@@ -1,0 +1,5 @@
+"""Published figures made anew: sweeps of fits, their tables and pictures, beside the published values."""
+
+from lossatlas.reproduce.study import STUDIES, Run, Study
+
+__all__ = ["STUDIES", "Run", "Study"]

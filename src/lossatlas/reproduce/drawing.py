@@ -1,0 +1,92 @@
+"""What the studies draw and write: maps of several runs side by side, curves with deviations, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.rundir import atomic_write
+from lossatlas.views import data, figures, png
+
+__all__ = ["Curve", "curves", "maps", "save", "table"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve with a deviation at each point."""
+
+    label: str
+    x: Sequence[float]
+    mean: Sequence[float]
+    deviation: Sequence[float]
+    colour: str
+    style: str = "-"
+
+
+def save(figure: Figure, path: Path) -> str:
+    """Write a PNG file; returns the Markdown that shows it."""
+    atomic_write(path, png(figure))
+    return f"![{path.stem}]({path.name})"
+
+
+def maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str) -> Figure:
+    """One map per survey with one colour scale; surveys share their grid.
+
+    Args:
+        surveys: by the title of their panel.
+        variable: ``test_loss``, ``test_accuracy`` or another variable that all of them have.
+        title: of the figure.
+    """
+    split, _, metric = variable.partition("_")
+    fields = {
+        name: next(field for field in data.fields(survey, metric) if field.label.startswith(split))
+        for name, survey in surveys.items()
+    }
+    everything = np.stack([field.values for field in fields.values()])
+    limits = data.limits(everything, log=metric == data.LOSS)
+    first, survey = next(iter(fields.values())), next(iter(surveys.values()))
+    return figures.heat_maps(
+        [(name, field.plane()) for name, field in fields.items()],
+        data.edges(survey),
+        limits,
+        figures.ACCURACY if metric == data.ACCURACY else figures.LOSS,
+        axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
+        colour_label=first.scale_label(limits),
+        invalid=data.invalid(everything),
+        title=title,
+    )
+
+
+def curves(drawn: Sequence[Curve], title: str, x_label: str, y_label: str) -> Figure:
+    """Curves with error bars of one standard deviation."""
+    figure = figures.figure(6.4, 4.4, title)
+    ax = figure.add_subplot()
+    for curve in drawn:
+        ax.errorbar(
+            curve.x, curve.mean, yerr=curve.deviation, label=curve.label, color=curve.colour,
+            linestyle=curve.style, marker="o", markersize=4, capsize=3, linewidth=1.6,
+        )  # fmt: skip
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
+    ax.tick_params(labelsize=8)
+    figures.captioned(
+        figure, "bars: one standard deviation over the repetitions", keys=ax.get_legend_handles_labels()[0]
+    )
+    return figure
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; numbers get three digits, None a stroke."""
+
+    def cell(value: object) -> str:
+        if value is None:
+            return "-"
+        return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    lines = [" | ".join(head), " | ".join("---" for _ in head), *(" | ".join(map(cell, row)) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)

@@ -1,0 +1,100 @@
+"""The job of ``lossatlas reproduce``: a study and a directory become its fits, pictures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import yaml
+
+from lossatlas.errors import BadInput
+from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.sweep import run_sweep
+from lossatlas.recipes import FitConfig, differences
+from lossatlas.recipes.fit import build_fit
+from lossatlas.reproduce.study import SCALES, STUDIES, Run
+from lossatlas.rundir import SUMMARY, RunDirectory, versions
+
+__all__ = ["run_study"]
+
+
+def run_study(
+    name: str,
+    scale: str,
+    out: Path,
+    *,
+    folder: Path | None = None,
+    device: str = "auto",
+    plan: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Carry out a study's fits and make its pictures and tables.
+
+    Args:
+        name: of the study.
+        scale: ``small`` or ``paper``.
+        out: the directory of the study; its runs are in ``out/runs``.
+        folder: where data sets lie as ``folder/<name>`` in the hub's layout, instead of the hub.
+        device: of every fit.
+        plan: of every fit.
+        resume: continue what is there; finished fits are kept.
+        overwrite: replace a study that is there.
+        reporter: told how things stand.
+        stop: see :func:`~lossatlas.jobs.fit.run_fit`.
+
+    Returns:
+        The summaries of the fits by name; ``results.md`` and PNG files are in ``out``.
+
+    Raises:
+        BadInput: before anything is written: an unknown study or scale, data that cannot be had, a directory that
+            is taken.
+        CannotFinish: a fit could not be finished.
+        Interrupted: ``stop`` said so.
+    """
+    reporter = reporter if reporter is not None else Silent()
+    study = STUDIES[name]
+    if scale not in SCALES:
+        raise BadInput(f"unknown scale {scale!r}; Choices: {', '.join(SCALES)}")
+    configs = {key: _placed(config, folder, device, plan) for key, config in study.fits(scale).items()}
+    stated = {"study": name, "scale": scale, "fits": {key: config.flat() for key, config in configs.items()}}
+    run = RunDirectory(out)
+    if resume and run.exists:
+        _check_same(run, stated)
+    else:
+        run.check_free(overwrite=overwrite)
+        for config in {config.data: config for config in configs.values()}.values():
+            build_fit(config)
+        run.create(yaml.safe_dump(stated, sort_keys=False), {"versions": versions(), "study": name})
+    summaries = run_sweep(configs, out / "runs", reporter=reporter, stop=stop)
+    runs = {key: Run(config, summaries[key], _survey(out / "runs" / key)) for key, config in configs.items()}
+    text = f"# {study.title}\n\nScale: {scale}. {len(runs)} fits.\n\n{study.results(runs, out)}"
+    run.write_bytes("results.md", text.encode())
+    run.write_json(SUMMARY, summaries)
+    return summaries
+
+
+def _placed(config: FitConfig, folder: Path | None, device: str, plan: str) -> FitConfig:
+    options = dict(config.data_options)
+    if folder is not None:
+        options["folder"] = str(folder / config.data)
+    return replace(config, data_options=options, device=device, plan=plan)
+
+
+def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:
+    if not run.is_run:
+        raise BadInput(f"{run.path} is no lossatlas run that could be resumed; choose another --out")
+    found = differences(run.config(), yaml.safe_load(yaml.safe_dump(stated)))
+    if found:
+        names = ", ".join(phrase.split()[0] for phrase in found)
+        raise BadInput(f"{run.path} was started with other settings ({names}); leave them out or use a new --out")
+
+
+def _survey(run: Path) -> xr.Dataset:
+    survey: xr.Dataset = xr.open_zarr(str(run / "survey.zarr"), consolidated=False, chunks=None).load()
+    return survey

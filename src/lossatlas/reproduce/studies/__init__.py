@@ -1,0 +1,1 @@
+"""One module per study, named as on the command line with underscores for dashes."""

@@ -1,0 +1,14 @@
+"""Figure 5 of the multi-point paper."""
+
+from lossatlas.reproduce.gallery import Gallery, Piece
+
+__all__ = ["MPO_FIG5"]
+
+MPO_FIG5 = Gallery(
+    "Figure 5 of Skorokhodov & Burtsev 2019: more pictures on FashionMNIST (test images)",
+    [
+        Piece(name, "fashion_mnist", {"size": "32", "seconds": 180.0}, {})
+        for name in ("star", "ring", "smiley", "spiral")
+    ],
+    "The published figure shows icons of its own; these are the project's.",
+)
