@@ -15,14 +15,14 @@ from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.recipes import FitConfig, differences
 from lossatlas.recipes.fit import build_fit
-from lossatlas.reproduce.study import SCALES, STUDIES, Run
+from lossatlas.reproduce.study import SCALES, Run, Study
 from lossatlas.rundir import SUMMARY, RunDirectory, versions
 
 __all__ = ["run_study"]
 
 
 def run_study(
-    name: str,
+    study: Study,
     scale: str,
     out: Path,
     *,
@@ -37,7 +37,7 @@ def run_study(
     """Carry out a study's fits and make its pictures and tables.
 
     Args:
-        name: of the study.
+        study: from :data:`~lossatlas.reproduce.STUDIES`.
         scale: ``small`` or ``paper``.
         out: the directory of the study; its runs are in ``out/runs``.
         folder: where data sets lie as ``folder/<name>`` in the hub's layout, instead of the hub.
@@ -52,17 +52,16 @@ def run_study(
         The summaries of the fits by name; ``results.md`` and PNG files are in ``out``.
 
     Raises:
-        BadInput: before anything is written: an unknown study or scale, data that cannot be had, a directory that
+        BadInput: before anything is written: an unknown scale, data that cannot be had, a directory that
             is taken.
         CannotFinish: a fit could not be finished.
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
-    study = STUDIES[name]
     if scale not in SCALES:
         raise BadInput(f"unknown scale {scale!r}; Choices: {', '.join(SCALES)}")
     configs = {key: _placed(config, folder, device, plan) for key, config in study.fits(scale).items()}
-    stated = {"study": name, "scale": scale, "fits": {key: config.flat() for key, config in configs.items()}}
+    stated = {"study": study.title, "scale": scale, "fits": {key: config.flat() for key, config in configs.items()}}
     run = RunDirectory(out)
     if resume and run.exists:
         _check_same(run, stated)
@@ -70,7 +69,7 @@ def run_study(
         run.check_free(overwrite=overwrite)
         for config in {config.data: config for config in configs.values()}.values():
             build_fit(config)
-        run.create(yaml.safe_dump(stated, sort_keys=False), {"versions": versions(), "study": name})
+        run.create(yaml.safe_dump(stated, sort_keys=False), {"versions": versions(), "study": study.title})
     summaries = run_sweep(configs, out / "runs", reporter=reporter, stop=stop)
     runs = {key: Run(config, summaries[key], _survey(out / "runs" / key)) for key, config in configs.items()}
     text = f"# {study.title}\n\nScale: {scale}. {len(runs)} fits.\n\n{study.results(runs, out)}"

@@ -51,7 +51,7 @@ def reproduce(
     place = out if out is not None else Path("runs") / study
     with RichReporter() as reporter, stop_signals() as stop:
         run_study(
-            study, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
+            chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
             reporter=reporter, stop=stop,
         )  # fmt: skip
     print((place / "results.md").read_text())

@@ -1,0 +1,146 @@
+"""Studies: what they fit, what they make of it, and how they are resumed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+import lossatlas as la
+from lossatlas.cli import main
+from lossatlas.recipes import PRESETS, FitConfig
+from lossatlas.reproduce import STUDIES, Run, Study
+from lossatlas.reproduce.drawing import table
+from lossatlas.reproduce.run import run_study
+
+MINUTES = {"mpo-fig4": 45, "mpo-fig1": 15, "mpo-fig2": 15, "mpo-fig5": 15, "mpo-fig6": 15}
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_every_study_has_both_scales_and_the_small_one_leaves_time_for_its_surveys(name: str) -> None:
+    small, paper = (STUDIES[name].fits(scale) for scale in ("small", "paper"))
+    fitting = sum(config.seconds or 0.0 for config in small.values())
+    assert 0 < fitting <= 0.85 * 60 * MINUTES[name]
+    for config in paper.values():
+        assert (config.steps, config.batch_size, config.lr) == (11800, 512, 3e-4)
+        assert (config.clip, config.cells, config.coarse) == ("cell", 50, ())
+    assert all(config.data in {"fashion_mnist", "cifar10"} for config in [*small.values(), *paper.values()])
+
+
+def test_figure_4_is_masks_times_networks_times_repetitions() -> None:
+    paper = STUDIES["mpo-fig4"].fits("paper")
+    assert len(paper) == 9 * 5 * 3
+    masks = {(config.pattern, config.pattern_options["seed"]) for config in paper.values()}
+    assert len(masks) == 9 * 5
+    plain = paper["plain-p0.3-2"]
+    assert (plain.pattern, plain.size, plain.model_options["max_pool"]) == ("random:0.3", "30", False)
+    assert paper["batch-norm-p0.3-2"].model_options["batch_norm"]
+
+
+def test_the_paper_preset_and_its_authors_code() -> None:
+    paper, code = (FitConfig(**PRESETS[name]) for name in ("paper", "authors-code"))
+    assert (paper.scale, paper.scale_unit, paper.size, paper.threshold) == (0.1, "cell", "50", 2.5)
+    assert (paper.origin_at, paper.chart, paper.init) == ("corner", "plane", "xavier")
+    assert (code.origin_at, code.chart, code.init) == ("centre", "corners", "module")
+
+
+def a_run(gap: float, level: float) -> Run:
+    u, v = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5)
+    values = np.full((7, 5), level) + 0.01 * np.arange(35).reshape(7, 5)
+    variables = {
+        f"test_{name}": (("u", "v"), values, {"long_name": f"test {name}", "units": units})
+        for name, units in (("loss", "nat"), ("accuracy", "1"))
+    }
+    survey = xr.Dataset(variables, coords={"u": u, "v": v})
+    summary = {"gap": gap, "low_accuracy": level + gap, "high_accuracy": level, "pattern": "random"}
+    return Run(FitConfig(), summary, survey)
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.5, "is found"), (0.1, "did not reach 0.3")])
+def test_figure_4_gives_means_and_deviations_over_the_repetitions(gap: float, verdict: str, tmp_path: Path) -> None:
+    gaps = {"plain": [gap, gap + 0.2], "batch-norm": [0.05, 0.05]}
+    runs = {
+        f"{network}-p{p:g}-{seed}": a_run(gaps[network][seed], 0.2)
+        for network in gaps
+        for p in (0.1, 0.5)
+        for seed in (0, 1)
+    }
+    text = STUDIES["mpo-fig4"].results(runs, tmp_path)
+    row = next(line for line in text.splitlines() if line.startswith("| plain | 0.500"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[2:5] == ["2", f"{gap + 0.1:.3f}", f"{np.std([0, 0.2], ddof=1):.3f}"]
+    assert cells[-1] == "0.438", "the published value beside it"
+    assert verdict in text
+    assert {path.name for path in tmp_path.iterdir()} == {"figure-3.png", "figure-4a.png", "figure-4b.png"}
+    for name in ("figure-3", "figure-4a", "figure-4b"):
+        assert f"({name}.png)" in text
+
+
+def test_tables_are_markdown() -> None:
+    lines = table(["a", "b"], [[1, 0.12345], ["x", None]]).splitlines()
+    assert lines == ["| a | b |", "| --- | --- |", "| 1 | 0.123 |", "| x | - |"]
+
+
+class Tiny(Study):
+    """Two fits of a second on the digits."""
+
+    title = "a tiny study"
+
+    def fits(self, scale: str) -> dict[str, FitConfig]:
+        shared: dict[str, Any] = {
+            "size": "8", "model_options": {"hidden": (8,)}, "cells": 4, "examples": "40", "plan": "loop",
+        }  # fmt: skip
+        return {name: FitConfig(pattern=name, steps=5, **shared) for name in ("heart", "ring")}
+
+    def results(self, runs: Any, out: Path) -> str:
+        return "\n".join(f"{name}: {run.summary['steps']} {dict(run.survey.sizes)}" for name, run in runs.items())
+
+
+def test_a_study_is_resumed_fit_by_fit_and_ends_the_same(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run_study(Tiny(), "small", whole, plan="loop")
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 9  # in the second fit
+
+    with pytest.raises(la.Interrupted):
+        run_study(Tiny(), "small", parts, plan="loop", stop=stop)
+    assert not (parts / "results.md").exists()
+    first = (parts / "runs" / "heart" / "summary.json").stat().st_mtime_ns
+    run_study(Tiny(), "small", parts, plan="loop", resume=True)
+    assert (parts / "runs" / "heart" / "summary.json").stat().st_mtime_ns == first, "not done again"
+    assert (parts / "results.md").read_text() == (whole / "results.md").read_text()
+    for name in ("heart", "ring"):
+        charts = [out / "runs" / name / "chart.safetensors" for out in (whole, parts)]
+        assert charts[0].read_bytes() == charts[1].read_bytes()
+    assert set(json.loads((whole / "summary.json").read_text())) == {"heart", "ring"}
+
+
+def test_bad_input_to_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for tokens, expected in [
+        (["mpo-fig9"], "unknown study 'mpo-fig9'; did you mean"),
+        (["mpo-fig4", "--scale=tiny"], "unknown scale 'tiny'"),
+        (["mpo-fig4", "--folder=nowhere"], "nowhere"),
+    ]:
+        assert main(["reproduce", *tokens]) == 2
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1
+        assert expected in error
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_study_prints_its_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "mpo-fig2", "--print_config"]) == 0
+    (fit,) = yaml.safe_load(capsys.readouterr().out).values()
+    assert (fit["pattern"], fit["data"]) == ("skull", "fashion_mnist")
