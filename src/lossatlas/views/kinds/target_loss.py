@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -10,6 +12,9 @@ from lossatlas.views import data, figures
 from lossatlas.views.base import View
 
 __all__ = ["TargetLoss"]
+
+# Where nothing was asked for, nothing is wrong either: quieter than the colours of what is not finite.
+QUIET = replace(figures.LOSS, invalid="#e4e6eb", hatch="#b4b8c2")
 
 
 class TargetLoss(View):
@@ -30,7 +35,7 @@ class TargetLoss(View):
             [(wanted.label, wanted.plane())],
             data.edges(survey),
             limits,
-            figures.LOSS,
+            QUIET,
             axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
             colour_label=wanted.scale_label(limits),
             invalid="nothing asked for" * bool(np.isnan(wanted.values).any()),
