@@ -67,6 +67,26 @@ def test_a_users_module_with_squared_error() -> None:
     assert result.history[-1]["low_loss"] < result.history[-1]["high_loss"]
 
 
+def test_a_grey_picture_is_approached() -> None:
+    down, right = np.mgrid[0:8, 0:11]
+    grey = la.GreyPicture(np.geomspace(0.2, 2.0, 8 * 11).reshape(11, 8).T[down, right], "ramp")
+    module = la.MLP(hidden=(32, 32)).build((1, 8, 8), 10)
+    problem = la.Problem(module, la.CrossEntropy())
+    chart = la.Plane.random(module, initialiser=la.Xavier(), scale=2.0)
+    levels = la.Levels(grey, cells=24)
+    result = la.fit(chart, levels, problem, digits(), steps=150, optimizer=la.Adam(**QUICK), batch_size=32, plan="vmap")
+    first, last = (
+        np.mean([line["log_loss_rmse"] for line in part]) for part in (result.history[:5], result.history[-5:])
+    )
+    assert last < 0.5 * first
+    survey = la.survey(chart, grey, problem, {"train": digits()}, padding=1, plan="vmap")
+    np.testing.assert_array_equal(grey.from_grid(survey["target_loss"].values, 1), grey.losses.astype(np.float32))
+    assert np.isnan(survey["target_loss"].values[0]).all()
+    scores = la.score_loss(grey, grey.from_grid(survey["train_loss"].values, 1))
+    assert scores["log_loss_correlation"] > 0.7
+    assert scores["log_loss_rmse"] < 0.5 * first
+
+
 def make_fit(seed: int = 0, steps: int = 12) -> Fit:
     problem, split = make("mlp")
     chart = la.Plane.random(problem.module, initialiser=la.Xavier(), seed=seed)

@@ -60,6 +60,54 @@ class TestPattern:
         assert not torch.equal(one, pattern.draw(2, 7, 0.0).coords)
 
 
+def grey() -> la.GreyPicture:
+    losses = np.geomspace(0.1, 2.0, 42).reshape(6, 7)
+    losses[0, :2] = np.nan
+    return la.GreyPicture(losses, "ramp")
+
+
+class TestLevels:
+    def test_value_and_gradient_against_plain_float64(self) -> None:
+        wanted = grey()
+        draw = la.Levels(wanted, cells=5).draw(seed=0, step=0, progress=0.0)
+        place = {tuple(c): t for c, t in zip(wanted.coords().reshape(-1, 2), wanted.losses.ravel(), strict=True)}
+        targets = np.array([place[tuple(c)] for c in draw.coords.tolist()])
+        numbers = np.random.default_rng(0).gamma(1, 1, (5, 4))
+        numbers[2] = 0.0
+        losses = torch.tensor(numbers, requires_grad=True)
+        value = draw.value(None, losses, slice(0, 5))
+        means = numbers.mean(axis=1)
+        miss = np.log(np.maximum(means, 1e-12)) - np.log(targets)
+        assert value.item() == pytest.approx(np.mean(miss**2), rel=1e-12)
+        (gradient,) = torch.autograd.grad(value, losses)
+        slope = np.where(means > 1e-12, 2 * miss / (5 * 4 * np.maximum(means, 1e-12)), 0.0)
+        np.testing.assert_allclose(gradient.numpy(), slope[:, None].repeat(4, 1), rtol=1e-12)
+        report = draw.report({"loss": torch.tensor(means), "accuracy": torch.full((5,), 0.5)})
+        assert report["log_loss_rmse"] == pytest.approx(np.sqrt(np.mean(miss**2)))
+        assert report["mean_loss"] == pytest.approx(means.mean())
+
+    def test_shares_of_any_chunks_add_up(self) -> None:
+        draw = la.Levels(grey(), cells=8).draw(seed=0, step=0, progress=0.0)
+        losses = torch.rand(8, 5, dtype=torch.float64) * 3
+        parts = [slice(0, 3), slice(3, 8)]
+        total = sum(draw.value(None, losses[part], part) for part in parts)
+        torch.testing.assert_close(total, draw.value(None, losses, slice(0, 8)))
+
+    def test_cells_that_count_are_drawn_without_replacement(self) -> None:
+        everything = la.Levels(grey(), cells=1000)
+        assert everything.largest_draw == 40 == everything.drawn.sum()
+        coords = everything.draw(1, 2, 0.0).coords
+        counted = grey().coords()[everything.drawn]
+        assert {tuple(c) for c in coords.tolist()} == {tuple(c) for c in counted.tolist()}
+        some = la.Levels(grey(), cells=7)
+        one, again, next_one = (some.draw(1, step, 0.0).coords for step in (7, 7, 8))
+        assert torch.equal(one, again)
+        assert not torch.equal(one, next_one)
+        assert len({tuple(c) for c in one.tolist()}) == 7
+        with pytest.raises(la.BadInput, match="0 cells"):
+            la.Levels(grey(), cells=0)
+
+
 class TestClips:
     losses = torch.tensor([[0.0, 6.0], [1.0, 2.0]])
 

@@ -19,10 +19,11 @@ from lossatlas.pictures import (
     SHAPES,
     SOURCES,
     ArraySource,
-    ImageSource,
+    ImageFile,
     Picture,
     Shape,
     ShapeSource,
+    Source,
     parse_size,
     picture,
     picture_source,
@@ -322,6 +323,10 @@ def test_the_size_of_a_shape_is_checked() -> None:
 # --- images
 
 
+def image(path: Path, invert: bool = False, threshold: str | None = None) -> Source:
+    return ImageFile(threshold).open(str(path), invert)
+
+
 @pytest.fixture
 def luminance(tmp_path: Path) -> Path:
     """The letter in black on white, ten pixels per cell."""
@@ -340,76 +345,76 @@ def alpha(tmp_path: Path) -> Path:
 
 
 def test_dark_is_ink(luminance: Path) -> None:
-    source = ImageSource(luminance)
+    source = image(luminance)
     assert (source.name, source.rank) == ("letter", 2)
     assert source.render().shape == (40, 60)
     np.testing.assert_array_equal(source.render(6).cells, LETTER)
     np.testing.assert_array_equal(source.render((4, 6)).cells, LETTER)
-    np.testing.assert_array_equal(ImageSource(luminance, invert=True).render(6).cells, -LETTER)
+    np.testing.assert_array_equal(image(luminance, invert=True).render(6).cells, -LETTER)
     assert source.render(21).shape == (14, 21)
     assert source.render((9, 8)).shape == (9, 8)
 
 
 def test_opaque_is_ink(alpha: Path) -> None:
-    np.testing.assert_array_equal(ImageSource(alpha).render(6).cells, LETTER)
+    np.testing.assert_array_equal(image(alpha).render(6).cells, LETTER)
     np.testing.assert_array_equal(picture(f"image:{alpha}", 6, invert=True).cells, -LETTER)
 
 
 def test_half_opaque_is_ink_and_half_bright_is_not(tmp_path: Path) -> None:
     ink, opacity = np.zeros_like(LETTER, np.uint8), np.where(LETTER > 0, 128, 127).astype(np.uint8)
     Image.fromarray(np.stack([ink, opacity], -1), "LA").save(tmp_path / "half.png")
-    np.testing.assert_array_equal(ImageSource(tmp_path / "half.png").render().cells, LETTER)
+    np.testing.assert_array_equal(image(tmp_path / "half.png").render().cells, LETTER)
     Image.fromarray(np.where(LETTER > 0, 127, 128).astype(np.uint8)).save(tmp_path / "grey.png")
-    np.testing.assert_array_equal(ImageSource(tmp_path / "grey.png").render().cells, LETTER)
+    np.testing.assert_array_equal(image(tmp_path / "grey.png").render().cells, LETTER)
 
 
 def test_an_alpha_channel_that_is_opaque_everywhere_says_nothing(tmp_path: Path) -> None:
     grey = np.where(LETTER > 0, 0, 255).astype(np.uint8)
     Image.fromarray(np.stack([grey, np.full_like(grey, 255)], -1), "LA").save(tmp_path / "opaque.png")
-    np.testing.assert_array_equal(ImageSource(tmp_path / "opaque.png").render().cells, LETTER)
+    np.testing.assert_array_equal(image(tmp_path / "opaque.png").render().cells, LETTER)
 
 
 def test_a_threshold_asks_for_luminance(tmp_path: Path) -> None:
     grey = np.where(LETTER > 0, 50, 100).astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "dim.png")
-    np.testing.assert_array_equal(ImageSource(tmp_path / "dim.png", threshold=0.3).render().cells, LETTER)
+    np.testing.assert_array_equal(image(tmp_path / "dim.png", threshold="0.3").render().cells, LETTER)
     with pytest.raises(BadInput, match="dim.png.*no high cells.*threshold"):
-        ImageSource(tmp_path / "dim.png").render()
+        image(tmp_path / "dim.png").render()
     opacity = np.full_like(grey, 255)
     opacity[0] = 0
     Image.fromarray(np.stack([grey, opacity], -1), "LA").save(tmp_path / "corner.png")
-    np.testing.assert_array_equal(ImageSource(tmp_path / "corner.png", threshold=0.3).render().cells, LETTER)
+    np.testing.assert_array_equal(image(tmp_path / "corner.png", threshold="0.3").render().cells, LETTER)
     with pytest.raises(BadInput, match="threshold of image .* is 1.5"):
-        ImageSource(tmp_path / "dim.png", threshold=1.5)
+        image(tmp_path / "dim.png", threshold="1.5")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_every_mode_is_read(tmp_path: Path, mode: str) -> None:
     grey = Image.fromarray(np.where(LETTER > 0, 0, 255).astype(np.uint8))
     if mode == "I;16":
-        image = Image.fromarray(np.where(LETTER > 0, 10_000, 50_000).astype(np.uint16))
+        letter = Image.fromarray(np.where(LETTER > 0, 10_000, 50_000).astype(np.uint16))
     else:
-        image = grey.convert(mode)
+        letter = grey.convert(mode)
     path = tmp_path / "letter.tif"
-    image.save(path)
-    np.testing.assert_array_equal(ImageSource(path).render().cells, LETTER)
+    letter.save(path)
+    np.testing.assert_array_equal(image(path).render().cells, LETTER)
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16"])
 def test_a_colour_that_is_declared_transparent_is_background(tmp_path: Path, mode: str) -> None:
-    image = Image.fromarray(np.where(LETTER > 0, 255, 0).astype(np.uint16 if mode == "I;16" else np.uint8))
-    image.save(tmp_path / "key.png", transparency=0)
-    np.testing.assert_array_equal(ImageSource(tmp_path / "key.png").render().cells, LETTER)
+    letter = Image.fromarray(np.where(LETTER > 0, 255, 0).astype(np.uint16 if mode == "I;16" else np.uint8))
+    letter.save(tmp_path / "key.png", transparency=0)
+    np.testing.assert_array_equal(image(tmp_path / "key.png").render().cells, LETTER)
 
 
 def test_a_picture_that_cannot_be_read_is_refused(tmp_path: Path, luminance: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot read image '.*none.png' \(no such file\); expected"):
-        ImageSource(tmp_path / "none.png")
+        image(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "short.png").write_bytes(luminance.read_bytes()[:-60])
     for name in ("text.png", "short.png", ""):
         with pytest.raises(BadInput, match="cannot read image") as caught:
-            ImageSource(tmp_path / name)
+            image(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -417,7 +422,7 @@ def test_a_picture_that_cannot_be_read_is_refused(tmp_path: Path, luminance: Pat
 def test_a_flat_image_that_would_lose_its_sides_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.tile(np.array([0, 255], np.uint8), (4, 20))).save(tmp_path / "flat.png")
     with pytest.raises(BadInput, match="'flat' would be 2x20 cells"):
-        ImageSource(tmp_path / "flat.png").render(20)
+        image(tmp_path / "flat.png").render(20)
 
 
 # --- arrays

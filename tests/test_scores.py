@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given, settings, strategies as st
 
 from lossatlas.errors import BadInput
-from lossatlas.pictures import LOSS_FLOOR, Picture, score_accuracy, score_loss
+from lossatlas.pictures import LOSS_FLOOR, GreyPicture, Picture, score_accuracy, score_loss
 
 CELLS = np.array(
     [
@@ -147,3 +147,32 @@ def test_what_is_not_defined_is_none() -> None:
     assert (no_low["low_loss"], no_low["log_loss_gap"], no_low["non_finite"]) == (None, None, 12)
     negative = score_loss(PICTURE, np.where(CELLS > 0, -1.0, 1.0))
     assert (negative["low_loss"], negative["log_loss_gap"]) == (-1.0, None)
+
+
+def test_losses_against_a_grey_picture() -> None:
+    generator = np.random.default_rng(0)
+    wanted, loss = generator.gamma(1, 1, (5, 7)), generator.gamma(1, 1, (5, 7))
+    wanted[0, 0] = np.nan
+    loss[0, :3] = np.nan, np.inf, 0.0
+    grey = GreyPicture(wanted, "grey")
+    scores = score_loss(grey, loss)
+    counted = np.ones((5, 7), bool)
+    counted[0, :2] = False
+    logs, target = np.log(np.maximum(loss[counted], LOSS_FLOOR)), np.log(wanted[counted])
+    assert scores["log_loss_correlation"] == pytest.approx(scipy.stats.pearsonr(logs, target).statistic)
+    assert scores["log_loss_rank_correlation"] == pytest.approx(scipy.stats.spearmanr(logs, target).statistic)
+    assert scores["log_loss_rmse"] == pytest.approx(np.sqrt(np.mean((logs - target) ** 2)))
+    assert scores["non_finite"] == 1
+    assert not {"low_loss", "high_loss", "log_loss_gap"} & set(scores)
+    assert "log_loss_rmse" not in score_loss(PICTURE, np.ones(CELLS.shape))
+
+
+def test_a_perfect_grey_map() -> None:
+    grey = GreyPicture(np.geomspace(0.05, 2.3, 24).reshape(4, 6), "ramp")
+    scores = score_loss(grey, grey.losses)
+    assert scores["log_loss_rmse"] == pytest.approx(0)
+    assert scores["log_loss_correlation"] == pytest.approx(1)
+    doubled = score_loss(grey, 2 * grey.losses)
+    assert doubled["log_loss_rmse"] == pytest.approx(np.log(2))
+    assert score_loss(grey, -grey.losses)["log_loss_rmse"] is None
+    assert score_loss(grey, np.full((4, 6), np.nan))["log_loss_rmse"] is None

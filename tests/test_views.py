@@ -61,6 +61,15 @@ def volume(depth: int = 4) -> xr.Dataset:
     return survey(0.01 + u**2 + v**2 + w**2, test_accuracy=np.exp(-(u**2)))
 
 
+def grey(*shape: int) -> xr.Dataset:
+    wanted = np.geomspace(0.05, 2.0, int(np.prod(shape))).reshape(shape).astype(np.float32)
+    wanted[0] = np.nan
+    given = survey(1.2 * wanted + 0.1, target_loss=wanted, test_accuracy=1 / (1 + wanted))
+    given["target_loss"].attrs = {"long_name": "target loss: a ramp", "units": "nat"}
+    given["test_loss"][0] = 1.0
+    return given
+
+
 def with_loss(values: np.ndarray) -> xr.Dataset:
     return heart().assign(test_loss=(("u", "v"), values)).drop_vars(["train_loss", "train_accuracy"])
 
@@ -94,6 +103,11 @@ SURVEYS = {
     "all zero": with_loss(np.zeros((WIDTH, HEIGHT))),
     "negative": with_loss(np.linspace(-1, 1, WIDTH * HEIGHT).reshape(WIDTH, HEIGHT)),
     "outlier": with_loss(np.where(np.arange(WIDTH * HEIGHT) == 5, 1e30, 1.5).reshape(WIDTH, HEIGHT)),
+    "grey": grey(9, 12),
+    "grey line": grey(9),
+    "grey volume": grey(5, 6, 4),
+    "solid": volume().assign(target=(AXES, np.sign(volume()["test_loss"].values - 1).astype(np.int8))),
+    "grey first": grey(9, 12)[["target_loss", "test_loss"]],
     "one cell": survey(np.array([[0.5]]), target=np.array([[1]], dtype=np.int8)),
     "one row": survey(np.linspace(1, 2, 6)[:, None]),
     "one point": survey(np.array([0.5])),
@@ -241,6 +255,25 @@ def test_kinds_by_number_of_axes() -> None:
     assert list(view(line())) == ["line"]
     assert list(view(volume())) == ["slices"]
     assert list(view(SURVEYS["no accuracy"])) == ["target", "loss", "surface"]
+    assert list(view(SURVEYS["grey"])) == ["target_loss", "loss", "accuracy", "surface"]
+    assert list(view(SURVEYS["grey line"])) == ["line"]
+    assert list(view(SURVEYS["grey volume"])) == list(view(SURVEYS["solid"])) == ["slices"]
+
+
+@pytest.mark.parametrize("name", ["grey", "grey line", "grey volume", "grey first"])
+def test_the_loss_that_was_asked_for_is_no_measured_loss(name: str) -> None:
+    given = SURVEYS[name]
+    assert [field.name for field in data.fields(given, "loss")] == ["test_loss"]
+    assert "target_loss" not in [field.name for field in data.quantities(given)]
+    assert "loss asked for" not in sentence(given)
+
+
+def test_the_loss_that_was_asked_for_is_drawn_on_a_logarithmic_scale() -> None:
+    figure = view(SURVEYS["grey"], kinds=["target_loss"])["target_loss"]
+    (mesh,) = (mesh for mesh in meshes(figure) if np.asarray(mesh.get_array()).size == 9 * 12)
+    shown = np.ma.masked_invalid(mesh.get_array()).reshape(12, 9)
+    np.testing.assert_array_equal(shown.filled(np.nan), SURVEYS["grey"]["target_loss"].values.T)
+    assert "nothing asked for" in {text.get_text() for text in figure.legends[0].get_texts()}
 
 
 @pytest.mark.parametrize("kind", ["loss", "accuracy", "target"])
@@ -339,7 +372,7 @@ def test_importing_views_is_light() -> None:
 
 
 def test_every_kind_says_what_it_is() -> None:
-    assert VIEWS.names() == ["accuracy", "line", "loss", "slices", "surface", "target"]
+    assert VIEWS.names() == ["accuracy", "line", "loss", "slices", "surface", "target", "target_loss"]
     assert all(VIEWS[name].needs and VIEWS[name].caption.endswith(".") for name in VIEWS)
 
 

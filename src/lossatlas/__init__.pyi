@@ -38,11 +38,19 @@ from .objectives import (
     ClipPerExample as ClipPerExample,
     CoarseToFine as CoarseToFine,
     Draw as Draw,
+    Levels as Levels,
     Objective as Objective,
     Pattern as Pattern,
     Stage as Stage,
 )
-from .pictures import Picture as Picture, picture as picture, score_accuracy as score_accuracy, score_loss as score_loss
+from .pictures import (
+    GreyPicture as GreyPicture,
+    Picture as Picture,
+    Raster as Raster,
+    picture as picture,
+    score_accuracy as score_accuracy,
+    score_loss as score_loss,
+)
 from .problem import Dict as Dict, Feed as Feed, Pair as Pair, Problem as Problem
 from .surveying import grid_of as grid_of, survey as survey
 from .views import view as view, write_report as write_report

@@ -4,19 +4,20 @@ A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension 
 ``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Beside the values of
 each group of metrics stands a boolean ``<split>_<group>_done`` of the same shape, chunked like the tiles and
 written after them. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored
-or padding.
+or padding; of a grey picture ``target_loss``, the loss that was asked for in nats, NaN where none was.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AXES", "TARGET", "Quantity", "done_variable", "split_variable"]
+__all__ = ["AXES", "TARGET", "TARGET_LOSS", "Quantity", "done_variable", "split_variable"]
 
 AXES = ("u", "v", "w")
 """Names of the axes of pictures and of affine charts; further ones are numbered: ``x3`` follows ``w``."""
 
 TARGET = "target"
+TARGET_LOSS = "target_loss"
 
 
 @dataclass(frozen=True)

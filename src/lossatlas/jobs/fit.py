@@ -21,7 +21,7 @@ from lossatlas.fitting import Fit
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.metrics import OperatorMetric, metrics_for
-from lossatlas.pictures import score_accuracy, score_loss
+from lossatlas.pictures import Picture, score_accuracy, score_loss
 from lossatlas.recipes import FitConfig, differences
 from lossatlas.recipes.fit import FitRecipe, build_fit
 from lossatlas.rundir import PROVENANCE, SUMMARY, MetricsLog, RunDirectory, versions
@@ -238,11 +238,13 @@ def _summary(
     per_split = {}
     for split in recipe.surveyed:
         scores: dict[str, Any] = {}
-        for name, score in (("accuracy", score_accuracy), ("loss", score_loss)):
+        for name in ("accuracy", "loss"):
             if (variable := split_variable(split, name)) in survey:
-                values = recipe.picture.from_grid(survey[variable].values, config.padding)
-                drawn = (recipe.drawn,) if name == "accuracy" else ()
-                scores |= score(recipe.picture, values.astype(np.float64), *drawn)
+                values = recipe.picture.from_grid(survey[variable].values, config.padding).astype(np.float64)
+                if name == "loss":
+                    scores |= score_loss(recipe.picture, values)
+                elif isinstance(recipe.picture, Picture):
+                    scores |= score_accuracy(recipe.picture, values, recipe.drawn)
         per_split[split] = scores
     headline = per_split.get("test", next(iter(per_split.values()), {}))
     return {

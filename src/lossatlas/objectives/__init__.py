@@ -4,6 +4,7 @@ from lossatlas.objectives.clip import CLIPS, Clip
 from lossatlas.objectives.clips.cell import ClipPerCell
 from lossatlas.objectives.clips.example import ClipPerExample
 from lossatlas.objectives.coarse_to_fine import CoarseToFine, Stage
+from lossatlas.objectives.levels import Levels
 from lossatlas.objectives.objective import Draw, Objective
 from lossatlas.objectives.pattern import Pattern
 
@@ -14,6 +15,7 @@ __all__ = [
     "ClipPerExample",
     "CoarseToFine",
     "Draw",
+    "Levels",
     "Objective",
     "Pattern",
     "Stage",

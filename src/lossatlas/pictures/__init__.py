@@ -1,30 +1,45 @@
-"""Pictures to be fitted into a loss landscape: masks of low and high loss, where they come from, and scores.
+"""Pictures to be fitted into a loss landscape: masks of low and high loss or grey levels, where they come from, scores.
 
 Imports neither torch nor matplotlib.
 """
 
 from __future__ import annotations
 
-from lossatlas.pictures.names import SHAPES, SOURCES, picture, picture_source
+from lossatlas.pictures.array import ArraySource
+from lossatlas.pictures.grey import GreyPicture
+from lossatlas.pictures.names import SHAPES, SOURCES, options_of, picture, picture_source
 from lossatlas.pictures.picture import Picture
+from lossatlas.pictures.raster import Raster
 from lossatlas.pictures.scores import LOSS_FLOOR, score_accuracy, score_loss
 from lossatlas.pictures.shape import Shape, ShapeSource
 from lossatlas.pictures.source import PrefixSource, Size, Source, parse_size
-from lossatlas.pictures.sources.array import ArraySource
-from lossatlas.pictures.sources.image import ImageSource
+from lossatlas.pictures.sources.array import ArrayFile
+from lossatlas.pictures.sources.grey import GreyImage
+from lossatlas.pictures.sources.image import ImageFile
+from lossatlas.pictures.sources.random import RandomMask
+from lossatlas.pictures.sources.sequence import PictureSequence
+from lossatlas.pictures.sources.text import TextWords
 
 __all__ = [
     "LOSS_FLOOR",
     "SHAPES",
     "SOURCES",
+    "ArrayFile",
     "ArraySource",
-    "ImageSource",
+    "GreyImage",
+    "GreyPicture",
+    "ImageFile",
     "Picture",
+    "PictureSequence",
     "PrefixSource",
+    "RandomMask",
+    "Raster",
     "Shape",
     "ShapeSource",
     "Size",
     "Source",
+    "TextWords",
+    "options_of",
     "parse_size",
     "picture",
     "picture_source",

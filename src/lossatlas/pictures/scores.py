@@ -1,6 +1,6 @@
 """How well measured accuracies and losses show the picture that was asked for: its summary numbers.
 
-Everything here is shaped like the picture's cells (see :meth:`Picture.from_grid`): padding has been cut off, and
+Everything here is shaped like the picture's cells (see :meth:`Raster.from_grid`): padding has been cut off, and
 ignored cells count nowhere.
 """
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lossatlas.errors import BadInput
 from lossatlas.pictures.picture import Picture
+from lossatlas.pictures.raster import Raster
 
 __all__ = ["LOSS_FLOOR", "score_accuracy", "score_loss"]
 
@@ -20,6 +21,7 @@ LOSS_FLOOR = 1e-12
 """Losses below this (in nats) count as this in a logarithm."""
 
 Reals = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -64,66 +66,71 @@ def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, 
     }
 
 
-def score_loss(picture: Picture, loss: Reals) -> dict[str, float | None]:
-    """The losses of low and high cells, and how the logarithm of the loss goes with the target.
+def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
+    """How the logarithm of the loss goes with the target, and how far it lies from it.
 
-    The target is +1 on high cells and -1 on low ones, so that a good fit has positive numbers throughout.
-    Logarithms are natural and of the loss or :data:`LOSS_FLOOR`, whichever is larger.
+    The target is +1 on high cells and -1 on low ones, or the logarithm of a grey picture's loss, so that a good fit
+    has positive correlations. Logarithms are natural and of the loss or :data:`LOSS_FLOOR`, whichever is larger.
 
     Args:
         picture: what was asked for.
         loss: in nats, shaped like the cells; ignored cells may hold anything.
 
     Returns:
-        ``low_loss`` and ``high_loss``, means over a class; ``log_loss_gap``, the mean log loss of high cells minus
-        that of low ones; ``log_loss_correlation`` with the target (Pearson) and ``log_loss_rank_correlation``
-        (Spearman, average ranks for ties); ``non_finite``, how many cells were left out because their loss is
-        infinite or NaN. None stands for what is not defined: no cell of a class is left, all losses are equal, or
-        (for what needs the logarithm) a loss is negative.
+        ``log_loss_correlation`` with the target (Pearson) and ``log_loss_rank_correlation`` (Spearman, average ranks
+        for ties); ``non_finite``, how many cells were left out because their loss is infinite or NaN. For a
+        :class:`Picture` also ``low_loss`` and ``high_loss``, means over a class, and ``log_loss_gap``, the mean log
+        loss of high cells minus that of low ones; for a :class:`GreyPicture` ``log_loss_rmse``, the root mean square
+        of log loss minus target. None stands for what is not defined: no cell of a class is left, all losses are
+        equal, or (for what needs the logarithm) a loss is negative.
 
     Raises:
         BadInput: another shape.
     """
     _check_shape(picture, loss, "loss")
-    counted = picture.low | picture.high
+    counted = ~np.isnan(picture.target)
     finite = counted & np.isfinite(loss)
-    values, high = loss[finite].astype(np.float64), picture.high[finite]
-    scores: dict[str, float | None] = {
-        "low_loss": _mean(values[~high]),
-        "high_loss": _mean(values[high]),
-        "log_loss_gap": None,
-        "log_loss_correlation": None,
-        "log_loss_rank_correlation": None,
+    values, target = loss[finite].astype(np.float64), picture.target[finite]
+    logs = np.log(np.maximum(values, LOSS_FLOOR)) if values.size and values.min() >= 0 else None
+    if isinstance(picture, Picture):
+        scores = _class_losses(values, logs, picture.high[finite])
+    else:
+        scores = {"log_loss_rmse": None if logs is None else float(np.sqrt(np.mean((logs - target) ** 2)))}
+    return {
+        **scores,
+        "log_loss_correlation": None if logs is None else _correlation(logs, target),
+        "log_loss_rank_correlation": None if logs is None else _correlation(_ranks(logs), _ranks(target)),
         "non_finite": int(np.count_nonzero(counted & ~finite)),
     }
-    if high.any() and not high.all() and values.min() >= 0:
-        logs, target = np.log(np.maximum(values, LOSS_FLOOR)), high.astype(np.float64)
-        scores["log_loss_gap"] = float(logs[high].mean() - logs[~high].mean())
-        scores["log_loss_correlation"] = _correlation(logs, target)
-        scores["log_loss_rank_correlation"] = _correlation(_ranks(logs), _ranks(target))
-    return scores
 
 
-def _check_shape(picture: Picture, array: npt.NDArray[Any], what: str) -> None:
+def _class_losses(values: Floats, logs: Floats | None, high: Mask) -> dict[str, float | None]:
+    gap = None
+    if logs is not None and high.any() and not high.all():
+        gap = float(logs[high].mean() - logs[~high].mean())
+    return {"low_loss": _mean(values[~high]), "high_loss": _mean(values[high]), "log_loss_gap": gap}
+
+
+def _check_shape(picture: Raster, array: npt.NDArray[Any], what: str) -> None:
     if array.shape != picture.shape:
         raise BadInput(
             f"the {what} of picture {picture.name!r} has shape {array.shape}; expected that of its cells, "
-            f"{picture.shape} (Picture.from_grid turns a survey's order into it)"
+            f"{picture.shape} (from_grid turns a survey's order into it)"
         )
 
 
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
+def _mean(values: Floats) -> float | None:
     return float(values.mean()) if values.size else None
 
 
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _ranks(values: Floats) -> Floats:
     """Ranks from 1, equal values sharing the average of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
-def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float | None:
+def _correlation(a: Floats, b: Floats) -> float | None:
     """Pearson's correlation; None where one of the two is constant."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return None

@@ -44,6 +44,8 @@ class ShapeSource(Source):
         invert: turn ink and background.
     """
 
+    scalable = True
+
     def __init__(self, shape: Shape, name: str, invert: bool = False) -> None:
         self.name = name
         self.rank = shape.rank

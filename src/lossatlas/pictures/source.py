@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 from lossatlas.errors import BadInput
-from lossatlas.pictures.picture import SMALLEST_SIDE, Picture
+from lossatlas.pictures.raster import SMALLEST_SIDE, Raster
 
 __all__ = ["PrefixSource", "Size", "Source", "parse_size", "shape_at"]
 
@@ -21,13 +22,15 @@ class Source(ABC):
     Attributes:
         name: what the picture is called.
         rank: its number of dimensions, 1 to 3.
+        scalable: whether a smaller rendering looks like the picture, so that a fit may begin with a coarse one.
     """
 
     name: str
     rank: int
+    scalable: bool
 
     @abstractmethod
-    def render(self, size: Size | None = None) -> Picture:
+    def render(self, size: Size | None = None) -> Raster:
         """The picture at a size; None is the source's own size (40 for shapes).
 
         Raises:
@@ -36,22 +39,28 @@ class Source(ABC):
         """
 
 
-class PrefixSource(Source):
-    """A source that the command line knows by a prefix: the name of its module in ``lossatlas.pictures.sources``.
+@dataclass(frozen=True)
+class PrefixSource(ABC):
+    """The options of the sources that the command line knows by a prefix, each a field with a default.
+
+    The prefix is the name of the module in ``lossatlas.pictures.sources``.
 
     Attributes:
-        form: how it is written, the prefix with what follows in capitals (``"image:FILE"``).
+        form: how a source is written, the prefix with what follows in capitals (``"image:FILE"``).
     """
 
     form: ClassVar[str]
 
-    @classmethod
     @abstractmethod
-    def from_spec(cls, rest: str, invert: bool) -> Self:
-        """The source for what follows the colon; ``invert`` turns ink and background.
+    def open(self, rest: str, invert: bool = False) -> Source:
+        """The source for what follows the colon, which is never empty.
+
+        Args:
+            rest: a file, words or numbers: what ``form`` says.
+            invert: turn ink and background.
 
         Raises:
-            BadInput: the rest cannot be understood or read.
+            BadInput: the rest cannot be understood or read, or an option does not fit it.
         """
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from lossatlas.hashing import fingerprint
 from lossatlas.losses import LOSSES, Loss
 from lossatlas.metrics import metrics_for
 from lossatlas.models import MODELS, load_model
-from lossatlas.objectives import CLIPS, CoarseToFine, Objective, Pattern, Stage
-from lossatlas.pictures import Picture, Source, parse_size, picture_source
+from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
+from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.problem import Dict, Feed, Pair, Problem
 from lossatlas.recipes.config import FitConfig
 from lossatlas.streams import generator
@@ -46,7 +45,7 @@ class FitRecipe:
     survey looks at.
     """
 
-    picture: Picture
+    picture: Raster
     drawn: npt.NDArray[np.bool_]
     objective: Objective
     problem: Problem
@@ -65,7 +64,7 @@ class FitRecipe:
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data, picture and module."""
         splits = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
-        cells = fingerprint([("cells", torch.from_numpy(self.picture.cells.copy()))])
+        cells = fingerprint([("target", torch.from_numpy(self.picture.target))])
         return {**splits, "picture": cells, "module": fingerprint(self.problem.module.state_dict().items())}
 
 
@@ -99,6 +98,8 @@ def build_fit(config: FitConfig) -> FitRecipe:
     metrics_for(problem.loss, metrics)
     if config.target_gap is not None and not problem.loss.classifies:
         raise BadInput("target_gap is a gap of accuracies, and this loss has none; leave it out")
+    if config.target_gap is not None and isinstance(picture, GreyPicture):
+        raise BadInput("target_gap is a gap between low and high cells, and a grey picture has none; leave it out")
     axes = config.axes if config.axes is not None else len(picture.axes)
     if axes != len(picture.axes):
         raise BadInput(
@@ -152,21 +153,26 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _objective(config: FitConfig, source: Source, picture: Picture) -> tuple[Objective, npt.NDArray[np.bool_]]:
+def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Objective, npt.NDArray[np.bool_]]:
     """Coarse pictures first, and which cells of the last one may be drawn."""
-    pattern = partial(
-        Pattern, cells=config.cells, clip=CLIPS[config.clip](config.threshold), boundary_only=config.boundary_only
-    )
+    clip = CLIPS[config.clip](config.threshold)
+
+    def objective(raster: Raster) -> Levels | Pattern:
+        if isinstance(raster, GreyPicture):
+            return Levels(raster, cells=config.cells)
+        assert isinstance(raster, Picture)
+        return Pattern(raster, cells=config.cells, clip=clip, boundary_only=config.boundary_only)
+
     stages = []
-    for fraction, share in zip(config.coarse, config.shares, strict=False):
+    for fraction, share in zip(config.coarse if source.scalable else (), config.shares, strict=False):
         shape = tuple(round(side * fraction) for side in picture.shape)
         if min(shape) < SMALLEST_STAGE or shape == picture.shape:
             continue
         try:
-            stages.append(Stage(pattern(source.render(shape)), share))
+            stages.append(Stage(objective(source.render(shape)), share))
         except BadInput:
             continue  # at this size nothing is left of one of the classes
-    last = pattern(picture)
+    last = objective(picture)
     return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.drawn
 
 

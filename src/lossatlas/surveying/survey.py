@@ -17,9 +17,8 @@ from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetri
 from lossatlas.engine.setup import GROUP, engine_for
 from lossatlas.errors import BadInput
 from lossatlas.metrics import OperatorMetric, metrics_for
-from lossatlas.pictures import Picture
+from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
-from lossatlas.schema import TARGET
 from lossatlas.surveying.store import SurveyStore
 from lossatlas.weights import WeightSpace
 
@@ -49,7 +48,7 @@ def grid_of(chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0)
 
 def survey(
     chart: CoefficientChart,
-    grid: Grid | Picture,
+    grid: Grid | Raster,
     problem: Problem,
     splits: Mapping[str, Split],
     *,
@@ -66,7 +65,7 @@ def survey(
     Args:
         chart: where.
         grid: per axis its ascending coordinates; or a picture, whose cells and ``padding`` become the grid and whose
-            mask the variable ``target``.
+            target the variable ``target`` (or ``target_loss``).
         problem: what.
         splits: examples by name, on the chart's device.
         metrics: names; default the loss, and the accuracy where it has a meaning.
@@ -83,8 +82,8 @@ def survey(
     Raises:
         BadInput: axes that do not agree, an unknown metric, or a store of another survey.
     """
-    picture = grid if isinstance(grid, Picture) else None
-    coords = grid.grid(padding) if isinstance(grid, Picture) else dict(grid)
+    picture = grid if isinstance(grid, Raster) else None
+    coords = grid.grid(padding) if isinstance(grid, Raster) else dict(grid)
     if tuple(coords) != chart.axes:
         raise BadInput(f"the grid runs along {', '.join(coords)}, the chart along {', '.join(chart.axes)}")
     if not splits:
@@ -102,10 +101,9 @@ def survey(
     return store.open()
 
 
-def put_target(store: SurveyStore, picture: Picture, padding: int) -> None:
+def put_target(store: SurveyStore, picture: Raster, padding: int) -> None:
     """Write the picture that was asked for beside what was found."""
-    attributes = {"long_name": f"target: {picture.name}", "units": "1", "flags": "+1 low, -1 high, 0 ignored"}
-    store.put(TARGET, picture.on_grid(padding), attributes)
+    store.put(*picture.variable(padding))
 
 
 def fill(

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lossatlas.errors import BadInput
-from lossatlas.schema import TARGET
+from lossatlas.schema import TARGET, TARGET_LOSS
 
 __all__ = [
     "Field",
@@ -34,6 +34,7 @@ __all__ = [
     "refined",
     "runs",
     "target",
+    "target_loss",
 ]
 
 Floats = NDArray[np.float64]
@@ -157,7 +158,7 @@ def quantities(survey: xr.Dataset) -> list[Field]:
         for name, variable in survey.data_vars.items()
         if set(variable.dims) == set(order)
         and variable.dtype.kind in "iuf"
-        and name != TARGET
+        and name not in (TARGET, TARGET_LOSS)
         and not _metric(str(name))
     ]
     return [*reversed(losses), *reversed(accuracies), *others]
@@ -173,6 +174,14 @@ def target(survey: xr.Dataset) -> NDArray[np.int8] | None:
     if TARGET not in survey or set(survey[TARGET].dims) != set(axes(survey)):
         return None
     return np.asarray(survey[TARGET].transpose(*axes(survey)).values).astype(np.int8)
+
+
+def target_loss(survey: xr.Dataset) -> Field | None:
+    """The loss that was asked for, NaN where none was; None where the survey has no such variable over its axes."""
+    if TARGET_LOSS not in survey or set(survey[TARGET_LOSS].dims) != set(axes(survey)):
+        return None
+    values = np.asarray(survey[TARGET_LOSS].transpose(*axes(survey)).values, dtype=np.float64)
+    return Field(TARGET_LOSS, "loss asked for", str(survey[TARGET_LOSS].attrs.get("units", "")), "", values)
 
 
 def invalid(values: Floats) -> Invalid:
@@ -272,6 +281,8 @@ def runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _metric(name: str) -> str:
+    if name == TARGET_LOSS:  # the loss of no split
+        return ""
     return next((metric for metric in (LOSS, ACCURACY) if name.endswith(f"_{metric}")), "")
 
 

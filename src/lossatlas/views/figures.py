@@ -105,7 +105,7 @@ def heat_maps(
     *,
     axis_labels: Sequence[str],
     colour_label: str,
-    invalid: Invalid,
+    invalid: Invalid | str,
     title: str,
     notes: Sequence[str] = (),
 ) -> Figure:
@@ -118,7 +118,7 @@ def heat_maps(
         palette: its colours.
         axis_labels: those of ``u`` and ``v``.
         colour_label: the colour bar's.
-        invalid: the count of what is not finite, for the legend; such cells are hatched.
+        invalid: what the legend says of cells that are not finite, which are hatched: their count, or other words.
         title: the figure's, may be empty.
         notes: more sentences for the caption.
     """

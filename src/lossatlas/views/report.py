@@ -24,6 +24,7 @@ TILES = {
     "low_accuracy": "accuracy, low cells",
     "high_accuracy": "accuracy, high cells",
     "log_loss_correlation": "correlation with the picture",
+    "log_loss_rmse": "distance from the picture in log loss",
     "log_loss_gap": "gap in log loss",
     "seconds": "time",
 }

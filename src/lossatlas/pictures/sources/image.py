@@ -2,96 +2,113 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, final
+from typing import ClassVar, final
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps
 
 from lossatlas.errors import BadInput
 from lossatlas.pictures.picture import Picture
-from lossatlas.pictures.source import PrefixSource, Size, shape_at
+from lossatlas.pictures.raster import Raster
+from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
+from lossatlas.pictures.sources._files import Reals, alpha, on_white, read_image, resized
 
-__all__ = ["ImageSource"]
-
-Reals = npt.NDArray[np.floating[Any]]
+__all__ = ["ImageFile"]
 
 HALF = 0.5
+OTSU = "otsu"
 TOLERANCE = 1e-6  # the rounding of a float32 resize must not decide a tie
 
 
 @final
-class ImageSource(PrefixSource):
+@dataclass(frozen=True)
+class ImageFile(PrefixSource):
     """A picture file whose opaque or dark parts are ink.
 
     Where the image has an alpha channel that is not opaque everywhere, ink is what is opaque (alpha at least one
     half). Otherwise ink is what is darker than the threshold.
+    """
 
-    Args:
-        path: the file.
-        invert: turn ink and background.
-        threshold: luminance in (0, 1) below which a cell is ink; None is one half. A threshold that is given asks
-            for luminance whether or not there is an alpha channel; transparent parts are then white.
+    threshold: str | None = None
+    """Luminance between 0 and 1 below which a cell is ink, or "otsu" for the one that parts dark from bright best.
 
-    Raises:
-        BadInput: the file is missing or cannot be decoded, or the threshold lies outside (0, 1).
+    By default one half. One that is given asks for luminance whether or not there is an alpha channel; transparent
+    parts are then white.
     """
 
     form: ClassVar[str] = "image:FILE"
 
-    def __init__(self, path: str | Path, invert: bool = False, threshold: float | None = None) -> None:
-        if threshold is not None and not 0 < threshold < 1:
-            raise BadInput(f"the threshold of image {str(path)!r} is {threshold}; expected a luminance between 0 and 1")
+    def open(self, rest: str, invert: bool = False) -> Source:
+        """The file ``rest``.
+
+        Raises:
+            BadInput: the file is missing or cannot be decoded, the threshold lies outside (0, 1), or Otsu's method
+                finds one grey only.
+        """
+        fixed = _fixed(self.threshold, rest)
+        image = read_image(rest)
+        opacity = alpha(image)
+        if self.threshold is None and opacity is not None and opacity.min() < 1:
+            return _Image(rest, 1 - opacity, HALF + TOLERANCE, invert)
+        paper = on_white(image)
+        limit = fixed if fixed is not None else _otsu(paper, rest)
+        return _Image(rest, paper, limit - TOLERANCE, invert)
+
+
+@final
+class _Image(Source):
+    """``paper`` says how much like paper each pixel is, (H, W) in [0, 1]; below ``limit`` it is ink."""
+
+    scalable = True
+    rank = 2
+
+    def __init__(self, path: str, paper: Reals, limit: float, invert: bool) -> None:
         self.name = Path(path).stem
-        self.rank = 2
         self._path = path
+        self._paper = paper
+        self._limit = limit
         self._invert = invert
-        self._paper, self._limit = _paper(_read(path), threshold)
 
-    @classmethod
-    def from_spec(cls, rest: str, invert: bool) -> Self:
-        """The file ``rest``; see :class:`ImageSource`."""
-        return cls(rest, invert)
-
-    def render(self, size: Size | None = None) -> Picture:
+    def render(self, size: Size | None = None) -> Raster:
         """Resized with antialiasing, then split into ink and background; see :meth:`Source.render`."""
         height, width = shape_at(size, self._paper.shape, self.name)
-        resized = Image.fromarray(self._paper.astype(np.float32)).resize((width, height), Image.Resampling.LANCZOS)
-        ink = np.asarray(resized) < self._limit
+        ink = resized(self._paper, (height, width)) < self._limit
         try:
             return Picture(ink != self._invert, self.name)
         except BadInput as error:
-            raise BadInput(f"image {str(self._path)!r}: {error}") from error
+            raise BadInput(f"image {self._path!r}: {error}") from error
 
 
-def _read(path: str | Path) -> Image.Image:
+def _fixed(threshold: str | None, path: str) -> float | None:
+    """A threshold that does not depend on the image; None if it does."""
+    if threshold is None:
+        return HALF
+    if threshold == OTSU:
+        return None
     try:
-        with Image.open(path) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        detail = "no such file" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__
+        number = float(threshold)
+    except ValueError:
+        number = np.nan
+    if not 0 < number < 1:
         raise BadInput(
-            f"cannot read image {str(path)!r} ({detail.splitlines()[0]}); expected a PNG, JPEG or other picture file"
-        ) from error
+            f"the threshold of image {path!r} is {threshold}; expected a luminance between 0 and 1, or {OTSU}"
+        )
+    return number
 
 
-def _paper(image: Image.Image, threshold: float | None) -> tuple[Reals, float]:
-    """How much like paper each pixel is, (H, W) in [0, 1], and the limit below which it is ink."""
-    darker = (HALF if threshold is None else threshold) - TOLERANCE
-    if not image.has_transparency_data:
-        return _luminance(image), darker
-    rgba = image.convert("RGBA")
-    alpha = np.asarray(rgba.getchannel("A"), np.float32) / 255
-    if threshold is None and alpha.min() < 1:
-        return 1 - alpha, HALF + TOLERANCE
-    return alpha * _luminance(rgba.convert("RGB")) + (1 - alpha), darker
+def _otsu(luminance: Reals, path: str) -> float:
+    """The threshold with the largest variance between the two classes that it makes.
 
-
-def _luminance(image: Image.Image) -> Reals:
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 255 rather than scale
-        return np.asarray(image).astype(np.float32) / 65535
-    if image.mode == "F":
-        return np.asarray(image, np.float32)
-    return np.asarray(image.convert("L"), np.float32) / 255
+    N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. Syst. Man Cybern. 9(1), 1979, 62-66;
+    on the histogram of all levels that occur. It lies midway between two of them.
+    """
+    levels, counts = np.unique(luminance.astype(np.float64), return_counts=True)
+    if len(levels) < 2:
+        raise BadInput(f"image {path!r} is of one grey, which {OTSU} cannot part; take another image or threshold")
+    below = np.cumsum(counts)[:-1] / counts.sum()  # omega in Otsu's equation 18, for each split after a level
+    first_moment = np.cumsum(counts * levels)[:-1] / counts.sum()
+    mean = (counts * levels).sum() / counts.sum()
+    between = (mean * below - first_moment) ** 2 / (below * (1 - below))
+    best = int(between.argmax())
+    return float(levels[best] + levels[best + 1]) / 2

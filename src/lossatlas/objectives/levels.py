@@ -1,0 +1,89 @@
+"""The objective of grey pictures: the loss of each cell is to be what the picture says."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.objectives.objective import Draw, Objective
+from lossatlas.pictures import LOSS_FLOOR, GreyPicture
+from lossatlas.streams import generator
+from lossatlas.types import Outputs
+
+__all__ = ["Levels"]
+
+
+@final
+class Levels(Objective):
+    """Mean over random cells of the squared difference of log mean loss and log target loss.
+
+    Args:
+        picture: the losses that are asked for.
+        cells: how many cells a step draws, without replacement; fewer where there are fewer.
+
+    Raises:
+        BadInput: fewer than one cell a step.
+    """
+
+    def __init__(self, picture: GreyPicture, *, cells: int = 50) -> None:
+        self.picture = picture
+        self.axes = picture.axes
+        if cells < 1:
+            raise BadInput(f"a step draws {cells} cells; expected at least 1")
+        target = torch.from_numpy(picture.target)
+        counted = ~target.isnan()
+        self.drawn = counted.numpy()
+        """The cells that may be drawn, shaped like the picture's: all that are not ignored."""
+        self._coords = torch.from_numpy(picture.coords())[counted]
+        self._target = target[counted]
+        self.largest_draw = min(cells, len(self._target))
+
+    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+        order = torch.randperm(len(self._target), generator=generator(seed, "cells", step))
+        picked = order[: self.largest_draw]
+        return _LevelsDraw(self._coords[picked], self._target[picked])
+
+    @property
+    def final(self) -> bool:
+        return True
+
+    @property
+    def stage(self) -> int:
+        return 0
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """There is nothing to remember."""
+
+
+@final
+class _LevelsDraw(Draw):
+    """Cells of one step and the logarithms of their target losses, (P,) float64."""
+
+    coupled = False
+    geometric = False
+
+    def __init__(self, coords: Tensor, target: Tensor) -> None:
+        self.coords = coords
+        self._target = target
+
+    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        return self._misses(losses.mean(dim=1), points).square().sum() / len(self.coords)
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        return gram.new_zeros(())
+
+    def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        numbers = {f"mean_{name}": float(values.mean()) for name, values in metrics.items()}
+        if "loss" in metrics:
+            numbers["log_loss_rmse"] = float(self._misses(metrics["loss"], slice(None)).square().mean().sqrt())
+        return numbers
+
+    def _misses(self, losses: Tensor, points: slice) -> Tensor:
+        """Log loss minus log target of some points, from their mean losses (k,)."""
+        return losses.clamp(min=LOSS_FLOOR).log() - self._target[points].to(losses)

@@ -1,0 +1,72 @@
+"""A grey picture: the loss that a chart is asked to have, cell by cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from lossatlas.errors import BadInput
+from lossatlas.pictures.raster import Raster, check_sides
+from lossatlas.schema import TARGET_LOSS
+
+__all__ = ["GreyPicture"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GreyPicture(Raster):
+    """Target losses in nats; NaN where a cell is ignored. The geometry is :class:`Raster`'s.
+
+    Args:
+        losses: (W,), (H, W) or (D, H, W), positive, in any real type. A read-only float64 copy is kept.
+        name: what reports and messages call the picture.
+
+    Raises:
+        BadInput: another rank, a side of fewer than four cells, a loss that is not positive and finite, or fewer
+            than two levels.
+
+    >>> ramp = GreyPicture(np.geomspace(0.05, 2.0, 24).reshape(4, 6), "ramp")
+    >>> ramp.axes, ramp.size, round(float(ramp.target[0, 0]), 3)
+    (('u', 'v'), 6, -2.996)
+    """
+
+    losses: npt.NDArray[np.float64] = field(repr=False)
+    name: str
+
+    def __post_init__(self) -> None:
+        losses = _as_losses(np.asarray(self.losses), self.name)
+        losses.setflags(write=False)
+        object.__setattr__(self, "losses", losses)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.losses.shape
+
+    @property
+    def target(self) -> npt.NDArray[np.float64]:
+        """The logarithm of the target loss, in nats of log loss; NaN where a cell is ignored."""
+        return np.log(self.losses)
+
+    def variable(self, padding: int) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+        values = self.to_grid(self.losses.astype(np.float32), padding, np.nan)
+        return TARGET_LOSS, values, {"long_name": f"target loss: {self.name}", "units": "nat"}
+
+
+def _as_losses(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
+    """A float64 copy of the array, once everything that :class:`GreyPicture` promises has been checked."""
+    check_sides(array.shape, name)
+    if array.dtype == np.bool_ or not np.isrealobj(array) or not np.issubdtype(array.dtype, np.number):
+        raise BadInput(f"picture {name!r} has losses of type {array.dtype}; expected real numbers, in nats")
+    losses = array.astype(np.float64)
+    counted = losses[~np.isnan(losses)]
+    odd = counted[~((counted > 0) & np.isfinite(counted))]
+    if odd.size:
+        raise BadInput(
+            f"picture {name!r} has a target loss of {odd[0]}; expected positive losses in nats, or NaN to ignore a cell"
+        )
+    if np.unique(counted).size < 2:
+        raise BadInput(f"picture {name!r} has fewer than two levels of loss; expected at least two: nothing else shows")
+    return losses

@@ -1,0 +1,140 @@
+"""What all pictures have in common: cells on a chart, and what the loss should look like there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lossatlas.errors import BadInput
+from lossatlas.schema import AXES
+
+__all__ = ["SMALLEST_SIDE", "Raster", "check_sides"]
+
+SMALLEST_SIDE = 4
+"""No side of a picture has fewer cells: below that hardly any cell has a neighbourhood."""
+
+S = TypeVar("S", bound=np.generic)
+
+
+class Raster(ABC):
+    """Cells in one, two or three dimensions that a chart is asked to show.
+
+    Row 0 of an array of cells is the top of the picture. Axis ``u`` runs right along the columns, ``v`` up and ``w``
+    through a stack of pictures; lengths are in units of half the longest side, so that a picture of any size covers
+    the same extent.
+
+    Attributes:
+        name: what reports and messages call the picture.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the cells: (W,), (H, W) or (D, H, W)."""
+
+    @property
+    @abstractmethod
+    def target(self) -> npt.NDArray[np.float64]:
+        """What the loss should look like, shaped like the cells: larger is higher, NaN is ignored."""
+
+    @abstractmethod
+    def variable(self, padding: int) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+        """What a survey stores of the picture: a variable's name, its values on ``grid(padding)``, its attributes.
+
+        Raises:
+            BadInput: the padding is negative.
+        """
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes: ``("u",)``, ``("u", "v")`` or ``("u", "v", "w")``."""
+        return AXES[: len(self.shape)]
+
+    @property
+    def size(self) -> int:
+        """The number of cells along the longest side."""
+        return max(self.shape)
+
+    def coords(self) -> npt.NDArray[np.float64]:
+        """The point of every cell, shaped like the cells with a last dimension d, in the order of ``axes``."""
+        mesh = np.meshgrid(*self.grid(0).values(), indexing="ij")
+        return np.stack([self.from_grid(along_axis, 0) for along_axis in mesh], axis=-1)
+
+    def grid(self, padding: int) -> dict[str, npt.NDArray[np.float64]]:
+        """Ascending coordinates per axis: those of the cells, and of ``padding`` further cells on each side.
+
+        Raises:
+            BadInput: the padding is negative.
+        """
+        _check_padding(padding)
+        lengths = dict(zip(self.axes, reversed(self.shape), strict=True))
+        return {
+            axis: (np.arange(-padding, length + padding, dtype=np.float64) - (length - 1) / 2) / (self.size / 2)
+            for axis, length in lengths.items()
+        }
+
+    def to_grid(self, values: npt.NDArray[S], padding: int, fill: float) -> npt.NDArray[S]:
+        """Values of the cells in the order of ``grid(padding)``, (len u, len v, len w); ``fill`` in the padding.
+
+        Args:
+            values: shaped like the cells, of any type.
+            padding: cells on each side.
+            fill: what the padding holds.
+
+        Raises:
+            BadInput: the padding is negative, or the values have another shape than the cells.
+        """
+        _check_padding(padding)
+        if values.shape != self.shape:
+            raise BadInput(f"values of shape {values.shape} are not those of the {self.shape} cells of {self.name!r}")
+        return np.pad(_flip_v(values.T), padding, constant_values=fill)
+
+    def from_grid(self, values: npt.NDArray[S], padding: int) -> npt.NDArray[S]:
+        """Values on ``grid(padding)`` as the picture has them: without the padding, shaped like the cells.
+
+        Args:
+            values: (len u, len v, len w) of any type.
+            padding: what the grid was made with.
+
+        Raises:
+            BadInput: the padding is negative, or the values have another shape than the grid.
+        """
+        _check_padding(padding)
+        expected = tuple(length + 2 * padding for length in reversed(self.shape))
+        if values.shape != expected:
+            raise BadInput(
+                f"values of shape {values.shape} are not on the grid of picture {self.name!r} with padding {padding}; "
+                f"expected {expected}, in the order of the axes {', '.join(self.axes)}"
+            )
+        inner = values[tuple(slice(padding, length - padding) for length in expected)]
+        return _flip_v(inner).T
+
+
+def check_sides(shape: tuple[int, ...], name: str) -> None:
+    """Refuse what is no line, plane or solid of at least four cells a side.
+
+    Raises:
+        BadInput: it is not.
+    """
+    if not 1 <= len(shape) <= 3:
+        raise BadInput(f"picture {name!r} has an array of rank {len(shape)}; expected 1 to 3 dimensions")
+    if min(shape) < SMALLEST_SIDE:
+        sides = " x ".join(map(str, shape))
+        raise BadInput(
+            f"picture {name!r} is {sides} cells; expected at least {SMALLEST_SIDE} along every side: take a larger size"
+        )
+
+
+def _flip_v(on_grid: npt.NDArray[S]) -> npt.NDArray[S]:
+    """Turn axis ``v`` (dimension 1 of a grid), which runs up in a grid and down the rows of a picture."""
+    return np.flip(on_grid, axis=1) if on_grid.ndim > 1 else on_grid
+
+
+def _check_padding(padding: int) -> None:
+    if padding < 0:
+        raise BadInput(f"the padding of a picture is {padding}; expected a number of cells, 0 or more")

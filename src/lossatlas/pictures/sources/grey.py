@@ -1,0 +1,83 @@
+"""``grey:FILE``: a photograph whose greys are losses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, final
+
+import numpy as np
+
+from lossatlas.errors import BadInput
+from lossatlas.pictures.grey import GreyPicture
+from lossatlas.pictures.raster import Raster
+from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
+from lossatlas.pictures.sources._files import Reals, on_white, read_image, resized
+
+__all__ = ["GreyImage"]
+
+DEFAULT_SIZE = 32
+FLAT = 1e-4  # of the brightest: below this a range of greys is the rounding of a resize
+
+
+@final
+@dataclass(frozen=True)
+class GreyImage(PrefixSource):
+    """A picture file whose luminance becomes target losses: dark is low, in proportion to the loss's logarithm."""
+
+    low: float = 0.05
+    """The loss of the darkest cell, in nats."""
+    high: float = 2.3
+    """The loss of the brightest cell, in nats; that of a guess among ten classes is ln 10 = 2.3."""
+
+    form: ClassVar[str] = "grey:FILE"
+
+    def open(self, rest: str, invert: bool = False) -> Source:
+        """The file ``rest``, transparent parts on white; ``invert`` makes bright low.
+
+        Raises:
+            BadInput: the file cannot be read or is of one grey, or the losses are not 0 < low < high.
+        """
+        if not 0 < self.low < self.high < math.inf:
+            raise BadInput(
+                f"grey levels beyond the loss range: low is {self.low} and high {self.high}; expected 0 < low < high"
+            )
+        return _Grey(rest, self.low, self.high, invert)
+
+
+@final
+class _Grey(Source):
+    scalable = True
+    rank = 2
+
+    def __init__(self, path: str, low: float, high: float, invert: bool) -> None:
+        self.name = Path(path).stem
+        self._path = path
+        self._ends = (low, high)
+        self._invert = invert
+        self._luminance = on_white(read_image(path))
+        self._check_range(self._luminance)
+
+    def render(self, size: Size | None = None) -> Raster:
+        """Resized with antialiasing; the darkest and the brightest cell take the ends. See :meth:`Source.render`."""
+        native = self._luminance.shape
+        height, width = shape_at(DEFAULT_SIZE if size is None else size, native, self.name)
+        # Beside an edge the resampling overshoots: clipped, lest the overshoot take the ends of the range.
+        grey = np.clip(
+            resized(self._luminance, (height, width)).astype(np.float64), self._luminance.min(), self._luminance.max()
+        )
+        self._check_range(grey)
+        bright = (grey - grey.min()) / np.ptp(grey)
+        low, high = np.log(self._ends)
+        share = 1 - bright if self._invert else bright
+        return GreyPicture(np.exp((1 - share) * low + share * high), self.name)
+
+    def _check_range(self, grey: Reals) -> None:
+        if not np.isfinite(grey).all():
+            raise BadInput(f"image {self._path!r} has pixels that are not finite; expected greys")
+        if np.ptp(grey) <= FLAT * max(abs(float(grey.max())), FLAT):
+            raise BadInput(
+                f"image {self._path!r} at {'x'.join(map(str, grey.shape))} is of one grey; "
+                "expected at least two: take another image or a larger size"
+            )

@@ -1,0 +1,76 @@
+"""``random:P``: cells that are low by chance."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from lossatlas.errors import BadInput
+from lossatlas.pictures.picture import Picture
+from lossatlas.pictures.raster import Raster
+from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
+
+__all__ = ["RandomMask"]
+
+DEFAULT_SIZE = 30
+
+
+@final
+@dataclass(frozen=True)
+class RandomMask(PrefixSource):
+    """Each cell is low with probability P, independently of the others.
+
+    As in the code of Skorokhodov & Burtsev 2019 (arXiv 1910.03867).
+    """
+
+    rings: bool = True
+    """Whether the outermost ring of cells is high and the next one low, whatever was drawn inside."""
+    seed: int = 0
+    """Of the draw."""
+
+    form: ClassVar[str] = "random:P"
+
+    def open(self, rest: str, invert: bool = False) -> Source:
+        """The probability ``rest``; ``invert`` turns the rings as well.
+
+        Raises:
+            BadInput: it is no number inside (0, 1).
+        """
+        try:
+            probability = float(rest)
+        except ValueError as error:
+            raise BadInput(
+                f"{rest!r} is no probability; expected a number inside (0, 1), such as random:0.3"
+            ) from error
+        if not 0 < probability < 1:
+            raise BadInput(f"a probability outside (0, 1): {rest}; expected a number inside, such as random:0.3")
+        return _Random(probability, self, invert)
+
+
+@final
+class _Random(Source):
+    # A smaller rendering is another draw.
+    scalable = False
+    rank = 2
+
+    def __init__(self, probability: float, options: RandomMask, invert: bool) -> None:
+        self.name = f"random:{probability:g}"
+        self._probability = probability
+        self._options = options
+        self._invert = invert
+
+    def render(self, size: Size | None = None) -> Raster:
+        """A function of seed, probability and shape alone; see :meth:`Source.render`."""
+        shape = shape_at(size, (DEFAULT_SIZE, DEFAULT_SIZE), self.name)
+        key = f"{self._options.seed}/random/{self._probability!r}/{'x'.join(map(str, shape))}"
+        digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+        low = np.random.default_rng(int.from_bytes(digest, "little")).random(shape) < self._probability
+        if self._options.rings:
+            framed = np.zeros(shape, bool)
+            framed[1:-1, 1:-1] = True
+            framed[2:-2, 2:-2] = low[2:-2, 2:-2]
+            low = framed
+        return Picture(low != self._invert, self.name)

@@ -1,0 +1,143 @@
+"""``text:WORDS``: words as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from lossatlas.errors import BadInput, first_line
+from lossatlas.pictures.picture import Picture
+from lossatlas.pictures.raster import Raster
+from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
+
+__all__ = ["TextWords"]
+
+DEFAULT_SIZE = 40
+LONGEST = 500
+"""Characters; more would leave no cell for each."""
+FONT_SIZE = 96  # pixels of the first drawing, which gives the aspect
+FINENESS = 8  # pixels per cell, at least
+LINE_SPACING = 0.2  # in units of the font's size
+INK_SHARES = (0.3, 0.5)  # of a cell's area that makes it ink: for strokes much thinner than a cell, and for others
+UNASSIGNED = "\U0010ffff"  # a character that no font has: drawn as what stands for missing glyphs
+
+Ink = npt.NDArray[np.float32]
+
+
+@final
+@dataclass(frozen=True)
+class TextWords(PrefixSource):
+    r"""Words, in several lines if there are line breaks in them (typed as ``\n`` or real), centred."""
+
+    font: str | None = None
+    """A .ttf or .otf file; by default the one that comes with Pillow, which has the letters of English only."""
+    margin: float = 0.15
+    """Around the ink, in units of the font's size."""
+
+    form: ClassVar[str] = "text:WORDS"
+
+    def open(self, rest: str, invert: bool = False) -> Source:
+        """The words ``rest``; ``invert`` makes them high on low ground.
+
+        Raises:
+            BadInput: no ink, characters that the font lacks, too many of them, a font that cannot be read, or a
+                negative margin.
+        """
+        if not 0 <= self.margin < np.inf:
+            raise BadInput(f"the margin of a text is {self.margin}; expected 0 or more, in units of the font's size")
+        lines = [line.strip() for line in rest.replace("\\n", "\n").expandtabs(4).splitlines()]
+        if len(rest) > LONGEST:
+            raise BadInput(f"a text of {len(rest)} characters; expected {LONGEST} at most: few cells are left for each")
+        if not any(lines):
+            raise BadInput("a text that leaves no ink: there are only blanks; expected words, such as text:HI")
+        return _Text(lines, self, invert)
+
+
+@final
+class _Text(Source):
+    scalable = True
+    rank = 2
+
+    def __init__(self, lines: Sequence[str], options: TextWords, invert: bool) -> None:
+        self.name = " ".join(filter(None, lines))
+        self._lines = lines
+        self._options = options
+        self._invert = invert
+        font = _font(options.font, FONT_SIZE)
+        if missing := _missing(font, self.name):
+            whose = f"font {options.font!r}" if options.font else "the default font"
+            raise BadInput(
+                f"a text that leaves no ink: {whose} has no glyph for {missing!r} in {self.name!r}; "
+                "give a font file that has it (option font) or other words"
+            )
+        self._native = _drawing(font, lines, options.margin).shape
+
+    def render(self, size: Size | None = None) -> Raster:
+        """Drawn large and averaged over each cell; paper is added where the shape is another one than the text's."""
+        height, width = shape = shape_at(DEFAULT_SIZE if size is None else size, self._native, self.name)
+        cell = min(n / m for n, m in zip(shape, self._native, strict=True))
+        font = _font(self._options.font, int(np.ceil(FONT_SIZE * max(1.0, FINENESS * cell))))
+        drawn = _drawing(font, self._lines, self._options.margin)
+        paper = _letterboxed(drawn, shape)
+        covered = np.asarray(Image.fromarray(paper).resize((width, height), Image.Resampling.BOX))
+        # Where a stroke straddles two cells it covers half its width of each; asking for more would break it up.
+        share = np.clip(0.45 * _thickness(drawn) * width / paper.shape[1], *INK_SHARES)
+        try:
+            return Picture((covered >= share) != self._invert, self.name)
+        except BadInput as error:
+            raise BadInput(f"text {self.name!r}: {error}") from error
+
+
+def _font(path: str | None, size: int) -> ImageFont.FreeTypeFont:
+    try:
+        font = ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
+    except OSError as error:
+        raise BadInput(f"cannot read font {path!r} ({first_line(error)}); expected a .ttf or .otf file") from error
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    return font
+
+
+def _missing(font: ImageFont.FreeTypeFont, words: str) -> str:
+    """The characters that the font draws as nothing, or as what stands for missing glyphs."""
+
+    def picture(character: str) -> tuple[tuple[int, int], bytes]:
+        mask = font.getmask(character)
+        return mask.size, bytes(mask)
+
+    stand_in = picture(UNASSIGNED)
+    return "".join(c for c in dict.fromkeys(words) if not c.isspace() and _blank_or(picture(c), stand_in))
+
+
+def _blank_or(drawn: tuple[tuple[int, int], bytes], stand_in: tuple[tuple[int, int], bytes]) -> bool:
+    return drawn == stand_in or not any(drawn[1])
+
+
+def _drawing(font: ImageFont.FreeTypeFont, lines: Sequence[str], margin: float) -> Ink:
+    """The ink of the lines, (H, W) in [0, 1], with a margin around it."""
+    words, spacing = "\n".join(lines), round(LINE_SPACING * font.size)
+    left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox(
+        (0, 0), words, font, spacing=spacing, align="center"
+    )
+    canvas = Image.new("L", (int(np.ceil(right - left)) + 2, int(np.ceil(bottom - top)) + 2))
+    ImageDraw.Draw(canvas).multiline_text((1 - left, 1 - top), words, 255, font, spacing=spacing, align="center")
+    ink = canvas.crop(canvas.getbbox())
+    return np.pad(np.asarray(ink, np.float32) / 255, round(margin * font.size))
+
+
+def _thickness(ink: Ink) -> float:
+    """The width of strokes in pixels, nearly: twice the ink over its outline, which pixels make somewhat longer."""
+    outline = sum(np.abs(np.diff(ink, axis=axis)).sum() for axis in (0, 1))
+    return float(2 * ink.sum() / outline)
+
+
+def _letterboxed(ink: Ink, shape: tuple[int, ...]) -> Ink:
+    """Paper added on two sides, so that cells of the shape are square pieces of it."""
+    height, width = ink.shape
+    pixels = max(height / shape[0], width / shape[1])  # per cell
+    missing = (round(pixels * shape[0]) - height, round(pixels * shape[1]) - width)
+    return np.pad(ink, [(max(n, 0) // 2, (max(n, 0) + 1) // 2) for n in missing])

@@ -1,0 +1,43 @@
+"""The loss that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.views import data, figures
+from lossatlas.views.base import View
+
+__all__ = ["TargetLoss"]
+
+# Where nothing was asked for, nothing is wrong either: quieter than the colours of what is not finite.
+QUIET = replace(figures.LOSS, invalid="#e4e6eb", hatch="#b4b8c2")
+
+
+class TargetLoss(View):
+    """A heat map of the loss that each point was asked to have, in the colours of the loss."""
+
+    needs = "two axes and a target loss"
+    caption = "The loss that was asked for at each point, on a logarithmic scale; dark is low."
+    rank = 10
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return len(data.axes(survey)) == 2 and data.target_loss(survey) is not None
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        wanted = data.target_loss(survey)
+        assert wanted is not None
+        limits = data.limits(wanted.values, log=True)
+        return figures.heat_maps(
+            [(wanted.label, wanted.plane())],
+            data.edges(survey),
+            limits,
+            QUIET,
+            axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
+            colour_label=wanted.scale_label(limits),
+            invalid="nothing asked for" * bool(np.isnan(wanted.values).any()),
+            title=title,
+        )
