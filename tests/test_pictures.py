@@ -347,7 +347,8 @@ def alpha(tmp_path: Path) -> Path:
 def test_dark_is_ink(luminance: Path) -> None:
     source = image(luminance)
     assert (source.name, source.rank) == ("letter", 2)
-    assert source.render().shape == (40, 60)
+    assert source.render().shape == (27, 40), "at most 40 cells by default"
+    assert source.render(60).shape == (40, 60)
     np.testing.assert_array_equal(source.render(6).cells, LETTER)
     np.testing.assert_array_equal(source.render((4, 6)).cells, LETTER)
     np.testing.assert_array_equal(image(luminance, invert=True).render(6).cells, -LETTER)

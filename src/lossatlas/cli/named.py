@@ -53,8 +53,6 @@ def _options_of(name: str, spec: str) -> type | None:
         except ImportError:
             return None
         return data_options(spec)
-    try:
-        from lossatlas.pictures import picture_options
-    except ImportError:
-        return None
-    return picture_options(spec)
+    from lossatlas.pictures import options_of
+
+    return options_of(spec)

@@ -75,7 +75,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         BadInput: the first thing that is wrong with it.
     """
     device = _device(config.device)
-    source = picture_source(config.pattern, config.invert)
+    source = picture_source(config.pattern, config.invert, config.pattern_options)
     picture = source.render(parse_size(config.size) if config.size is not None else None)
     objective, drawn = _objective(config, source, picture)
     with _seeded(config.seed):

@@ -17,6 +17,7 @@ from lossatlas.pictures.sources._files import Reals, alpha, on_white, read_image
 __all__ = ["ImageFile"]
 
 HALF = 0.5
+DEFAULT_SIZE = 40
 OTSU = "otsu"
 TOLERANCE = 1e-6  # the rounding of a float32 resize must not decide a tie
 
@@ -71,8 +72,13 @@ class _Image(Source):
         self._invert = invert
 
     def render(self, size: Size | None = None) -> Raster:
-        """Resized with antialiasing, then split into ink and background; see :meth:`Source.render`."""
-        height, width = shape_at(size, self._paper.shape, self.name)
+        """Resized with antialiasing, then split into ink and background; see :meth:`Source.render`.
+
+        By default the file's own size, at most 40 cells along the longer side: photographs have more pixels than
+        anybody wants networks.
+        """
+        default = min(DEFAULT_SIZE, max(self._paper.shape))
+        height, width = shape_at(default if size is None else size, self._paper.shape, self.name)
         ink = resized(self._paper, (height, width)) < self._limit
         try:
             return Picture(ink != self._invert, self.name)
