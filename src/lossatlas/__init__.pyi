@@ -1,7 +1,15 @@
 """The public names, once: type checkers read them here, and ``__init__.py`` resolves them lazily."""
 
 from .charts import Chart as Chart, CoefficientChart as CoefficientChart, Plane as Plane, load_chart as load_chart
-from .data import Augmentation as Augmentation, Dataset as Dataset, Split as Split, load_data as load_data
+from .data import (
+    Augmentation as Augmentation,
+    Dataset as Dataset,
+    DataSource as DataSource,
+    Normalise as Normalise,
+    Split as Split,
+    Transform as Transform,
+    load_data as load_data,
+)
 from .data.augmentations.crop import Crop as Crop
 from .data.augmentations.cutout import Cutout as Cutout
 from .data.augmentations.flip import Flip as Flip
