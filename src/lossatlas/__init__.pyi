@@ -8,7 +8,18 @@ from .charts import (
     Simplex as Simplex,
     load_chart as load_chart,
 )
-from .data import Dataset as Dataset, Split as Split, load_data as load_data
+from .data import (
+    Augmentation as Augmentation,
+    Dataset as Dataset,
+    DataSource as DataSource,
+    Normalise as Normalise,
+    Split as Split,
+    Transform as Transform,
+    load_data as load_data,
+)
+from .data.augmentations.crop import Crop as Crop
+from .data.augmentations.cutout import Cutout as Cutout
+from .data.augmentations.flip import Flip as Flip
 from .engine import (
     BuffersPolicy as BuffersPolicy,
     Engine as Engine,

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 __all__ = ["fingerprint"]
 
+CHUNK = 2**24
+"""About how many bytes are looked at in one go, so that memory-mapped tensors are never loaded whole."""
 
-def fingerprint(named: Iterable[tuple[str, Tensor]], kind: str = "") -> str:
-    """A hash of names, types, shapes and bytes, the same on every device."""
+
+def fingerprint(named: Iterable[tuple[str, Tensor]], kind: str = "", rows: Tensor | None = None) -> str:
+    """A hash of names, types, shapes and bytes, the same on every device.
+
+    Args:
+        named: tensors by name.
+        kind: what else the hash depends on.
+        rows: indices (N,): the hash of ``tensor[rows]`` for each tensor, which is never formed.
+    """
     digest = hashlib.blake2b(kind.encode(), digest_size=16)
     for name, tensor in named:
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
+        shape = tuple(tensor.shape) if rows is None else (len(rows), *tensor.shape[1:])
+        digest.update(f"{name} {tensor.dtype} {shape}".encode())
+        for part in _parts(tensor.detach(), rows):
+            digest.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _parts(tensor: Tensor, rows: Tensor | None) -> Iterator[Tensor]:
+    """The rows of a tensor in order, some at a time."""
+    if tensor.ndim == 0:
+        yield tensor
+        return
+    count = max(1, CHUNK // max(1, math.prod(tensor.shape[1:]) * tensor.element_size()))
+    for start in range(0, len(tensor) if rows is None else len(rows), count):
+        part = slice(start, start + count)
+        yield tensor[part] if rows is None else tensor[rows[part].to(tensor.device)]

@@ -48,10 +48,8 @@ def _options_of(name: str, spec: str) -> type | None:
 
         return model_options(spec)
     if name == "data":
-        try:
-            from lossatlas.data import data_options
-        except ImportError:
-            return None
+        from lossatlas.data import data_options
+
         return data_options(spec)
     from lossatlas.pictures import options_of
 

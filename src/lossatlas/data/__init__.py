@@ -1,6 +1,22 @@
 """Data: named sets of examples held as tensors."""
 
-from lossatlas.data.dataset import DATA, Dataset, load_data
+from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augmented
+from lossatlas.data.dataset import Dataset
+from lossatlas.data.load import data_options, load_data
+from lossatlas.data.source import DATA, DataSource
 from lossatlas.data.split import Split
+from lossatlas.data.transform import Normalise, Transform
 
-__all__ = ["DATA", "Dataset", "Split", "load_data"]
+__all__ = [
+    "AUGMENTATIONS",
+    "DATA",
+    "Augmentation",
+    "DataSource",
+    "Dataset",
+    "Normalise",
+    "Split",
+    "Transform",
+    "augmented",
+    "data_options",
+    "load_data",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split
+from lossatlas.data import Augmentation, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
 from lossatlas.engine.setup import BATCH, engine_for
 from lossatlas.errors import BadInput, CannotFinish
@@ -47,12 +47,14 @@ class Fit:
         optimizer: of the chart's parameters.
         schedule: of the learning rate.
         batch_size: examples per step, shared by all points; drawn in epochs, without replacement.
-        seed: of cells and batches.
+        seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
+        augment: applied to the images of each step's batch, one after the other; all points of a step see the same.
 
     Raises:
-        BadInput: objective and chart have different axes, the batch size is below 1, the target gap cannot be, or the
-            buffers policy does not tell how statistics change with weights.
+        BadInput: objective and chart have different axes, the batch size is below 1, the target gap cannot be, the
+            buffers policy does not tell how statistics change with weights, or the examples are no images that could be
+            augmented.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Fit:
         batch_size: int = BATCH,
         seed: int = 0,
         target_gap: float | None = None,
+        augment: Sequence[Augmentation] = (),
     ) -> None:
         if objective.axes != chart.axes:
             raise BadInput(
@@ -99,6 +102,8 @@ class Fit:
         self._batch_size = min(batch_size, len(split))
         self._seed = seed
         self._target_gap = target_gap
+        self._augment = tuple(augment)
+        augmented(split.take(torch.arange(1)), self._augment, generator(seed, "augment"))  # refused now or never
         metrics = metrics_for(engine.network.loss)
         self.metrics = {name: m for name, m in metrics.items() if isinstance(m, StreamingMetric)}
         self._epoch: tuple[int, Tensor] | None = None
@@ -140,6 +145,7 @@ class Fit:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
         coefficients = self.chart.coefficients(draw.coords.to(controls))
         batch = self._split.take(self._batch_indices())
+        batch = augmented(batch, self._augment, generator(self._seed, "augment", self.steps))
         pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
 
         self._optimizer.zero_grad()
@@ -241,6 +247,7 @@ def fit(
     plan: str | Plan = "auto",
     seed: int = 0,
     target_gap: float | None = None,
+    augment: Sequence[Augmentation] = (),
     on_step: Callable[[dict[str, float]], None] | None = None,
 ) -> FitResult:
     """Fit a chart to an objective, in memory.
@@ -258,8 +265,9 @@ def fit(
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the batch's own.
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
-        seed: of cells and batches.
+        seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this.
+        augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
         on_step: called with what each step came to.
 
     Raises:
@@ -275,7 +283,7 @@ def fit(
     budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
     running = Fit(
         chart, objective, engine, split, budget, optimizer=optimizer or Adam(), schedule=schedule,
-        batch_size=batch_size, seed=seed, target_gap=target_gap,
+        batch_size=batch_size, seed=seed, target_gap=target_gap, augment=augment,
     )  # fmt: skip
     history = []
     while not running.done:

@@ -92,6 +92,7 @@ def run_fit(
         "plan": engine.plan.to_dict(),
         "device": str(recipe.train.device),
         "fingerprints": recipe.fingerprints(),
+        "normalisation": recipe.data.normalisation,
     }
     if continuing:
         _check_inputs(run, provenance)
@@ -153,6 +154,7 @@ def make_fit(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Fit:
         batch_size=config.batch_size,
         seed=config.seed,
         target_gap=config.target_gap,
+        augment=recipe.augment,
     )
 
 

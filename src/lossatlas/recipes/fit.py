@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.charts import CHARTS, AffineChart
-from lossatlas.data import Dataset, Split, load_data
+from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split, load_data
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.errors import BadInput
 from lossatlas.fitting import SCHEDULES, Adam, Budget, Seconds, Steps
@@ -55,6 +55,7 @@ class FitRecipe:
     chart: AffineChart
     data: Dataset
     train: Split
+    augment: list[Augmentation]
     surveyed: dict[str, Split]
     metrics: list[str] | None
     budget: Budget
@@ -79,7 +80,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
     picture = source.render(parse_size(config.size) if config.size is not None else None)
     objective, drawn = _objective(config, source, picture)
     with _seeded(config.seed):
-        data = load_data(config.data)
+        data = load_data(config.data, config.data_options)
     for name in config.splits:
         if name not in data.splits:
             raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
@@ -134,6 +135,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         chart=chart.to(device),
         data=data,
         train=train,
+        augment=[AUGMENTATIONS[name]() for name in config.augment],
         surveyed={name: _subset(config, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),

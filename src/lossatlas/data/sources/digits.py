@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from lossatlas.data.dataset import Dataset
+from lossatlas.data.source import DataSource
 from lossatlas.data.split import Split
 from lossatlas.streams import generator
 
-__all__ = ["digits"]
+__all__ = ["Digits"]
 
 TEST_EXAMPLES = 450
+MEAN, STD = 4.884, 6.017
 
 
-def digits() -> Dataset:
+@dataclass(frozen=True)
+class Digits(DataSource):
     """Digits (Alpaydin & Kaynak 1998) as images (N, 1, 8, 8), standardised by stated constants.
 
     The split is fixed: 1,347 training and 450 test examples. Mean 4.884 and standard deviation 6.017 of all pixels
     (range 0 to 16) are subtracted and divided by.
     """
-    from sklearn.datasets import load_digits  # slow to import, and only needed here
 
-    raw = load_digits()
-    images = torch.tensor(raw.images, dtype=torch.float32)[:, None]
-    images = (images - 4.884) / 6.017
-    labels = torch.tensor(raw.target, dtype=torch.int64)
-    order = torch.randperm(len(labels), generator=generator(0, "data/digits"))
-    test, train = order[:TEST_EXAMPLES], order[TEST_EXAMPLES:]
-    return Dataset("digits", Split((images[train], labels[train])), Split((images[test], labels[test])), 10)
+    def load(self) -> Dataset:
+        from sklearn.datasets import load_digits  # slow to import, and only needed here
+
+        raw = load_digits()
+        images = torch.tensor(raw.images, dtype=torch.float32)[:, None]
+        images = (images - MEAN) / STD
+        labels = torch.tensor(raw.target, dtype=torch.int64)
+        order = torch.randperm(len(labels), generator=generator(0, "data/digits"))
+        test, train = order[:TEST_EXAMPLES], order[TEST_EXAMPLES:]
+        return Dataset(
+            name="digits",
+            train=Split((images[train], labels[train])),
+            test=Split((images[test], labels[test])),
+            classes=10,
+            class_names=tuple(str(digit) for digit in range(10)),
+            normalisation=f"(x - {MEAN}) / {STD} for values x in 0..16; constants of digits",
+        )

@@ -1,0 +1,52 @@
+"""Augmentation: random changes of the images of a training batch that leave their labels right."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.registry import Registry
+from lossatlas.types import Batch
+
+__all__ = ["AUGMENTATIONS", "Augmentation", "augmented"]
+
+
+class Augmentation(ABC):
+    """A random change of each image of a batch; subclasses are frozen dataclasses of options.
+
+    It is applied after normalisation, so that 0 is the mean of a channel.
+    """
+
+    @abstractmethod
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Changed images (B, C, H, W), each in its own way; those that are given stay as they are.
+
+        Args:
+            images: (B, C, H, W), on any device.
+            generator: draws all random numbers, on the processor, so that they are the same for every device.
+        """
+
+
+AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", "lossatlas.data.augmentations")
+
+
+def augmented(batch: Batch, augmentations: Sequence[Augmentation], generator: torch.Generator) -> Batch:
+    """A batch ``(images, targets)`` with its images (B, C, H, W) changed by each augmentation in turn.
+
+    Raises:
+        BadInput: there are augmentations, and the batch is no such pair.
+    """
+    if not augmentations:
+        return batch
+    pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor)
+    if not pair or batch[0].ndim != 4 or not batch[0].is_floating_point():
+        found = f"inputs of shape {tuple(batch[0].shape)} and {batch[0].dtype}" if pair else type(batch).__name__
+        raise BadInput(f"augmentation needs pairs (images (B, C, H, W) of floats, targets); got {found}; leave it out")
+    images = batch[0]
+    for augmentation in augmentations:
+        images = augmentation(images, generator)
+    return images, batch[1]

@@ -1,0 +1,1 @@
+"""One module per augmentation, named as on the command line."""

@@ -1,0 +1,42 @@
+"""Padded crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lossatlas.data.augmentation import Augmentation
+from lossatlas.errors import BadInput
+
+__all__ = ["Crop"]
+
+
+@dataclass(frozen=True)
+class Crop(Augmentation):
+    """Images are padded by zeros on all sides and cut back to their size at a random place.
+
+    Raises:
+        BadInput: a negative padding.
+    """
+
+    padding: int = 4
+    """Pixels on each side, the most that an image is shifted by."""
+
+    def __post_init__(self) -> None:
+        if self.padding < 0:
+            raise BadInput(f"crop's padding is {self.padding}; expected at least 0")
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        count, channels, height, width = images.shape
+        corners = torch.randint(2 * self.padding + 1, (2, count, 1), generator=generator)
+        rows, columns = (
+            (corner + torch.arange(side)).to(images.device)
+            for corner, side in zip(corners, (height, width), strict=True)
+        )
+        examples, planes = (torch.arange(n, device=images.device) for n in (count, channels))
+        return pad(images, [self.padding] * 4)[
+            examples[:, None, None, None], planes[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
+        ]

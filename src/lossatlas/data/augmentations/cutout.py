@@ -1,0 +1,42 @@
+"""Cut-out (DeVries & Taylor 2017, arXiv 1708.04552)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lossatlas.data.augmentation import Augmentation
+from lossatlas.errors import BadInput
+
+__all__ = ["Cutout"]
+
+
+@dataclass(frozen=True)
+class Cutout(Augmentation):
+    """A square of each image is set to zero.
+
+    Its centre is any pixel, so that near an edge part of the square lies outside; the paper found this to matter.
+
+    Raises:
+        BadInput: a side below 1.
+    """
+
+    side: int | None = None
+    """Pixels along one side of the square; half the image's height if not given."""
+
+    def __post_init__(self) -> None:
+        if self.side is not None and self.side < 1:
+            raise BadInput(f"cutout's side is {self.side}; expected at least 1")
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        count, _, height, width = images.shape
+        side = self.side if self.side is not None else height // 2
+        inside = []
+        for length in (height, width):
+            first = torch.randint(length, (count, 1), generator=generator) - side // 2
+            place = torch.arange(length)
+            inside.append(((place >= first) & (place < first + side)).to(images.device))
+        square = inside[0][:, :, None] & inside[1][:, None, :]
+        return images.masked_fill(square[:, None], 0.0)

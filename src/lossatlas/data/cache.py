@@ -1,0 +1,202 @@
+"""Decoded images on disk, mapped into memory when they are read.
+
+A cache file has the form of safetensors: labels and images of both splits, and what was measured on the way. It is
+written beside its place and renamed, holds a checksum, and is remade where that does not agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from lossatlas.data.reading import Part
+from lossatlas.errors import BadInput
+
+__all__ = ["Stored", "cache_path", "read_cache", "scratch", "write_cache"]
+
+FORMAT = "lossatlas images 1"
+CHUNK = 2**24
+"""Bytes that are summed at a time."""
+SIZES = {"I64": 8, "F64": 8, "U8": 1}
+PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Images with labels as they lie in a cache file."""
+
+    train: tuple[Tensor, Tensor]
+    """Images (N, C, H, W) of uint8 and labels (N,) of int64, memory-mapped."""
+    test: tuple[Tensor, Tensor]
+    """Likewise."""
+    names: tuple[str, ...]
+    """Of the classes; empty where they have none."""
+    mean: tuple[float, ...]
+    """Of each channel of the training images, in [0, 1]."""
+    std: tuple[float, ...]
+    """Likewise; 1 for a channel that is the same everywhere."""
+
+
+def cache_path(name: str, key: str) -> Path:
+    """The cache file of what ``key`` describes; ``name`` is there for people.
+
+    Cache files are in the folder LOSSATLAS_CACHE, else in ``lossatlas`` under XDG_CACHE_HOME or ``~/.cache``.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = os.environ.get("LOSSATLAS_CACHE") or Path(home) / "lossatlas"
+    digest = hashlib.blake2b(f"{FORMAT}\n{key}".encode(), digest_size=12).hexdigest()
+    plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[-40:].strip("-")
+    return Path(folder).expanduser() / f"{plain}-{digest}.safetensors"
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """A folder beside a cache file that is gone in the end.
+
+    Raises:
+        BadInput: it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+    with folder as name:
+        yield Path(name)
+
+
+def read_cache(path: Path) -> Stored | None:
+    """What a cache file holds; None where there is none or it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            names = file.metadata()["names"]
+        sums = {name: _sum(tensor.numpy()) for name, tensor in tensors.items() if name != "checksum"}
+        if int(tensors["checksum"]) != _checksum(names, sums):
+            return None
+        train, test = ((tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in ("train", "test"))
+        mean, std = (tuple(tensors[name].tolist()) for name in ("mean", "std"))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None
+    return Stored(train, test, tuple(json.loads(names)), mean, std)
+
+
+def write_cache(path: Path, train: Part, test: Part) -> None:
+    """Decode both parts into a cache file, some images at a time.
+
+    Raises:
+        BadInput: an image cannot be used, or the file cannot be written.
+    """
+    names = json.dumps(train.names)
+    layout: dict[str, tuple[str, tuple[int, ...]]] = {"checksum": ("I64", ())}  # eight bytes each first: all aligned
+    layout |= dict.fromkeys(("mean", "std"), ("F64", train.shape[:1]))
+    layout |= {f"{name}.labels": ("I64", part.labels.shape) for name, part in (("train", train), ("test", test))}
+    layout |= {
+        f"{name}.images": ("U8", (len(part.labels), *part.shape)) for name, part in (("train", train), ("test", test))
+    }
+    with _replacing(path) as file:
+        places = _write_header(file, names, layout)
+        counts = np.zeros((train.shape[0], 256), np.int64)
+        sums = {}
+        for name, part in (("train", train), ("test", test)):
+            file.seek(places[f"{name}.images"])
+            total = 0
+            for chunk in part.images():
+                total = zlib.crc32(chunk.data, total)
+                file.write(chunk.data)
+                if part is train:
+                    counts += _counts(chunk)
+            sums[f"{name}.images"] = total
+        mean, std = _statistics(counts)
+        small = {"mean": mean, "std": std, "train.labels": train.labels, "test.labels": test.labels}
+        sums |= {name: _sum(array) for name, array in small.items()}
+        small["checksum"] = np.array(_checksum(names, sums), np.int64)
+        for name, array in small.items():
+            file.seek(places[name])
+            file.write(array.tobytes())
+
+
+def _write_header(file: BinaryIO, names: str, layout: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, int]:
+    """Write what safetensors begins with; returns where in the file each tensor belongs."""
+    entries: dict[str, object] = {"__metadata__": {"names": names}}
+    ends = [0]
+    for name, (kind, shape) in layout.items():
+        ends.append(ends[-1] + SIZES[kind] * math.prod(shape))
+        entries[name] = {"dtype": kind, "shape": shape, "data_offsets": ends[-2:]}
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+    file.write(len(header).to_bytes(8, "little") + header)
+    return {name: 8 + len(header) + end for name, end in zip(layout, ends, strict=False)}
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of ``path`` if all goes well, and is gone if not.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _refused(path: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"cannot write decoded images to {path.parent} ({error.strerror}); name another folder by LOSSATLAS_CACHE"
+    )
+
+
+def _sum(array: npt.NDArray[Any]) -> int:
+    """A checksum of an array's bytes."""
+    flat = array.reshape(-1).view(np.uint8)
+    total = 0
+    for start in range(0, len(flat), CHUNK):
+        total = zlib.crc32(flat[start : start + CHUNK].data, total)
+    return total
+
+
+def _checksum(names: str, sums: dict[str, int]) -> int:
+    return zlib.crc32(json.dumps([names, sorted(sums.items())]).encode())
+
+
+def _counts(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """How often each channel has each value (C, 256) in images (n, C, H, W)."""
+    return np.stack([np.bincount(images[:, c].reshape(-1), minlength=256) for c in range(images.shape[1])])
+
+
+def _statistics(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation (C,) of values in [0, 1] from how often (C, 256) each was seen.
+
+    Counts are exact, so neither the number of images at a time nor their order matters.
+    """
+    values = np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = (shares * values).sum(axis=1)
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
+    return mean, np.where((counts > 0).sum(axis=1) > 1, std, 1.0)

@@ -1,0 +1,159 @@
+"""Images with labels from the Hugging Face hub, or from a folder in its layout."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lossatlas.data.cache import Stored, cache_path, read_cache, scratch, write_cache
+from lossatlas.data.dataset import Dataset
+from lossatlas.data.reading import Part, Request, fingerprints, parts, tables_in, tables_on_hub
+from lossatlas.data.source import DataSource
+from lossatlas.data.split import Split
+from lossatlas.data.transform import Normalise
+from lossatlas.errors import BadInput
+
+__all__ = ["Images", "NamedImages", "Place", "images_at", "load_images"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where images are, and what is known of them."""
+
+    name: str
+    """As on the command line."""
+    hub: str | None = None
+    """OWNER/NAME on the hub; where it is None there is a folder."""
+    folder: Path | None = None
+    """A folder in the hub's layout, read instead of the hub."""
+    label: str | None = None
+    """The column of labels where there is more than one."""
+    mean: tuple[float, ...] = ()
+    """Of each channel of the training images, in [0, 1]; empty: to be measured."""
+    std: tuple[float, ...] = ()
+    """Likewise."""
+
+
+@dataclass(frozen=True)
+class Images(DataSource, ABC):
+    """The options of every set of images."""
+
+    config: str | None = None
+    """Which of the data set's configurations, where it has several."""
+    train: str | None = None
+    """The split to train on; default train."""
+    test: str | None = None
+    """The split to test on; default test, else validation, else val."""
+    image: str | None = None
+    """The column of images; default the only one of that type."""
+    label: str | None = None
+    """The column of labels; default the only one of classes, else of integers."""
+    memory: float = 4.0
+    """GiB of a split's raw images that may be kept on the device; larger splits are streamed to it."""
+
+
+@dataclass(frozen=True)
+class NamedImages(Images, ABC):
+    """The options of sets of images that are known by name."""
+
+    folder: str | None = None
+    """A folder in the hub's layout that is read instead of the hub."""
+
+
+def images_at(place: Place) -> type[DataSource]:
+    """The data source of the images at one place."""
+
+    @dataclass(frozen=True)
+    class ImagesAt(Images):
+        """Images with labels."""
+
+        def load(self) -> Dataset:
+            return load_images(place, self)
+
+    return ImagesAt
+
+
+def load_images(place: Place, options: Images, folder: str | None = None) -> Dataset:
+    """Read, check and cache the images of a place.
+
+    Args:
+        place: where they are.
+        options: how to read them.
+        folder: read instead of the place's.
+
+    Raises:
+        BadInput: they are not there, or are no images of one size and mode with labels.
+    """
+    if math.isnan(options.memory) or options.memory < 0:
+        raise BadInput(f"data memory is {options.memory} GiB; expected a number that is not negative")
+    if folder is not None:
+        place = replace(place, folder=Path(folder).expanduser())
+    request = Request(
+        place.name,
+        config=options.config,
+        train=options.train,
+        test=options.test,
+        image=options.image,
+        label=options.label if options.label is not None else place.label,
+    )
+    return _dataset(place, options, _stored(place, request))
+
+
+def _stored(place: Place, request: Request) -> Stored:
+    """The decoded images, from the cache where they are in it."""
+    if place.folder is None:
+        tables = tables_on_hub(request, place.hub or "")
+        path = cache_path(place.name, f"{request} {fingerprints(tables)}")
+        return read_cache(path) or _remade(path, *parts(request, tables))
+    path = cache_path(place.name, f"{request} {_listing(place.folder)}")
+    found = read_cache(path)
+    if found is not None:
+        return found
+    with scratch(path) as folder:
+        return _remade(path, *parts(request, tables_in(request, place.folder, folder)))
+
+
+def _remade(path: Path, train: Part, test: Part) -> Stored:
+    write_cache(path, train, test)
+    stored = read_cache(path)
+    if stored is None:
+        raise BadInput(f"{path} is not what was written to it; name another folder by LOSSATLAS_CACHE")
+    return stored
+
+
+def _listing(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file of a folder: what tells a changed one.
+
+    Raises:
+        BadInput: there is no such folder, or it cannot be looked at.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {folder}; check the path")
+    try:
+        files = [path for path in folder.resolve().rglob("*") if path.is_file()]
+        return sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be read ({error.strerror})") from error
+
+
+def _dataset(place: Place, options: Images, stored: Stored) -> Dataset:
+    mean, std, origin = place.mean, place.std, f"constants of {place.name}"
+    if not mean:
+        mean, std, origin = stored.mean, stored.std, f"measured on the {len(stored.train[1])} training images"
+    if len(mean) != len(stored.mean):
+        raise BadInput(
+            f"{place.name} has images of {len(mean)} channels and those of {place.folder or place.hub} have "
+            f"{len(stored.mean)}; give another set's folder as --data FOLDER"
+        )
+    normalise = Normalise(mean, std)
+    train, test = (Split(part, normalise, options.memory) for part in (stored.train, stored.test))
+    return Dataset(
+        name=place.name,
+        train=train,
+        test=test,
+        classes=len(stored.names) or max(int(labels.max()) for _, labels in (stored.train, stored.test)) + 1,
+        class_names=stored.names,
+        normalisation=f"{normalise.key}; {origin}",
+    )

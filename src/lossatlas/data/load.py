@@ -1,0 +1,103 @@
+"""Data sets by name, from the hub, a folder or a callable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossatlas.data.dataset import Dataset
+from lossatlas.data.hub import Place, images_at
+from lossatlas.data.source import DATA, DataSource
+from lossatlas.data.split import Split
+from lossatlas.errors import BadInput, first_line, unknown
+from lossatlas.registry import load_callable
+
+__all__ = ["data_options", "load_data"]
+
+HUB = "hub:"
+FORMS = ("hub:OWNER/NAME", "FOLDER", "module:callable")
+
+
+def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
+    """The data set that a specification stands for.
+
+    Args:
+        spec: a name; ``hub:OWNER/NAME``; a folder in the hub's layout; or ``module:callable``, which takes no arguments
+            and returns a :class:`Dataset`, or ``(train, test)`` where each is a split or the pytree of tensors that
+            makes one.
+        options: of the source that :func:`data_options` names.
+
+    Raises:
+        BadInput: an unknown specification or option, data that are missing or cannot be read, or a callable that fails
+            or returns something else.
+    """
+    source = data_options(spec)
+    given = dict(options or {})
+    if source is None:
+        if given:
+            raise BadInput(f"data {spec!r} takes no options; got {', '.join(given)}")
+        return _from_callable(spec)
+    known = [field.name for field in fields(source)]  # type: ignore[arg-type]  # every source is a dataclass
+    for name in given:
+        if name not in known:
+            raise (
+                unknown(f"option of data {spec!r}:", name, known)
+                if known
+                else BadInput(f"data {spec!r} takes no options; got {', '.join(given)}")
+            )
+    return source(**given).load()
+
+
+def data_options(spec: str) -> type[DataSource] | None:
+    """The source that a specification stands for, a dataclass whose fields are its options; None for a callable.
+
+    Nothing is read: whether the data are there and can be used is found when they are loaded.
+
+    Raises:
+        BadInput: the specification means nothing.
+    """
+    if spec in DATA:
+        return DATA[spec]
+    if spec.startswith(HUB):
+        name = spec.removeprefix(HUB)
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            raise BadInput(f"data {spec!r} names nothing on the hub; expected hub:OWNER/NAME")
+        return images_at(Place(spec, hub=name))
+    folder = Path(spec).expanduser()
+    if spec and folder.is_dir():
+        return images_at(Place(spec, folder=folder))
+    if ":" in spec:
+        return None
+    if spec and ("/" in spec or folder.exists()):
+        hint = "a name of the hub is written hub:OWNER/NAME" if spec.count("/") == 1 else "check the path"
+        raise BadInput(f"data {spec!r} is no folder; {hint}")
+    raise unknown("data set", spec, [*DATA, *FORMS])
+
+
+def _from_callable(spec: str) -> Dataset:
+    function = load_callable("data", spec)
+    try:
+        made = function()
+    except Exception as error:  # the user's own code may fail in any way
+        raise BadInput(f"data {spec!r} failed: {first_line(error)}") from error
+    if isinstance(made, Dataset):
+        return made
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise BadInput(f"data {spec!r} returned {type(made).__name__}; expected (train, test) or a lossatlas Dataset")
+    train, test = (part if isinstance(part, Split) else Split(part) for part in made)
+    return Dataset(spec, train, test, _classes(train.data))
+
+
+def _classes(data: Any) -> int | None:
+    """The number of classes if the data are pairs with integer labels."""
+    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[1], Tensor):
+        labels = data[1]
+        if not labels.is_floating_point() and labels.dtype is not torch.bool:
+            return int(labels.max()) + 1
+    return None

@@ -1,0 +1,261 @@
+"""Tables of images with labels, by way of Hugging Face ``datasets``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossatlas.errors import BadInput, first_line
+
+__all__ = ["Part", "Request", "fingerprints", "parts", "tables_in", "tables_on_hub"]
+
+TEST_SPLITS = ("test", "validation", "val")
+BANDS = {"L": 1, "RGB": 3}
+SAME_VALUES = {"1": "L", "P": "RGB"}
+"""Modes that are other spellings of one of those."""
+CHUNK = 512
+"""Images that are decoded at a time."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a data set; None: to be recognised."""
+
+    name: str
+    config: str | None
+    train: str | None
+    test: str | None
+    image: str | None
+    label: str | None
+
+
+def tables_in(request: Request, folder: Path, scratch: Path) -> Any:
+    """The splits of a folder in the hub's layout, a ``datasets.DatasetDict``.
+
+    ``datasets`` recognises a folder that has changed by its times alone, so its own copy goes to ``scratch``, which is
+    thrown away, and lossatlas keeps what was decoded under a key of its own.
+
+    Raises:
+        BadInput: the folder is no data set.
+    """
+    try:
+        return _load(str(folder.resolve()), request.config, str(scratch))
+    except Exception as error:  # whatever is in the folder
+        raise BadInput(
+            f"{folder} cannot be read as a data set ({_reason(error)}); expected files in the hub's layout, such as "
+            "train-*.parquet and test-*.parquet, or train/CLASS/*.png"
+        ) from error
+
+
+def tables_on_hub(request: Request, name: str) -> Any:
+    """The splits of a data set on the hub, or of the copy of it that ``datasets`` keeps.
+
+    Raises:
+        BadInput: there is no such data set, or neither a network nor a copy.
+    """
+    try:
+        return _load(name, request.config, None)
+    except FileNotFoundError as error:
+        raise BadInput(f"the hub has no data set {name} that can be read ({_reason(error)}); check its name") from error
+    except ValueError as error:
+        raise BadInput(f"{name} cannot be read from the hub ({_reason(error)}); try --data.config") from error
+    except Exception as error:  # whatever a network does
+        raise BadInput(
+            f"{name} cannot be had from the hub ({_reason(error)}) and is not cached; give a folder with its files: "
+            + ("--data FOLDER" if request.name.startswith("hub:") else "--data.folder FOLDER")
+        ) from error
+
+
+def fingerprints(tables: Any) -> dict[str, str]:
+    """What ``datasets`` tells splits and their revisions apart by; for the hub, where it holds the commit."""
+    return {name: table._fingerprint for name, table in tables.items()}
+
+
+def _load(path: str, config: str | None, cache: str | None) -> Any:
+    import datasets  # slow to import, and only needed here
+
+    with _quiet():
+        return datasets.load_dataset(path, config, cache_dir=cache)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the progress bars and remarks of ``datasets`` off stderr; its settings are put back in the end."""
+    import datasets
+    import huggingface_hub.utils as hub
+
+    with ExitStack() as stack, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Cannot (dis|en)able progress bars")  # the user's own setting has priority
+        for library in (datasets, hub):
+            stack.callback(library.logging.set_verbosity, library.logging.get_verbosity())
+            library.logging.set_verbosity_error()
+            if not library.are_progress_bars_disabled():
+                library.disable_progress_bars()
+                stack.callback(library.enable_progress_bars)
+        yield
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, or of what it came from where it says only that something failed."""
+    while error.__cause__ is not None and type(error).__name__ == "DatasetGenerationError":
+        error = error.__cause__
+    return first_line(error).rstrip(".")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of a table: its labels, and its images when they are asked for."""
+
+    split: str
+    labels: npt.NDArray[np.int64]
+    """(N,)"""
+    names: tuple[str, ...]
+    """Of the classes; empty where labels are plain integers."""
+    shape: tuple[int, int, int]
+    """(C, H, W) of the first image."""
+    _table: Any
+    _column: str
+
+    def images(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """All images in order, some (n, C, H, W) at a time.
+
+        Raises:
+            BadInput: one cannot be decoded, or differs from the first in size or mode.
+        """
+        for start in range(0, len(self.labels), CHUNK):
+            chunk = [_pixels(image) for image in _decoded(self._table, self._column, start, CHUNK)]
+            for pixels in chunk:
+                _same(self.shape, pixels.shape)
+            yield np.ascontiguousarray(np.stack(chunk))
+
+
+def parts(request: Request, tables: Any) -> tuple[Part, Part]:
+    """The training and the test part of a ``datasets.DatasetDict``.
+
+    Raises:
+        BadInput: a split, the column of images or that of labels is missing or cannot be told, labels are missing, or
+            the parts' images have different shapes.
+    """
+    train = _split(request, tables, "train", ("train",), request.train)
+    test = _split(request, tables, "test", TEST_SPLITS, request.test)
+    first, second = _part(request, tables[train], train), _part(request, tables[test], test)
+    _same(first.shape, second.shape)
+    return first, second
+
+
+def _split(request: Request, tables: Any, option: str, usual: tuple[str, ...], given: str | None) -> str:
+    wanted = usual if given is None else (given,)
+    for name in wanted:
+        if name in tables:
+            return name
+    raise BadInput(
+        f"{request.name} has no split {' or '.join(map(repr, wanted))}; it has {', '.join(tables)}: choose one with "
+        f"--data.{option}"
+    )
+
+
+def _part(request: Request, table: Any, split: str) -> Part:
+    if not len(table):
+        raise BadInput(f"split {split!r} of {request.name} is empty; choose another with --data.train or --data.test")
+    table, image = _with_images(request, table)
+    labels, names = _labels(request, table, split)
+    (first,) = _decoded(table, image, 0, 1)
+    return Part(split, labels, names, _pixels(first).shape, table, image)
+
+
+def _with_images(request: Request, table: Any) -> tuple[Any, str]:
+    """The table and the name of its column of images, cast to that type where the user named one of another type."""
+    from datasets import Image
+
+    found = [name for name, feature in table.features.items() if isinstance(feature, Image)]
+    column = _column(request, table, "image", found, request.image)
+    if column not in found:
+        try:
+            table = table.cast_column(column, Image())
+        except Exception as error:
+            raise BadInput(f"column {column!r} of {request.name} holds no images: {_kinds(table)}") from error
+    return table, column
+
+
+def _labels(request: Request, table: Any, split: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    from datasets import ClassLabel, Value
+
+    classes = [name for name, feature in table.features.items() if isinstance(feature, ClassLabel)]
+    integers = [
+        name
+        for name, feature in table.features.items()
+        if isinstance(feature, Value) and feature.dtype.startswith(("int", "uint"))
+    ]
+    column = _column(request, table, "label", classes or integers, request.label)
+    if column not in classes + integers:
+        raise BadInput(
+            f"column {column!r} of {request.name} holds no labels (classes or integers): {_kinds(table)}; choose "
+            "another with --data.label"
+        )
+    values = table.select_columns([column]).with_format("arrow")[:].column(0)
+    if values.null_count or values.to_numpy().min() < 0:
+        raise BadInput(
+            f"labels are missing in split {split!r} of {request.name} (column {column!r}); choose another split with "
+            "--data.train or --data.test"
+        )
+    names = tuple(table.features[column].names) if column in classes else ()
+    return values.to_numpy().astype(np.int64), names
+
+
+def _column(request: Request, table: Any, kind: str, found: list[str], given: str | None) -> str:
+    """The column that was given, or the only one found.
+
+    Raises:
+        BadInput: there is no such column, or not exactly one was found.
+    """
+    if given is not None:
+        if given not in table.features:
+            raise BadInput(f"{request.name} has no column {given!r}; choose with --data.{kind} from {_kinds(table)}")
+        return given
+    if len(found) != 1:
+        several = f"several columns of {kind}s" if found else f"no column that is clearly of {kind}s"
+        raise BadInput(f"{request.name} has {several}; choose one with --data.{kind} from {_kinds(table)}")
+    return found[0]
+
+
+def _kinds(table: Any) -> str:
+    """All columns with their types."""
+    return ", ".join(
+        f"{name} ({getattr(feature, 'dtype', None) if type(feature).__name__ == 'Value' else type(feature).__name__})"
+        for name, feature in table.features.items()
+    )
+
+
+def _decoded(table: Any, column: str, start: int, count: int) -> list[Any]:
+    """Images as Pillow has them."""
+    try:
+        return list(table.select_columns([column])[start : start + count][column])
+    except Exception as error:
+        raise BadInput(
+            f"column {column!r} has something among rows {start} to {start + count - 1} that cannot be decoded as an "
+            f"image ({_reason(error)})"
+        ) from error
+
+
+def _pixels(image: Any) -> npt.NDArray[np.uint8]:
+    """An image (C, H, W)."""
+    if image is None:
+        raise BadInput("an image is missing; remove its row from the data")
+    mode = SAME_VALUES.get(image.mode, image.mode)
+    if mode not in BANDS:
+        raise BadInput(f"an image has mode {image.mode}; expected grey (L) or colour (RGB) of 8 bits: convert it")
+    pixels = np.asarray(image if mode == image.mode else image.convert(mode))
+    return pixels[None] if BANDS[mode] == 1 else pixels.transpose(2, 0, 1)
+
+
+def _same(shape: tuple[int, ...], other: tuple[int, ...]) -> None:
+    if shape != other:
+        one, two = (f"{height}x{width} with {channels} channels" for channels, height, width in (shape, other))
+        raise BadInput(f"images must have one size and mode; got {one} and {two}: convert them beforehand")
