@@ -67,6 +67,12 @@ class Network:
         outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
         return outputs, self.loss(outputs, self.feed.targets(batch))
 
+    def replica(self) -> Network:
+        """The same function on a copy of the module, for another thread."""
+        twin = copy.copy(self)
+        twin._module = copy.deepcopy(self._module)
+        return twin
+
     def with_buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
         """Named parameters (p, *shape) and what buffers these points have of their own.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,12 +19,11 @@ from lossatlas.errors import BadInput, CannotFinish, Interrupted
 from lossatlas.fitting import Fit
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
 from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.summary import summarise
 from lossatlas.metrics import OperatorMetric, metrics_for
-from lossatlas.pictures import Picture, score_accuracy, score_loss
 from lossatlas.recipes import FitConfig, differences
 from lossatlas.recipes.fit import FitRecipe, build_fit
 from lossatlas.rundir import PROVENANCE, SUMMARY, MetricsLog, RunDirectory, versions
-from lossatlas.schema import split_variable
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import fill, put_target
 from lossatlas.views import png, view, write_report
@@ -115,7 +113,7 @@ def run_fit(
     started = time.perf_counter()
     store = _survey(run, recipe, config, surveyor, reporter, stop)
     survey_seconds = time.perf_counter() - started
-    summary = _summary(recipe, config, fit, store, survey_seconds)
+    summary = summarise(recipe, config, fit, store.open(), survey_seconds)
     if pictures:
         _draw(run, store, recipe, summary)
     run.write_json(PROVENANCE, {**provenance, "timings": {"fit": fit.seconds, "survey": survey_seconds}})
@@ -231,37 +229,6 @@ def _survey(
 
     fill(store, engine, recipe.chart, grid, recipe.surveyed, metrics, config.group, on_points)
     return store
-
-
-def _summary(
-    recipe: FitRecipe, config: FitConfig, fit: Fit, store: SurveyStore, survey_seconds: float
-) -> dict[str, Any]:
-    survey = store.open()
-    per_split = {}
-    for split in recipe.surveyed:
-        scores: dict[str, Any] = {}
-        for name in ("accuracy", "loss"):
-            if (variable := split_variable(split, name)) in survey:
-                values = recipe.picture.from_grid(survey[variable].values, config.padding).astype(np.float64)
-                if name == "loss":
-                    scores |= score_loss(recipe.picture, values)
-                elif isinstance(recipe.picture, Picture):
-                    scores |= score_accuracy(recipe.picture, values, recipe.drawn)
-        per_split[split] = scores
-    headline = per_split.get("test", next(iter(per_split.values()), {}))
-    return {
-        **headline,
-        **{f"{split}_scores": scores for split, scores in per_split.items()},
-        "pattern": recipe.picture.name,
-        "shape": list(recipe.picture.shape),
-        "parameters": recipe.space.size,
-        "scale": float(recipe.chart.scale.detach()),
-        "steps": fit.steps,
-        "seconds": fit.seconds,
-        "seconds_per_step": fit.seconds / max(1, fit.steps),
-        "survey_seconds": survey_seconds,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
 
 
 def _draw(run: RunDirectory, store: SurveyStore, recipe: FitRecipe, summary: dict[str, Any]) -> None:

@@ -159,7 +159,17 @@ def _print_estimate(estimate: Estimate) -> None:
 
 
 def _print_summary(summary: Mapping[str, Any], out: Path, pictures: bool) -> None:
-    shown = ("gap", "iou", "low_accuracy", "high_accuracy", "log_loss_correlation", "log_loss_gap", "steps", "seconds")
+    shown = (
+        "gap",
+        "iou",
+        "low_accuracy",
+        "high_accuracy",
+        "log_loss_correlation",
+        "log_loss_rmse",
+        "log_loss_gap",
+        "steps",
+        "seconds",
+    )
     numbers = [f"{name} {summary[name]:.4g}" for name in shown if isinstance(summary.get(name), int | float)]
     print(", ".join(numbers))
     print(f"report: {out / 'report.html'}" if pictures else f"summary: {out / 'summary.json'}")

@@ -17,7 +17,9 @@ def info() -> int | None:
     from rich.console import Console
     from rich.table import Table
 
-    from lossatlas.data import DATA
+    from lossatlas.charts import CHARTS
+    from lossatlas.data import AUGMENTATIONS, DATA
+    from lossatlas.data.load import FORMS
     from lossatlas.engine import BUFFERS, STRATEGIES
     from lossatlas.fitting import SCHEDULES
     from lossatlas.losses import LOSSES
@@ -26,6 +28,7 @@ def info() -> int | None:
     from lossatlas.objectives import CLIPS
     from lossatlas.pictures import SHAPES, SOURCES
     from lossatlas.recipes import PRESETS
+    from lossatlas.reproduce import STUDIES
     from lossatlas.rundir import versions
     from lossatlas.views import VIEWS
     from lossatlas.weights import INITIALISERS
@@ -37,7 +40,8 @@ def info() -> int | None:
             for name in MODELS
         ]
         + ["module:callable"],
-        "data": [*DATA, "module:callable"],
+        "data": [*DATA, *FORMS],
+        "augmentations": [*AUGMENTATIONS],
         "pictures": [*SHAPES, *(SOURCES[name].form for name in SOURCES)],
         "metrics": [*METRICS],
         "views": [*VIEWS],
@@ -46,6 +50,8 @@ def info() -> int | None:
         "initialisers": [*INITIALISERS],
         "schedules": [*SCHEDULES],
         "presets": [*PRESETS],
+        "charts": [*CHARTS],
+        "studies": [*STUDIES],
         "buffers": [*BUFFERS],
         "plans": ["auto", *STRATEGIES, "FILE.json"],
         "devices": devices,

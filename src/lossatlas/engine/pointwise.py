@@ -1,0 +1,104 @@
+"""What strategies that call one network after another have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from lossatlas.engine.network import Network
+from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves
+from lossatlas.types import Batch, Outputs, Params
+
+__all__ = ["Pointwise"]
+
+T = TypeVar("T")
+
+
+class Pointwise(Strategy):
+    """A functional call per point, images with channels last. Any module that can be called can be served.
+
+    Modules that cannot take channels-last images (a ``view`` of their features, say) get them as they are.
+    """
+
+    stacks_points = False
+
+    def __init__(self) -> None:
+        self._reorders: bool | None = None
+
+    @abstractmethod
+    def over(self, count: int, network: Network, call: Callable[[int, Network], T]) -> Sequence[T]:
+        """``call(i, network)`` for i = 0 ... count - 1, in that order; the network may be a replica."""
+
+    def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
+        stacked: Params = _stack([function(point) for point in _points(params)])
+        return stacked
+
+    def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+        batch = self._ordered(network, params, batch)
+        points = list(_points(params))
+
+        def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
+            with torch.no_grad():  # a thread has a mode of its own
+                return network(points[i], batch)
+
+        results = self.over(len(points), network, call)
+        return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
+
+    def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
+        batch = self._ordered(network, params, batch)
+        points = list(_points(params))
+
+        def call(i: int, network: Network) -> tuple[Params, Tensor, Outputs, Tensor]:
+            point = leaves(points[i])
+            outputs, losses = network(point, batch)
+            share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
+            return gradient(share, point), share.detach(), tree_map(torch.Tensor.detach, outputs), losses.detach()
+
+        gradients, values, outputs, losses = zip(*self.over(len(points), network, call), strict=True)
+        return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
+
+    def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
+        batch = self._ordered(network, params, batch)
+        pairs = list(zip(_points(params), _points(vectors), strict=True))
+
+        def call(i: int, network: Network) -> Params:
+            point, vector = leaves(pairs[i][0]), pairs[i][1]
+            _, losses = network(point, batch)
+            return curvature(losses, point, vector)
+
+        stacked: Params = _stack(self.over(len(pairs), network, call))
+        return stacked
+
+    def _ordered(self, network: Network, params: Params, batch: Batch) -> Batch:
+        """The batch with channels last, unless the network once refused that."""
+        reordered = _channels_last(batch)
+        if self._reorders is None:
+            try:
+                with torch.no_grad():
+                    network(next(_points(params)), reordered)
+                self._reorders = True
+            except RuntimeError:
+                self._reorders = False
+        return reordered if self._reorders else batch
+
+
+def _points(params: Params) -> Iterator[Params]:
+    """The parameters of one point after the other."""
+    for values in zip(*params.values(), strict=True):
+        yield dict(zip(params, values, strict=True))
+
+
+def _stack(per_point: Sequence[Outputs]) -> Outputs:
+    return tree_map(lambda *leaves: torch.stack(leaves), per_point[0], *per_point[1:])
+
+
+def _channels_last(batch: Batch) -> Batch:
+    def convert(leaf: Tensor) -> Tensor:
+        return leaf.contiguous(memory_format=torch.channels_last) if leaf.ndim == 4 else leaf
+
+    return tree_map(convert, batch)

@@ -1,0 +1,94 @@
+"""The numbers of a finished fit: how well its picture was found, and what it cost."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lossatlas.fitting import Fit
+from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, score_accuracy, score_loss
+from lossatlas.recipes import FitConfig
+from lossatlas.recipes.fit import FitRecipe
+from lossatlas.schema import split_variable
+
+__all__ = ["summarise"]
+
+Reals = npt.NDArray[np.floating[Any]]
+
+
+def summarise(
+    recipe: FitRecipe, config: FitConfig, fit: Fit, survey: xr.Dataset, survey_seconds: float
+) -> dict[str, Any]:
+    """The summary of a run: scores of the test split (or the first) at the top, those of each split below.
+
+    Args:
+        recipe: of the run.
+        config: its configuration.
+        fit: finished.
+        survey: finished.
+        survey_seconds: how long it took.
+    """
+    maps = {
+        split: {
+            name: recipe.picture.from_grid(survey[variable].values, config.padding).astype(np.float64)
+            for name in ("accuracy", "loss")
+            if (variable := split_variable(split, name)) in survey
+        }
+        for split in recipe.surveyed
+    }
+    per_split = {split: _scores(recipe, found) for split, found in maps.items()}
+    headline = per_split.get("test", next(iter(per_split.values()), {}))
+    separate = fit.bytes_of_separate(int(np.isfinite(recipe.picture.target).sum()))
+    return {
+        **headline,
+        **_agreement(recipe.picture, maps),
+        **{f"{split}_scores": scores for split, scores in per_split.items()},
+        "pattern": recipe.picture.name,
+        "shape": list(recipe.picture.shape),
+        "parameters": recipe.space.size,
+        "scale": float(recipe.chart.scale.detach()),
+        "steps": fit.steps,
+        "seconds": fit.seconds,
+        "seconds_per_step": fit.seconds / max(1, fit.steps),
+        "survey_seconds": survey_seconds,
+        "held_bytes": fit.held_bytes,
+        "held_bytes_of_separate_models": separate,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def _scores(recipe: FitRecipe, found: Mapping[str, Reals]) -> dict[str, Any]:
+    scores: dict[str, Any] = {}
+    if "accuracy" in found and isinstance(recipe.picture, Picture):
+        scores |= score_accuracy(recipe.picture, found["accuracy"], recipe.drawn)
+    if "loss" in found:
+        scores |= score_loss(recipe.picture, found["loss"])
+    return scores
+
+
+def _agreement(picture: Raster, maps: Mapping[str, Mapping[str, Reals]]) -> dict[str, float | None]:
+    """How well the maps of training and test examples agree (Pearson), over all cells that count."""
+    if not {"train", "test"} <= maps.keys():
+        return {}
+    counted = np.isfinite(picture.target)
+    agreement: dict[str, float | None] = {}
+    for name, key in (("loss", "train_test_correlation"), ("accuracy", "train_test_accuracy_correlation")):
+        if name in maps["train"] and name in maps["test"]:
+            pair = [maps[split][name][counted] for split in ("train", "test")]
+            if name == "loss":
+                pair = [np.log(np.maximum(values, LOSS_FLOOR)) for values in pair]
+            agreement[key] = _correlation(*pair)
+    return agreement
+
+
+def _correlation(one: Reals, other: Reals) -> float | None:
+    finite = np.isfinite(one) & np.isfinite(other)
+    one, other = one[finite], other[finite]
+    if one.size < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return float(np.corrcoef(one, other)[0, 1])
