@@ -146,6 +146,43 @@ class TestARun:
         capsys.readouterr()
         assert "frozen buffers need a trained network" in refused(capsys, *frozen)
 
+    def test_a_survey_under_other_statistics_than_the_fit(self) -> None:
+        model = ["--model=conv", "--model.channels=4", "--model.hidden=8", "--model.batch_norm"]
+        assert fit("--out=runs/a", *model) == 0
+        assert fit("--out=runs/b", "--survey_buffers=reestimated", "--buffers_batches=2", *model) == 0
+        charts = [Path(f"runs/{name}/chart.safetensors").read_bytes() for name in "ab"]
+        assert charts[0] == charts[1], "the fit is the same"
+        surveys = [xr.open_zarr(f"runs/{name}/survey.zarr", consolidated=False, chunks=None) for name in "ab"]
+        assert surveys[1]["test_streaming_done"].attrs["buffers"].startswith("reestimated from 1000 examples")
+        assert not np.allclose(surveys[0]["test_loss"], surveys[1]["test_loss"])
+
+    @pytest.mark.parametrize(
+        ("pattern", "tokens", "keys"),
+        [
+            ("text:la", ["--size=14"], {"gap", "iou"}),
+            ("random:0.4", ["--size=9x12", "--pattern.no_rings"], {"gap", "iou"}),
+            ("sequence:heart,star", ["--size=8"], {"gap", "iou"}),
+            ("grey:photo.png", ["--size=8x10", "--pattern.low=0.1"], {"log_loss_correlation", "log_loss_rmse"}),
+        ],
+    )
+    def test_every_kind_of_picture(self, pattern: str, tokens: list[str], keys: set[str]) -> None:
+        Image.fromarray(np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)).save("photo.png")
+        assert fit("--out=runs/a", f"--pattern={pattern}", *tokens, "--pictures", "--augment", "crop", "flip") == 0
+        summary = json.loads(Path("runs/a/summary.json").read_text())
+        assert keys <= summary.keys()
+        assert -1 <= summary["train_test_correlation"] <= 1
+        assert summary["held_bytes"] < summary["held_bytes_of_separate_models"]
+        assert Path("runs/a/report.html").is_file()
+
+    @pytest.mark.parametrize("preset", ["paper", "authors-code"])
+    def test_the_papers_presets_run_and_say_what_they_set(
+        self, preset: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert fit("--out=runs/a", f"--preset={preset}", "--batch_size=32") == 0
+        assert f"preset {preset}: size=50, coarse=(), " in " ".join(capsys.readouterr().err.split())
+        config = yaml.safe_load(Path("runs/a/config.yaml").read_text())
+        assert (config["clip"], config["scale_unit"]) == ("cell", "cell")
+
     def test_without_pictures_it_can_be_drawn_later(self) -> None:
         assert fit("--out=runs/a") == 0
         assert not [*Path("runs/a").glob("*.png"), *Path("runs/a").glob("*.html")]
@@ -207,6 +244,22 @@ class TestBadInput:
             (["--config=none.yaml"], "config none.yaml cannot be read"),
             (["--resume", "--overwrite"], "give one of the two"),
             (["--metrics=speed"], "unknown metric 'speed'"),
+            (["--pattern=random:1.5"], "1.5"),
+            (["--pattern=text: "], "ink"),
+            (["--pattern=grey:none.png"], "none.png"),
+            (["--pattern=random:0.5", "--pattern.sead=3"], "--pattern.seed"),
+            (["--pattern=sequence:heart,hart"], "did you mean 'heart'?"),
+            (["--data=fashion_mnist", "--data.folder=nowhere"], "nowhere"),
+            (["--data.folder=nowhere"], "--data.folder"),
+            (["--augment=rotate"], "unknown augmentation 'rotate'"),
+            (["--augment=crop", "--pattern=text:la", "--model=nowhere:net"], "cannot import 'nowhere'"),
+            (["--chart=plain"], "unknown chart 'plain'; did you mean 'plane'?"),
+            (["--chart=simplex"], "chart 'simplex' does not start from random directions"),
+            (["--origin_at=top"], "top"),
+            (["--buffers=interpolated", "--model=conv", "--model.batch_norm"], "a chart between trained networks"),
+            (["--buffers=reestimated"], "a fit cannot follow statistics"),
+            (["--survey_buffers=frozen", "--model=conv", "--model.batch_norm"], "need a trained network"),
+            (["--buffers_batches=0"], "buffers_batches is 0"),
         ],
         ids=lambda value: value[0] if isinstance(value, list) else "",
     )

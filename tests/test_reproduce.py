@@ -18,18 +18,19 @@ from lossatlas.reproduce import STUDIES, Run, Study
 from lossatlas.reproduce.drawing import table
 from lossatlas.reproduce.run import run_study
 
-MINUTES = {"mpo-fig4": 45, "mpo-fig1": 15, "mpo-fig2": 15, "mpo-fig5": 15, "mpo-fig6": 15}
+MINUTES = {"mpo-fig4": 45, "mpo-fig1": 15, "mpo-fig2": 15, "mpo-fig5": 15, "mpo-fig6": 15, "mpo-size": 15}
 
 
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_every_study_has_both_scales_and_the_small_one_leaves_time_for_its_surveys(name: str) -> None:
     small, paper = (STUDIES[name].fits(scale) for scale in ("small", "paper"))
     fitting = sum(config.seconds or 0.0 for config in small.values())
-    assert 0 < fitting <= 0.85 * 60 * MINUTES[name]
+    assert fitting <= 0.85 * 60 * MINUTES[name]
+    assert fitting > 0 or all(config.steps for config in small.values())
     for config in paper.values():
         assert (config.steps, config.batch_size, config.lr) == (11800, 512, 3e-4)
         assert (config.clip, config.cells, config.coarse) == ("cell", 50, ())
-    assert all(config.data in {"fashion_mnist", "cifar10"} for config in [*small.values(), *paper.values()])
+    assert {config.data for config in paper.values()} <= {"fashion_mnist", "cifar10"}
 
 
 def test_figure_4_is_masks_times_networks_times_repetitions() -> None:

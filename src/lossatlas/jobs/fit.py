@@ -85,6 +85,7 @@ def run_fit(
     surveyor = engine
     if config.survey_buffers not in (None, config.buffers):
         surveyor = make_engine(recipe, config, engine.plan, recipe.survey_buffers)
+    fit = make_fit(recipe, config, engine)
     provenance = {
         "versions": versions(),
         "plan": engine.plan.to_dict(),
@@ -99,7 +100,6 @@ def run_fit(
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
 
-    fit = make_fit(recipe, config, engine)
     _descend(run, fit, checkpoint_seconds, reporter, stop)
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
