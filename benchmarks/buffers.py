@@ -22,8 +22,8 @@ from lossatlas.reproduce.drawing import maps
 from lossatlas.views import png
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-PICTURE = la.picture("heart", 24)
-STEPS = 400
+PICTURE = la.picture("heart", 20)
+STEPS = 300
 
 
 def trained(module: nn.Module, split: la.Split, seed: int, steps: int = 150) -> nn.Module:
@@ -66,7 +66,7 @@ def between_networks(modules: list[nn.Module], data: la.Dataset, policies: dict[
     """The triangle of three networks under each policy."""
     problem = la.Problem(modules[0], la.CrossEntropy())
     chart = la.Simplex.between(modules)
-    grid = {axis: np.linspace(-0.25, 1.25, 25) for axis in chart.axes}
+    grid = {axis: np.linspace(-0.25, 1.25, 19) for axis in chart.axes}
     surveys = {}
     for name, policy in policies.items():
         surveys[name] = la.survey(chart, grid, problem, {"test": data.test}, buffers=policy)

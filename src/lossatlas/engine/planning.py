@@ -20,9 +20,14 @@ __all__ = ["plan_for"]
 MEMORY = 2**30
 """Bytes that one chunk may take by default."""
 MEASURED_POINTS = 32
+"""Of strategies that take them together."""
+MEASURED_APART = 8
+"""Of strategies that call one network after another: what one costs does not depend on their number."""
 MEASURED_SECONDS = 0.3
 MEASURED_RUNS = 3
 """At least: one run may meet a stall of the machine."""
+LONGEST_SECONDS = 1.5
+"""After so long a second run has to do."""
 LARGEST_CHUNK = 256
 
 
@@ -73,7 +78,8 @@ def plan_for(
     for name in names:
         try:
             for which, batch in (("evaluate", group_batch), ("pullback", step_batch)):
-                count = min(MEASURED_POINTS, service(name, which).points)
+                most = MEASURED_POINTS if STRATEGIES[name].stacks_points else MEASURED_APART
+                count = min(most, service(name, which).points)
                 run = _runner(
                     STRATEGIES[name](),
                     which,
@@ -113,7 +119,9 @@ def _seconds(run: Callable[[], object], repeat: bool) -> float:
     if not repeat:
         return 0.0
     best, runs, started = float("inf"), 0, time.perf_counter()
-    while runs < MEASURED_RUNS or time.perf_counter() - started < MEASURED_SECONDS:
+    while (spent := time.perf_counter() - started) < MEASURED_SECONDS or runs < MEASURED_RUNS:
+        if runs and spent > LONGEST_SECONDS:
+            break
         runs += 1
         begin = time.perf_counter()
         run()
