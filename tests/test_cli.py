@@ -19,6 +19,7 @@ from PIL import Image
 import lossatlas as la
 from lossatlas.cli import main
 from lossatlas.cli.layers import merged_tokens
+from lossatlas.recipes import FitConfig
 
 SMALL = {
     "pattern": ["--pattern=heart"],
@@ -179,7 +180,9 @@ class TestARun:
         self, preset: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert fit("--out=runs/a", f"--preset={preset}", "--batch_size=32") == 0
-        assert f"preset {preset}: size=50, coarse=(), " in " ".join(capsys.readouterr().err.split())
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"preset {preset}: model=mlp, size=8x10, " in said, "what is set in the end"
+        assert "lr=0.0003" in said if preset == "paper" else "lr=0.00025" in said
         config = yaml.safe_load(Path("runs/a/config.yaml").read_text())
         assert (config["clip"], config["scale_unit"]) == ("cell", "cell")
 
@@ -196,6 +199,37 @@ class TestARun:
         assert "never left the plateau" in capsys.readouterr().err
         assert Path("runs/a/checkpoint/latest.safetensors").is_file()
         assert not Path("runs/a/summary.json").exists()
+
+    def test_without_any_option_it_is_the_demo(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = []
+
+        def note(config: FitConfig, out: Path, **_: object) -> dict[str, object]:
+            asked.append((config, out))
+            return {}
+
+        monkeypatch.setattr("lossatlas.jobs.fit.run_fit", note)
+        assert main(["fit"]) == 0
+        assert main(["fit", "--size=12"]) == 0
+        (demo, out), (sized, _) = asked
+        assert (demo.pattern, demo.data, demo.model, demo.size) == ("heart", "digits", "mlp", None)
+        assert str(out) == "runs/demo"
+        assert sized.size == "12"
+
+    def test_derivatives_of_a_survey_under_reestimated_statistics(self) -> None:
+        model = ["--model=conv", "--model.channels=4", "--model.hidden=8", "--model.batch_norm"]
+        survey = ["--survey_buffers=reestimated", "--metrics", "loss", "gradient_norm", "--splits=test"]
+        assert fit("--out=runs/a", *model, *survey) == 0
+        stored = xr.open_zarr("runs/a/survey.zarr", consolidated=False, chunks=None)
+        assert float(stored["test_gradient_norm"].min()) > 0
+
+    def test_another_named_thing_leaves_the_options_of_the_first_behind(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["fit", "--model=conv", "--model.hidden=7", "--print_config"]) == 0
+        Path("c.yaml").write_text(capsys.readouterr().out)
+        assert main(["fit", "--config=c.yaml", "--model=mlp", "--print_config"]) == 0
+        config = yaml.safe_load(capsys.readouterr().out)
+        assert (config["model"], config["model.hidden"]) == ("mlp", [64, 64, 64, 64])
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -260,6 +294,8 @@ class TestBadInput:
             (["--buffers=reestimated"], "a fit cannot follow statistics"),
             (["--survey_buffers=frozen", "--model=conv", "--model.batch_norm"], "need a trained network"),
             (["--buffers_batches=0"], "buffers_batches is 0"),
+            (["--size=200000"], "expected at most 1,000,000"),
+            (["--dry_run", "--survey_buffers=frozen", "--model=conv", "--model.batch_norm"], "need a trained network"),
         ],
         ids=lambda value: value[0] if isinstance(value, list) else "",
     )

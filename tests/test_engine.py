@@ -263,6 +263,72 @@ def test_reestimated_statistics_are_what_training_mode_leaves_at_each_point(kind
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("policy", ["reestimated", "interpolated"])
+def test_gradients_hold_the_statistics_that_points_have_of_their_own(policy: str, strategy: str) -> None:
+    problem, split = make("batch_norm")
+    chart = la.Simplex.between([copy.deepcopy(problem.module) for _ in range(3)])
+    chart.corners += 0.3 * torch.randn(chart.corners.shape, generator=torch.Generator().manual_seed(3)).double()
+    buffers = la.ReestimatedStatistics(split, 3, 4) if policy == "reestimated" else la.InterpolatedStatistics()
+    network = Network(problem, la.WeightSpace(problem.module), buffers, chart)
+    there = Engine(network, Plan.of(strategy, 3))
+    coefficients = chart.coefficients(coordinates())
+    got = there.pullback(coefficients, chart.controls(), split.data, SquaredSum())
+    rows = []
+    for i, weights in enumerate(chart.points(coordinates())):
+        module = module_at(problem, weights, "frozen")
+        if policy == "reestimated":
+            module = in_training_mode_over(module, list(split.data[0].split(4)))
+        outputs, losses = outputs_and_losses(problem, module, split.data)
+        module.zero_grad()
+        SquaredSum().value(outputs[None], losses[None], slice(i, i + 1)).backward()
+        rows.append(torch.cat([p.grad.reshape(-1) for p in module.parameters()]))
+    torch.testing.assert_close(got.controls, coefficients.T @ torch.stack(rows), **TOLERANCE)
+    for _, derivatives in there.derivatives(coefficients, chart.controls(), split, group=12):
+        gradient = derivatives.gradient()
+        assert derivatives.hessian_product(gradient).shape == gradient.shape
+    with pytest.raises(la.BadInput, match="gradients of coefficients are not known"):
+        there.pullback(coefficients.requires_grad_(), chart.controls(), split.data, SquaredSum())
+
+
+class CalledTwice(nn.Module):
+    """One normalisation in two places, and a buffer that no mean may touch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.norm = nn.Conv2d(2, 3, 1), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        self.head = nn.Linear(90, 3)
+        self.register_buffer("mask", torch.tensor([0.0, 0.0, -torch.inf]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = torch.relu(self.norm(self.second(torch.relu(self.norm(self.first(images))))))
+        return self.head(features.flatten(1)) + self.mask.clamp(min=-1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_shared_normalisations_and_other_buffers(strategy: str) -> None:
+    _, split = make("batch_norm")
+    torch.manual_seed(0)
+    problem = la.Problem(CalledTwice().double(), la.CrossEntropy())
+    space, chart = la.WeightSpace(problem.module), la.Simplex.between([problem.module, problem.module])
+    coords = torch.tensor([[0.3]], dtype=torch.float64)
+    expected = {
+        "reestimated": in_training_mode_over(problem.module, list(split.data[0].split(4))),
+        "interpolated": copy.deepcopy(problem.module).eval(),
+    }
+    for name, policy in (
+        ("reestimated", la.ReestimatedStatistics(split, 3, 4)),
+        ("interpolated", la.InterpolatedStatistics()),
+    ):
+        network = Network(problem, space, policy, chart)
+        got = Engine(network, Plan.of(strategy, 3)).evaluate(
+            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=12
+        )
+        with torch.no_grad():
+            loss = problem.loss(expected[name](split.data[0]), split.data[1]).mean()
+        torch.testing.assert_close(got["loss"][0], loss, **TOLERANCE)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_interpolated_statistics_are_the_networks_own_at_the_corners_of_a_simplex(strategy: str) -> None:
     problem, split = make("batch_norm")
     modules = []
@@ -369,7 +435,7 @@ def test_an_automatic_plan_serves_the_network_and_says_why() -> None:
     assert Plan.from_dict(made.plan.to_dict()) == made.plan
 
 
-def test_a_network_that_cannot_be_vectorised_falls_back_to_the_loop() -> None:
+def test_a_network_that_cannot_be_vectorised_is_called_point_by_point() -> None:
     class Branching(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -383,7 +449,7 @@ def test_a_network_that_cannot_be_vectorised_falls_back_to_the_loop() -> None:
     split = la.Split((torch.randn(6, 3), torch.randn(6, 2)))
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
     plan = la.engine_for(problem, chart, split).plan
-    assert plan.pullback.strategy == plan.evaluate.strategy == "loop"
+    assert {plan.pullback.strategy, plan.evaluate.strategy} <= {"loop", "threads"}
     assert "vmap cannot serve" in plan.reason
     with pytest.raises(la.BadInput, match="no strategy can evaluate this model: vmap"):
         la.engine_for(problem, chart, split, plan="vmap")

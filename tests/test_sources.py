@@ -340,8 +340,17 @@ def test_transparent_parts_are_white(tmp_path: Path) -> None:
 
 def test_bad_greys_are_refused(tmp_path: Path) -> None:
     path = ramp(tmp_path)
-    for low, high in ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (-1.0, 1.0), (0.1, np.inf), (np.nan, 1.0)):
-        with pytest.raises(BadInput, match="grey levels beyond the loss range.*expected 0 < low < high"):
+    for low, high in (
+        (0.0, 1.0),
+        (1.0, 1.0),
+        (2.0, 1.0),
+        (-1.0, 1.0),
+        (0.1, np.inf),
+        (0.1, 1e6),
+        (1e-30, 1e-20),
+        (np.nan, 1.0),
+    ):
+        with pytest.raises(BadInput, match="grey levels beyond the loss range.*expected 1e-12 < low < high < 10000"):
             picture(f"grey:{path}", low=low, high=high)
     for value in (0, 77, 255):
         flat = saved(tmp_path / "flat.png", np.full((30, 41), value))
@@ -401,3 +410,13 @@ def test_everything_is_a_raster(tmp_path: Path) -> None:
         found = picture(spec, 12)
         assert isinstance(found, Raster)
         assert found.coords().shape == (*found.shape, len(found.shape))
+
+
+def test_coarse_and_fine_renderings_of_a_grey_ask_for_the_same_losses(tmp_path: Path) -> None:
+    """A small bright spot fades in a coarse picture; what surrounds it must not change for that."""
+    pixels = np.full((120, 120), 40, dtype=np.uint8)
+    pixels[:, 60:] = 60
+    pixels[20:26, 20:26] = 255
+    Image.fromarray(pixels).save(tmp_path / "spot.png")
+    fine, coarse = (picture(f"grey:{tmp_path / 'spot.png'}", size).losses for size in (32, 10))
+    np.testing.assert_allclose(coarse[-1, [0, -1]], fine[-1, [0, -1]], rtol=1e-3)

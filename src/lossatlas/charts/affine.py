@@ -27,8 +27,9 @@ class AffineChart(CoefficientChart):
 
     scale: nn.Parameter
     anchor: Tensor
+    _centred: Tensor
 
-    def __init__(self, d: int, n: int, anchor: Sequence[float] | None) -> None:
+    def __init__(self, d: int, n: int, anchor: Sequence[float] | None, centred: bool) -> None:
         super().__init__()
         if not 1 <= d <= n:
             raise BadInput(f"a plane in R^{n} has between 1 and {n} axes; got {d}")
@@ -37,6 +38,7 @@ class AffineChart(CoefficientChart):
             raise BadInput(f"the origin of a chart with {d} axes has {d} coordinates; got {len(anchor)}")
         self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
         self.register_buffer("anchor", torch.tensor(anchor, dtype=torch.float64))
+        self.register_buffer("_centred", torch.tensor(centred))
 
     @classmethod
     @abstractmethod
@@ -58,6 +60,10 @@ class AffineChart(CoefficientChart):
         On the device and in the precision of the module's parameters. The same seed gives the same first directions
         whatever the number of axes.
         """
+
+    @property
+    def centred(self) -> bool:
+        return bool(self._centred)
 
     @property
     def statistics(self) -> Params:

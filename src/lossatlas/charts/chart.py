@@ -23,8 +23,11 @@ class Chart(nn.Module, ABC):
 
     axes: tuple[str, ...]
     """The name of each coordinate."""
-    centred: bool
-    """Whether the chart lies around weights that somebody trained; buffers that are kept from there then fit."""
+
+    @property
+    @abstractmethod
+    def centred(self) -> bool:
+        """Whether the chart lies around weights that somebody trained; buffers that are kept from there then fit."""
 
     @property
     @abstractmethod

@@ -48,8 +48,8 @@ def merged_tokens(layers: Sequence[Mapping[str, Sequence[str]]], tokens: Sequenc
     given = {_option(token) for token in tokens if token.startswith("--")}
     merged: dict[str, Sequence[str]] = {}
     for layer in layers:
-        merged = {k: v for k, v in merged.items() if k not in _replaced(set(layer))} | dict(layer)
-    kept = [token for k, v in merged.items() if k not in _replaced(given) for token in v]
+        merged = {k: v for k, v in merged.items() if not _is_replaced(k, set(layer))} | dict(layer)
+    kept = [token for k, v in merged.items() if not _is_replaced(k, given) for token in v]
     return [*kept, *tokens]
 
 
@@ -59,5 +59,7 @@ def _option(token: str) -> str:
     return f"{head}{dot}{last.removeprefix('no_')}"
 
 
-def _replaced(names: set[str]) -> set[str]:
-    return names | {other for group in ALTERNATIVES if names & set(group) for other in group}
+def _is_replaced(option: str, names: set[str]) -> bool:
+    """Whether a layer that gives the names takes an option out of those below: ``model`` takes ``model.depth``, too."""
+    taken = names | {other for group in ALTERNATIVES if names & set(group) for other in group}
+    return option in taken or option.partition(".")[0] in taken - {option}

@@ -49,6 +49,8 @@ class RichReporter(Reporter):
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
         now = time.perf_counter()
+        if phase in self._tasks and share < self._tasks[phase][2]:
+            self._bars.remove_task(self._tasks.pop(phase)[0])  # the next fit of a sweep
         if phase not in self._tasks:
             self._bars.start()  # not before: a run that is refused writes one line and nothing else
             task = self._bars.add_task(phase, total=1.0, left="", numbers="")

@@ -91,7 +91,8 @@ def _from_callable(spec: str) -> Dataset:
     if not isinstance(made, tuple) or len(made) != 2:
         raise BadInput(f"data {spec!r} returned {type(made).__name__}; expected (train, test) or a lossatlas Dataset")
     train, test = (part if isinstance(part, Split) else Split(part) for part in made)
-    return Dataset(spec, train, test, _classes(train.data))
+    counts = [_classes(part.data) for part in (train, test)]
+    return Dataset(spec, train, test, None if None in counts else max(count or 0 for count in counts))
 
 
 def _classes(data: Any) -> int | None:

@@ -55,6 +55,8 @@ class BuffersPolicy(ABC):
 
     record: str
     """What a survey records of it."""
+    varies: bool
+    """Whether points have statistics of their own."""
     follows_weights: bool
     """Whether a gradient knows how the statistics change with the weights; a fit asks for that."""
 

@@ -14,6 +14,7 @@ from lossatlas.engine.contracts import Functional, StreamingMetric
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Strategy, Term
+from lossatlas.errors import BadInput
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Derivatives", "Engine", "Pullback"]
@@ -93,8 +94,13 @@ class Engine:
             batch: B examples, shared by all points.
             functional: what to pull back; one pass, or two where it is coupled.
             metrics: folded over the batch on the way.
+
+        Raises:
+            BadInput: coefficients ask for a gradient, and statistics change with them.
         """
         wants_coefficients = coefficients.requires_grad
+        if wants_coefficients and self.network.varies_buffers:
+            raise BadInput("gradients of coefficients are not known where statistics change with them; detach these")
         coefficients, controls = coefficients.detach(), controls.detach()
         metrics, space = metrics or {}, self.network.space
         into_controls = torch.zeros_like(controls)

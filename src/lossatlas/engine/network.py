@@ -46,10 +46,13 @@ class Network:
         device: torch.device | str = "cpu",
     ) -> None:
         self.space = space
+        self.varied = frozenset(entry.name for entry in space.entries)
+        """Names of what the space spans, as its parameters are called."""
         self.loss = problem.loss
         self.feed = problem.feed
         self.buffers = buffers.record
         self.follows_weights = buffers.follows_weights
+        self.varies_buffers = buffers.varies
         buffers.check(problem.module, chart)
         self._prepared = buffers.prepare(copy.deepcopy(problem.module).to(device), problem.feed, chart)
         self._module = self._prepared.module.requires_grad_(False)

@@ -54,7 +54,7 @@ class Pointwise(Strategy):
         points = list(_points(params))
 
         def call(i: int, network: Network) -> tuple[Params, Tensor, Outputs, Tensor]:
-            point = leaves(points[i])
+            point = leaves(points[i], network.varied)
             outputs, losses = network(point, batch)
             share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
             return gradient(share, point), share.detach(), tree_map(torch.Tensor.detach, outputs), losses.detach()
@@ -67,7 +67,7 @@ class Pointwise(Strategy):
         pairs = list(zip(_points(params), _points(vectors), strict=True))
 
         def call(i: int, network: Network) -> Params:
-            point, vector = leaves(pairs[i][0]), pairs[i][1]
+            point, vector = leaves(pairs[i][0], network.varied), pairs[i][1]
             _, losses = network(point, batch)
             return curvature(losses, point, vector)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -36,17 +36,18 @@ class Gradients:
     """(p, B)."""
 
 
-def leaves(params: Params) -> Params:
-    """The same numbers as parameters that gradients are taken for."""
-    return {name: value.detach().requires_grad_() for name, value in params.items()}
+def leaves(params: Params, varied: Collection[str]) -> Params:
+    """The same numbers, those in ``varied`` as parameters that gradients are taken for; buffers among them are held."""
+    return {name: value.detach().requires_grad_(name in varied) for name, value in params.items()}
 
 
 def gradient(scalar: Tensor, params: Params) -> Params:
-    """The gradient of a scalar with respect to leaves; zero where it does not depend on them."""
+    """The gradient of a scalar with respect to those that are leaves; zero where it does not depend on them."""
     if not scalar.requires_grad:
-        return {name: torch.zeros_like(value) for name, value in params.items()}
-    pieces = torch.autograd.grad(scalar, list(params.values()), materialize_grads=True)
-    return dict(zip(params, pieces, strict=True))
+        return {name: torch.zeros_like(value) for name, value in params.items() if value.requires_grad}
+    varied = {name: value for name, value in params.items() if value.requires_grad}
+    pieces = torch.autograd.grad(scalar, list(varied.values()), materialize_grads=True)
+    return dict(zip(varied, pieces, strict=True))
 
 
 def curvature(losses: Tensor, params: Params, vectors: Params) -> Params:

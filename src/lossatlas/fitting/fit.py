@@ -129,14 +129,14 @@ class Fit:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of what is trained, its gradients and the optimiser's state, as they are now."""
+        """Bytes of what is trained, a gradient each, and the optimiser's state as it is now."""
         trained = [p for group in self._optimizer.param_groups for p in group["params"]]
         state = [value for values in self._optimizer.state.values() for value in values.values()]
-        held = [*trained, *(p.grad for p in trained if p.grad is not None), *state]
+        held = [*trained, *trained, *state]
         return sum(value.numel() * value.element_size() for value in held if isinstance(value, Tensor))
 
     def bytes_of_separate(self, count: int) -> int:
-        """Bytes that training so many networks by themselves would hold: weights, gradients and Adam's two moments."""
+        """Bytes that training so many networks by themselves would hold, computed: weights, gradients, two moments."""
         controls = self.chart.controls()
         return count * 4 * self.chart.dimension * controls.element_size()
 

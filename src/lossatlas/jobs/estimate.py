@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lossatlas.engine import StreamingMetric
-from lossatlas.jobs.fit import make_engine, make_fit
+from lossatlas.jobs.fit import make_engine, make_fit, make_surveyor
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
@@ -40,6 +40,7 @@ def estimate_fit(config: FitConfig) -> Estimate:
     """
     recipe = build_fit(config)
     engine = make_engine(recipe, config, config.plan)
+    surveyor = make_surveyor(recipe, config, engine)
     fit = make_fit(recipe, config, engine)
     step_seconds = min(_timed(fit.step) for _ in range(3))
     points = int(np.prod([len(coords) for coords in recipe.picture.grid(config.padding).values()]))
@@ -52,7 +53,7 @@ def estimate_fit(config: FitConfig) -> Estimate:
         k: m for k, m in metrics_for(recipe.problem.loss, recipe.metrics).items() if isinstance(m, StreamingMetric)
     }
     first = next(iter(recipe.surveyed.values()))
-    point_seconds = _timed(lambda: engine.evaluate(coefficients, controls, first, metrics, config.group)) / sample
+    point_seconds = _timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group)) / sample
     fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)
     variables = len(metrics) * 4 + 1
     return Estimate(

@@ -28,7 +28,7 @@ from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import fill, put_target
 from lossatlas.views import png, view, write_report
 
-__all__ = ["make_engine", "make_fit", "run_fit"]
+__all__ = ["make_engine", "make_fit", "make_surveyor", "run_fit"]
 
 PLATEAU = 0.1
 """A fit that ends with a smaller gap, of accuracies or else of log losses, never left where all cells look alike."""
@@ -82,9 +82,7 @@ def run_fit(
     recipe = build_fit(config)
     plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if continuing else config.plan
     engine = make_engine(recipe, config, plan)
-    surveyor = engine
-    if config.survey_buffers not in (None, config.buffers):
-        surveyor = make_engine(recipe, config, engine.plan, recipe.survey_buffers)
+    surveyor = make_surveyor(recipe, config, engine)
     fit = make_fit(recipe, config, engine)
     provenance = {
         "versions": versions(),
@@ -137,6 +135,13 @@ def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers:
     for split in recipe.surveyed.values():
         engine.network.check(split)
     return engine
+
+
+def make_surveyor(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Engine:
+    """The engine of the survey: the fit's, unless statistics shall mean something else there."""
+    if config.survey_buffers in (None, config.buffers):
+        return engine
+    return make_engine(recipe, config, engine.plan, recipe.survey_buffers)
 
 
 def make_fit(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Fit:

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from lossatlas.fitting import Fit
-from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, score_accuracy, score_loss
+from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlation, score_accuracy, score_loss
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe
 from lossatlas.schema import split_variable
 
 __all__ = ["summarise"]
 
-Reals = npt.NDArray[np.floating[Any]]
+Reals = npt.NDArray[np.float64]
 
 
 def summarise(
@@ -82,13 +82,6 @@ def _agreement(picture: Raster, maps: Mapping[str, Mapping[str, Reals]]) -> dict
             pair = [maps[split][name][counted] for split in ("train", "test")]
             if name == "loss":
                 pair = [np.log(np.maximum(values, LOSS_FLOOR)) for values in pair]
-            agreement[key] = _correlation(*pair)
+            finite = np.isfinite(pair).all(axis=0)
+            agreement[key] = correlation(*(values[finite] for values in pair)) if finite.any() else None
     return agreement
-
-
-def _correlation(one: Reals, other: Reals) -> float | None:
-    finite = np.isfinite(one) & np.isfinite(other)
-    one, other = one[finite], other[finite]
-    if one.size < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None
-    return float(np.corrcoef(one, other)[0, 1])

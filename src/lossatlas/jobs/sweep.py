@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lossatlas.errors import CannotFinish
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.recipes import FitConfig
@@ -35,12 +36,17 @@ def run_sweep(
 
     Raises:
         BadInput: a run that is there has other settings.
-        CannotFinish: one of the fits could not be finished; the others stay.
+        CannotFinish: some of the fits could not be finished; all others are.
         Interrupted: ``stop`` said so.
     """
-    summaries = {}
+    summaries, failed = {}, []
     for index, (name, config) in enumerate(configs.items()):
         if reporter is not None:
             reporter.say(f"{name} ({index + 1} of {len(configs)})")
-        summaries[name] = run_fit(config, out / name, resume=True, pictures=pictures, reporter=reporter, stop=stop)
+        try:
+            summaries[name] = run_fit(config, out / name, resume=True, pictures=pictures, reporter=reporter, stop=stop)
+        except CannotFinish as error:
+            failed.append(f"{name} ({error})")
+    if failed:
+        raise CannotFinish(f"{len(failed)} of {len(configs)} fits could not be finished: {'; '.join(failed)}")
     return summaries

@@ -10,7 +10,7 @@ from lossatlas.pictures.grey import GreyPicture
 from lossatlas.pictures.names import SHAPES, SOURCES, options_of, picture, picture_source
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
-from lossatlas.pictures.scores import LOSS_FLOOR, score_accuracy, score_loss
+from lossatlas.pictures.scores import LOSS_FLOOR, correlation, score_accuracy, score_loss
 from lossatlas.pictures.shape import Shape, ShapeSource
 from lossatlas.pictures.source import PrefixSource, Size, Source, parse_size
 from lossatlas.pictures.sources.array import ArrayFile
@@ -39,6 +39,7 @@ __all__ = [
     "Size",
     "Source",
     "TextWords",
+    "correlation",
     "options_of",
     "parse_size",
     "picture",

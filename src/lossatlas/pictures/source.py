@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, TypeAlias
 
 from lossatlas.errors import BadInput
 from lossatlas.pictures.raster import SMALLEST_SIDE, Raster
 
 __all__ = ["PrefixSource", "Size", "Source", "parse_size", "shape_at"]
+
+MOST_CELLS = 10**6
+"""Each is a network that a survey evaluates."""
 
 Size: TypeAlias = int | tuple[int, ...]
 """An int is the longest side, with the aspect kept; a tuple is the shape: W, H x W or D x H x W."""
@@ -98,6 +102,10 @@ def shape_at(size: Size | None, native: tuple[int, ...], name: str) -> tuple[int
             )
     else:
         shape = tuple(int(side * size / max(native) + 0.5) for side in native)
+    if prod(shape) > MOST_CELLS:
+        raise BadInput(
+            f"picture {name!r} would have {prod(shape):,} cells; expected at most {MOST_CELLS:,}: take a smaller size"
+        )
     if min(shape) < SMALLEST_SIDE:
         raise BadInput(
             f"picture {name!r} would be {_written(shape)} cells; "

@@ -34,24 +34,29 @@ def save(figure: Figure, path: Path) -> str:
     return f"![{path.stem}]({path.name})"
 
 
-def maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str) -> Figure:
+def maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> Figure:
     """One map per survey with one colour scale; surveys share their grid.
 
     Args:
         surveys: by the title of their panel.
         variable: ``test_loss``, ``test_accuracy`` or another variable that all of them have.
         title: of the figure.
+        mask: begin with the mask that the first survey was to show, its low cells at the end of the scale for them.
     """
-    split, _, metric = variable.partition("_")
+    metric = variable.partition("_")[2]
     fields = {
-        name: next(field for field in data.fields(survey, metric) if field.label.startswith(split))
+        name: next(field for field in data.fields(survey, metric) if field.name == variable)
         for name, survey in surveys.items()
     }
     everything = np.stack([field.values for field in fields.values()])
     limits = data.limits(everything, log=metric == data.LOSS)
     first, survey = next(iter(fields.values())), next(iter(surveys.values()))
+    panels = [(name, field.plane()) for name, field in fields.items()]
+    if mask and (wanted := data.target(survey)) is not None:
+        ends = (limits.low, limits.high) if metric == data.ACCURACY else (limits.high, limits.low)
+        panels.insert(0, ("mask", np.where(wanted.T > 0, ends[1], ends[0])))
     return figures.heat_maps(
-        [(name, field.plane()) for name, field in fields.items()],
+        panels,
         data.edges(survey),
         limits,
         figures.ACCURACY if metric == data.ACCURACY else figures.LOSS,
@@ -62,9 +67,9 @@ def maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str) -> Figure
     )
 
 
-def curves(drawn: Sequence[Curve], title: str, x_label: str, y_label: str) -> Figure:
+def curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
     """Curves with error bars of one standard deviation."""
-    figure = figures.figure(6.4, 4.4, title)
+    figure = figures.figure(6.4, 4.4, "")
     ax = figure.add_subplot()
     for curve in drawn:
         ax.errorbar(

@@ -14,7 +14,7 @@ SMALL: dict[str, Any] = {"model": "conv", "cells": 16, "batch_size": 64, "lr": 2
 
 def paper_fit(**settings: Any) -> FitConfig:
     """A fit with the paper's settings, some of them replaced."""
-    return FitConfig(**PRESETS["paper"] | {"model": "conv"} | settings)
+    return FitConfig(**PRESETS["paper"] | settings)
 
 
 def small_fit(**settings: Any) -> FitConfig:

@@ -52,8 +52,7 @@ class Corners(AffineChart):
                 f"a chart by its corner needs an origin (n,), a corner (n,) and directions (d - 1, n); got "
                 f"{tuple(origin.shape)}, {tuple(corner.shape)} and {tuple(others.shape)}"
             )
-        super().__init__(1 + len(others), origin.shape[0], anchor)
-        self.centred = centred
+        super().__init__(1 + len(others), origin.shape[0], anchor, centred)
         self.origin = nn.Parameter(origin.detach().clone(), requires_grad=train_origin)
         self.corner = nn.Parameter(corner.detach().clone())
         self.others = nn.Parameter(others.detach().clone())
@@ -90,7 +89,12 @@ class Corners(AffineChart):
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Corners:
         return cls(
-            state["origin"], state["corner"], state["others"], float(state["scale"]), anchor=state["anchor"].tolist()
+            state["origin"],
+            state["corner"],
+            state["others"],
+            float(state["scale"]),
+            centred=bool(state["_centred"]),
+            anchor=state["anchor"].tolist(),
         )
 
     @property

@@ -54,13 +54,12 @@ class Plane(AffineChart):
                 f"{tuple(directions.shape)}"
             )
         d, n = directions.shape
-        super().__init__(d, n, anchor)
+        super().__init__(d, n, anchor, centred)
         order = tuple(order) if order is not None else tuple(reversed(range(d)))
         if sorted(order) != list(range(d)):
             raise BadInput(f"the order of orthogonalisation {order} is not a permutation of 0..{d - 1}")
         self.order: Tensor
         self.register_buffer("order", torch.tensor(order))
-        self.centred = centred
         self.origin = nn.Parameter(origin.detach().clone(), requires_grad=train_origin)
         self.directions = nn.Parameter(directions.detach().clone())
         self.scale = nn.Parameter(torch.tensor(float(scale), dtype=origin.dtype, device=origin.device))
@@ -99,6 +98,7 @@ class Plane(AffineChart):
             state["directions"],
             float(state["scale"]),
             order=state["order"].tolist(),
+            centred=bool(state["_centred"]),
             anchor=state["anchor"].tolist(),
         )
 

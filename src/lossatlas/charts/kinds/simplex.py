@@ -32,8 +32,6 @@ class Simplex(CoefficientChart):
         BadInput: fewer than two corners.
     """
 
-    centred = False
-
     def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
         super().__init__()
         if corners.ndim != 2 or len(corners) < 2:
@@ -61,6 +59,10 @@ class Simplex(CoefficientChart):
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Simplex:
         return cls(state["corners"], _statistics(state))
+
+    @property
+    def centred(self) -> bool:
+        return False
 
     @property
     def dimension(self) -> int:

@@ -58,7 +58,7 @@ class _Fit(Verb):
     def function(self, tokens: list[str]) -> Callable[..., int | None]:
         types = option_types(tokens)
 
-        def fit(*, config: Any, run: Any, **options: Any) -> int | None:
+        def fit(*, config: Any = FitConfig(), run: Any = RunOptions(), **options: Any) -> int | None:  # noqa: B008
             named = {name: options.get(f"{name}_options", types[name]()) for name in NAMED}
             return _fit(with_options(config, named), run)
 
@@ -135,7 +135,7 @@ def _fit(config: FitConfig, run: RunOptions) -> int | None:
 
     with RichReporter() as reporter, stop_signals() as stop:
         if run.preset != "fast":
-            reporter.say(f"preset {run.preset}: " + ", ".join(f"{k}={v}" for k, v in PRESETS[run.preset].items()))
+            reporter.say(f"preset {run.preset}: " + ", ".join(f"{k}={getattr(config, k)}" for k in PRESETS[run.preset]))
         summary = run_fit(
             config,
             run.out,

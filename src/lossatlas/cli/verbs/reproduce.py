@@ -27,7 +27,7 @@ def reproduce(
     """Make a published figure anew: its fits, pictures and tables, beside the published values.
 
     Args:
-        study: mpo-fig1, mpo-fig2, mpo-fig4 (with 3), mpo-fig5 or mpo-fig6.
+        study: which (see `lossatlas info`), such as mpo-fig4.
         scale: small (minutes on two cores) or paper (as published, for a GPU).
         out: the directory; default runs/STUDY.
         folder: where data sets lie as FOLDER/fashion_mnist and FOLDER/cifar10 in the hub's layout.
@@ -39,14 +39,14 @@ def reproduce(
     """
     from lossatlas.cli.progress import RichReporter
     from lossatlas.reproduce import STUDIES
-    from lossatlas.reproduce.run import run_study
+    from lossatlas.reproduce.run import run_study, stated_fits
 
     chosen = STUDIES[study]
     if print_config:
         import yaml
 
-        fits = {name: config.flat() for name, config in chosen.fits(scale).items()}
-        print(yaml.safe_dump(fits, sort_keys=False), end="")
+        fits = stated_fits(chosen, scale, folder, device, plan)
+        print(yaml.safe_dump({name: config.flat() for name, config in fits.items()}, sort_keys=False), end="")
         return None
     place = out if out is not None else Path("runs") / study
     with RichReporter() as reporter, stop_signals() as stop:

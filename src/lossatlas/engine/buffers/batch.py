@@ -18,6 +18,7 @@ class BatchStatistics(BuffersPolicy):
     """Normalise by the statistics of the batch: a fit's minibatch, a survey's group of examples."""
 
     record = "batch"
+    varies = False
     follows_weights = True
 
     @classmethod

@@ -19,6 +19,7 @@ class FrozenStatistics(BuffersPolicy):
     """Normalise by the running statistics of the trained network in the chart's centre."""
 
     record = "frozen"
+    varies = False
     follows_weights = True
 
     @classmethod

@@ -25,6 +25,7 @@ class InterpolatedStatistics(BuffersPolicy):
     """Normalise by ``coefficients @ statistics`` of the networks that a chart lies between."""
 
     record = "interpolated"
+    varies = True
     follows_weights = True
 
     @classmethod
@@ -32,14 +33,20 @@ class InterpolatedStatistics(BuffersPolicy):
         return cls()
 
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
-        if normalisations_with_statistics(module) and not chart.statistics:
+        if not set(_names(module)) <= chart.statistics.keys():
             raise BadInput(
                 "interpolated buffers need a chart between trained networks, and this one has no running statistics; "
                 "use the batch or the reestimated policy"
             )
 
     def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
-        return _Interpolated(module.eval(), chart.statistics)
+        # Other buffers are the module's own business: a mask of infinities has no mean.
+        return _Interpolated(module.eval(), {name: chart.statistics[name] for name in _names(module)})
+
+
+def _names(module: nn.Module) -> list[str]:
+    parts = normalisations_with_statistics(module)
+    return [f"{part}.{what}" for part in parts for what in ("running_mean", "running_var")]
 
 
 class _Interpolated(Prepared):

@@ -43,6 +43,7 @@ class ReestimatedStatistics(BuffersPolicy):
         BadInput: fewer than one batch, or batches of fewer than two examples.
     """
 
+    varies = True
     follows_weights = False
 
     def __init__(self, examples: Split, batches: int = 8, size: int = 500) -> None:
@@ -51,6 +52,7 @@ class ReestimatedStatistics(BuffersPolicy):
         self._examples = examples.subset(batches * size, generator(0, "buffers"))
         self._size = size
         self.record = f"reestimated from {len(self._examples)} examples, {size} together"
+        self.record += f" ({self._examples.fingerprint()[:8]})"
 
     @classmethod
     def for_run(cls, train: Split, group: int, batches: int) -> Self:
@@ -71,7 +73,7 @@ class _Reestimated(Prepared):
         self._feed = feed
         self._examples = examples
         self._size = size
-        self._seen: Params = {}
+        self._seen: dict[str, list[Tensor]] = {}
         for name in normalisations_with_statistics(module):
             estimating.get_submodule(name).register_forward_pre_hook(self._watch(name))
 
@@ -90,7 +92,8 @@ class _Reestimated(Prepared):
             self._seen = {}
             args, kwargs = self._feed.inputs(batch)
             functional_call(self._estimating, params, args, kwargs)
-            return self._seen
+            # A normalisation that is called several times has the mean of what came in, as a cumulative average does.
+            return {name: torch.stack(found).mean(dim=0) for name, found in self._seen.items()}
 
         return statistics
 
@@ -103,7 +106,8 @@ class _Reestimated(Prepared):
             first = 2 if isinstance(part, _InstanceNorm) else 0
             rest = [axis for axis in range(first, features.ndim) if axis != 1]
             mean, variance = features.mean(dim=rest), features.var(dim=rest, unbiased=True)
-            self._seen[f"{name}.running_mean"] = mean.mean(dim=0) if first else mean
-            self._seen[f"{name}.running_var"] = variance.mean(dim=0) if first else variance
+            for what, found in (("mean", mean), ("var", variance)):
+                seen = self._seen.setdefault(f"{name}.running_{what}", [])
+                seen.append(found.mean(dim=0) if first else found)
 
         return watch

@@ -30,14 +30,14 @@ class Vmap(Strategy):
             return _call(network, params, batch)
 
     def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
-        params = leaves(params)
+        params = leaves(params, network.varied)
         outputs, losses = _call(network, params, batch)
         value = term(outputs, losses, slice(0, len(losses)))
         outputs = tree_map(torch.Tensor.detach, outputs)
         return Gradients(gradient(value, params), value.detach(), outputs, losses.detach())
 
     def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
-        params = leaves(params)
+        params = leaves(params, network.varied)
         _, losses = _call(network, params, batch)
         return curvature(losses, params, vectors)
 

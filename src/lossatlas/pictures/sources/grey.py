@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
@@ -12,6 +11,7 @@ import numpy as np
 from lossatlas.errors import BadInput
 from lossatlas.pictures.grey import GreyPicture
 from lossatlas.pictures.raster import Raster
+from lossatlas.pictures.scores import LOSS_FLOOR
 from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
 from lossatlas.pictures.sources._files import Reals, on_white, read_image, resized
 
@@ -19,6 +19,9 @@ __all__ = ["GreyImage"]
 
 DEFAULT_SIZE = 32
 FLAT = 1e-4  # of the brightest: below this a range of greys is the rounding of a resize
+
+HIGHEST = 1e4
+"""nats; far above what a clipped step can ask for."""
 
 
 @final
@@ -39,9 +42,10 @@ class GreyImage(PrefixSource):
         Raises:
             BadInput: the file cannot be read or is of one grey, or the losses are not 0 < low < high.
         """
-        if not 0 < self.low < self.high < math.inf:
+        if not LOSS_FLOOR < self.low < self.high < HIGHEST:
             raise BadInput(
-                f"grey levels beyond the loss range: low is {self.low} and high {self.high}; expected 0 < low < high"
+                f"grey levels beyond the loss range: low is {self.low} and high {self.high}; expected "
+                f"{LOSS_FLOOR:g} < low < high < {HIGHEST:g} nats"
             )
         return _Grey(rest, self.low, self.high, invert)
 
@@ -60,18 +64,25 @@ class _Grey(Source):
         self._check_range(self._luminance)
 
     def render(self, size: Size | None = None) -> Raster:
-        """Resized with antialiasing; the darkest and the brightest cell take the ends. See :meth:`Source.render`."""
+        """Resized with antialiasing; what is darkest and brightest at the default size takes the ends.
+
+        See :meth:`Source.render`.
+        """
         native = self._luminance.shape
-        height, width = shape_at(DEFAULT_SIZE if size is None else size, native, self.name)
         # Beside an edge the resampling overshoots: clipped, lest the overshoot take the ends of the range.
-        grey = np.clip(
-            resized(self._luminance, (height, width)).astype(np.float64), self._luminance.min(), self._luminance.max()
-        )
+        grey = self._resized(shape_at(DEFAULT_SIZE if size is None else size, native, self.name))
         self._check_range(grey)
-        bright = (grey - grey.min()) / np.ptp(grey)
+        # One stretch for every size, so that coarse pictures ask for the same losses as fine ones.
+        usual = self._resized(shape_at(DEFAULT_SIZE, native, self.name))
+        bright = np.clip((grey - usual.min()) / np.ptp(usual), 0, 1)
         low, high = np.log(self._ends)
         share = 1 - bright if self._invert else bright
         return GreyPicture(np.exp((1 - share) * low + share * high), self.name)
+
+    def _resized(self, shape: tuple[int, ...]) -> Reals:
+        height, width = shape
+        grey = resized(self._luminance, (height, width)).astype(np.float64)
+        return np.clip(grey, self._luminance.min(), self._luminance.max())
 
     def _check_range(self, grey: Reals) -> None:
         if not np.isfinite(grey).all():

@@ -9,6 +9,7 @@ from typing import Any
 __all__ = ["PAPER"]
 
 PAPER: dict[str, Any] = {
+    "model": "conv",
     "size": "50",
     "coarse": (),
     "shares": (1.0,),
@@ -18,6 +19,7 @@ PAPER: dict[str, Any] = {
     "boundary_only": True,
     "batch_size": 512,
     "lr": 3e-4,
+    "max_norm": float("inf"),
     "betas": (0.9, 0.999),
     "schedule": "constant",
     "chart": "plane",

@@ -45,7 +45,7 @@ class _Sizes(Study):
                 own = [run for run in runs.values() if run.summary["pattern"] == picture]
                 sizes = [float(max(run.summary["shape"])) for run in own]
                 drawn.append(Curve(picture, sizes, [run.summary[key] for run in own], [0.0] * len(own), colour))
-            shown.append(save(curves(drawn, "", "cells along a side", key), out / f"{key}-by-size.png"))
+            shown.append(save(curves(drawn, "cells along a side", key), out / f"{key}-by-size.png"))
         head = ("pattern", "size", "gap", "iou", "gap of undrawn cells", "steps", "bytes held", "K separate models")
         rows = [[self._cell(run, name) for name in head] for run in runs.values()]
         return "\n\n".join([table(head, rows), *shown]) + "\n"
@@ -54,8 +54,8 @@ class _Sizes(Study):
     def _cell(run: Run, name: str) -> object:
         summary = run.summary
         if name == "gap of undrawn cells":
-            pair = [summary.get(f"{side}_accuracy_undrawn") for side in ("low", "high")]
-            return None if None in pair else pair[0] - pair[1]
+            low, high = (summary.get(f"{side}_accuracy_undrawn") for side in ("low", "high"))
+            return None if low is None or high is None else low - high
         names = {"bytes held": "held_bytes", "K separate models": "held_bytes_of_separate_models"}
         return max(summary["shape"]) if name == "size" else summary[names.get(name, name)]
 
