@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
+from lossatlas.streams import generator
 from lossatlas.types import Params
-from lossatlas.weights import Initialiser, WeightSpace
+from lossatlas.weights import Initialiser, Role, WeightSpace
 
 __all__ = ["AffineChart"]
 
@@ -41,7 +42,6 @@ class AffineChart(CoefficientChart):
         self.register_buffer("_centred", torch.tensor(centred))
 
     @classmethod
-    @abstractmethod
     def random(
         cls,
         module: nn.Module,
@@ -59,6 +59,51 @@ class AffineChart(CoefficientChart):
 
         On the device and in the precision of the module's parameters. The same seed gives the same first directions
         whatever the number of axes.
+        """
+        space = space if space is not None else WeightSpace(module)
+        like = space.vector_of(module)
+
+        def draw(role: Role, stream: str, index: int = 0) -> Tensor:
+            return initialiser.draw(module, space, role, generator(seed, f"chart/{stream}", index)).to(like)
+
+        centred = origin is not None
+        if origin is None:
+            origin = draw(Role.ORIGIN, "origin")
+        directions = [draw(Role.DIRECTION, "direction", k) for k in range(axes)]
+        stacked = torch.stack(directions) if directions else like.new_zeros(0, space.size)
+        return cls._started(
+            origin,
+            stacked,
+            lambda: draw(Role.ORIGIN, "corner"),
+            scale=scale,
+            train_origin=train_origin,
+            centred=centred,
+            anchor=anchor,
+        )
+
+    @classmethod
+    @abstractmethod
+    def _started(
+        cls,
+        origin: Tensor,
+        directions: Tensor,
+        place: Callable[[], Tensor],
+        *,
+        scale: float,
+        train_origin: bool,
+        centred: bool,
+        anchor: Sequence[float] | None,
+    ) -> Self:
+        """The chart that begins with what was drawn.
+
+        Args:
+            origin: (n,).
+            directions: (d, n).
+            place: draws another place (n,), as the origin was.
+            scale: the factor of all coordinates.
+            train_origin: whether a fit may move the origin.
+            centred: whether the origin was trained before.
+            anchor: (d,), the origin's coordinates.
         """
 
     @property

@@ -6,6 +6,7 @@ import math
 from abc import ABC
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from lossatlas.data.cache import Stored, cache_path, read_cache, scratch, write_cache
 from lossatlas.data.dataset import Dataset
@@ -56,10 +57,15 @@ class Images(DataSource, ABC):
 
 @dataclass(frozen=True)
 class NamedImages(Images, ABC):
-    """The options of sets of images that are known by name."""
+    """The options of sets of images that are known by name; a subclass says where they are."""
+
+    place: ClassVar[Place]
 
     folder: str | None = None
     """A folder in the hub's layout that is read instead of the hub."""
+
+    def load(self) -> Dataset:
+        return load_images(self.place, self, self.folder)
 
 
 def images_at(place: Place) -> type[DataSource]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,6 @@ from torch import Tensor, nn
 from lossatlas.charts.affine import AffineChart
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
-from lossatlas.streams import generator
-from lossatlas.weights import Initialiser, Role, WeightSpace
 
 __all__ = ["Plane"]
 
@@ -65,31 +64,18 @@ class Plane(AffineChart):
         self.scale = nn.Parameter(torch.tensor(float(scale), dtype=origin.dtype, device=origin.device))
 
     @classmethod
-    def random(
+    def _started(
         cls,
-        module: nn.Module,
-        axes: int = 2,
+        origin: Tensor,
+        directions: Tensor,
+        place: Callable[[], Tensor],
         *,
-        initialiser: Initialiser,
-        scale: float = 1.0,
-        seed: int = 0,
-        space: WeightSpace | None = None,
-        origin: Tensor | None = None,
-        train_origin: bool = True,
-        anchor: Sequence[float] | None = None,
-    ) -> Plane:
-        space = space if space is not None else WeightSpace(module)
-        like = space.vector_of(module)
-
-        def draw(role: Role, stream: str, index: int = 0) -> Tensor:
-            return initialiser.draw(module, space, role, generator(seed, f"chart/{stream}", index)).to(like)
-
-        directions = [draw(Role.DIRECTION, "direction", k) for k in range(axes)]
-        centred = origin is not None
-        if origin is None:
-            origin = draw(Role.ORIGIN, "origin")
-        stacked = torch.stack(directions) if directions else like.new_zeros(0, space.size)
-        return cls(origin, stacked, scale, train_origin=train_origin, centred=centred, anchor=anchor)
+        scale: float,
+        train_origin: bool,
+        centred: bool,
+        anchor: Sequence[float] | None,
+    ) -> Self:
+        return cls(origin, directions, scale, train_origin=train_origin, centred=centred, anchor=anchor)
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Plane:

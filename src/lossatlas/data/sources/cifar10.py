@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from lossatlas.data.dataset import Dataset
-from lossatlas.data.hub import NamedImages, Place, load_images
+from lossatlas.data.hub import NamedImages, Place
 
 __all__ = ["CIFAR10"]
-
-PLACE = Place(
-    "cifar10",
-    hub="uoft-cs/cifar10",
-    mean=(0.4914, 0.4822, 0.4465),
-    std=(0.2470, 0.2435, 0.2616),
-)
 
 
 @dataclass(frozen=True)
 class CIFAR10(NamedImages):
     """60,000 colour images, 32x32, in 10 classes: 50,000 for training, 10,000 for testing."""
 
-    def load(self) -> Dataset:
-        return load_images(PLACE, self, self.folder)
+    place: ClassVar = Place(
+        "cifar10",
+        hub="uoft-cs/cifar10",
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+    )
