@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.objectives.objective import Draw, Objective
+from lossatlas.objectives.objective import Draw, SingleStage
 from lossatlas.pictures import LOSS_FLOOR, GreyPicture
 from lossatlas.streams import generator
 from lossatlas.types import Outputs
@@ -17,7 +17,7 @@ __all__ = ["Levels"]
 
 
 @final
-class Levels(Objective):
+class Levels(SingleStage):
     """Mean over random cells of the squared difference of log mean loss and log target loss.
 
     Args:
@@ -45,20 +45,6 @@ class Levels(Objective):
         order = torch.randperm(len(self._target), generator=generator(seed, "cells", step))
         picked = order[: self.largest_draw]
         return _LevelsDraw(self._coords[picked], self._target[picked])
-
-    @property
-    def final(self) -> bool:
-        return True
-
-    @property
-    def stage(self) -> int:
-        return 0
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """There is nothing to remember."""
 
 
 @final

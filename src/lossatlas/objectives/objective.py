@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossatlas.engine import Functional
 
-__all__ = ["Draw", "Objective"]
+__all__ = ["Draw", "Objective", "SingleStage"]
 
 
 class Draw(Functional):
@@ -59,3 +59,21 @@ class Objective(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state` returned."""
+
+
+class SingleStage(Objective):
+    """An objective that is the same at every step: it has one stage, the last, and nothing to remember."""
+
+    @property
+    def stage(self) -> int:
+        return 0
+
+    @property
+    def final(self) -> bool:
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """There is nothing to take up."""

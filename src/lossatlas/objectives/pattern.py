@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
 from lossatlas.objectives.clip import Clip
 from lossatlas.objectives.clips.example import ClipPerExample
-from lossatlas.objectives.objective import Draw, Objective
+from lossatlas.objectives.objective import Draw, SingleStage
 from lossatlas.pictures import Picture
 from lossatlas.streams import generator
 from lossatlas.types import Outputs
@@ -18,7 +16,7 @@ from lossatlas.types import Outputs
 __all__ = ["Pattern"]
 
 
-class Pattern(Objective):
+class Pattern(SingleStage):
     """Mean loss over random low cells minus clipped mean loss over random high cells.
 
     Equation 3 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867) with the sign of a loss to be minimised.
@@ -60,20 +58,6 @@ class Pattern(Objective):
             for coords, count in zip(self._coords, self._counts, strict=True)
         ]
         return _PatternDraw(torch.cat(picked), self._counts[0], self.clip)
-
-    @property
-    def final(self) -> bool:
-        return True
-
-    @property
-    def stage(self) -> int:
-        return 0
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """There is nothing to remember."""
 
 
 class _PatternDraw(Draw):
