@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from lossatlas.registry import Registry
 
-__all__ = ["VERBS", "Verb", "make_app", "option_given", "run", "tokens_of"]
+__all__ = ["VERBS", "PlainVerb", "Verb", "make_app", "option_given", "run", "tokens_of"]
 
 
 class Verb(ABC):
@@ -23,6 +23,19 @@ class Verb(ABC):
     @abstractmethod
     def function(self, tokens: list[str]) -> Callable[..., int | None]:
         """What the verb calls, for layered tokens: options may depend on others, as a model's do on its name."""
+
+
+class PlainVerb(Verb):
+    """A verb whose options depend on nothing: one function."""
+
+    def __init__(self, function: Callable[..., int | None]) -> None:
+        self._function = function
+
+    def layered(self, tokens: list[str]) -> list[str]:
+        return tokens
+
+    def function(self, tokens: list[str]) -> Callable[..., int | None]:
+        return self._function
 
 
 VERBS: Registry[Verb] = Registry("verb", "lossatlas.cli.verbs")

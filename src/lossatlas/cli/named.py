@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -11,8 +12,15 @@ from lossatlas.recipes import FitConfig
 
 __all__ = ["NAMED", "option_types", "with_options"]
 
-NAMED = ("model", "data", "pattern")
-"""The options of a configuration that name something with options of its own, kept in ``<name>_options``."""
+RESOLVERS = {
+    "model": ("lossatlas.models", "model_options"),
+    "data": ("lossatlas.data", "data_options"),
+    "pattern": ("lossatlas.pictures", "options_of"),
+}
+"""Per option that names something with options of its own, who knows their type; imported when somebody asks."""
+
+NAMED = tuple(RESOLVERS)
+"""Their names; a configuration keeps the options in ``<name>_options``."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +51,6 @@ def with_options(config: FitConfig, options: Mapping[str, Any]) -> FitConfig:
 
 
 def _options_of(name: str, spec: str) -> type | None:
-    if name == "model":
-        from lossatlas.models import model_options
-
-        return model_options(spec)
-    if name == "data":
-        from lossatlas.data import data_options
-
-        return data_options(spec)
-    from lossatlas.pictures import options_of
-
-    return options_of(spec)
+    module, function = RESOLVERS[name]
+    found: type | None = getattr(importlib.import_module(module), function)(spec)
+    return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from lossatlas.cli.app import Verb
+from lossatlas.cli.app import PlainVerb
 
 __all__ = ["INFO"]
 
@@ -64,12 +62,4 @@ def info() -> int | None:
     return None
 
 
-class _Info(Verb):
-    def layered(self, tokens: list[str]) -> list[str]:
-        return tokens
-
-    def function(self, tokens: list[str]) -> Callable[..., int | None]:
-        return info
-
-
-INFO = _Info()
+INFO = PlainVerb(info)

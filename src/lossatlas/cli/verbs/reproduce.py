@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from lossatlas.cli.app import Verb
+from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.signals import stop_signals
 
 __all__ = ["REPRODUCE"]
@@ -59,12 +58,4 @@ def reproduce(
     return None
 
 
-class _Reproduce(Verb):
-    def layered(self, tokens: list[str]) -> list[str]:
-        return tokens
-
-    def function(self, tokens: list[str]) -> Callable[..., int | None]:
-        return reproduce
-
-
-REPRODUCE = _Reproduce()
+REPRODUCE = PlainVerb(reproduce)

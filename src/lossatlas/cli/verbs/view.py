@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from lossatlas.cli.app import Verb
+from lossatlas.cli.app import PlainVerb
 from lossatlas.errors import BadInput
 from lossatlas.rundir import RunDirectory
 
@@ -48,12 +47,4 @@ def view(
     return None
 
 
-class _View(Verb):
-    def layered(self, tokens: list[str]) -> list[str]:
-        return tokens
-
-    def function(self, tokens: list[str]) -> Callable[..., int | None]:
-        return view
-
-
-VIEW = _View()
+VIEW = PlainVerb(view)
