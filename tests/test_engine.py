@@ -418,6 +418,25 @@ def test_the_loop_takes_modules_that_cannot_take_channels_last() -> None:
     assert bool(np.isfinite(survey["train_loss"]).all())
 
 
+@pytest.mark.parametrize("strategy", ["loop", "threads"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_reach_the_network_with_channels_last_whatever_their_number(strategy: str, channels: int) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Probe(nn.Conv2d):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.stride())
+            return super().forward(images).mean((2, 3))
+
+    problem = la.Problem(Probe(channels, 4, 3), la.CrossEntropy())
+    images = torch.randn(5, channels, 6, 6)
+    engine(problem, strategy).evaluate(
+        torch.eye(3), plane(problem).controls().detach(), la.Split((images, torch.arange(5) % 4)),
+        metrics_for(problem.loss), 5,
+    )  # fmt: skip
+    assert set(seen) == {(36 * channels, 1, 6 * channels, channels)}
+
+
 def test_frozen_statistics_around_a_random_start_are_refused_in_python_too() -> None:
     problem, split = make("batch_norm")
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
