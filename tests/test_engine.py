@@ -11,7 +11,7 @@ from networks import NETWORKS, make, plane
 from reference import gradients, module_at, outputs_and_losses
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 import lossatlas as la
 from lossatlas.engine import STRATEGIES
@@ -137,6 +137,57 @@ def _mean_loss(problem: la.Problem, split: la.Split, policy: str):
         return total / len(split)
 
     return mean_loss
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", ["mlp", "conv", "batch_norm", "tied", "dict_batches", "regression"])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-5), ("bf16", 6e-2)])
+def test_precisions_agree_with_the_loop_in_doubles(
+    name: str, strategy: str, policy: str, precision: str, tolerance: float
+) -> None:
+    """To within a tolerance of the largest entry; and bfloat16 is what it says, so it differs by a thousandth."""
+    problem, split = make(name)
+    chart = plane(problem)
+    coefficients, controls = chart.coefficients(coordinates()).detach(), chart.controls().detach()
+    value, rows = gradients(problem, coefficients @ controls, split.data, SquaredSum(), policy)
+
+    problem.module.float()
+    plan = Plan.of(strategy, 3, precision=precision)
+    network = Network(problem, la.WeightSpace(problem.module), POLICIES[policy](), plane(problem))
+    batch = tree_map(lambda leaf: leaf.float() if leaf.is_floating_point() else leaf, split.data)
+    got = Engine(network, plan).pullback(coefficients.float(), controls.float(), batch, SquaredSum())
+
+    expected = coefficients.T @ rows
+    error = float((got.controls - expected).abs().max() / expected.abs().max())
+    assert error < tolerance
+    assert abs(got.value - float(value)) < tolerance * max(1.0, abs(float(value)))
+    assert got.controls.dtype == torch.float32
+    assert (error > 1e-4) == (precision == "bf16")
+
+
+def test_derivatives_stay_in_full_precision() -> None:
+    problem, split = make("mlp")
+    problem.module.float()
+    chart = plane(problem)
+    coefficients, controls = chart.coefficients(coordinates().float()), chart.controls()
+    network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), chart)
+    floats = la.Split((split.data[0].float(), split.data[1]))
+    found = [
+        next(Engine(network, Plan.of("loop", 3, precision=p)).derivatives(coefficients, controls, floats, 12))[1]
+        for p in ("fp32", "bf16")
+    ]
+    torch.testing.assert_close(found[0].gradient(), found[1].gradient(), rtol=0, atol=0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_tf32_without_a_gpu_says_what_to_take() -> None:
+    problem, _ = make("mlp")
+    network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), plane(problem))
+    with pytest.raises(la.BadInput, match="NVIDIA GPUs from Ampere on, this is cpu; use fp32 or bf16"):
+        network.at("tf32")
+    with pytest.raises(la.BadInput, match="fp16.*bf16, fp32, tf32"):
+        network.at("fp16")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -6,10 +6,12 @@ from lossatlas.engine.engine import Derivatives, Engine, Pullback
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import plan_for
+from lossatlas.engine.precision import PRECISIONS, Precision
 from lossatlas.engine.strategy import STRATEGIES, Strategy
 
 __all__ = [
     "BUFFERS",
+    "PRECISIONS",
     "STRATEGIES",
     "BuffersPolicy",
     "Derivatives",
@@ -18,6 +20,7 @@ __all__ = [
     "Metric",
     "Network",
     "Plan",
+    "Precision",
     "Pullback",
     "Strategy",
     "StreamingMetric",

@@ -47,6 +47,9 @@ class Engine:
         self._evaluate: Strategy = STRATEGIES[plan.evaluate.strategy]()
         self._pullback: Strategy = STRATEGIES[plan.pullback.strategy]()
         self._derivatives: Strategy = STRATEGIES[plan.derivatives.strategy]()
+        self._evaluated = network.at(plan.evaluate.precision)
+        self._pulled = network.at(plan.pullback.precision)
+        self._derived = network.at(plan.derivatives.precision)
 
     def evaluate(
         self, coefficients: Tensor, controls: Tensor, split: Split, metrics: Mapping[str, StreamingMetric], group: int
@@ -69,7 +72,7 @@ class Engine:
             params = self._params(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for batch in split.groups(group):
-                outputs, losses = self._evaluate.forward(self.network, params, batch)
+                outputs, losses = self._evaluate.forward(self._evaluated, params, batch)
                 targets = self.network.targets(batch)
                 for name, metric in metrics.items():
                     share = metric.sums(outputs, losses, targets).double()
@@ -114,7 +117,7 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points]
             params = self._params(self._pullback, share, controls)
-            got = self._pullback.pullback(self.network, params, batch, _shifted(term, points.start))
+            got = self._pullback.pullback(self._pulled, params, batch, _shifted(term, points.start))
             space.fold(got.params, share, into_controls)
             if wants_coefficients:
                 into_coefficients[points] = space.along(got.params, controls)
@@ -152,7 +155,7 @@ class Engine:
                 points,
                 Derivatives(
                     self._derivatives,
-                    self.network,
+                    self._derived,
                     self._params(self._derivatives, coefficients[points], controls),
                     split,
                     group,
@@ -167,7 +170,7 @@ class Engine:
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
         parts = [
-            self._pullback.forward(self.network, self._params(self._pullback, coefficients[points], controls), batch)
+            self._pullback.forward(self._pulled, self._params(self._pullback, coefficients[points], controls), batch)
             for points in self._chunks(len(coefficients), self.plan.pullback.points)
         ]
         outputs = tree_map(lambda *leaves: torch.cat(leaves), parts[0][0], *(part[0] for part in parts[1:]))

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import functional_call
+from torch.utils._pytree import tree_map
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint
+from lossatlas.engine.precision import PRECISIONS, Precision
 from lossatlas.errors import BadInput, first_line
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
@@ -54,6 +56,8 @@ class Network:
         self.follows_weights = buffers.follows_weights
         self.varies_buffers = buffers.varies
         buffers.check(problem.module, chart)
+        self._device = torch.device(device)
+        self._precision: Precision = PRECISIONS["fp32"]()
         self._prepared = buffers.prepare(copy.deepcopy(problem.module).to(device), problem.feed, chart)
         self._module = self._prepared.module.requires_grad_(False)
         self.fingerprint = self._fingerprint()
@@ -67,8 +71,21 @@ class Network:
             batch: what the feed takes.
         """
         args, kwargs = self.feed.inputs(batch)
-        outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
+        with self._precision.entered(self._device):
+            outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
+        outputs = tree_map(_at_least_single, outputs)
         return outputs, self.loss(outputs, self.feed.targets(batch))
+
+    def at(self, precision: str) -> Network:
+        """The same function in another precision.
+
+        Raises:
+            BadInput: the device has no such numbers.
+        """
+        twin = copy.copy(self)
+        twin._precision = PRECISIONS[precision]()
+        twin._precision.check(self._device)
+        return twin
 
     def replica(self) -> Network:
         """The same function on a copy of the module, for another thread."""
@@ -121,3 +138,8 @@ class Network:
                 f"the loss returned shape {tuple(losses.shape)} for {examples} examples; expected ({examples},), one "
                 "loss per example (reduction='none')"
             )
+
+
+def _at_least_single(leaf: Any) -> Any:
+    """Losses are formed in 32 bits or more, whatever the outputs came in."""
+    return leaf.float() if isinstance(leaf, Tensor) and leaf.dtype in (torch.bfloat16, torch.float16) else leaf

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput
 
@@ -15,13 +16,14 @@ __all__ = ["Plan", "Service"]
 
 @dataclass(frozen=True)
 class Service:
-    """How one service of the engine is run: a strategy's name and the points it takes at a time."""
+    """How one service of the engine is run: a strategy's name, the points it takes at a time, a precision's name."""
 
     strategy: str
     points: int
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        STRATEGIES[self.strategy]  # refuses unknown names
+        STRATEGIES[self.strategy], PRECISIONS[self.precision]  # refuse unknown names
         if self.points < 1:
             raise BadInput(f"a plan takes at least one point at a time; got {self.points}")
 
@@ -42,10 +44,10 @@ class Plan:
             raise BadInput(f"a plan has at least one thread; got {self.threads!r}")
 
     @classmethod
-    def of(cls, strategy: str, points: int, threads: int = 1) -> Plan:
-        """One strategy and one chunk for every service."""
-        service = Service(strategy, points)
-        return cls(service, service, service, threads)
+    def of(cls, strategy: str, points: int, threads: int = 1, precision: str = "fp32") -> Plan:
+        """One strategy and one chunk for every service; derivatives in full precision, as always."""
+        service = Service(strategy, points, precision)
+        return cls(service, service, Service(strategy, points), threads)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON types; ``Plan.from_dict(plan.to_dict()) == plan``."""

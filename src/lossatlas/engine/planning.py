@@ -38,6 +38,7 @@ def plan_for(
     group_batch: Batch,
     spec: str = "auto",
     *,
+    precision: str = "fp32",
     points: int = LARGEST_CHUNK,
     memory: int = MEMORY,
 ) -> Plan:
@@ -50,6 +51,7 @@ def plan_for(
         group_batch: a group of examples as a survey will see it.
         spec: ``auto`` measures every strategy for each service and takes the fastest; a strategy's name takes it
             for both; a path reads a plan file.
+        precision: of evaluations and steps; a plan file has its own.
         points: how many points a step of the fit has.
         memory: bytes that a chunk may take.
 
@@ -60,6 +62,7 @@ def plan_for(
         return Plan.read(Path(spec))
     if spec != "auto" and spec not in STRATEGIES:
         raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
+    network = network.at(precision)
     names = list(STRATEGIES) if spec == "auto" else [spec]
     try:
         of_group, of_step = (_activation_bytes(network, point, batch) for batch in (group_batch, step_batch))
@@ -71,7 +74,8 @@ def plan_for(
         per_point = 3 * point.numel() * point.element_size()
         per_point += held[which] if STRATEGIES[name].stacks_points else 0
         limit = min(LARGEST_CHUNK, points) if which == "pullback" else LARGEST_CHUNK
-        return Service(name, max(1, min(limit, memory // per_point)))
+        kept = "fp32" if which == "derivatives" else precision
+        return Service(name, max(1, min(limit, memory // per_point)), kept)
 
     seconds: dict[str, dict[str, float]] = {"evaluate": {}, "pullback": {}}
     refused: dict[str, str] = {}

@@ -32,6 +32,7 @@ def engine_for(
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
+    precision: str = "fp32",
     batch_size: int = BATCH,
     group: int = GROUP,
     points: int = LARGEST_CHUNK,
@@ -45,6 +46,7 @@ def engine_for(
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the batch's own.
         plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
+        precision: of evaluations and steps, unless a plan states its own: fp32, bf16 or tf32.
         batch_size: examples per step of a fit.
         group: examples per group of a survey.
         points: how many points a step has at most.
@@ -62,5 +64,5 @@ def engine_for(
     if isinstance(plan, str):
         step_batch = split.take(torch.arange(min(batch_size, len(split))))
         group_batch = next(split.groups(group))
-        plan = plan_for(network, controls[0], step_batch, group_batch, plan, points=points)
+        plan = plan_for(network, controls[0], step_batch, group_batch, plan, precision=precision, points=points)
     return Engine(network, plan)

@@ -258,6 +258,7 @@ def fit(
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
+    precision: str = "fp32",
     seed: int = 0,
     target_gap: float | None = None,
     augment: Sequence[Augmentation] = (),
@@ -278,6 +279,7 @@ def fit(
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the batch's own.
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
+        precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
         seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this.
         augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
@@ -290,8 +292,8 @@ def fit(
     if (steps is None) == (seconds is None):
         raise BadInput("give the budget as steps or as seconds, one of the two")
     engine = engine_for(
-        problem, chart, split, space=space, buffers=buffers, plan=plan, batch_size=batch_size,
-        points=objective.largest_draw,
+        problem, chart, split, space=space, buffers=buffers, plan=plan, precision=precision,
+        batch_size=batch_size, points=objective.largest_draw,
     )  # fmt: skip
     budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
     running = Fit(

@@ -128,6 +128,7 @@ def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers:
         space=recipe.space,
         buffers=buffers if buffers is not None else recipe.buffers,
         plan=plan,
+        precision=config.precision,
         batch_size=config.batch_size,
         group=config.group,
         points=recipe.objective.largest_draw,

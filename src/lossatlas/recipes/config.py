@@ -119,6 +119,8 @@ class FitConfig:
     """Device: auto, cpu, cuda, cuda:1, ..."""
     plan: str = "auto"
     """Engine plan: auto (measures), a strategy's name, or a plan file."""
+    precision: str = "fp32"
+    """Numbers that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`)."""
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.seconds is not None:

@@ -56,6 +56,7 @@ def survey(
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
+    precision: str = "fp32",
     group: int = GROUP,
     padding: int = 4,
     path: Path | str | None = None,
@@ -72,6 +73,7 @@ def survey(
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the group's own.
         plan: how the engine runs.
+        precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
         group: examples that are evaluated, and under batch statistics normalised, together.
         padding: cells around a picture.
         path: a zarr store to write, or to continue; None keeps the survey in memory.
@@ -90,8 +92,9 @@ def survey(
         raise BadInput("a survey needs at least one split of examples")
     chosen = metrics_for(problem.loss, list(metrics) if metrics is not None else None)
     engine = engine_for(
-        problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, group=group
-    )
+        problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, precision=precision,
+        group=group,
+    )  # fmt: skip
     for split in splits.values():
         engine.network.check(split)
     store = SurveyStore(Path(path) if path is not None else None, coords, {"chart": chart.fingerprint()})

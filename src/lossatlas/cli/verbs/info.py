@@ -18,7 +18,7 @@ def info() -> int | None:
     from lossatlas.charts import CHARTS
     from lossatlas.data import AUGMENTATIONS, DATA
     from lossatlas.data.load import FORMS
-    from lossatlas.engine import BUFFERS, STRATEGIES
+    from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
     from lossatlas.fitting import SCHEDULES
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
@@ -52,6 +52,7 @@ def info() -> int | None:
         "studies": [*STUDIES],
         "buffers": [*BUFFERS],
         "plans": ["auto", *STRATEGIES, "FILE.json"],
+        "precisions": [*PRECISIONS],
         "devices": devices,
         "versions": [f"{name} {number}" for name, number in versions().items()],
     }

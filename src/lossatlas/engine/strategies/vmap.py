@@ -27,24 +27,27 @@ class Vmap(Strategy):
 
     def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
         with torch.no_grad():
-            return _call(network, params, batch)
+            return self._all(network, params, batch)
 
     def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
         params = leaves(params, network.varied)
-        outputs, losses = _call(network, params, batch)
+        outputs, losses = self._all(network, params, batch)
         value = term(outputs, losses, slice(0, len(losses)))
         outputs = tree_map(torch.Tensor.detach, outputs)
         return Gradients(gradient(value, params), value.detach(), outputs, losses.detach())
 
     def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
         params = leaves(params, network.varied)
-        _, losses = _call(network, params, batch)
+        _, losses = self._all(network, params, batch)
         return curvature(losses, params, vectors)
 
+    def one(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+        """What is vectorised: one network's call, with tensors that stand for those of all."""
+        return network(params, batch)
 
-def _call(network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
-    def one(point: Params) -> tuple[Outputs, Tensor]:
-        return network(point, batch)
+    def _all(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+        def one(point: Params) -> tuple[Outputs, Tensor]:
+            return self.one(network, point, batch)
 
-    result: tuple[Outputs, Tensor] = vmap(one)(params)
-    return result
+        result: tuple[Outputs, Tensor] = vmap(one)(params)
+        return result

@@ -1,0 +1,71 @@
+"""Normalisation of many networks: one scale and one shift per channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lossatlas.engine.layer import Layer, Rule, applied
+
+__all__ = ["BatchNorm"]
+
+
+class BatchNorm(Layer):
+    """``y = a x + s`` with a = weight / sqrt(variance + eps) and s = bias - a mean, per network and channel.
+
+    Mean and variance are those that are given, or the batch's own, formed in 32 bits or more.
+    """
+
+    function = staticmethod(functional.batch_norm)
+
+    def call(
+        self,
+        input: Tensor,  # noqa: A002, torch's name
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor | None:
+        if training and running_mean is not None:
+            return None  # running statistics would have to be written
+        return applied(_Stacked, input, running_mean, running_var, weight, bias, eps)
+
+
+class _Stacked(Rule):
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        mean: Tensor | None,
+        variance: Tensor | None,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+    ) -> tuple[Tensor, int]:
+        features = x[None] if in_dims[0] is None else x.movedim(in_dims[0], 0)
+        channels = (-1, 1, features.shape[2], *(1 for _ in features.shape[3:]))
+
+        def per_channel(value: Tensor, axis: int | None) -> Tensor:
+            return (value if axis is None else value.movedim(axis, 0)).reshape(channels)
+
+        if mean is None or variance is None:
+            rest = [axis for axis in range(1, features.ndim) if axis != 2]
+            wide = features if features.dtype == torch.float64 else features.float()
+            spread, centre = torch.var_mean(wide, dim=rest, correction=0, keepdim=True)
+        else:
+            spread, centre = per_channel(variance, in_dims[2]), per_channel(mean, in_dims[1])
+        scale = (spread + eps).rsqrt()
+        if weight is not None:
+            scale = scale * per_channel(weight, in_dims[3])
+        shift = -scale * centre
+        if bias is not None:
+            shift = shift + per_channel(bias, in_dims[4])
+        result = torch.addcmul(shift.to(features.dtype), features, scale.to(features.dtype))
+        return result.expand(info.batch_size, *result.shape[1:]), 0

@@ -1,0 +1,110 @@
+"""Convolutions of many networks: unfolded images times kernels, without grouped convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.modules.utils import _pair
+
+from lossatlas.engine.layer import Layer, Rule, applied, in_autocast, stacked
+
+__all__ = ["Conv2d"]
+
+
+class Conv2d(Layer):
+    """For all networks at once: patches of the images (p, B h w, k k c) times kernels (p, k k c, o).
+
+    Images are kept with channels last, (p, B, h, w, c) in memory, so that a patch's row is k runs of k c numbers.
+    Grouped, dilated and named-padding convolutions are left to torch.
+    """
+
+    function = staticmethod(functional.conv2d)
+
+    def call(
+        self,
+        input: Tensor,  # noqa: A002, torch's name
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Tensor | None:
+        if groups != 1 or isinstance(padding, str) or _pair(dilation) != (1, 1) or input.ndim != 4:
+            return None
+        return applied(_Stacked, input, weight, bias, tuple(_pair(stride)), tuple(_pair(padding)))
+
+
+class _Stacked(Rule):
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> tuple[Tensor, int]:
+        points = info.batch_size
+        kernels = stacked(weight, in_dims[1], info)
+        size = (int(kernels.shape[-2]), int(kernels.shape[-1]))
+        images, kernels = in_autocast(x, kernels)
+        shared = in_dims[0] is None
+        # (q, B, h, w, c), where q is 1 for images that all networks share: their patches are made once.
+        images = images[None] if shared else images.movedim(in_dims[0] or 0, 0)
+        patches = applied(_Patches, images.permute(0, 1, 3, 4, 2), size, stride, padding)
+        rows = patches.flatten(1, 3).flatten(2)
+        if shared:
+            rows = rows.expand(points, -1, -1)
+        matrices = kernels.permute(0, 3, 4, 2, 1).reshape(points, -1, kernels.shape[1])
+        if bias is None:
+            products = torch.bmm(rows, matrices)
+        else:
+            products = torch.baddbmm(stacked(bias, in_dims[2], info)[:, None].to(rows.dtype), rows, matrices)
+        return products.view(points, *patches.shape[1:4], -1).permute(0, 1, 4, 2, 3), 0
+
+
+class _Patches(torch.autograd.Function):
+    """Patches (q, B, h', w', k, l, c) of images (q, B, h, w, c), padded with zeros; and images from patches.
+
+    The two are each other's transposes, so each is the other's derivative, of any order.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, size: Any, stride: Any, padding: Any) -> Tensor:
+        ctx.settings = images.shape[2:4], size, stride, padding
+        if size == (1, 1) and stride == (1, 1) and padding == (0, 0):
+            return images[..., None, None, :].contiguous()
+        padded = functional.pad(images, (0, 0, padding[1], padding[1], padding[0], padding[0]))
+        windows = padded.unfold(2, size[0], stride[0]).unfold(3, size[1], stride[1])
+        return windows.permute(0, 1, 2, 3, 5, 6, 4).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return applied(_FromPatches, gradient, *ctx.settings), None, None, None
+
+
+class _FromPatches(torch.autograd.Function):
+    """The transpose of :class:`_Patches`: every patch is added where it was taken from."""
+
+    @staticmethod
+    def forward(ctx: Any, patches: Tensor, shape: Any, size: Any, stride: Any, padding: Any) -> Tensor:
+        ctx.settings = size, stride, padding
+        (height, width), (rows, columns) = shape, patches.shape[2:4]
+        padded = patches.new_zeros(
+            *patches.shape[:2], height + 2 * padding[0], width + 2 * padding[1], patches.shape[-1]
+        )
+        for i in range(size[0]):
+            for j in range(size[1]):
+                down = slice(i, i + stride[0] * (rows - 1) + 1, stride[0])
+                right = slice(j, j + stride[1] * (columns - 1) + 1, stride[1])
+                padded[:, :, down, right] += patches[..., i, j, :]
+        return padded[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return applied(_Patches, gradient, *ctx.settings), None, None, None, None

@@ -1,0 +1,1 @@
+"""One module per precision, named as on the command line."""

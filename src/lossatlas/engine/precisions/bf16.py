@@ -1,0 +1,25 @@
+"""Products in bfloat16, sums and everything delicate in the weights' own numbers: torch's autocast."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from lossatlas.engine.precision import Precision
+
+__all__ = ["Bf16"]
+
+
+class Bf16(Precision):
+    """Linear layers and convolutions in bfloat16 (8 bits of mantissa); torch decides which operations may.
+
+    Any device can, those with matrix units for it (AMX, tensor cores) are faster than in 32 bits.
+    """
+
+    def entered(self, device: torch.device) -> AbstractContextManager[object]:
+        # Casts are not kept: a weight is used once in a call, and a kept cast of a vectorised one would outlive it.
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+    def check(self, device: torch.device) -> None:
+        """Every device has them, some by emulation."""
