@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 import lossatlas as la
 from lossatlas.engine import STRATEGIES
 from lossatlas.engine.engine import Engine
+from lossatlas.engine.memory import chunk_that_fits, memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
+from lossatlas.engine.race import Contestant, race
 from lossatlas.metrics import METRICS, metrics_for
 
 POINTS = 7
@@ -523,6 +527,85 @@ def test_a_network_that_cannot_be_vectorised_is_called_point_by_point() -> None:
     assert "vmap cannot serve" in plan.reason
     with pytest.raises(la.BadInput, match="no strategy can evaluate this model: vmap"):
         la.engine_for(problem, chart, split, plan="vmap")
+
+
+def test_a_race_goes_on_with_rivals_and_tells_who_cannot_take_part() -> None:
+    runs: dict[str, list[int]] = {"quick": [], "rival": [], "slow": []}
+    now = 0.0
+
+    def contestant(name: str, seconds: float) -> Contestant:
+        def prepare(count: int) -> Callable[[], object]:
+            def run() -> None:
+                nonlocal now
+                runs[name].append(count)
+                now += seconds * count
+
+            return run
+
+        return Contestant(prepare, most=8)
+
+    def broken(count: int) -> Callable[[], object]:
+        raise ValueError("no such layer\nand a second line")
+
+    contestants = {"quick": contestant("quick", 0.002), "rival": contestant("rival", 0.0021)}
+    contestants |= {"slow": contestant("slow", 0.02), "broken": Contestant(broken, 4)}
+    outcome = race(contestants, seconds=1.0, clock=lambda: now)
+    assert outcome.refused == {"broken": "no such layer"}
+    assert outcome.seconds == pytest.approx({"quick": 0.002, "rival": 0.0021, "slow": 0.02})
+    assert 1.0 <= now < 1.1
+    assert len(runs["slow"]) == 3  # to warm up, to count, and once with its share of points
+    assert min(len(runs["quick"]), len(runs["rival"])) > 3
+    assert max(runs["quick"]) <= 8
+
+
+def test_a_race_without_time_gives_everybody_one_round() -> None:
+    outcome = race({str(i): Contestant(lambda _: lambda: None, 4) for i in range(3)}, seconds=0.0)
+    assert set(outcome.seconds) == {"0", "1", "2"}
+
+
+def test_memory_bounds_the_chunk_and_less_than_one_point_is_refused() -> None:
+    problem, split = make("conv")
+    chart = plane(problem)
+    roomy, tight = (
+        la.engine_for(problem, chart, split, plan="vmap", memory=memory).plan for memory in ("1GiB", "200kB")
+    )
+    assert roomy.evaluate.points == 256
+    assert 1 <= tight.pullback.points <= tight.evaluate.points < 30
+    with pytest.raises(la.BadInput, match=r"vmap: one point takes 0\.\d MB, more than --memory \(0\.0 MB\)"):
+        la.engine_for(problem, chart, split, plan="vmap", memory="1kB")
+    with pytest.raises(la.BadInput, match="memory is 'lots'; expected auto, or a positive number of bytes such as"):
+        la.engine_for(problem, chart, split, memory="lots")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("500MB", 500_000_000), ("2GiB", 2**31), ("1.5 k", 1500), ("7", 7), ("3b", 3)]
+)
+def test_memory_is_given_with_a_unit_or_without(text: str, expected: int) -> None:
+    assert memory_limit(text, torch.device("cpu")) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1GB", "2TB5", "GiB"])
+def test_memory_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(la.BadInput, match="expected auto, or a positive number of bytes"):
+        memory_limit(text, torch.device("cpu"))
+
+
+def test_by_default_a_chunk_takes_a_share_of_what_is_free() -> None:
+    assert 2**20 < memory_limit("auto", torch.device("cpu")) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_chunk_is_halved_until_it_fits() -> None:
+    tried = []
+
+    def run(points: int) -> None:
+        tried.append(points)
+        if points > 12:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert chunk_that_fits(run, 100) == 12
+    assert tried == [100, 50, 25, 12]
+    with pytest.raises(la.BadInput, match="one point does not fit into the device's memory"):
+        chunk_that_fits(lambda points: run(points + 12), 4)
 
 
 def test_an_unknown_plan_lists_the_choices() -> None:

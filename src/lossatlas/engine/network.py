@@ -56,7 +56,7 @@ class Network:
         self.follows_weights = buffers.follows_weights
         self.varies_buffers = buffers.varies
         buffers.check(problem.module, chart)
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._precision: Precision = PRECISIONS["fp32"]()
         self._prepared = buffers.prepare(copy.deepcopy(problem.module).to(device), problem.feed, chart)
         self._module = self._prepared.module.requires_grad_(False)
@@ -71,7 +71,7 @@ class Network:
             batch: what the feed takes.
         """
         args, kwargs = self.feed.inputs(batch)
-        with self._precision.entered(self._device):
+        with self._precision.entered(self.device):
             outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
         outputs = tree_map(_at_least_single, outputs)
         return outputs, self.loss(outputs, self.feed.targets(batch))
@@ -84,7 +84,7 @@ class Network:
         """
         twin = copy.copy(self)
         twin._precision = PRECISIONS[precision]()
-        twin._precision.check(self._device)
+        twin._precision.check(self.device)
         return twin
 
     def replica(self) -> Network:

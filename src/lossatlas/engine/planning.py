@@ -2,159 +2,181 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan, Service
+from lossatlas.engine.race import Contestant, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES, Strategy
 from lossatlas.errors import BadInput, first_line, unknown
-from lossatlas.types import Batch, Outputs, Params
+from lossatlas.types import Batch, Outputs
 
-__all__ = ["plan_for"]
+__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "plan_for"]
 
-MEMORY = 2**30
-"""Bytes that one chunk may take by default."""
-MEASURED_POINTS = 32
-"""Of strategies that take them together."""
-MEASURED_APART = 8
-"""Of strategies that call one network after another: what one costs does not depend on their number."""
-MEASURED_SECONDS = 0.3
-MEASURED_RUNS = 3
-"""At least: one run may meet a stall of the machine."""
-LONGEST_SECONDS = 1.5
-"""After so long a second run has to do."""
+MEASURING_SECONDS = 2.0
+"""What measuring may take where a run does not say more."""
 LARGEST_CHUNK = 256
+MEASURED_APART = 8
+"""Points of a timed run of strategies that call one network after another: more would not change what one costs."""
 
 
 def plan_for(
     network: Network,
-    point: Tensor,
+    controls: Tensor,
     step_batch: Batch,
     group_batch: Batch,
     spec: str = "auto",
     *,
+    memory: int,
     precision: str = "fp32",
     points: int = LARGEST_CHUNK,
-    memory: int = MEMORY,
+    seconds: float = MEASURING_SECONDS,
 ) -> Plan:
     """The plan for a fit and its surveys.
 
     Args:
         network: what will be evaluated.
-        point: (n,), weights of the order that will be evaluated.
+        controls: (m, n), those of the chart.
         step_batch: a minibatch as a step of the fit will see it.
         group_batch: a group of examples as a survey will see it.
         spec: ``auto`` measures every strategy for each service and takes the fastest; a strategy's name takes it
             for both; a path reads a plan file.
+        memory: bytes that a chunk may take.
         precision: of evaluations and steps; a plan file has its own.
         points: how many points a step of the fit has.
-        memory: bytes that a chunk may take.
+        seconds: what measuring may take, about.
 
     Raises:
-        BadInput: an unknown name, an unreadable file, or a strategy that cannot serve this network.
+        BadInput: an unknown name, an unreadable file, a strategy that cannot serve this network, or memory for less
+            than one point.
     """
     if spec.endswith(".json"):
         return Plan.read(Path(spec))
     if spec != "auto" and spec not in STRATEGIES:
         raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
-    network = network.at(precision)
-    names = list(STRATEGIES) if spec == "auto" else [spec]
+    bench = _Bench(network.at(precision), controls, {"pullback": step_batch, "evaluate": group_batch})
     try:
-        of_group, of_step = (_activation_bytes(network, point, batch) for batch in (group_batch, step_batch))
+        for which in bench.batches:
+            bench.run("loop", which, 1)
     except Exception as error:  # the user's own module may fail in any way
         raise BadInput(f"the model fails on a batch of these data: {first_line(error)}") from error
-    held = {"evaluate": of_group, "pullback": of_step, "derivatives": of_group}
 
-    def service(name: str, which: str) -> Service:
-        per_point = 3 * point.numel() * point.element_size()
-        per_point += held[which] if STRATEGIES[name].stacks_points else 0
-        limit = min(LARGEST_CHUNK, points) if which == "pullback" else LARGEST_CHUNK
-        kept = "fp32" if which == "derivatives" else precision
-        return Service(name, max(1, min(limit, memory // per_point)), kept)
-
-    seconds: dict[str, dict[str, float]] = {"evaluate": {}, "pullback": {}}
-    refused: dict[str, str] = {}
-    for name in names:
-        try:
-            for which, batch in (("evaluate", group_batch), ("pullback", step_batch)):
-                most = MEASURED_POINTS if STRATEGIES[name].stacks_points else MEASURED_APART
-                count = min(most, service(name, which).points)
-                run = _runner(
-                    STRATEGIES[name](),
-                    which,
-                    network,
-                    network.space.combine(point.new_ones(count, 1), point[None]),
-                    batch,
+    names = list(STRATEGIES) if spec == "auto" else [spec]
+    limits = {"pullback": min(LARGEST_CHUNK, points), "evaluate": LARGEST_CHUNK, "derivatives": LARGEST_CHUNK}
+    outcomes, chunks, halved = {}, {}, []
+    for which in bench.batches:
+        able, refused = {}, {}
+        for name in names:
+            try:
+                per_point = bench.bytes_per_point(name, which)
+            except Exception as error:  # a strategy may fail on a user's module in any way
+                refused[name] = first_line(error)
+                continue
+            if per_point > memory:
+                refused[name] = (
+                    f"one point takes {per_point / 1e6:,.1f} MB, more than --memory ({memory / 1e6:,.1f} MB)"
                 )
-                seconds[which][name] = _seconds(run, repeat=spec == "auto") / count
-        except Exception as error:  # a strategy may fail on a user's module in any way
-            refused[name] = first_line(error)
-            for which in seconds:
-                seconds[which].pop(name, None)
-    if not seconds["pullback"]:
-        raise BadInput(f"no strategy can evaluate this model: {'; '.join(f'{k}: {v}' for k, v in refused.items())}")
-    best = {which: min(times, key=times.__getitem__) for which, times in seconds.items()}
+            else:
+                able[name] = min(limits[which], memory // per_point)
+        chunks[which] = able
+        if spec == "auto":
+            outcome = race({name: bench.contestant(name, which, most) for name, most in able.items()}, seconds / 2)
+            outcomes[which] = Outcome(outcome.seconds, refused | outcome.refused)
+        else:
+            outcomes[which] = Outcome(dict.fromkeys(able, 0.0), refused)
+        if not outcomes[which].seconds:
+            why = "; ".join(f"{name}: {reason}" for name, reason in outcomes[which].refused.items())
+            raise BadInput(f"no strategy can evaluate this model: {why}")
+
+    services = {}
+    for which, outcome in outcomes.items():
+        best = min(outcome.seconds, key=outcome.seconds.__getitem__)
+        chunk = chunks[which][best]
+        if network.device.type != "cpu":
+            fits = chunk_that_fits(partial(bench.run, best, which), chunk)
+            halved += [f"{which}: {chunk} points at once ran out of memory, {fits} do not"] if fits < chunk else []
+            chunk = fits
+        services[which] = Service(best, chunk, precision)
+    pulled = services["pullback"].strategy
+    on_groups = max(1, min(limits["derivatives"], memory // bench.bytes_per_point(pulled, "derivatives")))
     return Plan(
-        evaluate=service(best["evaluate"], "evaluate"),
-        pullback=service(best["pullback"], "pullback"),
-        derivatives=service(best["pullback"], "derivatives"),
+        **services,
+        derivatives=Service(pulled, on_groups),
         threads=torch.get_num_threads(),
-        reason=_reason(spec, seconds, refused),
+        reason="; ".join([_reason(spec, outcomes), *halved]),
     )
 
 
-def _runner(strategy: Strategy, which: str, network: Network, params: Params, batch: Batch) -> Callable[[], object]:
-    def mean_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        return losses.mean()
+class _Bench:
+    """Pieces of the real problem to try strategies on."""
 
-    if which == "evaluate":
-        return lambda: strategy.forward(network, params, batch)
-    return lambda: strategy.pullback(network, params, batch, mean_loss)
+    def __init__(self, network: Network, controls: Tensor, batches: dict[str, Batch]) -> None:
+        self.batches = batches
+        self._network = network
+        self._controls = controls
+
+    def contestant(self, name: str, which: str, chunk: int) -> Contestant:
+        most = chunk if STRATEGIES[name].stacks_points else min(chunk, MEASURED_APART)
+        return Contestant(lambda count: self.runner(name, which, count), most)
+
+    def runner(self, name: str, which: str, count: int) -> Callable[[], object]:
+        """One run of a strategy at so many points near the chart's first control."""
+        strategy: Strategy = STRATEGIES[name]()
+        coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
+        coefficients[:, 0] = 1.0
+        params = self._network.space.combine(coefficients, self._controls)
+        batch = self.batches["pullback" if which == "pullback" else "evaluate"]
+        if which == "evaluate":
+            return lambda: strategy.forward(self._network, params, batch)
+        return lambda: strategy.pullback(self._network, params, batch, _mean_loss)
+
+    def run(self, name: str, which: str, count: int) -> None:
+        """Once, for its demands."""
+        self.runner(name, which, count)()
+
+    def bytes_per_point(self, name: str, which: str) -> int:
+        """What a point takes in a chunk: weights, gradients and, where activations are in memory together, those.
+
+        Those that autograd keeps, an upper bound of what a forward pass holds, too.
+        """
+        held = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal held
+            held += tensor.numel() * tensor.element_size()
+            return tensor
+
+        weights = 3 * self._controls.shape[1] * self._controls.element_size()
+        if not STRATEGIES[name].stacks_points:
+            return weights
+        strategy: Strategy = STRATEGIES[name]()
+        batch = self.batches["pullback" if which == "pullback" else "evaluate"]
+        params = self._network.space.combine(torch.ones_like(self._controls[:1, :1]), self._controls[:1])
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            strategy.pullback(self._network, params, batch, _mean_loss)
+        return weights + held
 
 
-def _seconds(run: Callable[[], object], repeat: bool) -> float:
-    """The shortest time of one run after a first, within a small budget."""
-    run()
-    if not repeat:
-        return 0.0
-    best, runs, started = float("inf"), 0, time.perf_counter()
-    while (spent := time.perf_counter() - started) < MEASURED_SECONDS or runs < MEASURED_RUNS:
-        if runs and spent > LONGEST_SECONDS:
-            break
-        runs += 1
-        begin = time.perf_counter()
-        run()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - begin)
-    return best
+def _mean_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+    return losses.mean()
 
 
-def _activation_bytes(network: Network, point: Tensor, batch: Batch) -> int:
-    """Bytes that autograd keeps for one point on a batch: an upper bound of what a forward pass holds, too."""
-    total = 0
-
-    def count(tensor: Tensor) -> Tensor:
-        nonlocal total
-        total += tensor.numel() * tensor.element_size()
-        return tensor
-
-    params = {name: view.detach().requires_grad_() for name, view in network.space.unflatten(point).items()}
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        network(params, batch)
-    return total
-
-
-def _reason(spec: str, seconds: dict[str, dict[str, float]], refused: dict[str, str]) -> str:
+def _reason(spec: str, outcomes: dict[str, Outcome]) -> str:
     if spec != "auto":
         return "stated"
     services = [
-        f"{which}: " + ", ".join(f"{name} {1e6 * value:.0f} us/point" for name, value in sorted(times.items()))
-        for which, times in seconds.items()
+        f"{which}: " + ", ".join(f"{name} {1e6 * value:.0f} us/point" for name, value in _ranked(outcome))
+        for which, outcome in outcomes.items()
     ]
+    refused = {name: why for outcome in outcomes.values() for name, why in outcome.refused.items()}
     return "measured, " + "; ".join(services + [f"{name} cannot serve: {why}" for name, why in refused.items()])
+
+
+def _ranked(outcome: Outcome) -> list[tuple[str, float]]:
+    return sorted(outcome.seconds.items(), key=lambda entry: entry[1])

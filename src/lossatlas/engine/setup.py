@@ -9,9 +9,10 @@ from lossatlas.data import Split
 from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.buffers_policy import BuffersPolicy
 from lossatlas.engine.engine import Engine
+from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.planning import LARGEST_CHUNK, plan_for
+from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
 from lossatlas.errors import BadInput
 from lossatlas.problem import Problem
 from lossatlas.weights import WeightSpace
@@ -36,6 +37,8 @@ def engine_for(
     batch_size: int = BATCH,
     group: int = GROUP,
     points: int = LARGEST_CHUNK,
+    memory: str = "auto",
+    measuring: float = MEASURING_SECONDS,
 ) -> Engine:
     """The engine on the chart's device.
 
@@ -50,6 +53,8 @@ def engine_for(
         batch_size: examples per step of a fit.
         group: examples per group of a survey.
         points: how many points a step has at most.
+        memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
+        measuring: seconds that an automatic plan may be measured for.
 
     Raises:
         BadInput: module, loss and data do not fit together, the chart has another dimension, or the plan cannot be.
@@ -64,5 +69,9 @@ def engine_for(
     if isinstance(plan, str):
         step_batch = split.take(torch.arange(min(batch_size, len(split))))
         group_batch = next(split.groups(group))
-        plan = plan_for(network, controls[0], step_batch, group_batch, plan, precision=precision, points=points)
+        limit = memory_limit(memory, network.device)
+        plan = plan_for(
+            network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
+            seconds=measuring,
+        )  # fmt: skip
     return Engine(network, plan)

@@ -14,6 +14,7 @@ import yaml
 
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
+from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import BadInput, CannotFinish, Interrupted
 from lossatlas.fitting import Fit
@@ -97,6 +98,7 @@ def run_fit(
         run.create(yaml.safe_dump(config.flat(), sort_keys=False), provenance)
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
+    reporter.say(f"        {engine.plan.reason}")
 
     _descend(run, fit, checkpoint_seconds, reporter, stop)
     if fit.reached_target:
@@ -119,6 +121,12 @@ def run_fit(
     return summary
 
 
+def measuring_seconds(config: FitConfig) -> float:
+    """What an automatic plan may cost: 3 % of a run of a minute and more."""
+    seconds = config.seconds or 0.0
+    return 0.03 * seconds if seconds >= 60 else MEASURING_SECONDS
+
+
 def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers: BuffersPolicy | None = None) -> Engine:
     """The engine of a recipe, checked on every split that will be seen; ``buffers`` stands in for the fit's policy."""
     engine = engine_for(
@@ -129,6 +137,8 @@ def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers:
         buffers=buffers if buffers is not None else recipe.buffers,
         plan=plan,
         precision=config.precision,
+        memory=config.memory,
+        measuring=measuring_seconds(config),
         batch_size=config.batch_size,
         group=config.group,
         points=recipe.objective.largest_draw,

@@ -119,6 +119,8 @@ class FitConfig:
     """Device: auto, cpu, cuda, cuda:1, ..."""
     plan: str = "auto"
     """Engine plan: auto (measures), a strategy's name, or a plan file."""
+    memory: str = "auto"
+    """Memory that a chunk of points may take, such as 500MB or 2GiB; auto is a quarter of what is free."""
     precision: str = "fp32"
     """Numbers that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`)."""
 

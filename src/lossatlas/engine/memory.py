@@ -1,0 +1,70 @@
+"""Memory: how many bytes a chunk of points may take."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+import torch
+
+from lossatlas.errors import BadInput
+
+__all__ = ["chunk_that_fits", "memory_limit"]
+
+SHARE = 0.25
+"""Of what is free, by default: others work on this machine, too."""
+UNKNOWN = 2**30
+"""Where nobody says how much is free."""
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def memory_limit(spec: str, device: torch.device) -> int:
+    """Bytes that a chunk of points may take.
+
+    Args:
+        spec: ``auto`` for a quarter of what is free on the device, or a number of bytes with or without a unit, such
+            as ``500MB`` or ``2GiB``.
+        device: where the points are evaluated.
+
+    Raises:
+        BadInput: the text is neither.
+
+    >>> memory_limit("1.5 GiB", torch.device("cpu"))
+    1610612736
+    """
+    if spec == "auto":
+        return int(SHARE * _free(device))
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?)?b?\s*", spec.lower())
+    if match is None or not float(match[1]):
+        raise BadInput(f"memory is {spec!r}; expected auto, or a positive number of bytes such as 500MB or 2GiB")
+    return int(float(match[1]) * UNITS[match[2] or ""])
+
+
+def chunk_that_fits(run: Callable[[int], object], points: int) -> int:
+    """The largest of ``points``, its half, its quarter, ... that a run does not run out of memory with.
+
+    Raises:
+        BadInput: not even one point fits.
+    """
+    while True:
+        try:
+            run(points)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if points == 1:
+                raise BadInput("one point does not fit into the device's memory; use a smaller --batch_size, "
+                               "--group or model") from error  # fmt: skip
+            points //= 2
+        else:
+            return points
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not every system tells
+        return int(UNKNOWN / SHARE)
