@@ -39,6 +39,43 @@ class DictNet(nn.Module):
         return {"logits": self.head(torch.tanh(self.left(left) + self.right(right))), "unused": left.sum(dim=1)}
 
 
+class Transformer(nn.Module):
+    """Two blocks of causal attention over token ids under a mask; the output layer is the embedding."""
+
+    def __init__(self, tokens: int = 7, width: int = 8, heads: int = 2, length: int = 5) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, width)
+        self.position = nn.Embedding(length, width)
+        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(2))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, tokens, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, input_ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        x = self.embedding(input_ids) + self.position.weight
+        for block in self.blocks:
+            x = block(x, mask)
+        return {"logits": self.head(self.norm(x))}
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.mix = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        parts = self.mix(self.norms[0](x)).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        seen = mask[:, None, None, :] & torch.ones(length, length, dtype=torch.bool).tril().to(mask.device)
+        mixed = nn.functional.scaled_dot_product_attention(*parts.unbind(0), attn_mask=seen)
+        x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        return x + self.feed(self.norms[1](x))
+
+
 def _random(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
 
@@ -74,13 +111,28 @@ def dict_batches() -> tuple[la.Problem, la.Split]:
     return la.Problem(DictNet(), la.CrossEntropy(), la.Dict(output="logits")), la.Split(data)
 
 
+def resnet() -> tuple[la.Problem, la.Split]:
+    module = la.ResNet(depth=8, width=3).build((2, 8, 8), 3)
+    module.train()
+    module(torch.randn(8, 2, 8, 8))
+    return la.Problem(module, la.CrossEntropy()), la.Split((_random(EXAMPLES, 2, 8, 8), _labels(EXAMPLES, classes=3)))
+
+
+def transformer() -> tuple[la.Problem, la.Split]:
+    tokens = torch.randint(7, (EXAMPLES, 5), generator=torch.Generator().manual_seed(3))
+    lengths = torch.arange(EXAMPLES) % 5 + 1
+    mask = torch.arange(5) < lengths[:, None]
+    data = {"input_ids": tokens, "mask": mask, "labels": tokens.roll(-1, dims=1)}
+    return la.Problem(Transformer(), la.CrossEntropy(), la.Dict(output="logits")), la.Split(data)
+
+
 def regression() -> tuple[la.Problem, la.Split]:
     module = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
     return la.Problem(module, la.SquaredError()), la.Split((_random(EXAMPLES, 3), _random(EXAMPLES, 2)))
 
 
 NETWORKS: dict[str, Callable[[], tuple[la.Problem, la.Split]]] = {
-    maker.__name__: maker for maker in (mlp, conv, batch_norm, tied, dict_batches, regression)
+    maker.__name__: maker for maker in (mlp, conv, batch_norm, resnet, tied, dict_batches, transformer, regression)
 }
 
 

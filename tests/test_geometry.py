@@ -253,6 +253,32 @@ def test_parameter_counts_of_the_papers_networks() -> None:
     assert count(channels=study, max_pool=False, batch_norm=True) == 200_578
 
 
+@pytest.mark.parametrize(("depth", "size"), [(20, 269_722), (56, 853_018), (110, 1_727_962)])
+@pytest.mark.parametrize("shortcuts", [True, False])
+def test_resnets_have_the_papers_numbers_of_parameters(depth: int, size: int, shortcuts: bool) -> None:
+    """0.27M, 0.85M and 1.7M in table 6 of He et al. 2016; their shortcuts have none."""
+    module = la.ResNet(depth=depth, shortcuts=shortcuts).build((3, 32, 32), 10)
+    assert la.WeightSpace(module).size == size
+
+
+def test_a_resnet_block_without_weights_is_its_shortcut() -> None:
+    module = la.ResNet(depth=8, width=2).build((2, 8, 8), 3)
+    images = torch.rand(4, 2, 8, 8)
+    for block in (module[3], module[4]):
+        for part in (block.convolution_1, block.convolution_2):
+            nn.init.zeros_(part.weight)
+    assert torch.equal(module[3](images), images)
+    halved = module[4](images)
+    assert torch.equal(halved[:, :2], images[:, :, ::2, ::2])
+    assert torch.equal(halved[:, 2:], torch.zeros(4, 2, 4, 4))
+
+
+@pytest.mark.parametrize("depth", [0, 2, 21, -4])
+def test_resnet_refuses_depths_that_are_none_of_its_own(depth: int) -> None:
+    with pytest.raises(la.BadInput, match=rf"depth is {depth}; expected 6 n \+ 2, such as 20"):
+        la.ResNet(depth=depth).build((3, 8, 8), 10)
+
+
 def test_conv_refuses_images_that_are_too_small() -> None:
     with pytest.raises(la.BadInput, match="images of 4x4 are too small"):
         la.Conv().build((1, 4, 4), 10)

@@ -44,6 +44,7 @@ from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
 from .models.families.conv import Conv as Conv
 from .models.families.mlp import MLP as MLP
+from .models.families.resnet import ResNet as ResNet
 from .objectives import (
     ClipPerCell as ClipPerCell,
     ClipPerExample as ClipPerExample,

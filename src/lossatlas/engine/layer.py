@@ -23,10 +23,12 @@ class Layer(ABC):
 
     function: Callable[..., Tensor]
     """The function of torch that it stands in for."""
+    has_parameters: bool = True
+    """Whether it is asked only where one of the arguments is a vectorised parameter."""
 
     @abstractmethod
     def call(self, *args: Any, **kwargs: Any) -> Tensor | None:
-        """The same where an argument is vectorised; None where this call is left to torch."""
+        """The same, for vectorised arguments; None where this call is left to torch."""
 
 
 class Rule(torch.autograd.Function):
@@ -71,11 +73,14 @@ class StackedLayers(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         layer = self._layers.get(func)
-        if layer is not None and any(id(value) in self._weights for value in (*args, *kwargs.values())):
+        if layer is not None and (not layer.has_parameters or self._vectorised(args, kwargs)):
             found = layer.call(*args, **kwargs)
             if found is not None:
                 return found
         return func(*args, **kwargs)
+
+    def _vectorised(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return any(id(value) in self._weights for value in (*args, *kwargs.values()))
 
 
 @cache

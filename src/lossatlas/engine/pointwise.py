@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves
+from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves, plain_attention
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Pointwise"]
@@ -71,7 +71,8 @@ class Pointwise(Strategy):
             _, losses = network(point, batch)
             return curvature(losses, point, vector)
 
-        stacked: Params = _stack(self.over(len(pairs), network, call))
+        with plain_attention():
+            stacked: Params = _stack(self.over(len(pairs), network, call))
         return stacked
 
     def _ordered(self, network: Network, params: Params, batch: Batch) -> Batch:

@@ -16,8 +16,8 @@ FEWEST = 2
 """Points of the first run, which warms up, compiles, and tells how many points a run may have."""
 RUNS = 20
 """About how many runs a budget is good for."""
-RIVAL = 1.5
-"""Who took that much longer than the best is not measured again."""
+RIVAL = 3.0
+"""Who took that many times as long as the best is not measured again; nobody stalls for three runs in turn."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def race(
             affordable = int(seconds / RUNS / len(contestants) / first)
             points = max(few, min(contestant.most, affordable))
             runs[name] = (contestant.prepare(points), points)
-            best[name] = timed(runs[name][0]) / points
+            best[name] = min(first, timed(runs[name][0]) / points)
         except Exception as error:  # what is timed is a user's module, which may fail in any way
             refused[name] = first_line(error)
     while runs and clock() - started < seconds:

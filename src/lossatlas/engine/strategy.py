@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lossatlas.engine.network import Network
 from lossatlas.registry import Registry
 from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["STRATEGIES", "Gradients", "Strategy", "Term", "curvature", "gradient", "leaves"]
+__all__ = ["STRATEGIES", "Gradients", "Strategy", "Term", "curvature", "gradient", "leaves", "plain_attention"]
 
 STRATEGIES: Registry[type[Strategy]] = Registry("engine strategy", "lossatlas.engine.strategies")
 
@@ -48,6 +50,14 @@ def gradient(scalar: Tensor, params: Params) -> Params:
     varied = {name: value for name, value in params.items() if value.requires_grad}
     pieces = torch.autograd.grad(scalar, list(varied.values()), materialize_grads=True)
     return dict(zip(varied, pieces, strict=True))
+
+
+def plain_attention() -> AbstractContextManager[object]:
+    """Attention is computed step by step: torch's fused kernels have no second derivatives and no rule for ``vmap``.
+
+    In force for the whole process, so a strategy enters it before it hands work to threads.
+    """
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def curvature(losses: Tensor, params: Params, vectors: Params) -> Params:

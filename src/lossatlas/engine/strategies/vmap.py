@@ -10,7 +10,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves
+from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves, plain_attention
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Vmap"]
@@ -49,5 +49,6 @@ class Vmap(Strategy):
         def one(point: Params) -> tuple[Outputs, Tensor]:
             return self.one(network, point, batch)
 
-        result: tuple[Outputs, Tensor] = vmap(one)(params)
+        with plain_attention():
+            result: tuple[Outputs, Tensor] = vmap(one)(params)
         return result
