@@ -1,0 +1,110 @@
+"""How long it takes until the picture is there: seconds of fitting until a held-out gap of 0.5 and of 0.8.
+
+The presets ``fast`` and ``paper`` on the same picture, network and data, each with its own budget, three seeds each. A
+preset that has not got there at the end, or when the cap is reached, counts as "more than" the cap. The held-out gap is
+that of a random 400 cells on the test images, looked at now and then with the clock stopped.
+
+    python benchmarks/time_to_pattern.py                        skull 40x40 on digits; up to an hour
+    python benchmarks/time_to_pattern.py --presets fast         what the defaults do
+    python benchmarks/time_to_pattern.py --json FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from lossatlas.cli.process import settle
+
+settle()
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from lossatlas.jobs.fit import make_engine, make_fit
+from lossatlas.metrics import metrics_for
+from lossatlas.recipes import PRESETS, FitConfig, build_fit
+
+TARGETS = (0.5, 0.8)
+CELLS = 400
+LOOK = 1.15
+"""The next look is when this many times as many seconds have gone by."""
+SHARED = {"pattern": "skull", "size": "40", "model": "mlp", "data": "digits", "boundary_only": True}
+
+
+def seconds_to(preset: str, seed: int, cap: float) -> dict[str, Any]:
+    """Seconds of fitting until each target, None where the cap came first, and where it stood at the end."""
+    settings = {**PRESETS[preset], **SHARED, "seed": seed}
+    config = FitConfig(**settings)
+    recipe = build_fit(config)
+    engine = make_engine(recipe, config, config.plan)
+    fit = make_fit(recipe, config, engine)
+    picture, test = recipe.picture, recipe.surveyed["test"]
+    coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
+    low = torch.from_numpy(picture.low.reshape(-1))
+    rows = torch.from_numpy(np.random.default_rng(0).permutation(len(coords))[:CELLS].copy())
+    accuracy = metrics_for(recipe.problem.loss, ["accuracy"])
+
+    def gap() -> float:
+        with torch.no_grad():
+            controls = recipe.chart.controls()
+            coefficients = recipe.chart.coefficients(coords[rows].to(controls))
+        found = engine.evaluate(coefficients, controls, test, accuracy, config.group)["accuracy"]
+        return float(found[low[rows]].mean() - found[~low[rows]].mean())
+
+    reached: dict[float, float] = {}
+    look = 1.0
+    while not fit.done and fit.seconds < cap and len(reached) < len(TARGETS):
+        fit.step()
+        if fit.seconds >= look:
+            look = max(look + 1.0, LOOK * look)
+            found = gap()
+            for target in TARGETS:
+                if found >= target:
+                    reached.setdefault(target, fit.seconds)
+    return {
+        "preset": preset, "seed": seed, "steps": fit.steps, "seconds": fit.seconds, "gap": gap(),
+        **{f"seconds_to_{target:g}": reached.get(target) for target in TARGETS},
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time fits until their picture is there.")
+    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=["fast", "paper"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cap", type=float, default=600.0, help="seconds per fit")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there as well")
+    options = parser.parse_args()
+    rows = [seconds_to(preset, seed, options.cap) for preset in options.presets for seed in range(options.seeds)]
+
+    console = Console(width=100)
+    table = Table("preset", "seed", *(f"s to {target:g}" for target in TARGETS), "steps", "seconds", "gap then")
+    for row in rows:
+        times = [row[f"seconds_to_{target:g}"] for target in TARGETS]
+        shown = [f"> {options.cap:.0f}" if time is None else f"{time:.1f}" for time in times]
+        table.add_row(row["preset"], str(row["seed"]), *shown, str(row["steps"]), f"{row['seconds']:.0f}",
+                      f"{row['gap']:.2f}")  # fmt: skip
+    console.print(table)
+    for target in TARGETS:
+        medians = {preset: _median(rows, preset, target) for preset in options.presets}
+        if {"fast", "paper"} <= set(medians) and medians["fast"] is not None:
+            slow = medians["paper"]
+            more = "" if slow is not None else "more than "
+            console.print(f"gap {target:g}: fast is {more}{(slow or options.cap) / medians['fast']:.1f} times as fast")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+def _median(rows: list[dict[str, Any]], preset: str, target: float) -> float | None:
+    """Over the seeds, a seed that did not get there counting as the longest."""
+    times = [row[f"seconds_to_{target:g}"] for row in rows if row["preset"] == preset]
+    middle = sorted(times, key=lambda time: float("inf") if time is None else time)[len(times) // 2]
+    return None if middle is None else float(middle)
+
+
+if __name__ == "__main__":
+    main()
