@@ -610,6 +610,63 @@ def test_a_chunk_is_halved_until_it_fits() -> None:
         chunk_that_fits(lambda points: run(points + 12), 4)
 
 
+class Impure(nn.Module):
+    """A network that is one, but for a layer that is not."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 4), layer, nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+class AlwaysDropout(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.5, training=True)
+
+
+class InPlaceNoise(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.add_(torch.randn_like(x))
+
+
+class Counter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (AlwaysDropout(), r"layer 'body\.1' \(AlwaysDropout\) is random in evaluation mode"),
+        (InPlaceNoise(), r"is random in evaluation mode"),
+        (Counter(), r"writes to buffer 'body\.1\.calls' in evaluation mode"),
+    ],
+)
+def test_what_is_no_function_of_weights_and_inputs_is_refused_by_name(layer: nn.Module, message: str) -> None:
+    problem = la.Problem(Impure(layer), la.CrossEntropy())
+    split = la.Split((torch.randn(6, 3), torch.arange(6) % 2))
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    state = torch.random.get_rng_state()
+    with pytest.raises(la.BadInput, match=message):
+        la.engine_for(problem, chart, split)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_dropout_that_knows_evaluation_mode_is_a_function() -> None:
+    problem = la.Problem(Impure(nn.Dropout(0.5)), la.CrossEntropy())
+    split = la.Split((torch.randn(6, 3), torch.arange(6) % 2))
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    la.engine_for(problem, chart, split, plan="loop").network.check(split)
+
+
 def test_an_unknown_plan_lists_the_choices() -> None:
     problem, split = make("mlp")
     with pytest.raises(la.BadInput, match=r"unknown plan 'lop'; did you mean 'loop'"):

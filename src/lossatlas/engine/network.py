@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint
 from lossatlas.engine.precision import PRECISIONS, Precision
+from lossatlas.engine.purity import check_pure
 from lossatlas.errors import BadInput, first_line
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
@@ -116,18 +118,20 @@ class Network:
         """Call the network on a few examples and refuse what cannot be fitted or surveyed.
 
         Raises:
-            BadInput: the module fails on these examples, its output does not fit the loss, a label lies outside the
-                outputs, or the loss is not one number per example.
+            BadInput: the module fails on these examples, is random or writes to a buffer in evaluation mode, its output
+                does not fit the loss, a label lies outside the outputs, or the loss is not one number per example.
         """
         batch = split.take(torch.arange(min(CHECKED_EXAMPLES, len(split))))
         examples = min(CHECKED_EXAMPLES, len(split))
         try:
             args, kwargs = self.feed.inputs(batch)
             targets, all_targets = self.feed.targets(batch), self.feed.targets(split.data)
-            with torch.no_grad():
+            with torch.no_grad(), self._own_randomness():
                 outputs = self.feed.output(self._module(*args, **kwargs))
         except Exception as error:  # the user's own module and data may fail in any way
             raise BadInput(f"the model fails on these data: {first_line(error)}") from error
+        with self._own_randomness():
+            check_pure(self._module, lambda: self._module(*args, **kwargs))
         self.loss.check(outputs, targets, all_targets)
         try:
             losses = self.loss(outputs, targets)
@@ -138,6 +142,10 @@ class Network:
                 f"the loss returned shape {tuple(losses.shape)} for {examples} examples; expected ({examples},), one "
                 "loss per example (reduction='none')"
             )
+
+    def _own_randomness(self) -> AbstractContextManager[None]:
+        """What is drawn while it is entered does not change what the user draws afterwards."""
+        return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
 
 
 def _at_least_single(leaf: Any) -> Any:

@@ -79,9 +79,9 @@ def curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     ax.tick_params(labelsize=8)
-    figures.captioned(
-        figure, "bars: one standard deviation over the repetitions", keys=ax.get_legend_handles_labels()[0]
-    )
+    repeated = any(any(curve.deviation) for curve in drawn)
+    note = "bars: one standard deviation over the repetitions" if repeated else ""
+    figures.captioned(figure, note, keys=ax.get_legend_handles_labels()[0])
     return figure
 
 

@@ -8,7 +8,9 @@ from lossatlas.recipes import PRESETS, FitConfig
 
 __all__ = ["paper_fit", "small_fit"]
 
-SMALL: dict[str, Any] = {"model": "conv", "cells": 16, "batch_size": 64, "lr": 2e-3, "examples": "1000", "padding": 2}
+SMALL: dict[str, Any] = {
+    "model": "conv", "cells": 16, "batch_size": 16, "lr": 2e-3, "scale_lr": 8e-3, "examples": "1000", "padding": 2,
+}  # fmt: skip
 """What works for the paper's networks in minutes on two cores; measured in docs/results.md."""
 
 
