@@ -31,18 +31,22 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES
+from lossatlas.engine.plan import Plan
 from lossatlas.engine.race import Contestant, race
 from lossatlas.metrics import metrics_for
 from lossatlas.models.family import Family
 
 POINTS = 100
 STEP_EXAMPLES = 64
-EVALUATED_EXAMPLES = {"cpu": 1_000, "cuda": 10_000}
+EVALUATED_EXAMPLES = {"cpu": 500, "cuda": 10_000}
 """A rate hardly depends on it; ten thousand images through a slow contestant would take minutes on a CPU."""
+QUICK_EXAMPLES = 200
 GROUP = 500
 LOADER_BATCH = 512
 MINUTES = {"all": 6.0, "quick": 0.7}
 """For timing; imports, plans and everybody's first round come on top."""
+CHUNK = {"cpu": 16, "cuda": POINTS}
+"""Points at a time, where a strategy is named; ``auto`` bounds them by memory."""
 MATRIX = 2048
 WIDTH = 120
 """Of the table, also where it goes into a file."""
@@ -77,12 +81,14 @@ class Record:
     """Against a functional call per point in default layout and 32 bits, over tensors in memory."""
     over_loader: float
     """Against the same over a DataLoader (batch 512, no workers, default collation)."""
+    points: int
+    """Of one timed run: as many of the hundred as there was time for."""
 
 
 class Case:
     """One network and service."""
 
-    def __init__(self, name: str, service: str, device: torch.device) -> None:
+    def __init__(self, name: str, service: str, device: torch.device, quick: bool) -> None:
         family, shape = NETWORKS[name]
         torch.manual_seed(0)
         self.name, self.service, self.device = name, service, device
@@ -93,7 +99,9 @@ class Case:
         with torch.no_grad():
             self.controls = self.chart.controls()
             self.coefficients = self.chart.coefficients((torch.rand(POINTS, 2) * 2 - 1).to(device))
-        self.examples = STEP_EXAMPLES if service == "fit" else EVALUATED_EXAMPLES[device.type]
+        evaluated = QUICK_EXAMPLES if quick else EVALUATED_EXAMPLES[device.type]
+        self.examples = STEP_EXAMPLES if service == "fit" else evaluated
+        self._measuring = 0.5 if quick else 2.0
         images = torch.randn(self.examples, *shape, device=device)
         self.split = la.Split((images, torch.randint(10, (self.examples,), device=device)))
         # The plain loop normalises by the batch, too.
@@ -109,22 +117,23 @@ class Case:
             self._plain_call(self.controls[0], images, labels)
         return counter.get_total_flops() // 8
 
-    def plain(self, count: int) -> Callable[[], None]:
+    def plain(self, count: int) -> Callable[[], object]:
         """A functional call per point, default layout, data in memory."""
         size = STEP_EXAMPLES if self.service == "fit" else GROUP
         images, labels = self.split.data
-        return lambda: self._over(count, lambda: zip(images.split(size), labels.split(size), strict=True))
+        return self._done(lambda: self._over(count, lambda: zip(images.split(size), labels.split(size), strict=True)))
 
-    def loader(self, count: int) -> Callable[[], None]:
+    def loader(self, count: int) -> Callable[[], object]:
         """The same over a DataLoader on the CPU, as evaluation scripts have it."""
         images, labels = (leaf.cpu() for leaf in self.split.data)
         batches = DataLoader(TensorDataset(images, labels), batch_size=LOADER_BATCH)
-        return lambda: self._over(count, lambda: iter(batches))
+        return self._done(lambda: self._over(count, lambda: iter(batches)))
 
-    def engine(self, plan: str, precision: str) -> la.Engine:
+    def engine(self, plan: str | Plan, precision: str) -> la.Engine:
         return la.engine_for(
-            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, group=GROUP
-        )
+            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, group=GROUP,
+            measuring=self._measuring,
+        )  # fmt: skip
 
     def served(self, engine: la.Engine) -> Callable[[int], Callable[[], object]]:
         """The engine's own way, from a number of points to a run."""
@@ -136,9 +145,12 @@ class Case:
 
         def prepare(count: int) -> Callable[[], object]:
             cells = la.Pattern(la.picture("heart", 40), cells=max(1, count // 2)).draw(0, 0, 0.0)
-            return lambda: engine.pullback(self.coefficients[:count], self.controls, self.split.data, cells)
+            return self._done(lambda: engine.pullback(self.coefficients[:count], self.controls, self.split.data, cells))
 
         return prepare
+
+    def _done(self, run: Callable[[], object]) -> Callable[[], object]:
+        return _finished(run, self.device)
 
     def _over(self, count: int, batches: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> None:
         for point in self.coefficients[:count]:
@@ -154,21 +166,32 @@ class Case:
             torch.autograd.grad(loss, list(params.values()))
 
 
+def _finished(run: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """The run, which returns when a GPU has done it."""
+
+    def finished() -> None:
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return finished
+
+
 def gemm_gflops(precision: str, device: torch.device) -> float:
     """The rate of a large square product."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = (torch.randn(MATRIX, MATRIX, device=device).to(kind) for _ in range(2))
 
     def prepare(count: int) -> Callable[[], object]:
-        return lambda: [left @ right for _ in range(count)]
+        return _finished(lambda: [left @ right for _ in range(count)], device)
 
-    with PRECISIONS[precision]().entered(device):
+    with PRECISIONS[precision]().of_process():
         return 2 * MATRIX**3 / race({"product": Contestant(prepare, 16)}, 1.0).seconds["product"] / 1e9
 
 
-def records(name: str, service: str, device: torch.device, seconds: float) -> Iterator[Record]:
+def records(case: Case, seconds: float, console: Console) -> Iterator[Record]:
     """One case: every strategy and precision, timed in turn with the plain loop."""
-    case = Case(name, service, device)
+    service, device = case.service, case.device
     contestants = {("plain", ""): Contestant(case.plain, POINTS), ("loader", ""): Contestant(case.loader, POINTS)}
     picked, rates = set(), {}
     for precision in PRECISIONS:
@@ -180,20 +203,24 @@ def records(name: str, service: str, device: torch.device, seconds: float) -> It
         picked.add((plan.pullback.strategy if service == "fit" else plan.evaluate.strategy, precision))
         for strategy in STRATEGIES:
             try:
-                engine = case.engine(strategy, precision)
-            except la.BadInput:  # cannot serve this network
+                engine = case.engine(Plan.of(strategy, CHUNK[device.type], precision=precision), precision)
+            except la.BadInput as error:
+                console.print(f"{case.name}: {error}")
                 continue
             contestants[strategy, precision] = Contestant(case.served(engine), POINTS)
     named = {" ".join(key).strip(): key for key in contestants}
     found = race({label: contestants[key] for label, key in named.items()}, seconds)
+    for label, why in found.refused.items():
+        console.print(f"{case.name}, {service}: {label} failed: {why}")
     per_image = {named[label]: value / case.examples for label, value in found.seconds.items()}
     flops = case.flops()
     for (strategy, precision), value in per_image.items():
         gflops = flops / value / 1e9
         gemm = rates[precision or "fp32"]
         yield Record(
-            name, service, strategy, (strategy, precision) in picked, precision or "fp32", 1 / value, gflops, gemm,
+            case.name, service, strategy, (strategy, precision) in picked, precision or "fp32", 1 / value, gflops, gemm,
             gflops / gemm, per_image["plain", ""] / value, per_image["loader", ""] / value,
+            found.points[f"{strategy} {precision}".strip()],
         )  # fmt: skip
 
 
@@ -207,17 +234,21 @@ def main() -> None:
     device = torch.device(options.device)
     cases = [(name, service) for name in options.networks for service in SERVICES]
     seconds = 60 * MINUTES["quick" if options.quick else "all"] / len(cases)
-    rows = [record for name, service in cases for record in records(name, service, device, seconds)]
+    console = Console(width=WIDTH)
+    rows = [
+        record
+        for name, service in cases
+        for record in records(Case(name, service, device, options.quick), seconds, console)
+    ]
 
     table = Table("network", "service", "strategy", "precision", *(
-        "evaluations/s", "GFLOP/s", "of GEMM", "over plain", "over loader"
+        "points", "evaluations/s", "GFLOP/s", "of GEMM", "over plain", "over loader"
     ))  # fmt: skip
     for row in rows:
         numbers = f"{row.model_images_per_second:,.0f}", f"{row.gflops:,.1f}", f"{row.of_gemm:.2f}"
         ratios = f"{row.over_plain:.2f}", f"{row.over_loader:.2f}"
         strategy = f"{row.strategy} *" if row.picked else row.strategy
-        table.add_row(row.network, row.service, strategy, row.precision, *numbers, *ratios)
-    console = Console(width=WIDTH)
+        table.add_row(row.network, row.service, strategy, row.precision, str(row.points), *numbers, *ratios)
     console.print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}; * is what auto picks")
     console.print(table)
     if options.json:

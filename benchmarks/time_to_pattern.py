@@ -57,17 +57,17 @@ def seconds_to(preset: str, seed: int, cap: float) -> dict[str, Any]:
         return float(found[low[rows]].mean() - found[~low[rows]].mean())
 
     reached: dict[float, float] = {}
-    look = 1.0
+    found, look = 0.0, 1.0
     while not fit.done and fit.seconds < cap and len(reached) < len(TARGETS):
         fit.step()
-        if fit.seconds >= look:
+        if fit.seconds >= look or fit.done or fit.seconds >= cap:
             look = max(look + 1.0, LOOK * look)
             found = gap()
             for target in TARGETS:
                 if found >= target:
                     reached.setdefault(target, fit.seconds)
     return {
-        "preset": preset, "seed": seed, "steps": fit.steps, "seconds": fit.seconds, "gap": gap(),
+        "preset": preset, "seed": seed, "steps": fit.steps, "seconds": fit.seconds, "gap": found,
         **{f"seconds_to_{target:g}": reached.get(target) for target in TARGETS},
     }  # fmt: skip
 
@@ -85,25 +85,26 @@ def main() -> None:
     table = Table("preset", "seed", *(f"s to {target:g}" for target in TARGETS), "steps", "seconds", "gap then")
     for row in rows:
         times = [row[f"seconds_to_{target:g}"] for target in TARGETS]
-        shown = [f"> {options.cap:.0f}" if time is None else f"{time:.1f}" for time in times]
+        shown = [f"> {row['seconds']:.0f}" if time is None else f"{time:.1f}" for time in times]
         table.add_row(row["preset"], str(row["seed"]), *shown, str(row["steps"]), f"{row['seconds']:.0f}",
                       f"{row['gap']:.2f}")  # fmt: skip
     console.print(table)
     for target in TARGETS:
         medians = {preset: _median(rows, preset, target) for preset in options.presets}
-        if {"fast", "paper"} <= set(medians) and medians["fast"] is not None:
-            slow = medians["paper"]
-            more = "" if slow is not None else "more than "
-            console.print(f"gap {target:g}: fast is {more}{(slow or options.cap) / medians['fast']:.1f} times as fast")
+        if {"fast", "paper"} <= set(medians) and medians["fast"][1]:
+            (quick, _), (slow, there) = medians["fast"], medians["paper"]
+            console.print(f"gap {target:g}: fast is {'' if there else 'more than '}{slow / quick:.1f} times as fast")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 
 
-def _median(rows: list[dict[str, Any]], preset: str, target: float) -> float | None:
-    """Over the seeds, a seed that did not get there counting as the longest."""
-    times = [row[f"seconds_to_{target:g}"] for row in rows if row["preset"] == preset]
-    middle = sorted(times, key=lambda time: float("inf") if time is None else time)[len(times) // 2]
-    return None if middle is None else float(middle)
+def _median(rows: list[dict[str, Any]], preset: str, target: float) -> tuple[float, bool]:
+    """Over the seeds, and whether that one got there; one that did not counts as longer than all that did."""
+    members = [row for row in rows if row["preset"] == preset]
+    times = [(row[f"seconds_to_{target:g}"], row["seconds"]) for row in members]
+    ordered = sorted((time is None, spent if time is None else time) for time, spent in times)
+    late, seconds = ordered[len(ordered) // 2]
+    return seconds, not late
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ class Engine:
             params = self._params(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for batch in split.groups(group):
-                outputs, losses = self._evaluate.forward(self._evaluated, params, batch)
+                with self._evaluated.in_force():
+                    outputs, losses = self._evaluate.forward(self._evaluated, params, batch)
                 targets = self.network.targets(batch)
                 for name, metric in metrics.items():
                     share = metric.sums(outputs, losses, targets).double()
@@ -117,7 +118,8 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points]
             params = self._params(self._pullback, share, controls)
-            got = self._pullback.pullback(self._pulled, params, batch, _shifted(term, points.start))
+            with self._pulled.in_force():
+                got = self._pullback.pullback(self._pulled, params, batch, _shifted(term, points.start))
             space.fold(got.params, share, into_controls)
             if wants_coefficients:
                 into_coefficients[points] = space.along(got.params, controls)
@@ -169,10 +171,13 @@ class Engine:
 
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
-        parts = [
-            self._pullback.forward(self._pulled, self._params(self._pullback, coefficients[points], controls), batch)
-            for points in self._chunks(len(coefficients), self.plan.pullback.points)
-        ]
+        with self._pulled.in_force():
+            parts = [
+                self._pullback.forward(
+                    self._pulled, self._params(self._pullback, coefficients[points], controls), batch
+                )
+                for points in self._chunks(len(coefficients), self.plan.pullback.points)
+            ]
         outputs = tree_map(lambda *leaves: torch.cat(leaves), parts[0][0], *(part[0] for part in parts[1:]))
         return outputs, torch.cat([losses for _, losses in parts])
 
@@ -205,10 +210,11 @@ class Derivatives:
 
     def _folded(self, of_batch: Callable[[Batch], Params]) -> Tensor:
         """The mean over examples (p, n) of sums over batches."""
-        parts = (self._network.space.stack(of_batch(batch)) for batch in self._split.groups(self._group))
-        total = next(parts)
-        for part in parts:
-            total += part
+        with self._network.in_force():
+            parts = (self._network.space.stack(of_batch(batch)) for batch in self._split.groups(self._group))
+            total = next(parts)
+            for part in parts:
+                total += part
         return total / len(self._split)
 
 

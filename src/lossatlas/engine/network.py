@@ -73,7 +73,7 @@ class Network:
             batch: what the feed takes.
         """
         args, kwargs = self.feed.inputs(batch)
-        with self._precision.entered(self.device):
+        with self._precision.of_call(self.device):
             outputs = self.feed.output(functional_call(self._module, params, args, kwargs))
         outputs = tree_map(_at_least_single, outputs)
         return outputs, self.loss(outputs, self.feed.targets(batch))
@@ -88,6 +88,10 @@ class Network:
         twin._precision = PRECISIONS[precision]()
         twin._precision.check(self.device)
         return twin
+
+    def in_force(self) -> AbstractContextManager[object]:
+        """To be entered around everything that a strategy does with it, backwards too."""
+        return self._precision.of_process()
 
     def replica(self) -> Network:
         """The same function on a copy of the module, for another thread."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan, Service
+from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.race import Contestant, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES, Strategy
 from lossatlas.errors import BadInput, first_line, unknown
@@ -23,7 +26,9 @@ MEASURING_SECONDS = 2.0
 """What measuring may take where a run does not say more."""
 LARGEST_CHUNK = 256
 MEASURED_APART = 8
-"""Points of a timed run of strategies that call one network after another: more would not change what one costs."""
+"""Points of a timed run of strategies that call one network after another; or two for each thread."""
+PROBED_EXAMPLES = 8, 16
+"""What a point keeps in memory is seen on so many."""
 
 
 def plan_for(
@@ -48,7 +53,7 @@ def plan_for(
         spec: ``auto`` measures every strategy for each service and takes the fastest; a strategy's name takes it
             for both; a path reads a plan file.
         memory: bytes that a chunk may take.
-        precision: of evaluations and steps; a plan file has its own.
+        precision: of evaluations and steps; a plan file states its own, which counts.
         points: how many points a step of the fit has.
         seconds: what measuring may take, about.
 
@@ -56,111 +61,139 @@ def plan_for(
         BadInput: an unknown name, an unreadable file, a strategy that cannot serve this network, or memory for less
             than one point.
     """
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, [*PRECISIONS])
     if spec.endswith(".json"):
         return Plan.read(Path(spec))
     if spec != "auto" and spec not in STRATEGIES:
         raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
-    bench = _Bench(network.at(precision), controls, {"pullback": step_batch, "evaluate": group_batch})
+    started = time.perf_counter()
+    at_precision = network.at(precision)
+    step = _Piece("pullback", at_precision, controls, step_batch, min(LARGEST_CHUNK, points))
+    group = _Piece("evaluate", at_precision, controls, group_batch, LARGEST_CHUNK)
+    slopes = _Piece("derivatives", network.at("fp32"), controls, group_batch, LARGEST_CHUNK)
     try:
-        for which in bench.batches:
-            bench.run("loop", which, 1)
+        for piece in (step, group):
+            piece.work("loop", 1)()
     except Exception as error:  # the user's own module may fail in any way
         raise BadInput(f"the model fails on a batch of these data: {first_line(error)}") from error
 
     names = list(STRATEGIES) if spec == "auto" else [spec]
-    limits = {"pullback": min(LARGEST_CHUNK, points), "evaluate": LARGEST_CHUNK, "derivatives": LARGEST_CHUNK}
-    outcomes, chunks, halved = {}, {}, []
-    for which in bench.batches:
-        able, refused = {}, {}
-        for name in names:
-            try:
-                per_point = bench.bytes_per_point(name, which)
-            except Exception as error:  # a strategy may fail on a user's module in any way
-                refused[name] = first_line(error)
-                continue
-            if per_point > memory:
-                refused[name] = (
-                    f"one point takes {per_point / 1e6:,.1f} MB, more than --memory ({memory / 1e6:,.1f} MB)"
-                )
-            else:
-                able[name] = min(limits[which], memory // per_point)
-        chunks[which] = able
+    outcomes: dict[str, Outcome] = {}
+    services: dict[str, Service] = {}
+    notes = []
+    for piece, share in ((step, 0.5), (group, 1.0)):
+        chunks, refused = piece.chunks(names, memory)
         if spec == "auto":
-            outcome = race({name: bench.contestant(name, which, most) for name, most in able.items()}, seconds / 2)
-            outcomes[which] = Outcome(outcome.seconds, refused | outcome.refused)
+            left = share * seconds - (time.perf_counter() - started)
+            outcome = race({name: piece.contestant(name, chunk) for name, chunk in chunks.items()}, left)
         else:
-            outcomes[which] = Outcome(dict.fromkeys(able, 0.0), refused)
-        if not outcomes[which].seconds:
-            why = "; ".join(f"{name}: {reason}" for name, reason in outcomes[which].refused.items())
+            outcome = Outcome(dict.fromkeys(chunks, 0.0), {}, chunks)
+        outcomes[piece.which] = replace(outcome, refused=refused | outcome.refused)
+        if not outcome.seconds:
+            why = "; ".join(f"{name}: {reason}" for name, reason in outcomes[piece.which].refused.items())
             raise BadInput(f"no strategy can evaluate this model: {why}")
-
-    services = {}
-    for which, outcome in outcomes.items():
         best = min(outcome.seconds, key=outcome.seconds.__getitem__)
-        chunk = chunks[which][best]
-        if network.device.type != "cpu":
-            fits = chunk_that_fits(partial(bench.run, best, which), chunk)
-            halved += [f"{which}: {chunk} points at once ran out of memory, {fits} do not"] if fits < chunk else []
-            chunk = fits
-        services[which] = Service(best, chunk, precision)
+        fits = piece.tried(best, chunks[best])
+        if fits < chunks[best]:
+            notes.append(f"{piece.which}: {chunks[best]} points at once ran out of memory, {fits} do not")
+        services[piece.which] = Service(best, fits, precision)
+    # Second derivatives keep more: a strategy that has no room for them leaves them to the loop.
     pulled = services["pullback"].strategy
-    on_groups = max(1, min(limits["derivatives"], memory // bench.bytes_per_point(pulled, "derivatives")))
-    return Plan(
-        **services,
-        derivatives=Service(pulled, on_groups),
-        threads=torch.get_num_threads(),
-        reason="; ".join([_reason(spec, outcomes), *halved]),
-    )
+    chunks, _ = slopes.chunks([pulled], memory)
+    services["derivatives"] = Service(pulled, chunks[pulled]) if chunks else Service("loop", 1)
+    reason = "; ".join([_reason(spec, outcomes), *notes])
+    return Plan(**services, threads=torch.get_num_threads(), reason=reason)
 
 
-class _Bench:
-    """Pieces of the real problem to try strategies on."""
+class _Piece:
+    """One service of the engine, on a piece of the real problem."""
 
-    def __init__(self, network: Network, controls: Tensor, batches: dict[str, Batch]) -> None:
-        self.batches = batches
+    def __init__(self, which: str, network: Network, controls: Tensor, batch: Batch, most: int) -> None:
+        self.which = which
         self._network = network
         self._controls = controls
+        self._batch = batch
+        self._most = most
 
-    def contestant(self, name: str, which: str, chunk: int) -> Contestant:
-        most = chunk if STRATEGIES[name].stacks_points else min(chunk, MEASURED_APART)
-        return Contestant(lambda count: self.runner(name, which, count), most)
-
-    def runner(self, name: str, which: str, count: int) -> Callable[[], object]:
-        """One run of a strategy at so many points near the chart's first control."""
+    def work(self, name: str, count: int, examples: int | None = None) -> Callable[[], None]:
+        """One run of a strategy at so many points near the chart's first control; returns when it is done."""
         strategy: Strategy = STRATEGIES[name]()
         coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
         coefficients[:, 0] = 1.0
         params = self._network.space.combine(coefficients, self._controls)
-        batch = self.batches["pullback" if which == "pullback" else "evaluate"]
-        if which == "evaluate":
-            return lambda: strategy.forward(self._network, params, batch)
-        return lambda: strategy.pullback(self._network, params, batch, _mean_loss)
+        batch = tree_map(lambda leaf: leaf[:examples], self._batch)
+        services: dict[str, Callable[[], object]] = {
+            "evaluate": lambda: strategy.forward(self._network, params, batch),
+            "pullback": lambda: strategy.pullback(self._network, params, batch, _mean_loss),
+            "derivatives": lambda: strategy.hessian_product(self._network, params, params, batch),
+        }
 
-    def run(self, name: str, which: str, count: int) -> None:
-        """Once, for its demands."""
-        self.runner(name, which, count)()
+        def run() -> None:
+            with self._network.in_force():
+                services[self.which]()
+            if self._network.device.type == "cuda":
+                torch.cuda.synchronize(self._network.device)
 
-    def bytes_per_point(self, name: str, which: str) -> int:
+        return run
+
+    def contestant(self, name: str, chunk: int) -> Contestant:
+        # Of strategies that call one network after another, more points would not change what one costs.
+        apart = max(MEASURED_APART, 2 * torch.get_num_threads())
+        most = chunk if STRATEGIES[name].stacks_points else min(chunk, apart)
+        return Contestant(lambda count: self.work(name, count), most)
+
+    def chunks(self, names: Sequence[str], memory: int) -> tuple[dict[str, int], dict[str, str]]:
+        """How many points a chunk may have, by strategy; and why others can take none."""
+        able, refused = {}, {}
+        for name in names:
+            try:
+                per_point = self._bytes_per_point(name)
+            except Exception as error:  # a strategy may fail on a user's module in any way
+                refused[name] = first_line(error)
+                continue
+            if per_point > memory:
+                size, budget = (f"{value / 1e6:,.1f} MB" for value in (per_point, memory))
+                refused[name] = f"one point takes {size}, more than --memory ({budget})"
+            else:
+                able[name] = min(self._most, memory // per_point)
+        return able, refused
+
+    def tried(self, name: str, chunk: int) -> int:
+        """The chunk, or the largest of its halves that a GPU has room for."""
+        if self._network.device.type == "cpu":
+            return chunk
+        return chunk_that_fits(lambda count: self.work(name, count)(), chunk)
+
+    def _bytes_per_point(self, name: str) -> int:
         """What a point takes in a chunk: weights, gradients and, where activations are in memory together, those.
 
-        Those that autograd keeps, an upper bound of what a forward pass holds, too.
+        Those that autograd keeps, an upper bound of what a forward pass holds, too; seen on a few examples and
+        extrapolated.
         """
-        held = 0
-
-        def count(tensor: Tensor) -> Tensor:
-            nonlocal held
-            held += tensor.numel() * tensor.element_size()
-            return tensor
-
         weights = 3 * self._controls.shape[1] * self._controls.element_size()
         if not STRATEGIES[name].stacks_points:
             return weights
-        strategy: Strategy = STRATEGIES[name]()
-        batch = self.batches["pullback" if which == "pullback" else "evaluate"]
-        params = self._network.space.combine(torch.ones_like(self._controls[:1, :1]), self._controls[:1])
+        examples = max(len(leaf) for leaf in tree_leaves(self._batch))
+        few, more = (min(count, examples) for count in PROBED_EXAMPLES)
+        kept, kept_of_more = self._kept(name, few), self._kept(name, more)
+        per_example = (kept_of_more - kept) / (more - few) if more > few else 0.0
+        return weights + kept_of_more + int(per_example * (examples - more))
+
+    def _kept(self, name: str, examples: int) -> int:
+        """Bytes that autograd keeps of one point on so many examples."""
+        total = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal total
+            total += tensor.numel() * tensor.element_size()
+            return tensor
+
+        which = "pullback" if self.which == "evaluate" else self.which
+        probe = _Piece(which, self._network, self._controls, self._batch, 1)
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            strategy.pullback(self._network, params, batch, _mean_loss)
-        return weights + held
+            probe.work(name, 1, examples)()
+        return total
 
 
 def _mean_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
@@ -170,13 +203,10 @@ def _mean_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
 def _reason(spec: str, outcomes: dict[str, Outcome]) -> str:
     if spec != "auto":
         return "stated"
-    services = [
-        f"{which}: " + ", ".join(f"{name} {1e6 * value:.0f} us/point" for name, value in _ranked(outcome))
-        for which, outcome in outcomes.items()
-    ]
-    refused = {name: why for outcome in outcomes.values() for name, why in outcome.refused.items()}
-    return "measured, " + "; ".join(services + [f"{name} cannot serve: {why}" for name, why in refused.items()])
-
-
-def _ranked(outcome: Outcome) -> list[tuple[str, float]]:
-    return sorted(outcome.seconds.items(), key=lambda entry: entry[1])
+    services = []
+    for which, outcome in outcomes.items():
+        ranked = sorted(outcome.seconds.items(), key=lambda entry: entry[1])
+        times = [f"{name} {1e6 * value:.0f} us/point" for name, value in ranked]
+        services.append(f"{which}: {', '.join(times)}")
+        services += [f"{name} cannot serve {which}: {why}" for name, why in outcome.refused.items()]
+    return "measured, " + "; ".join(services)

@@ -99,7 +99,7 @@ def _stack(per_point: Sequence[Outputs]) -> Outputs:
 
 
 def _channels_last(tree: Batch) -> Batch:
-    """Images and convolution kernels with channels last in memory; everything else as it is.
+    """Images with channels last in memory; everything else as it is.
 
     Copied rather than asked for by ``contiguous``: an image of one channel is contiguous in either order, keeps the
     strides of the other, and drags the whole network along (pooling alone is five times slower there on a CPU).

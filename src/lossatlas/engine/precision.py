@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
 from lossatlas.registry import Registry
 
-__all__ = ["PRECISIONS", "Precision"]
+__all__ = ["PRECISIONS", "Precision", "tensor_float"]
 
 PRECISIONS: Registry[type[Precision]] = Registry("precision", "lossatlas.engine.precisions")
 
@@ -18,8 +19,12 @@ class Precision(ABC):
     """The numbers that a network's products are formed in."""
 
     @abstractmethod
-    def entered(self, device: torch.device) -> AbstractContextManager[object]:
-        """In force while a network is called. Thread by thread: a strategy may call from several."""
+    def of_process(self) -> AbstractContextManager[object]:
+        """In force while a strategy works, forwards and backwards, for all threads of the process."""
+
+    @abstractmethod
+    def of_call(self, device: torch.device) -> AbstractContextManager[object]:
+        """In force while a network is called, in the thread that calls it."""
 
     @abstractmethod
     def check(self, device: torch.device) -> None:
@@ -28,3 +33,18 @@ class Precision(ABC):
         Raises:
             BadInput: it has none.
         """
+
+
+@contextmanager
+def tensor_float(allowed: bool) -> Iterator[None]:
+    """Whether products of 32-bit numbers may round their inputs to 10 bits of mantissa on GPUs that can.
+
+    Stated either way: torch's own default differs between convolutions (which may) and matrix products (which may not).
+    """
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    try:
+        products.allow_tf32 = convolutions.allow_tf32 = allowed
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before

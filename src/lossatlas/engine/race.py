@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
-
+from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.errors import first_line
 
 __all__ = ["Contestant", "Outcome", "race"]
 
-FEWEST = 2
-"""Points of the first run, which warms up, compiles, and tells how many points a run may have."""
 RUNS = 20
 """About how many runs a budget is good for."""
 RIVAL = 3.0
@@ -25,9 +22,13 @@ class Contestant:
     """One way of doing a piece of work that consists of any number of points."""
 
     prepare: Callable[[int], Callable[[], object]]
-    """From a number of points to a run of so many."""
+    """From a number of points to a run of so many, which returns when they are done."""
     most: int
     """Points that a run may have."""
+
+    def run(self, points: int) -> None:
+        """Do the work once."""
+        self.prepare(points)()
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,16 @@ class Outcome:
     """Per point, the shortest of each contestant's runs: machines are shared, and stalls only lengthen."""
     refused: dict[str, str]
     """Why others could not take part."""
+    points: dict[str, int]
+    """How many points each contestant's runs had in the end."""
 
 
 def race(
     contestants: Mapping[str, Contestant], seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> Outcome:
-    """Time contestants in turn, round after round, until the budget is used; everybody has one round at least.
+    """Time contestants in turn, round after round, until the budget is used; everybody has one run at least.
+
+    The first run is of one point. It tells how many points a run may have.
 
     Args:
         contestants: by name.
@@ -54,32 +59,38 @@ def race(
     def timed(run: Callable[[], object]) -> float:
         begin = clock()
         run()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
         return clock() - begin
+
+    def in_time() -> bool:
+        return clock() - started < seconds
 
     started = clock()
     best: dict[str, float] = {}
     refused: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     runs: dict[str, tuple[Callable[[], object], int]] = {}
+
+    def attempt(name: str, run: Callable[[], object], points: int) -> None:
+        best[name] = min(best.get(name, float("inf")), timed(run) / points)
+
     for name, contestant in contestants.items():
         try:
-            few = min(FEWEST, contestant.most)
-            run = contestant.prepare(few)
-            first = timed(run) / few
-            if clock() - started < seconds:
-                first = min(first, timed(run) / few)
-            affordable = int(seconds / RUNS / len(contestants) / first)
-            points = max(few, min(contestant.most, affordable))
-            runs[name] = (contestant.prepare(points), points)
-            best[name] = min(first, timed(runs[name][0]) / points)
+            run = contestant.prepare(1)
+            attempt(name, run, 1)
+            if in_time():
+                attempt(name, run, 1)  # the first warmed up and compiled
+            points = max(1, min(contestant.most, int(seconds / RUNS / len(contestants) / best[name])))
+            if points > 1:
+                points = chunk_that_fits(contestant.run, points)
+                run = contestant.prepare(points)
+                attempt(name, run, points)
+            runs[name], sizes[name] = (run, points), points
         except Exception as error:  # what is timed is a user's module, which may fail in any way
             refused[name] = first_line(error)
-    while runs and clock() - started < seconds:
+            best.pop(name, None)
+    while len(runs) > 1 and in_time():
         limit = RIVAL * min(best.values())
         runs = {name: entry for name, entry in runs.items() if best[name] <= limit}
-        if len(runs) == 1:
-            break
         for name, (run, points) in runs.items():
-            best[name] = min(best[name], timed(run) / points)
-    return Outcome(best, refused)
+            attempt(name, run, points)
+    return Outcome(best, refused, sizes)

@@ -151,7 +151,9 @@ def fill(
         groups: dict[str, Mapping[str, Metric]] = {STREAMING: streaming} if streaming else {}
         groups |= {name: {name: metric} for name, metric in operators.items()}
         for name, members in groups.items():
-            store.add(split_name, name, [metric.quantity(loss) for metric in members.values()], settings)
+            service = engine.plan.evaluate if name == STREAMING else engine.plan.derivatives
+            recorded = settings | {"precision": service.precision}
+            store.add(split_name, name, [metric.quantity(loss) for metric in members.values()], recorded)
             for tile in store.missing(split_name, name):
                 parts = [axis[part] for axis, part in zip(axes, tile, strict=True)]
                 shape = tuple(len(part) for part in parts)

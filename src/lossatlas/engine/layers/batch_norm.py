@@ -32,8 +32,12 @@ class BatchNorm(Layer):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor | None:
-        if training and running_mean is not None:
-            return None  # running statistics would have to be written
+        if training != (running_mean is None):
+            return (
+                None  # running statistics would have to be written, or there are none: torch says what it makes of it
+            )
+        if training and input.numel() == input.shape[1]:
+            return None  # torch refuses one value per channel
         return applied(_Stacked, input, running_mean, running_var, weight, bias, eps)
 
 
@@ -67,5 +71,6 @@ class _Stacked(Rule):
         shift = -scale * centre
         if bias is not None:
             shift = shift + per_channel(bias, in_dims[4])
-        result = torch.addcmul(shift.to(features.dtype), features, scale.to(features.dtype))
+        # In the numbers of scale and shift: far from zero, their rounding would be the larger part of the result.
+        result = torch.addcmul(shift, features.to(shift.dtype), scale).to(features.dtype)
         return result.expand(info.batch_size, *result.shape[1:]), 0

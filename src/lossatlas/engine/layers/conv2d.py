@@ -33,9 +33,15 @@ class Conv2d(Layer):
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor | None:
-        if groups != 1 or isinstance(padding, str) or _pair(dilation) != (1, 1) or input.ndim != 4:
+        if groups != 1 or isinstance(padding, str) or _both(dilation) != (1, 1) or input.ndim != 4:
             return None
-        return applied(_Stacked, input, weight, bias, tuple(_pair(stride)), tuple(_pair(padding)))
+        return applied(_Stacked, input, weight, bias, _both(stride), _both(padding))
+
+
+def _both(setting: Any) -> tuple[int, int]:
+    """A setting of both axes; torch takes one number in a tuple, too."""
+    first, *rest = _pair(setting)
+    return first, rest[0] if rest else first
 
 
 class _Stacked(Rule):
@@ -95,15 +101,16 @@ class _FromPatches(torch.autograd.Function):
     def forward(ctx: Any, patches: Tensor, shape: Any, size: Any, stride: Any, padding: Any) -> Tensor:
         ctx.settings = size, stride, padding
         (height, width), (rows, columns) = shape, patches.shape[2:4]
+        wide = torch.promote_types(patches.dtype, torch.float32)  # sums of many terms
         padded = patches.new_zeros(
-            *patches.shape[:2], height + 2 * padding[0], width + 2 * padding[1], patches.shape[-1]
+            *patches.shape[:2], height + 2 * padding[0], width + 2 * padding[1], patches.shape[-1], dtype=wide
         )
         for i in range(size[0]):
             for j in range(size[1]):
                 down = slice(i, i + stride[0] * (rows - 1) + 1, stride[0])
                 right = slice(j, j + stride[1] * (columns - 1) + 1, stride[1])
                 padded[:, :, down, right] += patches[..., i, j, :]
-        return padded[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width]
+        return padded[:, :, padding[0] : padding[0] + height, padding[1] : padding[1] + width].to(patches.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

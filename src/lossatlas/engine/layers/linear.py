@@ -28,9 +28,9 @@ class _Stacked(Rule):
         info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, int]:
         inputs, weights = stacked(x, in_dims[0], info), stacked(weight, in_dims[1], info)
-        rows = inputs.reshape(info.batch_size, -1, inputs.shape[-1])
+        rows = inputs.flatten(1, -2) if inputs.ndim > 2 else inputs[:, None]
         if bias is None:
             products = torch.bmm(rows, weights.mT)
         else:
             products = torch.baddbmm(stacked(bias, in_dims[2], info)[:, None], rows, weights.mT)
-        return products.view(*inputs.shape[:-1], -1), 0
+        return products.view(*inputs.shape[:-1], weights.shape[-2]), 0

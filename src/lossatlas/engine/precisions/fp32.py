@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from lossatlas.engine.precision import Precision
+from lossatlas.engine.precision import Precision, tensor_float
 
 __all__ = ["Fp32"]
 
@@ -14,7 +14,10 @@ __all__ = ["Fp32"]
 class Fp32(Precision):
     """The weights' own numbers: 32 bits, or 64 where a chart is in doubles."""
 
-    def entered(self, device: torch.device) -> AbstractContextManager[object]:
+    def of_process(self) -> AbstractContextManager[object]:
+        return tensor_float(False)
+
+    def of_call(self, device: torch.device) -> AbstractContextManager[object]:
         return nullcontext()
 
     def check(self, device: torch.device) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from lossatlas.engine.precision import Precision
+from lossatlas.engine.precision import Precision, tensor_float
 from lossatlas.errors import BadInput
 
 __all__ = ["Tf32"]
@@ -18,20 +17,12 @@ AMPERE = (8, 0)
 class Tf32(Precision):
     """Inputs of products are rounded to TensorFloat-32, on NVIDIA GPUs from Ampere on."""
 
-    def entered(self, device: torch.device) -> AbstractContextManager[object]:
-        return _allowed()
+    def of_process(self) -> AbstractContextManager[object]:
+        return tensor_float(True)
+
+    def of_call(self, device: torch.device) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def check(self, device: torch.device) -> None:
         if device.type != "cuda" or torch.cuda.get_device_capability(device) < AMPERE:
             raise BadInput(f"TF32 is for NVIDIA GPUs from Ampere on, this is {device.type}; use fp32 or bf16")
-
-
-@contextmanager
-def _allowed() -> Iterator[None]:
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    try:
-        products.allow_tf32 = convolutions.allow_tf32 = True
-        yield
-    finally:
-        products.allow_tf32, convolutions.allow_tf32 = before

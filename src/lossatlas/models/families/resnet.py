@@ -69,8 +69,10 @@ class _Block(nn.Module):
         features = self.normalisation_2(self.convolution_2(features))
         if self.shortcut:
             kept = images[:, :, :: self.stride, :: self.stride]
-            new = kept.new_zeros(len(kept), self.new_channels, *kept.shape[2:])
-            features = features + torch.cat([kept, new], dim=1)
+            if self.new_channels:
+                new = kept.new_zeros(len(kept), self.new_channels, *kept.shape[2:])
+                kept = torch.cat([kept, new], dim=1)
+            features = features + kept
         return torch.relu(features)
 
 
