@@ -20,7 +20,7 @@ from lossatlas.engine.strategy import STRATEGIES, Strategy
 from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.types import Batch, Outputs
 
-__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "plan_for"]
+__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "measuring_seconds", "plan_for"]
 
 MEASURING_SECONDS = 2.0
 """What measuring may take where a run does not say more."""
@@ -29,6 +29,15 @@ MEASURED_APART = 8
 """Points of a timed run of strategies that call one network after another; or two for each thread."""
 PROBED_EXAMPLES = 8, 16
 """What a point keeps in memory is seen on so many."""
+
+
+def measuring_seconds(budget: float | None) -> float:
+    """What an automatic plan may cost a run: 2 seconds, or 3 % of a budget of a minute and more.
+
+    Args:
+        budget: in seconds; None where it is given in steps.
+    """
+    return 0.03 * budget if budget is not None and budget >= 60 else MEASURING_SECONDS
 
 
 def plan_for(

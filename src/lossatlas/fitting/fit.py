@@ -14,6 +14,7 @@ from torch import Tensor
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
+from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import BATCH, engine_for
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.fitting.budget import Budget, Seconds, Steps
@@ -259,6 +260,7 @@ def fit(
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
     precision: str = "fp32",
+    memory: str = "auto",
     seed: int = 0,
     target_gap: float | None = None,
     augment: Sequence[Augmentation] = (),
@@ -280,6 +282,7 @@ def fit(
         buffers: what running statistics mean; default the batch's own.
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
         precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
+        memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this.
         augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
@@ -293,7 +296,7 @@ def fit(
         raise BadInput("give the budget as steps or as seconds, one of the two")
     engine = engine_for(
         problem, chart, split, space=space, buffers=buffers, plan=plan, precision=precision,
-        batch_size=batch_size, points=objective.largest_draw,
+        batch_size=batch_size, points=objective.largest_draw, memory=memory, measuring=measuring_seconds(seconds),
     )  # fmt: skip
     budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
     running = Fit(

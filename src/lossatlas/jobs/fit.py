@@ -14,7 +14,7 @@ import yaml
 
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
-from lossatlas.engine.planning import MEASURING_SECONDS
+from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import BadInput, CannotFinish, Interrupted
 from lossatlas.fitting import Fit
@@ -121,12 +121,6 @@ def run_fit(
     return summary
 
 
-def measuring_seconds(config: FitConfig) -> float:
-    """What an automatic plan may cost: 3 % of a run of a minute and more."""
-    seconds = config.seconds or 0.0
-    return 0.03 * seconds if seconds >= 60 else MEASURING_SECONDS
-
-
 def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers: BuffersPolicy | None = None) -> Engine:
     """The engine of a recipe, checked on every split that will be seen; ``buffers`` stands in for the fit's policy."""
     engine = engine_for(
@@ -138,7 +132,7 @@ def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers:
         plan=plan,
         precision=config.precision,
         memory=config.memory,
-        measuring=measuring_seconds(config),
+        measuring=measuring_seconds(config.seconds),
         batch_size=config.batch_size,
         group=config.group,
         points=recipe.objective.largest_draw,

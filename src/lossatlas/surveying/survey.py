@@ -57,6 +57,7 @@ def survey(
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
     precision: str = "fp32",
+    memory: str = "auto",
     group: int = GROUP,
     padding: int = 4,
     path: Path | str | None = None,
@@ -74,6 +75,7 @@ def survey(
         buffers: what running statistics mean; default the group's own.
         plan: how the engine runs.
         precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
+        memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         group: examples that are evaluated, and under batch statistics normalised, together.
         padding: cells around a picture.
         path: a zarr store to write, or to continue; None keeps the survey in memory.
@@ -93,7 +95,7 @@ def survey(
     chosen = metrics_for(problem.loss, list(metrics) if metrics is not None else None)
     engine = engine_for(
         problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-        group=group,
+        group=group, memory=memory,
     )  # fmt: skip
     for split in splits.values():
         engine.network.check(split)
