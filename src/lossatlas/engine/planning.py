@@ -109,8 +109,9 @@ def plan_for(
         services[piece.which] = Service(best, fits, precision)
     # Second derivatives keep more: a strategy that has no room for them leaves them to the loop.
     pulled = services["pullback"].strategy
-    chunks, _ = slopes.chunks([pulled], memory)
-    services["derivatives"] = Service(pulled, chunks[pulled]) if chunks else Service("loop", 1)
+    chunks, _ = slopes.chunks([pulled, "loop"], memory)
+    derived = pulled if pulled in chunks else "loop"
+    services["derivatives"] = Service(derived, chunks.get(derived, 1))
     reason = "; ".join([_reason(spec, outcomes), *notes])
     return Plan(**services, threads=torch.get_num_threads(), reason=reason)
 
@@ -153,20 +154,30 @@ class _Piece:
         return Contestant(lambda count: self.work(name, count), most)
 
     def chunks(self, names: Sequence[str], memory: int) -> tuple[dict[str, int], dict[str, str]]:
-        """How many points a chunk may have, by strategy; and why others can take none."""
-        able, refused = {}, {}
+        """How many points a chunk may have, by strategy; and why others can take none.
+
+        Raises:
+            BadInput: the memory is all that is in the way.
+        """
+        able: dict[str, int] = {}
+        refused: dict[str, str] = {}
+        too_large: dict[str, int] = {}
         for name in names:
             try:
                 per_point = self._bytes_per_point(name)
             except Exception as error:  # a strategy may fail on a user's module in any way
                 refused[name] = first_line(error)
                 continue
-            if per_point > memory:
-                size, budget = (f"{value / 1e6:,.1f} MB" for value in (per_point, memory))
-                refused[name] = f"one point takes {size}, more than --memory ({budget})"
-            else:
+            if per_point <= memory:
                 able[name] = min(self._most, memory // per_point)
-        return able, refused
+            else:
+                too_large[name] = per_point
+        if too_large and not able:
+            raise BadInput(
+                f"memory for a chunk is {memory / 1e6:,.3g} MB, one point takes "
+                f"{min(too_large.values()) / 1e6:,.3g} MB; allow more (--memory), or use a smaller batch or group"
+            )
+        return able, refused | {name: f"one point takes {size / 1e6:,.3g} MB" for name, size in too_large.items()}
 
     def tried(self, name: str, chunk: int) -> int:
         """The chunk, or the largest of its halves that a GPU has room for."""
