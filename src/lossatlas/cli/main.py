@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     traceback says where.
     """
     settle()
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, UnusedCliTokensError
 
     from lossatlas.cli.app import run
 
@@ -29,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(list(sys.argv[1:] if argv is None else argv))
     except LossatlasError as error:
         return _fail(str(error), error.exit_code)
+    except UnusedCliTokensError as error:
+        left = " ".join(error.unused_tokens or ())
+        return _fail(f"unexpected {left!r}: flags take no value, write --name or --no_name instead", BAD_INPUT)
     except CycloptsError as error:
         return _fail(str(error), BAD_INPUT)
     except KeyboardInterrupt:
