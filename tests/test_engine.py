@@ -556,9 +556,28 @@ def test_a_race_goes_on_with_rivals_and_tells_who_cannot_take_part() -> None:
     assert outcome.refused == {"broken": "no such layer"}
     assert outcome.seconds == pytest.approx({"quick": 0.002, "rival": 0.0021, "slow": 0.02})
     assert 1.0 <= now < 1.1
-    assert runs["slow"] == [1, 1]  # to warm up, and to count: more than one would take more than its share
+    assert runs["slow"] == [1, 1, 4, 4]  # to warm up, to count, and with more points: tried out, then timed
+    assert runs["quick"][:8] == [1, 1, 4, 4, 8, 8, 8, 8]
     assert min(len(runs["quick"]), len(runs["rival"])) > 3
     assert max(runs["quick"]) <= 8
+
+
+def test_who_takes_points_together_is_timed_with_many_of_them() -> None:
+    now = 0.0
+
+    def contestant(fixed: float, each: float) -> Contestant:
+        def prepare(count: int) -> Callable[[], object]:
+            def run() -> None:
+                nonlocal now
+                now += fixed + each * count
+
+            return run
+
+        return Contestant(prepare, 64)
+
+    outcome = race({"apart": contestant(0.0, 4e-3), "together": contestant(5e-3, 2e-4)}, 1.0, clock=lambda: now)
+    assert outcome.points["together"] == 64
+    assert outcome.seconds["together"] < outcome.seconds["apart"] / 10
 
 
 def test_a_race_without_time_runs_everybody_once() -> None:
@@ -588,7 +607,7 @@ def test_a_contestant_that_runs_out_of_memory_races_with_fewer_points_and_one_th
 
     contestants = {"tight": contestant(8, torch.OutOfMemoryError("full")), "broken": contestant(2, ValueError("odd"))}
     outcome = race(contestants, seconds=2.0, clock=lambda: now)
-    assert outcome.seconds == {"tight": pytest.approx(1e-3 / 6)}  # 50 points, 25, 12, 6
+    assert outcome.seconds == {"tight": pytest.approx(1e-3 / 8)}  # 4 points, 16, 8
     assert outcome.refused == {"broken": "odd"}
 
 

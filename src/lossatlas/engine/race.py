@@ -11,8 +11,10 @@ from lossatlas.errors import first_line
 
 __all__ = ["Contestant", "Outcome", "race"]
 
-RUNS = 20
-"""About how many runs a budget is good for."""
+RUNS = 8
+"""About how many runs a contestant's share of the budget is good for."""
+GROWTH = 4
+"""A run that was short is followed by one of so many times as many points."""
 RIVAL = 3.0
 """Who took that many times as long as the best is not measured again; nobody stalls for three runs in turn."""
 
@@ -48,7 +50,7 @@ def race(
 ) -> Outcome:
     """Time contestants in turn, round after round, until the budget is used; everybody has one run at least.
 
-    The first run is of one point. It tells how many points a run may have.
+    The first run is of one point; as long as runs are short, the next is of more.
 
     Args:
         contestants: by name.
@@ -70,20 +72,26 @@ def race(
     sizes: dict[str, int] = {}
     runs: dict[str, tuple[Callable[[], object], int]] = {}
 
-    def attempt(name: str, run: Callable[[], object], points: int) -> None:
-        best[name] = min(best.get(name, float("inf")), timed(run) / points)
+    def attempt(name: str, run: Callable[[], object], points: int) -> float:
+        spent = timed(run)
+        best[name] = min(best.get(name, float("inf")), spent / points)
+        return spent
 
+    allowance = seconds / len(contestants) / RUNS if contestants else 0.0
     for name, contestant in contestants.items():
         try:
-            run = contestant.prepare(1)
-            attempt(name, run, 1)
+            points, run = 1, contestant.prepare(1)
+            spent = attempt(name, run, 1)
             if in_time():
-                attempt(name, run, 1)  # the first warmed up and compiled
-            points = max(1, min(contestant.most, int(seconds / RUNS / len(contestants) / best[name])))
-            if points > 1:
-                points = chunk_that_fits(contestant.run, points)
+                spent = attempt(name, run, 1)  # the first warmed up and compiled
+            # Who takes points together shows what that is worth with many of them only.
+            while points < contestant.most and spent <= allowance:
+                wanted = min(contestant.most, GROWTH * points)
+                points = chunk_that_fits(contestant.run, wanted)
                 run = contestant.prepare(points)
-                attempt(name, run, points)
+                spent = attempt(name, run, points)
+                if points < wanted:
+                    break
             runs[name], sizes[name] = (run, points), points
         except Exception as error:  # what is timed is a user's module, which may fail in any way
             refused[name] = first_line(error)
