@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +75,6 @@ def plan_for(
         return Plan.read(Path(spec))
     if spec != "auto" and spec not in STRATEGIES:
         raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
-    started = time.perf_counter()
     at_precision = network.at(precision)
     step = _Piece("pullback", at_precision, controls, step_batch, min(LARGEST_CHUNK, points))
     group = _Piece("evaluate", at_precision, controls, group_batch, LARGEST_CHUNK)
@@ -91,11 +89,12 @@ def plan_for(
     outcomes: dict[str, Outcome] = {}
     services: dict[str, Service] = {}
     notes = []
-    for piece, share in ((step, 0.5), (group, 1.0)):
+    for piece in (step, group):
         chunks, refused = piece.chunks(names, memory)
         if spec == "auto":
-            left = share * seconds - (time.perf_counter() - started)
-            outcome = race({name: piece.contestant(name, chunk) for name, chunk in chunks.items()}, left)
+            contestants = {name: piece.contestant(name, chunk) for name, chunk in chunks.items()}
+            # Probing memory is not charged: a race that has no time left ranks by one run of one point.
+            outcome = race(contestants, seconds / 2)
         else:
             outcome = Outcome(dict.fromkeys(chunks, 0.0), {}, chunks)
         outcomes[piece.which] = replace(outcome, refused=refused | outcome.refused)
