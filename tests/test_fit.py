@@ -233,6 +233,8 @@ class TestSurvey:
         assert "train_gradient_norm" in both
         with pytest.raises(la.BadInput, match="has chart = "):
             la.survey(other, grid, problem, {"train": split}, plan="loop", path=path)
+        with pytest.raises(la.BadInput, match="has precision = 'fp32', this one 'bf16'; choose another path"):
+            la.survey(chart, grid, problem, {"train": split}, plan="loop", precision="bf16", path=path)
         with pytest.raises(la.BadInput, match="another grid"):
             la.survey(chart, la.grid_of(chart, (3, 3)), problem, {"train": split}, plan="loop", path=path)
         half = la.Split(split.take(torch.arange(6)))
