@@ -59,7 +59,8 @@ class SoftMaximum(la.Functional):
         return 0.3 * torch.einsum("pi,ij,pj->", coefficients, gram, coefficients)
 
 
-def engine(problem: la.Problem, strategy: str = "loop", chunk: int = 3, policy: str = "batch") -> Engine:
+def engine(problem: la.Problem, strategy: str = "loop", chunk: int = 4, policy: str = "batch") -> Engine:
+    """Of 7 points with 3 controls: a chunk of more points than controls, and one of as many."""
     network = Network(problem, la.WeightSpace(problem.module), POLICIES[policy](), plane(problem))
     return Engine(network, Plan.of(strategy, chunk))
 
@@ -772,7 +773,7 @@ def test_normalisation_in_bfloat16_is_exact_far_from_zero() -> None:
     params = {"weight": torch.rand(3, 4) + 0.5, "bias": torch.randn(3, 4)}
 
     def one(point: dict[str, Tensor]) -> Tensor:
-        with StackedLayers(point.values()):
+        with StackedLayers(point, torch.ones(1), {}):
             return torch.func.functional_call(module.eval(), point, (features,))
 
     got = torch.vmap(one)(params)
@@ -781,6 +782,27 @@ def test_normalisation_in_bfloat16_is_exact_far_from_zero() -> None:
         point = {name: value[i] for name, value in params.items()}
         exact = torch.func.functional_call(module.eval(), point, (features.float(),))
         torch.testing.assert_close(got[i].float(), exact, rtol=2**-8, atol=1e-3)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv2d(2, 4, 3)])
+def test_layers_computed_at_the_controls_round_no_coefficients(layer: nn.Module) -> None:
+    """Controls that nearly cancel: with coefficients or values in bfloat16 the rest would drown in their rounding."""
+    images = torch.randn(5, 6) if isinstance(layer, nn.Linear) else torch.randn(5, 2, 4, 4)
+    space = la.WeightSpace(layer)
+    rest, large = torch.randn(2, space.size)
+    controls = torch.stack([300 * large + rest, -300 * large])
+    coefficients = torch.ones(3, 2) + torch.tensor([[0.0, 0.0], [0.01, 0.01], [0.3, 0.3]])
+    params, of_controls = space.combine(coefficients, controls), space.unflatten(controls)
+
+    def one(point: dict[str, Tensor], coefficients: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16), StackedLayers(point, coefficients, of_controls):
+            return torch.func.functional_call(layer, point, (images,))
+
+    got = torch.vmap(one)(params, coefficients)
+    assert got.dtype == torch.bfloat16
+    for i in range(3):
+        exact = torch.func.functional_call(layer, {name: value[i] for name, value in params.items()}, (images,))
+        torch.testing.assert_close(got[i].float(), exact, rtol=2**-7, atol=1e-2)
 
 
 def test_whether_products_are_rounded_is_stated_while_a_strategy_works_and_restored() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from lossatlas.data import Split
 from lossatlas.engine.contracts import Functional, StreamingMetric
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.strategy import STRATEGIES, Strategy, Term
+from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput
 from lossatlas.types import Batch, Outputs, Params
 
@@ -69,11 +69,11 @@ class Engine:
         coefficients, controls = coefficients.detach(), controls.detach()
         parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
-            params = self._params(self._evaluate, coefficients[points], controls)
+            networks = self._points(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for batch in split.groups(group):
                 with self._evaluated.in_force():
-                    outputs, losses = self._evaluate.forward(self._evaluated, params, batch)
+                    outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
                 targets = self.network.targets(batch)
                 for name, metric in metrics.items():
                     share = metric.sums(outputs, losses, targets).double()
@@ -116,13 +116,16 @@ class Engine:
             term, value = linear, linear.total
         measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
-            share = coefficients[points]
-            params = self._params(self._pullback, share, controls)
+            share = coefficients[points].requires_grad_(wants_coefficients)
+            networks = self._points(self._pullback, share, controls)
             with self._pulled.in_force():
-                got = self._pullback.pullback(self._pulled, params, batch, _shifted(term, points.start))
-            space.fold(got.params, share, into_controls)
+                got = self._pullback.pullback(self._pulled, networks, batch, _shifted(term, points.start))
+            space.fold(got.params, share.detach(), into_controls)
+            space.add(got.controls, into_controls)
             if wants_coefficients:
                 into_coefficients[points] = space.along(got.params, controls)
+                if got.coefficients is not None:
+                    into_coefficients[points] += got.coefficients
             if not functional.coupled:
                 value += float(got.value)
             for name, metric in metrics.items():
@@ -158,23 +161,24 @@ class Engine:
                 Derivatives(
                     self._derivatives,
                     self._derived,
-                    self._params(self._derivatives, coefficients[points], controls),
+                    replace(self._points(self._derivatives, coefficients[points], controls), controls={}),
                     split,
                     group,
                 ),
             )
 
-    def _params(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Params:
-        """The named parameters (p, *shape) of a chunk of points, and buffers where points have their own."""
-        params = self.network.space.combine(coefficients, controls)
-        return self.network.with_buffers(strategy.each_point, params, coefficients)
+    def _points(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Points:
+        """The networks of a chunk of points: weights, and buffers where points have their own."""
+        space, held = self.network.space, coefficients.detach()
+        params = self.network.with_buffers(strategy.each_point, space.combine(held, controls), held)
+        return Points(params, coefficients, space.unflatten(controls))
 
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
         with self._pulled.in_force():
             parts = [
                 self._pullback.forward(
-                    self._pulled, self._params(self._pullback, coefficients[points], controls), batch
+                    self._pulled, self._points(self._pullback, coefficients[points], controls), batch
                 )
                 for points in self._chunks(len(coefficients), self.plan.pullback.points)
             ]
@@ -190,23 +194,23 @@ class Engine:
 class Derivatives:
     """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights."""
 
-    def __init__(self, strategy: Strategy, network: Network, params: Params, split: Split, group: int) -> None:
+    def __init__(self, strategy: Strategy, network: Network, points: Points, split: Split, group: int) -> None:
         self._strategy = strategy
         self._network = network
-        self._params = params
+        self._points = points
         self._split = split
         self._group = group
 
     def gradient(self) -> Tensor:
         """The gradients (p, n)."""
         return self._folded(
-            lambda batch: self._strategy.pullback(self._network, self._params, batch, _summed_loss).params
+            lambda batch: self._strategy.pullback(self._network, self._points, batch, _summed_loss).params
         )
 
     def hessian_product(self, vectors: Tensor) -> Tensor:
         """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
         named = self._network.space.unflatten(vectors)
-        return self._folded(lambda batch: self._strategy.hessian_product(self._network, self._params, named, batch))
+        return self._folded(lambda batch: self._strategy.hessian_product(self._network, self._points, named, batch))
 
     def _folded(self, of_batch: Callable[[Batch], Params]) -> Tensor:
         """The mean over examples (p, n) of sums over batches."""

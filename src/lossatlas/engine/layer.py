@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from lossatlas.registry import Registry
+from lossatlas.types import Params
 
-__all__ = ["LAYERS", "Layer", "Rule", "StackedLayers", "applied", "in_autocast", "stacked"]
+__all__ = ["LAYERS", "Layer", "Made", "Rule", "StackedLayers", "applied", "combined", "in_autocast", "pays", "stacked"]
 
 LAYERS: Registry[type[Layer]] = Registry("layer", "lossatlas.engine.layers")
 
@@ -27,8 +28,30 @@ class Layer(ABC):
     """Whether it is asked only where one of the arguments is a vectorised parameter."""
 
     @abstractmethod
-    def call(self, *args: Any, **kwargs: Any) -> Tensor | None:
-        """The same, for vectorised arguments; None where this call is left to torch."""
+    def call(self, made: Made, *args: Any, **kwargs: Any) -> Tensor | None:
+        """The same, for vectorised arguments; None where this call is left to torch.
+
+        Args:
+            made: what parameters among the arguments are made of.
+            args: the function's.
+            kwargs: the function's.
+        """
+
+
+class Made:
+    """What vectorised parameters are made of; parameters are recognised by identity."""
+
+    def __init__(self, params: Params, coefficients: Tensor, controls: Params) -> None:
+        self._coefficients = coefficients
+        self._controls = {id(params[name]): values for name, values in controls.items()}
+
+    def of(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Coefficients (m,) of this point, weights (m, *shape) and biases (m, o) of the controls; or nothing."""
+        weights = self._controls.get(id(weight))
+        biases = None if bias is None else self._controls.get(id(bias))
+        if weights is None or (bias is not None and biases is None):
+            return None, None, None
+        return self._coefficients, weights, biases
 
 
 class Rule(torch.autograd.Function):
@@ -57,15 +80,53 @@ def stacked(value: Tensor, axis: int | None, info: Any) -> Tensor:
     return value.expand(info.batch_size, *value.shape) if axis is None else value.movedim(axis, 0)
 
 
+def pays(info: Any, in_dims: tuple[int | None, ...], weights: Tensor) -> bool:
+    """Whether a layer, its input in front, costs less at the controls: all share the input, and controls are few.
+
+    Args:
+        info: as a rule is given it.
+        in_dims: likewise.
+        weights: (m, o, ...), those of the controls. A value is a sum of m numbers instead of one for each of ``...``.
+    """
+    return in_dims[0] is None and len(weights) < min(info.batch_size, weights[0, 0].numel())
+
+
+def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
+    """A layer at p points from its values at m controls: it is linear in its weights, and its input is shared.
+
+    In full precision: coefficients or values that were rounded would move whole networks.
+
+    Args:
+        coefficients: (p, m).
+        layer: from the arguments to its values (m, ...) at the controls.
+        args: shared input, and the controls' weights and biases.
+
+    Returns:
+        (p, ...), in the numbers that ``layer`` gives where it stands.
+    """
+    device = coefficients.device.type
+    kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    with torch.autocast(device, enabled=False):
+        values = layer(*args)
+        result = (coefficients @ values.flatten(1)).view(-1, *values.shape[1:])
+    return result if kind is None or result.dtype != torch.float32 else result.to(kind)
+
+
 class StackedLayers(TorchFunctionMode):
     """While entered, layers are computed by their rules wherever they take one of the vectorised parameters.
 
     Parameters are recognised by identity. Layers whose weights a module computes from its parameters are left to torch.
+
+    Args:
+        params: of one network, vectorised.
+        coefficients: (m,) of its point, vectorised; with ``controls`` what the parameters are made of.
+        controls: (m, *shape), the same for all networks; empty where parameters are made of nothing.
     """
 
-    def __init__(self, weights: Collection[Tensor]) -> None:
+    def __init__(self, params: Params, coefficients: Tensor, controls: Params) -> None:
         super().__init__()
-        self._weights = {id(weight) for weight in weights}
+        self._weights = {id(weight) for weight in params.values()}
+        self._made = Made(params, coefficients, controls)
         self._layers = _by_function()
 
     def __torch_function__(
@@ -74,7 +135,7 @@ class StackedLayers(TorchFunctionMode):
         kwargs = kwargs or {}
         layer = self._layers.get(func)
         if layer is not None and (not layer.has_parameters or self._vectorised(args, kwargs)):
-            found = layer.call(*args, **kwargs)
+            found = layer.call(self._made, *args, **kwargs)
             if found is not None:
                 return found
         return func(*args, **kwargs)

@@ -15,7 +15,7 @@ from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.race import Contestant, Outcome, race
-from lossatlas.engine.strategy import STRATEGIES, Strategy
+from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
 from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.types import Batch, Outputs
 
@@ -130,12 +130,13 @@ class _Piece:
         strategy: Strategy = STRATEGIES[name]()
         coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
         coefficients[:, 0] = 1.0
-        params = self._network.space.combine(coefficients, self._controls)
+        space = self._network.space
+        points = Points(space.combine(coefficients, self._controls), coefficients, space.unflatten(self._controls))
         batch = tree_map(lambda leaf: leaf[:examples], self._batch)
         services: dict[str, Callable[[], object]] = {
-            "evaluate": lambda: strategy.forward(self._network, params, batch),
-            "pullback": lambda: strategy.pullback(self._network, params, batch, _mean_loss),
-            "derivatives": lambda: strategy.hessian_product(self._network, params, params, batch),
+            "evaluate": lambda: strategy.forward(self._network, points, batch),
+            "pullback": lambda: strategy.pullback(self._network, points, batch, _mean_loss),
+            "derivatives": lambda: strategy.hessian_product(self._network, points, points.params, batch),
         }
 
         def run() -> None:

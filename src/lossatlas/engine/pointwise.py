@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves, plain_attention
+from lossatlas.engine.strategy import Gradients, Points, Strategy, Term, curvature, gradient, leaves, plain_attention
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Pointwise"]
@@ -35,36 +35,36 @@ class Pointwise(Strategy):
         """``call(i, network)`` for i = 0 ... count - 1, in that order; the network may be a replica."""
 
     def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
-        stacked: Params = _stack([function(point) for point in _points(params)])
+        stacked: Params = _stack([function(point) for point in _each(params)])
         return stacked
 
-    def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
-        batch = self._ordered(network, params, batch)
-        points = list(_points(params))
+    def forward(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
+        batch = self._ordered(network, points.params, batch)
+        each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
             with torch.no_grad():  # a thread has a mode of its own
-                return network(points[i], batch)
+                return network(each[i], batch)
 
-        results = self.over(len(points), network, call)
+        results = self.over(len(each), network, call)
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
 
-    def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
-        batch = self._ordered(network, params, batch)
-        points = list(_points(params))
+    def pullback(self, network: Network, points: Points, batch: Batch, term: Term) -> Gradients:
+        batch = self._ordered(network, points.params, batch)
+        each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Params, Tensor, Outputs, Tensor]:
-            point = leaves(points[i], network.varied)
+            point = leaves(each[i], network.varied)
             outputs, losses = network(point, batch)
             share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
             return gradient(share, point), share.detach(), tree_map(torch.Tensor.detach, outputs), losses.detach()
 
-        gradients, values, outputs, losses = zip(*self.over(len(points), network, call), strict=True)
+        gradients, values, outputs, losses = zip(*self.over(len(each), network, call), strict=True)
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
 
-    def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
-        batch = self._ordered(network, params, batch)
-        pairs = list(zip(_points(params), _points(vectors), strict=True))
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
+        batch = self._ordered(network, points.params, batch)
+        pairs = list(zip(_each(points.params), _each(vectors), strict=True))
 
         def call(i: int, network: Network) -> Params:
             point, vector = leaves(pairs[i][0], network.varied), pairs[i][1]
@@ -81,14 +81,14 @@ class Pointwise(Strategy):
         if self._reorders is None:
             try:
                 with torch.no_grad():
-                    network(next(_points(params)), reordered)
+                    network(next(_each(params)), reordered)
                 self._reorders = True
             except RuntimeError:
                 self._reorders = False
         return reordered if self._reorders else batch
 
 
-def _points(params: Params) -> Iterator[Params]:
+def _each(params: Params) -> Iterator[Params]:
     """The parameters of one point after the other."""
     for values in zip(*params.values(), strict=True):
         yield dict(zip(params, values, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
@@ -16,7 +16,18 @@ from lossatlas.engine.network import Network
 from lossatlas.registry import Registry
 from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["STRATEGIES", "Gradients", "Strategy", "Term", "curvature", "gradient", "leaves", "plain_attention"]
+__all__ = [
+    "STRATEGIES",
+    "Gradients",
+    "Points",
+    "Strategy",
+    "Term",
+    "curvature",
+    "gradient",
+    "leaves",
+    "plain_attention",
+    "slopes",
+]
 
 STRATEGIES: Registry[type[Strategy]] = Registry("engine strategy", "lossatlas.engine.strategies")
 
@@ -25,17 +36,36 @@ Term: TypeAlias = Callable[[Outputs, Tensor, slice], Tensor]
 
 
 @dataclass(frozen=True)
-class Gradients:
-    """What a pullback through the networks at p points gives; nothing in it carries a graph."""
+class Points:
+    """The networks at p points of a chart: their parameters, and what these are made of."""
 
     params: Params
-    """(p, *shape), the gradient of the summed term at each point."""
+    """(p, *shape), ``coefficients @ controls``; buffers among them where points have their own."""
+    coefficients: Tensor
+    """(p, m); they require a gradient where one is wanted."""
+    controls: Params
+    """(m, *shape). Empty where derivatives are wanted with respect to each point's parameters."""
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What a pullback through the networks at p points gives; nothing in it carries a graph.
+
+    The gradient of the summed term, in as many parts as there are ways from points to outputs: the whole is the sum.
+    """
+
+    params: Params
+    """(p, *shape), at each point, with respect to its parameters; without those that no output was made of directly."""
     value: Tensor
     """(), the summed term."""
     outputs: Outputs
     """(p, B, ...)."""
     losses: Tensor
     """(p, B)."""
+    controls: Params = field(default_factory=dict)
+    """(m, *shape), with respect to controls that outputs were made of without forming each point's parameters."""
+    coefficients: Tensor | None = None
+    """(p, m), likewise with respect to coefficients, where they require a gradient."""
 
 
 def leaves(params: Params, varied: Collection[str]) -> Params:
@@ -45,11 +75,17 @@ def leaves(params: Params, varied: Collection[str]) -> Params:
 
 def gradient(scalar: Tensor, params: Params) -> Params:
     """The gradient of a scalar with respect to those that are leaves; zero where it does not depend on them."""
-    if not scalar.requires_grad:
-        return {name: torch.zeros_like(value) for name, value in params.items() if value.requires_grad}
-    varied = {name: value for name, value in params.items() if value.requires_grad}
-    pieces = torch.autograd.grad(scalar, list(varied.values()), materialize_grads=True)
-    return dict(zip(varied, pieces, strict=True))
+    (pieces,) = slopes(scalar, params)
+    return {name: torch.zeros_like(params[name]) if piece is None else piece for name, piece in pieces.items()}
+
+
+def slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | None]]:
+    """The gradient of a scalar with respect to the leaves of each group; None where it does not depend on one."""
+    varied = [{name: value for name, value in group.items() if value.requires_grad} for group in groups]
+    flat = [value for group in varied for value in group.values()]
+    found = torch.autograd.grad(scalar, flat, allow_unused=True) if scalar.requires_grad else [None] * len(flat)
+    pieces = iter(found)
+    return [{name: next(pieces) for name in group} for group in varied]
 
 
 def plain_attention() -> AbstractContextManager[object]:
@@ -74,7 +110,8 @@ def curvature(losses: Tensor, params: Params, vectors: Params) -> Params:
 class Strategy(ABC):
     """Evaluates p networks on one batch. Chunking is the engine's business: a strategy takes what it is given.
 
-    ``params`` are named parameters (p, *shape) everywhere.
+    ``params`` are named parameters (p, *shape) everywhere, and what a strategy gives must not depend on whether it
+    takes them or makes its outputs of :attr:`Points.controls`.
     """
 
     stacks_points: bool
@@ -85,13 +122,13 @@ class Strategy(ABC):
         """A function of one network's named tensors at each point: (p, *shape) to (p, *shape)."""
 
     @abstractmethod
-    def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+    def forward(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (p, B, ...) and losses (p, B), without a graph."""
 
     @abstractmethod
-    def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
-        """The gradient of ``term`` with respect to each point's parameters."""
+    def pullback(self, network: Network, points: Points, batch: Batch, term: Term) -> Gradients:
+        """The gradient of ``term`` with respect to each point's parameters, or to what they are made of."""
 
     @abstractmethod
-    def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
         """Per point the Hessian of the summed loss of the batch times a vector, (p, *shape) as all are."""

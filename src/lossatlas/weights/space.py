@@ -105,14 +105,25 @@ class WeightSpace:
         return {e.name: (coefficients @ controls[:, e.slice]).view(-1, *e.shape) for e in self.entries}
 
     def fold(self, gradients: Params, coefficients: Tensor, into: Tensor) -> None:
-        """Add to ``into`` (m, n) what gradients (P, *shape) at :meth:`combine`'s result mean for its controls."""
-        for e in self.entries:
+        """Add to ``into`` (m, n) what gradients (P, *shape) at :meth:`combine`'s result mean for its controls.
+
+        Parameters that are not among them have no gradient.
+        """
+        for e in self._among(gradients):
             into[:, e.slice].addmm_(coefficients.T, gradients[e.name].reshape(len(coefficients), -1))
 
+    def add(self, named: Params, into: Tensor) -> None:
+        """Add named parameters (P, *shape) to vectors ``into`` (P, n); those that are not among them are zero."""
+        for e in self._among(named):
+            into[:, e.slice] += named[e.name].reshape(len(into), -1)
+
     def along(self, gradients: Params, controls: Tensor) -> Tensor:
-        """The scalar products (P, m) of gradients (P, *shape) with controls (m, n)."""
-        products = [gradients[e.name].reshape(-1, e.size) @ controls[:, e.slice].T for e in self.entries]
-        return torch.stack(products).sum(dim=0)
+        """The scalar products (P, m) of gradients (P, *shape) with controls (m, n).
+
+        Parameters that are not among the gradients have none; 0 if there is none at all.
+        """
+        products = [gradients[e.name].reshape(-1, e.size) @ controls[:, e.slice].T for e in self._among(gradients)]
+        return torch.stack(products).sum(dim=0) if products else controls.new_zeros(())
 
     def stack(self, params: Params) -> Tensor:
         """Named parameters (P, *shape) as vectors (P, n)."""
@@ -126,6 +137,9 @@ class WeightSpace:
     def filter_norms(self, vector: Tensor) -> dict[str, Tensor]:
         """Per parameter the Euclidean norms (filter_count,) of its filters, the slices of dimension 0."""
         return {e.name: vector[e.slice].view(e.filter_count, -1).norm(dim=1) for e in self.entries}
+
+    def _among(self, named: Params) -> list[Entry]:
+        return [entry for entry in self.entries if entry.name in named]
 
     @staticmethod
     def _lookup(entry: Entry, params: Mapping[str, Tensor]) -> Tensor:

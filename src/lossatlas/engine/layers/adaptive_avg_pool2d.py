@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.modules.utils import _pair
 
-from lossatlas.engine.layer import Layer
+from lossatlas.engine.layer import Layer, Made
 
 __all__ = ["AdaptiveAvgPool2d"]
 
@@ -19,5 +19,5 @@ class AdaptiveAvgPool2d(Layer):
     function = staticmethod(functional.adaptive_avg_pool2d)
     has_parameters = False
 
-    def call(self, input: Tensor, output_size: Any) -> Tensor | None:  # noqa: A002, torch's name
+    def call(self, made: Made, input: Tensor, output_size: Any) -> Tensor | None:  # noqa: A002, torch's name
         return input.mean((-2, -1), keepdim=True) if _pair(output_size) == (1, 1) else None

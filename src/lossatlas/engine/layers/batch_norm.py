@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Rule, applied
+from lossatlas.engine.layer import Layer, Made, Rule, applied
 
 __all__ = ["BatchNorm"]
 
@@ -23,6 +23,7 @@ class BatchNorm(Layer):
 
     def call(
         self,
+        made: Made,
         input: Tensor,  # noqa: A002, torch's name
         running_mean: Tensor | None,
         running_var: Tensor | None,

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.modules.utils import _pair
 
-from lossatlas.engine.layer import Layer, Rule, applied, in_autocast, stacked
+from lossatlas.engine.layer import Layer, Made, Rule, applied, combined, in_autocast, pays, stacked
 
 __all__ = ["Conv2d"]
 
@@ -18,6 +18,7 @@ class Conv2d(Layer):
     """For all networks at once: patches of the images (p, B h w, k k c) times kernels (p, k k c, o).
 
     Images are kept with channels last, (p, B, h, w, c) in memory, so that a patch's row is k runs of k c numbers.
+    Of images that all networks share, the m controls' kernels give what any kernel's image is a combination of.
     Grouped, dilated and named-padding convolutions are left to torch.
     """
 
@@ -25,6 +26,7 @@ class Conv2d(Layer):
 
     def call(
         self,
+        made: Made,
         input: Tensor,  # noqa: A002, torch's name
         weight: Tensor,
         bias: Tensor | None = None,
@@ -35,7 +37,7 @@ class Conv2d(Layer):
     ) -> Tensor | None:
         if groups != 1 or isinstance(padding, str) or _both(dilation) != (1, 1) or input.ndim != 4:
             return None
-        return applied(_Stacked, input, weight, bias, _both(stride), _both(padding))
+        return applied(_Stacked, input, weight, bias, _both(stride), _both(padding), *made.of(weight, bias))
 
 
 def _both(setting: Any) -> tuple[int, int]:
@@ -54,24 +56,35 @@ class _Stacked(Rule):
         bias: Tensor | None,
         stride: tuple[int, int],
         padding: tuple[int, int],
+        coefficients: Tensor | None,
+        weights: Tensor | None,
+        biases: Tensor | None,
     ) -> tuple[Tensor, int]:
-        points = info.batch_size
-        kernels = stacked(weight, in_dims[1], info)
-        size = (int(kernels.shape[-2]), int(kernels.shape[-1]))
-        images, kernels = in_autocast(x, kernels)
-        shared = in_dims[0] is None
-        # (q, B, h, w, c), where q is 1 for images that all networks share: their patches are made once.
-        images = images[None] if shared else images.movedim(in_dims[0] or 0, 0)
-        patches = applied(_Patches, images.permute(0, 1, 3, 4, 2), size, stride, padding)
-        rows = patches.flatten(1, 3).flatten(2)
-        if shared:
-            rows = rows.expand(points, -1, -1)
-        matrices = kernels.permute(0, 3, 4, 2, 1).reshape(points, -1, kernels.shape[1])
-        if bias is None:
-            products = torch.bmm(rows, matrices)
-        else:
-            products = torch.baddbmm(stacked(bias, in_dims[2], info)[:, None].to(rows.dtype), rows, matrices)
-        return products.view(points, *patches.shape[1:4], -1).permute(0, 1, 4, 2, 3), 0
+        def products(images: Tensor, kernels: Tensor, biases: Tensor | None) -> Tensor:
+            return _products(images, kernels, biases, stride, padding)
+
+        # (q, B, c, h, w), where q is 1 for images that all networks share: their patches are made once.
+        images = x[None] if in_dims[0] is None else x.movedim(in_dims[0], 0)
+        if coefficients is not None and weights is not None and pays(info, in_dims, weights):
+            return combined(coefficients, products, images, weights, biases).permute(0, 1, 4, 2, 3), 0
+        bias = None if bias is None else stacked(bias, in_dims[2], info)
+        return products(images, stacked(weight, in_dims[1], info), bias).permute(0, 1, 4, 2, 3), 0
+
+
+def _products(
+    images: Tensor, kernels: Tensor, biases: Tensor | None, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """(q, B, h', w', o) of images (q or 1, B, c, h, w), kernels (q, o, c, k, l) and biases (q, o)."""
+    count, outputs, _, *size = kernels.shape
+    images, kernels = in_autocast(images, kernels)
+    patches = applied(_Patches, images.permute(0, 1, 3, 4, 2), tuple(size), stride, padding)
+    rows = patches.flatten(1, 3).flatten(2).expand(count, -1, -1)
+    matrices = kernels.permute(0, 3, 4, 2, 1).reshape(count, -1, outputs)
+    if biases is None:
+        products = torch.bmm(rows, matrices)
+    else:
+        products = torch.baddbmm(biases[:, None].to(rows.dtype), rows, matrices)
+    return products.view(count, *patches.shape[1:4], outputs)
 
 
 class _Patches(torch.autograd.Function):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from torch import Tensor
 
 from lossatlas.engine.layer import StackedLayers
-from lossatlas.engine.network import Network
 from lossatlas.engine.strategies.vmap import Vmap
-from lossatlas.types import Batch, Outputs, Params
+from lossatlas.types import Params
 
 __all__ = ["Batched"]
 
 
 class Batched(Vmap):
-    """Like ``vmap``, but layers that have a rule in :mod:`lossatlas.engine.layers` go by that."""
+    """Like ``vmap``, but layers that have a rule in :mod:`lossatlas.engine.layers` go by that.
 
-    def one(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
-        with StackedLayers(params.values()):
-            return network(params, batch)
+    Layers whose input all networks share are computed at the controls where these are fewer.
+    """
+
+    def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
+        return StackedLayers(params, coefficients, controls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Strategy, Term, curvature, gradient, leaves, plain_attention
+from lossatlas.engine.strategy import Gradients, Points, Strategy, Term, curvature, leaves, plain_attention, slopes
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Vmap"]
@@ -25,30 +26,44 @@ class Vmap(Strategy):
         result: Params = vmap(function)(params)
         return result
 
-    def forward(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+    def forward(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
         with torch.no_grad():
-            return self._all(network, params, batch)
+            return self._all(network, points, batch)
 
-    def pullback(self, network: Network, params: Params, batch: Batch, term: Term) -> Gradients:
-        params = leaves(params, network.varied)
-        outputs, losses = self._all(network, params, batch)
+    def pullback(self, network: Network, points: Points, batch: Batch, term: Term) -> Gradients:
+        params = leaves(points.params, network.varied)
+        controls = leaves(points.controls, network.varied)
+        coefficients = points.coefficients.detach().requires_grad_(points.coefficients.requires_grad)
+        outputs, losses = self._all(network, Points(params, coefficients, controls), batch)
         value = term(outputs, losses, slice(0, len(losses)))
-        outputs = tree_map(torch.Tensor.detach, outputs)
-        return Gradients(gradient(value, params), value.detach(), outputs, losses.detach())
+        by_params, by_controls, by_coefficients = slopes(value, params, controls, {"all": coefficients})
+        return Gradients(
+            {
+                name: torch.zeros_like(params[name]) if piece is None else piece
+                for name, piece in by_params.items()
+                if piece is not None or by_controls.get(name) is None
+            },
+            value.detach(),
+            tree_map(torch.Tensor.detach, outputs),
+            losses.detach(),
+            {name: piece for name, piece in by_controls.items() if piece is not None},
+            by_coefficients.get("all"),
+        )
 
-    def hessian_product(self, network: Network, params: Params, vectors: Params, batch: Batch) -> Params:
-        params = leaves(params, network.varied)
-        _, losses = self._all(network, params, batch)
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
+        params = leaves(points.params, network.varied)
+        _, losses = self._all(network, Points(params, points.coefficients, {}), batch)
         return curvature(losses, params, vectors)
 
-    def one(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
-        """What is vectorised: one network's call, with tensors that stand for those of all."""
-        return network(params, batch)
+    def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
+        """Entered around one network's call, with vectorised tensors that stand for those of all."""
+        return nullcontext()
 
-    def _all(self, network: Network, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
-        def one(point: Params) -> tuple[Outputs, Tensor]:
-            return self.one(network, point, batch)
+    def _all(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
+        def one(params: Params, coefficients: Tensor) -> tuple[Outputs, Tensor]:
+            with self.layers(params, coefficients, points.controls):
+                return network(params, batch)
 
         with plain_attention():
-            result: tuple[Outputs, Tensor] = vmap(one)(params)
+            result: tuple[Outputs, Tensor] = vmap(one)(points.params, points.coefficients)
         return result
