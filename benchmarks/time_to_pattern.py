@@ -25,15 +25,38 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+import lossatlas as la
 from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.metrics import metrics_for
-from lossatlas.recipes import PRESETS, FitConfig, build_fit
+from lossatlas.recipes import PRESETS, FitConfig
+from lossatlas.recipes.fit import FitRecipe, build_fit
 
 TARGETS = (0.5, 0.8)
 CELLS = 400
 LOOK = 1.15
 """The next look is when this many times as many seconds have gone by."""
 SHARED = {"pattern": "skull", "size": "40", "model": "mlp", "data": "digits", "boundary_only": True}
+
+
+class HeldOut:
+    """The gap of some random cells on the test images, those of a recipe's chart as it is."""
+
+    def __init__(self, recipe: FitRecipe, engine: la.Engine, group: int, examples: int | None = None) -> None:
+        picture, test = recipe.picture, recipe.surveyed["test"]
+        coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
+        rows = torch.from_numpy(np.random.default_rng(0).permutation(len(coords))[:CELLS].copy())
+        self._coords, self._low = coords[rows], torch.from_numpy(picture.low.reshape(-1))[rows]
+        self._test = test if examples is None else la.Split(test.take(torch.arange(min(examples, len(test)))))
+        self._chart, self._engine, self._group = recipe.chart, engine, group
+        self._metrics = metrics_for(recipe.problem.loss, ["accuracy"])
+
+    def gap(self) -> float:
+        """Mean accuracy of low cells less that of high ones."""
+        with torch.no_grad():
+            controls = self._chart.controls()
+            coefficients = self._chart.coefficients(self._coords.to(controls))
+        found = self._engine.evaluate(coefficients, controls, self._test, self._metrics, self._group)["accuracy"]
+        return float(found[self._low].mean() - found[~self._low].mean())
 
 
 def seconds_to(preset: str, seed: int, cap: float) -> dict[str, Any]:
@@ -43,26 +66,14 @@ def seconds_to(preset: str, seed: int, cap: float) -> dict[str, Any]:
     recipe = build_fit(config)
     engine = make_engine(recipe, config, config.plan)
     fit = make_fit(recipe, config, engine)
-    picture, test = recipe.picture, recipe.surveyed["test"]
-    coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
-    low = torch.from_numpy(picture.low.reshape(-1))
-    rows = torch.from_numpy(np.random.default_rng(0).permutation(len(coords))[:CELLS].copy())
-    accuracy = metrics_for(recipe.problem.loss, ["accuracy"])
-
-    def gap() -> float:
-        with torch.no_grad():
-            controls = recipe.chart.controls()
-            coefficients = recipe.chart.coefficients(coords[rows].to(controls))
-        found = engine.evaluate(coefficients, controls, test, accuracy, config.group)["accuracy"]
-        return float(found[low[rows]].mean() - found[~low[rows]].mean())
-
+    held_out = HeldOut(recipe, engine, config.group)
     reached: dict[float, float] = {}
     found, look = 0.0, 1.0
     while not fit.done and fit.seconds < cap and len(reached) < len(TARGETS):
         fit.step()
         if fit.seconds >= look or fit.done or fit.seconds >= cap:
             look = max(look + 1.0, LOOK * look)
-            found = gap()
+            found = held_out.gap()
             for target in TARGETS:
                 if found >= target:
                     reached.setdefault(target, fit.seconds)

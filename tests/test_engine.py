@@ -149,7 +149,7 @@ def _mean_loss(problem: la.Problem, split: la.Split, policy: str):
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("name", ["mlp", "conv", "batch_norm", "tied", "dict_batches", "regression"])
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-5), ("bf16", 6e-2)])
 def test_precisions_agree_with_the_loop_in_doubles(
     name: str, strategy: str, policy: str, precision: str, tolerance: float
@@ -161,13 +161,15 @@ def test_precisions_agree_with_the_loop_in_doubles(
     value, rows = gradients(problem, coefficients @ controls, split.data, SquaredSum(), policy)
 
     problem.module.float()
-    plan = Plan.of(strategy, 3, precision=precision)
+    plan = Plan.of(strategy, 4, precision=precision)
     network = Network(problem, la.WeightSpace(problem.module), POLICIES[policy](), plane(problem))
     batch = tree_map(lambda leaf: leaf.float() if leaf.is_floating_point() else leaf, split.data)
     got = Engine(network, plan).pullback(coefficients.float(), controls.float(), batch, SquaredSum())
 
     expected = coefficients.T @ rows
     error = float((got.controls - expected).abs().max() / expected.abs().max())
+    # Normalised by 12 images, layer after layer, rounding grows and flips rectifiers.
+    tolerance *= 2.5 if (name, precision) == ("resnet", "bf16") else 1.0
     assert error < tolerance
     assert abs(got.value - float(value)) < tolerance * max(1.0, abs(float(value)))
     assert got.controls.dtype == torch.float32
@@ -321,14 +323,43 @@ def test_reestimated_statistics_are_what_training_mode_leaves_at_each_point(kind
     torch.testing.assert_close(problem.module.state_dict(), before, rtol=0, atol=0)
 
 
+def own_statistics(policy: str, split: la.Split) -> la.BuffersPolicy:
+    return la.ReestimatedStatistics(split, 3, 4) if policy == "reestimated" else la.InterpolatedStatistics()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("policy", ["reestimated", "interpolated"])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-5), ("bf16", 6e-2)])
+def test_precisions_agree_where_points_have_statistics_of_their_own(
+    precision: str, tolerance: float, policy: str, strategy: str
+) -> None:
+    """With the loop in doubles, in losses and in gradients."""
+    found = []
+    plans = {torch.float64: Plan.of("loop", 4), torch.float32: Plan.of(strategy, 4, precision=precision)}
+    for kind, plan in plans.items():
+        problem, split = make("batch_norm")
+        split = la.Split((split.data[0].to(kind), split.data[1]))
+        problem.module.to(kind)
+        chart = la.Simplex.between([copy.deepcopy(problem.module) for _ in range(3)])
+        noise = torch.randn(chart.corners.shape, generator=torch.Generator().manual_seed(3))
+        chart.corners += 0.3 * noise.to(chart.corners)
+        network = Network(problem, la.WeightSpace(problem.module), own_statistics(policy, split), chart)
+        motor = Engine(network, plan)
+        coefficients, controls = chart.coefficients(coordinates().to(chart.corners)), chart.controls()
+        loss = motor.evaluate(coefficients, controls, split, metrics_for(problem.loss), 5)["loss"]
+        slope = motor.pullback(coefficients.detach(), controls, split.data, SquaredSum()).controls
+        found.append((loss.double(), slope.double()))
+    for exact, got in zip(*found, strict=True):
+        assert float((got - exact).abs().max() / exact.abs().max()) < tolerance
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("policy", ["reestimated", "interpolated"])
 def test_gradients_hold_the_statistics_that_points_have_of_their_own(policy: str, strategy: str) -> None:
     problem, split = make("batch_norm")
     chart = la.Simplex.between([copy.deepcopy(problem.module) for _ in range(3)])
     chart.corners += 0.3 * torch.randn(chart.corners.shape, generator=torch.Generator().manual_seed(3)).double()
-    buffers = la.ReestimatedStatistics(split, 3, 4) if policy == "reestimated" else la.InterpolatedStatistics()
-    network = Network(problem, la.WeightSpace(problem.module), buffers, chart)
+    network = Network(problem, la.WeightSpace(problem.module), own_statistics(policy, split), chart)
     there = Engine(network, Plan.of(strategy, 3))
     coefficients = chart.coefficients(coordinates())
     got = there.pullback(coefficients, chart.controls(), split.data, SquaredSum())

@@ -168,9 +168,13 @@ class Engine:
             )
 
     def _points(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Points:
-        """The networks of a chunk of points: weights, and buffers where points have their own."""
+        """The networks of a chunk of points: weights, and buffers where points have their own.
+
+        In full precision, whatever the networks are then called in: rounded weights would lie elsewhere.
+        """
         space, held = self.network.space, coefficients.detach()
-        params = self.network.with_buffers(strategy.each_point, space.combine(held, controls), held)
+        with self.network.in_force():
+            params = self.network.with_buffers(strategy.each_point, space.combine(held, controls), held)
         return Points(params, coefficients, space.unflatten(controls))
 
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
