@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import lossatlas as la
-from lossatlas.fitting import SCHEDULES
 from lossatlas.objectives import CLIPS
+from lossatlas.schedules import SCHEDULES
 
 
 def picture() -> la.Picture:
@@ -163,11 +163,43 @@ class TestCoarseToFine:
 
 
 @pytest.mark.parametrize("name", list(SCHEDULES))
-def test_schedules_start_at_one_and_never_rise(name: str) -> None:
-    values = [SCHEDULES[name](k / 100) for k in range(101)]
+def test_schedules_start_at_one_and_are_lowest_where_they_say(name: str) -> None:
+    schedule = SCHEDULES[name]()
+    values = [schedule(k / 1000) for k in range(1001)]
     assert values[0] == 1
-    assert all(0 <= after <= before for before, after in pairwise(values))
-    assert values[-1] == {"constant": 1, "linear": 0, "cosine": 0}[name]
+    assert all(0 <= value <= 1 for value in values)
+    assert list(schedule.lowest()) == sorted(set(schedule.lowest()))
+    for place in schedule.lowest():
+        assert schedule(max(0.0, place - 1e-9)) == pytest.approx(min(values), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "steps"])
+def test_schedules_without_cycles_never_rise(name: str) -> None:
+    values = [SCHEDULES[name]()(k / 100) for k in range(101)]
+    assert all(after <= before for before, after in pairwise(values))
+
+
+def test_cycles_of_growing_length_fill_the_budget() -> None:
+    schedule = SCHEDULES["warm_restarts"](cycles=3, growth=2.0)
+    assert schedule.lowest() == pytest.approx((1 / 7, 3 / 7, 1.0))
+    assert [schedule(place) for place in schedule.lowest()] == [1.0, 1.0, 0.0]  # the next cycle has begun
+    assert schedule(2 / 7) == pytest.approx(0.5)
+    assert SCHEDULES["cyclic"](cycles=2, low=0.1).lowest() == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("steps", {"at": (0.5, 0.2)}, "rising numbers between 0 and 1"),
+        ("steps", {"factor": 0.0}, "factor in"),
+        ("linear", {"begin": 0.9, "end": 0.5}, "begin < end"),
+        ("cyclic", {"cycles": 0}, "at least 1"),
+        ("warm_restarts", {"growth": -1.0}, "positive factor"),
+    ],
+)
+def test_schedules_that_cannot_be(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(la.BadInput, match=message):
+        SCHEDULES[name](**options)
 
 
 def test_budgets() -> None:

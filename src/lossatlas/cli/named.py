@@ -16,6 +16,7 @@ RESOLVERS = {
     "model": ("lossatlas.models", "model_options"),
     "data": ("lossatlas.data", "data_options"),
     "pattern": ("lossatlas.pictures", "options_of"),
+    "schedule": ("lossatlas.schedules", "schedule_options"),
 }
 """Per option that names something with options of its own, who knows their type; imported when somebody asks."""
 

@@ -19,11 +19,11 @@ from lossatlas.engine.setup import BATCH, engine_for
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.optimizer import Adam
-from lossatlas.fitting.schedule import Schedule
-from lossatlas.fitting.schedules.linear import linear
 from lossatlas.metrics import metrics_for
 from lossatlas.objectives import Objective
 from lossatlas.problem import Problem
+from lossatlas.schedules import Schedule
+from lossatlas.schedules.kinds.linear import Linear
 from lossatlas.streams import generator
 from lossatlas.weights import WeightSpace
 
@@ -46,7 +46,7 @@ class Fit:
         split: training examples on the chart's device.
         budget: in steps or in seconds.
         optimizer: of the chart's parameters.
-        schedule: of the learning rate.
+        schedule: of the learning rate; default linear from half of the budget on.
         batch_size: examples per step, shared by all points; drawn in epochs, without replacement.
         seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
@@ -67,7 +67,7 @@ class Fit:
         budget: Budget,
         *,
         optimizer: Adam,
-        schedule: Schedule = linear,
+        schedule: Schedule | None = None,
         batch_size: int = BATCH,
         seed: int = 0,
         target_gap: float | None = None,
@@ -99,7 +99,7 @@ class Fit:
         self._split = split
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
-        self._schedule = schedule
+        self._schedule = schedule if schedule is not None else Linear()
         self._batch_size = min(batch_size, len(split))
         self._seed = seed
         self._target_gap = target_gap
@@ -254,7 +254,7 @@ def fit(
     steps: int | None = None,
     seconds: float | None = None,
     optimizer: Adam | None = None,
-    schedule: Schedule = linear,
+    schedule: Schedule | None = None,
     batch_size: int = BATCH,
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
@@ -276,7 +276,7 @@ def fit(
         steps: the budget in steps; or
         seconds: the budget in seconds of fitting. Exactly one of the two.
         optimizer: default :class:`Adam` with its defaults.
-        schedule: factor of the learning rate by progress.
+        schedule: factor of the learning rate by progress; default :class:`~lossatlas.schedules.kinds.linear.Linear`.
         batch_size: examples per step.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the batch's own.

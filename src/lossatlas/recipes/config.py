@@ -101,6 +101,8 @@ class FitConfig:
     """Gradient norm is clipped here."""
     schedule: str = "linear"
     """Learning-rate schedule (see `lossatlas info`)."""
+    schedule_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    """Options of a schedule; on the command line --schedule.OPTION."""
 
     splits: tuple[str, ...] = ("train", "test")
     """Splits that are surveyed."""

@@ -17,8 +17,7 @@ from lossatlas.charts import CHARTS, AffineChart
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split, load_data
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.errors import BadInput
-from lossatlas.fitting import SCHEDULES, Adam, Budget, Seconds, Steps
-from lossatlas.fitting.schedule import Schedule
+from lossatlas.fitting import Adam, Budget, Seconds, Steps
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import LOSSES, Loss
 from lossatlas.metrics import metrics_for
@@ -27,6 +26,7 @@ from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.problem import Dict, Feed, Pair, Problem
 from lossatlas.recipes.config import FitConfig
+from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.streams import generator
 from lossatlas.weights import INITIALISERS, WeightSpace
 from lossatlas.weights.files import load_state, read_state
@@ -140,7 +140,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
-        schedule=SCHEDULES[config.schedule],
+        schedule=SCHEDULES[config.schedule](**config.schedule_options),
     )
 
 

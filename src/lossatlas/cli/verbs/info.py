@@ -19,7 +19,6 @@ def info() -> int | None:
     from lossatlas.data import AUGMENTATIONS, DATA
     from lossatlas.data.load import FORMS
     from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
-    from lossatlas.fitting import SCHEDULES
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
     from lossatlas.models import MODELS
@@ -28,6 +27,7 @@ def info() -> int | None:
     from lossatlas.recipes import PRESETS
     from lossatlas.reproduce import STUDIES
     from lossatlas.rundir import versions
+    from lossatlas.schedules import SCHEDULES
     from lossatlas.views import VIEWS
     from lossatlas.weights import INITIALISERS
 

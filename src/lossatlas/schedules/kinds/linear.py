@@ -1,0 +1,39 @@
+"""A learning rate that is constant first and then falls linearly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lossatlas.errors import BadInput
+from lossatlas.schedules.schedule import Schedule
+
+__all__ = ["Linear"]
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """1 up to ``begin``, then down to ``low`` at ``end``, constant after that.
+
+    ``begin`` 0.5, ``end`` 0.9 and ``low`` 0.01 are what Garipov et al. 2018 (arXiv 1802.10026) train with.
+
+    >>> Linear()(0.25), Linear()(0.75)
+    (1.0, 0.5)
+    """
+
+    begin: float = 0.5
+    """Share of the budget from which the rate falls."""
+    end: float = 1.0
+    """Share at which it has fallen."""
+    low: float = 0.0
+    """The factor in the end."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin < self.end <= 1 or not 0 <= self.low <= 1:
+            raise BadInput(
+                f"a linear schedule falls from {self.begin} to {self.end} of the budget, to {self.low}; expected "
+                "0 <= begin < end <= 1 and low in [0, 1]"
+            )
+
+    def __call__(self, progress: float) -> float:
+        fallen = min(1.0, max(0.0, (progress - self.begin) / (self.end - self.begin)))
+        return 1.0 - fallen * (1.0 - self.low)

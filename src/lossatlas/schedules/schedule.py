@@ -1,0 +1,33 @@
+"""The interface of learning-rate schedules: a frozen dataclass of options, called with progress."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from lossatlas.registry import Registry
+
+__all__ = ["SCHEDULES", "Schedule", "schedule_options"]
+
+
+class Schedule(ABC):
+    """The factor of the learning rate as a function of the share of the budget that is used."""
+
+    @abstractmethod
+    def __call__(self, progress: float) -> float:
+        """The factor, in [0, 1], for progress in [0, 1]."""
+
+    def lowest(self) -> tuple[float, ...]:
+        """Where the rate is lowest, in rising order: the members of an ensemble are taken there."""
+        return (1.0,)
+
+
+SCHEDULES: Registry[type[Schedule]] = Registry("schedule", "lossatlas.schedules.kinds")
+
+
+def schedule_options(name: str) -> type[Schedule]:
+    """The dataclass of a schedule's options.
+
+    Raises:
+        BadInput: no schedule has the name.
+    """
+    return SCHEDULES[name]
