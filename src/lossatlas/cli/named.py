@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 from lossatlas.cli.app import option_given
-from lossatlas.recipes import FitConfig
+from lossatlas.recipes import ProblemConfig
 
-__all__ = ["NAMED", "option_types", "with_options"]
+__all__ = ["option_types", "with_options"]
+
+C = TypeVar("C", bound=ProblemConfig)
 
 RESOLVERS = {
     "model": ("lossatlas.models", "model_options"),
@@ -20,35 +22,32 @@ RESOLVERS = {
 }
 """Per option that names something with options of its own, who knows their type; imported when somebody asks."""
 
-NAMED = tuple(RESOLVERS)
-"""Their names; a configuration keeps the options in ``<name>_options``."""
-
 
 @dataclass(frozen=True)
 class _NoOptions:
     """The options of a thing that has none, or that nobody named."""
 
 
-def option_types(tokens: list[str]) -> dict[str, type]:
+def option_types(tokens: list[str], config: type[ProblemConfig]) -> dict[str, type]:
     """Per named option the dataclass of the options of what the tokens name.
 
     Raises:
         BadInput: nothing has the name.
     """
     found: dict[str, type] = {}
-    for name in NAMED:
+    for name in config.named():
         spec = option_given(tokens, name)
         if spec is None and {"--help", "-h"} & set(tokens):
             found[name] = _NoOptions  # help alone need not import the defaults'
         else:
-            found[name] = _options_of(name, spec if spec is not None else getattr(FitConfig, name)) or _NoOptions
+            found[name] = _options_of(name, spec if spec is not None else getattr(config, name)) or _NoOptions
     return found
 
 
-def with_options(config: FitConfig, options: Mapping[str, Any]) -> FitConfig:
+def with_options(config: C, options: Mapping[str, Any]) -> C:
     """A configuration with the options of its named things, per name a dataclass of :func:`option_types`."""
-    plain = {f.name: getattr(config, f.name) for f in fields(config)}
-    return FitConfig(**plain | {f"{name}_options": asdict(value) for name, value in options.items()})
+    changes: dict[str, Any] = {f"{name}_options": asdict(value) for name, value in options.items()}
+    return replace(config, **changes)
 
 
 def _options_of(name: str, spec: str) -> type | None:

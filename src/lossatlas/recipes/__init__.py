@@ -3,6 +3,7 @@
 Importing this package imports no torch, so that help and configuration files stay quick.
 """
 
-from lossatlas.recipes.config import PRESETS, FitConfig, differences
+from lossatlas.recipes.base import ProblemConfig, differences
+from lossatlas.recipes.config import PRESETS, FitConfig
 
-__all__ = ["PRESETS", "FitConfig", "differences"]
+__all__ = ["PRESETS", "FitConfig", "ProblemConfig", "differences"]

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from lossatlas.errors import BadInput
+from lossatlas.recipes.base import Options, ProblemConfig
 from lossatlas.registry import Registry
 
-__all__ = ["PRESETS", "FitConfig", "differences"]
-
-OPTIONS = "_options"
-"""How the fields end that hold the options of a named thing."""
+__all__ = ["PRESETS", "FitConfig"]
 
 PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets", dashes=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig:
+class FitConfig(ProblemConfig):
     """Everything that a fit of a picture and the survey of its chart depend on."""
 
     pattern: str = "heart"
     """Picture: a name or a prefix with its argument, such as image:FILE (see `lossatlas info`). Ink is low loss."""
-    pattern_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    pattern_options: Options = field(default_factory=dict)
     """Options of a picture with a prefix; on the command line --pattern.OPTION."""
     size: str | None = None
     """Cells along the longer side, or height x width as in 30x40; default 40, or an array's own."""
@@ -34,20 +29,6 @@ class FitConfig:
     axes: int | None = None
     """Axes of the chart; default as many as the picture has."""
 
-    data: str = "digits"
-    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
-    data_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
-    """Options of a data set; on the command line --data.OPTION."""
-    augment: tuple[str, ...] = ()
-    """Augmentations of a step's images (see `lossatlas info`)."""
-    model: str = "mlp"
-    """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
-    model_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
-    """Options of a named model; on the command line --model.OPTION."""
-    loss: str = "auto"
-    """Loss (see `lossatlas info`), or auto by the targets."""
-    parameters: tuple[str, ...] = ("*",)
-    """Patterns of the parameters that the chart spans; the others are held fixed."""
     checkpoint: str | None = None
     """Weights (.safetensors or a torch state_dict) to lay the chart around; default a random start."""
     train_origin: bool | None = None
@@ -101,7 +82,7 @@ class FitConfig:
     """Gradient norm is clipped here."""
     schedule: str = "linear"
     """Learning-rate schedule (see `lossatlas info`)."""
-    schedule_options: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    schedule_options: Options = field(default_factory=dict)
     """Options of a schedule; on the command line --schedule.OPTION."""
 
     splits: tuple[str, ...] = ("train", "test")
@@ -115,10 +96,6 @@ class FitConfig:
     padding: int = 4
     """Cells surveyed around the picture."""
 
-    seed: int = 0
-    """Seed of everything that is random."""
-    device: str = "auto"
-    """Device: auto, cpu, cuda, cuda:1, ..."""
     plan: str = "auto"
     """Engine plan: auto (measures), a strategy's name, or a plan file."""
     memory: str = "auto"
@@ -161,32 +138,3 @@ class FitConfig:
             raise BadInput(f"coarse sizes are fractions of the size between 0 and 1; got {self.coarse}")
         if self.examples != "all" and not (self.examples.isdecimal() and int(self.examples) > 0):
             raise BadInput(f"examples is {self.examples!r}; expected a positive number or all")
-
-    def flat(self) -> dict[str, Any]:
-        """The configuration as the command line and YAML spell it: ``model.depth`` is an option of the model."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith(OPTIONS)}
-        for name in (f.name for f in fields(self) if f.name.endswith(OPTIONS)):
-            plain |= {f"{name.removesuffix(OPTIONS)}.{key}": value for key, value in getattr(self, name).items()}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-
-    @classmethod
-    def from_flat(cls, flat: Mapping[str, Any]) -> FitConfig:
-        """The configuration that :meth:`flat` spells."""
-        named: dict[str, Any] = {}
-        for key, value in flat.items():
-            thing, dot, option = key.partition(".")
-            value = tuple(value) if isinstance(value, list) else value
-            if dot:
-                named.setdefault(thing + OPTIONS, {})[option] = value
-            else:
-                named[key] = value
-        return cls(**named)
-
-
-def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Where two flat configurations differ, one phrase each."""
-    return [
-        f"{name} was {stored.get(name)!r} and is {wanted.get(name)!r}"
-        for name in sorted({*stored, *wanted})
-        if stored.get(name) != wanted.get(name)
-    ]

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
 from lossatlas.charts import CHARTS, AffineChart
-from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split, load_data
+from lossatlas.data import Augmentation, Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Budget, Seconds, Steps
 from lossatlas.hashing import fingerprint
-from lossatlas.losses import LOSSES, Loss
 from lossatlas.metrics import metrics_for
-from lossatlas.models import MODELS, load_model
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
-from lossatlas.problem import Dict, Feed, Pair, Problem
+from lossatlas.problem import Problem
 from lossatlas.recipes.config import FitConfig
+from lossatlas.recipes.problem import build_problem
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.streams import generator
 from lossatlas.weights import INITIALISERS, WeightSpace
@@ -75,26 +70,18 @@ def build_fit(config: FitConfig) -> FitRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    device = _device(config.device)
     source = picture_source(config.pattern, config.invert, config.pattern_options)
     picture = source.render(parse_size(config.size) if config.size is not None else None)
     objective, drawn = _objective(config, source, picture)
-    with _seeded(config.seed):
-        data = load_data(config.data, config.data_options)
-    for name in config.splits:
-        if name not in data.splits:
-            raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
-    feed, inputs, targets = _feed(data.train)
-    module = _module(config, data, inputs, targets)
+    base = build_problem(config, config.splits)
+    problem, space, data, train, device = base.problem, base.space, base.data, base.train, base.device
+    module = problem.module
     if config.checkpoint is not None:
         load_state(module, read_state(Path(config.checkpoint)), f"checkpoint {config.checkpoint}")
-    space = WeightSpace(module, config.parameters)
-    train = data.train.to(device)
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.group, config.buffers_batches)
         for name in (config.buffers, config.survey_buffers or config.buffers)
     )
-    problem = Problem(module, _loss(config.loss, targets), feed)
     metrics = list(config.metrics) or None
     metrics_for(problem.loss, metrics)
     if config.target_gap is not None and not problem.loss.classifies:
@@ -135,24 +122,13 @@ def build_fit(config: FitConfig) -> FitRecipe:
         chart=chart.to(device),
         data=data,
         train=train,
-        augment=[AUGMENTATIONS[name]() for name in config.augment],
+        augment=base.augment,
         surveyed={name: _subset(config, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
         schedule=SCHEDULES[config.schedule](**config.schedule_options),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BadInput(f"device {name!r} is not available on this machine; use cpu or auto") from error
-    return device
 
 
 def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Objective, npt.NDArray[np.bool_]]:
@@ -176,42 +152,6 @@ def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Obje
             continue  # at this size nothing is left of one of the classes
     last = objective(picture)
     return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.drawn
-
-
-def _feed(split: Split) -> tuple[Feed, Tensor | None, Tensor]:
-    """How batches of this structure are handed over, the inputs where there is one tensor of them, the targets."""
-    data: Any = split.data
-    if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
-        return Pair(), data[0], data[1]
-    if isinstance(data, dict) and "labels" in data:
-        return Dict(), None, data["labels"]
-    raise BadInput("examples must be pairs (inputs, targets), or dicts with the targets under 'labels'")
-
-
-def _module(config: FitConfig, data: Dataset, inputs: Tensor | None, targets: Tensor) -> nn.Module:
-    if ":" in config.model:
-        with _seeded(config.seed):
-            return load_model(config.model)
-    family = MODELS[config.model](**config.model_options)
-    if inputs is None:
-        raise BadInput(f"model {config.model!r} takes one tensor; for dict batches give --model module:callable")
-    outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
-    with _seeded(config.seed):
-        return family.build(tuple(inputs.shape[1:]), outputs)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """What a user's code or a constructor draws is the run's own, so that the run can be resumed and repeated."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-def _loss(name: str, targets: Tensor) -> Loss:
-    if name == "auto":
-        name = "squared_error" if targets.is_floating_point() else "cross_entropy"
-    return LOSSES[name]()
 
 
 def _subset(config: FitConfig, name: str, split: Split) -> Split:

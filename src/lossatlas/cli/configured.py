@@ -1,0 +1,150 @@
+"""Verbs that compute: a configuration of many options in layers, and options of how the run is carried out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from inspect import Parameter as SignatureParameter, Signature
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import yaml
+from cyclopts import CycloptsError, Parameter
+
+from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
+from lossatlas.cli.layers import merged_tokens, read_yaml
+from lossatlas.cli.named import option_types, with_options
+from lossatlas.errors import BadInput
+from lossatlas.recipes import ProblemConfig
+from lossatlas.registry import Registry
+from lossatlas.rundir import RunDirectory
+
+__all__ = ["ConfiguredVerb", "RunOptions"]
+
+C = TypeVar("C", bound=ProblemConfig)
+R = TypeVar("R", bound="RunOptions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out; nothing here changes its result. Verbs add their own, and where runs go by default."""
+
+    out: Path = Path("runs/run")
+    """The run directory."""
+    config: Path | None = None
+    """A YAML file of options; the command line overrides it."""
+    resume: bool = False
+    """Continue the run in --out with its own settings; start it where there is none."""
+    overwrite: bool = False
+    """Replace the lossatlas run in --out."""
+    print_config: bool = False
+    """Print the full configuration, which reproduces the run, and stop."""
+    dry_run: bool = False
+    """Say what the run would cost, and stop; writes nothing."""
+    checkpoint_seconds: float = 10.0
+    """Seconds between checkpoints."""
+
+
+class ConfiguredVerb(Verb, Generic[C, R]):
+    """A verb that makes a run from a configuration.
+
+    Layers, the lowest first: the configuration's defaults; those of the run that ``--resume`` continues; a preset; a
+    file; the command line.
+
+    Args:
+        name: of the verb.
+        config: the configuration's class.
+        run: the class of run options.
+        presets: settings by the name of a preset; None where the verb has none.
+        help: what the verb does.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: type[C],
+        run: type[R],
+        presets: Registry[dict[str, Any]] | None,
+        help: str,  # noqa: A002
+    ) -> None:
+        self._name = name
+        self._config = config
+        self._run = run
+        self._presets = presets
+        self._help = help
+
+    @abstractmethod
+    def carry_out(self, config: C, run: R) -> int | None:
+        """Make the run, or say what it would cost; returns the exit code."""
+
+    def layered(self, tokens: list[str]) -> list[str]:
+        """The tokens with those of the stored run, the preset and the configuration file put before them."""
+        layers: list[Mapping[str, list[str]]] = []
+        out = Path(option_given(tokens, "out") or self._run().out)
+        preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
+        if "--resume" in tokens and (run := RunDirectory(out)).is_run:
+            layers.append(tokens_of(run.config()))
+        if preset is not None and self._presets is not None:
+            layers.append(tokens_of(self._presets[preset]))
+        if config is not None:
+            layers.append(tokens_of(self._checked_yaml(Path(config))))
+        return merged_tokens(layers, tokens)
+
+    def function(self, tokens: list[str]) -> Callable[..., int | None]:
+        types = option_types(tokens, self._config)
+
+        def verb(*, config: Any = None, run: Any = None, **options: Any) -> int | None:
+            config = config if config is not None else self._config()
+            run = run if run is not None else self._run()
+            given = {name: options.get(f"{name}_options", kind()) for name, kind in types.items()}
+            config = with_options(config, given)
+            if run.print_config:
+                print(yaml.safe_dump(config.flat(), sort_keys=False), end="")
+                return None
+            if run.resume and run.overwrite:
+                raise BadInput("--resume continues a run and --overwrite replaces it; give one of the two")
+            return self.carry_out(config, run)
+
+        verb.__name__ = self._name
+        verb.__doc__ = (
+            f"{self._help}\n\nName {_listed(list(types))} together with --help to see its options: "
+            f"--{next(iter(types))}.OPTION and so on."
+        )
+        # Set here because the types of these options are known only now.
+        named = {
+            f"{name}_options": (Annotated[kind, Parameter(name=f"--{name}")], kind()) for name, kind in types.items()
+        }
+        parameters = {
+            "config": (Annotated[self._config, Parameter(name="*")], self._config()),
+            **named,
+            "run": (Annotated[self._run, Parameter(name="*")], self._run()),
+        }
+        verb.__annotations__ = {**{name: kind for name, (kind, _) in parameters.items()}, "return": int | None}
+        verb.__signature__ = Signature(  # type: ignore[attr-defined]
+            [
+                SignatureParameter(name, SignatureParameter.KEYWORD_ONLY, default=default, annotation=kind)
+                for name, (kind, default) in parameters.items()
+            ]
+        )
+        return verb
+
+    def _checked_yaml(self, path: Path) -> dict[str, Any]:
+        """The options in a file, parsed once by themselves so that an error names the file."""
+        options = read_yaml(path)
+        if misplaced := sorted({f.name for f in fields(self._run)} & set(options)):
+            raise BadInput(
+                f"config {path}: {misplaced[0]} is an option of the command line alone; leave it out of the file"
+            )
+        tokens = [self._name, *(token for group in tokens_of(options).values() for token in group)]
+        try:
+            make_app(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
+        except (CycloptsError, BadInput) as error:
+            raise BadInput(f"config {path}: {error}") from error
+        return options
+
+
+def _listed(names: list[str]) -> str:
+    """``--data, --model or --pattern``."""
+    flags = [f"--{name}" for name in names]
+    return f"{', '.join(flags[:-1])} or {flags[-1]}"

@@ -1,0 +1,75 @@
+"""What every configuration has in common: the problem, and how it is spelt on the command line and in YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Self
+
+from cyclopts import Parameter
+
+__all__ = ["Options", "ProblemConfig", "differences"]
+
+OPTIONS = "_options"
+"""How the fields end that hold the options of a named thing."""
+
+Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
+"""The options of a named thing, by name; on the command line ``--thing.option``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemConfig:
+    """Which network, on which data, under which loss; the base of every verb's configuration."""
+
+    data: str = "digits"
+    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
+    data_options: Options = field(default_factory=dict)
+    """Options of a data set; on the command line --data.OPTION."""
+    augment: tuple[str, ...] = ()
+    """Augmentations of a step's images (see `lossatlas info`)."""
+    model: str = "mlp"
+    """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
+    model_options: Options = field(default_factory=dict)
+    """Options of a named model; on the command line --model.OPTION."""
+    loss: str = "auto"
+    """Loss (see `lossatlas info`), or auto by the targets."""
+    parameters: tuple[str, ...] = ("*",)
+    """Patterns of the parameters that the chart spans; the others are held fixed."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    device: str = "auto"
+    """Device: auto, cpu, cuda, cuda:1, ..."""
+
+    @classmethod
+    def named(cls) -> tuple[str, ...]:
+        """The fields that name something with options of its own, which ``<name>_options`` holds."""
+        return tuple(f.name.removesuffix(OPTIONS) for f in fields(cls) if f.name.endswith(OPTIONS))
+
+    def flat(self) -> dict[str, Any]:
+        """The configuration as the command line and YAML spell it: ``model.depth`` is an option of the model."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith(OPTIONS)}
+        for name in (f.name for f in fields(self) if f.name.endswith(OPTIONS)):
+            plain |= {f"{name.removesuffix(OPTIONS)}.{key}": value for key, value in getattr(self, name).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> Self:
+        """The configuration that :meth:`flat` spells."""
+        named: dict[str, Any] = {}
+        for key, value in flat.items():
+            thing, dot, option = key.partition(".")
+            value = tuple(value) if isinstance(value, list) else value
+            if dot:
+                named.setdefault(thing + OPTIONS, {})[option] = value
+            else:
+                named[key] = value
+        return cls(**named)
+
+
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Where two flat configurations differ, one phrase each."""
+    return [
+        f"{name} was {stored.get(name)!r} and is {wanted.get(name)!r}"
+        for name in sorted({*stored, *wanted})
+        if stored.get(name) != wanted.get(name)
+    ]

@@ -1,0 +1,108 @@
+"""From a configuration's problem to its objects: data, module, loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split, load_data
+from lossatlas.errors import BadInput
+from lossatlas.losses import LOSSES, Loss
+from lossatlas.models import MODELS, load_model
+from lossatlas.problem import Dict, Feed, Pair, Problem
+from lossatlas.recipes.base import ProblemConfig
+from lossatlas.weights import WeightSpace
+
+__all__ = ["ProblemRecipe", "build_problem", "seeded"]
+
+
+@dataclass(frozen=True)
+class ProblemRecipe:
+    """The objects of a configuration's problem; the module is on the processor, batches are on the device."""
+
+    problem: Problem
+    space: WeightSpace
+    data: Dataset
+    train: Split
+    augment: list[Augmentation]
+    device: torch.device
+
+
+def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> ProblemRecipe:
+    """The objects that a configuration's problem stands for.
+
+    Args:
+        config: of any verb.
+        splits: names of splits that the data must have.
+
+    Raises:
+        BadInput: the first thing that is wrong with it.
+    """
+    device = _device(config.device)
+    with seeded(config.seed):
+        data = load_data(config.data, config.data_options)
+    for name in splits:
+        if name not in data.splits:
+            raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
+    feed, inputs, targets = _feed(data.train)
+    module = _module(config, data, inputs, targets)
+    return ProblemRecipe(
+        problem=Problem(module, _loss(config.loss, targets), feed),
+        space=WeightSpace(module, config.parameters),
+        data=data,
+        train=data.train.to(device),
+        augment=[AUGMENTATIONS[name]() for name in config.augment],
+        device=device,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadInput(f"device {name!r} is not available on this machine; use cpu or auto") from error
+    return device
+
+
+def _feed(split: Split) -> tuple[Feed, Tensor | None, Tensor]:
+    """How batches of this structure are handed over, the inputs where there is one tensor of them, the targets."""
+    data: Any = split.data
+    if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
+        return Pair(), data[0], data[1]
+    if isinstance(data, dict) and "labels" in data:
+        return Dict(), None, data["labels"]
+    raise BadInput("examples must be pairs (inputs, targets), or dicts with the targets under 'labels'")
+
+
+def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets: Tensor) -> nn.Module:
+    if ":" in config.model:
+        with seeded(config.seed):
+            return load_model(config.model)
+    family = MODELS[config.model](**config.model_options)
+    if inputs is None:
+        raise BadInput(f"model {config.model!r} takes one tensor; for dict batches give --model module:callable")
+    outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
+    with seeded(config.seed):
+        return family.build(tuple(inputs.shape[1:]), outputs)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What a user's code or a constructor draws is the run's own, so that the run can be resumed and repeated."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _loss(name: str, targets: Tensor) -> Loss:
+    if name == "auto":
+        name = "squared_error" if targets.is_floating_point() else "cross_entropy"
+    return LOSSES[name]()
