@@ -39,7 +39,7 @@ SHARED = {"pattern": "skull", "size": "40", "model": "mlp", "data": "digits", "b
 
 
 class HeldOut:
-    """The gap of some random cells on the test images, those of a recipe's chart as it is."""
+    """The held-out gap of a recipe's chart as it stands: of some random cells, on test images."""
 
     def __init__(self, recipe: FitRecipe, engine: la.Engine, group: int, examples: int | None = None) -> None:
         picture, test = recipe.picture, recipe.surveyed["test"]
