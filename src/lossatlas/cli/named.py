@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from lossatlas.cli.app import option_given
-from lossatlas.recipes import ProblemConfig
+from lossatlas.recipes import ProblemConfig, options_of
 
 __all__ = ["option_types", "with_options"]
 
 C = TypeVar("C", bound=ProblemConfig)
-
-RESOLVERS = {
-    "model": ("lossatlas.models", "model_options"),
-    "data": ("lossatlas.data", "data_options"),
-    "pattern": ("lossatlas.pictures", "options_of"),
-    "schedule": ("lossatlas.schedules", "schedule_options"),
-}
-"""Per option that names something with options of its own, who knows their type; imported when somebody asks."""
-
 
 @dataclass(frozen=True)
 class _NoOptions:
@@ -40,7 +30,7 @@ def option_types(tokens: list[str], config: type[ProblemConfig]) -> dict[str, ty
         if spec is None and {"--help", "-h"} & set(tokens):
             found[name] = _NoOptions  # help alone need not import the defaults'
         else:
-            found[name] = _options_of(name, spec if spec is not None else getattr(config, name)) or _NoOptions
+            found[name] = options_of(name, spec if spec is not None else getattr(config, name)) or _NoOptions
     return found
 
 
@@ -48,9 +38,3 @@ def with_options(config: C, options: Mapping[str, Any]) -> C:
     """A configuration with the options of its named things, per name a dataclass of :func:`option_types`."""
     changes: dict[str, Any] = {f"{name}_options": asdict(value) for name, value in options.items()}
     return replace(config, **changes)
-
-
-def _options_of(name: str, spec: str) -> type | None:
-    module, function = RESOLVERS[name]
-    found: type | None = getattr(importlib.import_module(module), function)(spec)
-    return found

@@ -22,7 +22,7 @@ from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.summary import summarise
 from lossatlas.metrics import OperatorMetric, metrics_for
-from lossatlas.recipes import FitConfig, differences
+from lossatlas.recipes import FitConfig, completed, differences
 from lossatlas.recipes.fit import FitRecipe, build_fit
 from lossatlas.rundir import PROVENANCE, SUMMARY, MetricsLog, RunDirectory, versions
 from lossatlas.surveying import SurveyStore
@@ -71,6 +71,7 @@ def run_fit(
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
+    config = completed(config)
     run = RunDirectory(out)
     continuing = resume and run.exists
     if continuing:
