@@ -17,13 +17,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import lossatlas as la
-from lossatlas.engine import STRATEGIES
+from lossatlas.engine import STRATEGIES, layer as layers
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.layer import StackedLayers
 from lossatlas.engine.memory import chunk_that_fits, memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
+from lossatlas.engine.precision import tensor_float
 from lossatlas.engine.race import Contestant, race
+from lossatlas.engine.strategy import Points
 from lossatlas.metrics import METRICS, metrics_for
 
 POINTS = 7
@@ -57,6 +59,16 @@ class SoftMaximum(la.Functional):
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
         return 0.3 * torch.einsum("pi,ij,pj->", coefficients, gram, coefficients)
+
+
+@pytest.fixture(autouse=True)
+def controls_wherever_possible(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks as small as these never pay at the controls; unless a test says so they are computed there all the same.
+
+    A test that wants the engine's own choice has the mark ``own_choice``.
+    """
+    if "own_choice" not in request.keywords:
+        monkeypatch.setattr(layers, "OVERHEAD", 0.0)
 
 
 def engine(problem: la.Problem, strategy: str = "loop", chunk: int = 4, policy: str = "batch") -> Engine:
@@ -311,7 +323,7 @@ def test_reestimated_statistics_are_what_training_mode_leaves_at_each_point(kind
     network = Network(problem, la.WeightSpace(problem.module), policy, chart)
     coords = coordinates()
     metrics = metrics_for(problem.loss)
-    got = Engine(network, Plan.of(strategy, 3)).evaluate(
+    got = Engine(network, Plan.of(strategy, 4)).evaluate(
         chart.coefficients(coords), chart.controls(), split, metrics, group=5
     )
     before = copy.deepcopy(problem.module.state_dict())
@@ -350,7 +362,9 @@ def test_precisions_agree_where_points_have_statistics_of_their_own(
         slope = motor.pullback(coefficients.detach(), controls, split.data, SquaredSum()).controls
         found.append((loss.double(), slope.double()))
     for exact, got in zip(*found, strict=True):
-        assert float((got - exact).abs().max() / exact.abs().max()) < tolerance
+        error = float((got - exact).abs().max() / exact.abs().max())
+        assert error < tolerance
+        assert (error > 1e-4) == (precision == "bf16")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -360,7 +374,7 @@ def test_gradients_hold_the_statistics_that_points_have_of_their_own(policy: str
     chart = la.Simplex.between([copy.deepcopy(problem.module) for _ in range(3)])
     chart.corners += 0.3 * torch.randn(chart.corners.shape, generator=torch.Generator().manual_seed(3)).double()
     network = Network(problem, la.WeightSpace(problem.module), own_statistics(policy, split), chart)
-    there = Engine(network, Plan.of(strategy, 3))
+    there = Engine(network, Plan.of(strategy, 4))
     coefficients = chart.coefficients(coordinates())
     got = there.pullback(coefficients, chart.controls(), split.data, SquaredSum())
     rows = []
@@ -410,7 +424,7 @@ def test_shared_normalisations_and_other_buffers(strategy: str) -> None:
         ("interpolated", la.InterpolatedStatistics()),
     ):
         network = Network(problem, space, policy, chart)
-        got = Engine(network, Plan.of(strategy, 3)).evaluate(
+        got = Engine(network, Plan.of(strategy, 4)).evaluate(
             chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=12
         )
         with torch.no_grad():
@@ -432,7 +446,7 @@ def test_interpolated_statistics_are_the_networks_own_at_the_corners_of_a_simple
     chart = la.Simplex.between(modules)
     network = Network(problem, la.WeightSpace(problem.module), la.InterpolatedStatistics(), chart)
     coords = torch.tensor([[0, 0], [1, 0], [0, 1], [0.5, 0.25]], dtype=torch.float64)
-    got = Engine(network, Plan.of(strategy, 3)).evaluate(
+    got = Engine(network, Plan.of(strategy, 4)).evaluate(
         chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=5
     )
     mixed = copy.deepcopy(modules[0])
@@ -836,6 +850,83 @@ def test_layers_computed_at_the_controls_round_no_coefficients(layer: nn.Module)
         torch.testing.assert_close(got[i].float(), exact, rtol=2**-7, atol=1e-2)
 
 
+class SharedInputs(nn.Module):
+    """Layers of what all networks share: of rows of three dimensions, without a bias, and used again on features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.head = nn.Linear(6, 3, bias=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        shared = torch.tanh(self.first(rows))
+        features = self.again(shared) + self.again(torch.tanh(self.again(shared)))
+        return (self.head(shared) + self.head(features)).mean(dim=1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-5), ("bf16", 6e-2)])
+@pytest.mark.parametrize(
+    "patterns", [("*",), ("*.weight",), ("again*", "head*"), ("head*",)], ids=["all", "no biases", "not first", "head"]
+)
+def test_shared_inputs_of_every_kind_and_held_parameters(
+    patterns: tuple[str, ...], precision: str, tolerance: float, strategy: str
+) -> None:
+    """Behind a held layer the features that all networks share are bfloat16 already."""
+    results = []
+    for kind, plan in ((torch.float64, Plan.of("loop", 7)), (torch.float32, Plan.of(strategy, 7, precision=precision))):
+        torch.manual_seed(0)
+        problem = la.Problem(SharedInputs().to(kind), la.CrossEntropy())
+        rows = torch.randn(9, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(kind)
+        space = la.WeightSpace(problem.module, patterns)
+        vectors = torch.randn(3, space.size, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(kind)
+        controls = torch.cat([space.vector_of(problem.module)[None], 0.2 * vectors[1:]])
+        coefficients = torch.cat([torch.ones(POINTS, 1, dtype=torch.float64), coordinates()], dim=1).to(kind)
+        network = Network(problem, space, la.BatchStatistics(), plane(problem))
+        motor, batch = Engine(network, plan), (rows, torch.arange(9) % 3)
+        loss = motor.evaluate(coefficients, controls, la.Split(batch), metrics_for(problem.loss), 9)["loss"]
+        results.append((loss, motor.pullback(coefficients, controls, batch, SquaredSum()).controls))
+    for exact, got in zip(*results, strict=True):
+        assert float((got.double() - exact).abs().max() / exact.abs().max()) < tolerance
+
+
+@pytest.mark.own_choice
+@pytest.mark.parametrize(("points", "inputs", "paid"), [(4, 5, False), (12, 5, False), (4, 400, False), (12, 60, True)])
+def test_layers_go_by_the_controls_where_these_are_few(points: int, inputs: int, paid: bool) -> None:
+    """And either way the gradient is that of the loop."""
+    torch.manual_seed(0)
+    problem = la.Problem(nn.Sequential(nn.Linear(inputs, 4), nn.Tanh(), nn.Linear(4, 3)).double(), la.CrossEntropy())
+    chart, space = plane(problem), la.WeightSpace(problem.module)
+    network = Network(problem, space, la.BatchStatistics(), chart)
+    coefficients = chart.coefficients(torch.randn(points, 2, dtype=torch.float64)).detach()
+    controls, batch = chart.controls().detach(), (torch.randn(6, inputs, dtype=torch.float64), torch.arange(6) % 3)
+    made = Points(space.combine(coefficients, controls), coefficients, space.unflatten(controls))
+
+    def term(outputs: Tensor, losses: Tensor, points: slice) -> Tensor:
+        return losses.sum()
+
+    parts = STRATEGIES["batched"]().pullback(network, made, batch, term)
+    assert set(parts.controls) == ({"0.weight", "0.bias"} if paid else set())
+    loop, batched = (
+        Engine(network, Plan.of(strategy, points)).pullback(coefficients, controls, batch, SquaredSum()).controls
+        for strategy in ("loop", "batched")
+    )
+    torch.testing.assert_close(batched, loop, **TOLERANCE)
+
+
+def test_layers_computed_at_the_controls_round_no_products_on_a_gpu() -> None:
+    seen = []
+
+    def layer(images: Tensor) -> Tensor:
+        seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+        return images
+
+    with tensor_float(True):
+        layers.combined(torch.ones(4, 3), layer, torch.ones(3, 2))
+        assert torch.backends.cuda.matmul.allow_tf32
+    assert seen == [(False, False)]
+
+
 def test_whether_products_are_rounded_is_stated_while_a_strategy_works_and_restored() -> None:
     seen = []
 
@@ -905,7 +996,7 @@ def test_a_gpu_agrees_with_the_cpu(name: str, strategy: str) -> None:
     results = []
     for device in ("cpu", "cuda"):
         network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), chart, device)
-        on_device = Engine(network, Plan.of(strategy, 3))
+        on_device = Engine(network, Plan.of(strategy, 4))
         there = coefficients.detach().to(device).requires_grad_(), controls.to(device)
         examples = split.to(device)
         values = on_device.evaluate(*there, examples, metrics_for(problem.loss), group=5)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from lossatlas.engine.precision import tensor_float
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
@@ -80,15 +81,22 @@ def stacked(value: Tensor, axis: int | None, info: Any) -> Tensor:
     return value.expand(info.batch_size, *value.shape) if axis is None else value.movedim(axis, 0)
 
 
+OVERHEAD = 2.0
+"""What a product at the controls costs beside one of all points: its values are written, read again and combined."""
+
+
 def pays(info: Any, in_dims: tuple[int | None, ...], weights: Tensor) -> bool:
     """Whether a layer, its input in front, costs less at the controls: all share the input, and controls are few.
+
+    A value of the layer is a sum of i products at each of p points; or at each of m controls, and then m more a point.
 
     Args:
         info: as a rule is given it.
         in_dims: likewise.
-        weights: (m, o, ...), those of the controls. A value is a sum of m numbers instead of one for each of ``...``.
+        weights: (m, o, ...), those of the controls, i numbers in ``...``.
     """
-    return in_dims[0] is None and len(weights) < min(info.batch_size, weights[0, 0].numel())
+    points, controls, inputs = info.batch_size, len(weights), weights[0, 0].numel()
+    return in_dims[0] is None and OVERHEAD * controls * (points + inputs) <= points * inputs
 
 
 def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
@@ -106,8 +114,9 @@ def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor |
     """
     device = coefficients.device.type
     kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    with torch.autocast(device, enabled=False):
-        values = layer(*args)
+    full = [None if arg is None else arg.to(coefficients.dtype) for arg in args]
+    with torch.autocast(device, enabled=False), tensor_float(False):
+        values = layer(*full)
         result = (coefficients @ values.flatten(1)).view(-1, *values.shape[1:])
     return result if kind is None or result.dtype != torch.float32 else result.to(kind)
 
