@@ -44,7 +44,10 @@ class Points:
     coefficients: Tensor
     """(p, m); they require a gradient where one is wanted."""
     controls: Params
-    """(m, *shape). Empty where derivatives are wanted with respect to each point's parameters."""
+    """(m, *shape). Empty where derivatives are wanted with respect to each point's parameters.
+
+    Outputs that are made of them depend on the points through controls and coefficients, not through ``params``.
+    """
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Gradients:
     """
 
     params: Params
-    """(p, *shape), at each point, with respect to its parameters; without those that no output was made of directly."""
+    """(p, *shape), at each point, with respect to its parameters; zero, or left out, where outputs were made otherwise."""
     value: Tensor
     """(), the summed term."""
     outputs: Outputs
@@ -110,8 +113,8 @@ def curvature(losses: Tensor, params: Params, vectors: Params) -> Params:
 class Strategy(ABC):
     """Evaluates p networks on one batch. Chunking is the engine's business: a strategy takes what it is given.
 
-    ``params`` are named parameters (p, *shape) everywhere, and what a strategy gives must not depend on whether it
-    takes them or makes its outputs of :attr:`Points.controls`.
+    ``params`` are named parameters (p, *shape) everywhere. Whether a strategy takes them or makes its outputs of
+    :attr:`Points.controls` changes what it gives by rounding alone.
     """
 
     stacks_points: bool

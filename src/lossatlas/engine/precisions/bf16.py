@@ -15,7 +15,7 @@ class Bf16(Precision):
     """Linear layers and convolutions in bfloat16 (8 bits of mantissa); torch decides which operations may.
 
     Any device can; those with matrix units for it (AMX, tensor cores) are faster than in 32 bits, others slower.
-    What is given in 64 bits stays in 64 bits.
+    What is given in 64 bits stays in 64 bits. A layer that is computed at the controls is in full precision.
     """
 
     def of_process(self) -> AbstractContextManager[object]:
