@@ -1,6 +1,6 @@
-"""Run a fit in child processes that are killed at their n-th file event, n growing, until one of them ends.
+"""Run a fit or a training in child processes that are killed at their n-th file event, n growing, until one ends.
 
-Usage: python killed_at.py RUN FIRST CONFIG.yaml; prints what had been reached at each kill.
+Usage: python killed_at.py VERB RUN FIRST CONFIG.yaml; prints what had been reached at each kill.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import sklearn.datasets  # noqa: F401
 import torch._dynamo  # noqa: F401 (both of these in the parent, instead of in every child)
 import yaml
 
 from lossatlas.jobs.fit import run_fit
-from lossatlas.recipes import FitConfig
+from lossatlas.jobs.train import run_train
+from lossatlas.recipes import FitConfig, TrainConfig
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 GROWTH = 1.15  # opening what is there costs events, too: a fixed number could stand still
@@ -25,10 +28,18 @@ MOST = 60
 def phase(run: Path) -> str:
     if (run / "survey.zarr").exists():
         return "survey"
-    return "fit" if (run / "metrics.jsonl").exists() else "start"
+    return "steps" if (run / "metrics.jsonl").exists() else "start"
 
 
-def child(run: Path, config: FitConfig, events: int) -> None:
+def fit(run: Path, config: Mapping[str, Any]) -> None:
+    run_fit(FitConfig.from_flat(config), run, resume=True, checkpoint_seconds=0.0, pictures=False)
+
+
+def train(run: Path, config: Mapping[str, Any]) -> None:
+    run_train(TrainConfig.from_flat(config), run, resume=True, checkpoint_seconds=0.0)
+
+
+def child(verb: str, run: Path, config: Mapping[str, Any], events: int) -> None:
     seen = 0
 
     def kill_at(event: str, args: tuple[object, ...]) -> None:
@@ -39,16 +50,16 @@ def child(run: Path, config: FitConfig, events: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(kill_at)
-    run_fit(config, run, resume=True, checkpoint_seconds=0.0, pictures=False)
+    {"fit": fit, "train": train}[verb](run, config)
 
 
 def main() -> None:
-    run, first = Path(sys.argv[1]), int(sys.argv[2])
-    config = FitConfig.from_flat(yaml.safe_load(Path(sys.argv[3]).read_text()))
+    verb, run, first = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    config = yaml.safe_load(Path(sys.argv[4]).read_text())
     # Nothing has computed yet, so there are no threads that a fork would lose.
     for attempt in range(MOST):
         if not (pid := os.fork()):
-            child(run, config, int(first * GROWTH**attempt))
+            child(verb, run, config, int(first * GROWTH**attempt))
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         if not status:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import lossatlas as la
 from lossatlas.cli.app import VERBS
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +21,13 @@ def test_examples_run_as_they_stand(page: str, tmp_path: Path, monkeypatch: pyte
     assert small != code
     exec(compile(small, page, "exec"), {})
     assert {path.name for path in Path("pictures").iterdir()} >= {"loss.png", "target.png"}
+
+
+def test_the_loop_of_a_user_is_recorded_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/training.md").read_text(), flags=re.DOTALL)
+    exec(compile(code, "docs/training.md", "exec"), {})
+    assert [snapshot.step for snapshot in la.Trajectory("way").snapshots] == list(range(0, 200, 10))
 
 
 @pytest.mark.parametrize("verb", list(VERBS))

@@ -9,6 +9,7 @@ from networks import make
 from torch import nn
 
 import lossatlas as la
+from lossatlas.data import Batches
 from lossatlas.fitting import Fit
 
 QUICK = {"lr": 5e-3, "betas": (0.9, 0.99)}
@@ -113,13 +114,14 @@ def test_stored_and_restored_anywhere_it_ends_with_the_same_chart(stop: int) -> 
 
 
 def test_batches_run_through_epochs_without_replacement() -> None:
-    fit = make_fit()
-    seen = []
-    for _ in range(2):  # two batches of five of twelve examples make an epoch
-        seen += fit._batch_indices().tolist()
-        fit.steps += 1
-    assert len(set(seen)) == 10
-    assert fit._batch_indices().tolist() != seen[:5]
+    batches = Batches(la.Split(torch.arange(12)), 5, seed=0)
+    assert batches.per_epoch == 2
+    rows = [batches.at(step).tolist() for step in range(4)]
+    for epoch in (rows[:2], rows[2:]):
+        assert len({*epoch[0], *epoch[1]}) == 10
+    assert rows[:2] != rows[2:]
+    assert [Batches(la.Split(torch.arange(12)), 5, seed=0).at(step).tolist() for step in (3, 0)] == [rows[3], rows[0]]
+    assert len(Batches(la.Split(torch.arange(12)), 50, seed=0).at(7)) == 12
 
 
 def test_not_finite_stops_before_the_chart_is_spoiled() -> None:

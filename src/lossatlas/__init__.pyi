@@ -43,8 +43,13 @@ from .losses import Loss as Loss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
 from .models.families.conv import Conv as Conv
+from .models.families.densenet import DenseNet as DenseNet
 from .models.families.mlp import MLP as MLP
+from .models.families.nin import NIN as NIN
+from .models.families.preresnet import PreResNet as PreResNet
 from .models.families.resnet import ResNet as ResNet
+from .models.families.vgg import VGG as VGG
+from .models.families.wrn import WRN as WRN
 from .objectives import (
     ClipPerCell as ClipPerCell,
     ClipPerExample as ClipPerExample,
@@ -65,6 +70,7 @@ from .pictures import (
 )
 from .problem import Dict as Dict, Feed as Feed, Pair as Pair, Problem as Problem
 from .surveying import grid_of as grid_of, survey as survey
+from .training import Thinning as Thinning, Training as Training, Trajectory as Trajectory
 from .views import view as view, write_report as write_report
 from .weights import Initialiser as Initialiser, WeightSpace as WeightSpace
 from .weights.initialisers.module import ModuleDefault as ModuleDefault

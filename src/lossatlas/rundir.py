@@ -27,6 +27,9 @@ __all__ = ["MetricsLog", "RunDirectory", "atomic_write", "versions"]
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
+MODEL = "model.safetensors"
+TRAJECTORY = "trajectory"
+MEMBERS = "members"
 PARTIAL = ".partial"
 FORMAT = "lossatlas run 1"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import yaml
 from cyclopts import CycloptsError, Parameter
@@ -20,7 +20,10 @@ from lossatlas.recipes import ProblemConfig
 from lossatlas.registry import Registry
 from lossatlas.rundir import RunDirectory
 
-__all__ = ["ConfiguredVerb", "RunOptions"]
+if TYPE_CHECKING:
+    from lossatlas.jobs.estimate import Estimate
+
+__all__ = ["ConfiguredVerb", "RunOptions", "print_estimate"]
 
 C = TypeVar("C", bound=ProblemConfig)
 R = TypeVar("R", bound="RunOptions")
@@ -142,6 +145,18 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         except (CycloptsError, BadInput) as error:
             raise BadInput(f"config {path}: {error}") from error
         return options
+
+
+def print_estimate(estimate: Estimate) -> None:
+    """What a dry run found."""
+    rows = {
+        **estimate.work,
+        "time": f"about {estimate.seconds:.0f} s",
+        "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at its peak",
+        "disk": f"about {estimate.disk_bytes / 2**20:.0f} MiB",
+    }
+    for name, text in rows.items():
+        print(f"{name:<7} {text}")
 
 
 def _listed(names: list[str]) -> str:

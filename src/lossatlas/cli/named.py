@@ -13,6 +13,7 @@ __all__ = ["option_types", "with_options"]
 
 C = TypeVar("C", bound=ProblemConfig)
 
+
 @dataclass(frozen=True)
 class _NoOptions:
     """The options of a thing that has none, or that nobody named."""

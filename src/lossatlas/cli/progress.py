@@ -17,7 +17,7 @@ REDRAW_SECONDS = 0.2
 
 
 class RichReporter(Reporter):
-    """A bar per phase with the time that is left and how low and high cells stand; plain lines elsewhere."""
+    """A bar per phase with the time that is left and how things stand; plain lines elsewhere."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -66,9 +66,8 @@ class RichReporter(Reporter):
 
 
 def _described(numbers: Mapping[str, float]) -> str:
-    parts = [
-        f"{name} {numbers[f'low_{name}']:.2f}/{numbers[f'high_{name}']:.2f}"
-        for name in ("loss", "accuracy")
-        if f"low_{name}" in numbers
-    ]
-    return "low/high " + ", ".join(parts) if parts else ""
+    shown = [name for name in ("loss", "accuracy") if f"low_{name}" in numbers]
+    if shown:
+        pairs = [f"{name} {numbers[f'low_{name}']:.2f}/{numbers[f'high_{name}']:.2f}" for name in shown]
+        return "low/high " + ", ".join(pairs)
+    return ", ".join(f"{name} {numbers[name]:.3g}" for name in ("loss", "accuracy") if name in numbers)

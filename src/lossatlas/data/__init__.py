@@ -1,6 +1,7 @@
 """Data: named sets of examples held as tensors."""
 
 from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augmented
+from lossatlas.data.batches import Batches
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.load import data_options, load_data
 from lossatlas.data.source import DATA, DataSource
@@ -11,6 +12,7 @@ __all__ = [
     "AUGMENTATIONS",
     "DATA",
     "Augmentation",
+    "Batches",
     "DataSource",
     "Dataset",
     "Normalise",

@@ -58,7 +58,7 @@ class Gradients:
     """
 
     params: Params
-    """(p, *shape), at each point, with respect to its parameters; zero, or left out, where outputs were made otherwise."""
+    """(p, *shape), at each point, with respect to its parameters; none or zero where outputs were made otherwise."""
     value: Tensor
     """(), the summed term."""
     outputs: Outputs

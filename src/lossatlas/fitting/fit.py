@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Augmentation, Split, augmented
+from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import BATCH, engine_for
@@ -21,6 +21,7 @@ from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.optimizer import Adam
 from lossatlas.metrics import metrics_for
 from lossatlas.objectives import Objective
+from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
@@ -85,8 +86,6 @@ class Fit:
                 f"a fit cannot follow statistics that are {engine.network.buffers}; fit under another buffers policy, "
                 "such as batch, and survey under this one"
             )
-        if batch_size < 1:
-            raise BadInput(f"the batch size is {batch_size}; expected at least 1")
         self.chart = chart
         self.objective = objective
         self.engine = engine
@@ -100,14 +99,13 @@ class Fit:
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
         self._schedule = schedule if schedule is not None else Linear()
-        self._batch_size = min(batch_size, len(split))
+        self._batches = Batches(split, batch_size, seed)
         self._seed = seed
         self._target_gap = target_gap
         self._augment = tuple(augment)
         augmented(split.take(torch.arange(1)), self._augment, generator(seed, "augment"))  # refused now or never
         metrics = metrics_for(engine.network.loss)
         self.metrics = {name: m for name, m in metrics.items() if isinstance(m, StreamingMetric)}
-        self._epoch: tuple[int, Tensor] | None = None
 
     @property
     def progress(self) -> float:
@@ -158,7 +156,7 @@ class Fit:
         except BadInput as error:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
         coefficients = self.chart.coefficients(draw.coords.to(controls))
-        batch = self._split.take(self._batch_indices())
+        batch = self._split.take(self._batches.at(self.steps))
         batch = augmented(batch, self._augment, generator(self._seed, "augment", self.steps))
         pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
 
@@ -191,15 +189,15 @@ class Fit:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON types from which :meth:`restore` continues bit for bit."""
-        tensors = {f"chart.{name}": value for name, value in self.chart.state_dict().items()}
-        for index, values in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+        tensors, numbers = optimizer_state(self._optimizer)
+        tensors |= {f"chart.{name}": value for name, value in self.chart.state_dict().items()}
         scalars = {
             "steps": self.steps,
             "seconds": self.seconds,
             "running": self.running,
             "remembered": self._remembered,
             "objective": self.objective.state(),
+            "optimizer": numbers,
         }
         return tensors, scalars
 
@@ -207,23 +205,10 @@ class Fit:
         """Continue from what :meth:`state` returned."""
         chart = {k.removeprefix("chart."): v for k, v in tensors.items() if k.startswith("chart.")}
         self.chart.load_state_dict(chart)
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".", 2)
-                state.setdefault(int(index), {})[name] = value
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+        load_optimizer_state(self._optimizer, tensors, scalars["optimizer"])
         self.steps, self.seconds = scalars["steps"], scalars["seconds"]
         self.running, self._remembered = dict(scalars["running"]), scalars["remembered"]
         self.objective.restore(scalars["objective"])
-
-    def _batch_indices(self) -> Tensor:
-        per_epoch = len(self._split) // self._batch_size
-        epoch, place = divmod(self.steps, per_epoch)
-        if self._epoch is None or self._epoch[0] != epoch:
-            order = self._split.draw(len(self._split), generator(self._seed, "batches", epoch))
-            self._epoch = (epoch, order)
-        return self._epoch[1][place * self._batch_size : (place + 1) * self._batch_size]
 
     def _remember(self, report: dict[str, float]) -> None:
         for name, value in report.items():

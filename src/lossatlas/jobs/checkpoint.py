@@ -1,41 +1,43 @@
-"""Checkpoints of a fit: one file that holds everything, replaced whole."""
+"""Checkpoints of a run: one file that holds everything, replaced whole."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.fitting import Fit
 from lossatlas.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from lossatlas.jobs.stepping import Stepped
 
 __all__ = ["FILE", "restore_checkpoint", "write_checkpoint"]
 
 FILE = "checkpoint/latest.safetensors"
 
 
-def write_checkpoint(run: RunDirectory, fit: Fit, log_length: int) -> None:
-    """Store a fit and how much of its log belongs to it.
+def write_checkpoint(run: RunDirectory, work: Stepped, log_length: int) -> None:
+    """Store a work and how much of its log belongs to it.
 
     Raises:
         CannotFinish: the disk refuses; the checkpoint before is whole.
     """
-    tensors, scalars = fit.state()
+    tensors, scalars = work.state()
     # One file: the tensors and the numbers that go with them can never come from different steps.
     metadata = {"state": json.dumps({**scalars, "log_length": log_length})}
     run.write_bytes(FILE, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
 
 
-def restore_checkpoint(run: RunDirectory, fit: Fit) -> int:
-    """Continue a fit from its checkpoint, if there is one; returns the length of the log that belongs to it.
+def restore_checkpoint(run: RunDirectory, work: Stepped) -> int:
+    """Continue a work from its checkpoint, if there is one; returns the length of the log that belongs to it.
 
     Raises:
-        BadInput: the checkpoint cannot be read, or is of another chart.
+        BadInput: the checkpoint cannot be read, or is of something else.
     """
     path: Path = run.path / FILE
     if not path.is_file():
@@ -46,7 +48,7 @@ def restore_checkpoint(run: RunDirectory, fit: Fit) -> int:
             state: dict[str, Any] = json.loads(file.metadata()["state"])
             for name in file.keys():  # noqa: SIM118 (not a dict)
                 tensors[name] = file.get_tensor(name)
-        fit.restore(tensors, state)
+        work.restore(tensors, state)
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path} cannot be continued ({error}); start again with --overwrite") from error
     return int(state["log_length"])

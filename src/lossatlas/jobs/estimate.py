@@ -1,10 +1,10 @@
-"""What a fit would cost: a dry run."""
+"""What a run would cost: a dry run."""
 
 from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +16,15 @@ from lossatlas.metrics import metrics_for
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
 
-__all__ = ["Estimate", "estimate_fit"]
+__all__ = ["Estimate", "estimate_fit", "peak_bytes", "timed"]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a fit would cost."""
+    """What a run would cost."""
 
-    points_per_step: int
-    examples_per_step: int
-    survey_points: int
-    survey_examples: int
+    work: Mapping[str, str]
+    """Per phase how much there is to compute."""
     seconds: float
     peak_bytes: int
     disk_bytes: int
@@ -42,7 +40,7 @@ def estimate_fit(config: FitConfig) -> Estimate:
     engine = make_engine(recipe, config, config.plan)
     surveyor = make_surveyor(recipe, config, engine)
     fit = make_fit(recipe, config, engine)
-    step_seconds = min(_timed(fit.step) for _ in range(3))
+    step_seconds = min(timed(fit.step) for _ in range(3))
     points = int(np.prod([len(coords) for coords in recipe.picture.grid(config.padding).values()]))
     examples = sum(len(split) for split in recipe.surveyed.values())
     sample = min(points, engine.plan.evaluate.points)
@@ -53,23 +51,29 @@ def estimate_fit(config: FitConfig) -> Estimate:
         k: m for k, m in metrics_for(recipe.problem.loss, recipe.metrics).items() if isinstance(m, StreamingMetric)
     }
     first = next(iter(recipe.surveyed.values()))
-    point_seconds = _timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group)) / sample
+    point_seconds = timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group)) / sample
     fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)
     variables = len(metrics) * 4 + 1
     return Estimate(
-        points_per_step=recipe.objective.largest_draw,
-        examples_per_step=config.batch_size,
-        survey_points=points,
-        survey_examples=examples,
+        work={
+            "fit": f"{recipe.objective.largest_draw} points x {config.batch_size} examples a step",
+            "survey": f"{points:,} points x {examples:,} examples",
+        },
         seconds=fitting + points * point_seconds * examples / len(first),
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_bytes=peak_bytes(),
         disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
         + points * variables * len(recipe.surveyed)
         + 6_000_000,
     )
 
 
-def _timed(run: Callable[[], object]) -> float:
+def peak_bytes() -> int:
+    """The most memory that the process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that it takes."""
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin

@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
-from lossatlas.errors import BadInput, CannotFinish, Interrupted
+from lossatlas.errors import CannotFinish, Interrupted
 from lossatlas.fitting import Fit
-from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
 from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.starting import Start
+from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.summary import summarise
 from lossatlas.metrics import OperatorMetric, metrics_for
-from lossatlas.recipes import FitConfig, completed, differences
+from lossatlas.recipes import FitConfig, completed
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.rundir import PROVENANCE, SUMMARY, MetricsLog, RunDirectory, versions
+from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import fill, put_target
 from lossatlas.views import png, view, write_report
@@ -72,17 +72,13 @@ def run_fit(
     """
     reporter = reporter if reporter is not None else Silent()
     config = completed(config)
-    run = RunDirectory(out)
-    continuing = resume and run.exists
-    if continuing:
-        _check_same(run, config)
-        if run.finished:
-            reporter.say(f"{run.path} is finished")
-            return run.read_json(SUMMARY)
-    else:
-        run.check_free(overwrite=overwrite)
+    start = Start(config, out, resume=resume, overwrite=overwrite)
+    run = start.run
+    if start.finished:
+        reporter.say(f"{run.path} is finished")
+        return run.read_json(SUMMARY)
     recipe = build_fit(config)
-    plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if continuing else config.plan
+    plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if start.continuing else config.plan
     engine = make_engine(recipe, config, plan)
     surveyor = make_surveyor(recipe, config, engine)
     fit = make_fit(recipe, config, engine)
@@ -93,15 +89,12 @@ def run_fit(
         "fingerprints": recipe.fingerprints(),
         "normalisation": recipe.data.normalisation,
     }
-    if continuing:
-        _check_inputs(run, provenance)
-    else:
-        run.create(yaml.safe_dump(config.flat(), sort_keys=False), provenance)
+    start.put(provenance)
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
 
-    _descend(run, fit, checkpoint_seconds, reporter, stop)
+    descend(run, fit, "fit", checkpoint_seconds, reporter, stop)
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
     plateau = _on_plateau(fit.running)
@@ -167,51 +160,11 @@ def make_fit(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Fit:
     )
 
 
-def _check_same(run: RunDirectory, config: FitConfig) -> None:
-    if not run.is_run:
-        raise BadInput(f"{run.path} is no lossatlas run that could be resumed; choose another --out")
-    if found := differences(run.config(), config.flat()):
-        raise BadInput(
-            f"{run.path} was started with other settings: {'; '.join(found)}; leave them out or use a new --out"
-        )
-
-
-def _check_inputs(run: RunDirectory, provenance: dict[str, Any]) -> None:
-    """Refuse to continue with a picture, data or weights that have changed under the same name."""
-    stored = run.read_json(PROVENANCE)
-    was = {"device": stored.get("device"), **stored.get("fingerprints", {})}
-    now = {"device": provenance["device"], **provenance["fingerprints"]}
-    if found := differences(was, now):
-        raise BadInput(f"{run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
-
-
 def _on_plateau(running: Mapping[str, float]) -> bool:
     if "gap" in running:
         return running["gap"] < PLATEAU
     low, high = running.get("low_loss", 0.0), running.get("high_loss", 0.0)
     return high < low * math.exp(PLATEAU)
-
-
-def _descend(
-    run: RunDirectory, fit: Fit, checkpoint_seconds: float, reporter: Reporter, stop: Callable[[], bool]
-) -> None:
-    """Step until the fit is done, with checkpoints; whatever ends it, the log and the checkpoint agree."""
-    length = restore_checkpoint(run, fit)
-    with MetricsLog(run.path / "metrics.jsonl", length).open() as log:
-        if not length:
-            write_checkpoint(run, fit, log.sync())
-        written = time.perf_counter()
-        while not fit.done:
-            log.append(fit.step())
-            reporter.progress("fit", min(fit.progress, 1.0), fit.running)
-            if stop():
-                write_checkpoint(run, fit, log.sync())
-                raise Interrupted(f"interrupted at step {fit.steps}; continue with --out {run.path} --resume")
-            if time.perf_counter() - written > checkpoint_seconds:
-                write_checkpoint(run, fit, log.sync())
-                written = time.perf_counter()
-        write_checkpoint(run, fit, log.sync())
-        reporter.progress("fit", 1.0, fit.running)
 
 
 def _survey(

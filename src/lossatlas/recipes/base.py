@@ -34,7 +34,7 @@ class ProblemConfig:
     loss: str = "auto"
     """Loss (see `lossatlas info`), or auto by the targets."""
     parameters: tuple[str, ...] = ("*",)
-    """Patterns of the parameters that the chart spans; the others are held fixed."""
+    """Patterns of the parameters that vary; the others are held fixed."""
     seed: int = 0
     """Seed of everything that is random."""
     device: str = "auto"

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_estimate
 from lossatlas.cli.signals import stop_signals
 from lossatlas.recipes import PRESETS, FitConfig
-
-if TYPE_CHECKING:
-    from lossatlas.jobs.estimate import Estimate
 
 __all__ = ["FIT"]
 
@@ -33,7 +30,7 @@ class _Fit(ConfiguredVerb[FitConfig, _Options]):
         from lossatlas.jobs.fit import run_fit
 
         if run.dry_run:
-            _print_estimate(estimate_fit(config))
+            print_estimate(estimate_fit(config))
             return None
         from lossatlas.cli.progress import RichReporter
 
@@ -62,14 +59,6 @@ FIT = _Fit(
     PRESETS,
     "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.",
 )
-
-
-def _print_estimate(estimate: Estimate) -> None:
-    print(f"fit     {estimate.points_per_step} points x {estimate.examples_per_step} examples a step")
-    print(f"survey  {estimate.survey_points:,} points x {estimate.survey_examples:,} examples")
-    print(f"time    about {estimate.seconds:.0f} s")
-    print(f"memory  about {estimate.peak_bytes / 2**20:.0f} MiB at its peak")
-    print(f"disk    about {estimate.disk_bytes / 2**20:.0f} MiB")
 
 
 def _print_summary(summary: Mapping[str, Any], out: Path, pictures: bool) -> None:

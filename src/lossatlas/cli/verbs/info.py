@@ -8,7 +8,7 @@ __all__ = ["INFO"]
 
 
 def info() -> int | None:
-    """List models with their options, data sets, pictures, metrics, presets, engine strategies and devices."""
+    """List what there is to choose from: models with their options, data sets, pictures, metrics, optimisers and so on."""
     from dataclasses import fields
 
     import torch
@@ -28,6 +28,7 @@ def info() -> int | None:
     from lossatlas.reproduce import STUDIES
     from lossatlas.rundir import versions
     from lossatlas.schedules import SCHEDULES
+    from lossatlas.training import OPTIMIZERS
     from lossatlas.views import VIEWS
     from lossatlas.weights import INITIALISERS
 
@@ -46,6 +47,7 @@ def info() -> int | None:
         "losses": ["auto", *LOSSES],
         "clips": [*CLIPS],
         "initialisers": [*INITIALISERS],
+        "optimizers": [*OPTIMIZERS, "torch.optim.CLASS"],
         "schedules": [*SCHEDULES],
         "presets": [*PRESETS],
         "charts": [*CHARTS],

@@ -1,0 +1,93 @@
+"""What makes a run of single steps: the loop with its log and its checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from lossatlas.errors import CannotFinish, Interrupted
+from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
+from lossatlas.jobs.reporter import Reporter
+from lossatlas.rundir import MetricsLog, RunDirectory
+
+__all__ = ["Stepped", "descend"]
+
+
+class Stepped(Protocol):
+    """A fit or a training: steps, and a state that they are continued from bit for bit."""
+
+    steps: int
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is used."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is no further step."""
+
+    @property
+    def running(self) -> Mapping[str, float]:
+        """How things stand."""
+
+    def step(self) -> dict[str, float]:
+        """One step; returns the line of the log."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON types."""
+
+    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+        """Continue from what :meth:`state` gave."""
+
+
+def descend(
+    run: RunDirectory,
+    work: Stepped,
+    phase: str,
+    checkpoint_seconds: float,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    on_start: Callable[[], None] = lambda: None,
+    on_step: Callable[[dict[str, float]], None] = lambda _: None,
+) -> None:
+    """Step until the work is done, with checkpoints; whatever ends it, the log and the checkpoint agree.
+
+    Args:
+        run: the run directory.
+        work: continued where the run's checkpoint has it.
+        phase: what the reporter calls it.
+        checkpoint_seconds: between checkpoints.
+        reporter: told how things stand.
+        stop: asked after every step; True writes a checkpoint and ends the job.
+        on_start: called once the work stands where it goes on from.
+        on_step: called with each step's record before a checkpoint can be written.
+
+    Raises:
+        CannotFinish: a step that cannot be made, or a disk that refuses; says which step's checkpoint is whole.
+        Interrupted: ``stop`` said so.
+    """
+    length = restore_checkpoint(run, work)
+    on_start()
+    with MetricsLog(run.path / "metrics.jsonl", length).open() as log:
+        if not length:
+            write_checkpoint(run, work, log.sync())
+        kept, written = work.steps, time.perf_counter()
+        while not work.done:
+            try:
+                record = work.step()
+            except CannotFinish as error:
+                raise CannotFinish(f"{error}; the checkpoint of step {kept} in {run.path} is whole") from error
+            log.append(record)
+            on_step(record)
+            reporter.progress(phase, min(work.progress, 1.0), work.running)
+            if stop():
+                write_checkpoint(run, work, log.sync())
+                raise Interrupted(f"interrupted at step {work.steps}; continue with --out {run.path} --resume")
+            if time.perf_counter() - written > checkpoint_seconds:
+                write_checkpoint(run, work, log.sync())
+                kept, written = work.steps, time.perf_counter()
+        write_checkpoint(run, work, log.sync())
+        reporter.progress(phase, 1.0, work.running)

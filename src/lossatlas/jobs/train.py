@@ -1,0 +1,153 @@
+"""The job of ``lossatlas train``: a configuration and a directory become a trained network and the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lossatlas.charts import Plane
+from lossatlas.engine import StreamingMetric
+from lossatlas.engine.buffers.frozen import FrozenStatistics
+from lossatlas.engine.setup import engine_for
+from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.starting import Start
+from lossatlas.jobs.stepping import descend
+from lossatlas.metrics import metrics_for
+from lossatlas.recipes import TrainConfig, completed
+from lossatlas.recipes.train import TrainRecipe, build_train
+from lossatlas.rundir import MEMBERS, MODEL, PROVENANCE, SUMMARY, TRAJECTORY, RunDirectory, versions
+from lossatlas.training import Trajectory
+from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.initialisers.xavier import Xavier
+
+__all__ = ["estimate_train", "run_train"]
+
+
+def run_train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    checkpoint_seconds: float = 10.0,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train a network, keep snapshots of the way, and evaluate what it came to.
+
+    Args:
+        config: everything that the result depends on.
+        out: the run directory.
+        resume: continue what is there; begin where nothing is.
+        overwrite: replace a lossatlas run that is there.
+        checkpoint_seconds: between checkpoints.
+        reporter: told how things stand.
+        stop: asked after every step; True writes a checkpoint and ends the job.
+
+    Returns:
+        The summary.
+
+    Raises:
+        BadInput: before anything is computed or written.
+        CannotFinish: the training diverged, or a disk refuses; the checkpoint that is named is whole.
+        Interrupted: ``stop`` said so.
+    """
+    reporter = reporter if reporter is not None else Silent()
+    config = completed(config)
+    start = Start(config, out, resume=resume, overwrite=overwrite)
+    run = start.run
+    if start.finished:
+        reporter.say(f"{run.path} is finished")
+        return run.read_json(SUMMARY)
+    recipe = build_train(config)
+    provenance = {
+        "versions": versions(),
+        "device": str(recipe.training.device),
+        "fingerprints": recipe.fingerprints(),
+        "normalisation": recipe.data.normalisation,
+    }
+    start.put(provenance)
+    _train(run, recipe, checkpoint_seconds, reporter, stop)
+    run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
+    summary = _summary(recipe, config)
+    run.write_json(PROVENANCE, {**provenance, "timings": {"train": recipe.training.seconds}})
+    run.write_json(SUMMARY, summary)
+    return summary
+
+
+def estimate_train(config: TrainConfig) -> Estimate:
+    """A dry run: times a few steps; writes nothing.
+
+    Raises:
+        BadInput: what the run itself would refuse.
+    """
+    recipe = build_train(completed(config))
+    training, module = recipe.training, recipe.problem.module
+    steps, size = training.total_steps, min(config.batch_size, len(recipe.evaluated["train"]))
+    step_seconds = min(timed(training.step) for _ in range(min(3, steps)))
+    evaluated = sum(len(split) for split in recipe.evaluated.values())
+    model_bytes = sum(value.numel() * value.element_size() for value in module_state(module).values())
+    snapshots = recipe.thinning.count(steps, training.epochs) if recipe.thinning is not None else 0
+    return Estimate(
+        work={"train": f"{steps:,} steps x {size} examples, {recipe.space.size:,} parameters"},
+        # Forwards alone is about a third of a step.
+        seconds=steps * step_seconds + evaluated / size * step_seconds / 3,
+        peak_bytes=peak_bytes(),
+        disk_bytes=model_bytes * (4 + len(training.members) + snapshots) + 200 * steps,
+    )
+
+
+def _train(
+    run: RunDirectory, recipe: TrainRecipe, checkpoint_seconds: float, reporter: Reporter, stop: Callable[[], bool]
+) -> None:
+    """The steps, with the snapshots and members that belong to them."""
+    training, module = recipe.training, recipe.problem.module
+    trajectory = Trajectory(run.path / TRAJECTORY, recipe.thinning) if recipe.thinning is not None else None
+    members = sorted(training.members) if len(training.members) > 1 else []
+
+    def on_start() -> None:
+        if trajectory is not None:
+            trajectory.cut(training.steps)
+            if not trajectory.snapshots:
+                trajectory.record(module, 0, epoch=0.0)
+
+    def on_step(record: dict[str, float]) -> None:
+        if training.steps in members:
+            name = f"{MEMBERS}/{members.index(training.steps):03d}.safetensors"
+            run.write_bytes(name, state_bytes(module_state(module)))
+        if trajectory is not None:
+            told = {name: record[name] for name in ("epoch", "loss", "accuracy", "lr") if name in record}
+            (trajectory.keep if training.done else trajectory.record)(module, training.steps, **told)
+
+    descend(run, training, "train", checkpoint_seconds, reporter, stop, on_start, on_step)
+
+
+def _summary(recipe: TrainRecipe, config: TrainConfig) -> dict[str, Any]:
+    """Loss and accuracy of every split, with the running statistics that the training left."""
+    training, problem, space = recipe.training, recipe.problem, recipe.space
+    metrics = {k: m for k, m in metrics_for(problem.loss).items() if isinstance(m, StreamingMetric)}
+    origin = space.vector_of(problem.module)
+    here = Plane.random(problem.module, 1, initialiser=Xavier(), space=space, origin=origin).to(training.device)
+    scores: dict[str, float] = {}
+    with torch.no_grad():
+        coefficients = here.coefficients(torch.zeros(1, 1, device=training.device))
+        controls = here.controls()
+        for name, split in recipe.evaluated.items():
+            engine = engine_for(
+                problem, here, split, space=space, buffers=FrozenStatistics(), plan="loop", group=config.group
+            )
+            found = engine.evaluate(coefficients, controls, split, metrics, config.group)
+            scores |= {f"{name}_{metric}": float(values[0]) for metric, values in found.items()}
+    return {
+        **scores,
+        "parameters": space.size,
+        "steps": training.steps,
+        "epochs": config.epochs,
+        "seconds": training.seconds,
+        "seconds_per_step": training.seconds / max(1, training.steps),
+        "peak_memory_bytes": peak_bytes(),
+    }

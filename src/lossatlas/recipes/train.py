@@ -1,0 +1,85 @@
+"""From the configuration of a training to its objects. Everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from lossatlas.data import Dataset, Split
+from lossatlas.hashing import fingerprint
+from lossatlas.problem import Problem
+from lossatlas.recipes.problem import build_problem
+from lossatlas.recipes.train_config import TrainConfig
+from lossatlas.schedules import SCHEDULES
+from lossatlas.training import OptimizerChoice, Thinning, Training, parse_optimizer, parse_switch, parse_thinning
+from lossatlas.training.start import starting_state
+from lossatlas.weights import WeightSpace
+from lossatlas.weights.files import load_state
+
+__all__ = ["TrainRecipe", "build_train"]
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """The objects of a training, on its device."""
+
+    problem: Problem
+    space: WeightSpace
+    data: Dataset
+    evaluated: dict[str, Split]
+    training: Training
+    thinning: Thinning | None
+    """Which steps are kept; None: no trajectory."""
+    start: str
+    """A hash of the weights at the start."""
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of what a configuration names and does not hold: data and weights at the start."""
+        return {
+            **{f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()},
+            "module": self.start,
+        }
+
+
+def build_train(config: TrainConfig) -> TrainRecipe:
+    """The objects that a configuration stands for.
+
+    Raises:
+        BadInput: the first thing that is wrong with it.
+    """
+    thinning = parse_thinning(config.snapshots)
+    optimizer = _decaying(parse_optimizer(config.optimizer).with_options(lr=config.lr), config)
+    switches = [parse_switch(spec) for spec in config.switch]
+    switches = [replace(switch, optimizer=_decaying(switch.optimizer, config)) for switch in switches]
+    state = starting_state(config.init_from) if config.init_from is not None else None
+    base = build_problem(config)
+    module = base.problem.module
+    if state is not None:
+        load_state(module, state, f"the start {config.init_from}")
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(config.init_gain)
+    start = fingerprint(module.state_dict().items())
+    module.to(base.device)
+    training = Training(
+        base.problem,
+        base.space,
+        base.train,
+        epochs=config.epochs,
+        optimizer=optimizer,
+        schedule=SCHEDULES[config.schedule](**config.schedule_options),
+        switches=switches,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=base.augment,
+    )
+    evaluated = {name: split.to(base.device) for name, split in base.data.splits.items()}
+    return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start)
+
+
+def _decaying(optimizer: OptimizerChoice, config: TrainConfig) -> OptimizerChoice:
+    """With the common weight decay, unless it states its own."""
+    own = "weight_decay" in optimizer.options
+    return optimizer if own else optimizer.with_options(weight_decay=config.weight_decay)

@@ -1,0 +1,117 @@
+"""Optimisers by name, with options: ``adam``, ``sgd,lr=0.01,momentum=0.9``, ``torch.optim.NAdam,betas=(0.9,0.99)``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from lossatlas.errors import BadInput, first_line, unknown
+
+__all__ = ["OPTIMIZERS", "OptimizerChoice", "parse_optimizer"]
+
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "sgd": (torch.optim.SGD, {"lr": 0.1}),
+    "momentum": (torch.optim.SGD, {"lr": 0.02, "momentum": 0.9}),
+    "nesterov": (torch.optim.SGD, {"lr": 0.02, "momentum": 0.9, "nesterov": True}),
+    "rmsprop": (torch.optim.RMSprop, {"lr": 1e-3}),
+    "adadelta": (torch.optim.Adadelta, {"lr": 1.0}),
+    "adam": (torch.optim.Adam, {"lr": 1e-3}),
+    "adamw": (torch.optim.AdamW, {"lr": 1e-3}),
+}
+"""Names of their own, with the options that they stand for."""
+
+PREFIX = "torch.optim."
+
+
+@dataclass(frozen=True)
+class OptimizerChoice:
+    """An optimiser that has not been built yet.
+
+    Args:
+        name: as it was called.
+        kind: its class.
+        options: of its constructor.
+
+    Raises:
+        BadInput: the class has no such option, or needs the loss again while it steps.
+    """
+
+    name: str
+    kind: type[torch.optim.Optimizer]
+    options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        step = inspect.signature(self.kind.step).parameters.get("closure")
+        if step is not None and step.default is inspect.Parameter.empty:
+            raise BadInput(f"optimizer {self.name!r} asks for the loss several times a step; choose one that does not")
+        known = [name for name in inspect.signature(self.kind).parameters if name != "params"]
+        for name in self.options:
+            if name not in known:
+                raise unknown(f"option of optimizer {self.name!r}:", name, known)
+        self.build([nn.Parameter(torch.zeros(1, 1))])  # numbers that it refuses are refused now
+
+    @property
+    def lr(self) -> float:
+        """The learning rate before its schedule."""
+        given = self.options.get("lr", inspect.signature(self.kind).parameters["lr"].default)
+        return float(given)
+
+    def build(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of some parameters.
+
+        Raises:
+            BadInput: it cannot take these parameters or options.
+        """
+        try:
+            return self.kind(list(params), **self.options)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"optimizer {self.name!r} refuses: {first_line(error)}") from error
+
+    def with_options(self, **options: Any) -> OptimizerChoice:
+        """The same with further options; None leaves one as it is."""
+        given = {name: value for name, value in options.items() if value is not None}
+        return replace(self, options={**self.options, **given})
+
+
+def parse_optimizer(spec: str) -> OptimizerChoice:
+    """The optimiser that ``NAME,option=value,...`` stands for.
+
+    Args:
+        spec: a name of :data:`OPTIMIZERS`, or a class of ``torch.optim`` by its path; values as Python writes them.
+
+    Raises:
+        BadInput: an unknown name or option, or a value that cannot be read.
+
+    >>> parse_optimizer("momentum,lr=0.5").options
+    {'lr': 0.5, 'momentum': 0.9}
+    """
+    name, *rest = re.split(r",(?![^(\[]*[)\]])", spec.replace(" ", ""))
+    kind, options = _named(name)
+    for part in rest:
+        key, equals, text = part.partition("=")
+        if not equals:
+            raise BadInput(f"optimizer option {part!r} has no value; expected option=value, as in {name},lr=0.01")
+        try:
+            options[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError) as error:
+            raise BadInput(
+                f"optimizer option {key} is {text!r}; expected a number, True, False or a tuple such as (0.9,0.99)"
+            ) from error
+    return OptimizerChoice(name, kind, options)
+
+
+def _named(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    if name in OPTIMIZERS:
+        kind, options = OPTIMIZERS[name]
+        return kind, dict(options)
+    found = getattr(torch.optim, name.removeprefix(PREFIX), None) if name.startswith(PREFIX) else None
+    if isinstance(found, type) and issubclass(found, torch.optim.Optimizer) and found is not torch.optim.Optimizer:
+        return found, {}
+    raise unknown("optimizer", name, [*OPTIMIZERS, f"{PREFIX}CLASS"])

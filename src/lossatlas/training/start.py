@@ -1,0 +1,47 @@
+"""Where a training starts: weights of a file, of a finished run, or of a snapshot on somebody's way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.rundir import MODEL, TRAJECTORY
+from lossatlas.training.trajectory import Trajectory
+from lossatlas.weights.files import read_state
+
+__all__ = ["starting_state"]
+
+
+def starting_state(spec: str) -> dict[str, Tensor]:
+    """The named tensors that ``FILE``, ``RUN`` or ``RUN@STEP`` stands for.
+
+    Args:
+        spec: a file of weights; a run directory, whose final weights are meant; or a run directory, or a trajectory's
+            own, and the step of one of its snapshots.
+
+    Raises:
+        BadInput: nothing is there, or no snapshot of that step.
+    """
+    name, at, step = spec.rpartition("@")
+    if at and not Path(spec).exists():
+        return _snapshot(Path(name), step)
+    path = Path(spec)
+    if not path.is_dir():
+        return read_state(path)
+    if not (path / MODEL).is_file():
+        raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
+    return read_state(path / MODEL)
+
+
+def _snapshot(path: Path, step: str) -> dict[str, Tensor]:
+    trajectory = Trajectory(path / TRAJECTORY if (path / TRAJECTORY).is_dir() else path)
+    found = {str(snapshot.step): snapshot for snapshot in trajectory.snapshots}
+    if not found:
+        raise BadInput(f"{path} holds no snapshots; train with --snapshots, or start from a file of weights")
+    if step not in found:
+        steps = list(found)
+        listed = ", ".join(steps if len(steps) <= 12 else [*steps[:6], "...", *steps[-5:]])
+        raise BadInput(f"{path} has no snapshot of step {step!r}; Choices: {listed}")
+    return found[step].state()

@@ -1,0 +1,263 @@
+"""Training: a small, clear loop for making minima on purpose."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.data import Augmentation, Batches, Split, augmented
+from lossatlas.engine import StreamingMetric
+from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.metrics import metrics_for
+from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
+from lossatlas.problem import Problem
+from lossatlas.schedules import Schedule
+from lossatlas.streams import generator
+from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
+from lossatlas.weights import WeightSpace
+from lossatlas.weights.files import module_state
+
+__all__ = ["Switch", "Training", "parse_switch"]
+
+
+REMEMBERED = 20
+"""About how many steps the running numbers remember."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Another optimiser from an epoch on, with a fresh state."""
+
+    epoch: float
+    optimizer: OptimizerChoice
+
+
+def parse_switch(spec: str) -> Switch:
+    """The switch that ``EPOCH:NAME,option=value,...`` stands for.
+
+    Raises:
+        BadInput: the epoch or the optimiser cannot be read.
+
+    >>> parse_switch("100:sgd,lr=0.01").epoch
+    100.0
+    """
+    epoch, colon, optimizer = spec.partition(":")
+    try:
+        when = float(epoch)
+    except ValueError:
+        colon = ""
+    if not colon or not 0 < when < math.inf:
+        raise BadInput(f"switch {spec!r} cannot be read; expected EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01")
+    return Switch(when, parse_optimizer(optimizer))
+
+
+class Training:
+    """A training that can be stepped, stopped, stored and continued; equal arguments give equal networks.
+
+    Args:
+        problem: its module is trained in place, on the device that it is on.
+        space: the parameters that are trained; the others are held.
+        split: training examples, on the module's device.
+        epochs: how often all examples are seen (in parts, too); examples that are left over by the last full batch
+            of an epoch are not.
+        optimizer: the first one.
+        schedule: of the learning rate, over the whole training.
+        switches: to other optimisers, in the order of their epochs.
+        batch_size: examples per step, drawn in epochs without replacement.
+        seed: of batches, augmentation and what the module draws.
+        augment: applied to the images of each step's batch.
+
+    Raises:
+        BadInput: a switch at or after the end, or before the one before it; numbers that cannot be; parameters of
+            several kinds of numbers; examples that cannot be augmented.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        space: WeightSpace,
+        split: Split,
+        *,
+        epochs: float,
+        optimizer: OptimizerChoice,
+        schedule: Schedule,
+        switches: Sequence[Switch] = (),
+        batch_size: int = 128,
+        seed: int = 0,
+        augment: Sequence[Augmentation] = (),
+    ) -> None:
+        if not 0 < epochs < math.inf:
+            raise BadInput(f"a training of {epochs} epochs; expected a positive number")
+        self.module = problem.module
+        self.epochs = epochs
+        self.steps = 0
+        self.seconds = 0.0
+        self.running: dict[str, float] = {}
+        """Exponential means of the numbers of a batch, over about 20 steps; not stored."""
+        self._problem = problem
+        self._space = space
+        self._split = split
+        self._batches = Batches(split, batch_size, seed)
+        self.total_steps = max(1, round(epochs * self._batches.per_epoch))
+        self._schedule = schedule
+        self._seed = seed
+        self._augment = tuple(augment)
+        augmented(split.take(torch.arange(1)), self._augment, generator(seed, "augment"))  # refused now or never
+        self._phases = self._planned(optimizer, switches, epochs)
+        self._vector = _flat_parameters(self.module, space)
+        self._start = self._vector.clone()
+        self._phase = 0
+        self._optimizer = self._built()
+        self._metrics = {k: m for k, m in metrics_for(problem.loss).items() if isinstance(m, StreamingMetric)}
+        self.members = {min(self.total_steps, max(1, round(p * self.total_steps))) for p in schedule.lowest()}
+        """Steps after which the learning rate is lowest: members of an ensemble."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._vector.device
+
+    @property
+    def progress(self) -> float:
+        """The share of the steps that is done."""
+        return self.steps / self.total_steps
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are."""
+        return self.steps >= self.total_steps
+
+    def step(self) -> dict[str, float]:
+        """One step of the optimiser; returns what it came to.
+
+        ``loss`` and ``accuracy`` are those of the batch before the step; ``distance`` from the start, ``weight_norm``
+        and ``step_length`` are Euclidean and over the trained parameters, after it.
+
+        Raises:
+            CannotFinish: loss or weights are not finite any more.
+        """
+        started = time.perf_counter()
+        self._switch()
+        factor = self._schedule(self.progress)
+        rate = self._phases[self._phase][1].lr * factor
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        batch = augmented(
+            self._split.take(self._batches.at(self.steps)), self._augment, generator(self._seed, "augment", self.steps)
+        )
+        outputs, losses = self._call(batch)
+        loss = losses.mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss is {value}", rate)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        left = self._vector.clone()
+        self._optimizer.step()
+        norm = float(self._vector.norm())
+        if not math.isfinite(norm):
+            raise self._diverged("the weights are not finite", rate)
+        record = {"step": self.steps, "epoch": (self.steps + 1) / self._batches.per_epoch}
+        targets = self._problem.feed.targets(batch)
+        for name, metric in self._metrics.items():
+            sums = metric.sums(outputs[None].detach(), losses[None].detach(), targets).double()
+            record[name] = float(metric.value(sums, len(losses)))
+            before = self.running.get(name, record[name])
+            self.running[name] = before + (record[name] - before) / REMEMBERED
+        record |= {
+            "lr": rate,
+            "phase": self._phase,
+            "distance": float((self._vector - self._start).norm()),
+            "weight_norm": norm,
+            "step_length": float((self._vector - left).norm()),
+        }
+        self.steps += 1
+        self.seconds += time.perf_counter() - started
+        return {**record, "seconds": self.seconds}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON types from which :meth:`restore` continues bit for bit."""
+        tensors, numbers = optimizer_state(self._optimizer)
+        tensors |= {f"module.{name}": value for name, value in module_state(self.module).items()}
+        return tensors, {"steps": self.steps, "seconds": self.seconds, "optimizer": numbers}
+
+    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+        """Continue from what :meth:`state` returned."""
+        self.steps, self.seconds = scalars["steps"], scalars["seconds"]
+        # The state is the last step's: where the next one switches, a fresh one follows.
+        self._phase = self._phase_of(max(0, self.steps - 1))
+        self._optimizer = self._built()
+        with torch.no_grad():
+            for name, value in module_state(self.module).items():
+                value.copy_(tensors[f"module.{name}"])
+        load_optimizer_state(self._optimizer, tensors, scalars["optimizer"])
+
+    def _call(self, batch: Any) -> tuple[Any, Tensor]:
+        """Outputs and losses in training mode; what the module draws is a function of seed and step."""
+        args, kwargs = self._problem.feed.inputs(batch)
+        device = self._vector.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
+            self.module.train()
+            outputs = self._problem.feed.output(self.module(*args, **kwargs))
+        return outputs, self._problem.loss(outputs, self._problem.feed.targets(batch))
+
+    def _planned(
+        self, optimizer: OptimizerChoice, switches: Sequence[Switch], epochs: float
+    ) -> list[tuple[int, OptimizerChoice]]:
+        """The first step of every phase, and its optimiser."""
+        phases = [(0, optimizer)]
+        for switch in switches:
+            step = round(switch.epoch * self._batches.per_epoch)
+            if step >= self.total_steps:
+                raise BadInput(
+                    f"a switch to {switch.optimizer.name} at epoch {switch.epoch:g} of {epochs:g} would never come; "
+                    "switch earlier or train longer"
+                )
+            if step <= phases[-1][0]:
+                raise BadInput(f"the switch at epoch {switch.epoch:g} is not after the one before it; order them")
+            phases.append((step, switch.optimizer))
+        return phases
+
+    def _phase_of(self, step: int) -> int:
+        return sum(step >= begin for begin, _ in self._phases) - 1
+
+    def _switch(self) -> None:
+        phase = self._phase_of(self.steps)
+        if phase != self._phase:
+            self._phase = phase
+            self._optimizer = self._built()
+
+    def _built(self) -> torch.optim.Optimizer:
+        trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        return self._phases[self._phase][1].build(trained)
+
+    def _diverged(self, what: str, rate: float) -> CannotFinish:
+        return CannotFinish(
+            f"the training diverged: {what} at step {self.steps} with a learning rate of {rate:.3g}; use a lower one"
+        )
+
+
+def _flat_parameters(module: nn.Module, space: WeightSpace) -> Tensor:
+    """The vector (n,) that the module's trained parameters become views of, so that norms are one operation.
+
+    All others stop asking for gradients.
+    """
+    vector = space.vector_of(module)
+    places = {name: (entry.slice, entry.shape) for entry in space.entries for name in entry.names}
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in places)
+        if name in places:
+            if parameter.dtype != vector.dtype:
+                raise BadInput(
+                    f"parameter {name!r} has dtype {parameter.dtype}, others {vector.dtype}; expected one kind"
+                )
+            where, shape = places[name]
+            parameter.data = vector[where].view(shape)
+    return vector

@@ -1,0 +1,181 @@
+"""Trajectories: snapshots of a network on its way, from anybody's loop."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from lossatlas.errors import BadInput
+from lossatlas.rundir import atomic_write, cannot_write
+from lossatlas.training.thinning import Thinning
+from lossatlas.weights.files import module_state, state_bytes
+
+__all__ = ["Snapshot", "Trajectory"]
+
+INDEX = "index.jsonl"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A network at one step."""
+
+    step: int
+    path: Path
+    scalars: Mapping[str, float]
+    """What was told with it: losses, rates, epochs."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and buffers by name, tied ones under their first name.
+
+        Raises:
+            BadInput: the file is missing or not whole.
+        """
+        try:
+            return load(self.path.read_bytes())
+        except (OSError, SafetensorError) as error:
+            raise BadInput(
+                f"snapshot {self.path} cannot be read; record it again, or leave step {self.step} out"
+            ) from error
+
+
+class Trajectory:
+    """A folder of snapshots with an index, readable while it is written.
+
+    A snapshot is written whole before it is named in the index, so whatever the index names can be read.
+
+    Args:
+        path: the folder; made with the first snapshot.
+        thinning: which steps are kept; default all that are told.
+
+    Raises:
+        BadInput: a line of the index, other than one that was cut off at its end, cannot be read.
+    """
+
+    def __init__(self, path: Path | str, thinning: Thinning | None = None) -> None:
+        self.path = Path(path)
+        self.thinning = thinning
+        self._length = 0
+        self.snapshots: list[Snapshot] = self._read()
+        """Those that are whole, in the order of their steps."""
+        self._last: Tensor | None = None
+
+    def record(self, model: nn.Module, step: int, **scalars: float) -> bool:
+        """Keep the model as it is, if a snapshot is due.
+
+        Args:
+            model: read, never changed.
+            step: of the training; rises from call to call.
+            scalars: numbers to keep with it: ``loss=...``, ``lr=...``, and ``epoch=...`` where thinning asks for it.
+
+        Returns:
+            Whether it was kept.
+
+        Raises:
+            BadInput: the step is not later than the last snapshot's, or an epoch is missing.
+            CannotFinish: the disk refuses.
+        """
+        self._check_rises(step)
+        due = self._due(model, step, scalars)
+        if due:
+            self._write(model, step, scalars)
+        return due
+
+    def keep(self, model: nn.Module, step: int, **scalars: float) -> None:
+        """Keep the model as it is whether a snapshot is due or not, as at the end of a training.
+
+        Raises:
+            BadInput: the step is not later than the last snapshot's.
+            CannotFinish: the disk refuses.
+        """
+        self._check_rises(step)
+        self._write(model, step, scalars)
+
+    def cut(self, step: int) -> None:
+        """Forget snapshots of later steps, which a training that continues from ``step`` will make again."""
+        kept = [snapshot for snapshot in self.snapshots if snapshot.step <= step]
+        gone = self.snapshots[len(kept) :]
+        if not gone:
+            return
+        self.snapshots = kept
+        self._last = None
+        atomic_write(self.path / INDEX, b"".join(map(_line, kept)))
+        self._length = sum(len(_line(snapshot)) for snapshot in kept)
+        for snapshot in gone:
+            snapshot.path.unlink(missing_ok=True)
+
+    def _check_rises(self, step: int) -> None:
+        if self.snapshots and step <= self.snapshots[-1].step:
+            raise BadInput(
+                f"step {step} was told to a trajectory whose last snapshot is of step {self.snapshots[-1].step}; steps "
+                "rise, and another training needs another folder"
+            )
+
+    def _due(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> bool:
+        if self.thinning is None or not self.snapshots:
+            return True
+        last, distance = self.snapshots[-1], None
+        if self.thinning.looks_at_weights:
+            if self._last is None:
+                state = last.state()
+                self._last = torch.cat([state[name].reshape(-1).float() for name in _parameters(model)])
+            distance = float((_vector(model) - self._last).norm())
+        epochs = scalars["epoch"] - last.scalars.get("epoch", 0.0) if "epoch" in scalars else None
+        return self.thinning.due(step - last.step, epochs, distance)
+
+    def _write(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
+        path = self.path / f"{step:09d}.safetensors"
+        atomic_write(path, state_bytes(module_state(model)))
+        snapshot = Snapshot(step, path, {name: float(value) for name, value in scalars.items()})
+        try:
+            with (self.path / INDEX).open("ab") as index:
+                index.truncate(self._length)  # what a killed writer left of a line
+                index.seek(0, os.SEEK_END)
+                index.write(_line(snapshot))
+                index.flush()
+                os.fsync(index.fileno())
+                self._length = index.tell()
+        except OSError as error:
+            raise cannot_write(self.path / INDEX, error) from error
+        self.snapshots.append(snapshot)
+        if self.thinning is not None and self.thinning.looks_at_weights:
+            self._last = _vector(model)
+
+    def _read(self) -> list[Snapshot]:
+        index = self.path / INDEX
+        if not index.is_file():
+            return []
+        found: list[Snapshot] = []
+        for number, line in enumerate(index.read_bytes().splitlines(keepends=True), start=1):
+            if not line.endswith(b"\n"):
+                break  # cut off while it was written
+            try:
+                entry: dict[str, Any] = json.loads(line)
+                found.append(Snapshot(int(entry.pop("step")), self.path / str(entry.pop("file")), entry))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                whole = f"the {len(found)} snapshots before it are" if found else "no snapshot before it is"
+                raise BadInput(f"{index}: line {number} cannot be read; {whole} whole") from error
+            self._length += len(line)
+        return found
+
+
+def _parameters(model: nn.Module) -> dict[str, Tensor]:
+    """By name, tied ones once."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def _vector(model: nn.Module) -> Tensor:
+    return torch.cat([value.reshape(-1).float().cpu() for value in _parameters(model).values()])
+
+
+def _line(snapshot: Snapshot) -> bytes:
+    finite = {name: value if abs(value) < float("inf") else None for name, value in snapshot.scalars.items()}
+    return json.dumps({"step": snapshot.step, "file": snapshot.path.name, **finite}).encode() + b"\n"
