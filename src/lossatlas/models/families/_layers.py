@@ -1,0 +1,66 @@
+"""What the families of convolutional networks share; no family itself."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lossatlas.errors import BadInput
+
+__all__ = ["Convolution", "check_positive", "image_channels", "preactivated"]
+
+
+class Convolution(nn.Conv2d):
+    """A convolution that keeps the size of its images but for the stride.
+
+    Drawn as the published code of these networks does (He et al. 2015, arXiv 1502.01852): normal with variance
+    2 / (kernel^2 outputs), biases 0. PyTorch's own draws are too small for deep networks without normalisation: what
+    comes out of VGG-16 would not depend on the image. As ``reset_parameters`` it holds wherever the module is drawn
+    anew, too.
+    """
+
+    def __init__(self, width_in: int, width_out: int, kernel: int, stride: int = 1, bias: bool = False) -> None:
+        super().__init__(width_in, width_out, kernel, stride, padding=kernel // 2, bias=bias)
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+def preactivated(width_in: int, width_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    """Batch normalisation, ReLU and a convolution without biases, in this order."""
+    return [nn.BatchNorm2d(width_in), nn.ReLU(), Convolution(width_in, width_out, kernel, stride)]
+
+
+def image_channels(network: str, inputs: tuple[int, ...], smallest: int) -> int:
+    """The channels of examples that are images, large enough for a network.
+
+    Args:
+        network: what messages call it.
+        inputs: shape of one example.
+        smallest: height and width of the smallest images of which more than one pixel reaches the last stage; of a
+            single one, only the centre of a 3x3 kernel would ever see anything.
+
+    Raises:
+        BadInput: they are no images, or too small.
+    """
+    if len(inputs) != 3:
+        raise BadInput(f"{network} needs images (channels, height, width); the examples have shape {inputs}")
+    channels, height, width = inputs
+    if min(height, width) < smallest:
+        raise BadInput(
+            f"images of {height}x{width} are too small for {network}; expected {smallest}x{smallest} or more: "
+            "use larger images, or a network that halves them less often"
+        )
+    return channels
+
+
+def check_positive(family: str, **options: int) -> None:
+    """Refuse options that count something and are not positive.
+
+    Raises:
+        BadInput: the first that is not.
+    """
+    for name, value in options.items():
+        if value < 1:
+            raise BadInput(f"{family}'s {name} is {value}; expected a positive number")

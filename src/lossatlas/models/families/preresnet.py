@@ -1,0 +1,48 @@
+"""Pre-activation residual networks for small images (He, Zhang, Ren & Sun 2016, arXiv 1603.05027)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from lossatlas.errors import BadInput
+from lossatlas.models.families._layers import check_positive, image_channels
+from lossatlas.models.families._preactivation import EXPANSION, SMALLEST, residual_network
+from lossatlas.models.family import Family
+
+__all__ = ["PreResNet"]
+
+STAGES = 3
+ENDS = 2
+"""The first convolution and the linear layer."""
+
+
+@dataclass(frozen=True)
+class PreResNet(Family):
+    """Three stages of residual units, 16, 32 and 64 channels wide, normalised and rectified before each convolution.
+
+    Two 3x3 convolutions make a unit, or a bottleneck: 1x1, 3x3 and 1x1, whose output is four times as wide. Where a
+    stage changes the width, the shortcut is a 1x1 convolution. The network of the mode connectivity paper
+    (Garipov et al. 2018, arXiv 1802.10026) is ``depth=164, bottleneck=True``.
+    """
+
+    depth: int = 20
+    """Layers with weights: 6 n + 2 (20, 56, 110), with bottlenecks 9 n + 2 (29, 164, 1001)."""
+    bottleneck: bool = False
+    """Make units of three convolutions."""
+    width: int = 16
+    """Channels of the first convolution and stage, before a bottleneck widens them."""
+
+    def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
+        channels = image_channels("preresnet", inputs, SMALLEST)
+        check_positive("preresnet", width=self.width)
+        convolutions = 3 if self.bottleneck else 2
+        units, rest = divmod(self.depth - ENDS, STAGES * convolutions)
+        if units < 1 or rest:
+            expected = "9 n + 2, such as 29, 164 or 1001," if self.bottleneck else "6 n + 2, such as 20, 56 or 110,"
+            kind = "with" if self.bottleneck else "without"
+            raise BadInput(f"preresnet's depth is {self.depth}; expected {expected} {kind} bottlenecks")
+        expansion = EXPANSION if self.bottleneck else 1
+        widths = [2**stage * self.width * expansion for stage in range(STAGES)]
+        return residual_network(channels, self.width, widths, units, outputs, self.bottleneck)
