@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 
 import lossatlas as la
 from lossatlas.cli.app import VERBS
+from lossatlas.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,11 +26,24 @@ def test_examples_run_as_they_stand(page: str, tmp_path: Path, monkeypatch: pyte
     assert {path.name for path in Path("pictures").iterdir()} >= {"loss.png", "target.png"}
 
 
-def test_the_loop_of_a_user_is_recorded_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_trainings_leads_to_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command of the page in its order; surveys on coarser grids."""
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/training.md").read_text(), flags=re.DOTALL)
-    exec(compile(code, "docs/training.md", "exec"), {})
+    monkeypatch.syspath_prepend(tmp_path)
+    page = (ROOT / "docs/training.md").read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "def make" in block)
+    Path("own.py").write_text(code)
+    for line in re.findall(r"^    (lossatlas .*|python own\.py)$", page, flags=re.MULTILINE):
+        name, *tokens = shlex.split(line)
+        if name == "python":
+            runpy.run_path("own.py", run_name="__main__")
+            continue
+        assert main([*tokens, *(["--grid", "5"] if tokens[0] == "survey" else [])]) == 0, capsys.readouterr().err
     assert [snapshot.step for snapshot in la.Trajectory("way").snapshots] == list(range(0, 200, 10))
+    for run in ("map", "through", "own"):
+        assert (tmp_path / "runs" / run / "trajectory.png").exists()
 
 
 @pytest.mark.parametrize("verb", list(VERBS))

@@ -52,8 +52,8 @@ class RunOptions:
 class ConfiguredVerb(Verb, Generic[C, R]):
     """A verb that makes a run from a configuration.
 
-    Layers, the lowest first: the configuration's defaults; those of the run that ``--resume`` continues; a preset; a
-    file; the command line.
+    Layers, the lowest first: the configuration's defaults; what another run lends (:meth:`inherited`); those of the run
+    that ``--resume`` continues; a preset; a file; the command line.
 
     Args:
         name: of the verb.
@@ -83,7 +83,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
 
     def layered(self, tokens: list[str]) -> list[str]:
         """The tokens with those of the stored run, the preset and the configuration file put before them."""
-        layers: list[Mapping[str, list[str]]] = []
+        layers: list[Mapping[str, list[str]]] = [tokens_of(self.inherited(tokens))]
         out = Path(option_given(tokens, "out") or self._run().out)
         preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
         if "--resume" in tokens and (run := RunDirectory(out)).is_run:
@@ -93,6 +93,10 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         if config is not None:
             layers.append(tokens_of(self._checked_yaml(Path(config))))
         return merged_tokens(layers, tokens)
+
+    def inherited(self, tokens: list[str]) -> dict[str, Any]:
+        """Settings that another run, which the tokens name, lends to this one; below all other layers."""
+        return {}
 
     def function(self, tokens: list[str]) -> Callable[..., int | None]:
         types = option_types(tokens, self._config)

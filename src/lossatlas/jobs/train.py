@@ -120,7 +120,7 @@ def _train(
             name = f"{MEMBERS}/{members.index(training.steps):03d}.safetensors"
             run.write_bytes(name, state_bytes(module_state(module)))
         if trajectory is not None:
-            told = {name: record[name] for name in ("epoch", "loss", "accuracy", "lr") if name in record}
+            told = {name: record[name] for name in ("epoch", "loss", "accuracy", "lr", "phase") if name in record}
             (trajectory.keep if training.done else trajectory.record)(module, training.steps, **told)
 
     descend(run, training, "train", checkpoint_seconds, reporter, stop, on_start, on_step)

@@ -1,6 +1,6 @@
 """What every configuration has in common: the problem, and how it is spelt on the command line and in YAML."""
 
-from __future__ import annotations
+# Annotations are evaluated here, not where a subclass is defined: the command line reads them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

@@ -32,13 +32,18 @@ class SurveyStore:
         path: a directory; None keeps everything in memory.
         grid: per axis its ascending coordinates.
         attributes: of the data set. A store that exists must have equal ones.
+        labels: what plots call the axes, by axis; default their names.
 
     Raises:
         BadInput: the store that is there is another survey's; the first difference is named.
     """
 
     def __init__(
-        self, path: Path | None, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]
+        self,
+        path: Path | None,
+        grid: Mapping[str, npt.NDArray[np.float64]],
+        attributes: Mapping[str, Any],
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._where: Any = str(path) if path is not None else zarr.storage.MemoryStore()
         self.axes = tuple(grid)
@@ -49,13 +54,13 @@ class SurveyStore:
             _sweep(path)
             self._check(path, grid, attributes)
         elif path is None:
-            _create(self._where, grid, attributes)
+            _create(self._where, grid, attributes, labels or {})
         else:
             # Made beside its place and moved there whole: a store that exists has all its coordinates.
             fresh = path.with_name(f".{path.name}.partial")
             try:
                 shutil.rmtree(fresh, ignore_errors=True)
-                _create(str(fresh), grid, attributes)
+                _create(str(fresh), grid, attributes, labels or {})
                 os.replace(fresh, path)
             except OSError as error:
                 shutil.rmtree(fresh, ignore_errors=True)
@@ -87,6 +92,13 @@ class SurveyStore:
         self._create(name, values.dtype, 0, dict(attributes))
         self._write(name, ..., values)
 
+    def put_beside(
+        self, name: str, dimensions: Sequence[str], values: npt.NDArray[Any], attributes: Mapping[str, Any]
+    ) -> None:
+        """Write a whole variable that is not on the grid, such as a path; its dimensions have no coordinates."""
+        self._create(name, values.dtype, 0, dict(attributes), tuple(dimensions), values.shape)
+        self._write(name, ..., values)
+
     def missing(self, split: str, group: str) -> Iterator[tuple[slice, ...]]:
         """The tiles of a group that are not finished."""
         done = self._group[done_variable(split, group)]
@@ -110,11 +122,20 @@ class SurveyStore:
         survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
         return survey
 
-    def _create(self, name: str, dtype: np.dtype[Any], fill: Any, attributes: dict[str, Any]) -> None:
+    def _create(
+        self,
+        name: str,
+        dtype: np.dtype[Any],
+        fill: Any,
+        attributes: dict[str, Any],
+        dimensions: tuple[str, ...] | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """An empty array, of the grid's shape unless dimensions and a shape of its own are given."""
         try:
             self._group.create_array(
-                name, shape=self.shape, chunks=self.tile, dtype=dtype, fill_value=fill,
-                dimension_names=self.axes, attributes=attributes, overwrite=True,
+                name, shape=shape or self.shape, chunks=shape or self.tile, dtype=dtype, fill_value=fill,
+                dimension_names=dimensions or self.axes, attributes=attributes, overwrite=True,
             )  # fmt: skip
         except OSError as error:
             raise cannot_write(Path(str(self._where)), error) from error
@@ -134,16 +155,22 @@ class SurveyStore:
             raise BadInput(
                 f"{path} is no survey that can be continued ({first_line(error)}); choose another"
             ) from error
-        if tuple(stored.sizes) != self.axes or any(
-            axis not in stored or not np.array_equal(stored[axis].values, coords) for axis, coords in grid.items()
+        if set(stored.coords) != set(self.axes) or any(
+            not np.array_equal(stored[axis].values, coords) for axis, coords in grid.items()
         ):
             raise BadInput(f"the survey in {path} has another grid; choose another path")
         _compare(f"the survey in {path}", stored.attrs, attributes)
 
 
-def _create(where: Any, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]) -> None:
+def _create(
+    where: Any,
+    grid: Mapping[str, npt.NDArray[np.float64]],
+    attributes: Mapping[str, Any],
+    labels: Mapping[str, str],
+) -> None:
     coords = {
-        axis: xr.DataArray(values, dims=axis, attrs={"long_name": axis, "units": "1"}) for axis, values in grid.items()
+        axis: xr.DataArray(values, dims=axis, attrs={"long_name": labels.get(axis, axis), "units": "1"})
+        for axis, values in grid.items()
     }
     empty = xr.Dataset(coords=coords, attrs=dict(attributes))
     empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w")

@@ -29,6 +29,7 @@ __all__ = [
     "limits",
     "log_ticks",
     "number",
+    "percent",
     "preferred",
     "quantities",
     "refined",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 LOSS, ACCURACY = "loss", "accuracy"
 SPATIAL = ("u", "v", "w")
@@ -259,6 +261,11 @@ def number(value: float) -> str:
     if 1e4 <= abs(value) < 1e7:
         return f"{value:,.0f}"
     return f"{value:.4g}" if 1e2 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share as a short percentage, 3 digits: ``96.9 %``, ``0.003 %``."""
+    return f"{number(100 * share)} %"
 
 
 def refined(heights: Floats, times: int) -> Floats:

@@ -8,7 +8,7 @@ __all__ = ["INFO"]
 
 
 def info() -> int | None:
-    """List what there is to choose from: models with their options, data sets, pictures, metrics, optimisers and so on."""
+    """List what there is to choose from: models with their options, data sets, pictures, metrics, devices and so on."""
     from dataclasses import fields
 
     import torch
@@ -18,6 +18,7 @@ def info() -> int | None:
     from lossatlas.charts import CHARTS
     from lossatlas.data import AUGMENTATIONS, DATA
     from lossatlas.data.load import FORMS
+    from lossatlas.directions import DIRECTIONS
     from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
@@ -49,6 +50,7 @@ def info() -> int | None:
         "initialisers": [*INITIALISERS],
         "optimizers": [*OPTIMIZERS, "torch.optim.CLASS"],
         "schedules": [*SCHEDULES],
+        "directions": [*DIRECTIONS],
         "presets": [*PRESETS],
         "charts": [*CHARTS],
         "studies": [*STUDIES],

@@ -1,0 +1,259 @@
+"""The job of ``lossatlas survey``: the surroundings of a way through weight space, and the losses on it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lossatlas import schema
+from lossatlas.charts import chart_bytes
+from lossatlas.engine import Engine, Plan, StreamingMetric
+from lossatlas.engine.buffers.frozen import FrozenStatistics
+from lossatlas.engine.planning import measuring_seconds
+from lossatlas.engine.setup import engine_for
+from lossatlas.errors import Interrupted
+from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.starting import Start
+from lossatlas.metrics import metrics_for
+from lossatlas.recipes import SurveyConfig, completed
+from lossatlas.recipes.survey import SurveyRecipe, build_survey
+from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
+from lossatlas.surveying import SurveyStore
+from lossatlas.surveying.survey import fill
+from lossatlas.views import png, view, write_report
+from lossatlas.weights.files import load_state
+
+__all__ = ["estimate_survey", "run_survey"]
+
+
+def run_survey(
+    config: SurveyConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    pictures: bool = True,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Survey a plane around the end of a way, evaluate the way itself, draw the pictures and write the report.
+
+    Args:
+        config: everything that the result depends on.
+        out: the run directory.
+        resume: continue what is there, tile by tile; begin where nothing is.
+        overwrite: replace a lossatlas run that is there.
+        pictures: draw the survey and write the report.
+        reporter: told how things stand.
+        stop: asked after every tile and snapshot; True ends the job.
+
+    Returns:
+        The summary.
+
+    Raises:
+        BadInput: before anything is computed or written.
+        CannotFinish: a disk that refuses.
+        Interrupted: ``stop`` said so.
+    """
+    reporter = reporter if reporter is not None else Silent()
+    config = completed(config)
+    start = Start(config, out, resume=resume, overwrite=overwrite)
+    run = start.run
+    if start.finished:
+        reporter.say(f"{run.path} is finished")
+        return run.read_json(SUMMARY)
+    recipe = build_survey(config)
+    plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if start.continuing else config.plan
+    engine = _engine(recipe, config, plan)
+    provenance = {
+        "versions": versions(),
+        "plan": engine.plan.to_dict(),
+        "device": str(recipe.chart.origin.device),
+        "fingerprints": recipe.fingerprints(),
+        "normalisation": recipe.data.normalisation,
+    }
+    start.put(provenance)
+    torch.set_num_threads(engine.plan.threads)
+    reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
+    started = time.perf_counter()
+    run.write_bytes("chart.safetensors", chart_bytes(recipe.chart))
+    attributes = {"chart": recipe.chart.fingerprint()}
+    store = SurveyStore(run.path / "survey.zarr", recipe.grid, attributes, recipe.labels)
+    metrics = metrics_for(recipe.problem.loss, recipe.metrics)
+    total = math.prod(store.shape) * len(recipe.surveyed)
+    finished = 0
+
+    def on_points(count: int) -> None:
+        nonlocal finished
+        finished += count
+        reporter.progress("survey", min(finished / total, 1.0), {})
+        if stop():
+            raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
+
+    fill(store, engine, recipe.chart, recipe.grid, recipe.surveyed, metrics, config.group, on_points)
+    _follow(run, store, recipe, config, engine, reporter, stop)
+    seconds = time.perf_counter() - started
+    survey = store.open().load()
+    summary = _summary(recipe, survey, seconds)
+    if pictures:
+        _draw(run, survey, config, summary)
+    run.write_json(PROVENANCE, {**provenance, "timings": {"survey": seconds}})
+    run.write_json(SUMMARY, summary)
+    return summary
+
+
+def estimate_survey(config: SurveyConfig) -> Estimate:
+    """A dry run: times a few points; writes nothing.
+
+    Raises:
+        BadInput: what the run itself would refuse.
+    """
+    recipe = build_survey(completed(config))
+    engine = _engine(recipe, config, config.plan)
+    points = math.prod(len(coords) for coords in recipe.grid.values())
+    examples = sum(len(split) for split in recipe.surveyed.values())
+    sample = min(points, engine.plan.evaluate.points)
+    with torch.no_grad():
+        controls = recipe.chart.controls()
+        coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
+    metrics = _streaming(recipe)
+    first = next(iter(recipe.surveyed.values()))
+    point_seconds = timed(lambda: engine.evaluate(coefficients, controls, first, metrics, config.group)) / sample
+    # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
+    visited = points + 6 * len(recipe.way)
+    return Estimate(
+        work={
+            "survey": f"{points:,} points x {examples:,} examples",
+            "path": f"{len(recipe.way):,} snapshots x {examples:,} examples",
+        },
+        seconds=visited * point_seconds * examples / len(first),
+        peak_bytes=peak_bytes(),
+        disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
+    )
+
+
+def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Engine:
+    engine = engine_for(
+        recipe.problem,
+        recipe.chart,
+        next(iter(recipe.surveyed.values())),
+        space=recipe.space,
+        buffers=recipe.buffers,
+        plan=plan,
+        precision=config.precision,
+        memory=config.memory,
+        measuring=measuring_seconds(None),
+        group=config.group,
+    )
+    for split in recipe.surveyed.values():
+        engine.network.check(split)
+    return engine
+
+
+def _streaming(recipe: SurveyRecipe) -> dict[str, StreamingMetric]:
+    return {k: m for k, m in metrics_for(recipe.problem.loss).items() if isinstance(m, StreamingMetric)}
+
+
+def _follow(
+    run: RunDirectory,
+    store: SurveyStore,
+    recipe: SurveyRecipe,
+    config: SurveyConfig,
+    engine: Engine,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+) -> None:
+    """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
+    way, path = recipe.way, recipe.path
+    with torch.no_grad():
+        controls = recipe.chart.controls()
+        coefficients = recipe.chart.coefficients(path.coords.to(controls))
+    metrics = {"loss": _streaming(recipe)["loss"]}
+    under = {
+        name: engine.evaluate(coefficients, controls, split, metrics, config.group)["loss"].numpy()
+        for name, split in recipe.surveyed.items()
+    }
+    losses: dict[str, list[float]] = {name: [] for name in recipe.surveyed}
+    angles = []
+    descended = next(iter(recipe.surveyed.values()))
+    one = torch.ones(1, 1).to(controls)
+    for index, snapshot in enumerate(way.snapshots):
+        load_state(recipe.problem.module, snapshot.state(), f"snapshot {snapshot.path}")
+        # Running statistics are the snapshot's own here, whatever they mean in the plane.
+        there = engine_for(
+            recipe.problem, recipe.chart, descended, space=recipe.space, buffers=FrozenStatistics(), plan=engine.plan,
+            group=config.group,
+        )  # fmt: skip
+        weights = way.vector(index)[None].to(controls)
+        for name, split in recipe.surveyed.items():
+            losses[name].append(float(there.evaluate(one, weights, split, metrics, config.group)["loss"][0]))
+        angles.append(math.nan)
+        if index + 1 < len(way):
+            ((_, derivatives),) = there.derivatives(one, weights, descended, config.group)
+            step = way.vector(index + 1).to(controls) - weights[0]
+            cosine = torch.nn.functional.cosine_similarity(step, -derivatives.gradient()[0], dim=0)
+            angles[-1] = math.degrees(math.acos(max(-1.0, min(1.0, float(cosine)))))
+        reporter.progress("path", (index + 1) / len(way), {})
+        if stop():
+            raise Interrupted(f"interrupted on the path; continue with --out {run.path} --resume")
+
+    def put(name: str, values: Any, long_name: str, units: str = "1", **attributes: Any) -> None:
+        array = np.asarray(values, dtype=np.float64)
+        dimensions = ("plane", schema.SNAPSHOT, "axis") if array.ndim == 3 else (schema.SNAPSHOT,)
+        store.put_beside(name, dimensions, array, {"long_name": long_name, "units": units, **attributes})
+
+    names = schema.Path
+    put(names.STEP, [snapshot.step for snapshot in way.snapshots], "step")
+    for name, key in ((names.EPOCH, "epoch"), (names.RATE, "lr"), (names.PHASE, "phase")):
+        told = [snapshot.scalars.get(key) for snapshot in way.snapshots]
+        put(name, [math.nan if value is None else value for value in told], key)
+    for k, axis in enumerate(recipe.chart.axes):
+        put(names.coordinate(axis), path.coords[:, k], axis, captured=float(path.shares[k]))
+    put(names.DISTANCE, path.distances, "distance from the plane", captured=path.captured)
+    put(names.ANGLE, angles, "angle between step and negative gradient", "degree")
+    for name in recipe.surveyed:
+        put(names.loss(name), losses[name], f"{name} loss on the path", "nat")
+        put(names.loss_under(name), under[name], f"{name} loss in the plane under it", "nat")
+    others = list(recipe.elsewhere.values())
+    put(
+        names.ELSEWHERE,
+        torch.stack([other.coords for other in others]),
+        "path in other planes",
+        planes=list(recipe.elsewhere),
+        captured=[other.captured for other in others],
+    )
+
+
+def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[str, Any]:
+    path = recipe.path
+    way = survey[schema.Path.DISTANCE].values
+    numbers = {
+        "captured_variance": path.captured,
+        **{f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.shares, strict=True)},
+        **{f"captured_by {name}": other.captured for name, other in recipe.elsewhere.items()},
+        "snapshots": len(recipe.way),
+        "largest_distance_from_plane": float(way.max()),
+        "median_angle_to_gradient": float(np.nanmedian(survey[schema.Path.ANGLE].values)),
+        "parameters": recipe.space.size,
+    }
+    for name in recipe.surveyed:
+        true, under = (survey[of(name)].values for of in (schema.Path.loss, schema.Path.loss_under))
+        numbers |= {f"{name}_loss_start": float(true[0]), f"{name}_loss_end": float(true[-1])}
+        numbers |= {f"{name}_largest_loss_difference": float(np.abs(true - under).max())}
+    return {**numbers, "seconds": seconds, "peak_memory_bytes": peak_bytes()}
+
+
+def _draw(run: RunDirectory, survey: xr.Dataset, config: SurveyConfig, summary: dict[str, Any]) -> None:
+    title = f"{config.model} on {config.data}"
+    images = {name: png(figure) for name, figure in view(survey, title=title).items()}
+    for name, image in images.items():
+        run.write_bytes(f"{name}.png", image)
+    write_report(run.path / "report.html", survey, title, summary, (run.path / "config.yaml").read_text(), images)

@@ -1,0 +1,190 @@
+"""The way of a training, on the loss of the plane that it went through."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from lossatlas import schema
+from lossatlas.views import data, figures
+from lossatlas.views.base import View
+from lossatlas.views.data import percent
+
+__all__ = ["Trajectory"]
+
+PATH, DROP, SWITCH = "#ffffff", "#e4572e", "#35b779"
+ON_PATH, UNDER = "#3b0f70", "#de4968"
+LEVELS = 24
+DROPPED = 0.6
+"""A rate that falls below this share of the snapshot's before has dropped; one that glides down has not."""
+
+
+class Trajectory(View):
+    """Filled contours of the loss under the path; the same path elsewhere; losses, distances and angles on it."""
+
+    needs = "two axes, a loss, and a path on them"
+    caption = "The way of the training over the loss in its plane, and what the plane does not show of it."
+    rank = 10
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        axes = data.axes(survey)
+        there = all(schema.Path.coordinate(axis) in survey for axis in axes)
+        return len(axes) == 2 and there and bool(data.fields(survey, data.LOSS))
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        drawn = figures.figure(12.0, 9.6, title)
+        grid = drawn.add_gridspec(3, 3, height_ratios=(1, 1, 0.9))
+        notes = _surface(drawn, drawn.add_subplot(grid[:2, :2]), survey)
+        _elsewhere([drawn.add_subplot(grid[row, 2]) for row in range(2)], survey)
+        _losses(drawn.add_subplot(grid[2, 0]), survey)
+        _distances(drawn.add_subplot(grid[2, 1]), survey)
+        _angles(drawn.add_subplot(grid[2, 2]), survey)
+        figures.captioned(drawn, *notes)
+        return drawn
+
+
+def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
+    """The loss as filled contours, the path, and where its rate dropped; returns sentences of the caption."""
+    field = data.fields(survey, data.LOSS)[0]
+    u, v = data.axes(survey)
+    limits = data.limits(field.values, log=True)
+    shown = np.ma.masked_invalid(np.clip(limits.shown(field.plane()), limits.low, limits.high))
+    levels = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
+    norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
+    us, vs = (np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
+    filled = ax.contourf(us, vs, shown, levels=levels, norm=norm, cmap=colormaps[figures.LOSS.colours])
+    ax.contour(us, vs, shown, levels=levels[::3], colors="#ffffff", linewidths=0.4, alpha=0.5)
+    bar = drawn.colorbar(filled, ax=ax, location="left", aspect=40, pad=0.02)
+    if limits.log:
+        figures.log_axis(bar.ax.yaxis, limits.low, limits.high)
+    bar.set_label(f"{field.label} ({'nat, log scale' if limits.log else 'nat'})")
+    bar.ax.tick_params(labelsize=8)
+    x, y = (survey[schema.Path.coordinate(axis)].values for axis in (u, v))
+    _path(ax, x, y, survey)
+    ax.set(xlabel=data.axis_label(survey, u), ylabel=data.axis_label(survey, v))
+    ax.tick_params(labelsize=8)
+    captured = survey[schema.Path.DISTANCE].attrs.get("captured")
+    together = f"the plane holds {percent(captured)} of the path's variance" if captured is not None else ""
+    invalid = data.invalid(field.values)
+    return [together, limits.note, str(invalid) * bool(invalid), "coordinates are Euclidean distances"]
+
+
+def _path(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: str = PATH) -> None:
+    ax.plot(x, y, "-", color=line, linewidth=1.2, zorder=3)
+    ax.plot(x, y, ".", color=line, markersize=4, zorder=3)
+    ax.plot(x[:1], y[:1], "o", color=line, markeredgecolor="black", markersize=6, zorder=6, label="start")
+    ax.plot(x[-1:], y[-1:], "*", color=line, markeredgecolor="black", markersize=11, zorder=6, label="end")
+    for name, where, colour in (
+        ("rate drops", _drops(survey), DROP),
+        ("optimiser switches", _switches(survey), SWITCH),
+    ):
+        if len(where):
+            ax.plot(x[where], y[where], "o", color=colour, markeredgecolor="white", markersize=6, zorder=5, label=name)
+    shown = ax.legend(fontsize=8, loc="best", framealpha=0.6)
+    shown.get_frame().set_linewidth(0)
+    for handle in shown.legend_handles:
+        if handle is not None:
+            handle.set(markeredgecolor="black")  # white marks on a white legend
+
+
+def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
+    """The same path in other planes, with the share of its variance that each holds."""
+    others = survey.get(schema.Path.ELSEWHERE)
+    for index, ax in enumerate(panels):
+        ax.tick_params(labelsize=7)
+        if others is None or index >= len(others):
+            ax.set_axis_off()
+            continue
+        x, y = (np.asarray(others[index, :, k].values, dtype=np.float64) for k in range(2))
+        ax.plot(x, y, "-", color=ON_PATH, linewidth=0.9)
+        ax.plot(x, y, ".", color=ON_PATH, markersize=3)
+        ax.plot(x[-1:], y[-1:], "*", color=ON_PATH, markersize=9)
+        first, _, second = str(others.attrs["planes"][index]).partition(" and ")
+        held = percent(others.attrs["captured"][index])
+        ax.set_title(f"{held} of the path's variance", fontsize=9, color=figures.GREY)
+        ax.set_xlabel(first, fontsize=8)
+        ax.set_ylabel(second, fontsize=8)
+        ax.locator_params(nbins=4)
+
+
+def _losses(ax: Axes, survey: xr.Dataset) -> None:
+    """The loss of each snapshot beside that of the point of the plane under it."""
+    at, name = _clock(survey)
+    split = data.fields(survey, data.LOSS)[0].name.removesuffix(f"_{data.LOSS}")
+    curves = [survey[of(split)].values for of in (schema.Path.loss, schema.Path.loss_under)]
+    limits = data.limits(np.stack(curves), log=True)
+    for values, label, colour, style in zip(
+        curves, ("on the path", "in the plane under it"), (ON_PATH, UNDER), ("-", "--"), strict=True
+    ):
+        ax.plot(at, np.where(np.isfinite(values), limits.shown(values), np.nan), style, color=colour, label=label)
+    if limits.log:
+        ax.set_yscale("log")
+        figures.log_axis(ax.yaxis, *(float(end) for end in ax.get_ylim()))
+    _dress(ax, name, f"{split} loss (nat)")
+    ax.legend(fontsize=8, frameon=False)
+    _mark(ax, at, survey)
+
+
+def _distances(ax: Axes, survey: xr.Dataset) -> None:
+    """How far the path is from the plane, beside how far it is from its end within the plane."""
+    at, name = _clock(survey)
+    coords = np.stack([survey[schema.Path.coordinate(axis)].values for axis in data.axes(survey)])
+    inside = np.linalg.norm(coords - coords[:, -1:], axis=0)
+    ax.plot(at, survey[schema.Path.DISTANCE].values, "-", color=ON_PATH, label="from the plane")
+    ax.plot(at, inside, "--", color=UNDER, label="from the end, in the plane")
+    ax.set_ylim(bottom=0)
+    _dress(ax, name, "distance")
+    ax.legend(fontsize=8, frameon=False)
+    _mark(ax, at, survey)
+
+
+def _angles(ax: Axes, survey: xr.Dataset) -> None:
+    """The angle between the way to the next snapshot and the negative gradient; 90 degrees is along a contour."""
+    at, name = _clock(survey)
+    ax.axhline(90, color=figures.GREY, linewidth=0.8, linestyle=":")
+    ax.plot(at, survey[schema.Path.ANGLE].values, "-", color=ON_PATH)
+    ax.set_ylim(0, 180)
+    ax.set_yticks([0, 45, 90, 135, 180])
+    _dress(ax, name, "angle of step and descent (\u00b0)")
+    _mark(ax, at, survey)
+
+
+def _dress(ax: Axes, x: str, y: str) -> None:
+    ax.set_xlabel(x, fontsize=9)
+    ax.set_ylabel(y, fontsize=9)
+    ax.tick_params(labelsize=8)
+
+
+def _mark(ax: Axes, at: data.Floats, survey: xr.Dataset) -> None:
+    for where, colour in ((_drops(survey), DROP), (_switches(survey), SWITCH)):
+        for index in where:
+            ax.axvline(at[index], color=colour, linewidth=1, zorder=0)
+
+
+def _clock(survey: xr.Dataset) -> tuple[data.Floats, str]:
+    """Epochs where they were told, steps otherwise."""
+    for name, label in ((schema.Path.EPOCH, "epoch"), (schema.Path.STEP, "step")):
+        if name in survey and np.isfinite(survey[name].values).all():
+            return np.asarray(survey[name].values, dtype=np.float64), label
+    return np.arange(survey.sizes[schema.SNAPSHOT], dtype=np.float64), "snapshot"
+
+
+def _drops(survey: xr.Dataset) -> data.Indices:
+    """Snapshots after which the learning rate is much smaller, other than by another optimiser."""
+    if schema.Path.RATE not in survey:
+        return np.zeros(0, dtype=np.intp)
+    rate = survey[schema.Path.RATE].values
+    dropped = np.flatnonzero(rate[1:] < DROPPED * rate[:-1])
+    return np.setdiff1d(dropped, _switches(survey))
+
+
+def _switches(survey: xr.Dataset) -> data.Indices:
+    """Snapshots after which another optimiser goes on."""
+    if schema.Path.PHASE not in survey:
+        return np.zeros(0, dtype=np.intp)
+    phase = survey[schema.Path.PHASE].values
+    return np.flatnonzero(phase[1:] > phase[:-1])
