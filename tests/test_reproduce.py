@@ -14,17 +14,18 @@ import yaml
 
 import lossatlas as la
 from lossatlas.cli import main
-from lossatlas.recipes import PRESETS, FitConfig
+from lossatlas.recipes import PRESETS, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce import STUDIES, Run, Study
 from lossatlas.reproduce.drawing import table
 from lossatlas.reproduce.run import run_study
+from lossatlas.training import Trajectory
 
 MINUTES = {"mpo-fig4": 45, "mpo-fig1": 15, "mpo-fig2": 15, "mpo-fig5": 15, "mpo-fig6": 15, "mpo-size": 15}
 
 
-@pytest.mark.parametrize("name", list(STUDIES))
-def test_every_study_has_both_scales_and_the_small_one_leaves_time_for_its_surveys(name: str) -> None:
-    small, paper = (STUDIES[name].fits(scale) for scale in ("small", "paper"))
+@pytest.mark.parametrize("name", list(MINUTES))
+def test_every_study_of_fits_has_both_scales_and_the_small_one_leaves_time_for_its_surveys(name: str) -> None:
+    small, paper = (STUDIES[name].runs(scale) for scale in ("small", "paper"))
     fitting = sum(config.seconds or 0.0 for config in small.values())
     assert fitting <= 0.85 * 60 * MINUTES[name]
     assert fitting > 0 or all(config.steps for config in small.values())
@@ -34,8 +35,34 @@ def test_every_study_has_both_scales_and_the_small_one_leaves_time_for_its_surve
     assert {config.data for config in paper.values()} <= {"fashion_mnist", "cifar10"}
 
 
+@pytest.mark.parametrize("name", ["li-fig8", "li-fig9"])
+def test_a_study_of_ways_surveys_what_it_trains_under_the_same_problem(name: str) -> None:
+    for scale in ("small", "paper"):
+        runs = STUDIES[name].runs(scale)
+        for place, config in enumerate(runs.values()):
+            if isinstance(config, SurveyConfig):
+                assert config.trajectory in list(runs)[:place]
+                trained = runs[config.trajectory]
+                assert (config.data, config.model) == (trained.data, trained.model)
+                assert config.model_options == trained.model_options
+    paper = [config for config in STUDIES[name].runs("paper").values() if isinstance(config, TrainConfig)]
+    for config in paper:
+        assert (config.model, config.model_options["depth"], config.epochs) == ("vgg", 9, 300)
+        assert (config.optimizer, config.lr, config.schedule) == ("nesterov", 0.1, "steps")
+
+
+def test_the_switches_start_from_one_initialisation_and_come_at_three_times_with_two_rates() -> None:
+    runs = STUDIES["im-switch"].runs("paper")
+    assert {config.seed for config in runs.values()} == {0}
+    switched = [config for config in runs.values() if config.switch]
+    assert len(runs) - len(switched) == 2
+    times = {config.switch[0].partition(":")[0] for config in switched}
+    assert times == {"100", "200", "300"}
+    assert len(switched) == 3 * 2 * 2
+
+
 def test_figure_4_is_masks_times_networks_times_repetitions() -> None:
-    paper = STUDIES["mpo-fig4"].fits("paper")
+    paper = STUDIES["mpo-fig4"].runs("paper")
     assert len(paper) == 9 * 5 * 3
     masks = {(config.pattern, config.pattern_options["seed"]) for config in paper.values()}
     assert len(masks) == 9 * 5
@@ -51,7 +78,7 @@ def test_the_paper_preset_and_its_authors_code() -> None:
     assert (code.origin_at, code.chart, code.init) == ("centre", "corners", "module")
 
 
-def a_run(gap: float, level: float) -> Run:
+def a_run(gap: float, level: float, folder: Path) -> Run:
     u, v = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5)
     values = np.full((7, 5), level) + 0.01 * np.arange(35).reshape(7, 5)
     variables = {
@@ -60,14 +87,16 @@ def a_run(gap: float, level: float) -> Run:
     }
     survey = xr.Dataset(variables, coords={"u": u, "v": v})
     summary = {"gap": gap, "low_accuracy": level + gap, "high_accuracy": level, "pattern": "random"}
-    return Run(FitConfig(), summary, survey)
+    folder.mkdir(parents=True)
+    survey.to_zarr(folder / "survey.zarr", zarr_format=3, consolidated=False)
+    return Run(FitConfig(), summary, folder)
 
 
 @pytest.mark.parametrize(("gap", "verdict"), [(0.5, "is found"), (0.1, "does not count")])
 def test_figure_4_gives_means_and_deviations_over_the_repetitions(gap: float, verdict: str, tmp_path: Path) -> None:
     gaps = {"plain": [gap, gap + 0.2], "batch-norm": [0.05, 0.05]}
     runs = {
-        f"{network}-p{p:g}-{seed}": a_run(gaps[network][seed], 0.2)
+        f"{network}-p{p:g}-{seed}": a_run(gaps[network][seed], 0.2, tmp_path / "runs" / f"{network}{p}{seed}")
         for network in gaps
         for p in (0.1, 0.5)
         for seed in (0, 1)
@@ -78,7 +107,7 @@ def test_figure_4_gives_means_and_deviations_over_the_repetitions(gap: float, ve
     assert cells[2:5] == ["2", f"{gap + 0.1:.3f}", f"{np.std([0, 0.2], ddof=1):.3f}"]
     assert cells[-3:] == ["0.438", "0.777", "0.337"], "the published values beside it"
     assert verdict in text
-    assert {path.name for path in tmp_path.iterdir()} == {"figure-3.png", "figure-4a.png", "figure-4b.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {"figure-3.png", "figure-4a.png", "figure-4b.png"}
     for name in ("figure-3", "figure-4a", "figure-4b"):
         assert f"({name}.png)" in text
 
@@ -88,7 +117,7 @@ class Tiny(Study):
 
     title = "a tiny study"
 
-    def fits(self, scale: str) -> dict[str, FitConfig]:
+    def runs(self, scale: str) -> dict[str, FitConfig]:
         shared: dict[str, Any] = {
             "size": "8", "model_options": {"hidden": (8,)}, "cells": 4, "examples": "40", "plan": "loop",
         }  # fmt: skip
@@ -101,13 +130,43 @@ class Tiny(Study):
 class Failing(Tiny):
     """Its first fit cannot reach what is asked of it."""
 
-    def fits(self, scale: str) -> dict[str, FitConfig]:
-        first, second = super().fits(scale).values()
+    def runs(self, scale: str) -> dict[str, FitConfig]:
+        first, second = super().runs(scale).values()
         return {"hopeless": replace(first, target_gap=0.99, lr=1e-9), "ring": second}
 
 
+class Way(Study):
+    """A training, a branch of it, and a survey of the branch."""
+
+    title = "a way"
+
+    def runs(self, scale: str) -> dict[str, ProblemConfig]:
+        problem: dict[str, Any] = {"model_options": {"hidden": (8,)}}
+        training = TrainConfig(**problem, epochs=2, batch_size=400)
+        return {
+            "trunk": training,
+            "branch": replace(training, init_from="trunk@3", optimizer="sgd"),
+            "map": SurveyConfig(**problem, trajectory="branch", grid=(3,), examples="50", plan="loop"),
+        }
+
+    def results(self, runs: Any, out: Path) -> str:
+        steps = len(runs["trunk"].log()), len(runs["branch"].log())
+        return f"{steps} {runs['map'].survey.sizes['snapshot']}"
+
+
+def test_the_runs_of_a_study_stand_on_each_other(tmp_path: Path) -> None:
+    run_study(Way(), "small", tmp_path / "study", plan="loop")
+    assert "(6, 6) 3" in (tmp_path / "study" / "results.md").read_text()
+    starts = [
+        Trajectory(tmp_path / "study" / "runs" / name / "trajectory").snapshots[k].state()
+        for name, k in (("trunk", 1), ("branch", 0))
+    ]
+    for key, value in starts[0].items():
+        assert np.array_equal(value, starts[1][key])
+
+
 def test_a_fit_that_cannot_be_finished_stops_no_other(tmp_path: Path) -> None:
-    with pytest.raises(la.CannotFinish, match="1 of 2 fits could not be finished: hopeless"):
+    with pytest.raises(la.CannotFinish, match="1 of 2 runs could not be finished: hopeless"):
         run_study(Failing(), "small", tmp_path / "study", plan="loop")
     assert (tmp_path / "study" / "runs" / "ring" / "summary.json").exists()
 

@@ -24,7 +24,7 @@ from lossatlas.jobs.summary import summarise
 from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.recipes import FitConfig, completed
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
+from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory, versions
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import fill, put_target
 from lossatlas.views import png, view, write_report
@@ -176,7 +176,7 @@ def _survey(
     stop: Callable[[], bool],
 ) -> SurveyStore:
     grid = recipe.picture.grid(config.padding)
-    store = SurveyStore(run.path / "survey.zarr", grid, {"chart": recipe.chart.fingerprint()})
+    store = SurveyStore(run.path / SURVEY, grid, {"chart": recipe.chart.fingerprint()})
     put_target(store, recipe.picture, config.padding)
     metrics = metrics_for(recipe.problem.loss, recipe.metrics)
     groups = int(any(isinstance(metric, StreamingMetric) for metric in metrics.values()))

@@ -11,7 +11,7 @@ from torch import Tensor
 from lossatlas.errors import CannotFinish, Interrupted
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
 from lossatlas.jobs.reporter import Reporter
-from lossatlas.rundir import MetricsLog, RunDirectory
+from lossatlas.rundir import LOG, MetricsLog, RunDirectory
 
 __all__ = ["Stepped", "descend"]
 
@@ -71,7 +71,7 @@ def descend(
     """
     length = restore_checkpoint(run, work)
     on_start()
-    with MetricsLog(run.path / "metrics.jsonl", length).open() as log:
+    with MetricsLog(run.path / LOG, length).open() as log:
         if not length:
             write_checkpoint(run, work, log.sync())
         kept, written = work.steps, time.perf_counter()

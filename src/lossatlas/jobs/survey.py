@@ -25,7 +25,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
-from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
+from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory, versions
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import fill
 from lossatlas.views import png, view, write_report
@@ -86,7 +86,7 @@ def run_survey(
     started = time.perf_counter()
     run.write_bytes("chart.safetensors", chart_bytes(recipe.chart))
     attributes = {"chart": recipe.chart.fingerprint()}
-    store = SurveyStore(run.path / "survey.zarr", recipe.grid, attributes, recipe.labels)
+    store = SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.labels)
     metrics = metrics_for(recipe.problem.loss, recipe.metrics)
     total = math.prod(store.shape) * len(recipe.surveyed)
     finished = 0

@@ -1,4 +1,4 @@
-"""Many fits as one resumable job."""
+"""Many runs as one resumable job."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
-from lossatlas.recipes import FitConfig
+from lossatlas.jobs.survey import run_survey
+from lossatlas.jobs.train import run_train
+from lossatlas.recipes import FitConfig, ProblemConfig, SurveyConfig, TrainConfig
 
-__all__ = ["run_sweep"]
+__all__ = ["carry_out", "run_sweep"]
 
 
 def run_sweep(
-    configs: Mapping[str, FitConfig],
+    configs: Mapping[str, ProblemConfig],
     out: Path,
     *,
     pictures: bool = False,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, dict[str, Any]]:
-    """Carry out every fit, one after the other; those that are finished are not done again.
+    """Carry out every run, one after the other; those that are finished are not done again.
 
     Args:
         configs: by name, which is also the name of the run's directory.
@@ -36,7 +38,7 @@ def run_sweep(
 
     Raises:
         BadInput: a run that is there has other settings.
-        CannotFinish: some of the fits could not be finished; all others are.
+        CannotFinish: some of the runs could not be finished; all others are.
         Interrupted: ``stop`` said so.
     """
     summaries, failed = {}, []
@@ -44,9 +46,23 @@ def run_sweep(
         if reporter is not None:
             reporter.say(f"{name} ({index + 1} of {len(configs)})")
         try:
-            summaries[name] = run_fit(config, out / name, resume=True, pictures=pictures, reporter=reporter, stop=stop)
+            summaries[name] = carry_out(config, out / name, pictures=pictures, reporter=reporter, stop=stop)
         except CannotFinish as error:
             failed.append(f"{name} ({error})")
     if failed:
-        raise CannotFinish(f"{len(failed)} of {len(configs)} fits could not be finished: {'; '.join(failed)}")
+        raise CannotFinish(f"{len(failed)} of {len(configs)} runs could not be finished: {'; '.join(failed)}")
     return summaries
+
+
+def carry_out(
+    config: ProblemConfig, out: Path, *, pictures: bool, reporter: Reporter | None, stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """The run that a configuration stands for, begun or continued; returns its summary."""
+    match config:
+        case FitConfig():
+            return run_fit(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
+        case SurveyConfig():
+            return run_survey(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
+        case TrainConfig():
+            return run_train(config, out, resume=True, reporter=reporter, stop=stop)
+    raise AssertionError(f"no job for a {type(config).__name__}")

@@ -59,7 +59,7 @@ class Gallery(Study):
         self._splits = tuple(splits)
         self._metrics = tuple(metrics)
 
-    def fits(self, scale: str) -> dict[str, FitConfig]:
+    def runs(self, scale: str) -> dict[str, FitConfig]:
         if scale == "small":
             return {p.name: small_fit(pattern=p.picture, data=p.data, **p.small) for p in self._pieces}
         return {p.name: paper_fit(pattern=p.picture, data=p.data, **p.paper) for p in self._pieces}

@@ -1,4 +1,4 @@
-"""The job of ``lossatlas reproduce``: a study and a directory become its fits, pictures and tables."""
+"""The job of ``lossatlas reproduce``: a study and a directory become its runs, pictures and tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
 import yaml
 
 from lossatlas.data import data_options
@@ -15,12 +14,17 @@ from lossatlas.errors import BadInput, Interrupted, unknown
 from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
-from lossatlas.recipes import FitConfig, differences
+from lossatlas.recipes import FitConfig, ProblemConfig, TrainConfig, differences
 from lossatlas.recipes.fit import build_fit
+from lossatlas.recipes.train import build_train
 from lossatlas.reproduce.study import SCALES, Run, Study
 from lossatlas.rundir import SUMMARY, RunDirectory, versions
 
-__all__ = ["run_study", "stated_fits"]
+__all__ = ["run_study", "stated_runs"]
+
+RUNS = "runs"
+LINKS = {"trajectory", "init_from"}
+"""Fields in which a configuration names another run."""
 
 
 def run_study(
@@ -36,34 +40,34 @@ def run_study(
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Carry out a study's fits and make its pictures and tables.
+    """Carry out a study's runs and make its pictures and tables.
 
     Args:
         study: from :data:`~lossatlas.reproduce.STUDIES`.
         scale: ``small`` or ``paper``.
         out: the directory of the study; its runs are in ``out/runs``.
         folder: where data sets lie as ``folder/<name>`` in the hub's layout, instead of the hub.
-        device: of every fit.
-        plan: of every fit.
-        resume: continue what is there; finished fits are kept.
+        device: of every run.
+        plan: of every run that has one.
+        resume: continue what is there; finished runs are kept.
         overwrite: replace a study that is there.
         reporter: told how things stand.
         stop: see :func:`~lossatlas.jobs.fit.run_fit`.
 
     Returns:
-        The summaries of the fits by name; ``results.md`` and PNG files are in ``out``.
+        The summaries of the runs by name; ``results.md`` and PNG files are in ``out``.
 
     Raises:
         BadInput: before anything is written: an unknown scale, data that cannot be had, a directory that
             is taken.
-        CannotFinish: a fit could not be finished.
+        CannotFinish: a run could not be finished.
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
     if resume and overwrite:
         raise BadInput("--resume continues a study and --overwrite replaces it; give one of the two")
-    configs = stated_fits(study, scale, folder, device, plan)
-    stated = {"study": study.title, "scale": scale, "fits": {key: config.flat() for key, config in configs.items()}}
+    configs = stated_runs(study, scale, folder, device, plan)
+    stated = {"study": study.title, "scale": scale, "runs": {key: config.flat() for key, config in configs.items()}}
     run = RunDirectory(out)
     if resume and run.exists:
         _check_same(run, stated)
@@ -72,42 +76,62 @@ def run_study(
         _check(configs)
         run.create(yaml.safe_dump(stated, sort_keys=False), {"versions": versions(), "study": study.title})
     try:
-        summaries = run_sweep(configs, out / "runs", reporter=reporter, stop=stop)
+        linked = {key: _linked(config, configs, out / RUNS) for key, config in configs.items()}
+        summaries = run_sweep(linked, out / RUNS, reporter=reporter, stop=stop)
     except Interrupted as error:
         raise Interrupted(f"interrupted in the study; continue with --out {out} --resume") from error
-    runs = {key: Run(config, summaries[key], _survey(out / "runs" / key)) for key, config in configs.items()}
-    text = f"# {study.title}\n\nScale: {scale}. {len(runs)} fits.\n\n{study.results(runs, out)}"
+    runs = {key: Run(config, summaries[key], out / RUNS / key) for key, config in configs.items()}
+    text = f"# {study.title}\n\nScale: {scale}. {len(runs)} runs.\n\n{study.results(runs, out)}"
     run.write_bytes("results.md", text.encode())
     run.write_json(SUMMARY, summaries)
     return summaries
 
 
-def stated_fits(study: Study, scale: str, folder: Path | None, device: str, plan: str) -> dict[str, FitConfig]:
-    """A study's fits as they will be carried out.
+def stated_runs(study: Study, scale: str, folder: Path | None, device: str, plan: str) -> dict[str, ProblemConfig]:
+    """A study's runs as they will be carried out.
 
     Raises:
         BadInput: an unknown scale.
     """
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
-    return {name: _placed(config, folder, device, plan) for name, config in study.fits(scale).items()}
+    return {name: _placed(config, folder, device, plan) for name, config in study.runs(scale).items()}
 
 
-def _check(configs: Mapping[str, FitConfig]) -> None:
-    """Refuse what any of the fits would refuse, as far as one fit per data set and model can tell."""
-    kinds = {(config.data, config.model, str(config.model_options)): config for config in configs.values()}
+def _check(configs: Mapping[str, ProblemConfig]) -> None:
+    """Refuse what any of the runs would refuse, as far as one per verb, data set and model can tell.
+
+    A survey of what the study itself will train cannot be asked yet.
+    """
+    kinds = {(type(c), c.data, c.model, str(c.model_options)): c for c in configs.values()}
     for config in kinds.values():
-        recipe = build_fit(config)
-        # A stated strategy spares the measurement; what is wrong with a plan is found all the same.
-        make_fit(recipe, config, make_engine(recipe, config, "loop" if config.plan == "auto" else config.plan))
+        if isinstance(config, FitConfig):
+            recipe = build_fit(config)
+            # A stated strategy spares the measurement; what is wrong with a plan is found all the same.
+            make_fit(recipe, config, make_engine(recipe, config, "loop" if config.plan == "auto" else config.plan))
+        elif isinstance(config, TrainConfig):
+            build_train(replace(config, init_from=None))
 
 
-def _placed(config: FitConfig, folder: Path | None, device: str, plan: str) -> FitConfig:
+def _placed(config: ProblemConfig, folder: Path | None, device: str, plan: str) -> ProblemConfig:
     options = dict(config.data_options)
     source = data_options(config.data)
     if folder is not None and source is not None and "folder" in {field.name for field in fields(source)}:  # type: ignore[arg-type]
         options["folder"] = str(folder / config.data)
-    return replace(config, data_options=options, device=device, plan=plan)
+    changes: dict[str, Any] = {"data_options": options, "device": device}
+    if "plan" in {field.name for field in fields(config)}:
+        changes["plan"] = plan
+    return replace(config, **changes)
+
+
+def _linked(config: ProblemConfig, configs: Mapping[str, ProblemConfig], runs: Path) -> ProblemConfig:
+    """With the directories of the study's own runs in place of their names."""
+    for name in LINKS & {field.name for field in fields(config)}:
+        run, at, step = str(getattr(config, name) or "").partition("@")
+        if run in configs:
+            changes: dict[str, Any] = {name: f"{runs / run}{at}{step}"}
+            config = replace(config, **changes)
+    return config
 
 
 def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:
@@ -117,8 +141,3 @@ def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:
     if found:
         names = ", ".join(phrase.split()[0] for phrase in found)
         raise BadInput(f"{run.path} was started with other settings ({names}); leave them out or use a new --out")
-
-
-def _survey(run: Path) -> xr.Dataset:
-    survey: xr.Dataset = xr.open_zarr(str(run / "survey.zarr"), consolidated=False, chunks=None).load()
-    return survey

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from lossatlas.recipes import PRESETS, FitConfig
+from lossatlas.recipes import PRESETS, FitConfig, ProblemConfig
 
-__all__ = ["paper_fit", "small_fit"]
+__all__ = ["PAPER_TRAINING", "paper_fit", "problem_of", "small_fit"]
 
 SMALL: dict[str, Any] = {
     "model": "conv", "cells": 16, "batch_size": 16, "lr": 2e-3, "scale_lr": 8e-3, "examples": "1000", "padding": 2,
 }  # fmt: skip
 """What works for the paper's networks in minutes on two cores; measured in docs/results.md."""
+
+
+PAPER_TRAINING: dict[str, Any] = {
+    "data": "cifar10", "augment": ("crop", "flip"), "optimizer": "nesterov", "lr": 0.1, "weight_decay": 5e-4,
+    "schedule": "steps", "epochs": 300, "batch_size": 128,
+}  # fmt: skip
+"""How Li et al. 2018 (arXiv 1712.09913) train: SGD with Nesterov momentum, divided by 10 at 150, 225 and 275 epochs."""
+
+
+def problem_of(config: ProblemConfig) -> dict[str, Any]:
+    """The settings that another run takes over to see the same problem."""
+    names = ("data", "data_options", "model", "model_options", "loss", "parameters")
+    return {name: getattr(config, name) for name in names}
 
 
 def paper_fit(**settings: Any) -> FitConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.recipes import FitConfig
+from lossatlas.recipes import ProblemConfig
 from lossatlas.registry import Registry
+from lossatlas.rundir import LOG, SURVEY
 
 __all__ = ["SCALES", "STUDIES", "Run", "Study"]
 
@@ -23,22 +25,38 @@ SCALES = ("small", "paper")
 
 @dataclass(frozen=True)
 class Run:
-    """One finished fit of a study."""
+    """One finished run of a study."""
 
-    config: FitConfig
+    config: Any
+    """Its configuration, of the verb that made it."""
     summary: Mapping[str, Any]
-    survey: xr.Dataset
+    path: Path
+    """The run directory."""
+
+    @property
+    def survey(self) -> xr.Dataset:
+        """What it surveyed."""
+        found: xr.Dataset = xr.open_zarr(str(self.path / SURVEY), consolidated=False, chunks=None).load()
+        return found
+
+    def log(self) -> list[dict[str, Any]]:
+        """What it noted of each step."""
+        return [json.loads(line) for line in (self.path / LOG).read_text().splitlines()]
 
 
 class Study(ABC):
-    """A published figure as a sweep of fits and what is made of them."""
+    """A published figure as a sweep of runs and what is made of them."""
 
     title: str
     """What is reproduced, with its source."""
 
     @abstractmethod
-    def fits(self, scale: str) -> dict[str, FitConfig]:
-        """The fits at a scale of :data:`SCALES`, by name. Data sets are named as on the command line."""
+    def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
+        """The runs at a scale of :data:`SCALES`, by name and in their order.
+
+        Data sets are named as on the command line. Where a configuration names a run (``trajectory``, ``init_from``),
+        it names an earlier one of the study.
+        """
 
     @abstractmethod
     def results(self, runs: Mapping[str, Run], out: Path) -> str:

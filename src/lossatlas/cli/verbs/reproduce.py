@@ -23,7 +23,7 @@ def reproduce(
     overwrite: bool = False,
     print_config: bool = False,
 ) -> int | None:
-    """Make a published figure anew: its fits, pictures and tables, beside the published values.
+    """Make a published figure anew: its runs, pictures and tables, beside the published values.
 
     Args:
         study: which (see `lossatlas info`), such as mpo-fig4.
@@ -31,21 +31,21 @@ def reproduce(
         out: the directory; default runs/STUDY.
         folder: where data sets lie as FOLDER/fashion_mnist and FOLDER/cifar10 in the hub's layout.
         device: auto, cpu, cuda, ...
-        plan: engine plan of every fit: auto, a strategy's name, or a plan file.
-        resume: continue the study in --out; finished fits are kept.
+        plan: engine plan of every run: auto, a strategy's name, or a plan file.
+        resume: continue the study in --out; finished runs are kept.
         overwrite: replace the study in --out.
-        print_config: print the settings of every fit and stop.
+        print_config: print the settings of every run and stop.
     """
     from lossatlas.cli.progress import RichReporter
     from lossatlas.reproduce import STUDIES
-    from lossatlas.reproduce.run import run_study, stated_fits
+    from lossatlas.reproduce.run import run_study, stated_runs
 
     chosen = STUDIES[study]
     if print_config:
         import yaml
 
-        fits = stated_fits(chosen, scale, folder, device, plan)
-        print(yaml.safe_dump({name: config.flat() for name, config in fits.items()}, sort_keys=False), end="")
+        runs = stated_runs(chosen, scale, folder, device, plan)
+        print(yaml.safe_dump({name: config.flat() for name, config in runs.items()}, sort_keys=False), end="")
         return None
     place = out if out is not None else Path("runs") / study
     with RichReporter() as reporter, stop_signals() as stop:

@@ -36,7 +36,7 @@ LEFT_PLATEAU = 0.3
 class _RandomMasks(Study):
     title = "Figures 3 and 4 of Skorokhodov & Burtsev 2019: random masks with and without batch normalisation"
 
-    def fits(self, scale: str) -> dict[str, FitConfig]:
+    def runs(self, scale: str) -> dict[str, FitConfig]:
         small = scale == "small"
         probabilities = (0.1, 0.5, 0.9) if small else tuple(k / 10 for k in range(1, 10))
         seeds = range(2 if small else 5)

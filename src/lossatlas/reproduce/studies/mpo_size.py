@@ -22,7 +22,7 @@ class _Sizes(Study):
         "How large a picture can be: gap and overlap against size (a claim of Skorokhodov & Burtsev 2019, section 4.1)"
     )
 
-    def fits(self, scale: str) -> dict[str, FitConfig]:
+    def runs(self, scale: str) -> dict[str, FitConfig]:
         sizes = (12, 20, 32, 50) if scale == "small" else (12, 20, 32, 50, 80, 128)
         return {
             f"{picture}-{size}": self._small(picture, size)
