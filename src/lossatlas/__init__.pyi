@@ -71,6 +71,8 @@ from .pictures import (
 from .problem import Dict as Dict, Feed as Feed, Pair as Pair, Problem as Problem
 from .surveying import grid_of as grid_of, survey as survey
 from .training import Thinning as Thinning, Training as Training, Trajectory as Trajectory
+from .training.callbacks.huggingface import HuggingFaceTrajectory as HuggingFaceTrajectory
+from .training.callbacks.lightning import LightningTrajectory as LightningTrajectory
 from .views import view as view, write_report as write_report
 from .weights import Initialiser as Initialiser, WeightSpace as WeightSpace
 from .weights.initialisers.module import ModuleDefault as ModuleDefault

@@ -72,9 +72,10 @@ def curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
     figure = figures.figure(6.4, 4.4, "")
     ax = figure.add_subplot()
     for curve in drawn:
+        bars = curve.deviation if any(curve.deviation) else None
         ax.errorbar(
-            curve.x, curve.mean, yerr=curve.deviation, label=curve.label, color=curve.colour,
-            linestyle=curve.style, marker="o", markersize=4, capsize=3, linewidth=1.6,
+            curve.x, curve.mean, yerr=bars, label=curve.label, color=curve.colour, linestyle=curve.style,
+            marker="o", markersize=4, capsize=3, linewidth=1.6,
         )  # fmt: skip
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)

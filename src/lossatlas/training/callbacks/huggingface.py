@@ -1,0 +1,91 @@
+"""A trajectory of a training with the Hugging Face ``Trainer``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lossatlas.training.callbacks.recorder import Recorder, cannot_import, rate_of, refuse_shards
+from lossatlas.training.thinning import Thinning
+from lossatlas.training.trajectory import Trajectory
+
+try:
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+except ImportError as error:
+    raise cannot_import("HuggingFaceTrajectory", "transformers", error) from error
+
+__all__ = ["HuggingFaceTrajectory"]
+
+
+class HuggingFaceTrajectory(TrainerCallback):
+    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(..., callbacks=[HuggingFaceTrajectory("way")])``.
+
+    Steps are the trainer's ``global_step``: of the optimiser, however many batches each takes. The first snapshot is
+    the start, the last one the end of the training, also where the trainer loads its best model afterwards. A snapshot
+    has ``epoch`` (in parts, too), ``lr`` (of the first group, of the step that made it), and ``loss`` where the trainer
+    logged one after that step: the mean since its last log, so ``logging_steps=1`` gives every snapshot its own. A
+    training that is resumed from a checkpoint goes on with its trajectory from there. One process writes.
+
+    Args:
+        trajectory: its folder; or one that is there, which has its own thinning.
+        thinning: which steps are kept; default all.
+        module: the path of the submodule that is kept; default the whole model.
+
+    Raises:
+        BadInput: a trajectory is given and a thinning beside it; its index cannot be read. When the training starts:
+            the folder holds another training's snapshots, there is no such submodule, or parameters are spread over
+            processes.
+    """
+
+    def __init__(
+        self, trajectory: Trajectory | Path | str, thinning: Thinning | None = None, *, module: str = ""
+    ) -> None:
+        self._recorder = Recorder(trajectory, thinning, module)
+        self._rate: dict[str, float] = {}
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """What is recorded."""
+        return self._recorder.trajectory
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        refuse_shards(kwargs["model"])
+        self._rate = {}
+        if state.is_world_process_zero:
+            self._recorder.begin(kwargs["model"], state.global_step, epoch=float(state.epoch))
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._rate = rate_of(kwargs["optimizer"])  # at the step's end, its schedule has moved on
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # The step before is told now: its weights are still there, and its loss is in the log only now.
+        if state.is_world_process_zero:
+            self._recorder.step(kwargs["model"], state.global_step, **self._scalars(state))
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # The log of the whole training is the last event before the best model takes the place of the last one.
+        if any("total_flos" in entry for entry in state.log_history[-1:]):
+            self._end(state, kwargs["model"])
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if not args.load_best_model_at_end:  # of a trainer whose own log() tells no callback
+            self._end(state, kwargs["model"])
+
+    def _end(self, state: TrainerState, model: nn.Module) -> None:
+        if state.is_world_process_zero:
+            self._recorder.end(model, state.global_step, **self._scalars(state))
+
+    def _scalars(self, state: TrainerState) -> dict[str, float]:
+        logged = [entry for entry in state.log_history if entry.get("step") == state.global_step and "loss" in entry]
+        told = {"loss": float(logged[-1]["loss"])} if logged else {}
+        return {"epoch": float(state.epoch), **told, **self._rate}

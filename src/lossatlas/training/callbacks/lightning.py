@@ -1,0 +1,94 @@
+"""A trajectory of a Lightning training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossatlas.training.callbacks.recorder import Recorder, cannot_import, rate_of, refuse_shards
+from lossatlas.training.thinning import Thinning
+from lossatlas.training.trajectory import Trajectory
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ImportError as error:
+    raise cannot_import("LightningTrajectory", "lightning", error) from error
+
+__all__ = ["LightningTrajectory"]
+
+
+class LightningTrajectory(Callback):
+    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(callbacks=[LightningTrajectory("way")])``.
+
+    Steps are the trainer's ``global_step``: of the optimiser, however many batches each takes. The first snapshot is
+    the start, the last one the end of the training. A snapshot has ``epoch`` (in parts, too), and ``loss`` (the mean
+    over the batches of the step, where ``training_step`` returns one) and ``lr`` (of the first group) of the step that
+    made it. A training that is resumed from a checkpoint goes on with its trajectory from there. One process writes; a
+    ``fast_dev_run`` writes nothing.
+
+    Args:
+        trajectory: its folder; or one that is there, which has its own thinning.
+        thinning: which steps are kept; default all.
+        module: the path of the submodule that is kept, as in ``module="model"``, so that snapshots have the names of a
+            plain network; default the whole LightningModule.
+
+    Raises:
+        BadInput: a trajectory is given and a thinning beside it; its index cannot be read. When the training starts:
+            the folder holds another training's snapshots, there is no such submodule, or parameters are spread over
+            processes.
+    """
+
+    def __init__(
+        self, trajectory: Trajectory | Path | str, thinning: Thinning | None = None, *, module: str = ""
+    ) -> None:
+        self._recorder = Recorder(trajectory, thinning, module)
+        self._step = 0
+        self._losses: list[Tensor] = []
+        self._rate: dict[str, float] = {}
+        self._scalars: dict[str, Any] = {}
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """What is recorded."""
+        return self._recorder.trajectory
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Only the trainer's own, wrapped model shows that it is spread.
+        refuse_shards(trainer.model if trainer.model is not None else pl_module)
+        self._step, self._losses, self._rate = trainer.global_step, [], {}
+        self._scalars = {"epoch": float(trainer.current_epoch)}
+        if _writes(trainer):
+            self._recorder.begin(pl_module, trainer.global_step, **self._scalars)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self._rate = rate_of(optimizer)  # at the batch's end, its schedule has moved on
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            self._losses.append(loss.detach().reshape(()) * trainer.accumulate_grad_batches)  # was divided by it
+        if trainer.global_step == self._step:
+            return
+        # Losses stay on their device until a snapshot asks for the number.
+        told = {"loss": torch.stack(self._losses).mean()} if self._losses else {}
+        share = 1.0 if trainer.is_last_batch else (batch_idx + 1) / trainer.num_training_batches
+        self._scalars = {"epoch": trainer.current_epoch + share, **told, **self._rate}
+        self._step, self._losses = trainer.global_step, []
+        if _writes(trainer):
+            self._recorder.step(pl_module, self._step, **self._scalars)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if _writes(trainer):
+            self._recorder.end(pl_module, trainer.global_step, **self._scalars)
+
+
+def _writes(trainer: Trainer) -> bool:
+    return bool(trainer.is_global_zero and not trainer.fast_dev_run)  # type: ignore[attr-defined]
