@@ -319,10 +319,20 @@ def _ranged(drawn: Floats, *, log: bool, floor: float | None) -> Limits:
     if inner_low < inner_high and _span(low, high, log) > OUTLIER_RATIO * _span(inner_low, inner_high, log):
         below, above = int((drawn < inner_low).sum()), int((drawn > inner_high).sum())
         extend = {(True, True): "both", (True, False): "min", (False, True): "max"}[below > 0, above > 0]
-        note = f"scale from {number(inner_low)} to {number(inner_high)}, 1st to 99th percentile; {below + above} beyond"
+        note = f"scale from {_apart(inner_low, inner_high)}, 1st to 99th percentile; {below + above} beyond"
         return Limits(inner_low, inner_high, log, floor, extend, note + zeros)
-    note = f"scale from {number(low)} to {number(high)}, the smallest and largest finite values"
+    note = f"scale from {_apart(low, high)}, the smallest and largest finite values"
     return Limits(low, high, log, floor, "neither", note + zeros)
+
+
+def _apart(low: float, high: float) -> str:
+    """``0.1 to 2.5``; with as many digits as it takes to tell the two apart."""
+    texts = [number(low), number(high)]
+    for digits in range(4, 10):
+        if texts[0] != texts[1]:
+            break
+        texts = [f"{end:.{digits}g}" for end in (low, high)]
+    return " to ".join(texts)
 
 
 def _span(low: float, high: float, log: bool) -> float:
