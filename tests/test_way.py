@@ -307,8 +307,8 @@ class TestSurveyOfAWay:
 
     def test_says_how_much_other_planes_hold(self, surveyed: Path) -> None:
         summary = json.loads((surveyed / "summary.json").read_text())
-        random = summary["captured_by random direction 1 and random direction 2"]
-        through = summary["captured_by from start to solution and random direction 1"]
+        random = summary["captured_elsewhere"]["random direction 1 and random direction 2"]
+        through = summary["captured_elsewhere"]["from start to solution and random direction 1"]
         assert random < 0.1 < through < summary["captured_variance"] <= 1
 
 

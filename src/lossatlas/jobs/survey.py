@@ -238,7 +238,7 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
     numbers = {
         "captured_variance": path.captured,
         **{f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.shares, strict=True)},
-        **{f"captured_by {name}": other.captured for name, other in recipe.elsewhere.items()},
+        "captured_elsewhere": {name: other.captured for name, other in recipe.elsewhere.items()},
         "snapshots": len(recipe.way),
         "largest_distance_from_plane": float(way.max()),
         "median_angle_to_gradient": float(np.nanmedian(survey[schema.Path.ANGLE].values)),

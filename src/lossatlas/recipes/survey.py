@@ -81,7 +81,7 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     chart, names = _plane(config.directions, around)
     path = way.project(chart.origin, chart.controls()[1:])
     labels = {
-        axis: f"{name} ({percent(share)} of the path's variance)"
+        axis: f"{name} ({percent(share)})"
         for axis, name, share in zip(chart.axes, names, path.shares.tolist(), strict=True)
     }
     elsewhere = {}

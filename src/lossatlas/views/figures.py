@@ -32,10 +32,12 @@ __all__ = [
     "log_axis",
     "panel_size",
     "tick_text",
+    "wrapped",
 ]
 
 LONGEST = 10.5  # inches; the longer side of the block of panels
 PANEL = 4.4  # inches; the longer side of one panel at most
+LETTER = 0.085  # inches; the width of one in a label
 SHORTEST = 1.4  # inches; below this a panel's tick labels run into each other
 INK, GREY = "#20222b", "#5d616b"
 
@@ -127,7 +129,12 @@ def heat_maps(
     rows = -(-len(panels) // columns)
     flat = columns * wide > 2 * rows * tall
     margins = (1.2 + 0.3 * columns, 2.2 + 0.4 * rows) if flat else (2.0 + 0.3 * columns, 1.1 + 0.4 * rows)
-    drawn = figure(*panel_size(edges, columns, rows, margins), title, "compressed")
+    size = panel_size(edges, columns, rows, margins)
+    drawn = figure(*size, title, "compressed")
+    width, height = (
+        (side - margin) / count for side, margin, count in zip(size, margins, (columns, rows), strict=True)
+    )
+    labels = [wrapped(label, side) for label, side in zip(axis_labels, (width, height), strict=True)]
     norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
     placed: list[Axes] = []
     for index, (name, values) in enumerate(panels):
@@ -136,12 +143,17 @@ def heat_maps(
         ax.set_title(name, fontsize=10, color=INK)
         first, last = index % columns == 0, index + columns >= len(panels)
         ax.tick_params(labelleft=first, labelbottom=last)
-        ax.set(xlabel=axis_labels[0] if last else "", ylabel=axis_labels[1] if first else "")
+        ax.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first else "")
         placed.append(ax)
     _colour_bar(drawn, placed, norm, limits, palette, colour_label, flat)
     hatched = Patch(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", label=str(invalid))
     captioned(drawn, *notes, limits.note, keys=[hatched] * bool(invalid))
     return drawn
+
+
+def wrapped(label: str, inches: float) -> str:
+    """A label in lines that are no longer than the side that it stands along."""
+    return textwrap.fill(label, max(8, int(inches / LETTER)), break_long_words=False)
 
 
 def panel_size(

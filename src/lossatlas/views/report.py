@@ -26,6 +26,9 @@ TILES = {
     "log_loss_correlation": "correlation with the picture",
     "log_loss_rmse": "distance from the picture in log loss",
     "log_loss_gap": "gap in log loss",
+    "captured_variance": "of the path's variance in the plane",
+    "largest_distance_from_plane": "largest distance of the path from it",
+    "median_angle_to_gradient": "degrees from step to descent, median",
     "seconds": "time",
 }
 

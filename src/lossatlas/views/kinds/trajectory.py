@@ -36,7 +36,7 @@ class Trajectory(View):
         return len(axes) == 2 and there and bool(data.fields(survey, data.LOSS))
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        drawn = figures.figure(12.0, 9.6, title)
+        drawn = figures.figure(13.6, 9.6, title)
         grid = drawn.add_gridspec(3, 3, height_ratios=(1, 1, 0.9))
         notes = _surface(drawn, drawn.add_subplot(grid[:2, :2]), survey)
         _elsewhere([drawn.add_subplot(grid[row, 2]) for row in range(2)], survey)
@@ -68,7 +68,7 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     ax.set(xlabel=data.axis_label(survey, u), ylabel=data.axis_label(survey, v))
     ax.tick_params(labelsize=8)
     captured = survey[schema.Path.DISTANCE].attrs.get("captured")
-    together = f"the plane holds {percent(captured)} of the path's variance" if captured is not None else ""
+    together = f"the plane holds {percent(captured)} of the path's variance, each axis what it says" if captured else ""
     invalid = data.invalid(field.values)
     return [together, limits.note, str(invalid) * bool(invalid), "coordinates are Euclidean distances"]
 
