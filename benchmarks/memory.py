@@ -8,13 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-SIZES = (20, 200)
+SIZES = (20, 400)
 
 
 def peak(size: int, folder: Path) -> float:
     """MiB at the peak of fit and survey of a heart of that size."""
     out = folder / str(size)
-    options = ["--steps=30", "--plan=vmap", "--examples=50", "--padding=0", f"--size={size}", f"--out={out}"]
+    options = ["--steps=30", "--plan=vmap", "--examples=50", "--splits=test", "--padding=0"]
+    options += [f"--size={size}", f"--out={out}"]
     subprocess.run(
         [sys.executable, "-m", "lossatlas", "fit", "--pattern=heart", *options],
         check=True,

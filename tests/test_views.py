@@ -372,7 +372,7 @@ def test_importing_views_is_light() -> None:
 
 
 def test_every_kind_says_what_it_is() -> None:
-    assert VIEWS.names() == ["accuracy", "line", "loss", "slices", "surface", "target", "target_loss"]
+    assert VIEWS.names() == ["accuracy", "line", "loss", "slices", "surface", "target", "target_loss", "trajectory"]
     assert all(VIEWS[name].needs and VIEWS[name].caption.endswith(".") for name in VIEWS)
 
 
