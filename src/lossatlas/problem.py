@@ -70,7 +70,7 @@ class Problem:
 
     Args:
         module: any ``torch.nn.Module``. It is read and copied, never changed: not its parameters, buffers, mode,
-            device or ``requires_grad``.
+            device or ``requires_grad``. (A :class:`~lossatlas.Training` trains it in place.)
         loss: a :class:`~lossatlas.losses.Loss`, or a function ``(outputs, targets) -> (B,)``.
         feed: how a batch is handed over; default ``(inputs, targets)`` pairs.
     """

@@ -37,6 +37,8 @@ class Path:
     """Euclidean distance from the chart."""
     ANGLE = "path_angle"
     """Degrees between the way to the next snapshot and the negative gradient; NaN at the last."""
+    EXPLAINED = "path_explained"
+    """The share of the variance along each principal component, the largest first."""
     ELSEWHERE = "path_elsewhere"
     """(plane, snapshot, 2): coordinates of the same path in other planes."""
 

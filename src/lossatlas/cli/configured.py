@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
@@ -23,7 +23,7 @@ from lossatlas.rundir import RunDirectory
 if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
 
-__all__ = ["ConfiguredVerb", "RunOptions", "print_estimate"]
+__all__ = ["ConfiguredVerb", "RunOptions", "lent_problem", "print_estimate"]
 
 C = TypeVar("C", bound=ProblemConfig)
 R = TypeVar("R", bound="RunOptions")
@@ -45,8 +45,6 @@ class RunOptions:
     """Print the full configuration, which reproduces the run, and stop."""
     dry_run: bool = False
     """Say what the run would cost, and stop; writes nothing."""
-    checkpoint_seconds: float = 10.0
-    """Seconds between checkpoints."""
 
 
 class ConfiguredVerb(Verb, Generic[C, R]):
@@ -83,7 +81,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
 
     def layered(self, tokens: list[str]) -> list[str]:
         """The tokens with those of the stored run, the preset and the configuration file put before them."""
-        layers: list[Mapping[str, list[str]]] = [tokens_of(self.inherited(tokens))]
+        layers: list[Mapping[str, list[str]]] = []
         out = Path(option_given(tokens, "out") or self._run().out)
         preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
         if "--resume" in tokens and (run := RunDirectory(out)).is_run:
@@ -92,10 +90,11 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             layers.append(tokens_of(self._presets[preset]))
         if config is not None:
             layers.append(tokens_of(self._checked_yaml(Path(config))))
-        return merged_tokens(layers, tokens)
+        given = merged_tokens(layers, tokens)
+        return merged_tokens([tokens_of(self.inherited(given))], given)
 
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
-        """Settings that another run, which the tokens name, lends to this one; below all other layers."""
+        """Settings that another run, which the tokens of all other layers name, lends to this one."""
         return {}
 
     def function(self, tokens: list[str]) -> Callable[..., int | None]:
@@ -149,6 +148,22 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         except (CycloptsError, BadInput) as error:
             raise BadInput(f"config {path}: {error}") from error
         return options
+
+
+def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -> dict[str, Any]:
+    """The problem of the run at a path, as far as the tokens state none; nothing where there is no run.
+
+    Args:
+        path: a run directory.
+        tokens: options of a thing go with the thing: where they name another one, those of the run mean nothing.
+        without: fields that are not lent.
+    """
+    run = RunDirectory(path)
+    if not run.is_run:
+        return {}
+    problem = {field.name for field in fields(ProblemConfig)} - set(without)
+    problem -= {name for name in ProblemConfig.named() if option_given(tokens, name) is not None}
+    return {name: value for name, value in run.config().items() if name.partition(".")[0] in problem}
 
 
 def print_estimate(estimate: Estimate) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
-from lossatlas.training.way import Way
+from lossatlas.training.way import MEMORY, Way
 from lossatlas.weights import WeightSpace
 
 __all__ = ["DIRECTIONS", "Around", "Direction", "directions"]
@@ -28,6 +28,9 @@ class Around:
     way: Way | None = None
     """How the network got there, where somebody recorded it."""
     seed: int = 0
+    """Of directions that are drawn."""
+    memory: int = MEMORY
+    """Bytes that slices of its snapshots may take together."""
 
 
 class Direction(ABC):

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Batches, Split, augmented
-from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
+from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import BATCH, engine_for
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.optimizer import Adam
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import streaming_metrics
 from lossatlas.objectives import Objective
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
@@ -104,8 +104,7 @@ class Fit:
         self._target_gap = target_gap
         self._augment = tuple(augment)
         augmented(split.take(torch.arange(1)), self._augment, generator(seed, "augment"))  # refused now or never
-        metrics = metrics_for(engine.network.loss)
-        self.metrics = {name: m for name, m in metrics.items() if isinstance(m, StreamingMetric)}
+        self.metrics = streaming_metrics(engine.network.loss)
 
     @property
     def progress(self) -> float:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lossatlas.engine import StreamingMetric
 from lossatlas.jobs.fit import make_engine, make_fit, make_surveyor
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
 
@@ -47,9 +46,7 @@ def estimate_fit(config: FitConfig) -> Estimate:
     with torch.no_grad():
         controls = recipe.chart.controls()
         coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
-    metrics = {
-        k: m for k, m in metrics_for(recipe.problem.loss, recipe.metrics).items() if isinstance(m, StreamingMetric)
-    }
+    metrics = streaming_metrics(recipe.problem.loss, recipe.metrics)
     first = next(iter(recipe.surveyed.values()))
     point_seconds = timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group)) / sample
     fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)

@@ -9,24 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import xarray as xr
+from torch import Tensor
 
 from lossatlas import schema
 from lossatlas.charts import chart_bytes
-from lossatlas.engine import Engine, Plan, StreamingMetric
-from lossatlas.engine.buffers.frozen import FrozenStatistics
+from lossatlas.engine import Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import Interrupted
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory, versions
 from lossatlas.surveying import SurveyStore
+from lossatlas.surveying.standing import Standing
 from lossatlas.surveying.survey import fill
 from lossatlas.views import png, view, write_report
 from lossatlas.weights.files import load_state
@@ -124,7 +126,7 @@ def estimate_survey(config: SurveyConfig) -> Estimate:
     with torch.no_grad():
         controls = recipe.chart.controls()
         coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
-    metrics = _streaming(recipe)
+    metrics = streaming_metrics(recipe.problem.loss)
     first = next(iter(recipe.surveyed.values()))
     point_seconds = timed(lambda: engine.evaluate(coefficients, controls, first, metrics, config.group)) / sample
     # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
@@ -158,10 +160,6 @@ def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Eng
     return engine
 
 
-def _streaming(recipe: SurveyRecipe) -> dict[str, StreamingMetric]:
-    return {k: m for k, m in metrics_for(recipe.problem.loss).items() if isinstance(m, StreamingMetric)}
-
-
 def _follow(
     run: RunDirectory,
     store: SurveyStore,
@@ -176,31 +174,23 @@ def _follow(
     with torch.no_grad():
         controls = recipe.chart.controls()
         coefficients = recipe.chart.coefficients(path.coords.to(controls))
-    metrics = {"loss": _streaming(recipe)["loss"]}
+    metrics = streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
         name: engine.evaluate(coefficients, controls, split, metrics, config.group)["loss"].numpy()
         for name, split in recipe.surveyed.items()
     }
     losses: dict[str, list[float]] = {name: [] for name in recipe.surveyed}
     angles = []
-    descended = next(iter(recipe.surveyed.values()))
-    one = torch.ones(1, 1).to(controls)
+    descended, examples = next(iter(recipe.surveyed.items()))
     for index, snapshot in enumerate(way.snapshots):
         load_state(recipe.problem.module, snapshot.state(), f"snapshot {snapshot.path}")
         # Running statistics are the snapshot's own here, whatever they mean in the plane.
-        there = engine_for(
-            recipe.problem, recipe.chart, descended, space=recipe.space, buffers=FrozenStatistics(), plan=engine.plan,
-            group=config.group,
-        )  # fmt: skip
-        weights = way.vector(index)[None].to(controls)
+        there = Standing(recipe.problem, recipe.space, examples, engine.plan, config.group)
         for name, split in recipe.surveyed.items():
-            losses[name].append(float(there.evaluate(one, weights, split, metrics, config.group)["loss"][0]))
+            losses[name].append(there.evaluate(split, metrics)["loss"])
         angles.append(math.nan)
         if index + 1 < len(way):
-            ((_, derivatives),) = there.derivatives(one, weights, descended, config.group)
-            step = way.vector(index + 1).to(controls) - weights[0]
-            cosine = torch.nn.functional.cosine_similarity(step, -derivatives.gradient()[0], dim=0)
-            angles[-1] = math.degrees(math.acos(max(-1.0, min(1.0, float(cosine)))))
+            angles[-1] = _degrees(way.vector(index + 1) - way.vector(index), -there.gradient(examples).cpu())
         reporter.progress("path", (index + 1) / len(way), {})
         if stop():
             raise Interrupted(f"interrupted on the path; continue with --out {run.path} --resume")
@@ -218,7 +208,8 @@ def _follow(
     for k, axis in enumerate(recipe.chart.axes):
         put(names.coordinate(axis), path.coords[:, k], axis, captured=float(path.shares[k]))
     put(names.DISTANCE, path.distances, "distance from the plane", captured=path.captured)
-    put(names.ANGLE, angles, "angle between step and negative gradient", "degree")
+    put(names.ANGLE, angles, "angle between step and negative gradient", "degree", split=descended)
+    put(names.EXPLAINED, recipe.explained, "share of the variance along each principal component")
     for name in recipe.surveyed:
         put(names.loss(name), losses[name], f"{name} loss on the path", "nat")
         put(names.loss_under(name), under[name], f"{name} loss in the plane under it", "nat")
@@ -232,16 +223,25 @@ def _follow(
     )
 
 
+def _degrees(one: Tensor, other: Tensor) -> float:
+    """The angle between two vectors (n,); NaN where one of them is zero."""
+    lengths = float(one.double().norm() * other.double().norm())
+    if not lengths > 0:
+        return math.nan
+    return math.degrees(math.acos(max(-1.0, min(1.0, float(one.double() @ other.double()) / lengths))))
+
+
 def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[str, Any]:
     path = recipe.path
     way = survey[schema.Path.DISTANCE].values
     numbers = {
         "captured_variance": path.captured,
+        "explained_by_components": recipe.explained[:10].tolist(),
         **{f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.shares, strict=True)},
         "captured_elsewhere": {name: other.captured for name, other in recipe.elsewhere.items()},
         "snapshots": len(recipe.way),
         "largest_distance_from_plane": float(way.max()),
-        "median_angle_to_gradient": float(np.nanmedian(survey[schema.Path.ANGLE].values)),
+        "median_angle_to_gradient": _median(survey[schema.Path.ANGLE].values),
         "parameters": recipe.space.size,
     }
     for name in recipe.surveyed:
@@ -249,6 +249,11 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         numbers |= {f"{name}_loss_start": float(true[0]), f"{name}_loss_end": float(true[-1])}
         numbers |= {f"{name}_largest_loss_difference": float(np.abs(true - under).max())}
     return {**numbers, "seconds": seconds, "peak_memory_bytes": peak_bytes()}
+
+
+def _median(values: npt.NDArray[np.float64]) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else None
 
 
 def _draw(run: RunDirectory, survey: xr.Dataset, config: SurveyConfig, summary: dict[str, Any]) -> None:

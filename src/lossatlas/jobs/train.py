@@ -8,21 +8,17 @@ from typing import Any
 
 import torch
 
-from lossatlas.charts import Plane
-from lossatlas.engine import StreamingMetric
-from lossatlas.engine.buffers.frozen import FrozenStatistics
-from lossatlas.engine.setup import engine_for
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, completed
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, PROVENANCE, SUMMARY, TRAJECTORY, RunDirectory, versions
+from lossatlas.surveying.standing import Standing
 from lossatlas.training import Trajectory
 from lossatlas.weights.files import module_state, state_bytes
-from lossatlas.weights.initialisers.xavier import Xavier
 
 __all__ = ["estimate_train", "run_train"]
 
@@ -63,9 +59,12 @@ def run_train(
     if start.finished:
         reporter.say(f"{run.path} is finished")
         return run.read_json(SUMMARY)
+    if start.continuing:  # other threads add up in another order
+        torch.set_num_threads(run.read_json(PROVENANCE).get("threads", torch.get_num_threads()))
     recipe = build_train(config)
     provenance = {
         "versions": versions(),
+        "threads": torch.get_num_threads(),
         "device": str(recipe.training.device),
         "fingerprints": recipe.fingerprints(),
         "normalisation": recipe.data.normalisation,
@@ -107,13 +106,13 @@ def _train(
     """The steps, with the snapshots and members that belong to them."""
     training, module = recipe.training, recipe.problem.module
     trajectory = Trajectory(run.path / TRAJECTORY, recipe.thinning) if recipe.thinning is not None else None
-    members = sorted(training.members) if len(training.members) > 1 else []
+    members = training.members if training.members != [training.total_steps] else []
 
     def on_start() -> None:
         if trajectory is not None:
             trajectory.cut(training.steps)
             if not trajectory.snapshots:
-                trajectory.record(module, 0, epoch=0.0)
+                trajectory.record(module, 0, epoch=0.0, phase=0)
 
     def on_step(record: dict[str, float]) -> None:
         if training.steps in members:
@@ -129,19 +128,11 @@ def _train(
 def _summary(recipe: TrainRecipe, config: TrainConfig) -> dict[str, Any]:
     """Loss and accuracy of every split, with the running statistics that the training left."""
     training, problem, space = recipe.training, recipe.problem, recipe.space
-    metrics = {k: m for k, m in metrics_for(problem.loss).items() if isinstance(m, StreamingMetric)}
-    origin = space.vector_of(problem.module)
-    here = Plane.random(problem.module, 1, initialiser=Xavier(), space=space, origin=origin).to(training.device)
+    metrics = streaming_metrics(problem.loss)
     scores: dict[str, float] = {}
-    with torch.no_grad():
-        coefficients = here.coefficients(torch.zeros(1, 1, device=training.device))
-        controls = here.controls()
-        for name, split in recipe.evaluated.items():
-            engine = engine_for(
-                problem, here, split, space=space, buffers=FrozenStatistics(), plan="loop", group=config.group
-            )
-            found = engine.evaluate(coefficients, controls, split, metrics, config.group)
-            scores |= {f"{name}_{metric}": float(values[0]) for metric, values in found.items()}
+    for name, split in recipe.evaluated.items():
+        found = Standing(problem, space, split, group=config.group).evaluate(split, metrics)
+        scores |= {f"{name}_{metric}": value for metric, value in found.items()}
     return {
         **scores,
         "parameters": space.size,

@@ -1,5 +1,5 @@
 """Metrics: what a survey measures at a point."""
 
-from lossatlas.metrics.metric import METRICS, OperatorMetric, metrics_for
+from lossatlas.metrics.metric import METRICS, OperatorMetric, metrics_for, streaming_metrics
 
-__all__ = ["METRICS", "OperatorMetric", "metrics_for"]
+__all__ = ["METRICS", "OperatorMetric", "metrics_for", "streaming_metrics"]

@@ -6,12 +6,12 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from lossatlas.engine import Derivatives, Metric
+from lossatlas.engine import Derivatives, Metric, StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
 from lossatlas.registry import Registry
 
-__all__ = ["METRICS", "OperatorMetric", "metrics_for"]
+__all__ = ["METRICS", "OperatorMetric", "metrics_for", "streaming_metrics"]
 
 
 class OperatorMetric(Metric):
@@ -39,3 +39,8 @@ def metrics_for(loss: Loss, names: list[str] | None = None) -> dict[str, Metric]
         if not metric.applies(loss):
             raise BadInput(f"metric {name!r} has no meaning under {type(loss).__name__}; leave it out")
     return chosen
+
+
+def streaming_metrics(loss: Loss, names: list[str] | None = None) -> dict[str, StreamingMetric]:
+    """Those of :func:`metrics_for` that are folded over outputs and losses."""
+    return {name: metric for name, metric in metrics_for(loss, names).items() if isinstance(metric, StreamingMetric)}

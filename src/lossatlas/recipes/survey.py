@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from lossatlas.charts import Plane
 from lossatlas.data import Dataset, Split
 from lossatlas.directions import Around, directions
 from lossatlas.engine import BUFFERS, BuffersPolicy
+from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.problem import Problem
 from lossatlas.recipes.problem import build_problem
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.rundir import TRAJECTORY
 from lossatlas.streams import generator
 from lossatlas.training import Trajectory
 from lossatlas.training.way import Projection, Way
@@ -50,6 +54,8 @@ class SurveyRecipe:
     grid: dict[str, npt.NDArray[np.float64]]
     way: Way
     path: Projection
+    explained: Tensor
+    """(S,): shares of the path's variance along all its principal components."""
     elsewhere: dict[str, Projection]
     """The path in other planes, by what these are."""
 
@@ -70,24 +76,23 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     """
     if not config.trajectory:
         raise BadInput("a survey needs the way to a network; name a run of lossatlas train with --trajectory")
-    folder = Path(config.trajectory)
-    trajectory = Trajectory(folder / TRAJECTORY if (folder / TRAJECTORY).is_dir() else folder)
+    trajectory = Trajectory.of(Path(config.trajectory))
     base = build_problem(config, config.splits)
     way = Way(trajectory, base.space)
+    memory = memory_limit(config.memory, torch.device("cpu"))
     load_state(base.problem.module, way.snapshots[-1].state(), f"the end of {config.trajectory}")
     metrics = list(config.metrics) or None
     metrics_for(base.problem.loss, metrics)
-    around = Around(base.space, way.vector(len(way) - 1), way, config.seed)
-    chart, names = _plane(config.directions, around)
-    path = way.project(chart.origin, chart.controls()[1:])
+    around = Around(base.space, way.vector(len(way) - 1), way, config.draw, memory)
+    with one_thread():
+        chart, names = _plane(config.directions, around)
+        path = way.project(chart.origin, chart.controls()[1:])
+        elsewhere = _elsewhere(around)
+        explained = way.explained(memory)
     labels = {
         axis: f"{name} ({percent(share)})"
         for axis, name, share in zip(chart.axes, names, path.shares.tolist(), strict=True)
     }
-    elsewhere = {}
-    for kinds in ELSEWHERE:
-        other, called = _plane(kinds, around)
-        elsewhere[" and ".join(called)] = way.project(other.origin, other.controls()[1:])
     return SurveyRecipe(
         problem=base.problem,
         space=base.space,
@@ -100,6 +105,7 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
         grid=_grid(config, chart.axes, path),
         way=way,
         path=path,
+        explained=explained,
         elsewhere=elsewhere,
     )
 
@@ -108,6 +114,30 @@ def _plane(kinds: tuple[str, ...], around: Around) -> tuple[Plane, list[str]]:
     """The affine chart around the end, in units of Euclidean distance, the first axis exactly as it was asked for."""
     vectors, names = directions(kinds, around)
     return Plane(around.origin, vectors, order=range(len(vectors)), train_origin=False), names
+
+
+def _elsewhere(around: Around) -> dict[str, Projection]:
+    """The path in the planes for comparison, those that there are."""
+    found = {}
+    for kinds in ELSEWHERE:
+        try:
+            chart, names = _plane(kinds, around)
+        except BadInput:
+            continue  # a way that ends where it started has no direction through its solution
+        assert around.way is not None
+        found[" and ".join(names)] = around.way.project(chart.origin, chart.controls()[1:])
+    return found
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While entered, sums are formed in one order: a grid must not depend on how many threads a machine has."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _grid(config: SurveyConfig, axes: tuple[str, ...], path: Projection) -> dict[str, npt.NDArray[np.float64]]:

@@ -18,6 +18,8 @@ class SurveyConfig(ProblemConfig):
     """A run of lossatlas train, whose problem is surveyed, or the folder of a trajectory."""
     directions: tuple[str, ...] = ("component", "component")
     """What each axis points along (see `lossatlas info`)."""
+    draw: int = 0
+    """Seed of random directions."""
     grid: tuple[int, ...] = (25,)
     """Points along each axis, or along all."""
     margin: float = 0.2
@@ -44,8 +46,11 @@ class SurveyConfig(ProblemConfig):
     """Numbers that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`)."""
 
     def __post_init__(self) -> None:
-        if not self.directions:
-            raise BadInput("no directions are given; expected one per axis, such as component component")
+        if not 1 <= len(self.directions) <= 3:
+            raise BadInput(
+                f"{len(self.directions)} directions are given; expected one per axis of a line, a plane or a volume, "
+                "such as component component"
+            )
         if len(self.grid) not in (1, len(self.directions)) or min(self.grid) < 2:
             raise BadInput(
                 f"grid is {' '.join(map(str, self.grid))}; expected one number of at least 2 points for all axes, "

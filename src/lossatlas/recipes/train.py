@@ -12,6 +12,7 @@ from lossatlas.problem import Problem
 from lossatlas.recipes.problem import build_problem
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schedules import SCHEDULES
+from lossatlas.surveying.standing import Standing
 from lossatlas.training import OptimizerChoice, Thinning, Training, parse_optimizer, parse_switch, parse_thinning
 from lossatlas.training.start import starting_state
 from lossatlas.weights import WeightSpace
@@ -63,6 +64,9 @@ def build_train(config: TrainConfig) -> TrainRecipe:
                 parameter.mul_(config.init_gain)
     start = fingerprint(module.state_dict().items())
     module.to(base.device)
+    evaluated = {name: split.to(base.device) for name, split in base.data.splits.items()}
+    for split in evaluated.values():
+        Standing(base.problem, base.space, split, group=config.group)  # what the summary would refuse is refused now
     training = Training(
         base.problem,
         base.space,
@@ -75,7 +79,6 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         seed=config.seed,
         augment=base.augment,
     )
-    evaluated = {name: split.to(base.device) for name, split in base.data.splits.items()}
     return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from lossatlas.errors import BadInput
@@ -43,7 +44,7 @@ class TrainConfig(ProblemConfig):
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "init_gain", "group"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
         if self.lr is not None and not self.lr > 0:
             raise BadInput(f"lr is {self.lr}; expected a positive number")

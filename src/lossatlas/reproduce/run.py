@@ -129,7 +129,7 @@ def _linked(config: ProblemConfig, configs: Mapping[str, ProblemConfig], runs: P
     for name in LINKS & {field.name for field in fields(config)}:
         run, at, step = str(getattr(config, name) or "").partition("@")
         if run in configs:
-            changes: dict[str, Any] = {name: f"{runs / run}{at}{step}"}
+            changes: dict[str, Any] = {name: f"{(runs / run).resolve()}{at}{step}"}
             config = replace(config, **changes)
     return config
 

@@ -40,7 +40,7 @@ class OptimizerChoice:
         options: of its constructor.
 
     Raises:
-        BadInput: the class has no such option, or needs the loss again while it steps.
+        BadInput: the class has no such option, needs the loss again while it steps, or cannot step with these options.
     """
 
     name: str
@@ -55,7 +55,7 @@ class OptimizerChoice:
         for name in self.options:
             if name not in known:
                 raise unknown(f"option of optimizer {self.name!r}:", name, known)
-        self.build([nn.Parameter(torch.zeros(1, 1))])  # numbers that it refuses are refused now
+        self._try()
 
     @property
     def lr(self) -> float:
@@ -71,8 +71,18 @@ class OptimizerChoice:
         """
         try:
             return self.kind(list(params), **self.options)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # classes of torch.optim look at their options in many ways
             raise BadInput(f"optimizer {self.name!r} refuses: {first_line(error)}") from error
+
+    def _try(self) -> None:
+        """A step of one parameter: what an optimiser refuses, it refuses now."""
+        parameter = nn.Parameter(torch.ones(1, 1))
+        optimizer = self.build([parameter])
+        parameter.grad = torch.ones(1, 1)
+        try:
+            optimizer.step()
+        except Exception as error:
+            raise BadInput(f"optimizer {self.name!r} cannot train a network so: {first_line(error)}") from error
 
     def with_options(self, **options: Any) -> OptimizerChoice:
         """The same with further options; None leaves one as it is."""

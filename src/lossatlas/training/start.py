@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.rundir import MODEL, TRAJECTORY
+from lossatlas.rundir import MODEL
 from lossatlas.training.trajectory import Trajectory
 from lossatlas.weights.files import read_state
 
@@ -25,7 +25,7 @@ def starting_state(spec: str) -> dict[str, Tensor]:
         BadInput: nothing is there, or no snapshot of that step.
     """
     name, at, step = spec.rpartition("@")
-    if at and not Path(spec).exists():
+    if at and step.isdecimal() and not Path(spec).exists():
         return _snapshot(Path(name), step)
     path = Path(spec)
     if not path.is_dir():
@@ -36,7 +36,7 @@ def starting_state(spec: str) -> dict[str, Tensor]:
 
 
 def _snapshot(path: Path, step: str) -> dict[str, Tensor]:
-    trajectory = Trajectory(path / TRAJECTORY if (path / TRAJECTORY).is_dir() else path)
+    trajectory = Trajectory.of(path)
     found = {str(snapshot.step): snapshot for snapshot in trajectory.snapshots}
     if not found:
         raise BadInput(f"{path} holds no snapshots; train with --snapshots, or start from a file of weights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -12,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.data import Augmentation, Batches, Split, augmented
-from lossatlas.engine import StreamingMetric
-from lossatlas.errors import BadInput, CannotFinish
-from lossatlas.metrics import metrics_for
+from lossatlas.errors import BadInput, CannotFinish, first_line
+from lossatlas.metrics import streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
@@ -62,7 +62,7 @@ class Training:
 
     Args:
         problem: its module is trained in place, on the device that it is on.
-        space: the parameters that are trained; the others are held.
+        space: the parameters that are trained; the others are held, and so are those that do not require gradients.
         split: training examples, on the module's device.
         epochs: how often all examples are seen (in parts, too); examples that are left over by the last full batch
             of an epoch are not.
@@ -75,7 +75,7 @@ class Training:
 
     Raises:
         BadInput: a switch at or after the end, or before the one before it; numbers that cannot be; parameters of
-            several kinds of numbers; examples that cannot be augmented.
+            several kinds of numbers, or none to train; examples that cannot be augmented, or that the module fails on.
     """
 
     def __init__(
@@ -114,9 +114,10 @@ class Training:
         self._start = self._vector.clone()
         self._phase = 0
         self._optimizer = self._built()
-        self._metrics = {k: m for k, m in metrics_for(problem.loss).items() if isinstance(m, StreamingMetric)}
-        self.members = {min(self.total_steps, max(1, round(p * self.total_steps))) for p in schedule.lowest()}
-        """Steps after which the learning rate is lowest: members of an ensemble."""
+        self._metrics = streaming_metrics(problem.loss)
+        self.members = sorted({self._lowest(share) for share in schedule.lowest()})
+        """After how many steps the learning rate was lowest: members of an ensemble."""
+        self._try()
 
     @property
     def device(self) -> torch.device:
@@ -133,11 +134,17 @@ class Training:
         """Whether all steps are."""
         return self.steps >= self.total_steps
 
+    def _lowest(self, share: float) -> int:
+        """Steps that are made once that of the lowest rate is, which is at a share of them or just before."""
+        at = min(self.total_steps - 1, round(share * self.total_steps))
+        return 1 + min((max(0, at - 1), at), key=lambda step: self._schedule(step / self.total_steps))
+
     def step(self) -> dict[str, float]:
         """One step of the optimiser; returns what it came to.
 
-        ``loss`` and ``accuracy`` are those of the batch before the step; ``distance`` from the start, ``weight_norm``
-        and ``step_length`` are Euclidean and over the trained parameters, after it.
+        ``step`` counts from 0: after the step that is called k, k + 1 are made. ``loss`` and ``accuracy`` are those of
+        the batch before the step; ``distance`` from the start, ``weight_norm`` and ``step_length`` are Euclidean and
+        over the parameters of the space, after it.
 
         Raises:
             CannotFinish: loss or weights are not finite any more.
@@ -198,15 +205,27 @@ class Training:
                 value.copy_(tensors[f"module.{name}"])
         load_optimizer_state(self._optimizer, tensors, scalars["optimizer"])
 
-    def _call(self, batch: Any) -> tuple[Any, Tensor]:
+    def _call(self, batch: Any, module: nn.Module | None = None) -> tuple[Any, Tensor]:
         """Outputs and losses in training mode; what the module draws is a function of seed and step."""
+        module = module if module is not None else self.module
         args, kwargs = self._problem.feed.inputs(batch)
         device = self._vector.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
-            self.module.train()
-            outputs = self._problem.feed.output(self.module(*args, **kwargs))
+            module.train()
+            outputs = self._problem.feed.output(module(*args, **kwargs))
         return outputs, self._problem.loss(outputs, self._problem.feed.targets(batch))
+
+    def _try(self) -> None:
+        """Call a copy as steps will call the module: evaluation mode shows nothing of what fails in training mode."""
+        batch = self._split.take(self._batches.at(0))
+        try:
+            _, losses = self._call(batch, copy.deepcopy(self.module))
+            losses.mean()
+        except Exception as error:  # the user's own module and data may fail in any way
+            raise BadInput(
+                f"the model fails in training mode on a batch of {self._batches.size}: {first_line(error)}"
+            ) from error
 
     def _planned(
         self, optimizer: OptimizerChoice, switches: Sequence[Switch], epochs: float
@@ -215,6 +234,8 @@ class Training:
         phases = [(0, optimizer)]
         for switch in switches:
             step = round(switch.epoch * self._batches.per_epoch)
+            if step < 1:
+                raise BadInput(f"the switch at epoch {switch.epoch:g} comes before the first step; switch later")
             if step >= self.total_steps:
                 raise BadInput(
                     f"a switch to {switch.optimizer.name} at epoch {switch.epoch:g} of {epochs:g} would never come; "
@@ -236,6 +257,8 @@ class Training:
 
     def _built(self) -> torch.optim.Optimizer:
         trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        if not trained:
+            raise BadInput("no parameter of the model requires gradients, so there is nothing to train")
         return self._phases[self._phase][1].build(trained)
 
     def _diverged(self, what: str, rate: float) -> CannotFinish:
@@ -247,12 +270,12 @@ class Training:
 def _flat_parameters(module: nn.Module, space: WeightSpace) -> Tensor:
     """The vector (n,) that the module's trained parameters become views of, so that norms are one operation.
 
-    All others stop asking for gradients.
+    All others stop asking for gradients, and those that asked for none do not begin to.
     """
     vector = space.vector_of(module)
     places = {name: (entry.slice, entry.shape) for entry in space.entries for name in entry.names}
     for name, parameter in module.named_parameters():
-        parameter.requires_grad_(name in places)
+        parameter.requires_grad_(name in places and parameter.requires_grad)
         if name in places:
             if parameter.dtype != vector.dtype:
                 raise BadInput(

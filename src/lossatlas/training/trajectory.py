@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.rundir import atomic_write, cannot_write
+from lossatlas.rundir import TRAJECTORY, atomic_write, cannot_write
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights.files import module_state, state_bytes
 
-__all__ = ["Snapshot", "Trajectory"]
+__all__ = ["INDEX", "Snapshot", "Trajectory"]
 
 INDEX = "index.jsonl"
+OWN = {"step", "file"}
+"""What a line of the index says beside the scalars."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Trajectory:
         """Those that are whole, in the order of their steps."""
         self._last: Tensor | None = None
 
+    @classmethod
+    def of(cls, path: Path) -> Trajectory:
+        """The trajectory of a run directory, or of a folder that is one itself."""
+        return cls(path / TRAJECTORY if (path / TRAJECTORY).is_dir() else path)
+
     def record(self, model: nn.Module, step: int, **scalars: float) -> bool:
         """Keep the model as it is, if a snapshot is due.
 
@@ -80,10 +88,10 @@ class Trajectory:
             Whether it was kept.
 
         Raises:
-            BadInput: the step is not later than the last snapshot's, or an epoch is missing.
+            BadInput: the step is not later than the last snapshot's, an epoch is missing, or a name is taken.
             CannotFinish: the disk refuses.
         """
-        self._check_rises(step)
+        self._check(step, scalars)
         due = self._due(model, step, scalars)
         if due:
             self._write(model, step, scalars)
@@ -96,7 +104,7 @@ class Trajectory:
             BadInput: the step is not later than the last snapshot's.
             CannotFinish: the disk refuses.
         """
-        self._check_rises(step)
+        self._check(step, scalars)
         self._write(model, step, scalars)
 
     def cut(self, step: int) -> None:
@@ -112,7 +120,9 @@ class Trajectory:
         for snapshot in gone:
             snapshot.path.unlink(missing_ok=True)
 
-    def _check_rises(self, step: int) -> None:
+    def _check(self, step: int, scalars: Mapping[str, float]) -> None:
+        for name in OWN & scalars.keys():
+            raise BadInput(f"a scalar of a snapshot cannot be called {name!r}, which the index uses; rename it")
         if self.snapshots and step <= self.snapshots[-1].step:
             raise BadInput(
                 f"step {step} was told to a trajectory whose last snapshot is of step {self.snapshots[-1].step}; steps "
@@ -125,16 +135,15 @@ class Trajectory:
         last, distance = self.snapshots[-1], None
         if self.thinning.looks_at_weights:
             if self._last is None:
-                state = last.state()
-                self._last = torch.cat([state[name].reshape(-1).float() for name in _parameters(model)])
+                self._last = _vector_of(last, model)
             distance = float((_vector(model) - self._last).norm())
-        epochs = scalars["epoch"] - last.scalars.get("epoch", 0.0) if "epoch" in scalars else None
-        return self.thinning.due(step - last.step, epochs, distance)
+        epochs = float(scalars.get("epoch", math.nan)) - last.scalars.get("epoch", 0.0)
+        return self.thinning.due(step - last.step, epochs if math.isfinite(epochs) else None, distance)
 
     def _write(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
-        path = self.path / f"{step:09d}.safetensors"
+        path = self.path / f"{int(step):09d}.safetensors"
         atomic_write(path, state_bytes(module_state(model)))
-        snapshot = Snapshot(step, path, {name: float(value) for name, value in scalars.items()})
+        snapshot = Snapshot(int(step), path, {name: float(value) for name, value in scalars.items()})
         try:
             with (self.path / INDEX).open("ab") as index:
                 index.truncate(self._length)  # what a killed writer left of a line
@@ -159,7 +168,10 @@ class Trajectory:
                 break  # cut off while it was written
             try:
                 entry: dict[str, Any] = json.loads(line)
-                found.append(Snapshot(int(entry.pop("step")), self.path / str(entry.pop("file")), entry))
+                step, file = int(entry.pop("step")), str(entry.pop("file"))
+                # JSON has no number for what is not finite.
+                scalars = {name: math.nan if value is None else float(value) for name, value in entry.items()}
+                found.append(Snapshot(step, self.path / file, scalars))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 whole = f"the {len(found)} snapshots before it are" if found else "no snapshot before it is"
                 raise BadInput(f"{index}: line {number} cannot be read; {whole} whole") from error
@@ -176,6 +188,17 @@ def _vector(model: nn.Module) -> Tensor:
     return torch.cat([value.reshape(-1).float().cpu() for value in _parameters(model).values()])
 
 
+def _vector_of(snapshot: Snapshot, model: nn.Module) -> Tensor:
+    state = snapshot.state()
+    for name, parameter in _parameters(model).items():
+        if name not in state or state[name].shape != parameter.shape:
+            raise BadInput(
+                f"the snapshot of step {snapshot.step} is of another model: {name!r} is missing there or has another "
+                "shape; record another network in another folder"
+            )
+    return torch.cat([state[name].reshape(-1).float() for name in _parameters(model)])
+
+
 def _line(snapshot: Snapshot) -> bytes:
-    finite = {name: value if abs(value) < float("inf") else None for name, value in snapshot.scalars.items()}
+    finite = {name: value if math.isfinite(value) else None for name, value in snapshot.scalars.items()}
     return json.dumps({"step": snapshot.step, "file": snapshot.path.name, **finite}).encode() + b"\n"

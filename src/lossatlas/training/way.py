@@ -10,23 +10,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.training.trajectory import Snapshot, Trajectory
+from lossatlas.training.trajectory import INDEX, Snapshot, Trajectory
 from lossatlas.weights import Entry, WeightSpace
 
-__all__ = ["Components", "Projection", "Way"]
+__all__ = ["MEMORY", "Projection", "Way"]
 
+MEMORY = 2**30
+"""Bytes that slices of all snapshots take together, by default."""
+SPARE = 4
+"""Rows that come on top of one for each snapshot: what is read of a file, the last one, the mean, and a product."""
 DEPENDENT = 1e-12
 """A variance that is smaller than this share of the largest is rounding."""
-
-
-@dataclass(frozen=True)
-class Components:
-    """Principal components of a way."""
-
-    directions: Tensor
-    """(k, n), orthonormal, float64; along each the way starts on the negative side of where it ends."""
-    explained: Tensor
-    """(S,), float64: the share of the variance along each of all components, the largest first."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +56,8 @@ class Way:
                 f"{trajectory.path} holds {len(self.snapshots) or 'no'} snapshot{'' if self.snapshots else 's'}; a way "
                 "needs two or more: record more steps, or name the folder of a trajectory"
             )
-        for snapshot in self.snapshots:
-            _check(snapshot, space)
+        self._known: tuple[Tensor, Tensor] | None = None
+        self._check(trajectory)
 
     def __len__(self) -> int:
         return len(self.snapshots)
@@ -72,11 +66,18 @@ class Way:
         """The weights (n,) of a snapshot, in the space's numbers."""
         return self.space.flatten(self.snapshots[index].state())
 
-    def components(self, count: int, memory: int = 2**30) -> Components:
-        """Principal components of the snapshots, relative to the last and centred (Li et al. 2018, section 7.2).
+    def explained(self, memory: int = MEMORY) -> Tensor:
+        """The share (S,) of the variance along each principal component, the largest first; float64."""
+        variances, _ = self._spectrum(memory)
+        total = variances.sum()
+        return variances / total if total > 0 else variances
 
-        From the Gram matrix (S, S) of the centred snapshots, summed in float64 over slices of weight space, so that
-        every file is read once for the matrix and once for the directions.
+    def components(self, count: int, memory: int = MEMORY) -> Tensor:
+        """Principal components (count, n) of the snapshots, orthonormal, float64 (Li et al. 2018, section 7.2).
+
+        From the Gram matrix (S, S) of the snapshots, relative to the last and centred, summed in float64 over slices of
+        weight space, so that every file is read once for the matrix and once for the directions. Along each the way
+        starts on the negative side of where it ends.
 
         Args:
             count: how many directions.
@@ -85,13 +86,7 @@ class Way:
         Raises:
             BadInput: the way has fewer dimensions, or the memory does not hold a row of the longest parameter.
         """
-        pieces = self._pieces(memory)
-        gram = torch.zeros(len(self), len(self), dtype=torch.float64)
-        for piece in pieces:
-            columns = self._centred(piece)
-            gram += columns @ columns.T
-        variances, vectors = torch.linalg.eigh(gram)
-        variances, vectors = variances.flip(0).clamp(min=0), vectors.flip(1)
+        variances, vectors = self._spectrum(memory)
         rank = int((variances > DEPENDENT * variances[0]).sum()) if variances[0] > 0 else 0
         if count > rank:
             raise BadInput(
@@ -101,8 +96,21 @@ class Way:
         # Coordinates along a component are its vector's entries; the way shall run from left to right.
         signs = torch.where(vectors[-1, :count] < vectors[0, :count], -1.0, 1.0)
         weights = (vectors[:, :count] * signs / variances[:count].sqrt()).T
-        directions = torch.cat([weights @ self._centred(piece) for piece in pieces], dim=1)
-        return Components(directions, variances / variances.sum())
+        raw = torch.cat([weights @ self._centred(piece) for piece in self._pieces(memory)], dim=1)
+        # Small ones are orthogonal to the rounding of the large: once more.
+        frame, triangle = torch.linalg.qr(raw.T)
+        components: Tensor = (frame * triangle.diagonal().sign()).T
+        return components
+
+    def _spectrum(self, memory: int) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (S,) of the Gram matrix, the largest first, and its eigenvectors in columns."""
+        if self._known is None:
+            gram = torch.zeros(len(self), len(self), dtype=torch.float64)
+            for piece in self._pieces(memory):
+                gram += _gram(self._centred(piece))
+            variances, vectors = torch.linalg.eigh(gram)
+            self._known = variances.flip(0).clamp(min=0), vectors.flip(1)
+        return self._known
 
     def project(self, origin: Tensor, directions: Tensor) -> Projection:
         """Where the way runs in the plane through ``origin`` (n,) along ``directions`` (d, n), which need no angle.
@@ -137,7 +145,7 @@ class Way:
 
     def _pieces(self, memory: int) -> list[list[tuple[Entry, slice]]]:
         """Rows of parameters, in the order of the space, that together fit the memory for all snapshots."""
-        room = memory // (2 * 8 * len(self))  # read, and centred, in float64
+        room = memory // (8 * (len(self) + SPARE))
         pieces: list[list[tuple[Entry, slice]]] = [[]]
         left = room
         for entry in self.space.entries:
@@ -146,7 +154,7 @@ class Way:
             if width > room:
                 raise BadInput(
                     f"{memory} bytes do not hold a row of {entry.name!r} of {len(self)} snapshots; allow "
-                    f"{16 * len(self) * width} or more"
+                    f"{8 * (len(self) + SPARE) * width} or more (--memory)"
                 )
             start = 0
             while start < rows:
@@ -161,23 +169,34 @@ class Way:
         return pieces
 
     def _centred(self, piece: list[tuple[Entry, slice]]) -> Tensor:
-        """Some columns (S, c) of all snapshots, float64, less their mean."""
-        rows = [_columns(snapshot, piece) for snapshot in self.snapshots]
-        columns = torch.stack(rows)
+        """Some columns (S, c) of all snapshots, float64, less their mean; the one large tensor that is made."""
+        columns = torch.empty(len(self), sum(_width(entry, rows) for entry, rows in piece), dtype=torch.float64)
+        for row, snapshot in zip(columns, self.snapshots, strict=True):
+            _read_into(row, snapshot, piece)
         # The last first: weights far from zero would lose digits of their differences.
         columns -= columns[-1].clone()
-        return columns - columns.mean(dim=0)
+        columns -= columns.mean(dim=0)
+        return columns
+
+    def _check(self, trajectory: Trajectory) -> None:
+        """By the heads of the files."""
+        damaged = []
+        for snapshot in self.snapshots:
+            try:
+                _check_shapes(snapshot, self.space)
+            except (SafetensorError, OSError):
+                damaged.append(snapshot)
+        if damaged:
+            whole = [str(snapshot.step) for snapshot in self.snapshots if snapshot not in damaged]
+            raise BadInput(
+                f"snapshot {damaged[0].path} cannot be read; those of steps {', '.join(whole) or 'none'} are whole: "
+                f"record it again, or take its line out of {trajectory.path / INDEX}"
+            )
 
 
-def _check(snapshot: Snapshot, space: WeightSpace) -> None:
-    """By the head of its file."""
-    try:
-        with safe_open(str(snapshot.path), framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadInput(
-            f"snapshot {snapshot.path} cannot be read; record it again, or leave step {snapshot.step} out"
-        ) from error
+def _check_shapes(snapshot: Snapshot, space: WeightSpace) -> None:
+    with safe_open(str(snapshot.path), framework="pt") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     for entry in space.entries:
         there = next((shapes[name] for name in entry.names if name in shapes), None)
         if there != entry.shape:
@@ -188,12 +207,20 @@ def _check(snapshot: Snapshot, space: WeightSpace) -> None:
             )
 
 
-def _columns(snapshot: Snapshot, piece: list[tuple[Entry, slice]]) -> Tensor:
-    parts = []
+def _width(entry: Entry, rows: slice) -> int:
+    return int(entry.size // (entry.shape[0] if entry.shape else 1) * (rows.stop - rows.start))
+
+
+def _read_into(row: Tensor, snapshot: Snapshot, piece: list[tuple[Entry, slice]]) -> None:
+    at = 0
     with safe_open(str(snapshot.path), framework="pt") as file:
         there = set(file.keys())
         for entry, rows in piece:
             name = next(name for name in entry.names if name in there)
             value = file.get_slice(name)[rows] if entry.shape else file.get_tensor(name)
-            parts.append(value.reshape(-1).double())
-    return torch.cat(parts)
+            row[at : at + value.numel()] = value.reshape(-1)
+            at += value.numel()
+
+
+def _gram(columns: Tensor) -> Tensor:
+    return columns @ columns.T

@@ -18,6 +18,8 @@ __all__ = ["FIT"]
 class _Options(RunOptions):
     out: Path = Path("runs/demo")
     """The run directory."""
+    checkpoint_seconds: float = 10.0
+    """Seconds between checkpoints."""
     preset: str = "fast"
     """Settings to begin with (see `lossatlas info`); files and the command line override them."""
     pictures: bool = True

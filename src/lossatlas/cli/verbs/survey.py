@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_estimate
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
 from lossatlas.cli.signals import stop_signals
-from lossatlas.recipes import ProblemConfig, SurveyConfig
-from lossatlas.rundir import RunDirectory
+from lossatlas.recipes import SurveyConfig
+from lossatlas.rundir import TRAJECTORY
 
 __all__ = ["SURVEY"]
-
-OWN = {"augment", "device", "seed"}
-"""What a survey does not take over from the run that it surveys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +25,12 @@ class _Options(RunOptions):
 
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
-        """The problem of the run whose trajectory is named."""
+        """The problem of the run whose trajectory is named, as it was before augmentation."""
         named = option_given(tokens, "trajectory")
-        if named is None or not (run := RunDirectory(named)).is_run:
+        if not named:
             return {}
-        problem = {field.name for field in fields(ProblemConfig)} - OWN
-        given = {name for name in ProblemConfig.named() if option_given(tokens, name) is not None}
-        # The options of a thing go with the thing: they mean nothing to another one.
-        return {
-            name: value
-            for name, value in run.config().items()
-            if name.partition(".")[0] in problem and name.partition(".")[0] not in given
-        }
+        run = Path(named).parent if Path(named).name == TRAJECTORY else Path(named)
+        return lent_problem(run, tokens, without=("augment", "device"))
 
     def carry_out(self, config: SurveyConfig, run: _Options) -> int | None:
         from lossatlas.jobs.survey import estimate_survey, run_survey

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_estimate
+from lossatlas.cli.app import option_given
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
 from lossatlas.cli.signals import stop_signals
 from lossatlas.recipes import TrainConfig
 
@@ -16,9 +18,16 @@ __all__ = ["TRAIN"]
 class _Options(RunOptions):
     out: Path = Path("runs/train")
     """The run directory."""
+    checkpoint_seconds: float = 10.0
+    """Seconds between checkpoints."""
 
 
 class _Train(ConfiguredVerb[TrainConfig, _Options]):
+    def inherited(self, tokens: list[str]) -> dict[str, Any]:
+        """The problem of the run that is branched from; its seed draws other batches only where one is given."""
+        run, _, _ = (option_given(tokens, "init_from") or "").partition("@")
+        return lent_problem(Path(run), tokens, without=("device",)) if run else {}
+
     def carry_out(self, config: TrainConfig, run: _Options) -> int | None:
         from lossatlas.jobs.train import estimate_train, run_train
 

@@ -13,7 +13,7 @@ class Component(Direction):
     """The directions in which a recorded way varies most, the first the most (Li et al. 2018, section 7.2)."""
 
     def vectors(self, count: int, around: Around) -> Tensor:
-        return the_way(around, "component").components(count).directions.to(around.origin.dtype)
+        return the_way(around, "component").components(count, around.memory).to(around.origin.dtype)
 
     def label(self, number: int) -> str:
         return f"principal component {number + 1}"

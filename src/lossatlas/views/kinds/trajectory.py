@@ -19,8 +19,8 @@ __all__ = ["Trajectory"]
 PATH, DROP, SWITCH = "#ffffff", "#e4572e", "#35b779"
 ON_PATH, UNDER = "#3b0f70", "#de4968"
 LEVELS = 24
-DROPPED = 0.6
-"""A rate that falls below this share of the snapshot's before has dropped; one that glides down has not."""
+DROPPED, STEADY = 0.9, 0.99
+"""A rate that falls below the one share of the snapshot's before has dropped, if it kept the other before or after."""
 
 
 class Trajectory(View):
@@ -149,7 +149,8 @@ def _angles(ax: Axes, survey: xr.Dataset) -> None:
     ax.plot(at, survey[schema.Path.ANGLE].values, "-", color=ON_PATH)
     ax.set_ylim(0, 180)
     ax.set_yticks([0, 45, 90, 135, 180])
-    _dress(ax, name, "angle of step and descent (\u00b0)")
+    split = survey[schema.Path.ANGLE].attrs.get("split", "")
+    _dress(ax, name, f"angle of step and {split} descent (\u00b0)")
     _mark(ax, at, survey)
 
 
@@ -178,8 +179,11 @@ def _drops(survey: xr.Dataset) -> data.Indices:
     if schema.Path.RATE not in survey:
         return np.zeros(0, dtype=np.intp)
     rate = survey[schema.Path.RATE].values
-    dropped = np.flatnonzero(rate[1:] < DROPPED * rate[:-1])
-    return np.setdiff1d(dropped, _switches(survey))
+    ratio = rate[1:] / rate[:-1]
+    steady = np.abs(np.log(ratio)) < -np.log(STEADY)
+    # One that glides down is steady nowhere.
+    beside = np.r_[False, steady[:-1]] | np.r_[steady[1:], False]
+    return np.setdiff1d(np.flatnonzero((ratio < DROPPED) & beside), _switches(survey))
 
 
 def _switches(survey: xr.Dataset) -> data.Indices:

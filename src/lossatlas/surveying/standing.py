@@ -1,0 +1,56 @@
+"""A network as it stands: one point, evaluated by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import Plane
+from lossatlas.data import Split
+from lossatlas.engine import Plan, StreamingMetric
+from lossatlas.engine.buffers.frozen import FrozenStatistics
+from lossatlas.engine.setup import GROUP, engine_for
+from lossatlas.problem import Problem
+from lossatlas.weights import WeightSpace
+
+__all__ = ["Standing"]
+
+
+class Standing:
+    """A problem's module with the weights and the running statistics that it has now.
+
+    Args:
+        problem: module, loss and feed.
+        space: its parameters that derivatives are taken in.
+        split: examples of the kind that it will be evaluated on, on the device to use.
+        plan: how the engine runs.
+        group: examples per batch.
+
+    Raises:
+        BadInput: module, loss and examples do not fit together, or the module is random in evaluation mode.
+    """
+
+    def __init__(
+        self, problem: Problem, space: WeightSpace, split: Split, plan: str | Plan = "loop", group: int = GROUP
+    ) -> None:
+        weights = space.vector_of(problem.module).to(split.device)
+        # A chart has an axis; nothing but its origin is ever asked for.
+        chart = Plane(weights, torch.eye(1, len(weights)).to(weights), train_origin=False)
+        self._group = group
+        self._controls = weights[None]
+        self._coefficients = torch.ones(1, 1).to(weights)
+        self._engine = engine_for(
+            problem, chart, split, space=space, buffers=FrozenStatistics(), plan=plan, group=group
+        )
+
+    def evaluate(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, float]:
+        """The metrics over a split."""
+        found = self._engine.evaluate(self._coefficients, self._controls, split, metrics, self._group)
+        return {name: float(values[0]) for name, values in found.items()}
+
+    def gradient(self, split: Split) -> Tensor:
+        """The gradient (n,) of the mean loss over a split."""
+        ((_, derivatives),) = self._engine.derivatives(self._coefficients, self._controls, split, self._group)
+        return derivatives.gradient()[0]
