@@ -1,4 +1,4 @@
-"""Run a fit or a training in child processes that are killed at their n-th file event, n growing, until one ends.
+"""Run a job in child processes that are killed at their n-th file event, n growing, until one ends.
 
 Usage: python killed_at.py VERB RUN FIRST CONFIG.yaml; prints what had been reached at each kill.
 """
@@ -17,8 +17,9 @@ import torch._dynamo  # noqa: F401 (both of these in the parent, instead of in e
 import yaml
 
 from lossatlas.jobs.fit import run_fit
+from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import FitConfig, TrainConfig
+from lossatlas.recipes import FitConfig, SurveyConfig, TrainConfig
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 GROWTH = 1.15  # opening what is there costs events, too: a fixed number could stand still
@@ -39,6 +40,10 @@ def train(run: Path, config: Mapping[str, Any]) -> None:
     run_train(TrainConfig.from_flat(config), run, resume=True, checkpoint_seconds=0.0)
 
 
+def survey(run: Path, config: Mapping[str, Any]) -> None:
+    run_survey(SurveyConfig.from_flat(config), run, resume=True, pictures=False)
+
+
 def child(verb: str, run: Path, config: Mapping[str, Any], events: int) -> None:
     seen = 0
 
@@ -50,7 +55,7 @@ def child(verb: str, run: Path, config: Mapping[str, Any], events: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(kill_at)
-    {"fit": fit, "train": train}[verb](run, config)
+    {"fit": fit, "survey": survey, "train": train}[verb](run, config)
 
 
 def main() -> None:

@@ -26,13 +26,13 @@ def test_examples_run_as_they_stand(page: str, tmp_path: Path, monkeypatch: pyte
     assert {path.name for path in Path("pictures").iterdir()} >= {"loss.png", "target.png"}
 
 
-def test_the_page_of_trainings_leads_to_its_pictures(
+def test_the_pages_of_trainings_lead_to_their_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every command of the page in its order; surveys on coarser grids."""
+    """Every command of the two pages in their order; surveys on coarser grids."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    page = (ROOT / "docs/training.md").read_text()
+    page = "\n".join((ROOT / "docs" / name).read_text() for name in ("training.md", "own_training.md"))
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "def make" in block)
     Path("own.py").write_text(code)
     for line in re.findall(r"^    (lossatlas .*|python own\.py)$", page, flags=re.MULTILINE):
@@ -41,7 +41,7 @@ def test_the_page_of_trainings_leads_to_its_pictures(
             runpy.run_path("own.py", run_name="__main__")
             continue
         assert main([*tokens, *(["--grid", "5"] if tokens[0] == "survey" else [])]) == 0, capsys.readouterr().err
-    assert [snapshot.step for snapshot in la.Trajectory("way").snapshots] == list(range(0, 200, 10))
+    assert [snapshot.step for snapshot in la.Trajectory("way").snapshots] == list(range(0, 201, 10))
     for run in ("map", "through", "own"):
         assert (tmp_path / "runs" / run / "trajectory.png").exists()
 

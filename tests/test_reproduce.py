@@ -51,6 +51,10 @@ def test_a_study_of_ways_surveys_what_it_trains_under_the_same_problem(name: str
         assert (config.optimizer, config.lr, config.schedule) == ("nesterov", 0.1, "steps")
 
 
+def test_every_study_is_covered_here() -> None:
+    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch"}
+
+
 def test_the_switches_start_from_one_initialisation_and_come_at_three_times_with_two_rates() -> None:
     runs = STUDIES["im-switch"].runs("paper")
     assert {config.seed for config in runs.values()} == {0}
@@ -163,6 +167,52 @@ def test_the_runs_of_a_study_stand_on_each_other(tmp_path: Path) -> None:
     ]
     for key, value in starts[0].items():
         assert np.array_equal(value, starts[1][key])
+
+
+def tiny(config: ProblemConfig) -> ProblemConfig:
+    """The same run on the digits, a network of eight neurons, one step an epoch."""
+    small: dict[str, Any] = {"data": "digits", "data_options": {}, "model": "mlp", "model_options": {"hidden": (8,)}}
+    if isinstance(config, TrainConfig):
+        small |= {"batch_size": 1347, "epochs": 60 if config.switch else 12, "augment": ()}
+        small |= {} if config.snapshots == "none" else {"snapshots": "epoch:2"}
+    else:
+        small |= {"grid": (3,), "examples": "40", "plan": "loop"}
+    return replace(config, **small)
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "said"),
+    [
+        ("li-fig8", {"components", "random", "solution"}, "| random and random |"),
+        ("li-fig9", {f"batch{b}-decay{d}-plane" for b in (32, 1347) for d in ("0", "0.005")}, "angle to descent"),
+        ("im-switch", {"accuracy", "distance", "norm"}, "| adam to adam-sgd |"),
+    ],
+)
+def test_a_study_of_ways_makes_its_tables_and_pictures(
+    name: str, pictures: set[str], said: str, tmp_path: Path
+) -> None:
+    study = STUDIES[name]
+
+    class Smaller(Study):
+        title = study.title
+
+        def runs(self, scale: str) -> dict[str, ProblemConfig]:
+            return {key: tiny(config) for key, config in study.runs(scale).items()}
+
+        def results(self, runs: Any, out: Path) -> str:
+            return study.results(runs, out)
+
+    run_study(Smaller(), "small", tmp_path / "study", plan="loop")
+    text = (tmp_path / "study" / "results.md").read_text()
+    assert said in text
+    assert {path.stem for path in (tmp_path / "study").glob("*.png")} == pictures
+    assert "nan" not in text
+
+
+def test_a_study_is_resumed_by_another_spelling_of_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_study(Way(), "small", Path("study"), plan="loop")
+    run_study(Way(), "small", tmp_path / "study", plan="loop", resume=True)
 
 
 def test_a_fit_that_cannot_be_finished_stops_no_other(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from networks import make
@@ -132,6 +133,30 @@ class TestSteps:
         for name, value in problem.module.named_parameters():
             assert torch.equal(value, before[name]) == (not name.startswith("body.4"))
 
+    def test_leave_layers_alone_that_their_author_froze(self) -> None:
+        problem, split = noisy()
+        problem.module.body[0].requires_grad_(False)
+        before = copy.deepcopy(dict(problem.module.named_parameters()))
+        running = training(problem, split, optimizer=parse_optimizer("adamw"))
+        running.step()
+        for name, value in problem.module.named_parameters():
+            assert torch.equal(value, before[name]) == name.startswith("body.0")
+        problem.module.requires_grad_(False)
+        with pytest.raises(la.BadInput, match="no parameter of the model requires gradients"):
+            training(problem, split)
+
+    @pytest.mark.parametrize(
+        ("schedule", "after"), [("cyclic", [11, 31]), ("warm_restarts", [20, 40]), ("constant", [40])]
+    )
+    def test_of_the_lowest_rate_are_those_that_members_are_taken_after(self, schedule: str, after: list[int]) -> None:
+        problem, split = noisy()
+        options = {"cycles": 2} if schedule != "constant" else {}
+        running = training(problem, split, epochs=40, batch_size=50, schedule=SCHEDULES[schedule](**options))
+        rates = [running.step()["lr"] for _ in range(40)]
+        assert running.members == after
+        for cycle, member in zip((rates[:20], rates[20:]), after, strict=False):
+            assert rates[member - 1] == min(cycle) or schedule == "constant"
+
     def test_that_are_not_finite_end_it_with_the_rate(self) -> None:
         problem, split = noisy()
         running = training(problem, split, optimizer=parse_optimizer("sgd,lr=1e30"))
@@ -163,6 +188,12 @@ class TestSpecifications:
             ("adam,lr=fast", "optimizer option lr is 'fast'; expected a number"),
             ("adam,lr=-1", "optimizer 'adam' refuses: Invalid learning rate"),
             ("nesterov,momentum=0", "optimizer 'nesterov' refuses: Nesterov momentum requires"),
+            ("adam,betas=(0.9,)", "optimizer 'adam' refuses: tuple index out of range"),
+            ("adam,differentiable=True", "optimizer 'adam' cannot train a network so"),
+            (
+                "torch.optim.SparseAdam",
+                "optimizer 'torch.optim.SparseAdam' cannot train a network so: SparseAdam does not",
+            ),
         ],
     )
     def test_of_optimisers_that_cannot_be(self, spec: str, message: str) -> None:
@@ -176,7 +207,12 @@ class TestSpecifications:
 
     @pytest.mark.parametrize(
         ("epochs", "message"),
-        [((4.0,), "at epoch 4 of 4 would never come"), ((2.0, 1.0), "not after the one before"), ((2.0, 2.0), "order")],
+        [
+            ((0.001,), "comes before the first step"),
+            ((4.0,), "at epoch 4 of 4 would never come"),
+            ((2.0, 1.0), "not after the one before"),
+            ((2.0, 2.0), "order"),
+        ],
     )
     def test_of_switches_that_never_come(self, epochs: tuple[float, ...], message: str) -> None:
         problem, split = noisy()
@@ -265,6 +301,26 @@ class TestTrajectory:
         with pytest.raises(la.BadInput, match="needs epoch= with every step"):
             trajectory.record(linear(0), 4)
 
+    def test_is_told_numbers_that_are_not_finite_and_reads_them_again(self, tmp_path: Path) -> None:
+        trajectory = Trajectory(tmp_path, Thinning(epochs=1))
+        trajectory.record(linear(0), torch.tensor(0), epoch=0.0, loss=torch.tensor(float("nan")))
+        trajectory.record(linear(1), 5, epoch=1.0, loss=float("inf"))
+        again = Trajectory(tmp_path, Thinning(epochs=1))
+        assert [np.isnan(snapshot.scalars["loss"]) for snapshot in again.snapshots] == [True, True]
+        again.cut(0)
+        assert [snapshot.step for snapshot in Trajectory(tmp_path).snapshots] == [0]
+        with pytest.raises(la.BadInput, match="needs epoch= with every step"):
+            again.record(linear(2), 6, epoch=float("nan"))
+
+    def test_keeps_the_names_of_its_index_to_itself(self, tmp_path: Path) -> None:
+        with pytest.raises(la.BadInput, match="cannot be called 'file'"):
+            Trajectory(tmp_path).keep(linear(0), 0, file=1.0)
+
+    def test_of_another_network_is_not_gone_on_with(self, tmp_path: Path) -> None:
+        Trajectory(tmp_path).record(linear(0), 0)
+        with pytest.raises(la.BadInput, match=r"step 0 is of another model: 'weight' .* another folder"):
+            Trajectory(tmp_path, Thinning(distance=1.0)).record(nn.Linear(3, 2, bias=False), 1)
+
     def test_holds_tied_weights_once_and_buffers_that_are_not_saved(self, tmp_path: Path) -> None:
         problem, _ = make("tied")
         module = problem.module
@@ -323,6 +379,46 @@ class TestRuns:
         assert done.returncode == 0, done.stderr
         assert "steps" in done.stdout.split(), "no kill fell into the training"
         same_run(whole, tmp_path / "run")
+
+    def test_with_all_that_is_random_branched_and_thinned_by_distance_are_killed_and_end_the_same(
+        self, tmp_path: Path
+    ) -> None:
+        """Batch normalisation, augmentation, members of cycles, a branch, snapshots by distance."""
+        base = replace(
+            CONFIG, model="conv", model_options={"channels": (3,), "hidden": 5, "batch_norm": True, "max_pool": False},
+            switch=(), augment=("crop",), epochs=2,
+        )  # fmt: skip
+        run_train(base, tmp_path / "trunk")
+        branch = replace(
+            base, init_from=f"{tmp_path / 'trunk'}@2", schedule="cyclic", schedule_options={"cycles": 2},
+            snapshots="distance:0.3", optimizer="torch.optim.ASGD,lr=0.05",
+        )  # fmt: skip
+        run_train(branch, tmp_path / "whole")
+        assert len(list((tmp_path / "whole" / "members").iterdir())) == 2
+        script, stored = Path(__file__).parent / "killed_at.py", tmp_path / "whole" / "config.yaml"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", script, "train", tmp_path / "run", "13", stored],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        same_run(tmp_path / "whole", tmp_path / "run")
+        for member in (tmp_path / "whole" / "members").iterdir():
+            assert (tmp_path / "run" / "members" / member.name).read_bytes() == member.read_bytes()
+
+    def test_go_on_with_as_many_threads_as_they_began(self, tmp_path: Path) -> None:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            run_train(CONFIG, tmp_path / "whole")
+            asked = iter([False, False, True])
+            with pytest.raises(la.Interrupted):
+                run_train(CONFIG, tmp_path / "run", stop=lambda: next(asked))
+            torch.set_num_threads(2)
+            run_train(CONFIG, tmp_path / "run", resume=True)
+            assert torch.get_num_threads() == 1
+        finally:
+            torch.set_num_threads(before)
+        same_run(tmp_path / "whole", tmp_path / "run")
 
     def test_say_in_their_summary_what_their_weights_give(self, tmp_path: Path) -> None:
         config = replace(
@@ -431,6 +527,58 @@ class TestCommandLine:
         line = " ".join(capsys.readouterr().err.split())
         assert message in line
         assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("model", "tokens", "message"),
+        [
+            ("nn.Sequential(nn.Flatten(), nn.Linear(9, 10))", [], "the model fails on these data"),
+            (
+                "nn.Sequential(nn.Flatten(), nn.Linear(64, 5))",
+                [],
+                "from 0 to 9, but the model has 5 outputs",
+            ),
+            ("nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Flatten(0))", [], "does not fit cross"),
+            ("Dropped()", [], "random"),
+            (
+                "nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))",
+                ["--batch_size=1"],
+                "fails in training mode on a batch of 1: Expected more than 1 value per channel",
+            ),
+        ],
+    )
+    def test_a_model_that_cannot_be_trained_is_refused_before_anything_is_written(
+        self,
+        model: str,
+        tokens: list[str],
+        message: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "bad", raising=False)
+        (tmp_path / "bad.py").write_text(
+            "from torch import nn\n\nclass Dropped(nn.Module):\n"
+            "    def __init__(self):\n        super().__init__()\n        self.head = nn.Linear(64, 10)\n"
+            "    def forward(self, x):\n        return nn.functional.dropout(self.head(x.flatten(1)))\n\n"
+            f"def make():\n    return {model}\n"
+        )
+        assert main(["train", "--model=bad:make", *tokens, f"--out={tmp_path / 'run'}"]) == 2
+        errors = capsys.readouterr().err
+        assert message in " ".join(errors.split())
+        assert len(errors.splitlines()) == 1
+        assert not (tmp_path / "run").exists()
+
+    def test_a_branch_takes_the_problem_from_its_trunk(self, whole: Path, tmp_path: Path) -> None:
+        tokens = [f"--init_from={whole}@4", "--epochs=1", "--batch_size=700", "--optimizer=sgd"]
+        assert main(["train", *tokens, f"--out={tmp_path / 'run'}"]) == 0
+        first = Trajectory(tmp_path / "run" / "trajectory").snapshots[0].state()
+        trunk = {snapshot.step: snapshot for snapshot in Trajectory(whole / "trajectory").snapshots}
+        torch.testing.assert_close(first, trunk[4].state(), rtol=0, atol=0)
+
+    def test_a_missing_path_with_an_at_sign_is_not_taken_for_a_step(self) -> None:
+        with pytest.raises(la.BadInput, match="checkpoint /tmp/of@home/weights.pt does not exist"):
+            starting_state("/tmp/of@home/weights.pt")
 
     def test_a_dry_run_writes_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.run("--dry_run", f"--out={tmp_path / 'run'}") == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from lossatlas.directions import Around, directions
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import SurveyConfig, TrainConfig
+from lossatlas.recipes.survey import build_survey
 from lossatlas.streams import generator
 from lossatlas.training import Trajectory
 from lossatlas.training.way import Way
@@ -209,7 +212,7 @@ def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Pat
 
 TRAINED = TrainConfig(
     model="conv", model_options={"channels": (3,), "hidden": 6, "batch_norm": True, "max_pool": False},
-    epochs=4, batch_size=300, optimizer="momentum,lr=0.1", schedule="steps", schedule_options={"at": (0.5,)},
+    seed=3, epochs=4, batch_size=300, optimizer="momentum,lr=0.1", schedule="steps", schedule_options={"at": (0.5,)},
     switch=("3:adam",),
 )  # fmt: skip
 PROBLEM = {"model": TRAINED.model, "model_options": TRAINED.model_options}
@@ -305,6 +308,55 @@ class TestSurveyOfAWay:
             run_survey(config, out, resume=True, pictures=False)
             xr.testing.assert_identical(opened(out), opened(surveyed))
 
+    def test_does_not_depend_on_the_number_of_threads(self, trained: Path) -> None:
+        before, found = torch.get_num_threads(), []
+        try:
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                found.append(build_survey(replace(SURVEYED, trajectory=str(trained))))
+                assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        one, two = found
+        assert one.chart.fingerprint() == two.chart.fingerprint()
+        assert all(np.array_equal(one.grid[axis], two.grid[axis]) for axis in ("u", "v"))
+
+    def test_killed_at_any_file_event_and_resumed_ends_the_same(self, surveyed: Path, tmp_path: Path) -> None:
+        script = Path(__file__).parent / "killed_at.py"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", script, "survey", tmp_path / "run", "40", surveyed / "config.yaml"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "survey" in done.stdout.split(), "no kill fell into the survey"
+        xr.testing.assert_identical(opened(tmp_path / "run"), opened(surveyed))
+
+    def test_holds_the_variance_along_all_components(self, surveyed: Path) -> None:
+        explained = opened(surveyed)["path_explained"].values
+        assert explained.shape == (5,)
+        assert explained.sum() == pytest.approx(1.0)
+        assert (np.diff(explained) <= 0).all()
+
+    @pytest.mark.parametrize(
+        ("rates", "dropped"),
+        [
+            ([1, 1, 0.1, 0.1, 0.01], [1, 3]),
+            ([1, 1, 0.7, 0.7], [1]),
+            ([float(1 + np.cos(k / 3)) for k in range(9)], []),
+            ([float(9 - k) for k in range(9)], []),
+            ([1, 0.5, 0.1, 1, 0.5, 0.1], []),
+            ([float("nan")] * 4, []),
+        ],
+        ids=["steps", "small steps", "cosine", "linear", "restarts", "untold"],
+    )
+    def test_a_rate_that_glides_has_no_drops(self, rates: list[float], dropped: list[int], surveyed: Path) -> None:
+        survey = opened(surveyed).isel(snapshot=[0] * len(rates))
+        survey["path_lr"] = ("snapshot", np.array(rates))
+        survey["path_phase"] = ("snapshot", np.zeros(len(rates)))
+        figure = la.view(survey, kinds=["trajectory"])["trajectory"]
+        marked = [line for ax in figure.axes for line in ax.get_lines() if line.get_label() == "rate drops"]
+        assert [len(line.get_xydata()) for line in marked] == ([len(dropped)] if dropped else [])
+
     def test_is_drawn_with_drops_and_switches(self, surveyed: Path) -> None:
         survey = opened(surveyed)
         figure = la.view(survey, kinds=["trajectory"])["trajectory"]
@@ -341,7 +393,18 @@ class TestCommandLine:
         assert stored["model"] == "conv"
         assert stored["model.channels"] == [3]
         assert stored["model.batch_norm"] is True
+        assert stored["seed"] == 3, "of the data that the run was trained on"
         assert set(opened(tmp_path / "run").data_vars) >= {"test_loss", "path_loss_test", schema.Path.ELSEWHERE}
+
+    @pytest.mark.parametrize("how", ["file", "folder"])
+    def test_takes_it_however_the_run_is_named(self, how: str, trained: Path, tmp_path: Path) -> None:
+        (tmp_path / "s.yaml").write_text(f"trajectory: {trained}\ngrid: [3]\nexamples: 50\nplan: loop\n")
+        named = {
+            "file": [f"--config={tmp_path / 's.yaml'}"],
+            "folder": [f"--trajectory={trained / 'trajectory'}", "--grid=3", "--examples=50", "--plan=loop"],
+        }
+        assert main(["survey", *named[how], f"--out={tmp_path / 'run'}", "--no_pictures"]) == 0
+        assert stored_config(tmp_path / "run")["model"] == "conv"
 
     @pytest.mark.parametrize(
         ("tokens", "message"),
@@ -358,6 +421,8 @@ class TestCommandLine:
             (["--trajectory=RUN", "--model=mlp"], "is of another model"),
             (["--trajectory=RUN", "--metrics", "lss"], "unknown metric 'lss'"),
             (["--trajectory=RUN", "--margin=-1"], "margin is -1"),
+            (["--trajectory=RUN", "--directions", *["random"] * 4], "4 directions are given; expected one per axis"),
+            (["--trajectory=RUN", "--memory=1KB"], "or more (--memory)"),
             (["--trajectory=RUN", "--splits", "valid"], "unknown split 'valid'"),
         ],
     )
@@ -378,6 +443,25 @@ class TestCommandLine:
         assert "survey  20 points x 200 examples" in printed
         assert "path    5 snapshots x 200 examples" in printed
         assert not list(tmp_path.iterdir())
+
+
+def test_a_way_that_ends_where_it_began_has_no_plane_through_its_solution(tmp_path: Path) -> None:
+    module = la.MLP(hidden=(8,)).build((1, 8, 8), 10)
+    trajectory = Trajectory(tmp_path / "way")
+    start = copy.deepcopy(module.state_dict())
+    for step in range(3):
+        trajectory.record(module, step)
+        with torch.no_grad():
+            next(module.parameters()).add_(torch.randn(8, 64))
+    module.load_state_dict(start)
+    trajectory.record(module, 3)
+    config = SurveyConfig(
+        model_options={"hidden": (8,)}, trajectory=str(tmp_path / "way"), grid=(3,), examples="50", plan="loop",
+        directions=("random", "random"),
+    )  # fmt: skip
+    summary = run_survey(config, tmp_path / "run")
+    assert list(summary["captured_elsewhere"]) == ["random direction 1 and random direction 2"]
+    assert (tmp_path / "run" / "trajectory.png").exists()
 
 
 def stored_config(run: Path) -> dict[str, object]:

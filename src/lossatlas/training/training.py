@@ -137,7 +137,7 @@ class Training:
     def _lowest(self, share: float) -> int:
         """Steps that are made once that of the lowest rate is, which is at a share of them or just before."""
         at = min(self.total_steps - 1, round(share * self.total_steps))
-        return 1 + min((max(0, at - 1), at), key=lambda step: self._schedule(step / self.total_steps))
+        return 1 + min((at, max(0, at - 1)), key=lambda step: self._schedule(step / self.total_steps))
 
     def step(self) -> dict[str, float]:
         """One step of the optimiser; returns what it came to.
