@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -13,15 +13,22 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.rundir import RunDirectory
 
-if TYPE_CHECKING:
-    from lossatlas.jobs.stepping import Stepped
-
-__all__ = ["FILE", "restore_checkpoint", "write_checkpoint"]
+__all__ = ["FILE", "Stored", "restore_checkpoint", "write_checkpoint"]
 
 FILE = "checkpoint/latest.safetensors"
 
 
-def write_checkpoint(run: RunDirectory, work: Stepped, log_length: int) -> None:
+class Stored(Protocol):
+    """What can be stored, and continued from what was."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON types."""
+
+    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+        """Continue from what :meth:`state` gave."""
+
+
+def write_checkpoint(run: RunDirectory, work: Stored, log_length: int) -> None:
     """Store a work and how much of its log belongs to it.
 
     Raises:
@@ -33,7 +40,7 @@ def write_checkpoint(run: RunDirectory, work: Stepped, log_length: int) -> None:
     run.write_bytes(FILE, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
 
 
-def restore_checkpoint(run: RunDirectory, work: Stepped) -> int:
+def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
     """Continue a work from its checkpoint, if there is one; returns the length of the log that belongs to it.
 
     Raises:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Protocol
 
 from lossatlas.errors import CannotFinish, Interrupted
-from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
+from lossatlas.jobs.checkpoint import Stored, restore_checkpoint, write_checkpoint
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.rundir import LOG, MetricsLog, RunDirectory
 
 __all__ = ["Stepped", "descend"]
 
 
-class Stepped(Protocol):
+class Stepped(Stored, Protocol):
     """A fit or a training: steps, and a state that they are continued from bit for bit."""
 
     steps: int
@@ -35,12 +33,6 @@ class Stepped(Protocol):
 
     def step(self) -> dict[str, float]:
         """One step; returns the line of the log."""
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON types."""
-
-    def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` gave."""
 
 
 def descend(

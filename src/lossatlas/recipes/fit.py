@@ -20,9 +20,8 @@ from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.problem import Problem
 from lossatlas.recipes.config import FitConfig
-from lossatlas.recipes.problem import build_problem
+from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.schedules import SCHEDULES, Schedule
-from lossatlas.streams import generator
 from lossatlas.weights import INITIALISERS, WeightSpace
 from lossatlas.weights.files import load_state, read_state
 
@@ -123,7 +122,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         data=data,
         train=train,
         augment=base.augment,
-        surveyed={name: _subset(config, name, data.splits[name]).to(device) for name in config.splits},
+        surveyed={name: surveyed_subset(config.examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
@@ -152,9 +151,3 @@ def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Obje
             continue  # at this size nothing is left of one of the classes
     last = objective(picture)
     return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.drawn
-
-
-def _subset(config: FitConfig, name: str, split: Split) -> Split:
-    if config.examples == "all":
-        return split
-    return split.subset(int(config.examples), generator(0, f"survey/{name}"))

@@ -16,9 +16,10 @@ from lossatlas.losses import LOSSES, Loss
 from lossatlas.models import MODELS, load_model
 from lossatlas.problem import Dict, Feed, Pair, Problem
 from lossatlas.recipes.base import ProblemConfig
+from lossatlas.streams import generator
 from lossatlas.weights import WeightSpace
 
-__all__ = ["ProblemRecipe", "build_problem", "seeded"]
+__all__ = ["ProblemRecipe", "build_problem", "seeded", "surveyed_subset"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,11 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
     outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
     with seeded(config.seed):
         return family.build(tuple(inputs.shape[1:]), outputs)
+
+
+def surveyed_subset(examples: str, name: str, split: Split) -> Split:
+    """The examples of a split that a survey looks at: as many as are asked for, the same ones in every run; or all."""
+    return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
 
 
 @contextmanager

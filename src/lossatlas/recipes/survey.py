@@ -21,9 +21,8 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.problem import Problem
-from lossatlas.recipes.problem import build_problem
+from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.streams import generator
 from lossatlas.training import Trajectory
 from lossatlas.training.way import Projection, Way
 from lossatlas.views.data import percent
@@ -97,7 +96,10 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
         problem=base.problem,
         space=base.space,
         data=base.data,
-        surveyed={name: _subset(config, name, base.data.splits[name]).to(base.device) for name in config.splits},
+        surveyed={
+            name: surveyed_subset(config.examples, name, base.data.splits[name]).to(base.device)
+            for name in config.splits
+        },
         metrics=metrics,
         buffers=BUFFERS[config.buffers].for_run(base.train, config.group, config.buffers_batches),
         chart=chart.to(base.device),
@@ -149,9 +151,3 @@ def _grid(config: SurveyConfig, axes: tuple[str, ...], path: Projection) -> dict
         axis: np.linspace(float(middle - extent), float(middle + extent), count)
         for axis, middle, extent, count in zip(axes, middles, extents, counts, strict=True)
     }
-
-
-def _subset(config: SurveyConfig, name: str, split: Split) -> Split:
-    if config.examples == "all":
-        return split
-    return split.subset(int(config.examples), generator(0, f"survey/{name}"))
