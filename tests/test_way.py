@@ -324,7 +324,7 @@ class TestSurveyOfAWay:
     def test_killed_at_any_file_event_and_resumed_ends_the_same(self, surveyed: Path, tmp_path: Path) -> None:
         script = Path(__file__).parent / "killed_at.py"
         done = subprocess.run(
-            [sys.executable, "-W", "error", script, "survey", tmp_path / "run", "40", surveyed / "config.yaml"],
+            [sys.executable, "-W", "error", script, "survey", tmp_path / "run", "90", surveyed / "config.yaml"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -177,12 +177,14 @@ def _create(
 
 
 def _sweep(path: Path) -> None:
-    """Remove what is left of arrays whose making was cut off before their metadata were written."""
+    """Remove what is left of arrays, and of the group's own metadata, whose writing was cut off."""
     if not (path / "zarr.json").is_file():
         return
-    for folder in path.iterdir():
-        if folder.is_dir() and all(part.name.endswith(".partial") for part in folder.iterdir()):
-            shutil.rmtree(folder)
+    for part in path.iterdir():
+        if part.is_dir() and not (part / "zarr.json").is_file():
+            shutil.rmtree(part)
+        elif part.name.endswith(".partial"):
+            part.unlink()
 
 
 def _compare(what: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
