@@ -113,6 +113,21 @@ def test_stored_and_restored_anywhere_it_ends_with_the_same_chart(stop: int) -> 
     assert whole.running == second.running
 
 
+def test_what_separate_networks_would_hold_is_what_one_with_its_adam_holds() -> None:
+    fit = make_fit()
+    module = make("mlp")[0].module
+    optimizer = torch.optim.Adam(module.parameters())
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    held = [value for p in module.parameters() for value in (p, p.grad, *optimizer.state[p].values())]
+    # A module's optimiser counts steps for each parameter.
+    counters = 4 * (len(list(module.parameters())) - 1)
+    one = sum(value.numel() * value.element_size() for value in held) - counters
+    assert fit.bytes_of_separate(1) == one
+    assert fit.bytes_of_separate(100) == 100 * one
+
+
 def test_batches_run_through_epochs_without_replacement() -> None:
     batches = Batches(la.Split(torch.arange(12)), 5, seed=0)
     assert batches.per_epoch == 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Batches, Split, augmented
@@ -128,15 +128,15 @@ class Fit:
     @property
     def held_bytes(self) -> int:
         """Bytes of what is trained, a gradient each, and the optimiser's state as it is now."""
-        trained = [p for group in self._optimizer.param_groups for p in group["params"]]
-        state = [value for values in self._optimizer.state.values() for value in values.values()]
-        held = [*trained, *trained, *state]
-        return sum(value.numel() * value.element_size() for value in held if isinstance(value, Tensor))
+        return _held(self._optimizer)
 
     def bytes_of_separate(self, count: int) -> int:
-        """Bytes that training so many networks by themselves would hold, computed: weights, gradients, two moments."""
-        controls = self.chart.controls()
-        return count * 4 * self.chart.dimension * controls.element_size()
+        """Bytes that training so many networks by themselves would hold, measured on one that makes a step."""
+        weights = nn.Parameter(self.chart.controls()[0].detach().clone())
+        weights.grad = torch.zeros_like(weights)
+        optimizer = torch.optim.Adam([weights])
+        optimizer.step()
+        return count * _held(optimizer)
 
     def step(self) -> dict[str, float]:
         """One step of the optimiser; returns what it came to.
@@ -214,6 +214,14 @@ class Fit:
             before = self.running.get(name, value)
             self.running[name] = before + (value - before) / REMEMBERED
         self._remembered += 1
+
+
+def _held(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of an optimiser's parameters, a gradient each, and all that it remembers of them."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    state = [value for values in optimizer.state.values() for value in values.values()]
+    held = [*trained, *trained, *state]
+    return sum(value.numel() * value.element_size() for value in held if isinstance(value, Tensor))
 
 
 @dataclass(frozen=True)
