@@ -162,7 +162,7 @@ def test_the_runs_of_a_study_stand_on_each_other(tmp_path: Path) -> None:
     run_study(Way(), "small", tmp_path / "study", plan="loop")
     assert "(6, 6) 3" in (tmp_path / "study" / "results.md").read_text()
     starts = [
-        Trajectory(tmp_path / "study" / "runs" / name / "trajectory").snapshots[k].state()
+        Trajectory(tmp_path / "study" / "runs" / name / "snapshots").snapshots[k].state()
         for name, k in (("trunk", 1), ("branch", 0))
     ]
     for key, value in starts[0].items():

@@ -346,7 +346,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def same_run(one: Path, other: Path) -> None:
     def content(run: Path) -> dict[str, object]:
-        kept = {path.name: path.read_bytes() for path in (run / "trajectory").iterdir()}
+        kept = {path.name: path.read_bytes() for path in (run / "snapshots").iterdir()}
         log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         kept |= {f"step {i}": {k: v for k, v in line.items() if k != "seconds"} for i, line in enumerate(log)}
         return {**kept, "model": (run / "model.safetensors").read_bytes()}
@@ -446,7 +446,7 @@ class TestRuns:
         run_train(trunk, tmp_path / "trunk")
         branch = replace(trunk, init_from=f"{tmp_path / 'trunk'}@2", epochs=2)
         run_train(branch, tmp_path / "branch")
-        ways = [Trajectory(tmp_path / name / "trajectory").snapshots for name in ("trunk", "branch")]
+        ways = [Trajectory(tmp_path / name / "snapshots").snapshots for name in ("trunk", "branch")]
         for one, other in zip(ways[0][2:], ways[1], strict=True):
             torch.testing.assert_close(one.state(), other.state(), rtol=0, atol=1e-6)
 
@@ -454,7 +454,7 @@ class TestRuns:
         config = replace(CONFIG, init_from=str(whole), init_gain=2.0, epochs=1, switch=())
         run_train(config, tmp_path / "run")
         end = load_file(whole / "model.safetensors")
-        for name, value in Trajectory(tmp_path / "run" / "trajectory").snapshots[0].state().items():
+        for name, value in Trajectory(tmp_path / "run" / "snapshots").snapshots[0].state().items():
             torch.testing.assert_close(value, end[name] * (2.0 if value.ndim > 1 else 1.0), rtol=0, atol=0)
 
     def test_take_members_where_the_rate_is_lowest(self, tmp_path: Path) -> None:
@@ -465,7 +465,7 @@ class TestRuns:
         log = [json.loads(line)["lr"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
         lowest = [i + 1 for i in range(len(log)) if i + 1 == len(log) or log[i + 1] > log[i]]
         members = sorted((tmp_path / "run" / "members").iterdir())
-        snapshots = {snapshot.step: snapshot for snapshot in Trajectory(tmp_path / "run" / "trajectory").snapshots}
+        snapshots = {snapshot.step: snapshot for snapshot in Trajectory(tmp_path / "run" / "snapshots").snapshots}
         assert len(members) == len(lowest) == 2
         for member, step in zip(members, lowest, strict=True):
             assert member.read_bytes() == snapshots[step].path.read_bytes()
@@ -572,8 +572,8 @@ class TestCommandLine:
     def test_a_branch_takes_the_problem_from_its_trunk(self, whole: Path, tmp_path: Path) -> None:
         tokens = [f"--init_from={whole}@4", "--epochs=1", "--batch_size=700", "--optimizer=sgd"]
         assert main(["train", *tokens, f"--out={tmp_path / 'run'}"]) == 0
-        first = Trajectory(tmp_path / "run" / "trajectory").snapshots[0].state()
-        trunk = {snapshot.step: snapshot for snapshot in Trajectory(whole / "trajectory").snapshots}
+        first = Trajectory(tmp_path / "run" / "snapshots").snapshots[0].state()
+        trunk = {snapshot.step: snapshot for snapshot in Trajectory(whole / "snapshots").snapshots}
         torch.testing.assert_close(first, trunk[4].state(), rtol=0, atol=0)
 
     def test_a_missing_path_with_an_at_sign_is_not_taken_for_a_step(self) -> None:

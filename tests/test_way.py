@@ -258,7 +258,7 @@ class TestSurveyOfAWay:
             with torch.no_grad():
                 return float(nn.functional.cross_entropy(module(images), labels))
 
-        for index, snapshot in enumerate(Trajectory(trained / "trajectory").snapshots):
+        for index, snapshot in enumerate(Trajectory(trained / "snapshots").snapshots):
             load_state(module, snapshot.state(), "it")
             assert float(survey["path_loss_test"][index]) == pytest.approx(loss(), rel=1e-4)
             coords = torch.tensor([[float(survey[f"path_{axis}"][index]) for axis in ("u", "v")]])
@@ -273,7 +273,7 @@ class TestSurveyOfAWay:
         module = la.Conv(channels=(3,), hidden=6, batch_norm=True, max_pool=False).build((1, 8, 8), 10)
         split = examples("train").subset(200, generator(0, "survey/train"))
         images, labels = split.take(torch.arange(len(split)))
-        snapshots = Trajectory(trained / "trajectory").snapshots
+        snapshots = Trajectory(trained / "snapshots").snapshots
         space = la.WeightSpace(module)
         for index in range(len(snapshots) - 1):
             load_state(module, snapshots[index].state(), "it")

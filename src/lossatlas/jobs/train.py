@@ -15,7 +15,7 @@ from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, completed
 from lossatlas.recipes.train import TrainRecipe, build_train
-from lossatlas.rundir import MEMBERS, MODEL, PROVENANCE, SUMMARY, TRAJECTORY, RunDirectory, versions
+from lossatlas.rundir import MEMBERS, MODEL, PROVENANCE, SNAPSHOTS, SUMMARY, RunDirectory, versions
 from lossatlas.surveying.standing import Standing
 from lossatlas.training import Trajectory
 from lossatlas.weights.files import module_state, state_bytes
@@ -105,7 +105,7 @@ def _train(
 ) -> None:
     """The steps, with the snapshots and members that belong to them."""
     training, module = recipe.training, recipe.problem.module
-    trajectory = Trajectory(run.path / TRAJECTORY, recipe.thinning) if recipe.thinning is not None else None
+    trajectory = Trajectory(run.path / SNAPSHOTS, recipe.thinning) if recipe.thinning is not None else None
     members = training.members if training.members != [training.total_steps] else []
 
     def on_start() -> None:

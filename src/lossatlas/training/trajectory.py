@@ -16,7 +16,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.rundir import TRAJECTORY, atomic_write, cannot_write
+from lossatlas.rundir import SNAPSHOTS, atomic_write, cannot_write
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights.files import module_state, state_bytes
 
@@ -74,7 +74,7 @@ class Trajectory:
     @classmethod
     def of(cls, path: Path) -> Trajectory:
         """The trajectory of a run directory, or of a folder that is one itself."""
-        return cls(path / TRAJECTORY if (path / TRAJECTORY).is_dir() else path)
+        return cls(path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path)
 
     def record(self, model: nn.Module, step: int, **scalars: float) -> bool:
         """Keep the model as it is, if a snapshot is due.

@@ -10,7 +10,7 @@ from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
 from lossatlas.cli.signals import stop_signals
 from lossatlas.recipes import SurveyConfig
-from lossatlas.rundir import TRAJECTORY
+from lossatlas.rundir import SNAPSHOTS
 
 __all__ = ["SURVEY"]
 
@@ -29,7 +29,7 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
         named = option_given(tokens, "trajectory")
         if not named:
             return {}
-        run = Path(named).parent if Path(named).name == TRAJECTORY else Path(named)
+        run = Path(named).parent if Path(named).name == SNAPSHOTS else Path(named)
         return lent_problem(run, tokens, without=("augment", "device"))
 
     def carry_out(self, config: SurveyConfig, run: _Options) -> int | None:
