@@ -19,7 +19,7 @@ from lossatlas.weights import WeightSpace
 
 __all__ = ["BATCH", "GROUP", "engine_for"]
 
-BATCH = 64
+BATCH = 32
 """Examples per step of a fit, by default."""
 GROUP = 500
 """Examples per group of a survey, by default."""

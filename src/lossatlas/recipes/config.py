@@ -58,7 +58,7 @@ class FitConfig(ProblemConfig):
     """Stop once the running accuracy gap of drawn cells reaches this; a run that ends on a plateau then fails."""
     cells: int = 32
     """Low cells and high cells drawn per step."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Examples per step."""
     clip: str = "example"
     """Clip the loss of high cells per example or per cell."""
