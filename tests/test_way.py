@@ -436,6 +436,14 @@ class TestCommandLine:
         assert len(errors.splitlines()) == 1
         assert not (tmp_path / "run").exists()
 
+    def test_a_network_that_stood_still_has_no_way(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        module = la.MLP(hidden=(8,)).build((1, 8, 8), 10)
+        for step in range(3):
+            Trajectory(tmp_path / "way").record(module, step)
+        tokens = [f"--trajectory={tmp_path / 'way'}", "--model.hidden", "8", "--directions", "random", "random"]
+        assert main(["survey", *tokens, f"--out={tmp_path / 'run'}"]) == 2
+        assert "are all alike, so there is no way to survey" in " ".join(capsys.readouterr().err.split())
+
     def test_a_dry_run_writes_nothing(self, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         tokens = ["--grid", "5", "4", "--examples=100", "--plan=loop", "--dry_run", f"--out={tmp_path / 'run'}"]
         assert main(["survey", f"--trajectory={trained}", *tokens]) == 0

@@ -84,10 +84,12 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     metrics_for(base.problem.loss, metrics)
     around = Around(base.space, way.vector(len(way) - 1), way, config.draw, memory)
     with one_thread():
+        explained = way.explained(memory)
+        if not explained.any():
+            raise BadInput(f"the snapshots of {config.trajectory} are all alike, so there is no way to survey")
         chart, names = _plane(config.directions, around)
         path = way.project(chart.origin, chart.controls()[1:])
         elsewhere = _elsewhere(around)
-        explained = way.explained(memory)
     labels = {
         axis: f"{name} ({percent(share)})"
         for axis, name, share in zip(chart.axes, names, path.shares.tolist(), strict=True)

@@ -149,8 +149,10 @@ class Way:
         pieces: list[list[tuple[Entry, slice]]] = [[]]
         left = room
         for entry in self.space.entries:
+            if not entry.size:
+                continue
             rows = entry.shape[0] if entry.shape else 1
-            width = max(1, prod(entry.shape) // rows)
+            width = prod(entry.shape) // rows
             if width > room:
                 raise BadInput(
                     f"{memory} bytes do not hold a row of {entry.name!r} of {len(self)} snapshots; allow "
