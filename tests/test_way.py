@@ -401,7 +401,7 @@ class TestCommandLine:
         (tmp_path / "s.yaml").write_text(f"trajectory: {trained}\ngrid: [3]\nexamples: 50\nplan: loop\n")
         named = {
             "file": [f"--config={tmp_path / 's.yaml'}"],
-            "folder": [f"--trajectory={trained / 'trajectory'}", "--grid=3", "--examples=50", "--plan=loop"],
+            "folder": [f"--trajectory={trained / 'snapshots'}", "--grid=3", "--examples=50", "--plan=loop"],
         }
         assert main(["survey", *named[how], f"--out={tmp_path / 'run'}", "--no_pictures"]) == 0
         assert stored_config(tmp_path / "run")["model"] == "conv"
