@@ -192,7 +192,7 @@ class TestRefusals:
 
 def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Path) -> None:
     way, rows = wandering("conv", 4, tmp_path)
-    around = Around(way.space, torch.from_numpy(rows[-1]), way, seed=3)
+    around = Around(way.space, torch.from_numpy(rows[-1]), way=way, seed=3)
     vectors, labels = directions(["random", "solution", "component", "random"], around)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4, dtype=torch.float64))
     straight = torch.from_numpy(rows[-1] - rows[0])
@@ -409,7 +409,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
-            (["--trajectory="], "a survey needs the way to a network"),
+            (["--trajectory="], "a survey needs a network; name its weights"),
             (["--trajectory=nowhere"], "holds no snapshots; a way needs two or more"),
             (
                 ["--trajectory=RUN", "--directions", "compnent"],

@@ -6,6 +6,7 @@ from .charts import (
     Corners as Corners,
     Plane as Plane,
     Simplex as Simplex,
+    Slice as Slice,
     load_chart as load_chart,
 )
 from .data import (

@@ -6,6 +6,7 @@ from lossatlas.charts.files import chart_bytes, load_chart
 from lossatlas.charts.kinds.corners import Corners
 from lossatlas.charts.kinds.plane import Plane
 from lossatlas.charts.kinds.simplex import Simplex
+from lossatlas.charts.kinds.slice import Slice
 
 __all__ = [
     "CHARTS",
@@ -15,6 +16,7 @@ __all__ = [
     "Corners",
     "Plane",
     "Simplex",
+    "Slice",
     "chart_bytes",
     "load_chart",
 ]

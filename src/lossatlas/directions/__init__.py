@@ -1,5 +1,6 @@
 """Directions of slices, by name: what the axes of a chart around a network point along."""
 
 from lossatlas.directions.direction import DIRECTIONS, Around, Direction, directions
+from lossatlas.directions.normalisation import NORMALISATIONS, Normalisation
 
-__all__ = ["DIRECTIONS", "Around", "Direction", "directions"]
+__all__ = ["DIRECTIONS", "NORMALISATIONS", "Around", "Direction", "Normalisation", "directions"]

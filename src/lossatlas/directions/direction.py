@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from lossatlas.directions.normalisation import Normalisation
+from lossatlas.directions.normalisations.none import AsDrawn
 from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
 from lossatlas.training.way import MEMORY, Way
@@ -25,6 +27,10 @@ class Around:
     space: WeightSpace
     origin: Tensor
     """(n,), on the processor."""
+    normalisation: Normalisation = field(default_factory=AsDrawn)
+    """Of directions that are drawn."""
+    without_vectors: bool = False
+    """Whether drawn directions hold parameters of one dimension."""
     way: Way | None = None
     """How the network got there, where somebody recorded it."""
     seed: int = 0
@@ -38,7 +44,7 @@ class Direction(ABC):
 
     @abstractmethod
     def vectors(self, count: int, around: Around) -> Tensor:
-        """As many of them as axes ask for this kind: (count, n), of length 1.
+        """As many of them as axes ask for this kind: (count, n).
 
         Raises:
             BadInput: there are not so many, or what they are made of is missing.

@@ -1,4 +1,4 @@
-"""The job of ``lossatlas survey``: the surroundings of a way through weight space, and the losses on it."""
+"""The job of ``lossatlas survey``: the surroundings of a network, and the losses on its way there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
 from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import SurveyConfig, completed
-from lossatlas.recipes.survey import SurveyRecipe, build_survey
+from lossatlas.recipes.survey import SurveyedPath, SurveyRecipe, build_survey
 from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory, versions
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.standing import Standing
@@ -46,7 +46,7 @@ def run_survey(
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Survey a plane around the end of a way, evaluate the way itself, draw the pictures and write the report.
+    """Survey a slice around a network, evaluate the way to it if there is one, draw the pictures, write the report.
 
     Args:
         config: everything that the result depends on.
@@ -101,7 +101,8 @@ def run_survey(
             raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
 
     fill(store, engine, recipe.chart, recipe.grid, recipe.surveyed, metrics, config.group, on_points)
-    _follow(run, store, recipe, config, engine, reporter, stop)
+    if recipe.path is not None:
+        _follow(run, store, recipe, recipe.path, config, engine, reporter, stop)
     seconds = time.perf_counter() - started
     survey = store.open().load()
     summary = _summary(recipe, survey, seconds)
@@ -129,13 +130,14 @@ def estimate_survey(config: SurveyConfig) -> Estimate:
     metrics = streaming_metrics(recipe.problem.loss)
     first = next(iter(recipe.surveyed.values()))
     point_seconds = timed(lambda: engine.evaluate(coefficients, controls, first, metrics, config.group)) / sample
-    # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
-    visited = points + 6 * len(recipe.way)
+    work = {"survey": f"{points:,} points x {examples:,} examples"}
+    visited = points
+    if recipe.path is not None:
+        work["path"] = f"{len(recipe.path.way):,} snapshots x {examples:,} examples"
+        # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
+        visited += 6 * len(recipe.path.way)
     return Estimate(
-        work={
-            "survey": f"{points:,} points x {examples:,} examples",
-            "path": f"{len(recipe.way):,} snapshots x {examples:,} examples",
-        },
+        work=work,
         seconds=visited * point_seconds * examples / len(first),
         peak_bytes=peak_bytes(),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
@@ -164,16 +166,17 @@ def _follow(
     run: RunDirectory,
     store: SurveyStore,
     recipe: SurveyRecipe,
+    path: SurveyedPath,
     config: SurveyConfig,
     engine: Engine,
     reporter: Reporter,
     stop: Callable[[], bool],
 ) -> None:
     """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
-    way, path = recipe.way, recipe.path
+    way, here = path.way, path.here
     with torch.no_grad():
         controls = recipe.chart.controls()
-        coefficients = recipe.chart.coefficients(path.coords.to(controls))
+        coefficients = recipe.chart.coefficients(here.coords.to(controls))
     metrics = streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
         name: engine.evaluate(coefficients, controls, split, metrics, config.group)["loss"].numpy()
@@ -206,19 +209,19 @@ def _follow(
         told = [snapshot.scalars.get(key) for snapshot in way.snapshots]
         put(name, [math.nan if value is None else value for value in told], key)
     for k, axis in enumerate(recipe.chart.axes):
-        put(names.coordinate(axis), path.coords[:, k], axis, captured=float(path.shares[k]))
-    put(names.DISTANCE, path.distances, "distance from the plane", captured=path.captured)
+        put(names.coordinate(axis), here.coords[:, k], axis, captured=float(here.shares[k]))
+    put(names.DISTANCE, here.distances, "distance from the plane", captured=here.captured)
     put(names.ANGLE, angles, "angle between step and negative gradient", "degree", split=descended)
-    put(names.EXPLAINED, recipe.explained, "share of the variance along each principal component")
+    put(names.EXPLAINED, path.explained, "share of the variance along each principal component")
     for name in recipe.surveyed:
         put(names.loss(name), losses[name], f"{name} loss on the path", "nat")
         put(names.loss_under(name), under[name], f"{name} loss in the plane under it", "nat")
-    others = list(recipe.elsewhere.values())
+    others = list(path.elsewhere.values())
     put(
         names.ELSEWHERE,
         torch.stack([other.coords for other in others]),
         "path in other planes",
-        planes=list(recipe.elsewhere),
+        planes=list(path.elsewhere),
         captured=[other.captured for other in others],
     )
 
@@ -232,23 +235,33 @@ def _degrees(one: Tensor, other: Tensor) -> float:
 
 
 def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[str, Any]:
-    path = recipe.path
-    way = survey[schema.Path.DISTANCE].values
+    found: dict[str, Any] = {} if recipe.path is None else _path_summary(recipe.path, recipe, survey)
+    for name in recipe.surveyed:
+        variable = schema.split_variable(name, "loss")
+        if variable in survey:
+            values = survey[variable].values[np.isfinite(survey[variable].values)]
+            ends = (float(values.min()), float(values.max())) if values.size else (None, None)
+            found |= {f"{name}_lowest_loss": ends[0], f"{name}_highest_loss": ends[1]}
+    return {**found, "parameters": recipe.space.size, "seconds": seconds, "peak_memory_bytes": peak_bytes()}
+
+
+def _path_summary(path: SurveyedPath, recipe: SurveyRecipe, survey: xr.Dataset) -> dict[str, Any]:
     numbers = {
-        "captured_variance": path.captured,
-        "explained_by_components": recipe.explained[:10].tolist(),
-        **{f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.shares, strict=True)},
-        "captured_elsewhere": {name: other.captured for name, other in recipe.elsewhere.items()},
-        "snapshots": len(recipe.way),
-        "largest_distance_from_plane": float(way.max()),
+        "captured_variance": path.here.captured,
+        "explained_by_components": path.explained[:10].tolist(),
+        **{
+            f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.here.shares, strict=True)
+        },
+        "captured_elsewhere": {name: other.captured for name, other in path.elsewhere.items()},
+        "snapshots": len(path.way),
+        "largest_distance_from_plane": float(survey[schema.Path.DISTANCE].values.max()),
         "median_angle_to_gradient": _median(survey[schema.Path.ANGLE].values),
-        "parameters": recipe.space.size,
     }
     for name in recipe.surveyed:
         true, under = (survey[of(name)].values for of in (schema.Path.loss, schema.Path.loss_under))
         numbers |= {f"{name}_loss_start": float(true[0]), f"{name}_loss_end": float(true[-1])}
         numbers |= {f"{name}_largest_loss_difference": float(np.abs(true - under).max())}
-    return {**numbers, "seconds": seconds, "peak_memory_bytes": peak_bytes()}
+    return numbers
 
 
 def _median(values: npt.NDArray[np.float64]) -> float | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lossatlas.charts import Plane
+from lossatlas.charts import Slice
 from lossatlas.data import Dataset, Split
-from lossatlas.directions import Around, directions
+from lossatlas.directions import NORMALISATIONS, Around, directions
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
@@ -24,6 +25,7 @@ from lossatlas.problem import Problem
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training import Trajectory
+from lossatlas.training.start import starting_state
 from lossatlas.training.way import Projection, Way
 from lossatlas.views.data import percent
 from lossatlas.weights import WeightSpace
@@ -38,8 +40,21 @@ NARROWEST = 0.25
 
 
 @dataclass(frozen=True)
+class SurveyedPath:
+    """A way and where it runs."""
+
+    way: Way
+    here: Projection
+    """In the survey's own plane."""
+    explained: Tensor
+    """(S,): shares of the path's variance along all its principal components."""
+    elsewhere: dict[str, Projection]
+    """In other planes, by what these are."""
+
+
+@dataclass(frozen=True)
 class SurveyRecipe:
-    """The objects of a survey, on its device; the module stands at the end of the way."""
+    """The objects of a survey, on its device; the module stands at the centre."""
 
     problem: Problem
     space: WeightSpace
@@ -47,24 +62,20 @@ class SurveyRecipe:
     surveyed: dict[str, Split]
     metrics: list[str] | None
     buffers: BuffersPolicy
-    chart: Plane
+    chart: Slice
     labels: dict[str, str]
     """What each axis is called."""
     grid: dict[str, npt.NDArray[np.float64]]
-    way: Way
-    path: Projection
-    explained: Tensor
-    """(S,): shares of the path's variance along all its principal components."""
-    elsewhere: dict[str, Projection]
-    """The path in other planes, by what these are."""
+    path: SurveyedPath | None
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what a configuration names and does not hold: data, and the snapshots' ends."""
-        ends = (("start", self.way.vector(0)), ("end", self.way.vector(len(self.way) - 1)))
-        return {
-            **{f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()},
-            "trajectory": fingerprint(ends, str([snapshot.step for snapshot in self.way.snapshots])),
-        }
+        """Hashes of what a configuration names and does not hold: data, weights, and the ends of a way."""
+        found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
+        found["centre"] = fingerprint(self.problem.module.state_dict().items())
+        if self.path is not None:
+            steps = str([snapshot.step for snapshot in self.path.way.snapshots])
+            found["trajectory"] = fingerprint([("start", self.path.way.vector(0))], steps)
+        return found
 
 
 def build_survey(config: SurveyConfig) -> SurveyRecipe:
@@ -73,30 +84,32 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    if not config.trajectory:
-        raise BadInput("a survey needs the way to a network; name a run of lossatlas train with --trajectory")
-    trajectory = Trajectory.of(Path(config.trajectory))
     base = build_problem(config, config.splits)
-    way = Way(trajectory, base.space)
-    memory = memory_limit(config.memory, torch.device("cpu"))
-    load_state(base.problem.module, way.snapshots[-1].state(), f"the end of {config.trajectory}")
+    module, space = base.problem.module, base.space
+    way, origin = _centre(config, module, space)
     metrics = list(config.metrics) or None
     metrics_for(base.problem.loss, metrics)
-    around = Around(base.space, way.vector(len(way) - 1), way, config.draw, memory)
+    around = Around(
+        space,
+        origin,
+        NORMALISATIONS[config.normalize](),
+        config.ignore == "biasbn",
+        way,
+        config.draw,
+        memory_limit(config.memory, torch.device("cpu")),
+    )
     with one_thread():
-        explained = way.explained(memory)
-        if not explained.any():
-            raise BadInput(f"the snapshots of {config.trajectory} are all alike, so there is no way to survey")
-        chart, names = _plane(config.directions, around)
-        path = way.project(chart.origin, chart.controls()[1:])
-        elsewhere = _elsewhere(around)
+        vectors, names = directions(config.kinds, around)
+        chart = Slice(origin, vectors)
+        path = _path(way, chart, around) if way is not None else None
+    shares = path.here.shares.tolist() if path is not None else []
     labels = {
-        axis: f"{name} ({percent(share)})"
-        for axis, name, share in zip(chart.axes, names, path.shares.tolist(), strict=True)
+        axis: f"{name} ({percent(share)})" if share is not None else name
+        for axis, name, share in zip_longest(chart.axes, names, shares)
     }
     return SurveyRecipe(
         problem=base.problem,
-        space=base.space,
+        space=space,
         data=base.data,
         surveyed={
             name: surveyed_subset(config.examples, name, base.data.splits[name]).to(base.device)
@@ -106,18 +119,28 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
         buffers=BUFFERS[config.buffers].for_run(base.train, config.group, config.buffers_batches),
         chart=chart.to(base.device),
         labels=labels,
-        grid=_grid(config, chart.axes, path),
-        way=way,
+        grid=_grid(config, chart.axes, path.here if path is not None else None),
         path=path,
-        explained=explained,
-        elsewhere=elsewhere,
     )
 
 
-def _plane(kinds: tuple[str, ...], around: Around) -> tuple[Plane, list[str]]:
-    """The affine chart around the end, in units of Euclidean distance, the first axis exactly as it was asked for."""
-    vectors, names = directions(kinds, around)
-    return Plane(around.origin, vectors, order=range(len(vectors)), train_origin=False), names
+def _centre(config: SurveyConfig, module: nn.Module, space: WeightSpace) -> tuple[Way | None, Tensor]:
+    """Where the survey lies, (n,), which the module is brought to, and how the network got there."""
+    if config.checkpoint:
+        load_state(module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
+        return None, space.vector_of(module)
+    if not config.trajectory:
+        raise BadInput("a survey needs a network; name its weights with --checkpoint, or its way with --trajectory")
+    way = Way(Trajectory.of(Path(config.trajectory)), space)
+    load_state(module, way.snapshots[-1].state(), f"the end of {config.trajectory}")
+    return way, space.vector_of(module)
+
+
+def _path(way: Way, chart: Slice, around: Around) -> SurveyedPath:
+    explained = way.explained(around.memory)
+    if not explained.any():
+        raise BadInput("the snapshots of the trajectory are all alike, so there is no way to survey")
+    return SurveyedPath(way, way.project(chart.origin, chart.directions), explained, _elsewhere(around))
 
 
 def _elsewhere(around: Around) -> dict[str, Projection]:
@@ -125,11 +148,11 @@ def _elsewhere(around: Around) -> dict[str, Projection]:
     found = {}
     for kinds in ELSEWHERE:
         try:
-            chart, names = _plane(kinds, around)
+            vectors, names = directions(kinds, around)
         except BadInput:
             continue  # a way that ends where it started has no direction through its solution
         assert around.way is not None
-        found[" and ".join(names)] = around.way.project(chart.origin, chart.controls()[1:])
+        found[" and ".join(names)] = around.way.project(around.origin, vectors)
     return found
 
 
@@ -144,8 +167,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _grid(config: SurveyConfig, axes: tuple[str, ...], path: Projection) -> dict[str, npt.NDArray[np.float64]]:
+def _grid(config: SurveyConfig, axes: tuple[str, ...], path: Projection | None) -> dict[str, npt.NDArray[np.float64]]:
     counts = config.grid * len(axes) if len(config.grid) == 1 else config.grid
+    if path is None:
+        return {axis: np.linspace(*config.range, count) for axis, count in zip(axes, counts, strict=True)}
     lows, highs = path.coords.min(dim=0).values, path.coords.max(dim=0).values
     extents = (highs - lows).clamp(min=NARROWEST * float((highs - lows).max())) * (0.5 + config.margin)
     middles = (lows + highs) / 2

@@ -18,7 +18,7 @@ def info() -> int | None:
     from lossatlas.charts import CHARTS
     from lossatlas.data import AUGMENTATIONS, DATA
     from lossatlas.data.load import FORMS
-    from lossatlas.directions import DIRECTIONS
+    from lossatlas.directions import DIRECTIONS, NORMALISATIONS
     from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
@@ -51,6 +51,7 @@ def info() -> int | None:
         "optimizers": [*OPTIMIZERS, "torch.optim.CLASS"],
         "schedules": [*SCHEDULES],
         "directions": [*DIRECTIONS],
+        "normalisations": [*NORMALISATIONS],
         "presets": [*PRESETS],
         "charts": [*CHARTS],
         "studies": [*STUDIES],

@@ -10,7 +10,7 @@ from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
 from lossatlas.cli.signals import stop_signals
 from lossatlas.recipes import SurveyConfig
-from lossatlas.rundir import SNAPSHOTS
+from lossatlas.rundir import MODEL, SNAPSHOTS
 
 __all__ = ["SURVEY"]
 
@@ -25,12 +25,11 @@ class _Options(RunOptions):
 
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
-        """The problem of the run whose trajectory is named, as it was before augmentation."""
-        named = option_given(tokens, "trajectory")
-        if not named:
-            return {}
-        run = Path(named).parent if Path(named).name == SNAPSHOTS else Path(named)
-        return lent_problem(run, tokens, without=("augment", "device"))
+        """The problem of the run that is surveyed, as it was before augmentation."""
+        way, checkpoint = (option_given(tokens, name) or "" for name in ("trajectory", "checkpoint"))
+        named = Path(way or checkpoint.partition("@")[0])
+        run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
+        return lent_problem(run, tokens, without=("augment", "device")) if way or checkpoint else {}
 
     def carry_out(self, config: SurveyConfig, run: _Options) -> int | None:
         from lossatlas.jobs.survey import estimate_survey, run_survey
@@ -50,10 +49,13 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
                 reporter=reporter,
                 stop=stop,
             )
-        print(
-            f"captured variance {summary['captured_variance']:.1%}, {summary['snapshots']} snapshots, largest distance "
-            f"from the plane {summary['largest_distance_from_plane']:.3g}, {summary['seconds']:.0f} s"
-        )
+        if "captured_variance" in summary:
+            print(
+                f"captured variance {summary['captured_variance']:.1%}, {summary['snapshots']} snapshots, largest "
+                f"distance from the plane {summary['largest_distance_from_plane']:.3g}"
+            )
+        ends = {name: value for name, value in summary.items() if name.endswith("est_loss")}
+        print(", ".join(f"{name} {value:.4g}" for name, value in ends.items() if value is not None))
         print(f"report: {run.out / 'report.html'}" if run.pictures else f"summary: {run.out / 'summary.json'}")
         return None
 
@@ -63,5 +65,5 @@ SURVEY = _Survey(
     SurveyConfig,
     _Options,
     None,
-    "Survey the plane that a training went through: its principal components, or other directions.",
+    "Survey the surroundings of a network: along random directions, or on the plane that its training went through.",
 )

@@ -1,0 +1,1 @@
+"""The normalisations of directions: one module is one kind, named after its file."""

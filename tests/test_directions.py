@@ -1,0 +1,163 @@
+"""Directions of slices, their normalisations, and surveys around a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from networks import make
+from torch import Tensor, nn
+
+import lossatlas as la
+from lossatlas.cli.main import main
+from lossatlas.directions import NORMALISATIONS, Around, directions
+from lossatlas.weights.files import module_state, state_bytes
+
+
+def around(module: nn.Module, kind: str, without_vectors: bool = False) -> Around:
+    space = la.WeightSpace(module)
+    return Around(space, space.vector_of(module), NORMALISATIONS[kind](), without_vectors, seed=5)
+
+
+def drawn(module: nn.Module, kind: str, without_vectors: bool = False) -> dict[str, Tensor]:
+    place = around(module, kind, without_vectors)
+    vectors, _ = directions(["random", "random"], place)
+    return place.space.unflatten(vectors[0])
+
+
+@pytest.mark.parametrize("name", ["conv", "batch_norm", "transformer"])
+class TestNormalisations:
+    def test_per_filter_give_each_filter_the_networks_length(self, name: str) -> None:
+        module = make(name)[0].module
+        found, plain = drawn(module, "filter"), drawn(module, "none")
+        own = dict(module.named_parameters())
+        for key, value in found.items():
+            if value.ndim < 2:
+                assert torch.equal(value, own[key])
+                continue
+            lengths = own[key].detach().flatten(1).norm(dim=1)
+            torch.testing.assert_close(value.flatten(1).norm(dim=1), lengths, rtol=1e-6, atol=1e-9)
+            cosines = torch.nn.functional.cosine_similarity(value.flatten(1), plain[key].flatten(1))
+            torch.testing.assert_close(cosines[lengths > 0], torch.ones_like(cosines[lengths > 0]))
+
+    def test_per_layer_and_weight_are_what_they_say(self, name: str) -> None:
+        module = make(name)[0].module
+        plain = drawn(module, "none")
+        for key, own in module.named_parameters():
+            if own.ndim < 2:
+                continue
+            layer, weight = drawn(module, "layer")[key], drawn(module, "weight")[key]
+            torch.testing.assert_close(layer, plain[key] * own.detach().norm() / plain[key].norm())
+            torch.testing.assert_close(weight, plain[key] * own.detach())
+
+    def test_without_vectors_hold_biases_and_scales(self, name: str) -> None:
+        module = make(name)[0].module
+        for kind in NORMALISATIONS:
+            for value in drawn(module, kind, without_vectors=True).values():
+                assert (value.ndim < 2) == (not value.any())
+
+
+def rescaled(module: nn.Sequential, factor: float) -> nn.Sequential:
+    """The same function of its input: one layer times a factor, the next divided by it."""
+    state = {key: value.clone() for key, value in module.state_dict().items()}
+    for key in ("0.weight", "0.bias"):
+        state[key] *= factor
+    state["2.weight"] /= factor
+    twin = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3))
+    twin.double().load_state_dict(state)
+    return twin
+
+
+@pytest.mark.parametrize(("kind", "same"), [("filter", True), ("layer", True), ("weight", True), ("none", False)])
+def test_rescaling_layers_against_each_other_distorts_plain_surfaces_alone(kind: str, same: bool) -> None:
+    """A network of rectifiers stays the same function; its filter-normalised surface stays the same, too."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)).double()
+    rows, labels = torch.randn(40, 6, dtype=torch.float64), torch.arange(40) % 3
+    surfaces = []
+    for network in (module, rescaled(module, 7.0)):
+        problem, place = la.Problem(network, la.CrossEntropy()), around(network, kind, without_vectors=True)
+        vectors, _ = directions(["random", "random"], place)
+        chart = la.Slice(place.origin, vectors)
+        grid = la.grid_of(chart, (5, 4))
+        surfaces.append(la.survey(chart, grid, problem, {"train": la.Split((rows, labels))}, plan="loop")["train_loss"])
+    assert np.allclose(surfaces[0], surfaces[1], rtol=1e-6) == same
+
+
+def test_a_slice_goes_along_its_directions_as_they_are() -> None:
+    module = make("mlp")[0].module
+    origin = la.WeightSpace(module).vector_of(module)
+    vectors = torch.randn(2, len(origin), dtype=torch.float64)
+    chart = la.Slice(origin, vectors)
+    points = chart.points(torch.tensor([[0.0, 0.0], [2.0, -0.5]], dtype=torch.float64))
+    torch.testing.assert_close(points[0], origin)
+    torch.testing.assert_close(points[1], origin + 2 * vectors[0] - 0.5 * vectors[1])
+    with pytest.raises(la.BadInput, match="a direction of a slice is zero"):
+        la.Slice(origin, vectors * torch.tensor([[1.0], [0.0]], dtype=torch.float64))
+    with pytest.raises(la.BadInput, match=r"directions \(d, n\)"):
+        la.Slice(origin, vectors[:, :-1])
+
+
+class TestCommandLine:
+    def checkpoint(self, folder: Path) -> Path:
+        torch.manual_seed(1)
+        path = folder / "weights.safetensors"
+        path.write_bytes(state_bytes(module_state(la.MLP(hidden=(8,)).build((1, 8, 8), 10))))
+        return path
+
+    def test_surveys_around_anybodys_weights(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = self.checkpoint(tmp_path)
+        tokens = ["survey", f"--checkpoint={path}", "--model.hidden", "8", "--directions", "random", "random"]
+        tokens += [
+            "--normalize=filter",
+            "--ignore=biasbn",
+            "--range",
+            "-0.5",
+            "1",
+            "--grid",
+            "4",
+            "3",
+            "--examples=100",
+        ]
+        assert main([*tokens, "--plan=loop", f"--out={tmp_path / 'run'}"]) == 0
+        assert "test_lowest_loss" in capsys.readouterr().out
+        survey = xr.open_zarr(str(tmp_path / "run" / "survey.zarr"), consolidated=False, chunks=None).load()
+        assert survey["u"].values.tolist() == [-0.5, 0.0, 0.5, 1.0]
+        assert survey["v"].values.tolist() == [-0.5, 0.25, 1.0]
+        chart = la.load_chart(tmp_path / "run" / "chart.safetensors")
+        module = la.MLP(hidden=(8,)).build((1, 8, 8), 10)
+        nn.utils.vector_to_parameters(chart.points(torch.tensor([[0.5, 1.0]]))[0], module.parameters())
+        from lossatlas.streams import generator
+
+        split = la.load_data("digits").splits["test"].subset(100, generator(0, "survey/test"))
+        images, labels = split.take(torch.arange(100))
+        with torch.no_grad():
+            loss = float(nn.functional.cross_entropy(module(images), labels))
+        assert float(survey["test_loss"].sel(u=0.5, v=1.0)) == pytest.approx(loss, rel=1e-5)
+        assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"loss.png", "surface.png"}
+        assert not (tmp_path / "run" / "trajectory.png").exists()
+
+    @pytest.mark.parametrize(
+        ("tokens", "message"),
+        [
+            ([], "a survey needs a network; name its weights with --checkpoint, or its way with --trajectory"),
+            (["--checkpoint=FILE", "--trajectory=way"], "give one of the two"),
+            (["--checkpoint=FILE", "--range", "1", "-1"], "range is 1 to -1; expected two rising numbers"),
+            (["--checkpoint=FILE", "--normalize=filtr"], "unknown normalisation 'filtr'; did you mean 'filter'"),
+            (["--checkpoint=FILE", "--directions", "component"], "is made of a trajectory; name one with --trajectory"),
+            (["--checkpoint=nowhere.pt"], "checkpoint nowhere.pt does not exist"),
+        ],
+    )
+    def test_says_in_one_line_what_is_wrong(
+        self, tokens: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = self.checkpoint(tmp_path)
+        tokens = [token.replace("FILE", str(path)) for token in tokens]
+        assert main(["survey", *tokens, "--model.hidden", "8", f"--out={tmp_path / 'run'}"]) == 2
+        errors = capsys.readouterr().err
+        assert message in " ".join(errors.split())
+        assert len(errors.splitlines()) == 1
+        assert not (tmp_path / "run").exists()
