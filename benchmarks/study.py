@@ -163,6 +163,7 @@ VARIANTS: dict[str, Variant] = {
     "clip at 5 nats": Variant({"threshold": 5.0}),
     "betas .9, .999": Variant({"betas": (0.9, 0.999)}),
     "betas .8, .95": Variant({"betas": (0.8, 0.95)}),
+    "images 32, betas .8, .95": Variant({"batch_size": 32, "betas": (0.8, 0.95)}),
     "worst of 4 x as many cells": Variant(change=worst_first(4)),
     "averaged, decay .98": Variant(averaged=0.98),
     "averaged, constant rate": Variant({"schedule": "constant"}, averaged=0.98),

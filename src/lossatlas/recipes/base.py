@@ -25,8 +25,6 @@ class ProblemConfig:
     """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
     data_options: Options = field(default_factory=dict)
     """Options of a data set; on the command line --data.OPTION."""
-    augment: tuple[str, ...] = ()
-    """Augmentations of a step's images (see `lossatlas info`)."""
     model: str = "mlp"
     """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
     model_options: Options = field(default_factory=dict)

@@ -50,6 +50,8 @@ class FitConfig(ProblemConfig):
     scale_unit: Literal["half", "cell"] = "half"
     """Unit of the scale and of its learning rate: half the picture's longer side, or a cell."""
 
+    augment: tuple[str, ...] = ()
+    """Augmentations of a step's images (see `lossatlas info`)."""
     steps: int | None = None
     """Budget in steps; or"""
     seconds: float | None = None
@@ -76,7 +78,7 @@ class FitConfig(ProblemConfig):
     """Learning rate of Adam."""
     scale_lr: float | None = None
     """Learning rate of the scale, in its unit; default that of all."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[float, float] = (0.8, 0.95)
     """Adam's decay rates."""
     max_norm: float = 100.0
     """Gradient norm is clipped here."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from lossatlas.charts import CHARTS, AffineChart
-from lossatlas.data import Augmentation, Dataset, Split
+from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Budget, Seconds, Steps
@@ -121,7 +121,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         chart=chart.to(device),
         data=data,
         train=train,
-        augment=base.augment,
+        augment=[AUGMENTATIONS[name]() for name in config.augment],
         surveyed={name: surveyed_subset(config.examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),

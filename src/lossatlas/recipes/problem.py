@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split, load_data
+from lossatlas.data import Dataset, Split, load_data
 from lossatlas.errors import BadInput
 from lossatlas.losses import LOSSES, Loss
 from lossatlas.models import MODELS, load_model
@@ -30,7 +30,6 @@ class ProblemRecipe:
     space: WeightSpace
     data: Dataset
     train: Split
-    augment: list[Augmentation]
     device: torch.device
 
 
@@ -57,7 +56,6 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
         space=WeightSpace(module, config.parameters),
         data=data,
         train=data.train.to(device),
-        augment=[AUGMENTATIONS[name]() for name in config.augment],
         device=device,
     )
 

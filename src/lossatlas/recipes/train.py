@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lossatlas.data import Dataset, Split
+from lossatlas.data import AUGMENTATIONS, Dataset, Split
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
 from lossatlas.recipes.problem import build_problem
@@ -77,7 +77,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         switches=switches,
         batch_size=config.batch_size,
         seed=config.seed,
-        augment=base.augment,
+        augment=[AUGMENTATIONS[name]() for name in config.augment],
     )
     return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start)
 

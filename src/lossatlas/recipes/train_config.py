@@ -31,6 +31,8 @@ class TrainConfig(ProblemConfig):
     """How often all training examples are seen."""
     batch_size: int = 128
     """Examples per step."""
+    augment: tuple[str, ...] = ()
+    """Augmentations of a step's images (see `lossatlas info`)."""
 
     init_from: str | None = None
     """Weights to start from: a file, a run, or a run's snapshot as RUN@STEP; default the model's own initialisation."""

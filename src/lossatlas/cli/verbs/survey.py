@@ -25,11 +25,11 @@ class _Options(RunOptions):
 
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
-        """The problem of the run that is surveyed, as it was before augmentation."""
+        """The problem of the run that is surveyed."""
         way, checkpoint = (option_given(tokens, name) or "" for name in ("trajectory", "checkpoint"))
         named = Path(way or checkpoint.partition("@")[0])
         run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
-        return lent_problem(run, tokens, without=("augment", "device")) if way or checkpoint else {}
+        return lent_problem(run, tokens, without=("device",)) if way or checkpoint else {}
 
     def carry_out(self, config: SurveyConfig, run: _Options) -> int | None:
         from lossatlas.jobs.survey import estimate_survey, run_survey

@@ -24,7 +24,7 @@ class _Options(RunOptions):
 
 class _Train(ConfiguredVerb[TrainConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
-        """The problem of the run that is branched from; its seed draws other batches only where one is given."""
+        """The problem of the run that is branched from, its seed included."""
         run, _, _ = (option_given(tokens, "init_from") or "").partition("@")
         return lent_problem(Path(run), tokens, without=("device",)) if run else {}
 
