@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -556,6 +557,30 @@ def test_an_automatic_plan_serves_the_network_and_says_why() -> None:
     assert made.plan.pullback.points <= 5
     assert "us/point" in made.plan.reason
     assert Plan.from_dict(made.plan.to_dict()) == made.plan
+
+
+def test_a_slow_network_is_measured_on_fewer_examples() -> None:
+    """A run on all of them would use the time up before anybody is measured warm."""
+    calls = []
+
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            calls.append(len(x))
+            time.sleep(1e-3 * len(x))
+            return self.linear(x)
+
+    problem = la.Problem(Slow(), la.CrossEntropy())
+    split = la.Split((torch.randn(400, 3), torch.arange(400) % 2))
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    plan = la.engine_for(problem, chart, split, batch_size=16, group=400).plan
+    assert "evaluate measured on 32 of 400 examples" in plan.reason
+    assert "pullback measured" not in plan.reason
+    assert calls.count(400) <= 2
+    assert calls.count(32) > 3 * len(STRATEGIES)
 
 
 def test_a_network_that_cannot_be_vectorised_is_called_point_by_point() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.precision import PRECISIONS
-from lossatlas.engine.race import Contestant, Outcome, race
+from lossatlas.engine.race import RUNS, Contestant, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
 from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.types import Batch, Outputs
@@ -26,6 +27,8 @@ MEASURING_SECONDS = 2.0
 LARGEST_CHUNK = 256
 MEASURED_APART = 8
 """Points of a timed run of strategies that call one network after another; or two for each thread."""
+FEWEST = 32
+"""Examples that a timed run has at least, where there are so many."""
 PROBED_EXAMPLES = 8, 16
 """What a point keeps in memory is seen on so many."""
 
@@ -79,13 +82,13 @@ def plan_for(
     step = _Piece("pullback", at_precision, controls, step_batch, min(LARGEST_CHUNK, points))
     group = _Piece("evaluate", at_precision, controls, group_batch, LARGEST_CHUNK)
     slopes = _Piece("derivatives", network.at("fp32"), controls, group_batch, LARGEST_CHUNK)
+    names = list(STRATEGIES) if spec == "auto" else [spec]
     try:
         for piece in (step, group):
-            piece.work("loop", 1)()
+            piece.shorten(seconds / 2 / len(names) / RUNS)
     except Exception as error:  # the user's own module may fail in any way
         raise BadInput(f"the model fails on a batch of these data: {first_line(error)}") from error
 
-    names = list(STRATEGIES) if spec == "auto" else [spec]
     outcomes: dict[str, Outcome] = {}
     services: dict[str, Service] = {}
     notes = []
@@ -93,7 +96,7 @@ def plan_for(
         chunks, refused = piece.chunks(names, memory)
         if spec == "auto":
             contestants = {name: piece.contestant(name, chunk) for name, chunk in chunks.items()}
-            # Probing memory is not charged: a race that has no time left ranks by one run of one point.
+            # Probing memory is not charged.
             outcome = race(contestants, seconds / 2)
         else:
             outcome = Outcome(dict.fromkeys(chunks, 0.0), {}, chunks)
@@ -111,6 +114,12 @@ def plan_for(
     chunks, _ = slopes.chunks([pulled, "loop"], memory)
     derived = pulled if pulled in chunks else "loop"
     services["derivatives"] = Service(derived, chunks.get(derived, 1))
+    if spec == "auto":
+        notes += [
+            f"{piece.which} measured on {piece.raced} of {piece.examples} examples"
+            for piece in (step, group)
+            if piece.raced < piece.examples
+        ]
     reason = "; ".join([_reason(spec, outcomes), *notes])
     return Plan(**services, threads=torch.get_num_threads(), reason=reason)
 
@@ -124,6 +133,19 @@ class _Piece:
         self._controls = controls
         self._batch = batch
         self._most = most
+        self.examples = max(len(leaf) for leaf in tree_leaves(batch))
+        self.raced = self.examples
+        """Examples of a run that is timed."""
+
+    def shorten(self, seconds: float) -> None:
+        """Take so few examples for timed runs that one point on them takes a loop no longer than this, or about.
+
+        Who is faster hardly depends on examples; but where a single run uses the time up, nobody is ever measured warm.
+        """
+        begin = time.perf_counter()
+        self.work("loop", 1)()
+        spent = time.perf_counter() - begin
+        self.raced = max(min(self.examples, FEWEST), min(self.examples, int(self.examples * seconds / spent)))
 
     def work(self, name: str, count: int, examples: int | None = None) -> Callable[[], None]:
         """One run of a strategy at so many points near the chart's first control; returns when it is done."""
@@ -151,7 +173,7 @@ class _Piece:
         # Of strategies that call one network after another, more points would not change what one costs.
         apart = max(MEASURED_APART, 2 * torch.get_num_threads())
         most = chunk if STRATEGIES[name].stacks_points else min(chunk, apart)
-        return Contestant(lambda count: self.work(name, count), most)
+        return Contestant(lambda count: self.work(name, count, self.raced), most)
 
     def chunks(self, names: Sequence[str], memory: int) -> tuple[dict[str, int], dict[str, str]]:
         """How many points a chunk may have, by strategy; and why others can take none.
@@ -194,11 +216,10 @@ class _Piece:
         weights = 3 * self._controls.shape[1] * self._controls.element_size()
         if not STRATEGIES[name].stacks_points:
             return weights
-        examples = max(len(leaf) for leaf in tree_leaves(self._batch))
-        few, more = (min(count, examples) for count in PROBED_EXAMPLES)
+        few, more = (min(count, self.examples) for count in PROBED_EXAMPLES)
         kept, kept_of_more = self._kept(name, few), self._kept(name, more)
         per_example = (kept_of_more - kept) / (more - few) if more > few else 0.0
-        return weights + kept_of_more + int(per_example * (examples - more))
+        return weights + kept_of_more + int(per_example * (self.examples - more))
 
     def _kept(self, name: str, examples: int) -> int:
         """Bytes that autograd keeps of one point on so many examples."""

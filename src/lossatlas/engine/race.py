@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.errors import first_line
 
-__all__ = ["Contestant", "Outcome", "race"]
+__all__ = ["RUNS", "Contestant", "Outcome", "race"]
 
 RUNS = 8
 """About how many runs a contestant's share of the budget is good for."""
