@@ -22,9 +22,9 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.summary import summarise
 from lossatlas.metrics import OperatorMetric, metrics_for
-from lossatlas.recipes import FitConfig, completed
+from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory, versions
+from lossatlas.rundir import SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import fill, put_target
 from lossatlas.views import png, view, write_report
@@ -71,25 +71,22 @@ def run_fit(
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
-    config = completed(config)
     start = Start(config, out, resume=resume, overwrite=overwrite)
-    run = start.run
+    run, config = start.run, start.config
     if start.finished:
         reporter.say(f"{run.path} is finished")
         return run.read_json(SUMMARY)
     recipe = build_fit(config)
-    plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if start.continuing else config.plan
+    plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = make_engine(recipe, config, plan)
     surveyor = make_surveyor(recipe, config, engine)
     fit = make_fit(recipe, config, engine)
-    provenance = {
-        "versions": versions(),
-        "plan": engine.plan.to_dict(),
-        "device": str(recipe.train.device),
-        "fingerprints": recipe.fingerprints(),
-        "normalisation": recipe.data.normalisation,
-    }
-    start.put(provenance)
+    start.put(
+        recipe.train.device,
+        recipe.fingerprints(),
+        plan=engine.plan.to_dict(),
+        normalisation=recipe.data.normalisation,
+    )
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
@@ -110,8 +107,7 @@ def run_fit(
     summary = summarise(recipe, config, fit, store.open(), survey_seconds)
     if pictures:
         _draw(run, store, recipe, summary)
-    run.write_json(PROVENANCE, {**provenance, "timings": {"fit": fit.seconds, "survey": survey_seconds}})
-    run.write_json(SUMMARY, summary)
+    start.finish(summary, {"fit": fit.seconds, "survey": survey_seconds})
     return summary
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import torch
 import yaml
 
 from lossatlas.errors import BadInput
-from lossatlas.recipes import ProblemConfig, differences
-from lossatlas.rundir import PROVENANCE, RunDirectory
+from lossatlas.recipes import ProblemConfig, completed, differences
+from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
 
 __all__ = ["Start"]
 
+C = TypeVar("C", bound=ProblemConfig)
 
-class Start:
+
+class Start(Generic[C]):
     """A run directory that is free, or holds a run with the same configuration that is to be continued.
 
     Args:
-        config: complete.
+        config: completed here, so that the record of the run says every option.
         out: the directory; nothing is written to it before :meth:`put`.
         resume: continue what is there; begin where nothing is.
         overwrite: replace a lossatlas run that is there.
@@ -27,16 +30,18 @@ class Start:
         BadInput: something else is there, or a run with other settings.
     """
 
-    def __init__(self, config: ProblemConfig, out: Path, *, resume: bool, overwrite: bool) -> None:
+    def __init__(self, config: C, out: Path, *, resume: bool, overwrite: bool) -> None:
         self.run = RunDirectory(out)
         self.continuing = resume and self.run.exists
-        self._config = config
+        self.config = completed(config)
+        """The configuration that says every option of what it names."""
+        self._provenance: dict[str, Any] = {}
         if not self.continuing:
             self.run.check_free(overwrite=overwrite)
             return
         if not self.run.is_run:
             raise BadInput(f"{self.run.path} is no lossatlas run that could be resumed; choose another --out")
-        if found := differences(self.run.config(), config.flat()):
+        if found := differences(self.run.config(), self.config.flat()):
             raise BadInput(
                 f"{self.run.path} was started with other settings: {'; '.join(found)}; leave them out or use a new "
                 "--out"
@@ -47,17 +52,40 @@ class Start:
         """Whether there is nothing to do."""
         return self.continuing and self.run.finished
 
-    def put(self, provenance: dict[str, Any]) -> None:
+    def stored(self, name: str, otherwise: Any) -> Any:
+        """What the run that is continued has in its provenance; ``otherwise`` where a new one begins."""
+        return self.run.read_json(PROVENANCE).get(name, otherwise) if self.continuing else otherwise
+
+    def put(self, device: torch.device, fingerprints: dict[str, str], **more: Any) -> None:
         """Put a new run in place; or refuse to continue with data, weights or pictures changed under the same name.
+
+        Args:
+            device: of the run.
+            fingerprints: hashes of what the configuration names and does not hold.
+            more: further entries of the provenance, JSON types.
 
         Raises:
             BadInput: they have changed, or the directory cannot be made.
         """
+        self._provenance = {"versions": versions(), "device": str(device), "fingerprints": fingerprints, **more}
         if not self.continuing:
-            self.run.create(yaml.safe_dump(self._config.flat(), sort_keys=False), provenance)
+            self.run.create(yaml.safe_dump(self.config.flat(), sort_keys=False), self._provenance)
             return
         stored = self.run.read_json(PROVENANCE)
         was = {"device": stored.get("device"), **stored.get("fingerprints", {})}
-        now = {"device": provenance["device"], **provenance["fingerprints"]}
+        now = {"device": str(device), **fingerprints}
         if found := differences(was, now):
             raise BadInput(f"{self.run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
+
+    def finish(self, summary: dict[str, Any], timings: dict[str, float]) -> None:
+        """Write what the run came to; with its summary it is finished.
+
+        Args:
+            summary: JSON types.
+            timings: seconds by phase.
+
+        Raises:
+            CannotFinish: the disk refuses.
+        """
+        self.run.write_json(PROVENANCE, {**self._provenance, "timings": timings})
+        self.run.write_json(SUMMARY, summary)

@@ -26,7 +26,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyedPath, SurveyRecipe, build_survey
-from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory, versions
+from lossatlas.rundir import SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.standing import Standing
 from lossatlas.surveying.survey import fill
@@ -66,23 +66,20 @@ def run_survey(
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
-    config = completed(config)
     start = Start(config, out, resume=resume, overwrite=overwrite)
-    run = start.run
+    run, config = start.run, start.config
     if start.finished:
         reporter.say(f"{run.path} is finished")
         return run.read_json(SUMMARY)
     recipe = build_survey(config)
-    plan = Plan.from_dict(run.read_json(PROVENANCE).get("plan", {})) if start.continuing else config.plan
+    plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = _engine(recipe, config, plan)
-    provenance = {
-        "versions": versions(),
-        "plan": engine.plan.to_dict(),
-        "device": str(recipe.chart.origin.device),
-        "fingerprints": recipe.fingerprints(),
-        "normalisation": recipe.data.normalisation,
-    }
-    start.put(provenance)
+    start.put(
+        recipe.chart.origin.device,
+        recipe.fingerprints(),
+        plan=engine.plan.to_dict(),
+        normalisation=recipe.data.normalisation,
+    )
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
     started = time.perf_counter()
@@ -108,8 +105,7 @@ def run_survey(
     summary = _summary(recipe, survey, seconds)
     if pictures:
         _draw(run, survey, config, summary)
-    run.write_json(PROVENANCE, {**provenance, "timings": {"survey": seconds}})
-    run.write_json(SUMMARY, summary)
+    start.finish(summary, {"survey": seconds})
     return summary
 
 

@@ -15,7 +15,7 @@ from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, completed
 from lossatlas.recipes.train import TrainRecipe, build_train
-from lossatlas.rundir import MEMBERS, MODEL, PROVENANCE, SNAPSHOTS, SUMMARY, RunDirectory, versions
+from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, SUMMARY, RunDirectory
 from lossatlas.surveying.standing import Standing
 from lossatlas.training import Trajectory
 from lossatlas.weights.files import module_state, state_bytes
@@ -53,28 +53,23 @@ def run_train(
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
-    config = completed(config)
     start = Start(config, out, resume=resume, overwrite=overwrite)
-    run = start.run
+    run, config = start.run, start.config
     if start.finished:
         reporter.say(f"{run.path} is finished")
         return run.read_json(SUMMARY)
-    if start.continuing:  # other threads add up in another order
-        torch.set_num_threads(run.read_json(PROVENANCE).get("threads", torch.get_num_threads()))
+    torch.set_num_threads(start.stored("threads", torch.get_num_threads()))  # others add up in another order
     recipe = build_train(config)
-    provenance = {
-        "versions": versions(),
-        "threads": torch.get_num_threads(),
-        "device": str(recipe.training.device),
-        "fingerprints": recipe.fingerprints(),
-        "normalisation": recipe.data.normalisation,
-    }
-    start.put(provenance)
+    start.put(
+        recipe.training.device,
+        recipe.fingerprints(),
+        threads=torch.get_num_threads(),
+        normalisation=recipe.data.normalisation,
+    )
     _train(run, recipe, checkpoint_seconds, reporter, stop)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
     summary = _summary(recipe, config)
-    run.write_json(PROVENANCE, {**provenance, "timings": {"train": recipe.training.seconds}})
-    run.write_json(SUMMARY, summary)
+    start.finish(summary, {"train": recipe.training.seconds})
     return summary
 
 
