@@ -6,14 +6,34 @@ each group of metrics stands a boolean ``<split>_<group>_done`` of the same shap
 written after them. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored
 or padding; of a grey picture ``target_loss``, the loss that was asked for in nats, NaN where none was.
 
+Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
+per point has a further dimension (``classes``); several draws of one slice lie along the dimension ``draw``, which is
+no axis. Where examples are a subset, ``<split>_<metric>_standard_error`` says how far a mean may be off; where a grid
+was refined only as far as was needed, the boolean ``measured`` is False at points that were interpolated.
+
 A path that a network went is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`Path`.
+The networks that a survey lies around or between are along the dimension ``corner``: see :class:`Corner`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AXES", "SNAPSHOT", "TARGET", "TARGET_LOSS", "Path", "Quantity", "done_variable", "split_variable"]
+__all__ = [
+    "AXES",
+    "CLASSES",
+    "DRAW",
+    "MEASURED",
+    "SNAPSHOT",
+    "TARGET",
+    "TARGET_LOSS",
+    "Corner",
+    "Path",
+    "Quantity",
+    "done_variable",
+    "split_variable",
+    "standard_error_variable",
+]
 
 AXES = ("u", "v", "w")
 """Names of the axes of pictures and of affine charts; further ones are numbered: ``x3`` follows ``w``."""
@@ -21,6 +41,15 @@ AXES = ("u", "v", "w")
 TARGET = "target"
 TARGET_LOSS = "target_loss"
 
+
+DRAW = "draw"
+"""The dimension of several draws of the same slice, numbered from 0; no axis of the chart to look along."""
+
+CLASSES = "classes"
+"""The dimension of metrics with one value per class."""
+
+MEASURED = "measured"
+"""Where points were evaluated; elsewhere values are interpolated. Without it all were."""
 
 SNAPSHOT = "snapshot"
 """The dimension of a path."""
@@ -58,21 +87,47 @@ class Path:
         return f"path_loss_under_{split}"
 
 
+class Corner:
+    """Names of what is known of the networks that a survey lies around or between, each (corner,) at least.
+
+    Variables along ``corner`` carry the attribute ``names``: what each network is called.
+    """
+
+    DIMENSION = "corner"
+    BIN = "bin"
+    WEIGHTS = "corner_weights"
+    """(corner, bin): how many of a network's weights lie in a bin."""
+    WEIGHT = "corner_weight"
+    """(bin,): the middles of the bins, equally spaced."""
+
+    @staticmethod
+    def coordinate(axis: str) -> str:
+        """Where the network is along an axis of the chart."""
+        return f"corner_{axis}"
+
+
 @dataclass(frozen=True)
 class Quantity:
     """A measured quantity: the name of its variable and what plots say of it.
 
-    ``units`` follows UDUNITS where there is a unit (``"nat"``) and is ``"1"`` for fractions and ratios.
+    ``units`` follows UDUNITS where there is a unit (``"nat"``) and is ``"1"`` for fractions and ratios. ``dimension``
+    is that of the values at one point, where there are several.
     """
 
     name: str
     long_name: str
     units: str
+    dimension: str | None = None
 
 
 def split_variable(split: str, metric: str) -> str:
     """The name of a metric's variable for one split: ``test_accuracy``."""
     return f"{split}_{metric}"
+
+
+def standard_error_variable(split: str, metric: str) -> str:
+    """The name of the standard error of a metric's mean over a subset of examples: ``test_loss_standard_error``."""
+    return f"{split_variable(split, metric)}_standard_error"
 
 
 def done_variable(split: str, group: str) -> str:
