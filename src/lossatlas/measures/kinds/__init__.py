@@ -1,0 +1,1 @@
+"""Measures: one module each."""

@@ -1,0 +1,111 @@
+"""Values on a grid, and where the networks are that they lie around or between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossatlas.errors import BadInput
+from lossatlas.schema import AXES
+
+__all__ = ["Floats", "Index", "Surface", "beyond", "finite_or_none", "interpolated"]
+
+Floats = NDArray[np.float64]
+Index = tuple[int, ...]
+
+ROUNDING = 1e-6
+"""Coordinates this close, as a share of the grid's extent, are one: surveys may hold them in single precision."""
+
+SNAP = 1e-12
+"""A place this close to a grid point, as a share of the step, takes the point's value as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A function on a grid in one or more dimensions.
+
+    Attributes:
+        values: (U,), (U, V), (U, V, W) or further; NaN and infinities are kept.
+        coords: the coordinates along each axis, (U,), (V,), ..., ascending, not necessarily equally spaced.
+        corners: name and coordinates of each network that the survey lies around or between; the first is its centre.
+        axes: what the axes are called.
+        draws: (D, U, ...), the values of several draws of the same slice, of which ``values`` is one or the mean;
+            None where there is only one.
+
+    Raises:
+        BadInput: shapes do not fit, or coordinates do not ascend.
+    """
+
+    values: Floats
+    coords: tuple[Floats, ...]
+    corners: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    axes: tuple[str, ...] = AXES
+    draws: Floats | None = None
+
+    def __post_init__(self) -> None:
+        sizes = tuple(len(c) for c in self.coords)
+        if self.values.shape != sizes or not self.values.size:
+            raise BadInput(
+                f"values of shape {self.values.shape}; coordinates of {sizes} need as many, and one at least"
+            )
+        if len(self.axes) < self.values.ndim or any(len(point) != self.values.ndim for _, point in self.corners):
+            raise BadInput(
+                f"a surface of {self.values.ndim} axes needs a name and a corner's coordinate for each of them"
+            )
+        if any((np.diff(c) <= 0).any() or not np.isfinite(c).all() for c in self.coords):
+            raise BadInput("the coordinates of a survey must ascend strictly; sort the survey by its axes first")
+        if self.draws is not None and self.draws.shape[1:] != self.values.shape:
+            raise BadInput(f"draws of shape {self.draws.shape}; expected (draws, *{self.values.shape})")
+
+    @property
+    def centre(self) -> Index:
+        """The index of the grid point nearest to the first corner; to the origin where there are no corners."""
+        return self.nearest(self.corners[0][1] if self.corners else (0.0,) * self.values.ndim)
+
+    @property
+    def centre_value(self) -> float:
+        """The value at the centre, which may be NaN or infinite."""
+        return float(self.values[self.centre])
+
+    def nearest(self, point: Sequence[float]) -> Index:
+        """The index of the grid point nearest to a point; the lower one of two equally near."""
+        return tuple(int(np.argmin(np.abs(c - p))) for c, p in zip(self.coords, point, strict=True))
+
+    def at(self, index: Index) -> list[float]:
+        """The coordinates of a grid point."""
+        return [float(c[i]) for c, i in zip(self.coords, index, strict=True)]
+
+    def line(self, axis: int) -> Floats:
+        """The values along an axis through the centre, (U,) or (V,), ..."""
+        index: list[int | slice] = list(self.centre)
+        index[axis] = slice(None)
+        return self.values[tuple(index)]
+
+
+def finite_or_none(value: float) -> float | None:
+    """A plain number, or None where it is NaN or infinite."""
+    return float(value) if np.isfinite(value) else None
+
+
+def beyond(coords: Floats, place: float) -> bool:
+    """Whether a place lies outside a grid's coordinates (U,), by more than they may be rounded."""
+    slack = ROUNDING * (coords[-1] - coords[0])
+    return bool(place < coords[0] - slack or place > coords[-1] + slack)
+
+
+def interpolated(values: Floats, coords: Floats, place: float, axis: int = 0) -> Floats:
+    """Values at a place along an axis, linear between its neighbours; that axis is gone. Beyond the grid its end's.
+
+    A value that is not finite is not mixed into a point that lies on another.
+    """
+    if len(coords) == 1:
+        return np.asarray(values.take(0, axis))
+    below = int(np.clip(np.searchsorted(coords, place, side="right") - 1, 0, len(coords) - 2))
+    weight = float(np.clip((place - coords[below]) / (coords[below + 1] - coords[below]), 0.0, 1.0))
+    if weight < SNAP or weight > 1 - SNAP:
+        return np.asarray(values.take(below + round(weight), axis))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray((1 - weight) * values.take(below, axis) + weight * values.take(below + 1, axis))

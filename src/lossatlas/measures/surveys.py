@@ -1,0 +1,134 @@
+"""The measures of a survey: its variables as surfaces, split by split and draw by draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lossatlas.errors import BadInput
+from lossatlas.measures.measure import MEASURES, Value
+from lossatlas.measures.surface import Floats, Surface, finite_or_none
+from lossatlas.schema import AXES, CLASSES, DRAW, TARGET_LOSS, Corner
+
+__all__ = ["measures", "surfaces"]
+
+
+def measures(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Value]]:
+    """All measures that apply to a survey, by split and name.
+
+    Beside those of :data:`~lossatlas.measures.MEASURES` each split has ``centre`` (the coordinates of the grid point
+    nearest to the first corner, or to the origin), ``centre_loss``, ``unmeasurable_nan`` and ``unmeasurable_inf``
+    (how many values are NaN and infinite, over all draws).
+
+    Of several draws every number is the mean over them, with ``<name>_standard_deviation`` beside it (of the sample);
+    both are None where a draw has no such number. ``draws`` is a list of the measures of each.
+
+    Args:
+        survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it.
+        metric: what is measured; ``centre_loss`` is called after it.
+
+    Returns:
+        Numbers for JSON by name, by split; empty where the survey has no such metric.
+
+    Raises:
+        BadInput: the coordinates of an axis do not ascend.
+    """
+    return {split: _measures(surface, metric) for split, surface in surfaces(survey, metric).items()}
+
+
+def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
+    """The surfaces of a metric by split, in the survey's order; of several draws their mean, and the draws.
+
+    Raises:
+        BadInput: the coordinates of an axis do not ascend.
+    """
+    found = {}
+    for name, variable in survey.data_vars.items():
+        split = _split(str(name), variable, metric)
+        if split and set(variable.dims) - {DRAW} and CLASSES not in variable.dims:
+            found[split] = _surface(survey, variable)
+    return found
+
+
+def _split(name: str, variable: xr.DataArray, metric: str) -> str:
+    """The split that a variable holds the metric of; empty if it does not."""
+    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or name.endswith("_standard_error"):
+        return ""
+    if {"split", "metric"} <= set(variable.attrs):
+        return str(variable.attrs["split"]) if variable.attrs["metric"] == metric else ""
+    return name.removesuffix(f"_{metric}") if name.endswith(f"_{metric}") else ""
+
+
+def _surface(survey: xr.Dataset, variable: xr.DataArray) -> Surface:
+    dims = [str(dim) for dim in variable.dims if dim != DRAW]
+    axes = tuple(sorted(dims)) if set(dims) <= set(AXES) else tuple(dims)
+    coords = tuple(np.asarray(survey[axis].values, dtype=np.float64) for axis in axes)
+    corners = _corners(survey, axes)
+    if DRAW not in variable.dims:
+        return Surface(np.asarray(variable.transpose(*axes).values, dtype=np.float64), coords, corners, axes)
+    draws = np.asarray(variable.transpose(DRAW, *axes).values, dtype=np.float64)
+    if not len(draws):
+        raise BadInput(f"{variable.name} has no draws; expected at least one along {DRAW!r}; survey the slice again")
+    with np.errstate(invalid="ignore", over="ignore"):
+        return Surface(draws.mean(axis=0), coords, corners, axes, draws)
+
+
+def _corners(survey: xr.Dataset, axes: Sequence[str]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """The networks of a survey; none where it does not say where they are along every axis."""
+    variables = [survey.get(Corner.coordinate(axis)) for axis in axes]
+    known = [variable for variable in variables if variable is not None and variable.dims == (Corner.DIMENSION,)]
+    if len(known) < len(axes):
+        return ()
+    points = np.stack([np.asarray(variable.values, dtype=np.float64) for variable in known], axis=1)
+    given = known[0].attrs.get("names", ())
+    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    if len(names) != len(points):
+        names = [str(number) for number in range(len(points))]
+    names = [f"{name}_{k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
+    placed = zip(names, points, strict=True)
+    return tuple((name, tuple(float(p) for p in point)) for name, point in placed if np.isfinite(point).all())
+
+
+def _measures(surface: Surface, metric: str) -> dict[str, Value]:
+    if surface.draws is None:
+        return _of_one(surface, metric)
+    each = [_of_one(Surface(draw, surface.coords, surface.corners, surface.axes), metric) for draw in surface.draws]
+    return {**_over_draws(each), **_counts(surface.draws), **_taken(surface, compares_draws=True), "draws": each}
+
+
+def _of_one(surface: Surface, metric: str) -> dict[str, Value]:
+    centre: dict[str, Value] = {
+        "centre": surface.at(surface.centre),
+        f"centre_{metric}": finite_or_none(surface.centre_value),
+    }
+    return {**centre, **_counts(surface.values), **_taken(surface, compares_draws=False)}
+
+
+def _taken(surface: Surface, *, compares_draws: bool) -> dict[str, Value]:
+    kinds = [MEASURES[name]() for name in MEASURES]
+    fitting = [kind for kind in kinds if kind.compares_draws == compares_draws and kind.applies(surface)]
+    with np.errstate(all="ignore"):  # losses near the largest number there is
+        found = {name: value for kind in fitting for name, value in kind.of(surface).items()}
+    return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in found.items()}
+
+
+def _counts(values: Floats) -> dict[str, Value]:
+    return {"unmeasurable_nan": int(np.isnan(values).sum()), "unmeasurable_inf": int(np.isinf(values).sum())}
+
+
+def _over_draws(each: Sequence[dict[str, Value]]) -> dict[str, Value]:
+    """Means and standard deviations of what is a number; the centre is that of all draws."""
+    rows: dict[str, Value] = {"centre": each[0]["centre"]}
+    for name in each[0]:
+        values: list[Any] = [one[name] for one in each]
+        if any(isinstance(value, list) for value in values):
+            continue
+        known, several = None not in values, len(values) > 1
+        with np.errstate(all="ignore"):
+            rows[name] = finite_or_none(np.mean(values)) if known else None
+            deviation = finite_or_none(np.std(values, ddof=1)) if known and several else None
+        rows[f"{name}_standard_deviation"] = deviation
+    return {name: value for name, value in rows.items() if not name.startswith("unmeasurable")}
