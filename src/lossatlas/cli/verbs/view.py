@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -11,40 +12,111 @@ from lossatlas.cli.app import PlainVerb
 from lossatlas.errors import BadInput
 from lossatlas.rundir import RunDirectory
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 __all__ = ["VIEW"]
+
+Place = Annotated[Path, Parameter(allow_leading_hyphen=False)]
 
 
 def view(
-    run: Annotated[Path, Parameter(allow_leading_hyphen=False)],
+    run: Place,
     /,
-    *,
+    *more: Place,
     kinds: tuple[str, ...] = (),
     out: Path | None = None,
     title: str = "",
+    export: tuple[Path, ...] = (),
+    pictures: bool = True,
 ) -> int | None:
-    """Draw the survey of a run, or any survey in a .zarr directory, anew.
+    """Draw the survey of a run anew, or surveys of several runs on shared axes; or write a survey in another format.
+
+    What cannot be read of a damaged store is named on standard error, chunk by chunk, and drawn as not finite.
 
     Args:
-        run: a run directory, or a survey.zarr.
-        kinds: kinds of pictures; default all that apply.
-        out: the directory for the PNG files; default the run directory, or the survey's parent.
+        run: a run directory, a survey.zarr, or a file of another program: .csv, or .h5 of Li et al.'s code.
+        more: further ones, to be drawn with the first.
+        kinds: kinds of pictures of a single survey; default all that apply.
+        out: the directory for the PNG files; default the run directory, or where the survey is; of several surveys
+            the current directory.
         title: a title for every picture.
+        export: files to write the survey to beside the pictures, in the format of their suffix: .csv, .h5 or .vts.
+        pictures: draw; --no_pictures with --export only writes files.
     """
-    store = run / "survey.zarr" if RunDirectory(run).is_run else run
-    if not (store / "zarr.json").is_file():
-        raise BadInput(f"{run} is no lossatlas run with a survey and no survey.zarr; give a run directory")
-    import xarray as xr
-
+    places = (run, *more)
+    _check(places, kinds, export, pictures)
+    surveys = {name: _opened(place) for name, place in _named(places).items()}
     from lossatlas import views
+    from lossatlas.exchange import write_survey
 
-    try:
-        survey = xr.open_zarr(str(store), consolidated=False, chunks=None).load()
-    except Exception as error:  # zarr has many ways to find a store damaged
-        raise BadInput(f"{store} cannot be read, it may be truncated ({type(error).__name__}: {error})") from error
-    folder = out if out is not None else store.parent
-    for name in views.view(survey, folder, list(kinds) or None, title):
+    (first, *others) = surveys.values()
+    write_survey(first, *export)
+    for path in export:
+        print(path)
+    if not pictures:
+        return None
+    if others:
+        folder = out if out is not None else Path()
+        drawn = views.overlay(surveys, folder, title)
+    else:
+        folder = out if out is not None else _folder(run)
+        drawn = views.view(first, folder, list(kinds) or None, title)
+    for name in drawn:
         print(folder / f"{name}.png")
     return None
+
+
+def _check(places: tuple[Path, ...], kinds: tuple[str, ...], export: tuple[Path, ...], pictures: bool) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        BadInput: several surveys are to be exported or drawn in chosen kinds, one is given twice, or nothing is asked.
+    """
+    whole = [_own(place) for place in places]
+    if twice := [str(place) for i, place in enumerate(places) if whole[i] in whole[:i]]:
+        raise BadInput(f"{twice[0]} is given twice; give each survey once")
+    if len(places) > 1 and export:
+        raise BadInput(f"--export writes one survey, and {len(places)} are given; export them one by one")
+    if len(places) > 1 and kinds:
+        raise BadInput(f"--kinds are those of one survey, and {len(places)} are given; leave --kinds out")
+    if not pictures and not export:
+        raise BadInput("--no_pictures leaves nothing to do; give --export FILE, or leave it out")
+
+
+def _opened(place: Path) -> xr.Dataset:
+    """A survey, with a line on standard error for each part of it that is damaged."""
+    from lossatlas.exchange import open_survey
+
+    survey, damaged = open_survey(place)
+    for part in damaged:
+        print(f"lossatlas: {place}: damaged {' '.join(part.split())}", file=sys.stderr)
+    return survey
+
+
+def _folder(place: Path) -> Path:
+    """Where the pictures of a single survey go."""
+    whole_run = RunDirectory(place).is_run or (place / "survey.zarr").is_dir()
+    return place if whole_run else place.parent
+
+
+def _own(place: Path) -> Path:
+    """The whole path of a survey; that of its run if it is a run's ``survey.zarr``."""
+    whole = place.resolve()
+    return whole.parent if whole.name == "survey.zarr" else whole
+
+
+def _named(places: tuple[Path, ...]) -> dict[str, Path]:
+    """Different places by their own names, with as many of their parents' as tell them apart."""
+    parts = [_own(place).parts for place in places]
+    depths = [1] * len(places)
+    while True:
+        names = ["/".join(part[-depth:]) for part, depth in zip(parts, depths, strict=True)]
+        alike = [i for i, name in enumerate(names) if names.count(name) > 1]
+        if not alike:
+            return dict(zip(names, places, strict=True))
+        for i in alike:
+            depths[i] += 1
 
 
 VIEW = PlainVerb(view)

@@ -1,0 +1,12 @@
+"""Surveys in the formats of others, and surveys of which a part is damaged. Never imports torch.
+
+Each format is one module of ``lossatlas.exchange.formats``.
+"""
+
+from __future__ import annotations
+
+from lossatlas.exchange.format import FORMATS, Format, read_survey, write_survey
+from lossatlas.exchange.opening import open_survey
+from lossatlas.exchange.stores import readable
+
+__all__ = ["FORMATS", "Format", "open_survey", "read_survey", "readable", "write_survey"]

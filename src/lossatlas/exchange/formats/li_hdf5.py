@@ -1,0 +1,210 @@
+"""``.h5``: the surface files of the authors' code for arXiv 1712.09913 (Li et al. 2018)."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lossatlas.errors import BadInput
+from lossatlas.exchange.format import Format
+from lossatlas.exchange.grid import axes, coordinate, described, on_grid
+from lossatlas.schema import AXES, DRAW, TARGET_LOSS
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["LiHdf5"]
+
+Array: TypeAlias = npt.NDArray[Any]
+
+COORDINATES = ("xcoordinates", "ycoordinates")
+DIRECTIONS = "dir_file"
+LOSS, ACCURACY, THEIR_ACCURACY = "_loss", "_accuracy", "_acc"
+SMALLEST, LARGEST = "train_smallest_eigenvalue", "train_largest_eigenvalue"
+EIGENVALUES = {"min_eig": SMALLEST, "max_eig": LARGEST}
+MISSING, MISSING_SMALLEST = -1.0, 1.0
+"""What their arrays hold where nothing was computed yet; that of the smallest eigenvalue begins with +1."""
+
+FRACTION_DTYPE = "dtype"
+"""An attribute of our own, which their code does not look at: in which numbers the fractions were."""
+
+
+@final
+class LiHdf5(Format):
+    """HDF5 files with ``xcoordinates``, ``ycoordinates``, ``<split>_loss``, ``<split>_acc`` (percent) and eigenvalues.
+
+    Their code counts points as ``numpy.meshgrid(x, y)`` ravelled does, so that x runs fastest, but shapes its arrays
+    (x, y). Only the order counts: arrays are read by it whatever their shape, and written in the shape (y, x), which
+    for square grids is theirs and which for others their plots can draw. Files without ``ycoordinates`` have one axis.
+
+    What was not computed yet is NaN here. A survey's points without a value that are not marked as done are written
+    as not computed, so that their code would continue with them; other NaNs stay.
+
+    Losses and float32 fractions come back exactly, and so do fractions that were read from such a file; other float64
+    fractions within one unit in the last place.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
+    reads: ClassVar[bool] = True
+
+    def read(self, path: Path) -> xr.Dataset:
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+            if COORDINATES[0] not in arrays:
+                raise _lacks(path, f"no dataset {COORDINATES[0]}", arrays)
+            grid = {
+                axis: _coordinates(path, arrays[name])
+                for axis, name in zip(AXES, COORDINATES, strict=False)
+                if name in arrays
+            }
+            values = _values(path, arrays, tuple(len(points) for points in grid.values()))
+            directions = _text(arrays[DIRECTIONS]) if DIRECTIONS in arrays else ""
+        if not values:
+            raise _lacks(path, "no surface such as train_loss or train_acc", arrays)
+        survey = xr.Dataset(
+            {name: (tuple(grid), array, described(name)) for name, array in values.items()},
+            coords={axis: (axis, points, {"long_name": axis, "units": "1"}) for axis, points in grid.items()},
+            attrs={DIRECTIONS: directions} if directions else {},
+        )
+        return survey.sortby(list(grid))
+
+    def bytes_of(self, survey: xr.Dataset) -> bytes:
+        import h5py
+
+        names = axes(survey)
+        if len(names) > len(COORDINATES):
+            raise BadInput(
+                f"the survey has {len(names)} axes ({', '.join(names)}) and .h5 files of surfaces have one or two; "
+                "select a slice of it, or write .csv"
+            )
+        surfaces = {name: array for name, array in on_grid(survey).items() if _theirs(name) is not None}
+        if any(DRAW in array.dims for array in surfaces.values()):
+            raise BadInput(
+                f"the survey holds {survey.sizes[DRAW]} draws and .h5 files of surfaces hold one; "
+                f"select one (survey.isel({DRAW}=0)), or write .csv"
+            )
+        plain = {name: array for name, array in surfaces.items() if array.ndim == len(names)}
+        if not plain:
+            raise BadInput(
+                "the survey has nothing that .h5 files of surfaces hold; expected losses, accuracies or eigenvalues, "
+                f"got {', '.join(sorted(map(str, survey.data_vars)))}"
+            )
+        content = io.BytesIO()
+        with h5py.File(content, "w") as file:
+            file[DIRECTIONS] = str(survey.attrs.get(DIRECTIONS, ""))
+            for name, axis in zip(COORDINATES, names, strict=False):
+                file[name] = np.asarray(coordinate(survey, axis), dtype=np.float64)
+            for name, array in plain.items():
+                _put(file, survey, name, array)
+        return content.getvalue()
+
+
+def _theirs(name: str) -> str | None:
+    """What their files call a variable of ours; None for what they do not hold."""
+    if name in EIGENVALUES.values():
+        return next(theirs for theirs, ours in EIGENVALUES.items() if ours == name)
+    if name.endswith(ACCURACY):
+        return name.removesuffix(ACCURACY) + THEIR_ACCURACY
+    return name if name.endswith(LOSS) and name != TARGET_LOSS else None
+
+
+def _ours(name: str) -> str | None:
+    """What a dataset of theirs is called here; None for what is no surface."""
+    if name in EIGENVALUES:
+        return EIGENVALUES[name]
+    if name.endswith(THEIR_ACCURACY):
+        return name.removesuffix(THEIR_ACCURACY) + ACCURACY
+    return name if name.endswith(LOSS) else None
+
+
+def _coordinates(path: Path, dataset: h5py.Dataset) -> npt.NDArray[np.float64]:
+    points = _numbers(path, dataset)
+    if points.ndim != 1 or not len(points) or not np.isfinite(points).all() or len(np.unique(points)) < len(points):
+        raise BadInput(f"{path}: {_name(dataset)} of shape {points.shape} is no list of different finite coordinates")
+    return points.astype(np.float64)
+
+
+def _values(path: Path, arrays: dict[str, h5py.Dataset], shape: tuple[int, ...]) -> dict[str, Array]:
+    """All surfaces by our names, (x,) or (x, y), with NaN where nothing was computed."""
+    values = {}
+    for theirs, dataset in arrays.items():
+        ours = _ours(theirs)
+        if ours is None:
+            continue
+        numbers = _numbers(path, dataset)
+        if numbers.size != np.prod(shape):
+            raise BadInput(
+                f"{path}: {theirs} has the shape {numbers.shape}, and there are {' x '.join(map(str, shape))} "
+                "coordinates; the file may be damaged"
+            )
+        array = numbers.reshape(shape[::-1]).T  # x runs fastest
+        array = array if array.dtype.kind == "f" else array.astype(np.float64)
+        if ours != SMALLEST:
+            array = np.where(array == MISSING, array.dtype.type(np.nan), array)
+        if ours.endswith(ACCURACY):
+            array = _fractions(array, str(dataset.attrs.get(FRACTION_DTYPE, "float64")))
+        values[ours] = array
+    if SMALLEST in values:
+        unknown = np.isnan(values[LARGEST]) if LARGEST in values else np.ones_like(values[SMALLEST], dtype=bool)
+        values[SMALLEST] = np.where(unknown & (values[SMALLEST] == MISSING_SMALLEST), np.nan, values[SMALLEST])
+    return values
+
+
+def _put(file: h5py.File, survey: xr.Dataset, name: str, array: xr.DataArray) -> None:
+    """Add one surface, in their units and order."""
+    theirs = _theirs(name)
+    assert theirs is not None
+    values = np.asarray(array.values)
+    if name.endswith(ACCURACY):
+        values = 100 * values.astype(np.float64)
+    missing = MISSING_SMALLEST if name == SMALLEST else MISSING
+    values = np.where(_not_done(survey, name, array) & np.isnan(values), values.dtype.type(missing), values)
+    file[theirs] = np.ascontiguousarray(values.T)
+    if name.endswith(ACCURACY):
+        file[theirs].attrs[FRACTION_DTYPE] = str(array.dtype)
+
+
+def _not_done(survey: xr.Dataset, name: str, array: xr.DataArray) -> npt.NDArray[np.bool_]:
+    """Where not all groups of metrics of the variable's split are finished, of the variable's shape."""
+    split = str(array.attrs.get("split", name.split("_", 1)[0]))
+    marks = [
+        mark.values
+        for other, mark in on_grid(survey).items()
+        if other.startswith(f"{split}_") and other.endswith("_done") and mark.dims == array.dims
+    ]
+    return ~np.all(np.stack(marks), axis=0) if marks else np.zeros(array.shape, dtype=bool)
+
+
+def _fractions(percentages: Array, dtype: str) -> Array:
+    fractions = percentages.astype(np.float64) / 100
+    return fractions.astype(np.float32) if dtype == "float32" else fractions
+
+
+def _numbers(path: Path, dataset: h5py.Dataset) -> Array:
+    numbers = np.asarray(dataset[()])
+    if numbers.dtype.kind not in "iuf":
+        raise BadInput(f"{path}: {_name(dataset)} holds no numbers ({numbers.dtype}); the file may be damaged")
+    return numbers
+
+
+def _text(dataset: h5py.Dataset) -> str:
+    content = dataset[()]
+    return content.decode(errors="replace") if isinstance(content, bytes) else str(content)
+
+
+def _name(dataset: h5py.Dataset) -> str:
+    return str(dataset.name).lstrip("/")
+
+
+def _lacks(path: Path, what: str, arrays: dict[str, h5py.Dataset]) -> BadInput:
+    has = ", ".join(sorted(arrays)) or "nothing"
+    return BadInput(
+        f"{path} has {what}; expected a surface file of Li et al.'s code ({COORDINATES[0]}, train_loss, ...), got {has}"
+    )

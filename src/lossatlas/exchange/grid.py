@@ -1,0 +1,68 @@
+"""What of a survey other formats can hold: its variables on the grid, in a known order of dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lossatlas.errors import BadInput
+from lossatlas.schema import AXES, CLASSES, DRAW, MEASURED, TARGET, TARGET_LOSS
+
+__all__ = ["axes", "coordinate", "described", "on_grid"]
+
+SPLITS = ("train_", "test_")
+BESIDE = ("_done", "_standard_error")
+"""How names of variables end that say something about others."""
+IN_NATS = ("loss", "eigenvalue")
+
+
+def axes(survey: xr.Dataset) -> tuple[str, ...]:
+    """The names of the chart's axes: the dimensions of the first loss, or else of any number, without those of draws.
+
+    Raises:
+        BadInput: the survey holds no numbers.
+    """
+    numbers = [str(name) for name in survey.data_vars if survey[name].ndim > 0 and survey[name].dtype.kind in "iuf"]
+    if not numbers:
+        raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
+    losses = [name for name in numbers if name.endswith("_loss")] or numbers
+    names = [str(dim) for dim in survey[losses[0]].dims if dim not in (DRAW, CLASSES)]
+    known = [axis for axis in AXES if axis in names]
+    return (*known, *(name for name in names if name not in known))
+
+
+def on_grid(survey: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Numbers and booleans with a value at every point, by name, their dimensions ordered (draw, axes, classes).
+
+    A path, or what is known of single networks, is not on the grid.
+    """
+    names = axes(survey)
+    order = (DRAW, *names, CLASSES)
+    return {
+        str(name): array.transpose(*(dim for dim in order if dim in array.dims))
+        for name, array in survey.data_vars.items()
+        if set(names) <= set(array.dims) <= set(order) and array.dtype.kind in "biuf"
+    }
+
+
+def coordinate(survey: xr.Dataset, dimension: str) -> np.ndarray[Any, Any]:
+    """Where the points are along a dimension, (length,); numbers from 0 where nothing is said of it."""
+    return np.asarray(survey[dimension].values)
+
+
+def described(name: str) -> dict[str, str]:
+    """The attributes of a variable of which only the name is known: what plots say of it, units, split and metric.
+
+    >>> described("test_loss")
+    {'long_name': 'test loss', 'units': 'nat', 'split': 'test', 'metric': 'loss'}
+    """
+    attributes = {"long_name": name.replace("_", " ")}
+    if name.endswith(BESIDE) or name in (TARGET, MEASURED):
+        return attributes
+    attributes["units"] = "nat" if name.endswith(IN_NATS) else "1"
+    split, _, metric = name.partition("_") if name.startswith(SPLITS) else name.rpartition("_")
+    if name != TARGET_LOSS and (name.startswith(SPLITS) or metric in ("loss", "accuracy")):
+        attributes |= {"split": split, "metric": metric}
+    return attributes

@@ -1,0 +1,37 @@
+"""A survey from wherever it is: a run, a store or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from lossatlas.errors import BadInput
+from lossatlas.exchange.format import read_survey, readable_suffixes
+from lossatlas.exchange.stores import is_store, readable
+from lossatlas.rundir import RunDirectory
+
+__all__ = ["open_survey"]
+
+SURVEY = "survey.zarr"
+
+
+def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
+    """The survey at a path, in memory, and a line for each part of it that is damaged.
+
+    Args:
+        path: a run directory, a survey's zarr store, or a file of a format that is read.
+
+    Raises:
+        BadInput: there is no survey, or nothing of it can be read.
+    """
+    path = Path(path)
+    store = path / SURVEY if RunDirectory(path).is_run or is_store(path / SURVEY) else path
+    if is_store(store):
+        return readable(store)
+    if path.is_file():
+        return read_survey(path), []
+    raise BadInput(
+        f"{path} is no lossatlas run with a survey, no {SURVEY} and no file that ends in "
+        f"{', '.join(readable_suffixes())}; give one of them"
+    )

@@ -1,0 +1,182 @@
+"""Reading a survey's zarr store of which a part is damaged: what is whole is read, what is not is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+import zarr.errors
+
+from lossatlas.errors import BadInput, first_line
+from lossatlas.schema import TARGET
+
+__all__ = ["is_store", "readable"]
+
+METADATA = "zarr.json"
+CHUNKS = "c"
+"""Where the chunks of an array are, in its folder."""
+
+
+@dataclass(frozen=True)
+class _Damage:
+    """A chunk of a variable that cannot be read, and why."""
+
+    variable: str
+    key: str
+    region: tuple[slice, ...]
+    reason: str
+
+
+def is_store(path: Path) -> bool:
+    """Whether a path is a zarr store, whole or with its own or some variables' metadata lost."""
+    return path.is_dir() and ((path / METADATA).is_file() or any(path.glob(f"*/{METADATA}")))
+
+
+def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
+    """What can be read of a survey's store, in memory, and what cannot.
+
+    A store is not written to. Chunks with what zarr cannot decode are NaN (False in marks, 0 in a target; other
+    integers become floats), variables without their description are left out, and where coordinates are lost, points
+    are numbered from 0. A chunk that is not there holds nothing, which is no damage: zarr leaves out chunks that
+    consist of the fill value. Numbers that changed and can be decoded are not noticed, as chunks carry no check sums.
+
+    Args:
+        path: the ``survey.zarr`` directory.
+
+    Returns:
+        The survey and, for each part that is damaged, a line that begins with its name: ``test_loss/c/0/1``.
+
+    Raises:
+        BadInput: there is no store, or nothing in it can be read.
+    """
+    path = Path(path)
+    if not is_store(path):
+        raise BadInput(f"{path} is no zarr store; expected a directory survey.zarr")
+    try:
+        survey = _opened(path)
+        if _described(path) <= set(survey.variables):
+            return survey, []
+    except Exception:  # zarr has many ways to find a store damaged; its parts are tried below
+        pass
+    with tempfile.TemporaryDirectory(prefix="lossatlas.") as folder:
+        copy = Path(folder) / "survey.zarr"
+        lost = _copy(path, copy)
+        lost += _repair_metadata(copy)
+        damages = list(_damaged_chunks(copy))
+        for damage in damages:
+            (copy / damage.variable / damage.key).unlink(missing_ok=True)
+        try:
+            survey = _opened(copy)
+        except Exception as error:  # such as dimensions that contradict each other
+            raise BadInput(f"{path} cannot be read ({first_line(error)}); survey again") from error
+    for damage in damages:
+        survey = _emptied(survey, damage)
+    entries = lost + [_entry(survey, damage) for damage in damages]
+    whole = {str(name) for name in survey.data_vars if survey[name].dtype.kind in "iuf"}
+    if not any(_anything_left(survey[name], [d for d in damages if d.variable == name]) for name in whole):
+        because = f" ({entries[0]})" if entries else ""
+        raise BadInput(f"{path} cannot be read: no variable has a chunk that is whole{because}; survey again")
+    return survey, entries
+
+
+def _opened(path: Path) -> xr.Dataset:
+    with warnings.catch_warnings():  # zarr's, of folders that are no arrays
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+        survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None).load()
+    return survey
+
+
+def _described(path: Path) -> set[str]:
+    """The variables that a store has, or had before their description was lost."""
+    return {part.name for part in path.iterdir() if (part / METADATA).is_file() or (part / CHUNKS).exists()}
+
+
+def _copy(path: Path, copy: Path) -> list[str]:
+    """Copy all files that can be copied; returns a line for each that cannot."""
+    lost = []
+    for source in sorted(path.rglob("*")):
+        if source.is_file():
+            target = copy / source.relative_to(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(source, target)
+            except OSError as error:
+                lost.append(f"{source.relative_to(path).as_posix()}: {error.strerror}")
+    return lost
+
+
+def _repair_metadata(copy: Path) -> list[str]:
+    """Make a copied store one that can be opened, without the variables whose description cannot be read."""
+    lost = []
+    try:
+        zarr.open_group(str(copy), mode="r")
+    except Exception as error:  # whatever is wrong with it, only the survey's attributes are in it
+        reason = first_line(error) if (copy / METADATA).is_file() else "it does not exist"
+        lost.append(f"{METADATA}: the survey's own attributes are lost ({reason})")
+        (copy / METADATA).write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}))
+    for part in sorted(each for each in copy.iterdir() if each.is_dir()):
+        try:
+            zarr.open_array(str(part), mode="r")
+        except Exception as error:  # a description can be cut off, or say what is not so
+            if (part / METADATA).is_file():
+                lost.append(f"{part.name}/{METADATA}: the variable is left out ({first_line(error)})")
+            elif (part / CHUNKS).exists():
+                lost.append(f"{part.name}/{METADATA}: the variable is left out (it does not exist)")
+            shutil.rmtree(part)
+    return lost
+
+
+def _damaged_chunks(copy: Path) -> Iterator[_Damage]:
+    """All chunks (shards, where there are any) that cannot be decoded."""
+    for part in sorted(each for each in copy.iterdir() if each.is_dir()):
+        array = zarr.open_array(str(part), mode="r")
+        try:
+            array[...]
+        except Exception:  # one of its chunks at least
+            sides = array.shards or array.chunks
+            counts = [range(-(-length // side)) for length, side in zip(array.shape, sides, strict=True)]
+            for place in product(*counts):
+                corner = zip(place, sides, array.shape, strict=True)
+                region = tuple(slice(k * side, min((k + 1) * side, length)) for k, side, length in corner)
+                try:
+                    array[region]
+                except Exception as error:  # codecs raise what they like
+                    key = array.metadata.encode_chunk_key(place)
+                    yield _Damage(part.name, key, region, first_line(error))
+
+
+def _emptied(survey: xr.Dataset, damage: _Damage) -> xr.Dataset:
+    """The survey with nothing where a chunk was; a chunk that was taken away has been read as the fill value."""
+    if damage.variable not in survey.variables:
+        return survey
+    array = survey[damage.variable]
+    if damage.variable in survey.coords:
+        return survey.assign_coords({damage.variable: (array.dims, np.arange(array.size).reshape(array.shape))})
+    values: np.ndarray[Any, Any] = array.values.copy()
+    if values.dtype.kind in "iu" and damage.variable != TARGET:
+        values = values.astype(np.float64)
+    values[damage.region] = np.nan if values.dtype.kind == "f" else np.zeros((), dtype=values.dtype)
+    return survey.assign({damage.variable: (array.dims, values, array.attrs)})
+
+
+def _entry(survey: xr.Dataset, damage: _Damage) -> str:
+    dims = survey[damage.variable].dims if damage.variable in survey.variables else ()
+    sides = zip(dims, damage.region, strict=False)
+    where = ", ".join(f"{dim} {part.start} to {part.stop - 1}" for dim, part in sides)
+    numbered = "; its points are numbered instead" if damage.variable in survey.coords else ""
+    return f"{damage.variable}/{damage.key} ({where}): {damage.reason}{numbered}"
+
+
+def _anything_left(array: xr.DataArray, damages: list[_Damage]) -> bool:
+    lost = sum(int(np.prod([part.stop - part.start for part in damage.region])) for damage in damages)
+    return lost < array.size
