@@ -251,11 +251,11 @@ def test_everything_that_applies_draws_and_renders(name: str) -> None:
 
 
 def test_kinds_by_number_of_axes() -> None:
-    assert list(view(heart())) == ["target", "loss", "accuracy", "surface"]
+    assert list(view(heart())) == ["target", "loss", "contours", "filled", "accuracy", "surface"]
     assert list(view(line())) == ["line"]
     assert list(view(volume())) == ["slices"]
-    assert list(view(SURVEYS["no accuracy"])) == ["target", "loss", "surface"]
-    assert list(view(SURVEYS["grey"])) == ["target_loss", "loss", "accuracy", "surface"]
+    assert list(view(SURVEYS["no accuracy"])) == ["target", "loss", "contours", "filled", "surface"]
+    assert list(view(SURVEYS["grey"])) == ["target_loss", "loss", "contours", "filled", "accuracy", "surface"]
     assert list(view(SURVEYS["grey line"])) == ["line"]
     assert list(view(SURVEYS["grey volume"])) == list(view(SURVEYS["solid"])) == ["slices"]
 
@@ -351,7 +351,9 @@ def test_pictures_repeat_to_the_byte() -> None:
 def test_refusals_are_one_line_and_name_what_applies() -> None:
     with pytest.raises(BadInput, match="unknown view 'los'; did you mean 'loss'"):
         view(heart(), kinds=["los"])
-    with pytest.raises(BadInput, match=r"needs one axis.*what applies: accuracy, loss, surface, target") as caught:
+    with pytest.raises(
+        BadInput, match=r"needs one axis.*what applies: accuracy, contours, filled, loss, surface, target"
+    ) as caught:
         view(heart(), kinds=["line"])
     assert "\n" not in str(caught.value)
     with pytest.raises(BadInput, match="no numeric variables"):
@@ -362,7 +364,7 @@ def test_a_survey_from_disk_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     heart().to_zarr(tmp_path / "survey.zarr", zarr_format=3, consolidated=False)
     with xr.open_zarr(tmp_path / "survey.zarr", chunks=None, consolidated=False) as opened:
-        assert list(view(opened)) == ["target", "loss", "accuracy", "surface"]
+        assert list(view(opened)) == ["target", "loss", "contours", "filled", "accuracy", "surface"]
 
 
 def test_importing_views_is_light() -> None:
@@ -372,7 +374,9 @@ def test_importing_views_is_light() -> None:
 
 
 def test_every_kind_says_what_it_is() -> None:
-    assert VIEWS.names() == ["accuracy", "line", "loss", "slices", "surface", "target", "target_loss", "trajectory"]
+    asked = {"accuracy", "line", "loss", "slices", "surface", "target", "target_loss", "trajectory"}
+    added = {"classes", "contours", "draws", "filled", "others", "weights"}
+    assert set(VIEWS.names()) == asked | added
     assert all(VIEWS[name].needs and VIEWS[name].caption.endswith(".") for name in VIEWS)
 
 
@@ -422,7 +426,7 @@ def test_report_is_a_proper_page(tmp_path: Path) -> None:
     page = Page(report(tmp_path, heart()))
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("title")) == 1 == len(page.all("h1"))
-    assert len(page.all("img")) == 4
+    assert len(page.all("img")) == len(view(heart()))
     assert all(image["alt"] and image["width"] for image in page.all("img"))
     for said in ("0.612", "3 min 12 s", "extra.rate", "1,600", "seed: 0"):
         assert said in page.words

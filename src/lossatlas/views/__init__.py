@@ -16,14 +16,15 @@ from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
 from lossatlas.rundir import atomic_write
 from lossatlas.views.base import View
-from lossatlas.views.data import axes
+from lossatlas.views.data import axes, first_draw
 from lossatlas.views.files import png
+from lossatlas.views.overlaying import overlay
 from lossatlas.views.report import write_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["VIEWS", "View", "png", "view", "write_report"]
+__all__ = ["VIEWS", "View", "overlay", "png", "view", "write_report"]
 
 VIEWS: Registry[type[View]] = Registry("view", "lossatlas.views.kinds")
 
@@ -34,7 +35,8 @@ def view(
     """Draw a survey, and write ``<kind>.png`` files if a directory is given.
 
     Args:
-        survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it.
+        survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it. Of several draws
+            of a slice, kinds that are not about draws show the first, and say so.
         out: a directory for the files, made if need be; each file appears whole or not at all.
         kinds: names of kinds of pictures; None draws all that apply.
         title: a title for every picture.
@@ -48,19 +50,23 @@ def view(
     every = {name: VIEWS[name]() for name in (VIEWS.names() if kinds is None else kinds)}
     if kinds is None:
         ordered = sorted(every.items(), key=lambda item: item[1].rank)
-        every = {name: kind for name, kind in ordered if kind.applies(survey)}
+        every = {name: kind for name, kind in ordered if kind.applies(_given(kind, survey))}
     for name, kind in every.items():
-        if not kind.applies(survey):
+        if not kind.applies(_given(kind, survey)):
             raise _does_not_apply(name, kind, survey)
-    drawn = {name: kind.draw(survey, title) for name, kind in every.items()}
+    drawn = {name: kind.draw(_given(kind, survey), title) for name, kind in every.items()}
     if out is not None:
         for name, figure in drawn.items():
             atomic_write(Path(out) / f"{name}.png", png(figure))
     return drawn
 
 
+def _given(kind: View, survey: xr.Dataset) -> xr.Dataset:
+    return survey if kind.all_draws else first_draw(survey)
+
+
 def _does_not_apply(name: str, kind: View, survey: xr.Dataset) -> BadInput:
-    fitting = [other for other in VIEWS if VIEWS[other]().applies(survey)]
+    fitting = [other for other in VIEWS if (one := VIEWS[other]()).applies(_given(one, survey))]
     has = f"axes {', '.join(axes(survey))} and variables {', '.join(sorted(map(str, survey.data_vars)))}"
     return BadInput(
         f"view {name!r} does not apply to this survey: it needs {kind.needs}, and the survey has {has}; "

@@ -20,11 +20,13 @@ class View(ABC):
         needs: what a survey must have, in words that end the sentence "it needs ...".
         caption: what the picture shows, in one sentence; also its text for those who cannot see it.
         rank: its place among the pictures of one survey, small first.
+        all_draws: whether it is given all draws of a slice; otherwise the first of them is all it is given.
     """
 
     needs: ClassVar[str]
     caption: ClassVar[str]
     rank: ClassVar[int]
+    all_draws: ClassVar[bool] = False
 
     @abstractmethod
     def applies(self, survey: xr.Dataset) -> bool:

@@ -2,51 +2,81 @@
 
 Arrays of a survey with axes ``u``, ``v``, ``w`` have the shape (U, V, W): their dimensions follow the axes. A plane
 is drawn with ``u`` to the right and ``v`` up, so its rows are ``v``: see :meth:`Field.plane`.
+
+Several draws of one slice are no axis: most functions here expect one draw, which :func:`first_draw` and
+:func:`each_draw` give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from lossatlas.errors import BadInput
-from lossatlas.schema import TARGET, TARGET_LOSS
+from lossatlas.schema import CLASSES, DRAW, MEASURED, SNAPSHOT, TARGET, TARGET_LOSS, Corner, standard_error_variable
+from lossatlas.views.scales import (
+    ACCURACY,
+    ALL_ZERO_FLOOR,
+    LOSS,
+    Floats,
+    Invalid,
+    Limits,
+    invalid,
+    limits,
+    log_ticks,
+    logarithmic,
+    number,
+    percent,
+    spread,
+)
 
 __all__ = [
+    "ACCURACY",
+    "ALL_ZERO_FLOOR",
+    "LOSS",
     "Field",
+    "Floats",
     "Invalid",
     "Limits",
     "axes",
     "axis_label",
+    "axis_units",
+    "by_class",
     "cell_edges",
+    "draws",
+    "each_draw",
     "edges",
     "fields",
+    "first_draw",
     "invalid",
     "limits",
     "log_ticks",
+    "logarithmic",
+    "notes",
     "number",
+    "others",
     "percent",
     "preferred",
     "quantities",
     "refined",
     "runs",
+    "spread",
     "target",
     "target_loss",
 ]
 
-Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-LOSS, ACCURACY = "loss", "accuracy"
 SPATIAL = ("u", "v", "w")
 HALF_SIDE = "half the longer side"
-ALL_ZERO_FLOOR = 1e-12  # nats; used only where no positive loss could serve
-TAIL = 1.0  # percent cut at each end when outliers would flatten the picture
-OUTLIER_RATIO = 3.0  # full range over central range beyond which the ends are cut
+BAND = 2.0  # standard errors on either side of a mean; about 95 % where examples are many
+STANDARD_ERROR, DONE = standard_error_variable("", "").lstrip("_"), "done"
+FIRST_OF = "first_of_draws"
+"""The attribute of a survey that is one draw of several: how many there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +87,10 @@ class Field:
         name: the variable's name in the survey, ``test_loss``.
         label: what plots call it, ``test loss``.
         units: its units, empty for fractions and ratios.
-        metric: ``loss``, ``accuracy``, or empty for any other quantity.
+        metric: ``loss``, ``accuracy``, ``gradient_norm``; empty for what belongs to no split.
         values: the numbers, float64, one dimension per axis (U, V, ...); NaN and infinities are kept.
+        split: the split that was measured, ``test``; may be empty.
+        error: the standard errors of the values, of the same shape; None where all examples were taken.
     """
 
     name: str
@@ -66,6 +98,8 @@ class Field:
     units: str
     metric: str
     values: Floats
+    split: str = ""
+    error: Floats | None = None
 
     def plane(self, w: int | None = None) -> Floats:
         """The values as rows of ``v`` and columns of ``u``, shape (V, U); ``w`` chooses a slice of three axes."""
@@ -74,101 +108,112 @@ class Field:
     def scale_label(self, limits: Limits) -> str:
         """What a colour bar or an axis shared by all splits says: ``loss (nat, log scale)``."""
         inside = ", ".join([self.units] * bool(self.units) + ["log scale"] * limits.log)
-        name = self.metric or self.label
+        name = self.metric.replace("_", " ") or self.label
         return f"{name} ({inside})" if inside else name
 
-
-@dataclass(frozen=True)
-class Invalid:
-    """How many values are NaN, and how many infinite."""
-
-    nan: int
-    inf: int
-
-    def __bool__(self) -> bool:
-        return self.nan + self.inf > 0
-
-    def __str__(self) -> str:
-        kinds = [f"{self.nan} NaN"] * (self.nan > 0) + [f"{self.inf} infinite"] * (self.inf > 0)
-        return f"not finite: {', '.join(kinds) or 'none'}"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The range of a colour scale or of an axis, taken from the data.
-
-    Attributes:
-        low, high: the ends, in the units of the values; ``low < high``, and ``0 < low`` on a logarithmic scale.
-        log: whether the scale is logarithmic.
-        floor: where zeros are drawn on a logarithmic scale, in the units of the values; None if there is no zero.
-        extend: the ends beyond which values lie, as matplotlib's colour bars name them:
-            ``neither``, ``min``, ``max`` or ``both``.
-        note: the rule in words, for the caption.
-    """
-
-    low: float
-    high: float
-    log: bool
-    floor: float | None
-    extend: str
-    note: str
-
-    def shown(self, values: Floats) -> Floats:
-        """The values with zeros moved to the floor; everything else, NaN and infinities included, as it is."""
-        return values if self.floor is None else np.where(values == 0, self.floor, values)
-
-    def heights(self, values: Floats) -> Floats:
-        """Heights of a surface: shown values held inside the limits, as log10 on a logarithmic scale.
-
-        What is not finite becomes NaN, a hole. Same shape as ``values``.
-        """
-        held = np.clip(np.where(np.isfinite(values), self.shown(values), np.nan), self.low, self.high)
-        return np.log10(held) if self.log else held
+    def band(self, times: float = BAND) -> tuple[Floats, Floats] | None:
+        """The values less and plus so many standard errors, each of their shape; None without standard errors."""
+        if self.error is None:
+            return None
+        return self.values - times * self.error, self.values + times * self.error
 
 
 def axes(survey: xr.Dataset) -> tuple[str, ...]:
     """The names of the chart's axes, ``u`` first; those of the first loss (or accuracy, or number) of the survey.
 
+    Draws and classes are no axes.
+
     Raises:
         BadInput: the survey holds no numbers.
     """
-    names = [str(name) for name in survey.data_vars if survey[name].ndim > 0 and survey[name].dtype.kind in "iuf"]
+    names = [name for name in _numeric(survey) if survey[name].ndim > 0 and not _beside(survey, name)]
     if not names:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
-    metrics = [name for name in names if _metric(name) == LOSS] or [name for name in names if _metric(name)] or names
-    dims = tuple(str(dim) for dim in survey[metrics[0]].dims)
+    places = {LOSS: 0, ACCURACY: 1, "": 3}
+    some = min(names, key=lambda name: places.get(_meaning(survey, name)[1], 2))
+    dims = tuple(str(dim) for dim in survey[some].dims if dim not in (DRAW, CLASSES))
     return tuple(sorted(dims)) if set(dims) <= set(SPATIAL) else dims
 
 
+def draws(survey: xr.Dataset) -> int:
+    """How many draws of the same slice the survey holds; 1 where it has no such dimension."""
+    return int(survey.sizes.get(DRAW, 1))
+
+
+def first_draw(survey: xr.Dataset) -> xr.Dataset:
+    """The survey's first draw, which :func:`notes` says; the survey itself where there is one only."""
+    if DRAW not in survey.sizes:
+        return survey
+    return survey.isel({DRAW: 0}).assign_attrs({FIRST_OF: draws(survey)})
+
+
+def each_draw(survey: xr.Dataset) -> list[xr.Dataset]:
+    """The survey draw by draw; itself alone where it has no such dimension."""
+    return [survey.isel({DRAW: k}) for k in range(draws(survey))] if DRAW in survey.sizes else [survey]
+
+
+def notes(survey: xr.Dataset) -> list[str]:
+    """What a caption says of the survey as a whole: points that were interpolated, and draws that are not shown."""
+    told = []
+    if MEASURED in survey and not survey[MEASURED].values.all():
+        at = survey[MEASURED]
+        told.append(f"{int(at.sum()):,} of {at.size:,} points measured, the others interpolated")
+    if (count := int(survey.attrs.get(FIRST_OF, 1))) > 1:
+        told.append(f"the first of {count} draws")
+    return told
+
+
 def fields(survey: xr.Dataset, metric: str) -> list[Field]:
-    """The variables ``<split>_<metric>`` over all axes of the survey, one per split, ``train`` first, ``test`` next."""
+    """The variables that hold a metric over all axes of the survey, one per split, ``train`` first, ``test`` next."""
     order = axes(survey)
     found = [
-        _field(survey, str(name), order)
-        for name in survey.data_vars
-        if _metric(str(name)) == metric and set(survey[name].dims) == set(order)
+        _field(survey, name, order)
+        for name in _numeric(survey)
+        if _meaning(survey, name)[1] == metric and set(survey[name].dims) == set(order)
     ]
-    return sorted(found, key=lambda field: (not field.name.startswith("train"), not field.name.startswith("test")))
+    return sorted(found, key=lambda field: (field.split != "train", field.split != "test"))
+
+
+def others(survey: xr.Dataset) -> dict[str, list[Field]]:
+    """What is measured beside loss and accuracy over all axes: fields as :func:`fields` gives them, by metric."""
+    metrics = dict.fromkeys(_meaning(survey, name)[1] for name in _numeric(survey))
+    found = {metric: fields(survey, metric) for metric in metrics if metric not in ("", LOSS, ACCURACY)}
+    return {metric: some for metric, some in found.items() if some}
+
+
+def by_class(survey: xr.Dataset) -> dict[str, list[Field]]:
+    """Metrics with one value per class: one field per class by the variable's name, the test split's first.
+
+    Classes are called what the coordinate of their dimension says, or by their numbers.
+    """
+    order = axes(survey)
+    found = {}
+    for name in _numeric(survey):
+        if set(survey[name].dims) == {*order, CLASSES}:
+            whole = _field(survey, name, [*order, CLASSES])
+            labels = survey[CLASSES].values if CLASSES in survey.coords else range(whole.values.shape[-1])
+            errors = [None] * len(labels) if whole.error is None else np.moveaxis(whole.error, -1, 0)
+            found[name] = [
+                replace(
+                    whole,
+                    label=f"class {label}" if isinstance(label, int | np.integer) else str(label),
+                    values=whole.values[..., k],
+                    error=errors[k],
+                )
+                for k, label in enumerate(labels)
+            ]
+    return dict(sorted(found.items(), key=lambda item: item[1][0].split != "test"))
 
 
 def quantities(survey: xr.Dataset) -> list[Field]:
-    """All numeric variables over all axes: the preferred loss first, then losses, accuracies and the others."""
-    order = axes(survey)
+    """All measured quantities over all axes: the preferred loss first, then losses, accuracies and the others."""
     losses, accuracies = fields(survey, LOSS), fields(survey, ACCURACY)
-    others = [
-        _field(survey, str(name), order)
-        for name, variable in survey.data_vars.items()
-        if set(variable.dims) == set(order)
-        and variable.dtype.kind in "iuf"
-        and name not in (TARGET, TARGET_LOSS)
-        and not _metric(str(name))
-    ]
-    return [*reversed(losses), *reversed(accuracies), *others]
+    return [*reversed(losses), *reversed(accuracies), *(field for some in others(survey).values() for field in some)]
 
 
 def preferred(candidates: Sequence[Field]) -> Field:
     """The field that stands for all when only one can be shown: the test split's, or else the first."""
-    return next((field for field in candidates if field.name.startswith("test")), candidates[0])
+    return next((field for field in candidates if field.split == "test"), candidates[0])
 
 
 def target(survey: xr.Dataset) -> NDArray[np.int8] | None:
@@ -184,26 +229,6 @@ def target_loss(survey: xr.Dataset) -> Field | None:
         return None
     values = np.asarray(survey[TARGET_LOSS].transpose(*axes(survey)).values, dtype=np.float64)
     return Field(TARGET_LOSS, "loss asked for", str(survey[TARGET_LOSS].attrs.get("units", "")), "", values)
-
-
-def invalid(values: Floats) -> Invalid:
-    """Count the values that are not finite; any shape."""
-    return Invalid(nan=int(np.isnan(values).sum()), inf=int(np.isinf(values).sum()))
-
-
-def limits(values: Floats, *, log: bool) -> Limits:
-    """The colour limits of some values, any shape, by a rule that its note states.
-
-    All finite values lie inside, unless outliers take most of the scale: then its ends are percentiles. Losses
-    below zero have no logarithm: the scale is linear then.
-    """
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return Limits(1.0, 10.0, log, None, "neither", "no finite value")
-    if finite.min() < 0:
-        return _ranged(finite, log=False, floor=None)
-    floor = _floor(finite) if log and not finite.all() else None
-    return _ranged(finite if floor is None else np.maximum(finite, floor), log=log, floor=floor)
 
 
 def cell_edges(centres: Floats, lone_width: float = 1.0) -> Floats:
@@ -233,39 +258,17 @@ def edges(survey: xr.Dataset) -> tuple[Floats, ...]:
     return tuple(cell_edges(c, lone) for c in centres)
 
 
+def axis_units(survey: xr.Dataset, axis: str) -> str:
+    """The units of an axis; empty where it has none."""
+    units = str(survey[axis].attrs.get("units", HALF_SIDE if axis in SPATIAL else ""))
+    return "" if units == "1" else units
+
+
 def axis_label(survey: xr.Dataset, axis: str) -> str:
     """An axis and its units: ``u (half the longer side)``."""
-    attrs = survey[axis].attrs
-    units = attrs.get("units", HALF_SIDE if axis in SPATIAL else "")
-    name = str(attrs.get("long_name", axis))
-    return name if units in ("", "1") else f"{name} ({units})"
-
-
-def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """A few round ticks in [low, high] for a logarithmic scale: 3 to ``most``, or linear steps if it is short."""
-    exponents = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    stride = int(np.ceil(len(exponents) / most))
-    choices = [(exponents, (1, 2, 5)), (exponents, (1, 3)), (exponents, (1,)), (exponents[::stride], (1,))]
-    for powers, digits in choices:
-        ticks = [float(f"{d}e{int(e)}") for e in powers for d in digits]
-        inside = [tick for tick in ticks if low <= tick <= high]
-        if 3 <= len(inside) <= most:
-            return inside
-    return _linear_ticks(low, high)
-
-
-def number(value: float) -> str:
-    """A short plain number for a label, 3 to 4 digits: ``0.0312``, ``6.63``, ``1204``, ``12,043``, ``3.1e-07``."""
-    if value == 0:
-        return "0"
-    if 1e4 <= abs(value) < 1e7:
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if 1e2 <= abs(value) < 1e4 else f"{value:.3g}"
-
-
-def percent(share: float) -> str:
-    """A share as a short percentage, 3 digits: ``96.9 %``, ``0.003 %``."""
-    return f"{number(100 * share)} %"
+    units = axis_units(survey, axis)
+    name = str(survey[axis].attrs.get("long_name", axis))
+    return f"{name} ({units})" if units else name
 
 
 def refined(heights: Floats, times: int) -> Floats:
@@ -287,61 +290,40 @@ def runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
 
 
-def _metric(name: str) -> str:
-    if name == TARGET_LOSS:  # the loss of no split
-        return ""
-    return next((metric for metric in (LOSS, ACCURACY) if name.endswith(f"_{metric}")), "")
+def _numeric(survey: xr.Dataset) -> list[str]:
+    return [str(name) for name in survey.data_vars if survey[name].dtype.kind in "iuf"]
+
+
+def _beside(survey: xr.Dataset, name: str) -> bool:
+    """Whether a variable belongs to a path or to networks rather than to the points of the chart."""
+    return bool({SNAPSHOT, Corner.DIMENSION, Corner.BIN} & set(survey[name].dims))
+
+
+def _meaning(survey: xr.Dataset, name: str) -> tuple[str, str]:
+    """The split and the metric that a variable holds; two empty words of what is no measured quantity.
+
+    Stores that were written before variables said it themselves have splits without underscores, so that
+    ``train_regularised_loss`` is no loss of a split ``train_regularised``.
+    """
+    if name in (TARGET, TARGET_LOSS, MEASURED) or name.endswith((f"_{STANDARD_ERROR}", f"_{DONE}")):
+        return "", ""
+    if _beside(survey, name):
+        return "", ""
+    attrs = survey[name].attrs
+    if "metric" in attrs:
+        return str(attrs.get("split", "")), str(attrs["metric"])
+    split, _, metric = name.partition("_")
+    return (split, metric) if metric else ("", name)
 
 
 def _field(survey: xr.Dataset, name: str, order: Sequence[Hashable]) -> Field:
     variable = survey[name]
-    metric = _metric(name)
-    split = name.removesuffix(metric).rstrip("_") if metric else name.partition("_")[0]
+    split, metric = _meaning(survey, name)
     long_name = str(variable.attrs.get("long_name", name.replace("_", " ")))
     label = long_name if split.lower() in long_name.lower() else f"{split} {long_name}"
     units = str(variable.attrs.get("units", ""))
     values = np.asarray(variable.transpose(*order).values, dtype=np.float64)
-    return Field(name, label, "" if units == "1" else units, metric, values)
-
-
-def _floor(finite: Floats) -> float:
-    positive = finite[finite > 0]
-    return float(positive.min()) if positive.size else ALL_ZERO_FLOOR
-
-
-def _ranged(drawn: Floats, *, log: bool, floor: float | None) -> Limits:
-    low, high = float(drawn.min()), float(drawn.max())
-    zeros = "" if floor is None else f"; zero is drawn at {number(floor)}"
-    if low == high:
-        wide = (low / 1.1, high * 1.1) if log else (low - max(abs(low), 1) / 10, high + max(abs(high), 1) / 10)
-        return Limits(*wide, log, floor, "neither", f"all finite values equal {number(low)}{zeros}")
-    inner_low, inner_high = (float(q) for q in np.percentile(drawn, [TAIL, 100 - TAIL]))
-    if inner_low < inner_high and _span(low, high, log) > OUTLIER_RATIO * _span(inner_low, inner_high, log):
-        below, above = int((drawn < inner_low).sum()), int((drawn > inner_high).sum())
-        extend = {(True, True): "both", (True, False): "min", (False, True): "max"}[below > 0, above > 0]
-        note = f"scale from {_apart(inner_low, inner_high)}, 1st to 99th percentile; {below + above} beyond"
-        return Limits(inner_low, inner_high, log, floor, extend, note + zeros)
-    note = f"scale from {_apart(low, high)}, the smallest and largest finite values"
-    return Limits(low, high, log, floor, "neither", note + zeros)
-
-
-def _apart(low: float, high: float) -> str:
-    """``0.1 to 2.5``; with as many digits as it takes to tell the two apart."""
-    texts = [number(low), number(high)]
-    for digits in range(4, 10):
-        if texts[0] != texts[1]:
-            break
-        texts = [f"{end:.{digits}g}" for end in (low, high)]
-    return " to ".join(texts)
-
-
-def _span(low: float, high: float, log: bool) -> float:
-    return float(np.log(high / low)) if log else high - low
-
-
-def _linear_ticks(low: float, high: float) -> list[float]:
-    raw = (high - low) / 4
-    power = 10.0 ** np.floor(np.log10(raw))
-    step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= raw)
-    first = np.ceil(low / step)
-    return [float(f"{step * k:.12g}") for k in np.arange(first, np.floor(high / step) + 1)]
+    off = survey.get(f"{name}_{STANDARD_ERROR}")
+    known = off is not None and set(off.dims) == set(order)
+    error = np.asarray(off.transpose(*order).values, dtype=np.float64) if off is not None and known else None
+    return Field(name, label, "" if units == "1" else units, metric, values, split, error)

@@ -18,16 +18,24 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from lossatlas.views import marks
 from lossatlas.views.data import Floats, Invalid, Limits, log_ticks
+from lossatlas.views.looks import GREY, INK
+from lossatlas.views.networks import Networks
 
 __all__ = [
     "ACCURACY",
     "GREY",
     "LOSS",
     "Palette",
+    "abreast",
     "captioned",
+    "colour_bar",
     "dress_plane",
     "figure",
+    "hatch",
+    "hatched",
+    "heat_map",
     "heat_maps",
     "log_axis",
     "panel_size",
@@ -39,7 +47,6 @@ LONGEST = 10.5  # inches; the longer side of the block of panels
 PANEL = 4.4  # inches; the longer side of one panel at most
 LETTER = 0.085  # inches; the width of one in a label
 SHORTEST = 1.4  # inches; below this a panel's tick labels run into each other
-INK, GREY = "#20222b", "#5d616b"
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def heat_maps(
     invalid: Invalid | str,
     title: str,
     notes: Sequence[str] = (),
+    networks: Networks | None = None,
 ) -> Figure:
     """Heat maps with one colour scale, as many abreast as make a well-shaped figure.
 
@@ -123,9 +131,10 @@ def heat_maps(
         invalid: what the legend says of cells that are not finite, which are hatched: their count, or other words.
         title: the figure's, may be empty.
         notes: more sentences for the caption.
+        networks: marked in every panel; None marks nothing.
     """
     wide, tall = (float(np.ptp(e)) for e in edges)
-    columns = _columns(len(panels), wide / tall)
+    columns = abreast(len(panels), wide / tall)
     rows = -(-len(panels) // columns)
     flat = columns * wide > 2 * rows * tall
     margins = (1.2 + 0.3 * columns, 2.2 + 0.4 * rows) if flat else (2.0 + 0.3 * columns, 1.1 + 0.4 * rows)
@@ -139,16 +148,28 @@ def heat_maps(
     placed: list[Axes] = []
     for index, (name, values) in enumerate(panels):
         ax = drawn.add_subplot(rows, columns, index + 1)
-        _heat_map(ax, values, edges, limits, norm, palette)
+        heat_map(ax, values, edges, limits, norm, palette)
         ax.set_title(name, fontsize=10, color=INK)
+        if networks is not None:
+            marks.mark_plane(ax, networks)
         first, last = index % columns == 0, index + columns >= len(panels)
         ax.tick_params(labelleft=first, labelbottom=last)
         ax.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first else "")
         placed.append(ax)
-    _colour_bar(drawn, placed, norm, limits, palette, colour_label, flat)
-    hatched = Patch(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", label=str(invalid))
-    captioned(drawn, *notes, limits.note, keys=[hatched] * bool(invalid))
+    colour_bar(drawn, placed, norm, limits, palette, colour_label, flat=flat)
+    captioned(drawn, *notes, limits.note, keys=hatched(palette, invalid))
     return drawn
+
+
+def hatched(palette: Palette, invalid: Invalid | str) -> list[Patch]:
+    """The entry of a legend for cells that are not finite; none where all are."""
+    patch = Patch(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", label=str(invalid))
+    return [patch] * bool(invalid)
+
+
+def hatch(ax: Axes, palette: Palette) -> None:
+    """Hatch the axes' background, which shows through where nothing finite is drawn."""
+    ax.patch.set(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", linewidth=0)
 
 
 def wrapped(label: str, inches: float) -> str:
@@ -177,19 +198,21 @@ def dress_plane(ax: Axes) -> None:
         spine.set(linewidth=0.6, color=GREY)
 
 
-def _heat_map(
+def heat_map(
     ax: Axes, values: Floats, edges: Sequence[Floats], limits: Limits, norm: Normalize, palette: Palette
 ) -> None:
+    """One heat map (V, U); cells that are not finite are hatched."""
     # Cells that are not finite stay transparent: the axes' own hatched patch shows through them.
     shown = np.ma.masked_invalid(limits.shown(values))
     ax.pcolormesh(*edges, shown, cmap=mpl.colormaps[palette.colours], norm=norm)
-    ax.patch.set(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", linewidth=0)
+    hatch(ax, palette)
     dress_plane(ax)
 
 
-def _colour_bar(
-    drawn: Figure, placed: list[Axes], norm: Normalize, limits: Limits, palette: Palette, label: str, flat: bool
+def colour_bar(
+    drawn: Figure, placed: list[Axes], norm: Normalize, limits: Limits, palette: Palette, label: str, *, flat: bool
 ) -> None:
+    """The colour bar of some heat maps: to their right, or below them if they are flat."""
     mappable = ScalarMappable(norm, mpl.colormaps[palette.colours])
     place = "bottom" if flat else "right"
     bar = drawn.colorbar(mappable, ax=placed, location=place, extend=limits.extend, aspect=30, pad=0.03, fraction=0.06)
@@ -200,7 +223,7 @@ def _colour_bar(
     bar.outline.set_linewidth(0.6)
 
 
-def _columns(panels: int, aspect: float) -> int:
+def abreast(panels: int, aspect: float) -> int:
     """How many panels stand abreast so that the figure's sides are nearest to 8 : 5."""
 
     def distance(columns: int) -> float:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from lossatlas.views import data
+from lossatlas.views.looks import GREY, INK
+from lossatlas.views.networks import networks
 
 __all__ = ["Interactive", "interactive"]
 
 ASPECT_HEIGHT = 0.55  # of the longer side of the box
+MARGIN = {"l": 50, "r": 10, "t": 10, "b": 45}  # pixels
 Trace = dict[str, Any]
 
 
@@ -33,6 +37,7 @@ class Interactive:
 
 def interactive(survey: xr.Dataset) -> Interactive | None:
     """The interactive picture for the survey's number of axes; None if there is none for it."""
+    survey = data.first_draw(survey)
     make = {1: _lines, 2: _plane, 3: _slices}.get(len(data.axes(survey)))
     return make(survey) if make else None
 
@@ -76,6 +81,7 @@ def _surface(survey: xr.Dataset) -> Interactive:
         "aspectmode": "manual",
         "aspectratio": {"x": np.ptp(us) / longer, "y": np.ptp(vs) / longer, "z": ASPECT_HEIGHT},
         "camera": {"eye": {"x": -0.3, "y": -1.3, "z": 1.15}, "center": {"x": 0, "y": 0, "z": -0.14}},
+        "annotations": _flags(survey, data.preferred(losses)),
     }
     hint = "Height is the loss on a logarithmic scale; the menu chooses the colour. Drag to turn, scroll to zoom."
     return _assembled(traces, {"scene": scene}, [field.label for field in choices], hint)
@@ -84,7 +90,10 @@ def _surface(survey: xr.Dataset) -> Interactive:
 def _map(survey: xr.Dataset) -> Interactive:
     axes, choices = data.axes(survey), data.quantities(survey)
     traces = [_heat_map(survey, field, field.plane()) for field in choices]
-    return _assembled(traces, _plane_layout(axes), [field.label for field in choices], "The menu chooses the variable.")
+    there = networks(survey)
+    flags = [_flag(name) | {"x": float(u), "y": float(v)} for name, (u, v) in zip(there.names, there.at, strict=True)]
+    layout = _plane_layout(axes) | {"annotations": flags}
+    return _assembled(traces, layout, [field.label for field in choices], "The menu chooses the variable.")
 
 
 def _slices(survey: xr.Dataset) -> Interactive:
@@ -114,6 +123,7 @@ def _lines(survey: xr.Dataset) -> Interactive:
     losses = data.fields(survey, data.LOSS)
     limits = data.limits(np.stack([field.values for field in losses]), log=True) if losses else None
     traces: list[Trace] = []
+    alone = not losses and not data.fields(survey, data.ACCURACY)
     for field in data.quantities(survey):
         is_loss = limits is not None and field.metric == data.LOSS
         shown = limits.shown(field.values) if limits and is_loss else field.values
@@ -127,6 +137,8 @@ def _lines(survey: xr.Dataset) -> Interactive:
                 "yaxis": "y" if is_loss or not losses else "y2",
                 "line": {"dash": "solid" if is_loss else "dash"},
                 "marker": {"size": 4},
+                # Gradient norms and the like would flatten the accuracies with which they share an axis.
+                "visible": True if field.metric in (data.LOSS, data.ACCURACY) or alone else "legendonly",
             }
         )
     left: Trace = {"title": {"text": losses[0].metric if losses else ""}, "automargin": True}
@@ -142,14 +154,39 @@ def _lines(survey: xr.Dataset) -> Interactive:
         "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
         "showlegend": True,
     }
-    hint = "Losses on the left axis, everything else on the right. Click a name to hide it."
+    there = networks(survey)
+    across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1, "dash": "dash"}}
+    layout["shapes"] = [across | {"x0": float(u), "x1": float(u)} for (u,) in there.at]
+    layout["annotations"] = [
+        {"x": float(u), "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False, "text": escape(name)}
+        for name, (u,) in zip(there.names, there.at, strict=True)
+    ]
+    layout["margin"] = MARGIN | {"t": 46 if len(there) else MARGIN["t"]}
+    hint = "Losses on the left axis, everything else on the right. Click a name to hide or show it."
     return _assembled(traces, layout, [], hint)
 
 
 def _ground(field: data.Field, losses: list[data.Field]) -> data.Field:
     """The loss whose height carries another variable: of the same split if there is one."""
-    split = field.name.partition("_")[0]
-    return next((loss for loss in losses if loss.name == f"{split}_{data.LOSS}"), data.preferred(losses))
+    return next((loss for loss in losses if loss.split == field.split), data.preferred(losses))
+
+
+def _flags(survey: xr.Dataset, ground: data.Field) -> list[Trace]:
+    """A note for each network, at the height of the ground's nearest point; none where that is not finite."""
+    u, v = data.axes(survey)
+    there = networks(survey)
+    heights = data.limits(ground.values, log=True).heights(ground.values)
+    found = []
+    for name, (x, y) in zip(there.names, there.at, strict=True):
+        nearest = tuple(int(np.abs(_coordinates(survey, axis) - at).argmin()) for axis, at in ((u, x), (v, y)))
+        if np.isfinite(heights[nearest]):
+            found.append(_flag(name) | {"x": float(x), "y": float(y), "z": float(heights[nearest])})
+    return found
+
+
+def _flag(name: str) -> Trace:
+    look = {"showarrow": True, "arrowhead": 6, "arrowsize": 0.7, "arrowwidth": 1.2, "ax": 0, "ay": -24}
+    return look | {"text": escape(name), "font": {"color": INK}, "bgcolor": "rgba(255,255,255,0.75)"}
 
 
 def _heat_map(survey: xr.Dataset, field: data.Field, values: data.Floats) -> Trace:
@@ -208,7 +245,7 @@ def _told(fields: list[tuple[data.Field, data.Floats]]) -> list[list[str]]:
 
 
 def _limits(field: data.Field) -> data.Limits:
-    return data.limits(field.values, log=field.metric == data.LOSS)
+    return data.limits(field.values, log=data.logarithmic(field.metric, field.values))
 
 
 def _coordinates(survey: xr.Dataset, axis: str) -> data.Floats:
@@ -234,12 +271,12 @@ def _assembled(
     import plotly.graph_objects as go
 
     for index, trace in enumerate(traces):
-        trace["visible"] = index == 0 or not choices
+        trace.setdefault("visible", index == 0 or not choices)
     common = {
         "template": "none",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 50, "r": 10, "t": 10, "b": 45},
+        "margin": MARGIN,
         "autosize": True,
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8a8e99", "activecolor": "#8c6bb1"},
     }

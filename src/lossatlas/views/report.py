@@ -40,6 +40,7 @@ def write_report(
     summary: Mapping[str, object],
     config_yaml: str,
     images: Mapping[str, bytes],
+    tables: Mapping[str, Mapping[str, object]] | None = None,
 ) -> None:
     """Write ``report.html``: self-contained, plotly.js included, whole or not at all.
 
@@ -50,6 +51,7 @@ def write_report(
         summary: numbers of the run, may be nested; the well-known ones become tiles, the others a table.
         config_yaml: the configuration that reproduces the run.
         images: PNG files by kind of picture, in the order of the page.
+        tables: measures of the survey, by title and name; they stand under the pictures.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -73,6 +75,11 @@ def write_report(
         picture=picture,
         plot=Markup(picture.json) if picture else "",
         plotlyjs=Markup(get_plotlyjs()) if picture else "",
+        tables=[
+            (name, [(key, text(key, value)) for key, value in _flat(rows)])
+            for name, rows in (tables or {}).items()
+            if rows
+        ],
         images=[_image(kind, content) for kind, content in images.items()],
         config_yaml=config_yaml,
     )
@@ -81,6 +88,7 @@ def write_report(
 
 def sentence(survey: xr.Dataset) -> str:
     """What one sees, in one sentence, from the survey alone."""
+    survey = data.first_draw(survey)
     axes = data.axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
     place = {1: "line", 2: "plane", 3: "volume"}.get(len(axes), "region")
@@ -92,9 +100,10 @@ def sentence(survey: xr.Dataset) -> str:
     ends = [data.number(float(end)) for end in (values.min(), values.max())] if values.size else []
     span = f"is between {' and '.join(ends)}{units}" if ends else "is nowhere finite"
     aside = f" ({lost})" * bool(lost)
+    told = "".join(f"; {note}" for note in data.notes(survey))
     return (
         f"A {place} through weight space in which every point is a network: "
-        f"at {shape} points along {', '.join(axes)}, the {field.label} {span}{aside}."
+        f"at {shape} points along {', '.join(axes)}, the {field.label} {span}{aside}{told}."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the heat maps of loss and accuracy have in common."""
+"""What the maps of loss and accuracy have in common."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures
+from lossatlas.views.contours import Panel, contour_maps
+from lossatlas.views.levels import contour_levels
+from lossatlas.views.networks import networks
 
-__all__ = ["has_plane_of", "split_maps"]
+__all__ = ["has_plane_of", "has_points_between", "panel_of", "split_contours", "split_maps"]
 
 
 def has_plane_of(survey: xr.Dataset, metric: str) -> bool:
@@ -16,11 +19,17 @@ def has_plane_of(survey: xr.Dataset, metric: str) -> bool:
     return len(data.axes(survey)) == 2 and bool(data.fields(survey, metric))
 
 
+def has_points_between(survey: xr.Dataset) -> bool:
+    """Whether there are two points at least along each axis, so that something lies between them."""
+    return all(survey.sizes[axis] > 1 for axis in data.axes(survey))
+
+
 def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, title: str) -> Figure:
     """One heat map of the metric per split, with one colour scale."""
     splits = data.fields(survey, metric)
     everything = np.stack([field.values for field in splits])
     limits = data.limits(everything, log=metric == data.LOSS)
+    there = networks(survey)
     return figures.heat_maps(
         [(field.label, field.plane()) for field in splits],
         data.edges(survey),
@@ -30,4 +39,41 @@ def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, title:
         colour_label=splits[0].scale_label(limits),
         invalid=data.invalid(everything),
         title=title,
+        notes=[_errors(splits), there.outside, *data.notes(survey)],
+        networks=there,
     )
+
+
+def split_contours(survey: xr.Dataset, title: str, *, filled: bool) -> Figure:
+    """Contours of the loss, one panel per split, with the same levels."""
+    splits = data.fields(survey, data.LOSS)
+    everything = np.stack([field.values for field in splits])
+    limits = data.limits(everything, log=True)
+    panels = [panel_of(survey, field, field.label) for field in splits]
+    return contour_maps(
+        panels,
+        limits,
+        contour_levels(limits),
+        figures.LOSS,
+        filled=filled,
+        shared=True,
+        colour_label=splits[0].scale_label(limits),
+        invalid=data.invalid(everything),
+        title=title,
+        notes=[_errors(splits), networks(survey).outside, *data.notes(survey)],
+    )
+
+
+def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:
+    """A contour map's panel of one field of a survey with two axes."""
+    u, v = data.axes(survey)
+    at = tuple(np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
+    labels = data.axis_label(survey, u), data.axis_label(survey, v)
+    return Panel(title, (at[0], at[1]), field.plane(), labels, networks(survey))
+
+
+def _errors(splits: list[data.Field]) -> str:
+    """A sentence on standard errors, which a map has no room for; empty where all examples were taken."""
+    errors = [field.error[np.isfinite(field.error)] for field in splits if field.error is not None]
+    largest = [float(error.max()) for error in errors if error.size]
+    return f"standard errors of the means up to {data.number(max(largest))}" if largest else ""

@@ -40,5 +40,5 @@ class Slices(View):
             colour_label=field.scale_label(limits),
             invalid=data.invalid(field.values),
             title=title,
-            notes=[field.label, left_out],
+            notes=[field.label, left_out, *data.notes(survey)],
         )

@@ -36,7 +36,8 @@ class Surface(View):
         _draw_surface(ax, survey, field, limits)
         invalid = data.invalid(field.values)
         thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)
-        figures.captioned(drawn, field.label, limits.note, f"{invalid}, left as holes" * bool(invalid), thinned)
+        holes = f"{invalid}, left as holes" * bool(invalid)
+        figures.captioned(drawn, field.label, limits.note, holes, thinned, *data.notes(survey))
         return drawn
 
 

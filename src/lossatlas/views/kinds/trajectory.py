@@ -52,7 +52,8 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     field = data.fields(survey, data.LOSS)[0]
     u, v = data.axes(survey)
     limits = data.limits(field.values, log=True)
-    shown = np.ma.masked_invalid(np.clip(limits.shown(field.plane()), limits.low, limits.high))
+    values = field.plane()
+    shown = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
     levels = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
     norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
     us, vs = (np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
@@ -70,7 +71,13 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     captured = survey[schema.Path.DISTANCE].attrs.get("captured")
     together = f"the plane holds {percent(captured)} of the path's variance, each axis what it says" if captured else ""
     invalid = data.invalid(field.values)
-    return [together, limits.note, str(invalid) * bool(invalid), "coordinates are Euclidean distances"]
+    return [
+        together,
+        limits.note,
+        str(invalid) * bool(invalid),
+        "coordinates are Euclidean distances",
+        *data.notes(survey),
+    ]
 
 
 def _path(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: str = PATH) -> None:
@@ -114,7 +121,7 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
 def _losses(ax: Axes, survey: xr.Dataset) -> None:
     """The loss of each snapshot beside that of the point of the plane under it."""
     at, name = _clock(survey)
-    split = data.fields(survey, data.LOSS)[0].name.removesuffix(f"_{data.LOSS}")
+    split = data.fields(survey, data.LOSS)[0].split
     curves = [survey[of(split)].values for of in (schema.Path.loss, schema.Path.loss_under)]
     limits = data.limits(np.stack(curves), log=True)
     for values, label, colour, style in zip(

@@ -1,0 +1,247 @@
+"""Contour maps: lines with labels, or filled, of several panels with one scale and the same levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
+from matplotlib.contour import QuadContourSet
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+
+from lossatlas.views import figures, marks
+from lossatlas.views.data import Floats, Invalid, Limits, cell_edges
+from lossatlas.views.figures import Palette
+from lossatlas.views.looks import INK, PAPER
+from lossatlas.views.networks import Networks
+
+__all__ = ["Panel", "contour_maps", "label_places"]
+
+APART = 0.08  # of the panel's longer side; labels that are nearer than this may meet
+MARGIN = 0.05  # of the panel's longer side; no label is nearer to an edge
+SHORTEST_LINE = 0.3  # of the panel's longer side; a label would hide more of the line than it tells
+LABELS_PER_LEVEL = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One map.
+
+    Attributes:
+        title: what stands above it.
+        at: coordinates of the points along ``u`` (U,) and ``v`` (V,), two at least along each.
+        values: the values (V, U), row 0 at the lowest ``v``; NaN and infinities are hatched.
+        labels: what its axes are called.
+        networks: marked on it.
+    """
+
+    title: str
+    at: tuple[Floats, Floats]
+    values: Floats
+    labels: tuple[str, str]
+    networks: Networks
+
+
+def contour_maps(
+    panels: Sequence[Panel],
+    limits: Limits,
+    levels: Sequence[float],
+    palette: Palette,
+    *,
+    filled: bool,
+    shared: bool,
+    colour_label: str,
+    invalid: Invalid,
+    title: str,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """Contour maps with the same levels and colours, as many abreast as make a well-shaped figure.
+
+    Args:
+        panels: the maps.
+        limits: the range of the colours.
+        levels: ascending, strictly between the limits.
+        palette: its colours.
+        filled: whether the areas between the levels are coloured, with a colour bar; otherwise lines are, and say
+            their levels.
+        shared: whether all panels have the same limits of their axes.
+        colour_label: what is drawn, with its units.
+        invalid: how many values are not finite.
+        title: the figure's, may be empty.
+        notes: more sentences for the caption.
+    """
+    ends = [_ends(panel) for panel in panels]
+    frames = [_around(ends)] * len(panels) if shared else ends
+    largest = _around([(u - u[0], v - v[0]) for u, v in frames])
+    aspect = float(np.ptp(largest[0]) / np.ptp(largest[1]))
+    columns = figures.abreast(len(panels), aspect)
+    rows = -(-len(panels) // columns)
+    alike = len({panel.labels for panel in panels}) == 1
+    size = figures.panel_size(largest, columns, rows, ((1.9 if filled else 1.0) + 0.4 * columns, 1.3 + 0.5 * rows))
+    drawn = figures.figure(*size, title)
+    placed, lines = [], []
+    for index, (panel, frame) in enumerate(zip(panels, frames, strict=True)):
+        ax = drawn.add_subplot(rows, columns, index + 1)
+        lines.append(_map(ax, panel, frame, limits, levels, palette, filled))
+        _dress(ax, panel, (size[0] / columns - 0.8, size[1] / rows - 0.8))
+        if shared and alike:
+            first, last = index % columns == 0, index + columns >= len(panels)
+            ax.tick_params(labelleft=first, labelbottom=last)
+            ax.set(xlabel=ax.get_xlabel() if last else "", ylabel=ax.get_ylabel() if first else "")
+        placed.append(ax)
+    if filled:
+        _colour_bar(drawn, placed, limits, levels, palette, colour_label)
+    said = "" if filled else f"lines: {colour_label}"
+    flat = "no contour passes where the panel is level" * any(line is None for line in lines)
+    figures.captioned(drawn, said, *notes, flat, limits.note, keys=figures.hatched(palette, invalid))
+    if not filled:
+        # Labels are placed, and lines broken for them, where the layout has put the panels.
+        drawn.draw_without_rendering()
+        for line, panel, frame in zip(lines, panels, frames, strict=True):
+            if line is not None:
+                _label(line, panel, frame)
+    return drawn
+
+
+def label_places(
+    lines: Sequence[Sequence[Floats]], frame: Sequence[Floats], taken: Floats
+) -> list[tuple[int, float, float]]:
+    """Where labels of contour lines stand, so that none meets another, an edge or what is there already.
+
+    Args:
+        lines: for each level its lines, each (points, 2).
+        frame: the ends of the panel along ``u`` (2,) and ``v`` (2,).
+        taken: places that are taken (places, 2).
+
+    Returns:
+        The number of the level, and the place, of each label; two for a level at most. Levels without room have none.
+    """
+    (left, right), (bottom, top) = frame
+    longer = max(right - left, top - bottom)
+    origin = np.array([left, bottom])
+    extent = np.array([right - left, top - bottom]) / longer
+    occupied = [(place - origin) / longer for place in taken]
+    found = []
+    for turn in range(LABELS_PER_LEVEL):
+        for level, several in enumerate(lines):
+            longest = sorted(((line - origin) / longer for line in several), key=_length, reverse=True)
+            if turn >= len(longest) or _length(longest[turn]) < SHORTEST_LINE:
+                continue
+            line = longest[turn]
+            candidates = line[((line > MARGIN) & (line < extent - MARGIN)).all(axis=1)]
+            if not len(candidates):
+                continue
+            room = np.array([min((np.hypot(*(one - other)) for other in occupied), default=1.0) for one in candidates])
+            # Far enough is far enough: the first such place along the line keeps labels of neighbours in a row.
+            best = int(np.argmax(np.minimum(room, 2 * APART)))
+            if room[best] < APART:
+                continue
+            occupied.append(candidates[best])
+            u, v = candidates[best] * longer + origin
+            found.append((level, float(u), float(v)))
+    return found
+
+
+def _map(
+    ax: Axes,
+    panel: Panel,
+    frame: tuple[Floats, Floats],
+    limits: Limits,
+    levels: Sequence[float],
+    palette: Palette,
+    filled: bool,
+) -> QuadContourSet | None:
+    """Draw one map; returns its lines, None where no level lies within its values."""
+    finite = np.isfinite(panel.values)
+    held = np.ma.masked_where(~finite, np.clip(limits.shown(panel.values), limits.low, limits.high))
+    ax.set(xlim=frame[0], ylim=frame[1])
+    ax.set_autoscale_on(False)
+    if not finite.all():
+        edges = [cell_edges(centres) for centres in panel.at]
+        cells = np.ma.masked_where(finite, np.ones(finite.shape))
+        ax.pcolor(
+            *edges, cells, cmap=ListedColormap([palette.invalid]), hatch="/////", edgecolor=palette.hatch,
+            linewidth=0, zorder=0.5,
+        )  # fmt: skip
+    if not finite.any():
+        return None
+    bands = [limits.low, *levels, limits.high]
+    if filled:
+        norm = BoundaryNorm(bands, 256)
+        ax.contourf(*panel.at, held, levels=bands, norm=norm, cmap=mpl.colormaps[palette.colours], zorder=1)
+    passing = [level for level in levels if held.min() < level < held.max()]
+    if not passing:
+        return None
+    if filled:
+        return ax.contour(*panel.at, held, levels=passing, colors=PAPER, linewidths=0.5, alpha=0.7, zorder=2)
+    ink = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
+    return ax.contour(*panel.at, held, levels=passing, cmap=_ink(palette), norm=ink, linewidths=1.2, zorder=2)
+
+
+def _ink(palette: Palette) -> ListedColormap:
+    """The palette without its lightest colours, which cannot be seen as lines on paper."""
+    return ListedColormap(mpl.colormaps[palette.colours](np.linspace(0, 0.78, 256)))
+
+
+def _label(lines: QuadContourSet, panel: Panel, frame: tuple[Floats, Floats]) -> None:
+    several = [_pieces(path) for path in lines.get_paths()]
+    places = [(u, v) for _, u, v in label_places(several, frame, _taken(lines, panel))]
+    if places:
+        for text in lines.clabel(fmt=figures.tick_text, fontsize=7.5, inline=True, inline_spacing=3, manual=places):
+            text.set_rotation_mode("anchor")
+
+
+def _taken(lines: QuadContourSet, panel: Panel) -> Floats:
+    """Where networks and their names stand on a panel that the layout has put in its place: (places, 2)."""
+    back = lines.axes.transData.inverted()
+    boxes = [back.transform_bbox(text.get_window_extent()) for text in lines.axes.texts]
+    steps = np.linspace(0, 1, 5)
+    names = [(box.x0 + step * box.width, (box.y0 + box.y1) / 2) for box in boxes for step in steps]
+    return np.array([*panel.networks.at, *names]).reshape(-1, 2)
+
+
+def _pieces(path: Path) -> list[Floats]:
+    """The lines of a path, each (points, 2): a new one begins at each code "move to"."""
+    vertices = np.asarray(path.vertices, dtype=np.float64)
+    starts = np.flatnonzero(np.asarray(path.codes) == Path.MOVETO) if path.codes is not None else np.zeros(1, int)
+    return [piece for piece in np.split(vertices, starts[1:]) if len(piece)]
+
+
+def _dress(ax: Axes, panel: Panel, inches: tuple[float, float]) -> None:
+    figures.dress_plane(ax)
+    ax.set_title(panel.title, fontsize=10, color=INK, parse_math=False)
+    labels = [figures.wrapped(label, side) for label, side in zip(panel.labels, inches, strict=True)]
+    ax.set(xlabel=labels[0], ylabel=labels[1])
+    marks.mark_plane(ax, panel.networks)
+
+
+def _colour_bar(
+    drawn: Figure, placed: list[Axes], limits: Limits, levels: Sequence[float], palette: Palette, label: str
+) -> None:
+    norm = BoundaryNorm([limits.low, *levels, limits.high], 256)
+    mappable = ScalarMappable(norm, mpl.colormaps[palette.colours])
+    bar = drawn.colorbar(mappable, ax=placed, ticks=list(levels), format=figures.tick_text, aspect=30, pad=0.02)
+    bar.set_label(label)
+    bar.ax.tick_params(labelsize=8)
+    bar.minorticks_off()
+    bar.outline.set_linewidth(0.6)
+
+
+def _ends(panel: Panel) -> tuple[Floats, Floats]:
+    u, v = (np.array([at[0], at[-1]]) for at in panel.at)
+    return u, v
+
+
+def _around(frames: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """The smallest frame around several."""
+    u, v = (np.array([min(f[k][0] for f in frames), max(f[k][1] for f in frames)]) for k in (0, 1))
+    return u, v
+
+
+def _length(line: Floats) -> float:
+    return float(np.hypot(*np.diff(line, axis=0).T).sum()) if len(line) > 1 else 0.0

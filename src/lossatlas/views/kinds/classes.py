@@ -1,0 +1,83 @@
+"""Metrics with one value per class."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.views import data, figures, lines, looks, marks
+from lossatlas.views.base import View
+from lossatlas.views.networks import networks
+
+__all__ = ["Classes"]
+
+MOST = 10  # classes that one page shows legibly
+ABREAST = 5
+BEHIND = "#c9ccd4"
+
+
+class Classes(View):
+    """One panel per class of one metric and split (test, if there is one), all with the same scale."""
+
+    needs = "one axis or two, and a metric with one value per class"
+    caption = "A metric class by class, with one scale for all."
+    rank = 55
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return len(data.axes(survey)) in (1, 2) and bool(data.by_class(survey))
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        every = next(iter(data.by_class(survey).values()))
+        shown = every[:MOST]
+        left_out = f"{len(shown)} of {len(every)} classes" * (len(shown) < len(every))
+        values = np.stack([field.values for field in shown])
+        limits = data.limits(values, log=data.logarithmic(shown[0].metric, values))
+        what = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
+        there = networks(survey)
+        notes = [left_out, there.outside, *data.notes(survey)]
+        if len(data.axes(survey)) == 1:
+            return _lines(survey, shown, limits, what, title, notes)
+        return figures.heat_maps(
+            [(field.label, field.plane()) for field in shown],
+            data.edges(survey),
+            limits,
+            figures.ACCURACY if shown[0].metric.endswith(data.ACCURACY) else figures.LOSS,
+            axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
+            colour_label=what,
+            invalid=data.invalid(values),
+            title=title,
+            notes=notes,
+        )
+
+
+def _lines(
+    survey: xr.Dataset, shown: list[data.Field], limits: data.Limits, what: str, title: str, notes: list[str]
+) -> Figure:
+    """Each class's curve before those of all others, in grey."""
+    (axis,) = data.axes(survey)
+    columns = min(ABREAST, len(shown))
+    rows = -(-len(shown) // columns)
+    drawn = figures.figure(1.2 + 2.0 * columns, 1.6 + 1.8 * rows, title)
+    at, there = lines.along(survey), networks(survey)
+    curves = [np.where(np.isfinite(field.values), limits.shown(field.values), np.nan) for field in shown]
+    for index, field in enumerate(shown):
+        ax = drawn.add_subplot(rows, columns, index + 1)
+        if limits.log:
+            ax.set_yscale("log")
+        ax.plot(at, np.stack(curves).T, "-", color=BEHIND, linewidth=0.7)
+        ax.plot(at, curves[index], "-", color=lines.LOSS_COLOURS[0], linewidth=1.6)
+        lines.frame(ax, np.concatenate(curves), limits)
+        ax.margins(x=0.02)
+        for (u,) in there.at:
+            marks.cross(ax, u)
+        ax.set_title(field.label, fontsize=9, color=looks.INK, parse_math=False)
+        first, last = index % columns == 0, index + columns >= len(shown)
+        ax.tick_params(labelsize=8, labelleft=first, labelbottom=last)
+        middle = index == len(shown) - 1 - (len(shown) - 1) % columns // 2
+        ax.set_xlabel(data.axis_label(survey, axis) if middle else "")
+    drawn.supylabel(what, fontsize=10)
+    invalid = data.invalid(np.stack([field.values for field in shown]))
+    crossed = f"dashed: {', '.join(there.names)}" * bool(there)
+    figures.captioned(drawn, "grey: the other classes", crossed, f"{invalid}, left out" * bool(invalid), *notes)
+    return drawn

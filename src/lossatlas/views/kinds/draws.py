@@ -1,0 +1,98 @@
+"""Several draws of the same slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lossatlas.views import data, figures, lines, looks, marks
+from lossatlas.views.base import View
+from lossatlas.views.contours import contour_maps
+from lossatlas.views.kinds._splits import has_points_between, panel_of
+from lossatlas.views.levels import contour_levels
+from lossatlas.views.networks import networks
+
+__all__ = ["Draws"]
+
+MOST = 12  # panels that one page shows legibly
+PANEL = 5.2  # inches; the width of one panel of curves
+
+
+class Draws(View):
+    """All draws' curves of the loss with their mean and spread, or their contours with the same levels."""
+
+    needs = "several draws, one axis or two with at least two points each, and a loss"
+    caption = "The loss of every draw of the slice: how far the picture depends on the directions that were drawn."
+    rank = 15
+    all_draws = True
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        if data.draws(survey) < 2 or not data.fields(data.first_draw(survey), data.LOSS):
+            return False
+        return len(data.axes(survey)) == 1 or (len(data.axes(survey)) == 2 and has_points_between(survey))
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        return (_lines if len(data.axes(survey)) == 1 else _planes)(survey, title)
+
+
+def _lines(survey: xr.Dataset, title: str) -> Figure:
+    """One panel per split on shared axes: thin lines, their mean and the band around it."""
+    (axis,) = data.axes(survey)
+    draws = [data.fields(one, data.LOSS) for one in data.each_draw(survey)]
+    everything = np.stack([[field.values for field in splits] for splits in draws])
+    limits = data.limits(everything, log=True)
+    count = len(draws[0])
+    drawn = figures.figure(2.0 + PANEL * count, 4.6, title)
+    at, there = lines.along(survey), networks(survey)
+    for index, field in enumerate(draws[0]):
+        ax = drawn.add_subplot(1, count, index + 1)
+        colour = lines.LOSS_COLOURS[index % len(lines.LOSS_COLOURS)]
+        shown = np.where(np.isfinite(everything[:, index]), limits.shown(everything[:, index]), np.nan)
+        mean, low, high = data.spread(shown, log=limits.log)
+        if limits.log:
+            ax.set_yscale("log")
+        ax.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.plot(at, shown.T, "-", color=colour, linewidth=0.7, alpha=0.55)
+        ax.plot(at, mean, "-", color=colour, linewidth=2.2)
+        lines.frame(ax, limits.shown(everything), limits)
+        ax.margins(x=0.02)
+        ax.set_xlabel(data.axis_label(survey, axis))
+        ax.set_ylabel(field.scale_label(limits) if index == 0 else "")
+        ax.tick_params(labelsize=8, labelleft=index == 0)
+        rows = marks.mark_line(ax, there, 0.85 * PANEL)
+        ax.set_title(field.label, fontsize=10, color=looks.INK, pad=6 + marks.ROW * rows)
+    keys = [
+        Line2D([], [], color=figures.GREY, linewidth=0.7, label=f"{len(draws)} draws"),
+        Line2D([], [], color=figures.GREY, linewidth=2.2, label="geometric mean" if limits.log else "mean"),
+        Patch(color=figures.GREY, alpha=0.2, linewidth=0, label="one standard deviation either way"),
+    ]
+    invalid = data.invalid(everything)
+    left_out = f"{invalid}, left out" * bool(invalid)
+    figures.captioned(drawn, limits.note, left_out, there.outside, *data.notes(survey), keys=keys)
+    return drawn
+
+
+def _planes(survey: xr.Dataset, title: str) -> Figure:
+    """One panel per draw of the preferred split, with one colour scale and the same levels."""
+    draws = data.each_draw(survey)
+    chosen = draws[:MOST]
+    shown = [data.preferred(data.fields(one, data.LOSS)) for one in chosen]
+    everything = np.stack([field.values for field in shown])
+    limits = data.limits(everything, log=True)
+    panels = [panel_of(one, field, f"draw {k}") for k, (one, field) in enumerate(zip(chosen, shown, strict=True))]
+    left_out = f"{len(chosen)} of {len(draws)} draws" * (len(chosen) < len(draws))
+    return contour_maps(
+        panels,
+        limits,
+        contour_levels(limits),
+        figures.LOSS,
+        filled=True,
+        shared=True,
+        colour_label=f"{shown[0].split} {shown[0].scale_label(limits)}".strip(),
+        invalid=data.invalid(everything),
+        title=title,
+        notes=[left_out, networks(chosen[0]).outside, *data.notes(survey)],
+    )

@@ -1,0 +1,102 @@
+"""What was measured beside loss and accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from lossatlas.views import data, figures, lines, looks, marks
+from lossatlas.views.base import View
+from lossatlas.views.networks import networks
+
+__all__ = ["Others"]
+
+WIDTH, HEIGHT = 8.0, 2.6  # inches; of the curves of one quantity
+
+
+class Others(View):
+    """Heat maps or curves of every further quantity, each with its own scale: a row per quantity, splits abreast."""
+
+    needs = "one axis or two, and a quantity beside loss and accuracy"
+    caption = "What else was measured at each point, each quantity on its own scale."
+    rank = 50
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return len(data.axes(survey)) in (1, 2) and bool(data.others(survey))
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        return (_lines if len(data.axes(survey)) == 1 else _maps)(survey, title)
+
+
+def _lines(survey: xr.Dataset, title: str) -> Figure:
+    """One row per quantity along the same axis, splits as colours."""
+    (axis,) = data.axes(survey)
+    metrics = data.others(survey)
+    drawn = figures.figure(WIDTH, 1.4 + HEIGHT * len(metrics), title)
+    at, there = lines.along(survey), networks(survey)
+    first: Axes | None = None
+    for row, fields in enumerate(metrics.values()):
+        ax = drawn.add_subplot(len(metrics), 1, row + 1, sharex=first)
+        limits = _limits(fields)
+        colours = lines.ACCURACY_COLOURS if _is_share(fields[0]) else lines.LOSS_COLOURS
+        lines.curves(ax, [at] * len(fields), fields, limits, colours, "-")
+        ax.margins(x=0.02)
+        last = row == len(metrics) - 1
+        ax.set_xlabel(data.axis_label(survey, axis) if last else "")
+        ax.tick_params(labelbottom=last)
+        if first is None:
+            first = ax
+            marks.mark_line(ax, there, 0.8 * WIDTH)
+        else:
+            for (u,) in there.at:
+                marks.cross(ax, u)
+    every = [field for fields in metrics.values() for field in fields]
+    invalid = sum(int(data.invalid(field.values).nan + data.invalid(field.values).inf) for field in every)
+    marked = f"not finite: {invalid:,}, marked \u00d7 at the top" * (invalid > 0)
+    banded = "bands: two standard errors either way" * any(field.error is not None for field in every)
+    figures.captioned(drawn, marked, banded, there.outside, *data.notes(survey), keys=lines.keys(drawn))
+    return drawn
+
+
+def _maps(survey: xr.Dataset, title: str) -> Figure:
+    """One row per quantity with its own colour bar, splits abreast."""
+    metrics = data.others(survey)
+    edges, there = data.edges(survey), networks(survey)
+    columns = max(len(fields) for fields in metrics.values())
+    width, height = figures.panel_size(edges, columns, len(metrics), (0.6 + 1.2 * columns, 0.8 + 0.7 * len(metrics)))
+    drawn = figures.figure(width, height, title)
+    grid = drawn.add_gridspec(len(metrics), columns)
+    labels = [data.axis_label(survey, axis) for axis in data.axes(survey)]
+    sides = (width - 1.4) / columns - 0.6, height / len(metrics) - 0.8
+    for row, fields in enumerate(metrics.values()):
+        limits = _limits(fields)
+        norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
+        palette = figures.ACCURACY if _is_share(fields[0]) else figures.LOSS
+        placed = []
+        for column, field in enumerate(fields):
+            ax = drawn.add_subplot(grid[row, column])
+            figures.heat_map(ax, field.plane(), edges, limits, norm, palette)
+            ax.set_title(field.label, fontsize=10, color=looks.INK)
+            last = row == len(metrics) - 1
+            ax.set_xlabel(figures.wrapped(labels[0], sides[0]) if last else "")
+            ax.set_ylabel(figures.wrapped(labels[1], sides[1]) if column == 0 else "")
+            marks.mark_plane(ax, there)
+            placed.append(ax)
+        figures.colour_bar(drawn, placed, norm, limits, palette, fields[0].scale_label(limits), flat=False)
+    invalid = data.invalid(np.stack([field.values for fields in metrics.values() for field in fields]))
+    hatched = figures.hatched(figures.LOSS, invalid)
+    figures.captioned(drawn, there.outside, *data.notes(survey), keys=hatched)
+    return drawn
+
+
+def _limits(fields: list[data.Field]) -> data.Limits:
+    values = np.stack([field.values for field in fields])
+    return data.limits(values, log=data.logarithmic(fields[0].metric, values))
+
+
+def _is_share(field: data.Field) -> bool:
+    """Whether it is an accuracy of some kind, of which a high one is good."""
+    return field.metric.endswith(data.ACCURACY)

@@ -1,0 +1,113 @@
+"""Curves along a chart with one axis: what pictures of them have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lossatlas.views import data, figures
+
+__all__ = ["ACCURACY_COLOURS", "LOSS_COLOURS", "along", "curves", "frame", "keys", "shades"]
+
+LOSS_COLOURS = ("#3b0f70", "#de4968", "#fe9f6d", "#8c2981")
+ACCURACY_COLOURS = ("#1f7a8c", "#35b779", "#6d8b00", "#31688e")
+SHADE = {1: ("low loss asked for", "#cfc8e8"), -1: ("high loss asked for", "#fdf0cd")}
+UNNAMED = "_lost"
+FEW = 80  # points; above this their marks would merge into a thick line
+
+
+def along(survey: xr.Dataset) -> data.Floats:
+    """The coordinates of the points along the only axis (U,)."""
+    (axis,) = data.axes(survey)
+    return np.asarray(survey[axis].values, dtype=np.float64)
+
+
+def curves(
+    ax: Axes,
+    places: Sequence[data.Floats],
+    fields: Sequence[data.Field],
+    limits: data.Limits,
+    colours: Sequence[str],
+    style: str,
+    labels: Sequence[str] = (),
+) -> None:
+    """Draw curves of one metric against their own axis, with bands of two standard errors where they are known.
+
+    Args:
+        ax: the axes; they get the scale, the limits and the label of the metric.
+        places: coordinates along the chart (U,) of each curve; U may differ from curve to curve.
+        fields: the curves.
+        limits: the range of all of them.
+        colours: one for each curve, from the beginning again where there are fewer.
+        style: of the lines, ``-`` or ``--``.
+        labels: what the legend says of each; default the fields' own.
+    """
+    if limits.log:
+        ax.set_yscale("log")
+    shown = [np.where(np.isfinite(field.values), limits.shown(field.values), np.nan) for field in fields]
+    bands = [_band(field, limits) for field in fields]
+    for index, (at, field) in enumerate(zip(places, fields, strict=True)):
+        colour = colours[index % len(colours)]
+        label = labels[index] if labels else field.label
+        mark = "." if len(at) <= FEW else ""
+        if (band := bands[index]) is not None:
+            ax.fill_between(at, *band, color=colour, alpha=0.22, linewidth=0, label=UNNAMED)
+        ax.plot(at, shown[index], style, color=colour, marker=mark, markersize=4, linewidth=1.6, label=label)
+        lost = at[~np.isfinite(field.values)]
+        # A curve's marks stand a little below those of the curve before it, so that none hides another.
+        height = np.full(lost.shape, 0.97 - 0.04 * (index % 20))
+        across = ax.get_xaxis_transform()
+        ax.plot(
+            lost, height, "x", color=colour, markersize=5, transform=across, label=UNNAMED, scalex=False, scaley=False
+        )
+    ends = [end for band in bands if band is not None for end in band]
+    frame(ax, np.concatenate([*shown, *ends]), limits)
+    ax.set_ylabel(fields[0].scale_label(limits))
+    ax.tick_params(labelsize=8)
+
+
+def frame(ax: Axes, shown: data.Floats, limits: data.Limits) -> None:
+    """Limits of the upright axis a little beyond what is shown, with round ticks on a logarithmic scale."""
+    finite = shown[np.isfinite(shown) & ((shown > 0) | (not limits.log))]
+    varies = finite.size > 0 and finite.min() < finite.max()
+    low, high = (float(finite.min()), float(finite.max())) if varies else (limits.low, limits.high)
+    if limits.log:
+        pad = (high / low) ** 0.06
+        ax.set_ylim(low / pad, high * pad)
+        figures.log_axis(ax.yaxis, low / pad, high * pad)
+    else:
+        ax.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+
+
+def keys(drawn: Figure) -> list[Artist]:
+    """The named curves of a figure, for its legend."""
+    return [line for ax in drawn.axes for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+
+
+def shades(ax: Axes, survey: xr.Dataset) -> Iterator[Patch]:
+    """Shade the intervals that a low or a high loss was asked for in; gives the entries of the legend."""
+    wanted = data.target(survey)
+    if wanted is None:
+        return
+    (edges,) = data.edges(survey)
+    for sign, (words, colour) in SHADE.items():
+        starts, ends = data.runs(wanted == sign)
+        for start, end in zip(starts, ends, strict=True):
+            ax.axvspan(edges[start], edges[end], color=colour, linewidth=0, zorder=0)
+        if len(starts):
+            yield Patch(color=colour, label=words)
+
+
+def _band(field: data.Field, limits: data.Limits) -> tuple[data.Floats, data.Floats] | None:
+    """The band of a curve as it is drawn: on a logarithmic scale it ends at the lowest value, not at zero."""
+    band = field.band()
+    if band is None:
+        return None
+    low, high = (np.where(np.isfinite(end), end, np.nan) for end in band)
+    return (np.maximum(low, limits.low / 2), np.maximum(high, limits.low / 2)) if limits.log else (low, high)

@@ -1,0 +1,110 @@
+"""The networks that a survey lies around or between: what they are called, and where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from lossatlas.schema import Corner
+from lossatlas.views.data import Floats, axes, edges, number
+
+__all__ = ["Histogram", "Networks", "histograms", "networks", "short"]
+
+LONGEST = 22  # letters of a name that a picture has room for
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Networks on a chart.
+
+    Attributes:
+        names: what they are called, short enough for a picture.
+        at: their coordinates (networks, axes).
+        outside: a sentence on those that lie outside the survey, which are not among the others; may be empty.
+    """
+
+    names: tuple[str, ...]
+    at: Floats
+    outside: str = ""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How the weights of one network are distributed.
+
+    Attributes:
+        name: what the network is called.
+        counts: weights per bin (bins,).
+        edges: the bins' edges (bins + 1,).
+    """
+
+    name: str
+    counts: Floats
+    edges: Floats
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the weights, each taken to lie in the middle of its bin; NaN without weights."""
+        total = self.counts.sum()
+        if not total > 0:
+            return float("nan")
+        middles = (self.edges[:-1] + self.edges[1:]) / 2
+        mean = (self.counts * middles).sum() / total
+        return float(np.sqrt((self.counts * (middles - mean) ** 2).sum() / total))
+
+    @property
+    def label(self) -> str:
+        """What a legend says: the name and the standard deviation."""
+        return f"{self.name} (std {number(self.deviation)})"
+
+
+def networks(survey: xr.Dataset) -> Networks:
+    """The networks that the survey knows along its axes; none where it says nothing of them."""
+    order = axes(survey)
+    variables = [Corner.coordinate(axis) for axis in order]
+    if not all(name in survey and survey[name].dims == (Corner.DIMENSION,) for name in variables):
+        return Networks((), np.empty((0, len(order))))
+    at = np.stack([np.asarray(survey[name].values, dtype=np.float64) for name in variables], axis=1)
+    names = _names(survey, variables[0])
+    inside = np.ones(len(at), dtype=bool)
+    for k, ends in enumerate(edges(survey)):
+        # Coordinates are rounded as they are stored; a network at an end of the grid is in the picture.
+        slack = 1e-6 * (ends[-1] - ends[0])
+        inside &= (at[:, k] >= ends[0] - slack) & (at[:, k] <= ends[-1] + slack)
+    lost = [name for name, there in zip(names, inside, strict=True) if not there]
+    sentence = f"not in the picture: {', '.join(lost)}" if lost else ""
+    return Networks(tuple(name for name, there in zip(names, inside, strict=True) if there), at[inside], sentence)
+
+
+def histograms(survey: xr.Dataset) -> list[Histogram]:
+    """The histograms of the networks' weights; empty where the survey holds none."""
+    if Corner.WEIGHTS not in survey or Corner.WEIGHT not in survey:
+        return []
+    middles = np.asarray(survey[Corner.WEIGHT].values, dtype=np.float64)
+    step = float(middles[1] - middles[0]) if middles.size > 1 else 1.0
+    bins = np.append(middles - step / 2, middles[-1:] + step / 2)
+    counts = np.asarray(survey[Corner.WEIGHTS].transpose(Corner.DIMENSION, Corner.BIN).values, dtype=np.float64)
+    return [Histogram(name, row, bins) for name, row in zip(_names(survey, Corner.WEIGHTS), counts, strict=True)]
+
+
+def short(name: str) -> str:
+    r"""A name with its middle left out where it is too long for a picture.
+
+    >>> short("runs/small-batch/checkpoints/last.safetensors")
+    'runs/small…afetensors'
+    """
+    half = (LONGEST - 1) // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}\u2026{name[-half:]}"
+
+
+def _names(survey: xr.Dataset, variable: str) -> list[str]:
+    """What each network is called: the variable's attribute, or numbers where it is missing or does not fit."""
+    count = survey.sizes[Corner.DIMENSION]
+    given = survey[variable].attrs.get("names", ())
+    told = [str(name) for name in ([given] if isinstance(given, str) else given)]
+    return [short(name) for name in told] if len(told) == count else [str(k) for k in range(count)]

@@ -1,0 +1,104 @@
+"""How several surveys are drawn on shared axes; which, and of which split, is decided in :mod:`.overlaying`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.views import data, figures, lines, looks, marks
+from lossatlas.views.contours import contour_maps
+from lossatlas.views.kinds._splits import panel_of
+from lossatlas.views.levels import contour_levels
+from lossatlas.views.networks import Networks, networks, short
+
+__all__ = ["lines_of", "planes_of"]
+
+WIDTH = 8.6  # inches
+
+
+def lines_of(surveys: Mapping[str, xr.Dataset], common: Mapping[str, Mapping[str, data.Field]], title: str) -> Figure:
+    """Curves of all surveys: the first metric of ``common`` solid, the second dashed on an axis of its own."""
+    drawn = figures.figure(WIDTH, 5.0, title)
+    ax = drawn.add_subplot()
+    colours = [looks.colour(index) for index in range(len(surveys))]
+    notes, every = [], []
+    for turn, (metric, fields) in enumerate(common.items()):
+        side = ax if turn == 0 else ax.twinx()
+        limits = data.limits(_all(fields), log=metric == data.LOSS)
+        places = [lines.along(survey) for survey in surveys.values()]
+        splits = {field.split for field in fields.values()}
+        names = [short(name) if len(splits) == 1 else f"{short(name)} ({fields[name].split})" for name in fields]
+        labels = names if turn == 0 else [f"_{name}" for name in names]
+        lines.curves(side, places, list(fields.values()), limits, colours, "-" if turn == 0 else "--", labels)
+        if len(splits) == 1:
+            side.set_ylabel(f"{next(iter(splits))} {side.get_ylabel()}".strip())
+        notes.append(limits.note * (turn == 0))
+        every += list(fields.values())
+    ax.margins(x=0.02)
+    ax.set_xlabel(_together([data.axis_label(survey, *data.axes(survey)) for survey in surveys.values()]))
+    there = _agreed([networks(survey) for survey in surveys.values()])
+    marks.mark_line(ax, there, 0.8 * WIDTH)
+    invalid = data.invalid(np.concatenate([field.values for field in every]))
+    figures.captioned(
+        drawn,
+        f"solid: {next(iter(common))} (left), dashed: {list(common)[-1]} (right)" * (len(common) > 1),
+        *notes,
+        f"{invalid}, marked \u00d7 at the top" * bool(invalid),
+        "bands: two standard errors either way" * any(field.error is not None for field in every),
+        *_notes(surveys),
+        keys=lines.keys(drawn),
+    )
+    return drawn
+
+
+def planes_of(surveys: Mapping[str, xr.Dataset], fields: Mapping[str, data.Field], title: str) -> Figure:
+    """Filled contours of one metric of all surveys side by side, with one scale and the same levels."""
+    values = _all(fields)
+    first = next(iter(fields.values()))
+    limits = data.limits(values, log=first.metric == data.LOSS)
+    splits = {field.split for field in fields.values()}
+    alike = len(splits) == 1
+    return contour_maps(
+        [
+            panel_of(survey, fields[name], short(name) if alike else f"{short(name)}, {fields[name].split}")
+            for name, survey in surveys.items()
+        ],
+        limits,
+        contour_levels(limits),
+        figures.ACCURACY if first.metric == data.ACCURACY else figures.LOSS,
+        filled=True,
+        shared=len({_units(survey) for survey in surveys.values()}) == 1,
+        colour_label=f"{first.split * alike} {first.scale_label(limits)}".strip(),
+        invalid=data.invalid(values),
+        title=title,
+        notes=_notes(surveys),
+    )
+
+
+def _all(fields: Mapping[str, data.Field]) -> data.Floats:
+    return np.concatenate([field.values.ravel() for field in fields.values()])
+
+
+def _units(survey: xr.Dataset) -> tuple[str, ...]:
+    return tuple(data.axis_units(survey, axis) for axis in data.axes(survey))
+
+
+def _together(labels: Sequence[str]) -> str:
+    """One label for all if they agree; otherwise each of them once."""
+    return " / ".join(dict.fromkeys(labels))
+
+
+def _agreed(each: Sequence[Networks]) -> Networks:
+    """The networks that are at the same places in all surveys, by the names that the first has; none otherwise."""
+    first, *rest = each
+    if all(len(one) == len(first) and np.allclose(one.at, first.at) for one in rest):
+        return first
+    return Networks((), np.empty((0, first.at.shape[1])))
+
+
+def _notes(surveys: Mapping[str, xr.Dataset]) -> list[str]:
+    """What captions say of each survey, with its name."""
+    return [f"{short(name)}: {', '.join(told)}" for name, survey in surveys.items() if (told := data.notes(survey))]
