@@ -28,6 +28,7 @@ CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
 SURVEY = "survey.zarr"
+CHART = "chart.safetensors"
 LOG = "metrics.jsonl"
 MODEL = "model.safetensors"
 SNAPSHOTS = "snapshots"
@@ -141,8 +142,16 @@ class RunDirectory:
             raise BadInput(f"{self.path} is no lossatlas run, so --overwrite leaves it alone; choose another --out")
         self._check_parent()
 
-    def create(self, config: str, provenance: Mapping[str, Any]) -> None:
-        """Put a new run in place, instead of one that may be there (see :meth:`check_free`).
+    def create(self, config: str, provenance: Mapping[str, Any], *, replace: bool = True) -> bool:
+        """Put a new run in place.
+
+        Args:
+            config: its configuration, as YAML.
+            provenance: where it comes from, JSON types.
+            replace: a run that may be there (see :meth:`check_free`).
+
+        Returns:
+            Whether it is there; False where something else appeared that is not to be replaced.
 
         Raises:
             BadInput: the directory cannot be made.
@@ -156,7 +165,7 @@ class RunDirectory:
             fresh.chmod(0o755)
             atomic_write(fresh / CONFIG, config.encode())
             atomic_write(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
-            if self.exists:
+            if self.exists and replace:
                 old = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:50]}.", dir=self.path.parent))
                 os.replace(self.path, old)
             try:
@@ -164,6 +173,9 @@ class RunDirectory:
             except OSError:
                 if old is not None:
                     os.replace(old, self.path)
+                elif not replace and self.is_run:
+                    shutil.rmtree(fresh, ignore_errors=True)
+                    return False
                 raise
         except (OSError, CannotFinish) as error:
             for folder in (fresh, old):
@@ -177,6 +189,17 @@ class RunDirectory:
             raise BadInput(f"cannot create {self.path} ({error.strerror}); choose another --out") from error
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
+        return True
+
+    def reopen(self, config: str) -> None:
+        """Give a run another configuration, by which it is not finished.
+
+        Raises:
+            CannotFinish: the disk refuses.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / SUMMARY).unlink()
+        atomic_write(self.path / CONFIG, config.encode())
 
     def config(self) -> dict[str, Any]:
         """The stored configuration.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,11 +14,12 @@ from torch import Tensor
 from lossatlas.directions.normalisation import Normalisation
 from lossatlas.directions.normalisations.none import AsDrawn
 from lossatlas.errors import BadInput
+from lossatlas.linalg import gram_schmidt
 from lossatlas.registry import Registry
 from lossatlas.training.way import MEMORY, Way
 from lossatlas.weights import WeightSpace
 
-__all__ = ["DIRECTIONS", "Around", "Direction", "directions"]
+__all__ = ["DIRECTIONS", "Around", "Direction", "direction", "directions", "orthogonalised"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,32 @@ class Around:
 
 
 class Direction(ABC):
-    """A kind of direction."""
+    """A kind of direction.
+
+    Args:
+        argument: what stands after the colon of its name.
+
+    Raises:
+        BadInput: the kind takes none and one is given, or the other way round.
+    """
+
+    takes: ClassVar[str] = ""
+    """What a kind that takes an argument calls it; empty for one that does not."""
+    drawn: ClassVar[bool] = False
+    """Whether another seed makes another direction."""
+
+    def __init__(self, argument: str = "") -> None:
+        kind = type(self).__module__.rpartition(".")[2]
+        if self.takes and not argument:
+            raise BadInput(f"direction {kind!r} needs its {self.takes}; write {kind}:{self.takes.upper()}")
+        if argument and not self.takes:
+            raise BadInput(f"direction {kind!r} takes no argument; leave out ':{argument}'")
+        self.argument = argument
+
+    @property
+    def end(self) -> str | None:
+        """What is called the network that lies one length along it; None where there is none."""
+        return None
 
     @abstractmethod
     def vectors(self, count: int, around: Around) -> Tensor:
@@ -58,20 +85,43 @@ class Direction(ABC):
 DIRECTIONS: Registry[type[Direction]] = Registry("direction", "lossatlas.directions.kinds")
 
 
+def direction(spec: str) -> Direction:
+    """The kind that a name stands for, with what follows its colon.
+
+    Raises:
+        BadInput: an unknown kind, or an argument that it does not take.
+    """
+    kind, _, argument = spec.partition(":")
+    return DIRECTIONS[kind](argument)
+
+
 def directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[str]]:
     """The directions (d, n) of the kinds that are named, one per axis, and what the axes are called.
 
     Raises:
         BadInput: an unknown kind, or one that cannot be had here.
     """
-    drawn = {name: iter(DIRECTIONS[name]().vectors(count, around)) for name, count in Counter(names).items()}
+    kinds = {name: direction(name) for name in names}
+    found = {name: iter(kinds[name].vectors(count, around)) for name, count in Counter(names).items()}
     numbers: Counter[str] = Counter()
     vectors, labels = [], []
     for name in names:
-        vectors.append(next(drawn[name]))
-        labels.append(DIRECTIONS[name]().label(numbers[name]))
+        vectors.append(next(found[name]))
+        labels.append(kinds[name].label(numbers[name]))
         numbers[name] += 1
     return torch.stack(vectors), labels
+
+
+def orthogonalised(vectors: Tensor) -> Tensor:
+    """Directions (d, n) orthogonal to those before them, as long as they were.
+
+    Raises:
+        BadInput: one lies in the span of those before it.
+    """
+    lengths = vectors.double().norm(dim=1, keepdim=True)
+    units = gram_schmidt(vectors.double())
+    scaled: Tensor = units / units.norm(dim=1, keepdim=True) * lengths
+    return scaled.to(vectors)
 
 
 def the_way(around: Around, kind: str) -> Way:

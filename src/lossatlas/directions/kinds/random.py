@@ -15,6 +15,8 @@ __all__ = ["Random"]
 class Random(Direction):
     """Gaussian, uniform over all directions and of length 1 as they are drawn; normalised if that is asked for."""
 
+    drawn = True
+
     def vectors(self, count: int, around: Around) -> Tensor:
         weights = around.origin.double()
         found = []

@@ -1,0 +1,146 @@
+"""What charts between trained networks have in common: corners that stay, and weights of them that sum to one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.charts.chart import CoefficientChart
+from lossatlas.errors import BadInput
+from lossatlas.schema import AXES
+from lossatlas.types import Params
+from lossatlas.weights import WeightSpace
+from lossatlas.weights.files import module_state
+
+__all__ = ["Between"]
+
+PREFIX = "statistics/"
+"""Of the names under which statistics are kept; dots, which torch does not take, become strokes."""
+DEPENDENT = 1e-10
+"""Squared: sides that leave less than this share of themselves outside the others' span lie in it."""
+
+
+class Between(CoefficientChart):
+    """``w(c) = sum_k a_k(c) w_k`` with coefficients that sum to one, on and off the figure that the networks span.
+
+    Nothing is trained. Running statistics of the networks are kept, so that they can be interpolated likewise.
+
+    Args:
+        corners: (m, n), the networks' weight vectors.
+        statistics: per buffer its values at the corners (m, *shape).
+
+    Raises:
+        BadInput: another number of networks than the figure has, or ones that span less.
+    """
+
+    least: ClassVar[int]
+    """Corners at least."""
+    most: ClassVar[int | None] = None
+    """Corners at most; None where there is no such number."""
+    margin: ClassVar[float] = 0.2
+    """How far pictures usually reach beyond the figure, in shares of its extent."""
+
+    def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
+        super().__init__()
+        self._check(corners)
+        self.corners: Tensor
+        self.register_buffer("corners", corners.detach().clone())
+        for name, values in (statistics or {}).items():
+            self.register_buffer(PREFIX + name.replace(".", "/"), values.detach().clone())
+        d = self._dimensions(len(corners))
+        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
+
+    @classmethod
+    def between(cls, modules: Sequence[nn.Module], space: WeightSpace | None = None) -> Self:
+        """The figure whose corners are networks of one architecture, in their order.
+
+        Args:
+            modules: the networks; the first is at coordinates 0.
+            space: which parameters vary; default all.
+
+        Raises:
+            BadInput: as the chart.
+        """
+        space = space if space is not None else WeightSpace(modules[0])
+        return cls.between_states([module_state(module) for module in modules], space)
+
+    @classmethod
+    def between_states(cls, states: Sequence[Mapping[str, Tensor]], space: WeightSpace) -> Self:
+        """The same from named tensors, those of the parameters and of all buffers.
+
+        Raises:
+            BadInput: as the chart; or a parameter is missing or has another shape.
+        """
+        varied = {name for entry in space.entries for name in entry.names}
+        buffers = [
+            name
+            for name, value in states[0].items()
+            if name not in varied and value.is_floating_point() and all(name in state for state in states)
+        ]
+        statistics = {name: torch.stack([state[name] for state in states]) for name in buffers}
+        return cls(torch.stack([space.flatten(state) for state in states]), statistics)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Self:
+        return cls(state["corners"], _statistics(state))
+
+    @classmethod
+    @abstractmethod
+    def _dimensions(cls, corners: int) -> int:
+        """The number of axes of a figure with so many corners."""
+
+    @abstractmethod
+    def corner_coords(self) -> Tensor:
+        """Where the corners are: (m, d), float64."""
+
+    @property
+    def centred(self) -> bool:
+        return False
+
+    @property
+    def dimension(self) -> int:
+        return self.corners.shape[1]
+
+    @property
+    def statistics(self) -> Params:
+        return _statistics(dict(self.named_buffers()))
+
+    def controls(self) -> Tensor:
+        return self.corners
+
+    def _checked(self, coords: Tensor) -> Tensor:
+        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
+            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        return coords
+
+    @classmethod
+    def _check(cls, corners: Tensor) -> None:
+        kind = cls.__name__.lower()
+        if corners.ndim != 2 or len(corners) < cls.least or (cls.most is not None and len(corners) > cls.most):
+            expected = f"{cls.least}" if cls.most == cls.least else f"at least {cls.least}"
+            raise BadInput(f"a {kind} needs {expected} weight vectors (m, n); got {tuple(corners.shape)}")
+        sides = corners.detach().double()
+        sides = sides[1:] - sides[0]
+        for one in range(len(corners)):
+            for other in range(one):
+                if torch.equal(corners[one], corners[other]):
+                    raise BadInput(
+                        f"networks {other + 1} and {one + 1} are equal, so there is nothing between them; choose others"
+                    )
+        lengths = sides.norm(dim=1, keepdim=True)
+        cosines = (sides / lengths) @ (sides / lengths).T
+        spanned = int((torch.linalg.eigvalsh(cosines) > DEPENDENT).sum())
+        if spanned < min(cls._dimensions(len(corners)), len(sides)):
+            raise BadInput(
+                f"the {len(corners)} networks of a {kind} lie in {spanned} dimension{'s' * (spanned > 1)}, on one "
+                "line for instance; choose others, or fewer"
+            )
+
+
+def _statistics(state: Mapping[str, Tensor]) -> Params:
+    kept = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+    return {name.replace("/", "."): value for name, value in kept.items()}

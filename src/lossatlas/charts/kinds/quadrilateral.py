@@ -1,0 +1,30 @@
+"""The chart between four networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts.between import Between
+
+__all__ = ["Quadrilateral"]
+
+
+class Quadrilateral(Between):
+    """``(1-u)(1-v) w_0 + u(1-v) w_1 + u v w_2 + (1-u) v w_3``: bilinear (Im, Tao & Branson 2016).
+
+    The networks go round: the second lies to the right of the first, the third above it.
+    """
+
+    least = most = 4
+
+    @classmethod
+    def _dimensions(cls, corners: int) -> int:
+        return 2
+
+    def corner_coords(self) -> Tensor:
+        return torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]).double()
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        u, v = self._checked(coords).unbind(dim=1)
+        return torch.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], dim=1)

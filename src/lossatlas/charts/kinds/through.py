@@ -1,0 +1,38 @@
+"""The plane through three networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts.between import Between
+
+__all__ = ["Through"]
+
+
+class Through(Between):
+    """The plane through three networks in orthogonal coordinates, which are distances in weight space.
+
+    The first network lies at (0, 0), the second along u; v points to the third's side (Garipov et al. 2018, arXiv
+    1802.10026, appendix A.2; there the third leads).
+    """
+
+    least = most = 3
+
+    @classmethod
+    def _dimensions(cls, corners: int) -> int:
+        return 2
+
+    def corner_coords(self) -> Tensor:
+        corners = self.corners.double()
+        right, other = corners[1] - corners[0], corners[2] - corners[0]
+        along = other @ right / right.norm()
+        height = (other - along * right / right.norm()).norm()
+        zero = torch.zeros_like(height)
+        return torch.stack([torch.stack([zero, zero]), torch.stack([right.norm(), zero]), torch.stack([along, height])])
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        coords = self._checked(coords)
+        triangle = self.corner_coords()[1:].to(coords.device)  # rows: the second and the third network
+        shares = torch.linalg.solve(triangle.T, coords.double().T).T.to(coords.dtype)
+        return torch.cat([1 - shares.sum(dim=1, keepdim=True), shares], dim=1)

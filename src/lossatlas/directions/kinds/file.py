@@ -1,0 +1,54 @@
+"""Directions from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from lossatlas.charts import Draws, Slice, load_chart
+from lossatlas.directions.direction import Around, Direction
+from lossatlas.errors import BadInput
+from lossatlas.rundir import CHART
+from lossatlas.training.start import starting_state
+
+__all__ = ["FromFile"]
+
+
+class FromFile(Direction):
+    """Named tensors of the parameters' shapes as one direction; or the directions of another slice, in their order.
+
+    A slice is named by its run or by its ``chart.safetensors``.
+    """
+
+    takes = "path"
+
+    def vectors(self, count: int, around: Around) -> Tensor:
+        path = Path(self.argument)
+        found = self._of_slice(path) if self._is_chart(path) else around.space.flatten(starting_state(str(path)))[None]
+        if count > len(found):
+            raise BadInput(
+                f"{path} holds {len(found)} directions, {count} axes ask for one; choose others for the rest"
+            )
+        if found.shape[1] != around.space.size:
+            raise BadInput(
+                f"the directions in {path} have {found.shape[1]} numbers and the network has {around.space.size} "
+                "parameters; choose directions of the same architecture"
+            )
+        return found[:count].to(around.origin)
+
+    def label(self, number: int) -> str:
+        return f"direction {number + 1} of {Path(self.argument).name}"
+
+    @staticmethod
+    def _is_chart(path: Path) -> bool:
+        return path.name == CHART or (path / CHART).is_file()
+
+    @staticmethod
+    def _of_slice(path: Path) -> Tensor:
+        chart = load_chart(path if path.name == CHART else path / CHART)
+        if isinstance(chart, Slice):
+            return chart.directions
+        if isinstance(chart, Draws):
+            return chart.directions[0]
+        raise BadInput(f"the chart in {path} has no directions as they are; give a slice, or a file of named tensors")

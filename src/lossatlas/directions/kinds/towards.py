@@ -1,0 +1,37 @@
+"""Towards another network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from lossatlas.directions.direction import Around, Direction
+from lossatlas.errors import BadInput
+from lossatlas.training.start import starting_state
+
+__all__ = ["Towards"]
+
+
+class Towards(Direction):
+    """From the network that the slice lies around to another one, which has the coordinate 1."""
+
+    takes = "checkpoint"
+
+    @property
+    def end(self) -> str | None:
+        return Path(self.argument).name
+
+    def vectors(self, count: int, around: Around) -> Tensor:
+        if count > 1:
+            raise BadInput(f"{count} axes ask for direction 'towards:{self.argument}'; there is one, choose another")
+        other = around.space.flatten(starting_state(self.argument)).to(around.origin)
+        step = other - around.origin
+        if not step.norm() > 0:
+            raise BadInput(
+                f"{self.argument} has the weights of the centre, so no direction leads to it; choose another"
+            )
+        return step[None]
+
+    def label(self, number: int) -> str:
+        return f"towards {self.end}"
