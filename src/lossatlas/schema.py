@@ -25,6 +25,7 @@ __all__ = [
     "DRAW",
     "MEASURED",
     "SNAPSHOT",
+    "STANDARD_ERROR",
     "TARGET",
     "TARGET_LOSS",
     "Corner",
@@ -50,6 +51,9 @@ CLASSES = "classes"
 
 MEASURED = "measured"
 """Where points were evaluated; elsewhere values are interpolated. Without it all were."""
+
+STANDARD_ERROR = "_standard_error"
+"""How the names of standard errors end."""
 
 SNAPSHOT = "snapshot"
 """The dimension of a path."""
@@ -127,7 +131,7 @@ def split_variable(split: str, metric: str) -> str:
 
 def standard_error_variable(split: str, metric: str) -> str:
     """The name of the standard error of a metric's mean over a subset of examples: ``test_loss_standard_error``."""
-    return f"{split_variable(split, metric)}_standard_error"
+    return f"{split_variable(split, metric)}{STANDARD_ERROR}"
 
 
 def done_variable(split: str, group: str) -> str:

@@ -50,6 +50,8 @@ class Split:
         self._rows: Tensor | None = None
         """Which of the held examples are the split's, on the processor; None: all."""
         self._device: torch.device = leaves[0].device
+        self.population = len(leaves[0])
+        """How many examples these were drawn from; as many as there are, where nobody drew."""
 
     def __len__(self) -> int:
         return len(self._leaves[0]) if self._rows is None else len(self._rows)
@@ -95,7 +97,9 @@ class Split:
             return self
         rows = self.draw(count, generator).sort().values
         rows = rows if self._rows is None else self._rows[rows]
-        return self._holding(self._gather(rows), self._device) if self._fits(count) else self._with(_rows=rows)
+        drawn = self._holding(self._gather(rows), self._device) if self._fits(count) else self._with(_rows=rows)
+        drawn.population = self.population
+        return drawn
 
     def groups(self, size: int) -> Iterator[Batch]:
         """The examples in order, in the fewest batches of at most ``size``, whose lengths differ by one at most.

@@ -1,7 +1,7 @@
 """The one engine: everything that evaluates networks at points of a chart goes through here."""
 
 from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy
-from lossatlas.engine.contracts import Functional, Metric, StreamingMetric
+from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
 from lossatlas.engine.engine import Derivatives, Engine, Pullback
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
@@ -16,6 +16,8 @@ __all__ = [
     "BuffersPolicy",
     "Derivatives",
     "Engine",
+    "Evaluation",
+    "Folded",
     "Functional",
     "Metric",
     "Network",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import Tensor
 
+from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
 from lossatlas.schema import Quantity
-from lossatlas.types import Outputs
+from lossatlas.types import Batch, Outputs
 
-__all__ = ["Functional", "Metric", "StreamingMetric"]
+__all__ = ["Evaluation", "Folded", "Functional", "Metric", "StreamingMetric"]
 
 
 class Functional(ABC):
@@ -47,6 +50,15 @@ class Functional(ABC):
 class Metric(ABC):
     """A number at every point: streaming, or made of derivatives (:class:`lossatlas.metrics.OperatorMetric`)."""
 
+    @classmethod
+    def of(cls, argument: str) -> Self:
+        """The metric with what stands after the colon of its name.
+
+        Raises:
+            BadInput: it takes no argument, or another one.
+        """
+        raise BadInput(f"this metric takes no argument; leave out ':{argument}'")
+
     @abstractmethod
     def applies(self, loss: Loss) -> bool:
         """Whether the metric has a meaning under this loss."""
@@ -56,19 +68,48 @@ class Metric(ABC):
         """Name and unit under this loss."""
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What p networks made of one batch of B examples."""
+
+    outputs: Outputs
+    """(p, B, ...)."""
+    losses: Tensor
+    """(p, B)."""
+    targets: Any
+    """The batch's, shared by all points."""
+    batch: Batch
+    """Itself, shared by all points."""
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A metric's sums over all examples at p points."""
+
+    sums: Tensor
+    """(p, ...), float64."""
+    examples: int
+    """How many there are."""
+    population: int
+    """How many they were drawn from without replacement; as many, where they are all there are."""
+    squared_norms: Callable[[], Tensor]
+    """The squares (p,) of the lengths of the points' weight vectors, float64."""
+
+
 class StreamingMetric(Metric):
     """A metric that is folded over the outputs and losses of one point's batches."""
 
-    @abstractmethod
-    def sums(self, outputs: Outputs, losses: Tensor, targets: Any) -> Tensor:
-        """Sums (p, ...) over a batch's examples, to be added over batches in float64.
-
-        Args:
-            outputs: (p, B, ...).
-            losses: (p, B).
-            targets: the batch's, shared by all points.
-        """
+    has_standard_error: bool = False
+    """Whether :meth:`standard_error` is known where examples were drawn."""
 
     @abstractmethod
-    def value(self, sums: Tensor, examples: int) -> Tensor:
-        """The metric (p,) from the sums (p, ...) over ``examples`` examples."""
+    def sums(self, evaluation: Evaluation) -> Tensor:
+        """Sums (p, ...) over a batch's examples, to be added over batches in float64."""
+
+    @abstractmethod
+    def value(self, folded: Folded) -> Tensor:
+        """The metric (p,), or (p, k) where its quantity has a dimension."""
+
+    def standard_error(self, folded: Folded) -> Tensor:
+        """The standard error of the metric, of its shape, as an estimate for all that the examples were drawn from."""
+        raise NotImplementedError

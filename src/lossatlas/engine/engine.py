@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from lossatlas.data import Split
-from lossatlas.engine.contracts import Functional, StreamingMetric
+from lossatlas.engine.contracts import Evaluation, Folded, Functional, StreamingMetric
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, first_line
+from lossatlas.schema import STANDARD_ERROR
 from lossatlas.types import Batch, Outputs, Params
+from lossatlas.weights import WeightSpace
 
-__all__ = ["Derivatives", "Engine", "Pullback"]
+__all__ = ["Derivatives", "Engine", "Pullback", "error_of"]
+
+FEW = 8
+"""Examples that metrics are tried on."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +70,73 @@ class Engine:
             group: examples per batch; under batch statistics a group is what is normalised together.
 
         Returns:
-            Per metric a tensor (P,) in float64 on the CPU.
+            Per metric a tensor (P,) in float64 on the CPU, or (P, k) where it has several values per point. Where the
+            split is a random subset, also the standard errors that are known, under the name of :func:`error_of`.
         """
         coefficients, controls = coefficients.detach(), controls.detach()
-        parts: dict[str, list[Tensor]] = {name: [] for name in metrics}
+        parts: dict[str, list[Tensor]] = {}
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
             networks = self._points(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for batch in split.groups(group):
                 with self._evaluated.in_force():
                     outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
-                targets = self.network.targets(batch)
+                evaluation = Evaluation(outputs, losses, self.network.targets(batch), batch)
                 for name, metric in metrics.items():
-                    share = metric.sums(outputs, losses, targets).double()
+                    share = metric.sums(evaluation).double()
                     sums[name] = sums[name] + share if name in sums else share
-            for name, metric in metrics.items():
-                parts[name].append(metric.value(sums[name], len(split)).cpu())
+            for name, value in self._values(metrics, sums, networks, split).items():
+                parts.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(values) for name, values in parts.items()}
+
+    def shapes(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, tuple[int, ...]]:
+        """What each metric returns per point: () for a number, (k,) for several; on a few examples of one network.
+
+        Raises:
+            BadInput: a metric fails on the network's outputs, or returns something else than it says.
+        """
+        count = min(FEW, len(split))
+        batch = split.take(torch.arange(count))
+        with torch.no_grad(), self._evaluated.in_force():
+            outputs, losses = self._evaluated({}, batch)
+        evaluation = Evaluation(
+            tree_map(lambda leaf: leaf[None] if isinstance(leaf, Tensor) else leaf, outputs),
+            losses[None],
+            self.network.targets(batch),
+            batch,
+        )
+        found = {}
+        for name, metric in metrics.items():
+            try:
+                sums = metric.sums(evaluation).double()
+                value = metric.value(Folded(sums, count, count, lambda: torch.ones(1)))
+            except BadInput:
+                raise
+            except Exception as error:  # it may be the user's own
+                raise BadInput(f"metric {name!r} fails on the model's output: {first_line(error)}") from error
+            several = metric.quantity(self.network.loss).dimension is not None
+            if value.shape[:1] != (1,) or value.ndim != 1 + several:
+                wanted = "one row of values" if several else "one number"
+                raise BadInput(f"metric {name!r} returned shape {tuple(value.shape)} for one point; expected {wanted}")
+            found[name] = tuple(value.shape[1:])
+        return found
+
+    def _values(
+        self, metrics: Mapping[str, StreamingMetric], sums: Mapping[str, Tensor], networks: Points, split: Split
+    ) -> dict[str, Tensor]:
+        """Metrics of the p points of a chunk, and their standard errors where the split is a sample."""
+        squared_norms = partial(_squared_norms, networks, self.network.space)
+        found = {}
+        for name, metric in metrics.items():
+            folded = Folded(sums[name], len(split), split.population, squared_norms)
+            found[name] = metric.value(folded)
+            if self.knows_error(split, metric):
+                found[error_of(name)] = metric.standard_error(folded)
+        return found
+
+    def knows_error(self, split: Split, metric: StreamingMetric) -> bool:
+        """Whether :meth:`evaluate` returns a standard error of a metric: of a mean over a random subset."""
+        return split.population > len(split) > 1 and metric.has_standard_error
 
     def pullback(
         self,
@@ -129,8 +185,10 @@ class Engine:
             if not functional.coupled:
                 value += float(got.value)
             for name, metric in metrics.items():
-                sums = metric.sums(got.outputs, got.losses, self.network.targets(batch)).double()
-                measured[name].append(metric.value(sums, got.losses.shape[1]).cpu())
+                sums = metric.sums(Evaluation(got.outputs, got.losses, self.network.targets(batch), batch)).double()
+                examples = got.losses.shape[1]
+                folded = Folded(sums, examples, examples, partial(_squared_norms, networks, space))
+                measured[name].append(metric.value(folded).cpu())
         if functional.geometric:
             value += _add_geometry(functional, coefficients, controls, into_coefficients, into_controls)
         return Pullback(
@@ -224,6 +282,17 @@ class Derivatives:
             for part in parts:
                 total += part
         return total / len(self._split)
+
+
+def error_of(metric: str) -> str:
+    """Under which name :meth:`Engine.evaluate` returns the standard error of a metric."""
+    return f"{metric}{STANDARD_ERROR}"
+
+
+def _squared_norms(networks: Points, space: WeightSpace) -> Tensor:
+    """(p,), float64, of the weight vectors of p networks."""
+    squares = [networks.params[entry.name].flatten(1).double().square().sum(dim=1) for entry in space.entries]
+    return torch.stack(squares).sum(dim=0)
 
 
 def _summed_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from lossatlas.engine import Derivatives, Metric, StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
-from lossatlas.registry import Registry
+from lossatlas.metrics.users import PerExampleMetric
+from lossatlas.registry import Registry, load_callable
 
-__all__ = ["METRICS", "OperatorMetric", "metrics_for", "streaming_metrics"]
+__all__ = ["AUTO", "METRICS", "OperatorMetric", "metrics_for", "streaming_metrics"]
 
 
 class OperatorMetric(Metric):
@@ -24,23 +26,45 @@ class OperatorMetric(Metric):
 
 METRICS: Registry[type[Metric]] = Registry("metric", "lossatlas.metrics.kinds")
 
+AUTO = "auto"
+"""Among names: the loss, and the accuracy where it has a meaning."""
 
-def metrics_for(loss: Loss, names: list[str] | None = None) -> dict[str, Metric]:
-    """Metrics by name; by default the loss, and the accuracy where it has a meaning.
+
+def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
+    """Metrics by the names of their variables.
+
+    Args:
+        loss: under which they are measured.
+        names: a metric's name, with its argument after a colon where it takes one (``regularised_loss:5e-4``); a
+            user's function as ``module:callable`` (see :class:`PerExampleMetric`); metrics themselves; or ``auto``,
+            which is the default.
 
     Raises:
-        BadInput: an unknown name, or a metric that has no meaning under this loss.
+        BadInput: an unknown name, a metric that has no meaning under this loss, or two of one name.
     """
-    if names is None:
-        made = {name: METRICS[name]() for name in ("loss", "accuracy")}
-        return {name: metric for name, metric in made.items() if metric.applies(loss)}
-    chosen = {name: METRICS[name]() for name in names}
-    for name, metric in chosen.items():
-        if not metric.applies(loss):
-            raise BadInput(f"metric {name!r} has no meaning under {type(loss).__name__}; leave it out")
-    return chosen
+    found: dict[str, Metric] = {}
+    for spec in (AUTO,) if names is None else names:
+        if spec == AUTO:
+            chosen = [metric for name in ("loss", "accuracy") if (metric := METRICS[name]()).applies(loss)]
+        else:
+            chosen = [_metric(spec) if isinstance(spec, str) else spec]
+        for metric in chosen:
+            name = metric.quantity(loss).name
+            if not metric.applies(loss):
+                raise BadInput(f"metric {name!r} has no meaning under {type(loss).__name__}; leave it out")
+            if spec != AUTO and name in found and type(found[name]) is not type(metric):
+                raise BadInput(f"two metrics are called {name!r}; give one of them another name")
+            found[name] = metric
+    return found
 
 
-def streaming_metrics(loss: Loss, names: list[str] | None = None) -> dict[str, StreamingMetric]:
+def _metric(spec: str) -> Metric:
+    name, colon, argument = spec.partition(":")
+    if colon and name not in METRICS:
+        return PerExampleMetric(load_callable("metric", spec))
+    return METRICS[name].of(argument) if colon else METRICS[name]()
+
+
+def streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:
     """Those of :func:`metrics_for` that are folded over outputs and losses."""
     return {name: metric for name, metric in metrics_for(loss, names).items() if isinstance(metric, StreamingMetric)}

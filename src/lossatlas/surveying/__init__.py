@@ -1,6 +1,7 @@
 """Surveys: metrics at the points of a grid on a chart, as labelled data."""
 
+from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.store import SurveyStore
-from lossatlas.surveying.survey import STREAMING, grid_of, survey
+from lossatlas.surveying.survey import STREAMING, Surveyor, grid_of, survey
 
-__all__ = ["STREAMING", "SurveyStore", "grid_of", "survey"]
+__all__ = ["STREAMING", "Refinement", "SurveyStore", "Surveyor", "grid_of", "survey"]

@@ -1,179 +1,318 @@
-"""Where the values of a survey go: one zarr store, written tile by tile."""
+"""Where the values of a survey go: one zarr store, written tile by tile, by any number of processes."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-import zarr
 import zarr.storage
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.locks import lock
 from lossatlas.rundir import cannot_write
-from lossatlas.schema import Quantity, done_variable, split_variable
+from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
+from lossatlas.surveying.arrays import Grid, GridArrays, Mask, Tile
 
 __all__ = ["SurveyStore"]
 
-TILE_POINTS = 256
-"""About how many points a tile has: what is written at once and lost at most by a kill."""
+SAME = 1e-9
+"""Coordinates that differ by less than this share of their axis are the same point."""
 
 
 class SurveyStore:
     """A survey's arrays in a zarr v3 group, on disk or in memory; opened by :func:`xarray.open_zarr`.
 
+    Several processes may write one store: each tile is claimed by the one that works on it, and what changes the
+    store's structure is done by one at a time. Both are locks that the system takes back from a process that was
+    killed.
+
     Args:
         path: a directory; None keeps everything in memory.
-        grid: per axis its ascending coordinates.
+        grid: per axis its ascending coordinates. A store that exists may have fewer: it is then brought to these, and
+            keeps what it knows.
         attributes: of the data set. A store that exists must have equal ones.
         labels: what plots call the axes, by axis; default their names.
+        recorded: further attributes, of which a store that exists keeps its own.
 
     Raises:
-        BadInput: the store that is there is another survey's; the first difference is named.
+        BadInput: the store that is there is another survey's; the first difference is named. Or it has points that the
+            grid lacks, or another process writes to it while the grid is to change.
     """
 
     def __init__(
         self,
         path: Path | None,
-        grid: Mapping[str, npt.NDArray[np.float64]],
+        grid: Grid,
         attributes: Mapping[str, Any],
         labels: Mapping[str, str] | None = None,
+        recorded: Mapping[str, Any] | None = None,
     ) -> None:
+        self._path = path
         self._where: Any = str(path) if path is not None else zarr.storage.MemoryStore()
-        self.axes = tuple(grid)
-        self.shape = tuple(len(coords) for coords in grid.values())
-        side = max(1, round(TILE_POINTS ** (1 / len(self.shape))))
-        self.tile = tuple(min(side, length) for length in self.shape)
-        if path is not None and path.exists():
-            _sweep(path)
-            self._check(path, grid, attributes)
-        elif path is None:
-            _create(self._where, grid, attributes, labels or {})
-        else:
-            # Made beside its place and moved there whole: a store that exists has all its coordinates.
-            fresh = path.with_name(f".{path.name}.partial")
-            try:
-                shutil.rmtree(fresh, ignore_errors=True)
-                _create(str(fresh), grid, attributes, labels or {})
-                os.replace(fresh, path)
-            except OSError as error:
-                shutil.rmtree(fresh, ignore_errors=True)
-                raise cannot_write(path, error) from error
-        self._group = zarr.open_group(self._where, mode="r+")
+        self._held = ExitStack()
+        attributes, labels = dict(attributes), labels or {}
+        if path is None:
+            self._arrays = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
+            return
+        with self._structure():
+            _recover(path)
+            if path.exists():
+                self._adopt(path, grid, attributes, labels)
+            else:
+                _put_in_place(path, grid, {**attributes, **(recorded or {})}, labels)
+            # Whoever wants to change the grid waits for those that hold this.
+            self._held.enter_context(lock(self._lock_file("writers"), shared=True))
+            self._arrays = GridArrays(self._where, self._stored_grid(grid))
 
-    def add(self, split: str, group: str, quantities: Sequence[Quantity], attributes: Mapping[str, Any]) -> None:
+    @property
+    def grid(self) -> Grid:
+        """Per axis its coordinates, as they are stored."""
+        return self._arrays.grid
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid."""
+        return self._arrays.shape
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Those of the data set."""
+        return dict(self._arrays.group.attrs)
+
+    def close(self) -> None:
+        """Let others change the grid."""
+        self._held.close()
+
+    def add(
+        self,
+        split: str,
+        group: str,
+        quantities: Mapping[Quantity, int | None],
+        attributes: Mapping[str, Any],
+        errors: Sequence[str] = (),
+    ) -> None:
         """Make the arrays of one group of metrics on one split, as far as they are not there.
 
-        The mark is made last, and made anew where a metric joins its group: the group is then evaluated again.
+        The mark is made last, and made anew where a metric joins its group: the group is then evaluated again, which
+        costs no more than the newcomer alone.
+
+        Args:
+            split: its name.
+            group: of metrics.
+            quantities: and how many values each has at a point, where it has several.
+            attributes: data and settings of the group.
+            errors: metrics whose standard errors are written, too.
 
         Raises:
             BadInput: the group is there with other data or settings; the first difference is named.
         """
         done = done_variable(split, group)
-        if done in self._group:
-            _compare(f"{done} in the survey", dict(self._group[done].attrs), attributes)
-        variables = {split_variable(split, quantity.name): quantity for quantity in quantities}
-        marked = done in self._group and all(name in self._group for name in variables)
-        if marked:
-            return
-        for name, quantity in variables.items():
-            attrs = {"long_name": f"{split} {quantity.long_name}", "units": quantity.units}
-            self._create(name, np.dtype(np.float32), np.nan, attrs)
-        self._create(done, np.dtype(np.bool_), False, dict(attributes))
+        variables: dict[str, tuple[Quantity, int | None, str]] = {}
+        for quantity, length in quantities.items():
+            variables[split_variable(split, quantity.name)] = (quantity, length, "")
+            if quantity.name in errors:
+                name = standard_error_variable(split, quantity.name)
+                variables[name] = (quantity, length, "standard error of ")
+        with self._structure():
+            if done in self._arrays:
+                _compare(f"{done} in the survey", dict(self._arrays[done].attrs), attributes)
+            lacking = [name for name in variables if name not in self._arrays]
+            if done in self._arrays and not lacking:
+                return
+            for name in lacking:
+                quantity, length, prefix = variables[name]
+                attrs = {
+                    "long_name": f"{prefix}{split} {quantity.long_name}",
+                    "units": quantity.units,
+                    "split": split,
+                    "metric": quantity.name,
+                }
+                further = {} if length is None or quantity.dimension is None else {quantity.dimension: length}
+                self._arrays.create(name, np.float32, attrs, further)
+            self._arrays.create(done, np.bool_, attributes)
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
         """Write a whole variable of the grid's shape, such as the target."""
-        self._create(name, values.dtype, 0, dict(attributes))
-        self._write(name, ..., values)
+        with self._structure():
+            self._arrays.create(name, values.dtype, attributes)
+            self._arrays.write(name, ..., values)
 
     def put_beside(
         self, name: str, dimensions: Sequence[str], values: npt.NDArray[Any], attributes: Mapping[str, Any]
     ) -> None:
         """Write a whole variable that is not on the grid, such as a path; its dimensions have no coordinates."""
-        self._create(name, values.dtype, 0, dict(attributes), tuple(dimensions), values.shape)
-        self._write(name, ..., values)
+        with self._structure():
+            self._arrays.put_beside(name, tuple(dimensions), values, attributes)
 
-    def missing(self, split: str, group: str) -> Iterator[tuple[slice, ...]]:
-        """The tiles of a group that are not finished."""
-        done = self._group[done_variable(split, group)]
-        assert isinstance(done, zarr.Array)
-        starts = [range(0, length, step) for length, step in zip(self.shape, self.tile, strict=True)]
-        for corner in product(*starts):
-            tile = tuple(slice(a, min(a + t, n)) for a, t, n in zip(corner, self.tile, self.shape, strict=True))
-            if not np.all(np.asarray(done[tile])):
-                yield tile
+    def work(self, split: str, group: str, wanted: Mask | None = None) -> Iterator[tuple[Tile, Mask]]:
+        """Each tile that has points to evaluate, and which of its points these are.
+
+        A tile that comes is this process's until the next one is asked for. Those that others work on come last, if
+        anything is left of them then; when the iterator ends, all wanted points are done.
+
+        Args:
+            split: its name.
+            group: of metrics.
+            wanted: which points of the grid; default all.
+        """
+        left = [tile for tile in self._arrays.tiles() if self._missing(split, group, tile, wanted).any()]
+        wait = False
+        while left:
+            busy = []
+            for tile in left:
+                with self._claim(split, group, tile, wait) as mine:
+                    if not mine:
+                        busy.append(tile)
+                    elif (missing := self._missing(split, group, tile, wanted)).any():
+                        yield tile, missing
+            left, wait = busy, True
 
     def write(
-        self, split: str, group: str, tile: tuple[slice, ...], values: Mapping[str, npt.NDArray[np.float64]]
+        self, split: str, group: str, tile: Tile, where: Mask, values: Mapping[str, npt.NDArray[np.float64]]
     ) -> None:
-        """Write a tile's values, then its mark."""
-        for metric, array in values.items():
-            self._write(split_variable(split, metric), tile, array.astype(np.float32))
-        self._write(done_variable(split, group), tile, True)
+        """Write values at some points of a tile, then their marks.
+
+        Args:
+            split: its name.
+            group: of metrics.
+            tile: where it lies.
+            where: (tile's shape) which of its points.
+            values: per metric (K,) or (K, k) at these K points, in their order.
+        """
+        for name, array in values.items():
+            self._arrays.write_points(split_variable(split, name), tile, where, array.astype(np.float32))
+        marks = np.ones(int(where.sum()), dtype=bool)
+        self._arrays.write_points(done_variable(split, group), tile, where, marks)
+
+    def done(self, split: str, group: str) -> Mask:
+        """Which points of the grid are evaluated."""
+        return np.asarray(self._arrays[done_variable(split, group)][...])
+
+    def values(self, variable: str) -> npt.NDArray[np.float64]:
+        """A whole variable as it stands."""
+        return np.asarray(self._arrays[variable][...], dtype=np.float64)
+
+    def fill_in(self, variable: str, values: npt.NDArray[np.float64]) -> None:
+        """Write a whole variable of which some was evaluated and the rest made of that; marks stay as they are."""
+        with self._structure():
+            self._arrays.write(variable, ..., values.astype(np.float32))
+
+    def __contains__(self, variable: str) -> bool:
+        return variable in self._arrays
+
+    def alone(self, what: str) -> AbstractContextManager[bool]:
+        """To be held around what one process does while all others wait for it."""
+        return nullcontext(True) if self._path is None else lock(self._lock_file(what))
 
     def open(self) -> xr.Dataset:
         """The survey as it stands."""
         survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
         return survey
 
-    def _create(
-        self,
-        name: str,
-        dtype: np.dtype[Any],
-        fill: Any,
-        attributes: dict[str, Any],
-        dimensions: tuple[str, ...] | None = None,
-        shape: tuple[int, ...] | None = None,
-    ) -> None:
-        """An empty array, of the grid's shape unless dimensions and a shape of its own are given."""
-        try:
-            self._group.create_array(
-                name, shape=shape or self.shape, chunks=shape or self.tile, dtype=dtype, fill_value=fill,
-                dimension_names=dimensions or self.axes, attributes=attributes, overwrite=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise cannot_write(Path(str(self._where)), error) from error
+    def _missing(self, split: str, group: str, tile: Tile, wanted: Mask | None) -> Mask:
+        unknown: Mask = ~np.asarray(self._arrays[done_variable(split, group)][tile])
+        return unknown if wanted is None else unknown & wanted[tile]
 
-    def _write(self, name: str, where: Any, values: Any) -> None:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
-        try:
-            array[where] = values
-        except OSError as error:
-            raise cannot_write(Path(str(self._where)), error) from error
+    def _structure(self) -> AbstractContextManager[bool]:
+        """To be held while the store's structure changes."""
+        return self.alone("structure")
 
-    def _check(self, path: Path, grid: Mapping[str, npt.NDArray[np.float64]], attributes: Mapping[str, Any]) -> None:
+    def _claim(self, split: str, group: str, tile: Tile, wait: bool) -> AbstractContextManager[bool]:
+        if self._path is None:
+            return nullcontext(True)
+        place = "-".join(str(part.start) for part in tile)
+        return lock(self._lock_file(f"{done_variable(split, group)}-{place}"), wait=wait)
+
+    def _lock_file(self, what: str) -> Path:
+        """Beside the store: zarr does not like what is not its own."""
+        assert self._path is not None
+        return self._path.with_name(f".{self._path.name}.locks") / what
+
+    def _stored_grid(self, grid: Grid) -> Grid:
+        stored = self.open()
+        return {axis: stored[axis].values for axis in grid}
+
+    def _adopt(self, path: Path, grid: Grid, attributes: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+        """Check the store that is there, and bring it to the grid that is wanted where that has more points."""
+        _sweep(path)
         try:
             stored = self.open()
         except Exception as error:  # whatever is wrong with it, it is no survey
             raise BadInput(
                 f"{path} is no survey that can be continued ({first_line(error)}); choose another"
             ) from error
-        if set(stored.coords) != set(self.axes) or any(
-            not np.array_equal(stored[axis].values, coords) for axis, coords in grid.items()
-        ):
-            raise BadInput(f"the survey in {path} has another grid; choose another path")
+        if set(stored.coords) != set(grid):
+            axes = ", ".join(map(str, stored.coords))
+            raise BadInput(f"the survey in {path} has another grid, along {axes}; choose another path")
         _compare(f"the survey in {path}", stored.attrs, attributes)
+        merged = {axis: _merged(path, axis, stored[axis].values, coords) for axis, coords in grid.items()}
+        if all(len(coords) == stored.sizes[axis] for axis, coords in merged.items()):
+            return
+        with lock(self._lock_file("writers"), wait=False) as alone:
+            if not alone:
+                raise BadInput(f"another process writes to {path}; add points when it has finished")
+            _put_in_place(path, merged, stored.attrs, labels, stored)
 
 
-def _create(
-    where: Any,
-    grid: Mapping[str, npt.NDArray[np.float64]],
-    attributes: Mapping[str, Any],
-    labels: Mapping[str, str],
+def _merged(
+    path: Path, axis: str, stored: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The wanted coordinates with those that are stored in place of their equals.
+
+    Raises:
+        BadInput: some that are stored are not wanted.
+    """
+    if np.array_equal(stored, wanted):
+        return stored
+    nearest = np.abs(wanted[:, None] - stored[None]).argmin(axis=0)
+    reach = SAME * max(float(np.ptp(stored)), float(np.ptp(wanted)))
+    if (np.abs(wanted[nearest] - stored) > reach).any() or len(set(nearest.tolist())) < len(stored):
+        raise BadInput(
+            f"the survey in {path} has another grid: {len(stored)} points along {axis} that the {len(wanted)} wanted "
+            f"do not hold; choose a number that does, such as {2 * len(stored) - 1}, or another path"
+        )
+    merged = wanted.astype(np.float64).copy()
+    merged[nearest] = stored
+    return merged
+
+
+def _put_in_place(
+    path: Path, grid: Grid, attributes: Mapping[Any, Any], labels: Mapping[str, str], known: xr.Dataset | None = None
 ) -> None:
-    coords = {
-        axis: xr.DataArray(values, dims=axis, attrs={"long_name": labels.get(axis, axis), "units": "1"})
-        for axis, values in grid.items()
-    }
-    empty = xr.Dataset(coords=coords, attrs=dict(attributes))
-    empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w")
+    """A store with all its coordinates, made beside its place and moved there whole; what is known comes with it."""
+    fresh = path.with_name(f".{path.name}.partial")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        arrays = GridArrays.started(str(fresh), grid, attributes, labels)
+        if known is not None:
+            arrays.take_over(known)
+            os.replace(path, _replaced(path))
+        os.replace(fresh, path)
+        _recover(path)
+    except OSError as error:
+        _recover(path)
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise cannot_write(path, error) from error
+
+
+def _replaced(path: Path) -> Path:
+    """Where a store is for the moment in which another takes its place."""
+    return path.with_name(f".{path.name}.replaced")
+
+
+def _recover(path: Path) -> None:
+    """Undo a replacement that was cut off, or clear up after one."""
+    if path.exists():
+        shutil.rmtree(_replaced(path), ignore_errors=True)
+    elif _replaced(path).exists():
+        os.replace(_replaced(path), path)
 
 
 def _sweep(path: Path) -> None:

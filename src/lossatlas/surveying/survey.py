@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from lossatlas import schema
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
@@ -19,15 +22,17 @@ from lossatlas.errors import BadInput
 from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
+from lossatlas.surveying.arrays import Grid, Mask
+from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.store import SurveyStore
 from lossatlas.weights import WeightSpace
 
-__all__ = ["STREAMING", "fill", "grid_of", "survey"]
+__all__ = ["STREAMING", "Surveyor", "grid_of", "survey"]
 
 STREAMING = "streaming"
 """The name of the group of metrics that are folded together; an operator metric is a group of its own."""
-
-Grid = Mapping[str, npt.NDArray[np.float64]]
+PLAN = "plan"
+"""The attribute of a store that holds the plan of its writers, as JSON."""
 
 
 def grid_of(chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0) -> dict[str, npt.NDArray[np.float64]]:
@@ -52,7 +57,7 @@ def survey(
     problem: Problem,
     splits: Mapping[str, Split],
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str | Metric] | None = None,
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
@@ -60,6 +65,8 @@ def survey(
     memory: str = "auto",
     group: int = GROUP,
     padding: int = 4,
+    tolerance: float | None = None,
+    budget: int | None = None,
     path: Path | str | None = None,
 ) -> xr.Dataset:
     """Evaluate metrics at every point of a grid on a chart.
@@ -69,16 +76,22 @@ def survey(
         grid: per axis its ascending coordinates; or a picture, whose cells and ``padding`` become the grid and whose
             target the variable ``target`` (or ``target_loss``).
         problem: what.
-        splits: examples by name, on the chart's device.
-        metrics: names; default the loss, and the accuracy where it has a meaning.
+        splits: examples by name, on the chart's device. Of a random subset (:meth:`Split.subset`) standard errors are
+            stored, too.
+        metrics: names or metrics (see :func:`~lossatlas.metrics.metrics_for`); default the loss, and the accuracy where
+            it has a meaning.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the group's own.
-        plan: how the engine runs.
+        plan: how the engine runs. A store that is continued is continued with its own plan, unless one is stated.
         precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         group: examples that are evaluated, and under batch statistics normalised, together.
         padding: cells around a picture.
-        path: a zarr store to write, or to continue; None keeps the survey in memory.
+        tolerance: evaluate points only until interpolation between them is this good, in the logarithm of the loss
+            (or the loss itself where it is not positive); the others are interpolated.
+        budget: evaluate so many points at most, likewise.
+        path: a zarr store to write, or to continue, alone or together with other processes; None keeps the survey in
+            memory. What the store lacks is added: metrics, splits, points between those it has.
 
     Returns:
         One dimension per axis, variables ``<split>_<metric>``: see :mod:`lossatlas.schema`.
@@ -92,18 +105,38 @@ def survey(
         raise BadInput(f"the grid runs along {', '.join(coords)}, the chart along {', '.join(chart.axes)}")
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    chosen = metrics_for(problem.loss, list(metrics) if metrics is not None else None)
+    path = Path(path) if path is not None else None
+    if plan == "auto" and path is not None:
+        plan = _recorded_plan(path) or plan
     engine = engine_for(
         problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, precision=precision,
         group=group, memory=memory,
     )  # fmt: skip
-    for split in splits.values():
-        engine.network.check(split)
-    store = SurveyStore(Path(path) if path is not None else None, coords, {"chart": chart.fingerprint()})
+    surveyor = Surveyor(engine, chart, splits, metrics_for(problem.loss, metrics), group)
+    refinement = refinement_of(coords, tolerance, budget)
+    store = SurveyStore(
+        path, coords, {"chart": chart.fingerprint()}, recorded={PLAN: json.dumps(engine.plan.to_dict())}
+    )
     if picture is not None:
         put_target(store, picture, padding)
-    fill(store, engine, chart, coords, splits, chosen, group)
+    surveyor.fill(store, refinement)
+    store.close()
     return store.open()
+
+
+def refinement_of(coords: Grid, tolerance: float | None, budget: int | None) -> Refinement | None:
+    """The refinement that a tolerance and a budget stand for; None where neither is given.
+
+    Raises:
+        BadInput: as :class:`Refinement`, or several draws are to be refined.
+    """
+    if tolerance is None and budget is None:
+        return None
+    if schema.DRAW in coords:
+        raise BadInput(
+            "several draws are surveyed on whole grids; leave out the tolerance and the budget, or the draws"
+        )
+    return Refinement(tuple(np.asarray(axis, dtype=np.float64) for axis in coords.values()), tolerance, budget)
 
 
 def put_target(store: SurveyStore, picture: Raster, padding: int) -> None:
@@ -111,69 +144,180 @@ def put_target(store: SurveyStore, picture: Raster, padding: int) -> None:
     store.put(*picture.variable(padding))
 
 
-def fill(
-    store: SurveyStore,
-    engine: Engine,
-    chart: CoefficientChart,
-    grid: Grid,
-    splits: Mapping[str, Split],
-    metrics: Mapping[str, Metric],
-    group: int,
-    on_points: Callable[[int], None] | None = None,
-) -> None:
-    """Evaluate what a store lacks, tile by tile.
+@dataclass(frozen=True)
+class _Group:
+    """Metrics that are evaluated together."""
+
+    name: str
+    metrics: Mapping[str, Metric]
+    quantities: Mapping[schema.Quantity, int | None]
+    """And how many values each has at a point."""
+
+
+class Surveyor:
+    """Evaluates metrics of several splits at points of a chart.
 
     Args:
-        store: made for this chart and grid.
         engine: evaluates the problem.
         chart: where.
-        grid: per axis its coordinates.
         splits: examples by name.
         metrics: by name.
         group: examples evaluated together.
-        on_points: called with the number of points done, per split and group of metrics.
+
+    Raises:
+        BadInput: module, loss, metrics and examples do not fit together.
     """
-    streaming = {name: metric for name, metric in metrics.items() if isinstance(metric, StreamingMetric)}
-    operators = {name: metric for name, metric in metrics.items() if isinstance(metric, OperatorMetric)}
-    loss = engine.network.loss
-    with torch.no_grad():
-        controls = chart.controls()
-    axes = [torch.from_numpy(np.asarray(coords, dtype=np.float64)) for coords in grid.values()]
-    for split_name, split in splits.items():
-        settings: dict[str, int | str] = {
+
+    def __init__(
+        self,
+        engine: Engine,
+        chart: CoefficientChart,
+        splits: Mapping[str, Split],
+        metrics: Mapping[str, Metric],
+        group: int,
+    ) -> None:
+        self.engine = engine
+        self._chart = chart
+        self._splits = splits
+        self._group = group
+        for split in splits.values():
+            engine.network.check(split)
+        with torch.no_grad():
+            self._controls = chart.controls()
+        self._groups = self._grouped(metrics)
+
+    @property
+    def evaluations(self) -> int:
+        """How many times each point is visited: once per split and group."""
+        return len(self._splits) * len(self._groups)
+
+    def fill(
+        self,
+        store: SurveyStore,
+        refinement: Refinement | None = None,
+        on_points: Callable[[int], None] | None = None,
+    ) -> None:
+        """Evaluate what a store lacks, tile by tile, beside other processes that may do the same.
+
+        Args:
+            store: made for this chart.
+            refinement: of the store's grid; None evaluates all of it.
+            on_points: called with the number of points done, per split and group of metrics.
+        """
+        for split_name, split in self._splits.items():
+            for group in self._groups:
+                errors = [name for name in group.metrics if self._has_error(split, group, name)]
+                store.add(split_name, group.name, group.quantities, self._settings(split, group), errors)
+        wanted = None if refinement is None else self._refine(store, refinement, on_points)
+        for split_name in self._splits:
+            for group in self._groups:
+                self._evaluate(store, split_name, group, wanted, on_points)
+        if refinement is not None:
+            with store.alone("interpolation"):
+                self._interpolate(store, refinement)
+
+    def _grouped(self, metrics: Mapping[str, Metric]) -> list[_Group]:
+        streaming = {name: metric for name, metric in metrics.items() if isinstance(metric, StreamingMetric)}
+        first = next(iter(self._splits.values()))
+        shapes = self.engine.shapes(first, streaming)
+        loss = self.engine.network.loss
+
+        def group(name: str, members: Mapping[str, Metric]) -> _Group:
+            lengths = {key: next(iter(shapes.get(key, ())), None) for key in members}
+            return _Group(name, members, {metric.quantity(loss): lengths[key] for key, metric in members.items()})
+
+        groups = [group(STREAMING, streaming)] if streaming else []
+        operators = {name: metric for name, metric in metrics.items() if isinstance(metric, OperatorMetric)}
+        return groups + [group(name, {name: metric}) for name, metric in operators.items()]
+
+    def _settings(self, split: Split, group: _Group) -> dict[str, int | str]:
+        engine = self.engine
+        service = engine.plan.evaluate if group.name == STREAMING else engine.plan.derivatives
+        return {
             "examples": len(split),
-            "examples_per_group": group,
+            "examples_per_group": self._group,
             "data": split.fingerprint(),
-        }
-        settings |= {
             "buffers": engine.network.buffers,
-            "loss": type(loss).__name__,
+            "loss": type(engine.network.loss).__name__,
             "network": engine.network.fingerprint,
+            "precision": service.precision,
         }
-        groups: dict[str, Mapping[str, Metric]] = {STREAMING: streaming} if streaming else {}
-        groups |= {name: {name: metric} for name, metric in operators.items()}
-        for name, members in groups.items():
-            service = engine.plan.evaluate if name == STREAMING else engine.plan.derivatives
-            recorded = settings | {"precision": service.precision}
-            store.add(split_name, name, [metric.quantity(loss) for metric in members.values()], recorded)
-            for tile in store.missing(split_name, name):
-                parts = [axis[part] for axis, part in zip(axes, tile, strict=True)]
-                shape = tuple(len(part) for part in parts)
-                points = torch.cartesian_prod(*parts).reshape(-1, len(parts))
-                coefficients = chart.coefficients(points.to(controls))
-                if name == STREAMING:
-                    values = engine.evaluate(coefficients, controls, split, streaming, group)
-                else:
-                    values = {name: _operator(engine, coefficients, controls, split, operators[name], group)}
-                store.write(split_name, name, tile, {k: v.numpy().reshape(shape) for k, v in values.items()})
-                if on_points is not None:
-                    on_points(len(points))
+
+    def _has_error(self, split: Split, group: _Group, name: str) -> bool:
+        metric = group.metrics[name]
+        return isinstance(metric, StreamingMetric) and self.engine.knows_error(split, metric)
+
+    def _evaluate(
+        self,
+        store: SurveyStore,
+        split: str,
+        group: _Group,
+        wanted: Mask | None,
+        on_points: Callable[[int], None] | None,
+    ) -> None:
+        axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
+        for tile, where in store.work(split, group.name, wanted):
+            parts = [axis[part] for axis, part in zip(axes, tile, strict=True)]
+            points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(where.reshape(-1))]
+            values = self._at(points, self._splits[split], group)
+            store.write(split, group.name, tile, where, {name: value.numpy() for name, value in values.items()})
+            if on_points is not None:
+                on_points(len(points))
+
+    def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
+        coefficients = self._chart.coefficients(points.to(self._controls))
+        if group.name == STREAMING:
+            streaming = {name: metric for name, metric in group.metrics.items() if isinstance(metric, StreamingMetric)}
+            return self.engine.evaluate(coefficients, self._controls, split, streaming, self._group)
+        ((name, metric),) = group.metrics.items()
+        assert isinstance(metric, OperatorMetric)
+        derivatives = self.engine.derivatives(coefficients, self._controls, split, self._group)
+        return {name: torch.cat([metric.value(share).cpu() for _, share in derivatives])}
+
+    def _refine(self, store: SurveyStore, refinement: Refinement, on_points: Callable[[int], None] | None) -> Mask:
+        """Evaluate the leading metric level by level; returns the points that all others are wanted at."""
+        split, group, variable = self._leading()
+        while True:
+            known = store.done(split, group.name)
+            wanted = refinement.wanted(_bending(store.values(variable), known), known)
+            if known[wanted].all():
+                return wanted
+            self._evaluate(store, split, group, wanted, on_points)
+
+    def _leading(self) -> tuple[str, _Group, str]:
+        """The split, the group and the variable that decide where points are needed."""
+        split, group = next(iter(self._splits)), self._groups[0]
+        metric = "loss" if "loss" in group.metrics else next(iter(group.metrics))
+        return split, group, schema.split_variable(split, metric)
+
+    def _interpolate(self, store: SurveyStore, refinement: Refinement) -> None:
+        """Fill the gaps between the points that were evaluated; these stay as they are."""
+        split, leading, _ = self._leading()
+        known = store.done(split, leading.name)
+        names = [(name, metric) for name in self._splits for group in self._groups for metric in group.metrics]
+        for variable in (of(*name) for name in names for of in (schema.split_variable, schema.standard_error_variable)):
+            if variable in store:
+                values = store.values(variable)
+                bent = _bending(values, known)
+                made = refinement.interpolated(bent, known)
+                there = known.reshape(*known.shape, *(1 for _ in range(values.ndim - known.ndim)))
+                store.fill_in(variable, np.where(there, values, made if bent is values else np.exp(made)))
+        store.put(schema.MEASURED, known, {"long_name": "evaluated, not interpolated"})
 
 
-def _operator(
-    engine: Engine, coefficients: Tensor, controls: Tensor, split: Split, metric: OperatorMetric, group: int
-) -> Tensor:
-    parts = [
-        metric.value(derivatives).cpu() for _, derivatives in engine.derivatives(coefficients, controls, split, group)
-    ]
-    return torch.cat(parts)
+def _bending(values: npt.NDArray[np.float64], known: Mask) -> npt.NDArray[np.float64]:
+    """What is interpolated of some values: their logarithm where all are positive, or they themselves."""
+    there = values[known]
+    if not there.size or not (there[np.isfinite(there)] > 0).all():
+        return values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isnan(values), np.nan, np.log(np.abs(values)))
+
+
+def _recorded_plan(path: Path) -> Plan | None:
+    """The plan of a store that is there."""
+    try:
+        recorded = xr.open_zarr(str(path), consolidated=False, chunks=None).attrs.get(PLAN)
+    except Exception:  # no store, or none that can be read: what opens it next says so
+        return None
+    return Plan.from_dict(json.loads(recorded)) if recorded else None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.data import Augmentation, Batches, Split, augmented
+from lossatlas.engine import Evaluation, Folded
 from lossatlas.errors import BadInput, CannotFinish, first_line
 from lossatlas.metrics import streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
@@ -172,9 +173,11 @@ class Training:
             raise self._diverged("the weights are not finite", rate)
         record = {"step": self.steps, "epoch": (self.steps + 1) / self._batches.per_epoch}
         targets = self._problem.feed.targets(batch)
+        evaluation = Evaluation(outputs[None].detach(), losses[None].detach(), targets, batch)
         for name, metric in self._metrics.items():
-            sums = metric.sums(outputs[None].detach(), losses[None].detach(), targets).double()
-            record[name] = float(metric.value(sums, len(losses)))
+            sums = metric.sums(evaluation).double()
+            folded = Folded(sums, len(losses), len(losses), lambda: left.double().square().sum()[None])
+            record[name] = float(metric.value(folded))
             before = self.running.get(name, record[name])
             self.running[name] = before + (record[name] - before) / REMEMBERED
         record |= {

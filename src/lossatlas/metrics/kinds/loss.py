@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from lossatlas.engine import StreamingMetric
+from lossatlas.engine import Evaluation
 from lossatlas.losses import Loss
+from lossatlas.metrics.mean import MeanMetric
 from lossatlas.schema import Quantity
-from lossatlas.types import Outputs
 
 __all__ = ["MeanLoss"]
 
 
-class MeanLoss(StreamingMetric):
+class MeanLoss(MeanMetric):
     """The mean of the per-example losses."""
 
     def applies(self, loss: Loss) -> bool:
@@ -23,8 +21,5 @@ class MeanLoss(StreamingMetric):
     def quantity(self, loss: Loss) -> Quantity:
         return Quantity("loss", "mean loss", loss.units)
 
-    def sums(self, outputs: Outputs, losses: Tensor, targets: Any) -> Tensor:
-        return losses.sum(dim=1)
-
-    def value(self, sums: Tensor, examples: int) -> Tensor:
-        return sums / examples
+    def per_example(self, evaluation: Evaluation) -> Tensor:
+        return evaluation.losses

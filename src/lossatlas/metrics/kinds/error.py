@@ -1,0 +1,27 @@
+"""The rate of errors."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lossatlas.engine import Evaluation
+from lossatlas.losses import Loss
+from lossatlas.metrics.hits import hits
+from lossatlas.metrics.mean import MeanMetric
+from lossatlas.schema import Quantity
+
+__all__ = ["ErrorRate"]
+
+
+class ErrorRate(MeanMetric):
+    """The fraction of examples whose largest logit is not the label's; inner positions count alike."""
+
+    def applies(self, loss: Loss) -> bool:
+        return loss.classifies
+
+    def quantity(self, loss: Loss) -> Quantity:
+        return Quantity("error", "error rate", "1")
+
+    def per_example(self, evaluation: Evaluation) -> Tensor:
+        right, counted = hits(evaluation)
+        return (counted - right).sum(dim=2) / counted.sum(dim=2).clamp(min=1)

@@ -1,0 +1,51 @@
+"""A metric that is a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from lossatlas.engine import Evaluation
+from lossatlas.errors import BadInput
+from lossatlas.losses import Loss
+from lossatlas.metrics.mean import MeanMetric
+from lossatlas.schema import Quantity
+
+__all__ = ["PerExampleMetric"]
+
+
+class PerExampleMetric(MeanMetric):
+    """The mean of what a function says of each example.
+
+    Args:
+        function: ``(outputs, batch) -> (B,)``, of one network's outputs (B, ...) on a batch.
+        name: of the metric; default the function's.
+        units: for plots.
+    """
+
+    def __init__(self, function: Callable[[Any, Any], Tensor], name: str = "", units: str = "1") -> None:
+        self.function = function
+        self.name = name or getattr(function, "__name__", "metric")
+        self.units = units
+
+    def applies(self, loss: Loss) -> bool:
+        return True
+
+    def quantity(self, loss: Loss) -> Quantity:
+        return Quantity(self.name, self.name.replace("_", " "), self.units)
+
+    def per_example(self, evaluation: Evaluation) -> Tensor:
+        points, examples = evaluation.losses.shape
+        return torch.stack([self._of_one(evaluation, point, examples) for point in range(points)])
+
+    def _of_one(self, evaluation: Evaluation, point: int, examples: int) -> Tensor:
+        outputs = tree_map(lambda leaf: leaf[point] if isinstance(leaf, Tensor) else leaf, evaluation.outputs)
+        values = self.function(outputs, evaluation.batch)
+        if not isinstance(values, Tensor) or values.shape != (examples,):
+            found = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+            raise BadInput(f"metric {self.name!r} returned {found} for {examples} examples; expected one number each")
+        return values
