@@ -143,9 +143,9 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
-            ([], "a survey needs a network; name its weights with --checkpoint, or its way with --trajectory"),
-            (["--checkpoint=FILE", "--trajectory=way"], "give one of the two"),
-            (["--checkpoint=FILE", "--range", "1", "-1"], "range is 1 to -1; expected two rising numbers"),
+            ([], "a survey needs a network; name its weights with --checkpoint, its way with --trajectory"),
+            (["--checkpoint=FILE", "--trajectory=way"], "give one of them"),
+            (["--checkpoint=FILE", "--range", "1", "-1"], "range is 1 -1; expected two rising numbers"),
             (["--checkpoint=FILE", "--normalize=filtr"], "unknown normalisation 'filtr'; did you mean 'filter'"),
             (["--checkpoint=FILE", "--directions", "component"], "is made of a trajectory; name one with --trajectory"),
             (["--checkpoint=nowhere.pt"], "checkpoint nowhere.pt does not exist"),

@@ -252,8 +252,8 @@ class TestSurvey:
             la.survey(other, grid, problem, {"train": split}, plan="loop", path=path)
         with pytest.raises(la.BadInput, match="has precision = 'fp32', this one 'bf16'; choose another path"):
             la.survey(chart, grid, problem, {"train": split}, plan="loop", precision="bf16", path=path)
-        with pytest.raises(la.BadInput, match="another grid"):
-            la.survey(chart, la.grid_of(chart, (3, 3)), problem, {"train": split}, plan="loop", path=path)
+        with pytest.raises(la.BadInput, match="another grid: 3 points along u that the 4 wanted do not hold; .* 5"):
+            la.survey(chart, la.grid_of(chart, (4, 2)), problem, {"train": split}, plan="loop", path=path)
         half = la.Split(split.take(torch.arange(6)))
         joined = la.survey(chart, grid, problem, {"train": split}, metrics=["loss", "accuracy"], plan="loop", path=path)
         assert joined["train_loss"].equals(first["train_loss"])

@@ -417,7 +417,7 @@ class TestCommandLine:
             ),
             (["--trajectory=RUN", "--directions", "solution", "solution"], "2 axes ask for direction 'solution'"),
             (["--trajectory=RUN", "--grid", "1"], "grid is 1; expected one number of at least 2 points"),
-            (["--trajectory=RUN", "--grid", "3", "3", "3"], "or one for each of 2"),
+            (["--trajectory=RUN", "--grid", "3", "3", "3"], "or one for each of u, v"),
             (["--trajectory=RUN", "--model=mlp"], "is of another model"),
             (["--trajectory=RUN", "--metrics", "lss"], "unknown metric 'lss'"),
             (["--trajectory=RUN", "--margin=-1"], "margin is -1"),

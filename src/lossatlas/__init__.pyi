@@ -4,9 +4,12 @@ from .charts import (
     Chart as Chart,
     CoefficientChart as CoefficientChart,
     Corners as Corners,
+    Draws as Draws,
     Plane as Plane,
+    Quadrilateral as Quadrilateral,
     Simplex as Simplex,
     Slice as Slice,
+    Through as Through,
     load_chart as load_chart,
 )
 from .data import (
@@ -24,6 +27,8 @@ from .data.augmentations.flip import Flip as Flip
 from .engine import (
     BuffersPolicy as BuffersPolicy,
     Engine as Engine,
+    Evaluation as Evaluation,
+    Folded as Folded,
     Functional as Functional,
     Plan as Plan,
     StreamingMetric as StreamingMetric,
@@ -43,6 +48,7 @@ from .fitting import Adam as Adam, Fit as Fit, FitResult as FitResult, Seconds a
 from .losses import Loss as Loss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
+from .metrics import MeanMetric as MeanMetric, OperatorMetric as OperatorMetric, PerExampleMetric as PerExampleMetric
 from .models.families.conv import Conv as Conv
 from .models.families.densenet import DenseNet as DenseNet
 from .models.families.mlp import MLP as MLP

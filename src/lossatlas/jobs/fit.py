@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lossatlas.charts import chart_bytes
-from lossatlas.engine import BuffersPolicy, Engine, Plan, StreamingMetric
+from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import CannotFinish, Interrupted
@@ -21,12 +21,12 @@ from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.summary import summarise
-from lossatlas.metrics import OperatorMetric, metrics_for
+from lossatlas.metrics import metrics_for
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.rundir import SUMMARY, SURVEY, RunDirectory
-from lossatlas.surveying import SurveyStore
-from lossatlas.surveying.survey import fill, put_target
+from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
+from lossatlas.surveying import Surveyor, SurveyStore
+from lossatlas.surveying.survey import put_target
 from lossatlas.views import png, view, write_report
 
 __all__ = ["make_engine", "make_fit", "make_surveyor", "run_fit"]
@@ -95,7 +95,7 @@ def run_fit(
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
     plateau = _on_plateau(fit.running)
-    run.write_bytes("chart.safetensors", chart_bytes(recipe.chart))
+    run.write_bytes(CHART, chart_bytes(recipe.chart))
     if plateau and config.target_gap is not None:
         raise CannotFinish(f"the fit {PLATEAU_ADVICE}")
     if plateau:
@@ -172,12 +172,11 @@ def _survey(
     stop: Callable[[], bool],
 ) -> SurveyStore:
     grid = recipe.picture.grid(config.padding)
+    metrics = metrics_for(recipe.problem.loss, recipe.metrics)
+    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, metrics, config.group)
     store = SurveyStore(run.path / SURVEY, grid, {"chart": recipe.chart.fingerprint()})
     put_target(store, recipe.picture, config.padding)
-    metrics = metrics_for(recipe.problem.loss, recipe.metrics)
-    groups = int(any(isinstance(metric, StreamingMetric) for metric in metrics.values()))
-    groups += sum(isinstance(metric, OperatorMetric) for metric in metrics.values())
-    total = int(np.prod(store.shape)) * len(recipe.surveyed) * groups
+    total = int(np.prod(store.shape)) * surveyor.evaluations
     finished = 0
 
     def on_points(count: int) -> None:
@@ -187,7 +186,7 @@ def _survey(
         if stop():
             raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
 
-    fill(store, engine, recipe.chart, grid, recipe.surveyed, metrics, config.group, on_points)
+    surveyor.fill(store, on_points=on_points)
     return store
 
 

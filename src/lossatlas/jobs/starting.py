@@ -36,21 +36,32 @@ class Start(Generic[C]):
         self.config = completed(config)
         """The configuration that says every option of what it names."""
         self._provenance: dict[str, Any] = {}
+        self._grows = False
+        self._overwrite = overwrite
         if not self.continuing:
             self.run.check_free(overwrite=overwrite)
             return
         if not self.run.is_run:
             raise BadInput(f"{self.run.path} is no lossatlas run that could be resumed; choose another --out")
-        if found := differences(self.run.config(), self.config.flat()):
-            raise BadInput(
-                f"{self.run.path} was started with other settings: {'; '.join(found)}; leave them out or use a new "
-                "--out"
-            )
+        self._check_settings()
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing to do."""
-        return self.continuing and self.run.finished
+        return self.continuing and self.run.finished and not self._grows
+
+    def _check_settings(self) -> None:
+        """Compare with the run that is there, which may grow where its configuration says how."""
+        stored = self.run.config()
+        if not (found := differences(stored, self.config.flat())):
+            return
+        grown = self.config.grown_from(stored)
+        if grown is None:
+            raise BadInput(
+                f"{self.run.path} was started with other settings: {'; '.join(found)}; leave them out or use a new "
+                "--out"
+            )
+        self.config, self._grows = grown, bool(differences(stored, grown.flat()))
 
     def stored(self, name: str, otherwise: Any) -> Any:
         """What the run that is continued has in its provenance; ``otherwise`` where a new one begins."""
@@ -69,13 +80,19 @@ class Start(Generic[C]):
         """
         self._provenance = {"versions": versions(), "device": str(device), "fingerprints": fingerprints, **more}
         if not self.continuing:
-            self.run.create(yaml.safe_dump(self.config.flat(), sort_keys=False), self._provenance)
-            return
+            text = yaml.safe_dump(self.config.flat(), sort_keys=False)
+            if self.run.create(text, self._provenance, replace=self._overwrite):
+                self.continuing = True
+                return
+            self.continuing = True  # another process began in the meantime, and this one joins it
+            self._check_settings()
         stored = self.run.read_json(PROVENANCE)
         was = {"device": stored.get("device"), **stored.get("fingerprints", {})}
         now = {"device": str(device), **fingerprints}
         if found := differences(was, now):
             raise BadInput(f"{self.run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
+        if self._grows:
+            self.run.reopen(yaml.safe_dump(self.config.flat(), sort_keys=False))
 
     def finish(self, summary: dict[str, Any], timings: dict[str, float]) -> None:
         """Write what the run came to; with its summary it is finished.

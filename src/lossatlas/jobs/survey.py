@@ -1,18 +1,15 @@
-"""The job of ``lossatlas survey``: the surroundings of a network, and the losses on its way there."""
+"""The job of ``lossatlas survey``: the surroundings of networks, and the losses on a way there."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import xarray as xr
-from torch import Tensor
 
 from lossatlas import schema
 from lossatlas.charts import chart_bytes
@@ -21,19 +18,25 @@ from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import Interrupted
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.path import follow, path_summary
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
-from lossatlas.metrics import metrics_for, streaming_metrics
+from lossatlas.measures import measures
+from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import SurveyConfig, completed
-from lossatlas.recipes.survey import SurveyedPath, SurveyRecipe, build_survey
-from lossatlas.rundir import SUMMARY, SURVEY, RunDirectory
-from lossatlas.surveying import SurveyStore
-from lossatlas.surveying.standing import Standing
-from lossatlas.surveying.survey import fill
+from lossatlas.recipes.survey import SurveyRecipe, build_survey
+from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
+from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.views import png, view, write_report
-from lossatlas.weights.files import load_state
 
 __all__ = ["estimate_survey", "run_survey"]
+
+BINS = 101
+"""Of a histogram of weights; an odd number, so that one of them is about zero."""
+PATIENCE = 5.0
+"""Seconds above which a sample of points is evaluated once in a dry run."""
+FIXED_SECONDS = 3.0
+"""What a survey takes whatever its size: the store, the pictures, the report."""
 
 
 def run_survey(
@@ -46,12 +49,13 @@ def run_survey(
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Survey a slice around a network, evaluate the way to it if there is one, draw the pictures, write the report.
+    """Survey a chart, evaluate the way on it if there is one, draw the pictures, write the report.
 
     Args:
         config: everything that the result depends on.
         out: the run directory.
-        resume: continue what is there, tile by tile; begin where nothing is.
+        resume: continue what is there, tile by tile, beside other processes that may do the same; begin where nothing
+            is; add what the configuration has more of: metrics, splits, points.
         overwrite: replace a lossatlas run that is there.
         pictures: draw the survey and write the report.
         reporter: told how things stand.
@@ -72,22 +76,24 @@ def run_survey(
         reporter.say(f"{run.path} is finished")
         return run.read_json(SUMMARY)
     recipe = build_survey(config)
-    plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
-    engine = _engine(recipe, config, plan)
+    engine = _engine(recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan)
     start.put(
-        recipe.chart.origin.device,
+        engine.network.device,
         recipe.fingerprints(),
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
+    if (plan := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
+        engine = _engine(recipe, config, plan)  # another process began a moment before
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
     started = time.perf_counter()
-    run.write_bytes("chart.safetensors", chart_bytes(recipe.chart))
-    attributes = {"chart": recipe.chart.fingerprint()}
-    store = SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.labels)
-    metrics = metrics_for(recipe.problem.loss, recipe.metrics)
-    total = math.prod(store.shape) * len(recipe.surveyed)
+    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
+    store = SurveyStore(run.path / SURVEY, recipe.grid, {"chart": recipe.chart.fingerprint()}, recipe.laid.labels)
+    with store.alone("beside"):
+        run.write_bytes(CHART, chart_bytes(recipe.chart))
+        _put_networks(store, recipe)
+    total = int(np.prod(store.shape)) * surveyor.evaluations
     finished = 0
 
     def on_points(count: int) -> None:
@@ -97,15 +103,19 @@ def run_survey(
         if stop():
             raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
 
-    fill(store, engine, recipe.chart, recipe.grid, recipe.surveyed, metrics, config.group, on_points)
-    if recipe.path is not None:
-        _follow(run, store, recipe, recipe.path, config, engine, reporter, stop)
-    seconds = time.perf_counter() - started
-    survey = store.open().load()
-    summary = _summary(recipe, survey, seconds)
-    if pictures:
-        _draw(run, survey, config, summary)
-    start.finish(summary, {"survey": seconds})
+    surveyor.fill(store, recipe.refinement, on_points)
+    with store.alone("finish"):
+        if run.finished:  # by another process, while this one waited
+            return run.read_json(SUMMARY)
+        if recipe.laid.path is not None:
+            follow(run, store, recipe, recipe.laid.path, config, engine, reporter, stop)
+        seconds = time.perf_counter() - started
+        survey = store.open().load()
+        summary = _summary(recipe, survey, seconds)
+        if pictures:
+            _draw(run, survey, config, summary)
+        start.finish(summary, {"survey": seconds})
+    store.close()
     return summary
 
 
@@ -116,32 +126,42 @@ def estimate_survey(config: SurveyConfig) -> Estimate:
         BadInput: what the run itself would refuse.
     """
     recipe = build_survey(completed(config))
+    begin = time.perf_counter()
     engine = _engine(recipe, config, config.plan)
-    points = math.prod(len(coords) for coords in recipe.grid.values())
+    planning = time.perf_counter() - begin
+    points = int(np.prod([len(coords) for coords in recipe.grid.values()]))
+    if recipe.refinement is not None and recipe.refinement.budget is not None:
+        points = min(points, recipe.refinement.budget)
     examples = sum(len(split) for split in recipe.surveyed.values())
     sample = min(points, engine.plan.evaluate.points)
     with torch.no_grad():
         controls = recipe.chart.controls()
         coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
-    metrics = streaming_metrics(recipe.problem.loss)
     first = next(iter(recipe.surveyed.values()))
-    point_seconds = timed(lambda: engine.evaluate(coefficients, controls, first, metrics, config.group)) / sample
+    metrics = streaming_metrics(recipe.problem.loss, list(recipe.metrics.values()))
+
+    def evaluate() -> object:
+        return engine.evaluate(coefficients, controls, first, metrics, config.group)
+
+    cold = timed(evaluate)
+    point_seconds = (min(timed(evaluate) for _ in range(2)) if cold < PATIENCE else cold) / sample
     work = {"survey": f"{points:,} points x {examples:,} examples"}
     visited = points
-    if recipe.path is not None:
-        work["path"] = f"{len(recipe.path.way):,} snapshots x {examples:,} examples"
+    path = recipe.laid.path
+    if path is not None:
+        work["path"] = f"{len(path.way):,} snapshots x {examples:,} examples"
         # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
-        visited += 6 * len(recipe.path.way)
+        visited += 6 * len(path.way)
     return Estimate(
         work=work,
-        seconds=visited * point_seconds * examples / len(first),
+        seconds=planning + visited * point_seconds * examples / len(first) + FIXED_SECONDS,
         peak_bytes=peak_bytes(),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
 
 
 def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Engine:
-    engine = engine_for(
+    return engine_for(
         recipe.problem,
         recipe.chart,
         next(iter(recipe.surveyed.values())),
@@ -153,116 +173,48 @@ def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Eng
         measuring=measuring_seconds(None),
         group=config.group,
     )
-    for split in recipe.surveyed.values():
-        engine.network.check(split)
-    return engine
 
 
-def _follow(
-    run: RunDirectory,
-    store: SurveyStore,
-    recipe: SurveyRecipe,
-    path: SurveyedPath,
-    config: SurveyConfig,
-    engine: Engine,
-    reporter: Reporter,
-    stop: Callable[[], bool],
-) -> None:
-    """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
-    way, here = path.way, path.here
-    with torch.no_grad():
-        controls = recipe.chart.controls()
-        coefficients = recipe.chart.coefficients(here.coords.to(controls))
-    metrics = streaming_metrics(recipe.problem.loss, ["loss"])
-    under = {
-        name: engine.evaluate(coefficients, controls, split, metrics, config.group)["loss"].numpy()
-        for name, split in recipe.surveyed.items()
-    }
-    losses: dict[str, list[float]] = {name: [] for name in recipe.surveyed}
-    angles = []
-    descended, examples = next(iter(recipe.surveyed.items()))
-    for index, snapshot in enumerate(way.snapshots):
-        load_state(recipe.problem.module, snapshot.state(), f"snapshot {snapshot.path}")
-        # Running statistics are the snapshot's own here, whatever they mean in the plane.
-        there = Standing(recipe.problem, recipe.space, examples, engine.plan, config.group)
-        for name, split in recipe.surveyed.items():
-            losses[name].append(there.evaluate(split, metrics)["loss"])
-        angles.append(math.nan)
-        if index + 1 < len(way):
-            angles[-1] = _degrees(way.vector(index + 1) - way.vector(index), -there.gradient(examples).cpu())
-        reporter.progress("path", (index + 1) / len(way), {})
-        if stop():
-            raise Interrupted(f"interrupted on the path; continue with --out {run.path} --resume")
-
-    def put(name: str, values: Any, long_name: str, units: str = "1", **attributes: Any) -> None:
-        array = np.asarray(values, dtype=np.float64)
-        dimensions = ("plane", schema.SNAPSHOT, "axis") if array.ndim == 3 else (schema.SNAPSHOT,)
-        store.put_beside(name, dimensions, array, {"long_name": long_name, "units": units, **attributes})
-
-    names = schema.Path
-    put(names.STEP, [snapshot.step for snapshot in way.snapshots], "step")
-    for name, key in ((names.EPOCH, "epoch"), (names.RATE, "lr"), (names.PHASE, "phase")):
-        told = [snapshot.scalars.get(key) for snapshot in way.snapshots]
-        put(name, [math.nan if value is None else value for value in told], key)
-    for k, axis in enumerate(recipe.chart.axes):
-        put(names.coordinate(axis), here.coords[:, k], axis, captured=float(here.shares[k]))
-    put(names.DISTANCE, here.distances, "distance from the plane", captured=here.captured)
-    put(names.ANGLE, angles, "angle between step and negative gradient", "degree", split=descended)
-    put(names.EXPLAINED, path.explained, "share of the variance along each principal component")
-    for name in recipe.surveyed:
-        put(names.loss(name), losses[name], f"{name} loss on the path", "nat")
-        put(names.loss_under(name), under[name], f"{name} loss in the plane under it", "nat")
-    others = list(path.elsewhere.values())
-    put(
-        names.ELSEWHERE,
-        torch.stack([other.coords for other in others]),
-        "path in other planes",
-        planes=list(path.elsewhere),
-        captured=[other.captured for other in others],
-    )
-
-
-def _degrees(one: Tensor, other: Tensor) -> float:
-    """The angle between two vectors (n,); NaN where one of them is zero."""
-    lengths = float(one.double().norm() * other.double().norm())
-    if not lengths > 0:
-        return math.nan
-    return math.degrees(math.acos(max(-1.0, min(1.0, float(one.double() @ other.double()) / lengths))))
+def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
+    """Where the networks lie that the chart was made of, and how their weights are distributed."""
+    networks = recipe.laid.networks
+    if not networks or schema.Corner.WEIGHTS in store:
+        return
+    names = {"names": [network.name for network in networks]}
+    for k, axis in enumerate(axis for axis in recipe.chart.axes if axis != schema.DRAW):
+        where = np.array([network.coords[k] for network in networks])
+        store.put_beside(
+            schema.Corner.coordinate(axis), (schema.Corner.DIMENSION,), where, {"long_name": axis, **names}
+        )
+    weights = [network.weights.double().numpy() for network in networks]
+    finite = [values[np.isfinite(values)] for values in weights]
+    reach = max((float(np.abs(values).max()) for values in finite if values.size), default=0.0) or 1.0
+    edges = np.linspace(-reach, reach, BINS + 1)
+    counts = np.stack([np.histogram(values, edges)[0] for values in finite])
+    bins = schema.Corner.BIN
+    store.put_beside(schema.Corner.WEIGHT, (bins,), (edges[:-1] + edges[1:]) / 2, {"long_name": "weight", "units": "1"})
+    attributes = {"long_name": "weights of a network", "units": "1", **names}
+    store.put_beside(schema.Corner.WEIGHTS, (schema.Corner.DIMENSION, bins), counts, attributes)
 
 
 def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[str, Any]:
-    found: dict[str, Any] = {} if recipe.path is None else _path_summary(recipe.path, recipe, survey)
+    path = recipe.laid.path
+    found: dict[str, Any] = {} if path is None else path_summary(path, recipe, survey)
     for name in recipe.surveyed:
         variable = schema.split_variable(name, "loss")
         if variable in survey:
             values = survey[variable].values[np.isfinite(survey[variable].values)]
             ends = (float(values.min()), float(values.max())) if values.size else (None, None)
             found |= {f"{name}_lowest_loss": ends[0], f"{name}_highest_loss": ends[1]}
-    return {**found, "parameters": recipe.space.size, "seconds": seconds, "peak_memory_bytes": peak_bytes()}
-
-
-def _path_summary(path: SurveyedPath, recipe: SurveyRecipe, survey: xr.Dataset) -> dict[str, Any]:
-    numbers = {
-        "captured_variance": path.here.captured,
-        "explained_by_components": path.explained[:10].tolist(),
-        **{
-            f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.here.shares, strict=True)
-        },
-        "captured_elsewhere": {name: other.captured for name, other in path.elsewhere.items()},
-        "snapshots": len(path.way),
-        "largest_distance_from_plane": float(survey[schema.Path.DISTANCE].values.max()),
-        "median_angle_to_gradient": _median(survey[schema.Path.ANGLE].values),
+    if schema.MEASURED in survey:
+        found["points_evaluated"] = int(survey[schema.MEASURED].sum())
+    return {
+        **found,
+        **{f"{split}_surface": dict(numbers) for split, numbers in measures(survey).items()},
+        "parameters": recipe.space.size,
+        "seconds": seconds,
+        "peak_memory_bytes": peak_bytes(),
     }
-    for name in recipe.surveyed:
-        true, under = (survey[of(name)].values for of in (schema.Path.loss, schema.Path.loss_under))
-        numbers |= {f"{name}_loss_start": float(true[0]), f"{name}_loss_end": float(true[-1])}
-        numbers |= {f"{name}_largest_loss_difference": float(np.abs(true - under).max())}
-    return numbers
-
-
-def _median(values: npt.NDArray[np.float64]) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else None
 
 
 def _draw(run: RunDirectory, survey: xr.Dataset, config: SurveyConfig, summary: dict[str, Any]) -> None:

@@ -43,6 +43,10 @@ class ProblemConfig:
         """The fields that name something with options of its own, which ``<name>_options`` holds."""
         return tuple(f.name.removesuffix(OPTIONS) for f in fields(cls) if f.name.endswith(OPTIONS))
 
+    def grown_from(self, stored: Mapping[str, Any]) -> Self | None:
+        """What a run with another flat configuration becomes when this is added to it; None where that cannot be."""
+        return None
+
     def flat(self) -> dict[str, Any]:
         """The configuration as the command line and YAML spell it: ``model.depth`` is an option of the model."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith(OPTIONS)}

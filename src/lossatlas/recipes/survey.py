@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
-from lossatlas.charts import Slice
+from lossatlas.charts import CoefficientChart
 from lossatlas.data import Dataset, Split
-from lossatlas.directions import NORMALISATIONS, Around, directions
-from lossatlas.engine import BUFFERS, BuffersPolicy
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.problem import Problem
+from lossatlas.recipes.place import PLACES, Laid
 from lossatlas.recipes.problem import build_problem, surveyed_subset
+from lossatlas.recipes.slicing import one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.training import Trajectory
-from lossatlas.training.start import starting_state
-from lossatlas.training.way import Projection, Way
-from lossatlas.views.data import percent
+from lossatlas.schema import DRAW
+from lossatlas.surveying import Refinement
+from lossatlas.surveying.survey import refinement_of
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import load_state
 
-__all__ = ["ELSEWHERE", "SurveyRecipe", "build_survey"]
-
-ELSEWHERE = (("random", "random"), ("solution", "random"))
-"""Planes that the same path is shown in for comparison (Li et al. 2018, Figure 8)."""
-NARROWEST = 0.25
-"""The shortest axis, as a share of the longest: a path that hardly moves along an axis shall be seen to do so."""
-
-
-@dataclass(frozen=True)
-class SurveyedPath:
-    """A way and where it runs."""
-
-    way: Way
-    here: Projection
-    """In the survey's own plane."""
-    explained: Tensor
-    """(S,): shares of the path's variance along all its principal components."""
-    elsewhere: dict[str, Projection]
-    """In other planes, by what these are."""
+__all__ = ["SurveyRecipe", "build_survey"]
 
 
 @dataclass(frozen=True)
@@ -60,22 +34,18 @@ class SurveyRecipe:
     space: WeightSpace
     data: Dataset
     surveyed: dict[str, Split]
-    metrics: list[str] | None
+    metrics: dict[str, Metric]
     buffers: BuffersPolicy
-    chart: Slice
-    labels: dict[str, str]
-    """What each axis is called."""
+    chart: CoefficientChart
+    laid: Laid
     grid: dict[str, npt.NDArray[np.float64]]
-    path: SurveyedPath | None
+    refinement: Refinement | None
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what a configuration names and does not hold: data, weights, and the ends of a way."""
+        """Hashes of what a configuration names and does not hold: data, weights, and what the place names."""
         found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
         found["centre"] = fingerprint(self.problem.module.state_dict().items())
-        if self.path is not None:
-            steps = str([snapshot.step for snapshot in self.path.way.snapshots])
-            found["trajectory"] = fingerprint([("start", self.path.way.vector(0))], steps)
-        return found
+        return {**found, **self.laid.fingerprints}
 
 
 def build_survey(config: SurveyConfig) -> SurveyRecipe:
@@ -84,97 +54,54 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
+    place = next((name for name in PLACES if getattr(config, name)), None)
+    if place is None:
+        raise BadInput(
+            "a survey needs a network; name its weights with --checkpoint, its way with --trajectory, several networks "
+            "with --between, or a run with --run"
+        )
     base = build_problem(config, config.splits)
-    module, space = base.problem.module, base.space
-    way, origin = _centre(config, module, space)
-    metrics = list(config.metrics) or None
-    metrics_for(base.problem.loss, metrics)
-    around = Around(
-        space,
-        origin,
-        NORMALISATIONS[config.normalize](),
-        config.ignore == "biasbn",
-        way,
-        config.draw,
-        memory_limit(config.memory, torch.device("cpu")),
-    )
+    metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
-        vectors, names = directions(config.kinds, around)
-        chart = Slice(origin, vectors)
-        path = _path(way, chart, around) if way is not None else None
-    shares = path.here.shares.tolist() if path is not None else []
-    labels = {
-        axis: f"{name} ({percent(share)})" if share is not None else name
-        for axis, name, share in zip_longest(chart.axes, names, shares)
-    }
+        laid = PLACES[place]().lay(config, base)
+    grid = _grid(config, laid)
+    policy = laid.buffers if config.buffers == "auto" else config.buffers
     return SurveyRecipe(
         problem=base.problem,
-        space=space,
+        space=base.space,
         data=base.data,
         surveyed={
             name: surveyed_subset(config.examples, name, base.data.splits[name]).to(base.device)
             for name in config.splits
         },
         metrics=metrics,
-        buffers=BUFFERS[config.buffers].for_run(base.train, config.group, config.buffers_batches),
-        chart=chart.to(base.device),
-        labels=labels,
-        grid=_grid(config, chart.axes, path.here if path is not None else None),
-        path=path,
+        buffers=BUFFERS[policy].for_run(base.train, config.group, config.buffers_batches),
+        chart=laid.chart.to(base.device),
+        laid=laid,
+        grid=grid,
+        refinement=refinement_of(grid, config.tolerance, config.budget),
     )
 
 
-def _centre(config: SurveyConfig, module: nn.Module, space: WeightSpace) -> tuple[Way | None, Tensor]:
-    """Where the survey lies, (n,), which the module is brought to, and how the network got there."""
-    if config.checkpoint:
-        load_state(module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
-        return None, space.vector_of(module)
-    if not config.trajectory:
-        raise BadInput("a survey needs a network; name its weights with --checkpoint, or its way with --trajectory")
-    way = Way(Trajectory.of(Path(config.trajectory)), space)
-    load_state(module, way.snapshots[-1].state(), f"the end of {config.trajectory}")
-    return way, space.vector_of(module)
+def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]]:
+    axes = [axis for axis in laid.chart.axes if axis != DRAW]
+    if config.at:
+        if len(config.coordinates) != len(axes):
+            raise _unequal("at", "lists of coordinates", len(config.coordinates), axes)
+        grid = {axis: np.array(at) for axis, at in zip(axes, config.coordinates, strict=True)}
+    else:
+        counts = config.grid * len(axes) if len(config.grid) == 1 else config.grid
+        given = list(zip(config.range[::2], config.range[1::2], strict=True))
+        boxes = [laid.boxes[axis] for axis in axes] if not given else given * len(axes) if len(given) == 1 else given
+        if len(counts) != len(axes):
+            raise _unequal("grid", "numbers of points", len(counts), axes)
+        if len(boxes) != len(axes):
+            raise _unequal("range", "pairs of numbers", len(boxes), axes)
+        grid = {axis: np.linspace(*box, count) for axis, box, count in zip(axes, boxes, counts, strict=True)}
+    if DRAW in laid.chart.axes:
+        grid[DRAW] = np.arange(config.draws, dtype=np.float64)
+    return grid
 
 
-def _path(way: Way, chart: Slice, around: Around) -> SurveyedPath:
-    explained = way.explained(around.memory)
-    if not explained.any():
-        raise BadInput("the snapshots of the trajectory are all alike, so there is no way to survey")
-    return SurveyedPath(way, way.project(chart.origin, chart.directions), explained, _elsewhere(around))
-
-
-def _elsewhere(around: Around) -> dict[str, Projection]:
-    """The path in the planes for comparison, those that there are."""
-    found = {}
-    for kinds in ELSEWHERE:
-        try:
-            vectors, names = directions(kinds, around)
-        except BadInput:
-            continue  # a way that ends where it started has no direction through its solution
-        assert around.way is not None
-        found[" and ".join(names)] = around.way.project(around.origin, vectors)
-    return found
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """While entered, sums are formed in one order: a grid must not depend on how many threads a machine has."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _grid(config: SurveyConfig, axes: tuple[str, ...], path: Projection | None) -> dict[str, npt.NDArray[np.float64]]:
-    counts = config.grid * len(axes) if len(config.grid) == 1 else config.grid
-    if path is None:
-        return {axis: np.linspace(*config.range, count) for axis, count in zip(axes, counts, strict=True)}
-    lows, highs = path.coords.min(dim=0).values, path.coords.max(dim=0).values
-    extents = (highs - lows).clamp(min=NARROWEST * float((highs - lows).max())) * (0.5 + config.margin)
-    middles = (lows + highs) / 2
-    return {
-        axis: np.linspace(float(middle - extent), float(middle + extent), count)
-        for axis, middle, extent, count in zip(axes, middles, extents, counts, strict=True)
-    }
+def _unequal(option: str, what: str, count: int, axes: list[str]) -> BadInput:
+    return BadInput(f"{option} gives {count} {what}; expected one for all axes or one for each of {', '.join(axes)}")

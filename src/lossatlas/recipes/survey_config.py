@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig
 
 __all__ = ["SurveyConfig"]
+
+GROWING = ("splits", "metrics")
+"""What a survey that is finished may get more of; and points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,30 +24,51 @@ class SurveyConfig(ProblemConfig):
     checkpoint: str = ""
     """Weights to survey around: a file, a run of lossatlas train, or a snapshot of one as RUN@STEP; or"""
     trajectory: str = ""
-    """the way there: such a run, or the folder of a trajectory, whose last snapshot is the centre."""
+    """the way there: such a run, or the folder of a trajectory, whose last snapshot is the centre; or"""
+    between: tuple[str, ...] = ()
+    """two, three or four networks to survey between, each as a checkpoint; or"""
+    run: str = ""
+    """a run whose chart is surveyed again, such as a fit's or another survey's."""
+    chart: Literal["auto", "simplex", "through", "quadrilateral"] = "auto"
+    """Between networks: barycentric coordinates (simplex), a plane through three in distances (through), a bilinear
+    surface between four (quadrilateral); by their number."""
     directions: tuple[str, ...] = ()
-    """What each axis points along (see `lossatlas info`); default two components of a way, or two random ones."""
+    """What each axis points along (see `lossatlas info`), such as random, towards:CHECKPOINT or file:PATH; default two
+    components of a way, or two random ones."""
+    orthogonal: bool = False
+    """Make each direction orthogonal to those before it, as long as it was."""
     normalize: str = "none"
     """Scale of random directions: that of the network per filter, layer or weight, or none (length 1)."""
     ignore: Literal["none", "biasbn"] = "none"
     """Hold parameters of one dimension (biases, scales and shifts of normalisations) on random directions: biasbn."""
     draw: int = 0
     """Seed of random directions."""
-    range: tuple[float, float] = (-1.0, 1.0)
-    """Where each axis begins and ends, in lengths of its direction; a path has its own range."""
+    draws: int = 1
+    """Draws of the random directions, which are shown together."""
+    range: tuple[float, ...] = ()
+    """Where axes begin and end, one pair for all or one for each; default -1 1 in lengths of the directions, or what
+    shows the path or the networks."""
     grid: tuple[int, ...] = (25,)
     """Points along each axis, or along all."""
-    margin: float = 0.2
-    """How far the picture reaches beyond a path, in shares of its extent."""
+    at: tuple[str, ...] = ()
+    """Coordinates instead of a range and a grid, numbers with commas for each axis: --at=-1,-0.5,0,1."""
+    margin: float | None = None
+    """How far the picture reaches beyond a path or networks, in shares of their extent; default 0.2, on a line 0.5."""
+    tolerance: float | None = None
+    """Evaluate points only until interpolation is this good, in the logarithm of the loss; and"""
+    budget: int | None = None
+    """so many points at most; the others are interpolated."""
 
-    buffers: str = "frozen"
-    """What running statistics mean at a point: those of the centre, or see `lossatlas info`."""
+    buffers: str = "auto"
+    """What running statistics mean at a point (see `lossatlas info`); auto: those of the centre (frozen), between
+    networks interpolated ones, and those of a run that is surveyed again."""
     buffers_batches: int = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     splits: tuple[str, ...] = ("train", "test")
     """Splits that are surveyed."""
-    metrics: tuple[str, ...] = ()
-    """Metrics that are surveyed; default the loss, and the accuracy where it has a meaning."""
+    metrics: tuple[str, ...] = ("auto",)
+    """Metrics that are surveyed (see `lossatlas info`), or module:callable; auto is the loss, and the accuracy where it
+    has a meaning."""
     examples: str = "2000"
     """Examples per split, a fixed random subset; or all."""
     group: int = 500
@@ -60,24 +86,57 @@ class SurveyConfig(ProblemConfig):
         """The directions, those that nobody named too."""
         return self.directions or ("component" if self.trajectory else "random",) * 2
 
+    @property
+    def coordinates(self) -> tuple[tuple[float, ...], ...]:
+        """Those that are given, per axis."""
+        try:
+            return tuple(tuple(float(number) for number in axis.split(",")) for axis in self.at)
+        except ValueError:
+            raise BadInput(
+                f"at is {' '.join(self.at)}; expected numbers with commas between them for each axis, as in 0,0.5,1"
+            ) from None
+
+    def grown_from(self, stored: Mapping[str, Any]) -> Self | None:
+        both: dict[str, Any] = {
+            name: tuple(dict.fromkeys([*stored.get(name, ()), *getattr(self, name)])) for name in GROWING
+        }
+        joined = replace(self, **both)
+        fixed = set(stored) - {*GROWING, "grid", "at"}
+        wanted = joined.flat()
+        return joined if all(stored[name] == wanted.get(name) for name in fixed) else None
+
     def __post_init__(self) -> None:
-        if self.checkpoint and self.trajectory:
-            raise BadInput("a survey lies around a checkpoint or along a trajectory; give one of the two")
-        if not -math.inf < self.range[0] < self.range[1] < math.inf:
-            raise BadInput(f"range is {self.range[0]:g} to {self.range[1]:g}; expected two rising numbers")
+        places = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
+        if len(places) > 1:
+            raise BadInput(
+                f"{' and '.join(places)} are given; a survey lies around a checkpoint, along a trajectory, between "
+                "networks or on the chart of a run: give one of them"
+            )
+        if len(self.between) == 1:
+            raise BadInput("between is one network; expected two, three or four of one architecture")
+        if len(self.range) % 2 or not all(
+            -math.inf < low < high < math.inf for low, high in zip(self.range[::2], self.range[1::2], strict=True)
+        ):
+            numbers = " ".join(f"{end:g}" for end in self.range)
+            raise BadInput(f"range is {numbers}; expected two rising numbers, or two for each axis")
         if len(self.directions) > 3:
             raise BadInput(
                 f"{len(self.directions)} directions are given; expected one per axis of a line, a plane or a volume, "
                 "such as component component"
             )
-        if len(self.grid) not in (1, len(self.kinds)) or min(self.grid) < 2:
+        if not self.grid or min(self.grid) < 2:
             raise BadInput(
                 f"grid is {' '.join(map(str, self.grid))}; expected one number of at least 2 points for all axes, "
-                f"or one for each of {len(self.kinds)}"
+                "or one for each"
             )
-        if not self.margin > 0:
-            raise BadInput(f"margin is {self.margin}; expected a positive share of the path's extent")
-        for name in ("group", "buffers_batches"):
+        for axis in self.coordinates:
+            if len(axis) < 2 or not all(a < b for a, b in pairwise(axis)) or not all(map(math.isfinite, axis)):
+                raise BadInput(f"at is {' '.join(self.at)}; expected two or more rising numbers for each axis")
+        if self.at and self.range:
+            raise BadInput("at gives all coordinates of a grid; leave out the range")
+        if self.margin is not None and not self.margin > 0:
+            raise BadInput(f"margin is {self.margin}; expected a positive share of the picture's extent")
+        for name in ("group", "buffers_batches", "draws"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
         if not self.splits:

@@ -15,6 +15,10 @@ from lossatlas.rundir import MODEL, SNAPSHOTS
 __all__ = ["SURVEY"]
 
 
+PLACES = ("checkpoint", "trajectory", "between", "run")
+"""Options that name what is surveyed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/survey")
@@ -25,11 +29,13 @@ class _Options(RunOptions):
 
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
-        """The problem of the run that is surveyed."""
-        way, checkpoint = (option_given(tokens, name) or "" for name in ("trajectory", "checkpoint"))
-        named = Path(way or checkpoint.partition("@")[0])
+        """The problem of the run that is surveyed, or of the first of several."""
+        given = next((name for place in PLACES if (name := option_given(tokens, place))), None)
+        if given is None:
+            return {}
+        named = Path(given.partition("@")[0])
         run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
-        return lent_problem(run, tokens, without=("device",)) if way or checkpoint else {}
+        return lent_problem(run, tokens, without=("device",))
 
     def carry_out(self, config: SurveyConfig, run: _Options) -> int | None:
         from lossatlas.jobs.survey import estimate_survey, run_survey
@@ -54,6 +60,8 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
                 f"captured variance {summary['captured_variance']:.1%}, {summary['snapshots']} snapshots, largest "
                 f"distance from the plane {summary['largest_distance_from_plane']:.3g}"
             )
+        if "points_evaluated" in summary:
+            print(f"{summary['points_evaluated']:,} points evaluated, the others interpolated")
         ends = {name: value for name, value in summary.items() if name.endswith("est_loss")}
         print(", ".join(f"{name} {value:.4g}" for name, value in ends.items() if value is not None))
         print(f"report: {run.out / 'report.html'}" if run.pictures else f"summary: {run.out / 'summary.json'}")
@@ -65,5 +73,5 @@ SURVEY = _Survey(
     SurveyConfig,
     _Options,
     None,
-    "Survey the surroundings of a network: along random directions, or on the plane that its training went through.",
+    "Survey the surroundings of a network, its way there, what lies between networks, or the chart of a run.",
 )

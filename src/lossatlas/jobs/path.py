@@ -1,0 +1,127 @@
+"""The part of a survey that follows a network's way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+from torch import Tensor
+
+from lossatlas import schema
+from lossatlas.engine import Engine
+from lossatlas.errors import Interrupted
+from lossatlas.jobs.reporter import Reporter
+from lossatlas.metrics import streaming_metrics
+from lossatlas.recipes import SurveyConfig
+from lossatlas.recipes.place import SurveyedPath
+from lossatlas.recipes.survey import SurveyRecipe
+from lossatlas.rundir import RunDirectory
+from lossatlas.surveying import SurveyStore
+from lossatlas.surveying.standing import Standing
+from lossatlas.weights.files import load_state
+
+__all__ = ["follow", "path_summary"]
+
+
+def follow(
+    run: RunDirectory,
+    store: SurveyStore,
+    recipe: SurveyRecipe,
+    path: SurveyedPath,
+    config: SurveyConfig,
+    engine: Engine,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+) -> None:
+    """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
+    if schema.Path.ELSEWHERE in store:
+        return  # the last of its variables: all are there
+    way, here = path.way, path.here
+    with torch.no_grad():
+        controls = recipe.chart.controls()
+        coefficients = recipe.chart.coefficients(here.coords.to(controls))
+    metrics = streaming_metrics(recipe.problem.loss, ["loss"])
+    under = {
+        name: engine.evaluate(coefficients, controls, split, metrics, config.group)["loss"].numpy()
+        for name, split in recipe.surveyed.items()
+    }
+    losses: dict[str, list[float]] = {name: [] for name in recipe.surveyed}
+    angles = []
+    descended, examples = next(iter(recipe.surveyed.items()))
+    for index, snapshot in enumerate(way.snapshots):
+        load_state(recipe.problem.module, snapshot.state(), f"snapshot {snapshot.path}")
+        # Running statistics are the snapshot's own here, whatever they mean in the plane.
+        there = Standing(recipe.problem, recipe.space, examples, engine.plan, config.group)
+        for name, split in recipe.surveyed.items():
+            losses[name].append(there.evaluate(split, metrics)["loss"])
+        angles.append(math.nan)
+        if index + 1 < len(way):
+            angles[-1] = _degrees(way.vector(index + 1) - way.vector(index), -there.gradient(examples).cpu())
+        reporter.progress("path", (index + 1) / len(way), {})
+        if stop():
+            raise Interrupted(f"interrupted on the path; continue with --out {run.path} --resume")
+
+    def put(name: str, values: Any, long_name: str, units: str = "1", **attributes: Any) -> None:
+        array = np.asarray(values, dtype=np.float64)
+        dimensions = ("plane", schema.SNAPSHOT, "axis") if array.ndim == 3 else (schema.SNAPSHOT,)
+        store.put_beside(name, dimensions, array, {"long_name": long_name, "units": units, **attributes})
+
+    names = schema.Path
+    put(names.STEP, [snapshot.step for snapshot in way.snapshots], "step")
+    for name, key in ((names.EPOCH, "epoch"), (names.RATE, "lr"), (names.PHASE, "phase")):
+        told = [snapshot.scalars.get(key) for snapshot in way.snapshots]
+        put(name, [math.nan if value is None else value for value in told], key)
+    for k, axis in enumerate(recipe.chart.axes):
+        put(names.coordinate(axis), here.coords[:, k], axis, captured=float(here.shares[k]))
+    put(names.DISTANCE, here.distances, "distance from the plane", captured=here.captured)
+    put(names.ANGLE, angles, "angle between step and negative gradient", "degree", split=descended)
+    put(names.EXPLAINED, path.explained, "share of the variance along each principal component")
+    for name in recipe.surveyed:
+        put(names.loss(name), losses[name], f"{name} loss on the path", "nat")
+        put(names.loss_under(name), under[name], f"{name} loss in the plane under it", "nat")
+    others = list(path.elsewhere.values())
+    put(
+        names.ELSEWHERE,
+        torch.stack([other.coords for other in others]),
+        "path in other planes",
+        planes=list(path.elsewhere),
+        captured=[other.captured for other in others],
+    )
+
+
+def _degrees(one: Tensor, other: Tensor) -> float:
+    """The angle between two vectors (n,); NaN where one of them is zero."""
+    lengths = float(one.double().norm() * other.double().norm())
+    if not lengths > 0:
+        return math.nan
+    return math.degrees(math.acos(max(-1.0, min(1.0, float(one.double() @ other.double()) / lengths))))
+
+
+def path_summary(path: SurveyedPath, recipe: SurveyRecipe, survey: xr.Dataset) -> dict[str, Any]:
+    """The numbers of a way that was followed, JSON types."""
+    numbers = {
+        "captured_variance": path.here.captured,
+        "explained_by_components": path.explained[:10].tolist(),
+        **{
+            f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.here.shares, strict=True)
+        },
+        "captured_elsewhere": {name: other.captured for name, other in path.elsewhere.items()},
+        "snapshots": len(path.way),
+        "largest_distance_from_plane": float(survey[schema.Path.DISTANCE].values.max()),
+        "median_angle_to_gradient": _median(survey[schema.Path.ANGLE].values),
+    }
+    for name in recipe.surveyed:
+        true, under = (survey[of(name)].values for of in (schema.Path.loss, schema.Path.loss_under))
+        numbers |= {f"{name}_loss_start": float(true[0]), f"{name}_loss_end": float(true[-1])}
+        numbers |= {f"{name}_largest_loss_difference": float(np.abs(true - under).max())}
+    return numbers
+
+
+def _median(values: npt.NDArray[np.float64]) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else None

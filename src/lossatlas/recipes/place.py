@@ -1,0 +1,79 @@
+"""The interface of places: what a survey lies around, along, between or on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from lossatlas.charts import CoefficientChart
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.registry import Registry
+from lossatlas.training.way import Projection, Way
+
+__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath"]
+
+Box = tuple[float, float]
+"""Where an axis begins and ends."""
+
+
+@dataclass(frozen=True)
+class SurveyedPath:
+    """A way and where it runs."""
+
+    way: Way
+    here: Projection
+    """In the survey's own plane."""
+    explained: Tensor
+    """(S,): shares of the path's variance along all its principal components."""
+    elsewhere: dict[str, Projection]
+    """In other planes, by what these are."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that a survey shows."""
+
+    name: str
+    coords: tuple[float, ...]
+    weights: Tensor
+    """(n,), on the processor."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A chart in its place."""
+
+    chart: CoefficientChart
+    labels: Mapping[str, str]
+    """What axes are called, by axis."""
+    boxes: Mapping[str, Box]
+    """What the picture shows where nobody says otherwise, by axis."""
+    networks: tuple[Network, ...] = ()
+    path: SurveyedPath | None = None
+    buffers: str = "frozen"
+    """The policy of running statistics that fits the place."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of what the configuration names and does not hold."""
+
+
+class Place(ABC):
+    """Where a survey lies."""
+
+    buffers: ClassVar[str] = "frozen"
+
+    @abstractmethod
+    def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
+        """The chart there; brings the problem's module to a network of the place, as far as there is one.
+
+        Raises:
+            BadInput: what the configuration names is missing or does not fit.
+        """
+
+
+PLACES: Registry[type[Place]] = Registry("place", "lossatlas.recipes.places")
+"""By the field of a configuration that names one."""

@@ -1,0 +1,30 @@
+"""Around the weights of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lossatlas.recipes.place import Laid, Network, Place
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.recipes.slicing import around_of, sliced
+from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.training.start import starting_state
+from lossatlas.weights.files import load_state
+
+__all__ = ["AroundCheckpoint"]
+
+
+class AroundCheckpoint(Place):
+    """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
+
+    def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
+        load_state(base.problem.module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
+        origin = base.space.vector_of(base.problem.module)
+        chart, labels, ends = sliced(config, around_of(config, base.space, origin))
+        centre = Network(Path(config.checkpoint).name, (0.0,) * len(config.kinds), origin)
+        return Laid(
+            chart=chart,
+            labels=labels,
+            boxes=dict.fromkeys(labels, (-1.0, 1.0)),
+            networks=(centre, *ends),
+        )

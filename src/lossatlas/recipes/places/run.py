@@ -1,0 +1,85 @@
+"""On the chart of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import xarray as xr
+
+from lossatlas.charts import CoefficientChart, load_chart
+from lossatlas.errors import BadInput
+from lossatlas.recipes.place import Box, Laid, Network, Place
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.rundir import CHART, SURVEY, RunDirectory
+from lossatlas.schema import Corner
+from lossatlas.training import Trajectory
+from lossatlas.training.start import starting_state
+from lossatlas.weights.files import load_state
+
+__all__ = ["OnChart"]
+
+
+class OnChart(Place):
+    """The chart of a fit, a curve or another survey, and its picture's extent."""
+
+    def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
+        if config.directions or config.draws > 1:
+            raise BadInput("the chart of a run has its axes; leave out the directions and the draws")
+        run = RunDirectory(config.run)
+        if not (run.path / CHART).is_file():
+            raise BadInput(f"{run.path} is no run with a chart; give a run of fit or survey, or survey a --checkpoint")
+        chart = load_chart(run.path / CHART)
+        if not isinstance(chart, CoefficientChart) or chart.dimension != base.space.size:
+            raise BadInput(
+                f"the chart in {run.path} lies in R^{chart.dimension}, the model's weights in R^{base.space.size}; "
+                "choose the model and options it was made with"
+            )
+        stored = run.config()
+        _bring(base, stored)
+        boxes, labels, networks = _shown(run.path / SURVEY, chart)
+        return Laid(
+            chart=chart,
+            labels=labels,
+            boxes=boxes,
+            networks=networks,
+            buffers=_buffers(stored),
+            fingerprints={"chart": chart.fingerprint()},
+        )
+
+
+def _bring(base: ProblemRecipe, stored: dict[str, object]) -> None:
+    """The module to the network that the run's chart lies around, for what is the same at all its points."""
+    between = stored.get("between") or ()
+    spec = stored.get("checkpoint") or (between[0] if isinstance(between, list) and between else None)
+    if spec:
+        load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
+    elif way := stored.get("trajectory"):
+        load_state(base.problem.module, Trajectory.of(Path(str(way))).snapshots[-1].state(), f"the end of {way}")
+
+
+def _buffers(stored: dict[str, object]) -> str:
+    policy = str(stored.get("survey_buffers") or stored.get("buffers") or "frozen")
+    if policy != "auto":
+        return policy
+    return "interpolated" if stored.get("between") else "frozen"
+
+
+def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
+    """The extent, the labels and the networks of the run's own survey, if it has one."""
+    try:
+        survey = xr.open_zarr(str(store), consolidated=False, chunks=None)
+    except Exception:  # none yet, or a damaged one: the chart is whole all the same
+        return dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
+    boxes = {axis: (float(survey[axis].values[0]), float(survey[axis].values[-1])) for axis in chart.axes}
+    labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
+    first = Corner.coordinate(chart.axes[0])
+    if first not in survey:
+        return boxes, labels, ()
+    coords = zip(*(survey[Corner.coordinate(axis)].values for axis in chart.axes), strict=True)
+    points = [tuple(float(value) for value in place) for place in coords]
+    with torch.no_grad():
+        weights = chart.points(torch.tensor(points, dtype=chart.controls().dtype))
+    networks = zip(survey[first].attrs["names"], points, weights, strict=True)
+    return boxes, labels, tuple(Network(name, place, vector) for name, place, vector in networks)

@@ -1,0 +1,99 @@
+"""Slices around a network, as a configuration asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import CoefficientChart, Draws, Slice
+from lossatlas.directions import NORMALISATIONS, Around, direction, directions, orthogonalised
+from lossatlas.engine.memory import memory_limit
+from lossatlas.errors import BadInput
+from lossatlas.recipes.place import Network
+from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.training.start import starting_state
+from lossatlas.training.way import Way
+from lossatlas.weights import WeightSpace
+
+__all__ = ["around_of", "named", "one_thread", "sliced"]
+
+
+def around_of(config: SurveyConfig, space: WeightSpace, origin: Tensor, way: Way | None = None) -> Around:
+    """What a slice lies around."""
+    return Around(
+        space,
+        origin,
+        NORMALISATIONS[config.normalize](),
+        config.ignore == "biasbn",
+        way,
+        config.draw,
+        memory_limit(config.memory, torch.device("cpu")),
+    )
+
+
+def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict[str, str], list[Network]]:
+    """The chart around a network, what its axes are called, and the networks that lie on these.
+
+    Raises:
+        BadInput: a direction cannot be had, or several draws are asked for of what nobody draws.
+    """
+    kinds = [direction(spec) for spec in config.kinds]
+    if config.draws > 1 and not any(kind.drawn for kind in kinds):
+        raise BadInput(f"{config.draws} draws are asked for and no direction is drawn; leave out the draws")
+    found = []
+    for draw in range(config.draws):
+        vectors, names = directions(config.kinds, _drawn(around, draw))
+        found.append(orthogonalised(vectors) if config.orthogonal else vectors)
+    stacked = torch.stack(found)
+    chart = Slice(around.origin, stacked[0]) if config.draws == 1 else Draws(around.origin, stacked)
+    ends = []
+    if not config.orthogonal:
+        for axis, kind in enumerate(kinds):
+            if kind.end is not None:
+                coords = tuple(float(other == axis) for other in range(len(kinds)))
+                ends.append(Network(kind.end, coords, around.origin + stacked[0, axis]))
+    return chart, dict(zip(chart.axes, names, strict=False)), ends
+
+
+def _drawn(around: Around, draw: int) -> Around:
+    return Around(
+        around.space,
+        around.origin,
+        around.normalisation,
+        around.without_vectors,
+        around.way,
+        around.seed + draw,
+        around.memory,
+    )
+
+
+def named(specs: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+    """The states of several networks by short names: the ends of their paths, as long as it takes to tell them apart.
+
+    Raises:
+        BadInput: one cannot be read, or stands there twice.
+    """
+    twice = [spec for spec in specs if list(specs).count(spec) > 1]
+    if twice:
+        raise BadInput(f"{twice[0]} is named twice; name networks that differ")
+    parts = [Path(spec).parts for spec in specs]
+    length = next(
+        (k for k in range(1, max(map(len, parts)) + 1) if len({part[-k:] for part in parts}) == len(parts)), 1
+    )
+    names = [str(Path(*part[-length:])) for part in parts]
+    return {name: starting_state(spec) for name, spec in zip(names, specs, strict=True)}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While entered, sums are formed in one order: a grid must not depend on how many threads a machine has."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
