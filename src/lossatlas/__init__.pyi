@@ -45,7 +45,7 @@ from .errors import (
     LossatlasError as LossatlasError,
 )
 from .fitting import Adam as Adam, Fit as Fit, FitResult as FitResult, Seconds as Seconds, Steps as Steps, fit as fit
-from .losses import Loss as Loss, PerExample as PerExample
+from .losses import BatchMean as BatchMean, Loss as Loss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
 from .metrics import MeanMetric as MeanMetric, OperatorMetric as OperatorMetric, PerExampleMetric as PerExampleMetric

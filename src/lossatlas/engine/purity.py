@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from lossatlas.errors import BadInput
 
-__all__ = ["check_pure"]
+__all__ = ["check_pure", "equal", "recomputes"]
 
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
 """Sums in another order differ by less; dropped units and noise by more."""
@@ -25,24 +26,78 @@ def check_pure(module: nn.Module, call: Callable[[], object]) -> None:
         call: calls it on a few examples.
 
     Raises:
-        BadInput: a layer gives other outputs for equal inputs, or the call writes to a buffer; both are named.
+        BadInput: a layer gives other outputs for equal inputs, or the call writes to a parameter or a buffer; all are
+            named.
     """
-    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    before = {name: value.clone() for name, value in _own(module)}
     first, second = _recorded(module, call), _recorded(module, call)
-    for name, buffer in module.named_buffers():
-        if not torch.allclose(before[name], buffer, rtol=0, atol=0, equal_nan=True):
+    for name, value in _own(module):
+        if name in before and not _unchanged(before[name], value):
+            what = "parameter" if isinstance(value, nn.Parameter) else "buffer"
             raise BadInput(
-                f"the forward pass writes to buffer {name!r} in evaluation mode; expected a function of parameters and "
+                f"the forward pass writes to {what} {name!r} in evaluation mode; expected a function of parameters and "
                 "inputs: write to it while training alone"
             )
     # A layer is through before those that contain it, so the first that differs is the innermost.
     for (name, kind, inputs, outputs), (_, _, inputs_again, outputs_again) in zip(first, second, strict=False):
-        if _equal(inputs, inputs_again) and not _equal(outputs, outputs_again):
+        if equal(inputs, inputs_again) and not equal(outputs, outputs_again):
             what = f"layer {name!r}" if name else "the model"
             raise BadInput(
                 f"{what} ({kind}) is random in evaluation mode: equal inputs gave other outputs; "
                 "let it draw numbers while training alone"
             )
+
+
+class _Recomputed(Exception):
+    """A parameter was read in the backward pass."""
+
+
+class _Sealed(Tensor):
+    """Stands for a parameter that nobody shall read."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise _Recomputed
+
+
+class _During(nn.Module):
+    """Calls anything while another module's parameters are exchanged."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, work: Callable[[], object]) -> None:
+        work()
+
+
+def recomputes(module: nn.Module, backward: Callable[[], object]) -> bool:
+    """Whether a backward pass reads the module's parameters again, as that of a checkpointed forward pass does.
+
+    It would read whatever parameters the module has by then.
+
+    Args:
+        module: whose parameters.
+        backward: the backward pass, of a functional call that is over.
+    """
+    sealed: dict[str, Tensor] = {
+        f"module.{name}": torch.empty(0).as_subclass(_Sealed) for name, _ in module.named_parameters()
+    }
+    try:
+        functional_call(_During(module), sealed, (backward,))
+    except _Recomputed:
+        return True
+    except Exception:  # a backward pass that fails otherwise is told of where it is needed
+        return False
+    return False
+
+
+def _own(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def _unchanged(before: Tensor, after: Tensor) -> bool:
+    return before.shape == after.shape and torch.allclose(before, after, rtol=0, atol=0, equal_nan=True)
 
 
 def _recorded(module: nn.Module, call: Callable[[], object]) -> list[tuple[str, str, list[Any], list[Any]]]:
@@ -71,9 +126,11 @@ def _copy(leaf: Any) -> Any:
     return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
 
 
-def _equal(first: list[Any], second: list[Any]) -> bool:
+def equal(first: list[Any], second: list[Any], *, exactly: bool = False) -> bool:
+    """Whether the tensors among two lists are the same, up to rounding or exactly."""
     tensors = [(a, b) for a, b in zip(first, second, strict=False) if isinstance(a, Tensor) and isinstance(b, Tensor)]
-    return all(a.shape == b.shape and _close(a, b) for a, b in tensors)
+    same = _unchanged if exactly else _close
+    return all(a.shape == b.shape and same(a, b) for a, b in tensors)
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.data import Dataset, Split, load_data
-from lossatlas.errors import BadInput
-from lossatlas.losses import LOSSES, Loss
+from lossatlas.errors import BadInput, unknown
+from lossatlas.losses import LOSSES, Loss, load_loss
 from lossatlas.models import MODELS, load_model
 from lossatlas.problem import Dict, Feed, Pair, Problem
 from lossatlas.recipes.base import ProblemConfig
@@ -71,23 +71,26 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _feed(split: Split) -> tuple[Feed, Tensor | None, Tensor]:
+def _feed(split: Split) -> tuple[Feed, Tensor | None, Any]:
     """How batches of this structure are handed over, the inputs where there is one tensor of them, the targets."""
     data: Any = split.data
-    if isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
-        return Pair(), data[0], data[1]
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return Pair(), data[0] if isinstance(data[0], Tensor) else None, data[1]
     if isinstance(data, dict) and "labels" in data:
         return Dict(), None, data["labels"]
-    raise BadInput("examples must be pairs (inputs, targets), or dicts with the targets under 'labels'")
+    keys = f"; got a dict of {', '.join(map(str, data))}" if isinstance(data, dict) else ""
+    raise BadInput(f"examples must be pairs (inputs, targets), or dicts with the targets under 'labels'{keys}")
 
 
-def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets: Tensor) -> nn.Module:
+def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets: Any) -> nn.Module:
     if ":" in config.model:
         with seeded(config.seed):
             return load_model(config.model)
     family = MODELS[config.model](**config.model_options)
-    if inputs is None:
-        raise BadInput(f"model {config.model!r} takes one tensor; for dict batches give --model module:callable")
+    if inputs is None or not isinstance(targets, Tensor):
+        raise BadInput(
+            f"model {config.model!r} takes one tensor and gives another; for other batches give --model module:callable"
+        )
     outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
     with seeded(config.seed):
         return family.build(tuple(inputs.shape[1:]), outputs)
@@ -106,7 +109,13 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _loss(name: str, targets: Tensor) -> Loss:
+def _loss(name: str, targets: Any) -> Loss:
+    if ":" in name:
+        return load_loss(name)
     if name == "auto":
+        if not isinstance(targets, Tensor):
+            raise BadInput(f"no loss is known for targets in a {type(targets).__name__}; give --loss module:callable")
         name = "squared_error" if targets.is_floating_point() else "cross_entropy"
+    if name not in LOSSES:
+        raise unknown("loss", name, ["auto", *LOSSES, "module:callable"])
     return LOSSES[name]()

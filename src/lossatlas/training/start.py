@@ -1,4 +1,4 @@
-"""Where a training starts: weights of a file, of a finished run, or of a snapshot on somebody's way."""
+"""Where a training starts: weights of a file or a folder, of a finished run, or of a snapshot on somebody's way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.rundir import MODEL
 from lossatlas.training.trajectory import Trajectory
-from lossatlas.weights.files import read_state
+from lossatlas.weights.files import read_state, weights_in
 
 __all__ = ["starting_state"]
 
@@ -18,8 +18,9 @@ def starting_state(spec: str) -> dict[str, Tensor]:
     """The named tensors that ``FILE``, ``RUN`` or ``RUN@STEP`` stands for.
 
     Args:
-        spec: a file of weights; a run directory, whose final weights are meant; or a run directory, or a trajectory's
-            own, and the step of one of its snapshots.
+        spec: a file of weights, an index of shards, or a folder in which Hugging Face keeps a model; a run directory,
+            whose final weights are meant; or a run directory, or a trajectory's own, and the step of one of its
+            snapshots.
 
     Raises:
         BadInput: nothing is there, or no snapshot of that step.
@@ -28,11 +29,9 @@ def starting_state(spec: str) -> dict[str, Tensor]:
     if at and step.isdecimal() and not Path(spec).exists():
         return _snapshot(Path(name), step)
     path = Path(spec)
-    if not path.is_dir():
-        return read_state(path)
-    if not (path / MODEL).is_file():
+    if path.is_dir() and weights_in(path) is None:
         raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
-    return read_state(path / MODEL)
+    return read_state(path)
 
 
 def _snapshot(path: Path, step: str) -> dict[str, Tensor]:

@@ -54,13 +54,17 @@ class WeightSpace:
 
     The space remembers names and shapes, never the module: nothing here can change it.
 
+    By default all parameters span it, also those that a training held (``requires_grad=False``): a map shows a network
+    as it is, not who trained it. Integer parameters, which no training moves, and empty ones are held unless they are
+    named.
+
     Args:
-        module: any module. Its parameters must be real floating-point tensors.
+        module: any module.
         include: patterns (as in a shell, ``"head.*"``) of the parameters that span the space; all others are held
             fixed at the module's values.
 
     Raises:
-        BadInput: no parameter matches, or one that does is not real floating point.
+        BadInput: no parameter matches, or one that does is not real floating point or has no shape yet.
     """
 
     def __init__(self, module: nn.Module, include: Sequence[str] = ("*",)) -> None:
@@ -71,8 +75,17 @@ class WeightSpace:
         for parameter, names in names_of.items():
             if not any(fnmatchcase(name, pattern) for name in names for pattern in include):
                 continue
+            if isinstance(parameter, nn.parameter.UninitializedParameter):
+                raise BadInput(f"parameter {names[0]!r} has no shape yet; call the model on a batch first")
             if not parameter.is_floating_point():
-                raise BadInput(f"parameter {names[0]!r} has dtype {parameter.dtype}; expected real floating point")
+                if "*" in include and not parameter.is_complex():
+                    continue
+                raise BadInput(
+                    f"parameter {names[0]!r} has dtype {parameter.dtype}; expected real floating point: choose others "
+                    "by patterns"
+                )
+            if not parameter.numel():
+                continue
             entries.append(Entry(tuple(names), tuple(parameter.shape), offset))
             offset += parameter.numel()
         if not offset:
@@ -95,7 +108,7 @@ class WeightSpace:
         """Views of a vector (n,), or of a stack of vectors (P, n), as named parameters (P, *shape)."""
         batch = vector.shape[:-1]
         pieces = torch.split(vector, [entry.size for entry in self.entries], dim=-1)
-        return {e.name: piece.view(*batch, *e.shape) for e, piece in zip(self.entries, pieces, strict=True)}
+        return {e.name: piece.view((*batch, *e.shape)) for e, piece in zip(self.entries, pieces, strict=True)}
 
     def combine(self, coefficients: Tensor, controls: Tensor) -> Params:
         """``coefficients (P, m) @ controls (m, n)`` as named parameters (P, *shape), each contiguous in memory.

@@ -16,6 +16,7 @@ class SquaredError(Loss):
     """(prediction - target)^2, mean over all but the first dimension; both (B, ...)."""
 
     classifies = False
+    takes_tensors = True
     units = "1"
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
@@ -23,6 +24,8 @@ class SquaredError(Loss):
         return squares.reshape(squares.shape[0], -1).mean(dim=1)
 
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
+        if not isinstance(targets, Tensor):
+            raise BadInput(f"squared error needs one tensor of targets; got {type(targets).__name__}")
         if not isinstance(outputs, Tensor) or outputs.shape != targets.shape:
             found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise BadInput(
