@@ -342,7 +342,7 @@ def test_a_simplex_has_its_networks_at_the_corners_and_weights_that_sum_to_one(t
     loaded = la.load_chart(tmp_path / "chart.safetensors")
     assert isinstance(loaded, la.Simplex)
     torch.testing.assert_close(loaded.statistics, chart.statistics)
-    with pytest.raises(la.BadInput, match="at least two weight vectors"):
+    with pytest.raises(la.BadInput, match="at least 2 weight vectors"):
         la.Simplex(torch.zeros(1, 3))
 
 

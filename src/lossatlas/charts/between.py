@@ -34,7 +34,7 @@ class Between(CoefficientChart):
         statistics: per buffer its values at the corners (m, *shape).
 
     Raises:
-        BadInput: another number of networks than the figure has, or ones that span less.
+        BadInput: another number of networks than the figure has.
     """
 
     least: ClassVar[int]
@@ -46,7 +46,10 @@ class Between(CoefficientChart):
 
     def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
         super().__init__()
-        self._check(corners)
+        kind = type(self).__name__.lower()
+        if corners.ndim != 2 or len(corners) < self.least or (self.most is not None and len(corners) > self.most):
+            expected = f"{self.least}" if self.most == self.least else f"at least {self.least}"
+            raise BadInput(f"a {kind} needs {expected} weight vectors (m, n); got {tuple(corners.shape)}")
         self.corners: Tensor
         self.register_buffer("corners", corners.detach().clone())
         for name, values in (statistics or {}).items():
@@ -117,27 +120,26 @@ class Between(CoefficientChart):
             raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
         return coords
 
-    @classmethod
-    def _check(cls, corners: Tensor) -> None:
-        kind = cls.__name__.lower()
-        if corners.ndim != 2 or len(corners) < cls.least or (cls.most is not None and len(corners) > cls.most):
-            expected = f"{cls.least}" if cls.most == cls.least else f"at least {cls.least}"
-            raise BadInput(f"a {kind} needs {expected} weight vectors (m, n); got {tuple(corners.shape)}")
-        sides = corners.detach().double()
-        sides = sides[1:] - sides[0]
-        for one in range(len(corners)):
+    def check_spans(self) -> None:
+        """Refuse networks between which there is nothing to see.
+
+        Raises:
+            BadInput: two are equal, or they lie in fewer dimensions than the figure has.
+        """
+        for one in range(len(self.corners)):
             for other in range(one):
-                if torch.equal(corners[one], corners[other]):
+                if torch.equal(self.corners[one], self.corners[other]):
                     raise BadInput(
                         f"networks {other + 1} and {one + 1} are equal, so there is nothing between them; choose others"
                     )
-        lengths = sides.norm(dim=1, keepdim=True)
-        cosines = (sides / lengths) @ (sides / lengths).T
-        spanned = int((torch.linalg.eigvalsh(cosines) > DEPENDENT).sum())
-        if spanned < min(cls._dimensions(len(corners)), len(sides)):
+        corners = self.corners.double()
+        sides = corners[1:] - corners[0]
+        units = sides / sides.norm(dim=1, keepdim=True)
+        spanned = int((torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).sum())
+        if spanned < len(self.axes):
             raise BadInput(
-                f"the {len(corners)} networks of a {kind} lie in {spanned} dimension{'s' * (spanned > 1)}, on one "
-                "line for instance; choose others, or fewer"
+                f"the {len(corners)} networks of a {type(self).__name__.lower()} lie in "
+                f"{spanned} dimension{'s' * (spanned > 1)}; choose others, or fewer"
             )
 
 

@@ -89,6 +89,24 @@ class Engine:
                 parts.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(values) for name, values in parts.items()}
 
+    def outputs(self, coefficients: Tensor, controls: Tensor, split: Split, group: int) -> Iterator[Outputs]:
+        """What every point's network returns, group by group of a split's examples.
+
+        Args:
+            coefficients: (P, m); the networks of all of them are in memory together.
+            controls: (m, n).
+            split: the examples.
+            group: examples per batch.
+
+        Yields:
+            Outputs (P, B, ...) of a group as the loss sees them, without a graph.
+        """
+        networks = self._points(self._evaluate, coefficients.detach(), controls.detach())
+        for batch in split.groups(group):
+            with self._evaluated.in_force():
+                outputs, _ = self._evaluate.forward(self._evaluated, networks, batch)
+            yield outputs
+
     def shapes(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, tuple[int, ...]]:
         """What each metric returns per point: () for a number, (k,) for several; on a few examples of one network.
 
@@ -136,7 +154,8 @@ class Engine:
 
     def knows_error(self, split: Split, metric: StreamingMetric) -> bool:
         """Whether :meth:`evaluate` returns a standard error of a metric: of a mean over a random subset."""
-        return split.population > len(split) > 1 and metric.has_standard_error
+        drawn = split.population > len(split) > 1
+        return drawn and metric.has_standard_error and self.network.loss.per_example
 
     def pullback(
         self,

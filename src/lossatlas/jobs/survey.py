@@ -27,6 +27,7 @@ from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
+from lossatlas.surveying.store import merged_grid
 from lossatlas.views import png, view, write_report
 
 __all__ = ["estimate_survey", "run_survey"]
@@ -76,6 +77,8 @@ def run_survey(
         reporter.say(f"{run.path} is finished")
         return run.read_json(SUMMARY)
     recipe = build_survey(config)
+    if start.continuing:
+        _check_points(run.path / SURVEY, recipe)
     engine = _engine(recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan)
     start.put(
         engine.network.device,
@@ -173,6 +176,15 @@ def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Eng
         measuring=measuring_seconds(None),
         group=config.group,
     )
+
+
+def _check_points(path: Path, recipe: SurveyRecipe) -> None:
+    """Refuse a grid that the store cannot grow to, as long as nothing of the run has changed."""
+    try:
+        stored = xr.open_zarr(str(path), consolidated=False, chunks=None)
+    except Exception:  # none yet, or one that is made whole when it is opened to be written
+        return
+    merged_grid(path, stored, recipe.grid)
 
 
 def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:

@@ -1,4 +1,4 @@
-"""What every configuration has in common: the problem, and how it is spelt on the command line and in YAML."""
+"""What configurations have in common: how they are spelt on the command line and in YAML, and the problem."""
 
 # Annotations are evaluated here, not where a subclass is defined: the command line reads them.
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from cyclopts import Parameter
 
-__all__ = ["Options", "ProblemConfig", "differences"]
+__all__ = ["Config", "Options", "ProblemConfig", "differences"]
 
 OPTIONS = "_options"
 """How the fields end that hold the options of a named thing."""
@@ -18,25 +18,8 @@ Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProblemConfig:
-    """Which network, on which data, under which loss; the base of every verb's configuration."""
-
-    data: str = "digits"
-    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
-    data_options: Options = field(default_factory=dict)
-    """Options of a data set; on the command line --data.OPTION."""
-    model: str = "mlp"
-    """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
-    model_options: Options = field(default_factory=dict)
-    """Options of a named model; on the command line --model.OPTION."""
-    loss: str = "auto"
-    """Loss (see `lossatlas info`), or auto by the targets."""
-    parameters: tuple[str, ...] = ("*",)
-    """Patterns of the parameters that vary; the others are held fixed."""
-    seed: int = 0
-    """Seed of everything that is random."""
-    device: str = "auto"
-    """Device: auto, cpu, cuda, cuda:1, ..."""
+class Config:
+    """Everything that a run depends on; the base of every verb's configuration."""
 
     @classmethod
     def named(cls) -> tuple[str, ...]:
@@ -66,6 +49,28 @@ class ProblemConfig:
             else:
                 named[key] = value
         return cls(**named)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemConfig(Config):
+    """Which network, on which data, under which loss; the base of the configurations that say so themselves."""
+
+    data: str = "digits"
+    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
+    data_options: Options = field(default_factory=dict)
+    """Options of a data set; on the command line --data.OPTION."""
+    model: str = "mlp"
+    """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
+    model_options: Options = field(default_factory=dict)
+    """Options of a named model; on the command line --model.OPTION."""
+    loss: str = "auto"
+    """Loss (see `lossatlas info`), module:callable, or auto by the targets."""
+    parameters: tuple[str, ...] = ("*",)
+    """Patterns of the parameters that vary; the others are held fixed."""
+    seed: int = 0
+    """Seed of everything that is random."""
+    device: str = "auto"
+    """Device: auto, cpu, cuda, cuda:1, ..."""
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from lossatlas.charts import Plane
 from lossatlas.data import Split
@@ -13,6 +14,7 @@ from lossatlas.engine import Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.setup import GROUP, engine_for
 from lossatlas.problem import Problem
+from lossatlas.types import Outputs
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Standing"]
@@ -49,6 +51,12 @@ class Standing:
         """The metrics over a split."""
         found = self._engine.evaluate(self._coefficients, self._controls, split, metrics, self._group)
         return {name: float(values[0]) for name, values in found.items()}
+
+    def outputs(self, split: Split) -> Outputs:
+        """What the network returns for all examples of a split, as the loss sees it: (N, ...), on the processor."""
+        groups = self._engine.outputs(self._coefficients, self._controls, split, self._group)
+        parts = [tree_map(lambda leaf: leaf[0].cpu() if isinstance(leaf, Tensor) else leaf, part) for part in groups]
+        return tree_map(lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *parts)
 
     def gradient(self, split: Split) -> Tensor:
         """The gradient (n,) of the mean loss over a split."""

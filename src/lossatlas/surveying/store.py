@@ -20,7 +20,7 @@ from lossatlas.rundir import cannot_write
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
 from lossatlas.surveying.arrays import Grid, GridArrays, Mask, Tile
 
-__all__ = ["SurveyStore"]
+__all__ = ["SurveyStore", "merged_grid"]
 
 SAME = 1e-9
 """Coordinates that differ by less than this share of their axis are the same point."""
@@ -248,17 +248,26 @@ class SurveyStore:
             raise BadInput(
                 f"{path} is no survey that can be continued ({first_line(error)}); choose another"
             ) from error
-        if set(stored.coords) != set(grid):
-            axes = ", ".join(map(str, stored.coords))
-            raise BadInput(f"the survey in {path} has another grid, along {axes}; choose another path")
         _compare(f"the survey in {path}", stored.attrs, attributes)
-        merged = {axis: _merged(path, axis, stored[axis].values, coords) for axis, coords in grid.items()}
+        merged = merged_grid(path, stored, grid)
         if all(len(coords) == stored.sizes[axis] for axis, coords in merged.items()):
             return
         with lock(self._lock_file("writers"), wait=False) as alone:
             if not alone:
                 raise BadInput(f"another process writes to {path}; add points when it has finished")
             _put_in_place(path, merged, stored.attrs, labels, stored)
+
+
+def merged_grid(path: Path, stored: xr.Dataset, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:
+    """The grid that is wanted, with the coordinates of a survey that is there in place of their equals.
+
+    Raises:
+        BadInput: the survey has other axes, or points that are not wanted.
+    """
+    if set(stored.coords) != set(grid):
+        axes = ", ".join(map(str, stored.coords))
+        raise BadInput(f"the survey in {path} has another grid, along {axes}; choose another path")
+    return {axis: _merged(path, axis, stored[axis].values, coords) for axis, coords in grid.items()}
 
 
 def _merged(

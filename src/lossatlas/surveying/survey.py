@@ -238,7 +238,7 @@ class Surveyor:
             "examples_per_group": self._group,
             "data": split.fingerprint(),
             "buffers": engine.network.buffers,
-            "loss": type(engine.network.loss).__name__,
+            "loss": engine.network.loss.record,
             "network": engine.network.fingerprint,
             "precision": service.precision,
         }

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.between import Between
+from lossatlas.types import Params
 
 __all__ = ["Through"]
 
@@ -15,9 +16,16 @@ class Through(Between):
 
     The first network lies at (0, 0), the second along u; v points to the third's side (Garipov et al. 2018, arXiv
     1802.10026, appendix A.2; there the third leads).
+
+    Raises:
+        BadInput: there are not three, or they lie on one line.
     """
 
     least = most = 3
+
+    def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
+        super().__init__(corners, statistics)
+        self.check_spans()  # there are no coordinates otherwise
 
     @classmethod
     def _dimensions(cls, corners: int) -> int:

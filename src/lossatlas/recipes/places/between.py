@@ -36,6 +36,7 @@ class BetweenNetworks(Place):
         states.reverse()
         kind = self._kind(config)
         chart = kind.between_states([state for _, state in states], base.space)
+        chart.check_spans()
         if len(chart.axes) > len(AXES):
             raise BadInput(
                 f"{len(states)} networks span {len(chart.axes)} axes, which no picture has; choose up to four"
