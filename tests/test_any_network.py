@@ -900,3 +900,34 @@ def test_a_stated_plan_is_served_too() -> None:
     plain = seeded(Body).double()
     expected = line(la.Problem(plain, la.SquaredError()), la.Split(rows()), space, Plan.of("loop", 2), "gradient_norm")
     np.testing.assert_allclose(found["test_gradient_norm"], expected["test_gradient_norm"], rtol=1e-6)
+
+
+def test_a_mean_of_the_batch_is_no_loss_for_clips_of_examples() -> None:
+    problem, split = make("mlp")
+    own = la.Problem(
+        problem.module, la.BatchMean(lambda outputs, targets: nn.functional.cross_entropy(outputs, targets))
+    )
+    heart = la.picture("heart", size=6)
+    chart = la.Plane.random(problem.module, initialiser=la.Xavier())
+    with pytest.raises(la.BadInput, match="needs each example's own loss, and BatchMean"):
+        la.fit(chart, la.Pattern(heart), own, split, steps=1, plan="loop")
+    clipped = la.Pattern(heart, clip=la.ClipPerCell(2.5))
+    assert la.fit(chart, clipped, own, split, steps=1, plan="loop").steps == 1
+
+
+def test_a_stated_plan_that_cannot_serve_is_refused_in_one_line() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(3, 2)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            outputs = self.head(inputs)
+            return outputs if float(outputs.sum()) > 0 else 2 * outputs
+
+    module = Branching()
+    problem = la.Problem(module, la.SquaredError())
+    split = la.Split((torch.randn(6, 3), torch.randn(6, 2)))
+    chart = plane(problem, axes=1)
+    with pytest.raises(la.BadInput, match="strategy 'vmap' of the plan cannot evaluate this model"):
+        la.survey(chart, la.grid_of(chart, (3,)), problem, {"test": split}, plan=la.Plan.of("vmap", 2))

@@ -107,6 +107,30 @@ class Engine:
                 outputs, _ = self._evaluate.forward(self._evaluated, networks, batch)
             yield outputs
 
+    def try_out(self, controls: Tensor, split: Split) -> None:
+        """Evaluate a few examples at one point.
+
+        Args:
+            controls: (m, n).
+            split: the examples.
+
+        Raises:
+            BadInput: the plan's strategy cannot serve this network.
+        """
+        batch = split.take(torch.arange(min(FEW, len(split))))
+        coefficients = torch.eye(1, len(controls)).to(controls)
+        try:
+            networks = self._points(self._evaluate, coefficients, controls.detach())
+            with torch.no_grad(), self._evaluated.in_force():
+                self._evaluate.forward(self._evaluated, networks, batch)
+        except BadInput:
+            raise
+        except Exception as error:  # the user's own module may fail in any way
+            name = self.plan.evaluate.strategy
+            raise BadInput(
+                f"strategy {name!r} of the plan cannot evaluate this model: {first_line(error)}; use --plan auto"
+            ) from error
+
     def shapes(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, tuple[int, ...]]:
         """What each metric returns per point: () for a number, (k,) for several; on a few examples of one network.
 

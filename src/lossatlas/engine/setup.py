@@ -66,6 +66,7 @@ def engine_for(
     controls = chart.controls().detach()
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
+    stated = isinstance(plan, Plan) or plan.endswith(".json")
     if isinstance(plan, str):
         step_batch = split.take(torch.arange(min(batch_size, len(split))))
         group_batch = next(split.groups(group))
@@ -74,4 +75,7 @@ def engine_for(
             network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
             seconds=measuring,
         )  # fmt: skip
-    return Engine(network, plan)
+    engine = Engine(network, plan)
+    if stated:  # nobody has measured it
+        engine.try_out(controls, split)
+    return engine

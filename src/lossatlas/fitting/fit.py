@@ -86,6 +86,11 @@ class Fit:
                 f"a fit cannot follow statistics that are {engine.network.buffers}; fit under another buffers policy, "
                 "such as batch, and survey under this one"
             )
+        if objective.per_example and not engine.network.loss.per_example:
+            raise BadInput(
+                f"{type(objective).__name__} needs each example's own loss, and {engine.network.loss.record} gives the "
+                "mean of a batch; return one loss per example, or clip per cell"
+            )
         self.chart = chart
         self.objective = objective
         self.engine = engine

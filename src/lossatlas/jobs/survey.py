@@ -32,6 +32,8 @@ from lossatlas.views import png, view, write_report
 
 __all__ = ["estimate_survey", "run_survey"]
 
+SURFACE = "_surface"
+"""How the parts of a summary are called that describe a split's surface."""
 BINS = 101
 """Of a histogram of weights; an odd number, so that one of them is about zero."""
 PATIENCE = 5.0
@@ -222,7 +224,7 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         found["points_evaluated"] = int(survey[schema.MEASURED].sum())
     return {
         **found,
-        **{f"{split}_surface": dict(numbers) for split, numbers in measures(survey).items()},
+        **{f"{split}{SURFACE}": dict(numbers) for split, numbers in measures(survey).items()},
         "parameters": recipe.space.size,
         "seconds": seconds,
         "peak_memory_bytes": peak_bytes(),
@@ -234,4 +236,11 @@ def _draw(run: RunDirectory, survey: xr.Dataset, config: SurveyConfig, summary: 
     images = {name: png(figure) for name, figure in view(survey, title=title).items()}
     for name, image in images.items():
         run.write_bytes(f"{name}.png", image)
-    write_report(run.path / "report.html", survey, title, summary, (run.path / "config.yaml").read_text(), images)
+    tables = {_titled(key): value for key, value in summary.items() if key.endswith(SURFACE)}
+    numbers = {key: value for key, value in summary.items() if not key.endswith(SURFACE)}
+    config_text = (run.path / "config.yaml").read_text()
+    write_report(run.path / "report.html", survey, title, numbers, config_text, images, tables)
+
+
+def _titled(key: str) -> str:
+    return f"What the {key.removesuffix(SURFACE)} loss looks like"

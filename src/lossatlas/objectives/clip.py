@@ -21,6 +21,9 @@ class Clip(ABC):
         threshold: a positive loss.
     """
 
+    per_example: bool = False
+    """Whether each example's own loss is needed."""
+
     @abstractmethod
     def __init__(self, threshold: float) -> None: ...
 

@@ -42,6 +42,7 @@ class CoarseToFine(Objective):
         self.there = there
         self.axes = stages[0].objective.axes
         self.largest_draw = max(stage.objective.largest_draw for stage in stages)
+        self.per_example = any(stage.objective.per_example for stage in stages)
         total = sum(stage.share for stage in stages)
         self._ends = [end / total for end in accumulate(stage.share for stage in stages)]
         self._stage = 0

@@ -30,6 +30,8 @@ class Objective(ABC):
     """The axes that its coordinates run along."""
     largest_draw: int
     """The most points that a step has."""
+    per_example: bool = False
+    """Whether it asks for each example's own loss; a mean of the batch then does not do."""
 
     @abstractmethod
     def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:

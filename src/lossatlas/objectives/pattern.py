@@ -37,6 +37,7 @@ class Pattern(SingleStage):
     ) -> None:
         self.picture = picture
         self.clip = clip if clip is not None else ClipPerExample()
+        self.per_example = self.clip.per_example
         self.axes = picture.axes
         if cells < 1:
             raise BadInput(f"a step draws {cells} low and high cells; expected at least 1")

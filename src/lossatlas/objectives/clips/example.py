@@ -12,6 +12,8 @@ __all__ = ["ClipPerExample"]
 class ClipPerExample(Clip):
     """Examples whose loss has reached the threshold stop pushing; the others go on. Fits faster than per cell."""
 
+    per_example = True
+
     def __init__(self, threshold: float = 2.5) -> None:
         self.threshold = checked_threshold(threshold)
 
