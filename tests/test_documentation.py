@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import lossatlas as la
 from lossatlas.cli.app import VERBS
@@ -44,6 +47,39 @@ def test_the_pages_of_trainings_lead_to_their_pictures(
     assert [snapshot.step for snapshot in la.Trajectory("way").snapshots] == list(range(0, 201, 10))
     for run in ("map", "through", "own"):
         assert (tmp_path / "runs" / run / "trajectory.png").exists()
+
+
+def test_the_page_on_your_own_network_goes_from_a_plain_script_to_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its script trained for an epoch, every command in its order on coarser grids, and its Python."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    page = (ROOT / "docs" / "own_network.md").read_text()
+    (script,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    shorter = script.replace("range(20)", "range(1)")
+    assert shorter != script
+    Path("mynet.py").write_text(shorter)
+    runpy.run_path("mynet.py", run_name="__main__")
+    for line in re.findall(r"^    (lossatlas .*)$", page, flags=re.MULTILINE):
+        _, *tokens = shlex.split(line)
+        coarse = ["--examples=100", "--plan=loop"] if tokens[0] == "survey" else []
+        tokens = ["5" if before == "--grid" else token for before, token in zip(["", *tokens], tokens, strict=False)]
+        assert main([*tokens, *coarse]) == 0, capsys.readouterr().err
+    for picture in ("runs/slice/contours.png", "pictures/plain/overlay_line.png", "pictures/filter/overlay_line.png"):
+        assert (tmp_path / picture).exists()
+    plain, rescaled = (_losses(run) for run in ("runs/plain", "runs/plain-rescaled"))
+    assert abs(plain - rescaled).max() > 0.1
+    one, same = (_losses(run) for run in ("runs/filter", "runs/filter-rescaled"))
+    np.testing.assert_allclose(one, same, rtol=1e-3)
+    (block,) = re.findall(r"\n(    import lossatlas(?:.*\n)+?)\(With", page)
+    code = textwrap.dedent(block).replace("(31, 31)", "(3, 3)")
+    exec(compile(code, "own_network.md", "exec"), {})
+    assert Path("pictures/contours.png").exists()
+
+
+def _losses(run: str) -> np.ndarray:
+    return xr.open_zarr(f"{run}/survey.zarr", consolidated=False, chunks=None)["test_loss"].values
 
 
 @pytest.mark.parametrize("verb", list(VERBS))

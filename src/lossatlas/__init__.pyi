@@ -24,6 +24,7 @@ from .data import (
 from .data.augmentations.crop import Crop as Crop
 from .data.augmentations.cutout import Cutout as Cutout
 from .data.augmentations.flip import Flip as Flip
+from .directions import slice_around as slice_around
 from .engine import (
     BuffersPolicy as BuffersPolicy,
     Engine as Engine,

@@ -2,6 +2,7 @@
 
 from lossatlas.directions.direction import DIRECTIONS, Around, Direction, direction, directions, orthogonalised
 from lossatlas.directions.normalisation import NORMALISATIONS, Normalisation
+from lossatlas.directions.slices import slice_along, slice_around
 
 __all__ = [
     "DIRECTIONS",
@@ -12,4 +13,6 @@ __all__ = [
     "direction",
     "directions",
     "orthogonalised",
+    "slice_along",
+    "slice_around",
 ]

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lossatlas.charts import CoefficientChart, Draws, Slice
-from lossatlas.directions import NORMALISATIONS, Around, direction, directions, orthogonalised
+from lossatlas.charts import CoefficientChart, Slice
+from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.recipes.place import Network
@@ -19,7 +19,7 @@ from lossatlas.training.start import starting_state
 from lossatlas.training.way import Way
 from lossatlas.weights import WeightSpace
 
-__all__ = ["around_of", "named", "one_thread", "sliced"]
+__all__ = ["around_of", "named", "one_thread", "sliced", "tails"]
 
 
 def around_of(config: SurveyConfig, space: WeightSpace, origin: Tensor, way: Way | None = None) -> Around:
@@ -41,34 +41,16 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     Raises:
         BadInput: a direction cannot be had, or several draws are asked for of what nobody draws.
     """
+    chart, labels = slice_along(config.kinds, around, config.orthogonal, config.draws)
     kinds = [direction(spec) for spec in config.kinds]
-    if config.draws > 1 and not any(kind.drawn for kind in kinds):
-        raise BadInput(f"{config.draws} draws are asked for and no direction is drawn; leave out the draws")
-    found = []
-    for draw in range(config.draws):
-        vectors, names = directions(config.kinds, _drawn(around, draw))
-        found.append(orthogonalised(vectors) if config.orthogonal else vectors)
-    stacked = torch.stack(found)
-    chart = Slice(around.origin, stacked[0]) if config.draws == 1 else Draws(around.origin, stacked)
+    first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []
     if not config.orthogonal:
         for axis, kind in enumerate(kinds):
             if kind.end is not None:
                 coords = tuple(float(other == axis) for other in range(len(kinds)))
-                ends.append(Network(kind.end, coords, around.origin + stacked[0, axis]))
-    return chart, dict(zip(chart.axes, names, strict=False)), ends
-
-
-def _drawn(around: Around, draw: int) -> Around:
-    return Around(
-        around.space,
-        around.origin,
-        around.normalisation,
-        around.without_vectors,
-        around.way,
-        around.seed + draw,
-        around.memory,
-    )
+                ends.append(Network(kind.end, coords, around.origin + first[axis]))
+    return chart, labels, ends
 
 
 def named(specs: Sequence[str]) -> dict[str, dict[str, Tensor]]:
@@ -80,12 +62,21 @@ def named(specs: Sequence[str]) -> dict[str, dict[str, Tensor]]:
     twice = [spec for spec in specs if list(specs).count(spec) > 1]
     if twice:
         raise BadInput(f"{twice[0]} is named twice; name networks that differ")
-    parts = [Path(spec).parts for spec in specs]
+    names = tails(specs)
+    return {name: starting_state(spec) for name, spec in zip(names, specs, strict=True)}
+
+
+def tails(paths: Sequence[str]) -> list[str]:
+    """Short names of paths that differ: their ends, as long as it takes to tell them apart.
+
+    >>> tails(["runs/a/last", "runs/b/last"])
+    ['a/last', 'b/last']
+    """
+    parts = [Path(path).parts for path in paths]
     length = next(
         (k for k in range(1, max(map(len, parts)) + 1) if len({part[-k:] for part in parts}) == len(parts)), 1
     )
-    names = [str(Path(*part[-length:])) for part in parts]
-    return {name: starting_state(spec) for name, spec in zip(names, specs, strict=True)}
+    return [str(Path(*part[-length:])) for part in parts]
 
 
 @contextmanager

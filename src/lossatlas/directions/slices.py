@@ -1,0 +1,70 @@
+"""Slices around a network along directions by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from lossatlas.charts import Draws, Slice
+from lossatlas.directions.direction import Around, direction, directions, orthogonalised
+from lossatlas.directions.normalisation import NORMALISATIONS
+from lossatlas.errors import BadInput
+from lossatlas.weights import WeightSpace
+
+__all__ = ["slice_along", "slice_around"]
+
+
+def slice_around(
+    module: nn.Module,
+    kinds: Sequence[str] = ("random", "random"),
+    *,
+    normalize: str = "none",
+    without_vectors: bool = False,
+    orthogonal: bool = False,
+    draws: int = 1,
+    seed: int = 0,
+    space: WeightSpace | None = None,
+) -> Slice | Draws:
+    """The chart around a network along directions, one per axis (Li et al. 2018, arXiv 1712.09913).
+
+    Args:
+        module: the network in the centre; read, never changed.
+        kinds: what each axis points along, as on the command line: ``random``, ``towards:CHECKPOINT``, ``file:PATH``.
+        normalize: the scale of random directions: ``none``, ``filter``, ``layer`` or ``weight``.
+        without_vectors: random directions hold parameters of one dimension (``--ignore biasbn``).
+        orthogonal: make each direction orthogonal to those before it.
+        draws: of the random directions; more than one lie along a further dimension ``draw``.
+        seed: of the first draw; the others follow.
+        space: which parameters vary; default all.
+
+    Raises:
+        BadInput: a direction or a normalisation that there is not, or draws of what nobody draws.
+    """
+    space = space if space is not None else WeightSpace(module)
+    origin = space.vector_of(module)
+    around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
+    chart, _ = slice_along(kinds, around, orthogonal, draws)
+    moved = chart.to(origin.device)
+    assert isinstance(moved, Slice | Draws)
+    return moved
+
+
+def slice_along(
+    kinds: Sequence[str], around: Around, orthogonal: bool, draws: int
+) -> tuple[Slice | Draws, dict[str, str]]:
+    """The chart along directions around something, and what its axes are called.
+
+    Raises:
+        BadInput: as :func:`slice_around`.
+    """
+    if draws > 1 and not any(direction(kind).drawn for kind in kinds):
+        raise BadInput(f"{draws} draws are asked for and no direction is drawn; leave out the draws")
+    found = []
+    for draw in range(draws):
+        vectors, names = directions(kinds, replace(around, seed=around.seed + draw))
+        found.append(orthogonalised(vectors) if orthogonal else vectors)
+    chart = Slice(around.origin, found[0]) if draws == 1 else Draws(around.origin, torch.stack(found))
+    return chart, dict(zip(chart.axes, names, strict=False))
