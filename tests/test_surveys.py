@@ -28,6 +28,7 @@ from lossatlas.cli.main import main
 from lossatlas.directions import NORMALISATIONS, Around, directions
 from lossatlas.jobs.survey import estimate_survey, run_survey
 from lossatlas.jobs.train import run_train
+from lossatlas.measures import measures
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.streams import generator
@@ -760,3 +761,76 @@ class TestPlaces:
             checkpoint=str(trained / "net0"), model_options={"hidden": (8,)}, grid=(101,), budget=500, plan="loop"
         )
         assert estimate_survey(config).work["survey"].startswith("500 points")
+
+
+class Product(nn.Module):
+    """``x -> b a x`` for numbers a and b: the smallest linear network of two layers."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor([a], dtype=torch.float64))
+        self.b = nn.Parameter(torch.tensor([b], dtype=torch.float64))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.b * self.a * inputs
+
+
+class TestClosedForms:
+    def test_a_quadratic_is_one_to_the_last_digit(self) -> None:
+        """The loss of a linear network along a slice, its widths and curvatures."""
+        random = torch.Generator().manual_seed(0)
+        inputs, truth = torch.randn(50, 4, generator=random).double(), torch.randn(4, generator=random).double()
+        module = nn.Linear(4, 1, bias=False).double()
+        with torch.no_grad():
+            module.weight.copy_(truth[None])
+        split = la.Split((inputs, (inputs @ truth)[:, None]))
+        directions = torch.randn(2, 4, generator=random).double()
+        chart = la.Slice(truth, directions)
+        at = {"u": np.linspace(-1, 1, 9), "v": np.linspace(-2, 1, 7)}
+        survey = la.survey(chart, at, la.Problem(module, la.SquaredError()), {"train": split}, plan="loop").load()
+        form = (directions @ inputs.T @ inputs @ directions.T / 50).numpy()
+        u, v = np.meshgrid(*at.values(), indexing="ij")
+        closed = form[0, 0] * u**2 + 2 * form[0, 1] * u * v + form[1, 1] * v**2
+        np.testing.assert_allclose(survey["train_loss"], closed, rtol=1e-10, atol=1e-12)
+        found = measures(survey)["train"]
+        expected = np.linalg.eigvalsh(2 * form)
+        assert found["curvature_u"] == pytest.approx(2 * form[0, 0], rel=1e-10)
+        assert found["curvature_uv"] == pytest.approx(2 * form[0, 1], rel=1e-10)
+        assert found["curvature_smallest"] == pytest.approx(expected[0], rel=1e-10)
+        assert found["curvature_largest"] == pytest.approx(expected[1], rel=1e-10)
+
+    def test_between_two_minima_of_a_linear_network_is_the_barrier_that_it_has(self) -> None:
+        """(b a - 1)^2 from (2, 1/2) to (1/2, 2): a b - 1 = 2.25 t (1 - t), highest in the middle, 0.5625^2."""
+        ends = [Product(2.0, 0.5), Product(0.5, 2.0)]
+        split = la.Split((torch.ones(1, 1).double(), torch.ones(1, 1).double()))
+        problem = la.Problem(ends[0], la.SquaredError())
+        chart = la.Simplex.between(ends)
+        t = np.linspace(-0.5, 1.5, 81)
+        survey = la.survey(chart, {"u": t}, problem, {"train": split}, plan="loop").load()
+        closed = (2.25 * t * (1 - t)) ** 2
+        np.testing.assert_allclose(survey["train_loss"], closed, rtol=1e-10, atol=1e-12)
+        survey["corner_u"] = ("corner", [0.0, 1.0], {"names": ["a", "b"]})
+        found = measures(survey)["train"]
+        assert found["barrier_height"] == pytest.approx(0.5625**2, rel=1e-10)
+        assert found["barrier_above_higher_end"] == pytest.approx(0.5625**2, rel=1e-10)
+        assert found["barrier_at"] == pytest.approx(0.5, abs=1e-10)
+        assert found["minima_more_persistent_than_0.1"] == 2
+        first, second = found["minima_most_persistent"][:2]
+        assert sorted((first["at"][0], second["at"][0])) == pytest.approx([0, 1], abs=1e-10)
+        assert second["persistence"] == pytest.approx(0.5625**2, rel=1e-10)
+        assert second["saddle_at"] == pytest.approx([0.5], abs=1e-10)
+
+    def test_the_valley_of_a_linear_network_has_no_pass(self) -> None:
+        """On the plane of a and b both minima lie in the valley b a = 1."""
+        corner = torch.tensor([[1.0, 1.0]]).double()
+        chart = la.Slice(corner[0] * 0, torch.eye(2).double())
+        split = la.Split((torch.ones(1, 1).double(), torch.ones(1, 1).double()))
+        at = {axis: np.linspace(0.25, 4, 301) for axis in "uv"}
+        survey = la.survey(chart, at, la.Problem(Product(1, 1), la.SquaredError()), {"train": split}, plan="batched")
+        survey = survey.load()
+        a, b = np.meshgrid(*at.values(), indexing="ij")
+        np.testing.assert_allclose(survey["train_loss"], (a * b - 1) ** 2, rtol=1e-10, atol=1e-12)
+        for axis, places in (("u", [2.0, 0.5]), ("v", [0.5, 2.0])):
+            survey[f"corner_{axis}"] = ("corner", places, {"names": ["a", "b"]})
+        found = measures(survey)["train"]
+        assert found["pass_height_between_a_and_b"] < 1e-3, "a staircase of the grid along the valley"

@@ -101,7 +101,9 @@ class GridArrays:
             raise cannot_write(Path(str(self._where)), error) from error
 
     def write_points(self, name: str, tile: Tile, where: Mask, values: npt.NDArray[Any]) -> None:
-        """Write values (K, ...) at the K points of a tile that a mask of its shape says."""
+        """Write values (K, ...) at the K points of a tile that a mask of its shape says, in the array's numbers."""
+        with np.errstate(over="ignore"):  # an infinity is what a loss that is too large for them becomes
+            values = values.astype(self[name].dtype)
         if where.all():
             self.write(name, tile, values.reshape(*where.shape, *values.shape[1:]))
             return

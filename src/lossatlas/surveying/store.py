@@ -97,6 +97,7 @@ class SurveyStore:
         quantities: Mapping[Quantity, int | None],
         attributes: Mapping[str, Any],
         errors: Sequence[str] = (),
+        dtype: npt.DTypeLike = np.float32,
     ) -> None:
         """Make the arrays of one group of metrics on one split, as far as they are not there.
 
@@ -109,6 +110,7 @@ class SurveyStore:
             quantities: and how many values each has at a point, where it has several.
             attributes: data and settings of the group.
             errors: metrics whose standard errors are written, too.
+            dtype: of the values.
 
         Raises:
             BadInput: the group is there with other data or settings; the first difference is named.
@@ -135,7 +137,7 @@ class SurveyStore:
                     "metric": quantity.name,
                 }
                 further = {} if length is None or quantity.dimension is None else {quantity.dimension: length}
-                self._arrays.create(name, np.float32, attrs, further)
+                self._arrays.create(name, dtype, attrs, further)
             self._arrays.create(done, np.bool_, attributes)
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
@@ -187,7 +189,7 @@ class SurveyStore:
             values: per metric (K,) or (K, k) at these K points, in their order.
         """
         for name, array in values.items():
-            self._arrays.write_points(split_variable(split, name), tile, where, array.astype(np.float32))
+            self._arrays.write_points(split_variable(split, name), tile, where, array)
         marks = np.ones(int(where.sum()), dtype=bool)
         self._arrays.write_points(done_variable(split, group), tile, where, marks)
 
@@ -202,7 +204,7 @@ class SurveyStore:
     def fill_in(self, variable: str, values: npt.NDArray[np.float64]) -> None:
         """Write a whole variable of which some was evaluated and the rest made of that; marks stay as they are."""
         with self._structure():
-            self._arrays.write(variable, ..., values.astype(np.float32))
+            self._arrays.write(variable, ..., values)
 
     def __contains__(self, variable: str) -> bool:
         return variable in self._arrays

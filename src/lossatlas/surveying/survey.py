@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -187,6 +188,11 @@ class Surveyor:
         self._groups = self._grouped(metrics)
 
     @property
+    def _dtype(self) -> type[np.floating[Any]]:
+        """Of values: networks in 64 bits have losses in 64 bits."""
+        return np.float64 if self._controls.dtype == torch.float64 else np.float32
+
+    @property
     def evaluations(self) -> int:
         """How many times each point is visited: once per split and group."""
         return len(self._splits) * len(self._groups)
@@ -207,7 +213,8 @@ class Surveyor:
         for split_name, split in self._splits.items():
             for group in self._groups:
                 errors = [name for name in group.metrics if self._has_error(split, group, name)]
-                store.add(split_name, group.name, group.quantities, self._settings(split, group), errors)
+                settings = self._settings(split, group)
+                store.add(split_name, group.name, group.quantities, settings, errors, self._dtype)
         wanted = None if refinement is None else self._refine(store, refinement, on_points)
         for split_name in self._splits:
             for group in self._groups:
