@@ -13,6 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 
+from lossatlas.errors import BadInput, first_line
 from lossatlas.rundir import cannot_write
 
 __all__ = ["Grid", "GridArrays", "Mask", "Tile"]
@@ -89,6 +90,20 @@ class GridArrays:
         self._create(name, values.dtype, attributes, dimensions, values.shape, values.shape)
         self.write(name, ..., values)
 
+    def read(self, name: str, where: Any = ...) -> npt.NDArray[Any]:
+        """A part of an array.
+
+        Raises:
+            BadInput: a chunk of it is damaged.
+        """
+        try:
+            return np.asarray(self[name][where])
+        except Exception as error:  # codecs fail in many ways on bytes that are not theirs
+            raise BadInput(
+                f"{self._where} is damaged: {name} cannot be read{_said(where)} ({first_line(error)}); look at the "
+                "rest with lossatlas view, and survey anew with --overwrite"
+            ) from error
+
     def write(self, name: str, where: Any, values: Any) -> None:
         """Write a part of an array.
 
@@ -107,22 +122,31 @@ class GridArrays:
         if where.all():
             self.write(name, tile, values.reshape(*where.shape, *values.shape[1:]))
             return
-        there = np.asarray(self[name][tile])
+        there = self.read(name, tile)
         there[where] = values
         self.write(name, tile, there)
 
-    def take_over(self, known: xr.Dataset) -> None:
-        """Write what a survey on some of the grid's points knows; nothing is known at the others then."""
-        places = [np.searchsorted(self.grid[axis], known[axis].values) for axis in self.axes]
-        for key, variable in known.data_vars.items():
+    def take_over(self, known: GridArrays, described: xr.Dataset) -> None:
+        """Write what a survey on some of the grid's points knows; nothing is known at the others then.
+
+        Args:
+            known: the survey's arrays.
+            described: the same, for their dimensions.
+
+        Raises:
+            BadInput: a chunk of it is damaged.
+        """
+        places = [np.searchsorted(self.grid[axis], known.grid[axis]) for axis in self.axes]
+        for key, variable in described.data_vars.items():
             name, dims = str(key), tuple(map(str, variable.dims))
+            values = known.read(name)
             if not set(self.axes) <= set(dims):
-                self.put_beside(name, dims, variable.values, dict(variable.attrs))
+                self.put_beside(name, dims, values, dict(variable.attrs))
                 continue
-            further = {dim: variable.sizes[dim] for dim in dims if dim not in self.axes}
-            self.create(name, variable.dtype, dict(variable.attrs), further)
-            whole = np.asarray(self[name][...])
-            whole[np.ix_(*places)] = variable.transpose(*self.axes, *further).values
+            further = dict(zip(dims[len(self.axes) :], values.shape[len(self.axes) :], strict=True))
+            self.create(name, values.dtype, dict(variable.attrs), further)
+            whole = self.read(name)
+            whole[np.ix_(*places)] = values
             self.write(name, ..., whole)
 
     def _create(
@@ -142,3 +166,8 @@ class GridArrays:
             )  # fmt: skip
         except OSError as error:
             raise cannot_write(Path(str(self._where)), error) from error
+
+
+def _said(where: Any) -> str:
+    """A tile in words."""
+    return f" at points {', '.join(f'{part.start} to {part.stop - 1}' for part in where)}" if where is not ... else ""

@@ -195,11 +195,11 @@ class SurveyStore:
 
     def done(self, split: str, group: str) -> Mask:
         """Which points of the grid are evaluated."""
-        return np.asarray(self._arrays[done_variable(split, group)][...])
+        return self._arrays.read(done_variable(split, group))
 
     def values(self, variable: str) -> npt.NDArray[np.float64]:
         """A whole variable as it stands."""
-        return np.asarray(self._arrays[variable][...], dtype=np.float64)
+        return self._arrays.read(variable).astype(np.float64)
 
     def fill_in(self, variable: str, values: npt.NDArray[np.float64]) -> None:
         """Write a whole variable of which some was evaluated and the rest made of that; marks stay as they are."""
@@ -219,7 +219,10 @@ class SurveyStore:
         return survey
 
     def _missing(self, split: str, group: str, tile: Tile, wanted: Mask | None) -> Mask:
-        unknown: Mask = ~np.asarray(self._arrays[done_variable(split, group)][tile])
+        try:
+            unknown: Mask = ~self._arrays.read(done_variable(split, group), tile)
+        except BadInput:  # a mark that cannot be read marks nothing: the tile is written anew
+            unknown = np.ones([part.stop - part.start for part in tile], dtype=bool)
         return unknown if wanted is None else unknown & wanted[tile]
 
     def _structure(self) -> AbstractContextManager[bool]:
@@ -303,7 +306,8 @@ def _put_in_place(
         shutil.rmtree(fresh, ignore_errors=True)
         arrays = GridArrays.started(str(fresh), grid, attributes, labels)
         if known is not None:
-            arrays.take_over(known)
+            stored = {axis: known[axis].values for axis in grid}
+            arrays.take_over(GridArrays(str(path), stored), known)
             os.replace(path, _replaced(path))
         os.replace(fresh, path)
         _recover(path)
