@@ -16,7 +16,7 @@ from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
 from lossatlas.errors import BadInput
-from lossatlas.recipes import ProblemConfig
+from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.registry import Registry
 from lossatlas.rundir import RunDirectory
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConfiguredVerb", "RunOptions", "lent_problem", "print_estimate"]
 
-C = TypeVar("C", bound=ProblemConfig)
+C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound="RunOptions")
 
 
@@ -113,10 +113,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             return self.carry_out(config, run)
 
         verb.__name__ = self._name
-        verb.__doc__ = (
-            f"{self._help}\n\nName {_listed(list(types))} together with --help to see its options: "
-            f"--{next(iter(types))}.OPTION and so on."
-        )
+        verb.__doc__ = self._help + _how_to_see_options(list(types))
         # Set here because the types of these options are known only now.
         named = {
             f"{name}_options": (Annotated[kind, Parameter(name=f"--{name}")], kind()) for name, kind in types.items()
@@ -176,6 +173,13 @@ def print_estimate(estimate: Estimate) -> None:
     }
     for name, text in rows.items():
         print(f"{name:<7} {text}")
+
+
+def _how_to_see_options(names: list[str]) -> str:
+    """What help says of options that belong to named things; nothing where there are none."""
+    if not names:
+        return ""
+    return f"\n\nName {_listed(names)} together with --help to see its options: --{names[0]}.OPTION and so on."
 
 
 def _listed(names: list[str]) -> str:

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from lossatlas.cli.app import option_given
-from lossatlas.recipes import ProblemConfig, options_of
+from lossatlas.recipes import Config, options_of
 
 __all__ = ["option_types", "with_options"]
 
-C = TypeVar("C", bound=ProblemConfig)
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class _NoOptions:
     """The options of a thing that has none, or that nobody named."""
 
 
-def option_types(tokens: list[str], config: type[ProblemConfig]) -> dict[str, type]:
+def option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:
     """Per named option the dataclass of the options of what the tokens name.
 
     Raises:

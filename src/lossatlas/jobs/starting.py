@@ -9,12 +9,12 @@ import torch
 import yaml
 
 from lossatlas.errors import BadInput
-from lossatlas.recipes import ProblemConfig, completed, differences
+from lossatlas.recipes import Config, completed, differences
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
 
 __all__ = ["Start"]
 
-C = TypeVar("C", bound=ProblemConfig)
+C = TypeVar("C", bound=Config)
 
 
 class Start(Generic[C]):

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from lossatlas.errors import CannotFinish
+from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import FitConfig, ProblemConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import CompareConfig, Config, FitConfig, SurveyConfig, TrainConfig
 
 __all__ = ["carry_out", "run_sweep"]
 
 
 def run_sweep(
-    configs: Mapping[str, ProblemConfig],
+    configs: Mapping[str, Config],
     out: Path,
     *,
     pictures: bool = False,
@@ -55,7 +56,7 @@ def run_sweep(
 
 
 def carry_out(
-    config: ProblemConfig, out: Path, *, pictures: bool, reporter: Reporter | None, stop: Callable[[], bool]
+    config: Config, out: Path, *, pictures: bool, reporter: Reporter | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """The run that a configuration stands for, begun or continued; returns its summary."""
     match config:
@@ -65,4 +66,6 @@ def carry_out(
             return run_survey(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
         case TrainConfig():
             return run_train(config, out, resume=True, reporter=reporter, stop=stop)
+        case CompareConfig():
+            return run_compare(config, out, resume=True, pictures=True, reporter=reporter, stop=stop)
     raise AssertionError(f"no job for a {type(config).__name__}")

@@ -3,7 +3,8 @@
 Importing this package imports no torch, so that help and configuration files stay quick.
 """
 
-from lossatlas.recipes.base import ProblemConfig, differences
+from lossatlas.recipes.base import Config, ProblemConfig, differences
+from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.config import PRESETS, FitConfig
 from lossatlas.recipes.options import completed, options_of
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -11,6 +12,8 @@ from lossatlas.recipes.train_config import TrainConfig
 
 __all__ = [
     "PRESETS",
+    "CompareConfig",
+    "Config",
     "FitConfig",
     "ProblemConfig",
     "SurveyConfig",

@@ -6,11 +6,11 @@ import importlib
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from lossatlas.recipes.base import ProblemConfig
+from lossatlas.recipes.base import Config
 
 __all__ = ["completed", "options_of"]
 
-C = TypeVar("C", bound=ProblemConfig)
+C = TypeVar("C", bound=Config)
 
 RESOLVERS = {
     "model": ("lossatlas.models", "model_options"),

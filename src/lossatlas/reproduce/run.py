@@ -14,7 +14,7 @@ from lossatlas.errors import BadInput, Interrupted, unknown
 from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
-from lossatlas.recipes import FitConfig, ProblemConfig, TrainConfig, differences
+from lossatlas.recipes import Config, FitConfig, ProblemConfig, SurveyConfig, TrainConfig, differences
 from lossatlas.recipes.fit import build_fit
 from lossatlas.recipes.train import build_train
 from lossatlas.reproduce.study import SCALES, Run, Study
@@ -23,8 +23,10 @@ from lossatlas.rundir import SUMMARY, RunDirectory, versions
 __all__ = ["run_study", "stated_runs"]
 
 RUNS = "runs"
-LINKS = {"trajectory", "init_from"}
-"""Fields in which a configuration names another run."""
+LINKS = {"trajectory", "init_from", "checkpoint", "between", "run", "runs"}
+"""Fields in which a configuration names other runs of its study, as RUN or RUN@STEP; one of them or a tuple."""
+TOWARDS = "towards:"
+"""How a direction that names a run begins."""
 
 
 def run_study(
@@ -87,7 +89,7 @@ def run_study(
     return summaries
 
 
-def stated_runs(study: Study, scale: str, folder: Path | None, device: str, plan: str) -> dict[str, ProblemConfig]:
+def stated_runs(study: Study, scale: str, folder: Path | None, device: str, plan: str) -> dict[str, Config]:
     """A study's runs as they will be carried out.
 
     Raises:
@@ -98,12 +100,13 @@ def stated_runs(study: Study, scale: str, folder: Path | None, device: str, plan
     return {name: _placed(config, folder, device, plan) for name, config in study.runs(scale).items()}
 
 
-def _check(configs: Mapping[str, ProblemConfig]) -> None:
+def _check(configs: Mapping[str, Config]) -> None:
     """Refuse what any of the runs would refuse, as far as one per verb, data set and model can tell.
 
     A survey of what the study itself will train cannot be asked yet.
     """
-    kinds = {(type(c), c.data, c.model, str(c.model_options)): c for c in configs.values()}
+    problems = [config for config in configs.values() if isinstance(config, ProblemConfig)]
+    kinds = {(type(c), c.data, c.model, str(c.model_options)): c for c in problems}
     for config in kinds.values():
         if isinstance(config, FitConfig):
             recipe = build_fit(config)
@@ -113,25 +116,38 @@ def _check(configs: Mapping[str, ProblemConfig]) -> None:
             build_train(replace(config, init_from=None))
 
 
-def _placed(config: ProblemConfig, folder: Path | None, device: str, plan: str) -> ProblemConfig:
-    options = dict(config.data_options)
-    source = data_options(config.data)
-    if folder is not None and source is not None and "folder" in {field.name for field in fields(source)}:  # type: ignore[arg-type]
-        options["folder"] = str(folder / config.data)
-    changes: dict[str, Any] = {"data_options": options, "device": device}
-    if "plan" in {field.name for field in fields(config)}:
-        changes["plan"] = plan
-    return replace(config, **changes)
+def _placed(config: Config, folder: Path | None, device: str, plan: str) -> Config:
+    changes: dict[str, Any] = {}
+    if isinstance(config, ProblemConfig):
+        options = dict(config.data_options)
+        source = data_options(config.data)
+        if folder is not None and source is not None and "folder" in {field.name for field in fields(source)}:  # type: ignore[arg-type]
+            options["folder"] = str(folder / config.data)
+        changes["data_options"] = options
+    stated = {"device": device, "plan": plan}
+    return replace(config, **changes, **{f.name: stated[f.name] for f in fields(config) if f.name in stated})
 
 
-def _linked(config: ProblemConfig, configs: Mapping[str, ProblemConfig], runs: Path) -> ProblemConfig:
+def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config:
     """With the directories of the study's own runs in place of their names."""
-    for name in LINKS & {field.name for field in fields(config)}:
-        run, at, step = str(getattr(config, name) or "").partition("@")
-        if run in configs:
-            changes: dict[str, Any] = {name: f"{(runs / run).resolve()}{at}{step}"}
-            config = replace(config, **changes)
-    return config
+
+    def placed(spec: str) -> str:
+        run, at, step = spec.partition("@")
+        return f"{(runs / run).resolve()}{at}{step}" if run in configs else spec
+
+    def direction(spec: str) -> str:
+        return TOWARDS + placed(spec.removeprefix(TOWARDS)) if spec.startswith(TOWARDS) else spec
+
+    changes: dict[str, Any] = {}
+    for name in sorted(LINKS & {field.name for field in fields(config)}):
+        value = getattr(config, name)
+        if isinstance(value, tuple):
+            changes[name] = tuple(map(placed, value))
+        elif value is not None:
+            changes[name] = placed(str(value))
+    if isinstance(config, SurveyConfig):
+        changes["directions"] = tuple(map(direction, config.directions))
+    return replace(config, **changes)
 
 
 def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:

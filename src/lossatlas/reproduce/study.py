@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.recipes import ProblemConfig
+from lossatlas.recipes import Config
 from lossatlas.registry import Registry
 from lossatlas.rundir import LOG, SURVEY
 
@@ -51,11 +51,11 @@ class Study(ABC):
     """What is reproduced, with its source."""
 
     @abstractmethod
-    def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
+    def runs(self, scale: str) -> Mapping[str, Config]:
         """The runs at a scale of :data:`SCALES`, by name and in their order.
 
-        Data sets are named as on the command line. Where a configuration names a run (``trajectory``, ``init_from``),
-        it names an earlier one of the study.
+        Data sets are named as on the command line. Where a configuration names runs (``trajectory``, ``init_from``,
+        ``between``, ``runs`` and their like), they are earlier ones of the study.
         """
 
     @abstractmethod

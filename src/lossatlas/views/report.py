@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,9 +15,9 @@ import xarray as xr
 
 from lossatlas.rundir import atomic_write
 from lossatlas.views import data
-from lossatlas.views.interactive import interactive
+from lossatlas.views.interactive import Interactive, interactive
 
-__all__ = ["write_report"]
+__all__ = ["Grid", "image", "text", "write_page", "write_report"]
 
 TILES = {
     "gap": "gap in accuracy",
@@ -57,6 +58,71 @@ def write_report(
         BadInput: the survey holds no numbers.
         CannotFinish: the file cannot be written.
     """
+    numbers = dict(_flat(summary))
+    write_page(
+        path,
+        title=title,
+        lead=sentence(survey),
+        tiles=[(label, text(key, numbers[key])) for key, label in TILES.items() if numbers.get(key) is not None],
+        rows=[(key, text(key, value)) for key, value in numbers.items() if key not in TILES or value is None],
+        picture=interactive(survey),
+        tables=[
+            (name, [(key, text(key, value)) for key, value in _flat(rows)])
+            for name, rows in (tables or {}).items()
+            if rows
+        ],
+        images=[image(kind, content) for kind, content in images.items()],
+        config_yaml=config_yaml,
+    )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table with several columns.
+
+    Attributes:
+        title: what stands above it.
+        head: what the columns are called.
+        rows: cells as they are shown, the first of each row its name.
+        note: what its numbers mean, in a sentence; may be empty.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def write_page(
+    path: Path | str,
+    *,
+    title: str,
+    lead: str,
+    tiles: Sequence[tuple[str, str]],
+    images: Sequence[Mapping[str, object]],
+    config_yaml: str,
+    rows: Sequence[tuple[str, str]] = (),
+    tables: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (),
+    grids: Sequence[Grid] = (),
+    picture: Interactive | None = None,
+) -> None:
+    """Write one self-contained page, whole or not at all.
+
+    Args:
+        path: the file; its directory is made if need be.
+        title: the page's title, plain text, as all texts are.
+        lead: what one sees, in a sentence.
+        tiles: the most important numbers, with what they are called.
+        images: as :func:`image` makes them, in their order.
+        config_yaml: the configuration that reproduces the run.
+        rows: all other numbers by name.
+        tables: names and numbers, by title.
+        grids: tables with several columns.
+        picture: one to explore; None where there is none.
+
+    Raises:
+        CannotFinish: the file cannot be written.
+    """
     import jinja2
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -65,22 +131,17 @@ def write_report(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    numbers = dict(_flat(summary))
-    picture = interactive(survey)
     page = environment.from_string(source).render(
         title=title,
-        sentence=sentence(survey),
-        tiles=[(label, text(key, numbers[key])) for key, label in TILES.items() if numbers.get(key) is not None],
-        rows=[(key, text(key, value)) for key, value in numbers.items() if key not in TILES or value is None],
+        sentence=lead,
+        tiles=tiles,
+        rows=rows,
         picture=picture,
         plot=Markup(picture.json) if picture else "",
         plotlyjs=Markup(get_plotlyjs()) if picture else "",
-        tables=[
-            (name, [(key, text(key, value)) for key, value in _flat(rows)])
-            for name, rows in (tables or {}).items()
-            if rows
-        ],
-        images=[_image(kind, content) for kind, content in images.items()],
+        tables=tables,
+        grids=grids,
+        images=images,
         config_yaml=config_yaml,
     )
     atomic_write(Path(path), page.encode())
@@ -145,13 +206,21 @@ def _flat(summary: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
-def _image(kind: str, content: bytes) -> dict[str, object]:
-    """What the template needs to place a PNG file; its size stands in bytes 16 to 23."""
+def image(kind: str, content: bytes, caption: str = "", *, whole: bool = False) -> dict[str, object]:
+    """What a page needs to place a PNG file, whose size stands in bytes 16 to 23.
+
+    Args:
+        kind: of picture; that of a view has its own caption.
+        content: the file.
+        caption: what it shows, in a sentence.
+        whole: as wide as the page, however high that makes it.
+    """
     from lossatlas.views import VIEWS
 
     return {
         "kind": kind.replace("_", " "),
-        "caption": VIEWS[kind].caption if kind in VIEWS else f"The picture {kind}.",
+        "caption": caption or (VIEWS[kind].caption if kind in VIEWS else f"The picture {kind}."),
+        "whole": whole,
         "source": f"data:image/png;base64,{b64encode(content).decode()}",
         "width": int.from_bytes(content[16:20], "big"),
         "height": int.from_bytes(content[20:24], "big"),

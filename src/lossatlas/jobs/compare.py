@@ -1,0 +1,279 @@
+"""The job of ``lossatlas compare``: trained networks, what lies between them, and how differently they predict."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lossatlas.engine import Plan
+from lossatlas.engine.strategy import STRATEGIES
+from lossatlas.errors import Interrupted, unknown
+from lossatlas.jobs.compared import comparison, summarise
+from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.starting import Start
+from lossatlas.jobs.survey import run_survey
+from lossatlas.recipes import CompareConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compare
+from lossatlas.recipes.survey import build_survey
+from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory
+from lossatlas.studies import Difference, functional_differences
+from lossatlas.surveying.standing import Standing
+from lossatlas.views import png
+from lossatlas.views.comparing import write_comparison
+from lossatlas.views.comparison import draw_comparison
+from lossatlas.weights.files import load_state, state_bytes
+
+__all__ = ["COMPARISON", "estimate_compare", "run_compare"]
+
+COMPARISON = "comparison.nc"
+SURVEYS, STARTS = "surveys", "starts"
+COMPARED_SPLIT = "test"
+"""Whose outputs are compared, where there is such a split."""
+SAMPLES = 3, 23
+"""Points of the slices that a dry run makes."""
+FIXED_SECONDS = 5.0
+"""What a comparison takes whatever its size: the pictures, the report."""
+
+
+def run_compare(
+    config: CompareConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    pictures: bool = True,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Survey around and between networks, compare what they predict, draw the pictures, write the report.
+
+    Each surface, line and slice is a run of its own in ``out/surveys``, which can be viewed by itself; those that are
+    finished are not surveyed again.
+
+    Args:
+        config: everything that the result depends on.
+        out: the run directory.
+        resume: continue what is there; begin where nothing is.
+        overwrite: replace a lossatlas run that is there.
+        pictures: draw the comparison and write the report.
+        reporter: told how things stand.
+        stop: asked after every tile of a survey and between surveys; True ends the job.
+
+    Returns:
+        The summary; ``comparison.nc`` holds the data.
+
+    Raises:
+        BadInput: before anything is computed or written.
+        CannotFinish: a disk that refuses.
+        Interrupted: ``stop`` said so.
+    """
+    reporter = reporter if reporter is not None else Silent()
+    start = Start(config, out, resume=resume, overwrite=overwrite)
+    run = start.run
+    if start.finished:
+        reporter.say(f"{run.path} is finished")
+        return run.read_json(SUMMARY)
+    recipe = build_compare(config)
+    _check(config, recipe)
+    start.put(recipe.problems[0].device, recipe.fingerprints())
+    started = time.perf_counter()
+    for key, origin in recipe.origins.items():
+        if not origin.spec and not _start_file(run.path, key).is_file():
+            run.write_bytes(str(_start_file(Path(), key)), state_bytes(origin.state))
+    found = _surveys(config, recipe, run, reporter, stop)
+    reporter.say("comparing what the networks predict")
+    data = comparison(config, recipe, found, _differences(config, recipe))
+    summary = {**summarise(data), "seconds": time.perf_counter() - started, "peak_memory_bytes": peak_bytes()}
+    run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
+    if pictures:
+        images = {name: png(figure) for name, figure in draw_comparison(data).items()}
+        for name, image in images.items():
+            run.write_bytes(f"{name}.png", image)
+        write_comparison(run.path / "report.html", data, summary, (run.path / "config.yaml").read_text(), images)
+    start.finish(summary, {"compare": summary["seconds"]})
+    return summary
+
+
+def estimate_compare(config: CompareConfig) -> Estimate:
+    """A dry run: makes a few small slices in a folder that is thrown away; writes nothing to the run directory.
+
+    Raises:
+        BadInput: what the run itself would refuse.
+    """
+    recipe = build_compare(config)
+    _check(config, recipe)
+    tasks = _tasks(config, recipe, Path())
+    seconds = FIXED_SECONDS
+    for architecture in range(len(recipe.problems)):
+        own = [task for task in tasks if task.architecture == architecture]
+        # A slice stands for all: initial weights that are yet to be written can be surveyed from nowhere.
+        first, fixed, point = _timed(next(task.config for task in own if task.kind == "slice"))
+        seconds += first + len(own) * fixed + sum(_points(task.config) for task in own) * point
+    kinds = [task.kind for task in tasks]
+    points = sum(_points(task.config) for task in tasks)
+    largest = max(recipe.networks, key=lambda network: len(network.weights))
+    return Estimate(
+        work={
+            "compare": f"{len(recipe.networks)} networks, {points:,} points in all",
+            "survey": ", ".join(f"{kinds.count(kind)} {kind}s" for kind in dict.fromkeys(kinds)),
+        },
+        seconds=seconds,
+        peak_bytes=peak_bytes(),
+        disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
+    )
+
+
+def _timed(config: SurveyConfig) -> tuple[float, float, float]:
+    """Seconds that the first survey takes for its plan, that each takes whatever its size, and of a point."""
+    with tempfile.TemporaryDirectory() as folder:
+        few, more = (replace(config, grid=(count,), draws=1) for count in SAMPLES)
+        plan = str(Path(folder, "first", PROVENANCE)) if config.plan == "auto" else config.plan
+        surveys = {"first": few, "few": replace(few, plan=plan), "more": replace(more, plan=plan)}
+        taken = {
+            name: timed(partial(run_survey, settings, Path(folder, name), pictures=False))
+            for name, settings in surveys.items()
+        }
+    point = max(0.0, taken["more"] - taken["few"]) / (SAMPLES[1] - SAMPLES[0])
+    return max(0.0, taken["first"] - taken["few"]), max(0.0, taken["few"] - SAMPLES[0] * point), point
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One survey of a comparison."""
+
+    kind: str
+    """``surface``, ``line`` or ``slice``."""
+    places: tuple[int, ...]
+    """Of the networks that it is about."""
+    architecture: int
+    name: str
+    """Of its run directory."""
+    config: SurveyConfig
+
+
+def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
+    """Refuse what the surveys would refuse, before anything is written."""
+    if config.plan != "auto" and not config.plan.endswith(".json") and config.plan not in STRATEGIES:
+        raise unknown("plan", config.plan, ["auto", *STRATEGIES, "FILE.json"])
+    if config.plan.endswith(".json"):
+        Plan.read(Path(config.plan))
+    tasks = [task for task in _tasks(config, recipe, Path()) if task.kind == "slice"]
+    for architecture in range(len(recipe.problems)):
+        build_survey(next(task.config for task in tasks if task.architecture == architecture))
+
+
+def _surveys(
+    config: CompareConfig, recipe: CompareRecipe, run: RunDirectory, reporter: Reporter, stop: Callable[[], bool]
+) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
+    """All surveys, by their kind and the networks that they are about; carried out as far as they are not finished."""
+    tasks = _tasks(config, recipe, run.path.resolve())
+    plans: dict[int, str] = {}
+    found = {}
+    for index, task in enumerate(tasks):
+        place = run.path / SURVEYS / task.name
+        # A race for every small survey would take longer than these; the first of an architecture runs for all.
+        settings = replace(task.config, plan=plans.get(task.architecture, config.plan))
+        if config.plan == "auto":
+            plans.setdefault(task.architecture, str((place / PROVENANCE).resolve()))
+        reporter.progress("compare", index / len(tasks), {})
+        try:
+            if stop():
+                raise Interrupted("")
+            run_survey(settings, place, resume=True, pictures=False, stop=stop)
+        except Interrupted as error:
+            raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
+        survey = xr.open_zarr(str(place / SURVEY), consolidated=False, chunks=None)
+        found[task.kind, task.places] = survey.load()
+    reporter.progress("compare", 1.0, {})
+    return found
+
+
+def _tasks(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> list[_Task]:
+    """The surveys of a comparison: surfaces first, whose plan serves the others, too.
+
+    Args:
+        config: of the comparison.
+        recipe: its objects.
+        folder: that of the run, where initial weights lie that no snapshot holds.
+    """
+    networks = recipe.networks
+
+    def spanned(pair: Pair) -> SurveyConfig:
+        ends = [networks[pair.one], networks[pair.other]]
+        starts = [recipe.origins[end.origin].spec or str(_start_file(folder, end.origin)) for end in ends]
+        weights = [str(end.path) for end in ends]
+        between = (starts[0], *weights) if pair.chart == "simplex" else (starts[0], *weights, starts[1])
+        return replace(_survey(config, ends[0]), between=between, chart=pair.chart, grid=config.grid)  # type: ignore[arg-type]
+
+    surfaces, lines = [], []
+    for pair in (pair for pair in recipe.pairs if pair.chart):
+        one, other = networks[pair.one], networks[pair.other]
+        places, name = (pair.one, pair.other), f"{_slug(one)}--{_slug(other)}"
+        surfaces.append(_Task("surface", places, one.architecture, name, spanned(pair)))
+        line = replace(_survey(config, one), between=(str(one.path), str(other.path)), grid=(config.line,))
+        lines.append(_Task("line", places, one.architecture, f"{name}.line", line))
+    slices = []
+    for place, network in enumerate(networks):
+        settings = replace(
+            _survey(config, network),
+            checkpoint=str(network.path),
+            directions=("random",),
+            normalize=config.normalize,
+            ignore=config.ignore,
+            draw=config.draw,
+            draws=config.draws,
+            range=(-config.slice_range, config.slice_range),
+            grid=(config.slice_points,),
+        )
+        slices.append(_Task("slice", (place,), network.architecture, f"{_slug(network)}.slice", settings))
+    return [*surfaces, *lines, *slices]
+
+
+def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
+    """The settings that all surveys have, with the problem of a network."""
+    trained: TrainConfig = network.config
+    names = ("data", "data_options", "model", "model_options", "loss", "parameters", "seed")
+    taken = ("splits", "examples", "group", "buffers", "buffers_batches", "plan", "memory", "precision", "device")
+    return SurveyConfig(
+        **{name: getattr(trained, name) for name in names}, **{name: getattr(config, name) for name in taken}
+    )
+
+
+def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Difference]:
+    """How differently the networks predict on all examples of the test split."""
+    outputs = {}
+    for network in recipe.networks:
+        base = recipe.problems[network.architecture]
+        splits = base.data.splits
+        split = splits.get(COMPARED_SPLIT, next(iter(splits.values()))).to(base.device)
+        load_state(base.problem.module, network.state, f"run {network.path}")
+        outputs[network.name] = Standing(base.problem, base.space, split, group=config.group).outputs(split)
+    loss = recipe.problems[0].problem.loss
+    if not all(isinstance(values, torch.Tensor) for values in outputs.values()):
+        return []
+    return functional_differences(outputs, classifies=loss.classifies)
+
+
+def _points(config: SurveyConfig) -> int:
+    axes = 2 if len(config.between) > 2 else 1
+    counts = config.grid * axes if len(config.grid) == 1 else config.grid
+    return int(np.prod(counts)) * config.draws
+
+
+def _slug(network: Compared) -> str:
+    """A network's name as that of a directory."""
+    return network.name.replace("/", "+")
+
+
+def _start_file(folder: Path, key: str) -> Path:
+    return folder / STARTS / f"{key}.safetensors"

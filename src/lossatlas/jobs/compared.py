@@ -1,0 +1,251 @@
+"""The data of a finished comparison: labelled arrays, and the numbers that sum them up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lossatlas.measures import Surface, surfaces
+from lossatlas.measures.kinds.barrier import Barrier
+from lossatlas.measures.kinds.sharpness import Sharpness
+from lossatlas.measures.kinds.width import Width
+from lossatlas.recipes import CompareConfig
+from lossatlas.recipes.compare import CompareRecipe
+from lossatlas.studies import Difference, pearson, spearman, spread
+
+__all__ = ["comparison", "summarise"]
+
+Floats = npt.NDArray[np.float64]
+Found = Mapping[tuple[str, tuple[int, ...]], xr.Dataset]
+RUN, OTHER, DRAW = "run", "other_run", "draw"
+BINS = 101
+"""Of the histograms of weights; an odd number, so that one of them is about zero."""
+SCORES = ("loss", "accuracy")
+
+
+def comparison(
+    config: CompareConfig, recipe: CompareRecipe, found: Found, differences: Sequence[Difference]
+) -> xr.Dataset:
+    """The labelled data of a comparison.
+
+    Args:
+        config: of the comparison.
+        recipe: its networks.
+        found: surveys by their kind (``surface``, ``line``, ``slice``) and the places of the networks they are about.
+        differences: how differently the networks predict.
+
+    Returns:
+        Dimensions ``run`` and ``other_run`` (both with the networks' names), ``draw``, and the coordinates of surfaces
+        (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines stand where ``run`` comes first, and
+        are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the diagonal.
+    """
+    names = [network.name for network in recipe.networks]
+    count, split = len(names), config.splits[0]
+    data = xr.Dataset(
+        coords={RUN: names, OTHER: names, DRAW: np.arange(config.draws)},
+        attrs={
+            "split": split,
+            "level": config.level,
+            "radius": config.radius,
+            "normalize": config.normalize,
+            "units": recipe.problems[0].problem.loss.units,
+        },
+    )
+    _put(data, "group", (RUN,), np.array([network.group for network in recipe.networks]), "group", "1")
+    _put(data, "start", (RUN,), np.array([n.origin for n in recipe.networks]), "hash of the initial weights", "1")
+    architectures = np.array([network.architecture for network in recipe.networks], dtype=np.int32)
+    _put(data, "architecture", (RUN,), architectures, "architecture", "1")
+    _scores(data, recipe)
+    _weights(data, recipe)
+    for difference in differences:
+        _put(data, difference.name, (RUN, OTHER), difference.values, difference.long_name, difference.units)
+    kinds, reasons = np.full((2, count, count), "", dtype="U32")
+    for pair in recipe.pairs:
+        for i, k in ((pair.one, pair.other), (pair.other, pair.one)):
+            kinds[i, k], reasons[i, k] = pair.chart, pair.reason
+    _put(data, "chart", (RUN, OTHER), kinds, "figure that two networks span with their starts", "1")
+    _put(data, "reason", (RUN, OTHER), reasons, "why there is none", "1")
+    for name in config.splits:
+        _landscapes(data, name, found, count)
+    _barriers(data, split, found, count)
+    _basins(data, config, split, found)
+    return data
+
+
+def summarise(data: xr.Dataset) -> dict[str, Any]:
+    """The numbers of a comparison, JSON types: per run, per pair, per group, and over all of them."""
+    names = [str(name) for name in data[RUN].values]
+    groups, starts = ([str(value) for value in data[key].values] for key in ("group", "start"))
+    single = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN,) and v.dtype.kind == "f"]
+    drawn = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, DRAW)]
+    double = _pairwise(data)
+    runs: dict[str, Any] = {}
+    for place, name in enumerate(names):
+        runs[name] = {"group": groups[place]}
+        runs[name] |= {key: _number(data[key].values[place]) for key in single}
+        for key in drawn:
+            values = data[key].values[place]
+            whole = bool(np.isfinite(values).all())
+            runs[name][key] = _number(values.mean()) if whole else None
+            several = whole and len(values) > 1
+            runs[name][f"{key}_standard_deviation"] = _number(values.std(ddof=1)) if several else None
+    pairs = {
+        f"{names[i]}--{names[k]}": {
+            **{key: _number(data[key].values[i, k]) for key in double},
+            "chart": str(data["chart"].values[i, k]) or None,
+        }
+        for i in range(len(names))
+        for k in range(i + 1, len(names))
+    }
+    error = data["test_error"].values
+    sharpness = data["sharpness"].values.mean(axis=1)
+    known = int((np.isfinite(error) & np.isfinite(sharpness)).sum())
+    return {
+        "split": data.attrs["split"],
+        "runs": runs,
+        "pairs": pairs,
+        "groups": {
+            group: [n for n, g in zip(names, groups, strict=True) if g == group] for group in dict.fromkeys(groups)
+        },
+        "spread": {
+            key: {kind: asdict(moments) for kind, moments in spread(data[key].values, groups, starts).items()}
+            for key in double
+        },
+        "sharpness_and_test_error": {
+            "pearson": pearson(sharpness, error),
+            "spearman": spearman(sharpness, error),
+            "runs": known,
+        },
+    }
+
+
+def _pairwise(data: xr.Dataset) -> list[str]:
+    """The names of the quantities of two networks."""
+    return [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, OTHER) and v.dtype.kind == "f"]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _put(data: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, long_name: str, units: str) -> None:
+    data[name] = (dims, values, {"long_name": long_name, "units": units})
+
+
+def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
+    """What each training came to, on all examples."""
+    units = data.attrs["units"]
+    summaries = [network.summary for network in recipe.networks]
+    for split in recipe.problems[0].data.splits:
+        for score in SCORES:
+            name = f"{split}_{score}"
+            if any(name in summary for summary in summaries):
+                values = [summary.get(name) for summary in summaries]
+                unit = units if score == "loss" else "1"
+                _put(data, name, (RUN,), np.array(values, dtype=np.float64), f"{split} {score}", unit)
+    splits = [*recipe.problems[0].data.splits]
+    last = "test" if "test" in splits else splits[0]
+    data.attrs["compared_split"] = last
+    if f"{last}_accuracy" in data:
+        _put(data, "test_error", (RUN,), 1 - data[f"{last}_accuracy"].values, f"{last} error", "1")
+    else:
+        _put(data, "test_error", (RUN,), data[f"{last}_loss"].values, f"{last} loss", units)
+
+
+def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
+    """Norms, distances and histograms; in float64, a network at a time."""
+    networks, count = recipe.networks, len(recipe.networks)
+    origins = [recipe.origins[network.origin].weights for network in networks]
+    norms = [float(network.weights.double().norm()) for network in networks]
+    _put(data, "weight_norm", (RUN,), np.array(norms), "norm of the weights", "1")
+    starts = [float(origin.double().norm()) for origin in origins]
+    _put(data, "start_norm", (RUN,), np.array(starts), "norm of the initial weights", "1")
+    way = [float((n.weights.double() - o.double()).norm()) for n, o in zip(networks, origins, strict=True)]
+    _put(data, "distance_from_start", (RUN,), np.array(way), "distance from the initial weights", "1")
+    apart = np.full((count, count), np.nan)
+    np.fill_diagonal(apart, 0.0)
+    for pair in recipe.pairs:
+        one, other = networks[pair.one], networks[pair.other]
+        if one.architecture == other.architecture:
+            distance = float((one.weights.double() - other.weights.double()).norm())
+            apart[pair.one, pair.other] = apart[pair.other, pair.one] = distance
+    _put(data, "distance", (RUN, OTHER), apart, "distance between weights", "1")
+    finite = [weights[np.isfinite(weights)] for weights in (network.weights.numpy() for network in networks)]
+    reach = max((float(np.abs(values).max()) for values in finite if values.size), default=0.0) or 1.0
+    edges = np.linspace(-reach, reach, BINS + 1)
+    counts = np.stack([np.histogram(values, edges)[0] for values in finite]).astype(np.float64)
+    data.coords["bin"] = ("bin", (edges[:-1] + edges[1:]) / 2, {"long_name": "weight", "units": "1"})
+    _put(data, "weights", (RUN, "bin"), counts, "weights in a bin", "1")
+
+
+def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:
+    """Losses on surfaces, lines and slices of one split."""
+    axes = {"surface": ("u", "v"), "line": ("alpha",), "slice": ("x",)}
+    for kind, order in axes.items():
+        loss = {
+            places: surface
+            for (what, places), survey in found.items()
+            if what == kind and (surface := surfaces(survey).get(split)) is not None
+        }
+        if not loss:
+            continue
+        first = next(iter(loss.values()))
+        for axis, coords in zip(order, first.coords, strict=True):
+            data.coords[axis] = (axis, coords)
+        if kind == "slice":
+            values = np.stack([_draws(surface) for _, surface in sorted(loss.items())])
+            dims: tuple[str, ...] = (RUN, DRAW, *order)
+        else:
+            values = np.full((count, count, *first.values.shape), np.nan)
+            for places, surface in loss.items():
+                values[places] = surface.values
+            dims = (RUN, OTHER, *order)
+        _put(data, f"{kind}_{split}_loss", dims, values, f"{split} loss", data.attrs["units"])
+
+
+def _barriers(data: xr.Dataset, split: str, found: Found, count: int) -> None:
+    numbers = {"barrier": "barrier_height", "barrier_slope": "barrier_steepest_slope"}
+    long_names = {
+        "barrier": "barrier on the line",
+        "barrier_slope": "steepest slope on the line",
+    }
+    values = {name: np.full((count, count), np.nan) for name in numbers}
+    for (kind, places), survey in found.items():
+        if kind != "line":
+            continue
+        measured = Barrier().of(surfaces(survey)[split])
+        for name, key in numbers.items():
+            height = measured[key]
+            number = np.nan if height is None else float(height)  # type: ignore[arg-type]
+            values[name][places] = values[name][places[::-1]] = number
+    for name, array in values.items():
+        _put(data, name, (RUN, OTHER), array, f"{long_names[name]}, {split}", data.attrs["units"])
+
+
+def _basins(data: xr.Dataset, config: CompareConfig, split: str, found: Found) -> None:
+    """Width and sharpness of each draw of each network's slice."""
+    measure = {
+        "width": Width(above_centre=(), ceilings=(config.level,)),
+        "sharpness": Sharpness(radii=(config.radius,)),
+    }
+    long_names = {
+        "width": f"width of the basin at {config.level:.5g}, {split}",
+        "sharpness": f"sharpness within {config.radius:g}, {split}",
+    }
+    slices = [surfaces(survey)[split] for (kind, _), survey in found.items() if kind == "slice"]
+    for name, kind in measure.items():
+        rows = []
+        for surface in slices:
+            each = [Surface(draw, surface.coords, surface.corners, surface.axes) for draw in _draws(surface)]
+            rows.append([next(iter(kind.of(one).values())) for one in each])
+        values = np.array(rows, dtype=np.float64)  # None, an open basin, becomes NaN
+        _put(data, name, (RUN, DRAW), values, long_names[name], "percent" if name == "sharpness" else "1")
+
+
+def _draws(surface: Surface) -> Floats:
+    return surface.draws if surface.draws is not None else surface.values[None]

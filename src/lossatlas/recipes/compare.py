@@ -1,0 +1,273 @@
+"""From the configuration of a comparison to its networks. Everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.hashing import fingerprint
+from lossatlas.metrics import metrics_for
+from lossatlas.recipes.base import differences
+from lossatlas.recipes.compare_config import CompareConfig
+from lossatlas.recipes.problem import ProblemRecipe, build_problem
+from lossatlas.recipes.slicing import tails
+from lossatlas.recipes.train import build_train
+from lossatlas.recipes.train_config import TrainConfig
+from lossatlas.rundir import MODEL, PROVENANCE, SUMMARY, RunDirectory
+from lossatlas.training import Trajectory
+from lossatlas.training.start import starting_state
+from lossatlas.types import Params
+from lossatlas.weights.files import load_state, module_state, read_state
+
+__all__ = ["CompareRecipe", "Compared", "Origin", "Pair", "build_compare", "groups_of"]
+
+TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
+"""What only the configuration of a training says."""
+APART = {"seed", "device", "snapshots", "group"}
+"""In what runs of one group may differ: the seed, and what changes no result."""
+DATA, MODULE = "data/", "module"
+"""Of fingerprints in a run's provenance."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A trained network of a comparison."""
+
+    name: str
+    """The end of its path, as long as it takes to tell it from the others."""
+    path: Path
+    config: TrainConfig
+    summary: Mapping[str, Any]
+    group: str
+    """What it is called together with the runs that differ from it in nothing but the seed."""
+    architecture: int
+    """Which of the comparison's problems it belongs to."""
+    origin: str
+    """A hash of its initial weights: which of the comparison's origins it started from."""
+    state: Params
+    weights: Tensor
+    """(n,), on the processor."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Initial weights."""
+
+    spec: str
+    """A snapshot that holds them; empty where there is none, so that they are to be written."""
+    state: Params
+    weights: Tensor
+    """(n,), on the processor."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two networks of a comparison, by their places."""
+
+    one: int
+    other: int
+    chart: str
+    """Which figure they span with where they started: ``simplex`` or ``quadrilateral``; empty: none."""
+    reason: str = ""
+    """Why they span none."""
+
+
+@dataclass(frozen=True)
+class CompareRecipe:
+    """The objects of a comparison."""
+
+    networks: tuple[Compared, ...]
+    pairs: tuple[Pair, ...]
+    problems: tuple[ProblemRecipe, ...]
+    """One per architecture."""
+    origins: Mapping[str, Origin]
+    """By hash."""
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of what the configuration names and does not hold: data, and weights at the end of each run."""
+        splits = self.problems[0].data.splits
+        return {
+            **{f"{DATA}{name}": split.fingerprint() for name, split in splits.items()},
+            **{network.name: fingerprint(sorted(network.state.items())) for network in self.networks},
+        }
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run directory says."""
+
+    name: str
+    path: Path
+    config: TrainConfig
+    summary: Mapping[str, Any]
+    fingerprints: Mapping[str, str]
+    state: Params
+
+
+def build_compare(config: CompareConfig) -> CompareRecipe:
+    """The networks that a configuration names, and what parts them.
+
+    Raises:
+        BadInput: fewer than two runs, one of them twice, unfinished, damaged or no training, or runs on different data
+            or under different losses.
+    """
+    runs = _runs(config.runs)
+    for run in runs[1:]:
+        _check_same_data(runs[0], run)
+    keys = [_architecture(run.config) for run in runs]
+    order = list(dict.fromkeys(keys))
+    problems = [_problem(config, runs[keys.index(key)]) for key in order]
+    _check_now(config, runs, [problems[order.index(key)] for key in keys])
+    origins: dict[str, Origin] = {}
+    networks = []
+    for run, group, key in zip(runs, groups_of([run.config for run in runs]), keys, strict=True):
+        base = problems[order.index(key)]
+        origin = run.fingerprints[MODULE]
+        if origin not in origins:
+            origins[origin] = _origin(run, base)
+        load_state(base.problem.module, run.state, f"run {run.path}")
+        weights = base.space.vector_of(base.problem.module).clone()
+        networks.append(
+            Compared(run.name, run.path, run.config, run.summary, group, order.index(key), origin, run.state, weights)
+        )
+    pairs = [_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks))]
+    return CompareRecipe(tuple(networks), tuple(pairs), tuple(problems), origins)
+
+
+def groups_of(configs: Sequence[TrainConfig]) -> list[str]:
+    """What each run's group is called: its optimiser and switches, and in what else groups differ.
+
+    Runs whose configurations differ by the seed alone are one group.
+    """
+    flat = [{k: v for k, v in config.flat().items() if k not in APART} for config in configs]
+    named = {"optimizer", "switch"}
+    apart = [
+        key
+        for key in dict.fromkeys(key for one in flat for key in one)
+        if key not in named and len({repr(one.get(key)) for one in flat}) > 1
+    ]
+    return [" ".join([str(one["optimizer"]), *one["switch"], *_phrases(one, apart)]) for one in flat]
+
+
+def _phrases(flat: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """``batch_norm`` or ``no batch_norm`` of switches, ``lr=0.1`` of other options; nothing of what is not stated."""
+    found = []
+    for key in keys:
+        value, last = flat.get(key), key.rpartition(".")[2]
+        if isinstance(value, bool):
+            found.append(last if value else f"no {last}")
+        elif value is not None:
+            found.append(f"{last}={value}")
+    return found
+
+
+def _runs(specs: Sequence[str]) -> list[_Run]:
+    if len(specs) < 2:
+        raise BadInput(
+            f"{len(specs) or 'no'} run{'s' * (not specs)} to compare; name two or more finished runs of lossatlas train"
+        )
+    paths = [Path(spec).resolve() for spec in specs]
+    for spec, path in zip(specs, paths, strict=True):
+        if paths.count(path) > 1:
+            raise BadInput(f"{spec} is named twice; name runs that differ")
+    return [_read(name, path, spec) for name, path, spec in zip(tails([*map(str, paths)]), paths, specs, strict=True)]
+
+
+def _read(name: str, path: Path, spec: str) -> _Run:
+    run = RunDirectory(path)
+    if not run.is_run:
+        raise BadInput(f"{spec} is no lossatlas run; name finished runs of lossatlas train")
+    stored = run.config()
+    if not stored.keys() >= TRAINING:
+        raise BadInput(f"{spec} is a run of another verb than train; name finished runs of lossatlas train")
+    if not run.finished:
+        raise BadInput(f"{spec} is not finished; continue it with lossatlas train --out {spec} --resume")
+    try:
+        config = TrainConfig.from_flat(stored)
+    except TypeError as error:
+        raise BadInput(f"{spec} has a config.yaml that is no training's ({error}); train it again") from error
+    state = read_state(path / MODEL)
+    found = run.read_json(PROVENANCE).get("fingerprints", {})
+    if MODULE not in found:
+        raise BadInput(f"{path / PROVENANCE} says nothing of the run's initial weights; train it again")
+    return _Run(name, path, config, run.read_json(SUMMARY), found, state)
+
+
+def _check_same_data(one: _Run, other: _Run) -> None:
+    data = [{k: v for k, v in run.fingerprints.items() if k.startswith(DATA)} for run in (one, other)]
+    if data[0] == data[1]:
+        return
+    flat = [
+        {k: v for k, v in run.config.flat().items() if k == "data" or k.startswith("data.")} for run in (one, other)
+    ]
+    key = next((k for k in dict.fromkeys([*flat[0], *flat[1]]) if flat[0].get(k) != flat[1].get(k)), None)
+    if key is None:
+        key = next(k for k in sorted({*data[0], *data[1]}) if data[0].get(k) != data[1].get(k))
+        flat = [*data]
+    raise BadInput(
+        f"{one.name} and {other.name} were trained on different data: {key} is {flat[0].get(key)!r} of the one and "
+        f"{flat[1].get(key)!r} of the other; compare runs on the same data"
+    )
+
+
+def _architecture(config: TrainConfig) -> tuple[str, ...]:
+    return (config.model, repr(sorted(config.model_options.items())), repr(config.parameters))
+
+
+def _problem(config: CompareConfig, run: _Run) -> ProblemRecipe:
+    base = build_problem(replace(run.config, device=config.device), config.splits)
+    metrics_for(base.problem.loss, ("auto",))
+    return base
+
+
+def _check_now(config: CompareConfig, runs: Sequence[_Run], bases: Sequence[ProblemRecipe]) -> None:
+    """That data are what they were, and losses the same for all."""
+    now = {f"{DATA}{name}": split.fingerprint() for name, split in bases[0].data.splits.items()}
+    was = {key: value for key, value in runs[0].fingerprints.items() if key.startswith(DATA)}
+    if found := differences(was, now):
+        raise BadInput(
+            f"the data set {runs[0].config.data} is no longer what {runs[0].name} was trained on: {found[0]}; "
+            "bring it back, or train again"
+        )
+    records: dict[str, str] = {}
+    for run, base in zip(runs, bases, strict=True):
+        if run.config.loss not in records:
+            alone = base if run is runs[0] else build_problem(replace(run.config, device=config.device))
+            records[run.config.loss] = alone.problem.loss.record
+        if records[run.config.loss] != records[runs[0].config.loss]:
+            raise BadInput(
+                f"{runs[0].name} and {run.name} were trained under different losses: {records[runs[0].config.loss]} "
+                f"and {records[run.config.loss]}; compare runs under the same loss"
+            )
+
+
+def _origin(run: _Run, base: ProblemRecipe) -> Origin:
+    """Where a run started: its first snapshot, or the initialisation that its configuration stands for."""
+    first = next((snapshot for snapshot in Trajectory.of(run.path).snapshots if snapshot.step == 0), None)
+    if first is not None:
+        spec, state = f"{run.path}@0", starting_state(f"{run.path}@0")
+    else:
+        recipe = build_train(replace(run.config, device="cpu"))
+        if recipe.start != run.fingerprints[MODULE]:
+            raise BadInput(
+                f"the initial weights of {run.name} cannot be made again (the model's initialisation, its seed or "
+                "what it started from has changed); train with snapshots, which keep them"
+            )
+        spec, state = "", {name: value.clone() for name, value in module_state(recipe.problem.module).items()}
+    load_state(base.problem.module, state, f"the start of {run.path}")
+    return Origin(spec, state, base.space.vector_of(base.problem.module).clone())
+
+
+def _pair(networks: Sequence[Compared], i: int, k: int) -> Pair:
+    one, other = networks[i], networks[k]
+    if one.architecture != other.architecture:
+        return Pair(i, k, "", "other architecture")
+    if torch.equal(one.weights, other.weights):
+        return Pair(i, k, "", "equal weights")
+    return Pair(i, k, "simplex" if one.origin == other.origin else "quadrilateral")

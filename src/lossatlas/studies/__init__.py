@@ -1,0 +1,15 @@
+"""What several networks have to do with each other: how differently they predict, and how that spreads over groups."""
+
+from lossatlas.studies.differences import Difference, disagreement, functional_differences, jensen_shannon
+from lossatlas.studies.statistics import Moments, pearson, spearman, spread
+
+__all__ = [
+    "Difference",
+    "Moments",
+    "disagreement",
+    "functional_differences",
+    "jensen_shannon",
+    "pearson",
+    "spearman",
+    "spread",
+]

@@ -1,0 +1,116 @@
+"""How differently networks predict on the same examples: functions of their outputs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lossatlas.errors import BadInput
+
+__all__ = ["Difference", "disagreement", "functional_differences", "jensen_shannon", "mean_squared_difference"]
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """One kind of difference between every two of R networks.
+
+    Attributes:
+        name: of the variable.
+        long_name: for plots.
+        units: of the values; ``1`` for shares.
+        values: (R, R), symmetric, with zeros on the diagonal; NaN where outputs are not finite.
+    """
+
+    name: str
+    long_name: str
+    units: str
+    values: npt.NDArray[np.float64]
+
+
+def disagreement(one: Tensor, other: Tensor) -> float:
+    """The share of examples for which two networks name different labels.
+
+    Args:
+        one: logits (N, ..., C); inner positions count like examples.
+        other: those of the other network, likewise.
+
+    Returns:
+        In [0, 1]; NaN where any logit is NaN.
+    """
+    if bool(one.isnan().any()) or bool(other.isnan().any()):
+        return float("nan")
+    return float((one.argmax(dim=-1) != other.argmax(dim=-1)).double().mean())
+
+
+def jensen_shannon(one: Tensor, other: Tensor) -> float:
+    """The mean Jensen-Shannon divergence between two networks' distributions over classes, in nats.
+
+    ``JS(p, q) = KL(p || m) / 2 + KL(q || m) / 2`` with ``m = (p + q) / 2`` and natural logarithms (Lin 1991), so that
+    it lies between 0 and log 2. In float64, from logits: probabilities that underflow are still told apart.
+
+    Args:
+        one: logits (N, ..., C); inner positions count like examples.
+        other: those of the other network, likewise.
+
+    Returns:
+        In [0, log 2]; NaN where outputs are NaN or give no distribution.
+    """
+    p, q = (functional.log_softmax(logits.double(), dim=-1) for logits in (one, other))
+    middle = torch.logaddexp(p, q) - log(2)
+    divergences = (_relative(p, middle) + _relative(q, middle)) / 2
+    # Rounding leaves values of the order of 1e-17 on either side of the ends.
+    return float(divergences.clamp(0, log(2)).mean())
+
+
+def mean_squared_difference(one: Tensor, other: Tensor) -> float:
+    """The mean over examples of the squared distance between two networks' outputs (N, ...), in their units squared."""
+    return float((one.double() - other.double()).square().flatten(1).sum(dim=1).mean())
+
+
+def functional_differences(outputs: Mapping[str, Tensor], *, classifies: bool) -> list[Difference]:
+    """All differences between every two networks that their outputs allow.
+
+    Args:
+        outputs: (N, ...) by network, of the same examples in the same order; logits (N, ..., C) of classifiers.
+        classifies: whether they are logits. If so, ``disagreement`` and ``js_divergence``; otherwise
+            ``squared_difference``.
+
+    Raises:
+        BadInput: two networks' outputs have different shapes.
+    """
+    (first, shape), *others = ((name, tuple(values.shape)) for name, values in outputs.items())
+    for name, found in others:
+        if found != shape:
+            raise BadInput(
+                f"the outputs of {first} have shape {shape} and those of {name} {found}; compare networks that answer "
+                "the same question"
+            )
+    given = [values if values.ndim > 1 else values[:, None] for values in outputs.values()]
+    if not classifies:
+        squares = _pairwise(given, mean_squared_difference)
+        return [Difference("squared_difference", "mean squared difference of outputs", "1", squares)]
+    return [
+        Difference("disagreement", "share of disagreeing labels", "1", _pairwise(given, disagreement)),
+        Difference("js_divergence", "mean Jensen-Shannon divergence", "nat", _pairwise(given, jensen_shannon)),
+    ]
+
+
+def _relative(log_p: Tensor, log_m: Tensor) -> Tensor:
+    """KL(p || m) (N, ...) from logarithms (N, ..., C); what has probability zero adds nothing."""
+    terms = log_p.exp() * (log_p - log_m)
+    return torch.where(log_p == -torch.inf, 0.0, terms).sum(dim=-1)
+
+
+def _pairwise(outputs: Sequence[Tensor], difference: Callable[[Tensor, Tensor], float]) -> npt.NDArray[np.float64]:
+    found = np.zeros((len(outputs), len(outputs)))
+    for k, one in enumerate(outputs):
+        for i in range(k):
+            found[i, k] = found[k, i] = difference(outputs[i], one)
+    return found

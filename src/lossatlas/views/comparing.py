@@ -1,0 +1,152 @@
+"""A comparison of networks as one HTML page that needs no network: pictures, tables, the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from lossatlas.views import data
+from lossatlas.views.comparison import CAPTIONS
+from lossatlas.views.report import Grid, image, text, write_page
+
+__all__ = ["write_comparison"]
+
+KINDS = {
+    "within_same_start": "one group, one start",
+    "within_other_start": "one group, two starts",
+    "between_same_start": "two groups, one start",
+    "between_other_start": "two groups, two starts",
+}
+"""What kinds of pairs are called."""
+WHOLE = {"matrix", "differences"}
+"""Pictures of many panels, which are shown as large as the page is wide."""
+PER_RUN = {
+    "group": "group",
+    "train_loss": "train loss",
+    "test_loss": "test loss",
+    "test_accuracy": "test accuracy",
+    "distance_from_start": "distance from the start",
+    "weight_norm": "norm",
+    "width": "basin width",
+    "sharpness": "sharpness, %",
+}
+PER_PAIR = {
+    "distance": "distance",
+    "barrier": "barrier",
+    "barrier_slope": "steepest slope",
+    "disagreement": "disagreement",
+    "js_divergence": "JS divergence, nats",
+    "squared_difference": "squared difference",
+}
+
+
+def write_comparison(
+    path: Path | str, comparison: xr.Dataset, summary: Mapping[str, Any], config_yaml: str, images: Mapping[str, bytes]
+) -> None:
+    """Write the page of a comparison, whole or not at all.
+
+    Args:
+        path: the file; its directory is made if need be.
+        comparison: its labelled data.
+        summary: its numbers: ``runs``, ``pairs``, ``groups``, ``spread`` and ``sharpness_and_test_error``.
+        config_yaml: the configuration that reproduces it.
+        images: PNG files by the picture's name, in the order of the page.
+
+    Raises:
+        CannotFinish: the file cannot be written.
+    """
+    largest = max(len(runs) for runs in summary["groups"].values())
+    write_page(
+        path,
+        title=f"{len(summary['runs'])} networks compared",
+        lead=_lead(comparison, summary),
+        tiles=_tiles(summary),
+        images=[image(name, content, CAPTIONS.get(name, ""), whole=name in WHOLE) for name, content in images.items()],
+        grids=[_runs(comparison, summary), *([_spread(summary)] if largest > 1 else []), _pairs(summary)],
+        config_yaml=config_yaml,
+    )
+
+
+def _lead(comparison: xr.Dataset, summary: Mapping[str, Any]) -> str:
+    groups = summary["groups"]
+    largest = max(len(runs) for runs in groups.values())
+    repeated = f", up to {largest} runs each that differ by their seed alone" if largest > 1 else ""
+    return (
+        f"{len(summary['runs'])} trained networks in {len(groups)} group{'s' * (len(groups) > 1)}{repeated}: what lies "
+        f"between them on the {comparison.attrs['split']} split, and how differently they predict on the "
+        f"{comparison.attrs['compared_split']} split. Every surface, line and slice is a run of its own in surveys/."
+    )
+
+
+def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the comparison comes to."""
+    pairs = summary["pairs"].values()
+    tiles = [("networks", text("", len(summary["runs"]))), ("groups", text("", len(summary["groups"])))]
+    for key, label in (("barrier", "largest barrier"), ("disagreement", "largest disagreement")):
+        known = [pair[key] for pair in pairs if pair.get(key) is not None]
+        if known:
+            tiles.append((label, data.percent(max(known)) if key == "disagreement" else text("", max(known))))
+    rank = summary["sharpness_and_test_error"]
+    if rank["spearman"] is not None:
+        tiles.append(
+            (f"rank correlation of sharpness with test error, {rank['runs']} runs", text("", rank["spearman"]))
+        )
+    return tiles
+
+
+def _runs(comparison: xr.Dataset, summary: Mapping[str, Any]) -> Grid:
+    runs = summary["runs"]
+    keys = [key for key in PER_RUN if any(key in run for run in runs.values())]
+    rows = [
+        [name, *(_with_deviation(run.get(key), run.get(f"{key}_standard_deviation")) for key in keys)]
+        for name, run in runs.items()
+    ]
+    attributes = comparison.attrs
+    note = (
+        f"Basin width: how far, in lengths of the slice's direction, the {attributes['split']} loss stays below "
+        f"{data.number(float(attributes['level']))}; a stroke where it does to the end of the slice. Sharpness "
+        f"(Keskar et al. 2017): the largest rise within {float(attributes['radius']):g} of the network, on the slice, "
+        "in percent of one plus its loss. Both are means over draws, with standard deviations."
+    )
+    return Grid("Networks", ["run", *(PER_RUN[key] for key in keys)], rows, note)
+
+
+def _spread(summary: Mapping[str, Any]) -> Grid:
+    found = summary["spread"]
+    kinds = [kind for kind in KINDS if any(kind in rows for rows in found.values())]
+    rows = [
+        [PER_PAIR.get(key, key), *(_moments(kinds_found.get(kind)) for kind in kinds)]
+        for key, kinds_found in found.items()
+    ]
+    note = (
+        "Means over pairs, with their standard deviation and number. Groups are runs that differ by nothing but the "
+        "seed; runs from one start had the same initial weights."
+    )
+    return Grid("Within and between groups", ["quantity", *(KINDS[kind] for kind in kinds)], rows, note)
+
+
+def _moments(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return text("", None)
+    return f"{_with_deviation(found['mean'], found['deviation'])} ({found['pairs']})"
+
+
+def _pairs(summary: Mapping[str, Any]) -> Grid:
+    pairs = summary["pairs"]
+    keys = [key for key in PER_PAIR if any(key in pair for pair in pairs.values())]
+    rows: Sequence[Sequence[str]] = [
+        [name.replace("--", " and "), *(text("", pair.get(key)) for key in keys)] for name, pair in pairs.items()
+    ]
+    note = (
+        "Barrier: how far the loss on the straight line rises above that between the two ends' losses. Disagreement: "
+        "the share of examples with different labels. JS divergence: mean over examples, natural logarithms, at most "
+        "log 2 = 0.693."
+    )
+    return Grid("Pairs", ["pair", *(PER_PAIR[key] for key in keys)], rows, note)
+
+
+def _with_deviation(value: object, deviation: object) -> str:
+    return text("", value) + (f" ± {text('', deviation)}" if deviation is not None else "")

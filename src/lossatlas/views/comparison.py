@@ -1,0 +1,428 @@
+"""Pictures of a comparison of networks: the matrix of surfaces and differences, slices, lines, weights, quantities."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lossatlas.views import data, figures, lines, looks
+from lossatlas.views.levels import contour_levels
+from lossatlas.views.looks import GREY, INK, PAPER
+from lossatlas.views.networks import short
+
+__all__ = ["CAPTIONS", "draw_comparison"]
+
+SIDE = 16.0  # inches; of the block of a matrix's cells at most
+CELL = 1.9, 2.6  # inches; the side of a cell, at least and at most
+GAP = 0.07  # inches between cells
+PAIRWISE = ("distance", "barrier", "barrier_slope", "disagreement", "js_divergence", "squared_difference")
+SHARES = {"disagreement"}
+READABLE = 14  # networks; in larger matrices numbers would run into each other
+MARKS = (("o", "the column's network"), ("^", "the row's network"), ("s", "where they started"))
+DIFFERENCES = "YlGnBu"
+EMPTY, FAINT = "#f1f0ec", "#9a9ca5"
+WIDE = 100  # largest over smallest beyond which a quantity has a logarithmic scale
+
+CAPTIONS = {
+    "matrix": "Below the diagonal the loss on the figure that two networks span with the weights they started from, on "
+    "one colour scale; above it how differently they predict; on it what each came to.",
+    "slices": "The loss around each network along random directions, all on the same axes, by group.",
+    "lines": "The loss on the straight line between every two networks of one architecture.",
+    "weights": "The weights of all networks on shared axes.",
+    "differences": "Every quantity of two networks as a matrix.",
+    "sharpness": "Test error against sharpness, one mark for each network, with all its draws.",
+}
+"""What each picture shows, by its name."""
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The networks' groups and their colours."""
+
+    of: tuple[str, ...]
+    colours: dict[str, str]
+
+    def colour(self, place: int) -> str:
+        return self.colours[self.of[place]]
+
+    def keys(self) -> list[Artist]:
+        return [Line2D([], [], color=colour, label=group, linewidth=2) for group, colour in self.colours.items()]
+
+
+def draw_comparison(comparison: xr.Dataset) -> dict[str, Figure]:
+    """All pictures of a comparison, by name; those that have something to show.
+
+    Args:
+        comparison: as :mod:`lossatlas.jobs.compared` makes it: dimensions ``run``, ``other_run`` and ``draw``.
+    """
+    groups = _groups(comparison)
+    drawn = {
+        "matrix": _matrix(comparison, groups),
+        "slices": _slices(comparison, groups),
+        "lines": _lines(comparison, groups),
+        "differences": _differences(comparison),
+        "sharpness": _sharpness(comparison, groups),
+        "weights": _weights(comparison, groups),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _groups(comparison: xr.Dataset) -> _Groups:
+    of = tuple(str(group) for group in comparison["group"].values)
+    return _Groups(of, {group: looks.colour(index) for index, group in enumerate(dict.fromkeys(of))})
+
+
+def _names(comparison: xr.Dataset) -> list[str]:
+    return [short(str(name)) for name in comparison["run"].values]
+
+
+def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
+    """Surfaces below the diagonal, functional differences above (Im, Tao & Branson 2016), the networks on it."""
+    count = comparison.sizes["run"]
+    cell = float(np.clip(SIDE / count, *CELL))
+    block = count * cell
+    left, right, bottom, top = 0.3, 1.9, 1.0, 0.75
+    width, height = left + block + right, bottom + block + top
+    split = comparison.attrs["split"]
+    drawn = figures.figure(width, height, "", "none")
+    drawn.text(
+        0.5, 1 - 0.3 / height, f"{count} networks and what lies between them", fontsize=13, fontweight="bold",
+        color=INK, ha="center", va="center",
+    )  # fmt: skip
+    surface = comparison.get(f"surface_{split}_loss")
+    losses = np.empty(0) if surface is None else np.asarray(surface.values, dtype=np.float64)
+    pairs = [(i, k) for k in range(count) for i in range(k)]
+    known = np.concatenate([losses[pair].ravel() for pair in pairs if surface is not None] or [np.empty(0)])
+    limits = data.limits(known, log=True)
+    levels = contour_levels(limits)
+    difference, norm = _cell_scale(comparison)
+
+    def axes_at(row: int, column: int) -> Axes:
+        x, y = left + column * cell + GAP / 2, bottom + (count - 1 - row) * cell + GAP / 2
+        box = (x / width, y / height, (cell - GAP) / width, (cell - GAP) / height)
+        ax = drawn.add_axes(box, xticks=[], yticks=[])
+        for spine in ax.spines.values():
+            spine.set(linewidth=0.6, color=GREY)
+        return ax
+
+    for place in range(count):
+        _diagonal(axes_at(place, place), comparison, groups, place, cell)
+    for i, k in pairs:
+        lower = axes_at(k, i)
+        if surface is not None and np.isfinite(losses[i, k]).any():
+            coords = [np.asarray(comparison[axis].values, dtype=np.float64) for axis in ("u", "v")]
+            _surface(lower, coords, losses[i, k].T, limits, levels, str(comparison["chart"].values[i, k]))
+        else:
+            lower.set_facecolor(EMPTY)
+            reason = str(comparison["reason"].values[i, k]) or "no surface"
+            lower.text(0.5, 0.5, textwrap.fill(reason, 14), ha="center", va="center", fontsize=8.5, color=GREY)
+        _cell(axes_at(i, k), comparison, difference, norm, i, k)
+    bars = left + block + 0.25
+    span = (0.42 if difference is not None else 0.9) * block / height
+    if known.size and np.isfinite(known).any():
+        mappable: ScalarMappable = ScalarMappable(
+            BoundaryNorm([limits.low, *levels, limits.high], 256), mpl.colormaps[figures.LOSS.colours]
+        )
+        unit = str(comparison.attrs.get("units", "nat"))
+        label = f"{split} loss, {unit}" + ", log scale" * limits.log
+        _bar(drawn, (bars / width, bottom / height, 0.16 / width, span), mappable, label, levels)
+    if difference is not None and norm is not None:
+        box = (bars / width, (bottom + 0.55 * block) / height, 0.16 / width, span)
+        _bar(drawn, box, ScalarMappable(norm, mpl.colormaps[DIFFERENCES]), _told(comparison, difference))
+    keys: list[Artist] = [
+        Line2D([], [], marker=mark, color=PAPER, markeredgecolor=INK, linestyle="", label=label, markersize=6)
+        for mark, label in MARKS
+    ]
+    # Pairs without a surface are NaN throughout, and no point of theirs was ever evaluated.
+    there = [losses[pair].ravel() for pair in pairs if surface is not None and np.isfinite(losses[pair]).any()]
+    keys += figures.hatched(figures.LOSS, data.invalid(np.concatenate(there or [np.empty(0)])))
+    legend = drawn.legend(
+        handles=keys, loc="lower center", ncols=len(keys), frameon=False, fontsize=9,
+        bbox_to_anchor=(0.5, 0.28 / height),
+    )  # fmt: skip
+    legend.set_in_layout(False)
+    note = "; ".join(part for part in ("below: " + limits.note if known.size else "", _above(comparison)) if part)
+    drawn.text(
+        0.5, 0.2 / height, textwrap.fill(note, int(width * 14)), fontsize=8, color=GREY, ha="center", va="center"
+    )
+    return drawn
+
+
+def _cell_scale(comparison: xr.Dataset) -> tuple[str | None, Normalize | None]:
+    """Which quantity colours the cells above the diagonal, from zero to its largest value."""
+    chosen = next((name for name in ("disagreement", "squared_difference") if name in comparison), None)
+    if chosen is None:
+        return None, None
+    values = comparison[chosen].values
+    finite = values[np.isfinite(values)]
+    return chosen, Normalize(0.0, float(finite.max()) if finite.size and finite.max() > 0 else 1.0)
+
+
+def _diagonal(ax: Axes, comparison: xr.Dataset, groups: _Groups, place: int, inches: float) -> None:
+    name, group = str(comparison["run"].values[place]), groups.of[place]
+    ax.axvspan(0, 0.06, color=groups.colour(place), linewidth=0)
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    test = comparison.attrs["compared_split"]
+    told = []
+    if f"{test}_accuracy" in comparison:
+        told.append(f"{test} accuracy {data.percent(float(comparison[f'{test}_accuracy'].values[place]))}")
+    told += [
+        f"{split} loss {data.number(float(comparison[f'{split}_loss'].values[place]))}"
+        for split in dict.fromkeys((test, comparison.attrs["split"]))
+        if f"{split}_loss" in comparison
+    ]
+    told.append(f"moved {data.number(float(comparison['distance_from_start'].values[place]))}")
+    wide = max(10, int(inches * 9))
+    heading = textwrap.fill(short(name), wide)
+    ax.text(0.12, 0.93, heading, fontsize=9.5, fontweight="bold", color=INK, va="top", parse_math=False)
+    if group != name:
+        below = 0.93 - 0.15 * (1 + heading.count("\n"))
+        ax.text(0.12, below, textwrap.fill(group, wide + 3), fontsize=7.5, color=GREY, va="top", parse_math=False)
+    ax.text(0.12, 0.06, "\n".join(told), fontsize=7.5, color=INK, va="bottom", linespacing=1.35)
+
+
+def _surface(
+    ax: Axes,
+    coords: Sequence[data.Floats],
+    values: data.Floats,
+    limits: data.Limits,
+    levels: Sequence[float],
+    chart: str,
+) -> None:
+    finite = np.isfinite(values)
+    held = np.ma.masked_where(~finite, np.clip(limits.shown(values), limits.low, limits.high))
+    figures.hatch(ax, figures.LOSS)
+    bands = [limits.low, *levels, limits.high]
+    ax.contourf(*coords, held, levels=bands, norm=BoundaryNorm(bands, 256), cmap=mpl.colormaps[figures.LOSS.colours])
+    passing = [level for level in levels if held.min() < level < held.max()]
+    if passing:
+        ax.contour(*coords, held, levels=passing, colors=PAPER, linewidths=0.4, alpha=0.7)
+    starts, ends = {
+        "simplex": (((0.0, 0.0),), ((1.0, 0.0), (0.0, 1.0))),
+        "quadrilateral": (((0.0, 0.0), (0.0, 1.0)), ((1.0, 0.0), (1.0, 1.0))),
+    }[chart]
+    placed = [("s", *start) for start in starts] + [(mark, *end) for mark, end in zip("o^", ends, strict=True)]
+    for mark, u, v in placed:
+        ax.plot([u], [v], mark, color=PAPER, markeredgecolor=INK, markersize=5, markeredgewidth=1, clip_on=False)
+
+
+def _cell(ax: Axes, comparison: xr.Dataset, difference: str | None, norm: Normalize | None, i: int, k: int) -> None:
+    """The functional difference of two networks as a coloured cell with its numbers."""
+    if difference is None or norm is None:
+        ax.set_facecolor(EMPTY)
+        return
+    value = float(comparison[difference].values[i, k])
+    colours: Colormap = mpl.colormaps[DIFFERENCES]
+    ax.set_facecolor(colours(norm(value)) if np.isfinite(value) else EMPTY)
+    ink = PAPER if np.isfinite(value) and norm(value) > 0.55 else INK
+    ax.text(
+        0.5, 0.6, _shown(difference, value), fontsize=13, color=ink, ha="center", va="center", transform=ax.transAxes
+    )
+    if "js_divergence" in comparison:
+        js = float(comparison["js_divergence"].values[i, k])
+        ax.text(0.5, 0.34, f"JS {data.number(js)} nat", fontsize=8, color=ink, ha="center", transform=ax.transAxes)
+
+
+def _above(comparison: xr.Dataset) -> str:
+    if "disagreement" in comparison:
+        test = comparison.attrs["compared_split"]
+        return f"above: labels that disagree on the {test} split, and the mean Jensen-Shannon divergence"
+    return "above: mean squared difference of outputs" if "squared_difference" in comparison else ""
+
+
+def _shown(name: str, value: float) -> str:
+    if not np.isfinite(value):
+        return "\u2013"
+    return data.percent(value) if name in SHARES else data.number(value)
+
+
+def _brief(name: str, value: float) -> str:
+    """With two digits, for small cells."""
+    return f"{100 * value:.2g} %" if name in SHARES else f"{value:.2g}"
+
+
+def _told(comparison: xr.Dataset, name: str) -> str:
+    """What a variable is called, with its unit."""
+    attributes = comparison[name].attrs
+    unit = str(attributes.get("units", "1"))
+    return f"{attributes.get('long_name', name)}{'' if unit == '1' else f' ({unit})'}"
+
+
+def _bar(
+    drawn: Figure,
+    box: tuple[float, float, float, float],
+    mappable: ScalarMappable,
+    label: str,
+    ticks: Sequence[float] | None = None,
+) -> None:
+    bar = drawn.colorbar(
+        mappable, cax=drawn.add_axes(box), ticks=list(ticks) if ticks else None, format=figures.tick_text
+    )
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.minorticks_off()
+    bar.outline.set_linewidth(0.6)
+
+
+def _slices(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
+    name = f"slice_{comparison.attrs['split']}_loss"
+    if name not in comparison:
+        return None
+    values = np.asarray(comparison[name].values, dtype=np.float64)
+    at = np.asarray(comparison["x"].values, dtype=np.float64)
+    drawn = figures.figure(8.6, 5.2, "")
+    ax = drawn.add_subplot()
+    curves = [
+        (values[run, draw], groups.colour(run)) for run in range(values.shape[0]) for draw in range(values.shape[1])
+    ]
+    limits = _curves(ax, at, curves)
+    level = float(comparison.attrs["level"])
+    ax.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
+    ax.set_xlabel(_slice_label(comparison))
+    ax.set_ylabel(_told(comparison, name))
+    figures.captioned(
+        drawn,
+        f"{values.shape[1]} random direction(s) around each of {values.shape[0]} networks",
+        f"dashed: the level of widths, {data.number(level)}",
+        _lost(values),
+        limits.note,
+        keys=groups.keys(),
+    )
+    return drawn
+
+
+def _lost(values: data.Floats) -> str:
+    """How many values are not finite, and leave gaps in curves; nothing where all are."""
+    invalid = data.invalid(values)
+    return str(invalid) if invalid else ""
+
+
+def _slice_label(comparison: xr.Dataset) -> str:
+    scale = str(comparison.attrs.get("normalize", "none"))
+    return "length of the direction" if scale == "none" else f"random direction, normalised per {scale}"
+
+
+def _lines(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
+    name = f"line_{comparison.attrs['split']}_loss"
+    if name not in comparison:
+        return None
+    values = np.asarray(comparison[name].values, dtype=np.float64)
+    at = np.asarray(comparison["alpha"].values, dtype=np.float64)
+    drawn = figures.figure(8.6, 5.2, "")
+    ax = drawn.add_subplot()
+    several = len(groups.colours) < len(groups.of)
+    curves, keys = [], groups.keys()
+    for k in range(len(groups.of)):
+        for i in range(k):
+            if np.isfinite(values[i, k]).any():
+                alike = groups.of[i] == groups.of[k]
+                curves.append((values[i, k], groups.colour(i) if alike and several else FAINT))
+    limits = _curves(ax, at, curves)
+    for end in (0.0, 1.0):
+        ax.axvline(end, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+    ax.set_xlabel("from one network (0) to another (1)")
+    ax.set_ylabel(_told(comparison, name))
+    between = Line2D([], [], color=FAINT, label="networks of two groups", linewidth=2)
+    alone = Line2D([], [], color=FAINT, label="two networks", linewidth=2)
+    known = np.concatenate([curve for curve, _ in curves]) if curves else np.empty(0)
+    figures.captioned(drawn, _lost(known), limits.note, keys=[*keys, between] if several else [alone])
+    return drawn
+
+
+def _curves(ax: Axes, at: data.Floats, curves: Sequence[tuple[data.Floats, str]]) -> data.Limits:
+    """Thin curves (U,) on a logarithmic scale where losses have one; returns the limits."""
+    every = np.concatenate([values for values, _ in curves]) if curves else np.empty(0)
+    limits = data.limits(every, log=True)
+    if limits.log:
+        ax.set_yscale("log")
+    for values, colour in curves:
+        ax.plot(
+            at, np.where(np.isfinite(values), limits.shown(values), np.nan), color=colour, linewidth=1.1, alpha=0.75
+        )
+    lines.frame(ax, limits.shown(every), limits)
+    ax.margins(x=0.02)
+    ax.tick_params(labelsize=8)
+    return limits
+
+
+def _weights(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
+    counts = np.asarray(comparison["weights"].values, dtype=np.float64)
+    middles = np.asarray(comparison["bin"].values, dtype=np.float64)
+    drawn = figures.figure(8.6, 4.6, "")
+    ax = drawn.add_subplot()
+    edges = data.cell_edges(middles)
+    for run, row in enumerate(counts):
+        if row.sum() > 0:
+            share = np.where(row > 0, row / row.sum(), np.nan)
+            ax.stairs(share, edges, color=groups.colour(run), linewidth=1.1, alpha=0.8)
+    ax.set_yscale("log")
+    ax.set_xlabel("weight")
+    ax.set_ylabel("share of a network's weights in a bin")
+    ax.tick_params(labelsize=8)
+    norms = comparison["weight_norm"].values
+    figures.captioned(
+        drawn,
+        f"{len(counts)} networks, norms {data.number(float(norms.min()))} to {data.number(float(norms.max()))}",
+        keys=groups.keys(),
+    )
+    return drawn
+
+
+def _differences(comparison: xr.Dataset) -> Figure | None:
+    shown = [name for name in PAIRWISE if name in comparison and np.isfinite(comparison[name].values).any()]
+    if not shown:
+        return None
+    names, count = _names(comparison), comparison.sizes["run"]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    side = float(np.clip(0.42 * count, 2.6, 5.0))
+    drawn = figures.figure(columns * (side + 1.4), rows * (side + 1.2), "")
+    for index, name in enumerate(shown):
+        ax = drawn.add_subplot(rows, columns, index + 1)
+        values = np.asarray(comparison[name].values, dtype=np.float64).copy()
+        np.fill_diagonal(values, np.nan)
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        log = low > 0 and high > WIDE * low
+        norm: Normalize = LogNorm(low, high) if log else Normalize(min(0.0, low), high if high > 0 else 1.0)
+        ax.imshow(np.ma.masked_invalid(values), cmap=mpl.colormaps[DIFFERENCES], norm=norm)
+        ax.set_facecolor(EMPTY)
+        ax.set_xticks(range(count), names, rotation=90, fontsize=7.5)
+        ax.set_yticks(range(count), names, fontsize=7.5)
+        ax.set_title(textwrap.fill(_told(comparison, name), int(side * 9)), fontsize=9.5, color=INK)
+        if count <= READABLE:
+            for i, k in zip(*np.nonzero(np.isfinite(values)), strict=True):
+                ink = PAPER if norm(values[i, k]) > 0.55 else INK
+                ax.text(k, i, _brief(name, values[i, k]), fontsize=7, color=ink, ha="center", va="center")
+    return drawn
+
+
+def _sharpness(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
+    sharpness, error = (np.asarray(comparison[name].values, dtype=np.float64) for name in ("sharpness", "test_error"))
+    if not (np.isfinite(sharpness).any() and np.isfinite(error).any()):
+        return None
+    drawn = figures.figure(6.4, 4.6, "")
+    ax = drawn.add_subplot()
+    for run, row in enumerate(sharpness):
+        colour = groups.colour(run)
+        ax.plot(row, np.full(row.shape, error[run]), ".", color=colour, alpha=0.45, markersize=5)
+        ax.plot([row.mean()], [error[run]], "o", color=colour, markeredgecolor=INK, markersize=7)
+    finite = sharpness[np.isfinite(sharpness)]
+    if finite.min() > 0 and finite.max() > 20 * finite.min():
+        ax.set_xscale("log")
+    ax.set_xlabel(_told(comparison, "sharpness"))
+    ax.set_ylabel(_told(comparison, "test_error"))
+    ax.tick_params(labelsize=8)
+    figures.captioned(drawn, "ringed: the mean of a network's draws; dots: each draw", keys=groups.keys())
+    return drawn
