@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import yaml
 
 import lossatlas as la
 from lossatlas.cli import main
+from lossatlas.measures import measures
 from lossatlas.recipes import PRESETS, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce import STUDIES, Run, Study
 from lossatlas.reproduce.drawing import table
 from lossatlas.reproduce.run import run_study
 from lossatlas.training import Trajectory
 
+SLICES = ("li-fig2", "li-fig3", "li-fig5", "im-batchnorm")
 MINUTES = {"mpo-fig4": 45, "mpo-fig1": 15, "mpo-fig2": 15, "mpo-fig5": 15, "mpo-fig6": 15, "mpo-size": 15}
 
 
@@ -52,7 +55,64 @@ def test_a_study_of_ways_surveys_what_it_trains_under_the_same_problem(name: str
 
 
 def test_every_study_is_covered_here() -> None:
-    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch"}
+    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch", "im-matrix", *SLICES}
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+@pytest.mark.parametrize("name", SLICES)
+def test_a_study_of_slices_surveys_what_it_trained_under_the_same_problem(name: str, scale: str) -> None:
+    runs = STUDIES[name].runs(scale)
+    surveyed = set()
+    for place, config in enumerate(runs.values()):
+        if isinstance(config, SurveyConfig):
+            around = [config.checkpoint] if config.checkpoint else list(config.between)
+            for run in (spec.partition("@")[0] for spec in around):
+                assert run in list(runs)[:place]
+                trained = runs[run]
+                assert (config.data, config.model, config.loss) == (trained.data, trained.model, trained.loss)
+                assert config.model_options == trained.model_options
+                surveyed.add(run)
+    assert surveyed == {key for key, config in runs.items() if isinstance(config, TrainConfig)}
+
+
+def test_the_slices_at_the_published_settings() -> None:
+    line = STUDIES["li-fig2"].runs("paper")
+    trained = {(c.batch_size, c.weight_decay): c for c in line.values() if isinstance(c, TrainConfig)}
+    assert set(trained) == {(128, 0.0), (128, 5e-4), (8192, 0.0), (8192, 5e-4)}
+    assert {(c.model, c.model_options["depth"], c.epochs, c.data) for c in trained.values()} == {
+        ("vgg", 9, 300, "cifar10")
+    }
+    between = line["line-decay0.0005"]
+    assert isinstance(between, SurveyConfig)
+    assert (between.between, between.range) == (("batch128-decay0.0005", "batch8192-decay0.0005"), (-0.5, 1.5))
+    assert (between.grid, between.examples) == ((401,), "all")
+
+    honest = [c for c in STUDIES["li-fig3"].runs("paper").values() if isinstance(c, SurveyConfig)]
+    assert {c.draws for c in honest if len(c.directions) == 1} == {10}
+    assert {c.ignore for c in honest} == {"biasbn"}
+    assert {c.normalize for c in honest if len(c.directions) == 2} == {"filter"}
+
+    deep = STUDIES["li-fig5"].runs("paper")
+    rates = {
+        (c.model_options["depth"], c.model_options["shortcuts"]): c.lr
+        for c in deep.values()
+        if isinstance(c, TrainConfig)
+    }
+    assert rates == {
+        (depth, shortcuts): 0.1 if shortcuts else 0.01 for depth in (20, 56, 110) for shortcuts in (True, False)
+    }
+    assert {c.grid for c in deep.values() if isinstance(c, SurveyConfig)} == {(51,)}
+
+
+def test_normalised_and_plain_networks_are_trained_alike() -> None:
+    for scale in ("small", "paper"):
+        runs = STUDIES["im-batchnorm"].runs(scale)
+        for name, config in runs.items():
+            if name.startswith("plain-"):
+                other = runs[name.replace("plain", "batch-norm", 1)]
+                assert other.model_options == config.model_options | {"batch_norm": True}
+                if isinstance(config, TrainConfig):
+                    assert other == replace(config, model_options=other.model_options)
 
 
 def test_the_switches_start_from_one_initialisation_and_come_at_three_times_with_two_rates() -> None:
@@ -207,6 +267,174 @@ def test_a_study_of_ways_makes_its_tables_and_pictures(
     assert said in text
     assert {path.stem for path in (tmp_path / "study").glob("*.png")} == pictures
     assert "nan" not in text
+
+
+def slight(config: ProblemConfig) -> ProblemConfig:
+    """The same run with eight neurons, one epoch, and few points."""
+    small: dict[str, Any] = {"model": "mlp", "model_options": {"hidden": (8,)}}
+    if isinstance(config, TrainConfig):
+        return replace(config, **small, epochs=1)
+    assert isinstance(config, SurveyConfig)
+    return replace(config, **small, grid=(5,), draws=min(2, config.draws), examples="40", plan="loop")
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "pictures", "said"),
+    [
+        (
+            "li-fig2",
+            "-$",
+            {"line-decay0", "line-decay0.005", "weights-decay0", "weights-decay0.005"},
+            "wider histogram",
+        ),
+        ("li-fig3", "-[12]($|-)", {"lines-filter", "lines-plain", "planes", "draws"}, "rank correlation of the test"),
+        ("li-fig5", "-(20|32)", {"planes"}, "The published order"),
+        (
+            "im-batchnorm",
+            "(sgd|adam|ends|way|interpolated)-[23]$|others-[123]$",
+            {"lines-ends", "lines-others", "lines-way", "lines-ends-interpolated", "triangle", "quadrilateral"},
+            "curves stay together",
+        ),
+    ],
+)
+def test_a_study_of_slices_makes_its_tables_and_pictures(
+    name: str, left_out: str, pictures: set[str], said: str, tmp_path: Path
+) -> None:
+    study = STUDIES[name]
+    stated = {key: config for key, config in study.runs("small").items() if not re.search(left_out, key)}
+
+    class Smaller(Study):
+        title = study.title
+
+        def runs(self, scale: str) -> dict[str, ProblemConfig]:
+            return {key: slight(config) for key, config in stated.items()}
+
+        def results(self, runs: Any, out: Path) -> str:
+            return study.results({key: replace(run, config=stated[key]) for key, run in runs.items()}, out)
+
+    run_study(Smaller(), "small", tmp_path / "study", plan="loop")
+    text = (tmp_path / "study" / "results.md").read_text()
+    assert said in text
+    assert {path.stem for path in (tmp_path / "study").glob("*.png")} == pictures
+    assert "nan" not in text
+
+
+def a_training(config: ProblemConfig, folder: Path, **summary: float) -> Run:
+    scores = {"train_loss": 0.01, "train_accuracy": 1.0, "test_loss": 0.1, "test_accuracy": 0.9}
+    return Run(config, scores | summary, folder)
+
+
+def a_slice(config: ProblemConfig, folder: Path, losses: Any, *axes: Any, **beside: Any) -> Run:
+    """A survey of the training loss, with the measures that a run of it would have."""
+    names = ("u", "v")[: len(axes)] if np.ndim(losses) == len(axes) else ("draw", *("u", "v")[: len(axes)])
+    variables: dict[str, Any] = {"train_loss": (names, losses, {"units": "nat"}), **beside}
+    survey = xr.Dataset(variables, coords=dict(zip(("u", "v"), axes, strict=False)))
+    folder.mkdir(parents=True)
+    survey.to_zarr(folder / "survey.zarr", zarr_format=3, consolidated=False)
+    summary = {"train_surface": measures(survey)["train"], "train_highest_loss": float(np.max(losses))}
+    return Run(config, summary, folder)
+
+
+@pytest.mark.parametrize(("decay", "verdict"), [("0", "as published"), ("0.005", "not as published")])
+def test_both_ends_of_a_line_are_measured_alike(decay: str, verdict: str, tmp_path: Path) -> None:
+    """Two parabolas: the curvature at an end gives the rise in a box around it."""
+    u = np.linspace(-0.5, 1.5, 41)
+    losses = np.minimum(2 * u**2, 8 * (u - 1) ** 2)
+    corners = {
+        "corner_u": (("corner",), [0.0, 1.0], {"names": ["small", "large"]}),
+        "corner_weight": (("bin",), [-1.0, 0.0, 1.0]),
+        "corner_weights": (("corner", "bin"), [[50, 0, 50], [1, 98, 1]], {"names": ["small", "large"]}),
+    }
+    configs = STUDIES["li-fig2"].runs("small")
+    runs = {}
+    for key, config in configs.items():
+        if key.endswith(f"-decay{decay}"):
+            line = key.startswith("line-")
+            folder = tmp_path / key
+            runs[key] = a_slice(config, folder, losses, u, **corners) if line else a_training(config, folder)
+    text = STUDIES["li-fig2"].results(runs, tmp_path)
+    small, large = (line.split(" | ") for line in text.splitlines() if line.startswith(f"| {decay} "))
+    assert (small[2], large[2]) == (f"{100 * 2 / 16:.3f}", f"{100 * 8 / 16:.3f}")
+    assert (small[4], large[4]) == ("1.000", f"{np.sqrt(0.02):.3f}")
+    assert (small[3], large[3]) == ("0.444", "0.220"), "where chords between grid points are at 0.1 nat"
+    assert f"the large batch's end is the sharper one on the line (12.5 % against 50 %, {verdict})" in text
+    assert f"against 0.141, {verdict})" in text
+    assert "Neither batch classifies more" in text
+
+
+def test_sharpness_is_ranked_against_test_errors_and_draws_against_each_other(tmp_path: Path) -> None:
+    """Draws that are multiples of each other have a spread that can be written down."""
+    u = np.linspace(-1, 1, 9)
+    factors = np.array([0.5, 1.0, 1.5])
+    runs = {}
+    trained = 0
+    for key, config in STUDIES["li-fig3"].runs("small").items():
+        folder = tmp_path / key
+        if isinstance(config, TrainConfig):
+            trained += 1
+            runs[key] = a_training(config, folder, test_accuracy=1 - 0.01 * trained)
+        elif key.endswith("-plane"):
+            runs[key] = a_slice(config, folder, 0.1 + u[:, None] ** 2 + u**2, u, u)
+        else:
+            steep, reach = (trained, 1) if key.endswith("-filter") else (20 - trained, 20)
+            runs[key] = a_slice(config, folder, factors[:, None] * (1 + steep * u**2), reach * u)
+    text = STUDIES["li-fig3"].results(runs, tmp_path)
+    first = next(line.split(" | ") for line in text.splitlines() if line.startswith("| 0 | 32 | 0 |"))
+    rises = [100 * factor * 0.25 / (1 + factor) for factor in factors]
+    assert first[5] == f"{np.mean(rises):.3f}"
+    assert first[7] == f"{np.std(factors, ddof=1):.3f} |".removesuffix(" |")
+    assert "the sharpness on filter-normalised lines is 1.00" in text
+    assert "the sharpness on plain lines is -1.00" in text
+    assert "Weight decay 0: filter-normalised, the minima of the large batch are the sharper ones" in text
+    assert "differ by 50 to 50 %" in text
+
+
+@pytest.mark.parametrize(("rough", "verdict"), [(False, "is found"), (True, "is not found")])
+def test_the_order_of_depths_is_that_of_their_convex_shares(rough: bool, verdict: str, tmp_path: Path) -> None:
+    u = np.linspace(-1, 1, 21)
+    bowl = 0.1 + u[:, None] ** 2 + u**2
+    ripples = 0.5 * np.sin(7 * np.pi * u[:, None]) ** 2
+    runs = {}
+    for key, config in STUDIES["li-fig5"].runs("small").items():
+        if isinstance(config, SurveyConfig):
+            rippled = "44" in key and ("without" in key) != rough
+            runs[key] = a_slice(config, tmp_path / key, bowl + rippled * ripples, u, u)
+        else:
+            runs[key] = a_training(config, tmp_path / key)
+    text = STUDIES["li-fig5"].results(runs, tmp_path)
+    assert f"takes convexity most from what has no shortcuts, {verdict}." in text
+    assert "| 44 | no |" in text
+    level = next(line.split(" | ") for line in text.splitlines() if line.startswith("| 8 | yes"))
+    assert level[7:10] == ["1.000", "2.000", "1"], "a bowl: convex, down and up once, one minimum"
+
+
+def test_claims_on_batch_normalisation_are_settled_by_numbers(tmp_path: Path) -> None:
+    u = np.linspace(-0.5, 1.5, 21)
+    hump = np.clip(1 - np.abs(2 * u - 1), 0, None)
+    side = np.linspace(0, 1, 5)
+    runs = {}
+    for key, config in STUDIES["im-batchnorm"].runs("small").items():
+        folder, normalised = tmp_path / key, key.startswith("batch-norm")
+        if isinstance(config, TrainConfig):
+            runs[key] = a_training(config, folder)
+        elif key.endswith(("triangle", "quadrilateral")):
+            accuracy = np.zeros((5, 5))
+            accuracy[: 3 if normalised else 1] = 1
+            beside = {"train_accuracy": (("u", "v"), accuracy)}
+            runs[key] = a_slice(config, folder, 1 + side[:, None] + side, side, side, **beside)
+        else:
+            factor = 1 + 0.1 * int(key[-1]) * (not normalised)
+            accuracy = np.where(hump > (0.5 if normalised else 0.1), 0.5, 1.0)
+            corners = {"corner_u": (("corner",), [0.0, 1.0]), "train_accuracy": (("u",), accuracy)}
+            runs[key] = a_slice(config, folder, factor * (1 + 3 * hump), u, **corners)
+    text = STUDIES["im-batchnorm"].results(runs, tmp_path)
+    spread = np.std([1, 1.1, 1.2, 1.3], ddof=1) / 1.15
+    for where in ("from SGD's end (0) to Adam's end (1)", "from SGD's end (0) to that of the next initialisation (1)"):
+        assert f"curves stay together (spread of the loss), {where}: 0 with, {spread:.3g} without: found." in text
+        assert f"slopes are steeper, {where}: 6 with, {6 * 1.15:.3g} without: not found." in text
+        assert f"barriers are sharper (slope by height), {where}: 2 with, 2 without: not found." in text
+    assert f"half way to SGD's end): {4:.3g} with, {4 * 1.15:.3g} without: found." in text
+    assert "low errors take more of the triangle: 0.6 with, 0.2 without: found." in text
 
 
 def test_a_study_is_resumed_by_another_spelling_of_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
