@@ -664,6 +664,21 @@ class TestPlaces:
             assert float(flat["test_loss"].sel(u=u, v=v)) == pytest.approx(expected, rel=1e-5)
         assert float(volume["test_loss"].sel(u=0, v=0, w=1)) == pytest.approx(expected, rel=1e-5)
 
+    def test_between_networks_that_normalise_statistics_are_estimated_anew(self, tmp_path: Path) -> None:
+        for k in range(2):
+            torch.manual_seed(k)
+            torch.save(la.ResNet(depth=8, width=2).build((1, 8, 8), 10).state_dict(), tmp_path / f"{k}.pt")
+        nets = tuple(str(tmp_path / f"{k}.pt") for k in range(2))
+        options = {"model": "resnet", "model_options": {"depth": 8, "width": 2}, "examples": "40", "plan": "loop"}
+        config = SurveyConfig(between=nets, grid=(3,), **options)
+        run_survey(config, tmp_path / "line", pictures=False)
+        again = SurveyConfig(run=str(tmp_path / "line"), grid=(3,), **options)
+        run_survey(again, tmp_path / "again", pictures=False)
+        found = [opened(tmp_path / name) for name in ("line", "again")]
+        for survey in found:
+            assert survey["test_streaming_done"].attrs["buffers"].startswith("reestimated")
+        np.testing.assert_array_equal(found[0]["test_loss"], found[1]["test_loss"])
+
     def test_the_chart_of_a_run_is_surveyed_again(self, trained: Path, tmp_path: Path) -> None:
         first = self.run(trained, tmp_path / "first", "--between", "NET0", "NET1", "--at=0,0.25,0.5,1")
         assert first["u"].values.tolist() == [0, 0.25, 0.5, 1]

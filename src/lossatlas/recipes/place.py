@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
+from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
 from lossatlas.training.way import Projection, Way
 
-__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath"]
+__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath", "buffers_between"]
 
 Box = tuple[float, float]
 """Where an axis begins and ends."""
@@ -73,6 +74,15 @@ class Place(ABC):
         Raises:
             BadInput: what the configuration names is missing or does not fit.
         """
+
+
+def buffers_between(module: nn.Module) -> str:
+    """The policy of running statistics between networks.
+
+    Estimated anew (Garipov et al. 2018, appendix A.2): interpolated like weights, variances are negative not far beyond
+    the networks, where the loss is not a number.
+    """
+    return "reestimated" if normalisations_with_statistics(module) else "interpolated"
 
 
 PLACES: Registry[type[Place]] = Registry("place", "lossatlas.recipes.places")

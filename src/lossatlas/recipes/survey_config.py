@@ -61,7 +61,7 @@ class SurveyConfig(ProblemConfig):
 
     buffers: str = "auto"
     """What running statistics mean at a point (see `lossatlas info`); auto: those of the centre (frozen), between
-    networks interpolated ones, and those of a run that is surveyed again."""
+    networks reestimated ones, and those of a run that is surveyed again."""
     buffers_batches: int = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     splits: tuple[str, ...] = ("train", "test")

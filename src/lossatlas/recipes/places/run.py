@@ -9,7 +9,7 @@ import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput
-from lossatlas.recipes.place import Box, Laid, Network, Place
+from lossatlas.recipes.place import Box, Laid, Network, Place, buffers_between
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
@@ -44,7 +44,7 @@ class OnChart(Place):
             labels=labels,
             boxes=boxes,
             networks=networks,
-            buffers=_buffers(stored),
+            buffers=_buffers(stored, base),
             fingerprints={"chart": chart.fingerprint()},
         )
 
@@ -59,11 +59,11 @@ def _bring(base: ProblemRecipe, stored: dict[str, object]) -> None:
         load_state(base.problem.module, Trajectory.of(Path(str(way))).snapshots[-1].state(), f"the end of {way}")
 
 
-def _buffers(stored: dict[str, object]) -> str:
+def _buffers(stored: dict[str, object], base: ProblemRecipe) -> str:
     policy = str(stored.get("survey_buffers") or stored.get("buffers") or "frozen")
     if policy != "auto":
         return policy
-    return "interpolated" if stored.get("between") else "frozen"
+    return buffers_between(base.problem.module) if stored.get("between") else "frozen"
 
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
