@@ -22,7 +22,6 @@ from lossatlas.jobs.path import follow, path_summary
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
 from lossatlas.measures import measures
-from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
@@ -38,8 +37,8 @@ BINS = 101
 """Of a histogram of weights; an odd number, so that one of them is about zero."""
 PATIENCE = 5.0
 """Seconds above which a sample of points is evaluated once in a dry run."""
-FIXED_SECONDS = 3.0
-"""What a survey takes whatever its size: the store, the pictures, the report."""
+DRAWN = {1: ("line", 3.0), 2: ("loss", 8.0), 3: ("slices", 3.0)}
+"""By the number of axes a picture, and how many times its time all pictures and the report take."""
 
 
 def run_survey(
@@ -130,26 +129,17 @@ def estimate_survey(config: SurveyConfig) -> Estimate:
     Raises:
         BadInput: what the run itself would refuse.
     """
+    arrived, begin = time.process_time(), time.perf_counter()  # what it took to get here, it will take again
     recipe = build_survey(completed(config))
-    begin = time.perf_counter()
     engine = _engine(recipe, config, config.plan)
-    planning = time.perf_counter() - begin
+    prepared = arrived + time.perf_counter() - begin
     points = int(np.prod([len(coords) for coords in recipe.grid.values()]))
     if recipe.refinement is not None and recipe.refinement.budget is not None:
         points = min(points, recipe.refinement.budget)
     examples = sum(len(split) for split in recipe.surveyed.values())
-    sample = min(points, engine.plan.evaluate.points)
-    with torch.no_grad():
-        controls = recipe.chart.controls()
-        coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
-    first = next(iter(recipe.surveyed.values()))
-    metrics = streaming_metrics(recipe.problem.loss, list(recipe.metrics.values()))
-
-    def evaluate() -> object:
-        return engine.evaluate(coefficients, controls, first, metrics, config.group)
-
-    cold = timed(evaluate)
-    point_seconds = (min(timed(evaluate) for _ in range(2)) if cold < PATIENCE else cold) / sample
+    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
+    first, split = next(iter(recipe.surveyed.items()))
+    point_seconds = sum(_point_seconds(surveyor, first, group, points) for group in surveyor.chunks())
     work = {"survey": f"{points:,} points x {examples:,} examples"}
     visited = points
     path = recipe.laid.path
@@ -159,10 +149,31 @@ def estimate_survey(config: SurveyConfig) -> Estimate:
         visited += 6 * len(path.way)
     return Estimate(
         work=work,
-        seconds=planning + visited * point_seconds * examples / len(first) + FIXED_SECONDS,
+        seconds=prepared + visited * point_seconds * examples / len(split) + _drawing_seconds(recipe),
         peak_bytes=peak_bytes(),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
+
+
+def _point_seconds(surveyor: Surveyor, split: str, group: str, points: int) -> float:
+    """What a group of metrics takes at a point of a split, once everything is warm."""
+    coords = torch.zeros(min(points, surveyor.chunks()[group]), len(surveyor.chart.axes), dtype=torch.float64)
+
+    def evaluate() -> object:
+        return surveyor.at(coords, split, group)
+
+    cold = timed(evaluate)
+    return (min(timed(evaluate) for _ in range(2)) if cold < PATIENCE else cold) / len(coords)
+
+
+def _drawing_seconds(recipe: SurveyRecipe) -> float:
+    """What the pictures of a survey like this take, from one of them."""
+    axes = {axis: coords for axis, coords in recipe.grid.items() if axis != schema.DRAW}
+    values = 1 + np.random.default_rng(0).random([len(coords) for coords in axes.values()])
+    made = {schema.split_variable(split, "loss"): (tuple(axes), values) for split in recipe.surveyed}
+    kind, times = DRAWN[len(axes)]
+    survey = xr.Dataset(made, coords=axes)
+    return times * timed(lambda: png(view(survey, kinds=[kind])[kind]))
 
 
 def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Engine:

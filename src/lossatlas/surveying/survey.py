@@ -178,7 +178,7 @@ class Surveyor:
         group: int,
     ) -> None:
         self.engine = engine
-        self._chart = chart
+        self.chart = chart
         self._splits = splits
         self._group = group
         for split in splits.values():
@@ -196,6 +196,19 @@ class Surveyor:
     def evaluations(self) -> int:
         """How many times each point is visited: once per split and group."""
         return len(self._splits) * len(self._groups)
+
+    def chunks(self) -> dict[str, int]:
+        """The groups of metrics, and how many points each is evaluated at in one go."""
+        plan = self.engine.plan
+        return {
+            group.name: plan.evaluate.points if group.name == STREAMING else plan.derivatives.points
+            for group in self._groups
+        }
+
+    def at(self, points: Tensor, split: str, group: str) -> dict[str, Tensor]:
+        """The metrics of a group at coordinates (P, d), (P,) or (P, k) each, float64 on the processor."""
+        (chosen,) = (one for one in self._groups if one.name == group)
+        return self._at(points, self._splits[split], chosen)
 
     def fill(
         self,
@@ -272,7 +285,7 @@ class Surveyor:
                 on_points(len(points))
 
     def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
-        coefficients = self._chart.coefficients(points.to(self._controls))
+        coefficients = self.chart.coefficients(points.to(self._controls))
         if group.name == STREAMING:
             streaming = {name: metric for name, metric in group.metrics.items() if isinstance(metric, StreamingMetric)}
             return self.engine.evaluate(coefficients, self._controls, split, streaming, self._group)
