@@ -78,7 +78,7 @@ def radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tensor], 
         weights = end.detach().double().cpu()
         whole = outputs(weights)
         for factor in FACTORS:
-            for at_factor, at_one in zip(outputs(weights * factor**orders), whole, strict=True):
+            for at_factor, at_one in zip(outputs(weights * factor ** orders.double()), whole, strict=True):
                 if not torch.allclose(at_factor, factor ** len(called) * at_one, rtol=CLOSE, atol=CLOSE * 1e-3):
                     raise _undefined(
                         f"its outputs are not multiplied with s^{len(called)} when its weights are with s: it skips "

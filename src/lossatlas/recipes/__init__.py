@@ -5,12 +5,14 @@ Importing this package imports no torch, so that help and configuration files st
 
 from lossatlas.recipes.base import ProblemConfig, differences
 from lossatlas.recipes.config import PRESETS, FitConfig
+from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.options import completed, options_of
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 
 __all__ = [
     "PRESETS",
+    "ConnectConfig",
     "FitConfig",
     "ProblemConfig",
     "SurveyConfig",

@@ -23,7 +23,7 @@ from lossatlas.rundir import SUMMARY, RunDirectory, versions
 __all__ = ["run_study", "stated_runs"]
 
 RUNS = "runs"
-LINKS = {"trajectory", "init_from"}
+LINKS = {"trajectory", "init_from", "between"}
 """Fields in which a configuration names another run."""
 
 
@@ -127,11 +127,17 @@ def _placed(config: ProblemConfig, folder: Path | None, device: str, plan: str) 
 def _linked(config: ProblemConfig, configs: Mapping[str, ProblemConfig], runs: Path) -> ProblemConfig:
     """With the directories of the study's own runs in place of their names."""
     for name in LINKS & {field.name for field in fields(config)}:
-        run, at, step = str(getattr(config, name) or "").partition("@")
-        if run in configs:
-            changes: dict[str, Any] = {name: f"{(runs / run).resolve()}{at}{step}"}
-            config = replace(config, **changes)
+        value = getattr(config, name)
+        several = isinstance(value, tuple)
+        named = [_link(str(one or ""), configs, runs) for one in (value if several else [value])]
+        changes: dict[str, Any] = {name: tuple(named) if several else named[0] or value}
+        config = replace(config, **changes)
     return config
+
+
+def _link(name: str, configs: Mapping[str, ProblemConfig], runs: Path) -> str:
+    run, at, step = name.partition("@")
+    return f"{(runs / run).resolve()}{at}{step}" if run in configs else name
 
 
 def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:
