@@ -93,7 +93,15 @@ class ConnectConfig(ProblemConfig):
             object.__setattr__(self, "points", 4 if self.objective == "max" else 1)
         if self.batch_size is None:
             object.__setattr__(self, "batch_size", max(1, 128 // max(1, self.points or 1)))
-        positive: tuple[str, ...] = ("batch_size", "points", "group", "buffers_batches", "lr", "max_norm", "temperature")
+        positive: tuple[str, ...] = (
+            "batch_size",
+            "points",
+            "group",
+            "buffers_batches",
+            "lr",
+            "max_norm",
+            "temperature",
+        )
         positive += tuple(name for name in ("steps", "seconds") if getattr(self, name) is not None)
         for name in positive:
             if not getattr(self, name) > 0:
