@@ -131,6 +131,7 @@ def run_connect(
     if pictures:
         _draw(run, recipe, config, survey, evaluation.plane_survey(), summary)
     start.finish(summary, {"fit": fit.seconds, "survey": seconds})
+    evaluation.survey.close()
     return summary
 
 
