@@ -46,7 +46,7 @@ class _Ensembles(Study):
         base = TrainConfig(**(BASE if paper else SMALL_BASE))
         other = replace(base, seed=1)
         partners = {
-            "A": replace(other, batch_size=4000 if paper else 1347),
+            "A": replace(other, batch_size=4000) if paper else replace(other, batch_size=337, epochs=400),
             "B": replace(other, optimizer="adam,lr=0.001"),
             "C": replace(other, schedule="linear", schedule_options={}),
             "D": replace(other, weight_decay=0.0),
