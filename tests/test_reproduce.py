@@ -16,13 +16,14 @@ import yaml
 import lossatlas as la
 from lossatlas.cli import main
 from lossatlas.measures import measures
-from lossatlas.recipes import PRESETS, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import PRESETS, ConnectConfig, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce import STUDIES, Run, Study
 from lossatlas.reproduce.drawing import table
 from lossatlas.reproduce.run import run_study
 from lossatlas.training import Trajectory
 
 SLICES = ("li-fig2", "li-fig3", "li-fig5", "im-batchnorm")
+CURVES = ("garipov-curve", "garipov-ensemble", "garipov-plane")
 MINUTES = {"mpo-fig4": 45, "mpo-fig1": 15, "mpo-fig2": 15, "mpo-fig5": 15, "mpo-fig6": 15, "mpo-size": 15}
 
 
@@ -54,8 +55,24 @@ def test_a_study_of_ways_surveys_what_it_trains_under_the_same_problem(name: str
         assert (config.optimizer, config.lr, config.schedule) == ("nesterov", 0.1, "steps")
 
 
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_join_runs_of_their_own_study_on_the_same_problem(name: str) -> None:
+    for scale in ("small", "paper"):
+        runs = STUDIES[name].runs(scale)
+        joining = {key: config for key, config in runs.items() if isinstance(config, ConnectConfig)}
+        for key, config in joining.items():
+            assert set(config.between) <= set(list(runs)[: list(runs).index(key)])
+            for end in config.between:
+                trained = runs[end]
+                assert (config.data, config.model, config.model_options) == (
+                    trained.data, trained.model, trained.model_options
+                )  # fmt: skip
+            assert config.steps is not None, "the same whatever the machine"
+            assert (config.schedule, config.schedule_options["low"]) == ("linear", 0.01)
+
+
 def test_every_study_is_covered_here() -> None:
-    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch", "im-matrix", *SLICES}
+    assert set(STUDIES) == {*MINUTES, "li-fig8", "li-fig9", "im-switch", "im-matrix", *SLICES, *CURVES}
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
@@ -235,6 +252,9 @@ def tiny(config: ProblemConfig) -> ProblemConfig:
     if isinstance(config, TrainConfig):
         small |= {"batch_size": 1347, "epochs": 60 if config.switch else 12, "augment": ()}
         small |= {} if config.snapshots == "none" else {"snapshots": "epoch:2"}
+    elif isinstance(config, ConnectConfig):
+        small |= {"steps": 4, "batch_size": 32, "grid": 5, "plane": config.plane and 3, "examples": "60",
+                  "plane_examples": "30", "plan": "loop", "augment": (), "lr": 0.05}  # fmt: skip
     else:
         small |= {"grid": (3,), "examples": "40", "plan": "loop"}
     return replace(config, **small)
@@ -246,6 +266,9 @@ def tiny(config: ProblemConfig) -> ProblemConfig:
         ("li-fig8", {"components", "random", "solution"}, "| random and random |"),
         ("li-fig9", {f"batch{b}-decay{d}-plane" for b in (32, 1347) for d in ("0", "0.005")}, "angle to descent"),
         ("im-switch", {"accuracy", "distance", "norm"}, "| adam to adam-sgd |"),
+        ("garipov-curve", {"curve", "objectives"}, "of 3 pairs of ends"),
+        ("garipov-plane", {"bezier", "chain", "regularised"}, "| bezier |"),
+        ("garipov-ensemble", {f"ensemble-{name}" for name in "ABCDEF"}, "| D | no weight decay |"),
     ],
 )
 def test_a_study_of_ways_makes_its_tables_and_pictures(

@@ -1,16 +1,22 @@
 """The public names, once: type checkers read them here, and ``__init__.py`` resolves them lazily."""
 
 from .charts import (
+    Bezier as Bezier,
+    Chain as Chain,
     Chart as Chart,
     CoefficientChart as CoefficientChart,
     Corners as Corners,
+    Curve as Curve,
     Draws as Draws,
+    Grown as Grown,
     Plane as Plane,
     Quadrilateral as Quadrilateral,
+    Radial as Radial,
     Simplex as Simplex,
     Slice as Slice,
     Through as Through,
     load_chart as load_chart,
+    radial_orders as radial_orders,
 )
 from .data import (
     Augmentation as Augmentation,
@@ -45,7 +51,15 @@ from .errors import (
     Interrupted as Interrupted,
     LossatlasError as LossatlasError,
 )
-from .fitting import Adam as Adam, Fit as Fit, FitResult as FitResult, Seconds as Seconds, Steps as Steps, fit as fit
+from .fitting import (
+    Adam as Adam,
+    Fit as Fit,
+    FitResult as FitResult,
+    Momentum as Momentum,
+    Seconds as Seconds,
+    Steps as Steps,
+    fit as fit,
+)
 from .losses import BatchMean as BatchMean, Loss as Loss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
@@ -59,14 +73,18 @@ from .models.families.resnet import ResNet as ResNet
 from .models.families.vgg import VGG as VGG
 from .models.families.wrn import WRN as WRN
 from .objectives import (
+    ArcLength as ArcLength,
     ClipPerCell as ClipPerCell,
     ClipPerExample as ClipPerExample,
     CoarseToFine as CoarseToFine,
     Draw as Draw,
+    InSimplex as InSimplex,
     Levels as Levels,
+    Maximum as Maximum,
     Objective as Objective,
     Pattern as Pattern,
     Stage as Stage,
+    Uniform as Uniform,
 )
 from .pictures import (
     GreyPicture as GreyPicture,

@@ -28,6 +28,7 @@ __all__ = [
     "STANDARD_ERROR",
     "TARGET",
     "TARGET_LOSS",
+    "Along",
     "Corner",
     "Path",
     "Quantity",
@@ -108,6 +109,37 @@ class Corner:
     def coordinate(axis: str) -> str:
         """Where the network is along an axis of the chart."""
         return f"corner_{axis}"
+
+
+class Along:
+    """Names of what is known along a curve beside its survey, each (along,) unless it says otherwise."""
+
+    DIMENSION = "along"
+    PAIR = "ensemble"
+    T = "along_t"
+    LENGTH = "along_length"
+    """Of the curve from t = 0."""
+    NORM = "along_norm"
+    """Of the curve's points."""
+    RADIAL_DISTANCE = "along_radial_distance"
+    """Of the curve's points from the nearest one of the radial path between its ends."""
+    PLANE_DISTANCE = "along_plane_distance"
+    """Of the curve's points from a plane."""
+
+    @staticmethod
+    def coordinate(axis: str) -> str:
+        """Where the curve is along an axis of a plane."""
+        return f"along_{axis}"
+
+    @staticmethod
+    def of(path: str, split: str, metric: str) -> str:
+        """A metric on another path between the same ends, at the same t: ``along_straight_test_loss``."""
+        return f"along_{path}_{split}_{metric}"
+
+    @staticmethod
+    def ensemble(split: str, metric: str) -> str:
+        """(ensemble, along): a metric of averaged predictions; the attribute ``names`` says of which networks."""
+        return f"along_ensemble_{split}_{metric}"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,17 @@
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CHARTS, Chart, CoefficientChart
+from lossatlas.charts.curve import Curve
 from lossatlas.charts.files import chart_bytes, load_chart
+from lossatlas.charts.homogeneity import radial_orders
+from lossatlas.charts.kinds.bezier import Bezier
+from lossatlas.charts.kinds.chain import Chain
 from lossatlas.charts.kinds.corners import Corners
 from lossatlas.charts.kinds.draws import Draws
+from lossatlas.charts.kinds.grown import Grown
 from lossatlas.charts.kinds.plane import Plane
 from lossatlas.charts.kinds.quadrilateral import Quadrilateral
+from lossatlas.charts.kinds.radial import Radial
 from lossatlas.charts.kinds.simplex import Simplex
 from lossatlas.charts.kinds.slice import Slice
 from lossatlas.charts.kinds.through import Through
@@ -16,15 +22,21 @@ __all__ = [
     "CHARTS",
     "AffineChart",
     "Between",
+    "Bezier",
+    "Chain",
     "Chart",
     "CoefficientChart",
     "Corners",
+    "Curve",
     "Draws",
+    "Grown",
     "Plane",
     "Quadrilateral",
+    "Radial",
     "Simplex",
     "Slice",
     "Through",
     "chart_bytes",
     "load_chart",
+    "radial_orders",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,24 +89,6 @@ class Engine:
             for name, value in self._values(metrics, sums, networks, split).items():
                 parts.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(values) for name, values in parts.items()}
-
-    def outputs(self, coefficients: Tensor, controls: Tensor, split: Split, group: int) -> Iterator[Outputs]:
-        """What every point's network returns, group by group of a split's examples.
-
-        Args:
-            coefficients: (P, m); the networks of all of them are in memory together.
-            controls: (m, n).
-            split: the examples.
-            group: examples per batch.
-
-        Yields:
-            Outputs (P, B, ...) of a group as the loss sees them, without a graph.
-        """
-        networks = self._points(self._evaluate, coefficients.detach(), controls.detach())
-        for batch in split.groups(group):
-            with self._evaluated.in_force():
-                outputs, _ = self._evaluate.forward(self._evaluated, networks, batch)
-            yield outputs
 
     def try_out(self, controls: Tensor, split: Split) -> None:
         """Evaluate a few examples at one point.
@@ -240,6 +223,33 @@ class Engine:
             into_coefficients if wants_coefficients else None,
             {name: torch.cat(values) for name, values in measured.items()},
         )
+
+    def outputs(
+        self, coefficients: Tensor, controls: Tensor, split: Split, group: int
+    ) -> Iterator[tuple[slice, slice, Outputs, Any]]:
+        """What the networks at some points say of a split, chunk by chunk and group by group; nothing is kept.
+
+        Statistics that points have of their own are made once for each chunk, which is why its points come first.
+
+        Args:
+            coefficients: (P, m).
+            controls: (m, n).
+            split: the examples.
+            group: examples per batch.
+
+        Yields:
+            Which points, which examples, outputs (p, B, ...), and the targets of these examples.
+        """
+        coefficients, controls = coefficients.detach(), controls.detach()
+        for points in self._chunks(len(coefficients), self.plan.evaluate.points):
+            networks = self._points(self._evaluate, coefficients[points], controls)
+            seen = 0
+            for batch in split.groups(group):
+                with self._evaluated.in_force():
+                    outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
+                count = losses.shape[1]
+                yield points, slice(seen, seen + count), outputs, self.network.targets(batch)
+                seen += count
 
     def derivatives(
         self, coefficients: Tensor, controls: Tensor, split: Split, group: int

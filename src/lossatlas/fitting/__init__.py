@@ -2,6 +2,7 @@
 
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.fit import Fit, FitResult, fit
+from lossatlas.fitting.momentum import Momentum
 from lossatlas.fitting.optimizer import Adam
 
-__all__ = ["Adam", "Budget", "Fit", "FitResult", "Seconds", "Steps", "fit"]
+__all__ = ["Adam", "Budget", "Fit", "FitResult", "Momentum", "Seconds", "Steps", "fit"]

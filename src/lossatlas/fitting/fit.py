@@ -18,6 +18,7 @@ from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import BATCH, engine_for
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.fitting.budget import Budget, Seconds, Steps
+from lossatlas.fitting.momentum import Momentum
 from lossatlas.fitting.optimizer import Adam
 from lossatlas.metrics import streaming_metrics
 from lossatlas.objectives import Objective
@@ -67,7 +68,7 @@ class Fit:
         split: Split,
         budget: Budget,
         *,
-        optimizer: Adam,
+        optimizer: Adam | Momentum,
         schedule: Schedule | None = None,
         batch_size: int = BATCH,
         seed: int = 0,
@@ -250,7 +251,7 @@ def fit(
     *,
     steps: int | None = None,
     seconds: float | None = None,
-    optimizer: Adam | None = None,
+    optimizer: Adam | Momentum | None = None,
     schedule: Schedule | None = None,
     batch_size: int = BATCH,
     space: WeightSpace | None = None,
@@ -272,7 +273,7 @@ def fit(
         split: training examples.
         steps: the budget in steps; or
         seconds: the budget in seconds of fitting. Exactly one of the two.
-        optimizer: default :class:`Adam` with its defaults.
+        optimizer: an :class:`Adam` or a :class:`Momentum`; default the former with its defaults.
         schedule: factor of the learning rate by progress; default :class:`~lossatlas.schedules.kinds.linear.Linear`.
         batch_size: examples per step.
         space: which parameters the chart spans; default all.

@@ -8,11 +8,12 @@ from typing import Any
 
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.compare import run_compare
+from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import CompareConfig, Config, FitConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 
 __all__ = ["carry_out", "run_sweep"]
 
@@ -62,6 +63,8 @@ def carry_out(
     match config:
         case FitConfig():
             return run_fit(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
+        case ConnectConfig():
+            return run_connect(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
         case SurveyConfig():
             return run_survey(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
         case TrainConfig():

@@ -1,22 +1,33 @@
 """Objectives: which points are drawn at a step, and what is made of the losses there."""
 
+from lossatlas.objectives.along.arclength import ArcLength
+from lossatlas.objectives.along.max import Maximum
+from lossatlas.objectives.along.uniform import Uniform
 from lossatlas.objectives.clip import CLIPS, Clip
 from lossatlas.objectives.clips.cell import ClipPerCell
 from lossatlas.objectives.clips.example import ClipPerExample
 from lossatlas.objectives.coarse_to_fine import CoarseToFine, Stage
+from lossatlas.objectives.in_simplex import InSimplex
 from lossatlas.objectives.levels import Levels
 from lossatlas.objectives.objective import Draw, Objective
+from lossatlas.objectives.on_curve import CURVE_OBJECTIVES, OnCurve
 from lossatlas.objectives.pattern import Pattern
 
 __all__ = [
     "CLIPS",
+    "CURVE_OBJECTIVES",
+    "ArcLength",
     "Clip",
     "ClipPerCell",
     "ClipPerExample",
     "CoarseToFine",
     "Draw",
+    "InSimplex",
     "Levels",
+    "Maximum",
     "Objective",
+    "OnCurve",
     "Pattern",
     "Stage",
+    "Uniform",
 ]

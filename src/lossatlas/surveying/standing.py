@@ -55,7 +55,8 @@ class Standing:
     def outputs(self, split: Split) -> Outputs:
         """What the network returns for all examples of a split, as the loss sees it: (N, ...), on the processor."""
         groups = self._engine.outputs(self._coefficients, self._controls, split, self._group)
-        parts = [tree_map(lambda leaf: leaf[0].cpu() if isinstance(leaf, Tensor) else leaf, part) for part in groups]
+        found = (outputs for _, _, outputs, _ in groups)
+        parts = [tree_map(lambda leaf: leaf[0].cpu() if isinstance(leaf, Tensor) else leaf, part) for part in found]
         return tree_map(lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *parts)
 
     def gradient(self, split: Split) -> Tensor:

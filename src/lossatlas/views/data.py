@@ -17,7 +17,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from lossatlas.errors import BadInput
-from lossatlas.schema import CLASSES, DRAW, MEASURED, SNAPSHOT, TARGET, TARGET_LOSS, Corner, standard_error_variable
+from lossatlas.schema import (
+    CLASSES,
+    DRAW,
+    MEASURED,
+    SNAPSHOT,
+    TARGET,
+    TARGET_LOSS,
+    Along,
+    Corner,
+    standard_error_variable,
+)
 from lossatlas.views.scales import (
     ACCURACY,
     ALL_ZERO_FLOOR,
@@ -295,8 +305,8 @@ def _numeric(survey: xr.Dataset) -> list[str]:
 
 
 def _beside(survey: xr.Dataset, name: str) -> bool:
-    """Whether a variable belongs to a path or to networks rather than to the points of the chart."""
-    return bool({SNAPSHOT, Corner.DIMENSION, Corner.BIN} & set(survey[name].dims))
+    """Whether a variable belongs to a path, a curve or networks rather than to the points of the chart."""
+    return bool({SNAPSHOT, Corner.DIMENSION, Corner.BIN, Along.DIMENSION} & set(survey[name].dims))
 
 
 def _meaning(survey: xr.Dataset, name: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ def info() -> int | None:
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
     from lossatlas.models import MODELS
-    from lossatlas.objectives import CLIPS
+    from lossatlas.objectives import CLIPS, CURVE_OBJECTIVES
     from lossatlas.pictures import SHAPES, SOURCES
     from lossatlas.recipes import PRESETS
     from lossatlas.reproduce import STUDIES
@@ -47,6 +47,7 @@ def info() -> int | None:
         "views": [*VIEWS],
         "losses": ["auto", *LOSSES],
         "clips": [*CLIPS],
+        "objectives of curves": [*CURVE_OBJECTIVES],
         "initialisers": [*INITIALISERS],
         "optimizers": [*OPTIMIZERS, "torch.optim.CLASS"],
         "schedules": [*SCHEDULES],

@@ -1,0 +1,152 @@
+"""What curves have in common: control points of which some are held, and weights of them that sum to one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.charts.chart import CoefficientChart
+from lossatlas.errors import BadInput
+from lossatlas.types import Params
+
+__all__ = ["Curve"]
+
+
+class Curve(CoefficientChart):
+    """``phi(t) = sum_i a_i(t) w_i`` for t in [0, 1], with a_i that sum to one (Garipov et al. 2018, arXiv 1802.10026).
+
+    Its first control is at t = 0 and its last at t = 1, exactly. Controls that are held are no parameters, so that no
+    optimiser can move them, not by rounding either.
+
+    Args:
+        controls: (m + 1, n), m >= 1, in their order along the curve.
+        held: for each control whether it stays; default the first and the last. All may stay.
+
+    Raises:
+        BadInput: fewer than two controls, shapes that do not fit, or equal neighbours that stay.
+    """
+
+    axes: tuple[str, ...] = ("t",)
+    most_networks: ClassVar[int | None] = None
+    """Through how many networks such a curve can pass; None where there is no such number."""
+
+    def __init__(self, controls: Tensor, held: Sequence[bool] | None = None) -> None:
+        super().__init__()
+        kind = type(self).__name__.lower()
+        if controls.ndim != 2 or len(controls) < 2:
+            raise BadInput(f"a {kind} curve needs two control points (m + 1, n) at least; got {tuple(controls.shape)}")
+        mask = [True, *[False] * (len(controls) - 2), True] if held is None else [bool(one) for one in held]
+        if len(mask) != len(controls):
+            raise BadInput(f"a curve with {len(controls)} control points holds some of them; got {len(mask)} marks")
+        stays = torch.tensor(mask)
+        self.held: Tensor
+        self.fixed: Tensor
+        self._order: Tensor
+        self.register_buffer("held", stays)
+        self.register_buffer("fixed", controls[stays.to(controls.device)].detach().clone())
+        self.bends = nn.Parameter(
+            controls[~stays.to(controls.device)].detach().clone(), requires_grad=not bool(stays.all())
+        )
+        # Where each control is found among those that are held, followed by those that are not.
+        places = torch.cat([torch.nonzero(stays)[:, 0], torch.nonzero(~stays)[:, 0]])
+        self.register_buffer("_order", places.argsort(), persistent=False)
+
+    @classmethod
+    def between(
+        cls, networks: Tensor, bends: int = 1, start: Tensor | None = None, *, train_ends: bool = False
+    ) -> Self:
+        """A curve through networks, its bends on the straight segments between them or at given points.
+
+        Args:
+            networks: (k, n), k >= 2, in their order along the curve; they stay.
+            bends: control points between each two neighbours.
+            start: (bends * (k - 1), n) where these begin; default equally spaced on the segments.
+            train_ends: let the networks move, too.
+
+        Raises:
+            BadInput: no bends, equal neighbours, more networks than such a curve passes through, or points that do not
+                fit.
+        """
+        kind = cls.__name__.lower()
+        if networks.ndim != 2 or len(networks) < 2:
+            raise BadInput(f"a {kind} curve joins two networks at least (k, n); got {tuple(networks.shape)}")
+        if cls.most_networks is not None and len(networks) > cls.most_networks:
+            raise BadInput(
+                f"a {kind} curve passes through {cls.most_networks} networks and {len(networks)} are given; choose a "
+                "chain"
+            )
+        if bends < 1:
+            raise BadInput(f"a {kind} curve with {bends} bends has nothing to train; give it one bend or more")
+        for k, (one, other) in enumerate(pairwise(networks)):
+            if torch.equal(one, other):
+                raise BadInput(
+                    f"networks {k + 1} and {k + 2} are equal, so there is nothing between them; choose others"
+                )
+        legs = len(networks) - 1
+        if start is not None and start.shape != (bends * legs, networks.shape[1]):
+            raise BadInput(
+                f"{bends * legs} bends in R^{networks.shape[1]} begin at points of shape "
+                f"{(bends * legs, networks.shape[1])}; got {tuple(start.shape)}"
+            )
+        parts = []
+        for leg in range(legs):
+            ends = networks[leg], networks[leg + 1]
+            shares = [(k + 1) / (bends + 1) for k in range(bends)]
+            own = torch.stack([torch.lerp(*ends, share) for share in shares])
+            parts += [ends[0][None], own if start is None else start[leg * bends : (leg + 1) * bends].to(own)]
+        held = ([not train_ends] + [False] * bends) * legs + [not train_ends]
+        return cls(torch.cat([*parts, networks[-1:]]), held)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Self:
+        held = state["held"].bool()
+        controls = torch.cat([state["fixed"], state["bends"]])
+        places = torch.cat([torch.nonzero(held)[:, 0], torch.nonzero(~held)[:, 0]])
+        return cls(controls[places.argsort()], held.tolist())
+
+    @property
+    def centred(self) -> bool:
+        return False
+
+    @property
+    def dimension(self) -> int:
+        return self.bends.shape[1]
+
+    @property
+    def statistics(self) -> Params:
+        return {}
+
+    @property
+    def degree(self) -> int:
+        """The number m of controls less one."""
+        return len(self.held) - 1
+
+    def controls(self) -> Tensor:
+        return torch.cat([self.fixed, self.bends])[self._order]
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Ascending t from 0 to 1 between which the curve is smooth."""
+        return (0.0, 1.0)
+
+    @abstractmethod
+    def velocities(self, coords: Tensor) -> Tensor:
+        """The derivatives (P, m + 1) of the coefficients with respect to t at coordinates (P, 1).
+
+        ``velocities @ controls()`` are those of the points; at a kink, that of the piece to its right.
+        """
+
+    def control_coords(self) -> Tensor:
+        """The t (m + 1,), float64, that a straight and even curve has its controls at."""
+        return torch.linspace(0, 1, self.degree + 1, dtype=torch.float64)
+
+    def _t(self, coords: Tensor) -> Tensor:
+        """The t (P, 1) of coordinates, checked."""
+        if coords.ndim != 2 or coords.shape[1] != 1:
+            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; those on a curve are (P, 1)")
+        return coords

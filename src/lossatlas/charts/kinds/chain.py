@@ -1,0 +1,33 @@
+"""Polygonal chains."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts.curve import Curve
+
+__all__ = ["Chain"]
+
+
+class Chain(Curve):
+    """``phi(t) = sum_i max(0, 1 - |t m - i|) w_i``: straight pieces that take equal times, through all controls.
+
+    With one bend the chain of Garipov et al. 2018, section 3.2. Controls between the ends that stay make a chain
+    through several networks; one of which all stay is the straight way through them.
+    """
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        at = self._t(coords) * self.degree
+        return (1 - (at - torch.arange(self.degree + 1).to(at)).abs()).clamp(min=0)
+
+    def velocities(self, coords: Tensor) -> Tensor:
+        at = self._t(coords)
+        piece = (at * self.degree).floor().clamp(0, self.degree - 1).long()
+        ends = at.new_zeros(len(at), self.degree + 1)
+        ends.scatter_(1, piece, -float(self.degree))
+        return ends.scatter_(1, piece + 1, float(self.degree))
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        return tuple(self.control_coords().tolist())

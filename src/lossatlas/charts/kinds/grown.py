@@ -1,0 +1,89 @@
+"""A simplex that grows vertex by vertex."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.charts.chart import CoefficientChart
+from lossatlas.errors import BadInput
+from lossatlas.schema import AXES
+from lossatlas.types import Params
+
+__all__ = ["Grown"]
+
+
+class Grown(CoefficientChart):
+    """``w(c) = (1 - sum_k c_k) w_0 + sum_k c_k w_k``, with the last vertex trained and the others held.
+
+    Fit each new vertex under :class:`~lossatlas.InSimplex`, which keeps the interior low and the vertex away from the
+    others, then add the next (Benton et al. 2021, arXiv 2102.13042, section 4).
+
+    Args:
+        vertices: (m, n), m >= 2; the last is trained.
+
+    Raises:
+        BadInput: fewer than two vertices.
+    """
+
+    def __init__(self, vertices: Tensor) -> None:
+        super().__init__()
+        if vertices.ndim != 2 or len(vertices) < 2:
+            raise BadInput(f"a simplex needs two vertices (m, n) at least; got {tuple(vertices.shape)}")
+        self.fixed: Tensor
+        self.register_buffer("fixed", vertices[:-1].detach().clone())
+        self.vertex = nn.Parameter(vertices[-1:].detach().clone())
+        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(len(vertices) - 1))
+
+    @classmethod
+    def from_network(cls, weights: Tensor, generator: torch.Generator, spread: float = 0.1) -> Self:
+        """The first edge: from a trained network (n,) to a vertex near it, see :meth:`grown`."""
+        return cls(_with_vertex(weights[None], generator, spread))
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Self:
+        return cls(torch.cat([state["fixed"], state["vertex"]]))
+
+    def grown(self, generator: torch.Generator, spread: float = 0.1) -> Grown:
+        """The simplex with one vertex more, which starts beside the middle of the present ones; these stay.
+
+        Args:
+            generator: draws the direction.
+            spread: how far beside, in shares of the middle's norm.
+        """
+        return Grown(_with_vertex(self.controls().detach(), generator, spread))
+
+    @property
+    def centred(self) -> bool:
+        return False
+
+    @property
+    def dimension(self) -> int:
+        return self.fixed.shape[1]
+
+    @property
+    def statistics(self) -> Params:
+        return {}
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
+            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        return torch.cat([1 - coords.sum(dim=1, keepdim=True), coords], dim=1)
+
+    def controls(self) -> Tensor:
+        return torch.cat([self.fixed, self.vertex])
+
+    def volume(self) -> float:
+        """The volume of the simplex, in as many dimensions as it has axes."""
+        sides = (self.controls()[1:] - self.controls()[0]).detach().double()
+        d = len(sides)
+        return float(torch.linalg.slogdet(sides @ sides.T).logabsdet.div(2).exp()) / math.factorial(d)
+
+
+def _with_vertex(vertices: Tensor, generator: torch.Generator, spread: float) -> Tensor:
+    middle = vertices.mean(dim=0)
+    aside = torch.randn(middle.shape, generator=generator).to(middle)
+    return torch.cat([vertices, (middle + spread * middle.norm() * aside / aside.norm())[None]])

@@ -1,0 +1,75 @@
+"""The path through the origin."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts.chart import CoefficientChart
+from lossatlas.errors import BadInput
+from lossatlas.types import Params
+
+__all__ = ["Radial"]
+
+
+class Radial(CoefficientChart):
+    """``w_1 -> 0 -> w_2``: on a leg a number of order k is multiplied with s^k, s from 1 to 0 and from 0 to 1.
+
+    In a plain network of rectifiers the i-th layer's weights have order 1 and its biases order i
+    (:func:`lossatlas.charts.radial_orders`); then all logits are multiplied with s^L and no label changes before the
+    origin (Garipov et al. 2018, section 3.1 of the supplement). The controls are the parts of equal order of each end,
+    so that this path, too, is coefficients times controls.
+
+    Args:
+        ends: (2, n).
+        orders: (n,), whole numbers from 1.
+
+    Raises:
+        BadInput: shapes do not fit, or an order is below 1.
+    """
+
+    axes: tuple[str, ...] = ("t",)
+
+    def __init__(self, ends: Tensor, orders: Tensor) -> None:
+        super().__init__()
+        if ends.ndim != 2 or len(ends) != 2 or orders.shape != ends.shape[1:]:
+            raise BadInput(
+                f"a radial path needs two ends (2, n) and an order for each number (n,); got {tuple(ends.shape)} and "
+                f"{tuple(orders.shape)}"
+            )
+        if int(orders.min()) < 1:
+            raise BadInput(f"an order on a radial path is {int(orders.min())}; expected whole numbers from 1")
+        self.ends: Tensor
+        self.orders: Tensor
+        self.register_buffer("ends", ends.detach().clone())
+        self.register_buffer("orders", orders.detach().clone().long())
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Radial:
+        return cls(state["ends"], state["orders"])
+
+    @property
+    def centred(self) -> bool:
+        return False
+
+    @property
+    def dimension(self) -> int:
+        return self.ends.shape[1]
+
+    @property
+    def statistics(self) -> Params:
+        return {}
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        if coords.ndim != 2 or coords.shape[1] != 1:
+            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; those on a path are (P, 1)")
+        powers = torch.tensor(self._present(), device=coords.device)
+        first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
+        return torch.cat([first**powers, second**powers], dim=1)
+
+    def controls(self) -> Tensor:
+        return torch.stack([end * (self.orders == order) for end in self.ends for order in self._present()])
+
+    def _present(self) -> list[int]:
+        """The orders that there are."""
+        return torch.nonzero(torch.bincount(self.orders))[:, 0].tolist()

@@ -1,0 +1,52 @@
+"""Lengths along curves, from the scalar products of their controls alone: no network is evaluated for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossatlas.charts.curve import Curve
+
+__all__ = ["length", "lengths_until", "quadrature", "speeds"]
+
+NODES = 32
+"""Of the Gauss-Legendre rule on each smooth piece: exact to rounding where the speed is a gentle function of t."""
+SLOWEST = 1e-24
+"""Squared: a speed below is rounding, and its root has no slope."""
+
+
+def speeds(velocities: Tensor, gram: Tensor) -> Tensor:
+    """``||phi'(t)||`` (P,) from derivatives of coefficients (P, m) and the controls' scalar products (m, m)."""
+    return ((velocities @ gram) * velocities).sum(dim=1).clamp(min=SLOWEST).sqrt()
+
+
+def quadrature(curve: Curve) -> tuple[Tensor, Tensor]:
+    """Nodes (Q, 1) in [0, 1] and weights (Q,), float64, of a Gauss-Legendre rule on each smooth piece of a curve."""
+    nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
+    pieces = list(zip(curve.breaks[:-1], curve.breaks[1:], strict=True))
+    at = torch.cat([(low + high) / 2 + (high - low) / 2 * nodes for low, high in pieces])
+    return at[:, None], torch.cat([(high - low) / 2 * weights for low, high in pieces])
+
+
+def length(curve: Curve) -> float:
+    """The length of a curve in weight space."""
+    nodes, weights = quadrature(curve)
+    return float(weights @ speeds(curve.velocities(nodes), gram_of(curve)))
+
+
+def lengths_until(curve: Curve, t: Tensor) -> Tensor:
+    """The lengths (P,), float64, from 0 to each t (P,), ascending in [0, 1]."""
+    ends = torch.unique(torch.cat([torch.tensor(curve.breaks, dtype=torch.float64), t.double().cpu()]))
+    nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
+    low, high = ends[:-1, None], ends[1:, None]
+    at = (low + high) / 2 + (high - low) / 2 * nodes
+    rates = speeds(curve.velocities(at.reshape(-1, 1)), gram_of(curve)).view(at.shape)
+    until = torch.cat([torch.zeros(1).double(), ((high - low)[:, 0] / 2 * (rates @ weights)).cumsum(dim=0)])
+    return until[torch.searchsorted(ends, t.double().cpu())]
+
+
+def gram_of(curve: Curve) -> Tensor:
+    """The scalar products (m + 1, m + 1) of a curve's controls, float64, on the processor."""
+    controls = curve.controls().detach().double()
+    return (controls @ controls.T).cpu()

@@ -1,0 +1,84 @@
+"""``lossatlas connect``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossatlas.cli.app import option_given
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
+from lossatlas.cli.signals import stop_signals
+from lossatlas.recipes import ConnectConfig
+from lossatlas.rundir import MODEL, SNAPSHOTS
+
+__all__ = ["CONNECT"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options(RunOptions):
+    out: Path = Path("runs/connect")
+    """The run directory."""
+    checkpoint_seconds: float = 10.0
+    """Seconds between checkpoints."""
+    pictures: bool = True
+    """Draw the curve and write the report."""
+
+
+class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
+    def layered(self, tokens: list[str]) -> list[str]:
+        """The networks stand first, without the name of their option."""
+        count = next((k for k, token in enumerate(tokens) if token.startswith("-")), len(tokens))
+        return super().layered(["--between", *tokens[:count], *tokens[count:]] if count else tokens)
+
+    def inherited(self, tokens: list[str]) -> dict[str, Any]:
+        """The problem of the first network's run."""
+        given = option_given(tokens, "between")
+        if given is None:
+            return {}
+        named = Path(given.partition("@")[0])
+        run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
+        return lent_problem(run, tokens, without=("device", "seed"))
+
+    def carry_out(self, config: ConnectConfig, run: _Options) -> int | None:
+        from lossatlas.jobs.connect import estimate_connect, run_connect
+
+        if run.dry_run:
+            print_estimate(estimate_connect(config))
+            return None
+        from lossatlas.cli.progress import RichReporter
+
+        with RichReporter() as reporter, stop_signals() as stop:
+            summary = run_connect(
+                config,
+                run.out,
+                resume=run.resume,
+                overwrite=run.overwrite,
+                checkpoint_seconds=run.checkpoint_seconds,
+                pictures=run.pictures,
+                reporter=reporter,
+                stop=stop,
+            )
+        _print_summary(summary, run.out, run.pictures)
+        return None
+
+
+CONNECT = _Connect(
+    "connect",
+    ConnectConfig,
+    _Options,
+    None,
+    "Join trained networks by a curve of low loss: lossatlas connect RUN_A RUN_B [RUN_C ...]",
+)
+
+
+def _print_summary(summary: Mapping[str, Any], out: Path, pictures: bool) -> None:
+    shown = ("worse_end", "curve_max", "curve_mean", "curve_barrier", "straight_barrier")
+    for split in ("train", "test"):
+        scores = summary.get(f"{split}_scores", {})
+        numbers = [f"{name} {scores[name]:.4g}" for name in shown if isinstance(scores.get(name), float)]
+        if numbers:
+            print(f"{split}: {', '.join(numbers)}")
+    print(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
+    print(f"report: {out / 'report.html'}" if pictures else f"summary: {out / 'summary.json'}")

@@ -1,0 +1,76 @@
+"""The expected loss of a point that is uniform on the curve itself."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import Curve
+from lossatlas.charts.lengths import gram_of, quadrature, speeds
+from lossatlas.objectives.on_curve import CurveDraw, OnCurve
+from lossatlas.types import Outputs
+
+__all__ = ["ArcLength"]
+
+
+class ArcLength(OnCurve):
+    """``int L(phi) ||phi'|| dt / int ||phi'|| dt`` (Garipov et al. 2018, equation 1).
+
+    The estimate from t_1, ..., t_P is ``1/P sum_i L(phi(t_i)) ||phi'(t_i)|| / length``. The length comes from the
+    scalar products of the controls, by quadrature, and not from the drawn points: estimate and gradient have no bias
+    but the quadrature's, which is rounding. (Divided by the mean speed of the drawn points instead, which needs no
+    quadrature, it would have one of order 1/P: minus the covariance of ``(L - J) ||phi'||`` and ``||phi'||`` over the
+    square of the length, per point drawn independently.)
+
+    Args:
+        curve: that is trained.
+        points: see :class:`~lossatlas.objectives.on_curve.OnCurve`.
+        weight_decay: likewise.
+    """
+
+    def __init__(self, curve: Curve, points: int = 4, *, weight_decay: float = 0.0) -> None:
+        super().__init__(points, weight_decay=weight_decay)
+        self._curve = curve
+
+    @classmethod
+    def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:
+        return cls(curve, points, weight_decay=weight_decay)
+
+    def draw_at(self, coords: Tensor) -> CurveDraw:
+        return _Draw(coords, self.weight_decay, self._curve)
+
+
+class _Draw(CurveDraw):
+    """Losses are multiplied with weights that depend on the controls: the product's derivative in two parts.
+
+    The engine asks for the values of all points first, where the weights are numbers, and then for the geometry, where
+    the losses are.
+    """
+
+    geometric = True
+
+    def __init__(self, coords: Tensor, weight_decay: float, curve: Curve) -> None:
+        super().__init__(coords, weight_decay)
+        nodes, self._rule = quadrature(curve)
+        self._velocities = curve.velocities(coords)
+        self._at_nodes = curve.velocities(nodes)
+        self._weights = self._of_gram(gram_of(curve))
+        self._losses = torch.zeros(len(coords), dtype=torch.float64)
+
+    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        means = losses.mean(dim=1)
+        self._losses[points] = means.detach().double().cpu()
+        return (self._weights[points].to(means) * means).sum()
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        on = gram.device
+        weights = self._of_gram(gram)
+        moved = (self._losses.to(on) * (weights - weights.detach())).sum()
+        return moved + super().geometry(coefficients, gram)
+
+    def _of_gram(self, gram: Tensor) -> Tensor:
+        """The weights (P,) of the losses, for scalar products (m, m) of the controls."""
+        at, nodes, rule = (part.to(gram.device) for part in (self._velocities, self._at_nodes, self._rule))
+        return speeds(at, gram) / (len(at) * (rule @ speeds(nodes, gram)))

@@ -1,0 +1,29 @@
+"""The expected loss of a uniform t."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import Tensor
+
+from lossatlas.charts import Curve
+from lossatlas.objectives.on_curve import CurveDraw, OnCurve
+from lossatlas.types import Outputs
+
+__all__ = ["Uniform"]
+
+
+class Uniform(OnCurve):
+    """``E L(phi(t))`` for t uniform in [0, 1] (Garipov et al. 2018, equation 2). Its estimate has no bias."""
+
+    @classmethod
+    def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:
+        return cls(points, weight_decay=weight_decay)
+
+    def draw_at(self, coords: Tensor) -> CurveDraw:
+        return _Draw(coords, self.weight_decay)
+
+
+class _Draw(CurveDraw):
+    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        return losses.mean(dim=1).sum() / len(self.coords)

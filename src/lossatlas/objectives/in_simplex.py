@@ -1,0 +1,67 @@
+"""The expected loss in a simplex, and its volume."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import Grown
+from lossatlas.errors import BadInput
+from lossatlas.objectives.objective import Draw, SingleStage
+from lossatlas.streams import generator
+from lossatlas.types import Outputs
+
+__all__ = ["InSimplex"]
+
+
+class InSimplex(SingleStage):
+    """``E L(w)`` for w uniform in a simplex, less ``volume * log(its volume)`` (Benton et al. 2021, equation 5).
+
+    Args:
+        simplex: whose last vertex is trained.
+        points: how many a step draws.
+        volume: the weight of the logarithm of the volume, which keeps the vertex away from the others; in nats.
+
+    Raises:
+        BadInput: fewer than one point, or a negative weight.
+    """
+
+    def __init__(self, simplex: Grown, points: int = 4, *, volume: float = 0.0) -> None:
+        if points < 1:
+            raise BadInput(f"a step draws {points} points of the simplex; expected at least 1")
+        if not volume >= 0:
+            raise BadInput(f"the weight of the volume is {volume}; expected 0 or more")
+        self.axes = simplex.axes
+        self.largest_draw = points
+        self.volume = volume
+
+    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+        # Spacings of exponentials are uniform barycentric coordinates (Devroye 1986, chapter V).
+        shape = (self.largest_draw, len(self.axes) + 1)
+        waits = -torch.rand(shape, generator=generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()
+        shares = waits / waits.sum(dim=1, keepdim=True)
+        return _Draw(shares[:, 1:], self.volume)
+
+
+class _Draw(Draw):
+    coupled = False
+
+    def __init__(self, coords: Tensor, volume: float) -> None:
+        self.coords = coords
+        self._volume = volume
+
+    @property
+    def geometric(self) -> bool:  # type: ignore[override]
+        return self._volume > 0
+
+    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        return losses.mean(dim=1).sum() / len(self.coords)
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        # Scalar products of the sides from those of the vertices.
+        sides = gram[1:, 1:] - gram[1:, :1] - gram[:1, 1:] + gram[0, 0]
+        squared: Tensor = torch.linalg.slogdet(sides).logabsdet
+        return -self._volume / 2 * squared
+
+    def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        return {f"mean_{name}": float(values.mean()) for name, values in metrics.items()}

@@ -1,0 +1,84 @@
+"""What objectives of curves have in common: points drawn evenly in t, and weight decay on them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import Curve
+from lossatlas.errors import BadInput
+from lossatlas.objectives.objective import Draw, SingleStage
+from lossatlas.registry import Registry
+from lossatlas.streams import generator
+
+__all__ = ["CURVE_OBJECTIVES", "CurveDraw", "OnCurve", "evenly"]
+
+CURVE_OBJECTIVES: Registry[type[OnCurve]] = Registry("objective", "lossatlas.objectives.along")
+
+
+class OnCurve(SingleStage):
+    """An objective of the losses along a curve.
+
+    Args:
+        points: how many points a step draws: one at random in each of so many equal intervals of t, which leaves the
+            mean over t unbiased and makes it vary less than independent draws.
+        weight_decay: adds ``weight_decay / 2 * ||w||^2``, the mean over the drawn points.
+
+    Raises:
+        BadInput: fewer than one point, or a negative weight decay.
+    """
+
+    axes = ("t",)
+
+    def __init__(self, points: int = 4, *, weight_decay: float = 0.0) -> None:
+        if points < 1:
+            raise BadInput(f"a step draws {points} points of the curve; expected at least 1")
+        if not weight_decay >= 0:
+            raise BadInput(f"weight_decay is {weight_decay}; expected 0 or more")
+        self.largest_draw = points
+        self.weight_decay = weight_decay
+
+    @classmethod
+    @abstractmethod
+    def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:
+        """The objective of a curve, from all that any of them can be told."""
+
+    @abstractmethod
+    def draw_at(self, coords: Tensor) -> CurveDraw:
+        """The draw of these points (P, 1)."""
+
+    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+        return self.draw_at(evenly(self.largest_draw, generator(seed, "curve", step)))
+
+
+class CurveDraw(Draw):
+    """Points of a curve: how their losses count is what kinds differ in."""
+
+    coupled = False
+
+    def __init__(self, coords: Tensor, weight_decay: float) -> None:
+        self.coords = coords
+        self._weight_decay = weight_decay
+
+    @property
+    def geometric(self) -> bool:  # type: ignore[override]
+        return self._weight_decay > 0
+
+    def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        squares = ((coefficients @ gram) * coefficients).sum(dim=1)
+        return self._weight_decay / 2 * squares.mean()
+
+    def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        numbers = {f"mean_{name}": float(values.mean()) for name, values in metrics.items()}
+        if "loss" in metrics:
+            numbers["highest_loss"] = float(metrics["loss"].max())
+        return numbers
+
+
+def evenly(points: int, random: torch.Generator) -> Tensor:
+    """A t (P, 1), float64, in each of P equal intervals of [0, 1]."""
+    within = torch.rand(points, generator=random, dtype=torch.float64)
+    return ((torch.arange(points) + within) / points)[:, None]

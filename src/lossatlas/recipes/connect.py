@@ -1,0 +1,203 @@
+"""From the configuration of a curve to its objects. Everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import CHARTS, Chain, Curve, Radial, radial_orders
+from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
+from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
+from lossatlas.engine.buffers_policy import normalisations_with_statistics
+from lossatlas.errors import BadInput
+from lossatlas.fitting import Adam, Budget, Momentum, Seconds, Steps
+from lossatlas.hashing import fingerprint
+from lossatlas.metrics import metrics_for
+from lossatlas.objectives import CURVE_OBJECTIVES, OnCurve
+from lossatlas.problem import Problem
+from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.problem import ProblemRecipe, build_problem, surveyed_subset
+from lossatlas.recipes.slicing import named, one_thread
+from lossatlas.rundir import PROVENANCE, RunDirectory
+from lossatlas.schedules import SCHEDULES, Schedule
+from lossatlas.weights import WeightSpace
+from lossatlas.weights.files import load_state
+
+__all__ = ["ConnectRecipe", "build_connect"]
+
+TRIED = 4
+"""Examples that the radial path is tried on."""
+SAME = ("data", "model", "loss")
+"""What runs that are joined must have in common, with their options."""
+
+
+@dataclass(frozen=True)
+class ConnectRecipe:
+    """The objects of a curve between networks, on its device; the module stands at the first of them."""
+
+    problem: Problem
+    space: WeightSpace
+    data: Dataset
+    train: Split
+    names: tuple[str, ...]
+    """What the networks are called."""
+    networks: Tensor
+    """(k, n), in their order."""
+    curve: Curve
+    straight: Chain
+    """The straight way through the same networks."""
+    radial: Radial | None
+    """The path through the origin between the first and the last."""
+    no_radial: str
+    """Why there is none; may be empty."""
+    objective: OnCurve
+    buffers: BuffersPolicy
+    survey_buffers: BuffersPolicy
+    augment: list[Augmentation]
+    budget: Budget
+    optimizer: Adam | Momentum
+    schedule: Schedule
+    surveyed: dict[str, Split]
+    in_plane: dict[str, Split]
+    metrics: dict[str, Metric]
+    start: str
+    """A hash of the curve before it was trained."""
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of what a configuration names and does not hold: data and networks."""
+        found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
+        return {**found, "curve": self.start}
+
+
+def build_connect(config: ConnectConfig) -> ConnectRecipe:
+    """The objects that a configuration stands for.
+
+    Raises:
+        BadInput: the first thing that is wrong with it.
+    """
+    if len(config.between) < 2:
+        raise BadInput(
+            f"a curve joins two networks or more and {len(config.between)} is given; name runs or files of weights, "
+            "as in lossatlas connect runs/a runs/b"
+        )
+    _check_alike(config.between)
+    base = build_problem(config, config.splits)
+    problem, space = base.problem, base.space
+    metrics = metrics_for(problem.loss, config.metrics)
+    if "loss" not in metrics:
+        raise BadInput("metrics leave out the loss, which a curve is about; add loss or auto")
+    start = _networks(config.start, base)[1] if config.start else None
+    names, networks = _networks(config.between, base)
+    with one_thread():
+        kind = CHARTS[config.curve]
+        assert issubclass(kind, Curve)
+        curve = kind.between(networks, config.bends, start)
+        straight = Chain(networks, [True] * len(networks))
+        radial, no_radial = _radial(base, networks)
+    device = base.device
+    curve = curve.to(device)
+    # Without statistics all policies are one; this one does nothing at a point.
+    plain = not normalisations_with_statistics(problem.module)
+    buffers, survey_buffers = (
+        BUFFERS["batch" if plain else policy].for_run(base.train, config.group, config.buffers_batches)
+        for policy in (config.buffers, config.survey_buffers)
+    )
+    surveyed, in_plane = (
+        {name: surveyed_subset(count, name, base.data.splits[name]).to(device) for name in config.splits}
+        for count in (config.examples, config.plane_examples)
+    )
+    return ConnectRecipe(
+        problem=problem,
+        space=space,
+        data=base.data,
+        train=base.train,
+        names=names,
+        networks=networks.to(device),
+        curve=curve,
+        straight=straight.to(device),
+        radial=radial.to(device) if radial is not None else None,
+        no_radial=no_radial,
+        objective=CURVE_OBJECTIVES[config.objective].of_curve(
+            curve, config.points or 1, config.weight_decay, config.temperature
+        ),
+        buffers=buffers,
+        survey_buffers=survey_buffers,
+        augment=[AUGMENTATIONS[name]() for name in config.augment],
+        budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
+        optimizer=(Momentum if config.optimizer == "momentum" else Adam)(lr=config.lr, max_norm=config.max_norm),
+        schedule=SCHEDULES[config.schedule](**config.schedule_options),
+        surveyed=surveyed,
+        in_plane=in_plane,
+        metrics=metrics,
+        start=fingerprint(curve.state_dict().items()),
+    )
+
+
+def _check_alike(specs: tuple[str, ...]) -> None:
+    """Refuse runs of different problems: what lies between them would be measured on the data of one of them."""
+    runs = {}
+    for spec in specs:
+        path = Path(spec if Path(spec).exists() else spec.rpartition("@")[0])
+        run = RunDirectory(path if path.is_dir() else path.parent)
+        if run.is_run:
+            runs[spec] = run
+    if len(runs) < 2:
+        return
+    (first, one), *others = runs.items()
+    for spec, other in others:
+        for what in SAME:
+            settings = [_settings(run.config(), what) for run in (one, other)]
+            if settings[0] != settings[1]:
+                options = {
+                    key for key in {**settings[0], **settings[1]} if settings[0].get(key) != settings[1].get(key)
+                }
+                name = min(options)
+                values = [found.get(name) for found in settings]
+                raise BadInput(
+                    f"{first} and {spec} are of different problems: {name} is {values[0]} and {values[1]}; join "
+                    "networks of one architecture that were trained on the same data"
+                )
+        known = [run.read_json(PROVENANCE).get("fingerprints", {}) for run in (one, other)]
+        for split in sorted(name for name in known[0] if name.startswith("data/")):
+            if known[1].get(split, known[0][split]) != known[0][split]:
+                raise BadInput(
+                    f"{first} and {spec} were trained on different data: their {split.removeprefix('data/')} examples "
+                    "are not the same; join networks that were trained on the same data"
+                )
+
+
+def _settings(config: Mapping[str, object], what: str) -> dict[str, object]:
+    return {key: value for key, value in config.items() if key.partition(".")[0] == what and key != "data.folder"}
+
+
+def _networks(specs: tuple[str, ...], base: ProblemRecipe) -> tuple[tuple[str, ...], Tensor]:
+    """The names of networks, and their weights (k, n)."""
+    states = named(specs)
+    found: list[Tensor] = []
+    held: dict[str, Tensor] | None = None
+    varied = {name for entry in base.space.entries for name in entry.names}
+    # The first comes last: the module is left there.
+    for spec, state in zip(reversed(specs), reversed(states.values()), strict=True):
+        load_state(base.problem.module, state, f"checkpoint {spec}")
+        found.insert(0, base.space.vector_of(base.problem.module))
+        parameters = {name: value for name, value in base.problem.module.named_parameters() if name not in varied}
+        rest = {name: value.detach().clone() for name, value in parameters.items()}
+        if held is not None and any(not torch.equal(held[name], value) for name, value in rest.items()):
+            raise BadInput(
+                f"{specs[-1]} and {spec} differ in parameters that do not vary; let them vary, with --parameters"
+            )
+        held = rest
+    return tuple(states), torch.stack(found)
+
+
+def _radial(base: ProblemRecipe, networks: Tensor) -> tuple[Radial | None, str]:
+    ends = networks[[0, -1]]
+    batch = base.train.take(torch.arange(min(TRIED, len(base.train))))
+    try:
+        return Radial(ends, radial_orders(base.problem, base.space, list(ends), batch)), ""
+    except BadInput as error:
+        return None, str(error)

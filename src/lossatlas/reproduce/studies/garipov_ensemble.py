@@ -1,0 +1,91 @@
+"""Ensembles of two networks on a curve, from one network to others that were made in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from lossatlas.recipes import ProblemConfig, TrainConfig
+from lossatlas.reproduce.connecting import curve_of
+from lossatlas.reproduce.drawing import save, table
+from lossatlas.reproduce.study import Run, Study
+from lossatlas.schema import Along
+from lossatlas.views import view
+
+__all__ = ["GARIPOV_ENSEMBLE"]
+
+BASE: dict[str, Any] = {
+    "data": "cifar10", "model": "vgg", "model_options": {"depth": 16}, "augment": ("crop", "flip"),
+    "optimizer": "momentum,lr=0.05", "weight_decay": 5e-4, "epochs": 200, "batch_size": 100, "snapshots": "none",
+    "schedule": "steps", "schedule_options": {"at": (0.3, 0.6, 0.8), "factor": 0.2},
+}  # fmt: skip
+SMALL_BASE: dict[str, Any] = {
+    "optimizer": "momentum,lr=0.05", "weight_decay": 5e-4, "epochs": 40, "batch_size": 32, "snapshots": "none",
+    "schedule": "steps", "schedule_options": {"at": (0.3, 0.6, 0.8), "factor": 0.2},
+}  # fmt: skip
+WORDS = {
+    "A": "large batches",
+    "B": "Adam",
+    "C": "linear decay of the rate",
+    "D": "no weight decay",
+    "E": "larger initial weights",
+    "F": "no augmentation, or another seed",
+}
+
+
+@final
+class _Ensembles(Study):
+    title = "Garipov et al. 2018, and the slides on it: ensembles of a network G and a point of the curve to a partner"
+
+    def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
+        paper = scale == "paper"
+        base = TrainConfig(**(BASE if paper else SMALL_BASE))
+        other = replace(base, seed=1)
+        partners = {
+            "A": replace(other, batch_size=4000) if paper else replace(other, batch_size=337, epochs=400),
+            "B": replace(other, optimizer="adam,lr=0.001"),
+            "C": replace(other, schedule="linear", schedule_options={}),
+            "D": replace(other, weight_decay=0.0),
+            "E": replace(other, init_gain=2.0),
+            "F": replace(other, augment=()),
+        }
+        shared: dict[str, Any] = (
+            {"epochs": 600, "lr": 0.015, "weight_decay": 5e-4, "augment": base.augment, "buffers_batches": 100}
+            if paper
+            else {"steps": 1500, "lr": 0.05}
+        )
+        curves = {
+            f"G-{name}": curve_of(base, "G", name, plane=0, examples="all", **shared) for name in partners
+        }  # fmt: skip
+        return {"G": base, **partners, **curves}
+
+    def results(self, runs: Mapping[str, Run], out: Path) -> str:
+        rows, shown = [], []
+        for name, words in WORDS.items():
+            survey = runs[f"G-{name}"].survey
+            variable = survey[Along.ensemble("test", "accuracy")]
+            errors = dict(zip(variable.attrs["names"], 100 * (1 - np.asarray(variable.values)), strict=True))
+            t = survey[Along.T].values
+            paired = errors["first+curve"]
+            rows.append([
+                name, words, float(errors["curve"][0]), float(errors["curve"][-1]), float(paired[-1]),
+                float(paired.min()), float(t[paired.argmin()]), float(errors["all+curve"].min()),
+                float(errors["first+straight"].min()), float(errors["first+random"].min()),
+            ])  # fmt: skip
+            figure = view(survey, kinds=["ensembles"], title=f"G and {name} ({words})")["ensembles"]
+            shown.append(save(figure, out / f"ensemble-{name}.png"))
+        head = ["partner", "made with", "G alone", "partner alone", "both", "G and curve, best", "at t",
+                "both and curve, best", "G and straight, best", "G and random step, best"]  # fmt: skip
+        sentence = (
+            "Test errors in per cent. Published: an ensemble of an end and a point of the curve is better than the end "
+            "from a little way along the curve, as good as one with the other end long before it, and better than one "
+            "on the straight line or a random step away. (The best t is chosen on the test examples: a bound.)"
+        )
+        return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
+
+
+GARIPOV_ENSEMBLE = _Ensembles()

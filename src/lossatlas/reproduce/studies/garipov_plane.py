@@ -1,0 +1,65 @@
+"""The surface in the plane of a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, final
+
+import xarray as xr
+
+from lossatlas.jobs.connect import PLANE
+from lossatlas.recipes import ProblemConfig, TrainConfig
+from lossatlas.reproduce.connecting import SCHEDULE, SMALL_NETWORK, curve_of
+from lossatlas.reproduce.drawing import save, table
+from lossatlas.reproduce.study import Run, Study
+from lossatlas.views import view
+
+__all__ = ["GARIPOV_PLANE"]
+
+PRERESNET: dict[str, Any] = {
+    "data": "cifar100", "model": "preresnet", "model_options": {"depth": 164, "bottleneck": True},
+    "augment": ("crop", "flip"), "optimizer": "momentum,lr=0.1", "weight_decay": 3e-4, "epochs": 150,
+    "batch_size": 128, "snapshots": "none", **SCHEDULE,
+}  # fmt: skip
+CURVES = ("bezier", "chain")
+
+
+@final
+class _Planes(Study):
+    title = "Figure 1 of Garipov et al. 2018: the regularised loss in the planes of curves between two networks"
+
+    def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
+        if scale == "paper":
+            training = TrainConfig(**PRERESNET)
+            shared: dict[str, Any] = {
+                "epochs": 200, "lr": 0.03, "weight_decay": 3e-4, "augment": training.augment, "examples": "all",
+                "plane_examples": "all", "buffers_batches": 100,
+            }  # fmt: skip
+        else:
+            training = TrainConfig(**SMALL_NETWORK)
+            shared = {"steps": 2000, "plane_examples": "1000"}
+        shared |= {"metrics": ("auto", f"regularised_loss:{training.weight_decay:g}"), "ensembles": False}
+        ends = {f"end-{k}": replace(training, seed=k) for k in range(2)}
+        return {**ends, **{curve: curve_of(training, *ends, curve=curve, **shared) for curve in CURVES}}
+
+    def results(self, runs: Mapping[str, Run], out: Path) -> str:
+        shown, rows = [], []
+        for curve in CURVES:
+            plane: xr.Dataset = xr.open_zarr(str(runs[curve].path / PLANE), consolidated=False, chunks=None).load()
+            shown.append(save(view(plane, kinds=["curve_plane"], title=curve)["curve_plane"], out / f"{curve}.png"))
+            regularised = plane["train_regularised_loss"]
+            summary = runs[curve].summary
+            rows.append([curve, float(regularised.min()), float(regularised.max()), summary["length"],
+                         summary["straight_length"], summary["norm_min"], summary["norm_first"]])  # fmt: skip
+        shown.append(save(view(plane, kinds=["others"], title="with weight decay")["others"], out / "regularised.png"))
+        head = ["plane of", "lowest regularised loss", "highest", "length", "straight", "smallest norm", "norm of end"]
+        sentence = (
+            "Published: the two ends lie in basins of their own in the plane through them and a third minimum, and a "
+            "valley of nearly constant loss joins them in the planes of both curves."
+        )
+        return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
+
+
+GARIPOV_PLANE = _Planes()

@@ -1,0 +1,75 @@
+"""Ensembles of the ends of a curve and a point of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.schema import Along
+from lossatlas.views import data, figures, lines
+from lossatlas.views.base import View
+
+__all__ = ["Ensembles"]
+
+LOOKS = {"curve": ("curve", "#3b0f70"), "straight": ("straight line", "#de4968"), "random": ("random step", "#8a8d91")}
+ROWS = (("", "the point alone"), ("first+", "with the first end"), ("all+", "with both ends"))
+WIDE, TALL = 3.9, 3.1  # inches of a panel
+
+
+class Ensembles(View):
+    """Error and loss of averaged predictions against t, one row each: alone, with one end, with both."""
+
+    needs = "one axis and ensembles along it"
+    caption = (
+        "Error and loss against t of the network on the curve, on the straight line and a random step of the same "
+        "length away: alone, and with its predictions averaged with those of one end or of both."
+    )
+    rank = 12
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return len(data.axes(survey)) == 1 and _split(survey) != ""
+
+    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+        split = _split(survey)
+        drawn = figures.figure(len(ROWS) * WIDE, 2 * TALL + 0.4, title)
+        panels = drawn.subplots(2, len(ROWS), sharex=True, squeeze=False)
+        at = lines.along(survey)
+        for row, (metric, label) in enumerate((("accuracy", f"{split} error"), ("loss", f"{split} loss"))):
+            variable = survey[Along.ensemble(split, metric)]
+            names = [str(name) for name in variable.attrs["names"]]
+            values = dict(zip(names, np.asarray(variable.values, dtype=np.float64), strict=True))
+            if metric == "accuracy":
+                values = {name: 1 - numbers for name, numbers in values.items()}
+            low, high = _frame(values)
+            for ax, (prefix, words) in zip(panels[row], ROWS, strict=True):
+                for path, (text, colour) in LOOKS.items():
+                    if f"{prefix}{path}" in values:
+                        ax.plot(at, values[f"{prefix}{path}"], "-", color=colour, linewidth=1.6, label=text)
+                ax.set_ylim(low, high)
+                ax.tick_params(labelsize=8)
+                if row == 0:
+                    ax.set_title(words, fontsize=10, color=figures.GREY)
+                else:
+                    ax.set_xlabel("t")
+            panels[row][0].set_ylabel(label)
+        keys = panels[0][0].get_legend_handles_labels()[0]
+        figures.captioned(drawn, "scales end a little above the worst on the curve", *data.notes(survey), keys=keys)
+        return drawn
+
+
+def _split(survey: xr.Dataset) -> str:
+    """The split that is shown: the test split's, or the first that there is; empty without any."""
+    for split in ("test", "train"):
+        if Along.ensemble(split, "loss") in survey and Along.ensemble(split, "accuracy") in survey:
+            return split
+    return ""
+
+
+def _frame(values: dict[str, data.Floats]) -> tuple[float, float]:
+    """Limits that show all on the curve; a wall on the straight line would hide the differences."""
+    shown = np.concatenate([numbers for name, numbers in values.items() if name.endswith("curve")])
+    finite = shown[np.isfinite(shown)]
+    low = min((float(np.nanmin(numbers)) for numbers in values.values()), default=0.0)
+    high = float(finite.max()) if finite.size else 1.0
+    return low - 0.1 * (high - low), high + 0.25 * (high - low)

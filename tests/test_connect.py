@@ -1,0 +1,335 @@
+"""Curves between runs: what the job finds, keeps and refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch.nn import functional
+
+import lossatlas as la
+from lossatlas import schema
+from lossatlas.cli.main import main
+from lossatlas.jobs.connect import PLANE, run_connect
+from lossatlas.jobs.survey import run_survey
+from lossatlas.jobs.train import run_train
+from lossatlas.recipes import ConnectConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes.connect import build_connect
+from lossatlas.surveying.best_plane import best_plane
+from lossatlas.surveying.ensembles import ensembles_along
+
+NETWORK = {"model_options": {"hidden": (8,)}}
+TRAINING = TrainConfig(**NETWORK, epochs=6, batch_size=128, snapshots="none")
+SMALL = {
+    **NETWORK, "steps": 30, "batch_size": 64, "grid": 9, "plane": 5, "examples": "100", "plane_examples": "40",
+    "plan": "loop", "lr": 0.05,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three trained networks, and one of another architecture, one on other data, one with normalisations."""
+    folder = tmp_path_factory.mktemp("networks")
+    for seed in range(3):
+        run_train(replace(TRAINING, seed=seed), folder / f"r{seed}")
+    run_train(replace(TRAINING, model_options={"hidden": (9,)}), folder / "wider")
+    shutil.copytree(folder / "r1", folder / "others")
+    stored = (folder / "others" / "config.yaml").read_text()
+    (folder / "others" / "config.yaml").write_text(stored.replace("data: digits", "data: mnist"))
+    for seed in range(2):
+        convolutional = replace(
+            TRAINING, model="conv", seed=seed, epochs=1,
+            model_options={"channels": (4,), "hidden": 6, "batch_norm": True, "max_pool": False},
+        )  # fmt: skip
+        run_train(convolutional, folder / f"bn{seed}")
+    return folder
+
+
+def config(runs: Path, *names: str, **options: object) -> ConnectConfig:
+    return ConnectConfig(between=tuple(str(runs / name) for name in names), **{**SMALL, **options})
+
+
+@pytest.fixture(scope="module")
+def joined(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("joined") / "ab"
+    run_connect(config(runs, "r0", "r1"), out)
+    return out
+
+
+def opened(path: Path) -> xr.Dataset:
+    return xr.open_zarr(path, consolidated=False, chunks=None).load()
+
+
+class TestARun:
+    def test_its_ends_are_the_networks_bit_for_bit_and_its_files_are_there(self, joined: Path, runs: Path) -> None:
+        chart = la.load_chart(joined / "chart.safetensors")
+        recipe = build_connect(config(runs, "r0", "r1"))
+        assert torch.equal(chart.points(torch.tensor([[0.0], [1.0]])), recipe.networks)
+        assert not torch.allclose(chart.controls()[1], recipe.networks.mean(dim=0))
+        assert {"curve", "curve_plane", "ensembles"} <= {path.stem for path in joined.glob("*.png")}
+        assert "curve_barrier" in (joined / "report.html").read_text()
+        steps = [json.loads(line) for line in (joined / "metrics.jsonl").read_text().splitlines()]
+        assert [step["step"] for step in steps] == list(range(30))
+        assert {"mean_loss", "highest_loss", "objective"} <= set(steps[0])
+
+    def test_its_summary_says_what_the_surveys_hold(self, joined: Path) -> None:
+        summary = json.loads((joined / "summary.json").read_text())
+        survey, straight = opened(joined / "survey.zarr"), opened(joined / "straight.zarr")
+        for split in ("train", "test"):
+            losses, line = survey[f"{split}_loss"].values, straight[f"{split}_loss"].values
+            assert losses[0] == pytest.approx(line[0], rel=1e-5)
+            assert losses[-1] == pytest.approx(line[-1], rel=1e-5)
+            numbers, worse = summary[f"{split}_scores"], max(losses[0], losses[-1])
+            assert numbers["curve_barrier"] == pytest.approx(losses.max() - worse, abs=1e-6)
+            assert numbers["straight_barrier"] == pytest.approx(line.max() - worse, abs=1e-5)
+            assert numbers["curve_max"] == pytest.approx(losses.max())
+            assert numbers["curve_mean"] == pytest.approx(losses.mean(), rel=1e-6)
+            assert numbers["curve_error_max"] == pytest.approx(1 - survey[f"{split}_accuracy"].values.min(), rel=1e-6)
+            lengths = survey[schema.Along.LENGTH].values
+            assert numbers["curve_integral"] == pytest.approx(np.trapezoid(losses, lengths) / lengths[-1], rel=1e-6)
+            assert np.array_equal(survey[schema.Along.of("straight", split, "loss")].values, line)
+            accuracies = straight[f"{split}_accuracy"].values
+            assert np.array_equal(survey[schema.Along.of("straight", split, "accuracy")].values, accuracies)
+        assert summary["curve_max"] == summary["test_scores"]["curve_max"]
+        assert summary["length_ratio"] > 1
+
+    def test_norms_and_distances_are_those_of_the_points(self, joined: Path, runs: Path) -> None:
+        survey, chart = opened(joined / "survey.zarr"), la.load_chart(joined / "chart.safetensors")
+        recipe = build_connect(config(runs, "r0", "r1"))
+        points = chart.points(torch.tensor(survey["t"].values)[:, None].float()).detach().double()
+        assert np.allclose(survey[schema.Along.NORM].values, points.norm(dim=1))
+        assert recipe.radial is not None
+        path = recipe.radial.points(torch.linspace(0, 1, 1001)[:, None]).double()
+        nearest = torch.cdist(points, path).min(dim=1).values
+        assert np.allclose(survey[schema.Along.RADIAL_DISTANCE].values, nearest, atol=1e-4)
+        assert nearest[4] > 0.1
+
+    def test_the_radial_path_keeps_its_labels(self, joined: Path) -> None:
+        path = opened(joined / "radial.zarr")["test_accuracy"].values
+        assert np.allclose(path[:4], path[0])
+        assert np.allclose(path[5:], path[-1])
+
+    def test_the_plane_holds_the_curve(self, joined: Path) -> None:
+        plane, curve = opened(joined / PLANE), opened(joined / "survey.zarr")
+        at = np.stack([plane[schema.Along.coordinate(axis)].values for axis in ("u", "v")], axis=1)
+        steps = np.linalg.norm(np.diff(at, axis=0), axis=1).sum()
+        assert steps == pytest.approx(float(curve[schema.Along.LENGTH].values[-1]), rel=1e-3)
+        corners = np.stack([plane[schema.Corner.coordinate(axis)].values for axis in ("u", "v")], axis=1)
+        assert np.allclose(corners[0], 0)
+        assert np.allclose(at[[0, -1]], corners, atol=1e-6)
+        assert list(plane[schema.Corner.coordinate("u")].attrs["names"]) == ["r0", "r1"]
+        assert not plane[schema.Along.PLANE_DISTANCE].values.any()
+
+    def test_ensembles_average_predictions(self, joined: Path, runs: Path) -> None:
+        survey = opened(joined / "survey.zarr")
+        recipe = build_connect(config(runs, "r0", "r1"))
+        chart = la.load_chart(joined / "chart.safetensors")
+        inputs, labels = recipe.surveyed["test"].take(torch.arange(len(recipe.surveyed["test"])))
+
+        def probabilities(weights: torch.Tensor) -> torch.Tensor:
+            params = recipe.space.unflatten(weights)
+            with torch.no_grad():
+                return torch.func.functional_call(recipe.problem.module.eval(), params, (inputs,)).softmax(dim=1)
+
+        t = 3 / 8
+        one, other = (probabilities(end) for end in recipe.networks)
+        own = probabilities(chart.points(torch.tensor([[t]]))[0].detach())
+        expected = {"curve": own, "first+curve": (one + own) / 2, "all+curve": (one + other + own) / 3}
+        for metric in ("loss", "accuracy"):
+            found = survey[schema.Along.ensemble("test", metric)]
+            names = list(found.attrs["names"])
+            for name, mean in expected.items():
+                loss = functional.nll_loss(mean.log(), labels)
+                hits = (mean.argmax(dim=1) == labels).float().mean()
+                wanted = loss if metric == "loss" else hits
+                assert found.values[names.index(name), 3] == pytest.approx(float(wanted), rel=1e-5)
+            assert found.values[names.index("random"), 0] == pytest.approx(found.values[names.index("curve"), 0])
+        assert np.allclose(survey["test_accuracy"].values, found.values[names.index("curve")])
+
+    def test_a_survey_of_its_chart_finds_the_same(self, joined: Path, tmp_path: Path) -> None:
+        again = SurveyConfig(**NETWORK, run=str(joined), at=("0,0.5,1",), examples="100", plan="loop", range=())
+        run_survey(again, tmp_path / "again", pictures=False)
+        found = opened(tmp_path / "again" / "survey.zarr")["test_loss"].values
+        assert np.allclose(found, opened(joined / "survey.zarr")["test_loss"].values[[0, 4, 8]], rtol=1e-5)
+
+
+class TestResuming:
+    @pytest.mark.parametrize("after", [12, 31, 36, 39])
+    def test_stopped_anywhere_it_ends_the_same(self, after: int, joined: Path, runs: Path, tmp_path: Path) -> None:
+        asked = 0
+
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == after
+
+        settings = config(runs, "r0", "r1")
+        with pytest.raises(la.Interrupted, match="continue with --out"):
+            run_connect(settings, tmp_path / "ab", stop=stop, checkpoint_seconds=0)
+        run_connect(settings, tmp_path / "ab", resume=True)
+        assert (tmp_path / "ab" / "chart.safetensors").read_bytes() == (joined / "chart.safetensors").read_bytes()
+        for store in ("survey.zarr", "straight.zarr", PLANE):
+            assert opened(tmp_path / "ab" / store).equals(opened(joined / store))
+        summaries = [json.loads((out / "summary.json").read_text()) for out in (tmp_path / "ab", joined)]
+        for summary in summaries:
+            for name in ("seconds", "seconds_per_step", "survey_seconds", "peak_memory_bytes"):
+                del summary[name]
+        assert summaries[0] == summaries[1]
+
+    def test_a_finished_run_is_left_alone_and_others_are_refused(self, joined: Path, runs: Path) -> None:
+        before = (joined / "summary.json").stat().st_mtime_ns
+        run_connect(config(runs, "r0", "r1"), joined, resume=True)
+        assert (joined / "summary.json").stat().st_mtime_ns == before
+        with pytest.raises(la.BadInput, match="bends was 1 and is 2"):
+            run_connect(config(runs, "r0", "r1", bends=2), joined, resume=True)
+
+
+class TestKinds:
+    @pytest.mark.parametrize("objective", ["arclength", "max"])
+    def test_other_objectives(self, objective: str, runs: Path, tmp_path: Path) -> None:
+        summary = run_connect(
+            config(runs, "r0", "r1", objective=objective, ensembles=False, plane=0, optimizer="adam", lr=1e-2),
+            tmp_path / "ab", pictures=False,
+        )  # fmt: skip
+        assert summary["train_scores"]["curve_max"] < summary["train_scores"]["straight_max"]
+        assert not (tmp_path / "ab" / PLANE).exists()
+
+    def test_a_chain_through_three_networks_has_its_best_plane(self, runs: Path, tmp_path: Path) -> None:
+        settings = config(runs, "r0", "r1", "r2", curve="chain", bends=2)
+        summary = run_connect(settings, tmp_path / "abc")
+        chart = la.load_chart(tmp_path / "abc" / "chart.safetensors")
+        recipe = build_connect(settings)
+        assert torch.equal(chart.points(torch.tensor([[0.0], [0.5], [1.0]])), recipe.networks)
+        assert summary["networks_to_plane_max"] >= 0
+        assert summary["curve_to_plane_max"] >= summary["curve_to_plane_rms"] > 0
+        ways = recipe.networks.double().diff(dim=0).norm(dim=1).sum()
+        assert summary["straight_length"] == pytest.approx(float(ways))
+        names = opened(tmp_path / "abc" / "survey.zarr")[schema.Corner.coordinate("t")]
+        assert (names.values.tolist(), list(names.attrs["names"])) == ([0, 0.5, 1], ["r0", "r1", "r2"])
+
+    def test_statistics_are_made_anew_at_each_point_and_there_is_no_radial_path(
+        self, runs: Path, tmp_path: Path
+    ) -> None:
+        network = {"channels": (4,), "hidden": 6, "batch_norm": True, "max_pool": False}
+        settings = config(runs, "bn0", "bn1", model="conv", model_options=network, steps=3, grid=3, plane=2)
+        summary = run_connect(settings, tmp_path / "ab")
+        attributes = opened(tmp_path / "ab" / "survey.zarr")["test_streaming_done"].attrs
+        assert attributes["buffers"].startswith("reestimated from")
+        assert not (tmp_path / "ab" / "radial.zarr").exists()
+        assert "radial_distance_max" not in summary
+        recipe = build_connect(settings)
+        assert "it has normalisations" in recipe.no_radial
+
+    def test_bends_start_at_given_networks(self, runs: Path) -> None:
+        recipe = build_connect(config(runs, "r0", "r1", start=(str(runs / "r2"),)))
+        third = build_connect(config(runs, "r2", "r1")).networks[0]
+        assert torch.equal(recipe.curve.bends[0], third)
+
+
+def test_the_best_plane_is_that_of_the_singular_value_decomposition() -> None:
+    curve = la.Bezier(torch.randn(5, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    t = torch.linspace(0, 1, 40, dtype=torch.float64)[:, None]
+    plane = best_plane(curve, t)
+    points = curve.points(t).detach()
+    away = points - points.mean(dim=0)
+    _, extents, directions = torch.linalg.svd(away, full_matrices=False)
+    wanted = away - away @ directions[:2].T @ directions[:2]
+    assert torch.allclose(plane.distances, wanted.norm(dim=1))
+    assert torch.allclose(plane.coords.square().sum(dim=0).sqrt(), extents[:2])
+    coords, distances = plane.over(points)
+    assert torch.allclose(coords, plane.coords)
+    assert torch.allclose(distances, plane.distances)
+    assert torch.allclose(plane.chart.directions @ plane.chart.directions.T, torch.eye(2).double(), atol=1e-10)
+    with pytest.raises(la.BadInput, match="straight line"):
+        best_plane(la.Chain(points[:2]), t)
+
+
+def test_ensembles_of_sequences_count_positions_alike() -> None:
+    from networks import make
+
+    problem, split = make("tied")
+    space = la.WeightSpace(problem.module)
+    weights = torch.stack([space.vector_of(problem.module), torch.zeros(space.size).double()])
+    engine = la.engine_for(problem, la.Chain(weights), split, plan="loop")
+    one = torch.tensor([[1.0, 0.0]]).double()
+    found = ensembles_along(engine, (one, weights), {"zero": (one.flip(1), weights)}, split, 5)
+    assert found["zero"]["loss"] == pytest.approx(math.log(7))
+    assert found["all+zero"]["loss"] == found["first+zero"]["loss"]
+    logits = problem.module(split.data[0]).detach()
+    mean = (logits.softmax(dim=-1) + 1 / 7) / 2
+    loss = functional.nll_loss(mean.log().flatten(0, 1), split.data[1].flatten())
+    assert found["first+zero"]["loss"] == pytest.approx(float(loss))
+
+
+class TestCommandLine:
+    def test_from_end_to_end(self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        out = tmp_path / "ab"
+        tokens = ["connect", str(runs / "r0"), str(runs / "r1"), "--curve=bezier", "--bends=1", "--objective=uniform"]
+        tokens += ["--steps=5", "--grid=5", "--plane=3", "--examples=40", "--plane_examples=20", "--plan=loop"]
+        assert main([*tokens, f"--out={out}", "--dry_run"]) == 0
+        assert not out.exists()
+        assert "5 points" in capsys.readouterr().out
+        assert main([*tokens, f"--out={out}", "--print_config"]) == 0
+        assert "model.hidden" in capsys.readouterr().out, "lent by the first run"
+        assert main([*tokens, f"--out={out}"]) == 0
+        assert "straight_barrier" in capsys.readouterr().out
+        assert main(["connect", f"--out={out}", "--resume"]) == 0
+        assert main(["view", str(out), "--kinds", "curve", f"--out={tmp_path}"]) == 0
+        assert main(["view", str(out / PLANE), "--kinds", "curve_plane", f"--out={tmp_path}"]) == 0
+        assert {path.name for path in tmp_path.glob("*.png")} == {"curve.png", "curve_plane.png"}
+
+    @pytest.mark.parametrize(
+        ("tokens", "said"),
+        [
+            ([], "joins two networks or more and 0 is given"),
+            (["r0"], "joins two networks or more and 1 is given"),
+            (["r0", "wider"], "model.hidden is"),
+            (["r0", "others"], "data is digits and mnist"),
+            (["r0", "r0"], "is named twice"),
+            (["r0", "twin"], "are equal, so there is nothing between them"),
+            (["r0", "foreign.safetensors"], "is of another model"),
+            (["r0", "nowhere"], "nowhere"),
+            (["r0", "r1", "--bends=0"], "0 bends has nothing to train"),
+            (["r0", "r1", "r2"], "choose a chain"),
+            (["r0", "r1", "--objective=maxx"], "unknown objective 'maxx'"),
+            (["r0", "r1", "--objective=max", "--points=1"], "draw 2 points or more"),
+            (["r0", "r1", "--grid=2"], "expected 3 or more values of t"),
+            (["r0", "r1", "--plane=1"], "expected 2 or more points along each side"),
+            (["r0", "r1", "--start", "r2", "--bends=2"], "begin at points of shape"),
+            (["r0", "r1", "--steps=3", "--seconds=3"], "give one of the two"),
+            (["r0", "r1", "--metrics=accuracy"], "leave out the loss"),
+        ],
+    )
+    def test_bad_input_is_one_line_and_leaves_nothing(
+        self, tokens: list[str], said: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        monkeypatch.chdir(runs)
+        twin = runs / "twin"
+        if not twin.exists():
+            twin.mkdir()
+            (twin / "model.safetensors").write_bytes((runs / "r0" / "model.safetensors").read_bytes())
+            (runs / "foreign.safetensors").write_bytes((runs / "wider" / "model.safetensors").read_bytes())
+        assert main(["connect", *tokens, "--plan=loop", f"--out={tmp_path / 'x'}"]) == 2
+        error = capsys.readouterr().err
+        assert len(error.splitlines()) == 1, error
+        assert said in error
+        assert not list(tmp_path.iterdir())
+
+    def test_other_examples_under_the_same_name_are_refused(
+        self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shutil.copytree(runs / "r1", tmp_path / "changed")
+        place = tmp_path / "changed" / "provenance.json"
+        provenance = json.loads(place.read_text())
+        provenance["fingerprints"]["data/train"] = "0" * 16
+        place.write_text(json.dumps(provenance))
+        assert main(["connect", str(runs / "r0"), str(tmp_path / "changed"), f"--out={tmp_path / 'x'}"]) == 2
+        assert "their train examples are not the same" in capsys.readouterr().err
