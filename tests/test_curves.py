@@ -336,7 +336,7 @@ class TestFits:
         t = torch.linspace(0, 1, 101, dtype=torch.float64)[:, None]
 
         def highest() -> float:
-            return float((curve.points(t).square().sum(dim=1) - 1).square().max())
+            return float((curve.points(t).detach().square().sum(dim=1) - 1).square().max())
 
         before = highest()
         result = la.fit(curve, objective(name, curve, 8, temperature=0.01), problem, split, steps=300,
