@@ -483,8 +483,8 @@ class TestRefinement:
         random = np.random.default_rng(seed)
         axes = tuple(np.cumsum(random.uniform(0.1, 1, n)) for n in shape)
         values = random.normal(size=shape)
-        refinement = Refinement(axes, tolerance, budget)
         try:
+            refinement = Refinement(axes, tolerance, budget)
             known = refined(refinement, values)
         except la.BadInput:
             assert budget is not None
@@ -744,14 +744,26 @@ class TestPlaces:
                 "'1.weight' has shape (9, 64) there and has shape (8, 64)",
             ),
             (["--between", "NET0", "NET1", "--chart=quadrilateral"], "lies between 4 networks, 2 are given"),
-            (["--between", "NET0", "NET1", "--directions", "random"], "between networks there are no directions"),
+            (["--between", "NET0", "NET1", "--directions", "random"], "directions means nothing with between"),
             (["--between", "NET0", "NET1", "--grid", "3", "3"], "grid gives 2 numbers of points; expected one for all"),
             (["--checkpoint=NET0", "--grid", "1"], "grid is 1; expected one number of at least 2 points"),
             (["--checkpoint=NET0", "--range", "1", "0"], "range is 1 0; expected two rising numbers"),
             (["--checkpoint=NET0", "--range", "0"], "range is 0; expected two rising numbers"),
             (["--checkpoint=NET0", "--at=0,1", "0,x"], "expected numbers with commas"),
             (["--checkpoint=NET0", "--at=0,1", "1,0"], "expected two or more rising numbers for each axis"),
-            (["--checkpoint=NET0", "--at=0,1"], "at gives 1 lists of coordinates"),
+            (["--checkpoint=NET0", "--at=0,1", "0,1", "0,1"], "at gives 3 lists of coordinates"),
+            (
+                ["--checkpoint=NET0", "--at=0,1", "--grid", "3"],
+                "at gives all coordinates of a grid; leave out the grid",
+            ),
+            (["--checkpoint=NET0", "--chart=through"], "chart means nothing with checkpoint; leave it out"),
+            (["--between", "NET0", "NET1", "--normalize=filter"], "normalize means nothing with between"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "--normalize=filter"], "that are not random"),
+            (["--checkpoint=NET0", "--no_metrics"], "no metrics are surveyed; expected some, or auto"),
+            (["--checkpoint=NET0", "--draw=-1"], "draw is -1; expected a seed of 0 or more"),
+            (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
+            (["--between", "NET0", "LOST"], "network 2 has weights that are not finite"),
+            (["--checkpoint=LOST"], "has weights that are not finite: '1.weight'"),
             (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),
             (["--checkpoint=NET0", "--directions", "towards"], "needs its checkpoint; write towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
@@ -773,7 +785,8 @@ class TestPlaces:
         torch.save({name: (state[name] + other[name]) / 2 for name in state}, tmp_path / "middle.pt")
         torch.save(la.MLP(hidden=(9,)).build((1, 8, 8), 10).state_dict(), tmp_path / "wide.pt")
         names = {"NET": trained / "net", "COPY": tmp_path / "copy.pt", "MIDDLE": tmp_path / "middle.pt"}
-        names["WIDE"] = tmp_path / "wide.pt"
+        names |= {"WIDE": tmp_path / "wide.pt", "LOST": tmp_path / "lost.pt"}
+        torch.save({**state, "1.weight": state["1.weight"] * float("nan")}, tmp_path / "lost.pt")
         for name, path in names.items():
             tokens = [token.replace(name, str(path)) for token in tokens]
         assert main(["survey", *tokens, "--examples=40", "--plan=loop", f"--out={tmp_path / 'run'}"]) == 2

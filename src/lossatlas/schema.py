@@ -147,13 +147,15 @@ class Quantity:
     """A measured quantity: the name of its variable and what plots say of it.
 
     ``units`` follows UDUNITS where there is a unit (``"nat"``) and is ``"1"`` for fractions and ratios. ``dimension``
-    is that of the values at one point, where there are several.
+    is that of the values at one point, where there are several; ``record`` says what exactly is measured, where the
+    name alone does not.
     """
 
     name: str
     long_name: str
     units: str
     dimension: str | None = None
+    record: str = ""
 
 
 def split_variable(split: str, metric: str) -> str:

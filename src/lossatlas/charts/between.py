@@ -20,6 +20,8 @@ __all__ = ["Between"]
 
 PREFIX = "statistics/"
 """Of the names under which statistics are kept; dots, which torch does not take, become strokes."""
+STATISTICS = ("running_mean", "running_var")
+"""Buffers that are interpolated; others are the module's own business."""
 DEPENDENT = 1e-10
 """Squared: sides that leave less than this share of themselves outside the others' span lie in it."""
 
@@ -78,11 +80,10 @@ class Between(CoefficientChart):
         Raises:
             BadInput: as the chart; or a parameter is missing or has another shape.
         """
-        varied = {name for entry in space.entries for name in entry.names}
         buffers = [
             name
             for name, value in states[0].items()
-            if name not in varied and value.is_floating_point() and all(name in state for state in states)
+            if name.rpartition(".")[2] in STATISTICS and all(name in state for state in states)
         ]
         statistics = {name: torch.stack([state[name] for state in states]) for name in buffers}
         return cls(torch.stack([space.flatten(state) for state in states]), statistics)
@@ -126,6 +127,9 @@ class Between(CoefficientChart):
         Raises:
             BadInput: two are equal, or they lie in fewer dimensions than the figure has.
         """
+        for number, corner in enumerate(self.corners):
+            if not torch.isfinite(corner).all():
+                raise BadInput(f"network {number + 1} has weights that are not finite; choose another")
         for one in range(len(self.corners)):
             for other in range(one):
                 if torch.equal(self.corners[one], self.corners[other]):

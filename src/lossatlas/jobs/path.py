@@ -39,7 +39,7 @@ def follow(
     stop: Callable[[], bool],
 ) -> None:
     """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
-    if schema.Path.ELSEWHERE in store:
+    if all(store.is_whole(name) for name in (schema.Path.ELSEWHERE, *map(schema.Path.loss, recipe.surveyed))):
         return  # the last of its variables: all are there
     way, here = path.way, path.here
     with torch.no_grad():

@@ -9,10 +9,14 @@ import torch
 import yaml
 
 from lossatlas.errors import BadInput
+from lossatlas.locks import Lock, lock
 from lossatlas.recipes import Config, completed, differences
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
 
 __all__ = ["Start"]
+
+WRITERS = ".writers"
+"""The lock that everybody holds who works on a run."""
 
 C = TypeVar("C", bound=Config)
 
@@ -36,10 +40,14 @@ class Start(Generic[C]):
         self.config = completed(config)
         """The configuration that says every option of what it names."""
         self._provenance: dict[str, Any] = {}
-        self._grows = False
+        self.grows = False
+        """Whether the run that is there is to get more than it was started for."""
         self._overwrite = overwrite
+        self._writers: Lock | None = None
         if not self.continuing:
             self.run.check_free(overwrite=overwrite)
+            if overwrite and self.run.exists and not _free(self.run):
+                raise BadInput(f"another process works on {self.run.path}; wait until it has finished, or stop it")
             return
         if not self.run.is_run:
             raise BadInput(f"{self.run.path} is no lossatlas run that could be resumed; choose another --out")
@@ -48,7 +56,7 @@ class Start(Generic[C]):
     @property
     def finished(self) -> bool:
         """Whether there is nothing to do."""
-        return self.continuing and self.run.finished and not self._grows
+        return self.continuing and self.run.finished and not self.grows
 
     def _check_settings(self) -> None:
         """Compare with the run that is there, which may grow where its configuration says how."""
@@ -61,7 +69,7 @@ class Start(Generic[C]):
                 f"{self.run.path} was started with other settings: {'; '.join(found)}; leave them out or use a new "
                 "--out"
             )
-        self.config, self._grows = grown, bool(differences(stored, grown.flat()))
+        self.config, self.grows = grown, bool(differences(stored, grown.flat()))
 
     def stored(self, name: str, otherwise: Any) -> Any:
         """What the run that is continued has in its provenance; ``otherwise`` where a new one begins."""
@@ -83,16 +91,38 @@ class Start(Generic[C]):
             text = yaml.safe_dump(self.config.flat(), sort_keys=False)
             if self.run.create(text, self._provenance, replace=self._overwrite):
                 self.continuing = True
+                self._join()
                 return
             self.continuing = True  # another process began in the meantime, and this one joins it
-            self._check_settings()
+        self._join()
+        self._check_settings()
         stored = self.run.read_json(PROVENANCE)
         was = {"device": stored.get("device"), **stored.get("fingerprints", {})}
         now = {"device": str(device), **fingerprints}
         if found := differences(was, now):
             raise BadInput(f"{self.run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
-        if self._grows:
+        self._provenance = {key: value for key, value in stored.items() if key not in ("format", "timings")}
+
+    def _join(self) -> None:
+        """Be known as one that works on the run; alone where it is to grow, for others go by what it was."""
+        if self._writers is None:
+            self._writers = Lock(self.run.path / WRITERS)
+        if self.grows and not self._writers.alone(wait=False):
+            raise BadInput(f"another process works on {self.run.path}; add to it when it has finished")
+        if not self.grows:
+            self._writers.share()
+
+    def reopen(self) -> None:
+        """Let the run be one that is to get more, now that everything that could be refused has been."""
+        if self.grows and self._writers is not None:
             self.run.reopen(yaml.safe_dump(self.config.flat(), sort_keys=False))
+            self._writers.share()
+
+    def close(self) -> None:
+        """Let others replace the run, or add to it."""
+        if self._writers is not None:
+            self._writers.release()
+            self._writers = None
 
     def finish(self, summary: dict[str, Any], timings: dict[str, float]) -> None:
         """Write what the run came to; with its summary it is finished.
@@ -106,3 +136,11 @@ class Start(Generic[C]):
         """
         self.run.write_json(PROVENANCE, {**self._provenance, "timings": timings})
         self.run.write_json(SUMMARY, summary)
+
+
+def _free(run: RunDirectory) -> bool:
+    """Whether nobody works on a run that is there."""
+    if not (run.path / WRITERS).exists():
+        return True
+    with lock(run.path / WRITERS, wait=False) as alone:
+        return alone

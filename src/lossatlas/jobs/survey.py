@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,17 @@ def run_survey(
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
-    start = Start(config, out, resume=resume, overwrite=overwrite)
+    with closing(Start(config, out, resume=resume, overwrite=overwrite)) as start:
+        if start.finished:
+            reporter.say(f"{start.run.path} is finished")
+            return start.run.read_json(SUMMARY)
+        return _carry_out(start, pictures, reporter, stop)
+
+
+def _carry_out(
+    start: Start[SurveyConfig], pictures: bool, reporter: Reporter, stop: Callable[[], bool]
+) -> dict[str, Any]:
     run, config = start.run, start.config
-    if start.finished:
-        reporter.say(f"{run.path} is finished")
-        return run.read_json(SUMMARY)
     recipe = build_survey(config)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
@@ -93,33 +100,35 @@ def run_survey(
     reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
     started = time.perf_counter()
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
-    store = SurveyStore(run.path / SURVEY, recipe.grid, {"chart": recipe.chart.fingerprint()}, recipe.laid.labels)
-    with store.alone("beside"):
-        run.write_bytes(CHART, chart_bytes(recipe.chart))
-        _put_networks(store, recipe)
-    total = int(np.prod(store.shape)) * surveyor.evaluations
-    finished = 0
+    attributes = {"chart": recipe.chart.fingerprint()}
+    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.laid.labels) as store:
+        surveyor.check(store)
+        start.reopen()
+        with store.alone("beside"):
+            run.write_bytes(CHART, chart_bytes(recipe.chart))
+            _put_networks(store, recipe)
+        total = int(np.prod(store.shape)) * surveyor.evaluations
+        finished = 0
 
-    def on_points(count: int) -> None:
-        nonlocal finished
-        finished += count
-        reporter.progress("survey", min(finished / total, 1.0), {})
-        if stop():
-            raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
+        def on_points(count: int) -> None:
+            nonlocal finished
+            finished += count
+            reporter.progress("survey", min(finished / total, 1.0), {})
+            if stop():
+                raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
 
-    surveyor.fill(store, recipe.refinement, on_points)
-    with store.alone("finish"):
-        if run.finished:  # by another process, while this one waited
-            return run.read_json(SUMMARY)
-        if recipe.laid.path is not None:
-            follow(run, store, recipe, recipe.laid.path, config, engine, reporter, stop)
-        seconds = time.perf_counter() - started
-        survey = store.open().load()
-        summary = _summary(recipe, survey, seconds)
-        if pictures:
-            _draw(run, survey, config, summary)
-        start.finish(summary, {"survey": seconds})
-    store.close()
+        surveyor.fill(store, recipe.refinement, on_points)
+        with store.alone("finish"):
+            if run.finished:  # by another process, while this one waited
+                return run.read_json(SUMMARY)
+            if recipe.laid.path is not None:
+                follow(run, store, recipe, recipe.laid.path, config, engine, reporter, stop)
+            seconds = time.perf_counter() - started
+            survey = store.open().load()
+            summary = _summary(recipe, survey, seconds)
+            if pictures:
+                _draw(run, survey, config, summary)
+            start.finish(summary, {"survey": seconds})
     return summary
 
 
@@ -203,7 +212,7 @@ def _check_points(path: Path, recipe: SurveyRecipe) -> None:
 def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
     """Where the networks lie that the chart was made of, and how their weights are distributed."""
     networks = recipe.laid.networks
-    if not networks or schema.Corner.WEIGHTS in store:
+    if not networks or store.is_whole(schema.Corner.WEIGHTS):
         return
     names = {"names": [network.name for network in networks]}
     for k, axis in enumerate(axis for axis in recipe.chart.axes if axis != schema.DRAW):

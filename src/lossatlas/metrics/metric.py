@@ -52,7 +52,7 @@ def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict
             name = metric.quantity(loss).name
             if not metric.applies(loss):
                 raise BadInput(f"metric {name!r} has no meaning under {type(loss).__name__}; leave it out")
-            if spec != AUTO and name in found and type(found[name]) is not type(metric):
+            if name in found and found[name].quantity(loss) != metric.quantity(loss):
                 raise BadInput(f"two metrics are called {name!r}; give one of them another name")
             found[name] = metric
     return found

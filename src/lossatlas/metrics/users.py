@@ -29,14 +29,17 @@ class PerExampleMetric(MeanMetric):
 
     def __init__(self, function: Callable[[Any, Any], Tensor], name: str = "", units: str = "1") -> None:
         self.function = function
-        self.name = name or getattr(function, "__name__", "metric")
+        own = getattr(function, "__name__", "metric")
+        self.name = name or (own if own.isidentifier() else "metric")
         self.units = units
 
     def applies(self, loss: Loss) -> bool:
         return True
 
     def quantity(self, loss: Loss) -> Quantity:
-        return Quantity(self.name, self.name.replace("_", " "), self.units)
+        named = self.function if hasattr(self.function, "__qualname__") else type(self.function)
+        record = f"{named.__module__}.{named.__qualname__}"
+        return Quantity(self.name, self.name.replace("_", " "), self.units, record=record)
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
         points, examples = evaluation.losses.shape

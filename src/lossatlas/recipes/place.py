@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
+from lossatlas.hashing import fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
 from lossatlas.training.way import Projection, Way
 
-__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath", "buffers_between"]
+__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath", "buffers_between", "centre_fingerprint"]
 
 Box = tuple[float, float]
 """Where an axis begins and ends."""
@@ -65,8 +65,6 @@ class Laid:
 class Place(ABC):
     """Where a survey lies."""
 
-    buffers: ClassVar[str] = "frozen"
-
     @abstractmethod
     def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
         """The chart there; brings the problem's module to a network of the place, as far as there is one.
@@ -74,6 +72,11 @@ class Place(ABC):
         Raises:
             BadInput: what the configuration names is missing or does not fit.
         """
+
+
+def centre_fingerprint(module: nn.Module) -> str:
+    """A hash of the network that a survey lies around, by which it is known again."""
+    return fingerprint(module.state_dict().items())
 
 
 def buffers_between(module: nn.Module) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart, Slice
 from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
@@ -19,7 +19,7 @@ from lossatlas.training.start import starting_state
 from lossatlas.training.way import Way
 from lossatlas.weights import WeightSpace
 
-__all__ = ["around_of", "named", "one_thread", "sliced", "tails"]
+__all__ = ["around_of", "check_finite", "named", "one_thread", "sliced", "tails"]
 
 
 def around_of(config: SurveyConfig, space: WeightSpace, origin: Tensor, way: Way | None = None) -> Around:
@@ -53,13 +53,25 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     return chart, labels, ends
 
 
+def check_finite(module: nn.Module, source: str) -> None:
+    """Refuse a network whose loss is nowhere a number.
+
+    Raises:
+        BadInput: a parameter is not finite; the first one is named.
+    """
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise BadInput(f"{source} has weights that are not finite: {name!r}; choose another")
+
+
 def named(specs: Sequence[str]) -> dict[str, dict[str, Tensor]]:
     """The states of several networks by short names: the ends of their paths, as long as it takes to tell them apart.
 
     Raises:
         BadInput: one cannot be read, or stands there twice.
     """
-    twice = [spec for spec in specs if list(specs).count(spec) > 1]
+    places = [str(Path(spec).resolve()) for spec in specs]
+    twice = [spec for spec, place in zip(specs, places, strict=True) if places.count(place) > 1]
     if twice:
         raise BadInput(f"{twice[0]} is named twice; name networks that differ")
     names = tails(specs)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import CoefficientChart, Draws
 from lossatlas.data import Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
 from lossatlas.errors import BadInput
-from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.problem import Problem
-from lossatlas.recipes.place import PLACES, Laid
+from lossatlas.recipes.place import PLACES, Laid, centre_fingerprint
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.slicing import one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -44,7 +43,7 @@ class SurveyRecipe:
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data, weights, and what the place names."""
         found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
-        found["centre"] = fingerprint(self.problem.module.state_dict().items())
+        found["centre"] = centre_fingerprint(self.problem.module)
         return {**found, **self.laid.fingerprints}
 
 
@@ -86,9 +85,10 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
 def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]]:
     axes = [axis for axis in laid.chart.axes if axis != DRAW]
     if config.at:
-        if len(config.coordinates) != len(axes):
-            raise _unequal("at", "lists of coordinates", len(config.coordinates), axes)
-        grid = {axis: np.array(at) for axis, at in zip(axes, config.coordinates, strict=True)}
+        given_at = config.coordinates * len(axes) if len(config.at) == 1 else config.coordinates
+        if len(given_at) != len(axes):
+            raise _unequal("at", "lists of coordinates", len(given_at), axes)
+        grid = {axis: np.array(at) for axis, at in zip(axes, given_at, strict=True)}
     else:
         counts = config.grid * len(axes) if len(config.grid) == 1 else config.grid
         given = list(zip(config.range[::2], config.range[1::2], strict=True))
@@ -99,7 +99,7 @@ def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]
             raise _unequal("range", "pairs of numbers", len(boxes), axes)
         grid = {axis: np.linspace(*box, count) for axis, box, count in zip(axes, boxes, counts, strict=True)}
     if DRAW in laid.chart.axes:
-        grid[DRAW] = np.arange(config.draws, dtype=np.float64)
+        grid[DRAW] = np.arange(laid.chart.draws if isinstance(laid.chart, Draws) else 1, dtype=np.float64)
     return grid
 
 

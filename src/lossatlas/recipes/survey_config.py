@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, Self
 
@@ -105,6 +105,28 @@ class SurveyConfig(ProblemConfig):
         wanted = joined.flat()
         return joined if all(stored[name] == wanted.get(name) for name in fixed) else None
 
+    def _check_heeded(self) -> None:
+        """Refuse options that what is surveyed takes no notice of."""
+        drawn = not self.directions or any(name == "random" for name in self.directions)
+        slices = {"directions", "orthogonal", "normalize", "ignore", "draw", "draws"}
+        unheeded = {
+            "between": slices,
+            "run": slices | {"chart", "margin"},
+            "checkpoint": {"chart", "margin"},
+            "trajectory": {"chart"},
+        }
+        defaults = {field.name: field.default for field in fields(self)}
+        for place, names in unheeded.items():
+            for name in sorted(names) if getattr(self, place) else ():
+                if getattr(self, name) != defaults[name]:
+                    raise BadInput(f"{name} means nothing with {place}; leave it out")
+        if self.checkpoint and not drawn:
+            for name in ("normalize", "ignore", "draw"):
+                if getattr(self, name) != defaults[name]:
+                    raise BadInput(f"{name} means nothing for directions that are not random; leave it out")
+        if self.at and self.grid != defaults["grid"]:
+            raise BadInput("at gives all coordinates of a grid; leave out the grid")
+
     def __post_init__(self) -> None:
         places = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
         if len(places) > 1:
@@ -141,5 +163,10 @@ class SurveyConfig(ProblemConfig):
                 raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
         if not self.splits:
             raise BadInput("no splits are surveyed; expected train, test or both")
+        if not self.metrics:
+            raise BadInput("no metrics are surveyed; expected some, or auto")
+        if self.draw < 0:
+            raise BadInput(f"draw is {self.draw}; expected a seed of 0 or more")
+        self._check_heeded()
         if self.examples != "all" and not (self.examples.isdecimal() and int(self.examples) > 0):
             raise BadInput(f"examples is {self.examples!r}; expected a positive number or all")

@@ -21,6 +21,9 @@ __all__ = ["Grid", "GridArrays", "Mask", "Tile"]
 TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""
 
+WHOLE = "whole"
+"""The attribute that an array gets when all of it was written."""
+
 Tile = tuple[slice, ...]
 """Where a tile lies on the grid."""
 Mask = npt.NDArray[np.bool_]
@@ -89,6 +92,11 @@ class GridArrays:
         """A whole array that is not on the grid."""
         self._create(name, values.dtype, attributes, dimensions, values.shape, values.shape)
         self.write(name, ..., values)
+        self[name].update_attributes({WHOLE: True})
+
+    def is_whole(self, name: str) -> bool:
+        """Whether an array that is not on the grid was written, to its end."""
+        return name in self and WHOLE in self[name].attrs
 
     def read(self, name: str, where: Any = ...) -> npt.NDArray[Any]:
         """A part of an array.

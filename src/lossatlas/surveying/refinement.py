@@ -59,9 +59,22 @@ class Refinement:
             raise BadInput("a refinement stops at a tolerance or at a budget of points; give one of the two, or both")
         if self.tolerance is not None and not 0 < self.tolerance < math.inf:
             raise BadInput(f"tolerance is {self.tolerance}; expected a positive number")
+        if min(map(len, self.coords)) < 2:
+            raise BadInput("an axis of one point cannot be refined; give it more, or leave out tolerance and budget")
         if self.budget is not None and self.budget < 1:
             raise BadInput(f"budget is {self.budget}; expected a positive number of points")
         object.__setattr__(self, "_corners", tuple(product((0, 1), repeat=len(self.coords))))
+        if self.budget is not None and (least := int(self.coarsest().sum())) > self.budget:
+            raise BadInput(
+                f"budget is {self.budget} points; the coarsest cells alone have {least}: give more, or a coarser grid"
+            )
+
+    def coarsest(self) -> Mask:
+        """The points that are evaluated in any case."""
+        mask = np.zeros([len(coords) for coords in self.coords], dtype=bool)
+        for cell in self._coarsest():
+            mask[self._corner_points(cell)] = True
+        return mask
 
     def wanted(self, values: Floats, known: Mask) -> Mask:
         """The points to evaluate so far: those that are, and those that the next level needs.
@@ -92,12 +105,10 @@ class Refinement:
 
     def _walk(self, values: Floats, known: Mask, settled: bool = False) -> tuple[Mask, list[_Leaf]]:
         """Cut cells as long as what they were cut for is known."""
-        mask = np.zeros(known.shape, dtype=bool)
+        mask = self.coarsest()
         leaves = [_Leaf(cell, math.inf) for cell in self._coarsest()]
-        for leaf in leaves:
-            mask[self._corner_points(leaf.cell)] = True
         if not settled and not known[mask].all():
-            return self._within(mask, known), leaves
+            return mask, leaves
         while True:
             cut = [leaf for leaf in leaves if self._is_cut(leaf, known, settled)]
             fresh = mask.copy()
@@ -175,11 +186,3 @@ class Refinement:
             # A corner that has no share in a point says nothing of it, even where it is infinite.
             total += np.where(weight > 0, weight * np.where(weight > 0, value, 0.0), 0.0)
         return total
-
-    def _within(self, mask: Mask, known: Mask) -> Mask:
-        if self.budget is not None and int(mask.sum()) > self.budget:
-            raise BadInput(
-                f"budget is {self.budget} points; the coarsest cells alone have {int(mask.sum())}: give more, or a "
-                "coarser grid"
-            )
-        return mask

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,15 @@ import xarray as xr
 import zarr.storage
 
 from lossatlas.errors import BadInput, first_line
-from lossatlas.locks import lock
+from lossatlas.locks import Lock, lock
 from lossatlas.rundir import cannot_write
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
 from lossatlas.surveying.arrays import Grid, GridArrays, Mask, Tile
 
 __all__ = ["SurveyStore", "merged_grid"]
 
+POLL = 0.1
+"""Seconds between looks at tiles that others work on."""
 SAME = 1e-9
 """Coordinates that differ by less than this share of their axis are the same point."""
 
@@ -56,20 +59,31 @@ class SurveyStore:
     ) -> None:
         self._path = path
         self._where: Any = str(path) if path is not None else zarr.storage.MemoryStore()
-        self._held = ExitStack()
+        self._writers: Lock | None = None
         attributes, labels = dict(attributes), labels or {}
         if path is None:
             self._arrays = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
             return
-        with self._structure():
-            _recover(path)
-            if path.exists():
-                self._adopt(path, grid, attributes, labels)
-            else:
-                _put_in_place(path, grid, {**attributes, **(recorded or {})}, labels)
-            # Whoever wants to change the grid waits for those that hold this.
-            self._held.enter_context(lock(self._lock_file("writers"), shared=True))
-            self._arrays = GridArrays(self._where, self._stored_grid(grid))
+        # Whoever changes what is there is refused while others hold this.
+        self._writers = Lock(self._lock_file("writers"))
+        try:
+            with self._structure():
+                _recover(path)
+                if path.exists():
+                    self._adopt(path, grid, attributes, labels, self._writers)
+                else:
+                    _put_in_place(path, grid, {**attributes, **(recorded or {})}, labels)
+                self._writers.share()
+                self._arrays = GridArrays(self._where, self._stored_grid(grid))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def grid(self) -> Grid:
@@ -87,8 +101,9 @@ class SurveyStore:
         return dict(self._arrays.group.attrs)
 
     def close(self) -> None:
-        """Let others change the grid."""
-        self._held.close()
+        """Let others change what is there."""
+        if self._writers is not None:
+            self._writers.release()
 
     def add(
         self,
@@ -123,11 +138,13 @@ class SurveyStore:
                 name = standard_error_variable(split, quantity.name)
                 variables[name] = (quantity, length, "standard error of ")
         with self._structure():
-            if done in self._arrays:
-                _compare(f"{done} in the survey", dict(self._arrays[done].attrs), attributes)
+            self.check(split, group, quantities, attributes)
             lacking = [name for name in variables if name not in self._arrays]
-            if done in self._arrays and not lacking:
+            joining = done in self._arrays
+            if joining and not lacking:
                 return
+            if joining and self._writers is not None and not self._writers.alone(wait=False):
+                raise BadInput(f"another process writes to {self._path}; add metrics when it has finished")
             for name in lacking:
                 quantity, length, prefix = variables[name]
                 attrs = {
@@ -135,10 +152,29 @@ class SurveyStore:
                     "units": quantity.units,
                     "split": split,
                     "metric": quantity.name,
+                    "record": quantity.record,
                 }
                 further = {} if length is None or quantity.dimension is None else {quantity.dimension: length}
                 self._arrays.create(name, dtype, attrs, further)
             self._arrays.create(done, np.bool_, attributes)
+            if self._writers is not None:
+                self._writers.share()
+
+    def check(self, split: str, group: str, quantities: Iterable[Quantity], attributes: Mapping[str, Any]) -> None:
+        """Refuse a group that :meth:`add` would refuse for what it is; changes nothing.
+
+        Raises:
+            BadInput: the group is there with other data or settings, or a metric means something else there.
+        """
+        done = done_variable(split, group)
+        if done in self._arrays:
+            _compare(f"{done} in the survey", dict(self._arrays[done].attrs), attributes)
+        for quantity in quantities:
+            name = split_variable(split, quantity.name)
+            if name in self._arrays:
+                stored = self._arrays[name].attrs.get("record", quantity.record)
+                if stored != quantity.record:
+                    raise BadInput(f"{name} in the survey is {stored}, this one {quantity.record}; choose another path")
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
         """Write a whole variable of the grid's shape, such as the target."""
@@ -153,7 +189,9 @@ class SurveyStore:
         with self._structure():
             self._arrays.put_beside(name, tuple(dimensions), values, attributes)
 
-    def work(self, split: str, group: str, wanted: Mask | None = None) -> Iterator[tuple[Tile, Mask]]:
+    def work(
+        self, split: str, group: str, wanted: Mask | None = None, while_waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Tile, Mask]]:
         """Each tile that has points to evaluate, and which of its points these are.
 
         A tile that comes is this process's until the next one is asked for. Those that others work on come last, if
@@ -163,18 +201,21 @@ class SurveyStore:
             split: its name.
             group: of metrics.
             wanted: which points of the grid; default all.
+            while_waiting: called again and again while others work on all that is left; may raise.
         """
         left = [tile for tile in self._arrays.tiles() if self._missing(split, group, tile, wanted).any()]
-        wait = False
         while left:
             busy = []
             for tile in left:
-                with self._claim(split, group, tile, wait) as mine:
+                with self._claim(split, group, tile) as mine:
                     if not mine:
                         busy.append(tile)
                     elif (missing := self._missing(split, group, tile, wanted)).any():
                         yield tile, missing
-            left, wait = busy, True
+            if busy and len(busy) == len(left):
+                while_waiting()
+                time.sleep(POLL)
+            left = busy
 
     def write(
         self, split: str, group: str, tile: Tile, where: Mask, values: Mapping[str, npt.NDArray[np.float64]]
@@ -209,6 +250,10 @@ class SurveyStore:
     def __contains__(self, variable: str) -> bool:
         return variable in self._arrays
 
+    def is_whole(self, variable: str) -> bool:
+        """Whether :meth:`put_beside` wrote a variable to its end."""
+        return self._arrays.is_whole(variable)
+
     def alone(self, what: str) -> AbstractContextManager[bool]:
         """To be held around what one process does while all others wait for it."""
         return nullcontext(True) if self._path is None else lock(self._lock_file(what))
@@ -229,11 +274,11 @@ class SurveyStore:
         """To be held while the store's structure changes."""
         return self.alone("structure")
 
-    def _claim(self, split: str, group: str, tile: Tile, wait: bool) -> AbstractContextManager[bool]:
+    def _claim(self, split: str, group: str, tile: Tile) -> AbstractContextManager[bool]:
         if self._path is None:
             return nullcontext(True)
         place = "-".join(str(part.start) for part in tile)
-        return lock(self._lock_file(f"{done_variable(split, group)}-{place}"), wait=wait)
+        return lock(self._lock_file(f"{done_variable(split, group)}-{place}"), wait=False)
 
     def _lock_file(self, what: str) -> Path:
         """Beside the store: zarr does not like what is not its own."""
@@ -244,7 +289,9 @@ class SurveyStore:
         stored = self.open()
         return {axis: stored[axis].values for axis in grid}
 
-    def _adopt(self, path: Path, grid: Grid, attributes: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+    def _adopt(
+        self, path: Path, grid: Grid, attributes: Mapping[str, Any], labels: Mapping[str, str], writers: Lock
+    ) -> None:
         """Check the store that is there, and bring it to the grid that is wanted where that has more points."""
         _sweep(path)
         try:
@@ -257,10 +304,9 @@ class SurveyStore:
         merged = merged_grid(path, stored, grid)
         if all(len(coords) == stored.sizes[axis] for axis, coords in merged.items()):
             return
-        with lock(self._lock_file("writers"), wait=False) as alone:
-            if not alone:
-                raise BadInput(f"another process writes to {path}; add points when it has finished")
-            _put_in_place(path, merged, stored.attrs, labels, stored)
+        if not writers.alone(wait=False):
+            raise BadInput(f"another process writes to {path}; add points when it has finished")
+        _put_in_place(path, merged, stored.attrs, labels, stored)
 
 
 def merged_grid(path: Path, stored: xr.Dataset, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas import schema
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import CoefficientChart, Draws
 from lossatlas.data import Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.setup import GROUP, engine_for
@@ -32,6 +33,9 @@ __all__ = ["STREAMING", "Surveyor", "grid_of", "survey"]
 
 STREAMING = "streaming"
 """The name of the group of metrics that are folded together; an operator metric is a group of its own."""
+FLOOR = 1e-12
+"""What has no logarithm is as low as this where logarithms are refined."""
+MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
 
@@ -47,9 +51,11 @@ def grid_of(chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0)
     Raises:
         BadInput: as many counts as axes are needed, each at least 2.
     """
-    if len(counts) != len(chart.axes) or min(counts) < 2:
-        raise BadInput(f"a grid for axes {', '.join(chart.axes)} needs a count of at least 2 for each; got {counts}")
-    return {axis: np.linspace(-extent, extent, count) for axis, count in zip(chart.axes, counts, strict=True)}
+    axes = [axis for axis in chart.axes if axis != schema.DRAW]
+    if len(counts) != len(axes) or min(counts) < 2:
+        raise BadInput(f"a grid for axes {', '.join(axes)} needs a count of at least 2 for each; got {counts}")
+    made = {axis: np.linspace(-extent, extent, count) for axis, count in zip(axes, counts, strict=True)}
+    return {**made, schema.DRAW: np.arange(float(chart.draws))} if isinstance(chart, Draws) else made
 
 
 def survey(
@@ -89,7 +95,7 @@ def survey(
         group: examples that are evaluated, and under batch statistics normalised, together.
         padding: cells around a picture.
         tolerance: evaluate points only until interpolation between them is this good, in the logarithm of the loss
-            (or the loss itself where it is not positive); the others are interpolated.
+            (of a loss that is not positive, in the loss itself); the others are interpolated.
         budget: evaluate so many points at most, likewise.
         path: a zarr store to write, or to continue, alone or together with other processes; None keeps the survey in
             memory. What the store lacks is added: metrics, splits, points between those it has.
@@ -104,8 +110,15 @@ def survey(
     coords = grid.grid(padding) if isinstance(grid, Raster) else dict(grid)
     if tuple(coords) != chart.axes:
         raise BadInput(f"the grid runs along {', '.join(coords)}, the chart along {', '.join(chart.axes)}")
+    for axis, values in coords.items():
+        if len(values) < 1 or not np.isfinite(values).all() or not (np.diff(values) > 0).all():
+            raise BadInput(
+                f"the coordinates along {axis} do not rise; expected ascending numbers, as np.linspace gives"
+            )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
+    if metrics is not None and not metrics:
+        raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
     if plan == "auto" and path is not None:
         plan = _recorded_plan(path) or plan
@@ -115,13 +128,11 @@ def survey(
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, splits, metrics_for(problem.loss, metrics), group)
     refinement = refinement_of(coords, tolerance, budget)
-    store = SurveyStore(
-        path, coords, {"chart": chart.fingerprint()}, recorded={PLAN: json.dumps(engine.plan.to_dict())}
-    )
-    if picture is not None:
-        put_target(store, picture, padding)
-    surveyor.fill(store, refinement)
-    store.close()
+    recorded = {PLAN: json.dumps(engine.plan.to_dict())}
+    with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
+        if picture is not None:
+            put_target(store, picture, padding)
+        surveyor.fill(store, refinement)
     return store.open()
 
 
@@ -223,6 +234,7 @@ class Surveyor:
             refinement: of the store's grid; None evaluates all of it.
             on_points: called with the number of points done, per split and group of metrics.
         """
+        self.check(store)
         for split_name, split in self._splits.items():
             for group in self._groups:
                 errors = [name for name in group.metrics if self._has_error(split, group, name)]
@@ -235,6 +247,18 @@ class Surveyor:
         if refinement is not None:
             with store.alone("interpolation"):
                 self._interpolate(store, refinement)
+        elif schema.MEASURED in store:  # refined once, and now evaluated everywhere
+            store.put(schema.MEASURED, np.ones(store.shape, dtype=bool), MEASURED_ATTRIBUTES)
+
+    def check(self, store: SurveyStore) -> None:
+        """Refuse a store whose groups are of other data, settings or metrics; changes nothing.
+
+        Raises:
+            BadInput: the first difference.
+        """
+        for split_name, split in self._splits.items():
+            for group in self._groups:
+                store.check(split_name, group.name, group.quantities, self._settings(split, group))
 
     def _grouped(self, metrics: Mapping[str, Metric]) -> list[_Group]:
         streaming = {name: metric for name, metric in metrics.items() if isinstance(metric, StreamingMetric)}
@@ -276,7 +300,8 @@ class Surveyor:
         on_points: Callable[[int], None] | None,
     ) -> None:
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
-        for tile, where in store.work(split, group.name, wanted):
+        waiting = partial(on_points, 0) if on_points is not None else _nothing
+        for tile, where in store.work(split, group.name, wanted, waiting):
             parts = [axis[part] for axis, part in zip(axes, tile, strict=True)]
             points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(where.reshape(-1))]
             values = self._at(points, self._splits[split], group)
@@ -299,9 +324,10 @@ class Surveyor:
         split, group, variable = self._leading()
         while True:
             known = store.done(split, group.name)
-            wanted = refinement.wanted(_bending(store.values(variable), known), known)
+            values = store.values(variable)
+            wanted = refinement.wanted(_log(values) if _logarithmic(values, refinement) else values, known)
             if known[wanted].all():
-                return wanted
+                return known  # on a store that grew more than is wanted now
             self._evaluate(store, split, group, wanted, on_points)
 
     def _leading(self) -> tuple[str, _Group, str]:
@@ -318,20 +344,29 @@ class Surveyor:
         for variable in (of(*name) for name in names for of in (schema.split_variable, schema.standard_error_variable)):
             if variable in store:
                 values = store.values(variable)
-                bent = _bending(values, known)
-                made = refinement.interpolated(bent, known)
                 there = known.reshape(*known.shape, *(1 for _ in range(values.ndim - known.ndim)))
-                store.fill_in(variable, np.where(there, values, made if bent is values else np.exp(made)))
-        store.put(schema.MEASURED, known, {"long_name": "evaluated, not interpolated"})
+                logarithmic = _logarithmic(values, refinement)
+                made = refinement.interpolated(_log(values) if logarithmic else values, known)
+                store.fill_in(variable, np.where(there, values, np.exp(made) if logarithmic else made))
+        store.put(schema.MEASURED, known, MEASURED_ATTRIBUTES)
 
 
-def _bending(values: npt.NDArray[np.float64], known: Mask) -> npt.NDArray[np.float64]:
-    """What is interpolated of some values: their logarithm where all are positive, or they themselves."""
-    there = values[known]
-    if not there.size or not (there[np.isfinite(there)] > 0).all():
-        return values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.isnan(values), np.nan, np.log(np.abs(values)))
+def _nothing() -> None:
+    """What is done while others work, where nobody asks."""
+
+
+def _logarithmic(values: npt.NDArray[np.float64], refinement: Refinement) -> bool:
+    """Whether the logarithm of values is refined and interpolated: where the points that come first are positive.
+
+    These are always the same; if others had a say, it would matter who came when.
+    """
+    first = values[refinement.coarsest()]
+    return bool((first[np.isfinite(first)] > 0).all())
+
+
+def _log(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(values), np.nan, np.log(np.maximum(values, FLOOR)))
 
 
 def _recorded_plan(path: Path) -> Plan | None:

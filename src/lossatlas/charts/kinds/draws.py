@@ -57,9 +57,18 @@ class Draws(CoefficientChart):
     def statistics(self) -> Params:
         return {}
 
+    @property
+    def draws(self) -> int:
+        """How many there are."""
+        return len(self.directions)
+
     def coefficients(self, coords: Tensor) -> Tensor:
-        count = len(self.directions)
-        which = one_hot(coords[:, -1].round().long(), count).to(coords)
+        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
+            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        drawn = coords[:, -1]
+        if not torch.equal(drawn, drawn.round()) or not ((drawn >= 0) & (drawn < self.draws)).all():
+            raise BadInput(f"draws are numbered 0 to {self.draws - 1}; got {sorted(set(drawn.tolist()))}")
+        which = one_hot(drawn.long(), self.draws).to(coords)
         along = which[:, :, None] * coords[:, None, :-1]
         return torch.cat([coords.new_ones(len(coords), 1), along.flatten(1)], dim=1)
 

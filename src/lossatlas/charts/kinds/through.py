@@ -26,13 +26,19 @@ class Through(Between):
     def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
         super().__init__(corners, statistics)
         self.check_spans()  # there are no coordinates otherwise
+        self._triangle = self._coords_of(self.corners)
 
     @classmethod
     def _dimensions(cls, corners: int) -> int:
         return 2
 
     def corner_coords(self) -> Tensor:
-        corners = self.corners.double()
+        return self._triangle
+
+    @staticmethod
+    def _coords_of(corners: Tensor) -> Tensor:
+        """On the processor, once: it goes over whole weight vectors."""
+        corners = corners.double().cpu()
         right, other = corners[1] - corners[0], corners[2] - corners[0]
         along = other @ right / right.norm()
         height = (other - along * right / right.norm()).norm()

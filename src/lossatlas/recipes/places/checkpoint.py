@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lossatlas.recipes.place import Laid, Network, Place
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.recipes.slicing import around_of, sliced
+from lossatlas.recipes.slicing import around_of, check_finite, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.start import starting_state
 from lossatlas.weights.files import load_state
@@ -19,6 +19,7 @@ class AroundCheckpoint(Place):
 
     def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
         load_state(base.problem.module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
+        check_finite(base.problem.module, f"checkpoint {config.checkpoint}")
         origin = base.space.vector_of(base.problem.module)
         chart, labels, ends = sliced(config, around_of(config, base.space, origin))
         centre = Network(Path(config.checkpoint).name, (0.0,) * len(config.kinds), origin)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput
-from lossatlas.recipes.place import Box, Laid, Network, Place, buffers_between
+from lossatlas.recipes.place import Box, Laid, Network, Place, buffers_between, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.rundir import CHART, SURVEY, RunDirectory
-from lossatlas.schema import Corner
+from lossatlas.rundir import CHART, PROVENANCE, SURVEY, RunDirectory
+from lossatlas.schema import DRAW, Corner
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
 from lossatlas.weights.files import load_state
@@ -36,17 +37,25 @@ class OnChart(Place):
                 f"the chart in {run.path} lies in R^{chart.dimension}, the model's weights in R^{base.space.size}; "
                 "choose the model and options it was made with"
             )
-        stored = run.config()
-        _bring(base, stored)
+        made = _maker(run)
+        _bring(base, made.config())
+        _check_centre(base, made)
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
         return Laid(
             chart=chart,
             labels=labels,
             boxes=boxes,
             networks=networks,
-            buffers=_buffers(stored, base),
+            buffers=_buffers(made.config(), base),
             fingerprints={"chart": chart.fingerprint()},
         )
+
+
+def _maker(run: RunDirectory) -> RunDirectory:
+    """The run that made the chart: one that surveyed the chart of another has it from there."""
+    while before := run.config().get("run"):
+        run = RunDirectory(str(before))
+    return run
 
 
 def _bring(base: ProblemRecipe, stored: dict[str, object]) -> None:
@@ -57,6 +66,20 @@ def _bring(base: ProblemRecipe, stored: dict[str, object]) -> None:
         load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
     elif way := stored.get("trajectory"):
         load_state(base.problem.module, Trajectory.of(Path(str(way))).snapshots[-1].state(), f"the end of {way}")
+
+
+def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
+    """Refuse a network that is not the one any more that the chart was laid around.
+
+    Raises:
+        BadInput: its weights or its statistics have changed.
+    """
+    known = made.read_json(PROVENANCE).get("fingerprints", {}).get("centre")
+    if known is not None and known != centre_fingerprint(base.problem.module):
+        raise BadInput(
+            f"the network that {made.path} was made of has changed since, so its chart does not lie around it now; "
+            "make that run anew"
+        )
 
 
 def _buffers(stored: dict[str, object], base: ProblemRecipe) -> str:
@@ -77,9 +100,11 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     first = Corner.coordinate(chart.axes[0])
     if first not in survey:
         return boxes, labels, ()
-    coords = zip(*(survey[Corner.coordinate(axis)].values for axis in chart.axes), strict=True)
-    points = [tuple(float(value) for value in place) for place in coords]
+    own = [axis for axis in chart.axes if axis != DRAW]
+    points = np.stack([survey[Corner.coordinate(axis)].values for axis in own], axis=1)
+    # Networks lie in all draws alike, or in the first.
+    whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
-        weights = chart.points(torch.tensor(points, dtype=chart.controls().dtype))
-    networks = zip(survey[first].attrs["names"], points, weights, strict=True)
-    return boxes, labels, tuple(Network(name, place, vector) for name, place, vector in networks)
+        weights = chart.points(torch.tensor(whole, dtype=chart.controls().dtype))
+    networks = zip(survey[first].attrs["names"], points.tolist(), weights, strict=True)
+    return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
