@@ -28,6 +28,7 @@ from lossatlas.cli.main import main
 from lossatlas.directions import NORMALISATIONS, Around, directions
 from lossatlas.jobs.survey import estimate_survey, run_survey
 from lossatlas.jobs.train import run_train
+from lossatlas.locks import Lock
 from lossatlas.measures import measures
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, TrainConfig
@@ -763,7 +764,8 @@ class TestPlaces:
             (["--checkpoint=NET0", "--draw=-1"], "draw is -1; expected a seed of 0 or more"),
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
             (["--between", "NET0", "LOST"], "network 2 has weights that are not finite"),
-            (["--checkpoint=LOST"], "has weights that are not finite: '1.weight'"),
+            (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "lie along one line"),
             (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),
             (["--checkpoint=NET0", "--directions", "towards"], "needs its checkpoint; write towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
@@ -785,7 +787,8 @@ class TestPlaces:
         torch.save({name: (state[name] + other[name]) / 2 for name in state}, tmp_path / "middle.pt")
         torch.save(la.MLP(hidden=(9,)).build((1, 8, 8), 10).state_dict(), tmp_path / "wide.pt")
         names = {"NET": trained / "net", "COPY": tmp_path / "copy.pt", "MIDDLE": tmp_path / "middle.pt"}
-        names |= {"WIDE": tmp_path / "wide.pt", "LOST": tmp_path / "lost.pt"}
+        names |= {"WIDE": tmp_path / "wide.pt", "LOST": tmp_path / "lost.pt", "FAR": tmp_path / "far.pt"}
+        torch.save({name: 3 * other[name] - 2 * state[name] for name in state}, tmp_path / "far.pt")
         torch.save({**state, "1.weight": state["1.weight"] * float("nan")}, tmp_path / "lost.pt")
         for name, path in names.items():
             tokens = [token.replace(name, str(path)) for token in tokens]
@@ -873,3 +876,148 @@ class TestClosedForms:
             survey[f"corner_{axis}"] = ("corner", places, {"names": ["a", "b"]})
         found = measures(survey)["train"]
         assert found["pass_height_between_a_and_b"] < 1e-3, "a staircase of the grid along the valley"
+
+
+class TestOthersAtWork:
+    """What happens to a run, or to the store of one, beside a process that works on it."""
+
+    def config(self, trained: Path, **options: object) -> SurveyConfig:
+        shared = {"model_options": {"hidden": (8,)}, "grid": (5,), "examples": "40", "plan": "loop"}
+        return SurveyConfig(checkpoint=str(trained / "net0"), **{**shared, **options})
+
+    def test_it_is_not_replaced_and_gets_nothing_more(self, trained: Path, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        run_survey(self.config(trained), run, pictures=False)
+        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        other = Lock(run / ".writers")
+        other.share()
+        with pytest.raises(la.BadInput, match="another process works on .*; wait until it has finished"):
+            run_survey(self.config(trained, draw=1), run, overwrite=True, pictures=False)
+        for more in ({"grid": (9,)}, {"metrics": ("auto", "error")}):
+            with pytest.raises(la.BadInput, match="another process works on .*; add to it when it has finished"):
+                run_survey(self.config(trained, **more), run, resume=True, pictures=False)
+        after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        assert after == before
+        other.release()
+        run_survey(self.config(trained, grid=(9,), metrics=("error",)), run, resume=True, pictures=False)
+        assert opened(run)["test_error"].shape == (9, 9)
+
+    def test_metrics_do_not_join_a_store_that_somebody_writes(self, tmp_path: Path) -> None:
+        problem, split = make("mlp")
+        chart = plane(problem)
+        options = {"problem": problem, "splits": {"train": split}, "plan": "loop", "path": tmp_path / "s"}
+        la.survey(chart, grid(3, 3), metrics=["loss"], **options)
+        with (
+            SurveyStore(tmp_path / "s", grid(3, 3), {"chart": chart.fingerprint()}),
+            pytest.raises(la.BadInput, match="another process writes to .*; add metrics when it has finished"),
+        ):
+            la.survey(chart, grid(3, 3), metrics=["loss", "error"], **options)
+        both = la.survey(chart, grid(3, 3), metrics=["loss", "error"], **options)
+        assert bool(np.isfinite(both["train_error"]).all())
+
+    def test_a_metric_of_one_name_and_another_meaning_is_refused(self, tmp_path: Path) -> None:
+        problem, split = make("mlp")
+        chart = plane(problem)
+        options = {"problem": problem, "splits": {"train": split}, "plan": "loop", "path": tmp_path / "s"}
+        la.survey(chart, grid(3, 3), metrics=["regularised_loss:0.1"], **options)
+        with pytest.raises(la.BadInput, match="is weight decay 0.1, this one weight decay 0.2"):
+            la.survey(chart, grid(3, 3), metrics=["regularised_loss:0.2"], **options)
+        with pytest.raises(la.BadInput, match="two metrics are called 'regularised_loss'"):
+            metrics_for(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
+
+    def test_an_addition_that_is_refused_changes_nothing(self, trained: Path, tmp_path: Path) -> None:
+        run, end = tmp_path / "run", tmp_path / "end.pt"
+        torch.save(read_state(trained / "net1" / "model.safetensors"), end)
+        options = {"directions": ("random", f"towards:{end}")}
+        run_survey(self.config(trained, **options), run, pictures=False)
+        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        torch.save(read_state(trained / "net2" / "model.safetensors"), end)
+        with pytest.raises(la.BadInput, match="has chart = "):
+            run_survey(self.config(trained, metrics=("error",), **options), run, resume=True, pictures=False)
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+    def test_a_refined_survey_grows_and_becomes_whole(self, tmp_path: Path) -> None:
+        problem, split = make("mlp")
+        chart = plane(problem, scale=3.0)
+        options = {"problem": problem, "plan": "loop", "path": tmp_path / "s"}
+        la.survey(chart, grid(33, 33), splits={"t": split}, tolerance=0.05, **options)
+        both = la.survey(chart, grid(65, 65), splits={"t": split, "u": split}, tolerance=0.05, **options).load()
+        assert bool(np.isfinite(both["u_loss"]).all())
+        np.testing.assert_allclose(both["u_loss"], both["t_loss"], rtol=1e-6)
+        whole = la.survey(chart, grid(65, 65), splits={"t": split, "u": split}, **options).load()
+        assert bool(whole["measured"].all())
+        assert bool(whole["t_streaming_done"].all())
+
+    def test_losses_of_zero_do_not_change_what_is_refined(self) -> None:
+        """Level by level or point by point: what is asked for at the end is the same."""
+        axis = np.linspace(-1, 1, 129)
+        values = np.maximum(0, np.abs(axis - 0.013) - 0.3) ** 2 + 1e-3 * (axis < 0)
+        refinement = Refinement((axis,), tolerance=0.1)
+        whole = refined(refinement, np.log(np.maximum(values, 1e-12)))
+        known = np.zeros(values.shape, dtype=bool)
+        random = np.random.default_rng(0)
+        while True:
+            there = np.where(known, np.log(np.maximum(values, 1e-12)), np.nan)
+            lacking = np.flatnonzero(refinement.wanted(there, known) & ~known)
+            if not lacking.size:
+                break
+            known[random.permutation(lacking)[: 1 + lacking.size // 2]] = True
+        np.testing.assert_array_equal(known, whole)
+
+
+class TestChartsOfRuns:
+    def saved(self, folder: Path, seed: int) -> Path:
+        torch.manual_seed(seed)
+        module = la.ResNet(depth=8, width=2).build((1, 8, 8), 10)
+        module.train()
+        module(3 * torch.randn(32, 1, 8, 8))
+        torch.save(module.state_dict(), folder / f"{seed}.pt")
+        return folder / f"{seed}.pt"
+
+    def test_have_the_statistics_of_their_centre_however_often_they_are_surveyed_again(self, tmp_path: Path) -> None:
+        options = {"model": "resnet", "model_options": {"depth": 8, "width": 2}, "examples": "40", "plan": "loop"}
+        first = SurveyConfig(checkpoint=str(self.saved(tmp_path, 0)), grid=(3,), **options)
+        run_survey(first, tmp_path / "first", pictures=False)
+        for before, name in (("first", "second"), ("second", "third")):
+            run_survey(SurveyConfig(run=str(tmp_path / before), grid=(3,), **options), tmp_path / name, pictures=False)
+            np.testing.assert_array_equal(opened(tmp_path / name)["test_loss"], opened(tmp_path / "first")["test_loss"])
+        torch.save(torch.load(self.saved(tmp_path, 1)), tmp_path / "0.pt")
+        with pytest.raises(la.BadInput, match="has changed since"):
+            run_survey(SurveyConfig(run=str(tmp_path / "third"), grid=(3,), **options), tmp_path / "x", pictures=False)
+
+    def test_have_all_their_draws(self, trained: Path, tmp_path: Path) -> None:
+        shared = {"model_options": {"hidden": (8,)}, "grid": (3,), "examples": "40", "plan": "loop"}
+        drawn = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), draws=3, **shared)
+        run_survey(drawn, tmp_path / "first", pictures=False)
+        run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
+        np.testing.assert_array_equal(opened(tmp_path / "again")["test_loss"], opened(tmp_path / "first")["test_loss"])
+
+    def test_splits_join_a_way(self, trained: Path, tmp_path: Path) -> None:
+        shared = {"trajectory": str(trained / "net0"), "model_options": {"hidden": (8,)}, "grid": (3,), "plan": "loop"}
+        shared |= {"examples": "40"}
+        run_survey(SurveyConfig(splits=("test",), **shared), tmp_path / "way", pictures=False)
+        run_survey(SurveyConfig(splits=("train",), **shared), tmp_path / "way", resume=True, pictures=False)
+        assert {"path_loss_train", "path_loss_test"} <= set(opened(tmp_path / "way"))
+
+    def test_grids_of_charts_with_draws_number_them(self) -> None:
+        problem, split = make("mlp")
+        chart = la.slice_around(problem.module, ["random"], draws=3)
+        axes = la.grid_of(chart, (5,))
+        assert axes["draw"].tolist() == [0, 1, 2]
+        assert la.survey(chart, axes, problem, {"test": split}, plan="loop")["test_loss"].shape == (5, 3)
+        with pytest.raises(la.BadInput, match="draws are numbered 0 to 2"):
+            la.survey(chart, {**axes, "draw": np.array([0.0, 3.0])}, problem, {"test": split}, plan="loop")
+
+    @pytest.mark.parametrize("coords", [[1.0, 0.0], [0.0, 0.0], [0.0, math.nan]])
+    def test_coordinates_that_do_not_rise_are_refused(self, coords: list[float]) -> None:
+        problem, split = make("mlp")
+        with pytest.raises(la.BadInput, match="the coordinates along u do not rise"):
+            la.survey(plane(problem, axes=1), {"u": np.array(coords)}, problem, {"test": split}, plan="loop")
+
+    def test_filters_of_zero_are_told(self, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        state = read_state(trained / "net0" / "model.safetensors")
+        state["1.weight"][:3] = 0
+        torch.save(state, tmp_path / "zero.pt")
+        tokens = [f"--checkpoint={tmp_path / 'zero.pt'}", "--model.hidden", "8", "--normalize=filter", "--grid", "3"]
+        assert main(["survey", *tokens, "--examples=40", "--no_pictures", f"--out={tmp_path / 'run'}"]) == 0
+        assert "3 of 8 filters of '1.weight' are zero" in capsys.readouterr().err

@@ -16,6 +16,9 @@ from lossatlas.weights import WeightSpace
 
 __all__ = ["slice_along", "slice_around"]
 
+DEPENDENT = 1e-10
+"""Squared: a direction of which less than this share lies outside the others' span lies in it."""
+
 
 def slice_around(
     module: nn.Module,
@@ -66,5 +69,9 @@ def slice_along(
     for draw in range(draws):
         vectors, names = directions(kinds, replace(around, seed=around.seed + draw))
         found.append(orthogonalised(vectors) if orthogonal else vectors)
+    for vectors in found:
+        units = vectors.double() / vectors.double().norm(dim=1, keepdim=True)
+        if not (torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).all():
+            raise BadInput(f"the directions {', '.join(kinds)} lie along one line, or in one plane; choose others")
     chart = Slice(around.origin, found[0]) if draws == 1 else Draws(around.origin, torch.stack(found))
     return chart, dict(zip(chart.axes, names, strict=False))

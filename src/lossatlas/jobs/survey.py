@@ -36,6 +36,8 @@ SURFACE = "_surface"
 """How the parts of a summary are called that describe a split's surface."""
 BINS = 101
 """Of a histogram of weights; an odd number, so that one of them is about zero."""
+TYPICAL = 4
+"""How many times the points of its coarsest cells a refinement evaluates, about."""
 PATIENCE = 5.0
 """Seconds above which a sample of points is evaluated once in a dry run."""
 DRAWN = {1: ("line", 3.0), 2: ("loss", 8.0), 3: ("slices", 3.0)}
@@ -98,6 +100,8 @@ def _carry_out(
         engine = _engine(recipe, config, plan)  # another process began a moment before
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
+    for note in recipe.laid.notes:
+        reporter.say(note)
     started = time.perf_counter()
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
     attributes = {"chart": recipe.chart.fingerprint()}
@@ -143,8 +147,10 @@ def estimate_survey(config: SurveyConfig) -> Estimate:
     engine = _engine(recipe, config, config.plan)
     prepared = arrived + time.perf_counter() - begin
     points = int(np.prod([len(coords) for coords in recipe.grid.values()]))
-    if recipe.refinement is not None and recipe.refinement.budget is not None:
-        points = min(points, recipe.refinement.budget)
+    if recipe.refinement is not None:
+        # Without a budget nobody knows; surfaces around trained networks take three to six times the coarsest points.
+        likely = TYPICAL * int(recipe.refinement.coarsest().sum())
+        points = min(points, recipe.refinement.budget or likely)
     examples = sum(len(split) for split in recipe.surveyed.values())
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
     first, split = next(iter(recipe.surveyed.items()))

@@ -58,6 +58,8 @@ class Laid:
     path: SurveyedPath | None = None
     buffers: str = "frozen"
     """The policy of running statistics that fits the place."""
+    notes: tuple[str, ...] = ()
+    """What somebody should know who looks at the picture."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Hashes of what the configuration names and does not hold."""
 

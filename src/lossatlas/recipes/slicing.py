@@ -19,7 +19,7 @@ from lossatlas.training.start import starting_state
 from lossatlas.training.way import Way
 from lossatlas.weights import WeightSpace
 
-__all__ = ["around_of", "check_finite", "named", "one_thread", "sliced", "tails"]
+__all__ = ["around_of", "check_finite", "named", "notes_of", "one_thread", "sliced", "tails"]
 
 
 def around_of(config: SurveyConfig, space: WeightSpace, origin: Tensor, way: Way | None = None) -> Around:
@@ -51,6 +51,19 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
                 coords = tuple(float(other == axis) for other in range(len(kinds)))
                 ends.append(Network(kind.end, coords, around.origin + first[axis]))
     return chart, labels, ends
+
+
+def notes_of(config: SurveyConfig, around: Around) -> tuple[str, ...]:
+    """What a normalisation holds because the network has nothing there."""
+    if config.normalize not in ("filter", "layer") or "random" not in config.kinds:
+        return ()
+    norms = around.space.filter_norms(around.origin)
+    zeros = {entry.name: int((norms[entry.name] == 0).sum()) for entry in around.space.entries if len(entry.shape) > 1}
+    return tuple(
+        f"{count} of {len(norms[name])} filters of {name!r} are zero: normalised random directions leave them so"
+        for name, count in zeros.items()
+        if count
+    )
 
 
 def check_finite(module: nn.Module, source: str) -> None:

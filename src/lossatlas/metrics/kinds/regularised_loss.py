@@ -36,12 +36,8 @@ class RegularisedLoss(MeanLoss):
         return cls(weight_decay)
 
     def quantity(self, loss: Loss) -> Quantity:
-        return Quantity(
-            "regularised_loss",
-            f"loss with weight decay {self.weight_decay:g}",
-            loss.units,
-            record=str(self.weight_decay),
-        )
+        decay = f"weight decay {self.weight_decay:g}"
+        return Quantity("regularised_loss", f"loss with {decay}", loss.units, record=decay)
 
     def value(self, folded: Folded) -> Tensor:
         return super().value(folded) + self.weight_decay / 2 * folded.squared_norms()

@@ -75,7 +75,8 @@ class BetweenNetworks(Place):
 
 def _labels(chart: Between, names: list[str]) -> dict[str, str]:
     if type(chart).__name__ == "Through":
-        return {"u": f"distance from {names[0]} towards {names[1]}", "v": f"distance towards {names[2]}"}
+        line = f"{names[0]} to {names[1]}"
+        return {"u": f"distance from {line}", "v": f"distance from that line towards {names[2]}"}
     if len(names) == 2:
         return {"u": f"from {names[0]} (0) to {names[1]} (1)"}
     return {axis: f"{axis}" for axis in chart.axes}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lossatlas.recipes.place import Laid, Network, Place
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.recipes.slicing import around_of, check_finite, sliced
+from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.start import starting_state
 from lossatlas.weights.files import load_state
@@ -21,11 +21,13 @@ class AroundCheckpoint(Place):
         load_state(base.problem.module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
         check_finite(base.problem.module, f"checkpoint {config.checkpoint}")
         origin = base.space.vector_of(base.problem.module)
-        chart, labels, ends = sliced(config, around_of(config, base.space, origin))
+        around = around_of(config, base.space, origin)
+        chart, labels, ends = sliced(config, around)
         centre = Network(Path(config.checkpoint).name, (0.0,) * len(config.kinds), origin)
         return Laid(
             chart=chart,
             labels=labels,
             boxes=dict.fromkeys(labels, (-1.0, 1.0)),
             networks=(centre, *ends),
+            notes=notes_of(config, around),
         )
