@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--grid", type=int, default=51)
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--plan", default="auto")
+    parser.add_argument("--group", type=int, default=GROUP, help="examples that the survey evaluates together")
     arguments = parser.parse_args()
     options = {"folder": str(arguments.folder)} if arguments.folder else {}
     split = la.load_data("fashion_mnist", options).splits["test"]
@@ -64,7 +65,9 @@ def main() -> None:
     around = Around(space, space.vector_of(module), NORMALISATIONS["filter"](), without_vectors=True)
     chart = la.Slice(around.origin, directions(["random", "random"], around)[0])
     problem = la.Problem(module, la.CrossEntropy())
-    engine = la.engine_for(problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan)
+    engine = la.engine_for(
+        problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, group=arguments.group
+    )
     metrics = streaming_metrics(problem.loss)
     coords = torch.from_numpy(np.stack(np.meshgrid(*[np.linspace(-1, 1, arguments.grid)] * 2, indexing="ij"), axis=-1))
     coefficients = chart.coefficients(coords.reshape(-1, 2).float())
@@ -77,7 +80,7 @@ def main() -> None:
     for index, start in enumerate(range(0, len(coefficients), chunk)):
         points = coefficients[start : start + chunk]
         begin = time.perf_counter()
-        found = engine.evaluate(points, controls, split, metrics, GROUP)
+        found = engine.evaluate(points, controls, split, metrics, arguments.group)
         ours.append((time.perf_counter() - begin) / len(points))
         evaluated += time.perf_counter() - begin
         if index in turns:
