@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lossatlas import schema
 from lossatlas.errors import BadInput
@@ -541,3 +542,20 @@ def test_further_quantities_are_hidden_at_first_where_they_would_flatten_accurac
         picture = interactive(one)
         assert picture is not None
         assert {trace["name"]: trace["visible"] for trace in json.loads(picture.json)["data"]} == shown
+
+
+def test_surveys_of_other_examples_say_so_side_by_side() -> None:
+    line = {"u": np.linspace(-1, 1, 5)}
+    surveys = {}
+    for name, examples in (("one", "a"), ("other", "b")):
+        survey = xr.Dataset({"test_loss": ("u", np.linspace(1, 2, 5))}, coords=line)
+        survey["test_streaming_done"] = ("u", np.ones(5, dtype=bool), {"data": examples})
+        survey["corner_u"] = ("corner", [0.0], {"names": [f"{name}.pt"]})
+        surveys[name] = survey
+    (figure,) = overlay(surveys).values()
+    words = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "not the same test examples in all of them" in " ".join(words.split())
+    assert "one.pt / other.pt" in words
+    surveys["other"]["test_streaming_done"].attrs["data"] = "a"
+    (figure,) = overlay(surveys).values()
+    assert "not the same" not in " ".join(text.get_text() for text in figure.findobj(Text))

@@ -92,13 +92,22 @@ def _together(labels: Sequence[str]) -> str:
 
 
 def _agreed(each: Sequence[Networks]) -> Networks:
-    """The networks that are at the same places in all surveys, by the names that the first has; none otherwise."""
+    """The networks that are at the same places in all surveys, by all names that they have there; none otherwise."""
     first, *rest = each
     if all(len(one) == len(first) and np.allclose(one.at, first.at) for one in rest):
-        return first
+        names = zip(*(one.names for one in each), strict=True)
+        return Networks(tuple(_together(called) for called in names), first.at)
     return Networks((), np.empty((0, first.at.shape[1])))
 
 
 def _notes(surveys: Mapping[str, xr.Dataset]) -> list[str]:
-    """What captions say of each survey, with its name."""
-    return [f"{short(name)}: {', '.join(told)}" for name, survey in surveys.items() if (told := data.notes(survey))]
+    """What captions say of each survey, with its name; and that they are of other examples, where they are."""
+    told = [f"{short(name)}: {', '.join(notes)}" for name, survey in surveys.items() if (notes := data.notes(survey))]
+    measured = {
+        str(name): {str(survey[name].attrs.get("data")) for survey in surveys.values() if name in survey}
+        for survey in surveys.values()
+        for name in survey.data_vars
+        if str(name).endswith("_streaming_done")
+    }
+    differ = [name.removesuffix("_streaming_done") for name, found in measured.items() if len(found) > 1]
+    return [*told, *(f"not the same {split} examples in all of them" for split in differ)]
