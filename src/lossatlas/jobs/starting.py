@@ -29,12 +29,13 @@ class Start(Generic[C]):
         out: the directory; nothing is written to it before :meth:`put`.
         resume: continue what is there; begin where nothing is.
         overwrite: replace a lossatlas run that is there.
+        together: others may work on the run at the same time; :meth:`close` says that this one does no more.
 
     Raises:
         BadInput: something else is there, or a run with other settings.
     """
 
-    def __init__(self, config: C, out: Path, *, resume: bool, overwrite: bool) -> None:
+    def __init__(self, config: C, out: Path, *, resume: bool, overwrite: bool, together: bool = False) -> None:
         self.run = RunDirectory(out)
         self.continuing = resume and self.run.exists
         self.config = completed(config)
@@ -43,6 +44,7 @@ class Start(Generic[C]):
         self.grows = False
         """Whether the run that is there is to get more than it was started for."""
         self._overwrite = overwrite
+        self._together = together
         self._writers: Lock | None = None
         if not self.continuing:
             self.run.check_free(overwrite=overwrite)
@@ -105,6 +107,8 @@ class Start(Generic[C]):
 
     def _join(self) -> None:
         """Be known as one that works on the run; alone where it is to grow, for others go by what it was."""
+        if not self._together:
+            return
         if self._writers is None:
             self._writers = Lock(self.run.path / WRITERS)
         if self.grows and not self._writers.alone(wait=False):

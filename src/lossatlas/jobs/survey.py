@@ -75,7 +75,7 @@ def run_survey(
         Interrupted: ``stop`` said so.
     """
     reporter = reporter if reporter is not None else Silent()
-    with closing(Start(config, out, resume=resume, overwrite=overwrite)) as start:
+    with closing(Start(config, out, resume=resume, overwrite=overwrite, together=True)) as start:
         if start.finished:
             reporter.say(f"{start.run.path} is finished")
             return start.run.read_json(SUMMARY)
