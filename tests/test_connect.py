@@ -333,3 +333,49 @@ class TestCommandLine:
         place.write_text(json.dumps(provenance))
         assert main(["connect", str(runs / "r0"), str(tmp_path / "changed"), f"--out={tmp_path / 'x'}"]) == 2
         assert "their train examples are not the same" in capsys.readouterr().err
+
+
+def test_metrics_with_values_of_their_own_dimension_lie_along_all_paths(runs: Path, tmp_path: Path) -> None:
+    run_connect(config(runs, "r0", "r1", metrics=("auto", "class_accuracy")), tmp_path / "run", pictures=False)
+    survey = xr.open_zarr(str(tmp_path / "run" / "survey.zarr"), consolidated=False, chunks=None)
+    along = survey[schema.Along.of("straight", "test", "class_accuracy")]
+    assert along.dims == (schema.Along.DIMENSION, schema.CLASSES)
+    np.testing.assert_allclose(along[0], survey["test_class_accuracy"].isel(t=0))
+
+
+def test_positions_without_a_label_do_not_count_in_ensembles() -> None:
+    module = torch.nn.Embedding(5, 5).double()
+    tokens = torch.randint(5, (6, 4), generator=torch.Generator().manual_seed(0))
+    labels = tokens.roll(1, dims=1)
+    labels[:, 1] = -100
+    problem, split = la.Problem(module, la.CrossEntropy()), la.Split((tokens, labels))
+    space = la.WeightSpace(module)
+    weights = torch.stack([space.vector_of(module), torch.zeros(25, dtype=torch.float64)])
+    engine = la.engine_for(problem, la.Simplex(weights), split, plan="loop")
+    one = torch.eye(2, dtype=torch.float64)[:1]
+    found = ensembles_along(engine, (one, weights), {"zero": (one.flip(1), weights)}, split, 4)
+    mean = (module(tokens).detach().softmax(dim=-1) + 0.2) / 2
+    kept = torch.tensor([0, 2, 3])
+    losses = -mean.log().gather(-1, labels.clamp(min=0)[..., None])[..., 0][:, kept]
+    assert found["first+zero"]["loss"][0] == pytest.approx(float(losses.mean()), rel=1e-12)
+
+
+def test_curves_that_close_have_a_best_plane() -> None:
+    t = torch.linspace(0, 1, 41, dtype=torch.float64)[:, None]
+    for seed in range(20):
+        corners = torch.randn(3, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        curve = la.Chain(torch.cat([corners, corners[:1]]))
+        plane = best_plane(curve, t)
+        assert plane.chart.points(plane.coords).isfinite().all()
+
+
+@pytest.mark.parametrize("end", ["r0", "r1"])
+def test_a_run_does_not_replace_what_it_is_made_of(end: str, runs: Path, tmp_path: Path) -> None:
+    for name in ("r0", "r1"):
+        shutil.copytree(runs / name, tmp_path / name)
+    with pytest.raises(la.BadInput, match=f"{end}, which between names; choose another --out"):
+        run_connect(config(tmp_path, "r0", "r1"), tmp_path / end, overwrite=True)
+    inner = SurveyConfig(checkpoint=str(tmp_path / end), **NETWORK)
+    with pytest.raises(la.BadInput, match="which checkpoint names"):
+        run_survey(inner, tmp_path / end, overwrite=True)
+    assert (tmp_path / end / "model.safetensors").is_file()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ def run_connect(
     summary = {
         **connect_summary(survey, evaluation.lengths),
         **evaluation.plane_numbers,
+        **({"radial_undefined": recipe.no_radial} if recipe.no_radial else {}),
         "parameters": recipe.space.size,
         "steps": fit.steps,
         "seconds": fit.seconds,
@@ -240,7 +241,8 @@ class _Evaluation:
                 measured = {"split", "metric"} <= told.keys()
                 if measured and key == schema.split_variable(told["split"], told["metric"]):  # and no standard error
                     place = along.of(name, told["split"], told["metric"])
-                    self._put(place, variable.values, f"{told['long_name']} on the {name} path", told["units"])
+                    named = f"{told['long_name']} on the {name} path"
+                    self._put(place, variable.values, named, told["units"], variable.dims[1:])
         self._put(along.T, self.t, "t")
         self._put(along.LENGTH, lengths_until(self.recipe.curve, self.t), "length from t = 0")
         curve = _of(self.recipe.curve, self.t)
@@ -333,12 +335,16 @@ class _Evaluation:
         random = (away, torch.cat([first, (aside / aside.norm())[None]]))
         paths = {"curve": curve, "straight": _of(recipe.straight, self.t), "random": random}
         for split, examples in recipe.surveyed.items():
-            if along.ensemble(split, "loss") in self.survey and along.ensemble(split, "accuracy") in self.survey:
+            if all(self.survey.is_whole(along.ensemble(split, metric)) for metric in ("loss", "accuracy")):
                 continue
             self.reporter.say(f"ensembles on the {split} examples")
-            found = ensembles_along(self.engine, ends, paths, examples, self.config.group)
-            if self.stop():
-                raise self._interrupted("ensembles")
+
+            def on_share(share: float) -> None:
+                self.reporter.progress("ensembles", share, {})
+                if self.stop():
+                    raise self._interrupted("ensembles")
+
+            found = ensembles_along(self.engine, ends, paths, examples, self.config.group, on_share)
             for metric, units in (("loss", recipe.problem.loss.units), ("accuracy", "1")):
                 told = {"long_name": f"{split} {metric} of averaged predictions", "units": units, "names": list(found)}
                 values = np.stack([numbers[metric] for numbers in found.values()])
@@ -367,11 +373,11 @@ class _Evaluation:
     def _interrupted(self, phase: str) -> Interrupted:
         return Interrupted(f"interrupted in the {phase}; continue with --out {self.run.path} --resume")
 
-    def _put(self, name: str, values: Any, long_name: str, units: str = "1") -> None:
-        if name not in self.survey:
+    def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:
+        if not self.survey.is_whole(name):
             array = np.asarray(values, dtype=np.float64)
             told = {"long_name": long_name, "units": units}
-            self.survey.put_beside(name, (schema.Along.DIMENSION,), array, told)
+            self.survey.put_beside(name, (schema.Along.DIMENSION, *map(str, further)), array, told)
 
 
 def _of(chart: CoefficientChart, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,8 @@ from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
 
 __all__ = ["Start"]
 
+INPUTS = {"checkpoint", "trajectory", "between", "run", "runs", "init_from", "start"}
+"""Fields in which configurations name runs and files that something is made of."""
 WRITERS = ".writers"
 """The lock that everybody holds who works on a run."""
 
@@ -48,12 +51,23 @@ class Start(Generic[C]):
         self._writers: Lock | None = None
         if not self.continuing:
             self.run.check_free(overwrite=overwrite)
+            self._check_inputs()
             if overwrite and self.run.exists and not _free(self.run):
                 raise BadInput(f"another process works on {self.run.path}; wait until it has finished, or stop it")
             return
         if not self.run.is_run:
             raise BadInput(f"{self.run.path} is no lossatlas run that could be resumed; choose another --out")
         self._check_settings()
+
+    def _check_inputs(self) -> None:
+        """Refuse to replace what the run is to be made of."""
+        place = self.run.path.resolve()
+        for name in INPUTS & {field.name for field in fields(self.config)}:
+            value = getattr(self.config, name)
+            for spec in value if isinstance(value, tuple) else (value,):
+                named = Path(str(spec or "").partition("@")[0]).resolve()
+                if spec and self.run.exists and (named == place or place in named.parents):
+                    raise BadInput(f"--out {self.run.path} holds {spec}, which {name} names; choose another --out")
 
     @property
     def finished(self) -> bool:

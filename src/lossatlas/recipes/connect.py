@@ -200,4 +200,4 @@ def _radial(base: ProblemRecipe, networks: Tensor) -> tuple[Radial | None, str]:
     try:
         return Radial(ends, radial_orders(base.problem, base.space, list(ends), batch)), ""
     except BadInput as error:
-        return None, str(error)
+        return None, f"the path through the origin is left out: {str(error).removesuffix('; leave it out')}"

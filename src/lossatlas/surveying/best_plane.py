@@ -58,8 +58,8 @@ def best_plane(curve: CoefficientChart, coords: Tensor) -> BestPlane:
         raise BadInput("the curve is a straight line, through which there are many planes; train it for longer")
     # A sign of their own: the curve rises from left to right, and bends upwards.
     first, second = vectors[:, -1], vectors[:, -2]
-    first = first * torch.sign(first[-1] - first[0])
-    second = second * torch.sign(second[len(second) // 2] - second[[0, -1]].mean())
+    first = -first if first[-1] < first[0] else first
+    second = -second if second[len(second) // 2] < second[[0, -1]].mean() else second
     chosen, lengths = torch.stack([first, second]), extents[[-1, -2]]
     directions = (chosen @ away / lengths[:, None]) @ wide
     origin = shares.mean(dim=0) @ wide
