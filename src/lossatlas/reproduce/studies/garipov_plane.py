@@ -49,15 +49,16 @@ class _Planes(Study):
         for curve in CURVES:
             plane: xr.Dataset = xr.open_zarr(str(runs[curve].path / PLANE), consolidated=False, chunks=None).load()
             shown.append(save(view(plane, kinds=["curve_plane"], title=curve)["curve_plane"], out / f"{curve}.png"))
+            regularised_map = view(plane, kinds=["others"], title=f"{curve}, with weight decay")["others"]
+            shown.append(save(regularised_map, out / f"{curve}-regularised.png"))
             regularised = plane["train_regularised_loss"]
             summary = runs[curve].summary
             rows.append([curve, float(regularised.min()), float(regularised.max()), summary["length"],
                          summary["straight_length"], summary["norm_min"], summary["norm_first"]])  # fmt: skip
-        shown.append(save(view(plane, kinds=["others"], title="with weight decay")["others"], out / "regularised.png"))
         head = ["plane of", "lowest regularised loss", "highest", "length", "straight", "smallest norm", "norm of end"]
         sentence = (
-            "Published: the two ends lie in basins of their own in the plane through them and a third minimum, and a "
-            "valley of nearly constant loss joins them in the planes of both curves."
+            "Published: a valley of nearly constant loss joins the two ends in the planes of both curves. (The plane "
+            "through three independent minima, which stands beside them, is `lossatlas survey --between A B C`.)"
         )
         return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
 
