@@ -390,7 +390,7 @@ class TestFits:
         draw = la.InSimplex(simplex, volume=0.3).draw(0, 0, 0.0)
         controls = simplex.controls().detach().requires_grad_()
         value = draw.geometry(torch.zeros(0), controls @ controls.T)
-        assert float(value) == pytest.approx(-0.3 * math.log(2 * simplex.volume()))
+        assert float(value.detach()) == pytest.approx(-0.3 * math.log(2 * simplex.volume()))
 
 
 class TestRadial:
@@ -436,3 +436,16 @@ class TestRadial:
             la.radial_orders(problem, space, vectors(2, space.size), split.take(torch.arange(4)))
         assert why in str(refused.value)
         assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "controls", [[[0, 0], [5, 0.01], [0, 0.02]], [[0, 0], [3, 0], [1, 0]], [[0, 0], [1, 1], [2, 0]]]
+)
+def test_lengths_hold_on_curves_that_turn_round_on_the_spot(controls: list[list[float]]) -> None:
+    curve = la.Bezier(torch.tensor(controls, dtype=torch.float64))
+    t = torch.linspace(0, 1, 2_000_001, dtype=torch.float64)[:, None]
+    steps = curve.points(t).detach().diff(dim=0).norm(dim=1)
+    assert length(curve) == pytest.approx(float(steps.sum()), rel=1e-5)
+    until = lengths_until(curve, torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64))
+    expected = [0.0, float(steps[:600_000].sum()), float(steps[:1_400_000].sum()), float(steps.sum())]
+    assert until.tolist() == pytest.approx(expected, rel=1e-5)
