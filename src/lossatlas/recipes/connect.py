@@ -128,7 +128,7 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         survey_buffers=survey_buffers,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=(Momentum if config.optimizer == "momentum" else Adam)(lr=config.lr, max_norm=config.max_norm),
+        optimizer=(Momentum if config.optimizer == "momentum" else Adam)(lr=config.lr or 0.0, max_norm=config.max_norm),
         schedule=SCHEDULES[config.schedule](**config.schedule_options),
         surveyed=surveyed,
         in_plane=in_plane,
