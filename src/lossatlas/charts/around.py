@@ -1,0 +1,62 @@
+"""What charts around one network have in common: an origin and directions that stay as they are."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts.chart import CoefficientChart
+from lossatlas.errors import BadInput
+from lossatlas.types import Params
+
+__all__ = ["HeldDirections"]
+
+
+class HeldDirections(CoefficientChart):
+    """A network in the centre, and directions of any length and angle; nothing is trained.
+
+    Args:
+        origin: (n,).
+        directions: (..., n), as many dimensions as the kind has.
+        shape: what they are to be, in letters.
+
+    Raises:
+        BadInput: shapes do not fit, or a direction is zero.
+    """
+
+    def __init__(self, origin: Tensor, directions: Tensor, shape: str) -> None:
+        super().__init__()
+        dimensions = shape.count(",") + 1
+        fits = origin.ndim == 1 and directions.ndim == dimensions and directions.shape[-1:] == origin.shape
+        if not fits or not directions.numel():
+            raise BadInput(
+                f"a {type(self).__name__.lower()} needs an origin (n,) and directions ({shape}); got "
+                f"{tuple(origin.shape)} and {tuple(directions.shape)}"
+            )
+        if not (directions.norm(dim=-1) > 0).all():
+            raise BadInput("a direction of a slice is zero; choose another")
+        self.origin: Tensor
+        self.directions: Tensor
+        self.register_buffer("origin", origin.detach().clone())
+        self.register_buffer("directions", directions.detach().clone())
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Self:
+        return cls(state["origin"], state["directions"])  # type: ignore[call-arg]
+
+    @property
+    def centred(self) -> bool:
+        return True
+
+    @property
+    def dimension(self) -> int:
+        return self.origin.shape[0]
+
+    @property
+    def statistics(self) -> Params:
+        return {}
+
+    def controls(self) -> Tensor:
+        return torch.cat([self.origin[None], self.directions.flatten(0, -2)])
