@@ -29,8 +29,8 @@ class ConnectConfig(ProblemConfig):
     (max)."""
     points: int | None = None
     """Points of the curve drawn per step; default 1, for the maximum 4."""
-    temperature: float = 0.1
-    """Of the soft maximum, in nats: small is nearer to the maximum, large to the mean."""
+    temperature: float = 0.01
+    """Of the soft maximum, in nats: far below the losses it is their maximum, far above their mean."""
     weight_decay: float = 0.0
     """Adds half of this times the squared norm of the drawn points' weights."""
 

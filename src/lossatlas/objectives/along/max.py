@@ -24,14 +24,14 @@ class Maximum(OnCurve):
 
     Args:
         points: see :class:`~lossatlas.objectives.on_curve.OnCurve`.
-        temperature: T, in the loss's units.
+        temperature: T, in the loss's units. One near the losses or above them makes it nearly their mean.
         weight_decay: likewise.
 
     Raises:
         BadInput: a temperature that is not positive, or fewer than two points, whose maximum is their mean.
     """
 
-    def __init__(self, points: int = 8, *, temperature: float = 0.1, weight_decay: float = 0.0) -> None:
+    def __init__(self, points: int = 8, *, temperature: float = 0.01, weight_decay: float = 0.0) -> None:
         super().__init__(points, weight_decay=weight_decay)
         if not 0 < temperature < math.inf:
             raise BadInput(f"the temperature of a soft maximum is {temperature}; expected a positive number")
