@@ -120,7 +120,7 @@ class Along:
     LENGTH = "along_length"
     """Of the curve from t = 0."""
     NORM = "along_norm"
-    """Of the curve's points."""
+    """Of the curve's points; see :meth:`norm_on` for other paths."""
     RADIAL_DISTANCE = "along_radial_distance"
     """Of the curve's points from the nearest one of the radial path between its ends."""
     PLANE_DISTANCE = "along_plane_distance"
@@ -135,6 +135,11 @@ class Along:
     def of(path: str, split: str, metric: str) -> str:
         """A metric on another path between the same ends, at the same t: ``along_straight_test_loss``."""
         return f"along_{path}_{split}_{metric}"
+
+    @staticmethod
+    def norm_on(path: str) -> str:
+        """The norms on another path between the same ends, at the same t: ``along_straight_norm``."""
+        return f"along_{path}_norm"
 
     @staticmethod
     def ensemble(split: str, metric: str) -> str:
