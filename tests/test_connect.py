@@ -17,13 +17,15 @@ from torch.nn import functional
 import lossatlas as la
 from lossatlas import schema
 from lossatlas.cli.main import main
-from lossatlas.jobs.connect import PLANE, run_connect
+from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import ConnectConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.connect import build_connect
+from lossatlas.rundir import PLANE
 from lossatlas.surveying.best_plane import best_plane
-from lossatlas.surveying.ensembles import ensembles_along
+from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
+from lossatlas.surveying.path_points import PathPoints
 
 NETWORK = {"model_options": {"hidden": (8,)}}
 TRAINING = TrainConfig(**NETWORK, epochs=6, batch_size=128, snapshots="none")
@@ -141,17 +143,17 @@ class TestARun:
         t = 3 / 8
         one, other = (probabilities(end) for end in recipe.networks)
         own = probabilities(chart.points(torch.tensor([[t]]))[0].detach())
-        expected = {"curve": own, "first+curve": (one + own) / 2, "all+curve": (one + other + own) / 3}
-        for metric in ("loss", "accuracy"):
-            found = survey[schema.Along.ensemble("test", metric)]
-            names = list(found.attrs["names"])
-            for name, mean in expected.items():
+        expected = {"alone": own, "first": (one + own) / 2, "all": (one + other + own) / 3}
+        for metric in METRICS:
+            found, random = (survey[schema.Along.ensemble(path, "test", metric)] for path in ("curve", "random"))
+            assert tuple(found.attrs["names"]) == tuple(expected) == MEMBERS
+            for row, mean in enumerate(expected.values()):
                 loss = functional.nll_loss(mean.log(), labels)
                 hits = (mean.argmax(dim=1) == labels).float().mean()
                 wanted = loss if metric == "loss" else hits
-                assert found.values[names.index(name), 3] == pytest.approx(float(wanted), rel=1e-5)
-            assert found.values[names.index("random"), 0] == pytest.approx(found.values[names.index("curve"), 0])
-        assert np.allclose(survey["test_accuracy"].values, found.values[names.index("curve")])
+                assert found.values[row, 3] == pytest.approx(float(wanted), rel=1e-5)
+            assert random.values[0, 0] == pytest.approx(found.values[0, 0])
+            assert np.allclose(survey[f"test_{metric}"].values, found.values[0])
 
     def test_a_survey_of_its_chart_finds_the_same(self, joined: Path, tmp_path: Path) -> None:
         again = SurveyConfig(**NETWORK, run=str(joined), at=("0,0.5,1",), examples="100", plan="loop", range=())
@@ -259,13 +261,14 @@ def test_ensembles_of_sequences_count_positions_alike() -> None:
     weights = torch.stack([space.vector_of(problem.module), torch.zeros(space.size).double()])
     engine = la.engine_for(problem, la.Chain(weights), split, plan="loop")
     one = torch.tensor([[1.0, 0.0]]).double()
-    found = ensembles_along(engine, (one, weights), {"zero": (one.flip(1), weights)}, split, 5)
-    assert found["zero"]["loss"] == pytest.approx(math.log(7))
-    assert found["all+zero"]["loss"] == found["first+zero"]["loss"]
+    stay, zero = PathPoints(one, weights), PathPoints(one.flip(1), weights)
+    losses = ensembles_along(engine, stay, zero, problem.loss, split, 5)["loss"][:, 0].tolist()
+    assert losses[0] == pytest.approx(math.log(7))
+    assert losses[1] == losses[2]
     logits = problem.module(split.data[0]).detach()
     mean = (logits.softmax(dim=-1) + 1 / 7) / 2
     loss = functional.nll_loss(mean.log().flatten(0, 1), split.data[1].flatten())
-    assert found["first+zero"]["loss"] == pytest.approx(float(loss))
+    assert losses[1] == pytest.approx(float(loss))
 
 
 class TestCommandLine:
@@ -353,11 +356,12 @@ def test_positions_without_a_label_do_not_count_in_ensembles() -> None:
     weights = torch.stack([space.vector_of(module), torch.zeros(25, dtype=torch.float64)])
     engine = la.engine_for(problem, la.Simplex(weights), split, plan="loop")
     one = torch.eye(2, dtype=torch.float64)[:1]
-    found = ensembles_along(engine, (one, weights), {"zero": (one.flip(1), weights)}, split, 4)
+    stay, zero = PathPoints(one, weights), PathPoints(one.flip(1), weights)
+    found = ensembles_along(engine, stay, zero, problem.loss, split, 4)
     mean = (module(tokens).detach().softmax(dim=-1) + 0.2) / 2
     kept = torch.tensor([0, 2, 3])
     losses = -mean.log().gather(-1, labels.clamp(min=0)[..., None])[..., 0][:, kept]
-    assert found["first+zero"]["loss"][0] == pytest.approx(float(losses.mean()), rel=1e-12)
+    assert float(found["loss"][1, 0]) == pytest.approx(float(losses.mean()), rel=1e-12)
 
 
 def test_curves_that_close_have_a_best_plane() -> None:

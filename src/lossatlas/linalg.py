@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
 
-__all__ = ["gram_schmidt"]
+__all__ = ["combined", "gram_schmidt", "scalar_products"]
 
 _DEPENDENT = 1e-12
 """A direction whose part outside the others' span is smaller than this share of it counts as dependent."""
+
+
+SLICE = 2**22
+"""Numbers of a vector that are widened at once: weight vectors are long, and a copy in float64 is twice one."""
+
+
+def scalar_products(*vectors: Tensor) -> Tensor:
+    """The scalar products (m, m) of the rows of matrices (m_1, n), (m_2, n), ..., m of them in all.
+
+    Formed in float64, slice by slice; on the processor.
+    """
+    count = sum(len(part) for part in vectors)
+    found = torch.zeros(count, count, dtype=torch.float64)
+    for columns in _slices(vectors[0].shape[1]):
+        wide = torch.cat([part[:, columns].detach().double() for part in vectors])
+        found += (wide @ wide.T).cpu()
+    return found
+
+
+def combined(coefficients: Tensor, vectors: Tensor) -> Tensor:
+    """``coefficients @ vectors`` for (P, m) in float64 and (m, n), formed in float64 slice by slice, in their dtype."""
+    found = torch.empty(len(coefficients), vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
+    shares = coefficients.to(vectors.device)
+    for columns in _slices(vectors.shape[1]):
+        found[:, columns] = (shares @ vectors[:, columns].detach().double()).to(vectors.dtype)
+    return found
+
+
+def _slices(length: int) -> Iterator[slice]:
+    return (slice(start, start + SLICE) for start in range(0, length, SLICE))
 
 
 def gram_schmidt(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:

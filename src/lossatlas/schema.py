@@ -142,9 +142,9 @@ class Along:
         return f"along_{path}_norm"
 
     @staticmethod
-    def ensemble(split: str, metric: str) -> str:
-        """(ensemble, along): a metric of averaged predictions; the attribute ``names`` says of which networks."""
-        return f"along_ensemble_{split}_{metric}"
+    def ensemble(path: str, split: str, metric: str) -> str:
+        """(ensemble, along): a metric of averaged predictions; ``names`` says with whom a point of the path is."""
+        return f"along_ensemble_{path}_{split}_{metric}"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.curve import Curve
+from lossatlas.linalg import scalar_products
 
 __all__ = ["length", "lengths_until", "quadrature", "speeds"]
 
@@ -55,5 +56,4 @@ def lengths_until(curve: Curve, t: Tensor) -> Tensor:
 
 def gram_of(curve: Curve) -> Tensor:
     """The scalar products (m + 1, m + 1) of a curve's controls, float64, on the processor."""
-    controls = curve.controls().detach().double()
-    return (controls @ controls.T).cpu()
+    return scalar_products(curve.controls())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,10 +78,7 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
             networks = self._points(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
-            for batch in split.groups(group):
-                with self._evaluated.in_force():
-                    outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
-                evaluation = Evaluation(outputs, losses, self.network.targets(batch), batch)
+            for evaluation in self._seen(networks, split, group):
                 for name, metric in metrics.items():
                     share = metric.sums(evaluation).double()
                     sums[name] = sums[name] + share if name in sums else share
@@ -224,9 +220,9 @@ class Engine:
             {name: torch.cat(values) for name, values in measured.items()},
         )
 
-    def outputs(
+    def evaluations(
         self, coefficients: Tensor, controls: Tensor, split: Split, group: int
-    ) -> Iterator[tuple[slice, slice, Outputs, Any]]:
+    ) -> Iterator[tuple[slice, slice, Evaluation]]:
         """What the networks at some points say of a split, chunk by chunk and group by group; nothing is kept.
 
         Statistics that points have of their own are made once for each chunk, which is why its points come first.
@@ -238,18 +234,23 @@ class Engine:
             group: examples per batch.
 
         Yields:
-            Which points, which examples, outputs (p, B, ...), and the targets of these examples.
+            Which points, which examples, and what these points made of those.
         """
         coefficients, controls = coefficients.detach(), controls.detach()
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
             networks = self._points(self._evaluate, coefficients[points], controls)
             seen = 0
-            for batch in split.groups(group):
-                with self._evaluated.in_force():
-                    outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
-                count = losses.shape[1]
-                yield points, slice(seen, seen + count), outputs, self.network.targets(batch)
+            for evaluation in self._seen(networks, split, group):
+                count = evaluation.losses.shape[1]
+                yield points, slice(seen, seen + count), evaluation
                 seen += count
+
+    def _seen(self, networks: Points, split: Split, group: int) -> Iterator[Evaluation]:
+        """What a chunk of points makes of a split, group by group."""
+        for batch in split.groups(group):
+            with self._evaluated.in_force():
+                outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
+            yield Evaluation(outputs, losses, self.network.targets(batch), batch)
 
     def derivatives(
         self, coefficients: Tensor, controls: Tensor, split: Split, group: int

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
-from lossatlas import schema
-from lossatlas.charts import CoefficientChart, Slice, Through, chart_bytes
-from lossatlas.charts.lengths import length, lengths_until
-from lossatlas.data import Split
+from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import BATCH, engine_for
-from lossatlas.errors import BadInput, Interrupted
 from lossatlas.fitting import Fit
+from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_summary import connect_summary
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
 from lossatlas.jobs.reporter import Reporter, Silent
@@ -30,25 +24,12 @@ from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import ConnectConfig, completed
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
-from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
-from lossatlas.streams import generator
-from lossatlas.surveying import Surveyor, SurveyStore
-from lossatlas.surveying.best_plane import best_plane
-from lossatlas.surveying.ensembles import ensembles_along
+from lossatlas.rundir import CHART, SUMMARY, RunDirectory
+from lossatlas.surveying.path_points import points_of
 from lossatlas.views import png, view, write_report
 
-__all__ = ["PLANE", "estimate_connect", "run_connect"]
+__all__ = ["estimate_connect", "run_connect"]
 
-PLANE = "plane.zarr"
-"""The survey of the plane of the curve."""
-OTHERS = {"straight": "straight.zarr", "radial": "radial.zarr"}
-"""Surveys of other paths between the same networks."""
-SMOOTH = 201
-"""Points that a curve is drawn with, and its distances are taken at."""
-MARGIN = 0.2
-"""How far the plane's picture reaches beyond the curve, in shares of its extent."""
-RADII = 1001
-"""Points of the radial path that distances from it are taken at."""
 IN_PLANE = ("curve_plane",)
 """Pictures of the plane that stand among those of the curve."""
 
@@ -110,16 +91,14 @@ def run_connect(
     descend(run, fit, "curve", checkpoint_seconds, reporter, stop)
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
-    evaluation = _Evaluation(run, recipe, config, surveyor, reporter, stop)
+    evaluation = CurveEvaluation(run, recipe, config, surveyor, reporter, stop)
     evaluation.paths()
     evaluation.plane()
-    if config.ensembles:
-        evaluation.ensembles()
+    evaluation.ensembles()
     survey = evaluation.survey.open().load()
     seconds = time.perf_counter() - started
     summary = {
-        **connect_summary(survey, evaluation.lengths),
-        **evaluation.plane_numbers,
+        **connect_summary(survey, evaluation.geometry),
         **({"radial_undefined": recipe.no_radial} if recipe.no_radial else {}),
         "parameters": recipe.space.size,
         "steps": fit.steps,
@@ -148,12 +127,12 @@ def estimate_connect(config: ConnectConfig) -> Estimate:
     surveyor = _engine(recipe, config, engine.plan, recipe.survey_buffers)
     fit = _fit(recipe, config, engine)
     step_seconds = min(timed(fit.step) for _ in range(3))
-    sample = min(config.grid, engine.plan.evaluate.points)
-    controls = recipe.straight.controls()
-    coefficients = recipe.straight.coefficients(torch.zeros(sample, 1).to(controls))
+    grid = len(recipe.t)
+    sample = min(grid, engine.plan.evaluate.points)
+    points = points_of(recipe.straight, torch.zeros(sample, 1))
     first = next(iter(recipe.surveyed.values()))
     metrics = streaming_metrics(recipe.problem.loss, ["loss"])
-    evaluated = timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group))
+    evaluated = timed(lambda: surveyor.evaluate(*points, first, metrics, config.group))
     per_example = evaluated / sample / len(first)
     examples = sum(len(split) for split in recipe.surveyed.values())
     in_plane = config.plane**2 * sum(len(split) for split in recipe.in_plane.values())
@@ -163,10 +142,10 @@ def estimate_connect(config: ConnectConfig) -> Estimate:
     return Estimate(
         work={
             "curve": f"{recipe.objective.largest_draw} points x {config.batch_size} examples a step",
-            "paths": f"{paths} x {config.grid} points x {examples:,} examples",
+            "paths": f"{paths} x {grid} points x {examples:,} examples",
             "plane": f"{config.plane**2:,} points x {in_plane // max(1, config.plane**2):,} examples",
         },
-        seconds=fitting + (paths * config.grid * examples + in_plane) * per_example,
+        seconds=fitting + (paths * grid * examples + in_plane) * per_example,
         peak_bytes=peak_bytes(),
         disk_bytes=4 * recipe.space.size * 4 * (config.bends + 2) + config.plane**2 * 40 + 6_000_000,
     )
@@ -205,197 +184,6 @@ def _fit(recipe: ConnectRecipe, config: ConnectConfig, engine: Engine) -> Fit:
         seed=config.seed,
         augment=recipe.augment,
     )
-
-
-@dataclass
-class _Evaluation:
-    """What is looked at once the curve is there; every part is kept, and not done again when a run is resumed."""
-
-    run: RunDirectory
-    recipe: ConnectRecipe
-    config: ConnectConfig
-    engine: Engine
-    reporter: Reporter
-    stop: Callable[[], bool]
-
-    def __post_init__(self) -> None:
-        self.t = torch.linspace(0, 1, self.config.grid, dtype=torch.float64)
-        self.lengths = {"length": length(self.recipe.curve), "straight_length": length(self.recipe.straight)}
-        self.survey = self._store(SURVEY, self.recipe.curve)
-        self.plane_numbers: dict[str, Any] = {}
-
-    def paths(self) -> None:
-        """The curve and the other paths at the same t, norms and distances."""
-        self._fill(self.survey, self.recipe.curve, "survey")
-        others: dict[str, CoefficientChart] = {"straight": self.recipe.straight}
-        if self.recipe.radial is not None:
-            others["radial"] = self.recipe.radial
-        along = schema.Along
-        for name, chart in others.items():
-            store = self._store(OTHERS[name], chart)
-            self._fill(store, chart, f"survey of the {name} path")
-            found = store.open().load()
-            store.close()
-            for key, variable in found.data_vars.items():
-                told = dict(variable.attrs)
-                measured = {"split", "metric"} <= told.keys()
-                if measured and key == schema.split_variable(told["split"], told["metric"]):  # and no standard error
-                    place = along.of(name, told["split"], told["metric"])
-                    named = f"{told['long_name']} on the {name} path"
-                    self._put(place, variable.values, named, told["units"], variable.dims[1:])
-        self._put(along.T, self.t, "t")
-        self._put(along.LENGTH, lengths_until(self.recipe.curve, self.t), "length from t = 0")
-        curve = _of(self.recipe.curve, self.t)
-        norms = _distances(curve, (torch.zeros(1, len(curve[1])).to(curve[0]), curve[1]))
-        self._put(along.NORM, norms, "norm of the weights")
-        if self.recipe.radial is not None:
-            nearest = _distances(curve, _of(self.recipe.radial, torch.linspace(0, 1, RADII, dtype=torch.float64)))
-            self._put(along.RADIAL_DISTANCE, nearest, "distance from the radial path")
-        place = schema.Corner.coordinate("t")
-        if place not in self.survey:
-            where = np.linspace(0, 1, len(self.recipe.names))
-            told = {"long_name": "t", "names": list(self.recipe.names)}
-            self.survey.put_beside(place, (schema.Corner.DIMENSION,), where, told)
-
-    def plane(self) -> None:
-        """The surface of the plane of the curve, with the curve on it."""
-        if not self.config.plane:
-            return
-        smooth = torch.linspace(0, 1, SMOOTH, dtype=torch.float64)[:, None]
-        try:
-            chart, at, off, corners, beside = self._laid(smooth)
-        except BadInput as error:
-            self.reporter.say(f"no plane: {error}")
-            return
-        inside = torch.cat([at, corners])
-        if isinstance(chart, Through):
-            inside = chart.corner_coords().cpu()
-        low, high = inside.min(dim=0).values, inside.max(dim=0).values
-        reach = MARGIN * (high - low)
-        grid = {
-            axis: np.linspace(float(low[k] - reach[k]), float(high[k] + reach[k]), self.config.plane)
-            for k, axis in enumerate(chart.axes)
-        }
-        labels = {"u": "distance along the straight line", "v": "distance across it"}
-        if isinstance(chart, Slice):
-            labels = {axis: f"principal direction {k + 1} of the curve" for k, axis in enumerate(chart.axes)}
-        store = SurveyStore(self.run.path / PLANE, grid, {"chart": chart.fingerprint()}, labels)
-        self._fill(store, chart, "survey of the plane", self.recipe.in_plane)
-        if schema.Along.PLANE_DISTANCE not in store:
-            names = {"names": list(self.recipe.names)}
-            for k, axis in enumerate(chart.axes):
-                place = schema.Corner.coordinate(axis)
-                store.put_beside(place, (schema.Corner.DIMENSION,), corners[:, k].numpy(), {"long_name": axis, **names})
-                own = schema.Along.coordinate(axis)
-                store.put_beside(own, (schema.Along.DIMENSION,), at[:, k].numpy(), {"long_name": f"curve along {axis}"})
-            told = {"long_name": "distance of the curve from the plane", "networks": beside.tolist()}
-            store.put_beside(schema.Along.PLANE_DISTANCE, (schema.Along.DIMENSION,), off.numpy(), told)
-        store.close()
-        self.plane_numbers = {
-            "curve_to_plane_max": float(off.max()),
-            "curve_to_plane_rms": float(off.square().mean().sqrt()),
-            "networks_to_plane_max": float(beside.max()),
-        }
-
-    def _laid(self, smooth: Tensor) -> tuple[CoefficientChart, Tensor, Tensor, Tensor, Tensor]:
-        """The plane; the curve's coordinates (T, 2) and distances (T,) from it; those of the networks."""
-        recipe = self.recipe
-        if recipe.curve.degree == 2 and len(recipe.names) == 2:
-            with torch.no_grad():
-                first, bend, last = recipe.curve.controls()
-            through = Through(torch.stack([first, last, bend]))
-            ends = through.corner_coords()
-            # Coefficients are affine, so coordinates are mixed as weights are.
-            at = recipe.curve.coefficients(smooth) @ ends[[0, 2, 1]].cpu()
-            none = torch.zeros(len(at), dtype=torch.float64)
-            return through, at, none, ends[:2].cpu(), none[:2]
-        nearest = best_plane(recipe.curve, smooth)
-        return (nearest.chart, nearest.coords, nearest.distances, *nearest.over(recipe.networks))
-
-    def plane_survey(self) -> xr.Dataset | None:
-        """The surface of the plane, if there is one."""
-        path = self.run.path / PLANE
-        if not path.is_dir():
-            return None
-        found: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None).load()
-        return found
-
-    def ensembles(self) -> None:
-        """Two and three members against t: on the curve, on the straight line, a random step away."""
-        along = schema.Along
-        if not self.recipe.problem.loss.classifies:
-            return
-        recipe = self.recipe
-        ends = _of(recipe.straight, torch.tensor([0.0, 1.0]))
-        curve = _of(recipe.curve, self.t)
-        first = recipe.networks[:1]
-        aside = torch.randn(first.shape[1], generator=generator(self.config.seed, "random step")).to(first)
-        steps = _distances(curve, (curve[0][:1], curve[1]))  # from phi(0), where the curve begins
-        away = torch.stack([torch.ones_like(steps), steps], dim=1).to(first)
-        random = (away, torch.cat([first, (aside / aside.norm())[None]]))
-        paths = {"curve": curve, "straight": _of(recipe.straight, self.t), "random": random}
-        for split, examples in recipe.surveyed.items():
-            if all(self.survey.is_whole(along.ensemble(split, metric)) for metric in ("loss", "accuracy")):
-                continue
-            self.reporter.say(f"ensembles on the {split} examples")
-
-            def on_share(share: float) -> None:
-                self.reporter.progress("ensembles", share, {})
-                if self.stop():
-                    raise self._interrupted("ensembles")
-
-            found = ensembles_along(self.engine, ends, paths, examples, self.config.group, on_share)
-            for metric, units in (("loss", recipe.problem.loss.units), ("accuracy", "1")):
-                told = {"long_name": f"{split} {metric} of averaged predictions", "units": units, "names": list(found)}
-                values = np.stack([numbers[metric] for numbers in found.values()])
-                self.survey.put_beside(along.ensemble(split, metric), (along.PAIR, along.DIMENSION), values, told)
-
-    def _store(self, name: str, chart: CoefficientChart) -> SurveyStore:
-        return SurveyStore(self.run.path / name, {"t": self.t.numpy()}, {"chart": chart.fingerprint()}, {"t": "t"})
-
-    def _fill(
-        self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None
-    ) -> None:
-        recipe = self.recipe
-        surveyor = Surveyor(self.engine, chart, splits or recipe.surveyed, recipe.metrics, self.config.group)
-        total = int(np.prod(store.shape)) * surveyor.evaluations
-        finished = 0
-
-        def on_points(count: int) -> None:
-            nonlocal finished
-            finished += count
-            self.reporter.progress(phase, min(finished / total, 1.0), {})
-            if self.stop():
-                raise self._interrupted(phase)
-
-        surveyor.fill(store, on_points=on_points)
-
-    def _interrupted(self, phase: str) -> Interrupted:
-        return Interrupted(f"interrupted in the {phase}; continue with --out {self.run.path} --resume")
-
-    def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:
-        if not self.survey.is_whole(name):
-            array = np.asarray(values, dtype=np.float64)
-            told = {"long_name": long_name, "units": units}
-            self.survey.put_beside(name, (schema.Along.DIMENSION, *map(str, further)), array, told)
-
-
-def _of(chart: CoefficientChart, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The points of a path at t (P,) as coefficients and controls."""
-    with torch.no_grad():
-        controls = chart.controls()
-        return chart.coefficients(t[:, None].to(controls)), controls
-
-
-def _distances(points: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor]) -> Tensor:
-    """The distance (P,), float64, of each point from the nearest of some others, by scalar products of controls."""
-    (one, mine), (other, theirs) = points, others
-    wide = torch.cat([mine, theirs]).double()
-    gram = (wide @ wide.T).cpu()
-    left = torch.cat([one, one.new_zeros(len(one), len(theirs))], dim=1).double().cpu()
-    right = torch.cat([other.new_zeros(len(other), len(mine)), other], dim=1).double().cpu()
-    squares = [(((left - row) @ gram) * (left - row)).sum(dim=1) for row in right]
-    return torch.stack(squares).min(dim=0).values.clamp(min=0).sqrt()
 
 
 def _draw(

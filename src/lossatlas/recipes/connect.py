@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from lossatlas.charts import CHARTS, Chain, Curve, Radial, radial_orders
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
+from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Budget, Momentum, Seconds, Steps
 from lossatlas.hashing import fingerprint
@@ -31,6 +33,7 @@ __all__ = ["ConnectRecipe", "build_connect"]
 
 TRIED = 4
 """Examples that the radial path is tried on."""
+NO_RADIAL = "the path through the origin is left out"
 SAME = ("data", "model", "loss")
 """What runs that are joined must have in common, with their options."""
 
@@ -64,8 +67,20 @@ class ConnectRecipe:
     surveyed: dict[str, Split]
     in_plane: dict[str, Split]
     metrics: dict[str, Metric]
+    t: Tensor
+    """(T,), float64: where paths are evaluated; each network's t is among them."""
     start: str
     """A hash of the curve before it was trained."""
+
+    @property
+    def ends(self) -> Tensor:
+        """(k, n): the controls of the curve that were put at the networks, wherever they are now."""
+        return self.curve.controls().detach()[:: self.curve.degree // (len(self.names) - 1)]
+
+    @property
+    def moved(self) -> bool:
+        """Whether these are trained with the bends."""
+        return not bool(self.curve.held[0])
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data and networks."""
@@ -92,20 +107,18 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         raise BadInput("metrics leave out the loss, which a curve is about; add loss or auto")
     start = _networks(config.start, base)[1] if config.start else None
     names, networks = _networks(config.between, base)
+    device = base.device
     with one_thread():
         kind = CHARTS[config.curve]
         assert issubclass(kind, Curve)
-        curve = kind.between(networks, config.bends, start)
+        curve = kind.between(networks, config.bends, start, train_ends=config.train_ends)
         straight = Chain(networks, [True] * len(networks))
-        radial, no_radial = _radial(base, networks)
-    device = base.device
+        radial, no_radial = _radial(base, networks, memory_limit(config.memory, device))
     curve = curve.to(device)
-    # Without statistics all policies are one; this one does nothing at a point.
-    plain = not normalisations_with_statistics(problem.module)
-    buffers, survey_buffers = (
-        BUFFERS["batch" if plain else policy].for_run(base.train, config.group, config.buffers_batches)
-        for policy in (config.buffers, config.survey_buffers)
-    )
+    policies = [BUFFERS[name] for name in (config.buffers, config.survey_buffers)]
+    if not normalisations_with_statistics(problem.module):
+        policies = [BUFFERS["batch"]] * 2  # without statistics all are one, and this one does nothing at a point
+    buffers, survey_buffers = (policy.for_run(base.train, config.group, config.buffers_batches) for policy in policies)
     surveyed, in_plane = (
         {name: surveyed_subset(count, name, base.data.splits[name]).to(device) for name in config.splits}
         for count in (config.examples, config.plane_examples)
@@ -133,6 +146,7 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         surveyed=surveyed,
         in_plane=in_plane,
         metrics=metrics,
+        t=_times(config.grid, len(names) - 1),
         start=fingerprint(curve.state_dict().items()),
     )
 
@@ -194,10 +208,21 @@ def _networks(specs: tuple[str, ...], base: ProblemRecipe) -> tuple[tuple[str, .
     return tuple(states), torch.stack(found)
 
 
-def _radial(base: ProblemRecipe, networks: Tensor) -> tuple[Radial | None, str]:
+def _times(least: int, legs: int) -> Tensor:
+    """So many t, or as many more as it takes for the networks, which part [0, 1] into legs, to be among them."""
+    return torch.linspace(0, 1, legs * math.ceil((least - 1) / legs) + 1, dtype=torch.float64)
+
+
+def _radial(base: ProblemRecipe, networks: Tensor, memory: int) -> tuple[Radial | None, str]:
     ends = networks[[0, -1]]
     batch = base.train.take(torch.arange(min(TRIED, len(base.train))))
     try:
-        return Radial(ends, radial_orders(base.problem, base.space, list(ends), batch)), ""
+        path = Radial(ends, radial_orders(base.problem, base.space, list(ends), batch))
     except BadInput as error:
-        return None, f"the path through the origin is left out: {str(error).removesuffix('; leave it out')}"
+        return None, f"{NO_RADIAL}: {str(error).removesuffix('; leave it out')}"
+    if (needed := path.held_bytes) > memory:
+        return None, (
+            f"{NO_RADIAL}: one weight vector for each order of each end takes {needed / 2**20:,.0f} MiB, of which "
+            f"--memory leaves {memory / 2**20:,.0f}"
+        )
+    return path, ""

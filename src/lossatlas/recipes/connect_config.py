@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +25,8 @@ class ConnectConfig(ProblemConfig):
     """Trained control points between each two networks."""
     start: tuple[str, ...] = ()
     """Networks that the bends start at; default the straight segments."""
+    train_ends: bool = False
+    """Let the curve leave the networks: its ends are trained like its bends, and only start at them."""
     objective: str = "uniform"
     """What is minimised: the expected loss over t (uniform) or over the curve's length (arclength), or its maximum
     (max)."""
@@ -56,7 +59,8 @@ class ConnectConfig(ProblemConfig):
     """What running statistics mean at a point while the curve is trained (see `lossatlas info`)."""
 
     grid: int = 61
-    """Values of t that the curve, the straight line and the radial path are evaluated at."""
+    """Values of t that the curve, the straight line and the radial path are evaluated at; as many more as it takes for
+    all networks of a chain to be among them."""
     splits: tuple[str, ...] = ("train", "test")
     """Splits that are evaluated."""
     metrics: tuple[str, ...] = ("auto",)
@@ -107,8 +111,10 @@ class ConnectConfig(ProblemConfig):
         )
         positive += tuple(name for name in ("steps", "seconds") if getattr(self, name) is not None)
         for name in positive:
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
+        if not 0 <= self.weight_decay < math.inf:
+            raise BadInput(f"weight_decay is {self.weight_decay}; expected 0 or a positive number")
         if self.grid < 3:
             raise BadInput(f"grid is {self.grid}; expected 3 or more values of t")
         if self.plane < 0 or self.plane == 1:

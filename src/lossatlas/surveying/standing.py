@@ -54,8 +54,8 @@ class Standing:
 
     def outputs(self, split: Split) -> Outputs:
         """What the network returns for all examples of a split, as the loss sees it: (N, ...), on the processor."""
-        groups = self._engine.outputs(self._coefficients, self._controls, split, self._group)
-        found = (outputs for _, _, outputs, _ in groups)
+        groups = self._engine.evaluations(self._coefficients, self._controls, split, self._group)
+        found = (evaluation.outputs for _, _, evaluation in groups)
         parts = [tree_map(lambda leaf: leaf[0].cpu() if isinstance(leaf, Tensor) else leaf, part) for part in found]
         return tree_map(lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *parts)
 

@@ -9,6 +9,9 @@ from lossatlas.charts.curve import Curve
 
 __all__ = ["Chain"]
 
+ROUNDING = 2
+"""Within so many units in the last place of the number of all pieces a point is at a knot."""
+
 
 class Chain(Curve):
     """``phi(t) = sum_i max(0, 1 - |t m - i|) w_i``: straight pieces that take equal times, through all controls.
@@ -18,15 +21,21 @@ class Chain(Curve):
     """
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        at = self._t(coords) * self.degree
+        at = self._pieces(coords)
         return (1 - (at - torch.arange(self.degree + 1).to(at)).abs()).clamp(min=0)
 
     def velocities(self, coords: Tensor) -> Tensor:
-        at = self._t(coords)
-        piece = (at * self.degree).floor().clamp(0, self.degree - 1).long()
+        at = self._pieces(coords)
+        piece = at.floor().clamp(0, self.degree - 1).long()
         ends = at.new_zeros(len(at), self.degree + 1)
         ends.scatter_(1, piece, -float(self.degree))
         return ends.scatter_(1, piece + 1, float(self.degree))
+
+    def _pieces(self, coords: Tensor) -> Tensor:
+        """How many pieces (P, 1) lie behind a point. Knots are met: 2/7 is not a binary number, what is nearest is."""
+        at = self._t(coords) * self.degree
+        knots = at.round()
+        return torch.where((at - knots).abs() <= ROUNDING * torch.finfo(at.dtype).eps * self.degree, knots, at)
 
     @property
     def breaks(self) -> tuple[float, ...]:

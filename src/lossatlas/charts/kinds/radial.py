@@ -43,6 +43,7 @@ class Radial(CoefficientChart):
         self.orders: Tensor
         self.register_buffer("ends", ends.detach().clone())
         self.register_buffer("orders", orders.detach().clone().long())
+        self._powers = torch.nonzero(torch.bincount(self.orders))[:, 0].tolist()
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Radial:
@@ -63,13 +64,14 @@ class Radial(CoefficientChart):
     def coefficients(self, coords: Tensor) -> Tensor:
         if coords.ndim != 2 or coords.shape[1] != 1:
             raise BadInput(f"coordinates of shape {tuple(coords.shape)}; those on a path are (P, 1)")
-        powers = torch.tensor(self._present(), device=coords.device)
+        powers = torch.tensor(self._powers, device=coords.device)
         first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
         return torch.cat([first**powers, second**powers], dim=1)
 
     def controls(self) -> Tensor:
-        return torch.stack([end * (self.orders == order) for end in self.ends for order in self._present()])
+        return torch.stack([end * (self.orders == order) for end in self.ends for order in self._powers])
 
-    def _present(self) -> list[int]:
-        """The orders that there are."""
-        return torch.nonzero(torch.bincount(self.orders))[:, 0].tolist()
+    @property
+    def held_bytes(self) -> int:
+        """What the controls take: a whole weight vector for each order that there is, at each end."""
+        return self.ends.nbytes * len(self._powers)

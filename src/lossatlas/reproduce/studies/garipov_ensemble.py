@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
+import xarray as xr
 
 from lossatlas.recipes import ProblemConfig, TrainConfig
 from lossatlas.reproduce.connecting import curve_of
@@ -67,14 +69,12 @@ class _Ensembles(Study):
         rows, shown = [], []
         for name, words in WORDS.items():
             survey = runs[f"G-{name}"].survey
-            variable = survey[Along.ensemble("test", "accuracy")]
-            errors = dict(zip(variable.attrs["names"], 100 * (1 - np.asarray(variable.values)), strict=True))
-            t = survey[Along.T].values
-            paired = errors["first+curve"]
+            alone, paired, three = _errors(survey, "curve")
+            straight, random = (_errors(survey, path)[1] for path in ("straight", "random"))
             rows.append([
-                name, words, float(errors["curve"][0]), float(errors["curve"][-1]), float(paired[-1]),
-                float(paired.min()), float(t[paired.argmin()]), float(errors["all+curve"].min()),
-                float(errors["first+straight"].min()), float(errors["first+random"].min()),
+                name, words, float(alone[0]), float(alone[-1]), float(paired[-1]), float(paired.min()),
+                float(survey[Along.T].values[paired.argmin()]), float(three.min()), float(straight.min()),
+                float(random.min()),
             ])  # fmt: skip
             figure = view(survey, kinds=["ensembles"], title=f"G and {name} ({words})")["ensembles"]
             shown.append(save(figure, out / f"ensemble-{name}.png"))
@@ -86,6 +86,12 @@ class _Ensembles(Study):
             "on the straight line or a random step away. (The best t is chosen on the test examples: a bound.)"
         )
         return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
+
+
+def _errors(survey: xr.Dataset, path: str) -> npt.NDArray[np.float64]:
+    """Test errors (3, T) in per cent along a path: alone, with the first end, with both."""
+    accuracies = np.asarray(survey[Along.ensemble(path, "test", "accuracy")].values, dtype=np.float64)
+    return 100 * (1 - accuracies)
 
 
 GARIPOV_ENSEMBLE = _Ensembles()

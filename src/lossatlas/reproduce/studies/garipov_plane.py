@@ -9,11 +9,11 @@ from typing import Any, final
 
 import xarray as xr
 
-from lossatlas.jobs.connect import PLANE
 from lossatlas.recipes import ProblemConfig, TrainConfig
 from lossatlas.reproduce.connecting import SCHEDULE, SMALL_NETWORK, curve_of
 from lossatlas.reproduce.drawing import save, table
 from lossatlas.reproduce.study import Run, Study
+from lossatlas.rundir import PLANE
 from lossatlas.views import view
 
 __all__ = ["GARIPOV_PLANE"]

@@ -13,7 +13,7 @@ from lossatlas.views.base import View
 __all__ = ["Ensembles"]
 
 LOOKS = {"curve": ("curve", "#3b0f70"), "straight": ("straight line", "#de4968"), "random": ("random step", "#8a8d91")}
-ROWS = (("", "the point alone"), ("first+", "with the first end"), ("all+", "with both ends"))
+COLUMNS = ("the point alone", "with the first end", "with both ends")
 WIDE, TALL = 3.9, 3.1  # inches of a panel
 
 
@@ -32,20 +32,15 @@ class Ensembles(View):
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         split = _split(survey)
-        drawn = figures.figure(len(ROWS) * WIDE, 2 * TALL + 0.4, title)
-        panels = drawn.subplots(2, len(ROWS), sharex=True, squeeze=False)
+        drawn = figures.figure(len(COLUMNS) * WIDE, 2 * TALL + 0.4, title)
+        panels = drawn.subplots(2, len(COLUMNS), sharex=True, squeeze=False)
         at = lines.along(survey)
         for row, (metric, label) in enumerate((("accuracy", f"{split} error"), ("loss", f"{split} loss"))):
-            variable = survey[Along.ensemble(split, metric)]
-            names = [str(name) for name in variable.attrs["names"]]
-            values = dict(zip(names, np.asarray(variable.values, dtype=np.float64), strict=True))
-            if metric == "accuracy":
-                values = {name: 1 - numbers for name, numbers in values.items()}
+            values = {path: _values(survey, path, split, metric) for path in LOOKS}
             low, high = _frame(values)
-            for ax, (prefix, words) in zip(panels[row], ROWS, strict=True):
+            for column, (ax, words) in enumerate(zip(panels[row], COLUMNS, strict=True)):
                 for path, (text, colour) in LOOKS.items():
-                    if f"{prefix}{path}" in values:
-                        ax.plot(at, values[f"{prefix}{path}"], "-", color=colour, linewidth=1.6, label=text)
+                    ax.plot(at, values[path][column], "-", color=colour, linewidth=1.6, label=text)
                 ax.set_ylim(low, high)
                 ax.tick_params(labelsize=8)
                 if row == 0:
@@ -61,15 +56,22 @@ class Ensembles(View):
 def _split(survey: xr.Dataset) -> str:
     """The split that is shown: the test split's, or the first that there is; empty without any."""
     for split in ("test", "train"):
-        if Along.ensemble(split, "loss") in survey and Along.ensemble(split, "accuracy") in survey:
+        names = (Along.ensemble(path, split, metric) for path in LOOKS for metric in ("loss", "accuracy"))
+        if all(name in survey for name in names):
             return split
     return ""
 
 
+def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> data.Floats:
+    """(3, T): losses, or errors; alone, with the first end, with both."""
+    values = np.asarray(survey[Along.ensemble(path, split, metric)].values, dtype=np.float64)
+    return 1 - values if metric == "accuracy" else values
+
+
 def _frame(values: dict[str, data.Floats]) -> tuple[float, float]:
     """Limits that show all on the curve; a wall on the straight line would hide the differences."""
-    shown = np.concatenate([numbers for name, numbers in values.items() if name.endswith("curve")])
-    finite = shown[np.isfinite(shown)]
-    low = min((float(np.nanmin(numbers)) for numbers in values.values()), default=0.0)
+    finite = values["curve"][np.isfinite(values["curve"])]
+    every = np.concatenate([numbers[np.isfinite(numbers)] for numbers in values.values()])
+    low = float(every.min()) if every.size else 0.0
     high = float(finite.max()) if finite.size else 1.0
     return low - 0.1 * (high - low), high + 0.25 * (high - low)

@@ -1,0 +1,47 @@
+"""PathPoints of a chart that are never formed: distances come from scalar products of the controls."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossatlas.charts import CoefficientChart
+from lossatlas.linalg import scalar_products
+
+__all__ = ["PathPoints", "distances", "norms", "points_of"]
+
+
+class PathPoints(NamedTuple):
+    """Weight vectors ``coefficients @ controls``."""
+
+    coefficients: Tensor
+    """(P, m)."""
+    controls: Tensor
+    """(m, n)."""
+
+
+def points_of(chart: CoefficientChart, coords: Tensor) -> PathPoints:
+    """The points of a chart at coordinates (P, d), without gradients."""
+    with torch.no_grad():
+        controls = chart.controls()
+        return PathPoints(chart.coefficients(coords.to(controls)), controls)
+
+
+def norms(points: PathPoints) -> Tensor:
+    """The Euclidean norms (P,), float64, on the processor."""
+    return _roots(points.coefficients.double().cpu(), scalar_products(points.controls))
+
+
+def distances(points: PathPoints, others: PathPoints) -> Tensor:
+    """The Euclidean distance (P,), float64, on the processor, of each point from the nearest of the others."""
+    gram = scalar_products(points.controls, others.controls)
+    mine, theirs = (part.coefficients.double().cpu() for part in (points, others))
+    left = torch.cat([mine, mine.new_zeros(len(mine), theirs.shape[1])], dim=1)
+    right = torch.cat([theirs.new_zeros(len(theirs), mine.shape[1]), theirs], dim=1)
+    return torch.stack([_roots(left - row, gram) for row in right]).min(dim=0).values
+
+
+def _roots(coefficients: Tensor, gram: Tensor) -> Tensor:
+    return ((coefficients @ gram) * coefficients).sum(dim=1).clamp(min=0).sqrt()
