@@ -35,6 +35,10 @@ SMALL = {
 }  # fmt: skip
 
 
+def halved(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(outputs, targets, reduction="none") / 2
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three trained networks, and one of another architecture, one on other data, one with normalisations."""
@@ -45,6 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "r1", folder / "others")
     stored = (folder / "others" / "config.yaml").read_text()
     (folder / "others" / "config.yaml").write_text(stored.replace("data: digits", "data: mnist"))
+    trained_on_others(folder / "others")
     for seed in range(2):
         convolutional = replace(
             TRAINING, model="conv", seed=seed, epochs=1,
@@ -52,6 +57,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         run_train(convolutional, folder / f"bn{seed}")
     return folder
+
+
+def trained_on_others(run: Path) -> None:
+    """Let a run say that its training examples were others than those that are there."""
+    place = run / "provenance.json"
+    provenance = json.loads(place.read_text())
+    provenance["fingerprints"]["data/train"] = "0" * 16
+    place.write_text(json.dumps(provenance))
 
 
 def config(runs: Path, *names: str, **options: object) -> ConnectConfig:
@@ -293,8 +306,8 @@ class TestCommandLine:
         [
             ([], "joins two networks or more and 0 is given"),
             (["r0"], "joins two networks or more and 1 is given"),
-            (["r0", "wider"], "model.hidden is"),
-            (["r0", "others"], "data is digits and mnist"),
+            (["r0", "wider"], "different architectures: model.hidden is"),
+            (["r0", "others"], "data is 'digits' of the one and 'mnist' of the other"),
             (["r0", "r0"], "is named twice"),
             (["r0", "twin"], "are equal, so there is nothing between them"),
             (["r0", "foreign.safetensors"], "is of another model"),
@@ -330,12 +343,32 @@ class TestCommandLine:
         self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         shutil.copytree(runs / "r1", tmp_path / "changed")
-        place = tmp_path / "changed" / "provenance.json"
-        provenance = json.loads(place.read_text())
-        provenance["fingerprints"]["data/train"] = "0" * 16
-        place.write_text(json.dumps(provenance))
+        trained_on_others(tmp_path / "changed")
         assert main(["connect", str(runs / "r0"), str(tmp_path / "changed"), f"--out={tmp_path / 'x'}"]) == 2
-        assert "their train examples are not the same" in capsys.readouterr().err
+        assert "different data: the hash of the train examples is" in capsys.readouterr().err
+
+    def test_networks_are_not_joined_on_other_data_than_their_own(
+        self, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("r0", "r1"):
+            shutil.copytree(runs / name, tmp_path / name)
+            trained_on_others(tmp_path / name)
+        ends = [str(tmp_path / name) for name in ("r0", "r1")]
+        assert main(["connect", *ends, f"--out={tmp_path / 'x'}"]) == 2
+        said = capsys.readouterr().err
+        assert "the train examples of digits are not those that" in said
+        assert "Traceback" not in said
+        assert not (tmp_path / "x").exists()
+
+    def test_networks_under_other_losses_are_refused(self, runs: Path, tmp_path: Path) -> None:
+        for name, loss in (("r1", "cross_entropy"), ("r2", "test_connect:halved")):
+            shutil.copytree(runs / name, tmp_path / name)
+            stored = (tmp_path / name / "config.yaml").read_text()
+            (tmp_path / name / "config.yaml").write_text(stored.replace("loss: auto", f"loss: {loss}"))
+        shutil.copytree(runs / "r0", tmp_path / "r0")
+        build_connect(config(tmp_path, "r0", "r1"))  # auto is cross-entropy here
+        with pytest.raises(la.BadInput, match="under different losses: CrossEntropy and PerExample"):
+            build_connect(config(tmp_path, "r0", "r2"))
 
 
 def test_metrics_with_values_of_their_own_dimension_lie_along_all_paths(runs: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
-from lossatlas.recipes.base import differences
+from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.slicing import tails
@@ -31,8 +31,8 @@ TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
 """What only the configuration of a training says."""
 APART = {"seed", "device", "snapshots", "group"}
 """In what runs of one group may differ: the seed, and what changes no result."""
-DATA, MODULE = "data/", "module"
-"""Of fingerprints in a run's provenance."""
+MODULE = "module"
+"""Of a fingerprint in a run's provenance."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,15 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
             or under different losses.
     """
     runs = _runs(config.runs)
-    for run in runs[1:]:
-        _check_same_data(runs[0], run)
+    known = [Known(run.name, run.config.flat(), run.fingerprints) for run in runs]
+    for other in known[1:]:
+        check_same_data(known[0], other, "compare runs on the same data")
     keys = [_architecture(run.config) for run in runs]
     order = list(dict.fromkeys(keys))
     problems = [_problem(config, runs[keys.index(key)]) for key in order]
-    _check_now(config, runs, [problems[order.index(key)] for key in keys])
+    data = problems[0].data
+    check_data_now(known[0], runs[0].config.data, data, "bring them back, or train again")
+    check_same_losses(known, data.train, "compare runs under the same loss")
     origins: dict[str, Origin] = {}
     networks = []
     for run, group, key in zip(runs, groups_of([run.config for run in runs]), keys, strict=True):
@@ -199,23 +202,6 @@ def _read(name: str, path: Path, spec: str) -> _Run:
     return _Run(name, path, config, run.read_json(SUMMARY), found, state)
 
 
-def _check_same_data(one: _Run, other: _Run) -> None:
-    data = [{k: v for k, v in run.fingerprints.items() if k.startswith(DATA)} for run in (one, other)]
-    if data[0] == data[1]:
-        return
-    flat = [
-        {k: v for k, v in run.config.flat().items() if k == "data" or k.startswith("data.")} for run in (one, other)
-    ]
-    key = next((k for k in dict.fromkeys([*flat[0], *flat[1]]) if flat[0].get(k) != flat[1].get(k)), None)
-    if key is None:
-        key = next(k for k in sorted({*data[0], *data[1]}) if data[0].get(k) != data[1].get(k))
-        flat = [*data]
-    raise BadInput(
-        f"{one.name} and {other.name} were trained on different data: {key} is {flat[0].get(key)!r} of the one and "
-        f"{flat[1].get(key)!r} of the other; compare runs on the same data"
-    )
-
-
 def _architecture(config: TrainConfig) -> tuple[str, ...]:
     return (config.model, repr(sorted(config.model_options.items())), repr(config.parameters))
 
@@ -224,27 +210,6 @@ def _problem(config: CompareConfig, run: _Run) -> ProblemRecipe:
     base = build_problem(replace(run.config, device=config.device), config.splits)
     metrics_for(base.problem.loss, ("auto",))
     return base
-
-
-def _check_now(config: CompareConfig, runs: Sequence[_Run], bases: Sequence[ProblemRecipe]) -> None:
-    """That data are what they were, and losses the same for all."""
-    now = {f"{DATA}{name}": split.fingerprint() for name, split in bases[0].data.splits.items()}
-    was = {key: value for key, value in runs[0].fingerprints.items() if key.startswith(DATA)}
-    if found := differences(was, now):
-        raise BadInput(
-            f"the data set {runs[0].config.data} is no longer what {runs[0].name} was trained on: {found[0]}; "
-            "bring it back, or train again"
-        )
-    records: dict[str, str] = {}
-    for run, base in zip(runs, bases, strict=True):
-        if run.config.loss not in records:
-            alone = base if run is runs[0] else build_problem(replace(run.config, device=config.device))
-            records[run.config.loss] = alone.problem.loss.record
-        if records[run.config.loss] != records[runs[0].config.loss]:
-            raise BadInput(
-                f"{runs[0].name} and {run.name} were trained under different losses: {records[runs[0].config.loss]} "
-                f"and {records[run.config.loss]}; compare runs under the same loss"
-            )
 
 
 def _origin(run: _Run, base: ProblemRecipe) -> Origin:

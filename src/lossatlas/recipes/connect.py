@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +20,18 @@ from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.objectives import CURVE_OBJECTIVES, OnCurve
 from lossatlas.problem import Problem
+from lossatlas.recipes.alike import (
+    Known,
+    check_data_now,
+    check_same_data,
+    check_same_losses,
+    check_same_model,
+    known_of,
+)
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, surveyed_subset
 from lossatlas.recipes.slicing import named, one_thread
-from lossatlas.rundir import PROVENANCE, RunDirectory
+from lossatlas.rundir import RunDirectory
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
@@ -34,8 +41,7 @@ __all__ = ["ConnectRecipe", "build_connect"]
 TRIED = 4
 """Examples that the radial path is tried on."""
 NO_RADIAL = "the path through the origin is left out"
-SAME = ("data", "model", "loss")
-"""What runs that are joined must have in common, with their options."""
+HINT = "join networks of one architecture that were trained on the same data"
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,14 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
             f"a curve joins two networks or more and {len(config.between)} is given; name runs or files of weights, "
             "as in lossatlas connect runs/a runs/b"
         )
-    _check_alike(config.between)
+    runs = _runs(config.between)
+    for run in runs[1:]:
+        check_same_data(runs[0], run, HINT)
+        check_same_model(runs[0], run, HINT)
     base = build_problem(config, config.splits)
+    for run in runs:
+        check_data_now(run, config.data, base.data, "leave out the options of --data, or bring the data back")
+    check_same_losses(runs, base.data.train, "join networks that were trained under the same loss")
     problem, space = base.problem, base.space
     metrics = metrics_for(problem.loss, config.metrics)
     if "loss" not in metrics:
@@ -151,41 +163,15 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
     )
 
 
-def _check_alike(specs: tuple[str, ...]) -> None:
-    """Refuse runs of different problems: what lies between them would be measured on the data of one of them."""
-    runs = {}
+def _runs(specs: tuple[str, ...]) -> list[Known]:
+    """Those of the networks that lie in run directories."""
+    found = []
     for spec in specs:
         path = Path(spec if Path(spec).exists() else spec.rpartition("@")[0])
         run = RunDirectory(path if path.is_dir() else path.parent)
         if run.is_run:
-            runs[spec] = run
-    if len(runs) < 2:
-        return
-    (first, one), *others = runs.items()
-    for spec, other in others:
-        for what in SAME:
-            settings = [_settings(run.config(), what) for run in (one, other)]
-            if settings[0] != settings[1]:
-                options = {
-                    key for key in {**settings[0], **settings[1]} if settings[0].get(key) != settings[1].get(key)
-                }
-                name = min(options)
-                values = [found.get(name) for found in settings]
-                raise BadInput(
-                    f"{first} and {spec} are of different problems: {name} is {values[0]} and {values[1]}; join "
-                    "networks of one architecture that were trained on the same data"
-                )
-        known = [run.read_json(PROVENANCE).get("fingerprints", {}) for run in (one, other)]
-        for split in sorted(name for name in known[0] if name.startswith("data/")):
-            if known[1].get(split, known[0][split]) != known[0][split]:
-                raise BadInput(
-                    f"{first} and {spec} were trained on different data: their {split.removeprefix('data/')} examples "
-                    "are not the same; join networks that were trained on the same data"
-                )
-
-
-def _settings(config: Mapping[str, object], what: str) -> dict[str, object]:
-    return {key: value for key, value in config.items() if key.partition(".")[0] == what and key != "data.folder"}
+            found.append(known_of(spec, run))
+    return found
 
 
 def _networks(specs: tuple[str, ...], base: ProblemRecipe) -> tuple[tuple[str, ...], Tensor]:

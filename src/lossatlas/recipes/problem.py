@@ -19,7 +19,7 @@ from lossatlas.recipes.base import ProblemConfig
 from lossatlas.streams import generator
 from lossatlas.weights import WeightSpace
 
-__all__ = ["ProblemRecipe", "build_problem", "seeded", "surveyed_subset"]
+__all__ = ["ProblemRecipe", "build_problem", "loss_of", "seeded", "surveyed_subset"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,15 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
 def surveyed_subset(examples: str, name: str, split: Split) -> Split:
     """The examples of a split that a survey looks at: as many as are asked for, the same ones in every run; or all."""
     return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
+
+
+def loss_of(name: str, split: Split) -> Loss:
+    """The loss that a configuration names, on examples like these.
+
+    Raises:
+        BadInput: there is none of this name, or none is known for such targets.
+    """
+    return _loss(name, _feed(split)[2])
 
 
 @contextmanager

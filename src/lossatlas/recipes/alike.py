@@ -1,0 +1,142 @@
+"""Whether runs, and the data that are there now, are of one problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lossatlas.data import Dataset, Split
+from lossatlas.errors import BadInput
+from lossatlas.recipes.problem import loss_of
+from lossatlas.rundir import PROVENANCE, RunDirectory
+
+__all__ = [
+    "DATA",
+    "Known",
+    "check_data_now",
+    "check_same_data",
+    "check_same_losses",
+    "check_same_model",
+    "known_of",
+]
+
+DATA = "data/"
+"""How fingerprints of splits begin in a run's provenance."""
+APART = {"data.folder"}
+"""Settings that say where something lies and not what it is."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a run directory says of the problem that its network was trained on."""
+
+    name: str
+    """What the run is called in a message."""
+    settings: Mapping[str, Any]
+    """Its flat configuration."""
+    fingerprints: Mapping[str, str]
+    """Its provenance's hashes."""
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The hashes of its splits, by ``data/<split>``."""
+        return {key: value for key, value in self.fingerprints.items() if key.startswith(DATA)}
+
+    def settings_of(self, thing: str) -> dict[str, Any]:
+        """Those of data, model or loss, with their options."""
+        return {k: v for k, v in self.settings.items() if k.partition(".")[0] == thing and k not in APART}
+
+
+def known_of(name: str, run: RunDirectory) -> Known:
+    """What a run says of itself."""
+    return Known(name, run.config(), run.read_json(PROVENANCE).get("fingerprints", {}))
+
+
+def check_same_data(one: Known, other: Known, hint: str) -> None:
+    """Refuse runs on different data: their hashes decide, and their settings where one has none.
+
+    Args:
+        one: a run.
+        other: another one.
+        hint: what to do.
+
+    Raises:
+        BadInput: they are; the first setting that differs is named, or the split that does where settings agree.
+    """
+    both = [split for split in one.data if split in other.data]
+    if both and all(one.data[split] == other.data[split] for split in both):
+        return
+    found = _first_difference(one.settings_of("data"), other.settings_of("data"))
+    if found is None and both:
+        split = next(split for split in both if one.data[split] != other.data[split])
+        found = f"the hash of the {split.removeprefix(DATA)} examples", one.data[split], other.data[split]
+    if found is not None:
+        what, mine, theirs = found
+        raise BadInput(
+            f"{one.name} and {other.name} were trained on different data: {what} is {mine!r} of the one and "
+            f"{theirs!r} of the other; {hint}"
+        )
+
+
+def check_same_losses(runs: Sequence[Known], split: Split, hint: str) -> None:
+    """Refuse runs under different losses.
+
+    Args:
+        runs: their settings.
+        split: of the data of all of them, from which follows what ``auto`` is.
+        hint: what to do.
+
+    Raises:
+        BadInput: two are.
+    """
+    records: dict[str, str] = {}
+    for run in runs:
+        name = str(run.settings.get("loss", "auto"))
+        if name not in records:
+            records[name] = loss_of(name, split).record
+        first = next(iter(records.values()))
+        if records[name] != first:
+            raise BadInput(
+                f"{runs[0].name} and {run.name} were trained under different losses: {first} and {records[name]}; "
+                f"{hint}"
+            )
+
+
+def check_same_model(one: Known, other: Known, hint: str) -> None:
+    """Refuse runs of different models.
+
+    Raises:
+        BadInput: they are; the first setting that differs is named.
+    """
+    if (found := _first_difference(one.settings_of("model"), other.settings_of("model"))) is not None:
+        what, mine, theirs = found
+        raise BadInput(
+            f"{one.name} and {other.name} have different architectures: {what} is {mine!r} of the one and {theirs!r} "
+            f"of the other; {hint}"
+        )
+
+
+def check_data_now(run: Known, data: str, now: Dataset, hint: str) -> None:
+    """Refuse data that are not those which a run was trained on, as far as its provenance says.
+
+    Args:
+        run: the run.
+        data: what the data are called now.
+        now: they themselves.
+        hint: what to do.
+
+    Raises:
+        BadInput: a split that both have is another one.
+    """
+    for name, split in now.splits.items():
+        was, found = run.data.get(f"{DATA}{name}"), split.fingerprint()
+        if was is not None and was != found:
+            raise BadInput(f"the {name} examples of {data} are not those that {run.name} was trained on; {hint}")
+
+
+def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    for key in dict.fromkeys([*one, *other]):
+        if one.get(key) != other.get(key):
+            return key, one.get(key), other.get(key)
+    return None
