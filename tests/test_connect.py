@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+import yaml
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 import lossatlas as la
@@ -25,7 +27,7 @@ from lossatlas.recipes.connect import build_connect
 from lossatlas.rundir import PLANE
 from lossatlas.surveying.best_plane import best_plane
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
-from lossatlas.surveying.path_points import PathPoints
+from lossatlas.surveying.path_points import PathPoints, points_of
 
 NETWORK = {"model_options": {"hidden": (8,)}}
 TRAINING = TrainConfig(**NETWORK, epochs=6, batch_size=128, snapshots="none")
@@ -226,8 +228,45 @@ class TestKinds:
         assert summary["curve_to_plane_max"] >= summary["curve_to_plane_rms"] > 0
         ways = recipe.networks.double().diff(dim=0).norm(dim=1).sum()
         assert summary["straight_length"] == pytest.approx(float(ways))
-        names = opened(tmp_path / "abc" / "survey.zarr")[schema.Corner.coordinate("t")]
+        survey = opened(tmp_path / "abc" / "survey.zarr")
+        names = survey[schema.Corner.coordinate("t")]
         assert (names.values.tolist(), list(names.attrs["names"])) == ([0, 0.5, 1], ["r0", "r1", "r2"])
+        losses = survey["train_loss"].values
+        assert summary["train_scores"]["worse_end"] == pytest.approx(losses[[0, 4, 8]].max())
+
+    def test_the_grid_has_all_networks_of_a_chain(self, runs: Path) -> None:
+        copies = [f"copy{k}.safetensors" for k in range(8)]
+        state = load_file(runs / "r0" / "model.safetensors")
+        for k, name in enumerate(copies):
+            save_file({key: value + 1e-3 * k for key, value in state.items()}, runs / name)
+        settings = config(runs, *copies, curve="chain", bends=2, grid=9)
+        recipe = build_connect(settings)
+        assert len(recipe.t) == 15
+        for path in (recipe.curve, recipe.straight):
+            met = points_of(path, recipe.t[::2, None].float())
+            assert torch.equal(met.coefficients @ met.controls, recipe.networks)
+
+    def test_ends_may_be_trained_too(self, runs: Path, tmp_path: Path) -> None:
+        summary = run_connect(config(runs, "r0", "r1", train_ends=True, lr=0.2), tmp_path / "ab")
+        recipe = build_connect(config(runs, "r0", "r1"))
+        chart = la.load_chart(tmp_path / "ab" / "chart.safetensors")
+        ends = chart.points(torch.tensor([[0.0], [1.0]])).detach()
+        moved = (ends - recipe.networks).norm(dim=1)
+        assert moved.min() > 0
+        assert summary["ends_moved"] == pytest.approx(moved.tolist(), rel=1e-4)
+        assert summary["networks_to_plane_max"] > 0, "the plane is the curve's"
+        assert summary["curve_to_plane_max"] < 1e-5 * summary["length"]
+        survey, straight = (opened(tmp_path / "ab" / name) for name in ("survey.zarr", "straight.zarr"))
+        assert survey["train_loss"][0] < straight["train_loss"][0], "they go downhill"
+        names = survey[schema.Corner.coordinate("t")].attrs["names"]
+        assert list(names) == ["from r0", "from r1"]
+
+    def test_a_radial_path_that_there_is_no_room_for_is_left_out(self, runs: Path) -> None:
+        size = build_connect(config(runs, "r0", "r1")).networks.nbytes
+        assert build_connect(config(runs, "r0", "r1", memory=str(2 * size))).radial is not None
+        recipe = build_connect(config(runs, "r0", "r1", memory=str(2 * size - 1)))
+        assert recipe.radial is None
+        assert "of which --memory leaves" in recipe.no_radial
 
     def test_statistics_are_made_anew_at_each_point_and_there_is_no_radial_path(
         self, runs: Path, tmp_path: Path
@@ -235,12 +274,28 @@ class TestKinds:
         network = {"channels": (4,), "hidden": 6, "batch_norm": True, "max_pool": False}
         settings = config(runs, "bn0", "bn1", model="conv", model_options=network, steps=3, grid=3, plane=2)
         summary = run_connect(settings, tmp_path / "ab")
-        attributes = opened(tmp_path / "ab" / "survey.zarr")["test_streaming_done"].attrs
-        assert attributes["buffers"].startswith("reestimated from")
+        survey = opened(tmp_path / "ab" / "survey.zarr")
+        assert survey["test_streaming_done"].attrs["buffers"].startswith("reestimated from")
         assert not (tmp_path / "ab" / "radial.zarr").exists()
         assert "radial_distance_max" not in summary
         recipe = build_connect(settings)
         assert "it has normalisations" in recipe.no_radial
+        # The same by hand: the middle's weights in the module, means and variances of the training examples, the loss.
+        module = recipe.problem.module
+        chart = la.load_chart(tmp_path / "ab" / "chart.safetensors")
+        middle = chart.points(torch.tensor([[0.5]]))[0].detach()
+        module.load_state_dict(recipe.space.unflatten(middle), strict=False)
+        for part in module.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.reset_running_stats()
+                part.momentum = None  # the plain mean of batches
+        batches = [batch for batch, _ in zip(recipe.train.groups(500), range(8), strict=False)]
+        with torch.no_grad():
+            for images, _ in batches:
+                module.train()(images)
+            images, labels = recipe.surveyed["test"].take(torch.arange(100))
+            loss = functional.cross_entropy(module.eval()(images), labels)
+        assert survey["test_loss"][1] == pytest.approx(float(loss), rel=1e-3)
 
     def test_bends_start_at_given_networks(self, runs: Path) -> None:
         recipe = build_connect(config(runs, "r0", "r1", start=(str(runs / "r2"),)))
@@ -302,6 +357,24 @@ class TestCommandLine:
         assert {path.name for path in tmp_path.glob("*.png")} == {"curve.png", "curve_plane.png"}
 
     @pytest.mark.parametrize(
+        "tokens",
+        [
+            "A B --curve=bezier --bends 2",
+            "--curve bezier A B --bends 2",
+            "--bends 2 --no_pictures A --model.hidden 8 B",
+            "--bends=2 A B --splits train test",
+            "--between A B --bends 2",
+        ],
+    )
+    def test_networks_stand_before_between_or_after_the_options(
+        self, tokens: str, runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        ends = {"A": str(runs / "r0"), "B": str(runs / "r1")}
+        assert main(["connect", *(ends.get(token, token) for token in tokens.split()), "--print_config"]) == 0
+        settings = yaml.safe_load(capsys.readouterr().out)
+        assert (settings["between"], settings["bends"]) == ([ends["A"], ends["B"]], 2)
+
+    @pytest.mark.parametrize(
         ("tokens", "said"),
         [
             ([], "joins two networks or more and 0 is given"),
@@ -321,6 +394,11 @@ class TestCommandLine:
             (["r0", "r1", "--start", "r2", "--bends=2"], "begin at points of shape"),
             (["r0", "r1", "--steps=3", "--seconds=3"], "give one of the two"),
             (["r0", "r1", "--metrics=accuracy"], "leave out the loss"),
+            (["r0", "r1", "--weight_decay=inf"], "weight_decay is inf; expected 0 or a positive number"),
+            (["r0", "r1", "--weight_decay=-1"], "weight_decay is -1.0; expected 0 or a positive number"),
+            (["r0", "r1", "--objective=max", "--temperature=nan"], "temperature is nan; expected a positive number"),
+            (["r0", "r1", "--survey_buffers=foo"], "unknown buffers policy 'foo'"),
+            (["bn0", "bn1", "--buffers=interpolated"], "interpolated"),
         ],
     )
     def test_bad_input_is_one_line_and_leaves_nothing(

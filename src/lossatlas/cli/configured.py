@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 import yaml
 from cyclopts import CycloptsError, Parameter
@@ -15,6 +15,7 @@ from cyclopts import CycloptsError, Parameter
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
+from lossatlas.cli.unnamed import named
 from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.registry import Registry
@@ -61,6 +62,9 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         help: what the verb does.
     """
 
+    unnamed: ClassVar[str | None] = None
+    """The option that values without a name are those of; None where all have one."""
+
     def __init__(
         self,
         name: str,
@@ -81,6 +85,8 @@ class ConfiguredVerb(Verb, Generic[C, R]):
 
     def layered(self, tokens: list[str]) -> list[str]:
         """The tokens with those of the stored run, the preset and the configuration file put before them."""
+        if self.unnamed is not None:
+            tokens = named(tokens, self.unnamed, self._config, self._run)
         layers: list[Mapping[str, list[str]]] = []
         out = Path(option_given(tokens, "out") or self._run().out)
         preset, config = option_given(tokens, "preset"), option_given(tokens, "config")

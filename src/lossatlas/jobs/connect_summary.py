@@ -10,24 +10,24 @@ import numpy.typing as npt
 import xarray as xr
 
 from lossatlas import schema
-from lossatlas.schema import Along
+from lossatlas.schema import Along, Corner
 
 __all__ = ["connect_summary"]
 
 Reals = npt.NDArray[np.float64]
 
 
-def connect_summary(survey: xr.Dataset, lengths: Mapping[str, float]) -> dict[str, Any]:
+def connect_summary(survey: xr.Dataset, geometry: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers of the test split (or the first) at the top, those of each split below.
 
     Of each split, losses in nats and errors as rates: ``<path>_max``, ``_min``, ``_mean`` and ``_barrier`` (the highest
-    loss above the worse end's), where the path is the curve, the straight line or the radial path; ``curve_integral``,
-    the mean over the curve's length; the same of errors as ``<path>_error_max`` and so on. A loss that is not finite
-    somewhere leaves None.
+    loss above that of the worst of the networks that are joined), where the path is the curve, the straight line or the
+    radial path; ``worse_end``, the loss of that network; ``curve_integral``, the mean over the curve's length; the same
+    of errors as ``<path>_error_max`` and so on. A loss that is not finite somewhere leaves None.
 
     Args:
         survey: of the curve, with what is known of the other paths.
-        lengths: ``length`` and ``straight_length``.
+        geometry: numbers that need no network, ``length`` and ``straight_length`` among them.
     """
     splits = list(dict.fromkeys(str(v.attrs["split"]) for v in survey.data_vars.values() if v.attrs.get("split")))
     reached = np.asarray(survey[Along.LENGTH].values, dtype=np.float64)
@@ -37,8 +37,8 @@ def connect_summary(survey: xr.Dataset, lengths: Mapping[str, float]) -> dict[st
     found: dict[str, Any] = {
         **headline,
         **{f"{split}_scores": numbers for split, numbers in scores.items()},
-        **lengths,
-        "length_ratio": lengths["length"] / lengths["straight_length"],
+        **geometry,
+        "length_ratio": geometry["length"] / geometry["straight_length"],
         "norm_first": float(norms[0]),
         "norm_last": float(norms[-1]),
         "norm_min": float(norms.min()),
@@ -52,10 +52,12 @@ def connect_summary(survey: xr.Dataset, lengths: Mapping[str, float]) -> dict[st
 
 def _scores(survey: xr.Dataset, split: str, reached: Reals) -> dict[str, Any]:
     scores: dict[str, Any] = {}
+    joined = _joined(survey)
     for path in ("curve", "straight", "radial"):
+        there = joined if path != "radial" else joined[[0, -1]]
         losses = _values(survey, path, split, "loss")
         if losses is not None:
-            worse = max(losses[0], losses[-1])
+            worse = losses[there].max()
             scores[f"{path}_barrier"] = _number(losses.max() - worse)
             scores |= _spread(path, losses)
             if path == "curve":
@@ -66,10 +68,17 @@ def _scores(survey: xr.Dataset, split: str, reached: Reals) -> dict[str, Any]:
             scores |= _spread(f"{path}_error", errors)
             if path == "curve":
                 scores |= {
-                    "worse_end_error": _number(max(errors[0], errors[-1])),
+                    "worse_end_error": _number(errors[there].max()),
                     "curve_error_integral": _over_length(errors, reached),
                 }
     return scores
+
+
+def _joined(survey: xr.Dataset) -> npt.NDArray[np.intp]:
+    """The places along t (k,) of the networks that are joined."""
+    t = np.asarray(survey[Along.T].values, dtype=np.float64)
+    at = np.asarray(survey[Corner.coordinate("t")].values, dtype=np.float64)
+    return np.abs(t - at[:, None]).argmin(axis=1)
 
 
 def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> Reals | None:

@@ -27,10 +27,7 @@ class _Options(RunOptions):
 
 
 class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
-    def layered(self, tokens: list[str]) -> list[str]:
-        """The networks stand first, without the name of their option."""
-        count = next((k for k, token in enumerate(tokens) if token.startswith("-")), len(tokens))
-        return super().layered(["--between", *tokens[:count], *tokens[count:]] if count else tokens)
+    unnamed = "between"
 
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the first network's run."""
