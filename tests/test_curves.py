@@ -98,6 +98,17 @@ class TestCurves:
         differences = (curve.coefficients(t + step) - curve.coefficients(t - step)) / (2 * step)
         assert torch.allclose(curve.velocities(t), differences, atol=1e-8)
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("m", [3, 7, 11, 23, 96])
+    def test_a_chain_meets_every_control_at_its_knot(self, m: int, dtype: torch.dtype) -> None:
+        chain = la.Chain(vectors(m + 1).to(dtype))
+        for knots in (torch.linspace(0, 1, m + 1, dtype=dtype), (torch.arange(m + 1).double() / m).to(dtype)):
+            assert torch.equal(chain.coefficients(knots[:, None]), torch.eye(m + 1, dtype=dtype))
+            ahead = chain.velocities(knots[:-1, None]) @ chain.controls()
+            assert torch.allclose(ahead, m * chain.controls().diff(dim=0), rtol=1e-4, atol=1e-4)
+        beside = chain.coefficients(torch.full((1, 1), 1 / m + 1e-5, dtype=dtype))
+        assert float(beside[0, 2]) == pytest.approx(1e-5 * m, rel=0.05)
+
     def test_they_are_kept_in_files(self, tmp_path: Path) -> None:
         w = vectors(5)
         charts = [
@@ -436,6 +447,13 @@ class TestRadial:
             la.radial_orders(problem, space, vectors(2, space.size), split.take(torch.arange(4)))
         assert why in str(refused.value)
         assert len(str(refused.value).splitlines()) == 1
+
+
+def test_the_radial_path_takes_all_parameters_to_the_origin() -> None:
+    problem, split = make("mlp")
+    space = la.WeightSpace(problem.module, ["*weight"])
+    with pytest.raises(la.BadInput, match="bias' does not vary, and the path takes all of them to the origin"):
+        la.radial_orders(problem, space, vectors(2, space.size), split.take(torch.arange(4)))
 
 
 @pytest.mark.parametrize(

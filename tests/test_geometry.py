@@ -13,8 +13,9 @@ from networks import NETWORKS, Tied, make
 from torch import nn
 
 import lossatlas as la
+from lossatlas import linalg
 from lossatlas.charts import chart_bytes
-from lossatlas.linalg import gram_schmidt
+from lossatlas.linalg import combined, gram_schmidt, scalar_products
 from lossatlas.weights import INITIALISERS, Role
 from lossatlas.weights.files import load_state, read_state
 
@@ -354,3 +355,14 @@ def test_the_papers_networks_have_their_published_numbers_of_parameters() -> Non
         for options in ({}, study, {**study, "skips": True}, {**study, "batch_norm": True})
     ]
     assert sizes == [153_402, 200_162, 200_162, 200_578]
+
+
+def test_long_vectors_are_multiplied_and_mixed_slice_by_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linalg, "SLICE", 7)
+    one, other = vectors(3, 40, 0).float(), vectors(2, 40, 1).float()
+    rows = torch.cat([one, other]).double()
+    torch.testing.assert_close(scalar_products(one, other), rows @ rows.T, rtol=1e-14, atol=0)
+    shares = vectors(4, 3, 2)
+    mixed = combined(shares, one)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, (shares @ one.double()).float())

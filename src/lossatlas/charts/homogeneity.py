@@ -44,6 +44,9 @@ def radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tensor], 
     module = copy.deepcopy(problem.module).to("cpu").double().eval()
     if any(isinstance(part, _NormBase | nn.LayerNorm | nn.GroupNorm) for part in module.modules()):
         raise _undefined("it has normalisations, which a factor of the weights before them does not pass")
+    varied = {name for entry in space.entries for name in entry.names}
+    if kept := [name for name, _ in module.named_parameters() if name not in varied]:
+        raise _undefined(f"parameter {kept[0]!r} does not vary, and the path takes all of them to the origin")
     batch = tree_map(_wide, batch)
     args, kwargs = problem.feed.inputs(batch)
     called: list[str] = []
