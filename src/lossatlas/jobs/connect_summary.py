@@ -78,7 +78,8 @@ def _joined(survey: xr.Dataset) -> npt.NDArray[np.intp]:
     """The places along t (k,) of the networks that are joined."""
     t = np.asarray(survey[Along.T].values, dtype=np.float64)
     at = np.asarray(survey[Corner.coordinate("t")].values, dtype=np.float64)
-    return np.abs(t - at[:, None]).argmin(axis=1)
+    nearest: npt.NDArray[np.intp] = np.abs(t - at[:, None]).argmin(axis=1)
+    return nearest
 
 
 def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> Reals | None:

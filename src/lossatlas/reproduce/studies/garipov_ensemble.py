@@ -26,8 +26,7 @@ BASE: dict[str, Any] = {
     "schedule": "steps", "schedule_options": {"at": (0.3, 0.6, 0.8), "factor": 0.2},
 }  # fmt: skip
 SMALL_BASE: dict[str, Any] = {
-    "optimizer": "momentum,lr=0.05", "weight_decay": 5e-4, "epochs": 40, "batch_size": 32, "snapshots": "none",
-    "schedule": "steps", "schedule_options": {"at": (0.3, 0.6, 0.8), "factor": 0.2},
+    **BASE, "data": "fashion_mnist", "model": "conv", "model_options": {}, "augment": ("flip",), "epochs": 5,
 }  # fmt: skip
 WORDS = {
     "A": "large batches",
@@ -35,7 +34,7 @@ WORDS = {
     "C": "linear decay of the rate",
     "D": "no weight decay",
     "E": "larger initial weights",
-    "F": "no augmentation, or another seed",
+    "F": "no augmentation",
 }
 
 
@@ -48,7 +47,7 @@ class _Ensembles(Study):
         base = TrainConfig(**(BASE if paper else SMALL_BASE))
         other = replace(base, seed=1)
         partners = {
-            "A": replace(other, batch_size=4000) if paper else replace(other, batch_size=337, epochs=400),
+            "A": replace(other, batch_size=4000) if paper else replace(other, batch_size=1000, epochs=10),
             "B": replace(other, optimizer="adam,lr=0.001"),
             "C": replace(other, schedule="linear", schedule_options={}),
             "D": replace(other, weight_decay=0.0),
@@ -56,13 +55,12 @@ class _Ensembles(Study):
             "F": replace(other, augment=()),
         }
         shared: dict[str, Any] = (
-            {"epochs": 600, "lr": 0.015, "weight_decay": 5e-4, "augment": base.augment, "buffers_batches": 100}
+            {"epochs": 600, "lr": 0.015, "weight_decay": 5e-4, "buffers_batches": 100}
             if paper
-            else {"steps": 1500, "lr": 0.05}
+            else {"steps": 1500, "lr": 0.05, "weight_decay": 5e-4, "splits": ("test",), "grid": 21}
         )
-        curves = {
-            f"G-{name}": curve_of(base, "G", name, plane=0, examples="all", **shared) for name in partners
-        }  # fmt: skip
+        shared |= {"augment": base.augment, "plane": 0, "examples": "all"}
+        curves = {f"G-{name}": curve_of(base, "G", name, **shared) for name in partners}
         return {"G": base, **partners, **curves}
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
