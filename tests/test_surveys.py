@@ -26,7 +26,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.directions import NORMALISATIONS, Around, directions
-from lossatlas.jobs.survey import estimate_survey, run_survey
+from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
 from lossatlas.measures import measures
@@ -802,7 +802,7 @@ class TestPlaces:
         config = SurveyConfig(
             checkpoint=str(trained / "net0"), model_options={"hidden": (8,)}, grid=(101,), budget=500, plan="loop"
         )
-        assert estimate_survey(config).work["survey"].startswith("500 points")
+        assert run_survey.estimate(config).work["survey"].startswith("500 points")
 
 
 class Product(nn.Module):

@@ -15,6 +15,7 @@ from cyclopts import CycloptsError, Parameter
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
+from lossatlas.cli.signals import stop_signals
 from lossatlas.cli.unnamed import named
 from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, ProblemConfig
@@ -23,11 +24,14 @@ from lossatlas.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
+    from lossatlas.jobs.job import Job
 
-__all__ = ["ConfiguredVerb", "RunOptions", "lent_problem", "print_estimate"]
+__all__ = ["ConfiguredVerb", "RunOptions", "lent_problem", "print_place"]
 
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound="RunOptions")
+HANDLING = ("resume", "overwrite", "checkpoint_seconds", "pictures")
+"""What a job is told of how it is carried out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,10 @@ class RunOptions:
     """Print the full configuration, which reproduces the run, and stop."""
     dry_run: bool = False
     """Say what the run would cost, and stop; writes nothing."""
+
+    def handling(self) -> dict[str, Any]:
+        """Those of the options that a job is told."""
+        return {name: getattr(self, name) for name in HANDLING if hasattr(self, name)}
 
 
 class ConfiguredVerb(Verb, Generic[C, R]):
@@ -80,8 +88,30 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         self._help = help
 
     @abstractmethod
-    def carry_out(self, config: C, run: R) -> int | None:
-        """Make the run, or say what it would cost; returns the exit code."""
+    def job(self) -> Job[C]:
+        """What makes the run; imported here, because it takes long and ``--help`` does without."""
+
+    @abstractmethod
+    def tell(self, summary: Mapping[str, Any], run: R) -> None:
+        """Print what the run came to."""
+
+    def before(self, config: C, run: R) -> str:
+        """A line to say before the run is made; may be empty."""
+        return ""
+
+    def carry_out(self, config: C, run: R) -> None:
+        """Make the run, or say what it would cost."""
+        job = self.job()
+        if run.dry_run:
+            _print_estimate(job.estimate(config))
+            return
+        from lossatlas.cli.progress import RichReporter
+
+        with RichReporter() as reporter, stop_signals() as stop:
+            if line := self.before(config, run):
+                reporter.say(line)
+            summary = job(config, run.out, reporter=reporter, stop=stop, **run.handling())
+        self.tell(summary, run)
 
     def layered(self, tokens: list[str]) -> list[str]:
         """The tokens with those of the stored run, the preset and the configuration file put before them."""
@@ -116,7 +146,8 @@ class ConfiguredVerb(Verb, Generic[C, R]):
                 return None
             if run.resume and run.overwrite:
                 raise BadInput("--resume continues a run and --overwrite replaces it; give one of the two")
-            return self.carry_out(config, run)
+            self.carry_out(config, run)
+            return None
 
         verb.__name__ = self._name
         verb.__doc__ = self._help + _how_to_see_options(list(types))
@@ -169,7 +200,7 @@ def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
     return {name: value for name, value in run.config().items() if name.partition(".")[0] in problem}
 
 
-def print_estimate(estimate: Estimate) -> None:
+def _print_estimate(estimate: Estimate) -> None:
     """What a dry run found."""
     rows = {
         **estimate.work,
@@ -179,6 +210,11 @@ def print_estimate(estimate: Estimate) -> None:
     }
     for name, text in rows.items():
         print(f"{name:<7} {text}")
+
+
+def print_place(run: RunOptions, pictures: bool) -> None:
+    """Where the result is to be looked at."""
+    print(f"report: {run.out / 'report.html'}" if pictures else f"summary: {run.out / 'summary.json'}")
 
 
 def _how_to_see_options(names: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.charts.lengths import length, lengths_until
 from lossatlas.data import Split
 from lossatlas.engine import Engine
-from lossatlas.errors import BadInput, Interrupted
-from lossatlas.jobs.reporter import Reporter
+from lossatlas.errors import BadInput
+from lossatlas.jobs.job import Handling
 from lossatlas.recipes import ConnectConfig
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY, RunDirectory
@@ -48,16 +48,14 @@ class CurveEvaluation:
         recipe: whose curve is trained.
         config: what is looked at.
         engine: that evaluates.
-        reporter: told how things stand.
-        stop: asked after every tile and group; True ends the job.
+        how: it is carried out.
     """
 
     run: RunDirectory
     recipe: ConnectRecipe
     config: ConnectConfig
     engine: Engine
-    reporter: Reporter
-    stop: Callable[[], bool]
+    how: Handling
 
     def __post_init__(self) -> None:
         self.survey = self._store(SURVEY, self.recipe.curve)
@@ -101,7 +99,7 @@ class CurveEvaluation:
         try:
             plane = plane_of(self.recipe.curve, self.recipe.networks, smooth)
         except BadInput as error:
-            self.reporter.say(f"no plane: {error}")
+            self.how.reporter.say(f"no plane: {error}")
             return
         grid = plane.grid(self.config.plane, MARGIN)
         store = SurveyStore(self.run.path / PLANE, grid, {"chart": plane.chart.fingerprint()}, plane.labels)
@@ -139,7 +137,7 @@ class CurveEvaluation:
                 phase = f"ensembles, {split}, {path}"
                 found = ensembles_along(
                     self.engine, ends, points, recipe.problem.loss, examples, self.config.group,
-                    lambda share, phase=phase: self._progress(phase, share),  # type: ignore[misc]
+                    lambda share, phase=phase: self.how.tell(phase, share),  # type: ignore[misc]
                 )  # fmt: skip
                 for metric, values in found.items():
                     told = {
@@ -183,20 +181,7 @@ class CurveEvaluation:
     ) -> None:
         recipe = self.recipe
         surveyor = Surveyor(self.engine, chart, splits or recipe.surveyed, recipe.metrics, self.config.group)
-        total = int(np.prod(store.shape)) * surveyor.evaluations
-        finished = 0
-
-        def on_points(count: int) -> None:
-            nonlocal finished
-            finished += count
-            self._progress(phase, min(finished / total, 1.0))
-
-        surveyor.fill(store, on_points=on_points)
-
-    def _progress(self, phase: str, share: float) -> None:
-        self.reporter.progress(phase, share, {})
-        if self.stop():
-            raise Interrupted(f"interrupted in the {phase}; continue with --out {self.run.path} --resume")
+        self.how.fill(surveyor, store, phase)
 
     def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:
         if not self.survey.is_whole(name):

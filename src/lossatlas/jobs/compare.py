@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,13 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import Interrupted, unknown
 from lossatlas.jobs.compared import comparison, summarise
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
-from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey import run_survey
 from lossatlas.recipes import CompareConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compare
 from lossatlas.recipes.survey import build_survey
-from lossatlas.rundir import PROVENANCE, SUMMARY, SURVEY, RunDirectory
+from lossatlas.rundir import PROVENANCE, SURVEY, RunDirectory
 from lossatlas.studies import Difference, functional_differences
 from lossatlas.surveying.standing import Standing
 from lossatlas.views import png
@@ -33,7 +32,7 @@ from lossatlas.views.comparing import write_comparison
 from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import load_state, state_bytes
 
-__all__ = ["COMPARISON", "estimate_compare", "run_compare"]
+__all__ = ["COMPARISON", "run_compare"]
 
 COMPARISON = "comparison.nc"
 SURVEYS, STARTS = "surveys", "starts"
@@ -45,44 +44,13 @@ FIXED_SECONDS = 5.0
 """What a comparison takes whatever its size: the pictures, the report."""
 
 
-def run_compare(
-    config: CompareConfig,
-    out: Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    pictures: bool = True,
-    reporter: Reporter | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
+def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     """Survey around and between networks, compare what they predict, draw the pictures, write the report.
 
     Each surface, line and slice is a run of its own in ``out/surveys``, which can be viewed by itself; those that are
-    finished are not surveyed again.
-
-    Args:
-        config: everything that the result depends on.
-        out: the run directory.
-        resume: continue what is there; begin where nothing is.
-        overwrite: replace a lossatlas run that is there.
-        pictures: draw the comparison and write the report.
-        reporter: told how things stand.
-        stop: asked after every tile of a survey and between surveys; True ends the job.
-
-    Returns:
-        The summary; ``comparison.nc`` holds the data.
-
-    Raises:
-        BadInput: before anything is computed or written.
-        CannotFinish: a disk that refuses.
-        Interrupted: ``stop`` said so.
+    finished are not surveyed again. ``comparison.nc`` holds the data.
     """
-    reporter = reporter if reporter is not None else Silent()
-    start = Start(config, out, resume=resume, overwrite=overwrite)
-    run = start.run
-    if start.finished:
-        reporter.say(f"{run.path} is finished")
-        return run.read_json(SUMMARY)
+    run, config = start.run, start.config
     recipe = build_compare(config)
     _check(config, recipe)
     start.put(recipe.problems[0].device, recipe.fingerprints())
@@ -90,12 +58,12 @@ def run_compare(
     for key, origin in recipe.origins.items():
         if not origin.spec and not _start_file(run.path, key).is_file():
             run.write_bytes(str(_start_file(Path(), key)), state_bytes(origin.state))
-    found = _surveys(config, recipe, run, reporter, stop)
-    reporter.say("comparing what the networks predict")
+    found = _surveys(config, recipe, run, how)
+    how.reporter.say("comparing what the networks predict")
     data = comparison(config, recipe, found, _differences(config, recipe))
     summary = {**summarise(data), "seconds": time.perf_counter() - started, "peak_memory_bytes": peak_bytes()}
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
-    if pictures:
+    if how.pictures:
         images = {name: png(figure) for name, figure in draw_comparison(data).items()}
         for name, image in images.items():
             run.write_bytes(f"{name}.png", image)
@@ -104,7 +72,7 @@ def run_compare(
     return summary
 
 
-def estimate_compare(config: CompareConfig) -> Estimate:
+def _estimate(config: CompareConfig) -> Estimate:
     """A dry run: makes a few small slices in a folder that is thrown away; writes nothing to the run directory.
 
     Raises:
@@ -131,6 +99,10 @@ def estimate_compare(config: CompareConfig) -> Estimate:
         peak_bytes=peak_bytes(),
         disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
     )
+
+
+run_compare = Job(CompareConfig, _carry_out, _estimate)
+"""The job of ``lossatlas compare``."""
 
 
 def _timed(config: SurveyConfig) -> tuple[float, float, float]:
@@ -173,7 +145,7 @@ def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
 
 
 def _surveys(
-    config: CompareConfig, recipe: CompareRecipe, run: RunDirectory, reporter: Reporter, stop: Callable[[], bool]
+    config: CompareConfig, recipe: CompareRecipe, run: RunDirectory, how: Handling
 ) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
     """All surveys, by their kind and the networks that they are about; carried out as far as they are not finished."""
     tasks = _tasks(config, recipe, run.path.resolve())
@@ -185,16 +157,16 @@ def _surveys(
         settings = replace(task.config, plan=plans.get(task.architecture, config.plan))
         if config.plan == "auto":
             plans.setdefault(task.architecture, str((place / PROVENANCE).resolve()))
-        reporter.progress("compare", index / len(tasks), {})
+        how.reporter.progress("compare", index / len(tasks), {})
         try:
-            if stop():
+            if how.stop():
                 raise Interrupted("")
-            run_survey(settings, place, resume=True, pictures=False, stop=stop)
+            run_survey(settings, place, resume=True, pictures=False, stop=how.stop)
         except Interrupted as error:
             raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
         survey = xr.open_zarr(str(place / SURVEY), consolidated=False, chunks=None)
         found[task.kind, task.places] = survey.load()
-    reporter.progress("compare", 1.0, {})
+    how.reporter.progress("compare", 1.0, {})
     return found
 
 

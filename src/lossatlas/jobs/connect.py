@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,59 +16,25 @@ from lossatlas.fitting import Fit
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_summary import connect_summary
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
-from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import ConnectConfig, completed
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
-from lossatlas.rundir import CHART, SUMMARY, RunDirectory
+from lossatlas.rundir import CHART, RunDirectory
 from lossatlas.surveying.path_points import points_of
 from lossatlas.views import png, view, write_report
 
-__all__ = ["estimate_connect", "run_connect"]
+__all__ = ["run_connect"]
 
 IN_PLANE = ("curve_plane",)
 """Pictures of the plane that stand among those of the curve."""
 
 
-def run_connect(
-    config: ConnectConfig,
-    out: Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    checkpoint_seconds: float = 10.0,
-    pictures: bool = True,
-    reporter: Reporter | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
-    """Train a curve, evaluate what lies along it and around it, draw the pictures, write the report.
-
-    Args:
-        config: everything that the result depends on.
-        out: the run directory.
-        resume: continue what is there; begin where nothing is.
-        overwrite: replace a lossatlas run that is there.
-        checkpoint_seconds: between checkpoints of the training; surveys are kept tile by tile.
-        pictures: draw, and write the report.
-        reporter: told how things stand.
-        stop: asked after every step and tile; True writes a checkpoint and ends the job.
-
-    Returns:
-        The summary.
-
-    Raises:
-        BadInput: before anything is computed or written.
-        CannotFinish: not finite, or a disk that refuses; the last checkpoint is whole.
-        Interrupted: ``stop`` said so.
-    """
-    reporter = reporter if reporter is not None else Silent()
-    start = Start(config, out, resume=resume, overwrite=overwrite)
-    run, config = start.run, start.config
-    if start.finished:
-        reporter.say(f"{run.path} is finished")
-        return run.read_json(SUMMARY)
+def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
+    """Train a curve, evaluate what lies along it and around it, draw the pictures, write the report."""
+    run, config, reporter = start.run, start.config, how.reporter
     recipe = build_connect(config)
     plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = _engine(recipe, config, plan, recipe.buffers)
@@ -88,10 +52,10 @@ def run_connect(
     if recipe.no_radial:
         reporter.say(recipe.no_radial)
 
-    descend(run, fit, "curve", checkpoint_seconds, reporter, stop)
+    descend(run, fit, "curve", how)
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
-    evaluation = CurveEvaluation(run, recipe, config, surveyor, reporter, stop)
+    evaluation = CurveEvaluation(run, recipe, config, surveyor, how)
     evaluation.paths()
     evaluation.plane()
     evaluation.ensembles()
@@ -108,14 +72,14 @@ def run_connect(
         "held_bytes": fit.held_bytes,
         "peak_memory_bytes": peak_bytes(),
     }
-    if pictures:
+    if how.pictures:
         _draw(run, recipe, config, survey, evaluation.plane_survey(), summary)
     start.finish(summary, {"fit": fit.seconds, "survey": seconds})
     evaluation.survey.close()
     return summary
 
 
-def estimate_connect(config: ConnectConfig) -> Estimate:
+def _estimate(config: ConnectConfig) -> Estimate:
     """A dry run: times a few steps and a few points; writes nothing.
 
     Raises:
@@ -149,6 +113,10 @@ def estimate_connect(config: ConnectConfig) -> Estimate:
         peak_bytes=peak_bytes(),
         disk_bytes=4 * recipe.space.size * 4 * (config.bends + 2) + config.plane**2 * 40 + 6_000_000,
     )
+
+
+run_connect = Job(ConnectConfig, _carry_out, _estimate)
+"""The job of ``lossatlas connect``."""
 
 
 def _engine(recipe: ConnectRecipe, config: ConnectConfig, plan: str | Plan, buffers: BuffersPolicy) -> Engine:

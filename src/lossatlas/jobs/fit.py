@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,17 @@ from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
-from lossatlas.errors import CannotFinish, Interrupted
+from lossatlas.errors import CannotFinish
 from lossatlas.fitting import Fit
-from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.summary import summarise
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
+from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.survey import put_target
 from lossatlas.views import png, view, write_report
@@ -39,43 +39,9 @@ PLATEAU_ADVICE = (
 )
 
 
-def run_fit(
-    config: FitConfig,
-    out: Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    checkpoint_seconds: float = 10.0,
-    pictures: bool = True,
-    reporter: Reporter | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
-    """Fit a picture, survey the chart, draw the pictures and write the report.
-
-    Args:
-        config: everything that the result depends on.
-        out: the run directory.
-        resume: continue what is there; begin where nothing is.
-        overwrite: replace a lossatlas run that is there.
-        checkpoint_seconds: between checkpoints of the fit; a survey is kept tile by tile.
-        pictures: draw the survey and write the report.
-        reporter: told how things stand.
-        stop: asked after every step and tile; True writes a checkpoint and ends the job.
-
-    Returns:
-        The summary.
-
-    Raises:
-        BadInput: before anything is computed or written.
-        CannotFinish: not finite, a plateau with a target, or a disk that refuses; the last checkpoint is whole.
-        Interrupted: ``stop`` said so.
-    """
-    reporter = reporter if reporter is not None else Silent()
-    start = Start(config, out, resume=resume, overwrite=overwrite)
-    run, config = start.run, start.config
-    if start.finished:
-        reporter.say(f"{run.path} is finished")
-        return run.read_json(SUMMARY)
+def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
+    """Fit a picture, survey the chart, draw the pictures and write the report."""
+    run, config, reporter = start.run, start.config, how.reporter
     recipe = build_fit(config)
     plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = make_engine(recipe, config, plan)
@@ -91,7 +57,7 @@ def run_fit(
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
 
-    descend(run, fit, "fit", checkpoint_seconds, reporter, stop)
+    descend(run, fit, "fit", how)
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
     plateau = _on_plateau(fit.running)
@@ -102,13 +68,52 @@ def run_fit(
         reporter.say(f"the fit {PLATEAU_ADVICE}")
 
     started = time.perf_counter()
-    store = _survey(run, recipe, config, surveyor, reporter, stop)
+    store = _survey(run, recipe, config, surveyor, how)
     survey_seconds = time.perf_counter() - started
     summary = summarise(recipe, config, fit, store.open(), survey_seconds)
-    if pictures:
+    if how.pictures:
         _draw(run, store, recipe, summary)
     start.finish(summary, {"fit": fit.seconds, "survey": survey_seconds})
     return summary
+
+
+def _estimate(config: FitConfig) -> Estimate:
+    """A dry run: times a few steps and a few surveyed points; writes nothing.
+
+    Raises:
+        BadInput: what the run itself would refuse.
+    """
+    recipe = build_fit(config)
+    engine = make_engine(recipe, config, config.plan)
+    surveyor = make_surveyor(recipe, config, engine)
+    fit = make_fit(recipe, config, engine)
+    step_seconds = min(timed(fit.step) for _ in range(3))
+    points = int(np.prod([len(coords) for coords in recipe.picture.grid(config.padding).values()]))
+    examples = sum(len(split) for split in recipe.surveyed.values())
+    sample = min(points, engine.plan.evaluate.points)
+    with torch.no_grad():
+        controls = recipe.chart.controls()
+        coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
+    metrics = streaming_metrics(recipe.problem.loss, recipe.metrics)
+    first = next(iter(recipe.surveyed.values()))
+    point_seconds = timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group)) / sample
+    fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)
+    variables = len(metrics) * 4 + 1
+    return Estimate(
+        work={
+            "fit": f"{recipe.objective.largest_draw} points x {config.batch_size} examples a step",
+            "survey": f"{points:,} points x {examples:,} examples",
+        },
+        seconds=fitting + points * point_seconds * examples / len(first),
+        peak_bytes=peak_bytes(),
+        disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
+        + points * variables * len(recipe.surveyed)
+        + 6_000_000,
+    )
+
+
+run_fit = Job(FitConfig, _carry_out, _estimate)
+"""The job of ``lossatlas fit``."""
 
 
 def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers: BuffersPolicy | None = None) -> Engine:
@@ -168,25 +173,14 @@ def _survey(
     recipe: FitRecipe,
     config: FitConfig,
     engine: Engine,
-    reporter: Reporter,
-    stop: Callable[[], bool],
+    how: Handling,
 ) -> SurveyStore:
     grid = recipe.picture.grid(config.padding)
     metrics = metrics_for(recipe.problem.loss, recipe.metrics)
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, metrics, config.group)
     store = SurveyStore(run.path / SURVEY, grid, {"chart": recipe.chart.fingerprint()})
     put_target(store, recipe.picture, config.padding)
-    total = int(np.prod(store.shape)) * surveyor.evaluations
-    finished = 0
-
-    def on_points(count: int) -> None:
-        nonlocal finished
-        finished += count
-        reporter.progress("survey", min(finished / total, 1.0), {})
-        if stop():
-            raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
-
-    surveyor.fill(store, on_points=on_points)
+    how.fill(surveyor, store, "survey")
     return store
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from torch import Tensor
 
 from lossatlas import schema
 from lossatlas.engine import Engine
-from lossatlas.errors import Interrupted
-from lossatlas.jobs.reporter import Reporter
+from lossatlas.jobs.job import Handling
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import SurveyConfig
 from lossatlas.recipes.place import SurveyedPath
@@ -35,8 +33,7 @@ def follow(
     path: SurveyedPath,
     config: SurveyConfig,
     engine: Engine,
-    reporter: Reporter,
-    stop: Callable[[], bool],
+    how: Handling,
 ) -> None:
     """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
     if all(store.is_whole(name) for name in (schema.Path.ELSEWHERE, *map(schema.Path.loss, recipe.surveyed))):
@@ -62,9 +59,7 @@ def follow(
         angles.append(math.nan)
         if index + 1 < len(way):
             angles[-1] = _degrees(way.vector(index + 1) - way.vector(index), -there.gradient(examples).cpu())
-        reporter.progress("path", (index + 1) / len(way), {})
-        if stop():
-            raise Interrupted(f"interrupted on the path; continue with --out {run.path} --resume")
+        how.tell("path", (index + 1) / len(way))
 
     def put(name: str, values: Any, long_name: str, units: str = "1", **attributes: Any) -> None:
         array = np.asarray(values, dtype=np.float64)

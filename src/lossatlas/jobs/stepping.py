@@ -8,7 +8,7 @@ from typing import Protocol
 
 from lossatlas.errors import CannotFinish, Interrupted
 from lossatlas.jobs.checkpoint import Stored, restore_checkpoint, write_checkpoint
-from lossatlas.jobs.reporter import Reporter
+from lossatlas.jobs.job import Handling
 from lossatlas.rundir import LOG, MetricsLog, RunDirectory
 
 __all__ = ["Stepped", "descend"]
@@ -39,9 +39,7 @@ def descend(
     run: RunDirectory,
     work: Stepped,
     phase: str,
-    checkpoint_seconds: float,
-    reporter: Reporter,
-    stop: Callable[[], bool],
+    how: Handling,
     on_start: Callable[[], None] = lambda: None,
     on_step: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> None:
@@ -51,9 +49,7 @@ def descend(
         run: the run directory.
         work: continued where the run's checkpoint has it.
         phase: what the reporter calls it.
-        checkpoint_seconds: between checkpoints.
-        reporter: told how things stand.
-        stop: asked after every step; True writes a checkpoint and ends the job.
+        how: often checkpoints are written, who is told, and when to stop, with a checkpoint.
         on_start: called once the work stands where it goes on from.
         on_step: called with each step's record before a checkpoint can be written.
 
@@ -74,12 +70,12 @@ def descend(
                 raise CannotFinish(f"{error}; the checkpoint of step {kept} in {run.path} is whole") from error
             log.append(record)
             on_step(record)
-            reporter.progress(phase, min(work.progress, 1.0), work.running)
-            if stop():
+            how.reporter.progress(phase, min(work.progress, 1.0), work.running)
+            if how.stop():
                 write_checkpoint(run, work, log.sync())
                 raise Interrupted(f"interrupted at step {work.steps}; continue with --out {run.path} --resume")
-            if time.perf_counter() - written > checkpoint_seconds:
+            if time.perf_counter() - written > how.checkpoint_seconds:
                 write_checkpoint(run, work, log.sync())
                 kept, written = work.steps, time.perf_counter()
         write_checkpoint(run, work, log.sync())
-        reporter.progress(phase, 1.0, work.running)
+        how.reporter.progress(phase, 1.0, work.running)

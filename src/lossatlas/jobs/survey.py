@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,9 @@ from lossatlas.charts import chart_bytes
 from lossatlas.engine import Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
-from lossatlas.errors import Interrupted
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.path import follow, path_summary
-from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
 from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, completed
@@ -30,7 +27,7 @@ from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.store import merged_grid
 from lossatlas.views import png, view, write_report
 
-__all__ = ["estimate_survey", "run_survey"]
+__all__ = ["run_survey"]
 
 SURFACE = "_surface"
 """How the parts of a summary are called that describe a split's surface."""
@@ -44,48 +41,9 @@ DRAWN = {1: ("line", 3.0), 2: ("loss", 8.0), 3: ("slices", 3.0)}
 """By the number of axes a picture, and how many times its time all pictures and the report take."""
 
 
-def run_survey(
-    config: SurveyConfig,
-    out: Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    pictures: bool = True,
-    reporter: Reporter | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
-    """Survey a chart, evaluate the way on it if there is one, draw the pictures, write the report.
-
-    Args:
-        config: everything that the result depends on.
-        out: the run directory.
-        resume: continue what is there, tile by tile, beside other processes that may do the same; begin where nothing
-            is; add what the configuration has more of: metrics, splits, points.
-        overwrite: replace a lossatlas run that is there.
-        pictures: draw the survey and write the report.
-        reporter: told how things stand.
-        stop: asked after every tile and snapshot; True ends the job.
-
-    Returns:
-        The summary.
-
-    Raises:
-        BadInput: before anything is computed or written.
-        CannotFinish: a disk that refuses.
-        Interrupted: ``stop`` said so.
-    """
-    reporter = reporter if reporter is not None else Silent()
-    with closing(Start(config, out, resume=resume, overwrite=overwrite, together=True)) as start:
-        if start.finished:
-            reporter.say(f"{start.run.path} is finished")
-            return start.run.read_json(SUMMARY)
-        return _carry_out(start, pictures, reporter, stop)
-
-
-def _carry_out(
-    start: Start[SurveyConfig], pictures: bool, reporter: Reporter, stop: Callable[[], bool]
-) -> dict[str, Any]:
-    run, config = start.run, start.config
+def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
+    """Survey a chart, evaluate the way on it if there is one, draw the pictures, write the report."""
+    run, config, reporter = start.run, start.config, how.reporter
     recipe = build_survey(config)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
@@ -111,32 +69,22 @@ def _carry_out(
         with store.alone("beside"):
             run.write_bytes(CHART, chart_bytes(recipe.chart))
             _put_networks(store, recipe)
-        total = int(np.prod(store.shape)) * surveyor.evaluations
-        finished = 0
-
-        def on_points(count: int) -> None:
-            nonlocal finished
-            finished += count
-            reporter.progress("survey", min(finished / total, 1.0), {})
-            if stop():
-                raise Interrupted(f"interrupted in the survey; continue with --out {run.path} --resume")
-
-        surveyor.fill(store, recipe.refinement, on_points)
+        how.fill(surveyor, store, "survey", recipe.refinement)
         with store.alone("finish"):
             if run.finished:  # by another process, while this one waited
                 return run.read_json(SUMMARY)
             if recipe.laid.path is not None:
-                follow(run, store, recipe, recipe.laid.path, config, engine, reporter, stop)
+                follow(run, store, recipe, recipe.laid.path, config, engine, how)
             seconds = time.perf_counter() - started
             survey = store.open().load()
             summary = _summary(recipe, survey, seconds)
-            if pictures:
+            if how.pictures:
                 _draw(run, survey, config, summary)
             start.finish(summary, {"survey": seconds})
     return summary
 
 
-def estimate_survey(config: SurveyConfig) -> Estimate:
+def _estimate(config: SurveyConfig) -> Estimate:
     """A dry run: times a few points; writes nothing.
 
     Raises:
@@ -168,6 +116,10 @@ def estimate_survey(config: SurveyConfig) -> Estimate:
         peak_bytes=peak_bytes(),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
+
+
+run_survey = Job(SurveyConfig, _carry_out, _estimate, together=True)
+"""The job of ``lossatlas survey``: tile by tile, beside other processes that may do the same."""
 
 
 def _point_seconds(surveyor: Surveyor, split: str, group: str, points: int) -> float:

@@ -10,12 +10,16 @@ from lossatlas.errors import CannotFinish
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
+from lossatlas.jobs.job import Job
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import Config
 
-__all__ = ["carry_out", "run_sweep"]
+__all__ = ["JOBS", "carry_out", "run_sweep"]
+
+JOBS: tuple[Job[Any], ...] = (run_fit, run_connect, run_survey, run_train, run_compare)
+"""Every job; its configurations tell which is meant."""
 
 
 def run_sweep(
@@ -33,7 +37,7 @@ def run_sweep(
         out: the directory of the runs.
         pictures: draw each run and write its report.
         reporter: told how things stand.
-        stop: see :func:`~lossatlas.jobs.fit.run_fit`.
+        stop: see :class:`~lossatlas.jobs.job.Job`.
 
     Returns:
         The summaries by name.
@@ -60,15 +64,5 @@ def carry_out(
     config: Config, out: Path, *, pictures: bool, reporter: Reporter | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """The run that a configuration stands for, begun or continued; returns its summary."""
-    match config:
-        case FitConfig():
-            return run_fit(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
-        case ConnectConfig():
-            return run_connect(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
-        case SurveyConfig():
-            return run_survey(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)
-        case TrainConfig():
-            return run_train(config, out, resume=True, reporter=reporter, stop=stop)
-        case CompareConfig():
-            return run_compare(config, out, resume=True, pictures=True, reporter=reporter, stop=stop)
-    raise AssertionError(f"no job for a {type(config).__name__}")
+    job = next(job for job in JOBS if isinstance(config, job.config))
+    return job(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)

@@ -2,62 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
-from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, completed
 from lossatlas.recipes.train import TrainRecipe, build_train
-from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, SUMMARY, RunDirectory
+from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.surveying.standing import Standing
 from lossatlas.training import Trajectory
 from lossatlas.weights.files import module_state, state_bytes
 
-__all__ = ["estimate_train", "run_train"]
+__all__ = ["run_train"]
 
 
-def run_train(
-    config: TrainConfig,
-    out: Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    checkpoint_seconds: float = 10.0,
-    reporter: Reporter | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
-    """Train a network, keep snapshots of the way, and evaluate what it came to.
-
-    Args:
-        config: everything that the result depends on.
-        out: the run directory.
-        resume: continue what is there; begin where nothing is.
-        overwrite: replace a lossatlas run that is there.
-        checkpoint_seconds: between checkpoints.
-        reporter: told how things stand.
-        stop: asked after every step; True writes a checkpoint and ends the job.
-
-    Returns:
-        The summary.
-
-    Raises:
-        BadInput: before anything is computed or written.
-        CannotFinish: the training diverged, or a disk refuses; the checkpoint that is named is whole.
-        Interrupted: ``stop`` said so.
-    """
-    reporter = reporter if reporter is not None else Silent()
-    start = Start(config, out, resume=resume, overwrite=overwrite)
+def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
+    """Train a network, keep snapshots of the way, and evaluate what it came to."""
     run, config = start.run, start.config
-    if start.finished:
-        reporter.say(f"{run.path} is finished")
-        return run.read_json(SUMMARY)
     torch.set_num_threads(start.stored("threads", torch.get_num_threads()))  # others add up in another order
     recipe = build_train(config)
     start.put(
@@ -66,14 +32,14 @@ def run_train(
         threads=torch.get_num_threads(),
         normalisation=recipe.data.normalisation,
     )
-    _train(run, recipe, checkpoint_seconds, reporter, stop)
+    _train(run, recipe, how)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
     summary = _summary(recipe, config)
     start.finish(summary, {"train": recipe.training.seconds})
     return summary
 
 
-def estimate_train(config: TrainConfig) -> Estimate:
+def _estimate(config: TrainConfig) -> Estimate:
     """A dry run: times a few steps; writes nothing.
 
     Raises:
@@ -95,9 +61,11 @@ def estimate_train(config: TrainConfig) -> Estimate:
     )
 
 
-def _train(
-    run: RunDirectory, recipe: TrainRecipe, checkpoint_seconds: float, reporter: Reporter, stop: Callable[[], bool]
-) -> None:
+run_train = Job(TrainConfig, _carry_out, _estimate)
+"""The job of ``lossatlas train``; it draws nothing."""
+
+
+def _train(run: RunDirectory, recipe: TrainRecipe, how: Handling) -> None:
     """The steps, with the snapshots and members that belong to them."""
     training, module = recipe.training, recipe.problem.module
     trajectory = Trajectory(run.path / SNAPSHOTS, recipe.thinning) if recipe.thinning is not None else None
@@ -117,7 +85,7 @@ def _train(
             told = {name: record[name] for name in ("epoch", "loss", "accuracy", "lr", "phase") if name in record}
             (trajectory.keep if training.done else trajectory.record)(module, training.steps, **told)
 
-    descend(run, training, "train", checkpoint_seconds, reporter, stop, on_start, on_step)
+    descend(run, training, "train", how, on_start, on_step)
 
 
 def _summary(recipe: TrainRecipe, config: TrainConfig) -> dict[str, Any]:

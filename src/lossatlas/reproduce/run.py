@@ -54,7 +54,7 @@ def run_study(
         resume: continue what is there; finished runs are kept.
         overwrite: replace a study that is there.
         reporter: told how things stand.
-        stop: see :func:`~lossatlas.jobs.fit.run_fit`.
+        stop: see :class:`~lossatlas.jobs.job.Job`.
 
     Returns:
         The summaries of the runs by name; ``results.md`` and PNG files are in ``out``.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_estimate
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
 from lossatlas.recipes import CompareConfig
+
+if TYPE_CHECKING:
+    from lossatlas.jobs.job import Job
 
 __all__ = ["COMPARE"]
 
@@ -23,29 +27,16 @@ class _Options(RunOptions):
 class _Compare(ConfiguredVerb[CompareConfig, _Options]):
     unnamed = "runs"
 
-    def carry_out(self, config: CompareConfig, run: _Options) -> int | None:
-        from lossatlas.jobs.compare import estimate_compare, run_compare
+    def job(self) -> Job[CompareConfig]:
+        from lossatlas.jobs.compare import run_compare
 
-        if run.dry_run:
-            print_estimate(estimate_compare(config))
-            return None
-        from lossatlas.cli.progress import RichReporter
+        return run_compare
 
-        with RichReporter() as reporter, stop_signals() as stop:
-            summary = run_compare(
-                config,
-                run.out,
-                resume=run.resume,
-                overwrite=run.overwrite,
-                pictures=run.pictures,
-                reporter=reporter,
-                stop=stop,
-            )
+    def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         for name, pair in summary["pairs"].items():
             shown = ("distance", "barrier", "disagreement", "js_divergence", "squared_difference")
             print(f"{name}: " + ", ".join(f"{key} {pair[key]:.3g}" for key in shown if pair.get(key) is not None))
-        print(f"report: {run.out / 'report.html'}" if run.pictures else f"summary: {run.out / 'summary.json'}")
-        return None
+        print_place(run, run.pictures)
 
 
 COMPARE = _Compare(

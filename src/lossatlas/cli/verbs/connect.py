@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
 from lossatlas.recipes import ConnectConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
+
+if TYPE_CHECKING:
+    from lossatlas.jobs.job import Job
 
 __all__ = ["CONNECT"]
 
@@ -38,27 +40,20 @@ class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
         run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
         return lent_problem(run, tokens, without=("device", "seed"))
 
-    def carry_out(self, config: ConnectConfig, run: _Options) -> int | None:
-        from lossatlas.jobs.connect import estimate_connect, run_connect
+    def job(self) -> Job[ConnectConfig]:
+        from lossatlas.jobs.connect import run_connect
 
-        if run.dry_run:
-            print_estimate(estimate_connect(config))
-            return None
-        from lossatlas.cli.progress import RichReporter
+        return run_connect
 
-        with RichReporter() as reporter, stop_signals() as stop:
-            summary = run_connect(
-                config,
-                run.out,
-                resume=run.resume,
-                overwrite=run.overwrite,
-                checkpoint_seconds=run.checkpoint_seconds,
-                pictures=run.pictures,
-                reporter=reporter,
-                stop=stop,
-            )
-        _print_summary(summary, run.out, run.pictures)
-        return None
+    def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
+        shown = ("worse_end", "curve_max", "curve_mean", "curve_barrier", "straight_barrier")
+        for split in ("train", "test"):
+            scores = summary.get(f"{split}_scores", {})
+            numbers = [f"{name} {scores[name]:.4g}" for name in shown if isinstance(scores.get(name), float)]
+            if numbers:
+                print(f"{split}: {', '.join(numbers)}")
+        print(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
+        print_place(run, run.pictures)
 
 
 CONNECT = _Connect(
@@ -68,14 +63,3 @@ CONNECT = _Connect(
     None,
     "Join trained networks by a curve of low loss: lossatlas connect RUN_A RUN_B [RUN_C ...]",
 )
-
-
-def _print_summary(summary: Mapping[str, Any], out: Path, pictures: bool) -> None:
-    shown = ("worse_end", "curve_max", "curve_mean", "curve_barrier", "straight_barrier")
-    for split in ("train", "test"):
-        scores = summary.get(f"{split}_scores", {})
-        numbers = [f"{name} {scores[name]:.4g}" for name in shown if isinstance(scores.get(name), float)]
-        if numbers:
-            print(f"{split}: {', '.join(numbers)}")
-    print(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
-    print(f"report: {out / 'report.html'}" if pictures else f"summary: {out / 'summary.json'}")

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_estimate
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
 from lossatlas.recipes import PRESETS, FitConfig
 
+if TYPE_CHECKING:
+    from lossatlas.jobs.job import Job
+
 __all__ = ["FIT"]
+
+
+SHOWN = (
+    "gap", "iou", "low_accuracy", "high_accuracy", "log_loss_correlation", "log_loss_rmse", "log_loss_gap", "steps",
+    "seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,31 +35,21 @@ class _Options(RunOptions):
 
 
 class _Fit(ConfiguredVerb[FitConfig, _Options]):
-    def carry_out(self, config: FitConfig, run: _Options) -> int | None:
-        from lossatlas.jobs.estimate import estimate_fit
+    def job(self) -> Job[FitConfig]:
         from lossatlas.jobs.fit import run_fit
 
-        if run.dry_run:
-            print_estimate(estimate_fit(config))
-            return None
-        from lossatlas.cli.progress import RichReporter
+        return run_fit
 
-        with RichReporter() as reporter, stop_signals() as stop:
-            if run.preset != "fast":
-                settings = ", ".join(f"{name}={getattr(config, name)}" for name in PRESETS[run.preset])
-                reporter.say(f"preset {run.preset}: {settings}")
-            summary = run_fit(
-                config,
-                run.out,
-                resume=run.resume,
-                overwrite=run.overwrite,
-                checkpoint_seconds=run.checkpoint_seconds,
-                pictures=run.pictures,
-                reporter=reporter,
-                stop=stop,
-            )
-        _print_summary(summary, run.out, run.pictures)
-        return None
+    def before(self, config: FitConfig, run: _Options) -> str:
+        if run.preset == "fast":
+            return ""
+        settings = ", ".join(f"{name}={getattr(config, name)}" for name in PRESETS[run.preset])
+        return f"preset {run.preset}: {settings}"
+
+    def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
+        numbers = [f"{name} {summary[name]:.4g}" for name in SHOWN if isinstance(summary.get(name), int | float)]
+        print(", ".join(numbers))
+        print_place(run, run.pictures)
 
 
 FIT = _Fit(
@@ -61,20 +59,3 @@ FIT = _Fit(
     PRESETS,
     "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.",
 )
-
-
-def _print_summary(summary: Mapping[str, Any], out: Path, pictures: bool) -> None:
-    shown = (
-        "gap",
-        "iou",
-        "low_accuracy",
-        "high_accuracy",
-        "log_loss_correlation",
-        "log_loss_rmse",
-        "log_loss_gap",
-        "steps",
-        "seconds",
-    )
-    numbers = [f"{name} {summary[name]:.4g}" for name in shown if isinstance(summary.get(name), int | float)]
-    print(", ".join(numbers))
-    print(f"report: {out / 'report.html'}" if pictures else f"summary: {out / 'summary.json'}")

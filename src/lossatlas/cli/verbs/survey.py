@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
 from lossatlas.recipes import SurveyConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
+
+if TYPE_CHECKING:
+    from lossatlas.jobs.job import Job
 
 __all__ = ["SURVEY"]
 
@@ -37,24 +40,12 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
         run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
         return lent_problem(run, tokens, without=("device",))
 
-    def carry_out(self, config: SurveyConfig, run: _Options) -> int | None:
-        from lossatlas.jobs.survey import estimate_survey, run_survey
+    def job(self) -> Job[SurveyConfig]:
+        from lossatlas.jobs.survey import run_survey
 
-        if run.dry_run:
-            print_estimate(estimate_survey(config))
-            return None
-        from lossatlas.cli.progress import RichReporter
+        return run_survey
 
-        with RichReporter() as reporter, stop_signals() as stop:
-            summary = run_survey(
-                config,
-                run.out,
-                resume=run.resume,
-                overwrite=run.overwrite,
-                pictures=run.pictures,
-                reporter=reporter,
-                stop=stop,
-            )
+    def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         if "captured_variance" in summary:
             print(
                 f"captured variance {summary['captured_variance']:.1%}, {summary['snapshots']} snapshots, largest "
@@ -64,8 +55,7 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
             print(f"{summary['points_evaluated']:,} points evaluated, the others interpolated")
         ends = {name: value for name, value in summary.items() if name.endswith("est_loss")}
         print(", ".join(f"{name} {value:.4g}" for name, value in ends.items() if value is not None))
-        print(f"report: {run.out / 'report.html'}" if run.pictures else f"summary: {run.out / 'summary.json'}")
-        return None
+        print_place(run, run.pictures)
 
 
 SURVEY = _Survey(

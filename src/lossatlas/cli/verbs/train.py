@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_estimate
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem
 from lossatlas.recipes import TrainConfig
+
+if TYPE_CHECKING:
+    from lossatlas.jobs.job import Job
 
 __all__ = ["TRAIN"]
 
@@ -28,28 +31,15 @@ class _Train(ConfiguredVerb[TrainConfig, _Options]):
         run, _, _ = (option_given(tokens, "init_from") or "").partition("@")
         return lent_problem(Path(run), tokens, without=("device",)) if run else {}
 
-    def carry_out(self, config: TrainConfig, run: _Options) -> int | None:
-        from lossatlas.jobs.train import estimate_train, run_train
+    def job(self) -> Job[TrainConfig]:
+        from lossatlas.jobs.train import run_train
 
-        if run.dry_run:
-            print_estimate(estimate_train(config))
-            return None
-        from lossatlas.cli.progress import RichReporter
+        return run_train
 
-        with RichReporter() as reporter, stop_signals() as stop:
-            summary = run_train(
-                config,
-                run.out,
-                resume=run.resume,
-                overwrite=run.overwrite,
-                checkpoint_seconds=run.checkpoint_seconds,
-                reporter=reporter,
-                stop=stop,
-            )
+    def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         shown = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "steps", "seconds")
         print(", ".join(f"{name} {summary[name]:.4g}" for name in shown if name in summary))
         print(f"weights: {run.out / 'model.safetensors'}")
-        return None
 
 
 TRAIN = _Train(

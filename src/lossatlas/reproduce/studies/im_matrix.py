@@ -13,10 +13,10 @@ import xarray as xr
 
 from lossatlas.jobs.compare import COMPARISON
 from lossatlas.recipes import CompareConfig, Config, TrainConfig
-from lossatlas.reproduce.drawing import table
+from lossatlas.reproduce.drawing import save, table
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.rundir import atomic_write
 from lossatlas.studies import pearson
+from lossatlas.views.comparison import draw_comparison
 
 __all__ = ["IM_MATRIX"]
 
@@ -67,11 +67,11 @@ class _Matrix(Study):
     def _of_one(self, net: str, run: Run, out: Path) -> str:
         summary = run.summary
         data = xr.open_dataset(run.path / COMPARISON, engine="scipy").load()
-        shown = []
-        for name in PICTURES:
-            if (run.path / f"{name}.png").is_file():
-                atomic_write(out / f"{net}-{name}.png", (run.path / f"{name}.png").read_bytes())
-                shown.append(f"![{net} {name}]({net}-{name}.png)")
+        shown = [
+            save(figure, out / f"{net}-{name}.png")
+            for name, figure in draw_comparison(data).items()
+            if name in PICTURES
+        ]
         keys = ("test_accuracy", "train_loss", "distance_from_start", "start_norm", "weight_norm", "width", "sharpness")
         rows = [[name, *(found.get(key) for key in keys)] for name, found in summary["runs"].items()]
         head = ["run", *(key.replace("_", " ") for key in keys)]

@@ -1,0 +1,119 @@
+"""What all jobs have in common: how they are asked for, begun, told of and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from lossatlas.errors import Interrupted
+from lossatlas.jobs.estimate import Estimate
+from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.starting import Start
+from lossatlas.recipes import Config
+from lossatlas.rundir import SUMMARY
+from lossatlas.surveying import Refinement, Surveyor, SurveyStore
+
+__all__ = ["Handling", "Job"]
+
+C = TypeVar("C", bound=Config)
+NOTHING: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Handling:
+    """How a run is carried out; nothing here changes its result."""
+
+    out: Path
+    """The run directory."""
+    checkpoint_seconds: float
+    """Between checkpoints of what goes step by step."""
+    pictures: bool
+    """Draw pictures and write the report, where the job has any."""
+    reporter: Reporter
+    """Told how things stand."""
+    stop: Callable[[], bool]
+    """Asked after every step and tile; True ends the job."""
+
+    def tell(self, phase: str, share: float, numbers: Mapping[str, float] = NOTHING) -> None:
+        """Tell how far a phase is, in [0, 1].
+
+        Raises:
+            Interrupted: the job is to end; what was kept until here is continued from.
+        """
+        self.reporter.progress(phase, share, numbers)
+        if self.stop():
+            raise Interrupted(f"interrupted in the {phase}; continue with --out {self.out} --resume")
+
+    def fill(self, surveyor: Surveyor, store: SurveyStore, phase: str, refinement: Refinement | None = None) -> None:
+        """Fill a store with what a surveyor finds, and tell how far that is."""
+        total = int(np.prod(store.shape)) * surveyor.evaluations
+        finished = 0
+
+        def on_points(count: int) -> None:
+            nonlocal finished
+            finished += count
+            self.tell(phase, min(finished / total, 1.0))
+
+        surveyor.fill(store, refinement, on_points)
+
+
+@dataclass(frozen=True)
+class Job(Generic[C]):
+    """A job: a configuration and a directory become a finished run.
+
+    Attributes:
+        config: the class of its configurations.
+        carry_out: does it, from a run that is begun or continued; returns the summary.
+        estimate: a dry run, which writes nothing; refuses what the run itself would refuse.
+        together: several processes may work on one run.
+    """
+
+    config: type[C]
+    carry_out: Callable[[Start[C], Handling], dict[str, Any]]
+    estimate: Callable[[C], Estimate]
+    together: bool = False
+
+    def __call__(
+        self,
+        config: C,
+        out: Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        checkpoint_seconds: float = 10.0,
+        pictures: bool = True,
+        reporter: Reporter | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """Begin the run or continue it, to its end.
+
+        Args:
+            config: everything that the result depends on.
+            out: the run directory.
+            resume: continue what is there, where others may work on it beside them; begin where nothing is; add what
+                the configuration has more of, where a run can grow.
+            overwrite: replace a lossatlas run that is there.
+            checkpoint_seconds: between checkpoints of what goes step by step; surveys are kept tile by tile.
+            pictures: draw pictures and write the report, where the job has any.
+            reporter: told how things stand.
+            stop: asked after every step and tile; True writes a checkpoint and ends the job.
+
+        Returns:
+            The summary.
+
+        Raises:
+            BadInput: before anything is computed or written.
+            CannotFinish: not finite, a target that is out of reach, or a disk that refuses; what was kept is whole.
+            Interrupted: ``stop`` said so.
+        """
+        reporter = reporter if reporter is not None else Silent()
+        with closing(Start(config, out, resume=resume, overwrite=overwrite, together=self.together)) as start:
+            if start.finished:
+                reporter.say(f"{start.run.path} is finished")
+                return start.run.read_json(SUMMARY)
+            return self.carry_out(start, Handling(start.run.path, checkpoint_seconds, pictures, reporter, stop))
