@@ -10,7 +10,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["View"]
+__all__ = ["Telling", "View"]
 
 
 class View(ABC):
@@ -18,15 +18,17 @@ class View(ABC):
 
     Attributes:
         needs: what a survey must have, in words that end the sentence "it needs ...".
-        caption: what the picture shows, in one sentence; also its text for those who cannot see it.
+        caption: what the picture shows of any survey, in one sentence; also its text for those who cannot see it.
         rank: its place among the pictures of one survey, small first.
         all_draws: whether it is given all draws of a slice; otherwise the first of them is all it is given.
+        whole: whether a page shows it as wide as the page is, however high that makes it: pictures of many panels.
     """
 
     needs: ClassVar[str]
     caption: ClassVar[str]
     rank: ClassVar[int]
     all_draws: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
 
     @abstractmethod
     def applies(self, survey: xr.Dataset) -> bool:
@@ -35,3 +37,11 @@ class View(ABC):
     @abstractmethod
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         """The picture of a survey to which it applies, with a title (may be empty)."""
+
+
+class Telling(View):
+    """A kind of picture that shows more of some surveys than of others, and says what; pure interface."""
+
+    @abstractmethod
+    def told(self, survey: xr.Dataset) -> str:
+        """What the picture of a survey to which it applies shows, in one sentence, in place of the caption."""

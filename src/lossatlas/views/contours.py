@@ -1,4 +1,4 @@
-"""Contour maps: lines with labels, or filled, of several panels with one scale and the same levels."""
+"""Contour maps: lines with labels, or filled, in panels; those of one quantity share a scale and its levels."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 
 from lossatlas.views import figures, marks
-from lossatlas.views.data import Floats, Invalid, Limits, cell_edges
+from lossatlas.views.data import Floats, Limits, cell_edges, invalid
 from lossatlas.views.figures import Palette
+from lossatlas.views.levels import contour_levels
 from lossatlas.views.looks import INK, PAPER
 from lossatlas.views.networks import Networks
 
-__all__ = ["Panel", "contour_maps", "label_places"]
+__all__ = ["Maps", "Panel", "contour_maps", "label_places"]
 
 APART = 0.08  # of the panel's longer side; labels that are nearer than this may meet
 MARGIN = 0.05  # of the panel's longer side; no label is nearer to an edge
 SHORTEST_LINE = 0.3  # of the panel's longer side; a label would hide more of the line than it tells
 LABELS_PER_LEVEL = 2
+ROW_GAP = 0.09  # inches; above and below each of several rows, so that titles stand clear of the ticks over them
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,58 +49,76 @@ class Panel:
     networks: Networks
 
 
-def contour_maps(
-    panels: Sequence[Panel],
-    limits: Limits,
-    levels: Sequence[float],
-    palette: Palette,
-    *,
-    filled: bool,
-    shared: bool,
-    colour_label: str,
-    invalid: Invalid,
-    title: str,
-    notes: Sequence[str] = (),
-) -> Figure:
-    """Contour maps with the same levels and colours, as many abreast as make a well-shaped figure.
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """Maps of one quantity, which share its levels and colours.
+
+    Attributes:
+        panels: the maps, one at least.
+        limits: the range of the colours; round levels are chosen between its ends.
+        palette: its colours.
+        colour_label: what is drawn, with its units.
+        name: what the caption calls it where it is one of several quantities.
+    """
+
+    panels: Sequence[Panel]
+    limits: Limits
+    palette: Palette
+    colour_label: str
+    name: str = ""
+
+    @property
+    def levels(self) -> list[float]:
+        """Ascending, strictly between the limits."""
+        return contour_levels(self.limits)
+
+
+def contour_maps(rows: Sequence[Maps], *, filled: bool, shared: bool, title: str, notes: Sequence[str] = ()) -> Figure:
+    """Contour maps of one quantity, or of several with a row for each; a quantity's maps share levels and colours.
+
+    Maps of a single quantity stand as many abreast as make a well-shaped figure. The figure's first axes are those of
+    the maps, in their order.
 
     Args:
-        panels: the maps.
-        limits: the range of the colours.
-        levels: ascending, strictly between the limits.
-        palette: its colours.
-        filled: whether the areas between the levels are coloured, with a colour bar; otherwise lines are, and say
-            their levels.
+        rows: the quantities, one at least.
+        filled: whether the areas between the levels are coloured, with a colour bar for each quantity; otherwise
+            lines are, and say their levels.
         shared: whether all panels have the same limits of their axes.
-        colour_label: what is drawn, with its units.
-        invalid: how many values are not finite.
         title: the figure's, may be empty.
         notes: more sentences for the caption.
     """
+    panels = [panel for maps in rows for panel in maps.panels]
     ends = [_ends(panel) for panel in panels]
     frames = [_around(ends)] * len(panels) if shared else ends
     largest = _around([(u - u[0], v - v[0]) for u, v in frames])
-    aspect = float(np.ptp(largest[0]) / np.ptp(largest[1]))
-    columns = figures.abreast(len(panels), aspect)
-    rows = -(-len(panels) // columns)
+    cells = _cells([len(maps.panels) for maps in rows], float(np.ptp(largest[0]) / np.ptp(largest[1])))
+    down, across = (1 + max(cell[k] for cell in cells) for k in (0, 1))
     alike = len({panel.labels for panel in panels}) == 1
-    size = figures.panel_size(largest, columns, rows, ((1.9 if filled else 1.0) + 0.4 * columns, 1.3 + 0.5 * rows))
+    size = figures.panel_size(largest, across, down, ((1.9 if filled else 1.0) + 0.4 * across, 1.3 + 0.5 * down))
     drawn = figures.figure(*size, title)
+    if down > 1 and (layout := drawn.get_layout_engine()):
+        layout.set(h_pad=ROW_GAP)  # type: ignore[call-arg]
+    grid = drawn.add_gridspec(down, across)
+    owners = [maps for maps in rows for _ in maps.panels]
     placed, lines = [], []
-    for index, (panel, frame) in enumerate(zip(panels, frames, strict=True)):
-        ax = drawn.add_subplot(rows, columns, index + 1)
-        lines.append(_map(ax, panel, frame, limits, levels, palette, filled))
-        _dress(ax, panel, (size[0] / columns - 0.8, size[1] / rows - 0.8))
+    for maps, panel, frame, (row, column) in zip(owners, panels, frames, cells, strict=True):
+        ax = drawn.add_subplot(grid[row, column])
+        lines.append(_map(ax, panel, frame, maps, filled))
+        _dress(ax, panel, (size[0] / across - 0.8, size[1] / down - 0.8))
         if shared and alike:
-            first, last = index % columns == 0, index + columns >= len(panels)
+            first, last = column == 0, (row + 1, column) not in cells
             ax.tick_params(labelleft=first, labelbottom=last)
             ax.set(xlabel=ax.get_xlabel() if last else "", ylabel=ax.get_ylabel() if first else "")
         placed.append(ax)
     if filled:
-        _colour_bar(drawn, placed, limits, levels, palette, colour_label)
-    said = "" if filled else f"lines: {colour_label}"
+        for maps in rows:
+            own = [ax for ax, owner in zip(placed, owners, strict=True) if owner is maps]
+            _colour_bar(drawn, own, maps, size[1] / len(rows) - 0.8)
+    said = "" if filled else f"lines: {', '.join(maps.colour_label for maps in rows)}"
     flat = "no contour passes where the panel is level" * any(line is None for line in lines)
-    figures.captioned(drawn, said, *notes, flat, limits.note, keys=figures.hatched(palette, invalid))
+    scales = [f"{maps.name}: {maps.limits.note}" if len(rows) > 1 else maps.limits.note for maps in rows]
+    lost = invalid(np.concatenate([panel.values.ravel() for panel in panels]))
+    figures.captioned(drawn, said, *notes, flat, *scales, keys=figures.hatched(rows[0].palette, lost))
     if not filled:
         # Labels are placed, and lines broken for them, where the layout has put the panels.
         drawn.draw_without_rendering()
@@ -106,6 +126,14 @@ def contour_maps(
             if line is not None:
                 _label(line, panel, frame)
     return drawn
+
+
+def _cells(counts: Sequence[int], aspect: float) -> list[tuple[int, int]]:
+    """The row and the column of each panel: a row per quantity, or those of the only one in rows of a good shape."""
+    if len(counts) > 1:
+        return [(row, column) for row, count in enumerate(counts) for column in range(count)]
+    columns = figures.abreast(counts[0], aspect)
+    return [divmod(index, columns) for index in range(counts[0])]
 
 
 def label_places(
@@ -147,16 +175,9 @@ def label_places(
     return found
 
 
-def _map(
-    ax: Axes,
-    panel: Panel,
-    frame: tuple[Floats, Floats],
-    limits: Limits,
-    levels: Sequence[float],
-    palette: Palette,
-    filled: bool,
-) -> QuadContourSet | None:
+def _map(ax: Axes, panel: Panel, frame: tuple[Floats, Floats], maps: Maps, filled: bool) -> QuadContourSet | None:
     """Draw one map; returns its lines, None where no level lies within its values."""
+    limits, levels, palette = maps.limits, maps.levels, maps.palette
     finite = np.isfinite(panel.values)
     held = np.ma.masked_where(~finite, np.clip(limits.shown(panel.values), limits.low, limits.high))
     ax.set(xlim=frame[0], ylim=frame[1])
@@ -220,13 +241,13 @@ def _dress(ax: Axes, panel: Panel, inches: tuple[float, float]) -> None:
     marks.mark_plane(ax, panel.networks)
 
 
-def _colour_bar(
-    drawn: Figure, placed: list[Axes], limits: Limits, levels: Sequence[float], palette: Palette, label: str
-) -> None:
-    norm = BoundaryNorm([limits.low, *levels, limits.high], 256)
-    mappable = ScalarMappable(norm, mpl.colormaps[palette.colours])
-    bar = drawn.colorbar(mappable, ax=placed, ticks=list(levels), format=figures.tick_text, aspect=30, pad=0.02)
-    bar.set_label(label)
+def _colour_bar(drawn: Figure, placed: list[Axes], maps: Maps, inches: float) -> None:
+    """The colour bar of a quantity beside its maps, so many inches high."""
+    levels = maps.levels
+    norm = BoundaryNorm([maps.limits.low, *levels, maps.limits.high], 256)
+    mappable = ScalarMappable(norm, mpl.colormaps[maps.palette.colours])
+    bar = drawn.colorbar(mappable, ax=placed, ticks=levels, format=figures.tick_text, aspect=30, pad=0.02)
+    bar.set_label(figures.wrapped(maps.colour_label, inches))
     bar.ax.tick_params(labelsize=8)
     bar.minorticks_off()
     bar.outline.set_linewidth(0.6)

@@ -9,9 +9,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, lines, looks, marks
-from lossatlas.views.contours import contour_maps
+from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import panel_of
-from lossatlas.views.levels import contour_levels
 from lossatlas.views.networks import Networks, networks, short
 
 __all__ = ["lines_of", "planes_of"]
@@ -56,23 +55,19 @@ def lines_of(surveys: Mapping[str, xr.Dataset], common: Mapping[str, Mapping[str
 
 def planes_of(surveys: Mapping[str, xr.Dataset], fields: Mapping[str, data.Field], title: str) -> Figure:
     """Filled contours of one metric of all surveys side by side, with one scale and the same levels."""
-    values = _all(fields)
     first = next(iter(fields.values()))
-    limits = data.limits(values, log=first.metric == data.LOSS)
+    limits = data.limits(_all(fields), log=first.metric == data.LOSS)
     splits = {field.split for field in fields.values()}
     alike = len(splits) == 1
+    panels = [
+        panel_of(survey, fields[name], short(name) if alike else f"{short(name)}, {fields[name].split}")
+        for name, survey in surveys.items()
+    ]
+    palette = figures.ACCURACY if first.metric == data.ACCURACY else figures.LOSS
     return contour_maps(
-        [
-            panel_of(survey, fields[name], short(name) if alike else f"{short(name)}, {fields[name].split}")
-            for name, survey in surveys.items()
-        ],
-        limits,
-        contour_levels(limits),
-        figures.ACCURACY if first.metric == data.ACCURACY else figures.LOSS,
+        [Maps(panels, limits, palette, f"{first.split * alike} {first.scale_label(limits)}".strip())],
         filled=True,
         shared=len({_units(survey) for survey in surveys.values()}) == 1,
-        colour_label=f"{first.split * alike} {first.scale_label(limits)}".strip(),
-        invalid=data.invalid(values),
         title=title,
         notes=_notes(surveys),
     )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures
-from lossatlas.views.contours import Panel, contour_maps
-from lossatlas.views.levels import contour_levels
+from lossatlas.views.contours import Maps, Panel, contour_maps
 from lossatlas.views.networks import networks
 
-__all__ = ["has_plane_of", "has_points_between", "panel_of", "split_contours", "split_maps"]
+__all__ = [
+    "errors_of",
+    "has_plane_of",
+    "has_points_between",
+    "maps_of",
+    "panel_of",
+    "split_contours",
+    "split_maps",
+]
 
 
 def has_plane_of(survey: xr.Dataset, metric: str) -> bool:
@@ -39,7 +48,7 @@ def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, title:
         colour_label=splits[0].scale_label(limits),
         invalid=data.invalid(everything),
         title=title,
-        notes=[_errors(splits), there.outside, *data.notes(survey)],
+        notes=[errors_of(splits), there.outside, *data.notes(survey)],
         networks=there,
     )
 
@@ -47,21 +56,22 @@ def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, title:
 def split_contours(survey: xr.Dataset, title: str, *, filled: bool) -> Figure:
     """Contours of the loss, one panel per split, with the same levels."""
     splits = data.fields(survey, data.LOSS)
-    everything = np.stack([field.values for field in splits])
-    limits = data.limits(everything, log=True)
-    panels = [panel_of(survey, field, field.label) for field in splits]
     return contour_maps(
-        panels,
-        limits,
-        contour_levels(limits),
-        figures.LOSS,
+        [maps_of(survey, splits)],
         filled=filled,
         shared=True,
-        colour_label=splits[0].scale_label(limits),
-        invalid=data.invalid(everything),
         title=title,
-        notes=[_errors(splits), networks(survey).outside, *data.notes(survey)],
+        notes=[errors_of(splits), networks(survey).outside, *data.notes(survey)],
     )
+
+
+def maps_of(survey: xr.Dataset, splits: Sequence[data.Field]) -> Maps:
+    """Maps of one quantity of which low values are good, a panel per split."""
+    everything = np.stack([field.values for field in splits])
+    metric = splits[0].metric
+    limits = data.limits(everything, log=data.logarithmic(metric, everything))
+    panels = [panel_of(survey, field, field.label) for field in splits]
+    return Maps(panels, limits, figures.LOSS, splits[0].scale_label(limits), metric.replace("_", " "))
 
 
 def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:
@@ -72,7 +82,7 @@ def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:
     return Panel(title, (at[0], at[1]), field.plane(), labels, networks(survey))
 
 
-def _errors(splits: list[data.Field]) -> str:
+def errors_of(splits: Sequence[data.Field]) -> str:
     """A sentence on standard errors, which a map has no room for; empty where all examples were taken."""
     errors = [field.error[np.isfinite(field.error)] for field in splits if field.error is not None]
     largest = [float(error.max()) for error in errors if error.size]

@@ -8,11 +8,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
-from lossatlas.views import data, figures
+from lossatlas.views import data
 from lossatlas.views.base import View
 from lossatlas.views.contours import contour_maps
-from lossatlas.views.kinds._splits import has_points_between, panel_of
-from lossatlas.views.levels import contour_levels
+from lossatlas.views.kinds._curves import in_unit_of_loss, lies_under_curve
+from lossatlas.views.kinds._splits import errors_of, maps_of
 from lossatlas.views.networks import networks
 
 __all__ = ["CurvePlane"]
@@ -21,38 +21,34 @@ CURVE, STRAIGHT = "#ffffff", "#b8c4ff"
 
 
 class CurvePlane(View):
-    """Filled contours of the loss, one panel per split; the curve, and the straight lines between its networks."""
+    """A row of filled contours of the loss and of whatever has its unit, a panel per split, with the curve on each."""
 
     needs = "two axes, a loss, and a curve on them"
-    caption = "The loss in the plane of the curve (solid line) and of the straight line between its ends (dashed)."
+    # A report has the survey along the curve, not this one, so the caption holds for planes with and without more.
+    caption = (
+        "The loss, and any further quantities in its unit, in the plane of the curve or the one nearest to it, with "
+        "the curve (solid) and the straight way between its networks (dashed)."
+    )
     rank = 9
+    whole = True
 
     def applies(self, survey: xr.Dataset) -> bool:
-        axes = data.axes(survey)
-        there = len(axes) == 2 and all(Along.coordinate(axis) in survey for axis in axes)
-        return there and bool(data.fields(survey, data.LOSS)) and has_points_between(survey)
+        return lies_under_curve(survey)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        splits = data.fields(survey, data.LOSS)
-        everything = np.stack([field.values for field in splits])
-        limits = data.limits(everything, log=True)
+        quantities = in_unit_of_loss(survey)
+        fields = [field for splits in quantities.values() for field in splits]
         drawn = contour_maps(
-            [panel_of(survey, field, field.label) for field in splits],
-            limits,
-            contour_levels(limits),
-            figures.LOSS,
+            [maps_of(survey, splits) for splits in quantities.values()],
             filled=True,
             shared=True,
-            colour_label=splits[0].scale_label(limits),
-            invalid=data.invalid(everything),
             title=title,
-            notes=[_off(survey), networks(survey).outside, *data.notes(survey)],
+            notes=[_off(survey), errors_of(fields), networks(survey).outside, *data.notes(survey)],
         )
         curve = [survey[Along.coordinate(axis)].values for axis in data.axes(survey)]
         straight = networks(survey).at.T
         halo = [effects.withStroke(linewidth=3.2, foreground="#00000088")]
-        for ax in drawn.axes[: len(splits)]:
-            ax.set_autoscale_on(False)
+        for ax in drawn.axes[: len(fields)]:
             ax.plot(*straight, "--", color=STRAIGHT, linewidth=1.3, zorder=6, path_effects=halo)
             ax.plot(*curve, "-", color=CURVE, linewidth=1.8, zorder=7, path_effects=halo)
         return drawn

@@ -10,9 +10,8 @@ from matplotlib.patches import Patch
 
 from lossatlas.views import data, figures, lines, looks, marks
 from lossatlas.views.base import View
-from lossatlas.views.contours import contour_maps
+from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import has_points_between, panel_of
-from lossatlas.views.levels import contour_levels
 from lossatlas.views.networks import networks
 
 __all__ = ["Draws"]
@@ -84,15 +83,11 @@ def _planes(survey: xr.Dataset, title: str) -> Figure:
     limits = data.limits(everything, log=True)
     panels = [panel_of(one, field, f"draw {k}") for k, (one, field) in enumerate(zip(chosen, shown, strict=True))]
     left_out = f"{len(chosen)} of {len(draws)} draws" * (len(chosen) < len(draws))
+    label = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
     return contour_maps(
-        panels,
-        limits,
-        contour_levels(limits),
-        figures.LOSS,
+        [Maps(panels, limits, figures.LOSS, label)],
         filled=True,
         shared=True,
-        colour_label=f"{shown[0].split} {shown[0].scale_label(limits)}".strip(),
-        invalid=data.invalid(everything),
         title=title,
         notes=[left_out, networks(chosen[0]).outside, *data.notes(survey)],
     )

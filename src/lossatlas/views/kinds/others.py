@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, lines, looks, marks
 from lossatlas.views.base import View
+from lossatlas.views.kinds._curves import undrawn
 from lossatlas.views.networks import networks
 
 __all__ = ["Others"]
@@ -18,14 +19,17 @@ WIDTH, HEIGHT = 8.0, 2.6  # inches; of the curves of one quantity
 
 
 class Others(View):
-    """Heat maps or curves of every further quantity, each with its own scale: a row per quantity, splits abreast."""
+    """Heat maps or curves of every further quantity, each with its own scale: a row per quantity, splits abreast.
 
-    needs = "one axis or two, and a quantity beside loss and accuracy"
+    Of a curve between networks, or of its plane, those that the pictures of curves draw are left out.
+    """
+
+    needs = "one axis or two, and a quantity beside loss and accuracy; for a curve one in another unit than the loss"
     caption = "What else was measured at each point, each quantity on its own scale."
     rank = 50
 
     def applies(self, survey: xr.Dataset) -> bool:
-        return len(data.axes(survey)) in (1, 2) and bool(data.others(survey))
+        return len(data.axes(survey)) in (1, 2) and bool(undrawn(survey))
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         return (_lines if len(data.axes(survey)) == 1 else _maps)(survey, title)
@@ -34,7 +38,7 @@ class Others(View):
 def _lines(survey: xr.Dataset, title: str) -> Figure:
     """One row per quantity along the same axis, splits as colours."""
     (axis,) = data.axes(survey)
-    metrics = data.others(survey)
+    metrics = undrawn(survey)
     drawn = figures.figure(WIDTH, 1.4 + HEIGHT * len(metrics), title)
     at, there = lines.along(survey), networks(survey)
     first: Axes | None = None
@@ -63,7 +67,7 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
 
 def _maps(survey: xr.Dataset, title: str) -> Figure:
     """One row per quantity with its own colour bar, splits abreast."""
-    metrics = data.others(survey)
+    metrics = undrawn(survey)
     edges, there = data.edges(survey), networks(survey)
     columns = max(len(fields) for fields in metrics.values())
     width, height = figures.panel_size(edges, columns, len(metrics), (0.6 + 1.2 * columns, 0.8 + 0.7 * len(metrics)))

@@ -1,0 +1,45 @@
+"""What the pictures of curves between networks draw, and so leave to no other kind."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from lossatlas.schema import Along
+from lossatlas.views import data
+from lossatlas.views.kinds._splits import has_points_between
+
+__all__ = ["goes_along_curve", "in_unit_of_loss", "lies_under_curve", "undrawn"]
+
+
+def goes_along_curve(survey: xr.Dataset) -> bool:
+    """Whether the survey's points lie along a curve between networks, with a loss at each."""
+    return len(data.axes(survey)) == 1 and Along.T in survey and bool(data.fields(survey, data.LOSS))
+
+
+def lies_under_curve(survey: xr.Dataset) -> bool:
+    """Whether the survey is of a plane, and knows where a curve between networks goes on it."""
+    axes = data.axes(survey)
+    there = len(axes) == 2 and all(Along.coordinate(axis) in survey for axis in axes)
+    return there and bool(data.fields(survey, data.LOSS)) and has_points_between(survey)
+
+
+def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:
+    """The loss, and what else is measured in its unit, by metric; the loss first.
+
+    Of a loss without a unit, which fractions and ratios are without too, other quantities must be called losses.
+    """
+    losses = data.fields(survey, data.LOSS)
+    units = losses[0].units
+    found = {
+        metric: fields
+        for metric, fields in data.others(survey).items()
+        if fields[0].units == units and (units or metric.endswith(f"_{data.LOSS}"))
+    }
+    return {data.LOSS: losses, **dict(sorted(found.items()))}
+
+
+def undrawn(survey: xr.Dataset) -> dict[str, list[data.Field]]:
+    """What is measured beside loss and accuracy, by metric, and no picture of a curve draws."""
+    curved = goes_along_curve(survey) or lies_under_curve(survey)
+    drawn = in_unit_of_loss(survey) if curved else {}
+    return {metric: fields for metric, fields in data.others(survey).items() if metric not in drawn}
