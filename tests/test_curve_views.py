@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
+from lossatlas.errors import BadInput
 from lossatlas.schema import Along, Corner
-from lossatlas.views import png, view
+from lossatlas.views import VIEWS, png, view
 
 SPLITS = ("train", "test")
 POINTS = 11
@@ -129,3 +130,160 @@ def test_without_a_unit_only_losses_are_in_the_unit_of_the_loss() -> None:
     drawn = view(given, kinds=["curve_plane", "others"])
     assert [name.split()[-1] for name in titled(drawn["curve_plane"])] == ["loss"] * 4
     assert set(titled(drawn["others"])) == {"train error", "test error"}
+
+
+# Along the curve
+
+HEIGHT = {"curve": 0.0, "straight": 2.0, "radial": 3.0}
+"""How high each path's wall is."""
+
+
+def along(
+    radial: bool = True, further: bool = True, accuracy: bool = True, splits: tuple[str, ...] = SPLITS
+) -> xr.Dataset:
+    """Quadratic walls above a line that rises slowly, on all paths."""
+    survey = xr.Dataset(coords={"t": T})
+    wall = T * (1 - T)
+    for k, split in enumerate(splits):
+        for path, height in HEIGHT.items():
+            if path == "radial" and not radial:
+                continue
+            loss = 0.1 * (k + 1) + 0.02 * T + height * wall
+            values = {"loss": loss}
+            values |= {"regularised_loss": loss + 0.3} if further else {}
+            values |= {"accuracy": np.exp(-loss)} if accuracy else {}
+            for metric, numbers in values.items():
+                if path == "curve":
+                    put(survey, split, metric, numbers, ("t",), "1" if metric == "accuracy" else "nat")
+                else:
+                    survey[Along.of(path, split, metric)] = (Along.DIMENSION, numbers)
+    survey[Along.T] = (Along.DIMENSION, T)
+    survey[Along.LENGTH] = (Along.DIMENSION, 8 * (T + T**2))
+    survey[Along.NORM] = (Along.DIMENSION, 5 + wall)
+    survey[Along.norm_on("straight")] = (Along.DIMENSION, 5 - wall)
+    if radial:
+        survey[Along.norm_on("radial")] = (Along.DIMENSION, 5 * np.abs(1 - 2 * T))
+        survey[Along.RADIAL_DISTANCE] = (Along.DIMENSION, 4 * wall)
+    survey[Corner.coordinate("t")] = (Corner.DIMENSION, [0.0, 1.0], {"names": ["a", "b"]})
+    return survey
+
+
+def strands(ax: Axes) -> dict[str, np.ndarray]:
+    """The named lines of a panel."""
+    every = {str(line.get_label()): np.asarray(line.get_ydata(), dtype=np.float64) for line in ax.get_lines()}
+    return {label: values for label, values in every.items() if not label.startswith("_")}
+
+
+def below(figure: Figure) -> dict[str, Axes]:
+    """Panels without a title, by the first words of their upright axis."""
+    return {ax.get_ylabel().split("\n")[0]: ax for ax in figure.axes if not ax.get_title()}
+
+
+def test_each_quantity_is_drawn_on_all_paths_with_a_panel_per_split() -> None:
+    given = along()
+    figure = view(given, kinds=["curve"])["curve"]
+    panels = titled(figure)
+    wanted = [f"{split} {metric}" for metric in ("loss", "regularised loss", "accuracy") for split in SPLITS]
+    assert list(panels) == wanted
+    for name, ax in panels.items():
+        split, metric = name.split(" ", 1)
+        metric = metric.replace(" ", "_")
+        shown = strands(ax)
+        assert set(shown) == {"curve", "straight line", "through the origin"}
+        np.testing.assert_allclose(shown["curve"], given[f"{split}_{metric}"])
+        np.testing.assert_allclose(shown["straight line"], given[f"along_straight_{split}_{metric}"])
+        np.testing.assert_allclose(shown["through the origin"], given[f"along_radial_{split}_{metric}"])
+        low, high = ax.get_ylim()
+        assert all(low < values.min() and values.max() < high for values in shown.values())
+    assert panels["train loss"].get_ylim() == panels["test loss"].get_ylim()
+    assert panels["train regularised loss"].get_ylim() != panels["train loss"].get_ylim()
+
+
+def test_norms_are_drawn_on_all_paths_and_lengths_beside_a_constant_speed() -> None:
+    given = along()
+    panels = below(view(given, kinds=["curve"])["curve"])
+    assert list(panels) == ["norm of the weights", "distance from the path", "length so far"]
+    norms = strands(panels["norm of the weights"])
+    np.testing.assert_allclose(norms["straight line"], given["along_straight_norm"])
+    np.testing.assert_allclose(norms["through the origin"], given["along_radial_norm"])
+    lengths = strands(panels["length so far"])
+    np.testing.assert_allclose(lengths["curve"], 8 * (T + T**2))
+    np.testing.assert_allclose(lengths["at constant speed"], 16 * T)
+    assert set(strands(panels["distance from the path"])) == {"curve"}
+    assert all(ax.get_ylim()[0] == 0 for ax in panels.values())
+
+
+@pytest.mark.parametrize("radial", [True, False])
+@pytest.mark.parametrize("splits", [("test",), SPLITS, (*SPLITS, "other", "last")])
+def test_no_panel_is_empty_and_all_rows_are_as_wide(radial: bool, splits: tuple[str, ...]) -> None:
+    figure = view(along(radial, splits=splits), kinds=["curve"])["curve"]
+    assert len(figure.axes) == 3 * len(splits) + (3 if radial else 2)
+    assert all(ax.has_data() for ax in figure.axes)
+    figure.draw_without_rendering()
+    rows: dict[float, list[Axes]] = {}
+    for ax in figure.axes:
+        rows.setdefault(round(ax.get_position().y0, 3), []).append(ax)
+    assert len(rows) == 4
+    assert all(min(ax.get_position().x0 for ax in row) < 0.15 for row in rows.values())
+    assert all(max(ax.get_position().x1 for ax in row) > 0.9 for row in rows.values())
+
+
+def test_a_survey_written_before_norms_of_other_paths_were_is_drawn() -> None:
+    given = along().drop_vars([Along.norm_on("straight"), Along.norm_on("radial")])
+    panels = below(view(given, kinds=["curve"])["curve"])
+    assert set(strands(panels["norm of the weights"])) == {"curve"}
+
+
+def test_standard_errors_and_what_is_not_finite_are_shown_along_the_curve() -> None:
+    given = along()
+    given["test_loss_standard_error"] = ("t", np.full(POINTS, 0.02))
+    given["test_loss"][3] = np.nan
+    given["along_straight_train_loss"][5] = np.inf
+    figure = view(given, kinds=["curve"])["curve"]
+    assert len(titled(figure)["test loss"].collections) == 1
+    assert len(titled(figure)["train loss"].collections) == 0
+    assert "two standard errors" in caption(figure)
+    assert "not finite: 1 NaN, 1 infinite" in caption(figure)
+    marks = [line for line in titled(figure)["train loss"].get_lines() if line.get_marker() == "x"]
+    np.testing.assert_allclose(np.concatenate([np.asarray(line.get_xdata()) for line in marks]), T[[5]])
+
+
+def test_names_of_many_networks_leave_room_for_the_title() -> None:
+    given = along().drop_vars(Corner.coordinate("t"))
+    names = [f"runs/a-long-name-of-network-{k}" for k in range(5)]
+    given[Corner.coordinate("t")] = (Corner.DIMENSION, np.linspace(0, 1, 5), {"names": names})
+    figure = view(given, kinds=["curve"])["curve"]
+    figure.draw_without_rendering()
+    ax = titled(figure)["train loss"]
+    assert len(ax.texts) == 5
+    assert max(text.get_window_extent().y1 for text in ax.texts) <= ax.title.get_window_extent().y0 + 1
+
+
+def test_a_caption_names_only_the_paths_and_quantities_that_the_picture_has() -> None:
+    kind = VIEWS["curve"]()
+    told = kind.told(along())  # type: ignore[attr-defined]
+    assert told.startswith("Loss, regularised loss and accuracy along the curve (solid), on the straight line")
+    assert "on the path through the origin (dotted); below, norms" in told
+    without = kind.told(along(radial=False, further=False, accuracy=False))  # type: ignore[attr-defined]
+    assert without == (
+        "Loss along the curve (solid) and on the straight line (dashed); below, norms of the weights and length of "
+        "the curve so far."
+    )
+    assert "origin" not in kind.caption
+
+
+def test_a_curve_is_not_drawn_again_as_a_line_or_among_others() -> None:
+    given = along()
+    assert list(view(given)) == ["curve"]
+    wanted = r"needs one axis.*no curve.*which the view curve draws.*what applies: curve$"
+    with pytest.raises(BadInput, match=wanted) as caught:
+        view(given, kinds=["line"])
+    assert "\n" not in str(caught.value)
+    assert "along_" not in str(caught.value)
+    assert list(view(given.drop_vars(Along.T))) == ["line", "others"]
+    for split in SPLITS:
+        put(given, split, "error", 1 - given[f"{split}_accuracy"].values, ("t",), "1")
+    drawn = view(given)
+    assert list(drawn) == ["curve", "others"]
+    assert set(strands(drawn["others"].axes[0])) == {"train error", "test error"}
+    assert len(drawn["others"].axes) == 1

@@ -16,7 +16,7 @@ from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
 from lossatlas.rundir import atomic_write
 from lossatlas.views.base import View
-from lossatlas.views.data import axes, first_draw
+from lossatlas.views.data import axes, first_draw, quantities
 from lossatlas.views.files import png
 from lossatlas.views.overlaying import overlay
 from lossatlas.views.report import write_report
@@ -67,7 +67,10 @@ def _given(kind: View, survey: xr.Dataset) -> xr.Dataset:
 
 def _does_not_apply(name: str, kind: View, survey: xr.Dataset) -> BadInput:
     fitting = [other for other in VIEWS if (one := VIEWS[other]()).applies(_given(one, survey))]
-    has = f"axes {', '.join(axes(survey))} and variables {', '.join(sorted(map(str, survey.data_vars)))}"
+    # What is known of paths, curves and networks beside the points is long for a line; its number must do.
+    over = sorted(field.name for field in quantities(first_draw(survey)))
+    beside = len(survey.data_vars) - len(over)
+    has = f"axes {', '.join(axes(survey))} and variables {', '.join(over)}{f' and {beside} more' * bool(beside)}"
     return BadInput(
         f"view {name!r} does not apply to this survey: it needs {kind.needs}, and the survey has {has}; "
         f"what applies: {', '.join(fitting) or 'none'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from matplotlib.patches import Patch
 
 from lossatlas.views import data, figures
 
-__all__ = ["ACCURACY_COLOURS", "LOSS_COLOURS", "along", "curves", "frame", "keys", "shades"]
+__all__ = ["ACCURACY_COLOURS", "LOSS_COLOURS", "Stroke", "along", "curve", "curves", "frame", "keys", "shades"]
 
 LOSS_COLOURS = ("#3b0f70", "#de4968", "#fe9f6d", "#8c2981")
 ACCURACY_COLOURS = ("#1f7a8c", "#35b779", "#6d8b00", "#31688e")
@@ -26,6 +27,23 @@ def along(survey: xr.Dataset) -> data.Floats:
     """The coordinates of the points along the only axis (U,)."""
     (axis,) = data.axes(survey)
     return np.asarray(survey[axis].values, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a curve is drawn.
+
+    Attributes:
+        colour: of its line, its band and its marks.
+        style: of the line, as matplotlib writes it: ``-``, ``--`` or ``:``.
+        label: what the legend says.
+        mark: at each of its points; empty draws none.
+    """
+
+    colour: str
+    style: str
+    label: str
+    mark: str = ""
 
 
 def curves(
@@ -48,28 +66,49 @@ def curves(
         style: of the lines, ``-`` or ``--``.
         labels: what the legend says of each; default the fields' own.
     """
-    if limits.log:
-        ax.set_yscale("log")
-    shown = [np.where(np.isfinite(field.values), limits.shown(field.values), np.nan) for field in fields]
-    bands = [_band(field, limits) for field in fields]
+    drawn = []
     for index, (at, field) in enumerate(zip(places, fields, strict=True)):
         colour = colours[index % len(colours)]
-        label = labels[index] if labels else field.label
         mark = "." if len(at) <= FEW else ""
-        if (band := bands[index]) is not None:
-            ax.fill_between(at, *band, color=colour, alpha=0.22, linewidth=0, label=UNNAMED)
-        ax.plot(at, shown[index], style, color=colour, marker=mark, markersize=4, linewidth=1.6, label=label)
-        lost = at[~np.isfinite(field.values)]
-        # A curve's marks stand a little below those of the curve before it, so that none hides another.
-        height = np.full(lost.shape, 0.97 - 0.04 * (index % 20))
-        across = ax.get_xaxis_transform()
-        ax.plot(
-            lost, height, "x", color=colour, markersize=5, transform=across, label=UNNAMED, scalex=False, scaley=False
-        )
-    ends = [end for band in bands if band is not None for end in band]
-    frame(ax, np.concatenate([*shown, *ends]), limits)
+        label = labels[index] if labels else field.label
+        drawn.append(curve(ax, at, field, limits, Stroke(colour, style, label, mark), index))
+    frame(ax, np.concatenate(drawn), limits)
     ax.set_ylabel(fields[0].scale_label(limits))
+
+
+def curve(ax: Axes, at: data.Floats, field: data.Field, limits: data.Limits, stroke: Stroke, place: int) -> data.Floats:
+    """Draw one curve, its band, and marks at the top where it is not finite.
+
+    Args:
+        ax: the axes; they get the scale of the metric, but not its limits.
+        at: coordinates along the chart (U,).
+        field: the curve.
+        limits: the range of all curves of the metric.
+        stroke: its looks.
+        place: among the curves of these axes, from 0.
+
+    Returns:
+        All heights that were drawn, for :func:`frame`: one dimension, NaN where the curve is not finite.
+    """
+    if limits.log:
+        ax.set_yscale("log")
     ax.tick_params(labelsize=8)
+    shown = np.where(np.isfinite(field.values), limits.shown(field.values), np.nan)
+    band = _band(field, limits)
+    if band is not None:
+        ax.fill_between(at, *band, color=stroke.colour, alpha=0.22, linewidth=0, label=UNNAMED)
+    ax.plot(
+        at, shown, stroke.style, color=stroke.colour, marker=stroke.mark, markersize=4, linewidth=1.6,
+        label=stroke.label,
+    )  # fmt: skip
+    lost = at[~np.isfinite(field.values)]
+    # A curve's marks stand a little below those of the curve before it, so that none hides another.
+    height = np.full(lost.shape, 0.97 - 0.04 * (place % 20))
+    ax.plot(
+        lost, height, "x", color=stroke.colour, markersize=5, transform=ax.get_xaxis_transform(), label=UNNAMED,
+        scalex=False, scaley=False,
+    )  # fmt: skip
+    return np.concatenate([shown, *(band or ())])
 
 
 def frame(ax: Axes, shown: data.Floats, limits: data.Limits) -> None:

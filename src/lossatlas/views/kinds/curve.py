@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -9,89 +13,152 @@ from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
 from lossatlas.views import data, figures, lines, marks
-from lossatlas.views.base import View
+from lossatlas.views.base import Telling
+from lossatlas.views.kinds._curves import goes_along_curve, in_unit_of_loss
+from lossatlas.views.lines import Stroke
 from lossatlas.views.networks import Networks, networks
 
 __all__ = ["AlongCurve"]
 
-PATHS = (("curve", "curve", "-"), ("straight", "straight line", "--"), ("radial", "through the origin", ":"))
-COLOURS = {"curve": "#3b0f70", "straight": "#de4968", "radial": "#8a8d91"}
+CURVE, EVEN = "curve", "even"
+OTHERS = {"straight": "on the straight line (dashed)", "radial": "on the path through the origin (dotted)"}
+"""Other paths between the same networks, and what captions say of them."""
+STROKES = {
+    CURVE: Stroke("#3b0f70", "-", "curve"),
+    "straight": Stroke("#de4968", "--", "straight line"),
+    "radial": Stroke("#8a8d91", ":", "through the origin"),
+    EVEN: Stroke("#1f7a8c", "-.", "at constant speed"),
+}
+GEOMETRY = {
+    Along.NORM: ("norm of the weights", "norms of the weights"),
+    Along.RADIAL_DISTANCE: (
+        "distance from the path\nthrough the origin",
+        "distance of the curve from the path through the origin",
+    ),
+    Along.LENGTH: ("length so far", "length of the curve so far"),
+}
+"""What is known beside the survey: what the panel's axis says, and what captions do."""
 WIDE, TALL = 4.6, 3.1  # inches of a panel
 
 
-class AlongCurve(View):
-    """One column per split: losses, and accuracies where there are any; norms and distances below them."""
+class AlongCurve(Telling):
+    """A row per quantity with a panel per split: losses, and accuracies where there are any; then norms and lengths."""
 
-    needs = "one axis, a loss, and other paths beside it"
+    needs = "one axis, a loss, and a curve between networks that the axis goes along"
     caption = (
-        "Loss and accuracy along the curve, on the straight line and on the path through the origin; the norm of the "
-        "weights on the curve and its distance from that path."
+        "What was measured along the curve and on other paths between the same networks; below, norms and lengths."
     )
     rank = 8
+    whole = True
 
     def applies(self, survey: xr.Dataset) -> bool:
-        return len(data.axes(survey)) == 1 and Along.T in survey and bool(data.fields(survey, data.LOSS))
+        return goes_along_curve(survey)
+
+    def told(self, survey: xr.Dataset) -> str:
+        quantities = _quantities(survey)
+        drawn = {path for splits in quantities for field in splits for path in _on_paths(survey, field)}
+        measured = _listed(splits[0].metric.replace("_", " ") for splits in quantities)
+        where = _listed(["along the curve (solid)", *(words for path, words in OTHERS.items() if path in drawn)])
+        below = _listed(words for name, (_, words) in GEOMETRY.items() if name in survey)
+        return f"{measured[0].upper()}{measured[1:]} {where}{f'; below, {below}' * bool(below)}."
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        losses, accuracies = (data.fields(survey, metric) for metric in (data.LOSS, data.ACCURACY))
-        rows = 2 + bool(accuracies)
-        drawn = figures.figure(WIDE * max(2, len(losses)), TALL * rows, title)
-        panels = drawn.subplots(rows, max(2, len(losses)), squeeze=False)
+        quantities = _quantities(survey)
+        beside = [name for name in GEOMETRY if name in survey]
+        counts = [*map(len, quantities), *([len(beside)] * bool(beside))]
+        drawn = figures.figure(WIDE * max(2, *map(len, quantities)), TALL * len(counts), title)
+        rows = _rows(drawn, counts)
         there = networks(survey)
-        for row, fields in enumerate(some for some in (losses, accuracies) if some):
-            _paths(panels[row], survey, fields, there)
-        _geometry(panels[-1], survey)
-        for ax in panels.flat:
-            if not ax.has_data():
-                ax.set_axis_off()
-        keys = {line.get_label(): line for ax in drawn.axes for line in ax.get_lines()}
-        named = [keys[label] for _, label, _ in PATHS if label in keys]
-        figures.captioned(drawn, there.outside, *data.notes(survey), keys=named)
+        for panels, splits in zip(rows, quantities, strict=False):
+            _measured(panels, survey, splits, there)
+        for ax, name in zip(rows[-1], beside, strict=False):
+            _geometry(ax, survey, name, there)
+        every = [field for splits in quantities for one in splits for field in _on_paths(survey, one).values()]
+        invalid = data.invalid(np.stack([field.values for field in every]))
+        figures.captioned(
+            drawn,
+            f"{invalid}, marked \u00d7 at the top" * bool(invalid),
+            "bands: two standard errors either way, on the curve" * any(field.error is not None for field in every),
+            there.outside,
+            *data.notes(survey),
+            keys=list({str(line.get_label()): line for line in lines.keys(drawn)}.values()),
+        )
         return drawn
 
 
-def _paths(panels: np.ndarray, survey: xr.Dataset, fields: list[data.Field], there: Networks) -> None:
-    """One metric on all paths, a panel per split, all to one scale."""
-    at = lines.along(survey)
-    curves = []
-    for field in fields:
-        own = {"curve": field.values}
-        for path, _, _ in PATHS[1:]:
-            name = Along.of(path, field.split, field.metric)
-            if name in survey:
-                own[path] = np.asarray(survey[name].values, dtype=np.float64)
-        curves.append(own)
-    everything = np.stack([values for own in curves for values in own.values()])
-    limits = data.limits(everything, log=fields[0].metric == data.LOSS)
-    for ax, field, own in zip(panels, fields, curves, strict=False):
-        if limits.log:
-            ax.set_yscale("log")
-        for path, label, style in PATHS:
-            if path in own:
-                shown = np.where(np.isfinite(own[path]), limits.shown(own[path]), np.nan)
-                ax.plot(at, shown, style, color=COLOURS[path], linewidth=1.7, label=label)
-        lines.frame(ax, everything, limits)
-        ax.set_title(field.label, fontsize=10, color=figures.GREY, pad=16)
-        ax.set_ylabel(field.scale_label(limits))
-        _dress(ax)
-        marks.mark_line(ax, there, 0.75 * WIDE)
+def _quantities(survey: xr.Dataset) -> list[list[data.Field]]:
+    """What is drawn, splits together: the loss, what else has its unit, the accuracy."""
+    rows = [*in_unit_of_loss(survey).values(), data.fields(survey, data.ACCURACY)]
+    return [splits for splits in rows if splits]
 
 
-def _geometry(panels: np.ndarray, survey: xr.Dataset) -> None:
-    """Norms, and distances from the path through the origin, beside where a straight line would be."""
+def _on_paths(survey: xr.Dataset, field: data.Field) -> dict[str, data.Field]:
+    """A quantity of the curve, and the same on other paths where it is known there, by path."""
+    names = {path: Along.of(path, field.split, field.metric) for path in OTHERS}
+    others = {
+        path: replace(field, values=np.asarray(survey[name].values, dtype=np.float64), error=None)
+        for path, name in names.items()
+        if name in survey
+    }
+    return {CURVE: field, **others}
+
+
+def _rows(drawn: Figure, counts: Sequence[int]) -> list[list[Axes]]:
+    """Panels in rows, each of which is as wide as the figure however many there are in it."""
+    columns = math.lcm(*counts)
+    grid = drawn.add_gridspec(len(counts), columns)
+    return [
+        [drawn.add_subplot(grid[row, k * columns // count : (k + 1) * columns // count]) for k in range(count)]
+        for row, count in enumerate(counts)
+    ]
+
+
+def _measured(panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.Field], there: Networks) -> None:
+    """One quantity on all paths, a panel per split, all to one scale."""
     at = lines.along(survey)
-    shown = [(Along.NORM, "norm of the weights")]
-    shown += [(Along.RADIAL_DISTANCE, "distance from the path\nthrough the origin")]
-    shown += [(Along.LENGTH, "length so far")]
-    there = [(name, label) for name, label in shown if name in survey]
-    for ax, (name, label) in zip(panels, there, strict=False):
-        ax.plot(at, survey[name].values, "-", color=COLOURS["curve"], linewidth=1.7)
-        ax.set_ylim(0, 1.08 * float(np.max(survey[name].values)))
-        ax.set_ylabel(label)
+    on_paths = [_on_paths(survey, field) for field in splits]
+    everything = np.stack([field.values for own in on_paths for field in own.values()])
+    limits = data.limits(everything, log=data.logarithmic(splits[0].metric, everything))
+    heights = [
+        lines.curve(ax, at, field, limits, STROKES[path], place)
+        for ax, own in zip(panels, on_paths, strict=True)
+        for place, (path, field) in enumerate(own.items())
+    ]
+    for ax, field in zip(panels, splits, strict=True):
+        lines.frame(ax, np.concatenate(heights), limits)
+        ax.set_ylabel(field.scale_label(limits), fontsize=9)
         _dress(ax)
+        rows = marks.mark_line(ax, there, 0.75 * WIDE)
+        ax.set_title(field.label, fontsize=10, color=figures.GREY, pad=5 + marks.ROW * rows, parse_math=False)
+
+
+def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
+    """Norms on all paths, or the curve's distance from one of them, or its length beside that at constant speed."""
+    at = lines.along(survey)
+    drawn = {CURVE: np.asarray(survey[name].values, dtype=np.float64)}
+    if name == Along.NORM:
+        others = {path: Along.norm_on(path) for path in OTHERS}
+        drawn |= {path: np.asarray(survey[other].values) for path, other in others.items() if other in survey}
+    if name == Along.LENGTH:
+        drawn[EVEN] = at * drawn[CURVE][-1]
+    for path, values in drawn.items():
+        stroke = STROKES[path]
+        ax.plot(at, values, stroke.style, color=stroke.colour, linewidth=1.6, label=stroke.label)
+    everything = np.concatenate(list(drawn.values()))
+    ax.set_ylim(0, 1.08 * float(everything[np.isfinite(everything)].max(initial=0.0)) or 1.0)
+    ax.set_ylabel(GEOMETRY[name][0], fontsize=9)
+    ax.tick_params(labelsize=8)
+    _dress(ax)
+    for (t,) in there.at:
+        marks.cross(ax, t)
 
 
 def _dress(ax: Axes) -> None:
-    ax.set_xlabel("t")
+    ax.set_xlabel("t", fontsize=9)
     ax.margins(x=0.02)
-    ax.tick_params(labelsize=8)
+
+
+def _listed(words: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *first, last = [*words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last

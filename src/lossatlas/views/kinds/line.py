@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, lines, marks
 from lossatlas.views.base import View
+from lossatlas.views.kinds._curves import goes_along_curve
 from lossatlas.views.networks import networks
 
 __all__ = ["Line"]
@@ -18,13 +19,13 @@ WIDTH = 8.0  # inches
 class Line(View):
     """Each split's loss on a logarithmic axis and its accuracy on a second axis; asked-for intervals are shaded."""
 
-    needs = "one axis and a loss or an accuracy"
+    needs = "one axis, a loss or an accuracy, and no curve between networks, which the view curve draws"
     caption = "Loss (left axis, solid) and accuracy (right, dashed) along the line; shaded where they were asked for."
     rank = 20
 
     def applies(self, survey: xr.Dataset) -> bool:
         some = (data.fields(survey, metric) for metric in (data.LOSS, data.ACCURACY))
-        return len(data.axes(survey)) == 1 and any(some)
+        return len(data.axes(survey)) == 1 and any(some) and not goes_along_curve(survey)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         (axis,) = data.axes(survey)
