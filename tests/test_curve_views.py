@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -11,7 +13,9 @@ from matplotlib.figure import Figure
 
 from lossatlas.errors import BadInput
 from lossatlas.schema import Along, Corner
-from lossatlas.views import VIEWS, png, view
+from lossatlas.views import VIEWS, png, view, write_report
+from lossatlas.views.curve_table import curve_grid, keys_of_grid
+from lossatlas.views.report import Grid, image, write_page
 
 SPLITS = ("train", "test")
 POINTS = 11
@@ -287,3 +291,99 @@ def test_a_curve_is_not_drawn_again_as_a_line_or_among_others() -> None:
     assert list(drawn) == ["curve", "others"]
     assert set(strands(drawn["others"].axes[0])) == {"train error", "test error"}
     assert len(drawn["others"].axes) == 1
+
+
+# The table and the report
+
+SCORES = {
+    "curve_max": 0.5, "curve_min": 0.1, "curve_mean": 0.25, "curve_barrier": 0.0, "worse_end": 0.5,
+    "curve_integral": 0.375, "straight_max": 2.0, "straight_mean": 1.5, "straight_barrier": 1.5,
+}  # fmt: skip
+WITH_ERRORS = {**SCORES, "curve_error_max": 0.125, "curve_error_mean": 0.0625, "straight_error_max": None}
+
+
+def test_the_table_has_a_row_for_each_split_and_path_that_has_scores() -> None:
+    grid = curve_grid({"test_scores": SCORES, "train_scores": {**SCORES, "radial_max": 2.25}, "length": 3.0})
+    assert grid.head[1:] == ["highest loss", "mean", "over length", "above the worse end"]
+    assert grid.rows == [
+        ["train, curve", "0.500", "0.250", "0.375", "0"],
+        ["train, straight line", "2", "1.5", "\u2013", "1.5"],
+        ["train, through the origin", "2.25", "\u2013", "\u2013", "\u2013"],
+        ["test, curve", "0.500", "0.250", "0.375", "0"],
+        ["test, straight line", "2", "1.5", "\u2013", "1.5"],
+    ]
+    assert "(on the curve train 0.500, test 0.500)" in grid.note
+
+
+def test_errors_are_percent_where_there_are_accuracies() -> None:
+    grid = curve_grid({"test_scores": WITH_ERRORS})
+    assert grid.head[-2:] == ["highest error, %", "mean error, %"]
+    assert [row[-2:] for row in grid.rows] == [["12.5", "6.25"], ["\u2013", "\u2013"]]
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_a_stroke_in_the_table(value: float | None) -> None:
+    (curve, _) = curve_grid({"test_scores": {**SCORES, "curve_max": value}}).rows
+    assert curve[:3] == ["test, curve", "\u2013", "0.250"]
+
+
+def test_a_summary_without_scores_has_an_empty_table() -> None:
+    assert curve_grid({"length": 1.0}).rows == []
+
+
+def page(tmp_path: Path, given: xr.Dataset) -> str:
+    scores = {"train_scores": WITH_ERRORS, "test_scores": WITH_ERRORS}
+    summary = {**WITH_ERRORS, **scores, "length_ratio": 1.25, "norm_max": 7.5}
+    images = {name: png(figure, dpi=20) for name, figure in view(given).items()}
+    images["curve_plane"] = png(view(plane(), kinds=["curve_plane"])["curve_plane"], dpi=20)
+    write_report(
+        tmp_path / "report.html", given, "A curve", summary, "seed: 0", images,
+        grids=[curve_grid(summary)], shown_elsewhere=keys_of_grid(summary),
+    )  # fmt: skip
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_shows_the_table_between_tiles_and_pictures_and_repeats_none_of_it(tmp_path: Path) -> None:
+    written = page(tmp_path, along())
+    order = ["on the straight line</dt>", "<h2>The curve and other paths", "<h2>To explore", "<h2>Pictures"]
+    order += ["<h2>All other numbers", "norm_max"]
+    places = [written.index(said) for said in order]
+    assert places == sorted(places)
+    assert "<dd>1.25</dd>" in written
+    assert written.startswith("<!doctype html>")
+    for key in ("train_scores", "test_scores", "curve_mean", "straight_max", "curve_error_max", "curve_barrier"):
+        assert f'<th scope="row">{key}' not in written
+    assert '<th scope="row">curve_min' in written
+
+
+def test_numbers_that_are_shown_nowhere_else_are_listed_with_what_is_nested(tmp_path: Path) -> None:
+    write_report(tmp_path / "a.html", along(), "", {"a": {"b": 1.0}, "ab": 2.0}, "", {}, shown_elsewhere=["a"])
+    written = (tmp_path / "a.html").read_text()
+    assert '<th scope="row">ab</th>' in written
+    assert '<th scope="row">a.b</th>' not in written
+    write_report(tmp_path / "b.html", along(), "", {"a": {"b": 1.0}}, "", {})
+    assert '<th scope="row">a.b</th>' in (tmp_path / "b.html").read_text()
+
+
+def test_captions_in_a_report_say_what_its_pictures_show(tmp_path: Path) -> None:
+    with_origin, without = (page(tmp_path, along(radial=radial)) for radial in (True, False))
+    assert "on the path through the origin (dotted)" in with_origin
+    assert "<figcaption>Loss, regularised loss and accuracy along the curve (solid) and on the straight" in without
+    assert "origin" not in without[without.index("<h2>Pictures") : without.index("<h2>All other")]
+    assert f"<figcaption>{VIEWS['curve_plane'].caption}" in without
+    assert "A curve through weight space" in without
+
+
+def test_pictures_of_many_panels_are_as_wide_as_the_page(tmp_path: Path) -> None:
+    written = page(tmp_path, along())
+    assert written.count('<figure class="card wide whole">') == 2
+
+
+def test_tables_of_other_pages_stay_under_their_pictures(tmp_path: Path) -> None:
+    picture = image("matrix", png(view(plane(), kinds=["curve_plane"])["curve_plane"], dpi=20), "A matrix.")
+    write_page(
+        tmp_path / "page.html", title="", lead="", tiles=[("networks", "2")], images=[picture], config_yaml="",
+        grids=[Grid("Networks", ["run"], [["a"]])],
+    )  # fmt: skip
+    written = (tmp_path / "page.html").read_text()
+    assert written.index("<dt>networks") < written.index("A matrix.") < written.index("<h2>Networks")

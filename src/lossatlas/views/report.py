@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from numbers import Integral, Real
@@ -14,7 +14,9 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.rundir import atomic_write
+from lossatlas.schema import Along
 from lossatlas.views import data
+from lossatlas.views.base import Telling
 from lossatlas.views.interactive import Interactive, interactive
 
 __all__ = ["Grid", "image", "text", "write_page", "write_report"]
@@ -30,6 +32,9 @@ TILES = {
     "captured_variance": "of the path's variance in the plane",
     "largest_distance_from_plane": "largest distance of the path from it",
     "median_angle_to_gradient": "degrees from step to descent, median",
+    "curve_barrier": "highest loss above the worse end, on the curve",
+    "straight_barrier": "highest loss above the worse end, on the straight line",
+    "length_ratio": "times as long as the straight line",
     "seconds": "time",
 }
 
@@ -42,6 +47,8 @@ def write_report(
     config_yaml: str,
     images: Mapping[str, bytes],
     tables: Mapping[str, Mapping[str, object]] | None = None,
+    grids: Sequence[Grid] = (),
+    shown_elsewhere: Collection[str] = (),
 ) -> None:
     """Write ``report.html``: self-contained, plotly.js included, whole or not at all.
 
@@ -53,6 +60,9 @@ def write_report(
         config_yaml: the configuration that reproduces the run.
         images: PNG files by kind of picture, in the order of the page.
         tables: measures of the survey, by title and name; they stand under the pictures.
+        grids: tables with several columns; they stand under the tiles.
+        shown_elsewhere: keys of the summary that are left out of its table, and whatever is nested below them; they
+            are tiles all the same if they are well known.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -64,14 +74,19 @@ def write_report(
         title=title,
         lead=sentence(survey),
         tiles=[(label, text(key, numbers[key])) for key, label in TILES.items() if numbers.get(key) is not None],
-        rows=[(key, text(key, value)) for key, value in numbers.items() if key not in TILES or value is None],
+        rows=[
+            (key, text(key, value))
+            for key, value in _flat({key: value for key, value in summary.items() if key not in shown_elsewhere})
+            if key not in TILES or value is None
+        ],
         picture=interactive(survey),
         tables=[
             (name, [(key, text(key, value)) for key, value in _flat(rows)])
             for name, rows in (tables or {}).items()
             if rows
         ],
-        images=[image(kind, content) for kind, content in images.items()],
+        images=[_pictured(kind, content, survey) for kind, content in images.items()],
+        summary_grids=grids,
         config_yaml=config_yaml,
     )
 
@@ -103,6 +118,7 @@ def write_page(
     config_yaml: str,
     rows: Sequence[tuple[str, str]] = (),
     tables: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (),
+    summary_grids: Sequence[Grid] = (),
     grids: Sequence[Grid] = (),
     picture: Interactive | None = None,
 ) -> None:
@@ -117,7 +133,8 @@ def write_page(
         config_yaml: the configuration that reproduces the run.
         rows: all other numbers by name.
         tables: names and numbers, by title.
-        grids: tables with several columns.
+        summary_grids: tables with several columns that stand under the tiles, before any picture.
+        grids: those that stand under the pictures.
         picture: one to explore; None where there is none.
 
     Raises:
@@ -140,6 +157,7 @@ def write_page(
         plot=Markup(picture.json) if picture else "",
         plotlyjs=Markup(get_plotlyjs()) if picture else "",
         tables=tables,
+        summary_grids=summary_grids,
         grids=grids,
         images=images,
         config_yaml=config_yaml,
@@ -152,7 +170,7 @@ def sentence(survey: xr.Dataset) -> str:
     survey = data.first_draw(survey)
     axes = data.axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
-    place = {1: "line", 2: "plane", 3: "volume"}.get(len(axes), "region")
+    place = {1: "curve" if Along.T in survey else "line", 2: "plane", 3: "volume"}.get(len(axes), "region")
     shown = data.fields(survey, data.LOSS) or data.fields(survey, data.ACCURACY) or data.quantities(survey)
     field = data.preferred(shown)
     lost = data.invalid(field.values)
@@ -210,18 +228,28 @@ def image(kind: str, content: bytes, caption: str = "", *, whole: bool = False) 
     """What a page needs to place a PNG file, whose size stands in bytes 16 to 23.
 
     Args:
-        kind: of picture; that of a view has its own caption.
+        kind: of picture.
         content: the file.
         caption: what it shows, in a sentence.
         whole: as wide as the page, however high that makes it.
     """
-    from lossatlas.views import VIEWS
-
     return {
         "kind": kind.replace("_", " "),
-        "caption": caption or (VIEWS[kind].caption if kind in VIEWS else f"The picture {kind}."),
+        "caption": caption or f"The picture {kind}.",
         "whole": whole,
         "source": f"data:image/png;base64,{b64encode(content).decode()}",
         "width": int.from_bytes(content[16:20], "big"),
         "height": int.from_bytes(content[20:24], "big"),
     }
+
+
+def _pictured(kind: str, content: bytes, survey: xr.Dataset) -> dict[str, object]:
+    """A view's picture with its own caption, or with what it tells of this survey; any other kind's without one."""
+    from lossatlas.views import VIEWS
+
+    if kind not in VIEWS:
+        return image(kind, content)
+    drawn = VIEWS[kind]()
+    # A picture may be of another survey of the same run, such as the plane of a curve.
+    told = drawn.told(survey) if isinstance(drawn, Telling) and drawn.applies(survey) else drawn.caption
+    return image(kind, content, told, whole=drawn.whole)

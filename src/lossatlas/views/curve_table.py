@@ -1,0 +1,73 @@
+"""The numbers of a curve and of other paths between its ends as one table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from lossatlas.views.report import Grid, text
+
+__all__ = ["curve_grid", "keys_of_grid"]
+
+SCORES = "_scores"
+PATHS = {"curve": "curve", "straight": "straight line", "radial": "through the origin"}
+LOSSES = {
+    "{path}_max": "highest loss",
+    "{path}_mean": "mean",
+    "{path}_integral": "over length",
+    "{path}_barrier": "above the worse end",
+}
+ERRORS = {"{path}_error_max": "highest error, %", "{path}_error_mean": "mean error, %"}
+"""Keys of a split's scores, and what their columns are called."""
+
+
+def curve_grid(summary: Mapping[str, Any]) -> Grid:
+    """A row per split and path, with the loss on it and, where there are accuracies, the error.
+
+    Args:
+        summary: as ``lossatlas connect`` writes it: scores of each split under ``<split>_scores``. Of a path without
+            scores there is no row; a number that is missing or not finite is a stroke.
+    """
+    found = {key.removesuffix(SCORES): scores for key, scores in summary.items() if _is_scores(key, scores)}
+    splits = {split: found[split] for split in sorted(found, key=lambda split: (split != "train", split != "test"))}
+    columns = {
+        key: name
+        for key, name in {**LOSSES, **ERRORS}.items()
+        if key in LOSSES or any(key.format(path=path) in scores for scores in splits.values() for path in PATHS)
+    }
+    rows = [
+        [f"{split}, {name}", *(_cell(key, scores.get(key.format(path=path))) for key in columns)]
+        for split, scores in splits.items()
+        for path, name in PATHS.items()
+        if any(key.format(path=path) in scores for key in columns)
+    ]
+    return Grid("The curve and other paths", ["split and path", *columns.values()], rows, _note(splits))
+
+
+def keys_of_grid(summary: Mapping[str, Any]) -> list[str]:
+    """The keys of a summary whose numbers :func:`curve_grid` shows: the scores of splits, and what repeats them."""
+    keys = {key.format(path=path) for key in (*LOSSES, *ERRORS) for path in PATHS} | {"worse_end"}
+    return [key for key, value in summary.items() if _is_scores(key, value) or key in keys]
+
+
+def _is_scores(key: str, value: object) -> bool:
+    return key.endswith(SCORES) and isinstance(value, Mapping)
+
+
+def _note(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the columns mean, and how bad the worst network is."""
+    worst = [f"{split} {_cell('', scores.get('worse_end'))}" for split, scores in splits.items()]
+    return (
+        "Mean: over t; over length: over the curve's length, at an even pace. Above the worse end: the highest loss "
+        "less that of the worst of the networks that the path joins"
+        + (f" (on the curve {', '.join(worst)})." if worst else ".")
+    )
+
+
+def _cell(key: str, value: object) -> str:
+    """A number as reports write it, errors in percent; a stroke where there is none."""
+    if not isinstance(value, Real) or not math.isfinite(value):
+        return text("", None)
+    return text("", 100.0 * value if key in ERRORS else value)
