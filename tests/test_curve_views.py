@@ -203,6 +203,15 @@ def test_each_quantity_is_drawn_on_all_paths_with_a_panel_per_split() -> None:
     assert panels["train regularised loss"].get_ylim() != panels["train loss"].get_ylim()
 
 
+def test_losses_stand_above_what_else_has_their_unit_in_whatever_order_they_are_stored() -> None:
+    given = along()
+    put(given, "test", "gradient_norm", 1 + T, ("t",), "nat")
+    names = list(given.data_vars)
+    for order in (names, names[::-1]):
+        shown = [name for name in titled(view(given[order], kinds=["curve"])["curve"]) if name.startswith("test")]
+        assert shown == ["test loss", "test regularised loss", "test gradient norm", "test accuracy"]
+
+
 def test_norms_are_drawn_on_all_paths_and_lengths_beside_a_constant_speed() -> None:
     given = along()
     panels = below(view(given, kinds=["curve"])["curve"])

@@ -24,7 +24,7 @@ def lies_under_curve(survey: xr.Dataset) -> bool:
 
 
 def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:
-    """The loss, and what else is measured in its unit, by metric; the loss first.
+    """The loss, and what else is measured in its unit, by metric: the loss first, then other losses.
 
     Of a loss without a unit, which fractions and ratios are without too, other quantities must be called losses.
     """
@@ -35,7 +35,9 @@ def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:
         for metric, fields in data.others(survey).items()
         if fields[0].units == units and (units or metric.endswith(f"_{data.LOSS}"))
     }
-    return {data.LOSS: losses, **dict(sorted(found.items()))}
+    # The order of a store's variables is that of its files, which says nothing.
+    order = sorted(found, key=lambda metric: (not metric.endswith(f"_{data.LOSS}"), metric))
+    return {data.LOSS: losses, **{metric: found[metric] for metric in order}}
 
 
 def undrawn(survey: xr.Dataset) -> dict[str, list[data.Field]]:
