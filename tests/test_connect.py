@@ -28,6 +28,7 @@ from lossatlas.rundir import PLANE
 from lossatlas.surveying.best_plane import best_plane
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
 from lossatlas.surveying.path_points import PathPoints, points_of
+from lossatlas.views.report import text
 
 NETWORK = {"model_options": {"hidden": (8,)}}
 TRAINING = TrainConfig(**NETWORK, epochs=6, batch_size=128, snapshots="none")
@@ -91,7 +92,9 @@ class TestARun:
         assert torch.equal(chart.points(torch.tensor([[0.0], [1.0]])), recipe.networks)
         assert not torch.allclose(chart.controls()[1], recipe.networks.mean(dim=0))
         assert {"curve", "curve_plane", "ensembles"} <= {path.stem for path in joined.glob("*.png")}
-        assert "curve_barrier" in (joined / "report.html").read_text()
+        report = (joined / "report.html").read_text()
+        barrier = json.loads((joined / "summary.json").read_text())["straight_barrier"]
+        assert f"<dd>{text('straight_barrier', barrier)}</dd>" in report
         steps = [json.loads(line) for line in (joined / "metrics.jsonl").read_text().splitlines()]
         assert [step["step"] for step in steps] == list(range(30))
         assert {"mean_loss", "highest_loss", "objective"} <= set(steps[0])

@@ -25,6 +25,7 @@ from lossatlas.recipes.connect import ConnectRecipe, build_connect
 from lossatlas.rundir import CHART, RunDirectory
 from lossatlas.surveying.path_points import points_of
 from lossatlas.views import png, view, write_report
+from lossatlas.views.curve_table import curve_grid, keys_of_grid
 
 __all__ = ["run_connect"]
 
@@ -169,4 +170,13 @@ def _draw(
     images = {name: png(figure) for name, figure in figures.items()}
     for name, image in images.items():
         run.write_bytes(f"{name}.png", image)
-    write_report(run.path / "report.html", survey, title, summary, (run.path / "config.yaml").read_text(), images)
+    write_report(
+        run.path / "report.html",
+        survey,
+        title,
+        summary,
+        (run.path / "config.yaml").read_text(),
+        images,
+        grids=[curve_grid(summary)],
+        shown_elsewhere=keys_of_grid(summary),
+    )
