@@ -267,7 +267,7 @@ def tiny(config: ProblemConfig) -> ProblemConfig:
         ("li-fig9", {f"batch{b}-decay{d}-plane" for b in (32, 1347) for d in ("0", "0.005")}, "angle to descent"),
         ("im-switch", {"accuracy", "distance", "norm"}, "| adam to adam-sgd |"),
         ("garipov-curve", {"curve", "objectives"}, "of 3 pairs of ends"),
-        ("garipov-plane", {"bezier", "chain", "bezier-regularised", "chain-regularised"}, "| bezier |"),
+        ("garipov-plane", {"bezier", "chain"}, "| bezier |"),
         ("garipov-ensemble", {f"ensemble-{name}" for name in "ABCDEF"}, "| D | no weight decay |"),
     ],
 )

@@ -49,8 +49,6 @@ class _Planes(Study):
         for curve in CURVES:
             plane: xr.Dataset = xr.open_zarr(str(runs[curve].path / PLANE), consolidated=False, chunks=None).load()
             shown.append(save(view(plane, kinds=["curve_plane"], title=curve)["curve_plane"], out / f"{curve}.png"))
-            regularised_map = view(plane, kinds=["others"], title=f"{curve}, with weight decay")["others"]
-            shown.append(save(regularised_map, out / f"{curve}-regularised.png"))
             regularised = plane["train_regularised_loss"]
             summary = runs[curve].summary
             rows.append([curve, float(regularised.min()), float(regularised.max()), summary["length"],
