@@ -1,7 +1,4 @@
-"""Run a job in child processes that are killed at their n-th file event, n growing, until one ends.
-
-Usage: python killed_at.py VERB RUN FIRST CONFIG.yaml; prints what had been reached at each kill.
-"""
+"""A job in child processes that are killed at their n-th file event, n growing, until one ends."""
 
 from __future__ import annotations
 
@@ -12,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sklearn.datasets  # noqa: F401
-import torch._dynamo  # noqa: F401 (both of these in the parent, instead of in every child)
 import yaml
+from nursery import forked
 
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.survey import run_survey
@@ -24,6 +20,20 @@ from lossatlas.recipes import FitConfig, SurveyConfig, TrainConfig
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 GROWTH = 1.15  # opening what is there costs events, too: a fixed number could stand still
 MOST = 60
+
+
+def kill_at(events: int, folder: Path) -> None:
+    """Have this process killed at so many file events in a folder from here."""
+    seen = 0
+
+    def count(event: str, args: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event in EVENTS and str(args[0]).startswith(str(folder)):
+            seen += 1
+            if seen == events:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
 
 
 def phase(run: Path) -> str:
@@ -44,36 +54,30 @@ def survey(run: Path, config: Mapping[str, Any]) -> None:
     run_survey(SurveyConfig.from_flat(config), run, resume=True, pictures=False)
 
 
-def child(verb: str, run: Path, config: Mapping[str, Any], events: int) -> None:
-    seen = 0
+def killed_at(verb: str, run: Path, first: int, config: Path) -> list[str]:
+    """What had been reached at each kill.
 
-    def kill_at(event: str, args: tuple[object, ...]) -> None:
-        nonlocal seen
-        if event in EVENTS and str(args[0]).startswith(str(run.parent)):
-            seen += 1
-            if seen == events:
-                os.kill(os.getpid(), signal.SIGKILL)
+    Args:
+        verb: fit, survey or train.
+        run: where it goes.
+        first: file events that the first child lives for.
+        config: of a run that is to be done again.
 
-    sys.addaudithook(kill_at)
-    {"fit": fit, "survey": survey, "train": train}[verb](run, config)
+    Raises:
+        RuntimeError: a child failed, or none ended.
+    """
+    options = yaml.safe_load(config.read_text())
 
+    def child(events: int) -> None:
+        kill_at(events, run.parent)
+        {"fit": fit, "survey": survey, "train": train}[verb](run, options)
 
-def main() -> None:
-    verb, run, first = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    config = yaml.safe_load(Path(sys.argv[4]).read_text())
-    # Nothing has computed yet, so there are no threads that a fork would lose.
+    reached: list[str] = []
     for attempt in range(MOST):
-        if not (pid := os.fork()):
-            child(verb, run, config, int(first * GROWTH**attempt))
-            os._exit(0)
-        _, status = os.waitpid(pid, 0)
+        _, status = os.waitpid(forked(child, int(first * GROWTH**attempt)), 0)
         if not status:
-            return
+            return reached
         if not os.WIFSIGNALED(status):
-            sys.exit(f"a child failed with status {status}")
-        print(phase(run), flush=True)
-    sys.exit("it never ended")
-
-
-if __name__ == "__main__":
-    main()
+            raise RuntimeError(f"a child failed with status {status}")
+        reached.append(phase(run))
+    raise RuntimeError("it never ended")

@@ -1,22 +1,17 @@
-"""Survey one store with two processes at once, each killed at random moments, until both have ended.
-
-Usage: python killed_together.py RUN CONFIG.yaml KILLS SEED; prints how many kills there were.
-"""
+"""A store that two processes survey at once, each killed at random moments, until both have ended."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sklearn.datasets  # noqa: F401
-import torch._dynamo  # noqa: F401 (both of these in the parent, instead of in every child)
 import yaml
-from killed_at import EVENTS
+from killed_at import kill_at
+from nursery import forked
 
 from lossatlas.jobs.survey import run_survey
 from lossatlas.recipes import SurveyConfig
@@ -26,49 +21,38 @@ LONGEST = 150
 
 
 def child(run: Path, config: Mapping[str, Any], events: int | None) -> None:
-    seen = 0
-
-    def kill_at(event: str, args: tuple[object, ...]) -> None:
-        nonlocal seen
-        if event in EVENTS and str(args[0]).startswith(str(run.parent)):
-            seen += 1
-            if seen == events:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(kill_at)
+    if events is not None:
+        kill_at(events, run.parent)
     run_survey(SurveyConfig.from_flat(config), run, resume=True, pictures=False)
 
 
-def started(run: Path, config: Mapping[str, Any], events: int | None) -> int:
-    if pid := os.fork():
-        return pid
-    child(run, config, events)
-    os._exit(0)
+def killed_together(run: Path, config: Path, kills: int, seed: int) -> int:
+    """How many kills there were.
 
+    Args:
+        run: where it goes.
+        config: of a survey that is to be done again.
+        kills: at least so many.
+        seed: of the moments.
 
-def main() -> None:
-    run, kills, draw = Path(sys.argv[1]), int(sys.argv[3]), random.Random(int(sys.argv[4]))
-    config = yaml.safe_load(Path(sys.argv[2]).read_text())
+    Raises:
+        RuntimeError: a child failed.
+    """
+    draw, options = random.Random(seed), yaml.safe_load(config.read_text())
 
     def events() -> int | None:
         return draw.randint(1, LONGEST) if killed < kills else None
 
     killed = 0
-    alive: set[int] = set()
-    for _ in range(2):
-        alive.add(started(run, config, events()))
+    alive = {forked(child, run, options, events()) for _ in range(2)}
     while alive:
         pid, status = os.wait()
         alive.discard(pid)
         if os.WIFSIGNALED(status):
             killed += 1
-            alive.add(started(run, config, events()))
+            alive.add(forked(child, run, options, events()))
         elif status:
             for other in alive:
                 os.kill(other, signal.SIGKILL)
-            sys.exit(f"a child failed with status {status}")
-    print(killed)
-
-
-if __name__ == "__main__":
-    main()
+            raise RuntimeError(f"a child failed with status {status}")
+    return killed

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from killed_at import killed_at
+from nursery import Child, result_of
 
 import lossatlas as la
+from lossatlas.cli.main import main
 from lossatlas.jobs.checkpoint import FILE
 from lossatlas.jobs.fit import run_fit
 from lossatlas.recipes import FitConfig
@@ -48,37 +52,45 @@ def same_result(one: Path, other: Path) -> None:
     assert scores[0] == scores[1]
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "lossatlas", *TOKENS], cwd=folder, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("events", [20, 47])
 def test_killed_at_any_file_event_and_resumed_it_ends_the_same(
     events: int, uninterrupted: Path, tmp_path: Path
 ) -> None:
     """A SIGKILL every so many file events, in the fit as in the survey."""
-    script = Path(__file__).parent / "killed_at.py"
-    config = uninterrupted / "config.yaml"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script, "fit", tmp_path / "run", str(events), config],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert {"steps", "survey"} <= set(done.stdout.split()), "no kill fell into one of the two"
+    reached = result_of(killed_at, "fit", tmp_path / "run", events, uninterrupted / "config.yaml")
+    assert {"steps", "survey"} <= set(reached), "no kill fell into one of the two"
     same_result(uninterrupted, tmp_path / "run")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_says_how_to_resume(number: signal.Signals, uninterrupted: Path, tmp_path: Path) -> None:
-    process = start(tmp_path)
-    while process.poll() is None and not (tmp_path / "run" / FILE).exists():
+def fit_to_the_end() -> None:
+    sys.exit(main(TOKENS))
+
+
+def begun(run: Path, alive: Callable[[], bool]) -> None:
+    """Wait for a first checkpoint."""
+    while alive() and not (run / FILE).exists():
         time.sleep(0.01)
-    process.send_signal(number)
+
+
+def test_interrupted_it_says_how_to_resume(uninterrupted: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lossatlas", *TOKENS], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    begun(tmp_path / "run", lambda: process.poll() is None)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "continue with --out run --resume" in " ".join(errors.split())
+    run_fit(CONFIG, tmp_path / "run", resume=True, pictures=False)
+    same_result(uninterrupted, tmp_path / "run")
+
+
+def test_terminated_it_says_how_to_resume(uninterrupted: Path, tmp_path: Path) -> None:
+    with Child(fit_to_the_end, folder=tmp_path) as child:
+        begun(tmp_path / "run", child.process.is_alive)
+        child.process.terminate()
+        assert child.wait() == 130, child.errors
+        assert "continue with --out run --resume" in " ".join(child.errors.split())
     run_fit(CONFIG, tmp_path / "run", resume=True, pictures=False)
     same_result(uninterrupted, tmp_path / "run")
 
@@ -128,7 +140,7 @@ def test_a_full_disk_leaves_what_was_reached(after: int, limit: int, uninterrupt
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    run_fit(CONFIG, run, resume=True)
+    run_fit(CONFIG, run, resume=True, pictures=after == 62)
     same_result(uninterrupted, run)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +16,9 @@ import torch
 import xarray as xr
 import yaml
 from hypothesis import given, settings, strategies as st
+from killed_together import killed_together
 from networks import make, plane
+from nursery import result_of
 from reference import module_at
 from scipy.interpolate import RegularGridInterpolator
 from torch import Tensor, nn
@@ -572,17 +572,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestTogether:
     def test_twenty_kills_of_two_writers_end_as_one_without(self, trained: Path, tmp_path: Path) -> None:
         config = SurveyConfig(
-            between=tuple(str(trained / f"net{k}") for k in range(3)), grid=(41, 37), examples="60", plan="loop",
+            between=tuple(str(trained / f"net{k}") for k in range(3)), grid=(41, 37), examples="60", plan="batched",
             model_options={"hidden": (8,)}, metrics=("auto", "gradient_norm"),
         )  # fmt: skip
         run_survey(config, tmp_path / "alone", pictures=False)
-        script = Path(__file__).parent / "killed_together.py"
-        done = subprocess.run(
-            [sys.executable, "-W", "error", script, tmp_path / "run", tmp_path / "alone" / "config.yaml", "20", "3"],
-            capture_output=True, text=True, check=False, cwd=script.parent,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert int(done.stdout) >= 20
+        kills = result_of(killed_together, tmp_path / "run", tmp_path / "alone" / "config.yaml", 20, 3)
+        assert kills >= 20
         xr.testing.assert_identical(opened(tmp_path / "run"), opened(tmp_path / "alone"))
         summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("run", "alone")]
         assert summaries[0]["test_surface"] == summaries[1]["test_surface"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killed_at import killed_at
 from networks import make
+from nursery import result_of
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -371,13 +372,8 @@ class TestRuns:
         same_run(whole, tmp_path / "run")
 
     def test_killed_at_any_file_event_and_resumed_end_the_same(self, whole: Path, tmp_path: Path) -> None:
-        script = Path(__file__).parent / "killed_at.py"
-        done = subprocess.run(
-            [sys.executable, "-W", "error", script, "train", tmp_path / "run", "11", whole / "config.yaml"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "steps" in done.stdout.split(), "no kill fell into the training"
+        reached = result_of(killed_at, "train", tmp_path / "run", 11, whole / "config.yaml")
+        assert "steps" in reached, "no kill fell into the training"
         same_run(whole, tmp_path / "run")
 
     def test_with_all_that_is_random_branched_and_thinned_by_distance_are_killed_and_end_the_same(
@@ -395,12 +391,7 @@ class TestRuns:
         )  # fmt: skip
         run_train(branch, tmp_path / "whole")
         assert len(list((tmp_path / "whole" / "members").iterdir())) == 2
-        script, stored = Path(__file__).parent / "killed_at.py", tmp_path / "whole" / "config.yaml"
-        done = subprocess.run(
-            [sys.executable, "-W", "error", script, "train", tmp_path / "run", "13", stored],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        result_of(killed_at, "train", tmp_path / "run", 13, tmp_path / "whole" / "config.yaml")
         same_run(tmp_path / "whole", tmp_path / "run")
         for member in (tmp_path / "whole" / "members").iterdir():
             assert (tmp_path / "run" / "members" / member.name).read_bytes() == member.read_bytes()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +13,9 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from killed_at import killed_at
 from networks import make
+from nursery import result_of
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
@@ -322,13 +322,8 @@ class TestSurveyOfAWay:
         assert all(np.array_equal(one.grid[axis], two.grid[axis]) for axis in ("u", "v"))
 
     def test_killed_at_any_file_event_and_resumed_ends_the_same(self, surveyed: Path, tmp_path: Path) -> None:
-        script = Path(__file__).parent / "killed_at.py"
-        done = subprocess.run(
-            [sys.executable, "-W", "error", script, "survey", tmp_path / "run", "90", surveyed / "config.yaml"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "survey" in done.stdout.split(), "no kill fell into the survey"
+        reached = result_of(killed_at, "survey", tmp_path / "run", 90, surveyed / "config.yaml")
+        assert "survey" in reached, "no kill fell into the survey"
         xr.testing.assert_identical(opened(tmp_path / "run"), opened(surveyed))
 
     def test_holds_the_variance_along_all_components(self, surveyed: Path) -> None:
