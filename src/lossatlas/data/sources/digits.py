@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from torch import Tensor
 
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.source import DataSource
@@ -26,12 +28,7 @@ class Digits(DataSource):
     """
 
     def load(self) -> Dataset:
-        from sklearn.datasets import load_digits  # slow to import, and only needed here
-
-        raw = load_digits()
-        images = torch.tensor(raw.images, dtype=torch.float32)[:, None]
-        images = (images - MEAN) / STD
-        labels = torch.tensor(raw.target, dtype=torch.int64)
+        images, labels = _read()
         order = torch.randperm(len(labels), generator=generator(0, "data/digits"))
         test, train = order[:TEST_EXAMPLES], order[TEST_EXAMPLES:]
         return Dataset(
@@ -42,3 +39,16 @@ class Digits(DataSource):
             class_names=tuple(str(digit) for digit in range(10)),
             normalisation=f"(x - {MEAN}) / {STD} for values x in 0..16; constants of digits",
         )
+
+
+@cache
+def _read() -> tuple[Tensor, Tensor]:
+    """All images (N, 1, 8, 8), standardised, and their labels (N,): parsed once, since studies load them run by run.
+
+    Nobody else may hold these tensors: who changes a split would change those of all runs that follow.
+    """
+    from sklearn.datasets import load_digits  # slow to import, and only needed here
+
+    raw = load_digits()
+    images = torch.tensor(raw.images, dtype=torch.float32)[:, None]
+    return (images - MEAN) / STD, torch.tensor(raw.target, dtype=torch.int64)
