@@ -214,7 +214,9 @@ class Training:
         args, kwargs = self._problem.feed.inputs(batch)
         device = self._vector.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
+            # torch.manual_seed notes for each kind of device who called it, which takes as long as a small step.
+            seeded = torch.default_generator if device.type == "cpu" else torch
+            seeded.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
             module.train()
             outputs = self._problem.feed.output(module(*args, **kwargs))
         return outputs, self._problem.loss(outputs, self._problem.feed.targets(batch))
