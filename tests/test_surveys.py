@@ -510,7 +510,7 @@ class TestRefinement:
     def test_a_survey_is_refined_and_says_where(self, tmp_path: Path) -> None:
         problem, split = make("mlp")
         chart = plane(problem, scale=3.0)
-        options = {"problem": problem, "splits": {"train": split, "test": split}, "plan": "loop"}
+        options = {"problem": problem, "splits": {"train": split, "test": split}, "plan": "batched"}
         whole = la.survey(chart, grid(65, 65), **options).load()
         some = la.survey(chart, grid(65, 65), tolerance=0.05, path=tmp_path / "s", **options).load()
         measured = some["measured"].values
@@ -526,7 +526,7 @@ class TestRefinement:
     def test_a_budget_is_kept(self) -> None:
         problem, split = make("mlp")
         found = la.survey(
-            plane(problem, scale=3.0), grid(65, 65), problem, {"train": split}, plan="loop", budget=1000
+            plane(problem, scale=3.0), grid(65, 65), problem, {"train": split}, plan="batched", budget=1000
         ).load()
         assert 900 <= int(found["measured"].sum()) <= 1000
 
@@ -934,7 +934,7 @@ class TestOthersAtWork:
     def test_a_refined_survey_grows_and_becomes_whole(self, tmp_path: Path) -> None:
         problem, split = make("mlp")
         chart = plane(problem, scale=3.0)
-        options = {"problem": problem, "plan": "loop", "path": tmp_path / "s"}
+        options = {"problem": problem, "plan": "batched", "path": tmp_path / "s"}
         la.survey(chart, grid(33, 33), splits={"t": split}, tolerance=0.05, **options)
         both = la.survey(chart, grid(65, 65), splits={"t": split, "u": split}, tolerance=0.05, **options).load()
         assert bool(np.isfinite(both["u_loss"]).all())
