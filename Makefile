@@ -25,8 +25,9 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/lossatlas fit --overwrite
 
+# Files keep to one process each: their tests share what they train. A process takes more than a gigabyte.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
