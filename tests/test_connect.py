@@ -388,6 +388,8 @@ class TestCommandLine:
             (["r0", "twin"], "are equal, so there is nothing between them"),
             (["r0", "foreign.safetensors"], "is of another model"),
             (["r0", "nowhere"], "nowhere"),
+            (["r0", "r1", "--bends=1.5"], "--bends: 1.5 is no whole number"),
+            (["r0", "r1", "--model.hidden", "8.5"], "8.5 is no whole number"),
             (["r0", "r1", "--bends=0"], "0 bends has nothing to train"),
             (["r0", "r1", "r2"], "choose a chain"),
             (["r0", "r1", "--objective=maxx"], "unknown objective 'maxx'"),

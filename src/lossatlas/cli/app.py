@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token, convert
 
 from lossatlas.registry import Registry
 
@@ -56,12 +56,27 @@ def make_app(tokens: list[str]) -> App:
             negative_iterable="no_",
             negative_none=(),
             show_env_var=False,
+            converter=_converted,
         ),
     )
     for name in VERBS:
         own = tokens[1:] if tokens[:1] == [name] else ["--help"]  # all that is asked of the others
         app.command(VERBS[name].function(own), name=name)
     return app
+
+
+def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
+    """What cyclopts makes of an option's tokens; it would round 1.5 where a whole number is wanted."""
+    if float not in _types(wanted) and int in _types(wanted):
+        for token in tokens:
+            if "." in token.value and not float(token.value).is_integer():
+                raise ValueError(f"{token.value} is no whole number")
+    return convert(wanted, tokens)
+
+
+def _types(wanted: Any) -> set[Any]:
+    """A type and those that it is made of: int of tuple[int, ...] | None."""
+    return {wanted}.union(*(_types(part) for part in get_args(wanted)))
 
 
 def run(tokens: list[str]) -> int:
