@@ -93,3 +93,27 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_on_curves_joins_its_networks_and_grows_its_simplex(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its first commands and its Python with fewer steps; the options of its longer commands are all there."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "connecting.md").read_text()
+    commands = re.findall(r"^ +(lossatlas (?:train|connect) .*)$", page, flags=re.MULTILINE)
+    digits = [command for command in commands if "runs/f" not in command]
+    assert len(digits) == 3
+    for command in digits:
+        shorter = re.sub(
+            r"--epochs \d+", "--epochs 2", re.sub(r"--seconds \d+", "--steps 3 --grid 3 --plane 2", command)
+        )
+        assert main(shlex.split(shorter)[1:]) == 0, capsys.readouterr().err
+    for objective in ("uniform", "arclength", "max"):
+        (command,) = (command for command in commands if "$o" in command)
+        tokens = shlex.split(command.replace("$o", objective).replace("runs/f0 runs/f1", "runs/a runs/b"))
+        assert main([*tokens[1:], "--print_config"]) == 0, capsys.readouterr().err
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    grown: dict[str, la.Grown] = {}
+    exec(compile(code.replace("steps=1000", "steps=2, plan='loop'"), "connecting.md", "exec"), grown)
+    assert grown["simplex"].controls().shape[0] == 5
