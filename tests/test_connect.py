@@ -19,6 +19,7 @@ from torch.nn import functional
 import lossatlas as la
 from lossatlas import schema
 from lossatlas.cli.main import main
+from lossatlas.exchange import open_survey
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
@@ -180,6 +181,27 @@ class TestARun:
         assert np.allclose(found, opened(joined / "survey.zarr")["test_loss"].values[[0, 4, 8]], rtol=1e-5)
 
 
+class TestElsewhere:
+    @pytest.mark.parametrize("store", ["survey.zarr", "straight.zarr"])
+    def test_a_curve_is_exported_and_read_back(self, store: str, joined: Path, tmp_path: Path) -> None:
+        file = tmp_path / "curve.csv"
+        assert main(["view", str(joined / store), "--export", str(file), "--no_pictures"]) == 0
+        survey, (back, damaged) = opened(joined / store), open_survey(file)
+        assert not damaged
+        for name in ("train_loss", "test_loss", "test_accuracy"):
+            assert back[name].dims == ("t",)
+            assert np.allclose(back[name].values, survey[name].values)
+        assert np.allclose(back["t"], survey["t"])
+
+    def test_errors_alone_are_summed_up_like_accuracies(self, joined: Path, runs: Path, tmp_path: Path) -> None:
+        settings = config(runs, "r0", "r1", metrics=("loss", "error"), plane=0, ensembles=False)
+        found = run_connect(settings, tmp_path / "ab", pictures=False)["test_scores"]
+        wanted = json.loads((joined / "summary.json").read_text())["test_scores"]
+        keys = [key for key in wanted if "error" in key]
+        assert len(keys) > 6
+        assert {key: found[key] for key in keys} == pytest.approx({key: wanted[key] for key in keys}, abs=1e-6)
+
+
 class TestResuming:
     @pytest.mark.parametrize("after", [12, 31, 36, 39])
     def test_stopped_anywhere_it_ends_the_same(self, after: int, joined: Path, runs: Path, tmp_path: Path) -> None:
@@ -227,7 +249,7 @@ class TestKinds:
         chart = la.load_chart(tmp_path / "abc" / "chart.safetensors")
         recipe = build_connect(settings)
         assert torch.equal(chart.points(torch.tensor([[0.0], [0.5], [1.0]])), recipe.networks)
-        assert summary["networks_to_plane_max"] >= 0
+        assert summary["networks_to_plane_max"] < summary["straight_length"]
         assert summary["curve_to_plane_max"] >= summary["curve_to_plane_rms"] > 0
         ways = recipe.networks.double().diff(dim=0).norm(dim=1).sum()
         assert summary["straight_length"] == pytest.approx(float(ways))
@@ -245,6 +267,7 @@ class TestKinds:
         settings = config(runs, *copies, curve="chain", bends=2, grid=9)
         recipe = build_connect(settings)
         assert len(recipe.t) == 15
+        assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=3)).t) == 5, "points between them"
         for path in (recipe.curve, recipe.straight):
             met = points_of(path, recipe.t[::2, None].float())
             assert torch.equal(met.coefficients @ met.controls, recipe.networks)
@@ -263,6 +286,13 @@ class TestKinds:
         assert survey["train_loss"][0] < straight["train_loss"][0], "they go downhill"
         names = survey[schema.Corner.coordinate("t")].attrs["names"]
         assert list(names) == ["from r0", "from r1"]
+        for split in ("train", "test"):
+            numbers = summary[f"{split}_scores"]
+            worst = straight[f"{split}_loss"].values[[0, -1]].max()
+            assert numbers["worse_end"] == pytest.approx(float(worst)), "the networks', not that of the ends now"
+            assert numbers["curve_barrier"] == pytest.approx(max(0.0, numbers["curve_max"] - float(worst)), abs=1e-6)
+            errors = 1 - straight[f"{split}_accuracy"].values[[0, -1]]
+            assert numbers["worse_end_error"] == pytest.approx(float(errors.max()))
 
     def test_a_radial_path_that_there_is_no_room_for_is_left_out(self, runs: Path) -> None:
         size = build_connect(config(runs, "r0", "r1")).networks.nbytes
@@ -364,9 +394,11 @@ class TestCommandLine:
         [
             "A B --curve=bezier --bends 2",
             "--curve bezier A B --bends 2",
-            "--bends 2 --no_pictures A --model.hidden 8 B",
+            "--bends 2 --no_pictures A B --model.hidden 8 8",
             "--bends=2 A B --splits train test",
             "--between A B --bends 2",
+            "A B --bends 2 --model mlp --model.hidden 8",
+            "--bends 2 --model.hidden 8 --no_pictures A B",
         ],
     )
     def test_networks_stand_before_between_or_after_the_options(
@@ -387,6 +419,8 @@ class TestCommandLine:
             (["r0", "r0"], "is named twice"),
             (["r0", "twin"], "are equal, so there is nothing between them"),
             (["r0", "foreign.safetensors"], "is of another model"),
+            (["r0", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
+            (["r0", "r1", "--start", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
             (["r0", "nowhere"], "nowhere"),
             (["r0", "r1", "--bends=1.5"], "--bends: 1.5 is no whole number"),
             (["r0", "r1", "--model.hidden", "8.5"], "8.5 is no whole number"),
@@ -416,6 +450,9 @@ class TestCommandLine:
             twin.mkdir()
             (twin / "model.safetensors").write_bytes((runs / "r0" / "model.safetensors").read_bytes())
             (runs / "foreign.safetensors").write_bytes((runs / "wider" / "model.safetensors").read_bytes())
+            state = load_file(runs / "r1" / "model.safetensors")
+            next(iter(state.values()))[0] = math.nan
+            save_file(state, runs / "nan.safetensors")
         assert main(["connect", *tokens, "--plan=loop", f"--out={tmp_path / 'x'}"]) == 2
         error = capsys.readouterr().err
         assert len(error.splitlines()) == 1, error

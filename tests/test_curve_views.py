@@ -313,27 +313,29 @@ WITH_ERRORS = {**SCORES, "curve_error_max": 0.125, "curve_error_mean": 0.0625, "
 
 def test_the_table_has_a_row_for_each_split_and_path_that_has_scores() -> None:
     grid = curve_grid({"test_scores": SCORES, "train_scores": {**SCORES, "radial_max": 2.25}, "length": 3.0})
-    assert grid.head[1:] == ["highest loss", "mean", "over length", "above the worse end"]
+    assert grid.head[1:] == ["highest loss", "lowest", "mean", "over length", "above the worse end"]
     assert grid.rows == [
-        ["train, curve", "0.500", "0.250", "0.375", "0"],
-        ["train, straight line", "2", "1.5", "\u2013", "1.5"],
-        ["train, through the origin", "2.25", "\u2013", "\u2013", "\u2013"],
-        ["test, curve", "0.500", "0.250", "0.375", "0"],
-        ["test, straight line", "2", "1.5", "\u2013", "1.5"],
+        ["train, curve", "0.500", "0.100", "0.250", "0.375", "0"],
+        ["train, straight line", "2", "\u2013", "1.5", "\u2013", "1.5"],
+        ["train, through the origin", "2.25", "\u2013", "\u2013", "\u2013", "\u2013"],
+        ["test, curve", "0.500", "0.100", "0.250", "0.375", "0"],
+        ["test, straight line", "2", "\u2013", "1.5", "\u2013", "1.5"],
     ]
-    assert "(on the curve train 0.500, test 0.500)" in grid.note
+    assert "(train 0.500; test 0.500)" in grid.note
 
 
 def test_errors_are_percent_where_there_are_accuracies() -> None:
     grid = curve_grid({"test_scores": WITH_ERRORS})
-    assert grid.head[-2:] == ["highest error, %", "mean error, %"]
+    assert grid.head[-2:] == ["highest error, %", "mean"]
     assert [row[-2:] for row in grid.rows] == [["12.5", "6.25"], ["\u2013", "\u2013"]]
+    worse = curve_grid({"test_scores": {**WITH_ERRORS, "worse_end_error": 0.125}})
+    assert "(test 0.500, error 12.5 %)" in worse.note
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_number_that_is_not_finite_is_a_stroke_in_the_table(value: float | None) -> None:
     (curve, _) = curve_grid({"test_scores": {**SCORES, "curve_max": value}}).rows
-    assert curve[:3] == ["test, curve", "\u2013", "0.250"]
+    assert curve[:4] == ["test, curve", "\u2013", "0.100", "0.250"]
 
 
 def test_a_summary_without_scores_has_an_empty_table() -> None:
@@ -360,9 +362,17 @@ def test_a_report_shows_the_table_between_tiles_and_pictures_and_repeats_none_of
     assert places == sorted(places)
     assert "<dd>1.25</dd>" in written
     assert written.startswith("<!doctype html>")
-    for key in ("train_scores", "test_scores", "curve_mean", "straight_max", "curve_error_max", "curve_barrier"):
+    shown = (
+        "train_scores",
+        "test_scores",
+        "curve_min",
+        "curve_mean",
+        "straight_max",
+        "curve_error_max",
+        "curve_barrier",
+    )
+    for key in shown:
         assert f'<th scope="row">{key}' not in written
-    assert '<th scope="row">curve_min' in written
 
 
 def test_numbers_that_are_shown_nowhere_else_are_listed_with_what_is_nested(tmp_path: Path) -> None:

@@ -98,6 +98,26 @@ class TestCurves:
         differences = (curve.coefficients(t + step) - curve.coefficients(t - step)) / (2 * step)
         assert torch.allclose(curve.velocities(t), differences, atol=1e-8)
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_beyond_its_ends_a_curve_goes_on_as_it_came(self, kind: type[la.Curve]) -> None:
+        curve, t = kind(vectors(4)), at(-0.7, -0.1, 1.1, 1.9)
+        assert torch.allclose(curve.coefficients(t).sum(dim=1), torch.ones(4).double())
+        if kind is la.Chain:
+            straight = curve.points(at(0.0, 0.0, 1.0, 1.0)) + (t - at(0.0, 0.0, 1.0, 1.0)) * (
+                curve.velocities(t) @ curve.controls()
+            )
+            assert torch.allclose(curve.points(t), straight)
+
+    def test_the_arc_length_of_another_curve_is_refused(self) -> None:
+        problem, split = make("mlp")
+        space = la.WeightSpace(problem.module)
+        curve, like, longer = (la.Bezier(vectors(m, space.size, seed=m)) for m in (3, 3, 4))
+        like.bends.data += 1
+        for other in (like, longer):
+            with pytest.raises(la.BadInput, match="the arc length of another curve"):
+                la.fit(curve, la.ArcLength(other), problem, split, steps=1, plan="loop")
+        la.fit(curve, la.ArcLength(curve), problem, split, steps=1, plan="loop")
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     @pytest.mark.parametrize("m", [3, 7, 11, 23, 96])
     def test_a_chain_meets_every_control_at_its_knot(self, m: int, dtype: torch.dtype) -> None:

@@ -22,8 +22,10 @@ from dataclasses import dataclass
 __all__ = [
     "AXES",
     "CLASSES",
+    "CURVE",
     "DRAW",
     "MEASURED",
+    "OFF_GRID",
     "SNAPSHOT",
     "STANDARD_ERROR",
     "TARGET",
@@ -43,6 +45,9 @@ AXES = ("u", "v", "w")
 TARGET = "target"
 TARGET_LOSS = "target_loss"
 
+
+CURVE = "t"
+"""The name of the axis of curves."""
 
 DRAW = "draw"
 """The dimension of several draws of the same slice, numbered from 0; no axis of the chart to look along."""
@@ -145,6 +150,10 @@ class Along:
     def ensemble(path: str, split: str, metric: str) -> str:
         """(ensemble, along): a metric of averaged predictions; ``names`` says with whom a point of the path is."""
         return f"along_ensemble_{path}_{split}_{metric}"
+
+
+OFF_GRID = frozenset({Along.DIMENSION, Along.PAIR, Corner.DIMENSION, Corner.BIN, SNAPSHOT})
+"""Dimensions of what lies beside a survey's grid: none of them is an axis."""
 
 
 @dataclass(frozen=True)

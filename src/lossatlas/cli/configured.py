@@ -16,7 +16,7 @@ from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
 from lossatlas.cli.signals import stop_signals
-from lossatlas.cli.unnamed import named
+from lossatlas.cli.unnamed import with_names
 from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.registry import Registry
@@ -116,7 +116,8 @@ class ConfiguredVerb(Verb, Generic[C, R]):
     def layered(self, tokens: list[str]) -> list[str]:
         """The tokens with those of the stored run, the preset and the configuration file put before them."""
         if self.unnamed is not None:
-            tokens = named(tokens, self.unnamed, self._config, self._run)
+            nested = option_types(tokens, self._config)
+            tokens = with_names(tokens, self.unnamed, self._config, self._run, nested=nested)
         layers: list[Mapping[str, list[str]]] = []
         out = Path(option_given(tokens, "out") or self._run().out)
         preset, config = option_given(tokens, "preset"), option_given(tokens, "config")

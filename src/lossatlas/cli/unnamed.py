@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
-__all__ = ["named"]
+__all__ = ["with_names"]
 
 
-def named(tokens: list[str], option: str, *parts: type) -> list[str]:
+def with_names(tokens: list[str], option: str, *parts: type, nested: Mapping[str, type]) -> list[str]:
     """Tokens with those that belong to no option put first, as the values of one.
 
     They may stand before, between and after the options. After an option that takes a list they would be its values.
@@ -16,10 +16,13 @@ def named(tokens: list[str], option: str, *parts: type) -> list[str]:
     Args:
         tokens: after the verb.
         option: whose values they are; values that it is given by name stay with it.
-        parts: dataclasses whose fields are the options. One that is not among them, such as ``--model.depth``, takes
-            one value.
+        parts: dataclasses whose fields are the options.
+        nested: by the name of a thing a dataclass whose fields are options of it, such as ``--model.depth``. Of others
+            like it nothing is known: they take all that follows.
     """
-    taken = set(_taken(tokens, *parts))
+    kinds = {field.name: str(field.type) for part in parts for field in fields(part)}
+    kinds |= {f"{thing}.{field.name}": str(field.type) for thing, part in nested.items() for field in fields(part)}
+    taken = set(_taken(tokens, kinds))
     free = [place for place, token in enumerate(tokens) if place not in taken and not token.startswith("-")]
     if not free:
         return tokens
@@ -27,15 +30,15 @@ def named(tokens: list[str], option: str, *parts: type) -> list[str]:
     return [f"--{option}", *(tokens[place] for place in free), *rest]
 
 
-def _taken(tokens: list[str], *parts: type) -> Iterator[int]:
+def _taken(tokens: list[str], kinds: Mapping[str, str]) -> Iterator[int]:
     """The places of the tokens that are values of the option before them: one, of a list all, of a switch none."""
-    kinds = {field.name: str(field.type) for part in parts for field in fields(part)}
     left = 0.0
     for place, token in enumerate(tokens):
         if token.startswith("--"):
             name, equals, _ = token.removeprefix("--").partition("=")
-            kind = kinds.get(name, "str" if "." in name and not name.rpartition(".")[2].startswith("no_") else "bool")
-            left = 0 if equals or kind == "bool" else float("inf") if kind.startswith("tuple") else 1
+            thing, dot, last = name.rpartition(".")
+            kind = kinds.get(name, "tuple" if dot and f"{thing}.{last.removeprefix('no_')}" not in kinds else "bool")
+            left = 0 if equals or "bool" in kind else float("inf") if "tuple" in kind else 1
         elif left > 0:
             yield place
             left -= 1

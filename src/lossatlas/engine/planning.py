@@ -20,7 +20,7 @@ from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
 from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.types import Batch, Outputs
 
-__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "measuring_seconds", "plan_for"]
+__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "check_plan", "measuring_seconds", "plan_for"]
 
 MEASURING_SECONDS = 2.0
 """What measuring may take where a run does not say more."""
@@ -74,10 +74,8 @@ def plan_for(
     """
     if precision not in PRECISIONS:
         raise unknown("precision", precision, [*PRECISIONS])
-    if spec.endswith(".json"):
-        return Plan.read(Path(spec))
-    if spec != "auto" and spec not in STRATEGIES:
-        raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
+    if (read := check_plan(spec)) is not None:
+        return read
     at_precision = network.at(precision)
     step = _Piece("pullback", at_precision, controls, step_batch, min(LARGEST_CHUNK, points))
     group = _Piece("evaluate", at_precision, controls, group_batch, LARGEST_CHUNK)
@@ -122,6 +120,19 @@ def plan_for(
         ]
     reason = "; ".join([_reason(spec, outcomes), *notes])
     return Plan(**services, threads=torch.get_num_threads(), reason=reason)
+
+
+def check_plan(spec: str) -> Plan | None:
+    """The plan that a file states, if one is named.
+
+    Raises:
+        BadInput: an unknown name, or an unreadable file.
+    """
+    if spec.endswith(".json"):
+        return Plan.read(Path(spec))
+    if spec != "auto" and spec not in STRATEGIES:
+        raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
+    return None
 
 
 class _Piece:

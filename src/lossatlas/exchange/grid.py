@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.schema import AXES, CLASSES, DRAW, MEASURED, TARGET, TARGET_LOSS
+from lossatlas.schema import AXES, CLASSES, DRAW, MEASURED, OFF_GRID, TARGET, TARGET_LOSS
 
 __all__ = ["axes", "coordinate", "described", "on_grid"]
 
@@ -24,7 +24,11 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
     Raises:
         BadInput: the survey holds no numbers.
     """
-    numbers = [str(name) for name in survey.data_vars if survey[name].ndim > 0 and survey[name].dtype.kind in "iuf"]
+    numbers = [
+        str(name)
+        for name, array in survey.data_vars.items()
+        if array.ndim > 0 and array.dtype.kind in "iuf" and not OFF_GRID & set(array.dims)
+    ]
     if not numbers:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     losses = [name for name in numbers if name.endswith("_loss")] or numbers

@@ -26,6 +26,7 @@ from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.best_plane import CurveInPlane, plane_of
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
 from lossatlas.surveying.path_points import PathPoints, distances, norms, points_of
+from lossatlas.surveying.store import stored_survey
 
 __all__ = ["CurveEvaluation"]
 
@@ -116,10 +117,7 @@ class CurveEvaluation:
     def plane_survey(self) -> xr.Dataset | None:
         """The surface of the plane, if there is one."""
         path = self.run.path / PLANE
-        if not path.is_dir():
-            return None
-        found: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None).load()
-        return found
+        return stored_survey(path) if path.is_dir() else None
 
     def ensembles(self) -> None:
         """Two and three members against t: on the curve, on the straight line, a random step away."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -15,15 +16,14 @@ from lossatlas.engine.setup import BATCH, engine_for
 from lossatlas.fitting import Fit
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_summary import connect_summary
-from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.estimate import Estimate, peak_bytes, point_seconds, timed
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
-from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import ConnectConfig, completed
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
 from lossatlas.rundir import CHART, RunDirectory
-from lossatlas.surveying.path_points import points_of
+from lossatlas.surveying import Surveyor
 from lossatlas.views import png, view, write_report
 from lossatlas.views.curve_table import curve_grid, keys_of_grid
 
@@ -57,10 +57,11 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
     evaluation = CurveEvaluation(run, recipe, config, surveyor, how)
-    evaluation.paths()
-    evaluation.plane()
-    evaluation.ensembles()
-    survey = evaluation.survey.open().load()
+    with closing(evaluation.survey) as store:
+        evaluation.paths()
+        evaluation.plane()
+        evaluation.ensembles()
+        survey = store.open().load()
     seconds = time.perf_counter() - started
     summary = {
         **connect_summary(survey, evaluation.geometry),
@@ -76,7 +77,6 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     if how.pictures:
         _draw(run, recipe, config, survey, evaluation.plane_survey(), summary)
     start.finish(summary, {"fit": fit.seconds, "survey": seconds})
-    evaluation.survey.close()
     return summary
 
 
@@ -93,12 +93,9 @@ def _estimate(config: ConnectConfig) -> Estimate:
     fit = _fit(recipe, config, engine)
     step_seconds = min(timed(fit.step) for _ in range(3))
     grid = len(recipe.t)
-    sample = min(grid, engine.plan.evaluate.points)
-    points = points_of(recipe.straight, torch.zeros(sample, 1))
-    first = next(iter(recipe.surveyed.values()))
-    metrics = streaming_metrics(recipe.problem.loss, ["loss"])
-    evaluated = timed(lambda: surveyor.evaluate(*points, first, metrics, config.group))
-    per_example = evaluated / sample / len(first)
+    walked = Surveyor(surveyor, recipe.straight, recipe.surveyed, recipe.metrics, config.group)
+    first, split = next(iter(recipe.surveyed.items()))
+    per_example = sum(point_seconds(walked, first, group, grid) for group in walked.chunks()) / len(split)
     examples = sum(len(split) for split in recipe.surveyed.values())
     in_plane = config.plane**2 * sum(len(split) for split in recipe.in_plane.values())
     joint = 3 * config.ensembles * recipe.problem.loss.classifies

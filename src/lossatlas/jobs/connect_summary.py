@@ -52,26 +52,39 @@ def connect_summary(survey: xr.Dataset, geometry: Mapping[str, Any]) -> dict[str
 
 def _scores(survey: xr.Dataset, split: str, reached: Reals) -> dict[str, Any]:
     scores: dict[str, Any] = {}
-    joined = _joined(survey)
     for path in ("curve", "straight", "radial"):
-        there = joined if path != "radial" else joined[[0, -1]]
         losses = _values(survey, path, split, "loss")
         if losses is not None:
-            worse = losses[there].max()
-            scores[f"{path}_barrier"] = _number(losses.max() - worse)
+            worse = _worst(survey, path, split, "loss")
+            # Somewhere each path has that network, or would have if its ends had not been trained.
+            scores[f"{path}_barrier"] = _number(np.maximum(losses.max() - worse, 0.0))
             scores |= _spread(path, losses)
             if path == "curve":
                 scores |= {"worse_end": _number(worse), "curve_integral": _over_length(losses, reached)}
-        accuracies = _values(survey, path, split, "accuracy")
-        if accuracies is not None:
-            errors = 1 - accuracies
+        errors = _errors(survey, path, split)
+        if errors is not None:
             scores |= _spread(f"{path}_error", errors)
             if path == "curve":
                 scores |= {
-                    "worse_end_error": _number(errors[there].max()),
+                    "worse_end_error": _number(_worst(survey, path, split, "error")),
                     "curve_error_integral": _over_length(errors, reached),
                 }
     return scores
+
+
+def _worst(survey: xr.Dataset, path: str, split: str, metric: str) -> np.float64:
+    """The loss or error of the worst of the networks that a path joins: they are all on the straight one."""
+    values = _values(survey, "straight", split, "loss") if metric == "loss" else _errors(survey, "straight", split)
+    assert values is not None, "whatever is known of a path is known of the straight one"
+    joined = _joined(survey)
+    worst: np.float64 = values[joined if path != "radial" else joined[[0, -1]]].max()
+    return worst
+
+
+def _errors(survey: xr.Dataset, path: str, split: str) -> Reals | None:
+    """Rates (T,) of errors along a path, measured as such or as accuracies."""
+    accuracies = _values(survey, path, split, "accuracy")
+    return 1 - accuracies if accuracies is not None else _values(survey, path, split, "error")
 
 
 def _joined(survey: xr.Dataset) -> npt.NDArray[np.intp]:

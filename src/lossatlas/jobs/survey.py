@@ -15,7 +15,7 @@ from lossatlas.charts import chart_bytes
 from lossatlas.engine import Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
-from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.estimate import Estimate, peak_bytes, point_seconds, timed
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.path import follow, path_summary
 from lossatlas.jobs.starting import Start
@@ -35,8 +35,6 @@ BINS = 101
 """Of a histogram of weights; an odd number, so that one of them is about zero."""
 TYPICAL = 4
 """How many times the points of its coarsest cells a refinement evaluates, about."""
-PATIENCE = 5.0
-"""Seconds above which a sample of points is evaluated once in a dry run."""
 DRAWN = {1: ("line", 3.0), 2: ("loss", 8.0), 3: ("slices", 3.0)}
 """By the number of axes a picture, and how many times its time all pictures and the report take."""
 
@@ -102,7 +100,7 @@ def _estimate(config: SurveyConfig) -> Estimate:
     examples = sum(len(split) for split in recipe.surveyed.values())
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
     first, split = next(iter(recipe.surveyed.items()))
-    point_seconds = sum(_point_seconds(surveyor, first, group, points) for group in surveyor.chunks())
+    each = sum(point_seconds(surveyor, first, group, points) for group in surveyor.chunks())
     work = {"survey": f"{points:,} points x {examples:,} examples"}
     visited = points
     path = recipe.laid.path
@@ -112,7 +110,7 @@ def _estimate(config: SurveyConfig) -> Estimate:
         visited += 6 * len(path.way)
     return Estimate(
         work=work,
-        seconds=prepared + visited * point_seconds * examples / len(split) + _drawing_seconds(recipe),
+        seconds=prepared + visited * each * examples / len(split) + _drawing_seconds(recipe),
         peak_bytes=peak_bytes(),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
@@ -120,17 +118,6 @@ def _estimate(config: SurveyConfig) -> Estimate:
 
 run_survey = Job(SurveyConfig, _carry_out, _estimate, together=True)
 """The job of ``lossatlas survey``: tile by tile, beside other processes that may do the same."""
-
-
-def _point_seconds(surveyor: Surveyor, split: str, group: str, points: int) -> float:
-    """What a group of metrics takes at a point of a split, once everything is warm."""
-    coords = torch.zeros(min(points, surveyor.chunks()[group]), len(surveyor.chart.axes), dtype=torch.float64)
-
-    def evaluate() -> object:
-        return surveyor.at(coords, split, group)
-
-    cold = timed(evaluate)
-    return (min(timed(evaluate) for _ in range(2)) if cold < PATIENCE else cold) / len(coords)
 
 
 def _drawing_seconds(recipe: SurveyRecipe) -> float:

@@ -64,5 +64,6 @@ def carry_out(
     config: Config, out: Path, *, pictures: bool, reporter: Reporter | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """The run that a configuration stands for, begun or continued; returns its summary."""
-    job = next(job for job in JOBS if isinstance(config, job.config))
+    job = next((job for job in JOBS if isinstance(config, job.config)), None)
+    assert job is not None, f"no job for a {type(config).__name__}"
     return job(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)

@@ -30,7 +30,7 @@ from lossatlas.recipes.alike import (
 )
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, surveyed_subset
-from lossatlas.recipes.slicing import named, one_thread
+from lossatlas.recipes.slicing import check_finite, named, one_thread
 from lossatlas.rundir import RunDirectory
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.weights import WeightSpace
@@ -183,6 +183,7 @@ def _networks(specs: tuple[str, ...], base: ProblemRecipe) -> tuple[tuple[str, .
     # The first comes last: the module is left there.
     for spec, state in zip(reversed(specs), reversed(states.values()), strict=True):
         load_state(base.problem.module, state, f"checkpoint {spec}")
+        check_finite(base.problem.module, spec)
         found.insert(0, base.space.vector_of(base.problem.module))
         parameters = {name: value for name, value in base.problem.module.named_parameters() if name not in varied}
         rest = {name: value.detach().clone() for name, value in parameters.items()}
@@ -195,8 +196,8 @@ def _networks(specs: tuple[str, ...], base: ProblemRecipe) -> tuple[tuple[str, .
 
 
 def _times(least: int, legs: int) -> Tensor:
-    """So many t, or as many more as it takes for the networks, which part [0, 1] into legs, to be among them."""
-    return torch.linspace(0, 1, legs * math.ceil((least - 1) / legs) + 1, dtype=torch.float64)
+    """So many t, or as many more as it takes for the networks, which part [0, 1] into legs, and others to be there."""
+    return torch.linspace(0, 1, legs * max(2, math.ceil((least - 1) / legs)) + 1, dtype=torch.float64)
 
 
 def _radial(base: ProblemRecipe, networks: Tensor, memory: int) -> tuple[Radial | None, str]:

@@ -60,7 +60,7 @@ class ConnectConfig(ProblemConfig):
 
     grid: int = 61
     """Values of t that the curve, the straight line and the radial path are evaluated at; as many more as it takes for
-    all networks of a chain to be among them."""
+    all networks of a chain to be among them, and points between them."""
     splits: tuple[str, ...] = ("train", "test")
     """Splits that are evaluated."""
     metrics: tuple[str, ...] = ("auto",)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lossatlas.data import data_options
+from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, unknown
 from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.jobs.reporter import Reporter, Silent
@@ -105,6 +106,8 @@ def _check(configs: Mapping[str, Config]) -> None:
 
     A survey of what the study itself will train cannot be asked yet.
     """
+    for spec in {str(getattr(config, "plan", "auto")) for config in configs.values()}:
+        check_plan(spec)
     problems = [config for config in configs.values() if isinstance(config, ProblemConfig)]
     kinds = {(type(c), c.data, c.model, str(c.model_options)): c for c in problems}
     for config in kinds.values():

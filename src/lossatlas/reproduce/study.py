@@ -14,6 +14,7 @@ import xarray as xr
 from lossatlas.recipes import Config
 from lossatlas.registry import Registry
 from lossatlas.rundir import LOG, SURVEY
+from lossatlas.surveying.store import stored_survey
 
 __all__ = ["SCALES", "STUDIES", "Run", "Study"]
 
@@ -36,8 +37,7 @@ class Run:
     @property
     def survey(self) -> xr.Dataset:
         """What it surveyed."""
-        found: xr.Dataset = xr.open_zarr(str(self.path / SURVEY), consolidated=False, chunks=None).load()
-        return found
+        return stored_survey(self.path / SURVEY)
 
     def log(self) -> list[dict[str, Any]]:
         """What it noted of each step."""

@@ -33,10 +33,11 @@ class BestPlane:
 
     def over(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates (K, 2) of the projections of weight vectors (K, n), and their distances (K,), float64."""
-        away = weights.double() - self.chart.origin.double()
-        coords = away @ self.chart.directions.double().T
-        rest = away - coords @ self.chart.directions.double()
-        return coords.cpu(), rest.norm(dim=1).cpu()
+        gram = scalar_products(weights, self.chart.origin[None], self.chart.directions)
+        count = len(weights)
+        coords = gram[:count, count + 1 :] - gram[count, count + 1 :]
+        away = gram.diagonal()[:count] - 2 * gram[:count, count] + gram[count, count]
+        return coords, (away - coords.square().sum(dim=1)).clamp(min=0).sqrt()
 
 
 def best_plane(curve: CoefficientChart, coords: Tensor) -> BestPlane:
@@ -58,7 +59,7 @@ def best_plane(curve: CoefficientChart, coords: Tensor) -> BestPlane:
     values, vectors = torch.linalg.eigh(away @ scalar_products(controls) @ away.T)
     extents = values.clamp(min=0).sqrt()
     if not extents[-2] > FLAT * extents[-1]:
-        raise BadInput("the curve is a straight line, through which there are many planes; train it for longer")
+        raise _straight()
     # A sign of their own: the curve rises from left to right, and bends upwards.
     first, second = vectors[:, -1], vectors[:, -2]
     first = -first if first[-1] < first[0] else first
@@ -115,7 +116,10 @@ def plane_of(curve: Curve, networks: Tensor, coords: Tensor) -> CurveInPlane:
     if curve.degree == 2 and len(networks) == 2 and bool(curve.held[[0, -1]].all()):
         with torch.no_grad():
             first, bend, last = curve.controls()
-        through = Through(torch.stack([first, last, bend]))
+        try:
+            through = Through(torch.stack([first, last, bend]))
+        except BadInput as error:
+            raise _straight() from error
         ends = through.corner_coords().cpu()
         # Coefficients are affine, so coordinates are mixed as weights are.
         at = curve.coefficients(coords.double()) @ ends[[0, 2, 1]]
@@ -125,3 +129,7 @@ def plane_of(curve: Curve, networks: Tensor, coords: Tensor) -> CurveInPlane:
     labels = {axis: f"principal direction {k + 1} of the curve" for k, axis in enumerate(nearest.chart.axes)}
     over, away = nearest.over(networks)
     return CurveInPlane(nearest.chart, labels, nearest.coords, nearest.distances, over, away, over)
+
+
+def _straight() -> BadInput:
+    return BadInput("the curve is a straight line, through which there are many planes; train it for longer")

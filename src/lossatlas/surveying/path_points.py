@@ -1,4 +1,4 @@
-"""PathPoints of a chart that are never formed: distances come from scalar products of the controls."""
+"""Points of a chart that are never formed: distances come from scalar products of the controls."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from lossatlas.rundir import cannot_write
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
 from lossatlas.surveying.arrays import Grid, GridArrays, Mask, Tile
 
-__all__ = ["SurveyStore", "merged_grid"]
+__all__ = ["SurveyStore", "merged_grid", "stored_survey"]
 
 POLL = 0.1
 """Seconds between looks at tiles that others work on."""
@@ -307,6 +307,12 @@ class SurveyStore:
         if not writers.alone(wait=False):
             raise BadInput(f"another process writes to {path}; add points when it has finished")
         _put_in_place(path, merged, stored.attrs, labels, stored)
+
+
+def stored_survey(path: Path) -> xr.Dataset:
+    """What a store on disk holds, read whole."""
+    survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
+    return survey.load()
 
 
 def merged_grid(path: Path, stored: xr.Dataset, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:

@@ -15,12 +15,19 @@ SCORES = "_scores"
 PATHS = {"curve": "curve", "straight": "straight line", "radial": "through the origin"}
 LOSSES = {
     "{path}_max": "highest loss",
+    "{path}_min": "lowest",
     "{path}_mean": "mean",
     "{path}_integral": "over length",
     "{path}_barrier": "above the worse end",
 }
-ERRORS = {"{path}_error_max": "highest error, %", "{path}_error_mean": "mean error, %"}
+ERRORS = {
+    "{path}_error_max": "highest error, %",
+    "{path}_error_min": "lowest",
+    "{path}_error_mean": "mean",
+    "{path}_error_integral": "over length",
+}
 """Keys of a split's scores, and what their columns are called."""
+WORST_ERROR = "worse_end_error"
 
 
 def curve_grid(summary: Mapping[str, Any]) -> Grid:
@@ -48,7 +55,7 @@ def curve_grid(summary: Mapping[str, Any]) -> Grid:
 
 def keys_of_grid(summary: Mapping[str, Any]) -> list[str]:
     """The keys of a summary whose numbers :func:`curve_grid` shows: the scores of splits, and what repeats them."""
-    keys = {key.format(path=path) for key in (*LOSSES, *ERRORS) for path in PATHS} | {"worse_end"}
+    keys = {key.format(path=path) for key in (*LOSSES, *ERRORS) for path in PATHS} | {"worse_end", WORST_ERROR}
     return [key for key, value in summary.items() if _is_scores(key, value) or key in keys]
 
 
@@ -58,11 +65,13 @@ def _is_scores(key: str, value: object) -> bool:
 
 def _note(splits: Mapping[str, Mapping[str, Any]]) -> str:
     """What the columns mean, and how bad the worst network is."""
-    worst = [f"{split} {_cell('', scores.get('worse_end'))}" for split, scores in splits.items()]
+    worst = []
+    for split, scores in splits.items():
+        error = f", error {_cell(WORST_ERROR, scores.get(WORST_ERROR))} %" * (WORST_ERROR in scores)
+        worst.append(f"{split} {_cell('', scores.get('worse_end'))}{error}")
     return (
         "Mean: over t; over length: over the curve's length, at an even pace. Above the worse end: the highest loss "
-        "less that of the worst of the networks that the path joins"
-        + (f" (on the curve {', '.join(worst)})." if worst else ".")
+        "less that of the worst of the networks that the path joins" + (f" ({'; '.join(worst)})." if worst else ".")
     )
 
 
@@ -70,4 +79,4 @@ def _cell(key: str, value: object) -> str:
     """A number as reports write it, errors in percent; a stroke where there is none."""
     if not isinstance(value, Real) or not math.isfinite(value):
         return text("", None)
-    return text("", 100.0 * value if key in ERRORS else value)
+    return text("", 100.0 * value if key in (*ERRORS, WORST_ERROR) else value)

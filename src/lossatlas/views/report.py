@@ -35,7 +35,7 @@ TILES = {
     "curve_barrier": "highest loss above the worse end, on the curve",
     "straight_barrier": "highest loss above the worse end, on the straight line",
     "length_ratio": "times as long as the straight line",
-    "seconds": "time",
+    "seconds": "time of its steps",
 }
 
 

@@ -17,19 +17,27 @@ class Chain(Curve):
     """``phi(t) = sum_i max(0, 1 - |t m - i|) w_i``: straight pieces that take equal times, through all controls.
 
     With one bend the chain of Garipov et al. 2018, section 3.2. Controls between the ends that stay make a chain
-    through several networks; one of which all stay is the straight way through them.
+    through several networks; one of which all stay is the straight way through them. Beyond [0, 1] the outer pieces go
+    on.
     """
 
     def coefficients(self, coords: Tensor) -> Tensor:
         at = self._pieces(coords)
-        return (1 - (at - torch.arange(self.degree + 1).to(at)).abs()).clamp(min=0)
+        piece = self._piece(at)
+        shares = at.new_zeros(len(at), self.degree + 1)
+        shares = shares.scatter(1, piece, 1 - (at - piece))
+        return shares.scatter(1, piece + 1, at - piece)
 
     def velocities(self, coords: Tensor) -> Tensor:
         at = self._pieces(coords)
-        piece = at.floor().clamp(0, self.degree - 1).long()
+        piece = self._piece(at)
         ends = at.new_zeros(len(at), self.degree + 1)
         ends.scatter_(1, piece, -float(self.degree))
         return ends.scatter_(1, piece + 1, float(self.degree))
+
+    def _piece(self, at: Tensor) -> Tensor:
+        """The number (P, 1) of the piece that a point is on; the outer ones go on beyond the ends."""
+        return at.floor().clamp(0, self.degree - 1).long()
 
     def _pieces(self, coords: Tensor) -> Tensor:
         """How many pieces (P, 1) lie behind a point. Knots are met: 2/7 is not a binary number, what is nearest is."""

@@ -37,8 +37,9 @@ class Radial(CoefficientChart):
                 f"a radial path needs two ends (2, n) and an order for each number (n,); got {tuple(ends.shape)} and "
                 f"{tuple(orders.shape)}"
             )
-        if int(orders.min()) < 1:
-            raise BadInput(f"an order on a radial path is {int(orders.min())}; expected whole numbers from 1")
+        if not bool((orders == orders.round()).all()) or int(orders.min()) < 1:
+            wrong = orders[(orders != orders.round()) | (orders < 1)][0].item()
+            raise BadInput(f"an order on a radial path is {wrong}; expected whole numbers from 1")
         self.ends: Tensor
         self.orders: Tensor
         self.register_buffer("ends", ends.detach().clone())

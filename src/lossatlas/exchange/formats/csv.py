@@ -17,7 +17,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
-from lossatlas.schema import AXES, CLASSES, DRAW
+from lossatlas.schema import AXES, CLASSES, CURVE, DRAW
 
 __all__ = ["Csv"]
 
@@ -45,10 +45,10 @@ class Csv(Format):
     def read(self, path: Path) -> xr.Dataset:
         header, rows = _table(path)
         columns = {name: _column(path, name, [row[i] for row in rows]) for i, name in enumerate(header)}
-        names = [name for name in header if name in (*AXES, DRAW, CLASSES) or re.fullmatch(r"x[0-9]+", name)]
+        names = [name for name in header if name in (*AXES, CURVE, DRAW, CLASSES) or re.fullmatch(r"x[0-9]+", name)]
         points = [name for name in names if name not in (DRAW, CLASSES)]
         if not points:
-            raise BadInput(f"{path} has no column of an axis (u, v, w, x3, ...); got {', '.join(header)}")
+            raise BadInput(f"{path} has no column of an axis (u, v, w, x3, ..., t); got {', '.join(header)}")
         if len(names) == len(header):
             raise BadInput(f"{path} has no variables beside {', '.join(header)}; expected some like test_loss")
         coordinates, order = _full_grid(path, {name: columns[name] for name in names})

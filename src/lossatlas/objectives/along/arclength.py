@@ -9,10 +9,14 @@ from torch import Tensor
 
 from lossatlas.charts import Curve
 from lossatlas.charts.lengths import gram_of, quadrature, speeds
+from lossatlas.errors import BadInput
 from lossatlas.objectives.on_curve import CurveDraw, OnCurve
 from lossatlas.types import Outputs
 
 __all__ = ["ArcLength"]
+
+SAME = 1e-4
+"""Relative: scalar products of one curve's controls agree so far, however they were summed."""
 
 
 class ArcLength(OnCurve):
@@ -28,6 +32,9 @@ class ArcLength(OnCurve):
         curve: that is trained.
         points: see :class:`~lossatlas.objectives.on_curve.OnCurve`.
         weight_decay: likewise.
+
+    Raises:
+        BadInput: in a step, where another curve is fitted.
     """
 
     def __init__(self, curve: Curve, points: int = 4, *, weight_decay: float = 0.0) -> None:
@@ -56,7 +63,8 @@ class _Draw(CurveDraw):
         nodes, self._rule = quadrature(curve)
         self._velocities = curve.velocities(coords)
         self._at_nodes = curve.velocities(nodes)
-        self._weights = self._of_gram(gram_of(curve))
+        self._gram = gram_of(curve)
+        self._weights = self._of_gram(self._gram)
         self._losses = torch.zeros(len(coords), dtype=torch.float64)
 
     def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
@@ -65,6 +73,8 @@ class _Draw(CurveDraw):
         return (self._weights[points].to(means) * means).sum()
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
+        if gram.shape != self._gram.shape or not torch.allclose(gram.detach().cpu(), self._gram, rtol=SAME):
+            raise BadInput("this is the arc length of another curve; make the objective of the curve that is fitted")
         on = gram.device
         weights = self._of_gram(gram)
         moved = (self._losses.to(on) * (weights - weights.detach())).sum()

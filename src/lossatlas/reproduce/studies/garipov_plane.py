@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
-import xarray as xr
-
 from lossatlas.recipes import ProblemConfig, TrainConfig
 from lossatlas.reproduce.connecting import SCHEDULE, SMALL_NETWORK, curve_of
 from lossatlas.reproduce.drawing import save, table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.rundir import PLANE
+from lossatlas.surveying.store import stored_survey
 from lossatlas.views import view
 
 __all__ = ["GARIPOV_PLANE"]
@@ -47,7 +46,7 @@ class _Planes(Study):
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         shown, rows = [], []
         for curve in CURVES:
-            plane: xr.Dataset = xr.open_zarr(str(runs[curve].path / PLANE), consolidated=False, chunks=None).load()
+            plane = stored_survey(runs[curve].path / PLANE)
             shown.append(save(view(plane, kinds=["curve_plane"], title=curve)["curve_plane"], out / f"{curve}.png"))
             regularised = plane["train_regularised_loss"]
             summary = runs[curve].summary

@@ -9,10 +9,16 @@ from matplotlib.figure import Figure
 from lossatlas.schema import Along
 from lossatlas.views import data, figures, lines
 from lossatlas.views.base import View
+from lossatlas.views.lines import Stroke
 
 __all__ = ["Ensembles"]
 
-LOOKS = {"curve": ("curve", "#3b0f70"), "straight": ("straight line", "#de4968"), "random": ("random step", "#8a8d91")}
+STROKES = {
+    "curve": Stroke("#3b0f70", "-", "curve"),
+    "straight": Stroke("#de4968", "--", "straight line"),
+    "random": Stroke("#8a8d91", ":", "random step"),
+}
+BOTH = Stroke("#31688e", "-.", "both ends alone")
 COLUMNS = ("the point alone", "with the first end", "with both ends")
 WIDE, TALL = 3.9, 3.1  # inches of a panel
 
@@ -23,7 +29,7 @@ class Ensembles(View):
     needs = "one axis and ensembles along it"
     caption = (
         "Error and loss against t of the network on the curve, on the straight line and a random step of the same "
-        "length away: alone, and with its predictions averaged with those of one end or of both."
+        "length away: alone, and with its predictions averaged with those of one end or of both; and both ends alone."
     )
     rank = 12
 
@@ -36,11 +42,15 @@ class Ensembles(View):
         panels = drawn.subplots(2, len(COLUMNS), sharex=True, squeeze=False)
         at = lines.along(survey)
         for row, (metric, label) in enumerate((("accuracy", f"{split} error"), ("loss", f"{split} loss"))):
-            values = {path: _values(survey, path, split, metric) for path in LOOKS}
+            values = {path: _values(survey, path, split, metric) for path in STROKES}
             low, high = _frame(values)
             for column, (ax, words) in enumerate(zip(panels[row], COLUMNS, strict=True)):
-                for path, (text, colour) in LOOKS.items():
-                    ax.plot(at, values[path][column], "-", color=colour, linewidth=1.6, label=text)
+                for path, stroke in STROKES.items():
+                    own = values[path][column]
+                    ax.plot(at, own, stroke.style, color=stroke.colour, linewidth=1.6, label=stroke.label)
+                # The straight line ends at the last network, whatever became of the curve's end.
+                both = float(values["straight"][1][-1])
+                ax.axhline(both, color=BOTH.colour, linestyle=BOTH.style, linewidth=1.1, label=BOTH.label)
                 ax.set_ylim(low, high)
                 ax.tick_params(labelsize=8)
                 if row == 0:
@@ -56,7 +66,7 @@ class Ensembles(View):
 def _split(survey: xr.Dataset) -> str:
     """The split that is shown: the test split's, or the first that there is; empty without any."""
     for split in ("test", "train"):
-        names = (Along.ensemble(path, split, metric) for path in LOOKS for metric in ("loss", "accuracy"))
+        names = (Along.ensemble(path, split, metric) for path in STROKES for metric in ("loss", "accuracy"))
         if all(name in survey for name in names):
             return split
     return ""
