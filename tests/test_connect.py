@@ -422,6 +422,7 @@ class TestCommandLine:
             (["r0", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
             (["r0", "r1", "--start", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
             (["r0", "nowhere"], "nowhere"),
+            (["r0", "empty"], "empty holds no model.safetensors; name a run of lossatlas train"),
             (["r0", "r1", "--bends=1.5"], "--bends: 1.5 is no whole number"),
             (["r0", "r1", "--model.hidden", "8.5"], "8.5 is no whole number"),
             (["r0", "r1", "--bends=0"], "0 bends has nothing to train"),
@@ -448,6 +449,7 @@ class TestCommandLine:
         twin = runs / "twin"
         if not twin.exists():
             twin.mkdir()
+            (runs / "empty").mkdir()
             (twin / "model.safetensors").write_bytes((runs / "r0" / "model.safetensors").read_bytes())
             (runs / "foreign.safetensors").write_bytes((runs / "wider" / "model.safetensors").read_bytes())
             state = load_file(runs / "r1" / "model.safetensors")

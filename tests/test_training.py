@@ -578,6 +578,9 @@ class TestCommandLine:
         assert not list(tmp_path.iterdir())
 
     def test_a_folder_without_final_weights_asks_for_a_step(self, tmp_path: Path) -> None:
+        with pytest.raises(la.BadInput, match=r"holds no model.safetensors; name a run of lossatlas train"):
+            starting_state(str(tmp_path))
+        (tmp_path / "snapshots").mkdir()
         with pytest.raises(la.BadInput, match=r"holds no model.safetensors; name a snapshot, as in .*@100"):
             starting_state(str(tmp_path))
         (tmp_path / "model.safetensors").write_bytes(state_bytes({"weight": torch.ones(2)}))

@@ -8,7 +8,7 @@ from lossatlas.recipes import ConnectConfig, TrainConfig
 from lossatlas.reproduce.settings import problem_of
 from lossatlas.reproduce.study import Run
 
-__all__ = ["SCHEDULE", "SMALL_NETWORK", "VGG16", "curve_of", "loss_and_error"]
+__all__ = ["PRERESNET", "SCHEDULE", "SMALL_NETWORK", "VGG16", "curve_of", "loss_and_error"]
 
 SCHEDULE: dict[str, Any] = {"schedule": "linear", "schedule_options": {"begin": 0.5, "end": 0.9, "low": 0.01}}
 """The learning rate of Garipov et al. 2018 (arXiv 1802.10026): constant, then linear to 1 % at 90 %, then constant."""
@@ -23,6 +23,14 @@ VGG16: dict[str, Any] = {
     "data": "cifar10", "model": "vgg", "model_options": {"depth": 16}, "augment": ("crop", "flip"),
     "optimizer": "momentum,lr=0.05", "weight_decay": 5e-4, "epochs": 200, "batch_size": 128, "snapshots": "none",
     **SCHEDULE,
+}  # fmt: skip
+"""As published."""
+
+
+PRERESNET: dict[str, Any] = {
+    "data": "cifar10", "model": "preresnet", "model_options": {"depth": 164, "bottleneck": True},
+    "augment": ("crop", "flip"), "optimizer": "momentum,lr=0.1", "weight_decay": 3e-4, "epochs": 150,
+    "batch_size": 128, "snapshots": "none", **SCHEDULE,
 }  # fmt: skip
 """As published."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.rundir import MODEL
+from lossatlas.rundir import MODEL, SNAPSHOTS
 from lossatlas.training.trajectory import Trajectory
 from lossatlas.weights.files import read_state, weights_in
 
@@ -30,7 +30,9 @@ def starting_state(spec: str) -> dict[str, Tensor]:
         return _snapshot(Path(name), step)
     path = Path(spec)
     if path.is_dir() and weights_in(path) is None:
-        raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
+        if (path / SNAPSHOTS).is_dir() or path.name == SNAPSHOTS:
+            raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
+        raise BadInput(f"{path} holds no {MODEL}; name a run of lossatlas train, or a file of weights")
     return read_state(path)
 
 

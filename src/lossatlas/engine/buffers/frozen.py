@@ -30,7 +30,7 @@ class FrozenStatistics(BuffersPolicy):
         if not chart.centred and normalisations_with_statistics(module):
             raise BadInput(
                 "frozen buffers need a trained network in the chart's centre, and this chart has none; "
-                "give a checkpoint or use the batch policy"
+                "lay one around a checkpoint, or use the batch or the reestimated policy"
             )
 
     def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:

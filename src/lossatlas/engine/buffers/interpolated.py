@@ -35,8 +35,8 @@ class InterpolatedStatistics(BuffersPolicy):
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
         if not set(_names(module)) <= chart.statistics.keys():
             raise BadInput(
-                "interpolated buffers need a chart between trained networks, and this one has no running statistics; "
-                "use the batch or the reestimated policy"
+                "interpolated buffers need a chart between trained networks that keeps their running statistics, which "
+                "a curve or a plane does not; use the batch or the reestimated policy"
             )
 
     def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:

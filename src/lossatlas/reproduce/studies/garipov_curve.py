@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from lossatlas.recipes import ProblemConfig, TrainConfig
-from lossatlas.reproduce.connecting import SMALL_NETWORK, VGG16, curve_of, loss_and_error
+from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, VGG16, curve_of, loss_and_error
 from lossatlas.reproduce.drawing import Curve, curves, save, table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.schema import Along
@@ -22,6 +22,9 @@ OBJECTIVES = {"uniform": "#3b0f70", "arclength": "#31688e", "max": "#de4968"}
 COLUMNS = (*OBJECTIVES, "longer")
 """The last is the uniform objective again, with as many steps more as a step of the maximum costs."""
 LONGER = 4 / 3
+RESIDUAL = "preresnet-"
+RESIDUALS = (f"{RESIDUAL}bezier", f"{RESIDUAL}chain")
+"""Of the second network, at the published scale."""
 SEEDS = 3
 PUBLISHED = [
     ["ends", ".24", "6.79 to 6.94", ".18", "4.75 to 4.76", ".08 to .09", "3.69 to 3.73"],
@@ -47,6 +50,13 @@ class _Curves(Study):
         found: dict[str, ProblemConfig] = {f"end-{k}": _seeded(training, k) for k in range(2)}
         for curve in ("bezier", "chain"):
             found[curve] = curve_of(training, "end-0", "end-1", curve=curve, **shared)
+        if scale == "paper":
+            residual = TrainConfig(**PRERESNET)
+            found |= {f"{RESIDUAL}end-{k}": _seeded(residual, k) for k in range(2)}
+            own = {**shared, "epochs": 200, "lr": 0.03, "weight_decay": 3e-4}
+            for curve in ("bezier", "chain"):
+                ends = f"{RESIDUAL}end-0", f"{RESIDUAL}end-1"
+                found[f"{RESIDUAL}{curve}"] = curve_of(residual, *ends, curve=curve, **own)
         # The three problems on equal budgets: as many points and images a step for all of them.
         steps = curve_of(training, "end-0", "end-1", **shared).steps or 0
         for column in COLUMNS:
@@ -67,8 +77,13 @@ class _Curves(Study):
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         first = runs["bezier"]
-        rows = [["straight line", *loss_and_error(first, "straight"), None, None, 1.0]]
-        for name in ("bezier", "chain", *(f"bezier-{column}" for column in COLUMNS)):
+        rows = []
+        for name in ("bezier", "chain", *(f"bezier-{column}" for column in COLUMNS), *RESIDUALS):
+            if name not in runs:
+                continue
+            if name.endswith("bezier"):
+                straight = name.replace("bezier", "straight line")
+                rows.append([straight, *loss_and_error(runs[name], "straight"), None, None, 1.0])
             train = runs[name].summary["train_scores"]
             rows.append([name, *loss_and_error(runs[name]), train["curve_mean"], train["curve_integral"],
                          runs[name].summary["length_ratio"]])  # fmt: skip

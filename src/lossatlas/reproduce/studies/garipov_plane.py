@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from lossatlas.recipes import ProblemConfig, TrainConfig
-from lossatlas.reproduce.connecting import SCHEDULE, SMALL_NETWORK, curve_of
+from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, curve_of
 from lossatlas.reproduce.drawing import save, table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.rundir import PLANE
@@ -17,11 +17,6 @@ from lossatlas.views import view
 
 __all__ = ["GARIPOV_PLANE"]
 
-PRERESNET: dict[str, Any] = {
-    "data": "cifar100", "model": "preresnet", "model_options": {"depth": 164, "bottleneck": True},
-    "augment": ("crop", "flip"), "optimizer": "momentum,lr=0.1", "weight_decay": 3e-4, "epochs": 150,
-    "batch_size": 128, "snapshots": "none", **SCHEDULE,
-}  # fmt: skip
 CURVES = ("bezier", "chain")
 
 
@@ -31,7 +26,7 @@ class _Planes(Study):
 
     def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
         if scale == "paper":
-            training = TrainConfig(**PRERESNET)
+            training = TrainConfig(**{**PRERESNET, "data": "cifar100"})
             shared: dict[str, Any] = {
                 "epochs": 200, "lr": 0.03, "weight_decay": 3e-4, "augment": training.augment, "examples": "all",
                 "plane_examples": "all", "buffers_batches": 100,
