@@ -232,6 +232,17 @@ class TestResuming:
         with pytest.raises(la.BadInput, match="bends was 1 and is 2"):
             run_connect(config(runs, "r0", "r1", bends=2), joined, resume=True)
 
+    def test_an_option_that_is_younger_than_the_run_has_its_default_there(
+        self, joined: Path, runs: Path, tmp_path: Path
+    ) -> None:
+        older = shutil.copytree(joined, tmp_path / "older")
+        stored = yaml.safe_load((older / "config.yaml").read_text())
+        del stored["train_ends"]
+        (older / "config.yaml").write_text(yaml.safe_dump(stored))
+        run_connect(config(runs, "r0", "r1"), older, resume=True)
+        with pytest.raises(la.BadInput, match="train_ends was False and is True"):
+            run_connect(config(runs, "r0", "r1", train_ends=True), older, resume=True)
+
 
 class TestKinds:
     @pytest.mark.parametrize("objective", ["arclength", "max"])
