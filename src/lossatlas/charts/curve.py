@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.errors import BadInput
+from lossatlas.schema import CURVE
 from lossatlas.types import Params
 
 __all__ = ["Curve"]
@@ -31,7 +32,7 @@ class Curve(CoefficientChart):
         BadInput: fewer than two controls, shapes that do not fit, or equal neighbours that stay.
     """
 
-    axes: tuple[str, ...] = ("t",)
+    axes: tuple[str, ...] = (CURVE,)
     most_networks: ClassVar[int | None] = None
     """Through how many networks such a curve can pass; None where there is no such number."""
 

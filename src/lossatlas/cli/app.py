@@ -67,7 +67,8 @@ def make_app(tokens: list[str]) -> App:
 
 def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
     """What cyclopts makes of an option's tokens; it would round 1.5 where a whole number is wanted."""
-    if float not in _types(wanted) and int in _types(wanted):
+    types = _types(wanted)
+    if int in types and not types & {float, str}:
         for token in tokens:
             if "." in token.value and not float(token.value).is_integer():
                 raise ValueError(f"{token.value} is no whole number")

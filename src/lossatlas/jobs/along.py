@@ -20,7 +20,7 @@ from lossatlas.jobs.job import Handling
 from lossatlas.recipes import ConnectConfig
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY, RunDirectory
-from lossatlas.schema import Along, Corner
+from lossatlas.schema import CURVE, Along, Corner
 from lossatlas.streams import generator
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.best_plane import CurveInPlane, plane_of
@@ -84,7 +84,7 @@ class CurveEvaluation:
             radii = torch.linspace(0, 1, RADII, dtype=torch.float64)
             nearest = distances(curve, points_of(recipe.radial, radii[:, None]))
             self._put(Along.RADIAL_DISTANCE, nearest, "distance from the radial path")
-        names, place = list(recipe.names), Corner.coordinate("t")
+        names, place = list(recipe.names), Corner.coordinate(CURVE)
         if recipe.moved:
             names = [f"from {name}" for name in names]
             self.geometry["ends_moved"] = (recipe.ends.detach() - recipe.networks).norm(dim=1).tolist()
@@ -103,11 +103,10 @@ class CurveEvaluation:
             self.how.reporter.say(f"no plane: {error}")
             return
         grid = plane.grid(self.config.plane, MARGIN)
-        store = SurveyStore(self.run.path / PLANE, grid, {"chart": plane.chart.fingerprint()}, plane.labels)
-        self._fill(store, plane.chart, "survey of the plane", self.recipe.in_plane)
-        if Along.PLANE_DISTANCE not in store:
-            _put_curve(store, plane, self.recipe.names)
-        store.close()
+        with SurveyStore(self.run.path / PLANE, grid, {"chart": plane.chart.fingerprint()}, plane.labels) as store:
+            self._fill(store, plane.chart, "survey of the plane", self.recipe.in_plane)
+            if Along.PLANE_DISTANCE not in store:
+                _put_curve(store, plane, self.recipe.names)
         self.geometry |= {
             "curve_to_plane_max": float(plane.distances.max()),
             "curve_to_plane_rms": float(plane.distances.square().mean().sqrt()),
@@ -158,10 +157,9 @@ class CurveEvaluation:
 
     def _beside(self, name: str, chart: CoefficientChart) -> None:
         """Survey another path, and put what is found there beside the curve's."""
-        store = self._store(STORES[name], chart)
-        self._fill(store, chart, f"survey of the {name} path")
-        found = store.open().load()
-        store.close()
+        with self._store(STORES[name], chart) as store:
+            self._fill(store, chart, f"survey of the {name} path")
+            found = store.open().load()
         for key, variable in found.data_vars.items():
             told = dict(variable.attrs)
             measured = {"split", "metric"} <= told.keys()
@@ -171,8 +169,8 @@ class CurveEvaluation:
                 self._put(place, variable.values, words, told["units"], variable.dims[1:])
 
     def _store(self, name: str, chart: CoefficientChart) -> SurveyStore:
-        grid = {"t": self.recipe.t.numpy()}
-        return SurveyStore(self.run.path / name, grid, {"chart": chart.fingerprint()}, {"t": "t"})
+        grid = {CURVE: self.recipe.t.numpy()}
+        return SurveyStore(self.run.path / name, grid, {"chart": chart.fingerprint()})
 
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import Any
 
 import torch
@@ -57,7 +56,7 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
     evaluation = CurveEvaluation(run, recipe, config, surveyor, how)
-    with closing(evaluation.survey) as store:
+    with evaluation.survey as store:
         evaluation.paths()
         evaluation.plane()
         evaluation.ensembles()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from lossatlas import schema
-from lossatlas.schema import Along, Corner
+from lossatlas.schema import CURVE, Along, Corner
 
 __all__ = ["connect_summary"]
 
@@ -90,7 +90,7 @@ def _errors(survey: xr.Dataset, path: str, split: str) -> Reals | None:
 def _joined(survey: xr.Dataset) -> npt.NDArray[np.intp]:
     """The places along t (k,) of the networks that are joined."""
     t = np.asarray(survey[Along.T].values, dtype=np.float64)
-    at = np.asarray(survey[Corner.coordinate("t")].values, dtype=np.float64)
+    at = np.asarray(survey[Corner.coordinate(CURVE)].values, dtype=np.float64)
     nearest: npt.NDArray[np.intp] = np.abs(t - at[:, None]).argmin(axis=1)
     return nearest
 

@@ -12,6 +12,7 @@ from lossatlas.charts import Curve
 from lossatlas.errors import BadInput
 from lossatlas.objectives.objective import Draw, SingleStage
 from lossatlas.registry import Registry
+from lossatlas.schema import CURVE
 from lossatlas.streams import generator
 
 __all__ = ["CURVE_OBJECTIVES", "CurveDraw", "OnCurve", "evenly"]
@@ -31,7 +32,7 @@ class OnCurve(SingleStage):
         BadInput: fewer than one point, or a negative weight decay.
     """
 
-    axes = ("t",)
+    axes = (CURVE,)
 
     def __init__(self, points: int = 4, *, weight_decay: float = 0.0) -> None:
         if points < 1:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.errors import BadInput
+from lossatlas.schema import CURVE
 from lossatlas.types import Params
 
 __all__ = ["Radial"]
@@ -28,7 +29,7 @@ class Radial(CoefficientChart):
         BadInput: shapes do not fit, or an order is below 1.
     """
 
-    axes: tuple[str, ...] = ("t",)
+    axes: tuple[str, ...] = (CURVE,)
 
     def __init__(self, ends: Tensor, orders: Tensor) -> None:
         super().__init__()

@@ -7,8 +7,17 @@ import xarray as xr
 from lossatlas.schema import Along
 from lossatlas.views import data
 from lossatlas.views.kinds._splits import has_points_between
+from lossatlas.views.lines import Stroke
 
-__all__ = ["goes_along_curve", "in_unit_of_loss", "lies_under_curve", "undrawn"]
+__all__ = ["STROKES", "goes_along_curve", "in_unit_of_loss", "lies_under_curve", "undrawn"]
+
+STROKES = {
+    "curve": Stroke("#3b0f70", "-", "curve"),
+    "straight": Stroke("#de4968", "--", "straight line"),
+    "radial": Stroke("#8a8d91", ":", "through the origin"),
+    "random": Stroke("#8a8d91", ":", "random step"),
+}
+"""How paths are drawn in every picture; no picture has the last two together."""
 
 
 def goes_along_curve(survey: xr.Dataset) -> bool:

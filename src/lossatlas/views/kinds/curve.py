@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from lossatlas.schema import Along
 from lossatlas.views import data, figures, lines, marks
 from lossatlas.views.base import Telling
-from lossatlas.views.kinds._curves import goes_along_curve, in_unit_of_loss
+from lossatlas.views.kinds._curves import STROKES, goes_along_curve, in_unit_of_loss
 from lossatlas.views.lines import Stroke
 from lossatlas.views.networks import Networks, networks
 
@@ -23,12 +23,7 @@ __all__ = ["AlongCurve"]
 CURVE, EVEN = "curve", "even"
 OTHERS = {"straight": "on the straight line (dashed)", "radial": "on the path through the origin (dotted)"}
 """Other paths between the same networks, and what captions say of them."""
-STROKES = {
-    CURVE: Stroke("#3b0f70", "-", "curve"),
-    "straight": Stroke("#de4968", "--", "straight line"),
-    "radial": Stroke("#8a8d91", ":", "through the origin"),
-    EVEN: Stroke("#1f7a8c", "-.", "at constant speed"),
-}
+LOOKS = {**STROKES, EVEN: Stroke("#1f7a8c", "-.", "at constant speed")}
 GEOMETRY = {
     Along.NORM: ("norm of the weights", "norms of the weights"),
     Along.RADIAL_DISTANCE: (
@@ -120,7 +115,7 @@ def _measured(panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.
     everything = np.stack([field.values for own in on_paths for field in own.values()])
     limits = data.limits(everything, log=data.logarithmic(splits[0].metric, everything))
     heights = [
-        lines.curve(ax, at, field, limits, STROKES[path], place)
+        lines.curve(ax, at, field, limits, LOOKS[path], place)
         for ax, own in zip(panels, on_paths, strict=True)
         for place, (path, field) in enumerate(own.items())
     ]
@@ -142,7 +137,7 @@ def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
     if name == Along.LENGTH:
         drawn[EVEN] = at * drawn[CURVE][-1]
     for path, values in drawn.items():
-        stroke = STROKES[path]
+        stroke = LOOKS[path]
         ax.plot(at, values, stroke.style, color=stroke.colour, linewidth=1.6, label=stroke.label)
     everything = np.concatenate(list(drawn.values()))
     ax.set_ylim(0, 1.08 * float(everything[np.isfinite(everything)].max(initial=0.0)) or 1.0)

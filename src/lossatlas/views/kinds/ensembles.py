@@ -9,15 +9,12 @@ from matplotlib.figure import Figure
 from lossatlas.schema import Along
 from lossatlas.views import data, figures, lines
 from lossatlas.views.base import View
+from lossatlas.views.kinds._curves import STROKES
 from lossatlas.views.lines import Stroke
 
 __all__ = ["Ensembles"]
 
-STROKES = {
-    "curve": Stroke("#3b0f70", "-", "curve"),
-    "straight": Stroke("#de4968", "--", "straight line"),
-    "random": Stroke("#8a8d91", ":", "random step"),
-}
+PATHS = ("curve", "straight", "random")
 BOTH = Stroke("#31688e", "-.", "both ends alone")
 COLUMNS = ("the point alone", "with the first end", "with both ends")
 WIDE, TALL = 3.9, 3.1  # inches of a panel
@@ -42,10 +39,11 @@ class Ensembles(View):
         panels = drawn.subplots(2, len(COLUMNS), sharex=True, squeeze=False)
         at = lines.along(survey)
         for row, (metric, label) in enumerate((("accuracy", f"{split} error"), ("loss", f"{split} loss"))):
-            values = {path: _values(survey, path, split, metric) for path in STROKES}
+            values = {path: _values(survey, path, split, metric) for path in PATHS}
             low, high = _frame(values)
             for column, (ax, words) in enumerate(zip(panels[row], COLUMNS, strict=True)):
-                for path, stroke in STROKES.items():
+                for path in PATHS:
+                    stroke = STROKES[path]
                     own = values[path][column]
                     ax.plot(at, own, stroke.style, color=stroke.colour, linewidth=1.6, label=stroke.label)
                 # The straight line ends at the last network, whatever became of the curve's end.
@@ -66,7 +64,7 @@ class Ensembles(View):
 def _split(survey: xr.Dataset) -> str:
     """The split that is shown: the test split's, or the first that there is; empty without any."""
     for split in ("test", "train"):
-        names = (Along.ensemble(path, split, metric) for path in STROKES for metric in ("loss", "accuracy"))
+        names = (Along.ensemble(path, split, metric) for path in PATHS for metric in ("loss", "accuracy"))
         if all(name in survey for name in names):
             return split
     return ""
