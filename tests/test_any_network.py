@@ -31,9 +31,13 @@ from lossatlas.recipes.problem import _feed, _loss
 from lossatlas.training.start import starting_state
 from lossatlas.weights.files import load_state, read_state
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:There is a performance drop because we have not yet implemented the batching rule:UserWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:There is a performance drop because we have not yet implemented the batching rule:UserWarning"
+    ),
+    # Some variants of `Body` leave one of its layers out.
+    pytest.mark.filterwarnings("ignore:unused by the model on these data.*'second:lossatlas.errors.Caution"),
+]
 
 TOKENS, LENGTH = 31, 7
 COORDS = np.array([-1.0, 0.0, 0.4])

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.problem import Feed
+from lossatlas.engine.private import Handed
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
@@ -80,8 +80,14 @@ class BuffersPolicy(ABC):
         """
 
     @abstractmethod
-    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
-        """The module as it is to be called at every point. Owns the module and may change it."""
+    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+        """The module as it is to be called at every point. Owns the module and may change it.
+
+        Args:
+            module: a private copy.
+            handed: how it is called.
+            chart: where.
+        """
 
 
 def normalisations_with_statistics(module: nn.Module) -> dict[str, _NormBase]:

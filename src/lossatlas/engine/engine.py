@@ -12,9 +12,10 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from lossatlas.data import Split
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, StreamingMetric
+from lossatlas.engine.failures import told_in_one_line
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
+from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term, without_graph
 from lossatlas.errors import BadInput, first_line
 from lossatlas.schema import STANDARD_ERROR
 from lossatlas.types import Batch, Outputs, Params
@@ -100,7 +101,7 @@ class Engine:
         coefficients = torch.eye(1, len(controls)).to(controls)
         try:
             networks = self._points(self._evaluate, coefficients, controls.detach())
-            with torch.no_grad(), self._evaluated.in_force():
+            with self._evaluated.in_force():
                 self._evaluate.forward(self._evaluated, networks, batch)
         except BadInput:
             raise
@@ -118,8 +119,8 @@ class Engine:
         """
         count = min(FEW, len(split))
         batch = split.take(torch.arange(count))
-        with torch.no_grad(), self._evaluated.in_force():
-            outputs, losses = self._evaluated({}, batch)
+        with self._evaluated.calling(), self._evaluated.in_force(), told_in_one_line():
+            outputs, losses = without_graph(self._evaluated({}, batch))
         evaluation = Evaluation(
             tree_map(lambda leaf: leaf[None] if isinstance(leaf, Tensor) else leaf, outputs),
             losses[None],
@@ -196,7 +197,7 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points].requires_grad_(wants_coefficients)
             networks = self._points(self._pullback, share, controls)
-            with self._pulled.in_force():
+            with self._pulled.in_force(), told_in_one_line():
                 got = self._pullback.pullback(self._pulled, networks, batch, _shifted(term, points.start))
             space.fold(got.params, share.detach(), into_controls)
             space.add(got.controls, into_controls)
@@ -248,7 +249,7 @@ class Engine:
     def _seen(self, networks: Points, split: Split, group: int) -> Iterator[Evaluation]:
         """What a chunk of points makes of a split, group by group."""
         for batch in split.groups(group):
-            with self._evaluated.in_force():
+            with self._evaluated.in_force(), told_in_one_line():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
             yield Evaluation(outputs, losses, self.network.targets(batch), batch)
 
@@ -291,7 +292,7 @@ class Engine:
 
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
-        with self._pulled.in_force():
+        with self._pulled.in_force(), told_in_one_line():
             parts = [
                 self._pullback.forward(
                     self._pulled, self._points(self._pullback, coefficients[points], controls), batch
@@ -330,7 +331,7 @@ class Derivatives:
 
     def _folded(self, of_batch: Callable[[Batch], Params]) -> Tensor:
         """The mean over examples (p, n) of sums over batches."""
-        with self._network.in_force():
+        with self._network.in_force(), told_in_one_line():
             parts = (self._network.space.stack(of_batch(batch)) for batch in self._split.groups(self._group))
             total = next(parts)
             for part in parts:

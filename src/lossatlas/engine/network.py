@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint
+from lossatlas.engine.failures import model_failure
+from lossatlas.engine.faithful import check_faithful, unused_parameters
 from lossatlas.engine.precision import PRECISIONS, Precision
-from lossatlas.engine.private import NARROW, Handed, install, private_copy
-from lossatlas.engine.purity import check_pure, equal, recomputes
-from lossatlas.errors import BadInput, first_line
+from lossatlas.engine.private import NARROW, Handed, bare, install, private_copy
+from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
+from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Outputs, Params
@@ -26,6 +28,8 @@ from lossatlas.weights import WeightSpace
 __all__ = ["Network"]
 
 CHECKED_EXAMPLES = 8
+MENTIONED = 4
+"""How many unused parameters are listed."""
 
 
 class Network:
@@ -54,18 +58,17 @@ class Network:
         self.varied = frozenset(entry.name for entry in space.entries)
         """Names of what the space spans, as its parameters are called."""
         self.loss = problem.loss
-        self.feed = Handed(problem.feed)
+        self.handed = Handed(problem.feed, problem.loss)
         self.buffers = buffers.record
         self.follows_weights = buffers.follows_weights
         self.varies_buffers = buffers.varies
         buffers.check(problem.module, chart)
         self.device = torch.device(device)
         self._precision: Precision = PRECISIONS["fp32"]()
-        module = private_copy(problem.module).to(device)
+        self._original = bare(problem.module)
         # Numbers of 16 bits are too coarse for the steps of a map; layers in autocast choose their own (see `at`).
-        self.feed.widens = any(value.dtype in NARROW for value in module.parameters())
-        module = module.float() if self.feed.widens else module
-        self._prepared = buffers.prepare(module, self.feed, chart)
+        self.handed.widens = any(value.dtype in NARROW for value in self._original.parameters())
+        self._prepared = buffers.prepare(self._copy(), self.handed, chart)
         self._module = self._prepared.module.requires_grad_(False)
         self._recomputing: nn.Module | None = None
         """A copy that keeps the parameters of its last call, for modules whose backward pass reads them again."""
@@ -80,17 +83,24 @@ class Network:
             params: of their own shapes, as :meth:`WeightSpace.unflatten` returns them; buffers may be among them.
             batch: what the feed takes.
         """
-        args, kwargs = self.feed.inputs(batch)
-        if self.feed.widens:
+        if self.handed.widens:
             params = {name: _at_least_single(value) for name, value in params.items()}
         with self._precision.of_call(self.device):
             if self._recomputing is not None and torch.is_grad_enabled():
-                returned = install(self._recomputing, self._all_names(params))(*args, **kwargs)
+                outputs = self.handed.called_with(install(self._recomputing, self._all_names(params)), batch)
             else:
-                returned = functional_call(self._module, params, args, kwargs)
-            outputs = self.feed.output(returned)
+                outputs = self.handed.called(self._module, params, batch)
         outputs = tree_map(_at_least_single, outputs)
-        return outputs, self.loss(outputs, self.feed.targets(batch))
+        return outputs, self.handed.losses(outputs, batch)
+
+    def calling(self) -> AbstractContextManager[object]:
+        """To be entered, in each thread, around calls whose results are wanted without a graph; they may carry one."""
+        return self.handed.calling()
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether it is differentiated by its inputs as it is called, so that every call takes a graph."""
+        return self.handed.differentiates
 
     def at(self, precision: str) -> Network:
         """The same function in another precision.
@@ -139,96 +149,175 @@ class Network:
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares a batch's outputs with."""
-        return self.feed.targets(batch)
+        return self.handed.targets(batch)
 
     def check(self, split: Split) -> None:
         """Call the network on a few examples and refuse what cannot be fitted or surveyed.
 
-        What can be served with more effort is noted: modules that write to their inputs, and those whose backward pass
-        reads their parameters again.
+        What can be served with more effort is noted: modules that write to their inputs, those that are differentiated
+        by them, and those whose backward pass reads their parameters again.
+
+        Args:
+            split: examples of the kind that will be evaluated.
 
         Raises:
             BadInput: the module fails on these examples, is random, writes to a parameter or a buffer in evaluation
-                mode or keeps what it computed from parameters, its output does not fit the loss, a label lies outside
-                the outputs, or the loss is not one number per example.
+                mode, keeps what it computed from parameters or reaches them in other ways than by their names; its
+                output does not fit the loss, a label lies outside the outputs, or the loss is not one number per
+                example.
         """
-        examples = min(CHECKED_EXAMPLES, len(split))
-        batch = split.take(torch.arange(examples))
+        batch = split.take(torch.arange(min(CHECKED_EXAMPLES, len(split))))
         first, self._tried = not self._tried, True
         fresh = copy.deepcopy(self._module) if first else None
-        try:
-            args, kwargs = self.feed.inputs(batch)
-            given = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, (args, kwargs))
-            targets, all_targets = self.feed.targets(batch), self.feed.targets(split.data)
-            with torch.no_grad(), self._own_randomness():
-                outputs = self.feed.output(self._module(*args, **kwargs))
-        except BadInput:
-            raise
-        except Exception as error:  # the user's own module and data may fail in any way
-            raise BadInput(f"the model fails on these data: {first_line(error)}") from error
-        self.feed.copies |= not equal(tree_leaves((args, kwargs)), tree_leaves(given), exactly=True)
         with self._own_randomness():
-            check_pure(self._module, lambda: self._called(self._module, {}, *given))
+            outputs = self._called_first(batch)
+            check_pure(self._module, lambda: self._leaves(self._module, {}, batch))
             if fresh is not None:
-                self._check_follows(fresh, *given)
-        self.loss.check(outputs, targets, all_targets)
+                self._check_follows(fresh, batch)
+        self._check_loss(outputs, batch, split)
+        if fresh is not None:
+            with self._own_randomness():
+                self._check_parameters(batch)
+
+    def _called_first(self, batch: Batch) -> Outputs:
+        """The outputs at the module's own parameters, and whether they take a graph."""
+        inputs = tree_leaves(self.handed.given(batch))
+        given = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in inputs]
         try:
-            losses = self.loss(outputs, targets)
+            with torch.no_grad():
+                outputs = self.handed.called(self._module, {}, batch)
+        except Exception as error:  # the user's own module and data may fail in any way
+            outputs = self._called_with_graph(batch, error)
+        if not equal(inputs, given, exactly=True):
+            self.handed.copies = True
+            for leaf, before in zip(inputs, given, strict=True):
+                if isinstance(leaf, Tensor):
+                    leaf.detach().copy_(before)
+        return outputs
+
+    def _called_with_graph(self, batch: Batch, error: Exception) -> Outputs:
+        """The outputs of a network that fails without gradients; where it fails with them, too, so does the check."""
+        try:
+            with torch.enable_grad():
+                outputs = self.handed.called(self._module, {}, batch)
+        except LossatlasError:
+            raise
+        except Exception as again:
+            raise self._failure(again, batch) from error
+        self.handed.differentiates = True
+        return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, outputs)
+
+    def _failure(self, error: Exception, batch: Batch) -> LossatlasError:
+        failure = model_failure(error)
+        kinds = {leaf.dtype for leaf in tree_leaves(self.handed.owned(self.handed.given(batch))) if _is_real(leaf)}
+        own = {value.dtype for value in self._module.parameters() if _is_real(value)}
+        if len(kinds) == len(own) == 1 and kinds != own:
+            (there,), (here,) = kinds, own
+            return ModelFailure(f"{failure} (the data are {there}, the weights {here}; convert one of them)")
+        return failure
+
+    def _leaves(self, module: nn.Module, params: Params, batch: Batch) -> list[object]:
+        """What the loss sees of a module, as a flat list without a graph."""
+        with self.handed.calling():
+            leaves = tree_leaves(self.handed.called(module, params, batch))
+        return [leaf.detach() if comparable(leaf) else leaf for leaf in leaves]
+
+    def _check_follows(self, fresh: nn.Module, batch: Batch) -> None:
+        """Refuse a module that was called at its own parameters and remembers them elsewhere.
+
+        Args:
+            fresh: the same module, which was never called before.
+            batch: a few examples.
+        """
+        own = dict(self._module.named_parameters(remove_duplicate=False))
+        there = {name: 1.05 * own[name].detach() + 0.01 for name in self.varied}
+        try:
+            expected = self._leaves(fresh, there, batch)
+        except Exception:  # it need not be defined there
+            return
+        if not equal(expected, self._leaves(self._module, there, batch)):
+            raise BadInput(
+                "the model's output depends on earlier calls: it keeps something that it computed from its parameters; "
+                "expected a function of parameters and inputs, so compute it anew in each call"
+            )
+
+    def _check_loss(self, outputs: Outputs, batch: Batch, split: Split) -> None:
+        """Refuse a loss that does not go with the outputs, or is not one number per example."""
+        examples = min(CHECKED_EXAMPLES, len(split))
+        if not self.loss.sees_network:
+            self.loss.check(outputs, self.targets(batch), self.targets(split.data))
+        try:
+            with self.handed.calling():
+                losses = self.handed.losses(outputs, batch)
         except BadInput:
             raise
         except Exception as error:  # and so may the user's loss
-            raise BadInput(f"the loss fails on the model's output: {first_line(error)}") from error
+            raise ModelFailure(f"the loss fails on the model's output: {first_line(error)}") from error
         found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
         if found != f"shape {(examples,)}":
             raise BadInput(
                 f"the loss returned {found} for {examples} examples; expected ({examples},), one loss per example "
                 "(reduction='none'), or a mean in a BatchMean"
             )
-        if first and self._recomputes(split.take(torch.arange(examples))):
-            self._recomputing = copy.deepcopy(self._module)
 
-    def _called(self, module: nn.Module, params: Params, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the loss sees of a module that may write to its inputs."""
-        args, kwargs = self.feed.handed(args, kwargs)
-        return self.feed.output(functional_call(module, params, args, kwargs))
+    def _check_parameters(self, batch: Batch) -> None:
+        """Refuse a module that reaches its parameters in other ways than by their names; say which are not used."""
+        twin = self._copy().eval().requires_grad_(False)
 
-    def _check_follows(self, fresh: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Refuse a module that was called at its own parameters and remembers them elsewhere.
+        def call(module: nn.Module, params: Params) -> list[object]:
+            return self._leaves(module, params, batch)
 
-        Args:
-            fresh: the same module, which was never called before.
-            args: the module's.
-            kwargs: likewise.
-        """
-        own = dict(self._module.named_parameters(remove_duplicate=False))
-        elsewhere = {name: 1.05 * own[name].detach() + 0.01 for name in self.varied}
-        with torch.no_grad():
-            try:
-                expected = self._called(fresh, elsewhere, args, kwargs)
-            except Exception:  # it need not be defined there
-                return
-            found = self._called(self._module, elsewhere, args, kwargs)
-        if not equal(tree_leaves(expected), tree_leaves(found)):
-            raise BadInput(
-                "the model's output depends on earlier calls: it keeps something that it computed from its parameters; "
-                "expected a function of parameters and inputs, so compute it anew in each call"
+        try:
+            check_faithful(self._original, twin, sorted(self.varied), call)
+            suspects = self._without_gradient(batch)
+            unused = unused_parameters(self._original, twin, suspects, call) if suspects else []
+        except LossatlasError:
+            raise
+        except Exception as error:
+            raise model_failure(error, "the model fails at other weights than its own") from error
+        if unused and len(unused) == len(self.varied):
+            raise BadInput("no parameter that varies changes the model's output; choose others, or another output")
+        if unused:
+            listed = ", ".join(repr(name) for name in unused[:MENTIONED])
+            more = f" and {len(unused) - MENTIONED} more" if len(unused) > MENTIONED else ""
+            warnings.warn(
+                f"unused by the model on these data, so that they change nothing: {listed}{more}", Caution, stacklevel=2
             )
 
-    def _recomputes(self, batch: Batch) -> bool:
+    def _without_gradient(self, batch: Batch) -> list[str]:
+        """Parameters that the loss has no gradient in; and whether the backward pass reads any again is noted."""
         own = dict(self._module.named_parameters(remove_duplicate=False))
-        params = {name: own[name].detach().requires_grad_() for name in self.varied}
+        params = {name: own[name].detach().requires_grad_() for name in sorted(self.varied)}
+        found: list[Tensor | None] = [None] * len(params)
+
+        def backward() -> None:
+            found[:] = torch.autograd.grad(total, [*params.values()], allow_unused=True)
+
         try:
-            with torch.enable_grad(), self._own_randomness():
+            with torch.enable_grad():
                 total = self(params, batch)[1].sum()
-                return total.requires_grad and recomputes(
-                    self._module, lambda: torch.autograd.grad(total, [*params.values()], allow_unused=True)
-                )
+                if not total.requires_grad:
+                    return list(params)
+                if recomputes(self._module, backward):
+                    self._recomputing = copy.deepcopy(self._module)
+                    total = self(params, batch)[1].sum()
+                    backward()
         except Exception:  # a strategy that needs the gradient says what is wrong with it
-            return False
+            return []
+        return [name for name, slope in zip(params, found, strict=True) if slope is None]
+
+    def _copy(self) -> nn.Module:
+        """A copy of the user's module on the device, in 32 bits at least."""
+        module = private_copy(self._original).to(self.device)
+        return module.float() if self.handed.widens else module
 
     def _own_randomness(self) -> AbstractContextManager[None]:
         """What is drawn while it is entered does not change what the user draws afterwards."""
         return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
+
+
+def _is_real(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
 def _at_least_single(leaf: Any) -> Any:

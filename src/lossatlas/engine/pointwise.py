@@ -11,7 +11,17 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Points, Strategy, Term, curvature, gradient, leaves, plain_attention
+from lossatlas.engine.strategy import (
+    Gradients,
+    Points,
+    Strategy,
+    Term,
+    curvature,
+    gradient,
+    leaves,
+    plain_attention,
+    without_graph,
+)
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Pointwise"]
@@ -43,8 +53,8 @@ class Pointwise(Strategy):
         each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
-            with torch.no_grad():  # a thread has a mode of its own
-                return network(each[i], batch)
+            with network.calling():
+                return without_graph(network(each[i], batch))
 
         results = self.over(len(each), network, call)
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
@@ -57,7 +67,7 @@ class Pointwise(Strategy):
             point = leaves(each[i], network.varied)
             outputs, losses = network(point, batch)
             share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
-            return gradient(share, point), share.detach(), tree_map(torch.Tensor.detach, outputs), losses.detach()
+            return gradient(share, point), share.detach(), *without_graph((outputs, losses))
 
         gradients, values, outputs, losses = zip(*self.over(len(each), network, call), strict=True)
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
@@ -80,7 +90,7 @@ class Pointwise(Strategy):
         reordered = _channels_last(batch)
         if self._reorders is None:
             try:
-                with torch.no_grad():
+                with network.calling():
                     network(next(_each(params)), reordered)
                 self._reorders = True
             except RuntimeError:

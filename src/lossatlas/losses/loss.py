@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lossatlas.errors import BadInput, first_line
 from lossatlas.registry import Registry, load_callable
 
-__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss"]
+__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "name_of"]
 
 LOSSES: Registry[type[Loss]] = Registry("loss", "lossatlas.losses.kinds")
 
@@ -34,6 +34,9 @@ class Loss(ABC):
     takes_tensors: bool = False
     """Whether outputs must be one tensor, so that of a tuple only a part can be meant."""
 
+    sees_network: bool = False
+    """Whether it calls the network itself (:class:`NetworkLoss`) in place of being given outputs."""
+
     @property
     def record(self) -> str:
         """What a survey records of it: equal for equal losses."""
@@ -42,6 +45,10 @@ class Loss(ABC):
     @abstractmethod
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """The losses (B,) of a batch."""
+
+    def of_network(self, network: nn.Module, batch: Any) -> Tensor:
+        """The losses (B,) of a network on a batch, of losses that call it themselves."""
+        raise NotImplementedError
 
     @abstractmethod
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
@@ -73,7 +80,7 @@ class PerExample(Loss):
 
     @property
     def record(self) -> str:
-        return f"{type(self).__name__}({_name_of(self.function)})"
+        return f"{type(self).__name__}({name_of(self.function)})"
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         return self.function(outputs, targets)
@@ -125,7 +132,7 @@ def load_loss(spec: str) -> Loss:
     return found if isinstance(found, Loss) else PerExample(found)
 
 
-def _name_of(function: Callable[..., Any]) -> str:
+def name_of(function: Callable[..., Any]) -> str:
     """Where a function is defined; of other callables their class."""
     named = function if hasattr(function, "__qualname__") else type(function)
     if isinstance(function, torch.nn.Module):

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from lossatlas.charts import CoefficientChart
@@ -20,8 +19,8 @@ from lossatlas.engine.buffers_policy import (
     Prepared,
     normalisations_with_statistics,
 )
+from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
-from lossatlas.problem import Feed
 from lossatlas.streams import generator
 from lossatlas.types import Batch, Params
 
@@ -61,16 +60,16 @@ class ReestimatedStatistics(BuffersPolicy):
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
         """Every network can be passed examples through."""
 
-    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
-        estimating = BatchStatistics().prepare(copy.deepcopy(module), feed, chart).module
-        return _Reestimated(module.eval(), estimating, feed, self._examples, self._size)
+    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+        estimating = BatchStatistics().prepare(copy.deepcopy(module), handed, chart).module
+        return _Reestimated(module.eval(), estimating, handed, self._examples, self._size)
 
 
 class _Reestimated(Prepared):
-    def __init__(self, module: nn.Module, estimating: nn.Module, feed: Feed, examples: Split, size: int) -> None:
+    def __init__(self, module: nn.Module, estimating: nn.Module, handed: Handed, examples: Split, size: int) -> None:
         self.module = module
         self._estimating = estimating.requires_grad_(False)
-        self._feed = feed
+        self._handed = handed
         self._examples = examples
         self._size = size
         self._seen: dict[str, list[Tensor]] = {}
@@ -81,7 +80,7 @@ class _Reestimated(Prepared):
         total: Params = {}
         batches = 0
         for batch in self._examples.groups(self._size):
-            with torch.no_grad():
+            with self._handed.calling():
                 found = each_point(self._statistics_of(batch), params)
             total = {name: total[name] + value if total else value for name, value in found.items()}
             batches += 1
@@ -90,8 +89,7 @@ class _Reestimated(Prepared):
     def _statistics_of(self, batch: Batch) -> Callable[[Params], Params]:
         def statistics(params: Params) -> Params:
             self._seen = {}
-            args, kwargs = self._feed.inputs(batch)
-            functional_call(self._estimating, params, args, kwargs)
+            self._handed.called(self._estimating, params, batch)
             # A normalisation that is called several times has the mean of what came in, as a cumulative average does.
             return {name: torch.stack(found).mean(dim=0) for name, found in self._seen.items()}
 
@@ -105,6 +103,7 @@ class _Reestimated(Prepared):
             # Instance normalisation averages what it finds in each example.
             first = 2 if isinstance(part, _InstanceNorm) else 0
             rest = [axis for axis in range(first, features.ndim) if axis != 1]
+            features = features.detach()
             mean, variance = features.mean(dim=rest), features.var(dim=rest, unbiased=True)
             for what, found in (("mean", mean), ("var", variance)):
                 seen = self._seen.setdefault(f"{name}.running_{what}", [])
