@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-__all__ = ["Batch", "Outputs", "Params"]
+__all__ = ["Batch", "Outputs", "Params", "examples_in"]
 
 Batch: TypeAlias = Any
 """A pytree of tensors whose first dimension runs over examples: a pair ``(inputs, targets)``, a dict, ..."""
@@ -16,3 +17,8 @@ Outputs: TypeAlias = Any
 
 Params: TypeAlias = dict[str, Tensor]
 """Named parameters of one network, each of its own shape."""
+
+
+def examples_in(batch: Batch) -> int:
+    """How many examples a batch has: the length of its tensors."""
+    return next(len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)

@@ -28,6 +28,8 @@ class Prepared(ABC):
 
     module: nn.Module
     """In evaluation mode, as it is called at every point; its forward pass writes to no buffer."""
+    couples_examples: bool = False
+    """Whether what an example gives depends on which others are evaluated with it, or before all points are."""
 
     @abstractmethod
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
@@ -43,8 +45,9 @@ class Prepared(ABC):
 class Shared(Prepared):
     """A module whose buffers are the same at every point."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, couples_examples: bool = False) -> None:
         self.module = module
+        self.couples_examples = couples_examples
 
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
         return {}

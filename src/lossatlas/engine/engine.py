@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,10 +15,11 @@ from lossatlas.engine.contracts import Evaluation, Folded, Functional, Streaming
 from lossatlas.engine.failures import told_in_one_line
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term, without_graph
+from lossatlas.engine.private import without_graph
+from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput, first_line
 from lossatlas.schema import STANDARD_ERROR
-from lossatlas.types import Batch, Outputs, Params
+from lossatlas.types import Batch, Outputs, Params, examples_in
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Derivatives", "Engine", "Pullback", "error_of"]
@@ -51,6 +52,7 @@ class Engine:
     def __init__(self, network: Network, plan: Plan) -> None:
         self.network = network
         self.plan = plan
+        network.handed.differentiates |= plan.differentiates_inputs
         self._evaluate: Strategy = STRATEGIES[plan.evaluate.strategy]()
         self._pullback: Strategy = STRATEGIES[plan.pullback.strategy]()
         self._derivatives: Strategy = STRATEGIES[plan.derivatives.strategy]()
@@ -248,7 +250,7 @@ class Engine:
 
     def _seen(self, networks: Points, split: Split, group: int) -> Iterator[Evaluation]:
         """What a chunk of points makes of a split, group by group."""
-        for batch in split.groups(group):
+        for batch in _pieces(split.groups(group), self.plan.evaluate.examples):
             with self._evaluated.in_force(), told_in_one_line():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
             yield Evaluation(outputs, losses, self.network.targets(batch), batch)
@@ -277,6 +279,7 @@ class Engine:
                     replace(self._points(self._derivatives, coefficients[points], controls), controls={}),
                     split,
                     group,
+                    self.plan.derivatives.examples,
                 ),
             )
 
@@ -311,12 +314,21 @@ class Engine:
 class Derivatives:
     """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights."""
 
-    def __init__(self, strategy: Strategy, network: Network, points: Points, split: Split, group: int) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        network: Network,
+        points: Points,
+        split: Split,
+        group: int,
+        examples: int | None = None,
+    ) -> None:
         self._strategy = strategy
         self._network = network
         self._points = points
         self._split = split
         self._group = group
+        self._examples = examples
 
     def gradient(self) -> Tensor:
         """The gradients (p, n)."""
@@ -329,14 +341,27 @@ class Derivatives:
         named = self._network.space.unflatten(vectors)
         return self._folded(lambda batch: self._strategy.hessian_product(self._network, self._points, named, batch))
 
+    def _batches(self) -> Iterator[Batch]:
+        return _pieces(self._split.groups(self._group), self._examples)
+
     def _folded(self, of_batch: Callable[[Batch], Params]) -> Tensor:
         """The mean over examples (p, n) of sums over batches."""
         with self._network.in_force(), told_in_one_line():
-            parts = (self._network.space.stack(of_batch(batch)) for batch in self._split.groups(self._group))
+            parts = (self._network.space.stack(of_batch(batch)) for batch in self._batches())
             total = next(parts)
             for part in parts:
                 total += part
         return total / len(self._split)
+
+
+def _pieces(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
+    """Groups, or the fewest parts of them that have no more than so many examples each."""
+    for group in groups:
+        size = examples_in(group)
+        count = 1 if examples is None else -(-size // examples)
+        edges = [size * k // count for k in range(count + 1)]
+        for part in map(slice, edges[:-1], edges[1:]):
+            yield group if count == 1 else tree_map(lambda leaf, part=part: leaf[part], group)
 
 
 def error_of(metric: str) -> str:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import torch
 
+from lossatlas.engine.footprint import Limit
 from lossatlas.errors import BadInput
 
-__all__ = ["chunk_that_fits", "memory_limit"]
+__all__ = ["chunk_that_fits", "memory_limit", "memory_limits"]
 
 SHARE = 0.25
 """Of what is free, by default: others work on this machine, too."""
+LARGEST_SHARE = 0.75
+"""Of what is free, for what cannot be divided."""
 UNKNOWN = 2**30
 """Where nobody says how much is free."""
 LEAST = 2**28
@@ -41,6 +44,19 @@ def memory_limit(spec: str, device: torch.device) -> int:
     if match is None or not float(match[1]):
         raise BadInput(f"memory is {spec!r}; expected auto, or a positive number of bytes such as 500MB or 2GiB")
     return int(float(match[1]) * UNITS[match[2] or ""])
+
+
+def memory_limits(spec: str, device: torch.device) -> Limit:
+    """Bytes that a chunk of points may take, and a single point that cannot be divided.
+
+    Both are the number that is stated. By default the latter may take more of what is free than the former: rather than
+    be refused on a machine that has room for it.
+
+    Raises:
+        BadInput: as :func:`memory_limit`.
+    """
+    usual = memory_limit(spec, device)
+    return Limit(usual, max(usual, int(LARGEST_SHARE * _free(device))) if spec == "auto" else usual)
 
 
 def chunk_that_fits(run: Callable[[int], object], points: int) -> int:

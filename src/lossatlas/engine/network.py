@@ -17,12 +17,12 @@ from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.faithful import check_faithful, unused_parameters
 from lossatlas.engine.precision import PRECISIONS, Precision
-from lossatlas.engine.private import NARROW, Handed, bare, install, private_copy
+from lossatlas.engine.private import NARROW, Handed, bare, install, private_copy, without_graph
 from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
-from lossatlas.types import Batch, Outputs, Params
+from lossatlas.types import Batch, Outputs, Params, examples_in
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Network"]
@@ -146,6 +146,18 @@ class Network:
         """Under every name of a tied parameter."""
         tied = {entry.name: entry.names for entry in self.space.entries if len(entry.names) > 1}
         return {each: value for name, value in params.items() for each in tied.get(name, (name,))}
+
+    def can_cut(self, batch: Batch) -> bool:
+        """Whether a group of examples may be evaluated part by part: each has a loss and outputs of its own."""
+        examples = min(CHECKED_EXAMPLES, examples_in(batch))
+        if not self.loss.per_example or self._prepared.couples_examples or examples < 2:
+            return False
+        edges = (0, examples), (0, examples // 2), (examples // 2, examples)
+        whole, *parts = (tree_map(lambda leaf, ends=ends: leaf[slice(*ends)], batch) for ends in edges)
+        with self.calling(), self.in_force():
+            together, apart = self({}, whole), [self({}, part) for part in parts]
+        joined = tree_map(lambda *parts: torch.cat(parts), *apart)
+        return equal(tree_leaves(without_graph(together)), tree_leaves(without_graph(joined)))
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares a batch's outputs with."""

@@ -17,7 +17,7 @@ from lossatlas.losses import Loss
 from lossatlas.problem import Feed
 from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["NARROW", "Handed", "bare", "install", "private_copy"]
+__all__ = ["NARROW", "Handed", "bare", "install", "private_copy", "without_graph"]
 
 NARROW = (torch.float16, torch.bfloat16)
 """Numbers of fewer than 32 bits."""
@@ -85,6 +85,12 @@ class Handed:
     def targets(self, batch: Batch) -> Any:
         """What the loss compares with; all of the batch where the loss calls the network."""
         return batch if self._loss.sees_network else self._feed.targets(batch)
+
+
+def without_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:
+    """Outputs and losses as numbers: networks that are differentiated by their inputs leave graphs behind."""
+    detached: tuple[Outputs, Tensor] = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, results)
+    return detached
 
 
 class _Lent(nn.Module):

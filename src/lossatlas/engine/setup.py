@@ -9,7 +9,7 @@ from lossatlas.data import Split
 from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.buffers_policy import BuffersPolicy
 from lossatlas.engine.engine import Engine
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import memory_limits
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
@@ -70,7 +70,7 @@ def engine_for(
     if isinstance(plan, str):
         step_batch = split.take(torch.arange(min(batch_size, len(split))))
         group_batch = next(split.groups(group))
-        limit = memory_limit(memory, network.device)
+        limit = memory_limits(memory, network.device)
         plan = plan_for(
             network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
             seconds=measuring,

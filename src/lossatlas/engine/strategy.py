@@ -11,7 +11,6 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
 from lossatlas.registry import Registry
@@ -28,7 +27,6 @@ __all__ = [
     "leaves",
     "plain_attention",
     "slopes",
-    "without_graph",
 ]
 
 STRATEGIES: Registry[type[Strategy]] = Registry("engine strategy", "lossatlas.engine.strategies")
@@ -91,12 +89,6 @@ def slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | None]]:
     found = torch.autograd.grad(scalar, flat, allow_unused=True) if scalar.requires_grad else [None] * len(flat)
     pieces = iter(found)
     return [{name: next(pieces) for name in group} for group in varied]
-
-
-def without_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:
-    """Outputs and losses as numbers: networks that are differentiated by their inputs leave graphs behind."""
-    detached: tuple[Outputs, Tensor] = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, results)
-    return detached
 
 
 def plain_attention() -> AbstractContextManager[object]:

@@ -29,8 +29,9 @@ class BatchStatistics(BuffersPolicy):
         """Every module has batches."""
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
-        for part in normalisations_with_statistics(module).values():
+        parts = normalisations_with_statistics(module).values()
+        for part in parts:
             # Without running statistics torch normalises by the batch, in evaluation mode too, and writes nothing.
             part.running_mean = part.running_var = part.num_batches_tracked = None
             part.track_running_stats = False
-        return Shared(module.eval())
+        return Shared(module.eval(), couples_examples=bool(parts))

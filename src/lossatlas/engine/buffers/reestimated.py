@@ -68,6 +68,8 @@ class ReestimatedStatistics(BuffersPolicy):
 class _Reestimated(Prepared):
     def __init__(self, module: nn.Module, estimating: nn.Module, handed: Handed, examples: Split, size: int) -> None:
         self.module = module
+        # Statistics come from whole groups of examples: a group that does not fit has to be a smaller one.
+        self.couples_examples = bool(normalisations_with_statistics(module))
         self._estimating = estimating.requires_grad_(False)
         self._handed = handed
         self._examples = examples

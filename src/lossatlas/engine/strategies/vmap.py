@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from lossatlas.engine.network import Network
+from lossatlas.engine.private import without_graph
 from lossatlas.engine.strategy import (
     Gradients,
     Points,
@@ -19,7 +20,6 @@ from lossatlas.engine.strategy import (
     leaves,
     plain_attention,
     slopes,
-    without_graph,
 )
 from lossatlas.types import Batch, Outputs, Params
 
