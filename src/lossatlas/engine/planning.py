@@ -47,6 +47,7 @@ def plan_for(
     precision: str = "fp32",
     points: int = LARGEST_CHUNK,
     seconds: float = MEASURING_SECONDS,
+    steps: bool = True,
 ) -> Plan:
     """The plan for a fit and its surveys.
 
@@ -61,6 +62,7 @@ def plan_for(
         precision: of evaluations and steps; a plan file states its own, which counts.
         points: how many points a step of the fit has.
         seconds: what measuring may take, about.
+        steps: whether a fit will make steps; if not, what has no memory for them is no reason to refuse.
 
     Raises:
         BadInput: an unknown name, an unreadable file, a strategy that cannot serve this network, or memory for less
@@ -79,7 +81,13 @@ def plan_for(
     services: dict[str, Service] = {}
     notes = []
     for piece in (step, group):
-        portions, refused = piece.portions(names, memory)
+        try:
+            portions, refused = piece.portions(names, memory)
+        except BadInput:
+            if steps or piece is not step:
+                raise
+            services[piece.which] = Service("loop", 1, precision)
+            continue
         outcome = _raced(piece, portions, seconds / 2) if spec == "auto" else _stated(portions)
         outcomes[piece.which] = replace(outcome, refused=refused | outcome.refused)
         if not outcome.seconds:

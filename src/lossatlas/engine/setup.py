@@ -39,6 +39,7 @@ def engine_for(
     points: int = LARGEST_CHUNK,
     memory: str = "auto",
     measuring: float = MEASURING_SECONDS,
+    steps: bool = True,
 ) -> Engine:
     """The engine on the chart's device.
 
@@ -55,6 +56,7 @@ def engine_for(
         points: how many points a step has at most.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         measuring: seconds that an automatic plan may be measured for.
+        steps: whether a fit will make steps; a survey does not ask for the memory of one.
 
     Raises:
         BadInput: module, loss and data do not fit together, the chart has another dimension, or the plan cannot be.
@@ -73,7 +75,7 @@ def engine_for(
         limit = memory_limits(memory, network.device)
         plan = plan_for(
             network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
-            seconds=measuring,
+            seconds=measuring, steps=steps,
         )  # fmt: skip
     engine = Engine(network, plan)
     if stated:  # nobody has measured it

@@ -142,6 +142,7 @@ def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Eng
         memory=config.memory,
         measuring=measuring_seconds(None),
         group=config.group,
+        steps=False,
     )
 
 

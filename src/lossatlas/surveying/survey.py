@@ -124,7 +124,7 @@ def survey(
         plan = _recorded_plan(path) or plan
     engine = engine_for(
         problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-        group=group, memory=memory,
+        group=group, memory=memory, steps=False,
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, splits, metrics_for(problem.loss, metrics), group)
     refinement = refinement_of(coords, tolerance, budget)
