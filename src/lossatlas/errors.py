@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["BadInput", "CannotFinish", "Interrupted", "LossatlasError", "first_line", "unknown"]
+__all__ = ["BadInput", "CannotFinish", "Caution", "Interrupted", "LossatlasError", "first_line", "unknown"]
 
 
 class LossatlasError(Exception):
@@ -33,6 +33,10 @@ class Interrupted(LossatlasError):
     """A run that was asked to stop and wrote a checkpoint first (exit code 130)."""
 
     exit_code = 130
+
+
+class Caution(UserWarning):
+    """What has to be known to read a result rightly; the command line prints it once, in one line."""
 
 
 def first_line(error: BaseException) -> str:

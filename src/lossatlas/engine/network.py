@@ -19,6 +19,7 @@ from lossatlas.engine.private import NARROW, Handed, install, private_copy
 from lossatlas.engine.purity import check_pure, equal, recomputes
 from lossatlas.errors import BadInput, first_line
 from lossatlas.hashing import fingerprint
+from lossatlas.losses import check_total, checked_total
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
@@ -172,6 +173,8 @@ class Network:
             if fresh is not None:
                 self._check_follows(fresh, *given)
         self.loss.check(outputs, targets, all_targets)
+        self.loss = self.loss.settled(outputs, targets)
+        check_total(self.loss, checked_total(self.loss, all_targets, len(split)))
         try:
             losses = self.loss(outputs, targets)
         except BadInput:

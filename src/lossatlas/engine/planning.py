@@ -169,7 +169,7 @@ class _Piece:
         services: dict[str, Callable[[], object]] = {
             "evaluate": lambda: strategy.forward(self._network, points, batch),
             "pullback": lambda: strategy.pullback(self._network, points, batch, _mean_loss),
-            "derivatives": lambda: strategy.hessian_product(self._network, points, points.params, batch),
+            "derivatives": lambda: strategy.hessian_product(self._network, points, points.params, batch, _mean_loss),
         }
 
         def run() -> None:
