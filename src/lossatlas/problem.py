@@ -174,3 +174,7 @@ class Problem:
         self.module = module
         self.loss = loss if isinstance(loss, Loss) else PerExample(loss)
         self.feed = (feed if feed is not None else Pair()).of(module, self.loss)
+
+    def targets(self, batch: Batch) -> Any:
+        """What the loss compares with; all of the batch where the loss calls the network."""
+        return batch if self.loss.sees_network else self.feed.targets(batch)

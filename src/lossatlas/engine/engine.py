@@ -15,9 +15,9 @@ from lossatlas.engine.contracts import Evaluation, Folded, Functional, Streaming
 from lossatlas.engine.failures import told_in_one_line
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.private import without_graph
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput, first_line
+from lossatlas.losses import shares_of
 from lossatlas.schema import STANDARD_ERROR
 from lossatlas.types import Batch, Outputs, Params, examples_in
 from lossatlas.weights import WeightSpace
@@ -122,13 +122,8 @@ class Engine:
         count = min(FEW, len(split))
         batch = split.take(torch.arange(count))
         with self._evaluated.calling(), self._evaluated.in_force(), told_in_one_line():
-            outputs, losses = without_graph(self._evaluated({}, batch))
-        evaluation = Evaluation(
-            tree_map(lambda leaf: leaf[None] if isinstance(leaf, Tensor) else leaf, outputs),
-            losses[None],
-            self.network.targets(batch),
-            batch,
-        )
+            outputs, losses = self._evaluated({}, batch)
+        evaluation = Evaluation.of_one(outputs, losses, self.network.targets(batch), batch, self.network.loss)
         found = {}
         for name, metric in metrics.items():
             try:
@@ -191,9 +186,15 @@ class Engine:
         into_controls = torch.zeros_like(controls)
         into_coefficients = torch.zeros_like(coefficients)
         value = 0.0
-        term: Term = functional.value
+        targets = self.network.targets(batch)
+        weights = self.network.loss.weights(targets)
+
+        def direct(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+            return functional.value(outputs, losses, shares_of(weights, losses), points)
+
+        term: Term = direct
         if functional.coupled:
-            linear = _CotangentTerm(functional, *self._forward(coefficients, controls, batch))
+            linear = _CotangentTerm(direct, *self._forward(coefficients, controls, batch))
             term, value = linear, linear.total
         measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
@@ -209,8 +210,9 @@ class Engine:
                     into_coefficients[points] += got.coefficients
             if not functional.coupled:
                 value += float(got.value)
+            evaluation = Evaluation(got.outputs, got.losses, targets, batch, self.network.loss)
             for name, metric in metrics.items():
-                sums = metric.sums(Evaluation(got.outputs, got.losses, self.network.targets(batch), batch)).double()
+                sums = metric.sums(evaluation).double()
                 examples = got.losses.shape[1]
                 folded = Folded(sums, examples, examples, partial(_squared_norms, networks, space))
                 measured[name].append(metric.value(folded).cpu())
@@ -253,7 +255,7 @@ class Engine:
         for batch in _pieces(split.groups(group), self.plan.evaluate.examples):
             with self._evaluated.in_force(), told_in_one_line():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
-            yield Evaluation(outputs, losses, self.network.targets(batch), batch)
+            yield Evaluation(outputs, losses, self.network.targets(batch), batch, self.network.loss)
 
     def derivatives(
         self, coefficients: Tensor, controls: Tensor, split: Split, group: int
@@ -312,7 +314,11 @@ class Engine:
 
 
 class Derivatives:
-    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights."""
+    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights.
+
+    The mean loss is ``sum_i w_i l_i / sum_i w_i`` with what each example counts, w, which no point changes: sums over
+    groups of weighted losses are differentiated, and divided by the sum of all weights.
+    """
 
     def __init__(
         self,
@@ -333,25 +339,32 @@ class Derivatives:
     def gradient(self) -> Tensor:
         """The gradients (p, n)."""
         return self._folded(
-            lambda batch: self._strategy.pullback(self._network, self._points, batch, _summed_loss).params
+            lambda batch, term: self._strategy.pullback(self._network, self._points, batch, term).params
         )
 
     def hessian_product(self, vectors: Tensor) -> Tensor:
         """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
         named = self._network.space.unflatten(vectors)
-        return self._folded(lambda batch: self._strategy.hessian_product(self._network, self._points, named, batch))
+        return self._folded(
+            lambda batch, term: self._strategy.hessian_product(self._network, self._points, named, batch, term)
+        )
 
-    def _batches(self) -> Iterator[Batch]:
-        return _pieces(self._split.groups(self._group), self._examples)
+    def _folded(self, of_batch: Callable[[Batch, Term], Params]) -> Tensor:
+        """The mean over what counts (p, n), of sums over batches of a term that is linear in the losses."""
+        counted = 0.0
 
-    def _folded(self, of_batch: Callable[[Batch], Params]) -> Tensor:
-        """The mean over examples (p, n) of sums over batches."""
+        def part(batch: Batch) -> Tensor:
+            nonlocal counted
+            weights = self._network.loss.weights(self._network.targets(batch))
+            counted += 0.0 if weights is None else float(weights.double().sum())
+            return self._network.space.stack(of_batch(batch, _summed(weights)))
+
         with self._network.in_force(), told_in_one_line():
-            parts = (self._network.space.stack(of_batch(batch)) for batch in self._batches())
+            parts = map(part, _pieces(self._split.groups(self._group), self._examples))
             total = next(parts)
-            for part in parts:
-                total += part
-        return total / len(self._split)
+            for further in parts:
+                total += further
+        return total / (counted or len(self._split))  # nothing counted: all do alike
 
 
 def _pieces(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
@@ -375,8 +388,13 @@ def _squared_norms(networks: Points, space: WeightSpace) -> Tensor:
     return torch.stack(squares).sum(dim=0)
 
 
-def _summed_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-    return losses.sum()
+def _summed(weights: Tensor | None) -> Term:
+    """The sum over points and examples of losses, weighed by what the examples count (B,)."""
+
+    def summed(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        return losses.sum() if weights is None else (losses @ weights.detach().to(losses)).sum()
+
+    return summed
 
 
 def _shifted(term: Term, start: int) -> Term:
@@ -391,11 +409,11 @@ def _shifted(term: Term, start: int) -> Term:
 class _CotangentTerm:
     """The linearisation of a coupled functional: the scalar products of outputs and losses with its cotangents."""
 
-    def __init__(self, functional: Functional, outputs: Outputs, losses: Tensor) -> None:
+    def __init__(self, value: Term, outputs: Outputs, losses: Tensor) -> None:
         leaves, spec = tree_flatten(outputs)
         leaves = [leaf.requires_grad_(leaf.is_floating_point()) for leaf in leaves]
         losses = losses.requires_grad_()
-        total = functional.value(tree_unflatten(leaves, spec), losses, slice(0, len(losses)))
+        total = value(tree_unflatten(leaves, spec), losses, slice(0, len(losses)))
         differentiable = [leaf for leaf in [*leaves, losses] if leaf.requires_grad]
         cotangents = iter(torch.autograd.grad(total, differentiable, allow_unused=True))
         self.total = float(total.detach())

@@ -21,6 +21,7 @@ from lossatlas.engine.private import NARROW, Handed, bare, install, private_copy
 from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
 from lossatlas.hashing import fingerprint
+from lossatlas.losses import Loss, check_total, checked_total
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Outputs, Params, examples_in
 from lossatlas.weights import WeightSpace
@@ -57,7 +58,6 @@ class Network:
         self.space = space
         self.varied = frozenset(entry.name for entry in space.entries)
         """Names of what the space spans, as its parameters are called."""
-        self.loss = problem.loss
         self.handed = Handed(problem.feed, problem.loss)
         self.buffers = buffers.record
         self.follows_weights = buffers.follows_weights
@@ -75,6 +75,11 @@ class Network:
         self._tried = False
         self.fingerprint = self._fingerprint()
         """A hash of everything that is the same at every point: held parameters, buffers and their names."""
+
+    @property
+    def loss(self) -> Loss:
+        """The problem's loss; what it leaves open is settled by the first examples."""
+        return self.handed.loss
 
     def __call__(self, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (B, ...) and losses (B,) of one network.
@@ -258,6 +263,8 @@ class Network:
         examples = min(CHECKED_EXAMPLES, len(split))
         if not self.loss.sees_network:
             self.loss.check(outputs, self.targets(batch), self.targets(split.data))
+            self.handed.loss = self.loss.settled(outputs, self.targets(batch))
+        check_total(self.loss, checked_total(self.loss, self.targets(split.data), len(split)))
         try:
             with self.handed.calling():
                 losses = self.handed.losses(outputs, batch)

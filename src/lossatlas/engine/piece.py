@@ -89,7 +89,7 @@ class Piece:
         services: dict[str, Callable[[], object]] = {
             "evaluate": lambda: strategy.forward(self._network, points, batch),
             "pullback": lambda: strategy.pullback(self._network, points, batch, _summed_loss),
-            "derivatives": lambda: strategy.hessian_product(self._network, points, points.params, batch),
+            "derivatives": lambda: strategy.hessian_product(self._network, points, points.params, batch, _summed_loss),
         }
 
         def run() -> None:

@@ -72,14 +72,15 @@ class Pointwise(Strategy):
         gradients, values, outputs, losses = zip(*self.over(len(each), network, call), strict=True)
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
 
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
         batch = self._ordered(network, points.params, batch)
         pairs = list(zip(_each(points.params), _each(vectors), strict=True))
 
         def call(i: int, network: Network) -> Params:
             point, vector = leaves(pairs[i][0], network.varied), pairs[i][1]
-            _, losses = network(point, batch)
-            return curvature(losses, point, vector)
+            outputs, losses = network(point, batch)
+            share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
+            return curvature(share, point, vector)
 
         with plain_attention():
             stacked: Params = _stack(self.over(len(pairs), network, call))

@@ -28,7 +28,8 @@ class Handed:
 
     def __init__(self, feed: Feed, loss: Loss) -> None:
         self._feed = feed
-        self._loss = loss
+        self.loss = loss
+        """What a check has settled of it included."""
         self.copies = False
         """Whether each call has inputs of its own, because the module writes to them."""
         self.widens = False
@@ -49,22 +50,22 @@ class Handed:
 
         That are the losses (B,) themselves where the loss calls the network.
         """
-        if self._loss.sees_network:
+        if self.loss.sees_network:
             within = {f"module.{name}": value for name, value in params.items()}
-            return functional_call(_Lent(module), within, (self._loss.of_network, self.owned(batch)))
+            return functional_call(_Lent(module), within, (self.loss.of_network, self.owned(batch)))
         args, kwargs = self.owned(self._feed.inputs(batch))
         return self._feed.output(functional_call(module, params, args, kwargs))
 
     def called_with(self, module: nn.Module, batch: Batch) -> Outputs:
         """The same of a module that has its parameters in place."""
-        if self._loss.sees_network:
-            return self._loss.of_network(module, self.owned(batch))
+        if self.loss.sees_network:
+            return self.loss.of_network(module, self.owned(batch))
         args, kwargs = self.owned(self._feed.inputs(batch))
         return self._feed.output(module(*args, **kwargs))
 
     def given(self, batch: Batch) -> Any:
         """What the module, or the loss that calls it, is given of a batch, as it is."""
-        return batch if self._loss.sees_network else self._feed.inputs(batch)
+        return batch if self.loss.sees_network else self._feed.inputs(batch)
 
     def owned(self, tree: Any) -> Any:
         """Inputs as a call gets them."""
@@ -80,11 +81,11 @@ class Handed:
 
     def losses(self, outputs: Outputs, batch: Batch) -> Tensor:
         """The losses (B,) of what the loss saw."""
-        return outputs if self._loss.sees_network else self._loss(outputs, self.targets(batch))
+        return outputs if self.loss.sees_network else self.loss(outputs, self.targets(batch))
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares with; all of the batch where the loss calls the network."""
-        return batch if self._loss.sees_network else self._feed.targets(batch)
+        return batch if self.loss.sees_network else self._feed.targets(batch)
 
 
 def without_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers.batch import BatchStatistics
-from lossatlas.engine.buffers_policy import BuffersPolicy
+from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.engine import Engine
+from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import memory_limits
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 from lossatlas.problem import Problem
 from lossatlas.weights import WeightSpace
 
@@ -68,6 +71,8 @@ def engine_for(
     controls = chart.controls().detach()
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
+    if group < len(split) and not problem.loss.per_example:
+        _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     if isinstance(plan, str):
         step_batch = split.take(torch.arange(min(batch_size, len(split))))
@@ -81,3 +86,16 @@ def engine_for(
     if stated:  # nobody has measured it
         engine.try_out(controls, split)
     return engine
+
+
+def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
+    """Say of a mean of the batch that it depends on what is evaluated together, if it does."""
+    targets = network.targets(split.take(torch.arange(1)))
+    calls = not normalisations_with_statistics(problem.module)
+    if network.loss.weights(targets) is None and depends_on_groups(network, split, calls=calls):
+        warnings.warn(
+            f"{network.loss.record} depends on how many examples are evaluated together (group): it is no mean over "
+            "examples; say what each counts (BatchMean(..., weights=...)), or make the group as large as the split",
+            Caution,
+            stacklevel=3,
+        )

@@ -217,6 +217,8 @@ class Fit:
 
     def _remember(self, report: dict[str, float]) -> None:
         for name, value in report.items():
+            if not math.isfinite(value):  # nothing in the batch counts
+                continue
             before = self.running.get(name, value)
             self.running[name] = before + (value - before) / REMEMBERED
         self._remembered += 1

@@ -54,6 +54,7 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
         normalisation=recipe.data.normalisation,
     )
     torch.set_num_threads(engine.plan.threads)
+    reporter.say(f"loss: {recipe.problem.loss.record}")
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
 

@@ -11,7 +11,7 @@ import yaml
 
 from lossatlas.errors import BadInput
 from lossatlas.locks import Lock, lock
-from lossatlas.recipes import Config, completed, differences
+from lossatlas.recipes import Config, completed, differences, with_defaults
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
 
 __all__ = ["Start"]
@@ -77,7 +77,7 @@ class Start(Generic[C]):
     def _check_settings(self) -> None:
         """Compare with the run that is there, which may grow where its configuration says how."""
         # An option that is younger than the run has its default there: what the run did without it.
-        stored = {**type(self.config)().flat(), **self.run.config()}
+        stored = with_defaults(type(self.config), self.run.config())
         if not (found := differences(stored, self.config.flat())):
             return
         grown = self.config.grown_from(stored)

@@ -90,17 +90,19 @@ def check_same_losses(runs: Sequence[Known], split: Split, hint: str) -> None:
     Raises:
         BadInput: two are.
     """
-    records: dict[str, str] = {}
-    for run in runs:
-        name = str(run.settings.get("loss", "auto"))
-        if name not in records:
-            records[name] = loss_of(name, split).record
-        first = next(iter(records.values()))
-        if records[name] != first:
+    first = _record(runs[0], split)
+    for run in runs[1:]:
+        if run.settings_of("loss") != runs[0].settings_of("loss") and (other := _record(run, split)) != first:
             raise BadInput(
-                f"{runs[0].name} and {run.name} were trained under different losses: {first} and {records[name]}; "
-                f"{hint}"
+                f"{runs[0].name} and {run.name} were trained under different losses: {first} and {other}; {hint}"
             )
+
+
+def _record(run: Known, split: Split) -> str:
+    """Of the loss of a run, on such examples."""
+    settings = run.settings_of("loss")
+    options = {key.partition(".")[2]: value for key, value in settings.items() if "." in key}
+    return loss_of(str(settings.get("loss", "auto")), split, options).record
 
 
 def check_same_model(one: Known, other: Known, hint: str) -> None:

@@ -64,7 +64,9 @@ class ProblemConfig(Config):
     model_options: Options = field(default_factory=dict)
     """Options of a named model; on the command line --model.OPTION."""
     loss: str = "auto"
-    """Loss (see `lossatlas info`), module:callable, or auto by the targets."""
+    """Loss: a name (see `lossatlas info`) with options as --loss.OPTION, module:callable, or auto by the targets."""
+    loss_options: Options = field(default_factory=dict)
+    """Options of a named loss; on the command line --loss.OPTION."""
     parameters: tuple[str, ...] = ("*",)
     """Patterns of the parameters that vary; the others are held fixed."""
     seed: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +52,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     feed, inputs, targets = _feed(data.train)
     module = _module(config, data, inputs, targets)
     return ProblemRecipe(
-        problem=Problem(module, _loss(config.loss, targets), feed),
+        problem=Problem(module, _loss(config.loss, targets, config.loss_options), feed),
         space=WeightSpace(module, config.parameters),
         data=data,
         train=data.train.to(device),
@@ -101,13 +101,18 @@ def surveyed_subset(examples: str, name: str, split: Split) -> Split:
     return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
 
 
-def loss_of(name: str, split: Split) -> Loss:
+def loss_of(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss that a configuration names, on examples like these.
+
+    Args:
+        name: of the loss.
+        split: examples, from whose targets follows what ``auto`` is.
+        options: of a named loss.
 
     Raises:
         BadInput: there is none of this name, or none is known for such targets.
     """
-    return _loss(name, _feed(split)[2])
+    return _loss(name, _feed(split)[2], options)
 
 
 @contextmanager
@@ -118,7 +123,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _loss(name: str, targets: Any) -> Loss:
+def _loss(name: str, targets: Any, options: Mapping[str, Any] | None = None) -> Loss:
     if ":" in name:
         return load_loss(name)
     if name == "auto":
@@ -127,4 +132,5 @@ def _loss(name: str, targets: Any) -> Loss:
         name = "squared_error" if targets.is_floating_point() else "cross_entropy"
     if name not in LOSSES:
         raise unknown("loss", name, ["auto", *LOSSES, "module:callable"])
-    return LOSSES[name]()
+    kind: Callable[..., Loss] = LOSSES[name]
+    return kind(**(options or {}))

@@ -58,10 +58,10 @@ class Vmap(Strategy):
             by_coefficients.get("all"),
         )
 
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
         params = leaves(points.params, network.varied)
-        _, losses = self._all(network, Points(params, points.coefficients, {}), batch)
-        return curvature(losses, params, vectors)
+        outputs, losses = self._all(network, Points(params, points.coefficients, {}), batch)
+        return curvature(term(outputs, losses, slice(0, len(losses))), params, vectors)
 
     def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
         """Entered around one network's call, with vectorised tensors that stand for those of all."""
