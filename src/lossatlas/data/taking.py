@@ -72,4 +72,4 @@ def _taken(source: Source, how: How) -> Taken:
         return of_iterable(source, how)
     if hasattr(source, "train") and hasattr(source, "test"):
         raise BadInput(f"a {type(source).__name__} has several splits; choose its .train or its .test")
-    raise BadInput(f"examples cannot be taken from a {type(source).__name__}; {EXPECTED}")
+    raise BadInput(f"examples cannot be taken from an object of type {type(source).__name__}; {EXPECTED}")

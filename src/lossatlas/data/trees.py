@@ -50,8 +50,8 @@ def as_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Ba
     if hasattr(value, "__array__"):
         return _tensor(np.asarray(value), where)
     raise BadInput(
-        f"{_named(where)} is a {type(value).__name__}; expected tensors, arrays or numbers, in pairs, dicts or any "
-        "nesting of them: leave it out, or give collate=, which returns these"
+        f"{_named(where)} is of type {type(value).__name__}; expected tensors, arrays or numbers, in pairs, dicts or "
+        "any nesting of them: leave it out, or give collate=, which returns these"
     )
 
 
