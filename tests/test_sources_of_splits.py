@@ -684,6 +684,30 @@ class TestWhereSplitsAreTaken:
             ]
         assert survey["t_loss"].values[0] == pytest.approx(float(torch.stack(losses).mean()), abs=1e-6)
 
+    def test_a_survey_goes_on_whether_its_examples_are_held_or_streamed(self, tmp_path: Path) -> None:
+        chart = self.chart()
+
+        def survey(count: int, **options: Any) -> Any:
+            split = la.Split.of(DataLoader(Map(pairs()), batch_size=7), **options)
+            part = split.subset(20, generator(0, "part"))
+            grid = la.grid_of(chart, (count, 3))
+            return la.survey(chart, grid, self.problem, {"t": part}, plan="loop", path=tmp_path / "s").load()
+
+        streamed = survey(3, memory=0.0)
+        again = survey(5)
+        assert again.sizes["u"] == 5
+        assert again.sel(u=streamed["u"])["t_loss"].values.tolist() == streamed["t_loss"].values.tolist()
+        assert (again["t_loss_standard_error"].values > 0).all()
+
+    def test_errors_name_the_split(self) -> None:
+        chart = self.chart()
+        for splits, said in (
+            ({"t": (X, Y), "other": Failing(pairs())}, "the other examples: item 37"),
+            (DataLoader(Map(pairs())), "splits have names; got DataLoader"),
+        ):
+            with pytest.raises(la.BadInput, match=said):
+                la.survey(chart, la.grid_of(chart, (2, 2)), self.problem, splits, plan="loop")
+
     def test_a_dataset_of_anything(self) -> None:
         data = la.Dataset("mine", DataLoader(TensorDataset(X, Y), shuffle=True), (X.numpy(), Y.numpy()))
         same(data.train, data.test)
@@ -706,5 +730,5 @@ class TestWhereSplitsAreTaken:
         assert "train: examples are in the order of the data set" in " ".join(capsys.readouterr().err.split())
         assert main(["train", "--data=somebodys:make", *options, "--resume"]) == 0
         assert main(["train", "--data=somebodys:wrong", "--model=mlp", "--out", str(tmp_path / "other")]) == 2
-        assert "the test examples of data 'somebodys:wrong': item 37" in " ".join(capsys.readouterr().err.split())
+        assert "data 'somebodys:wrong': the test examples: item 37" in " ".join(capsys.readouterr().err.split())
         assert not (tmp_path / "other").exists()

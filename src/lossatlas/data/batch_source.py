@@ -69,11 +69,21 @@ class BatchSource(ABC):
 
     @abstractmethod
     def kept(self, rows: Tensor | None, device: torch.device) -> BatchSource:
-        """The examples at rows (n,) alone, held: on the device where they are tensors."""
+        """The examples at rows (n,) alone, held: on the device where they are tensors.
+
+        Raises:
+            BadInput: one cannot be read or collated.
+            CannotFinish: a worker process died.
+        """
 
     @abstractmethod
     def fingerprint(self, rows: Tensor | None, kind: str) -> str:
-        """A hash of the examples at rows (n,), whether they are held or not, and of ``kind``."""
+        """A hash of the examples at rows (n,), whether they are held or not, and of ``kind``.
+
+        Raises:
+            BadInput: as :meth:`kept`.
+            CannotFinish: likewise.
+        """
 
 
 def spread(count: int, most: int = SAMPLED) -> Tensor:

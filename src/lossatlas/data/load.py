@@ -10,8 +10,8 @@ from typing import Any
 
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.hub import Place, images_at
+from lossatlas.data.named import named_splits
 from lossatlas.data.source import DATA, DataSource
-from lossatlas.data.split import Split
 from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.registry import load_callable
 
@@ -89,11 +89,8 @@ def _from_callable(spec: str) -> Dataset:
         made = made["train"], made["test"]
     if not isinstance(made, tuple) or len(made) != 2:
         raise BadInput(f"data {spec!r} returned {type(made).__name__}; expected (train, test) or a lossatlas Dataset")
-    splits = []
-    for name, part in zip(("train", "test"), made, strict=True):
-        try:
-            splits.append(Split.of(part))
-        except BadInput as error:
-            raise BadInput(f"the {name} examples of data {spec!r}: {error}") from error
-    train, test = splits
-    return Dataset(spec, train, test)
+    try:
+        splits = named_splits(dict(zip(("train", "test"), made, strict=True)))
+    except BadInput as error:
+        raise BadInput(f"data {spec!r}: {error}") from error
+    return Dataset(spec, splits["train"], splits["test"])

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart, Draws
-from lossatlas.data import Split
+from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.setup import GROUP, device_of, engine_for
 from lossatlas.errors import BadInput
@@ -118,7 +118,7 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    given = {name: Split.of(split).to(device_of(chart)) for name, split in splits.items()}
+    given = named_splits(splits, device_of(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None

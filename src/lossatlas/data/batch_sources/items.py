@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -59,8 +58,8 @@ class Items(BatchSource):
         return max(1, min(MOST_AT_ONCE, int(READ_BYTES // max(1, self._reader.bytes_per_example))))
 
     def read(self, rows: Tensor) -> Batch:
-        with _midway():
-            return self._reader.batch(self._index[rows.cpu()].tolist())
+        (batch,) = _midway(self._batches([self._index[rows.cpu()]]))
+        return batch
 
     def parts(self, parts: Sequence[slice], rows: Tensor | None = None) -> Iterator[Batch]:
         index = self._of(rows)
@@ -71,7 +70,7 @@ class Items(BatchSource):
             return
         made: list[Batch] | None = [] if self.held else None
         size = 0
-        for batch in self._batches(wanted):
+        for batch in _midway(self._batches(wanted)):
             size += bytes_of(batch)
             if size > self._room:
                 made = None
@@ -86,16 +85,6 @@ class Items(BatchSource):
         return int(count * self._reader.bytes_per_example)
 
     def kept(self, rows: Tensor | None, device: torch.device) -> BatchSource:
-        with _midway():
-            return self.hold(rows, device)
-
-    def hold(self, rows: Tensor | None, device: torch.device) -> BatchSource:
-        """As :meth:`kept`, before anything is computed.
-
-        Raises:
-            BadInput: an item cannot be read or collated.
-            CannotFinish: a worker process died.
-        """
         index = self._of(rows)
         if self._reader.uniform:
             return Tensors(self._stacked(index, device), brief=True)
@@ -118,8 +107,7 @@ class Items(BatchSource):
 
     def _hash(self, index: Tensor, kind: str) -> str:
         if self.bytes_of(len(index)) > FULL_HASH:
-            with _midway():
-                some = tree_leaves(self._reader.batch(index[spread(len(index))].tolist()))
+            some = tree_leaves(self._reader.batch(index[spread(len(index))].tolist()))
             kind = f"{kind}|{SAMPLED} of {len(index)}"
             return fingerprint(((str(i), leaf) for i, leaf in enumerate(some)), kind)
         if self._reader.uniform:  # as if they were tensors: leaf by leaf
@@ -145,8 +133,7 @@ class Items(BatchSource):
 
     def _batches(self, parts: Sequence[Tensor]) -> Iterator[Batch]:
         workers = Workers() if self.held else self._workers
-        with _midway():
-            yield from read_ahead(self._reader.batch, [part.tolist() for part in parts], workers)
+        return read_ahead(self._reader.batch, [part.tolist() for part in parts], workers)
 
     def _stacked(self, index: Tensor, device: torch.device) -> Batch:
         """All examples in one batch, filled part by part."""
@@ -162,11 +149,10 @@ class Items(BatchSource):
         return tree_unflatten(made, structure)
 
 
-@contextmanager
-def _midway() -> Iterator[None]:
+def _midway(batches: Iterator[Batch]) -> Iterator[Batch]:
     """What the user's data set refuses once something is computed cannot be called bad input any more."""
     try:
-        yield
+        yield from batches
     except BadInput as error:
         raise CannotFinish(str(error)) from error
 

@@ -52,7 +52,7 @@ def _read(reader: ItemReader, rows: Tensor, how: How, *, held: bool) -> Taken:
     if how.allow_random:
         notes = (*notes, "items may be random; what torch, NumPy and Python draw is seeded by their indices")
     if size <= how.limit or (held and not reader.uniform):
-        return Taken(items.hold(None, items.device), notes)
+        return Taken(items.kept(None, items.device), notes)
     streamed = f"{size / GIB:.3g} GiB of examples are read as they are needed: {how.limit / GIB:.3g} GiB may be held"
     return Taken(items, (*notes, streamed))
 
