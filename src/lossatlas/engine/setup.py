@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from itertools import chain
 
 import torch
+from torch import nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
@@ -18,9 +20,10 @@ from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
 from lossatlas.errors import BadInput, Caution
 from lossatlas.problem import Problem
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["BATCH", "GROUP", "engine_for"]
+__all__ = ["BATCH", "GROUP", "device_of", "engine_for", "step_size"]
 
 BATCH = 32
 """Examples per step of a fit, by default."""
@@ -31,13 +34,13 @@ GROUP = 500
 def engine_for(
     problem: Problem,
     chart: CoefficientChart,
-    split: Split,
+    split: Split | Source,
     *,
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
     precision: str = "fp32",
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
     group: int = GROUP,
     points: int = LARGEST_CHUNK,
     memory: str = "auto",
@@ -49,12 +52,12 @@ def engine_for(
     Args:
         problem: what is evaluated.
         chart: where; its dimension is that of the space.
-        split: examples of the kind that will be evaluated, on the chart's device.
+        split: examples of the kind that will be evaluated, or what :meth:`Split.of` makes a split of.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the batch's own.
         plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
         precision: of evaluations and steps, unless a plan states its own: fp32, bf16 or tf32.
-        batch_size: examples per step of a fit.
+        batch_size: examples per step of a fit; default the split's own, else 32.
         group: examples per group of a survey.
         points: how many points a step has at most.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
@@ -69,13 +72,14 @@ def engine_for(
     if chart.dimension != space.size:
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
+    split = Split.of(split).to(controls.device)
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
     if group < len(split) and not problem.loss.per_example:
         _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     if isinstance(plan, str):
-        step_batch = split.take(torch.arange(min(batch_size, len(split))))
+        step_batch = split.take(torch.arange(min(step_size(batch_size, split), len(split))))
         group_batch = next(split.groups(group))
         limit = memory_limits(memory, network.device)
         plan = plan_for(
@@ -99,3 +103,14 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
             Caution,
             stacklevel=3,
         )
+
+
+def step_size(batch_size: int | None, split: Split, otherwise: int = BATCH) -> int:
+    """Examples per step: as many as are stated, else as the split's loader has, else ``otherwise``."""
+    return batch_size if batch_size is not None else split.batch_size or otherwise
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a chart or a network is."""
+    held = next(chain(module.parameters(), module.buffers()), None)
+    return held.device if held is not None else torch.device("cpu")

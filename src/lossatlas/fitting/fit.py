@@ -15,7 +15,7 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.planning import measuring_seconds
-from lossatlas.engine.setup import BATCH, engine_for
+from lossatlas.engine.setup import device_of, engine_for, step_size
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
@@ -27,6 +27,7 @@ from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
 from lossatlas.streams import generator
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Fit", "FitResult", "fit"]
@@ -45,11 +46,12 @@ class Fit:
         chart: its parameters that require gradients are trained in place.
         objective: which points are drawn, and what is made of them.
         engine: evaluates the problem.
-        split: training examples on the chart's device.
+        split: training examples, or what :meth:`Split.of` makes a split of.
         budget: in steps or in seconds.
         optimizer: of the chart's parameters.
         schedule: of the learning rate; default linear from half of the budget on.
-        batch_size: examples per step, shared by all points; drawn in epochs, without replacement.
+        batch_size: examples per step, shared by all points; drawn in epochs, without replacement. Default the split's
+            own, where it was made of a loader, else 32.
         seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
         augment: applied to the images of each step's batch, one after the other; all points of a step see the same.
@@ -65,12 +67,12 @@ class Fit:
         chart: CoefficientChart,
         objective: Objective,
         engine: Engine,
-        split: Split,
+        split: Split | Source,
         budget: Budget,
         *,
         optimizer: Adam | Momentum,
         schedule: Schedule | None = None,
-        batch_size: int = BATCH,
+        batch_size: int | None = None,
         seed: int = 0,
         target_gap: float | None = None,
         augment: Sequence[Augmentation] = (),
@@ -101,11 +103,12 @@ class Fit:
         self.running: dict[str, float] = {}
         """Exponential means of the reported numbers over about 20 steps of the present stage."""
         self._remembered = 0
+        split = Split.of(split).to(device_of(chart))
         self._split = split
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
         self._schedule = schedule if schedule is not None else Linear()
-        self._batches = Batches(split, batch_size, seed)
+        self._batches = Batches(split, step_size(batch_size, split), seed)
         self._seed = seed
         self._target_gap = target_gap
         self._augment = tuple(augment)
@@ -249,13 +252,13 @@ def fit(
     chart: CoefficientChart,
     objective: Objective,
     problem: Problem,
-    split: Split,
+    split: Split | Source,
     *,
     steps: int | None = None,
     seconds: float | None = None,
     optimizer: Adam | Momentum | None = None,
     schedule: Schedule | None = None,
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
@@ -272,12 +275,12 @@ def fit(
         chart: trained in place.
         objective: such as :class:`~lossatlas.Pattern`.
         problem: module, loss and feed; the module is never changed.
-        split: training examples.
+        split: training examples, or what :meth:`Split.of` makes a split of.
         steps: the budget in steps; or
         seconds: the budget in seconds of fitting. Exactly one of the two.
         optimizer: an :class:`Adam` or a :class:`Momentum`; default the former with its defaults.
         schedule: factor of the learning rate by progress; default :class:`~lossatlas.schedules.kinds.linear.Linear`.
-        batch_size: examples per step.
+        batch_size: examples per step; default the split's own, where it was made of a loader, else 32.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default the batch's own.
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
@@ -294,6 +297,7 @@ def fit(
     """
     if (steps is None) == (seconds is None):
         raise BadInput("give the budget as steps or as seconds, one of the two")
+    split = Split.of(split).to(device_of(chart))
     engine = engine_for(
         problem, chart, split, space=space, buffers=buffers, plan=plan, precision=precision,
         batch_size=batch_size, points=objective.largest_draw, memory=memory, measuring=measuring_seconds(seconds),

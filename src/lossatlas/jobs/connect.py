@@ -46,6 +46,8 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
+    for note in recipe.data.notes:
+        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"loss: {recipe.problem.loss.record}")
     reporter.say(f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey")

@@ -54,6 +54,8 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     )
     if (plan := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = _engine(recipe, config, plan)  # another process began a moment before
+    for note in recipe.data.notes:
+        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"loss: {recipe.problem.loss.record}")
     reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")

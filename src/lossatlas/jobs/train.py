@@ -33,6 +33,8 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
         normalisation=recipe.data.normalisation,
     )
     how.reporter.say(f"loss: {recipe.problem.loss.record}")
+    for note in recipe.data.notes:
+        how.reporter.say(note)
     _train(run, recipe, how)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
     summary = _summary(recipe, config)

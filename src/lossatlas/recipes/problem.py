@@ -73,7 +73,7 @@ def _device(name: str) -> torch.device:
 
 def _feed(split: Split) -> tuple[Feed, Tensor | None, Any]:
     """How batches of this structure are handed over, the inputs where there is one tensor of them, the targets."""
-    data: Any = split.data
+    data: Any = split.take(torch.arange(1))
     if isinstance(data, tuple | list) and len(data) == 2:
         return Pair(), data[0] if isinstance(data[0], Tensor) else None, data[1]
     if isinstance(data, dict) and "labels" in data:
@@ -91,7 +91,8 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
         raise BadInput(
             f"model {config.model!r} takes one tensor and gives another; for other batches give --model module:callable"
         )
-    outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
+    classes = data.count_classes()
+    outputs = classes if classes is not None else max(1, targets[0].numel())
     with seeded(config.seed):
         return family.build(tuple(inputs.shape[1:]), outputs)
 

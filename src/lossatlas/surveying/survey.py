@@ -17,9 +17,9 @@ from torch import Tensor
 
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart, Draws
-from lossatlas.data import Split
+from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
-from lossatlas.engine.setup import GROUP, engine_for
+from lossatlas.engine.setup import GROUP, device_of, engine_for
 from lossatlas.errors import BadInput
 from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.pictures import Raster
@@ -27,6 +27,7 @@ from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.store import SurveyStore
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
 __all__ = ["STREAMING", "Surveyor", "grid_of", "survey"]
@@ -62,7 +63,7 @@ def survey(
     chart: CoefficientChart,
     grid: Grid | Raster,
     problem: Problem,
-    splits: Mapping[str, Split],
+    splits: Mapping[str, Split | Source],
     *,
     metrics: Sequence[str | Metric] | None = None,
     space: WeightSpace | None = None,
@@ -83,8 +84,8 @@ def survey(
         grid: per axis its ascending coordinates; or a picture, whose cells and ``padding`` become the grid and whose
             target the variable ``target`` (or ``target_loss``).
         problem: what.
-        splits: examples by name, on the chart's device. Of a random subset (:meth:`Split.subset`) standard errors are
-            stored, too.
+        splits: examples by name: splits, or what :meth:`Split.of` makes splits of. Of a random subset
+            (:meth:`Split.subset`) standard errors are stored, too.
         metrics: names or metrics (see :func:`~lossatlas.metrics.metrics_for`); default the loss, and the accuracy where
             it has a meaning.
         space: which parameters the chart spans; default all.
@@ -117,16 +118,17 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
+    given = named_splits(splits, device_of(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
     if plan == "auto" and path is not None:
         plan = _recorded_plan(path) or plan
     engine = engine_for(
-        problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, precision=precision,
+        problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
         group=group, memory=memory, steps=False,
     )  # fmt: skip
-    surveyor = Surveyor(engine, chart, splits, metrics_for(problem.loss, metrics), group)
+    surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), group)
     refinement = refinement_of(coords, tolerance, budget)
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:

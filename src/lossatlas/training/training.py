@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
+from lossatlas.engine.setup import device_of, step_size
 from lossatlas.errors import BadInput, CannotFinish, first_line
 from lossatlas.losses import checked_total, shares_of
 from lossatlas.metrics import streaming_metrics
@@ -22,12 +23,15 @@ from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.streams import generator
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import module_state
 
 __all__ = ["Switch", "Training", "parse_switch"]
 
 
+BATCH = 128
+"""Examples per step, by default."""
 REMEMBERED = 20
 """About how many steps the running numbers remember."""
 
@@ -65,13 +69,14 @@ class Training:
     Args:
         problem: its module is trained in place, on the device that it is on.
         space: the parameters that are trained; the others are held, and so are those that do not require gradients.
-        split: training examples, on the module's device.
+        split: training examples, or what :meth:`Split.of` makes a split of.
         epochs: how often all examples are seen (in parts, too); examples that are left over by the last full batch
             of an epoch are not.
         optimizer: the first one.
         schedule: of the learning rate, over the whole training.
         switches: to other optimisers, in the order of their epochs.
-        batch_size: examples per step, drawn in epochs without replacement.
+        batch_size: examples per step, drawn in epochs without replacement; default the split's own, where it was made
+            of a loader, else 128.
         seed: of batches, augmentation and what the module draws.
         augment: applied to the images of each step's batch.
 
@@ -84,13 +89,13 @@ class Training:
         self,
         problem: Problem,
         space: WeightSpace,
-        split: Split,
+        split: Split | Source,
         *,
         epochs: float,
         optimizer: OptimizerChoice,
         schedule: Schedule,
         switches: Sequence[Switch] = (),
-        batch_size: int = 128,
+        batch_size: int | None = None,
         seed: int = 0,
         augment: Sequence[Augmentation] = (),
     ) -> None:
@@ -105,8 +110,9 @@ class Training:
         self._problem = problem
         self._loss = problem.loss
         self._space = space
+        split = Split.of(split).to(device_of(problem.module))
         self._split = split
-        self._batches = Batches(split, batch_size, seed)
+        self._batches = Batches(split, step_size(batch_size, split, BATCH), seed)
         self.total_steps = max(1, round(epochs * self._batches.per_epoch))
         self._schedule = schedule
         self._seed = seed

@@ -22,7 +22,7 @@ from lossatlas.engine.buffers_policy import (
 from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
 from lossatlas.streams import generator
-from lossatlas.types import Batch, Params
+from lossatlas.types import Batch, Params, Source
 
 __all__ = ["ReestimatedStatistics"]
 
@@ -34,7 +34,8 @@ class ReestimatedStatistics(BuffersPolicy):
     (arXiv 1802.10026) evaluate the points of a curve.
 
     Args:
-        examples: training examples, of which a fixed random subset is used.
+        examples: training examples, on the device of the networks, or what :meth:`Split.of` makes a split of; a fixed
+            random subset is used.
         batches: how many batches.
         size: examples per batch.
 
@@ -45,10 +46,10 @@ class ReestimatedStatistics(BuffersPolicy):
     varies = True
     follows_weights = False
 
-    def __init__(self, examples: Split, batches: int = 8, size: int = 500) -> None:
+    def __init__(self, examples: Split | Source, batches: int = 8, size: int = 500) -> None:
         if batches < 1 or size < 2:
             raise BadInput(f"statistics from {batches} batches of {size} examples; expected at least 1 of 2")
-        self._examples = examples.subset(batches * size, generator(0, "buffers"))
+        self._examples = Split.of(examples).subset(batches * size, generator(0, "buffers"))
         self._size = size
         self.record = f"reestimated from {len(self._examples)} examples, {size} together"
         self.record += f" ({self._examples.fingerprint()[:8]})"
