@@ -4,7 +4,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from cyclopts import Parameter
 
@@ -20,6 +20,9 @@ Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that a run depends on; the base of every verb's configuration."""
+
+    older: ClassVar[Mapping[str, Any]] = {}
+    """What runs did that are older than an option, where that is not its default now."""
 
     @classmethod
     def named(cls) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from lossatlas.engine.buffers_policy import (
     BuffersPolicy,
     EachPoint,
     Prepared,
+    Shared,
     normalisations_with_statistics,
 )
 from lossatlas.errors import BadInput
@@ -62,6 +63,8 @@ class ReestimatedStatistics(BuffersPolicy):
         """Every network can be passed examples through."""
 
     def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+        if not normalisations_with_statistics(module):
+            return Shared(module.eval())
         estimating = BatchStatistics().prepare(copy.deepcopy(module), feed, chart).module
         return _Reestimated(module.eval(), estimating, feed, self._examples, self._size)
 
