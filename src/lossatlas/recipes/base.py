@@ -68,6 +68,9 @@ class ProblemConfig(Config):
     """Options of a named model; on the command line --model.OPTION."""
     loss: str = "auto"
     """Loss (see `lossatlas info`), module:callable, or auto by the targets."""
+    output: str | None = None
+    """What the loss sees of what the network returns: a key or a place of it, such as out or 0; default its logits,
+    its only tensor, or the first one of a tuple."""
     parameters: tuple[str, ...] = ("*",)
     """Patterns of the parameters that vary; the others are held fixed."""
     seed: int = 0

@@ -13,8 +13,9 @@ __all__ = ["Scale"]
 Floats = npt.NDArray[np.float64]
 FLOOR = 1e-12
 """What has no logarithm is as low as this; what is negative lies so many times its size below the floor's logarithm."""
-QUARTER = 0.25
-"""Of the points lie below the height that is the unit of a surface without a zero."""
+TENTH = 0.1
+"""Of the points lie below the height that is the unit of a surface without a zero: few, lest what rises without bounds
+at the edge of the picture hide the valley in its middle."""
 
 
 @final
@@ -48,7 +49,7 @@ class Scale:
             return cls(0.0, 0.0)
         lowest = float(known.min())
         heights = known - lowest
-        unit = float(np.quantile(heights, QUARTER)) or float(heights.max()) or 1.0
+        unit = float(np.quantile(heights, TENTH)) or float(heights.max()) or 1.0
         return cls(lowest, unit)
 
     def forward(self, values: Floats) -> Floats:

@@ -100,7 +100,7 @@ def survey(
         padding: cells around a picture.
         tolerance: evaluate points only until interpolation between them is this good, in the logarithm of the loss; the
             others are interpolated. Of a loss that is not positive, in shares of its height above its lowest value, or
-            of the height that a quarter of the coarsest points stay below, where that is more
+            of the height that a tenth of the coarsest points stay below, where that is more
             (:class:`~lossatlas.surveying.scale.Scale`).
         budget: evaluate so many points at most, likewise.
         path: a zarr store to write, or to continue, alone or together with other processes; None keeps the survey in
