@@ -56,4 +56,5 @@ def usual_policy(chart: Chart, module: nn.Module, train: Split, group: int) -> B
     Raises:
         BadInput: as :func:`usual_buffers`.
     """
-    return BUFFERS[usual_buffers(chart, module)].for_run(train, group, BATCHES)
+    # One example has no variance.
+    return BUFFERS[usual_buffers(chart, module)].for_run(train, max(group, 2), BATCHES)
