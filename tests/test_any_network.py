@@ -356,8 +356,8 @@ class TestFeeds:
         assert la.Pair(output="head").output({"logits": None, "head": x}) is x
         with one_line("the model returns no 'logits'; it returns mean, scale"):
             la.Dict(output="logits").output({"mean": x, "scale": x})
-        with one_line("a batch has no 'labels'; its entries are input, label"):
-            la.Dict().targets({"input": x, "label": x})
+        with one_line("a batch has no 'labels'; its entries are input, score"):
+            la.Dict().targets({"input": x, "score": x})
 
     def test_a_feed_of_ones_own_is_left_alone(self) -> None:
         class Own(la.Pair):
@@ -376,11 +376,11 @@ class TestFeeds:
         feed, inputs, targets = _feed(la.Split({"input_ids": torch.ones(4, 2), "labels": labels}))
         assert isinstance(feed, la.Dict)
         assert inputs is None
-        assert targets is labels
+        assert torch.equal(targets, labels)
         feed, inputs, targets = _feed(la.Split(({"a": torch.ones(4, 2)}, labels)))
         assert isinstance(feed, la.Pair)
         assert inputs is None
-        with one_line("with the targets under 'labels'; got a dict of x, y"):
+        with one_line("examples are dicts of x, y; expected the targets under 'labels'"):
             _feed(la.Split({"x": torch.ones(2), "y": torch.ones(2)}))
 
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint
+from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.faithful import check_faithful, unused_parameters
 from lossatlas.engine.precision import PRECISIONS, Precision
@@ -62,6 +62,8 @@ class Network:
         self.buffers = buffers.record
         self.follows_weights = buffers.follows_weights
         self.varies_buffers = buffers.varies
+        self.has_statistics = bool(normalisations_with_statistics(problem.module))
+        """Whether running statistics are kept, so that a buffers policy makes a difference."""
         buffers.check(problem.module, chart)
         self.device = torch.device(device)
         self._precision: Precision = PRECISIONS["fp32"]()

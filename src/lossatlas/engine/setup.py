@@ -10,7 +10,6 @@ from torch import nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
@@ -18,6 +17,7 @@ from lossatlas.engine.memory import memory_limits
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
+from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput, Caution
 from lossatlas.problem import Problem
 from lossatlas.types import Source
@@ -54,7 +54,9 @@ def engine_for(
         chart: where; its dimension is that of the space.
         split: examples of the kind that will be evaluated, or what :meth:`Split.of` makes a split of.
         space: which parameters the chart spans; default all.
-        buffers: what running statistics mean; default the batch's own.
+        buffers: what running statistics mean; default what is usual where the chart lies: the network's own around
+            one, between networks such as are estimated anew from ``split``, on a fitted chart what the fit used, and
+            the batch's own through random weights.
         plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
         precision: of evaluations and steps, unless a plan states its own: fp32, bf16 or tf32.
         batch_size: examples per step of a fit; default the split's own, else 32.
@@ -68,11 +70,11 @@ def engine_for(
         BadInput: module, loss and data do not fit together, the chart has another dimension, or the plan cannot be.
     """
     space = space if space is not None else WeightSpace(problem.module)
-    buffers = buffers if buffers is not None else BatchStatistics()
     if chart.dimension != space.size:
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
     split = Split.of(split).to(controls.device)
+    buffers = buffers if buffers is not None else usual_policy(chart, problem.module, split, group)
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
     if group < len(split) and not problem.loss.per_example:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan
+from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import device_of, engine_for, step_size
 from lossatlas.errors import BadInput, CannotFinish
@@ -95,6 +96,7 @@ class Fit:
                 "mean of a batch; return one loss per example, or clip per cell"
             )
         self.chart = chart
+        chart.fitted_under = engine.network.buffers
         self.objective = objective
         self.engine = engine
         self.budget = budget
@@ -163,7 +165,7 @@ class Fit:
             controls = self.chart.controls()
         except BadInput as error:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
-        coefficients = self.chart.coefficients(draw.coords.to(controls))
+        coefficients = self.chart.mixture(draw.coords, controls)
         batch = self._split.take(self._batches.at(self.steps))
         batch = augmented(batch, self._augment, generator(self._seed, "augment", self.steps))
         pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
@@ -282,7 +284,8 @@ def fit(
         schedule: factor of the learning rate by progress; default :class:`~lossatlas.schedules.kinds.linear.Linear`.
         batch_size: examples per step; default the split's own, where it was made of a loader, else 32.
         space: which parameters the chart spans; default all.
-        buffers: what running statistics mean; default the batch's own.
+        buffers: what running statistics mean; default the batch's own, wherever the chart lies, because a fit needs
+            statistics that follow the weights.
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
         precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
@@ -299,7 +302,7 @@ def fit(
         raise BadInput("give the budget as steps or as seconds, one of the two")
     split = Split.of(split).to(device_of(chart))
     engine = engine_for(
-        problem, chart, split, space=space, buffers=buffers, plan=plan, precision=precision,
+        problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
         batch_size=batch_size, points=objective.largest_draw, memory=memory, measuring=measuring_seconds(seconds),
     )  # fmt: skip
     budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)

@@ -214,7 +214,7 @@ def _tasks(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> list[_
 def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
     """The settings that all surveys have, with the problem of a network."""
     trained: TrainConfig = network.config
-    names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "parameters", "seed")
+    names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters", "seed")
     taken = ("splits", "examples", "group", "buffers", "buffers_batches", "plan", "memory", "precision", "device")
     return SurveyConfig(
         **{name: getattr(trained, name) for name in names}, **{name: getattr(config, name) for name in taken}

@@ -96,7 +96,7 @@ def _estimate(config: FitConfig) -> Estimate:
     sample = min(points, engine.plan.evaluate.points)
     with torch.no_grad():
         controls = recipe.chart.controls()
-        coefficients = recipe.chart.coefficients(torch.zeros(sample, len(recipe.chart.axes)).to(controls))
+        coefficients = recipe.chart.mixture(torch.zeros(sample, len(recipe.chart.axes)), controls)
     metrics = streaming_metrics(recipe.problem.loss, recipe.metrics)
     first = next(iter(recipe.surveyed.values()))
     point_seconds = timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group)) / sample

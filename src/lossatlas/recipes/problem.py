@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from lossatlas.data import Dataset, Split, load_data
 from lossatlas.errors import BadInput, unknown
 from lossatlas.losses import LOSSES, Loss, load_loss
 from lossatlas.models import MODELS, load_model
-from lossatlas.problem import Dict, Feed, Pair, Problem
+from lossatlas.problem import AUTO, Dict, Feed, Pair, Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.streams import generator
 from lossatlas.weights import WeightSpace
 
 __all__ = ["ProblemRecipe", "build_problem", "loss_of", "seeded", "surveyed_subset"]
+
+FEW = 8
+"""Examples that tell what batches look like."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     for name in splits:
         if name not in data.splits:
             raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
-    feed, inputs, targets = _feed(data.train)
+    feed, inputs, targets = _feed(data.train, config.output)
     module = _module(config, data, inputs, targets)
     return ProblemRecipe(
         problem=Problem(module, _loss(config.loss, targets, config.loss_options), feed),
@@ -71,15 +75,32 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _feed(split: Split) -> tuple[Feed, Tensor | None, Any]:
-    """How batches of this structure are handed over, the inputs where there is one tensor of them, the targets."""
-    data: Any = split.take(torch.arange(1))
-    if isinstance(data, tuple | list) and len(data) == 2:
-        return Pair(), data[0] if isinstance(data[0], Tensor) else None, data[1]
-    if isinstance(data, dict) and "labels" in data:
-        return Dict(), None, data["labels"]
-    keys = f"; got a dict of {', '.join(map(str, data))}" if isinstance(data, dict) else ""
-    raise BadInput(f"examples must be pairs (inputs, targets), or dicts with the targets under 'labels'{keys}")
+def _feed(split: Split, output: str | None = None) -> tuple[Feed, Tensor | None, Any]:
+    """How batches of this structure are handed over; of a few examples the inputs where they are one tensor, and the
+    targets.
+    """
+    key = AUTO if output is None else int(output) if re.fullmatch(r"-?\d+", output) else output
+    batch = split.take(torch.arange(min(FEW, len(split))))
+    if isinstance(batch, Mapping):
+        named = Dict(output=key)
+        try:
+            return named, None, named.targets(batch)
+        except BadInput as error:
+            entries = ", ".join(map(str, batch))
+            raise BadInput(
+                f"examples are dicts of {entries}; expected the targets under 'labels' (or a single 'label'): rename "
+                "that entry"
+            ) from error
+    pair = Pair(key)
+    try:
+        targets = pair.targets(batch)
+    except BadInput as error:
+        found = str(error).partition(";")[0].removeprefix("a batch is ")
+        raise BadInput(
+            f"a batch of the data is {found}; expected (inputs, targets), with several inputs as ((inputs, lengths), "
+            "targets), or a dict with the targets under 'labels': have --data module:callable return one of these"
+        ) from error
+    return pair, batch[0] if isinstance(batch[0], Tensor) else None, targets
 
 
 def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets: Any) -> nn.Module:

@@ -27,7 +27,7 @@ def around_of(config: SurveyConfig, space: WeightSpace, origin: Tensor, way: Way
     return Around(
         space,
         origin,
-        NORMALISATIONS[config.normalize](),
+        NORMALISATIONS[config.normalize or "none"](),
         config.ignore == "biasbn",
         way,
         config.draw,

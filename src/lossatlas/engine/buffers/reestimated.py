@@ -17,6 +17,7 @@ from lossatlas.engine.buffers_policy import (
     BuffersPolicy,
     EachPoint,
     Prepared,
+    Shared,
     normalisations_with_statistics,
 )
 from lossatlas.engine.private import Handed
@@ -62,6 +63,8 @@ class ReestimatedStatistics(BuffersPolicy):
         """Every network can be passed examples through."""
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+        if not normalisations_with_statistics(module):
+            return Shared(module.eval())
         estimating = BatchStatistics().prepare(copy.deepcopy(module), handed, chart).module
         return _Reestimated(module.eval(), estimating, handed, self._examples, self._size)
 

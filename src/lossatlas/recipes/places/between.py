@@ -5,7 +5,7 @@ from __future__ import annotations
 from lossatlas.charts import CHARTS, Between
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
-from lossatlas.recipes.place import Laid, Network, Place, buffers_between
+from lossatlas.recipes.place import Laid, Network, Place
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.slicing import named
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -56,7 +56,6 @@ class BetweenNetworks(Place):
                 Network(name, tuple(where), weights)
                 for (name, _), where, weights in zip(states, coords.tolist(), chart.corners.cpu(), strict=True)
             ),
-            buffers=buffers_between(module),
             fingerprints={"networks": fingerprint(chart.state_dict().items())},
         )
 

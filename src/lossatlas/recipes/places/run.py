@@ -10,7 +10,7 @@ import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput
-from lossatlas.recipes.place import Box, Laid, Network, Place, buffers_between, centre_fingerprint
+from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, PROVENANCE, SURVEY, RunDirectory
@@ -46,7 +46,7 @@ class OnChart(Place):
             labels=labels,
             boxes=boxes,
             networks=networks,
-            buffers=_buffers(made.config(), base),
+            buffers=_buffers(made.config()),
             fingerprints={"chart": chart.fingerprint()},
         )
 
@@ -82,11 +82,10 @@ def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
         )
 
 
-def _buffers(stored: dict[str, object], base: ProblemRecipe) -> str:
-    policy = str(stored.get("survey_buffers") or stored.get("buffers") or "frozen")
-    if policy != "auto":
-        return policy
-    return buffers_between(base.problem.module) if stored.get("between") else "frozen"
+def _buffers(stored: dict[str, object]) -> str | None:
+    """The policy that a run states; None where it has what is usual."""
+    policy = str(stored.get("survey_buffers") or stored.get("buffers") or "auto")
+    return policy if policy != "auto" else None
 
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
@@ -105,6 +104,6 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
-        weights = chart.points(torch.tensor(whole, dtype=chart.controls().dtype))
+        weights = chart.points(torch.tensor(whole))
     networks = zip(survey[first].attrs["names"], points.tolist(), weights, strict=True)
     return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
