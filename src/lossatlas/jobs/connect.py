@@ -49,6 +49,8 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
+    for note in recipe.notes:
+        reporter.say(note)
     if recipe.no_radial:
         reporter.say(recipe.no_radial)
 

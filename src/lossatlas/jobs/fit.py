@@ -56,6 +56,8 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     torch.set_num_threads(engine.plan.threads)
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
+    for note in recipe.notes:
+        reporter.say(note)
 
     descend(run, fit, "fit", how)
     if fit.reached_target:

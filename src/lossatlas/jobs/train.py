@@ -32,6 +32,8 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
         threads=torch.get_num_threads(),
         normalisation=recipe.data.normalisation,
     )
+    for note in recipe.notes:
+        how.reporter.say(note)
     _train(run, recipe, how)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
     summary = _summary(recipe, config)
