@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -47,6 +48,9 @@ def slice_around(
         seed: of the first draw; the others follow.
         space: which parameters vary; default all.
 
+    Warns:
+        UserWarning: a file that a direction is made of holds several networks that fit; says which one was taken.
+
     Raises:
         BadInput: a direction or a normalisation that there is not, draws of what nobody draws, or random directions
             that are zero, because all that varies has one dimension or all filters are zero.
@@ -55,6 +59,8 @@ def slice_around(
     origin = space.vector_of(module)
     around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
     chart, _ = slice_along(kinds, around, orthogonal, draws)
+    for note in dict.fromkeys(around.notes):
+        warnings.warn(note, stacklevel=2)
     moved = chart.to(origin.device)
     assert isinstance(moved, Slice | Draws)
     return moved

@@ -59,6 +59,8 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     reporter.say(f"loss: {recipe.problem.loss.record}")
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
+    for note in recipe.notes:
+        reporter.say(note)
 
     descend(run, fit, "fit", how)
     if fit.reached_target:

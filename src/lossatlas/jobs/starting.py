@@ -13,6 +13,7 @@ from lossatlas.errors import BadInput
 from lossatlas.locks import Lock, lock
 from lossatlas.recipes import Config, completed, differences, with_defaults
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
+from lossatlas.specs import NetworkSpec
 
 __all__ = ["Start"]
 
@@ -65,7 +66,7 @@ class Start(Generic[C]):
         for name in INPUTS & {field.name for field in fields(self.config)}:
             value = getattr(self.config, name)
             for spec in value if isinstance(value, tuple) else (value,):
-                named = Path(str(spec or "").partition("@")[0]).resolve()
+                named = NetworkSpec.parse(str(spec or "")).path.resolve()
                 if spec and self.run.exists and (named == place or place in named.parents):
                     raise BadInput(f"--out {self.run.path} holds {spec}, which {name} names; choose another --out")
 

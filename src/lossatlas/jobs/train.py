@@ -33,7 +33,7 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
         normalisation=recipe.data.normalisation,
     )
     how.reporter.say(f"loss: {recipe.problem.loss.record}")
-    for note in recipe.data.notes:
+    for note in (*recipe.data.notes, *recipe.notes):
         how.reporter.say(note)
     _train(run, recipe, how)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))

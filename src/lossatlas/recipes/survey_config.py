@@ -26,7 +26,8 @@ class SurveyConfig(ProblemConfig):
     older: ClassVar[Mapping[str, Any]] = {"normalize": NOTHING, "ignore": NOTHING}
 
     checkpoint: str = ""
-    """Weights to survey around: a file, a run of lossatlas train, or a snapshot of one as RUN@STEP; or"""
+    """Weights to survey around: a file, one of several networks in it as FILE#KEY, a run of lossatlas train, or a
+    snapshot of one as RUN@STEP; or"""
     trajectory: str = ""
     """the way there: such a run, or the folder of a trajectory, whose last snapshot is the centre; or"""
     between: tuple[str, ...] = ()

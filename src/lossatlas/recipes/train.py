@@ -34,6 +34,8 @@ class TrainRecipe:
     """Which steps are kept; None: no trajectory."""
     start: str
     """A hash of the weights at the start."""
+    notes: tuple[str, ...] = ()
+    """What somebody should know of the file that these are in."""
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data and weights at the start."""
@@ -56,8 +58,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     state = starting_state(config.init_from) if config.init_from is not None else None
     base = build_problem(config)
     module = base.problem.module
-    if state is not None:
-        load_state(module, state, f"the start {config.init_from}")
+    notes = load_state(module, state, f"the start {config.init_from}") if state is not None else ()
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:
@@ -79,7 +80,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         seed=config.seed,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
     )
-    return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start)
+    return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start, notes)
 
 
 def _decaying(optimizer: OptimizerChoice, config: TrainConfig) -> OptimizerChoice:

@@ -38,7 +38,7 @@ class OnChart(Place):
                 "choose the model and options it was made with"
             )
         made = _maker(run)
-        _bring(base, made.config())
+        notes = _bring(base, made.config())
         _check_centre(base, made)
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
         return Laid(
@@ -47,6 +47,7 @@ class OnChart(Place):
             boxes=boxes,
             networks=networks,
             buffers=_buffers(made.config()),
+            notes=notes,
             fingerprints={"chart": chart.fingerprint()},
         )
 
@@ -58,14 +59,19 @@ def _maker(run: RunDirectory) -> RunDirectory:
     return run
 
 
-def _bring(base: ProblemRecipe, stored: dict[str, object]) -> None:
-    """The module to the network that the run's chart lies around, for what is the same at all its points."""
+def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
+    """Bring the module to the network that the run's chart lies around, for what is the same at all its points.
+
+    Returns:
+        What somebody should know of the file that the network is in.
+    """
     between = stored.get("between") or ()
     spec = stored.get("checkpoint") or (between[0] if isinstance(between, list) and between else None)
     if spec:
-        load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
-    elif way := stored.get("trajectory"):
+        return load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
+    if way := stored.get("trajectory"):
         load_state(base.problem.module, Trajectory.of(Path(str(way))).snapshots[-1].state(), f"the end of {way}")
+    return ()
 
 
 def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
