@@ -203,14 +203,17 @@ def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
 
 def _print_estimate(estimate: Estimate) -> None:
     """What a dry run found."""
+    forecast, most = estimate.forecast, estimate.chunk_bytes / 2**20
+    chunk = f" for a few points; a whole chunk of them takes {most:,.0f} MiB more at most (--memory)" if most else ""
     rows = {
         **estimate.work,
-        "time": f"about {estimate.seconds:.0f} s",
-        "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at its peak",
+        "time": f"about {forecast.seconds:.0f} s (within a factor of {forecast.factor:.1f}): {forecast.parts}",
+        "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at its peak{chunk}",
         "disk": f"about {estimate.disk_bytes / 2**20:.0f} MiB",
     }
+    width = max(7, *map(len, rows))
     for name, text in rows.items():
-        print(f"{name:<7} {text}")
+        print(f"{name:<{width}} {text}")
 
 
 def print_place(run: RunOptions, pictures: bool) -> None:

@@ -28,7 +28,7 @@ from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
 from lossatlas.surveying.path_points import PathPoints, distances, norms, points_of
 from lossatlas.surveying.store import stored_survey
 
-__all__ = ["CurveEvaluation"]
+__all__ = ["ENSEMBLE_PATHS", "STORES", "CurveEvaluation"]
 
 SMOOTH = 201
 """Points that a curve is drawn with, and its distances are taken at."""
@@ -38,6 +38,8 @@ RADII = 1001
 """Points of the radial path that distances from it are taken at."""
 STORES = {"straight": STRAIGHT, "radial": RADIAL}
 """Where other paths between the same networks are surveyed."""
+ENSEMBLE_PATHS = ("curve", "straight", "random")
+"""What ensembles of the ends and a point are evaluated on: two paths, and a random step away."""
 
 
 @dataclass
@@ -125,7 +127,7 @@ class CurveEvaluation:
             return
         straight, curve = self._at(recipe.straight), self._at(recipe.curve)
         ends = points_of(recipe.straight, torch.tensor([[0.0], [1.0]]))
-        paths = {"curve": curve, "straight": straight, "random": self._random_steps(curve)}
+        paths = dict(zip(ENSEMBLE_PATHS, (curve, straight, self._random_steps(curve)), strict=True))
         for split, examples in recipe.surveyed.items():
             for path, points in paths.items():
                 places = {metric: Along.ensemble(path, split, metric) for metric in METRICS}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lossatlas.data import Split
 from lossatlas.engine import Plan
+from lossatlas.engine.buffers_policy import normalisations_with_statistics
+from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import Interrupted, unknown
 from lossatlas.jobs.compared import comparison, summarise
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
+from lossatlas.jobs.sampling import ONCE, SUSTAINED, Rate
 from lossatlas.jobs.starting import Start
-from lossatlas.jobs.survey import run_survey
+from lossatlas.jobs.survey import cost_of, run_survey, survey_engine
 from lossatlas.recipes import CompareConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compare
+from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, SURVEY, RunDirectory
 from lossatlas.studies import Difference, functional_differences
@@ -37,10 +44,10 @@ COMPARISON = "comparison.nc"
 SURVEYS, STARTS = "surveys", "starts"
 COMPARED_SPLIT = "test"
 """Whose outputs are compared, where there is such a split."""
-SAMPLES = 3, 23
-"""Points of the slices that a dry run makes."""
-FIXED_SECONDS = 5.0
-"""What a comparison takes whatever its size: the pictures, the report."""
+MEASURING = 0.5
+"""Seconds that a plan is measured for which only foretells."""
+STORED = 0.4
+"""Seconds that the files of a survey take, about, whatever its size."""
 
 
 def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
@@ -58,7 +65,9 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     for key, origin in recipe.origins.items():
         if not origin.spec and not _start_file(run.path, key).is_file():
             run.write_bytes(str(_start_file(Path(), key)), state_bytes(origin.state))
-    found = _surveys(config, recipe, run, how)
+    tasks = _tasks(config, recipe, run.path.resolve())
+    how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
+    found = _surveys(config, tasks, run, how)
     how.reporter.say("comparing what the networks predict")
     data = comparison(config, recipe, found, _differences(config, recipe))
     summary = {**summarise(data), "seconds": time.perf_counter() - started, "peak_memory_bytes": peak_bytes()}
@@ -73,7 +82,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
 
 
 def _estimate(config: CompareConfig) -> Estimate:
-    """A dry run: makes a few small slices in a folder that is thrown away; writes nothing to the run directory.
+    """A dry run: times a few points of a slice of each architecture; writes nothing.
 
     Raises:
         BadInput: what the run itself would refuse.
@@ -81,12 +90,6 @@ def _estimate(config: CompareConfig) -> Estimate:
     recipe = build_compare(config)
     _check(config, recipe)
     tasks = _tasks(config, recipe, Path())
-    seconds = FIXED_SECONDS
-    for architecture in range(len(recipe.problems)):
-        own = [task for task in tasks if task.architecture == architecture]
-        # A slice stands for all: initial weights that are yet to be written can be surveyed from nowhere.
-        first, fixed, point = _timed(next(task.config for task in own if task.kind == "slice"))
-        seconds += first + len(own) * fixed + sum(_points(task.config) for task in own) * point
     kinds = [task.kind for task in tasks]
     points = sum(_points(task.config) for task in tasks)
     largest = max(recipe.networks, key=lambda network: len(network.weights))
@@ -95,28 +98,15 @@ def _estimate(config: CompareConfig) -> Estimate:
             "compare": f"{len(recipe.networks)} networks, {points:,} points in all",
             "survey": ", ".join(f"{kinds.count(kind)} {kind}s" for kind in dict.fromkeys(kinds)),
         },
-        seconds=seconds,
+        forecast=Forecast(list(_phases(config, recipe, tasks, Path("nowhere", "at all"), pictures=True))),
         peak_bytes=peak_bytes(),
+        chunk_bytes=memory_limit(config.memory, recipe.problems[0].device),
         disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
     )
 
 
 run_compare = Job(CompareConfig, _carry_out, _estimate)
 """The job of ``lossatlas compare``."""
-
-
-def _timed(config: SurveyConfig) -> tuple[float, float, float]:
-    """Seconds that the first survey takes for its plan, that each takes whatever its size, and of a point."""
-    with tempfile.TemporaryDirectory() as folder:
-        few, more = (replace(config, grid=(count,), draws=1) for count in SAMPLES)
-        plan = str(Path(folder, "first", PROVENANCE)) if config.plan == "auto" else config.plan
-        surveys = {"first": few, "few": replace(few, plan=plan), "more": replace(more, plan=plan)}
-        taken = {
-            name: timed(partial(run_survey, settings, Path(folder, name), pictures=False))
-            for name, settings in surveys.items()
-        }
-    point = max(0.0, taken["more"] - taken["few"]) / (SAMPLES[1] - SAMPLES[0])
-    return max(0.0, taken["first"] - taken["few"]), max(0.0, taken["few"] - SAMPLES[0] * point), point
 
 
 @dataclass(frozen=True)
@@ -133,6 +123,65 @@ class _Task:
     config: SurveyConfig
 
 
+def _phases(
+    config: CompareConfig, recipe: CompareRecipe, tasks: Sequence[_Task], run: Path, pictures: bool
+) -> Iterator[Phase]:
+    """What is to come.
+
+    Args:
+        config: of the comparison.
+        recipe: its objects.
+        tasks: its surveys.
+        run: the directory with those that are finished.
+        pictures: whether there will be any.
+    """
+    seconds = worst = predicting = 0.0
+    for architecture, base in enumerate(recipe.problems):
+        own = [task for task in tasks if task.architecture == architecture]
+        left = [task for task in own if not RunDirectory(run / SURVEYS / task.name).finished]
+        # A slice stands for all: initial weights that are yet to be written can be surveyed from nowhere.
+        fixed, planning, unit = _timed(config, next(task.config for task in own if task.kind == "slice"))
+        normalised = bool(normalisations_with_statistics(base.problem.module)) and config.buffers != "batch"
+        units = sum(_units(config, base, task, normalised) for task in left)
+        seconds += len(left) * fixed + units * unit.seconds + (planning if len(left) == len(own) else 0.0)
+        worst += len(left) * fixed * ONCE + units * unit.seconds * unit.factor
+        networks = sum(network.architecture == architecture for network in recipe.networks)
+        predicting += networks * (fixed + len(_compared(base)) * unit.seconds)
+    yield Phase("surveys", seconds, max(SUSTAINED, worst / seconds) if seconds else 1.0)
+    yield Phase("predictions", predicting, ONCE)
+    if pictures:
+        yield PICTURES
+
+
+def _units(config: CompareConfig, base: ProblemRecipe, task: _Task, normalised: bool) -> int:
+    """Points times examples of a survey, those that statistics are estimated from among them."""
+    everything = [len(base.data.splits[name]) for name in config.splits]
+    examples = [min(length, int(config.examples)) if config.examples != "all" else length for length in everything]
+    estimated = normalised and (task.kind != "slice" or config.buffers == "reestimated")
+    passed = config.buffers_batches * config.group if estimated else 0
+    return _points(task.config) * sum(passed + count for count in examples)
+
+
+def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, Rate]:
+    """Seconds of a survey whatever its size, and of its plan; and what a point on an example takes."""
+    begin = time.perf_counter()
+    recipe = build_survey(survey)
+    built = time.perf_counter() - begin
+    begin = time.perf_counter()
+    engine = survey_engine(recipe, survey, config.plan, measuring=MEASURING)
+    planned = time.perf_counter() - begin
+    checked = timed(partial(survey_engine, recipe, survey, engine.plan))
+    unit = cost_of(recipe, survey, engine).unit
+    planning = max(0.0, planned - checked) + (MEASURING_SECONDS - MEASURING) * (config.plan == "auto")
+    return built + checked + STORED, planning, unit
+
+
+def _compared(base: ProblemRecipe) -> Split:
+    """The examples that predictions are compared on."""
+    splits = base.data.splits
+    return splits.get(COMPARED_SPLIT, next(iter(splits.values())))
+
+
 def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
     """Refuse what the surveys would refuse, before anything is written."""
     if config.plan != "auto" and not config.plan.endswith(".json") and config.plan not in STRATEGIES:
@@ -145,10 +194,9 @@ def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
 
 
 def _surveys(
-    config: CompareConfig, recipe: CompareRecipe, run: RunDirectory, how: Handling
+    config: CompareConfig, tasks: Sequence[_Task], run: RunDirectory, how: Handling
 ) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
     """All surveys, by their kind and the networks that they are about; carried out as far as they are not finished."""
-    tasks = _tasks(config, recipe, run.path.resolve())
     plans: dict[int, str] = {}
     found = {}
     for index, task in enumerate(tasks):
@@ -226,8 +274,7 @@ def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Differenc
     predicted = {}
     for network in recipe.networks:
         base = recipe.problems[network.architecture]
-        splits = base.data.splits
-        split = splits.get(COMPARED_SPLIT, next(iter(splits.values()))).to(base.device)
+        split = _compared(base).to(base.device)
         load_state(base.problem.module, network.state, f"run {network.path}")
         predicted[network.name] = Standing(base.problem, base.space, split, group=config.group).predictions(split)
     found = {name: each for name, each in predicted.items() if each is not None}

@@ -10,19 +10,21 @@ import xarray as xr
 
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan
+from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import BATCH, engine_for
 from lossatlas.fitting import Fit
 from lossatlas.jobs.along import CurveEvaluation
+from lossatlas.jobs.connect_cost import ConnectCost
 from lossatlas.jobs.connect_summary import connect_summary
-from lossatlas.jobs.estimate import Estimate, peak_bytes, point_seconds, timed
+from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.forecast import Forecast
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.recipes import ConnectConfig, completed
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
 from lossatlas.rundir import CHART, RunDirectory
-from lossatlas.surveying import Surveyor
 from lossatlas.views import png, view, write_report
 from lossatlas.views.curve_table import curve_grid, keys_of_grid
 
@@ -57,7 +59,13 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     if recipe.no_radial:
         reporter.say(recipe.no_radial)
 
-    descend(run, fit, "curve", how)
+    cost = ConnectCost(config, recipe, surveyor, lambda twin: _fit(twin, config, engine))
+
+    def foretell() -> None:
+        left = 0.0 if fit.done else 1 - fit.progress
+        how.foretell(lambda: cost.phases(left, run.path, how.pictures))
+
+    descend(run, fit, "curve", how, foretell)
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
     evaluation = CurveEvaluation(run, recipe, config, surveyor, how)
@@ -94,25 +102,18 @@ def _estimate(config: ConnectConfig) -> Estimate:
     recipe = build_connect(config)
     engine = _engine(recipe, config, config.plan, recipe.buffers)
     surveyor = _engine(recipe, config, engine.plan, recipe.survey_buffers)
-    fit = _fit(recipe, config, engine)
-    step_seconds = min(timed(fit.step) for _ in range(3))
-    grid = len(recipe.t)
-    walked = Surveyor(surveyor, recipe.straight, recipe.surveyed, recipe.metrics, config.group)
-    first, split = next(iter(recipe.surveyed.items()))
-    per_example = sum(point_seconds(walked, first, group, grid) for group in walked.chunks()) / len(split)
-    examples = sum(len(split) for split in recipe.surveyed.values())
-    in_plane = config.plane**2 * sum(len(split) for split in recipe.in_plane.values())
-    joint = 3 * config.ensembles * recipe.problem.loss.classifies
-    paths = 2 + (recipe.radial is not None) + joint
-    fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)
+    cost = ConnectCost(config, recipe, surveyor, lambda twin: _fit(twin, config, engine))
+    grid, examples = len(recipe.t), sum(len(split) for split in recipe.surveyed.values())
+    in_plane = sum(len(split) for split in recipe.in_plane.values())
     return Estimate(
         work={
             "curve": f"{recipe.objective.largest_draw} points x {config.batch_size} examples a step",
-            "paths": f"{paths} x {grid} points x {examples:,} examples",
-            "plane": f"{config.plane**2:,} points x {in_plane // max(1, config.plane**2):,} examples",
+            "paths": f"{cost.paths} x {grid} points x {examples:,} examples",
+            "plane": f"{config.plane**2:,} points x {in_plane:,} examples",
         },
-        seconds=fitting + (paths * grid * examples + in_plane) * per_example,
+        forecast=Forecast(list(cost.phases(1.0, None, pictures=True))),
         peak_bytes=peak_bytes(),
+        chunk_bytes=memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 * (config.bends + 2) + config.plane**2 * 40 + 6_000_000,
     )
 

@@ -7,14 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
+from lossatlas.jobs.forecast import Forecast
 
-from lossatlas.surveying import Surveyor
-
-__all__ = ["Estimate", "peak_bytes", "point_seconds", "timed"]
-
-PATIENCE = 5.0
-"""Seconds above which a sample of points is evaluated once in a dry run."""
+__all__ = ["Estimate", "peak_bytes", "timed"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +18,13 @@ class Estimate:
 
     work: Mapping[str, str]
     """Per phase how much there is to compute."""
-    seconds: float
+    forecast: Forecast
+    """How long each phase takes, and by how much that can be off."""
     peak_bytes: int
+    """The most that measuring a few points has held."""
     disk_bytes: int
+    chunk_bytes: int = 0
+    """What a whole chunk of points may take besides, at most."""
 
 
 def peak_bytes() -> int:
@@ -38,21 +37,3 @@ def timed(run: Callable[[], object]) -> float:
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin
-
-
-def point_seconds(surveyor: Surveyor, split: str, group: str, points: int) -> float:
-    """What a group of metrics takes at a point of a split, once everything is warm.
-
-    Args:
-        surveyor: of the points.
-        split: its name.
-        group: of metrics, one of ``surveyor.chunks()``.
-        points: as many as there will be.
-    """
-    coords = torch.zeros(min(points, surveyor.chunks()[group]), len(surveyor.chart.axes), dtype=torch.float64)
-
-    def evaluate() -> object:
-        return surveyor.at(coords, split, group)
-
-    cold = timed(evaluate)
-    return (min(timed(evaluate) for _ in range(2)) if cold < PATIENCE else cold) / len(coords)

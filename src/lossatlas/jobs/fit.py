@@ -5,24 +5,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan
-from lossatlas.engine.planning import measuring_seconds
+from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.planning import MEASURING_SECONDS, measuring_seconds
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import CannotFinish
 from lossatlas.fitting import Fit
-from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.fit_cost import FitCost
+from lossatlas.jobs.forecast import Forecast
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.summary import summarise
+from lossatlas.jobs.survey_cost import points_left
 from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import FitConfig
+from lossatlas.recipes.config import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
@@ -46,6 +51,8 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = make_engine(recipe, config, plan)
     surveyor = make_surveyor(recipe, config, engine)
+    cost, chosen = _settled(recipe, config, engine, surveyor)
+    recipe, config = cost.recipe, start.decide(cost.config)
     fit = make_fit(recipe, config, engine)
     start.put(
         recipe.train.device,
@@ -61,8 +68,14 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     reporter.say(f"        {engine.plan.reason}")
     for note in recipe.notes:
         reporter.say(note)
+    if chosen:
+        reporter.say(f"examples surveyed: {chosen}")
 
-    descend(run, fit, "fit", how)
+    def foretell() -> None:
+        left = 0.0 if fit.done else 1 - fit.progress
+        how.foretell(lambda: cost.phases(left, points_left(run.path / SURVEY, cost.points), how.pictures))
+
+    descend(run, fit, "fit", how, foretell)
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
     plateau = _on_plateau(fit.running)
@@ -82,6 +95,18 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     return summary
 
 
+def _settled(recipe: FitRecipe, config: FitConfig, engine: Engine, surveyor: Engine) -> tuple[FitCost, str]:
+    """The costs of a fit whose survey is decided; and a line that says why, where its examples were left open."""
+    cost = FitCost(config, recipe, surveyor, lambda twin: make_fit(twin, config, engine))
+    if config.examples != AUTO:
+        return cost, ""
+    chosen = cost.chosen()
+    cost.config, cost.recipe = replace(config, examples=chosen.examples), recipe.surveying(chosen.examples)
+    for split in cost.recipe.surveyed.values():
+        surveyor.network.check(split)
+    return cost, chosen.line
+
+
 def _estimate(config: FitConfig) -> Estimate:
     """A dry run: times a few steps and a few surveyed points; writes nothing.
 
@@ -89,28 +114,21 @@ def _estimate(config: FitConfig) -> Estimate:
         BadInput: what the run itself would refuse.
     """
     recipe = build_fit(config)
-    engine = make_engine(recipe, config, config.plan)
+    engine = make_engine(recipe, config, config.plan, measuring=MEASURING_SECONDS)
     surveyor = make_surveyor(recipe, config, engine)
-    fit = make_fit(recipe, config, engine)
-    step_seconds = min(timed(fit.step) for _ in range(3))
-    points = int(np.prod([len(coords) for coords in recipe.picture.grid(config.padding).values()]))
-    examples = sum(len(split) for split in recipe.surveyed.values())
-    sample = min(points, engine.plan.evaluate.points)
-    with torch.no_grad():
-        controls = recipe.chart.controls()
-        coefficients = recipe.chart.mixture(torch.zeros(sample, len(recipe.chart.axes)), controls)
-    metrics = streaming_metrics(recipe.problem.loss, recipe.metrics)
-    first = next(iter(recipe.surveyed.values()))
-    point_seconds = timed(lambda: surveyor.evaluate(coefficients, controls, first, metrics, config.group)) / sample
-    fitting = config.steps * step_seconds if config.steps is not None else (config.seconds or 0.0)
-    variables = len(metrics) * 4 + 1
+    cost, chosen = _settled(recipe, config, engine, surveyor)
+    points, examples = cost.points, sum(len(split) for split in cost.recipe.surveyed.values())
+    forecast = Forecast(list(cost.phases(1.0, points, pictures=True)))
+    variables = len(streaming_metrics(recipe.problem.loss, recipe.metrics)) * 4 + 1
     return Estimate(
         work={
             "fit": f"{recipe.objective.largest_draw} points x {config.batch_size} examples a step",
             "survey": f"{points:,} points x {examples:,} examples",
+            **({"examples": chosen} if chosen else {}),
         },
-        seconds=fitting + points * point_seconds * examples / len(first),
+        forecast=forecast,
         peak_bytes=peak_bytes(),
+        chunk_bytes=memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
         + points * variables * len(recipe.surveyed)
         + 6_000_000,
@@ -121,8 +139,22 @@ run_fit = Job(FitConfig, _carry_out, _estimate)
 """The job of ``lossatlas fit``."""
 
 
-def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers: BuffersPolicy | None = None) -> Engine:
-    """The engine of a recipe, checked on every split that will be seen; ``buffers`` stands in for the fit's policy."""
+def make_engine(
+    recipe: FitRecipe,
+    config: FitConfig,
+    plan: str | Plan,
+    buffers: BuffersPolicy | None = None,
+    measuring: float | None = None,
+) -> Engine:
+    """The engine of a recipe, checked on every split that will be seen.
+
+    Args:
+        recipe: of the fit.
+        config: likewise.
+        plan: stated, or how it is found.
+        buffers: stands in for the fit's policy.
+        measuring: seconds that an automatic plan may be measured for; default what the fit's budget affords.
+    """
     engine = engine_for(
         recipe.problem,
         recipe.chart,
@@ -132,7 +164,7 @@ def make_engine(recipe: FitRecipe, config: FitConfig, plan: str | Plan, buffers:
         plan=plan,
         precision=config.precision,
         memory=config.memory,
-        measuring=measuring_seconds(config.seconds),
+        measuring=measuring if measuring is not None else measuring_seconds(config.seconds),
         batch_size=config.batch_size,
         group=config.group,
         points=recipe.objective.largest_draw,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from lossatlas.errors import Interrupted
 from lossatlas.jobs.estimate import Estimate
+from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.starting import Start
 from lossatlas.recipes import Config
@@ -48,6 +49,18 @@ class Handling:
         self.reporter.progress(phase, share, numbers)
         if self.stop():
             raise Interrupted(f"interrupted in the {phase}; continue with --out {self.out} --resume")
+
+    def foretell(self, phases: Callable[[], Iterable[Phase]]) -> None:
+        """Say in one line what is to come, if that is more than a minute.
+
+        Args:
+            phases: finds that out; not asked where nobody listens.
+        """
+        if isinstance(self.reporter, Silent):
+            return
+        forecast = Forecast(list(phases()))
+        if forecast.seconds > LONG:
+            self.reporter.say(forecast.line())
 
     def fill(self, surveyor: Surveyor, store: SurveyStore, phase: str, refinement: Refinement | None = None) -> None:
         """Fill a store with what a surveyor finds, and tell how far that is."""

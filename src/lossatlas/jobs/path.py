@@ -23,7 +23,12 @@ from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.standing import Standing
 from lossatlas.weights.files import load_state
 
-__all__ = ["follow", "path_summary"]
+__all__ = ["follow", "is_followed", "path_summary"]
+
+
+def is_followed(store: SurveyStore, recipe: SurveyRecipe) -> bool:
+    """Whether a store has all of the path: the last of its variables."""
+    return all(store.is_whole(name) for name in (schema.Path.ELSEWHERE, *map(schema.Path.loss, recipe.surveyed)))
 
 
 def follow(
@@ -36,8 +41,8 @@ def follow(
     how: Handling,
 ) -> None:
     """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
-    if all(store.is_whole(name) for name in (schema.Path.ELSEWHERE, *map(schema.Path.loss, recipe.surveyed))):
-        return  # the last of its variables: all are there
+    if is_followed(store, recipe):
+        return
     way, here = path.way, path.here
     with torch.no_grad():
         controls = recipe.chart.controls()

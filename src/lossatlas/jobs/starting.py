@@ -79,6 +79,7 @@ class Start(Generic[C]):
         """Compare with the run that is there, which may grow where its configuration says how."""
         # An option that is younger than the run has there what the run did without it: as a rule its default.
         stored = with_defaults(type(self.config), {**self.config.older, **self.run.config()})
+        self.config = self.config.settled(stored)
         if not (found := differences(stored, self.config.flat())):
             return
         grown = self.config.grown_from(stored)
@@ -88,6 +89,11 @@ class Start(Generic[C]):
                 "--out"
             )
         self.config, self.grows = grown, bool(differences(stored, grown.flat()))
+
+    def decide(self, config: C) -> C:
+        """Settle what the configuration of a new run left open, before it is recorded by :meth:`put`."""
+        self.config = config
+        return config
 
     def stored(self, name: str, otherwise: Any) -> Any:
         """What the run that is continued has in its provenance; ``otherwise`` where a new one begins."""

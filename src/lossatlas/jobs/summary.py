@@ -14,7 +14,7 @@ from lossatlas.fitting import Fit
 from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlation, score_accuracy, score_loss
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe
-from lossatlas.schema import split_variable
+from lossatlas.schema import split_variable, standard_error_variable
 
 __all__ = ["summarise"]
 
@@ -41,7 +41,14 @@ def summarise(
         }
         for split in recipe.surveyed
     }
-    per_split = {split: _scores(recipe, found) for split, found in maps.items()}
+    per_split = {
+        split: {
+            **_scores(recipe, found),
+            "examples": len(recipe.surveyed[split]),
+            **_errors(recipe, config, survey, split),
+        }
+        for split, found in maps.items()
+    }
     headline = per_split.get("test", next(iter(per_split.values()), {}))
     separate = fit.bytes_of_separate(int(np.isfinite(recipe.picture.target).sum()))
     return {
@@ -69,6 +76,17 @@ def _scores(recipe: FitRecipe, found: Mapping[str, Reals]) -> dict[str, Any]:
     if "loss" in found:
         scores |= score_loss(recipe.picture, found["loss"])
     return scores
+
+
+def _errors(recipe: FitRecipe, config: FitConfig, survey: xr.Dataset, split: str) -> dict[str, float]:
+    """By metric the standard error of a cell, median over those that count; nothing where all examples were taken."""
+    counted = np.isfinite(recipe.picture.target)
+    found = {}
+    for metric in ("accuracy", "loss"):
+        if (name := standard_error_variable(split, metric)) in survey:
+            errors = recipe.picture.from_grid(survey[name].values, config.padding).astype(np.float64)[counted]
+            found[f"{metric}_standard_error"] = float(np.median(errors))
+    return found
 
 
 def _agreement(picture: Raster, maps: Mapping[str, Mapping[str, Reals]]) -> dict[str, float | None]:

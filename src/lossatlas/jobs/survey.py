@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ import xarray as xr
 from lossatlas import schema
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import Engine, Plan
+from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
-from lossatlas.jobs.estimate import Estimate, peak_bytes, point_seconds, timed
+from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
-from lossatlas.jobs.path import follow, path_summary
+from lossatlas.jobs.path import follow, is_followed, path_summary
+from lossatlas.jobs.sampling import SUSTAINED
 from lossatlas.jobs.starting import Start
+from lossatlas.jobs.survey_cost import Left, SurveyCost, passed_by, points_left
 from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
@@ -27,7 +33,7 @@ from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.store import merged_grid
 from lossatlas.views import png, view, write_report
 
-__all__ = ["run_survey"]
+__all__ = ["cost_of", "run_survey", "survey_engine"]
 
 SURFACE = "_surface"
 """How the parts of a summary are called that describe a split's surface."""
@@ -35,8 +41,6 @@ BINS = 101
 """Of a histogram of weights; an odd number, so that one of them is about zero."""
 TYPICAL = 4
 """How many times the points of its coarsest cells a refinement evaluates, about."""
-DRAWN = {1: ("line", 3.0), 2: ("loss", 8.0), 3: ("slices", 3.0)}
-"""By the number of axes a picture, and how many times its time all pictures and the report take."""
 
 
 def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
@@ -45,7 +49,9 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     recipe = build_survey(config)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
-    engine = _engine(recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan)
+    engine = survey_engine(
+        recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
+    )
     start.put(
         engine.network.device,
         recipe.fingerprints(),
@@ -53,7 +59,7 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         normalisation=recipe.data.normalisation,
     )
     if (plan := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
-        engine = _engine(recipe, config, plan)  # another process began a moment before
+        engine = survey_engine(recipe, config, plan)  # another process began a moment before
     for note in recipe.data.notes:
         reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
@@ -70,6 +76,9 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         with store.alone("beside"):
             run.write_bytes(CHART, chart_bytes(recipe.chart))
             _put_networks(store, recipe)
+        left = points_left(run.path / SURVEY, _likely_points(recipe))
+        followed = recipe.laid.path is not None and is_followed(store, recipe)
+        how.foretell(lambda: _phases(recipe, cost_of(recipe, config, engine), left, followed, how.pictures))
         how.fill(surveyor, store, "survey", recipe.refinement)
         with store.alone("finish"):
             if run.finished:  # by another process, while this one waited
@@ -93,28 +102,20 @@ def _estimate(config: SurveyConfig) -> Estimate:
     """
     arrived, begin = time.process_time(), time.perf_counter()  # what it took to get here, it will take again
     recipe = build_survey(completed(config))
-    engine = _engine(recipe, config, config.plan)
+    engine = survey_engine(recipe, config, config.plan)
     prepared = arrived + time.perf_counter() - begin
-    points = int(np.prod([len(coords) for coords in recipe.grid.values()]))
-    if recipe.refinement is not None:
-        # Without a budget nobody knows; surfaces around trained networks take three to six times the coarsest points.
-        likely = TYPICAL * int(recipe.refinement.coarsest().sum())
-        points = min(points, recipe.refinement.budget or likely)
-    examples = sum(len(split) for split in recipe.surveyed.values())
-    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
-    first, split = next(iter(recipe.surveyed.items()))
-    each = sum(point_seconds(surveyor, first, group, points) for group in surveyor.chunks())
+    cost = cost_of(recipe, config, engine)
+    points, examples = _likely_points(recipe), sum(len(split) for split in recipe.surveyed.values())
     work = {"survey": f"{points:,} points x {examples:,} examples"}
-    visited = points
     path = recipe.laid.path
     if path is not None:
         work["path"] = f"{len(path.way):,} snapshots x {examples:,} examples"
-        # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
-        visited += 6 * len(path.way)
+    phases = _phases(recipe, cost, points, followed=False, pictures=True)
     return Estimate(
         work=work,
-        seconds=prepared + visited * each * examples / len(split) + _drawing_seconds(recipe),
+        forecast=Forecast([Phase("preparation", prepared, SUSTAINED), *phases]),
         peak_bytes=peak_bytes(),
+        chunk_bytes=memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
 
@@ -123,17 +124,65 @@ run_survey = Job(SurveyConfig, _carry_out, _estimate, together=True)
 """The job of ``lossatlas survey``: tile by tile, beside other processes that may do the same."""
 
 
-def _drawing_seconds(recipe: SurveyRecipe) -> float:
-    """What the pictures of a survey like this take, from one of them."""
-    axes = {axis: coords for axis, coords in recipe.grid.items() if axis != schema.DRAW}
-    values = 1 + np.random.default_rng(0).random([len(coords) for coords in axes.values()])
-    made = {schema.split_variable(split, "loss"): (tuple(axes), values) for split in recipe.surveyed}
-    kind, times = DRAWN[len(axes)]
-    survey = xr.Dataset(made, coords=axes)
-    return times * timed(lambda: png(view(survey, kinds=[kind])[kind]))
+def cost_of(recipe: SurveyRecipe, config: SurveyConfig, engine: Engine) -> SurveyCost:
+    """What evaluating points of a survey takes."""
+    return SurveyCost(
+        engine,
+        recipe.chart,
+        recipe.grid,
+        recipe.metrics,
+        next(iter(recipe.surveyed.values())),
+        config.group,
+        passed_by(recipe.buffers, config.buffers_batches, config.group),
+        expected=_likely_points(recipe) * sum(len(split) for split in recipe.surveyed.values()),
+    )
 
 
-def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Engine:
+def _likely_points(recipe: SurveyRecipe) -> int:
+    """How many points will be evaluated, as far as one knows before they are."""
+    points = int(np.prod([len(coords) for coords in recipe.grid.values()]))
+    if recipe.refinement is None:
+        return points
+    # Without a budget nobody knows; surfaces around trained networks take three to six times the coarsest points.
+    likely = TYPICAL * int(recipe.refinement.coarsest().sum())
+    return min(points, recipe.refinement.budget or likely)
+
+
+def _phases(
+    recipe: SurveyRecipe, cost: SurveyCost, left: Left | float, followed: bool, pictures: bool
+) -> Iterator[Phase]:
+    """What is to come.
+
+    Args:
+        recipe: of the survey.
+        cost: of its points.
+        left: how many of them are to be evaluated.
+        followed: whether the path on the chart has been.
+        pictures: whether there will be any.
+    """
+    examples = {name: len(split) for name, split in recipe.surveyed.items()}
+    known = recipe.refinement is None or recipe.refinement.budget is not None
+    survey = cost.phase("survey", examples, left)
+    yield survey if known else replace(survey, factor=max(2.0, survey.factor))
+    if recipe.laid.path is not None and not followed:
+        # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
+        visits = 6 * len(recipe.laid.path.way)
+        yield cost.phase("path", examples, visits)
+    if pictures:
+        yield PICTURES
+
+
+def survey_engine(
+    recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan, measuring: float | None = None
+) -> Engine:
+    """The engine of a survey.
+
+    Args:
+        recipe: of the survey.
+        config: likewise.
+        plan: stated, or how it is found.
+        measuring: seconds that an automatic plan may be measured for; default what a run affords.
+    """
     return engine_for(
         recipe.problem,
         recipe.chart,
@@ -143,7 +192,7 @@ def _engine(recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan) -> Eng
         plan=plan,
         precision=config.precision,
         memory=config.memory,
-        measuring=measuring_seconds(None),
+        measuring=measuring if measuring is not None else measuring_seconds(None),
         group=config.group,
         steps=False,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.errors import CannotFinish
+from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.forecast import Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
+from lossatlas.jobs.sampling import sample_steps
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
@@ -35,7 +39,7 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
     how.reporter.say(f"loss: {recipe.problem.loss.record}")
     for note in (*recipe.data.notes, *recipe.notes):
         how.reporter.say(note)
-    _train(run, recipe, how)
+    _train(run, recipe, config, how)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
     summary = _summary(recipe, config)
     start.finish(summary, {"train": recipe.training.seconds})
@@ -51,14 +55,11 @@ def _estimate(config: TrainConfig) -> Estimate:
     recipe = build_train(completed(config))
     training, module = recipe.training, recipe.problem.module
     steps, size = training.total_steps, min(config.batch_size, len(recipe.evaluated["train"]))
-    step_seconds = min(timed(training.step) for _ in range(min(3, steps)))
-    evaluated = sum(len(split) for split in recipe.evaluated.values())
     model_bytes = sum(value.numel() * value.element_size() for value in module_state(module).values())
     snapshots = recipe.thinning.count(steps, training.epochs) if recipe.thinning is not None else 0
     return Estimate(
         work={"train": f"{steps:,} steps x {size} examples, {recipe.space.size:,} parameters"},
-        # Forwards alone is about a third of a step.
-        seconds=steps * step_seconds + evaluated / size * step_seconds / 3,
+        forecast=Forecast(list(_phases(recipe, config, steps))),
         peak_bytes=peak_bytes(),
         disk_bytes=model_bytes * (4 + len(training.members) + snapshots) + 200 * steps,
     )
@@ -68,13 +69,28 @@ run_train = Job(TrainConfig, _carry_out, _estimate)
 """The job of ``lossatlas train``; it draws nothing."""
 
 
-def _train(run: RunDirectory, recipe: TrainRecipe, how: Handling) -> None:
+def _phases(recipe: TrainRecipe, config: TrainConfig, steps: int) -> Iterator[Phase]:
+    """What so many steps and the evaluation of the network take; measured on steps of a copy of it."""
+    try:
+        rate = sample_steps(recipe.twin().step, steps)
+    except CannotFinish:  # which the training will say
+        return
+    yield Phase("training", steps * rate.seconds, rate.factor)
+    size = min(config.batch_size, len(recipe.evaluated["train"]))
+    evaluated = sum(len(split) for split in recipe.evaluated.values())
+    # Forwards alone is about a third of a step.
+    yield Phase("evaluation", evaluated / size * rate.seconds / 3, max(2.0, rate.factor))
+
+
+def _train(run: RunDirectory, recipe: TrainRecipe, config: TrainConfig, how: Handling) -> None:
     """The steps, with the snapshots and members that belong to them."""
     training, module = recipe.training, recipe.problem.module
     trajectory = Trajectory(run.path / SNAPSHOTS, recipe.thinning) if recipe.thinning is not None else None
     members = training.members if training.members != [training.total_steps] else []
 
     def on_start() -> None:
+        if not training.done:
+            how.foretell(lambda: _phases(recipe, config, training.total_steps - training.steps))
         if trajectory is not None:
             trajectory.cut(training.steps)
             if not trajectory.snapshots:

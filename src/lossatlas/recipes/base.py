@@ -29,6 +29,10 @@ class Config:
         """The fields that name something with options of its own, which ``<name>_options`` holds."""
         return tuple(f.name.removesuffix(OPTIONS) for f in fields(cls) if f.name.endswith(OPTIONS))
 
+    def settled(self, stored: Mapping[str, Any]) -> Self:
+        """This configuration with what it leaves to a run decided as the run with another flat configuration has it."""
+        return self
+
     def grown_from(self, stored: Mapping[str, Any]) -> Self | None:
         """What a run with another flat configuration becomes when this is added to it; None where that cannot be."""
         return None

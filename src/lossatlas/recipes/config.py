@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import Options, ProblemConfig
 from lossatlas.registry import Registry
 
-__all__ = ["PRESETS", "FitConfig"]
+__all__ = ["AUTO", "FEWEST", "PRESETS", "FitConfig"]
 
 PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets", dashes=True)
+
+AUTO = "auto"
+"""Examples: as many as the survey has time for. Decided once, by the clock; the run's record has the number."""
+FEWEST = 200
+"""Examples of each split that are surveyed at least, where nobody says how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +98,9 @@ class FitConfig(ProblemConfig):
     """Splits that are surveyed."""
     metrics: tuple[str, ...] = ()
     """Metrics that are surveyed; default the loss, and the accuracy where it has a meaning."""
-    examples: str = "2000"
-    """Examples per split in the survey, a fixed random subset; or all."""
+    examples: str = AUTO
+    """Examples per split in the survey, a fixed random subset; or all. Default (auto): the most of 200, 500, 1000, 2000
+    or all with which the survey takes no longer than the fit; the run records which."""
     group: int = 500
     """Examples that a survey evaluates, and under batch statistics normalises, together."""
     padding: int = 4
@@ -139,5 +146,8 @@ class FitConfig(ProblemConfig):
             )
         if not all(0 < fraction < 1 for fraction in self.coarse):
             raise BadInput(f"coarse sizes are fractions of the size between 0 and 1; got {self.coarse}")
-        if self.examples != "all" and not (self.examples.isdecimal() and int(self.examples) > 0):
-            raise BadInput(f"examples is {self.examples!r}; expected a positive number or all")
+        if self.examples not in (AUTO, "all") and not (self.examples.isdecimal() and int(self.examples) > 0):
+            raise BadInput(f"examples is {self.examples!r}; expected a positive number, all or auto")
+
+    def settled(self, stored: Mapping[str, Any]) -> Self:
+        return replace(self, examples=stored["examples"]) if self.examples == AUTO else self

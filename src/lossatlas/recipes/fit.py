@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from lossatlas.metrics import metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.problem import Problem
-from lossatlas.recipes.config import FitConfig
+from lossatlas.recipes.config import AUTO, FEWEST, FitConfig
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.training.start import starting_state
@@ -36,7 +36,7 @@ class FitRecipe:
     """The objects of a fit, on its device.
 
     ``drawn`` are the cells that the fit may draw, shaped like the picture's; ``data`` is whole, ``surveyed`` what the
-    survey looks at.
+    survey looks at: the fewest examples that it may come to, as long as how many is undecided.
     """
 
     picture: Raster
@@ -57,6 +57,12 @@ class FitRecipe:
     schedule: Schedule
     notes: tuple[str, ...] = ()
     """What somebody should know of the file of weights."""
+
+    def surveying(self, examples: str) -> FitRecipe:
+        """The same fit with a survey of so many examples per split, or ``all``."""
+        device = self.train.device
+        chosen = {name: surveyed_subset(examples, name, self.data.splits[name]).to(device) for name in self.surveyed}
+        return replace(self, surveyed=chosen)
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data, picture and module."""
@@ -112,6 +118,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
         anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
     )
+    examples = str(FEWEST) if config.examples == AUTO else config.examples
     scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
     return FitRecipe(
         picture=picture,
@@ -125,7 +132,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         data=data,
         train=train,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
-        surveyed={name: surveyed_subset(config.examples, name, data.splits[name]).to(device) for name in config.splits},
+        surveyed={name: surveyed_subset(examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),

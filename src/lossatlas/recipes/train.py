@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -34,6 +37,8 @@ class TrainRecipe:
     """Which steps are kept; None: no trajectory."""
     start: str
     """A hash of the weights at the start."""
+    twin: Callable[[], Training]
+    """Makes a training of a copy of the module, to be stepped and thrown away."""
     notes: tuple[str, ...] = ()
     """What somebody should know of the file that these are in."""
 
@@ -68,10 +73,10 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     evaluated = {name: split.to(base.device) for name, split in base.data.splits.items()}
     for split in evaluated.values():
         Standing(base.problem, base.space, split, group=config.group)  # what the summary would refuse is refused now
-    training = Training(
-        base.problem,
-        base.space,
-        base.train,
+    begin = partial(
+        Training,
+        space=base.space,
+        split=base.train,
         epochs=config.epochs,
         optimizer=optimizer,
         schedule=SCHEDULES[config.schedule](**config.schedule_options),
@@ -80,7 +85,28 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         seed=config.seed,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
     )
-    return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start, notes)
+    return TrainRecipe(
+        base.problem,
+        base.space,
+        base.data,
+        evaluated,
+        begin(base.problem),
+        thinning,
+        start,
+        _twin_of(base.problem, begin),
+        notes,
+    )
+
+
+def _twin_of(problem: Problem, begin: Callable[[Problem], Training]) -> Callable[[], Training]:
+    """What makes a training of a copy of a problem's module as it is when that is made."""
+
+    def twin() -> Training:
+        copied = copy.copy(problem)
+        copied.module = copy.deepcopy(problem.module)
+        return begin(copied)
+
+    return twin
 
 
 def _decaying(optimizer: OptimizerChoice, config: TrainConfig) -> OptimizerChoice:

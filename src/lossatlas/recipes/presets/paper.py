@@ -29,4 +29,5 @@ PAPER: dict[str, Any] = {
     "init": "xavier",
     "seconds": None,
     "steps": 11800,
+    "examples": "2000",
 }

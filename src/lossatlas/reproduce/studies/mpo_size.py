@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from lossatlas.recipes import FitConfig
 from lossatlas.reproduce.drawing import Curve, curves, save, table
@@ -35,7 +35,8 @@ class _Sizes(Study):
     @staticmethod
     def _small(picture: str, size: int) -> FitConfig:
         """A budget in steps, equal for all sizes: what is compared is how far a given effort goes."""
-        return FitConfig(pattern=picture, size=str(size), boundary_only=picture == "skull", steps=800, padding=2)
+        shared: dict[str, Any] = {"steps": 800, "padding": 2, "examples": "2000"}
+        return FitConfig(pattern=picture, size=str(size), boundary_only=picture == "skull", **shared)
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         shown = []

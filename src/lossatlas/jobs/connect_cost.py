@@ -1,0 +1,126 @@
+"""What a curve between networks and its evaluation take."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import xarray as xr
+
+from lossatlas.engine import Engine
+from lossatlas.fitting import Fit
+from lossatlas.jobs.along import ENSEMBLE_PATHS, STORES
+from lossatlas.jobs.fit_cost import budgeted, sampled_steps
+from lossatlas.jobs.forecast import PICTURES, Phase
+from lossatlas.jobs.sampling import Rate
+from lossatlas.jobs.survey_cost import SurveyCost, passed_by, points_left
+from lossatlas.recipes import ConnectConfig
+from lossatlas.recipes.connect import ConnectRecipe
+from lossatlas.rundir import PLANE, SURVEY
+from lossatlas.schema import CURVE, Along
+from lossatlas.surveying.ensembles import METRICS
+from lossatlas.surveying.survey import STREAMING
+
+__all__ = ["ConnectCost"]
+
+
+@dataclass
+class ConnectCost:
+    """The costs of a curve, each measured when it is first asked for.
+
+    Attributes:
+        config: of the curve.
+        recipe: its objects, which stay as they are.
+        surveyor: the engine of the evaluation.
+        another: makes a fit of a recipe that is not this one's, to be stepped and thrown away.
+    """
+
+    config: ConnectConfig
+    recipe: ConnectRecipe
+    surveyor: Engine
+    another: Callable[[ConnectRecipe], Fit]
+
+    @property
+    def paths(self) -> int:
+        """How many times the points of a path are visited."""
+        return len(self._stores) + self._ensembles
+
+    def phases(self, left: float, run: Path | None, pictures: bool) -> Iterator[Phase]:
+        """What is to come.
+
+        Args:
+            left: of the training's budget, a share in [0, 1].
+            run: the directory with what is there; None: nothing is.
+            pictures: whether there will be any.
+        """
+        yield budgeted("curve", self.config.steps, self.config.seconds, left, lambda: self.step)
+        surveys = [*self._surveys(run or Path("nowhere", "at all"))]
+        seconds = sum(phase.seconds for phase in surveys)
+        off = sum(phase.seconds * phase.factor for phase in surveys) / seconds if seconds else 1.0
+        yield Phase("survey", seconds, off)
+        if pictures:
+            yield PICTURES
+
+    @cached_property
+    def step(self) -> Rate:
+        """A step, made with a copy of the curve."""
+        config, recipe = self.config, self.recipe
+        curve, objective = copy.deepcopy((recipe.curve, recipe.objective))  # together: objectives may know their curve
+        return sampled_steps(self.another(replace(recipe, curve=curve, objective=objective)), config.steps or 1)
+
+    @property
+    def _stores(self) -> list[str]:
+        return [
+            SURVEY,
+            *(store for path, store in STORES.items() if path != "radial" or self.recipe.radial is not None),
+        ]
+
+    @property
+    def _ensembles(self) -> int:
+        """How many paths ensembles are evaluated on."""
+        return len(ENSEMBLE_PATHS) * (self.config.ensembles and self.recipe.problem.loss.classifies)
+
+    def _surveys(self, run: Path) -> Iterator[Phase]:
+        examples = {name: len(split) for name, split in self.recipe.surveyed.items()}
+        count = len(self.recipe.t)
+        for store in self._stores:
+            yield self._survey.phase(store, examples, points_left(run / store, count))
+        in_plane = {name: len(split) for name, split in self.recipe.in_plane.items()}
+        yield self._survey.phase(PLANE, in_plane, points_left(run / PLANE, self.config.plane**2))
+        visits = self._ensembles * count
+        known = _variables(run / SURVEY)
+        todo = {
+            split: number
+            for split, number in examples.items()
+            if not {Along.ensemble(path, split, metric) for path in ENSEMBLE_PATHS for metric in METRICS} <= known
+        }
+        yield self._survey.phase("ensembles", todo, lambda _, group: visits if group == STREAMING else 0)
+
+    @cached_property
+    def _survey(self) -> SurveyCost:
+        recipe, config = self.recipe, self.config
+        along, in_plane = (
+            sum(len(split) for split in splits.values()) for splits in (recipe.surveyed, recipe.in_plane)
+        )
+        return SurveyCost(
+            self.surveyor,
+            recipe.straight,
+            {CURVE: recipe.t.numpy()},
+            recipe.metrics,
+            next(iter(recipe.surveyed.values())),
+            config.group,
+            passed_by(recipe.survey_buffers, config.buffers_batches, config.group),
+            expected=self.paths * len(recipe.t) * along + config.plane**2 * in_plane,
+            besides=config.seconds or 0.0,
+        )
+
+
+def _variables(store: Path) -> set[str]:
+    """Those of a survey, as far as there is one."""
+    try:
+        return set(map(str, xr.open_zarr(str(store), consolidated=False, chunks=None).variables))
+    except Exception:  # none yet, or one that is made whole when it is opened to be written
+        return set()

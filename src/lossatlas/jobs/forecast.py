@@ -1,0 +1,74 @@
+"""What a run will take, phase by phase, and how that is said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["LONG", "PICTURES", "Forecast", "Phase", "duration"]
+
+LONG = 60.0
+"""Seconds above which a run is foretold."""
+ROUNDED = (
+    (3595.0, 60, "min", 10, 1, "s"),
+    (86_100.0, 3600, "h", 600, 60, "min"),
+    (math.inf, 86_400, "d", 3600, 3600, "h"),
+)
+"""Below so many seconds: a unit and its name, what is rounded to, and the unit of the rest and its name."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a run: its name, its seconds, and by which factor these can be off, up or down."""
+
+    name: str
+    seconds: float
+    factor: float = 1.0
+
+
+PICTURES = Phase("pictures", 5.0, 2.0)
+"""Pictures and the report of a survey: 3.6 to 7.9 s on two busy cores for grids of 200 to 8,000 points."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The phases of a run that are still to come; those that take no time are left out."""
+
+    phases: Sequence[Phase]
+
+    @property
+    def seconds(self) -> float:
+        """Of all phases."""
+        return sum(phase.seconds for phase in self.phases)
+
+    @property
+    def factor(self) -> float:
+        """By which the sum can be off, if all phases are off in one direction."""
+        return sum(phase.seconds * phase.factor for phase in self.phases) / self.seconds if self.seconds else 1.0
+
+    @property
+    def parts(self) -> str:
+        """The phases with their times, as in ``fit 4 min 30 s, survey 25 s``."""
+        return ", ".join(f"{phase.name} {duration(phase.seconds)}" for phase in self.phases if phase.seconds)
+
+    def line(self) -> str:
+        """All of it in one line.
+
+        >>> Forecast([Phase("fit", 270), Phase("survey", 25.2), PICTURES]).line()
+        'this will take about 5 min: fit 4 min 30 s, survey 25 s, pictures 5 s'
+        """
+        return f"this will take about {duration(self.seconds)}: {self.parts}"
+
+
+def duration(seconds: float) -> str:
+    """A time to two figures or so, in the units that people use.
+
+    >>> [duration(seconds) for seconds in (0.2, 47.4, 96, 3590, 8000, 300_000)]
+    ['1 s', '47 s', '1 min 40 s', '1 h', '2 h 10 min', '3 d 11 h']
+    """
+    if seconds < 59.5:
+        return f"{max(1, round(seconds))} s"
+    unit, name, grain, part, part_name = next(rule[1:] for rule in ROUNDED if seconds < rule[0])
+    whole, rest = divmod(grain * round(seconds / grain), unit)
+    return f"{whole} {name}" + (f" {rest // part} {part_name}" if rest else "")
