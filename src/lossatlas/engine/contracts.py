@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.errors import BadInput
-from lossatlas.losses import Labelled, Loss, weights_of
+from lossatlas.losses import Labelled, Loss, told_apart, weights_of
 from lossatlas.schema import Quantity
 from lossatlas.types import Batch, Outputs
 
@@ -86,12 +86,20 @@ class Evaluation:
     """Itself, shared by all points."""
     loss: Loss
     """That made the losses, and says what counts."""
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    """By name (p, B), of a loss of several terms."""
+
+    @classmethod
+    def of(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:
+        """What p networks made of a batch: outputs (p, B, ...), which may have the terms of the loss beside them."""
+        plain, terms = told_apart(outputs)
+        return cls(plain, losses, targets, batch, loss, terms)
 
     @classmethod
     def of_one(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:
         """What a single network made of a batch, from its outputs (B, ...) and losses (B,)."""
         stacked = tree_map(lambda leaf: leaf.detach()[None] if isinstance(leaf, Tensor) else leaf, outputs)
-        return cls(stacked, losses.detach()[None], targets, batch, loss)
+        return cls.of(stacked, losses.detach()[None], targets, batch, loss)
 
     @cached_property
     def weights(self) -> Tensor:

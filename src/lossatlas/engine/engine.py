@@ -17,7 +17,7 @@ from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput, first_line
-from lossatlas.losses import shares_of
+from lossatlas.losses import shares_of, told_apart
 from lossatlas.schema import STANDARD_ERROR
 from lossatlas.types import Batch, Outputs, Params, examples_in
 from lossatlas.weights import WeightSpace
@@ -190,7 +190,8 @@ class Engine:
         weights = self.network.loss.weights(targets)
 
         def direct(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-            return functional.value(outputs, losses, shares_of(weights, losses), points)
+            plain, _ = told_apart(outputs)
+            return functional.value(plain, losses, shares_of(weights, losses), points)
 
         term: Term = direct
         if functional.coupled:
@@ -210,7 +211,7 @@ class Engine:
                     into_coefficients[points] += got.coefficients
             if not functional.coupled:
                 value += float(got.value)
-            evaluation = Evaluation(got.outputs, got.losses, targets, batch, self.network.loss)
+            evaluation = Evaluation.of(got.outputs, got.losses, targets, batch, self.network.loss)
             for name, metric in metrics.items():
                 sums = metric.sums(evaluation).double()
                 examples = got.losses.shape[1]
@@ -255,7 +256,7 @@ class Engine:
         for batch in _pieces(split.groups(group), self.plan.evaluate.examples):
             with self._evaluated.in_force(), told_in_one_line():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
-            yield Evaluation(outputs, losses, self.network.targets(batch), batch, self.network.loss)
+            yield Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss)
 
     def derivatives(
         self, coefficients: Tensor, controls: Tensor, split: Split, group: int

@@ -98,7 +98,7 @@ class Network:
             else:
                 outputs = self.handed.called(self._module, params, batch)
         outputs = tree_map(_at_least_single, outputs)
-        return outputs, self.handed.losses(outputs, batch)
+        return self.handed.judged(outputs, batch)
 
     def calling(self) -> AbstractContextManager[object]:
         """To be entered, in each thread, around calls whose results are wanted without a graph; they may carry one."""
@@ -277,7 +277,7 @@ class Network:
             self.handed.loss = self.loss.settled(outputs, targets)
         try:
             with self.handed.calling():
-                losses = self.handed.losses(outputs, batch)
+                _, losses = self.handed.judged(outputs, batch)
         except BadInput:
             raise
         except Exception as error:  # and so may the user's loss

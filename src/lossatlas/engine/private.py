@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.errors import BadInput, first_line
-from lossatlas.losses import Loss
+from lossatlas.losses import Loss, judged
 from lossatlas.problem import Feed
 from lossatlas.types import Batch, Outputs, Params
 
@@ -79,9 +79,9 @@ class Handed:
 
         return tree_map(own, tree) if self.copies or self.widens else tree
 
-    def losses(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """The losses (B,) of what the loss saw."""
-        return outputs if self.loss.sees_network else self.loss(outputs, self.targets(batch))
+    def judged(self, seen: Outputs, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Outputs and the losses (B,) of what the loss saw; the terms of a loss that has several beside the outputs."""
+        return judged(self.loss, seen, self.targets(batch))
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares with; all of the batch where the loss calls the network."""

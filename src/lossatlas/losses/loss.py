@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import torch
@@ -13,9 +14,10 @@ from torch.utils._pytree import tree_leaves
 
 from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.losses.labelled import Labelled, axis_of_classes, labels_of
+from lossatlas.losses.terms import checked_factors, summed
 from lossatlas.registry import Registry, load_callable
 
-__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "loss_options", "name_of"]
+__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "loss_options", "name_of", "written"]
 
 LOSSES: Registry[type[Loss]] = Registry("loss", "lossatlas.losses.kinds")
 AUTO: Final = "auto"
@@ -42,6 +44,9 @@ class Loss(ABC):
     takes_tensors: bool = False
     """Whether outputs must be one tensor, so that of a tuple only a part can be meant."""
 
+    terms: Mapping[str, float] = MappingProxyType({})
+    """The factors of its terms in their sum, of a loss that has several; see :meth:`of_terms`."""
+
     sees_network: bool = False
     """Whether it calls the network itself (:class:`NetworkLoss`) in place of being given outputs."""
 
@@ -53,6 +58,10 @@ class Loss(ABC):
     @abstractmethod
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """The losses (B,) of a batch; finite also for examples that count nothing."""
+
+    def of_terms(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
+        """Each term (B,) by name, without its factor, of losses that have several."""
+        raise NotImplementedError
 
     def weights(self, targets: Any) -> Tensor | None:
         """What each example of a batch counts (B,), finite and not negative; None: all alike."""
@@ -84,8 +93,8 @@ class Loss(ABC):
         """
         return self
 
-    def of_network(self, network: nn.Module, batch: Any) -> Tensor:
-        """The losses (B,) of a network on a batch, of losses that call it themselves."""
+    def of_network(self, network: nn.Module, batch: Any) -> Any:
+        """The losses (B,) of a network on a batch, or a mapping of its terms, of losses that call it themselves."""
         raise NotImplementedError
 
     @abstractmethod
@@ -110,6 +119,8 @@ class PerExample(Loss):
         weights: ``targets -> (B,)``, what each example counts, 0 or more: the mean over a split is
             ``sum(weights * losses) / sum(weights)``. By default all count alike. An example that counts 0 still needs a
             finite loss.
+        terms: the factor of each term of a function that returns several as a mapping, ``{"data": (B,), "slope":
+            (B,)}``: the loss is their sum with these factors, and each is surveyed beside it, ``<split>_loss_<term>``.
         classifies: whether outputs are logits (B, ..., C) and targets class indices; negative ones do not count in
             accuracies.
         units: for plots.
@@ -117,13 +128,15 @@ class PerExample(Loss):
 
     def __init__(
         self,
-        function: Callable[[Any, Any], Tensor],
+        function: Callable[[Any, Any], Any],
         *,
         weights: Callable[[Any], Tensor] | None = None,
+        terms: Mapping[str, float] | None = None,
         classifies: bool = False,
         units: str = "1",
     ) -> None:
         self.function = function
+        self.terms = checked_factors(terms)
         self.weigh = weights
         self.classifies = classifies
         self.units = units
@@ -131,9 +144,12 @@ class PerExample(Loss):
     @property
     def record(self) -> str:
         weighed = f", weights={name_of(self.weigh)}" if self.weigh is not None else ""
-        return f"{type(self).__name__}({name_of(self.function)}{weighed})"
+        return f"{type(self).__name__}({name_of(self.function)}{weighed}{written(self.terms)})"
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        return summed(self.of_terms(outputs, targets), self.terms)[0] if self.terms else self.function(outputs, targets)
+
+    def of_terms(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
         return self.function(outputs, targets)
 
     def weights(self, targets: Any) -> Tensor | None:
@@ -163,7 +179,7 @@ class BatchMean(PerExample):
 
     def __init__(
         self,
-        function: Callable[[Any, Any], Tensor],
+        function: Callable[[Any, Any], Any],
         *,
         weights: Callable[[Any], Tensor] | None = None,
         units: str = "1",
@@ -217,3 +233,8 @@ def name_of(function: Callable[..., Any]) -> str:
     if isinstance(function, torch.nn.Module):
         named = type(function)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def written(terms: Mapping[str, float]) -> str:
+    """The factors of terms as they stand in a record; nothing where there are none."""
+    return f", terms={', '.join(f'{factor:g} {name}' for name, factor in terms.items())}" if terms else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.losses.loss import Loss, name_of
+from lossatlas.losses.loss import Loss, name_of, written
+from lossatlas.losses.terms import checked_factors
 
 __all__ = ["NetworkLoss"]
 
@@ -22,7 +23,10 @@ class NetworkLoss(Loss):
     metrics see as outputs are the losses themselves.
 
     Args:
-        function: returns one loss per example and uses torch operations only.
+        function: returns one loss per example and uses torch operations only; or, with ``terms``, a mapping of such.
+        weights: ``batch -> (B,)``, what each example counts, 0 or more; default all alike.
+        terms: the factor of each term of a function that returns several as a mapping, ``{"equation": (B,), "start":
+            (B,)}``: the loss is their sum with these factors, and each is surveyed beside it, ``<split>_loss_<term>``.
         units: for plots.
 
     Example:
@@ -41,17 +45,30 @@ class NetworkLoss(Loss):
     classifies = False
     sees_network = True
 
-    def __init__(self, function: Callable[[nn.Module, Any], Tensor], *, units: str = "1") -> None:
+    def __init__(
+        self,
+        function: Callable[[nn.Module, Any], Any],
+        *,
+        weights: Callable[[Any], Tensor] | None = None,
+        terms: Mapping[str, float] | None = None,
+        units: str = "1",
+    ) -> None:
         self.function = function
+        self.weigh = weights
+        self.terms = checked_factors(terms)
         self.units = units
 
     @property
     def record(self) -> str:
-        return f"{type(self).__name__}({name_of(self.function)})"
+        weighed = f", weights={name_of(self.weigh)}" if self.weigh is not None else ""
+        return f"{type(self).__name__}({name_of(self.function)}{weighed}{written(self.terms)})"
 
-    def of_network(self, network: nn.Module, batch: Any) -> Tensor:
-        """The losses (B,) of a network on a batch."""
+    def of_network(self, network: nn.Module, batch: Any) -> Any:
         return self.function(network, batch)
+
+    def weights(self, targets: Any) -> Tensor | None:
+        """What each example of a batch counts (B,); the batch is what is given as targets."""
+        return None if self.weigh is None else self.weigh(targets)
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         raise BadInput(f"{self.record} is made of the network, not of outputs; it cannot score averaged predictions")

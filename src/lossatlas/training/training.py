@@ -16,7 +16,7 @@ from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.setup import device_of, step_size
 from lossatlas.errors import BadInput, CannotFinish, first_line
-from lossatlas.losses import checked_total, shares_of
+from lossatlas.losses import checked_total, judged, shares_of
 from lossatlas.metrics import streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
@@ -227,11 +227,10 @@ class Training:
             seeded.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
             module.train()
             if self._loss.sees_network:
-                losses = self._loss.of_network(module, batch)
-                return losses, losses
+                return judged(self._loss, self._loss.of_network(module, batch), batch)
             args, kwargs = self._problem.feed.inputs(batch)
             outputs = self._problem.feed.output(module(*args, **kwargs))
-        return outputs, self._loss(outputs, self._problem.targets(batch))
+        return judged(self._loss, outputs, self._problem.targets(batch))
 
     def _try(self) -> None:
         """Call a copy as steps will call the module: evaluation mode shows nothing of what fails in training mode."""
