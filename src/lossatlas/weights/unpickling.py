@@ -154,8 +154,8 @@ def _refused(path: Path, message: str) -> BadInput:
     unsafe = _unsafe(path) or _named_in(message)
     if not unsafe:
         return BadInput(
-            f"checkpoint {path} is not a file that torch.save or safetensors wrote with their defaults; save the "
-            'weights anew: torch.save(model.state_dict(), "weights.pt")'
+            f"checkpoint {path} is a pickle of another kind than torch.save writes by default, and would execute code; "
+            'nothing was loaded: save the weights anew, torch.save(model.state_dict(), "weights.pt")'
         )
     more = f" and {len(unsafe) - LISTED} more" if len(unsafe) > LISTED else ""
     return BadInput(
