@@ -690,6 +690,30 @@ class TestTheCommandLine:
         split = la.Split((torch.zeros(4, 3), torch.tensor([0, 1, 2, 1])))
         assert loss_of(config.loss, split, config.loss_options) == la.CrossEntropy(1, 255, (1, 2, 0.5), 0.1)
 
+    def test_a_loss_that_depends_on_the_group_is_noted_once(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "grouped.py").write_text(
+            "import lossatlas as la\nLOSS = la.BatchMean(lambda out, y: (out.logsumexp(dim=1) * y).sum() / y.sum())\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        tokens = ["--loss", "grouped:LOSS", "--clip", "cell", "--steps", "1", "--size", "6x6", "--cells", "2"]
+        tokens += [
+            "--examples",
+            "40",
+            "--group",
+            "20",
+            "--plan",
+            "loop",
+            "--no_pictures",
+            "--out",
+            str(tmp_path / "run"),
+        ]
+        assert main(["fit", *tokens]) == 0
+        said = [line for line in capsys.readouterr().err.splitlines() if "depends on how many" in line]
+        assert len(said) == 1
+        assert said[0].startswith("lossatlas: note: BatchMean(grouped.<lambda>)")
+
     @pytest.mark.parametrize(
         ("tokens", "said"),
         [
