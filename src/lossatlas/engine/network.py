@@ -286,7 +286,7 @@ class Network:
         if found != f"shape {(examples,)}":
             raise BadInput(
                 f"the loss returned {found} for {examples} examples; expected ({examples},), one loss per example "
-                "(reduction='none'), or a mean in a BatchMean"
+                "(reduction='none'), a mean in a BatchMean, or a mapping of terms with terms={name: factor}"
             )
 
     def _check_parameters(self, batch: Batch) -> None:

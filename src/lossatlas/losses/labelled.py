@@ -46,7 +46,7 @@ def axis_of_classes(outputs: Sequence[int], labels: Sequence[int], stated: int |
     if len(shape) < 2:
         raise BadInput(
             f"the model's output {shape} does not fit cross-entropy and accuracies, which need logits (B, ..., C); "
-            "with one logit per example give your own, of binary_cross_entropy_with_logits(..., reduction='none')"
+            "with one logit per example give a loss of your own, of binary_cross_entropy_with_logits"
         )
     candidates = sorted({1 - len(shape), -1} if stated is None else {counted_from_the_end(shape, stated)})
     fitting = [axis for axis in candidates if labels in _fitting(shape, axis)]

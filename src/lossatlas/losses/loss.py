@@ -147,10 +147,14 @@ class PerExample(Loss):
         return f"{type(self).__name__}({name_of(self.function)}{weighed}{written(self.terms)})"
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
-        return summed(self.of_terms(outputs, targets), self.terms)[0] if self.terms else self.function(outputs, targets)
+        if self.terms:
+            return summed(self.of_terms(outputs, targets), self.terms)[0]
+        losses: Tensor = self.function(outputs, targets)
+        return losses
 
     def of_terms(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
-        return self.function(outputs, targets)
+        terms: Mapping[str, Tensor] = self.function(outputs, targets)
+        return terms
 
     def weights(self, targets: Any) -> Tensor | None:
         return None if self.weigh is None else self.weigh(targets)
@@ -194,7 +198,8 @@ class BatchMean(PerExample):
         mean = self.function(outputs, targets)
         if mean.ndim:
             raise BadInput(f"a BatchMean's function returned shape {tuple(mean.shape)}; expected (), the batch's mean")
-        return mean.expand(examples)
+        expanded: Tensor = mean.expand(examples)
+        return expanded
 
 
 def loss_options(name: str) -> type[Loss] | None:

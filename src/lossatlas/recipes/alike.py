@@ -90,11 +90,16 @@ def check_same_losses(runs: Sequence[Known], split: Split, hint: str) -> None:
     Raises:
         BadInput: two are.
     """
-    first = _record(runs[0], split)
-    for run in runs[1:]:
-        if run.settings_of("loss") != runs[0].settings_of("loss") and (other := _record(run, split)) != first:
+    records: dict[str, str] = {}
+    for run in runs:
+        settings = repr(sorted(run.settings_of("loss").items()))
+        if settings not in records:
+            records[settings] = _record(run, split)
+        first = next(iter(records.values()))
+        if records[settings] != first:
             raise BadInput(
-                f"{runs[0].name} and {run.name} were trained under different losses: {first} and {other}; {hint}"
+                f"{runs[0].name} and {run.name} were trained under different losses: {first} and {records[settings]}; "
+                f"{hint}"
             )
 
 

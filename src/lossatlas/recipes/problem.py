@@ -53,10 +53,13 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     for name in splits:
         if name not in data.splits:
             raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
-    feed, inputs, targets = _feed(data.train, config.output)
+    own = load_loss(config.loss) if ":" in config.loss else None
+    # A loss that calls the network takes batches of any structure.
+    calls = own is not None and own.sees_network
+    feed, inputs, targets = (None, None, None) if calls else _feed(data.train, config.output)
     module = _module(config, data, inputs, targets)
     return ProblemRecipe(
-        problem=Problem(module, _loss(config.loss, targets, config.loss_options), feed),
+        problem=Problem(module, own or _loss(config.loss, targets, config.loss_options), feed),
         space=WeightSpace(module, config.parameters),
         data=data,
         train=data.train.to(device),
@@ -134,7 +137,7 @@ def loss_of(name: str, split: Split, options: Mapping[str, Any] | None = None) -
     Raises:
         BadInput: there is none of this name, or none is known for such targets.
     """
-    return _loss(name, _feed(split)[2], options)
+    return load_loss(name) if ":" in name else _loss(name, _feed(split)[2], options)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from lossatlas.charts import Plane
 from lossatlas.data import Split
@@ -14,7 +13,6 @@ from lossatlas.engine import Evaluation, Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.setup import GROUP, engine_for
 from lossatlas.problem import Problem
-from lossatlas.types import Outputs
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Standing"]
@@ -51,13 +49,6 @@ class Standing:
         """The metrics over a split."""
         found = self._engine.evaluate(self._coefficients, self._controls, split, metrics, self._group)
         return {name: float(values[0]) for name, values in found.items()}
-
-    def outputs(self, split: Split) -> Outputs:
-        """What the network returns for all examples of a split, as the loss sees it: (N, ...), on the processor."""
-        groups = self._engine.evaluations(self._coefficients, self._controls, split, self._group)
-        found = (evaluation.outputs for _, _, evaluation in groups)
-        parts = [tree_map(lambda leaf: leaf[0].cpu() if isinstance(leaf, Tensor) else leaf, part) for part in found]
-        return tree_map(lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *parts)
 
     def predictions(self, split: Split) -> tuple[Tensor, Tensor] | None:
         """What the network says of all that counts in a split, and what each of it counts; on the processor.

@@ -33,20 +33,12 @@ class CrossEntropy(Loss):
     With positions j of example i (of a sequence, of an image; one where labels are (B,)), labels y and class weights c
     the mean over any set of examples is ``sum_ij c[y_ij] l_ij / sum_ij c[y_ij]`` over the positions whose label is not
     ``ignore_index``, however examples are grouped: an example counts what its positions count together, and its own
-    loss is their mean, 0 where there is none. Smoothed, l is ``(1 - s) l + s / C sum_k c[k] / c[y] (-log softmax[k])``,
-    as torch has it.
+    loss is their mean, 0 where there is none. With a ``label_smoothing`` of s the loss l of a position is
+    ``(1 - s) l + s / C sum_k c[k] / c[y] (-log softmax(logits)[k])``, as torch has it.
 
     Labels are (B, ...), integers of any width, for logits (B, ..., C) or (B, C, ...). An axis of length one in the
     place of the classes is squeezed. Floating-point targets of the logits' own shape are probabilities: then positions
-    count alike, and accuracies compare with the most probable class.
-
-    Args:
-        class_axis: the axis of the logits along which the classes lie, 1 in torch's layout, -1 for the last; by default
-            the second or the last, whichever the labels fit.
-        ignore_index: the label of positions that do not count.
-        weight: what a position of each class counts in the loss, (C,), 0 or more, as numbers or a tensor; default 1.
-            Accuracies count positions alike.
-        label_smoothing: s, in [0, 1].
+    count alike, and accuracies compare with the most probable class. ``weight`` may be any sequence or tensor.
 
     Raises:
         BadInput: a number that cannot be.
@@ -59,14 +51,14 @@ class CrossEntropy(Loss):
     """
 
     class_axis: int | None = None
-    """The axis of the logits along which the classes lie, counted from 0 (the examples') or, if negative, from the end.
-    By default the second or the last, whichever the labels fit."""
+    """The axis of the logits along which the classes lie: 1 in torch's layout, -1 for the last. By default the second
+    or the last, whichever the labels fit."""
     ignore_index: int = -100
     """The label of positions that do not count."""
     weight: tuple[float, ...] | None = None
-    """What a position of each class counts."""
+    """What a position of each class counts in the loss (C,), 0 or more; default 1. Accuracies count positions alike."""
     label_smoothing: float = 0.0
-    """Which share of a label is spread over all classes."""
+    """Which share of a label is spread over all classes, in [0, 1]."""
 
     classifies = True
     units = "nat"
@@ -108,6 +100,8 @@ class CrossEntropy(Loss):
             logits.flatten(0, -2), labels, weight, reduction="none", ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
         )  # fmt: skip
+        if self.weight is None and len(each) == len(targets):  # one position each: 0 where it does not count
+            return each
         weights = self.weights(targets).to(each)
         return each.reshape(len(targets), -1).sum(dim=1) / weights.where(weights > 0, 1)
 
