@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -14,23 +13,17 @@ from torch.utils._pytree import tree_leaves, tree_map
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
-from lossatlas.engine.failures import model_failure
-from lossatlas.engine.faithful import check_faithful, unused_parameters
+from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precision import PRECISIONS, Precision
-from lossatlas.engine.private import NARROW, Handed, bare, install, private_copy, without_graph
-from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
-from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
+from lossatlas.engine.private import NARROW, Handed, bare, install, plain_attention, private_copy, without_graph
+from lossatlas.engine.purity import equal
 from lossatlas.hashing import fingerprint
-from lossatlas.losses import Loss, check_total, checked_total
+from lossatlas.losses import Loss
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Outputs, Params, examples_in
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Network"]
-
-CHECKED_EXAMPLES = 8
-MENTIONED = 4
-"""How many unused parameters are listed."""
 
 
 class Network:
@@ -67,11 +60,12 @@ class Network:
         buffers.check(problem.module, chart)
         self.device = torch.device(device)
         self._precision: Precision = PRECISIONS["fp32"]()
-        self._original = bare(problem.module)
+        self.original = bare(problem.module)
+        """The user's own module: to be read and copied, never changed."""
         # Numbers of 16 bits are too coarse for the steps of a map; layers in autocast choose their own (see `at`).
-        self.handed.widens = any(value.dtype in NARROW for value in self._original.parameters())
-        self._prepared = buffers.prepare(self._copy(), self.handed, chart)
-        self._module = self._prepared.module.requires_grad_(False)
+        self.handed.widens = any(value.dtype in NARROW for value in self.original.parameters())
+        self._prepared = buffers.prepare(self.copied(), self.handed, chart)
+        self.module = self._prepared.module.requires_grad_(False)
         self._recomputing: nn.Module | None = None
         """A copy that keeps the parameters of its last call, for modules whose backward pass reads them again."""
         self._tried = False
@@ -96,7 +90,7 @@ class Network:
             if self._recomputing is not None and torch.is_grad_enabled():
                 outputs = self.handed.called_with(install(self._recomputing, self._all_names(params)), batch)
             else:
-                outputs = self.handed.called(self._module, params, batch)
+                outputs = self.handed.called(self.module, params, batch)
         outputs = tree_map(_at_least_single, outputs)
         return self.handed.judged(outputs, batch)
 
@@ -122,14 +116,18 @@ class Network:
 
     def in_force(self) -> AbstractContextManager[object]:
         """To be entered around everything that a strategy does with it, backwards too."""
-        return self._precision.of_process()
+        stack = ExitStack()
+        stack.enter_context(self._precision.of_process())
+        if self.differentiates:  # a gradient of the loss is a second derivative
+            stack.enter_context(plain_attention())
+        return stack
 
     def replica(self) -> Network:
         """The same function on a copy of the module, for another thread."""
         twin = copy.copy(self)
-        twin._module = copy.deepcopy(self._module)
+        twin.module = copy.deepcopy(self.module)
         if self._recomputing is not None:
-            twin._recomputing = copy.deepcopy(self._module)
+            twin._recomputing = copy.deepcopy(self.module)
         return twin
 
     def with_buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
@@ -144,8 +142,8 @@ class Network:
 
     def _fingerprint(self) -> str:
         varied = {name for entry in self.space.entries for name in entry.names}
-        state = {name: value for name, value in self._module.state_dict().items() if isinstance(value, Tensor)}
-        unsaved = {name: value for name, value in self._module.named_buffers() if name not in state}
+        state = {name: value for name, value in self.module.state_dict().items() if isinstance(value, Tensor)}
+        unsaved = {name: value for name, value in self.module.named_buffers() if name not in state}
         held = ((name, tensor) for name, tensor in {**state, **unsaved}.items() if name not in varied)
         return fingerprint(held, kind=f"{[(entry.names, entry.shape) for entry in self.space.entries]}")
 
@@ -185,168 +183,18 @@ class Network:
                 output does not fit the loss, a label lies outside the outputs, or the loss is not one number per
                 example.
         """
-        batch = split.take(torch.arange(min(CHECKED_EXAMPLES, len(split))))
         first, self._tried = not self._tried, True
-        fresh = copy.deepcopy(self._module) if first else None
-        with self._own_randomness():
-            outputs = self._called_first(batch)
-            check_pure(self._module, lambda: self._leaves(self._module, {}, batch))
-            if fresh is not None:
-                self._check_follows(fresh, batch)
-        self._check_loss(outputs, batch, split)
-        if fresh is not None:
-            with self._own_randomness():
-                self._check_parameters(batch)
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            check(self, split, thoroughly=first)
 
-    def _called_first(self, batch: Batch) -> Outputs:
-        """The outputs at the module's own parameters, and whether they take a graph."""
-        inputs = tree_leaves(self.handed.given(batch))
-        given = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in inputs]
-        try:
-            with torch.no_grad():
-                outputs = self.handed.called(self._module, {}, batch)
-        except Exception as error:  # the user's own module and data may fail in any way
-            outputs = self._called_with_graph(batch, error)
-        if not equal(inputs, given, exactly=True):
-            self.handed.copies = True
-            for leaf, before in zip(inputs, given, strict=True):
-                if isinstance(leaf, Tensor):
-                    leaf.detach().copy_(before)
-        return outputs
+    def recompute(self) -> None:
+        """From now on calls with a graph keep their parameters in place, for backward passes that read them again."""
+        self._recomputing = copy.deepcopy(self.module)
 
-    def _called_with_graph(self, batch: Batch, error: Exception) -> Outputs:
-        """The outputs of a network that fails without gradients; where it fails with them, too, so does the check."""
-        try:
-            with torch.enable_grad():
-                outputs = self.handed.called(self._module, {}, batch)
-        except LossatlasError:
-            raise
-        except Exception as again:
-            raise self._failure(again, batch) from error
-        self.handed.differentiates = True
-        return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, outputs)
-
-    def _failure(self, error: Exception, batch: Batch) -> LossatlasError:
-        failure = model_failure(error)
-        kinds = {leaf.dtype for leaf in tree_leaves(self.handed.owned(self.handed.given(batch))) if _is_real(leaf)}
-        own = {value.dtype for value in self._module.parameters() if _is_real(value)}
-        if len(kinds) == len(own) == 1 and kinds != own:
-            (there,), (here,) = kinds, own
-            return ModelFailure(f"{failure} (the data are {there}, the weights {here}; convert one of them)")
-        return failure
-
-    def _leaves(self, module: nn.Module, params: Params, batch: Batch) -> list[object]:
-        """What the loss sees of a module, as a flat list without a graph."""
-        with self.handed.calling():
-            leaves = tree_leaves(self.handed.called(module, params, batch))
-        return [leaf.detach() if comparable(leaf) else leaf for leaf in leaves]
-
-    def _check_follows(self, fresh: nn.Module, batch: Batch) -> None:
-        """Refuse a module that was called at its own parameters and remembers them elsewhere.
-
-        Args:
-            fresh: the same module, which was never called before.
-            batch: a few examples.
-        """
-        own = dict(self._module.named_parameters(remove_duplicate=False))
-        there = {name: 1.05 * own[name].detach() + 0.01 for name in self.varied}
-        try:
-            expected = self._leaves(fresh, there, batch)
-        except Exception:  # it need not be defined there
-            return
-        if not equal(expected, self._leaves(self._module, there, batch)):
-            raise BadInput(
-                "the model's output depends on earlier calls: it keeps something that it computed from its parameters; "
-                "expected a function of parameters and inputs, so compute it anew in each call"
-            )
-
-    def _check_loss(self, outputs: Outputs, batch: Batch, split: Split) -> None:
-        """Refuse a loss that does not go with the outputs, or is not one number per example."""
-        examples = min(CHECKED_EXAMPLES, len(split))
-        targets = self.targets(batch)
-        total, looked_at = 0.0, 0
-        for part in split.inspect():
-            of_part, count = self.targets(part), examples_in(part)
-            if not self.loss.sees_network:
-                self.loss.check(outputs, targets, of_part)
-            total += checked_total(self.loss, of_part, count)
-            looked_at += count
-        if looked_at == len(split):  # nobody knows what of a stream counts
-            check_total(self.loss, total)
-        if not self.loss.sees_network:
-            self.handed.loss = self.loss.settled(outputs, targets)
-        try:
-            with self.handed.calling():
-                _, losses = self.handed.judged(outputs, batch)
-        except BadInput:
-            raise
-        except Exception as error:  # and so may the user's loss
-            raise ModelFailure(f"the loss fails on the model's output: {first_line(error)}") from error
-        found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
-        if found != f"shape {(examples,)}":
-            raise BadInput(
-                f"the loss returned {found} for {examples} examples; expected ({examples},), one loss per example "
-                "(reduction='none'), a mean in a BatchMean, or a mapping of terms with terms={name: factor}"
-            )
-
-    def _check_parameters(self, batch: Batch) -> None:
-        """Refuse a module that reaches its parameters in other ways than by their names; say which are not used."""
-        twin = self._copy().eval().requires_grad_(False)
-
-        def call(module: nn.Module, params: Params) -> list[object]:
-            return self._leaves(module, params, batch)
-
-        try:
-            check_faithful(self._original, twin, sorted(self.varied), call)
-            suspects = self._without_gradient(batch)
-            unused = unused_parameters(self._original, twin, suspects, call) if suspects else []
-        except LossatlasError:
-            raise
-        except Exception as error:
-            raise model_failure(error, "the model fails at other weights than its own") from error
-        if unused and len(unused) == len(self.varied):
-            raise BadInput("no parameter that varies changes the model's output; choose others, or another output")
-        if unused:
-            listed = ", ".join(repr(name) for name in unused[:MENTIONED])
-            more = f" and {len(unused) - MENTIONED} more" if len(unused) > MENTIONED else ""
-            warnings.warn(
-                f"unused by the model on these data, so that they change nothing: {listed}{more}", Caution, stacklevel=2
-            )
-
-    def _without_gradient(self, batch: Batch) -> list[str]:
-        """Parameters that the loss has no gradient in; and whether the backward pass reads any again is noted."""
-        own = dict(self._module.named_parameters(remove_duplicate=False))
-        params = {name: own[name].detach().requires_grad_() for name in sorted(self.varied)}
-        found: list[Tensor | None] = [None] * len(params)
-
-        def backward() -> None:
-            found[:] = torch.autograd.grad(total, [*params.values()], allow_unused=True)
-
-        try:
-            with torch.enable_grad():
-                total = self(params, batch)[1].sum()
-                if not total.requires_grad:
-                    return list(params)
-                if recomputes(self._module, backward):
-                    self._recomputing = copy.deepcopy(self._module)
-                    total = self(params, batch)[1].sum()
-                    backward()
-        except Exception:  # a strategy that needs the gradient says what is wrong with it
-            return []
-        return [name for name, slope in zip(params, found, strict=True) if slope is None]
-
-    def _copy(self) -> nn.Module:
+    def copied(self) -> nn.Module:
         """A copy of the user's module on the device, in 32 bits at least."""
-        module = private_copy(self._original).to(self.device)
+        module = private_copy(self.original).to(self.device)
         return module.float() if self.handed.widens else module
-
-    def _own_randomness(self) -> AbstractContextManager[None]:
-        """What is drawn while it is entered does not change what the user draws afterwards."""
-        return torch.random.fork_rng([self.device] if self.device.type == "cuda" else [])
-
-
-def _is_real(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.is_floating_point()
 
 
 def _at_least_single(leaf: Any) -> Any:

@@ -81,11 +81,14 @@ def plan_for(
     services: dict[str, Service] = {}
     notes = []
     for piece in (step, group):
+        dispensable = piece is step and not steps
         try:
             portions, refused = piece.portions(names, memory)
         except BadInput:
-            if steps or piece is not step:
+            if not dispensable:
                 raise
+            portions, refused = {}, {}
+        if dispensable and not portions:
             services[piece.which] = Service("loop", 1, precision)
             continue
         outcome = _raced(piece, portions, seconds / 2) if spec == "auto" else _stated(portions)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.private import without_graph
+from lossatlas.engine.private import plain_attention, without_graph
 from lossatlas.engine.strategy import (
     Gradients,
     Points,
@@ -20,7 +20,6 @@ from lossatlas.engine.strategy import (
     curvature,
     gradient,
     leaves,
-    plain_attention,
 )
 from lossatlas.types import Batch, Outputs, Params
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.errors import BadInput, first_line
@@ -17,7 +18,7 @@ from lossatlas.losses import Loss, judged
 from lossatlas.problem import Feed
 from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["NARROW", "Handed", "bare", "install", "private_copy", "without_graph"]
+__all__ = ["NARROW", "Handed", "bare", "install", "plain_attention", "private_copy", "without_graph"]
 
 NARROW = (torch.float16, torch.bfloat16)
 """Numbers of fewer than 32 bits."""
@@ -92,6 +93,14 @@ def without_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:
     """Outputs and losses as numbers: networks that are differentiated by their inputs leave graphs behind."""
     detached: tuple[Outputs, Tensor] = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, results)
     return detached
+
+
+def plain_attention() -> AbstractContextManager[object]:
+    """Attention is computed step by step: torch's fused kernels have no second derivatives and no rule for ``vmap``.
+
+    In force for the whole process, so a strategy enters it before it hands work to threads.
+    """
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 class _Lent(nn.Module):

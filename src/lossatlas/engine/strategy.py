@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lossatlas.engine.network import Network
 from lossatlas.registry import Registry
@@ -25,7 +23,6 @@ __all__ = [
     "curvature",
     "gradient",
     "leaves",
-    "plain_attention",
     "slopes",
 ]
 
@@ -89,14 +86,6 @@ def slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | None]]:
     found = torch.autograd.grad(scalar, flat, allow_unused=True) if scalar.requires_grad else [None] * len(flat)
     pieces = iter(found)
     return [{name: next(pieces) for name in group} for group in varied]
-
-
-def plain_attention() -> AbstractContextManager[object]:
-    """Attention is computed step by step: torch's fused kernels have no second derivatives and no rule for ``vmap``.
-
-    In force for the whole process, so a strategy enters it before it hands work to threads.
-    """
-    return sdpa_kernel(SDPBackend.MATH)
 
 
 def curvature(scalar: Tensor, params: Params, vectors: Params) -> Params:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.private import without_graph
+from lossatlas.engine.private import plain_attention, without_graph
 from lossatlas.engine.strategy import (
     Gradients,
     Points,
@@ -18,7 +18,6 @@ from lossatlas.engine.strategy import (
     Term,
     curvature,
     leaves,
-    plain_attention,
     slopes,
 )
 from lossatlas.types import Batch, Outputs, Params
