@@ -37,7 +37,9 @@ def gradients(
     results = [outputs_and_losses(problem, module, batch) for module in modules]
     outputs = torch.stack([outputs for outputs, _ in results])
     losses = torch.stack([losses for _, losses in results])
-    value = functional.value(outputs, losses, slice(0, len(points)))
+    weights = problem.loss.weights(problem.feed.targets(batch))
+    weights = torch.ones_like(losses[0]) if weights is None else weights.to(losses)
+    value = functional.value(outputs, losses, weights / weights.sum(), slice(0, len(points)))
     value.backward()
     rows = [torch.cat([p.grad.reshape(-1) for p in module.parameters()]) for module in modules]
     return value.detach(), torch.stack(rows)

@@ -323,7 +323,7 @@ def test_disagreement_is_that_of_the_networks_themselves(digits: Path, compared:
         module = la.MLP(hidden=(8,)).build(tuple(split.take(torch.arange(1))[0].shape[1:]), 10)
         load_state(module, read_state(digits / name / "model.safetensors"), name)
         problem = la.Problem(module, la.CrossEntropy())
-        outputs = Standing(problem, la.WeightSpace(module), split, group=100).outputs(split)
+        outputs, _ = Standing(problem, la.WeightSpace(module), split, group=100).predictions(split)
         with torch.no_grad():
             plain = module.eval()(split.take(torch.arange(len(split)))[0])
         torch.testing.assert_close(outputs, plain)

@@ -156,7 +156,7 @@ class TestCurves:
             (lambda: la.Chain.between(vectors(2), 2, vectors(3)), "begin at points of shape (2, 6)"),
             (lambda: la.Bezier(vectors(1)), "needs two control points"),
             (lambda: la.Bezier(vectors(3), [True]), "got 1 marks"),
-            (lambda: la.Bezier(vectors(3)).coefficients(vectors(3)), "those on a curve are (P, 1)"),
+            (lambda: la.Bezier(vectors(3)).coefficients(vectors(3)), "this chart's are (P, 1)"),
         ],
     )
     def test_what_is_no_curve_is_refused(self, make_it: Callable[[], object], said: str) -> None:
@@ -275,14 +275,21 @@ class TestObjectives:
             for step in range(3000):
                 draw = kind_of.draw(0, step, 0.0)
                 losses = loss_along(curve, split, draw.coords).detach()
-                estimates.append(float(draw.value(None, losses[:, None], slice(0, points))))
+                estimates.append(
+                    float(draw.value(None, losses[:, None], torch.ones(1, dtype=torch.float64), slice(0, points)))
+                )
             error = np.std(estimates) / math.sqrt(len(estimates))
             assert np.mean(estimates) == pytest.approx(exact, abs=4 * error)
             of_points[points] = error
         assert of_points[3] < of_points[1] / math.sqrt(3), "even draws vary less than independent ones"
         draw = objective("arclength", curve, 3).draw(0, 0, 0.0)
         pull = engine.pullback(curve.coefficients(draw.coords), curve.controls(), split.data, draw)
-        expected = draw.value(None, loss_along(curve, split, draw.coords).detach()[:, None], slice(0, 3))
+        expected = draw.value(
+            None,
+            loss_along(curve, split, draw.coords).detach()[:, None],
+            torch.ones(1, dtype=torch.float64),
+            slice(0, 3),
+        )
         assert pull.value == pytest.approx(float(expected))
 
     def test_an_even_draw_divided_by_its_own_mean_speed_has_the_bias_that_is_stated(self) -> None:
@@ -307,7 +314,7 @@ class TestObjectives:
         found = {}
         for temperature in (1e-3, 0.1, 1.0, 1e3):
             draw = la.Maximum(4, temperature=temperature).draw(0, 0, 0.0)
-            found[temperature] = float(draw.value(None, losses, slice(0, 4)))
+            found[temperature] = float(draw.value(None, losses, torch.ones(1, dtype=torch.float64), slice(0, 4)))
             assert losses.mean() - 1e-9 <= found[temperature] <= losses.max()
             assert losses.max() - found[temperature] <= temperature * math.log(4) + 1e-12
         assert sorted(found.values(), reverse=True) == list(found.values())

@@ -411,13 +411,13 @@ class TestSplit:
         self.same(held, streamed)
         parts = [split.subset(11, generator(1, "part")) for split in (held, streamed)]
         assert [part.streamed for part in parts] == [False, True]
-        assert parts[1]._leaves[0].data_ptr() == streamed._leaves[0].data_ptr(), "nothing is copied"
+        assert parts[1]._source.leaves[0].data_ptr() == streamed._source.leaves[0].data_ptr(), "nothing is copied"
         self.same(*parts)
         self.same(*(part.subset(6, generator(2, "part")) for part in parts))
 
     def test_only_batches_move_to_a_device_that_is_too_small(self) -> None:
         held, streamed = (split.to("meta") for split in self.splits())
-        assert [split._leaves[0].device.type for split in (held, streamed)] == ["meta", "cpu"]
+        assert [split._source.leaves[0].device.type for split in (held, streamed)] == ["meta", "cpu"]
         part = streamed.subset(11, generator(1, "part"))
         for split in (held, streamed, part):
             assert split.device.type == "meta"
@@ -431,7 +431,7 @@ class TestSplit:
     def test_on_a_device(self) -> None:
         held, streamed = (split.to("cuda") for split in self.splits())
         assert [split.streamed for split in (held, streamed)] == [False, True]
-        assert [split._leaves[0].device.type for split in (held, streamed)] == ["cuda", "cpu"]
+        assert [split._source.leaves[0].device.type for split in (held, streamed)] == ["cuda", "cpu"]
         for split in (held, streamed):
             assert split.device == torch.device("cuda", 0)
             assert split.take(torch.arange(3))[0].device == next(split.groups(5))[0].device == split.device

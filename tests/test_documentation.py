@@ -79,6 +79,28 @@ def test_the_page_on_your_own_network_goes_from_a_plain_script_to_pictures(
     assert Path("pictures/contours.png").exists()
 
 
+def test_the_page_on_your_data_runs_block_by_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of its examples for itself, on coarser grids, and its commands on the first of them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    page = (ROOT / "docs" / "own_data.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    for code in blocks:
+        small = code.replace("(21, 21)", "(3, 3)").replace("range(20)", "range(1)")
+        assert small != code
+        unmeasured = re.sub(r"(la\.survey\(.*)\)$", r"\1, plan='loop')", small, flags=re.MULTILINE)
+        exec(compile(unmeasured, "own_data.md", "exec"), {})
+    assert {path.name for path in Path("pictures").iterdir()} == set(re.findall(r'"pictures/(\w+)"', page))
+    (functions,) = re.findall(r"\n((?:    [^`]*\n|\n)+?)\nthis is trained", page)
+    Path("mine.py").write_text(blocks[0].split("torch.manual_seed")[0] + textwrap.dedent(functions))
+    for line in re.findall(r"^    (lossatlas .*)$", page, flags=re.MULTILINE):
+        shorter = line.replace("--epochs 20", "--epochs 1").replace("--grid 21", "--grid 3 --plan loop")
+        assert main(shlex.split(shorter)[1:]) == 0, capsys.readouterr().err
+    assert Path("runs/around-spirals/contours.png").exists()
+
+
 def _losses(run: str) -> np.ndarray:
     return xr.open_zarr(f"{run}/survey.zarr", consolidated=False, chunks=None)["test_loss"].values
 

@@ -34,15 +34,20 @@ POLICIES = {"batch": la.BatchStatistics, "frozen": la.FrozenStatistics}
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-11}
 
 
+def alike(losses: Tensor) -> Tensor:
+    """Shares of examples that count alike."""
+    return losses.new_full(losses.shape[-1:], 1 / losses.shape[-1])
+
+
 class SquaredSum(la.Functional):
     """A sum over points that is not linear in the losses and looks at the outputs, too."""
 
     coupled = False
     geometric = False
 
-    def value(self, outputs: Tensor, losses: Tensor, points: slice) -> Tensor:
+    def value(self, outputs: Tensor, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
         numbers = torch.arange(points.start, points.stop, dtype=torch.float64) - 2.5
-        return (numbers * losses.square().mean(dim=1)).sum() + 0.1 * outputs.sin().sum()
+        return (numbers * (losses.square() @ shares)).sum() + 0.1 * outputs.sin().sum()
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
         raise AssertionError("not asked for")
@@ -54,9 +59,9 @@ class SoftMaximum(la.Functional):
     coupled = True
     geometric = True
 
-    def value(self, outputs: Tensor, losses: Tensor, points: slice) -> Tensor:
+    def value(self, outputs: Tensor, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
         assert points == slice(0, POINTS)
-        return losses.mean(dim=1).logsumexp(dim=0) + outputs.var(dim=0).sum()
+        return (losses @ shares).logsumexp(dim=0) + outputs.var(dim=0).sum()
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
         return 0.3 * torch.einsum("pi,ij,pj->", coefficients, gram, coefficients)
@@ -385,7 +390,7 @@ def test_gradients_hold_the_statistics_that_points_have_of_their_own(policy: str
             module = in_training_mode_over(module, list(split.data[0].split(4)))
         outputs, losses = outputs_and_losses(problem, module, split.data)
         module.zero_grad()
-        SquaredSum().value(outputs[None], losses[None], slice(i, i + 1)).backward()
+        SquaredSum().value(outputs[None], losses[None], alike(losses), slice(i, i + 1)).backward()
         rows.append(torch.cat([p.grad.reshape(-1) for p in module.parameters()]))
     torch.testing.assert_close(got.controls, coefficients.T @ torch.stack(rows), **TOLERANCE)
     for _, derivatives in there.derivatives(coefficients, chart.controls(), split, group=12):

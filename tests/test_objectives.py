@@ -13,6 +13,11 @@ from lossatlas.objectives import CLIPS
 from lossatlas.schedules import SCHEDULES
 
 
+def alike(losses: torch.Tensor) -> torch.Tensor:
+    """Shares of examples that count alike."""
+    return losses.new_full(losses.shape[-1:], 1 / losses.shape[-1])
+
+
 def picture() -> la.Picture:
     cells = -np.ones((9, 12), dtype=np.int8)
     cells[2:7, 1:8] = 1
@@ -26,14 +31,14 @@ class TestPattern:
         losses = torch.rand(8, 5, dtype=torch.float64) * 6
         low, high = losses[:4], losses[4:]
         expected = low.mean() - high.clamp(max=2.5).mean()
-        torch.testing.assert_close(draw.value(None, losses, slice(0, 8)), expected)
+        torch.testing.assert_close(draw.value(None, losses, alike(losses), slice(0, 8)), expected)
 
     def test_shares_of_any_chunks_add_up(self) -> None:
         draw = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).draw(seed=0, step=0, progress=0.0)
         losses = torch.rand(8, 5, dtype=torch.float64) * 3
         parts = [slice(0, 3), slice(3, 5), slice(5, 8)]
-        total = sum(draw.value(None, losses[part], part) for part in parts)
-        torch.testing.assert_close(total, draw.value(None, losses, slice(0, 8)))
+        total = sum(draw.value(None, losses[part], alike(losses), part) for part in parts)
+        torch.testing.assert_close(total, draw.value(None, losses, alike(losses), slice(0, 8)))
 
     def test_cells_come_from_their_class_without_replacement_and_from_the_boundary(self) -> None:
         wanted = picture()
@@ -75,7 +80,7 @@ class TestLevels:
         numbers = np.random.default_rng(0).gamma(1, 1, (5, 4))
         numbers[2] = 0.0
         losses = torch.tensor(numbers, requires_grad=True)
-        value = draw.value(None, losses, slice(0, 5))
+        value = draw.value(None, losses, alike(losses), slice(0, 5))
         means = numbers.mean(axis=1)
         miss = np.log(np.maximum(means, 1e-12)) - np.log(targets)
         assert value.item() == pytest.approx(np.mean(miss**2), rel=1e-12)
@@ -90,8 +95,8 @@ class TestLevels:
         draw = la.Levels(grey(), cells=8).draw(seed=0, step=0, progress=0.0)
         losses = torch.rand(8, 5, dtype=torch.float64) * 3
         parts = [slice(0, 3), slice(3, 8)]
-        total = sum(draw.value(None, losses[part], part) for part in parts)
-        torch.testing.assert_close(total, draw.value(None, losses, slice(0, 8)))
+        total = sum(draw.value(None, losses[part], alike(losses), part) for part in parts)
+        torch.testing.assert_close(total, draw.value(None, losses, alike(losses), slice(0, 8)))
 
     def test_cells_that_count_are_drawn_without_replacement(self) -> None:
         everything = la.Levels(grey(), cells=1000)
@@ -112,10 +117,10 @@ class TestClips:
     losses = torch.tensor([[0.0, 6.0], [1.0, 2.0]])
 
     def test_per_example(self) -> None:
-        assert la.ClipPerExample(2.5).mean(self.losses).tolist() == [1.25, 1.5]
+        assert la.ClipPerExample(2.5).mean(self.losses, alike(self.losses)).tolist() == [1.25, 1.5]
 
     def test_per_cell(self) -> None:
-        assert la.ClipPerCell(2.5).mean(self.losses).tolist() == [2.5, 1.5]
+        assert la.ClipPerCell(2.5).mean(self.losses, alike(self.losses)).tolist() == [2.5, 1.5]
 
     @pytest.mark.parametrize("name", list(CLIPS))
     def test_threshold_must_be_positive(self, name: str) -> None:

@@ -48,8 +48,10 @@ from .engine.setup import engine_for as engine_for
 from .errors import (
     BadInput as BadInput,
     CannotFinish as CannotFinish,
+    Caution as Caution,
     Interrupted as Interrupted,
     LossatlasError as LossatlasError,
+    ModelFailure as ModelFailure,
 )
 from .fitting import (
     Adam as Adam,
@@ -60,7 +62,7 @@ from .fitting import (
     Steps as Steps,
     fit as fit,
 )
-from .losses import BatchMean as BatchMean, Loss as Loss, PerExample as PerExample
+from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as NetworkLoss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
 from .metrics import MeanMetric as MeanMetric, OperatorMetric as OperatorMetric, PerExampleMetric as PerExampleMetric

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["BadInput", "CannotFinish", "Interrupted", "LossatlasError", "first_line", "unknown"]
+__all__ = [
+    "BadInput",
+    "CannotFinish",
+    "Caution",
+    "Interrupted",
+    "LossatlasError",
+    "ModelFailure",
+    "first_line",
+    "unknown",
+]
 
 
 class LossatlasError(Exception):
@@ -23,6 +32,10 @@ class BadInput(LossatlasError, ValueError):
     exit_code = 2
 
 
+class ModelFailure(BadInput):
+    """A user's module or loss that fails on the data; found before a run is begun, or in the middle of it."""
+
+
 class CannotFinish(LossatlasError, RuntimeError):
     """A run that had started and could not be finished (exit code 3); its last checkpoint is kept."""
 
@@ -33,6 +46,10 @@ class Interrupted(LossatlasError):
     """A run that was asked to stop and wrote a checkpoint first (exit code 130)."""
 
     exit_code = 130
+
+
+class Caution(UserWarning):
+    """What has to be known to read a result rightly; the command line prints it once, in one line."""
 
 
 def first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "fingerprint_of_parts"]
 
 CHUNK = 2**24
 """About how many bytes are looked at in one go, so that memory-mapped tensors are never loaded whole."""
@@ -23,11 +23,28 @@ def fingerprint(named: Iterable[tuple[str, Tensor]], kind: str = "", rows: Tenso
         kind: what else the hash depends on.
         rows: indices (N,): the hash of ``tensor[rows]`` for each tensor, which is never formed.
     """
+
+    def shape(tensor: Tensor) -> tuple[int, ...]:
+        return tuple(tensor.shape) if rows is None else (len(rows), *tensor.shape[1:])
+
+    return fingerprint_of_parts(
+        ((name, tensor.dtype, shape(tensor), _parts(tensor.detach(), rows)) for name, tensor in named), kind
+    )
+
+
+def fingerprint_of_parts(
+    named: Iterable[tuple[str, torch.dtype, tuple[int, ...], Iterable[Tensor]]], kind: str = ""
+) -> str:
+    """The :func:`fingerprint` of tensors that come in parts.
+
+    Args:
+        named: name, type, shape, and parts in the order of the rows, whatever their lengths.
+        kind: what else the hash depends on.
+    """
     digest = hashlib.blake2b(kind.encode(), digest_size=16)
-    for name, tensor in named:
-        shape = tuple(tensor.shape) if rows is None else (len(rows), *tensor.shape[1:])
-        digest.update(f"{name} {tensor.dtype} {shape}".encode())
-        for part in _parts(tensor.detach(), rows):
+    for name, dtype, shape, parts in named:
+        digest.update(f"{name} {dtype} {shape}".encode())
+        for part in parts:
             digest.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-__all__ = ["Batch", "Outputs", "Params"]
+__all__ = ["Batch", "Outputs", "Params", "Source", "examples_in"]
 
 Batch: TypeAlias = Any
 """A pytree of tensors whose first dimension runs over examples: a pair ``(inputs, targets)``, a dict, ..."""
@@ -16,3 +17,11 @@ Outputs: TypeAlias = Any
 
 Params: TypeAlias = dict[str, Tensor]
 """Named parameters of one network, each of its own shape."""
+
+Source: TypeAlias = Any
+"""What a split is made of: tensors, arrays, a data set, a loader, ... (see :meth:`lossatlas.Split.of`), or a split."""
+
+
+def examples_in(batch: Batch) -> int:
+    """How many examples a batch has: the length of its tensors."""
+    return next(len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart
+from lossatlas.charts.chart import CoefficientChart, checked_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
 from lossatlas.streams import generator
@@ -115,8 +115,7 @@ class AffineChart(CoefficientChart):
         return {}
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
-            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        coords = checked_coords(coords, self.axes)
         return torch.cat([coords.new_ones(len(coords), 1), coords - self.anchor.to(coords)], dim=1)
 
     def coords_of(self, points: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Between(CoefficientChart):
         BadInput: another number of networks than the figure has.
     """
 
+    joins_networks = True
     least: ClassVar[int]
     """Corners at least."""
     most: ClassVar[int | None] = None
@@ -115,11 +116,6 @@ class Between(CoefficientChart):
 
     def controls(self) -> Tensor:
         return self.corners
-
-    def _checked(self, coords: Tensor) -> Tensor:
-        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
-            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
-        return coords
 
     def check_spans(self) -> None:
         """Refuse networks between which there is nothing to see.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
-__all__ = ["CHARTS", "Chart", "CoefficientChart"]
+__all__ = ["CHARTS", "Chart", "CoefficientChart", "checked_coords"]
 
 CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
 
@@ -23,6 +26,10 @@ class Chart(nn.Module, ABC):
 
     axes: tuple[str, ...]
     """The name of each coordinate."""
+    joins_networks: ClassVar[bool] = False
+    """Whether the chart lies between several networks, whose own statistics fit at none of its other points."""
+    fitted_under: str = ""
+    """The buffers policy of the fit that trained the chart; empty where none did."""
 
     @property
     @abstractmethod
@@ -36,7 +43,7 @@ class Chart(nn.Module, ABC):
 
     @abstractmethod
     def points(self, coords: Tensor) -> Tensor:
-        """The weight vectors (P, n) at coordinates (P, d), differentiable in the chart's parameters."""
+        """The weight vectors (P, n) at coordinates (P, d) of any dtype, differentiable in the chart's parameters."""
 
     @classmethod
     @abstractmethod
@@ -69,4 +76,31 @@ class CoefficientChart(Chart):
         """The control vectors (m, n), differentiable in the chart's parameters."""
 
     def points(self, coords: Tensor) -> Tensor:
-        return self.coefficients(coords) @ self.controls()
+        controls = self.controls()
+        return self.mixture(coords, controls) @ controls
+
+    def mixture(self, coords: Tensor, controls: Tensor) -> Tensor:
+        """The coefficients (P, m) that controls (m, n) are multiplied with, in their dtype and on their device.
+
+        They are computed as precisely as coordinates and controls are, in 32 bits at least: among numbers of 16 bits
+        the nearest to 0.1 lies elsewhere.
+
+        Args:
+            coords: (P, d), of any dtype and on any device.
+            controls: what :meth:`controls` returned.
+        """
+        dtype = torch.promote_types(torch.promote_types(coords.dtype, controls.dtype), torch.float32)
+        return self.coefficients(coords.to(controls.device, dtype)).to(controls)
+
+
+def checked_coords(coords: Tensor, axes: tuple[str, ...]) -> Tensor:
+    """Coordinates (P, d) as real numbers.
+
+    Raises:
+        BadInput: they have another shape.
+    """
+    if coords.ndim != 2 or coords.shape[1] != len(axes):
+        raise BadInput(
+            f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(axes)}), along {', '.join(axes)}"
+        )
+    return coords if coords.is_floating_point() else coords.to(torch.get_default_dtype())

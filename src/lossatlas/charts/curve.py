@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart
+from lossatlas.charts.chart import CoefficientChart, checked_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import CURVE
 from lossatlas.types import Params
@@ -32,6 +32,7 @@ class Curve(CoefficientChart):
         BadInput: fewer than two controls, shapes that do not fit, or equal neighbours that stay.
     """
 
+    joins_networks = True
     axes: tuple[str, ...] = (CURVE,)
     most_networks: ClassVar[int | None] = None
     """Through how many networks such a curve can pass; None where there is no such number."""
@@ -148,6 +149,4 @@ class Curve(CoefficientChart):
 
     def _t(self, coords: Tensor) -> Tensor:
         """The t (P, 1) of coordinates, checked."""
-        if coords.ndim != 2 or coords.shape[1] != 1:
-            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; those on a curve are (P, 1)")
-        return coords
+        return checked_coords(coords, self.axes)

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, first_line
 
@@ -19,7 +20,8 @@ def chart_bytes(chart: Chart) -> bytes:
     kind = next(name for name in CHARTS if CHARTS[name] is type(chart))
     tensors = {name: value.detach().cpu().contiguous() for name, value in chart.state_dict().items()}
     # One entry: safetensors writes several in an order of its own, and equal charts shall be equal files.
-    return save(tensors, {"lossatlas": json.dumps({"chart": kind, "axes": chart.axes})})
+    told = {"chart": kind, "axes": chart.axes, "fitted_under": chart.fitted_under}
+    return save(tensors, {"lossatlas": json.dumps(told)})
 
 
 def load_chart(path: Path | str) -> Chart:
@@ -30,8 +32,11 @@ def load_chart(path: Path | str) -> Chart:
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            kind = json.loads((file.metadata() or {})["lossatlas"])["chart"]
+            told = json.loads((file.metadata() or {})["lossatlas"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        return CHARTS[kind].from_state(state)
+        chart = CHARTS[told["chart"]].from_state(state)
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise BadInput(f"{path} holds no chart ({first_line(error)}); give the chart.safetensors of a run") from error
+    # Older files do not say it: their planes were fitted under what is usual in a fit.
+    chart.fitted_under = told.get("fitted_under", "batch" if isinstance(chart, AffineChart) else "")
+    return chart

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from lossatlas.cli.cautions import cautions_told
 from lossatlas.cli.process import settle
 from lossatlas.errors import LossatlasError
 
@@ -26,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from lossatlas.cli.app import run
 
     try:
-        return run(list(sys.argv[1:] if argv is None else argv))
+        with cautions_told():
+            return run(list(sys.argv[1:] if argv is None else argv))
     except LossatlasError as error:
         return _fail(str(error), error.exit_code)
     except UnusedCliTokensError as error:

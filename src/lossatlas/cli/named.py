@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from lossatlas.cli.app import option_given
+from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, options_of
 
 __all__ = ["option_types", "with_options"]
@@ -31,8 +32,21 @@ def option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:
         if spec is None and {"--help", "-h"} & set(tokens):
             found[name] = _NoOptions  # help alone need not import the defaults'
         else:
-            found[name] = options_of(name, spec if spec is not None else getattr(config, name)) or _NoOptions
+            spec = spec if spec is not None else getattr(config, name)
+            found[name] = options_of(name, spec) or _NoOptions
+            if name == "loss" and found[name] is _NoOptions:
+                _check_no_options(spec, tokens)
     return found
+
+
+def _check_no_options(loss: str, tokens: list[str]) -> None:
+    """Refuse options of a loss that has none, such as one that follows from the targets."""
+    options = [token.partition("=")[0] for token in tokens if token.startswith("--loss.")]
+    if options:
+        raise BadInput(
+            f"{options[0]} is an option of a named loss, and the loss is {loss}; name one that has it, as in "
+            f"--loss cross_entropy {options[0]}"
+        )
 
 
 def with_options(config: C, options: Mapping[str, Any]) -> C:

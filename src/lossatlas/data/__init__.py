@@ -1,9 +1,10 @@
-"""Data: named sets of examples held as tensors."""
+"""Data: named sets of examples."""
 
 from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augmented
 from lossatlas.data.batches import Batches
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.load import data_options, load_data
+from lossatlas.data.named import named_splits
 from lossatlas.data.source import DATA, DataSource
 from lossatlas.data.split import Split
 from lossatlas.data.transform import Normalise, Transform
@@ -21,4 +22,5 @@ __all__ = [
     "augmented",
     "data_options",
     "load_data",
+    "named_splits",
 ]

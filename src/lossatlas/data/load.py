@@ -8,13 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.hub import Place, images_at
+from lossatlas.data.named import named_splits
 from lossatlas.data.source import DATA, DataSource
-from lossatlas.data.split import Split
 from lossatlas.errors import BadInput, first_line, unknown
 from lossatlas.registry import load_callable
 
@@ -29,8 +26,8 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
 
     Args:
         spec: a name; ``hub:OWNER/NAME``; a folder in the hub's layout; or ``module:callable``, which takes no arguments
-            and returns a :class:`Dataset`, or ``(train, test)`` where each is a split or the pytree of tensors that
-            makes one.
+            and returns a :class:`Dataset`, or ``(train, test)``, in a dict or a pair, of whatever :meth:`Split.of`
+            takes: tensors, data sets, loaders, splits.
         options: of the source that :func:`data_options` names.
 
     Raises:
@@ -88,17 +85,12 @@ def _from_callable(spec: str) -> Dataset:
         raise BadInput(f"data {spec!r} failed: {first_line(error)}") from error
     if isinstance(made, Dataset):
         return made
+    if isinstance(made, Mapping) and {"train", "test"} <= {*made}:
+        made = made["train"], made["test"]
     if not isinstance(made, tuple) or len(made) != 2:
         raise BadInput(f"data {spec!r} returned {type(made).__name__}; expected (train, test) or a lossatlas Dataset")
-    train, test = (part if isinstance(part, Split) else Split(part) for part in made)
-    counts = [_classes(part.data) for part in (train, test)]
-    return Dataset(spec, train, test, None if None in counts else max(count or 0 for count in counts))
-
-
-def _classes(data: Any) -> int | None:
-    """The number of classes if the data are pairs with integer labels."""
-    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[1], Tensor):
-        labels = data[1]
-        if not labels.is_floating_point() and labels.dtype is not torch.bool:
-            return int(labels.max()) + 1
-    return None
+    try:
+        splits = named_splits(dict(zip(("train", "test"), made, strict=True)))
+    except BadInput as error:
+        raise BadInput(f"data {spec!r}: {error}") from error
+    return Dataset(spec, splits["train"], splits["test"])

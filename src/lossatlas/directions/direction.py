@@ -39,6 +39,8 @@ class Around:
     """Of directions that are drawn."""
     memory: int = MEMORY
     """Bytes that slices of its snapshots may take together."""
+    notes: list[str] = field(default_factory=list)
+    """Where directions say what somebody should know of the files that they are made of."""
 
 
 class Direction(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,8 +25,8 @@ def slice_around(
     module: nn.Module,
     kinds: Sequence[str] = ("random", "random"),
     *,
-    normalize: str = "none",
-    without_vectors: bool = False,
+    normalize: str = "filter",
+    without_vectors: bool = True,
     orthogonal: bool = False,
     draws: int = 1,
     seed: int = 0,
@@ -33,23 +34,33 @@ def slice_around(
 ) -> Slice | Draws:
     """The chart around a network along directions, one per axis (Li et al. 2018, arXiv 1712.09913).
 
+    Random directions are filter-normalised and hold parameters of one dimension, as in their section 4, unless
+    something else is asked for; those that are drawn as they are have ``normalize="none", without_vectors=False``.
+
     Args:
         module: the network in the centre; read, never changed.
         kinds: what each axis points along, as on the command line: ``random``, ``towards:CHECKPOINT``, ``file:PATH``.
         normalize: the scale of random directions: ``none``, ``filter``, ``layer`` or ``weight``.
-        without_vectors: random directions hold parameters of one dimension (``--ignore biasbn``).
+        without_vectors: random directions hold parameters of one dimension (``--ignore biasbn``): biases, and scales
+            and shifts of normalisations.
         orthogonal: make each direction orthogonal to those before it.
         draws: of the random directions; more than one lie along a further dimension ``draw``.
         seed: of the first draw; the others follow.
         space: which parameters vary; default all.
 
+    Warns:
+        UserWarning: a file that a direction is made of holds several networks that fit; says which one was taken.
+
     Raises:
-        BadInput: a direction or a normalisation that there is not, or draws of what nobody draws.
+        BadInput: a direction or a normalisation that there is not, draws of what nobody draws, or random directions
+            that are zero, because all that varies has one dimension or all filters are zero.
     """
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)
     around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
     chart, _ = slice_along(kinds, around, orthogonal, draws)
+    for note in dict.fromkeys(around.notes):
+        warnings.warn(note, stacklevel=2)
     moved = chart.to(origin.device)
     assert isinstance(moved, Slice | Draws)
     return moved

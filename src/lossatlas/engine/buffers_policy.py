@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.problem import Feed
+from lossatlas.engine.private import Handed
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
@@ -28,6 +28,8 @@ class Prepared(ABC):
 
     module: nn.Module
     """In evaluation mode, as it is called at every point; its forward pass writes to no buffer."""
+    couples_examples: bool = False
+    """Whether what an example gives depends on which others are evaluated with it, or before all points are."""
 
     @abstractmethod
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
@@ -43,8 +45,9 @@ class Prepared(ABC):
 class Shared(Prepared):
     """A module whose buffers are the same at every point."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, couples_examples: bool = False) -> None:
         self.module = module
+        self.couples_examples = couples_examples
 
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
         return {}
@@ -80,8 +83,14 @@ class BuffersPolicy(ABC):
         """
 
     @abstractmethod
-    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
-        """The module as it is to be called at every point. Owns the module and may change it."""
+    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+        """The module as it is to be called at every point. Owns the module and may change it.
+
+        Args:
+            module: a private copy.
+            handed: how it is called.
+            chart: where.
+        """
 
 
 def normalisations_with_statistics(module: nn.Module) -> dict[str, _NormBase]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from lossatlas.errors import BadInput
-from lossatlas.losses import Loss
+from lossatlas.losses import Labelled, Loss, told_apart, weights_of
 from lossatlas.schema import Quantity
 from lossatlas.types import Batch, Outputs
 
@@ -27,12 +29,14 @@ class Functional(ABC):
     """Whether :meth:`geometry` adds anything; the engine does not form the Gram matrix for those that say no."""
 
     @abstractmethod
-    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
         """The share of some points in the functional, a differentiable scalar.
 
         Args:
             outputs: (k, B, ...) at these points.
             losses: (k, B).
+            shares: (B,), what each example counts in the mean loss of a point, ``losses @ shares`` (k,): they sum to
+                one, or are all zero where nothing in the batch counts.
             points: which of the P points these are; all of them where the functional is coupled.
         """
 
@@ -80,6 +84,38 @@ class Evaluation:
     """The batch's, shared by all points."""
     batch: Batch
     """Itself, shared by all points."""
+    loss: Loss
+    """That made the losses, and says what counts."""
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    """By name (p, B), of a loss of several terms."""
+
+    @classmethod
+    def of(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:
+        """What p networks made of a batch: outputs (p, B, ...), which may have the terms of the loss beside them."""
+        plain, terms = told_apart(outputs)
+        return cls(plain, losses, targets, batch, loss, terms)
+
+    @classmethod
+    def of_one(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:
+        """What a single network made of a batch, from its outputs (B, ...) and losses (B,)."""
+        stacked = tree_map(lambda leaf: leaf.detach()[None] if isinstance(leaf, Tensor) else leaf, outputs)
+        return cls.of(stacked, losses.detach()[None], targets, batch, loss)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """What each example counts in the mean loss (B,), float64."""
+        return weights_of(self.loss, self.targets, self.losses)
+
+    @cached_property
+    def labelled(self) -> Labelled:
+        """The outputs as logits with the classes last, under losses that classify."""
+        return self.loss.labelled(self.outputs, self.targets)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """How many positions of each example have a label that counts (B,), float64; under losses that classify."""
+        counted = self.labelled.counted
+        return counted.reshape(len(counted), -1).sum(dim=1).double()
 
 
 @dataclass(frozen=True)

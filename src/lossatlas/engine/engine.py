@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,12 +12,14 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from lossatlas.data import Split
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, StreamingMetric
+from lossatlas.engine.failures import told_in_one_line
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput, first_line
+from lossatlas.losses import shares_of, told_apart
 from lossatlas.schema import STANDARD_ERROR
-from lossatlas.types import Batch, Outputs, Params
+from lossatlas.types import Batch, Outputs, Params, examples_in
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Derivatives", "Engine", "Pullback", "error_of"]
@@ -50,6 +52,7 @@ class Engine:
     def __init__(self, network: Network, plan: Plan) -> None:
         self.network = network
         self.plan = plan
+        network.handed.differentiates |= plan.differentiates_inputs
         self._evaluate: Strategy = STRATEGIES[plan.evaluate.strategy]()
         self._pullback: Strategy = STRATEGIES[plan.pullback.strategy]()
         self._derivatives: Strategy = STRATEGIES[plan.derivatives.strategy]()
@@ -100,7 +103,7 @@ class Engine:
         coefficients = torch.eye(1, len(controls)).to(controls)
         try:
             networks = self._points(self._evaluate, coefficients, controls.detach())
-            with torch.no_grad(), self._evaluated.in_force():
+            with self._evaluated.in_force():
                 self._evaluate.forward(self._evaluated, networks, batch)
         except BadInput:
             raise
@@ -118,14 +121,9 @@ class Engine:
         """
         count = min(FEW, len(split))
         batch = split.take(torch.arange(count))
-        with torch.no_grad(), self._evaluated.in_force():
+        with self._evaluated.calling(), self._evaluated.in_force(), told_in_one_line():
             outputs, losses = self._evaluated({}, batch)
-        evaluation = Evaluation(
-            tree_map(lambda leaf: leaf[None] if isinstance(leaf, Tensor) else leaf, outputs),
-            losses[None],
-            self.network.targets(batch),
-            batch,
-        )
+        evaluation = Evaluation.of_one(outputs, losses, self.network.targets(batch), batch, self.network.loss)
         found = {}
         for name, metric in metrics.items():
             try:
@@ -188,15 +186,22 @@ class Engine:
         into_controls = torch.zeros_like(controls)
         into_coefficients = torch.zeros_like(coefficients)
         value = 0.0
-        term: Term = functional.value
+        targets = self.network.targets(batch)
+        weights = self.network.loss.weights(targets)
+
+        def direct(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+            plain, _ = told_apart(outputs)
+            return functional.value(plain, losses, shares_of(weights, losses), points)
+
+        term: Term = direct
         if functional.coupled:
-            linear = _CotangentTerm(functional, *self._forward(coefficients, controls, batch))
+            linear = _CotangentTerm(direct, *self._forward(coefficients, controls, batch))
             term, value = linear, linear.total
         measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points].requires_grad_(wants_coefficients)
             networks = self._points(self._pullback, share, controls)
-            with self._pulled.in_force():
+            with self._pulled.in_force(), told_in_one_line():
                 got = self._pullback.pullback(self._pulled, networks, batch, _shifted(term, points.start))
             space.fold(got.params, share.detach(), into_controls)
             space.add(got.controls, into_controls)
@@ -206,8 +211,9 @@ class Engine:
                     into_coefficients[points] += got.coefficients
             if not functional.coupled:
                 value += float(got.value)
+            evaluation = Evaluation.of(got.outputs, got.losses, targets, batch, self.network.loss)
             for name, metric in metrics.items():
-                sums = metric.sums(Evaluation(got.outputs, got.losses, self.network.targets(batch), batch)).double()
+                sums = metric.sums(evaluation).double()
                 examples = got.losses.shape[1]
                 folded = Folded(sums, examples, examples, partial(_squared_norms, networks, space))
                 measured[name].append(metric.value(folded).cpu())
@@ -247,10 +253,10 @@ class Engine:
 
     def _seen(self, networks: Points, split: Split, group: int) -> Iterator[Evaluation]:
         """What a chunk of points makes of a split, group by group."""
-        for batch in split.groups(group):
-            with self._evaluated.in_force():
+        for batch in _pieces(split.groups(group), self.plan.evaluate.examples):
+            with self._evaluated.in_force(), told_in_one_line():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
-            yield Evaluation(outputs, losses, self.network.targets(batch), batch)
+            yield Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss)
 
     def derivatives(
         self, coefficients: Tensor, controls: Tensor, split: Split, group: int
@@ -276,6 +282,7 @@ class Engine:
                     replace(self._points(self._derivatives, coefficients[points], controls), controls={}),
                     split,
                     group,
+                    self.plan.derivatives.examples,
                 ),
             )
 
@@ -291,7 +298,7 @@ class Engine:
 
     def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
-        with self._pulled.in_force():
+        with self._pulled.in_force(), told_in_one_line():
             parts = [
                 self._pullback.forward(
                     self._pulled, self._points(self._pullback, coefficients[points], controls), batch
@@ -308,34 +315,67 @@ class Engine:
 
 
 class Derivatives:
-    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights."""
+    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights.
 
-    def __init__(self, strategy: Strategy, network: Network, points: Points, split: Split, group: int) -> None:
+    The mean loss is ``sum_i w_i l_i / sum_i w_i`` with what each example counts, w, which no point changes: sums over
+    groups of weighted losses are differentiated, and divided by the sum of all weights.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        network: Network,
+        points: Points,
+        split: Split,
+        group: int,
+        examples: int | None = None,
+    ) -> None:
         self._strategy = strategy
         self._network = network
         self._points = points
         self._split = split
         self._group = group
+        self._examples = examples
 
     def gradient(self) -> Tensor:
         """The gradients (p, n)."""
         return self._folded(
-            lambda batch: self._strategy.pullback(self._network, self._points, batch, _summed_loss).params
+            lambda batch, term: self._strategy.pullback(self._network, self._points, batch, term).params
         )
 
     def hessian_product(self, vectors: Tensor) -> Tensor:
         """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
         named = self._network.space.unflatten(vectors)
-        return self._folded(lambda batch: self._strategy.hessian_product(self._network, self._points, named, batch))
+        return self._folded(
+            lambda batch, term: self._strategy.hessian_product(self._network, self._points, named, batch, term)
+        )
 
-    def _folded(self, of_batch: Callable[[Batch], Params]) -> Tensor:
-        """The mean over examples (p, n) of sums over batches."""
-        with self._network.in_force():
-            parts = (self._network.space.stack(of_batch(batch)) for batch in self._split.groups(self._group))
+    def _folded(self, of_batch: Callable[[Batch, Term], Params]) -> Tensor:
+        """The mean over what counts (p, n), of sums over batches of a term that is linear in the losses."""
+        counted = 0.0
+
+        def part(batch: Batch) -> Tensor:
+            nonlocal counted
+            weights = self._network.loss.weights(self._network.targets(batch))
+            counted += 0.0 if weights is None else float(weights.double().sum())
+            return self._network.space.stack(of_batch(batch, _summed(weights)))
+
+        with self._network.in_force(), told_in_one_line():
+            parts = map(part, _pieces(self._split.groups(self._group), self._examples))
             total = next(parts)
-            for part in parts:
-                total += part
-        return total / len(self._split)
+            for further in parts:
+                total += further
+        return total / (counted or len(self._split))  # nothing counted: all do alike
+
+
+def _pieces(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
+    """Groups, or the fewest parts of them that have no more than so many examples each."""
+    for group in groups:
+        size = examples_in(group)
+        count = 1 if examples is None else -(-size // examples)
+        edges = [size * k // count for k in range(count + 1)]
+        for part in map(slice, edges[:-1], edges[1:]):
+            yield group if count == 1 else tree_map(lambda leaf, part=part: leaf[part], group)
 
 
 def error_of(metric: str) -> str:
@@ -349,8 +389,13 @@ def _squared_norms(networks: Points, space: WeightSpace) -> Tensor:
     return torch.stack(squares).sum(dim=0)
 
 
-def _summed_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-    return losses.sum()
+def _summed(weights: Tensor | None) -> Term:
+    """The sum over points and examples of losses, weighed by what the examples count (B,)."""
+
+    def summed(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        return losses.sum() if weights is None else (losses @ weights.detach().to(losses)).sum()
+
+    return summed
 
 
 def _shifted(term: Term, start: int) -> Term:
@@ -365,11 +410,11 @@ def _shifted(term: Term, start: int) -> Term:
 class _CotangentTerm:
     """The linearisation of a coupled functional: the scalar products of outputs and losses with its cotangents."""
 
-    def __init__(self, functional: Functional, outputs: Outputs, losses: Tensor) -> None:
+    def __init__(self, value: Term, outputs: Outputs, losses: Tensor) -> None:
         leaves, spec = tree_flatten(outputs)
         leaves = [leaf.requires_grad_(leaf.is_floating_point()) for leaf in leaves]
         losses = losses.requires_grad_()
-        total = functional.value(tree_unflatten(leaves, spec), losses, slice(0, len(losses)))
+        total = value(tree_unflatten(leaves, spec), losses, slice(0, len(losses)))
         differentiable = [leaf for leaf in [*leaves, losses] if leaf.requires_grad]
         cotangents = iter(torch.autograd.grad(total, differentiable, allow_unused=True))
         self.total = float(total.detach())

@@ -21,11 +21,15 @@ class Service:
     strategy: str
     points: int
     precision: str = "fp32"
+    examples: int | None = None
+    """How many examples are evaluated at a time, where a group of them does not fit the memory; None: whole groups."""
 
     def __post_init__(self) -> None:
         STRATEGIES[self.strategy], PRECISIONS[self.precision]  # refuse unknown names
         if self.points < 1:
             raise BadInput(f"a plan takes at least one point at a time; got {self.points}")
+        if self.examples is not None and self.examples < 1:
+            raise BadInput(f"a plan takes at least one example at a time; got {self.examples}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Plan:
     threads: int
     """Of torch, recorded here and set by jobs; a library call leaves the process's own."""
     reason: str = "stated"
+    differentiates_inputs: bool = False
+    """Whether calls take a graph even where no gradient is wanted, because the network is differentiated by its inputs
+    as it is called."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.threads, int) or self.threads < 1:

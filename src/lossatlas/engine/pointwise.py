@@ -11,7 +11,16 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Points, Strategy, Term, curvature, gradient, leaves, plain_attention
+from lossatlas.engine.private import plain_attention, without_graph
+from lossatlas.engine.strategy import (
+    Gradients,
+    Points,
+    Strategy,
+    Term,
+    curvature,
+    gradient,
+    leaves,
+)
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Pointwise"]
@@ -43,8 +52,8 @@ class Pointwise(Strategy):
         each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
-            with torch.no_grad():  # a thread has a mode of its own
-                return network(each[i], batch)
+            with network.calling():
+                return without_graph(network(each[i], batch))
 
         results = self.over(len(each), network, call)
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
@@ -57,19 +66,20 @@ class Pointwise(Strategy):
             point = leaves(each[i], network.varied)
             outputs, losses = network(point, batch)
             share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
-            return gradient(share, point), share.detach(), tree_map(torch.Tensor.detach, outputs), losses.detach()
+            return gradient(share, point), share.detach(), *without_graph((outputs, losses))
 
         gradients, values, outputs, losses = zip(*self.over(len(each), network, call), strict=True)
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
 
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
         batch = self._ordered(network, points.params, batch)
         pairs = list(zip(_each(points.params), _each(vectors), strict=True))
 
         def call(i: int, network: Network) -> Params:
             point, vector = leaves(pairs[i][0], network.varied), pairs[i][1]
-            _, losses = network(point, batch)
-            return curvature(losses, point, vector)
+            outputs, losses = network(point, batch)
+            share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
+            return curvature(share, point, vector)
 
         with plain_attention():
             stacked: Params = _stack(self.over(len(pairs), network, call))
@@ -80,7 +90,7 @@ class Pointwise(Strategy):
         reordered = _channels_last(batch)
         if self._reorders is None:
             try:
-                with torch.no_grad():
+                with network.calling():
                     network(next(_each(params)), reordered)
                 self._reorders = True
             except RuntimeError:

@@ -3,37 +3,73 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.losses import Loss, judged
 from lossatlas.problem import Feed
-from lossatlas.types import Batch, Params
+from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["NARROW", "Handed", "install", "private_copy"]
+__all__ = ["NARROW", "Handed", "bare", "install", "plain_attention", "private_copy", "without_graph"]
 
 NARROW = (torch.float16, torch.bfloat16)
 """Numbers of fewer than 32 bits."""
 
 
-class Handed(Feed):
-    """A user's feed, with inputs that the module may do with as it likes."""
+class Handed:
+    """How a private copy is called: a user's feed and loss, with inputs that the module may do with as it likes."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, loss: Loss) -> None:
         self._feed = feed
+        self.loss = loss
+        """What a check has settled of it included."""
         self.copies = False
         """Whether each call has inputs of its own, because the module writes to them."""
         self.widens = False
         """Whether inputs have 32 bits at least, because the module's weights were given so many."""
+        self.differentiates = False
+        """Whether the network is differentiated by its inputs as it is called, which takes a graph even where nobody
+        asks for the gradient of the loss."""
 
-    def inputs(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return self.handed(*self._feed.inputs(batch))
+    def calling(self) -> AbstractContextManager[object]:
+        """Entered around calls whose results carry no graph: without gradients, where the network can do without.
 
-    def handed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments as a call gets them."""
+        Of one thread: others have a mode of their own.
+        """
+        return torch.enable_grad() if self.differentiates else torch.no_grad()
+
+    def called(self, module: nn.Module, params: Params, batch: Batch) -> Outputs:
+        """What the loss sees of a functional call with these parameters, and no others of the module's own names.
+
+        That are the losses (B,) themselves where the loss calls the network.
+        """
+        if self.loss.sees_network:
+            within = {f"module.{name}": value for name, value in params.items()}
+            return functional_call(_Lent(module), within, (self.loss.of_network, self.owned(batch)))
+        args, kwargs = self.owned(self._feed.inputs(batch))
+        return self._feed.output(functional_call(module, params, args, kwargs))
+
+    def called_with(self, module: nn.Module, batch: Batch) -> Outputs:
+        """The same of a module that has its parameters in place."""
+        if self.loss.sees_network:
+            return self.loss.of_network(module, self.owned(batch))
+        args, kwargs = self.owned(self._feed.inputs(batch))
+        return self._feed.output(module(*args, **kwargs))
+
+    def given(self, batch: Batch) -> Any:
+        """What the module, or the loss that calls it, is given of a batch, as it is."""
+        return batch if self.loss.sees_network else self._feed.inputs(batch)
+
+    def owned(self, tree: Any) -> Any:
+        """Inputs as a call gets them."""
 
         def own(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -42,16 +78,40 @@ class Handed(Feed):
                 return leaf.float()
             return leaf.clone() if self.copies else leaf
 
-        if not (self.copies or self.widens):
-            return args, kwargs
-        handed: tuple[tuple[Any, ...], dict[str, Any]] = tree_map(own, (args, kwargs))
-        return handed
+        return tree_map(own, tree) if self.copies or self.widens else tree
 
-    def output(self, returned: Any) -> Any:
-        return self._feed.output(returned)
+    def judged(self, seen: Outputs, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Outputs and the losses (B,) of what the loss saw; the terms of a loss that has several beside the outputs."""
+        return judged(self.loss, seen, self.targets(batch))
 
     def targets(self, batch: Batch) -> Any:
-        return self._feed.targets(batch)
+        """What the loss compares with; all of the batch where the loss calls the network."""
+        return batch if self.loss.sees_network else self._feed.targets(batch)
+
+
+def without_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:
+    """Outputs and losses as numbers: networks that are differentiated by their inputs leave graphs behind."""
+    detached: tuple[Outputs, Tensor] = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, results)
+    return detached
+
+
+def plain_attention() -> AbstractContextManager[object]:
+    """Attention is computed step by step: torch's fused kernels have no second derivatives and no rule for ``vmap``.
+
+    In force for the whole process, so a strategy enters it before it hands work to threads.
+    """
+    return sdpa_kernel(SDPBackend.MATH)
+
+
+class _Lent(nn.Module):
+    """A module whose parameters are exchanged while something is done with it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return work(self.module, *arguments)
 
 
 class _Around(nn.Module):
@@ -66,19 +126,29 @@ class _Around(nn.Module):
         return self.get_submodule(self._name)(*args, **kwargs)
 
 
+def bare(module: nn.Module) -> nn.Module:
+    """The module itself, called by the same names without ``DataParallel`` and ``torch.compile`` around it."""
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return _Around("module", bare(module.module))
+    compiled = getattr(module, "_orig_mod", None)
+    return _Around("_orig_mod", bare(compiled)) if isinstance(compiled, nn.Module) else module
+
+
 def private_copy(module: nn.Module) -> nn.Module:
     """A copy that shares nothing with the module. ``DataParallel`` and ``torch.compile`` are left out of it.
 
     What the module remembers of the graph of a last call is copied without the graph.
 
     Raises:
-        BadInput: it holds something that cannot be copied.
+        BadInput: it holds something that cannot be copied, or TorchScript.
     """
-    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return _Around("module", private_copy(module.module))
-    compiled = getattr(module, "_orig_mod", None)
-    if isinstance(compiled, nn.Module):
-        return _Around("_orig_mod", private_copy(compiled))
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise BadInput(
+                f"{f'layer {name!r}' if name else 'the model'} is TorchScript, which cannot be called with other "
+                "parameters; build it from its Python class and load its state_dict"
+            )
+    module = bare(module)
     remembered = (leaf for part in module.modules() for leaf in tree_leaves(vars(part)))
     memo = {id(leaf): leaf.detach().clone() for leaf in remembered if isinstance(leaf, Tensor) and not leaf.is_leaf}
     try:

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._pytree import tree_leaves
 
 from lossatlas.errors import BadInput
 
-__all__ = ["check_pure", "equal", "recomputes"]
+__all__ = ["check_pure", "comparable", "equal", "recomputes"]
 
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
 """Sums in another order differ by less; dropped units and noise by more."""
@@ -23,16 +24,16 @@ def check_pure(module: nn.Module, call: Callable[[], object]) -> None:
 
     Args:
         module: in evaluation mode.
-        call: calls it on a few examples.
+        call: calls it on a few examples, without leaving a graph.
 
     Raises:
         BadInput: a layer gives other outputs for equal inputs, or the call writes to a parameter or a buffer; all are
             named.
     """
-    before = {name: value.clone() for name, value in _own(module)}
+    before = {name: value.clone() for name, value in _own(module) if comparable(value)}
     first, second = _recorded(module, call), _recorded(module, call)
     for name, value in _own(module):
-        if name in before and not _unchanged(before[name], value):
+        if name in before and comparable(value) and not _unchanged(before[name], value):
             what = "parameter" if isinstance(value, nn.Parameter) else "buffer"
             raise BadInput(
                 f"the forward pass writes to {what} {name!r} in evaluation mode; expected a function of parameters and "
@@ -114,23 +115,37 @@ def _recorded(module: nn.Module, call: Callable[[], object]) -> list[tuple[str, 
 
     hooks = [part.register_forward_hook(watch(name), with_kwargs=True) for name, part in module.named_modules()]
     try:
-        with torch.no_grad():
-            call()
+        call()
     finally:
         for hook in hooks:
             hook.remove()
     return seen
 
 
+def comparable(value: Any) -> bool:
+    """Whether a value is a tensor whose numbers can be looked at, now and later.
+
+    Nested and sparse tensors have no shape to compare, those of a transform (``torch.func`` inside a forward pass) die
+    with it, and some have no numbers yet.
+    """
+    return (
+        isinstance(value, Tensor)
+        and not isinstance(value, UninitializedBuffer | UninitializedParameter)
+        and not torch._C._functorch.is_functorch_wrapped_tensor(value)
+        and value.layout is torch.strided
+        and not (value.is_nested or value.is_quantized or value.is_meta)
+    )
+
+
 def _copy(leaf: Any) -> Any:
-    return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
+    return leaf.detach().clone() if comparable(leaf) else None
 
 
 def equal(first: list[Any], second: list[Any], *, exactly: bool = False) -> bool:
-    """Whether the tensors among two lists are the same, up to rounding or exactly."""
-    tensors = [(a, b) for a, b in zip(first, second, strict=False) if isinstance(a, Tensor) and isinstance(b, Tensor)]
+    """Whether the tensors of two lists are the same, up to rounding or exactly; what cannot be compared is left out."""
+    pairs = [(a, b) for a, b in zip(first, second, strict=False) if comparable(a) and comparable(b)]
     same = _unchanged if exactly else _close
-    return all(a.shape == b.shape and same(a, b) for a, b in tensors)
+    return all(a.shape == b.shape and same(a, b) for a, b in pairs)
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
+from itertools import chain
+
 import torch
+from torch import nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine.buffers.batch import BatchStatistics
-from lossatlas.engine.buffers_policy import BuffersPolicy
+from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.engine import Engine
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.grouping import depends_on_groups
+from lossatlas.engine.memory import memory_limits
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
-from lossatlas.errors import BadInput
+from lossatlas.engine.usual import usual_policy
+from lossatlas.errors import BadInput, Caution
 from lossatlas.problem import Problem
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["BATCH", "GROUP", "engine_for"]
+__all__ = ["BATCH", "GROUP", "device_of", "engine_for", "step_size"]
 
 BATCH = 32
 """Examples per step of a fit, by default."""
@@ -28,54 +34,85 @@ GROUP = 500
 def engine_for(
     problem: Problem,
     chart: CoefficientChart,
-    split: Split,
+    split: Split | Source,
     *,
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
     precision: str = "fp32",
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
     group: int = GROUP,
     points: int = LARGEST_CHUNK,
     memory: str = "auto",
     measuring: float = MEASURING_SECONDS,
+    steps: bool = True,
 ) -> Engine:
     """The engine on the chart's device.
 
     Args:
         problem: what is evaluated.
         chart: where; its dimension is that of the space.
-        split: examples of the kind that will be evaluated, on the chart's device.
+        split: examples of the kind that will be evaluated, or what :meth:`Split.of` makes a split of.
         space: which parameters the chart spans; default all.
-        buffers: what running statistics mean; default the batch's own.
+        buffers: what running statistics mean; default what is usual where the chart lies: the network's own around
+            one, between networks such as are estimated anew from ``split``, on a fitted chart what the fit used, and
+            the batch's own through random weights.
         plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
         precision: of evaluations and steps, unless a plan states its own: fp32, bf16 or tf32.
-        batch_size: examples per step of a fit.
+        batch_size: examples per step of a fit; default the split's own, else 32.
         group: examples per group of a survey.
         points: how many points a step has at most.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         measuring: seconds that an automatic plan may be measured for.
+        steps: whether a fit will make steps; a survey does not ask for the memory of one.
 
     Raises:
         BadInput: module, loss and data do not fit together, the chart has another dimension, or the plan cannot be.
     """
     space = space if space is not None else WeightSpace(problem.module)
-    buffers = buffers if buffers is not None else BatchStatistics()
     if chart.dimension != space.size:
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
+    split = Split.of(split).to(controls.device)
+    buffers = buffers if buffers is not None else usual_policy(chart, problem.module, split, group)
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
+    if group < len(split) and not problem.loss.per_example:
+        _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     if isinstance(plan, str):
-        step_batch = split.take(torch.arange(min(batch_size, len(split))))
+        step_batch = split.take(torch.arange(min(step_size(batch_size, split), len(split))))
         group_batch = next(split.groups(group))
-        limit = memory_limit(memory, network.device)
+        limit = memory_limits(memory, network.device)
         plan = plan_for(
             network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
-            seconds=measuring,
+            seconds=measuring, steps=steps,
         )  # fmt: skip
     engine = Engine(network, plan)
     if stated:  # nobody has measured it
         engine.try_out(controls, split)
     return engine
+
+
+def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
+    """Say of a mean of the batch that it depends on what is evaluated together, if it does."""
+    targets = network.targets(split.take(torch.arange(1)))
+    calls = not normalisations_with_statistics(problem.module)
+    if network.loss.weights(targets) is None and depends_on_groups(network, split, calls=calls):
+        warnings.warn(
+            f"{network.loss.record} depends on how many examples are evaluated together (group): it is no mean over "
+            "examples; say what each counts (BatchMean(..., weights=...)), or make the group as large as the split",
+            Caution,
+            stacklevel=3,
+        )
+
+
+def step_size(batch_size: int | None, split: Split, otherwise: int = BATCH) -> int:
+    """Examples per step: as many as are stated, else as the split's loader has, else ``otherwise``."""
+    return batch_size if batch_size is not None else split.batch_size or otherwise
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a chart or a network is."""
+    held = next(chain(module.parameters(), module.buffers()), None)
+    return held.device if held is not None else torch.device("cpu")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lossatlas.engine.network import Network
 from lossatlas.registry import Registry
@@ -25,7 +23,6 @@ __all__ = [
     "curvature",
     "gradient",
     "leaves",
-    "plain_attention",
     "slopes",
 ]
 
@@ -91,21 +88,15 @@ def slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | None]]:
     return [{name: next(pieces) for name in group} for group in varied]
 
 
-def plain_attention() -> AbstractContextManager[object]:
-    """Attention is computed step by step: torch's fused kernels have no second derivatives and no rule for ``vmap``.
-
-    In force for the whole process, so a strategy enters it before it hands work to threads.
-    """
-    return sdpa_kernel(SDPBackend.MATH)
-
-
-def curvature(losses: Tensor, params: Params, vectors: Params) -> Params:
-    """The Hessian of summed losses times vectors, by differentiating the slope along them (Pearlmutter 1994).
+def curvature(scalar: Tensor, params: Params, vectors: Params) -> Params:
+    """The Hessian of a scalar times vectors, by differentiating the slope along them (Pearlmutter 1994).
 
     In the parameters that the vectors name: buffers among the others are held.
     """
     varied = {name: params[name] for name in vectors}
-    slope = torch.autograd.grad(losses.sum(), list(varied.values()), create_graph=True, materialize_grads=True)
+    if not scalar.requires_grad:  # nothing that depends on the parameters counts
+        return {name: torch.zeros_like(value) for name, value in varied.items()}
+    slope = torch.autograd.grad(scalar, list(varied.values()), create_graph=True, materialize_grads=True)
     along = [(piece * vectors[name]).sum() for name, piece in zip(varied, slope, strict=True)]
     return gradient(torch.stack(along).sum(), varied)
 
@@ -133,5 +124,13 @@ class Strategy(ABC):
         """The gradient of ``term`` with respect to each point's parameters, or to what they are made of."""
 
     @abstractmethod
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
-        """Per point the Hessian of the summed loss of the batch times a vector, (p, *shape) as all are."""
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
+        """Per point the Hessian of a term times a vector, (p, *shape) as all are.
+
+        Args:
+            network: that the points are of.
+            points: p of them.
+            vectors: (p, *shape).
+            batch: that outputs and losses are of.
+            term: a sum over points.
+        """

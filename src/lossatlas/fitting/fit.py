@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan
+from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import measuring_seconds
-from lossatlas.engine.setup import BATCH, engine_for
+from lossatlas.engine.setup import device_of, engine_for, step_size
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
@@ -27,6 +28,7 @@ from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
 from lossatlas.streams import generator
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Fit", "FitResult", "fit"]
@@ -45,11 +47,12 @@ class Fit:
         chart: its parameters that require gradients are trained in place.
         objective: which points are drawn, and what is made of them.
         engine: evaluates the problem.
-        split: training examples on the chart's device.
+        split: training examples, or what :meth:`Split.of` makes a split of.
         budget: in steps or in seconds.
         optimizer: of the chart's parameters.
         schedule: of the learning rate; default linear from half of the budget on.
-        batch_size: examples per step, shared by all points; drawn in epochs, without replacement.
+        batch_size: examples per step, shared by all points; drawn in epochs, without replacement. Default the split's
+            own, where it was made of a loader, else 32.
         seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
         augment: applied to the images of each step's batch, one after the other; all points of a step see the same.
@@ -65,12 +68,12 @@ class Fit:
         chart: CoefficientChart,
         objective: Objective,
         engine: Engine,
-        split: Split,
+        split: Split | Source,
         budget: Budget,
         *,
         optimizer: Adam | Momentum,
         schedule: Schedule | None = None,
-        batch_size: int = BATCH,
+        batch_size: int | None = None,
         seed: int = 0,
         target_gap: float | None = None,
         augment: Sequence[Augmentation] = (),
@@ -93,6 +96,7 @@ class Fit:
                 "mean of a batch; return one loss per example, or clip per cell"
             )
         self.chart = chart
+        chart.fitted_under = engine.network.buffers
         self.objective = objective
         self.engine = engine
         self.budget = budget
@@ -101,11 +105,12 @@ class Fit:
         self.running: dict[str, float] = {}
         """Exponential means of the reported numbers over about 20 steps of the present stage."""
         self._remembered = 0
+        split = Split.of(split).to(device_of(chart))
         self._split = split
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
         self._schedule = schedule if schedule is not None else Linear()
-        self._batches = Batches(split, batch_size, seed)
+        self._batches = Batches(split, step_size(batch_size, split), seed)
         self._seed = seed
         self._target_gap = target_gap
         self._augment = tuple(augment)
@@ -160,7 +165,7 @@ class Fit:
             controls = self.chart.controls()
         except BadInput as error:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
-        coefficients = self.chart.coefficients(draw.coords.to(controls))
+        coefficients = self.chart.mixture(draw.coords, controls)
         batch = self._split.take(self._batches.at(self.steps))
         batch = augmented(batch, self._augment, generator(self._seed, "augment", self.steps))
         pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
@@ -217,6 +222,8 @@ class Fit:
 
     def _remember(self, report: dict[str, float]) -> None:
         for name, value in report.items():
+            if not math.isfinite(value):  # nothing in the batch counts
+                continue
             before = self.running.get(name, value)
             self.running[name] = before + (value - before) / REMEMBERED
         self._remembered += 1
@@ -247,13 +254,13 @@ def fit(
     chart: CoefficientChart,
     objective: Objective,
     problem: Problem,
-    split: Split,
+    split: Split | Source,
     *,
     steps: int | None = None,
     seconds: float | None = None,
     optimizer: Adam | Momentum | None = None,
     schedule: Schedule | None = None,
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
@@ -270,14 +277,15 @@ def fit(
         chart: trained in place.
         objective: such as :class:`~lossatlas.Pattern`.
         problem: module, loss and feed; the module is never changed.
-        split: training examples.
+        split: training examples, or what :meth:`Split.of` makes a split of.
         steps: the budget in steps; or
         seconds: the budget in seconds of fitting. Exactly one of the two.
         optimizer: an :class:`Adam` or a :class:`Momentum`; default the former with its defaults.
         schedule: factor of the learning rate by progress; default :class:`~lossatlas.schedules.kinds.linear.Linear`.
-        batch_size: examples per step.
+        batch_size: examples per step; default the split's own, where it was made of a loader, else 32.
         space: which parameters the chart spans; default all.
-        buffers: what running statistics mean; default the batch's own.
+        buffers: what running statistics mean; default the batch's own, wherever the chart lies, because a fit needs
+            statistics that follow the weights.
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
         precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
@@ -292,8 +300,9 @@ def fit(
     """
     if (steps is None) == (seconds is None):
         raise BadInput("give the budget as steps or as seconds, one of the two")
+    split = Split.of(split).to(device_of(chart))
     engine = engine_for(
-        problem, chart, split, space=space, buffers=buffers, plan=plan, precision=precision,
+        problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
         batch_size=batch_size, points=objective.largest_draw, memory=memory, measuring=measuring_seconds(seconds),
     )  # fmt: skip
     budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from lossatlas.data import Split
@@ -61,6 +60,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     recipe = build_compare(config)
     _check(config, recipe)
     start.put(recipe.problems[0].device, recipe.fingerprints())
+    how.reporter.say(f"loss: {recipe.problems[0].problem.loss.record}")
     started = time.perf_counter()
     for key, origin in recipe.origins.items():
         if not origin.spec and not _start_file(run.path, key).is_file():
@@ -262,7 +262,7 @@ def _tasks(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> list[_
 def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
     """The settings that all surveys have, with the problem of a network."""
     trained: TrainConfig = network.config
-    names = ("data", "data_options", "model", "model_options", "loss", "parameters", "seed")
+    names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters", "seed")
     taken = ("splits", "examples", "group", "buffers", "buffers_batches", "plan", "memory", "precision", "device")
     return SurveyConfig(
         **{name: getattr(trained, name) for name in names}, **{name: getattr(config, name) for name in taken}
@@ -271,16 +271,18 @@ def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
 
 def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Difference]:
     """How differently the networks predict on all examples of the test split."""
-    outputs = {}
+    predicted = {}
     for network in recipe.networks:
         base = recipe.problems[network.architecture]
         split = _compared(base).to(base.device)
         load_state(base.problem.module, network.state, f"run {network.path}")
-        outputs[network.name] = Standing(base.problem, base.space, split, group=config.group).outputs(split)
-    loss = recipe.problems[0].problem.loss
-    if not all(isinstance(values, torch.Tensor) for values in outputs.values()):
+        predicted[network.name] = Standing(base.problem, base.space, split, group=config.group).predictions(split)
+    found = {name: each for name, each in predicted.items() if each is not None}
+    if len(found) < len(predicted):
         return []
-    return functional_differences(outputs, classifies=loss.classifies)
+    outputs, weights = ({name: each[k] for name, each in found.items()} for k in range(2))
+    loss = recipe.problems[0].problem.loss
+    return functional_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
 
 
 def _points(config: SurveyConfig) -> int:

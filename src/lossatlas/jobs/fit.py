@@ -60,9 +60,14 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
+    for note in recipe.data.notes:
+        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
+    reporter.say(f"loss: {recipe.problem.loss.record}")
     reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
     reporter.say(f"        {engine.plan.reason}")
+    for note in recipe.notes:
+        reporter.say(note)
     if chosen:
         reporter.say(f"examples surveyed: {chosen}")
 

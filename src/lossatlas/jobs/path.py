@@ -46,7 +46,7 @@ def follow(
     way, here = path.way, path.here
     with torch.no_grad():
         controls = recipe.chart.controls()
-        coefficients = recipe.chart.coefficients(here.coords.to(controls))
+        coefficients = recipe.chart.mixture(here.coords, controls)
     metrics = streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
         name: engine.evaluate(coefficients, controls, split, metrics, config.group)["loss"].numpy()

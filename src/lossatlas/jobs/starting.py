@@ -11,8 +11,9 @@ import yaml
 
 from lossatlas.errors import BadInput
 from lossatlas.locks import Lock, lock
-from lossatlas.recipes import Config, completed, differences
+from lossatlas.recipes import Config, completed, differences, with_defaults
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
+from lossatlas.specs import NetworkSpec
 
 __all__ = ["Start"]
 
@@ -65,7 +66,7 @@ class Start(Generic[C]):
         for name in INPUTS & {field.name for field in fields(self.config)}:
             value = getattr(self.config, name)
             for spec in value if isinstance(value, tuple) else (value,):
-                named = Path(str(spec or "").partition("@")[0]).resolve()
+                named = NetworkSpec.parse(str(spec or "")).path.resolve()
                 if spec and self.run.exists and (named == place or place in named.parents):
                     raise BadInput(f"--out {self.run.path} holds {spec}, which {name} names; choose another --out")
 
@@ -76,8 +77,8 @@ class Start(Generic[C]):
 
     def _check_settings(self) -> None:
         """Compare with the run that is there, which may grow where its configuration says how."""
-        # An option that is younger than the run has its default there: what the run did without it.
-        stored = {**type(self.config)().flat(), **self.run.config()}
+        # An option that is younger than the run has there what the run did without it: as a rule its default.
+        stored = with_defaults(type(self.config), {**self.config.older, **self.run.config()})
         self.config = self.config.settled(stored)
         if not (found := differences(stored, self.config.flat())):
             return

@@ -60,7 +60,10 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     )
     if (plan := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = survey_engine(recipe, config, plan)  # another process began a moment before
+    for note in recipe.data.notes:
+        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
+    reporter.say(f"loss: {recipe.problem.loss.record}")
     reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
     for note in recipe.laid.notes:
         reporter.say(note)
@@ -191,6 +194,7 @@ def survey_engine(
         memory=config.memory,
         measuring=measuring if measuring is not None else measuring_seconds(None),
         group=config.group,
+        steps=False,
     )
 
 

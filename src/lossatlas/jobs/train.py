@@ -36,6 +36,9 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
         threads=torch.get_num_threads(),
         normalisation=recipe.data.normalisation,
     )
+    how.reporter.say(f"loss: {recipe.problem.loss.record}")
+    for note in (*recipe.data.notes, *recipe.notes):
+        how.reporter.say(note)
     _train(run, recipe, config, how)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
     summary = _summary(recipe, config)

@@ -1,5 +1,26 @@
 """Per-example losses: what the height of a landscape is."""
 
-from lossatlas.losses.loss import LOSSES, BatchMean, Loss, PerExample, load_loss
+from lossatlas.losses.judging import judged
+from lossatlas.losses.labelled import Labelled
+from lossatlas.losses.loss import AUTO, LOSSES, BatchMean, Loss, PerExample, load_loss, loss_options
+from lossatlas.losses.network_loss import NetworkLoss
+from lossatlas.losses.terms import told_apart
+from lossatlas.losses.weighing import check_total, checked_total, shares_of, weights_of
 
-__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss"]
+__all__ = [
+    "AUTO",
+    "LOSSES",
+    "BatchMean",
+    "Labelled",
+    "Loss",
+    "NetworkLoss",
+    "PerExample",
+    "check_total",
+    "checked_total",
+    "judged",
+    "load_loss",
+    "loss_options",
+    "shares_of",
+    "told_apart",
+    "weights_of",
+]

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from types import MappingProxyType
+from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, first_line, unknown
+from lossatlas.losses.labelled import Labelled, axis_of_classes, labels_of
+from lossatlas.losses.terms import checked_factors, summed
 from lossatlas.registry import Registry, load_callable
 
-__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss"]
+__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "loss_options", "name_of", "written"]
 
 LOSSES: Registry[type[Loss]] = Registry("loss", "lossatlas.losses.kinds")
+AUTO: Final = "auto"
+"""As a name: the loss that follows from the targets."""
 
 
 class Loss(ABC):
-    """A loss with one value per example, in nats where it is a log likelihood."""
+    """A loss with one value per example, in nats where it is a log likelihood.
+
+    The mean over any set of examples is the ratio of sums ``sum_i w_i l_i / sum_i w_i`` of their losses l and what they
+    count, w (:meth:`weights`).
+    """
 
     classifies: bool
     """Whether outputs are logits (B, ..., C) and targets class indices, so that accuracy has a meaning."""
@@ -34,6 +44,12 @@ class Loss(ABC):
     takes_tensors: bool = False
     """Whether outputs must be one tensor, so that of a tuple only a part can be meant."""
 
+    terms: Mapping[str, float] = MappingProxyType({})
+    """The factors of its terms in their sum, of a loss that has several; see :meth:`of_terms`."""
+
+    sees_network: bool = False
+    """Whether it calls the network itself (:class:`NetworkLoss`) in place of being given outputs."""
+
     @property
     def record(self) -> str:
         """What a survey records of it: equal for equal losses."""
@@ -41,7 +57,45 @@ class Loss(ABC):
 
     @abstractmethod
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
-        """The losses (B,) of a batch."""
+        """The losses (B,) of a batch; finite also for examples that count nothing."""
+
+    def of_terms(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
+        """Each term (B,) by name, without its factor, of losses that have several."""
+        raise NotImplementedError
+
+    def weights(self, targets: Any) -> Tensor | None:
+        """What each example of a batch counts (B,), finite and not negative; None: all alike."""
+        return None
+
+    def labelled(self, outputs: Any, targets: Any) -> Labelled:
+        """Outputs (p, B, ...) of p networks as logits with the classes last, and which positions have a label to count.
+
+        Of losses that classify alone. By default the classes lie along the last axis, and negative labels do not count.
+
+        Raises:
+            BadInput: outputs and targets are not logits and labels that fit.
+        """
+        if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or targets.is_floating_point():
+            raise BadInput(
+                f"accuracies under {self.record} need a tensor of logits (B, ..., C) and one of integer labels"
+            )
+        axis = axis_of_classes(outputs.shape[1:], targets.shape, -1)
+        labels = labels_of(outputs.shape[1:], targets, axis)
+        return Labelled(outputs, labels, labels >= 0, axis)
+
+    def settled(self, outputs: Any, targets: Any) -> Loss:
+        """The same loss with what it leaves open, such as an axis, decided by outputs and targets (B, ...) of a batch.
+
+        Later batches of other shapes are then understood in the same way.
+
+        Raises:
+            BadInput: they leave it open.
+        """
+        return self
+
+    def of_network(self, network: nn.Module, batch: Any) -> Any:
+        """The losses (B,) of a network on a batch, or a mapping of its terms, of losses that call it themselves."""
+        raise NotImplementedError
 
     @abstractmethod
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
@@ -50,7 +104,7 @@ class Loss(ABC):
         Args:
             outputs: the module's, for a small batch.
             targets: that batch's.
-            all_targets: those of the whole split, for checks of range.
+            all_targets: those of the whole split or of any part of it, for checks of range.
 
         Raises:
             BadInput: shapes do not fit, or a label lies outside the outputs.
@@ -62,21 +116,48 @@ class PerExample(Loss):
 
     Args:
         function: returns one loss per example and uses torch operations only.
-        classifies: whether outputs are logits (B, ..., C) and targets class indices.
+        weights: ``targets -> (B,)``, what each example counts, 0 or more: the mean over a split is
+            ``sum(weights * losses) / sum(weights)``. By default all count alike. An example that counts 0 still needs a
+            finite loss.
+        terms: the factor of each term of a function that returns several as a mapping, ``{"data": (B,), "slope":
+            (B,)}``: the loss is their sum with these factors, and each is surveyed beside it, ``<split>_loss_<term>``.
+        classifies: whether outputs are logits (B, ..., C) and targets class indices; negative ones do not count in
+            accuracies.
         units: for plots.
     """
 
-    def __init__(self, function: Callable[[Any, Any], Tensor], *, classifies: bool = False, units: str = "1") -> None:
+    def __init__(
+        self,
+        function: Callable[[Any, Any], Any],
+        *,
+        weights: Callable[[Any], Tensor] | None = None,
+        terms: Mapping[str, float] | None = None,
+        classifies: bool = False,
+        units: str = "1",
+    ) -> None:
         self.function = function
+        self.terms = checked_factors(terms)
+        self.weigh = weights
         self.classifies = classifies
         self.units = units
 
     @property
     def record(self) -> str:
-        return f"{type(self).__name__}({_name_of(self.function)})"
+        weighed = f", weights={name_of(self.weigh)}" if self.weigh is not None else ""
+        return f"{type(self).__name__}({name_of(self.function)}{weighed}{written(self.terms)})"
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
-        return self.function(outputs, targets)
+        if self.terms:
+            return summed(self.of_terms(outputs, targets), self.terms)[0]
+        losses: Tensor = self.function(outputs, targets)
+        return losses
+
+    def of_terms(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
+        terms: Mapping[str, Tensor] = self.function(outputs, targets)
+        return terms
+
+    def weights(self, targets: Any) -> Tensor | None:
+        return None if self.weigh is None else self.weigh(targets)
 
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
         """Nothing is known of a user's function; the problem checks the shape of what it returns."""
@@ -85,27 +166,53 @@ class PerExample(Loss):
 class BatchMean(PerExample):
     """A function ``(outputs, targets) -> ()`` that returns the mean of a batch, such as a model's own loss.
 
-    Every example of a batch gets the batch's mean, so that batches count by their numbers of examples in the mean over
-    a split, and so do their gradients. That is the mean of all examples where the function is a mean over examples. One
-    that is a mean over positions, of which examples have different numbers, depends on what is evaluated together:
-    ``group`` as large as the split gives the function's own value.
+    Every example of a batch gets the batch's mean, so that in the mean over a split, and in its gradients, batches
+    count by what their examples count together. Without ``weights`` that is the mean of all examples where the function
+    is a mean over examples; one over positions, of which examples have different numbers, depends on what is evaluated
+    together, of which a warning tells. With the numbers of positions as weights it is the mean over all positions,
+    however they are grouped: for a causal language model ``weights=lambda labels: (labels != -100).sum(dim=1)``.
 
     Args:
         function: returns one number per batch and uses torch operations only.
+        weights: ``targets -> (B,)``, what each example counts in its batch's mean, 0 or more; default all alike. The
+            function is not called on batches in which nothing counts.
         units: for plots.
     """
 
     per_example = False
 
-    def __init__(self, function: Callable[[Any, Any], Tensor], *, units: str = "1") -> None:
-        super().__init__(function, units=units)
+    def __init__(
+        self,
+        function: Callable[[Any, Any], Any],
+        *,
+        weights: Callable[[Any], Tensor] | None = None,
+        units: str = "1",
+    ) -> None:
+        super().__init__(function, weights=weights, units=units)
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        examples = next(len(leaf) for leaf in tree_leaves((targets, outputs)) if isinstance(leaf, Tensor) and leaf.ndim)
+        weights = self.weights(targets)
+        if weights is not None and not bool(weights.sum() > 0):  # a mean over nothing is NaN, and so is its gradient
+            return next(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)).new_zeros(examples)
         mean = self.function(outputs, targets)
         if mean.ndim:
             raise BadInput(f"a BatchMean's function returned shape {tuple(mean.shape)}; expected (), the batch's mean")
-        examples = next(len(leaf) for leaf in tree_leaves((targets, outputs)) if isinstance(leaf, Tensor) and leaf.ndim)
-        return mean.expand(examples)
+        expanded: Tensor = mean.expand(examples)
+        return expanded
+
+
+def loss_options(name: str) -> type[Loss] | None:
+    """The dataclass of a loss's options; None where it has none, or what it is is not known yet (``auto``).
+
+    Raises:
+        BadInput: no loss has the name.
+    """
+    if name == AUTO or ":" in name:
+        return None
+    if name not in LOSSES:
+        raise unknown("loss", name, [AUTO, *LOSSES, "module:callable"])
+    return LOSSES[name] if is_dataclass(LOSSES[name]) else None
 
 
 def load_loss(spec: str) -> Loss:
@@ -125,9 +232,14 @@ def load_loss(spec: str) -> Loss:
     return found if isinstance(found, Loss) else PerExample(found)
 
 
-def _name_of(function: Callable[..., Any]) -> str:
+def name_of(function: Callable[..., Any]) -> str:
     """Where a function is defined; of other callables their class."""
     named = function if hasattr(function, "__qualname__") else type(function)
     if isinstance(function, torch.nn.Module):
         named = type(function)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def written(terms: Mapping[str, float]) -> str:
+    """The factors of terms as they stand in a record; nothing where there are none."""
+    return f", terms={', '.join(f'{factor:g} {name}' for name, factor in terms.items())}" if terms else ""

@@ -9,12 +9,17 @@ from lossatlas.engine import Evaluation
 __all__ = ["hits"]
 
 
-def hits(evaluation: Evaluation) -> tuple[Tensor, Tensor]:
-    """Where the largest logit is the label's, (p, B, positions), and which positions count, (1, B, positions); float64.
+def hits(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the largest logit is the label's and counts, which positions count, and the labels there.
 
-    Positions whose label is negative (padding of sequences, as in :class:`lossatlas.CrossEntropy`) do not.
+    Positions of an example (of a sequence, of an image) are one axis. Which of them count, the loss says
+    (:meth:`lossatlas.Loss.labelled`): those with a label that is not ignored; they count alike.
+
+    Returns:
+        (p, B, positions) and (B, positions), bool; (B, positions), int64.
     """
-    targets = evaluation.targets
-    counted = (targets >= 0).double().reshape(1, len(targets), -1)
-    right = (evaluation.outputs.argmax(dim=-1) == targets).double()
-    return right.reshape(*right.shape[:2], -1) * counted, counted
+    found = evaluation.labelled
+    examples = len(found.labels)
+    labels, counted = found.labels.reshape(examples, -1), found.counted.reshape(examples, -1)
+    guesses = found.logits.argmax(dim=-1).reshape(-1, *labels.shape)
+    return (guesses == labels) & counted, counted, labels

@@ -13,7 +13,10 @@ __all__ = ["MeanMetric"]
 
 
 class MeanMetric(StreamingMetric):
-    """The mean of one number per example; of a random subset its standard error is known, too."""
+    """The mean of one number per example; of a random subset its standard error is known, too.
+
+    With weights w (:meth:`weights`) of numbers v it is the ratio of sums ``sum_i w_i v_i / sum_i w_i`` over a split.
+    """
 
     has_standard_error = True
 
@@ -21,16 +24,38 @@ class MeanMetric(StreamingMetric):
     def per_example(self, evaluation: Evaluation) -> Tensor:
         """The numbers (p, B) of a batch."""
 
+    def weights(self, evaluation: Evaluation) -> Tensor | None:
+        """What each example counts (B,), not negative, the same at all points; None: all alike."""
+        return None
+
     def sums(self, evaluation: Evaluation) -> Tensor:
+        """Of w v, (w v)^2, w v w, w and w^2: (p, 5)."""
         values = self.per_example(evaluation).double()
-        return torch.stack([values.sum(dim=1), values.square().sum(dim=1)], dim=1)
+        weights = self.weights(evaluation)
+        weights = values.new_ones(values.shape[1]) if weights is None else weights.to(values)
+        # What counts nothing may be NaN.
+        weighed = torch.where(weights > 0, values, 0) * weights
+        counted = torch.stack([weights.sum(), weights.square().sum()]).expand(len(values), 2)
+        return torch.cat(
+            [torch.stack([weighed.sum(dim=1), weighed.square().sum(dim=1), weighed @ weights], dim=1), counted], dim=1
+        )
 
     def value(self, folded: Folded) -> Tensor:
-        return folded.sums[:, 0] / folded.examples
+        """NaN where nothing counts."""
+        return folded.sums[:, 0] / folded.sums[:, 3]
 
     def standard_error(self, folded: Folded) -> Tensor:
-        """Of the mean of a sample without replacement: sqrt(s^2 / n (1 - n / N)) (Cochran 1977, section 2.6)."""
+        """Of the ratio in a sample without replacement (Cochran 1977, section 2.11).
+
+        With R the ratio, n examples of N and the residuals ``e_i = w_i v_i - R w_i``::
+
+            sqrt(sum_i e_i^2 / (n - 1) / n (1 - n / N)) / (sum_i w_i / n)
+
+        Where all count alike that is the standard error of a mean, ``sqrt(s^2 / n (1 - n / N))`` (section 2.6). A ratio
+        is not unbiased: of order 1/n, which this leaves out.
+        """
         n = folded.examples
-        mean, squares = folded.sums.unbind(dim=1)
-        variance = ((squares - mean.square() / n) / (n - 1)).clamp(min=0)
-        return (variance / n * (1 - n / folded.population)).sqrt()
+        total, squares, products, count, squared_weights = folded.sums.unbind(dim=1)
+        ratio = total / count
+        residuals = (squares - 2 * ratio * products + ratio.square() * squared_weights).clamp(min=0)
+        return (residuals / (n - 1) / n * (1 - n / folded.population)).sqrt() / (count / n)

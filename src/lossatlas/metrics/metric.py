@@ -27,7 +27,7 @@ class OperatorMetric(Metric):
 METRICS: Registry[type[Metric]] = Registry("metric", "lossatlas.metrics.kinds")
 
 AUTO = "auto"
-"""Among names: the loss, and the accuracy where it has a meaning."""
+"""Among names: the loss, its terms where it has several, and the accuracy where it has a meaning."""
 
 
 def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
@@ -45,7 +45,9 @@ def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict
     found: dict[str, Metric] = {}
     for spec in (AUTO,) if names is None else names:
         if spec == AUTO:
-            chosen = [metric for name in ("loss", "accuracy") if (metric := METRICS[name]()).applies(loss)]
+            names_of_terms = (f"loss_term:{term}" for term in loss.terms)
+            likely = [METRICS["loss"](), *map(_metric, names_of_terms), METRICS["accuracy"]()]
+            chosen = [metric for metric in likely if metric.applies(loss)]
         else:
             chosen = [_metric(spec) if isinstance(spec, str) else spec]
         for metric in chosen:

@@ -28,8 +28,13 @@ class Clip(ABC):
     def __init__(self, threshold: float) -> None: ...
 
     @abstractmethod
-    def mean(self, losses: Tensor) -> Tensor:
-        """The clipped mean losses (k,) of k points from losses (k, B)."""
+    def mean(self, losses: Tensor, shares: Tensor) -> Tensor:
+        """The clipped mean losses (k,) of k points.
+
+        Args:
+            losses: (k, B).
+            shares: (B,), what each example counts in the mean; they sum to one.
+        """
 
 
 def checked_threshold(threshold: float) -> float:

@@ -54,8 +54,8 @@ class _Draw(Draw):
     def geometric(self) -> bool:  # type: ignore[override]
         return self._volume > 0
 
-    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        return losses.mean(dim=1).sum() / len(self.coords)
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
+        return (losses @ shares).sum() / len(self.coords)
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
         # Scalar products of the sides from those of the vertices.

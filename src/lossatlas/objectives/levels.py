@@ -58,8 +58,8 @@ class _LevelsDraw(Draw):
         self.coords = coords
         self._target = target
 
-    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        return self._misses(losses.mean(dim=1), points).square().sum() / len(self.coords)
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
+        return self._misses(losses @ shares, points).square().sum() / len(self.coords)
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
         return gram.new_zeros(())

@@ -72,10 +72,10 @@ class _PatternDraw(Draw):
         self._low = low
         self._clip = clip
 
-    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
         low = min(max(self._low - points.start, 0), len(losses))
-        descend = losses[:low].mean(dim=1).sum() / self._low
-        climb = self._clip.mean(losses[low:]).sum() / (len(self.coords) - self._low)
+        descend = (losses[:low] @ shares).sum() / self._low
+        climb = self._clip.mean(losses[low:], shares).sum() / (len(self.coords) - self._low)
         return descend - climb
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from lossatlas.recipes.base import Config, ProblemConfig, differences
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.config import PRESETS, FitConfig
 from lossatlas.recipes.connect_config import ConnectConfig
-from lossatlas.recipes.options import completed, options_of
+from lossatlas.recipes.options import completed, options_of, with_defaults
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 
@@ -23,4 +23,5 @@ __all__ = [
     "completed",
     "differences",
     "options_of",
+    "with_defaults",
 ]

@@ -92,15 +92,22 @@ def check_same_losses(runs: Sequence[Known], split: Split, hint: str) -> None:
     """
     records: dict[str, str] = {}
     for run in runs:
-        name = str(run.settings.get("loss", "auto"))
-        if name not in records:
-            records[name] = loss_of(name, split).record
+        settings = repr(sorted(run.settings_of("loss").items()))
+        if settings not in records:
+            records[settings] = _record(run, split)
         first = next(iter(records.values()))
-        if records[name] != first:
+        if records[settings] != first:
             raise BadInput(
-                f"{runs[0].name} and {run.name} were trained under different losses: {first} and {records[name]}; "
+                f"{runs[0].name} and {run.name} were trained under different losses: {first} and {records[settings]}; "
                 f"{hint}"
             )
+
+
+def _record(run: Known, split: Split) -> str:
+    """Of the loss of a run, on such examples."""
+    settings = run.settings_of("loss")
+    options = {key.partition(".")[2]: value for key, value in settings.items() if "." in key}
+    return loss_of(str(settings.get("loss", "auto")), split, options).record
 
 
 def check_same_model(one: Known, other: Known, hint: str) -> None:

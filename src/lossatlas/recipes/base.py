@@ -4,7 +4,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from cyclopts import Parameter
 
@@ -20,6 +20,9 @@ Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything that a run depends on; the base of every verb's configuration."""
+
+    older: ClassVar[Mapping[str, Any]] = {}
+    """What runs did that are older than an option, where that is not its default now."""
 
     @classmethod
     def named(cls) -> tuple[str, ...]:
@@ -68,7 +71,12 @@ class ProblemConfig(Config):
     model_options: Options = field(default_factory=dict)
     """Options of a named model; on the command line --model.OPTION."""
     loss: str = "auto"
-    """Loss (see `lossatlas info`), module:callable, or auto by the targets."""
+    """Loss: a name (see `lossatlas info`) with options as --loss.OPTION, module:callable, or auto by the targets."""
+    loss_options: Options = field(default_factory=dict)
+    """Options of a named loss; on the command line --loss.OPTION."""
+    output: str | None = None
+    """What the loss sees of what the network returns: a key or a place of it, such as out or 0; default its logits,
+    its only tensor, or the first one of a tuple."""
     parameters: tuple[str, ...] = ("*",)
     """Patterns of the parameters that vary; the others are held fixed."""
     seed: int = 0

@@ -216,7 +216,7 @@ def _origin(run: _Run, base: ProblemRecipe) -> Origin:
     """Where a run started: its first snapshot, or the initialisation that its configuration stands for."""
     first = next((snapshot for snapshot in Trajectory.of(run.path).snapshots if snapshot.step == 0), None)
     if first is not None:
-        spec, state = f"{run.path}@0", starting_state(f"{run.path}@0")
+        spec, state = f"{run.path}@0", dict(starting_state(f"{run.path}@0"))
     else:
         recipe = build_train(replace(run.config, device="cpu"))
         if recipe.start != run.fingerprints[MODULE]:

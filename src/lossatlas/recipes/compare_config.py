@@ -47,8 +47,8 @@ class CompareConfig(Config):
     """How far from a network its sharpness looks, in the slices' unit."""
 
     buffers: Literal["auto", "reestimated", "batch"] = "auto"
-    """What running statistics mean at a point (see `lossatlas info`); auto: those of the centre around a network,
-    interpolated ones between networks."""
+    """What running statistics mean at a point (see `lossatlas info`); auto: on slices around a network its own
+    (frozen), on lines and surfaces between networks those that are estimated anew at every point (reestimated)."""
     buffers_batches: int = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     group: int = 500

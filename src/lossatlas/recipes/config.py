@@ -36,7 +36,8 @@ class FitConfig(ProblemConfig):
     """Axes of the chart; default as many as the picture has."""
 
     checkpoint: str | None = None
-    """Weights (.safetensors or a torch state_dict) to lay the chart around; default a random start."""
+    """Weights to lay the chart around: a file, one of several networks in it as FILE#KEY, a run of lossatlas train, or
+    a snapshot of one as RUN@STEP; default a random start."""
     train_origin: bool | None = None
     """Let the fit move the chart's origin; default only where it started at random."""
     init: str = "xavier"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,6 +32,7 @@ from lossatlas.recipes.problem import ProblemRecipe, build_problem, surveyed_sub
 from lossatlas.recipes.slicing import check_finite, named, one_thread
 from lossatlas.rundir import RunDirectory
 from lossatlas.schedules import SCHEDULES, Schedule
+from lossatlas.specs import NetworkSpec
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
 
@@ -77,6 +77,8 @@ class ConnectRecipe:
     """(T,), float64: where paths are evaluated; each network's t is among them."""
     start: str
     """A hash of the curve before it was trained."""
+    notes: tuple[str, ...] = ()
+    """What somebody should know of the files that the networks are in."""
 
     @property
     def ends(self) -> Tensor:
@@ -117,8 +119,9 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
     metrics = metrics_for(problem.loss, config.metrics)
     if "loss" not in metrics:
         raise BadInput("metrics leave out the loss, which a curve is about; add loss or auto")
-    start = _networks(config.start, base)[1] if config.start else None
-    names, networks = _networks(config.between, base)
+    notes: list[str] = []
+    start = _networks(config.start, base, notes)[1] if config.start else None
+    names, networks = _networks(config.between, base, notes)
     device = base.device
     with one_thread():
         kind = CHARTS[config.curve]
@@ -160,6 +163,7 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         metrics=metrics,
         t=_times(config.grid, len(names) - 1),
         start=fingerprint(curve.state_dict().items()),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -167,22 +171,22 @@ def _runs(specs: tuple[str, ...]) -> list[Known]:
     """Those of the networks that lie in run directories."""
     found = []
     for spec in specs:
-        path = Path(spec if Path(spec).exists() else spec.rpartition("@")[0])
+        path = NetworkSpec.parse(spec).path
         run = RunDirectory(path if path.is_dir() else path.parent)
         if run.is_run:
             found.append(known_of(spec, run))
     return found
 
 
-def _networks(specs: tuple[str, ...], base: ProblemRecipe) -> tuple[tuple[str, ...], Tensor]:
-    """The names of networks, and their weights (k, n)."""
+def _networks(specs: tuple[str, ...], base: ProblemRecipe, notes: list[str]) -> tuple[tuple[str, ...], Tensor]:
+    """The names of networks, and their weights (k, n); adds to the notes what there is to say of their files."""
     states = named(specs)
     found: list[Tensor] = []
     held: dict[str, Tensor] | None = None
     varied = {name for entry in base.space.entries for name in entry.names}
     # The first comes last: the module is left there.
     for spec, state in zip(reversed(specs), reversed(states.values()), strict=True):
-        load_state(base.problem.module, state, f"checkpoint {spec}")
+        notes += load_state(base.problem.module, state, f"checkpoint {spec}")
         check_finite(base.problem.module, spec)
         found.insert(0, base.space.vector_of(base.problem.module))
         parameters = {name: value for name, value in base.problem.module.named_parameters() if name not in varied}

@@ -17,8 +17,8 @@ class ConnectConfig(ProblemConfig):
     """Everything that a curve between networks and its evaluation depend on."""
 
     between: tuple[str, ...] = ()
-    """The networks, in their order along the curve: runs of lossatlas train, files of weights, snapshots as RUN@STEP.
-    On the command line they stand first."""
+    """The networks, in their order along the curve: runs of lossatlas train, files of weights, networks in them as
+    FILE#KEY, snapshots as RUN@STEP. On the command line they stand first."""
     curve: Literal["bezier", "chain"] = "bezier"
     """Bezier curve (between two networks), or polygonal chain (through two or more)."""
     bends: int = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,9 @@ from lossatlas.problem import Problem
 from lossatlas.recipes.config import AUTO, FEWEST, FitConfig
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.schedules import SCHEDULES, Schedule
+from lossatlas.training.start import starting_state
 from lossatlas.weights import INITIALISERS, WeightSpace
-from lossatlas.weights.files import load_state, read_state
+from lossatlas.weights.files import load_state
 
 __all__ = ["FitRecipe", "build_fit"]
 
@@ -55,6 +55,8 @@ class FitRecipe:
     budget: Budget
     optimizer: Adam
     schedule: Schedule
+    notes: tuple[str, ...] = ()
+    """What somebody should know of the file of weights."""
 
     def surveying(self, examples: str) -> FitRecipe:
         """The same fit with a survey of so many examples per split, or ``all``."""
@@ -81,8 +83,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
     base = build_problem(config, config.splits)
     problem, space, data, train, device = base.problem, base.space, base.data, base.train, base.device
     module = problem.module
+    notes: tuple[str, ...] = ()
     if config.checkpoint is not None:
-        load_state(module, read_state(Path(config.checkpoint)), f"checkpoint {config.checkpoint}")
+        notes = load_state(module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.group, config.buffers_batches)
         for name in (config.buffers, config.survey_buffers or config.buffers)
@@ -134,6 +137,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
         schedule=SCHEDULES[config.schedule](**config.schedule_options),
+        notes=notes,
     )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from lossatlas.recipes.base import Config
 
-__all__ = ["completed", "options_of"]
+__all__ = ["completed", "options_of", "with_defaults"]
 
 C = TypeVar("C", bound=Config)
 
 RESOLVERS = {
     "model": ("lossatlas.models", "model_options"),
     "data": ("lossatlas.data", "data_options"),
+    "loss": ("lossatlas.losses", "loss_options"),
     "pattern": ("lossatlas.pictures", "options_of"),
     "schedule": ("lossatlas.schedules", "schedule_options"),
 }
@@ -40,7 +42,25 @@ def completed(config: C) -> C:
     """
     changes: dict[str, Any] = {}
     for name in config.named():
-        kind = options_of(name, getattr(config, name))
-        if kind is not None:
-            changes[f"{name}_options"] = {**asdict(kind()), **getattr(config, f"{name}_options")}
+        changes[f"{name}_options"] = {**_defaults(name, getattr(config, name)), **getattr(config, f"{name}_options")}
     return replace(config, **changes)
+
+
+def with_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat configuration of this kind with the defaults of what it does not say, options of what it names among them.
+
+    Raises:
+        BadInput: nothing has a name.
+    """
+    whole = {**config().flat(), **flat}
+    options = {
+        f"{name}.{option}": list(value) if isinstance(value, tuple) else value
+        for name in config.named()
+        for option, value in _defaults(name, whole[name]).items()
+    }
+    return {**options, **whole}
+
+
+def _defaults(name: str, spec: str) -> dict[str, Any]:
+    kind = options_of(name, spec)
+    return {} if kind is None else asdict(kind())

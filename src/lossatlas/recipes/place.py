@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.hashing import fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
 from lossatlas.training.way import Projection, Way
 
-__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath", "buffers_between", "centre_fingerprint"]
+__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath", "centre_fingerprint"]
 
 Box = tuple[float, float]
 """Where an axis begins and ends."""
@@ -56,8 +55,8 @@ class Laid:
     """What the picture shows where nobody says otherwise, by axis."""
     networks: tuple[Network, ...] = ()
     path: SurveyedPath | None = None
-    buffers: str = "frozen"
-    """The policy of running statistics that fits the place."""
+    buffers: str | None = None
+    """The policy of running statistics that the place has from a run; None: what is usual for its chart."""
     notes: tuple[str, ...] = ()
     """What somebody should know who looks at the picture."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
@@ -79,15 +78,6 @@ class Place(ABC):
 def centre_fingerprint(module: nn.Module) -> str:
     """A hash of the network that a survey lies around, by which it is known again."""
     return fingerprint(module.state_dict().items())
-
-
-def buffers_between(module: nn.Module) -> str:
-    """The policy of running statistics between networks.
-
-    Estimated anew (Garipov et al. 2018, appendix A.2): interpolated like weights, variances are negative not far beyond
-    the networks, where the loss is not a number.
-    """
-    return "reestimated" if normalisations_with_statistics(module) else "interpolated"
 
 
 PLACES: Registry[type[Place]] = Registry("place", "lossatlas.recipes.places")

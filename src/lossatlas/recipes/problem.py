@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,15 @@ from lossatlas.data import Dataset, Split, load_data
 from lossatlas.errors import BadInput, unknown
 from lossatlas.losses import LOSSES, Loss, load_loss
 from lossatlas.models import MODELS, load_model
-from lossatlas.problem import Dict, Feed, Pair, Problem
+from lossatlas.problem import AUTO, Dict, Feed, Pair, Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.streams import generator
 from lossatlas.weights import WeightSpace
 
 __all__ = ["ProblemRecipe", "build_problem", "loss_of", "seeded", "surveyed_subset"]
+
+FEW = 8
+"""Examples that tell what batches look like."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,13 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     for name in splits:
         if name not in data.splits:
             raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
-    feed, inputs, targets = _feed(data.train)
+    own = load_loss(config.loss) if ":" in config.loss else None
+    # A loss that calls the network takes batches of any structure.
+    calls = own is not None and own.sees_network
+    feed, inputs, targets = (None, None, None) if calls else _feed(data.train, config.output)
     module = _module(config, data, inputs, targets)
     return ProblemRecipe(
-        problem=Problem(module, _loss(config.loss, targets), feed),
+        problem=Problem(module, own or _loss(config.loss, targets, config.loss_options), feed),
         space=WeightSpace(module, config.parameters),
         data=data,
         train=data.train.to(device),
@@ -71,15 +78,32 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _feed(split: Split) -> tuple[Feed, Tensor | None, Any]:
-    """How batches of this structure are handed over, the inputs where there is one tensor of them, the targets."""
-    data: Any = split.data
-    if isinstance(data, tuple | list) and len(data) == 2:
-        return Pair(), data[0] if isinstance(data[0], Tensor) else None, data[1]
-    if isinstance(data, dict) and "labels" in data:
-        return Dict(), None, data["labels"]
-    keys = f"; got a dict of {', '.join(map(str, data))}" if isinstance(data, dict) else ""
-    raise BadInput(f"examples must be pairs (inputs, targets), or dicts with the targets under 'labels'{keys}")
+def _feed(split: Split, output: str | None = None) -> tuple[Feed, Tensor | None, Any]:
+    """How batches of this structure are handed over; of a few examples the inputs where they are one tensor, and the
+    targets.
+    """
+    key = AUTO if output is None else int(output) if re.fullmatch(r"-?\d+", output) else output
+    batch = split.take(torch.arange(min(FEW, len(split))))
+    if isinstance(batch, Mapping):
+        named = Dict(output=key)
+        try:
+            return named, None, named.targets(batch)
+        except BadInput as error:
+            entries = ", ".join(map(str, batch))
+            raise BadInput(
+                f"examples are dicts of {entries}; expected the targets under 'labels' (or a single 'label'): rename "
+                "that entry"
+            ) from error
+    pair = Pair(key)
+    try:
+        targets = pair.targets(batch)
+    except BadInput as error:
+        found = str(error).partition(";")[0].removeprefix("a batch is ")
+        raise BadInput(
+            f"a batch of the data is {found}; expected (inputs, targets), with several inputs as ((inputs, lengths), "
+            "targets), or a dict with the targets under 'labels': have --data module:callable return one of these"
+        ) from error
+    return pair, batch[0] if isinstance(batch[0], Tensor) else None, targets
 
 
 def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets: Any) -> nn.Module:
@@ -91,7 +115,8 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
         raise BadInput(
             f"model {config.model!r} takes one tensor and gives another; for other batches give --model module:callable"
         )
-    outputs = data.classes if data.classes is not None else max(1, targets[0].numel())
+    classes = data.count_classes()
+    outputs = classes if classes is not None else max(1, targets[0].numel())
     with seeded(config.seed):
         return family.build(tuple(inputs.shape[1:]), outputs)
 
@@ -101,13 +126,18 @@ def surveyed_subset(examples: str, name: str, split: Split) -> Split:
     return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
 
 
-def loss_of(name: str, split: Split) -> Loss:
+def loss_of(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss that a configuration names, on examples like these.
+
+    Args:
+        name: of the loss.
+        split: examples, from whose targets follows what ``auto`` is.
+        options: of a named loss.
 
     Raises:
         BadInput: there is none of this name, or none is known for such targets.
     """
-    return _loss(name, _feed(split)[2])
+    return load_loss(name) if ":" in name else _loss(name, _feed(split)[2], options)
 
 
 @contextmanager
@@ -118,7 +148,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _loss(name: str, targets: Any) -> Loss:
+def _loss(name: str, targets: Any, options: Mapping[str, Any] | None = None) -> Loss:
     if ":" in name:
         return load_loss(name)
     if name == "auto":
@@ -127,4 +157,5 @@ def _loss(name: str, targets: Any) -> Loss:
         name = "squared_error" if targets.is_floating_point() else "cross_entropy"
     if name not in LOSSES:
         raise unknown("loss", name, ["auto", *LOSSES, "module:callable"])
-    return LOSSES[name]()
+    kind: Callable[..., Loss] = LOSSES[name]
+    return kind(**(options or {}))

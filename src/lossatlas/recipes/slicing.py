@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def around_of(config: SurveyConfig, space: WeightSpace, origin: Tensor, way: Way
     return Around(
         space,
         origin,
-        NORMALISATIONS[config.normalize](),
+        NORMALISATIONS[config.normalize or "none"](),
         config.ignore == "biasbn",
         way,
         config.draw,
@@ -54,7 +54,11 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
 
 
 def notes_of(config: SurveyConfig, around: Around) -> tuple[str, ...]:
-    """What a normalisation holds because the network has nothing there."""
+    """What there is to say of files of directions, and what a normalisation holds for the network has nothing there."""
+    return (*dict.fromkeys(around.notes), *_zero_filters(config, around))
+
+
+def _zero_filters(config: SurveyConfig, around: Around) -> tuple[str, ...]:
     if config.normalize not in ("filter", "layer") or "random" not in config.kinds:
         return ()
     norms = around.space.filter_norms(around.origin)
@@ -77,7 +81,7 @@ def check_finite(module: nn.Module, source: str) -> None:
             raise BadInput(f"{source} has weights that are not finite: {name!r}; choose another")
 
 
-def named(specs: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+def named(specs: Sequence[str]) -> dict[str, Mapping[str, Tensor]]:
     """The states of several networks by short names: the ends of their paths, as long as it takes to tell them apart.
 
     Raises:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lossatlas.charts import CoefficientChart, Draws
 from lossatlas.data import Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
+from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import metrics_for
 from lossatlas.problem import Problem
@@ -64,7 +65,8 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     with one_thread():
         laid = PLACES[place]().lay(config, base)
     grid = _grid(config, laid)
-    policy = laid.buffers if config.buffers == "auto" else config.buffers
+    policy = laid.buffers or usual_buffers(laid.chart, base.problem.module)
+    policy = policy if config.buffers == "auto" else config.buffers
     return SurveyRecipe(
         problem=base.problem,
         space=base.space,

@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import ProblemConfig
 
 __all__ = ["SurveyConfig"]
 
+NOTHING = "none"
+"""How a direction is normalised, or which parameters it holds, where neither is asked for."""
 GROWING = ("splits", "metrics")
 """What a survey that is finished may get more of; and points."""
 
@@ -21,8 +23,11 @@ GROWING = ("splits", "metrics")
 class SurveyConfig(ProblemConfig):
     """Everything that a survey around a network depends on."""
 
+    older: ClassVar[Mapping[str, Any]] = {"normalize": NOTHING, "ignore": NOTHING}
+
     checkpoint: str = ""
-    """Weights to survey around: a file, a run of lossatlas train, or a snapshot of one as RUN@STEP; or"""
+    """Weights to survey around: a file, one of several networks in it as FILE#KEY, a run of lossatlas train, or a
+    snapshot of one as RUN@STEP; or"""
     trajectory: str = ""
     """the way there: such a run, or the folder of a trajectory, whose last snapshot is the centre; or"""
     between: tuple[str, ...] = ()
@@ -37,10 +42,11 @@ class SurveyConfig(ProblemConfig):
     components of a way, or two random ones."""
     orthogonal: bool = False
     """Make each direction orthogonal to those before it, as long as it was."""
-    normalize: str = "none"
-    """Scale of random directions: that of the network per filter, layer or weight, or none (length 1)."""
-    ignore: Literal["none", "biasbn"] = "none"
-    """Hold parameters of one dimension (biases, scales and shifts of normalisations) on random directions: biasbn."""
+    normalize: str | None = None
+    """Scale of random directions: that of the network per filter (the default), layer or weight, or none (length 1)."""
+    ignore: Literal["none", "biasbn"] | None = None
+    """Hold parameters of one dimension (biases, scales and shifts of normalisations) on random directions (biasbn, the
+    default), or none."""
     draw: int = 0
     """Seed of random directions."""
     draws: int = 1
@@ -55,13 +61,14 @@ class SurveyConfig(ProblemConfig):
     margin: float | None = None
     """How far the picture reaches beyond a path or networks, in shares of their extent; default 0.2, on a line 0.5."""
     tolerance: float | None = None
-    """Evaluate points only until interpolation is this good, in the logarithm of the loss; and"""
+    """Evaluate points only until interpolation is this good, in the logarithm of the loss (where it is not positive, in
+    shares of its height above its lowest value); and"""
     budget: int | None = None
     """so many points at most; the others are interpolated."""
 
     buffers: str = "auto"
-    """What running statistics mean at a point (see `lossatlas info`); auto: those of the centre (frozen), between
-    networks reestimated ones, and those of a run that is surveyed again."""
+    """What running statistics mean at a point (see `lossatlas info`); auto: around a network its own (frozen), between
+    networks those that are estimated anew at every point (reestimated), and those of a run that is surveyed again."""
     buffers_batches: int = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     splits: tuple[str, ...] = ("train", "test")
@@ -105,9 +112,25 @@ class SurveyConfig(ProblemConfig):
         wanted = joined.flat()
         return joined if all(stored[name] == wanted.get(name) for name in fixed) else None
 
+    @property
+    def _is_drawn(self) -> bool:
+        """Whether there are random directions."""
+        return bool(self.checkpoint or self.trajectory) and "random" in self.kinds
+
+    def _normalise_directions(self) -> None:
+        """State what was left open of random directions.
+
+        Where there are none, it is what older runs, in which nothing was normalised by default, have recorded; and as
+        long as nobody says where a survey lies, it stays open.
+        """
+        if not (self.checkpoint or self.trajectory or self.between or self.run):
+            return
+        for name, usual in (("normalize", "filter"), ("ignore", "biasbn")):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual if self._is_drawn else NOTHING)
+
     def _check_heeded(self) -> None:
         """Refuse options that what is surveyed takes no notice of."""
-        drawn = not self.directions or any(name == "random" for name in self.directions)
         slices = {"directions", "orthogonal", "normalize", "ignore", "draw", "draws"}
         unheeded = {
             "between": slices,
@@ -116,13 +139,15 @@ class SurveyConfig(ProblemConfig):
             "trajectory": {"chart"},
         }
         defaults = {field.name: field.default for field in fields(self)}
+        unstated: dict[str, tuple[Any, ...]] = {name: (default,) for name, default in defaults.items()}
+        unstated |= dict.fromkeys(("normalize", "ignore"), (None, NOTHING))
         for place, names in unheeded.items():
             for name in sorted(names) if getattr(self, place) else ():
-                if getattr(self, name) != defaults[name]:
+                if getattr(self, name) not in unstated[name]:
                     raise BadInput(f"{name} means nothing with {place}; leave it out")
-        if self.checkpoint and not drawn:
+        if self.checkpoint and not self._is_drawn:
             for name in ("normalize", "ignore", "draw"):
-                if getattr(self, name) != defaults[name]:
+                if getattr(self, name) not in unstated[name]:
                     raise BadInput(f"{name} means nothing for directions that are not random; leave it out")
         if self.at and self.grid != defaults["grid"]:
             raise BadInput("at gives all coordinates of a grid; leave out the grid")
@@ -168,5 +193,6 @@ class SurveyConfig(ProblemConfig):
         if self.draw < 0:
             raise BadInput(f"draw is {self.draw}; expected a seed of 0 or more")
         self._check_heeded()
+        self._normalise_directions()
         if self.examples != "all" and not (self.examples.isdecimal() and int(self.examples) > 0):
             raise BadInput(f"examples is {self.examples!r}; expected a positive number or all")

@@ -39,6 +39,8 @@ class TrainRecipe:
     """A hash of the weights at the start."""
     twin: Callable[[], Training]
     """Makes a training of a copy of the module, to be stepped and thrown away."""
+    notes: tuple[str, ...] = ()
+    """What somebody should know of the file that these are in."""
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data and weights at the start."""
@@ -61,8 +63,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     state = starting_state(config.init_from) if config.init_from is not None else None
     base = build_problem(config)
     module = base.problem.module
-    if state is not None:
-        load_state(module, state, f"the start {config.init_from}")
+    notes = load_state(module, state, f"the start {config.init_from}") if state is not None else ()
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:
@@ -93,6 +94,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         thinning,
         start,
         _twin_of(base.problem, begin),
+        notes,
     )
 
 

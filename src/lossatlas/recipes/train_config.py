@@ -35,7 +35,8 @@ class TrainConfig(ProblemConfig):
     """Augmentations of a step's images (see `lossatlas info`)."""
 
     init_from: str | None = None
-    """Weights to start from: a file, a run, or a run's snapshot as RUN@STEP; default the model's own initialisation."""
+    """Weights to start from: a file, one of several networks in it as FILE#KEY, a run, or a run's snapshot as RUN@STEP;
+    default the model's own initialisation."""
     init_gain: float = 1.0
     """Factor of the weights at the start (of matrices and kernels; vectors such as biases stay)."""
 

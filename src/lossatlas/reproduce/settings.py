@@ -23,7 +23,7 @@ PAPER_TRAINING: dict[str, Any] = {
 
 def problem_of(config: ProblemConfig) -> dict[str, Any]:
     """The settings that another run takes over to see the same problem."""
-    names = ("data", "data_options", "model", "model_options", "loss", "parameters")
+    names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters")
     return {name: getattr(config, name) for name in names}
 
 

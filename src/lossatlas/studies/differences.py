@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import log
 
 import numpy as np
@@ -34,22 +35,23 @@ class Difference:
     values: npt.NDArray[np.float64]
 
 
-def disagreement(one: Tensor, other: Tensor) -> float:
+def disagreement(one: Tensor, other: Tensor, weights: Tensor | None = None) -> float:
     """The share of examples for which two networks name different labels.
 
     Args:
         one: logits (N, ..., C); inner positions count like examples.
         other: those of the other network, likewise.
+        weights: what each example counts (N,); default all alike.
 
     Returns:
         In [0, 1]; NaN where any logit is NaN.
     """
     if bool(one.isnan().any()) or bool(other.isnan().any()):
         return float("nan")
-    return float((one.argmax(dim=-1) != other.argmax(dim=-1)).double().mean())
+    return _mean((one.argmax(dim=-1) != other.argmax(dim=-1)).double(), weights)
 
 
-def jensen_shannon(one: Tensor, other: Tensor) -> float:
+def jensen_shannon(one: Tensor, other: Tensor, weights: Tensor | None = None) -> float:
     """The mean Jensen-Shannon divergence between two networks' distributions over classes, in nats.
 
     ``JS(p, q) = KL(p || m) / 2 + KL(q || m) / 2`` with ``m = (p + q) / 2`` and natural logarithms (Lin 1991), so that
@@ -58,6 +60,7 @@ def jensen_shannon(one: Tensor, other: Tensor) -> float:
     Args:
         one: logits (N, ..., C); inner positions count like examples.
         other: those of the other network, likewise.
+        weights: what each example counts (N,); default all alike.
 
     Returns:
         In [0, log 2]; NaN where outputs are NaN or give no distribution.
@@ -66,21 +69,30 @@ def jensen_shannon(one: Tensor, other: Tensor) -> float:
     middle = torch.logaddexp(p, q) - log(2)
     divergences = (_relative(p, middle) + _relative(q, middle)) / 2
     # Rounding leaves values of the order of 1e-17 on either side of the ends.
-    return float(divergences.clamp(0, log(2)).mean())
+    return _mean(divergences.clamp(0, log(2)), weights)
 
 
-def mean_squared_difference(one: Tensor, other: Tensor) -> float:
-    """The mean over examples of the squared distance between two networks' outputs (N, ...), in their units squared."""
-    return float((one.double() - other.double()).square().flatten(1).sum(dim=1).mean())
+def mean_squared_difference(one: Tensor, other: Tensor, weights: Tensor | None = None) -> float:
+    """The mean over examples of the squared distance between two networks' outputs (N, ...), in their units squared.
+
+    Args:
+        one: outputs (N, ...).
+        other: those of the other network.
+        weights: what each example counts (N,); default all alike.
+    """
+    return _mean((one.double() - other.double()).square().flatten(1).sum(dim=1), weights)
 
 
-def functional_differences(outputs: Mapping[str, Tensor], *, classifies: bool) -> list[Difference]:
+def functional_differences(
+    outputs: Mapping[str, Tensor], *, classifies: bool, weights: Tensor | None = None
+) -> list[Difference]:
     """All differences between every two networks that their outputs allow.
 
     Args:
         outputs: (N, ...) by network, of the same examples in the same order; logits (N, ..., C) of classifiers.
         classifies: whether they are logits. If so, ``disagreement`` and ``js_divergence``; otherwise
             ``squared_difference``.
+        weights: what each example counts in these means (N,); default all alike.
 
     Raises:
         BadInput: two networks' outputs have different shapes.
@@ -94,11 +106,18 @@ def functional_differences(outputs: Mapping[str, Tensor], *, classifies: bool) -
             )
     given = [values if values.ndim > 1 else values[:, None] for values in outputs.values()]
     if not classifies:
-        squares = _pairwise(given, mean_squared_difference)
+        squares = _pairwise(given, partial(mean_squared_difference, weights=weights))
         return [Difference("squared_difference", "mean squared difference of outputs", "1", squares)]
     return [
-        Difference("disagreement", "share of disagreeing labels", "1", _pairwise(given, disagreement)),
-        Difference("js_divergence", "mean Jensen-Shannon divergence", "nat", _pairwise(given, jensen_shannon)),
+        Difference(
+            "disagreement", "share of disagreeing labels", "1", _pairwise(given, partial(disagreement, weights=weights))
+        ),
+        Difference(
+            "js_divergence",
+            "mean Jensen-Shannon divergence",
+            "nat",
+            _pairwise(given, partial(jensen_shannon, weights=weights)),
+        ),
     ]
 
 
@@ -106,6 +125,15 @@ def _relative(log_p: Tensor, log_m: Tensor) -> Tensor:
     """KL(p || m) (N, ...) from logarithms (N, ..., C); what has probability zero adds nothing."""
     terms = log_p.exp() * (log_p - log_m)
     return torch.where(log_p == -torch.inf, 0.0, terms).sum(dim=-1)
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> float:
+    """The mean of values (N, ...) over examples that count so much (N,)."""
+    if weights is None:
+        return float(values.mean())
+    each, weights = values.flatten(1).mean(dim=1) if values.ndim > 1 else values, weights.to(values)
+    # What counts nothing may be NaN.
+    return float(torch.where(weights > 0, each, 0) @ weights / weights.sum())
 
 
 def _pairwise(outputs: Sequence[Tensor], difference: Callable[[Tensor, Tensor], float]) -> npt.NDArray[np.float64]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lossatlas.data import Split
-from lossatlas.engine import Engine, Evaluation, StreamingMetric
+from lossatlas.engine import Engine, Evaluation, Folded, StreamingMetric
 from lossatlas.losses import Loss
 from lossatlas.metrics import streaming_metrics
 from lossatlas.surveying.path_points import PathPoints
@@ -37,7 +38,7 @@ def ensembles_along(
     problem's own loss sees the logarithm of the averaged probabilities in the place of logits.
 
     Args:
-        engine: of a problem whose outputs are logits (B, ..., C).
+        engine: of a problem whose outputs are logits.
         stay: the networks that stay; their outputs are kept.
         path: those that take turns, P of them.
         loss: the problem's, one that classifies.
@@ -49,27 +50,41 @@ def ensembles_along(
         Of each of :data:`METRICS` values (3, P), float64 on the processor, in the order of :data:`MEMBERS`.
     """
     metrics: dict[str, StreamingMetric] = streaming_metrics(loss, METRICS)
-    kept: list[list[Tensor]] = [[] for _ in stay.coefficients]
-    for points, _, evaluation in engine.evaluations(*stay, split, group):
-        for index, point in enumerate(range(points.start, points.stop)):
-            kept[point].append(evaluation.outputs[index].log_softmax(dim=-1))
-    fixed = [torch.cat(parts) for parts in kept]
-    sums = {name: torch.zeros(len(MEMBERS), len(path.coefficients), dtype=torch.float64) for name in metrics}
+    kept: dict[int, list[Tensor]] = {}
+    for _, examples, evaluation in engine.evaluations(*stay, split, group):
+        kept.setdefault(examples.start, []).extend(_log_probabilities(evaluation))
+    found = {name: torch.zeros(len(MEMBERS), len(path.coefficients), dtype=torch.float64) for name in metrics}
     done, total = 0, len(split) * len(path.coefficients)
+    sums: dict[tuple[int, str], Tensor] = {}
     for points, examples, evaluation in engine.evaluations(*path, split, group):
-        own = evaluation.outputs.log_softmax(dim=-1)
+        own, fixed = _log_probabilities(evaluation), kept[examples.start]
+        first, last = examples.start == 0, examples.stop == len(split)
         for row, others in enumerate((fixed[:0], fixed[:1], fixed)):
-            averaged = _averaged(loss, own, [other[examples] for other in others], evaluation)
+            averaged = _averaged(evaluation, own, others)
             for name, metric in metrics.items():
-                sums[name][row, points] += metric.sums(averaged)[:, 0].cpu()
+                share = metric.sums(averaged).cpu()
+                sums[row, name] = share if first else sums[row, name] + share
+                if last:
+                    folded = Folded(sums[row, name], len(split), len(split), _no_norms)
+                    found[name][row, points] = metric.value(folded)
         done += (points.stop - points.start) * (examples.stop - examples.start)
         on_share(done / total)
-    return {name: added / len(split) for name, added in sums.items()}
+    return found
 
 
-def _averaged(loss: Loss, own: Tensor, others: list[Tensor], evaluation: Evaluation) -> Evaluation:
-    """What the mean of own log probabilities (p, B, ..., C) and those of others (B, ..., C) makes of a batch."""
+def _log_probabilities(evaluation: Evaluation) -> Tensor:
+    """Those of the classes, in the layout of the outputs (p, B, ...)."""
+    log_probabilities: Tensor = evaluation.outputs.log_softmax(dim=evaluation.labelled.axis)
+    return log_probabilities
+
+
+def _averaged(evaluation: Evaluation, own: Tensor, others: list[Tensor]) -> Evaluation:
+    """What the mean of own log probabilities (p, B, ...) and those of others (B, ...) makes of a batch."""
     members = torch.stack([own, *(other.expand_as(own) for other in others)])
     outputs = members.logsumexp(dim=0) - math.log(len(members))
-    losses = torch.stack([loss(one, evaluation.targets) for one in outputs])
-    return Evaluation(outputs, losses, evaluation.targets, evaluation.batch)
+    losses = torch.stack([evaluation.loss(one, evaluation.targets) for one in outputs])
+    return replace(evaluation, outputs=outputs, losses=losses)
+
+
+def _no_norms() -> Tensor:
+    raise AssertionError("losses and accuracies ask for no norms")

@@ -26,7 +26,7 @@ def points_of(chart: CoefficientChart, coords: Tensor) -> PathPoints:
     """The points of a chart at coordinates (P, d), without gradients."""
     with torch.no_grad():
         controls = chart.controls()
-        return PathPoints(chart.coefficients(coords.to(controls)), controls)
+        return PathPoints(chart.mixture(coords, controls), controls)
 
 
 def norms(points: PathPoints) -> Tensor:

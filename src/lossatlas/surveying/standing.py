@@ -6,15 +6,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from lossatlas.charts import Plane
 from lossatlas.data import Split
-from lossatlas.engine import Plan, StreamingMetric
+from lossatlas.engine import Evaluation, Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.setup import GROUP, engine_for
 from lossatlas.problem import Problem
-from lossatlas.types import Outputs
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Standing"]
@@ -52,14 +50,31 @@ class Standing:
         found = self._engine.evaluate(self._coefficients, self._controls, split, metrics, self._group)
         return {name: float(values[0]) for name, values in found.items()}
 
-    def outputs(self, split: Split) -> Outputs:
-        """What the network returns for all examples of a split, as the loss sees it: (N, ...), on the processor."""
+    def predictions(self, split: Split) -> tuple[Tensor, Tensor] | None:
+        """What the network says of all that counts in a split, and what each of it counts; on the processor.
+
+        Returns:
+            Under losses that classify the logits (M, C) of the M positions whose label counts, and ones (M,). Otherwise
+            the outputs (N, ...) of all examples and what each counts in the mean loss (N,), float64; None where outputs
+            are more than one tensor.
+        """
         groups = self._engine.evaluations(self._coefficients, self._controls, split, self._group)
-        found = (evaluation.outputs for _, _, evaluation in groups)
-        parts = [tree_map(lambda leaf: leaf[0].cpu() if isinstance(leaf, Tensor) else leaf, part) for part in found]
-        return tree_map(lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *parts)
+        parts = [_counted(evaluation) for _, _, evaluation in groups if isinstance(evaluation.outputs, Tensor)]
+        if not parts:
+            return None
+        outputs, weights = (torch.cat(leaves) for leaves in zip(*parts, strict=True))
+        return outputs, weights
 
     def gradient(self, split: Split) -> Tensor:
         """The gradient (n,) of the mean loss over a split."""
         ((_, derivatives),) = self._engine.derivatives(self._coefficients, self._controls, split, self._group)
         return derivatives.gradient()[0]
+
+
+def _counted(evaluation: Evaluation) -> tuple[Tensor, Tensor]:
+    """Of one network's batch what :meth:`Standing.predictions` says."""
+    if not evaluation.loss.classifies:
+        return evaluation.outputs[0].cpu(), evaluation.weights.cpu()
+    found = evaluation.labelled
+    logits = found.logits[0][found.counted].cpu()
+    return logits, torch.ones(len(logits), dtype=torch.float64)

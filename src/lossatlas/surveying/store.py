@@ -176,6 +176,11 @@ class SurveyStore:
                 if stored != quantity.record:
                     raise BadInput(f"{name} in the survey is {stored}, this one {quantity.record}; choose another path")
 
+    def settings(self, split: str, group: str) -> dict[str, Any]:
+        """Data and settings of a group that is there; empty where it is not."""
+        done = done_variable(split, group)
+        return dict(self._arrays[done].attrs) if done in self._arrays else {}
+
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
         """Write a whole variable of the grid's shape, such as the target."""
         with self._structure():

@@ -17,24 +17,27 @@ from torch import Tensor
 
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart, Draws
-from lossatlas.data import Split
+from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
-from lossatlas.engine.setup import GROUP, engine_for
+from lossatlas.engine.setup import GROUP, device_of, engine_for
+from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
 from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.refinement import Refinement
+from lossatlas.surveying.scale import Scale
 from lossatlas.surveying.store import SurveyStore
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
 __all__ = ["STREAMING", "Surveyor", "grid_of", "survey"]
 
+TRAIN = "train"
+"""The split that statistics are estimated from where there is one."""
 STREAMING = "streaming"
 """The name of the group of metrics that are folded together; an operator metric is a group of its own."""
-FLOOR = 1e-12
-"""What has no logarithm is as low as this where logarithms are refined."""
 MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
@@ -62,7 +65,7 @@ def survey(
     chart: CoefficientChart,
     grid: Grid | Raster,
     problem: Problem,
-    splits: Mapping[str, Split],
+    splits: Mapping[str, Split | Source],
     *,
     metrics: Sequence[str | Metric] | None = None,
     space: WeightSpace | None = None,
@@ -83,19 +86,23 @@ def survey(
         grid: per axis its ascending coordinates; or a picture, whose cells and ``padding`` become the grid and whose
             target the variable ``target`` (or ``target_loss``).
         problem: what.
-        splits: examples by name, on the chart's device. Of a random subset (:meth:`Split.subset`) standard errors are
-            stored, too.
+        splits: examples by name: splits, or what :meth:`Split.of` makes splits of. Of a random subset
+            (:meth:`Split.subset`) standard errors are stored, too.
         metrics: names or metrics (see :func:`~lossatlas.metrics.metrics_for`); default the loss, and the accuracy where
             it has a meaning.
         space: which parameters the chart spans; default all.
-        buffers: what running statistics mean; default the group's own.
+        buffers: what running statistics mean; default what is usual where the chart lies: around one network its own,
+            between networks those that are estimated anew at every point (from 8 groups of the split called ``train``,
+            or else of the first one), on a fitted chart what the fit used, and through random weights the group's own.
         plan: how the engine runs. A store that is continued is continued with its own plan, unless one is stated.
         precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         group: examples that are evaluated, and under batch statistics normalised, together.
         padding: cells around a picture.
-        tolerance: evaluate points only until interpolation between them is this good, in the logarithm of the loss
-            (of a loss that is not positive, in the loss itself); the others are interpolated.
+        tolerance: evaluate points only until interpolation between them is this good, in the logarithm of the loss; the
+            others are interpolated. Of a loss that is not positive, in shares of its height above its lowest value, or
+            of the height that a tenth of the coarsest points stay below, where that is more
+            (:class:`~lossatlas.surveying.scale.Scale`).
         budget: evaluate so many points at most, likewise.
         path: a zarr store to write, or to continue, alone or together with other processes; None keeps the survey in
             memory. What the store lacks is added: metrics, splits, points between those it has.
@@ -117,16 +124,19 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
+    given = named_splits(splits, device_of(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
     if plan == "auto" and path is not None:
         plan = _recorded_plan(path) or plan
+    if buffers is None:
+        buffers = usual_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), group)
     engine = engine_for(
-        problem, chart, next(iter(splits.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-        group=group, memory=memory,
+        problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
+        group=group, memory=memory, steps=False,
     )  # fmt: skip
-    surveyor = Surveyor(engine, chart, splits, metrics_for(problem.loss, metrics), group)
+    surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), group)
     refinement = refinement_of(coords, tolerance, budget)
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
@@ -238,7 +248,7 @@ class Surveyor:
         for split_name, split in self._splits.items():
             for group in self._groups:
                 errors = [name for name in group.metrics if self._has_error(split, group, name)]
-                settings = self._settings(split, group)
+                settings = self._settings(store, split_name, group)
                 store.add(split_name, group.name, group.quantities, settings, errors, self._dtype)
         wanted = None if refinement is None else self._refine(store, refinement, on_points)
         for split_name in self._splits:
@@ -256,9 +266,9 @@ class Surveyor:
         Raises:
             BadInput: the first difference.
         """
-        for split_name, split in self._splits.items():
+        for split_name in self._splits:
             for group in self._groups:
-                store.check(split_name, group.name, group.quantities, self._settings(split, group))
+                store.check(split_name, group.name, group.quantities, self._settings(store, split_name, group))
 
     def _grouped(self, metrics: Mapping[str, Metric]) -> list[_Group]:
         streaming = {name: metric for name, metric in metrics.items() if isinstance(metric, StreamingMetric)}
@@ -274,14 +284,16 @@ class Surveyor:
         operators = {name: metric for name, metric in metrics.items() if isinstance(metric, OperatorMetric)}
         return groups + [group(name, {name: metric}) for name, metric in operators.items()]
 
-    def _settings(self, split: Split, group: _Group) -> dict[str, int | str]:
-        engine = self.engine
+    def _settings(self, store: SurveyStore, name: str, group: _Group) -> dict[str, int | str]:
+        engine, split, buffers = self.engine, self._splits[name], self.engine.network.buffers
+        if not engine.network.has_statistics:  # then all policies are one, whatever it was called
+            buffers = store.settings(name, group.name).get("buffers", buffers)
         service = engine.plan.evaluate if group.name == STREAMING else engine.plan.derivatives
         return {
             "examples": len(split),
             "examples_per_group": self._group,
             "data": split.fingerprint(),
-            "buffers": engine.network.buffers,
+            "buffers": buffers,
             "loss": engine.network.loss.record,
             "network": engine.network.fingerprint,
             "precision": service.precision,
@@ -310,7 +322,7 @@ class Surveyor:
                 on_points(len(points))
 
     def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
-        coefficients = self.chart.coefficients(points.to(self._controls))
+        coefficients = self.chart.mixture(points, self._controls)
         if group.name == STREAMING:
             streaming = {name: metric for name, metric in group.metrics.items() if isinstance(metric, StreamingMetric)}
             return self.engine.evaluate(coefficients, self._controls, split, streaming, self._group)
@@ -325,7 +337,7 @@ class Surveyor:
         while True:
             known = store.done(split, group.name)
             values = store.values(variable)
-            wanted = refinement.wanted(_log(values) if _logarithmic(values, refinement) else values, known)
+            wanted = refinement.wanted(_scale_of(values, refinement).forward(values), known)
             if known[wanted].all():
                 return known  # on a store that grew more than is wanted now
             self._evaluate(store, split, group, wanted, on_points)
@@ -345,9 +357,9 @@ class Surveyor:
             if variable in store:
                 values = store.values(variable)
                 there = known.reshape(*known.shape, *(1 for _ in range(values.ndim - known.ndim)))
-                logarithmic = _logarithmic(values, refinement)
-                made = refinement.interpolated(_log(values) if logarithmic else values, known)
-                store.fill_in(variable, np.where(there, values, np.exp(made) if logarithmic else made))
+                scale = _scale_of(values, refinement)
+                made = refinement.interpolated(scale.forward(values), known)
+                store.fill_in(variable, np.where(there, values, scale.back(made)))
         store.put(schema.MEASURED, known, MEASURED_ATTRIBUTES)
 
 
@@ -355,18 +367,9 @@ def _nothing() -> None:
     """What is done while others work, where nobody asks."""
 
 
-def _logarithmic(values: npt.NDArray[np.float64], refinement: Refinement) -> bool:
-    """Whether the logarithm of values is refined and interpolated: where the points that come first are positive.
-
-    These are always the same; if others had a say, it would matter who came when.
-    """
-    first = values[refinement.coarsest()]
-    return bool((first[np.isfinite(first)] > 0).all())
-
-
-def _log(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isnan(values), np.nan, np.log(np.maximum(values, FLOOR)))
+def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:
+    """The numbers that a variable is refined and interpolated in."""
+    return Scale.of(values[refinement.coarsest()])
 
 
 def _recorded_plan(path: Path) -> Plan | None:

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from lossatlas.errors import BadInput
 from lossatlas.rundir import MODEL, SNAPSHOTS
+from lossatlas.specs import NetworkSpec
 from lossatlas.training.trajectory import Trajectory
-from lossatlas.weights.files import read_state, weights_in
+from lossatlas.weights.files import read_checkpoint, weights_in
 
 __all__ = ["starting_state"]
 
 
-def starting_state(spec: str) -> dict[str, Tensor]:
-    """The named tensors that ``FILE``, ``RUN`` or ``RUN@STEP`` stands for.
+def starting_state(spec: str) -> Mapping[str, Tensor]:
+    """The named tensors that ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` stands for.
 
     Args:
-        spec: a file of weights, an index of shards, or a folder in which Hugging Face keeps a model; a run directory,
-            whose final weights are meant; or a run directory, or a trajectory's own, and the step of one of its
-            snapshots.
+        spec: a file of weights, an index of shards, or a folder in which Hugging Face keeps a model, any of them with
+            the key of one of several networks in it; a run directory, whose final weights are meant; or a run
+            directory, or a trajectory's own, and the step of one of its snapshots.
 
     Raises:
-        BadInput: nothing is there, or no snapshot of that step.
+        BadInput: nothing is there, nothing under that key, or no snapshot of that step.
     """
-    name, at, step = spec.rpartition("@")
-    if at and step.isdecimal() and not Path(spec).exists():
-        return _snapshot(Path(name), step)
-    path = Path(spec)
+    named = NetworkSpec.parse(spec)
+    path = named.path
+    if named.step:
+        return _snapshot(path, named.step)
     if path.is_dir() and weights_in(path) is None:
         if (path / SNAPSHOTS).is_dir() or path.name == SNAPSHOTS:
             raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
         raise BadInput(f"{path} holds no {MODEL}; name a run of lossatlas train, or a file of weights")
-    return read_state(path)
+    return read_checkpoint(path, named.key)
 
 
 def _snapshot(path: Path, step: str) -> dict[str, Tensor]:

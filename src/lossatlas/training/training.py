@@ -14,19 +14,24 @@ from torch import Tensor, nn
 
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
+from lossatlas.engine.setup import device_of, step_size
 from lossatlas.errors import BadInput, CannotFinish, first_line
+from lossatlas.losses import checked_total, judged, shares_of
 from lossatlas.metrics import streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.streams import generator
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import module_state
 
 __all__ = ["Switch", "Training", "parse_switch"]
 
 
+BATCH = 128
+"""Examples per step, by default."""
 REMEMBERED = 20
 """About how many steps the running numbers remember."""
 
@@ -64,13 +69,14 @@ class Training:
     Args:
         problem: its module is trained in place, on the device that it is on.
         space: the parameters that are trained; the others are held, and so are those that do not require gradients.
-        split: training examples, on the module's device.
+        split: training examples, or what :meth:`Split.of` makes a split of.
         epochs: how often all examples are seen (in parts, too); examples that are left over by the last full batch
             of an epoch are not.
         optimizer: the first one.
         schedule: of the learning rate, over the whole training.
         switches: to other optimisers, in the order of their epochs.
-        batch_size: examples per step, drawn in epochs without replacement.
+        batch_size: examples per step, drawn in epochs without replacement; default the split's own, where it was made
+            of a loader, else 128.
         seed: of batches, augmentation and what the module draws.
         augment: applied to the images of each step's batch.
 
@@ -83,13 +89,13 @@ class Training:
         self,
         problem: Problem,
         space: WeightSpace,
-        split: Split,
+        split: Split | Source,
         *,
         epochs: float,
         optimizer: OptimizerChoice,
         schedule: Schedule,
         switches: Sequence[Switch] = (),
-        batch_size: int = 128,
+        batch_size: int | None = None,
         seed: int = 0,
         augment: Sequence[Augmentation] = (),
     ) -> None:
@@ -102,9 +108,11 @@ class Training:
         self.running: dict[str, float] = {}
         """Exponential means of the numbers of a batch, over about 20 steps; not stored."""
         self._problem = problem
+        self._loss = problem.loss
         self._space = space
+        split = Split.of(split).to(device_of(problem.module))
         self._split = split
-        self._batches = Batches(split, batch_size, seed)
+        self._batches = Batches(split, step_size(batch_size, split, BATCH), seed)
         self.total_steps = max(1, round(epochs * self._batches.per_epoch))
         self._schedule = schedule
         self._seed = seed
@@ -160,7 +168,8 @@ class Training:
             self._split.take(self._batches.at(self.steps)), self._augment, generator(self._seed, "augment", self.steps)
         )
         outputs, losses = self._call(batch)
-        loss = losses.mean()
+        targets = self._problem.targets(batch)
+        loss = losses @ shares_of(self._loss.weights(targets), losses)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}", rate)
@@ -172,14 +181,14 @@ class Training:
         if not math.isfinite(norm):
             raise self._diverged("the weights are not finite", rate)
         record = {"step": self.steps, "epoch": (self.steps + 1) / self._batches.per_epoch}
-        targets = self._problem.feed.targets(batch)
-        evaluation = Evaluation(outputs[None].detach(), losses[None].detach(), targets, batch)
+        evaluation = Evaluation.of_one(outputs, losses, targets, batch, self._loss)
         for name, metric in self._metrics.items():
             sums = metric.sums(evaluation).double()
             folded = Folded(sums, len(losses), len(losses), lambda: left.double().square().sum()[None])
             record[name] = float(metric.value(folded))
-            before = self.running.get(name, record[name])
-            self.running[name] = before + (record[name] - before) / REMEMBERED
+            if math.isfinite(record[name]):  # it is not where nothing in the batch counts
+                before = self.running.get(name, record[name])
+                self.running[name] = before + (record[name] - before) / REMEMBERED
         record |= {
             "lr": rate,
             "phase": self._phase,
@@ -211,26 +220,34 @@ class Training:
     def _call(self, batch: Any, module: nn.Module | None = None) -> tuple[Any, Tensor]:
         """Outputs and losses in training mode; what the module draws is a function of seed and step."""
         module = module if module is not None else self.module
-        args, kwargs = self._problem.feed.inputs(batch)
         device = self._vector.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             # torch.manual_seed notes for each kind of device who called it, which takes as long as a small step.
             seeded = torch.default_generator if device.type == "cpu" else torch
             seeded.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
             module.train()
+            if self._loss.sees_network:
+                return judged(self._loss, self._loss.of_network(module, batch), batch)
+            args, kwargs = self._problem.feed.inputs(batch)
             outputs = self._problem.feed.output(module(*args, **kwargs))
-        return outputs, self._problem.loss(outputs, self._problem.feed.targets(batch))
+        return judged(self._loss, outputs, self._problem.targets(batch))
 
     def _try(self) -> None:
         """Call a copy as steps will call the module: evaluation mode shows nothing of what fails in training mode."""
         batch = self._split.take(self._batches.at(0))
+        targets = self._problem.targets(batch)
         try:
-            _, losses = self._call(batch, copy.deepcopy(self.module))
-            losses.mean()
+            outputs, losses = self._call(batch, copy.deepcopy(self.module))
+            losses @ shares_of(self._loss.weights(targets), losses)
+        except BadInput:
+            raise
         except Exception as error:  # the user's own module and data may fail in any way
             raise BadInput(
                 f"the model fails in training mode on a batch of {self._batches.size}: {first_line(error)}"
             ) from error
+        self._loss.check(outputs, targets, targets)
+        checked_total(self._loss, targets, len(losses))
+        self._loss = self._loss.settled(outputs, targets)
 
     def _planned(
         self, optimizer: OptimizerChoice, switches: Sequence[Switch], epochs: float

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from lossatlas.charts.around import HeldDirections
+from lossatlas.charts.chart import checked_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES, DRAW
 
@@ -35,8 +36,7 @@ class Draws(HeldDirections):
         return len(self.directions)
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
-            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        coords = checked_coords(coords, self.axes)
         drawn = coords[:, -1]
         if not torch.equal(drawn, drawn.round()) or not ((drawn >= 0) & (drawn < self.draws)).all():
             raise BadInput(f"draws are numbered 0 to {self.draws - 1}; got {sorted(set(drawn.tolist()))}")

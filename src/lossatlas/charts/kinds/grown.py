@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart
+from lossatlas.charts.chart import CoefficientChart, checked_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
 from lossatlas.types import Params
@@ -28,6 +28,8 @@ class Grown(CoefficientChart):
     Raises:
         BadInput: fewer than two vertices.
     """
+
+    joins_networks = True
 
     def __init__(self, vertices: Tensor) -> None:
         super().__init__()
@@ -69,8 +71,7 @@ class Grown(CoefficientChart):
         return {}
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        if coords.ndim != 2 or coords.shape[1] != len(self.axes):
-            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(self.axes)})")
+        coords = checked_coords(coords, self.axes)
         return torch.cat([1 - coords.sum(dim=1, keepdim=True), coords], dim=1)
 
     def controls(self) -> Tensor:

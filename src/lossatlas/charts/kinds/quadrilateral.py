@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.between import Between
+from lossatlas.charts.chart import checked_coords
 
 __all__ = ["Quadrilateral"]
 
@@ -26,5 +27,5 @@ class Quadrilateral(Between):
         return torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]).double()
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        u, v = self._checked(coords).unbind(dim=1)
+        u, v = checked_coords(coords, self.axes).unbind(dim=1)
         return torch.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], dim=1)

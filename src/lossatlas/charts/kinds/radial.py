@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossatlas.charts.chart import CoefficientChart
+from lossatlas.charts.chart import CoefficientChart, checked_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import CURVE
 from lossatlas.types import Params
@@ -29,6 +29,7 @@ class Radial(CoefficientChart):
         BadInput: shapes do not fit, or an order is below 1.
     """
 
+    joins_networks = True
     axes: tuple[str, ...] = (CURVE,)
 
     def __init__(self, ends: Tensor, orders: Tensor) -> None:
@@ -64,8 +65,7 @@ class Radial(CoefficientChart):
         return {}
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        if coords.ndim != 2 or coords.shape[1] != 1:
-            raise BadInput(f"coordinates of shape {tuple(coords.shape)}; those on a path are (P, 1)")
+        coords = checked_coords(coords, self.axes)
         powers = torch.tensor(self._powers, device=coords.device)
         first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
         return torch.cat([first**powers, second**powers], dim=1)

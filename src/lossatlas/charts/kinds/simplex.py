@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.between import Between
+from lossatlas.charts.chart import checked_coords
 
 __all__ = ["Simplex"]
 
@@ -27,5 +28,5 @@ class Simplex(Between):
         return torch.cat([torch.zeros(1, m - 1), torch.eye(m - 1)]).double()
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = self._checked(coords)
+        coords = checked_coords(coords, self.axes)
         return torch.cat([1 - coords.sum(dim=1, keepdim=True), coords], dim=1)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.around import HeldDirections
+from lossatlas.charts.chart import checked_coords
 from lossatlas.schema import AXES
 
 __all__ = ["Slice"]
@@ -29,4 +30,5 @@ class Slice(HeldDirections):
         self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(len(directions)))
 
     def coefficients(self, coords: Tensor) -> Tensor:
+        coords = checked_coords(coords, self.axes)
         return torch.cat([coords.new_ones(len(coords), 1), coords], dim=1)

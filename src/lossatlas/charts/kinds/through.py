@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.between import Between
+from lossatlas.charts.chart import checked_coords
 from lossatlas.types import Params
 
 __all__ = ["Through"]
@@ -46,7 +47,7 @@ class Through(Between):
         return torch.stack([torch.stack([zero, zero]), torch.stack([right.norm(), zero]), torch.stack([along, height])])
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = self._checked(coords)
+        coords = checked_coords(coords, self.axes)
         triangle = self.corner_coords()[1:].to(coords.device)  # rows: the second and the third network
         shares = torch.linalg.solve(triangle.T, coords.double().T).T.to(coords.dtype)
         return torch.cat([1 - shares.sum(dim=1, keepdim=True), shares], dim=1)

@@ -11,6 +11,7 @@ from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
 from lossatlas.recipes import SurveyConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
+from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
     from lossatlas.jobs.job import Job
@@ -36,7 +37,7 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
         given = next((name for place in PLACES if (name := option_given(tokens, place))), None)
         if given is None:
             return {}
-        named = Path(given.partition("@")[0])
+        named = NetworkSpec.parse(given).path
         run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
         return lent_problem(run, tokens, without=("device",))
 

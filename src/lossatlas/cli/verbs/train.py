@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem
 from lossatlas.recipes import TrainConfig
+from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
     from lossatlas.jobs.job import Job
@@ -28,8 +29,8 @@ class _Options(RunOptions):
 class _Train(ConfiguredVerb[TrainConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the run that is branched from, its seed included."""
-        run, _, _ = (option_given(tokens, "init_from") or "").partition("@")
-        return lent_problem(Path(run), tokens, without=("device",)) if run else {}
+        spec = option_given(tokens, "init_from")
+        return lent_problem(NetworkSpec.parse(spec).path, tokens, without=("device",)) if spec else {}
 
     def job(self) -> Job[TrainConfig]:
         from lossatlas.jobs.train import run_train

@@ -11,6 +11,7 @@ from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
 from lossatlas.rundir import CHART
 from lossatlas.training.start import starting_state
+from lossatlas.weights.loading import vector_of_state
 
 __all__ = ["FromFile"]
 
@@ -25,7 +26,7 @@ class FromFile(Direction):
 
     def vectors(self, count: int, around: Around) -> Tensor:
         path = Path(self.argument)
-        found = self._of_slice(path) if self._is_chart(path) else around.space.flatten(starting_state(str(path)))[None]
+        found = self._of_slice(path) if self._is_chart(path) else self._of_state(around)
         if count > len(found):
             raise BadInput(
                 f"{path} holds {len(found)} directions, {count} axes ask for one; choose others for the rest"
@@ -39,6 +40,11 @@ class FromFile(Direction):
 
     def label(self, number: int) -> str:
         return f"direction {number + 1} of {Path(self.argument).name}"
+
+    def _of_state(self, around: Around) -> Tensor:
+        vector, notes = vector_of_state(around.space, starting_state(self.argument), f"checkpoint {self.argument}")
+        around.notes.extend(notes)
+        return vector[None]
 
     @staticmethod
     def _is_chart(path: Path) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lossatlas.directions.direction import Around, Direction
 from lossatlas.directions.normalisation import normalised
+from lossatlas.errors import BadInput
 from lossatlas.streams import generator
 
 __all__ = ["Random"]
@@ -26,7 +27,22 @@ class Random(Direction):
             drawn = torch.randn(around.space.size, generator=stream, dtype=torch.float64)
             drawn = drawn / drawn.norm()
             found.append(normalised(drawn, weights, around.space, around.normalisation, around.without_vectors))
+            if not found[-1].any():
+                raise _zero(around)
         return torch.stack(found).to(around.origin.dtype)
 
     def label(self, number: int) -> str:
         return f"random direction {number + 1}"
+
+
+def _zero(around: Around) -> BadInput:
+    """Why nothing is left of a direction."""
+    if around.without_vectors and all(len(entry.shape) < 2 for entry in around.space.entries):
+        return BadInput(
+            "random directions are zero: they hold parameters of one dimension, such as biases, and all that vary are; "
+            "let these vary with --ignore none --normalize none (in Python without_vectors=False, normalize='none')"
+        )
+    return BadInput(
+        "random directions are zero: they are as long as the network's filters, and these are zero; take them as they "
+        "are drawn with --normalize none (in Python normalize='none')"
+    )

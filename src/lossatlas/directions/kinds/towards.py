@@ -9,6 +9,7 @@ from torch import Tensor
 from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
 from lossatlas.training.start import starting_state
+from lossatlas.weights.loading import vector_of_state
 
 __all__ = ["Towards"]
 
@@ -25,8 +26,9 @@ class Towards(Direction):
     def vectors(self, count: int, around: Around) -> Tensor:
         if count > 1:
             raise BadInput(f"{count} axes ask for direction 'towards:{self.argument}'; there is one, choose another")
-        other = around.space.flatten(starting_state(self.argument)).to(around.origin)
-        step = other - around.origin
+        other, notes = vector_of_state(around.space, starting_state(self.argument), f"checkpoint {self.argument}")
+        around.notes.extend(notes)
+        step = other.to(around.origin) - around.origin
         if not step.norm() > 0:
             raise BadInput(
                 f"{self.argument} has the weights of the centre, so no direction leads to it; choose another"

@@ -9,7 +9,7 @@ from torch import nn
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, normalisations_with_statistics
-from lossatlas.problem import Feed
+from lossatlas.engine.private import Handed
 
 __all__ = ["BatchStatistics"]
 
@@ -28,9 +28,10 @@ class BatchStatistics(BuffersPolicy):
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
         """Every module has batches."""
 
-    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
-        for part in normalisations_with_statistics(module).values():
+    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+        parts = normalisations_with_statistics(module).values()
+        for part in parts:
             # Without running statistics torch normalises by the batch, in evaluation mode too, and writes nothing.
             part.running_mean = part.running_var = part.num_batches_tracked = None
             part.track_running_stats = False
-        return Shared(module.eval())
+        return Shared(module.eval(), couples_examples=bool(parts))

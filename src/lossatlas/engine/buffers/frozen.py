@@ -9,8 +9,8 @@ from torch import nn
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, normalisations_with_statistics
+from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
-from lossatlas.problem import Feed
 
 __all__ = ["FrozenStatistics"]
 
@@ -33,5 +33,5 @@ class FrozenStatistics(BuffersPolicy):
                 "lay one around a checkpoint, or use the batch or the reestimated policy"
             )
 
-    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
         return Shared(module.eval())

@@ -14,8 +14,8 @@ from lossatlas.engine.buffers_policy import (
     Prepared,
     normalisations_with_statistics,
 )
+from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
-from lossatlas.problem import Feed
 from lossatlas.types import Params
 
 __all__ = ["InterpolatedStatistics"]
@@ -39,7 +39,7 @@ class InterpolatedStatistics(BuffersPolicy):
                 "a curve or a plane does not; use the batch or the reestimated policy"
             )
 
-    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
+    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
         # Other buffers are the module's own business: a mask of infinities has no mean.
         return _Interpolated(module.eval(), {name: chart.statistics[name] for name in _names(module)})
 

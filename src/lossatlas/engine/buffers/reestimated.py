@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from lossatlas.charts import CoefficientChart
@@ -18,12 +17,13 @@ from lossatlas.engine.buffers_policy import (
     BuffersPolicy,
     EachPoint,
     Prepared,
+    Shared,
     normalisations_with_statistics,
 )
+from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
-from lossatlas.problem import Feed
 from lossatlas.streams import generator
-from lossatlas.types import Batch, Params
+from lossatlas.types import Batch, Params, Source
 
 __all__ = ["ReestimatedStatistics"]
 
@@ -35,7 +35,8 @@ class ReestimatedStatistics(BuffersPolicy):
     (arXiv 1802.10026) evaluate the points of a curve.
 
     Args:
-        examples: training examples, of which a fixed random subset is used.
+        examples: training examples, on the device of the networks, or what :meth:`Split.of` makes a split of; a fixed
+            random subset is used.
         batches: how many batches.
         size: examples per batch.
 
@@ -46,10 +47,10 @@ class ReestimatedStatistics(BuffersPolicy):
     varies = True
     follows_weights = False
 
-    def __init__(self, examples: Split, batches: int = 8, size: int = 500) -> None:
+    def __init__(self, examples: Split | Source, batches: int = 8, size: int = 500) -> None:
         if batches < 1 or size < 2:
             raise BadInput(f"statistics from {batches} batches of {size} examples; expected at least 1 of 2")
-        self._examples = examples.subset(batches * size, generator(0, "buffers"))
+        self._examples = Split.of(examples).subset(batches * size, generator(0, "buffers"))
         self._size = size
         self.record = f"reestimated from {len(self._examples)} examples, {size} together"
         self.record += f" ({self._examples.fingerprint()[:8]})"
@@ -61,16 +62,20 @@ class ReestimatedStatistics(BuffersPolicy):
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
         """Every network can be passed examples through."""
 
-    def prepare(self, module: nn.Module, feed: Feed, chart: CoefficientChart) -> Prepared:
-        estimating = BatchStatistics().prepare(copy.deepcopy(module), feed, chart).module
-        return _Reestimated(module.eval(), estimating, feed, self._examples, self._size)
+    def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
+        if not normalisations_with_statistics(module):
+            return Shared(module.eval())
+        estimating = BatchStatistics().prepare(copy.deepcopy(module), handed, chart).module
+        return _Reestimated(module.eval(), estimating, handed, self._examples, self._size)
 
 
 class _Reestimated(Prepared):
-    def __init__(self, module: nn.Module, estimating: nn.Module, feed: Feed, examples: Split, size: int) -> None:
+    def __init__(self, module: nn.Module, estimating: nn.Module, handed: Handed, examples: Split, size: int) -> None:
         self.module = module
+        # Statistics come from whole groups of examples: a group that does not fit has to be a smaller one.
+        self.couples_examples = bool(normalisations_with_statistics(module))
         self._estimating = estimating.requires_grad_(False)
-        self._feed = feed
+        self._handed = handed
         self._examples = examples
         self._size = size
         self._seen: dict[str, list[Tensor]] = {}
@@ -81,7 +86,7 @@ class _Reestimated(Prepared):
         total: Params = {}
         batches = 0
         for batch in self._examples.groups(self._size):
-            with torch.no_grad():
+            with self._handed.calling():
                 found = each_point(self._statistics_of(batch), params)
             total = {name: total[name] + value if total else value for name, value in found.items()}
             batches += 1
@@ -90,8 +95,7 @@ class _Reestimated(Prepared):
     def _statistics_of(self, batch: Batch) -> Callable[[Params], Params]:
         def statistics(params: Params) -> Params:
             self._seen = {}
-            args, kwargs = self._feed.inputs(batch)
-            functional_call(self._estimating, params, args, kwargs)
+            self._handed.called(self._estimating, params, batch)
             # A normalisation that is called several times has the mean of what came in, as a cumulative average does.
             return {name: torch.stack(found).mean(dim=0) for name, found in self._seen.items()}
 
@@ -105,6 +109,7 @@ class _Reestimated(Prepared):
             # Instance normalisation averages what it finds in each example.
             first = 2 if isinstance(part, _InstanceNorm) else 0
             rest = [axis for axis in range(first, features.ndim) if axis != 1]
+            features = features.detach()
             mean, variance = features.mean(dim=rest), features.var(dim=rest, unbiased=True)
             for what, found in (("mean", mean), ("var", variance)):
                 seen = self._seen.setdefault(f"{name}.running_{what}", [])

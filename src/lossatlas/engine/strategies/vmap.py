@@ -8,10 +8,18 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Gradients, Points, Strategy, Term, curvature, leaves, plain_attention, slopes
+from lossatlas.engine.private import plain_attention, without_graph
+from lossatlas.engine.strategy import (
+    Gradients,
+    Points,
+    Strategy,
+    Term,
+    curvature,
+    leaves,
+    slopes,
+)
 from lossatlas.types import Batch, Outputs, Params
 
 __all__ = ["Vmap"]
@@ -27,8 +35,8 @@ class Vmap(Strategy):
         return result
 
     def forward(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
-        with torch.no_grad():
-            return self._all(network, points, batch)
+        with network.calling():
+            return without_graph(self._all(network, points, batch))
 
     def pullback(self, network: Network, points: Points, batch: Batch, term: Term) -> Gradients:
         params = leaves(points.params, network.varied)
@@ -44,16 +52,15 @@ class Vmap(Strategy):
                 if piece is not None or by_controls.get(name) is None
             },
             value.detach(),
-            tree_map(torch.Tensor.detach, outputs),
-            losses.detach(),
+            *without_graph((outputs, losses)),
             {name: piece for name, piece in by_controls.items() if piece is not None},
             by_coefficients.get("all"),
         )
 
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch) -> Params:
+    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
         params = leaves(points.params, network.varied)
-        _, losses = self._all(network, Points(params, points.coefficients, {}), batch)
-        return curvature(losses, params, vectors)
+        outputs, losses = self._all(network, Points(params, points.coefficients, {}), batch)
+        return curvature(term(outputs, losses, slice(0, len(losses))), params, vectors)
 
     def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
         """Entered around one network's call, with vectorised tensors that stand for those of all."""

@@ -1,71 +1,213 @@
-"""Cross-entropy of logits and class indices."""
+"""Cross-entropy of logits and labels."""
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import math
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lossatlas.errors import BadInput
+from lossatlas.hashing import fingerprint
+from lossatlas.losses.labelled import Labelled, axis_of_classes, counted_from_the_end, labels_of
 from lossatlas.losses.loss import Loss
 
 __all__ = ["CrossEntropy"]
 
+WRITTEN = 12
+"""So many weights of classes are written out; more are told by a hash."""
+ROUNDING = 1e-3
+"""By how much probabilities may miss a sum of one."""
+NEXT_TO_NOTHING = 1e-30
+"""What labels of weight zero count, in shares of the largest weight, where smoothing gives them a loss all the same."""
 
+
+@dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """-log softmax(logits)[label] in nats; logits (B, ..., C), labels (B, ...), mean over inner positions.
+    """-log softmax(logits)[label] in nats: over a split torch's ``cross_entropy(reduction="mean")`` of all of it.
 
-    Positions whose label is ``ignore_index`` do not count: the mean of an example is over its other positions, and an
-    example without any has the loss 0. Examples count alike, however many positions of theirs count.
+    With positions j of example i (of a sequence, of an image; one where labels are (B,)), labels y and class weights c
+    the mean over any set of examples is ``sum_ij c[y_ij] l_ij / sum_ij c[y_ij]`` over the positions whose label is not
+    ``ignore_index``, however examples are grouped: an example counts what its positions count together, and its own
+    loss is their mean, 0 where there is none. With a ``label_smoothing`` of s the loss l of a position is
+    ``(1 - s) l + s / C sum_k c[k] / c[y] (-log softmax(logits)[k])``, as torch has it.
 
-    Args:
-        ignore_index: the label of padding, negative; -100 as everywhere in torch.
+    Labels are (B, ...), integers of any width, for logits (B, ..., C) or (B, C, ...). An axis of length one in the
+    place of the classes is squeezed. Floating-point targets of the logits' own shape are probabilities: then positions
+    count alike, and accuracies compare with the most probable class. ``weight`` may be any sequence or tensor.
 
     Raises:
-        BadInput: it could be a class.
+        BadInput: a number that cannot be.
+
+    Example:
+        >>> logits, labels = torch.zeros(2, 3, 4), torch.tensor([[0, 1, 255, 255], [2, 1, 1, 255]])
+        >>> loss = CrossEntropy(class_axis=1, ignore_index=255)
+        >>> loss(logits, labels), loss.weights(labels)
+        (tensor([1.0986, 1.0986]), tensor([2., 3.], dtype=torch.float64))
     """
+
+    class_axis: int | None = None
+    """The axis of the logits along which the classes lie: 1 in torch's layout, -1 for the last. By default the second
+    or the last, whichever the labels fit."""
+    ignore_index: int = -100
+    """The label of positions that do not count."""
+    weight: tuple[float, ...] | None = None
+    """What a position of each class counts in the loss (C,), 0 or more; default 1. Accuracies count positions alike."""
+    label_smoothing: float = 0.0
+    """Which share of a label is spread over all classes, in [0, 1]."""
 
     classifies = True
     units = "nat"
     takes_tensors = True
+    _settled: ClassVar[int | None] = None
+    """The axis of the classes that the first batch showed."""
 
-    def __init__(self, ignore_index: int = -100) -> None:
-        if ignore_index >= 0:
-            raise BadInput(f"ignore_index is {ignore_index}, which is a class; mark padding by a negative label")
-        self.ignore_index = ignore_index
+    def __post_init__(self) -> None:
+        if self.class_axis == 0:
+            raise BadInput(
+                "class_axis is 0, the axis of the examples; expected that of the classes: 1 in torch's layout"
+            )
+        if not 0 <= self.label_smoothing <= 1:
+            raise BadInput(f"label_smoothing is {self.label_smoothing}; expected a share in [0, 1]")
+        if self.weight is not None:
+            object.__setattr__(self, "weight", _checked_weights(self.weight))
 
     @property
     def record(self) -> str:
-        return "CrossEntropy" if self.ignore_index == -100 else f"CrossEntropy(ignore_index={self.ignore_index})"
+        """All options that are not the defaults."""
+        stated = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+        if len(stated.get("weight", ())) > WRITTEN:
+            hashed = fingerprint([("weight", torch.tensor(self.weight, dtype=torch.float64))])
+            stated["weight"] = f"{len(stated['weight'])} numbers {hashed[:8]}"
+        options = ", ".join(f"{name}={value}" for name, value in stated.items())
+        return f"CrossEntropy({options})" if options else "CrossEntropy"
 
-    def __call__(self, outputs: Any, targets: Any) -> Tensor:
-        batch, classes = outputs.shape[0], outputs.shape[-1]
-        losses = functional.cross_entropy(
-            outputs.reshape(-1, classes), targets.reshape(-1), reduction="none", ignore_index=self.ignore_index
-        )
-        counted = (targets != self.ignore_index).reshape(batch, -1).sum(dim=1)
-        means: Tensor = losses.view(batch, -1).sum(dim=1) / counted.clamp(min=1)
-        return means
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        axis = self._axis(outputs.shape, targets)
+        logits = outputs.movedim(axis, -1)
+        if targets.is_floating_point():
+            labels = targets.movedim(axis, -1).to(logits).flatten(0, -2)
+        else:
+            labels = labels_of(outputs.shape, targets, axis).flatten()
+        weight = None
+        if self.weight is not None:
+            weight = torch.tensor(self.weight, dtype=logits.dtype, device=logits.device)
+        each = functional.cross_entropy(
+            logits.flatten(0, -2), labels, weight, reduction="none", ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+        )  # fmt: skip
+        if self.weight is None and len(each) == len(targets):  # one position each: 0 where it does not count
+            return each
+        weights = self.weights(targets).to(each)
+        return each.reshape(len(targets), -1).sum(dim=1) / weights.where(weights > 0, 1)
+
+    def weights(self, targets: Tensor) -> Tensor:
+        """What the positions of each example count together (B,), float64."""
+        if targets.is_floating_point():
+            axis = self._axis(targets.shape, targets)
+            positions = targets[0].numel() // targets.shape[axis]
+            return torch.full((len(targets),), float(positions), dtype=torch.float64, device=targets.device)
+        labels = targets.long().reshape(len(targets), -1)
+        counted = labels != self.ignore_index
+        if self.weight is None:
+            return counted.sum(dim=1).double()
+        of_class = torch.tensor(self.weight, dtype=torch.float64, device=labels.device)
+        weights = (of_class[labels.where(counted, 0)] * counted).sum(dim=1)
+        if self.label_smoothing and 0 in self.weight:
+            # Torch smooths these labels, too, into a sum that they add nothing to the weights of.
+            weights = weights.where((weights > 0) | ~counted.any(dim=1), NEXT_TO_NOTHING * of_class.max())
+        return weights
+
+    def labelled(self, outputs: Tensor, targets: Tensor) -> Labelled:
+        axis = self._axis(outputs.shape[1:], targets)
+        logits = outputs.movedim(axis, -1)
+        if targets.is_floating_point():
+            labels = targets.movedim(axis, -1).argmax(dim=-1)
+            return Labelled(logits, labels, torch.ones_like(labels, dtype=torch.bool), axis)
+        labels = labels_of(outputs.shape[1:], targets, axis)
+        return Labelled(logits, labels, labels != self.ignore_index, axis)
+
+    def settled(self, outputs: Any, targets: Any) -> CrossEntropy:
+        twin = copy.copy(self)
+        object.__setattr__(twin, "_settled", self._axis(outputs.shape, targets))
+        return twin
 
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
         if not isinstance(targets, Tensor):
             raise BadInput(f"cross-entropy needs one tensor of targets; got {type(targets).__name__}")
-        if not isinstance(outputs, Tensor) or not outputs.is_floating_point() or outputs.shape[:-1] != targets.shape:
-            found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            found = f"{outputs.dtype} numbers" if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise BadInput(f"cross-entropy needs one tensor of logits; the model returns {found}")
+        of_labels = targets.ndim == outputs.ndim and targets.is_floating_point()
+        if targets.is_complex() or targets.dtype is torch.bool or (targets.is_floating_point() and not of_labels):
             raise BadInput(
-                f"the model's output {found} does not fit cross-entropy with labels {tuple(targets.shape)}; "
-                f"expected logits {(*targets.shape, 'classes')}"
+                f"cross-entropy needs integer labels; got {targets.dtype} of shape {tuple(targets.shape)}, convert "
+                "them (.long()) or choose another loss"
             )
-        if all_targets.is_floating_point() or all_targets.dtype is torch.bool:
-            raise BadInput(f"cross-entropy needs integer labels; got {all_targets.dtype}")
-        counted = all_targets[all_targets != self.ignore_index]
+        axis = self._axis(outputs.shape, targets)
+        classes = outputs.shape[axis]
+        if classes < 2:
+            raise BadInput(
+                f"the model's output {tuple(outputs.shape)} has one logit per label; cross-entropy needs one for each "
+                "class: give a loss of your own, of binary_cross_entropy_with_logits(..., reduction='none')"
+            )
+        if self.weight is not None and len(self.weight) != classes:
+            raise BadInput(
+                f"weight has {len(self.weight)} numbers and the model {classes} outputs; expected one for each"
+            )
+        if all_targets.is_floating_point():
+            _check_probabilities(all_targets, axis)
+        else:
+            self._check_range(all_targets, classes)
+
+    def _axis(self, outputs: torch.Size, targets: Tensor) -> int:
+        """That of the classes, counted from the end, in outputs (B, ...) of one network."""
+        stated = self.class_axis if self.class_axis is not None else self._settled
+        if not targets.is_floating_point():
+            return axis_of_classes(outputs, targets.shape, stated)
+        if targets.shape != outputs:
+            raise BadInput(
+                f"the model's output {tuple(outputs)} does not fit probabilities {tuple(targets.shape)}; expected "
+                "equal shapes, or integer labels"
+            )
+        if stated is not None:
+            return counted_from_the_end(outputs, stated)
+        if len(outputs) == 2:
+            return -1
+        raise BadInput(
+            f"probabilities {tuple(outputs)} do not tell their axis of classes; say which: "
+            "CrossEntropy(class_axis=...), --loss.class_axis on the command line"
+        )
+
+    def _check_range(self, labels: Tensor, classes: int) -> None:
+        counted = labels[labels.long() != self.ignore_index]
         if not len(counted):
-            raise BadInput(f"all labels are {self.ignore_index}, which marks padding; expected some that count")
+            return
         low, high = int(counted.min()), int(counted.max())
-        if low < 0 or high >= outputs.shape[-1]:
+        if low < 0 or high >= classes:
             raise BadInput(
-                f"labels run from {low} to {high}, but the model has {outputs.shape[-1]} outputs; "
-                f"expected labels in 0..{outputs.shape[-1] - 1}"
+                f"labels run from {low} to {high}, but the model has {classes} outputs; expected labels in "
+                f"0..{classes - 1}, or ignore_index ({self.ignore_index}) where none counts"
             )
+
+
+def _checked_weights(weight: Any) -> tuple[float, ...]:
+    """Weights of classes as plain numbers."""
+    values = tuple(float(value) for value in (weight.tolist() if hasattr(weight, "tolist") else weight))
+    if not values or not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
+        raise BadInput(f"weight is {values}; expected a finite number for each class, none below 0 and not all 0")
+    return values
+
+
+def _check_probabilities(targets: Tensor, axis: int) -> None:
+    """Refuse scores that are no distributions, as of several labels at once."""
+    off = float((targets.double().sum(dim=axis) - 1).abs().max())
+    if not off <= ROUNDING or float(targets.min()) < 0:
+        raise BadInput(
+            f"floating-point targets {tuple(targets.shape)} are probabilities of classes to cross-entropy, and these "
+            "do not sum to 1; expected distributions, or integer labels"
+        )

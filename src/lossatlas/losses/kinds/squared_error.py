@@ -20,17 +20,22 @@ class SquaredError(Loss):
     units = "1"
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        _check_shapes(outputs, targets)  # of every batch: (B,) and (B, 1) would make (B, B)
         squares: Tensor = (outputs - targets).square()
         return squares.reshape(squares.shape[0], -1).mean(dim=1)
 
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
         if not isinstance(targets, Tensor):
             raise BadInput(f"squared error needs one tensor of targets; got {type(targets).__name__}")
-        if not isinstance(outputs, Tensor) or outputs.shape != targets.shape:
-            found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-            raise BadInput(
-                f"the model's output {found} does not fit squared error with targets {tuple(targets.shape)}; "
-                "expected equal shapes"
-            )
+        _check_shapes(outputs, targets)
         if not all_targets.is_floating_point():
             raise BadInput(f"squared error needs floating-point targets; got {all_targets.dtype}")
+
+
+def _check_shapes(outputs: Any, targets: Tensor) -> None:
+    if not isinstance(outputs, Tensor) or outputs.shape != targets.shape:
+        found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise BadInput(
+            f"the model's output {found} does not fit squared error with targets {tuple(targets.shape)}; "
+            "expected equal shapes"
+        )

@@ -14,7 +14,7 @@ __all__ = ["Accuracy"]
 
 
 class Accuracy(MeanMetric):
-    """The fraction of examples whose largest logit is the label's; inner positions count alike."""
+    """The fraction of positions that count whose largest logit is the label's; an example without inner ones is one."""
 
     def applies(self, loss: Loss) -> bool:
         return loss.classifies
@@ -23,5 +23,8 @@ class Accuracy(MeanMetric):
         return Quantity("accuracy", "accuracy", "1")
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
-        right, counted = hits(evaluation)
-        return right.sum(dim=2) / counted.sum(dim=2).clamp(min=1)
+        right, counted, _ = hits(evaluation)
+        return right.sum(dim=2).double() / counted.sum(dim=1).clamp(min=1)
+
+    def weights(self, evaluation: Evaluation) -> Tensor:
+        return evaluation.positions

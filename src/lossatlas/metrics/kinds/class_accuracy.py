@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from lossatlas.engine import Evaluation, Folded, StreamingMetric
 from lossatlas.losses import Loss
@@ -15,7 +14,7 @@ __all__ = ["ClassAccuracy"]
 
 
 class ClassAccuracy(StreamingMetric):
-    """Of the examples (or inner positions) of each class the fraction whose largest logit is theirs.
+    """Of the examples (or inner positions that count) of each class the fraction whose largest logit is theirs.
 
     As many classes as there are logits; NaN for one that has no example.
     """
@@ -27,11 +26,11 @@ class ClassAccuracy(StreamingMetric):
         return Quantity("class_accuracy", "accuracy of a class", "1", CLASSES)
 
     def sums(self, evaluation: Evaluation) -> Tensor:
-        classes = evaluation.outputs.shape[-1]
-        right, counted = hits(evaluation)
-        labels = one_hot(evaluation.targets.clamp(min=0).flatten(), classes).double()
-        right, counted = right.flatten(1), counted.flatten(1)
-        return torch.stack([right @ labels, (counted @ labels).expand(len(right), -1)], dim=2)
+        classes = evaluation.labelled.logits.shape[-1]
+        right, counted, labels = hits(evaluation)
+        there = torch.bincount(labels[counted], minlength=classes)
+        found = torch.stack([torch.bincount(labels[at_point], minlength=classes) for at_point in right])
+        return torch.stack([found, there.expand_as(found)], dim=2).double()
 
     def value(self, folded: Folded) -> Tensor:
         right, counted = folded.sums.unbind(dim=2)

@@ -14,7 +14,7 @@ __all__ = ["ErrorRate"]
 
 
 class ErrorRate(MeanMetric):
-    """The fraction of examples whose largest logit is not the label's; inner positions count alike."""
+    """The fraction of positions that count whose largest logit is not the label's; one minus the accuracy."""
 
     def applies(self, loss: Loss) -> bool:
         return loss.classifies
@@ -23,5 +23,9 @@ class ErrorRate(MeanMetric):
         return Quantity("error", "error rate", "1")
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
-        right, counted = hits(evaluation)
-        return (counted - right).sum(dim=2) / counted.sum(dim=2).clamp(min=1)
+        right, counted, _ = hits(evaluation)
+        positions = counted.sum(dim=1)
+        return (positions - right.sum(dim=2)).double() / positions.clamp(min=1)
+
+    def weights(self, evaluation: Evaluation) -> Tensor:
+        return evaluation.positions

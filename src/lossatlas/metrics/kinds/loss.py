@@ -13,7 +13,7 @@ __all__ = ["MeanLoss"]
 
 
 class MeanLoss(MeanMetric):
-    """The mean of the per-example losses."""
+    """The mean of the per-example losses, weighed by what examples count in it."""
 
     def applies(self, loss: Loss) -> bool:
         return True
@@ -23,3 +23,6 @@ class MeanLoss(MeanMetric):
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
         return evaluation.losses
+
+    def weights(self, evaluation: Evaluation) -> Tensor:
+        return evaluation.weights

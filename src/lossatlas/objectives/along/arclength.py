@@ -67,8 +67,8 @@ class _Draw(CurveDraw):
         self._weights = self._of_gram(self._gram)
         self._losses = torch.zeros(len(coords), dtype=torch.float64)
 
-    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        means = losses.mean(dim=1)
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
+        means = losses @ shares
         self._losses[points] = means.detach().double().cpu()
         return (self._weights[points].to(means) * means).sum()
 

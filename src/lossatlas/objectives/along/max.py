@@ -54,6 +54,6 @@ class _Draw(CurveDraw):
         super().__init__(coords, weight_decay)
         self._temperature = temperature
 
-    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        scaled = losses.mean(dim=1) / self._temperature
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
+        scaled = (losses @ shares) / self._temperature
         return self._temperature * (scaled.logsumexp(dim=0) - math.log(len(self.coords)))

@@ -25,5 +25,5 @@ class Uniform(OnCurve):
 
 
 class _Draw(CurveDraw):
-    def value(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        return losses.mean(dim=1).sum() / len(self.coords)
+    def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
+        return (losses @ shares).sum() / len(self.coords)

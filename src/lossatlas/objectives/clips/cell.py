@@ -15,5 +15,5 @@ class ClipPerCell(Clip):
     def __init__(self, threshold: float = 2.5) -> None:
         self.threshold = checked_threshold(threshold)
 
-    def mean(self, losses: Tensor) -> Tensor:
-        return losses.mean(dim=1).clamp(max=self.threshold)
+    def mean(self, losses: Tensor, shares: Tensor) -> Tensor:
+        return (losses @ shares).clamp(max=self.threshold)

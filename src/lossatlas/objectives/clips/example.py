@@ -17,5 +17,5 @@ class ClipPerExample(Clip):
     def __init__(self, threshold: float = 2.5) -> None:
         self.threshold = checked_threshold(threshold)
 
-    def mean(self, losses: Tensor) -> Tensor:
-        return losses.clamp(max=self.threshold).mean(dim=1)
+    def mean(self, losses: Tensor, shares: Tensor) -> Tensor:
+        return losses.clamp(max=self.threshold) @ shares

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from lossatlas.charts import CHARTS, Between
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
-from lossatlas.recipes.place import Laid, Network, Place, buffers_between
+from lossatlas.recipes.place import Laid, Network, Place
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.slicing import named
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -27,11 +29,11 @@ class BetweenNetworks(Place):
         if config.directions or config.draws > 1:
             raise BadInput("between networks there are no directions to choose or to draw; leave them out")
         module = base.problem.module
-        states = []
+        states, notes = [], []
         named_states = named(config.between)
         for (name, state), spec in zip(reversed(named_states.items()), reversed(config.between), strict=True):
             # The first comes last: the module is left there.
-            load_state(module, state, f"checkpoint {spec}")
+            notes.append(load_state(module, state, f"checkpoint {spec}"))
             states.append((name, {key: value.clone() for key, value in module_state(module).items()}))
         states.reverse()
         kind = self._kind(config)
@@ -56,7 +58,7 @@ class BetweenNetworks(Place):
                 Network(name, tuple(where), weights)
                 for (name, _), where, weights in zip(states, coords.tolist(), chart.corners.cpu(), strict=True)
             ),
-            buffers=buffers_between(module),
+            notes=tuple(chain.from_iterable(reversed(notes))),
             fingerprints={"networks": fingerprint(chart.state_dict().items())},
         )
 

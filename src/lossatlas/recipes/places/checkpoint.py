@@ -18,8 +18,9 @@ class AroundCheckpoint(Place):
     """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
 
     def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
-        load_state(base.problem.module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
-        check_finite(base.problem.module, f"checkpoint {config.checkpoint}")
+        source = f"checkpoint {config.checkpoint}"
+        notes = load_state(base.problem.module, starting_state(config.checkpoint), source)
+        check_finite(base.problem.module, source)
         origin = base.space.vector_of(base.problem.module)
         around = around_of(config, base.space, origin)
         chart, labels, ends = sliced(config, around)
@@ -29,5 +30,5 @@ class AroundCheckpoint(Place):
             labels=labels,
             boxes=dict.fromkeys(labels, (-1.0, 1.0)),
             networks=(centre, *ends),
-            notes=notes_of(config, around),
+            notes=(*notes, *notes_of(config, around)),
         )

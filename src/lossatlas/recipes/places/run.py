@@ -10,7 +10,7 @@ import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput
-from lossatlas.recipes.place import Box, Laid, Network, Place, buffers_between, centre_fingerprint
+from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, PROVENANCE, SURVEY, RunDirectory
@@ -38,7 +38,7 @@ class OnChart(Place):
                 "choose the model and options it was made with"
             )
         made = _maker(run)
-        _bring(base, made.config())
+        notes = _bring(base, made.config())
         _check_centre(base, made)
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
         return Laid(
@@ -46,7 +46,8 @@ class OnChart(Place):
             labels=labels,
             boxes=boxes,
             networks=networks,
-            buffers=_buffers(made.config(), base),
+            buffers=_buffers(made.config()),
+            notes=notes,
             fingerprints={"chart": chart.fingerprint()},
         )
 
@@ -58,14 +59,19 @@ def _maker(run: RunDirectory) -> RunDirectory:
     return run
 
 
-def _bring(base: ProblemRecipe, stored: dict[str, object]) -> None:
-    """The module to the network that the run's chart lies around, for what is the same at all its points."""
+def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
+    """Bring the module to the network that the run's chart lies around, for what is the same at all its points.
+
+    Returns:
+        What somebody should know of the file that the network is in.
+    """
     between = stored.get("between") or ()
     spec = stored.get("checkpoint") or (between[0] if isinstance(between, list) and between else None)
     if spec:
-        load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
-    elif way := stored.get("trajectory"):
+        return load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
+    if way := stored.get("trajectory"):
         load_state(base.problem.module, Trajectory.of(Path(str(way))).snapshots[-1].state(), f"the end of {way}")
+    return ()
 
 
 def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
@@ -82,11 +88,10 @@ def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
         )
 
 
-def _buffers(stored: dict[str, object], base: ProblemRecipe) -> str:
-    policy = str(stored.get("survey_buffers") or stored.get("buffers") or "frozen")
-    if policy != "auto":
-        return policy
-    return buffers_between(base.problem.module) if stored.get("between") else "frozen"
+def _buffers(stored: dict[str, object]) -> str | None:
+    """The policy that a run states; None where it has what is usual."""
+    policy = str(stored.get("survey_buffers") or stored.get("buffers") or "auto")
+    return policy if policy != "auto" else None
 
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
@@ -105,6 +110,6 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
-        weights = chart.points(torch.tensor(whole, dtype=chart.controls().dtype))
+        weights = chart.points(torch.tensor(whole))
     networks = zip(survey[first].attrs["names"], points.tolist(), weights, strict=True)
     return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)

@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.recipes.place import Box, Laid, Network, Place, SurveyedPath
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.recipes.slicing import around_of, sliced
+from lossatlas.recipes.slicing import around_of, notes_of, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training import Trajectory
 from lossatlas.training.way import Projection, Way
@@ -51,6 +51,7 @@ class AlongTrajectory(Place):
             boxes=_boxes(chart.axes, path.here, config.margin if config.margin is not None else MARGIN),
             networks=(Network(Path(config.trajectory).name, (0.0,) * len(chart.axes), origin), *ends),
             path=path,
+            notes=notes_of(config, around),
             fingerprints={"trajectory": fingerprint([("start", way.vector(0))], steps)},
         )
 

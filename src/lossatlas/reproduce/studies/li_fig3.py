@@ -45,7 +45,9 @@ class _HonestSlices(Study):
                 shared["splits"] = ("train",) if scale == "small" else ("train", "test")
                 line = {**shared, "directions": ("random",), "draws": DRAWS, "grid": (31 if scale == "small" else 401,)}
                 configs[f"{name}-filter"] = SurveyConfig(normalize="filter", ignore="biasbn", range=(-1, 1), **line)
-                configs[f"{name}-plain"] = SurveyConfig(ignore="biasbn", range=(-REACH[scale], REACH[scale]), **line)
+                configs[f"{name}-plain"] = SurveyConfig(
+                    normalize="none", ignore="biasbn", range=(-REACH[scale], REACH[scale]), **line
+                )
                 if seed == 0:
                     configs[f"{name}-plane"] = SurveyConfig(
                         directions=("random", "random"), normalize="filter", ignore="biasbn",

@@ -38,7 +38,8 @@ class _RandomDirectionsFail(Study):
         )  # fmt: skip
         grid, examples = ((15,), "1000") if scale == "small" else ((51,), "all")
         shared = {**problem_of(training), "grid": grid, "examples": examples, "trajectory": "training"}
-        surveys = {name: SurveyConfig(directions=kinds, splits=("train",), **shared) for name, kinds in PLANES.items()}
+        shared |= {"splits": ("train",), "normalize": "none", "ignore": "none"}  # directions as they are drawn
+        surveys = {name: SurveyConfig(directions=kinds, **shared) for name, kinds in PLANES.items()}
         return {"training": training, **surveys}
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:

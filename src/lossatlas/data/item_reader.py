@@ -1,0 +1,230 @@
+"""Items of a data set, read and collated; what fails there is told in one line."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves
+from torch.utils.data import default_collate
+
+from lossatlas.data.batch_source import spread
+from lossatlas.data.randomness import undisturbed
+from lossatlas.data.trees import as_tree, bytes_of, differing, leaf_names, numbers
+from lossatlas.errors import BadInput, first_line
+from lossatlas.types import Batch
+
+__all__ = ["Collate", "ItemReader", "collated_by_default", "stacked"]
+
+Collate = Callable[[list[Any]], Any]
+"""What makes a batch of a list of items."""
+
+
+class ItemReader:
+    """Reads items by their indices and makes batches of them.
+
+    Args:
+        items: has ``items[index]``, and ``items.__getitems__(indices)`` where it reads several at once.
+        index: which of them are meant (n,).
+        count: how many there are.
+        collate: makes a batch of a list of items.
+        allow_random: whether items and collation may draw random numbers; those of torch, NumPy and Python are then
+            the same whenever the same items are read.
+    """
+
+    def __init__(self, items: Any, index: Tensor, count: int, collate: Collate, *, allow_random: bool = False) -> None:
+        self.items = items
+        self._index = index
+        self.count = count
+        self.collate = collate
+        self.allow_random = allow_random
+        self.left_out: set[str] = set()
+        """Entries of the batches that hold text, known once :attr:`tried` is."""
+
+    @property
+    def uniform(self) -> bool:
+        """Whether items are stacked, so that examples are the same whatever they are batched with."""
+        return collated_by_default(self.collate)
+
+    @cached_property
+    def tried(self) -> Batch:
+        """A batch of items from all over them, which were read twice.
+
+        Raises:
+            BadInput: one of them cannot be read or differs the second time, or they cannot be collated.
+        """
+        rows = self._index[spread(len(self._index))].tolist()
+        first = self._batch(rows)
+        second = first if self.allow_random else self._batch(rows)
+        if (row := differing(first, second)) is not None:
+            which = f"item {rows[row]}" if row >= 0 else "what is read of the items"
+            raise BadInput(
+                f"{which} of the data set differs when it is read twice: drawn at random (augmented, masked?); give "
+                "examples that stay the same, or allow_random=True to keep what one reading gives"
+            )
+        return first
+
+    @property
+    def bytes_per_example(self) -> float:
+        """Of a batch, by those that were tried."""
+        return bytes_of(self.tried) / len(tree_leaves(self.tried)[0])
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The batch of these items.
+
+        Raises:
+            BadInput: one cannot be read, they cannot be collated, or the batch has another structure than others.
+        """
+        batch = self._batch(rows)
+        self._check_like_others(batch, rows)
+        return batch
+
+    def fetched(self, rows: Sequence[int]) -> list[Any]:
+        """The items themselves.
+
+        Raises:
+            BadInput: one cannot be read.
+        """
+        try:
+            found = self._fetched(rows)
+        except Exception as error:  # the user's own data set may fail in any way
+            raise self._unread(rows, error) from error
+        if len(found) != len(rows):
+            raise BadInput(f"the data set gave {len(found)} items for {len(rows)} indices; expected one for each")
+        return found
+
+    def over(self, items: Any) -> ItemReader:
+        """One that reads the same items from somewhere else."""
+        twin = copy.copy(self)
+        twin.items = items
+        return twin
+
+    def _fetched(self, rows: Sequence[int]) -> list[Any]:
+        if self.allow_random:  # each is a function of its index, whatever it is read with
+            return [self._drawn(row) for row in rows]
+        several = getattr(self.items, "__getitems__", None)
+        return list(several(list(rows))) if several else [self.items[row] for row in rows]
+
+    def _drawn(self, row: int) -> Any:
+        with undisturbed(row):
+            return self.items[row]
+
+    def _batch(self, rows: Sequence[int]) -> Batch:
+        items = self.fetched(rows)
+        seed = zlib.crc32(np.asarray(rows, np.int64).tobytes())
+        try:
+            with undisturbed(seed) if self.allow_random else nullcontext():
+                collated = self.collate(items)
+        except Exception as error:  # and so may the collation
+            raise self._uncollated(items, rows, error) from error
+        batch = as_tree(collated, self.left_out)
+        leaves, names = tree_leaves(batch), leaf_names(batch)
+        if not leaves:
+            raise BadInput("the examples hold no numbers (text is left out); make numbers of them, as by collate=")
+        for name, leaf in zip(names, leaves, strict=True):
+            if not leaf.ndim or len(leaf) != len(rows):
+                raise BadInput(
+                    f"entry {name!r} of a batch of {len(rows)} items has shape {tuple(leaf.shape)}; expected a first "
+                    "dimension that runs over the items: collate them so (padding: batch_first=True), or leave it out"
+                )
+        return batch
+
+    def _check_like_others(self, batch: Batch, rows: Sequence[int]) -> None:
+        (spec, kinds), (known_spec, known) = _kind(batch), _kind(self.tried)
+        which = f"items {rows[0]} to {rows[-1]}" if len(rows) > 1 else f"item {rows[0]}"
+        if spec != known_spec:
+            found, expected = (", ".join(leaf_names(tree)) for tree in (batch, self.tried))
+            raise BadInput(
+                f"{which} of the data set have another structure than others: {found} instead of {expected}; expected "
+                "one for all"
+            )
+        for name, kind, other in zip(leaf_names(batch), kinds, known, strict=True):
+            if kind != other:
+                raise BadInput(f"entry {name!r} is {kind} in {which} of the data set and {other} in others; convert it")
+        if self.uniform:
+            for name, leaf, other in zip(leaf_names(batch), tree_leaves(batch), tree_leaves(self.tried), strict=True):
+                if leaf.shape[1:] != other.shape[1:]:
+                    raise BadInput(
+                        f"entry {name!r} has shape {tuple(leaf.shape[1:])} in {which} of the data set and "
+                        f"{tuple(other.shape[1:])} in others, and torch's default collation stacks them; give "
+                        "collate=, a function of a list of items that pads them"
+                    )
+
+    def _unread(self, rows: Sequence[int], error: Exception) -> BadInput:
+        row = rows[0]
+        for row in rows:
+            try:
+                self.items[row]
+            except Exception as found:
+                error = found
+                break
+        if isinstance(error, IndexError | StopIteration):
+            return BadInput(
+                f"the data set says that it has {self.count} items, and item {row} is not there "
+                f"({_said(error)}); mend its length"
+            )
+        return BadInput(f"item {row} of the data set cannot be read: {_said(error)}")
+
+    def _uncollated(self, items: list[Any], rows: Sequence[int], error: Exception) -> BadInput:
+        """Which item it is: the first that cannot be collated alone, else with the first of them."""
+        which, said = f"on items {rows[0]} to {rows[-1]}", error
+        alone = [[place] for place in range(len(items))]
+        for places in [*alone, *([0, place] for place in range(1, len(items)))]:
+            try:
+                self.collate([items[place] for place in places])
+            except Exception as found:
+                which, said = f"on item{'s' * (len(places) > 1)} {' and '.join(str(rows[p]) for p in places)}", found
+                break
+        if self.uniform:
+            return BadInput(
+                f"torch's default collation fails {which} of the data set: {_said(said)}; give collate=, a function of "
+                "a list of items that pads or converts them"
+            )
+        return BadInput(f"the collation fails {which} of the data set: {_said(said)}")
+
+
+def stacked(items: list[Any]) -> Any:
+    """What torch's default collation makes of items, to which a list of numbers is one tensor."""
+    return default_collate([_with_tensors(item) for item in items])
+
+
+def collated_by_default(collate: Collate) -> bool:
+    """Whether a collation stacks items as torch does by default."""
+    return collate in (stacked, default_collate)
+
+
+def _with_tensors(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {key: _with_tensors(part) for key, part in item.items()}
+    if isinstance(item, list) and (made := numbers(item)) is not None:
+        return made
+    if type(item) in (tuple, list):
+        return type(item)(_with_tensors(part) for part in item)
+    return item
+
+
+def _kind(batch: Batch) -> tuple[TreeSpec, list[_Kind]]:
+    """A batch's structure, and of each leaf the type and the number of dimensions."""
+    leaves, spec = tree_flatten(batch)
+    return spec, [_Kind(leaf.dtype, leaf.ndim) for leaf in leaves]
+
+
+class _Kind(NamedTuple):
+    """What is alike in all batches."""
+
+    dtype: torch.dtype
+    dimensions: int
+
+    def __str__(self) -> str:
+        return f"{str(self.dtype).removeprefix('torch.')} with {self.dimensions} dimensions"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -1,0 +1,32 @@
+"""What other people's code draws while examples are read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+__all__ = ["undisturbed"]
+
+
+@contextmanager
+def undisturbed(seed: int | None = None) -> Iterator[None]:
+    """The generators of torch (on the processor), NumPy and Python are afterwards as they were.
+
+    Args:
+        seed: of all three while it is entered; None: they go on from where they are.
+    """
+    drawn, pythons = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            if seed is not None:
+                torch.default_generator.manual_seed(seed)
+                np.random.seed(seed % 2**32)
+                random.seed(seed)
+            yield
+        finally:
+            np.random.set_state(drawn)
+            random.setstate(pythons)

@@ -1,0 +1,1 @@
+"""How examples as people have them are taken as batch sources: one module for each kind of source."""

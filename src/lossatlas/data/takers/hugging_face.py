@@ -1,0 +1,56 @@
+"""Data sets of the library ``datasets``, which is never imported for this."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lossatlas.errors import BadInput
+
+__all__ = ["is_hugging_face", "with_tensors"]
+
+
+def is_hugging_face(source: Any) -> bool:
+    """Whether an object is one of ``datasets``."""
+    return any(kind.__module__.partition(".")[0] == "datasets" for kind in type(source).__mro__)
+
+
+def with_tensors(source: Any) -> tuple[Any, tuple[str, ...]]:
+    """A data set whose items hold its columns of numbers as tensors, and what is to be said of it; not changed itself.
+
+    One with a transform of the user's own stays as it is.
+
+    Raises:
+        BadInput: there are several data sets in it, or no column of numbers.
+    """
+    if isinstance(source, dict):
+        choices = " or ".join(repr(name) for name in source)
+        raise BadInput(f"these are several data sets ({', '.join(source)}); choose one, by [{choices}]")
+    if not hasattr(source, "__len__"):  # an iterable one, whose columns may be known to nobody
+        return (source if getattr(source, "_formatting", None) is not None else source.with_format("torch")), ()
+    style = source.format
+    if style["type"] == "custom":
+        return source, ()
+    columns = style["columns"] or source.column_names
+    kept = [name for name in columns if _is_numeric(source.features[name])]
+    if not kept:
+        raise BadInput(
+            f"the data set has no column of numbers; its columns are {', '.join(columns)}: tokenise or convert them "
+            "(Dataset.map)"
+        )
+    options = style["format_kwargs"] if style["type"] == "torch" else {}
+    left = [name for name in columns if name not in kept]
+    notes = (f"columns without numbers are left out: {', '.join(left)}",) if left else ()
+    return source.with_format("torch", columns=kept, **options), notes
+
+
+def _is_numeric(feature: Any) -> bool:
+    """Whether a column of this kind becomes tensors."""
+    if isinstance(feature, dict):
+        return all(map(_is_numeric, feature.values()))
+    if isinstance(feature, list | tuple):
+        return all(map(_is_numeric, feature))
+    inner = getattr(feature, "feature", None)
+    if inner is not None:
+        return _is_numeric(inner)
+    kind = str(getattr(feature, "dtype", ""))
+    return kind.startswith(("int", "uint", "float", "bool")) or type(feature).__name__ == "Image"

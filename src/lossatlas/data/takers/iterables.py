@@ -1,0 +1,90 @@
+"""What can be read from its beginning only, and not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from lossatlas.data.item_reader import ItemReader, stacked
+from lossatlas.data.takers.items import of_items
+from lossatlas.data.takers.lists import is_batch
+from lossatlas.data.takers.taken import GIB, How, Taken
+from lossatlas.data.takers.tensors import joined_batches
+from lossatlas.data.trees import as_tree, bytes_of, differing
+from lossatlas.errors import BadInput, first_line
+
+__all__ = ["of_iterable"]
+
+
+def of_iterable(source: Iterable[Any], how: How) -> Taken:
+    """The first examples of what yields examples, or batches of them.
+
+    Raises:
+        BadInput: nobody says how many, it yields nothing or too much, or begins otherwise when it is read again.
+    """
+    if how.first is None:
+        raise BadInput(
+            f"a {type(source).__name__} is read from its beginning and may have no end; say first=N to take its first "
+            "N examples"
+        )
+    elements: list[Any] = []
+    count = 0
+    batches = False
+    try:
+        for element in source:
+            if not elements:
+                batches = how.collate is None and is_batch(element)
+                _check_room(element, how, batches=batches)
+            elements.append(element)
+            count += len(tree_leaves(as_tree(element))[0]) if batches else 1
+            if count >= how.first:
+                break
+    except BadInput:
+        raise
+    except Exception as error:  # the user's own code may fail in any way
+        raise BadInput(
+            f"the {type(source).__name__} fails after {count} examples: {type(error).__name__}: {first_line(error)}"
+        ) from error
+    if not elements:
+        raise BadInput(f"the {type(source).__name__} yields nothing; expected at least one example")
+    note = f"the first {how.first:,} examples" if count >= how.first else f"all {count:,} examples, fewer than first"
+    _check_begins_alike(source, elements[0], how, batches=batches)
+    found = joined_batches(elements, how) if batches else of_items(elements, replace(how, workers=0))
+    return found.noted((f"{note} of a {type(source).__name__}",))
+
+
+def _check_room(element: Any, how: How, *, batches: bool) -> None:
+    """Refuse more examples than may be held, by the first: what has no index cannot be read again later."""
+    try:
+        tree = as_tree(element)
+    except BadInput:  # only the collation makes numbers of it
+        return
+    each = bytes_of(tree) / (len(tree_leaves(tree)[0]) if batches else 1)
+    if (size := (how.first or 0) * each) > how.limit:
+        raise BadInput(
+            f"{how.first:,} examples take {size / GIB:.3g} GiB, and {how.limit / GIB:.3g} GiB may be held; take a "
+            "smaller first=, or allow more by memory="
+        )
+
+
+def _check_begins_alike(source: Iterable[Any], first: Any, how: How, *, batches: bool) -> None:
+    """Refuse what begins with another example when it is read again; an iterator cannot be."""
+    if how.allow_random or isinstance(source, Iterator):
+        return
+    again = list(islice(source, 1))
+    if batches:
+        trees = [as_tree(element) for element in (first, *again)]
+    else:
+        collate = how.collate if how.collate is not None else stacked
+        row = torch.arange(1)
+        trees = [ItemReader([one], row, 1, collate, allow_random=True).batch([0]) for one in (first, *again)]
+    if len(trees) < 2 or differing(*trees) is not None:
+        raise BadInput(
+            f"the {type(source).__name__} begins with another example when it is read twice (shuffled, augmented?); "
+            "give one that stays the same, or allow_random=True to keep what one reading gives"
+        )

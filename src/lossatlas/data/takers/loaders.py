@@ -1,0 +1,74 @@
+"""Loaders: their data set, collation, batch size and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, default_convert
+
+from lossatlas.data.batch_source import pieces
+from lossatlas.data.item_reader import ItemReader, stacked
+from lossatlas.data.takers.items import length_of, of_items
+from lossatlas.data.takers.iterables import of_iterable
+from lossatlas.data.takers.lists import is_batch
+from lossatlas.data.takers.samplers import rows_of
+from lossatlas.data.takers.taken import How, Taken
+from lossatlas.data.takers.tensors import joined_batches
+
+__all__ = ["of_loader"]
+
+
+def of_loader(loader: DataLoader[Any], how: How) -> Taken:
+    """The loader's examples and collation; their order is that of the data set.
+
+    Raises:
+        BadInput: its sampler weighs or repeats examples, or they cannot be read or collated.
+    """
+    kind: Any = loader
+    data: Any = loader.dataset
+    workers = how.workers if how.workers is not None else loader.num_workers
+    options = {name: getattr(kind, name) for name in ("worker_init_fn", "multiprocessing_context", "timeout")}
+    how = replace(how, workers=workers, options=options)
+    sampler = loader.batch_sampler
+    size = loader.batch_size if sampler is None else getattr(sampler, "batch_size", None)
+    size = size if isinstance(size, int) and size > 0 else None
+    if loader.batch_size is None and sampler is None and how.collate is None:
+        return _without_batches(loader, how)
+    how = replace(how, collate=how.collate if how.collate is not None else loader.collate_fn)
+    if isinstance(data, IterableDataset):
+        return of_iterable(data, how).noted((), size)
+    rows, notes = rows_of(loader, length_of(data))
+    return of_items(data, how, rows, notes).noted((), size)
+
+
+def _without_batches(loader: DataLoader[Any], how: How) -> Taken:
+    """Of a loader without batches (``batch_size=None``), whose data set gives examples, or batches of its own."""
+    data: Any = loader.dataset
+    plain = loader.collate_fn is default_convert
+    if isinstance(data, IterableDataset):
+        return of_iterable(data if plain else map(loader.collate_fn, data), how)
+    rows, notes = rows_of(loader, length_of(data))
+    items = data if plain else _Converted(data, loader.collate_fn)
+    everything = rows if rows is not None else torch.arange(length_of(data))
+    reader = ItemReader(items, everything, len(items), stacked, allow_random=how.allow_random)
+    if is_batch(reader.fetched(everything[:1].tolist())[0]):
+        found = [batch for part in pieces(everything, 16) for batch in reader.fetched(part.tolist())]
+        return joined_batches(found, how).noted(notes)
+    return of_items(items, how, rows, notes)
+
+
+class _Converted:
+    """A data set whose items are converted one by one."""
+
+    def __init__(self, items: Any, convert: Callable[[Any], Any]) -> None:
+        self._items = items
+        self._convert = convert
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, row: int) -> Any:
+        return self._convert(self._items[row])

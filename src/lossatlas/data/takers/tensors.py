@@ -1,0 +1,73 @@
+"""Tensors and arrays: one batch of all examples, or several that are joined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from lossatlas.data.batch_sources.tensors import Tensors
+from lossatlas.data.takers.taken import How, Taken, notes_of
+from lossatlas.data.trees import as_tree, form, leaf_names
+from lossatlas.errors import BadInput
+from lossatlas.types import Batch, Source
+
+__all__ = ["joined_batches", "of_tensors"]
+
+
+def of_tensors(source: Source, how: How) -> Taken:
+    """One batch of all examples.
+
+    Raises:
+        BadInput: it holds other things than numbers, or other numbers of them.
+    """
+    if how.collate is not None:
+        raise BadInput("collate= makes batches of items, and tensors are one batch already; leave it out")
+    left_out: set[str] = set()
+    tree = as_tree(source, left_out)
+    leaves = tree_leaves(tree)
+    if not leaves:
+        raise BadInput("there are no numbers in what is given as examples; expected tensors or arrays")
+    lengths = {name: len(leaf) if leaf.ndim else None for name, leaf in zip(leaf_names(tree), leaves, strict=True)}
+    if None in lengths.values() or len({*lengths.values()}) > 1:
+        found = ", ".join(f"{name or 'it'}: {'a number' if n is None else n}" for name, n in lengths.items())
+        raise BadInput(
+            f"a {type(source).__name__} of tensors is one batch of all examples, and their lengths differ ({found}); "
+            "expected one length; give several batches, or items, as a list of pairs or dicts"
+        )
+    if how.first is not None:
+        leaves, structure = tree_flatten(tree)
+        tree = tree_unflatten([leaf[: how.first] for leaf in leaves], structure)
+    return Taken(Tensors(tree), notes_of(left_out))
+
+
+def joined_batches(batches: list[Any], how: How) -> Taken:
+    """Batches of equal structure, whatever their lengths, as one.
+
+    Raises:
+        BadInput: structures, types or shapes differ.
+    """
+    left_out: set[str] = set()
+    trees = [as_tree(batch, left_out) for batch in batches]
+    leaves, structure = tree_flatten(trees[0])
+    columns: list[list[Tensor]] = [[] for _ in leaves]
+    for place, tree in enumerate(trees):
+        found, other = tree_flatten(tree)
+        if other != structure:
+            raise BadInput(
+                f"batch {place} has another structure than batch 0: {', '.join(leaf_names(tree))} instead of "
+                f"{', '.join(leaf_names(trees[0]))}; expected one for all"
+            )
+        if len({len(leaf) if leaf.ndim else 0 for leaf in found}) > 1:
+            raise BadInput(f"the tensors of batch {place} have different lengths: {form(tree)}; expected one")
+        for name, column, leaf, like in zip(leaf_names(tree), columns, found, leaves, strict=True):
+            if leaf.dtype != like.dtype or leaf.shape[1:] != like.shape[1:]:
+                raise BadInput(
+                    f"entry {name!r} is {form(leaf)} in batch {place} and {form(like)} in batch 0; expected one type "
+                    "and shape: pad them alike, or give the items and collate="
+                )
+            column.append(leaf)
+    joined: Batch = tree_unflatten([torch.cat(column) for column in columns], structure)
+    return of_tensors(joined, how).noted((f"{len(batches):,} batches are joined", *notes_of(left_out)))

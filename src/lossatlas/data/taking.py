@@ -1,0 +1,75 @@
+"""Examples as people have them, taken as a batch source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from lossatlas.data.randomness import undisturbed
+from lossatlas.data.takers.hugging_face import is_hugging_face, with_tensors
+from lossatlas.data.takers.items import of_items
+from lossatlas.data.takers.iterables import of_iterable
+from lossatlas.data.takers.lists import of_list
+from lossatlas.data.takers.loaders import of_loader
+from lossatlas.data.takers.taken import How, Taken
+from lossatlas.data.takers.tensors import of_tensors
+from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.types import Source
+
+__all__ = ["taken"]
+
+EXPECTED = (
+    "expected tensors or arrays in pairs, dicts or any nesting, a data set, a DataLoader, a list of batches or of "
+    "items, or an iterable with first=N"
+)
+
+
+def taken(
+    source: Source,
+    collate: Callable[[list[Any]], Any] | None,
+    first: int | None,
+    limit: float,
+    workers: int | None,
+    allow_random: bool,
+) -> Taken:
+    """The batch source of what :meth:`lossatlas.Split.of` is given; ``limit`` is in bytes.
+
+    Raises:
+        BadInput: it cannot be taken.
+    """
+    if first is not None and first < 1:
+        raise BadInput(f"first is {first}; expected a number of examples, at least 1")
+    if workers is not None and workers < 0:
+        raise BadInput(f"workers is {workers}; expected a number of processes, 0 for none")
+    with undisturbed():
+        try:
+            return _taken(source, How(collate, first, limit, workers, allow_random))
+        except CannotFinish as error:  # nothing has been computed yet
+            raise BadInput(str(error)) from error
+
+
+def _taken(source: Source, how: How) -> Taken:
+    if isinstance(source, DataLoader):
+        return of_loader(source, how)
+    if is_hugging_face(source):
+        found, notes = with_tensors(source)
+        made = of_items(found, how) if hasattr(found, "__len__") else of_iterable(found, how)
+        return made.noted(notes)
+    if isinstance(source, IterableDataset):
+        return of_iterable(source, how)
+    if isinstance(source, list):
+        return of_list(source, how)
+    if isinstance(source, Tensor | Mapping | tuple) or hasattr(source, "__array__"):
+        return of_tensors(source, how)
+    if isinstance(source, str | bytes):
+        raise BadInput(f"{source!r} is text; {EXPECTED} (load_data(NAME).train for a name)")
+    if hasattr(source, "__getitem__") and not isinstance(source, type):
+        return of_items(source, how)
+    if isinstance(source, Iterable):
+        return of_iterable(source, how)
+    if hasattr(source, "train") and hasattr(source, "test"):
+        raise BadInput(f"a {type(source).__name__} has several splits; choose its .train or its .test")
+    raise BadInput(f"examples cannot be taken from an object of type {type(source).__name__}; {EXPECTED}")

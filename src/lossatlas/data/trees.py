@@ -1,0 +1,177 @@
+"""Batches as people have them, turned into pytrees of tensors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_leaves
+
+from lossatlas.errors import BadInput, first_line
+from lossatlas.types import Batch
+
+__all__ = ["as_tree", "bytes_of", "differing", "form", "is_named_tuple", "leaf_names", "numbers"]
+
+NUMBERS = (bool, int, float, complex, np.generic)
+
+
+def as_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Batch:
+    """A batch as a pytree of tensors: nothing is copied that need not be.
+
+    Mappings of any kind become dicts, arrays and lists of numbers tensors; tuples, named ones too, stay what they are,
+    and so do lists, but a batch that is a list (as torch's default collation makes of pairs) becomes a tuple.
+
+    Args:
+        value: the batch.
+        left_out: gets the names of entries of mappings that hold text or nothing, and are left out.
+        where: of what batch it is a part, for errors.
+
+    Raises:
+        BadInput: there is something in it that has no numbers.
+    """
+    if isinstance(value, Tensor):
+        return _plain(value, where)
+    if isinstance(value, Mapping):
+        return _dict(value, left_out if left_out is not None else set(), where)
+    if is_named_tuple(value):
+        return type(value)(*(as_tree(part, left_out, _inside(where, name)) for name, part in _fields(value)))
+    if isinstance(value, tuple | list):
+        if isinstance(value, list) and (made := numbers(value)) is not None:
+            return made
+        parts = [as_tree(part, left_out, _inside(where, place)) for place, part in enumerate(value)]
+        return parts if isinstance(value, list) and where else tuple(parts)
+    if isinstance(value, NUMBERS):
+        return torch.as_tensor(value)
+    if hasattr(value, "__array__"):
+        return _tensor(np.asarray(value), where)
+    raise BadInput(
+        f"{_named(where)} is of type {type(value).__name__}; expected tensors, arrays or numbers, in pairs, dicts or "
+        "any nesting of them: leave it out, or give collate=, which returns these"
+    )
+
+
+def numbers(value: Sequence[Any]) -> Tensor | None:
+    """The tensor that a list of numbers, or of such lists of one length, stands for; None where it is something else.
+
+    >>> numbers([[1, 2], [3, 4]]).shape
+    torch.Size([2, 2])
+    """
+    first: Any = value
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    if not isinstance(first, NUMBERS):
+        return None
+    try:
+        return torch.tensor(value)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+
+
+def is_named_tuple(value: Any) -> bool:
+    """Whether it is a tuple whose places have names."""
+    return isinstance(value, tuple) and hasattr(value, "_fields")
+
+
+def leaf_names(tree: Batch, where: str = "") -> list[str]:
+    """What each leaf of a pytree is called, in the order of the leaves."""
+    if isinstance(tree, dict):
+        return [name for key, part in tree.items() for name in leaf_names(part, _inside(where, key))]
+    if isinstance(tree, tuple | list):
+        return [name for key, part in _fields(tree) for name in leaf_names(part, _inside(where, key))]
+    return [where]
+
+
+def form(tree: Batch) -> str:
+    """A batch's structure in words, without its examples.
+
+    >>> form({"inputs": torch.zeros(7, 3), "labels": torch.zeros(7, dtype=torch.int64)})
+    '{inputs: float32 (3,), labels: int64 ()}'
+    """
+    if isinstance(tree, dict):
+        return f"{{{', '.join(f'{key}: {form(part)}' for key, part in tree.items())}}}"
+    if isinstance(tree, tuple | list):
+        return f"({', '.join(form(part) for part in tree)})"
+    return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape[1:])}"
+
+
+def bytes_of(tree: Batch) -> int:
+    """Bytes of all its tensors."""
+    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(tree))
+
+
+def differing(one: Batch, other: Batch) -> int | None:
+    """The first example in which two batches differ, -1 where it cannot be told; None: they are equal.
+
+    Numbers that are not numbers are equal to one another.
+    """
+    (ones, structure), (others, another) = tree_flatten(one), tree_flatten(other)
+    if structure != another:
+        return -1
+    found: list[int] = []
+    for a, b in zip(ones, others, strict=True):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return -1
+        same = (a == b) | ((a != a) & (b != b))  # only what is not a number differs from itself
+        rows = (~same).reshape(len(same), -1).any(dim=1).nonzero()
+        found += rows[:1].flatten().tolist()
+    return min(found, default=None)
+
+
+def _dict(value: Mapping[Any, Any], left_out: set[str], where: str) -> dict[Any, Any]:
+    made = {}
+    for key, part in value.items():
+        if _is_text(part):
+            left_out.add(_inside(where, key))
+        else:
+            made[key] = as_tree(part, left_out, _inside(where, key))
+    return made
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text or nothing, or nothing but such."""
+    if isinstance(value, list | tuple) and value:
+        return all(_is_text(part) for part in value)
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "SU"
+    return value is None or isinstance(value, str | bytes)
+
+
+def _fields(value: Any) -> list[tuple[Any, Any]]:
+    return list(zip(value._fields, value, strict=True)) if is_named_tuple(value) else list(enumerate(value))
+
+
+def _inside(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+def _named(where: str) -> str:
+    return f"entry {where!r} of the examples" if where else "what is given as examples"
+
+
+def _plain(tensor: Tensor, where: str) -> Tensor:
+    if tensor.is_nested or tensor.layout != torch.strided:
+        kind = "nested" if tensor.is_nested else "sparse"
+        raise BadInput(f"{_named(where)} is a {kind} tensor; expected a plain one: use to_padded_tensor or to_dense")
+    return tensor.detach()
+
+
+def _tensor(array: npt.NDArray[Any], where: str) -> Tensor:
+    """The tensor on an array's memory where it can be; memory-mapped files stay on disk."""
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if any(stride < 0 for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    try:
+        with warnings.catch_warnings():  # that it cannot be written to: nobody does
+            warnings.filterwarnings("ignore", message=".*not writable")
+            return torch.from_numpy(array) if array.ndim else torch.as_tensor(array.item())
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            f"{_named(where)} is an array of {array.dtype}, which torch cannot hold ({first_line(error)}); expected "
+            "numbers: convert it"
+        ) from error

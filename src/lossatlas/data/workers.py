@@ -1,0 +1,103 @@
+"""What worker processes read ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
+
+from lossatlas.errors import BadInput, CannotFinish, first_line
+
+__all__ = ["Workers", "read_ahead"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Worker processes that read items."""
+
+    count: int = 0
+    """0: this process reads them."""
+    options: Mapping[str, Any] | None = None
+    """Of the user's own loader, as :class:`torch.utils.data.DataLoader` has them."""
+
+
+def read_ahead(read: Callable[[Sequence[int]], T], rows: Sequence[Sequence[int]], workers: Workers) -> Iterator[T]:
+    """What is read at each of ``rows``, in order.
+
+    Args:
+        read: such as :meth:`~lossatlas.data.item_reader.ItemReader.batch`.
+        rows: indices, some at a time.
+        workers: that read them.
+
+    Raises:
+        BadInput: ``read`` does, or the data set cannot be handed to worker processes.
+        CannotFinish: a worker process died.
+    """
+    if not workers.count or len(rows) < 2:
+        yield from map(read, rows)
+        return
+    loader = DataLoader(
+        _Reading(read, rows), batch_size=None, num_workers=min(workers.count, len(rows)), collate_fn=_as_it_is,
+        generator=torch.Generator().manual_seed(0), **(workers.options or {}),
+    )  # fmt: skip
+    try:
+        found = iter(loader)
+    except Exception as error:  # they may be impossible to pickle in any way
+        raise BadInput(
+            f"the data set cannot be handed to worker processes: {first_line(error)}; give workers=0"
+        ) from error
+    _notice_deaths_when_reading(found)
+    for _ in rows:
+        try:
+            made = next(found)
+        except Exception as error:  # it is torch that speaks here, of its processes
+            raise CannotFinish(
+                f"a worker process that reads the data set failed: {first_line(error)}; give fewer workers=, or 0"
+            ) from error
+        if isinstance(made, _Failed):
+            raise BadInput(made.message)
+        yield made
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What a worker says in the place of a batch: an error of its own would arrive with its whole traceback."""
+
+    message: str
+
+
+class _Reading(Dataset[Any]):
+    def __init__(self, read: Callable[[Sequence[int]], Any], rows: Sequence[Sequence[int]]) -> None:
+        self._read = read
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> Any:
+        try:
+            return self._read(self._rows[place])
+        except BadInput as error:
+            return _Failed(str(error))
+
+
+def _as_it_is(made: Any) -> Any:
+    return made
+
+
+def _notice_deaths_when_reading(iterator: Any) -> None:
+    """Have the death of a worker raised where what it reads is waited for, not wherever this process happens to be.
+
+    torch raises it from a handler of a signal, in the midst of whatever evaluates the network then. Without that it
+    notices by itself, seconds later. (Of its internals; where they are others, its handler stays.)
+    """
+    with suppress(KeyError, ValueError):
+        vars(signal_handling)["_remove_worker_pids"](id(iterator))
+        iterator._worker_pids_set = False

@@ -1,0 +1,197 @@
+"""What is refused, and noted, before a network is evaluated: one call after the other on a few examples."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from lossatlas.data import Split
+from lossatlas.engine.failures import model_failure
+from lossatlas.engine.faithful import check_faithful, unused_parameters
+from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
+from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
+from lossatlas.losses import check_total, checked_total
+from lossatlas.types import Batch, Outputs, Params, examples_in
+
+if TYPE_CHECKING:
+    from lossatlas.engine.network import Network
+
+__all__ = ["CHECKED_EXAMPLES", "check"]
+
+CHECKED_EXAMPLES = 8
+MENTIONED = 4
+"""How many unused parameters are listed."""
+
+
+def check(network: Network, split: Split, *, thoroughly: bool) -> None:
+    """Refuse a network that cannot be evaluated on these examples; note what it takes to evaluate it.
+
+    Args:
+        network: what is called.
+        split: examples of the kind that will be evaluated.
+        thoroughly: look at what does not depend on the examples, too.
+
+    Raises:
+        BadInput: as :meth:`Network.check`.
+    """
+    batch = split.take(torch.arange(min(CHECKED_EXAMPLES, len(split))))
+    fresh = copy.deepcopy(network.module) if thoroughly else None
+    outputs = _called_first(network, batch)
+    check_pure(network.module, lambda: _leaves(network, network.module, {}, batch))
+    if fresh is not None:
+        _check_follows(network, fresh, batch)
+    _check_loss(network, outputs, batch, split)
+    if thoroughly:
+        _check_parameters(network, batch)
+
+
+def _called_first(network: Network, batch: Batch) -> Outputs:
+    """The outputs at the module's own parameters, and whether they take a graph."""
+    inputs = tree_leaves(network.handed.given(batch))
+    given = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in inputs]
+    try:
+        with torch.no_grad():
+            outputs = network.handed.called(network.module, {}, batch)
+    except Exception as error:  # the user's own module and data may fail in any way
+        outputs = _called_with_graph(network, batch, error)
+    if not equal(inputs, given, exactly=True):
+        network.handed.copies = True
+        for leaf, before in zip(inputs, given, strict=True):
+            if isinstance(leaf, Tensor):
+                leaf.detach().copy_(before)
+    return outputs
+
+
+def _called_with_graph(network: Network, batch: Batch, error: Exception) -> Outputs:
+    """The outputs of a network that fails without gradients; where it fails with them, too, so does the check."""
+    try:
+        with torch.enable_grad():
+            outputs = network.handed.called(network.module, {}, batch)
+    except LossatlasError:
+        raise
+    except Exception as again:
+        raise _failure(network, again, batch) from error
+    network.handed.differentiates = True
+    return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, outputs)
+
+
+def _failure(network: Network, error: Exception, batch: Batch) -> LossatlasError:
+    failure = model_failure(error)
+    kinds = {leaf.dtype for leaf in tree_leaves(network.handed.owned(network.handed.given(batch))) if _is_real(leaf)}
+    own = {value.dtype for value in network.module.parameters() if _is_real(value)}
+    if len(kinds) == len(own) == 1 and kinds != own:
+        (there,), (here,) = kinds, own
+        return ModelFailure(f"{failure} (the data are {there}, the weights {here}; convert one of them)")
+    return failure
+
+
+def _leaves(network: Network, module: nn.Module, params: Params, batch: Batch) -> list[object]:
+    """What the loss sees of a module, as a flat list without a graph."""
+    with network.handed.calling():
+        leaves = tree_leaves(network.handed.called(module, params, batch))
+    return [leaf.detach() if comparable(leaf) else leaf for leaf in leaves]
+
+
+def _check_follows(network: Network, fresh: nn.Module, batch: Batch) -> None:
+    """Refuse a module that was called at its own parameters and remembers them elsewhere.
+
+    ``fresh`` is the same module, which was never called before.
+    """
+    own = dict(network.module.named_parameters(remove_duplicate=False))
+    there = {name: 1.05 * own[name].detach() + 0.01 for name in network.varied}
+    try:
+        expected = _leaves(network, fresh, there, batch)
+    except Exception:  # it need not be defined there
+        return
+    if not equal(expected, _leaves(network, network.module, there, batch)):
+        raise BadInput(
+            "the model's output depends on earlier calls: it keeps something that it computed from its parameters; "
+            "expected a function of parameters and inputs, so compute it anew in each call"
+        )
+
+
+def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) -> None:
+    """Refuse a loss that does not go with the outputs, or is not one number per example."""
+    examples = min(CHECKED_EXAMPLES, len(split))
+    targets = network.targets(batch)
+    total, looked_at = 0.0, 0
+    for part in split.inspect():
+        of_part, count = network.targets(part), examples_in(part)
+        if not network.loss.sees_network:
+            network.loss.check(outputs, targets, of_part)
+        total += checked_total(network.loss, of_part, count)
+        looked_at += count
+    if looked_at == len(split):  # nobody knows what of a stream counts
+        check_total(network.loss, total)
+    if not network.loss.sees_network:
+        network.handed.loss = network.loss.settled(outputs, targets)
+    try:
+        with network.handed.calling():
+            _, losses = network.handed.judged(outputs, batch)
+    except BadInput:
+        raise
+    except Exception as error:  # and so may the user's loss
+        raise ModelFailure(f"the loss fails on the model's output: {first_line(error)}") from error
+    found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
+    if found != f"shape {(examples,)}":
+        raise BadInput(
+            f"the loss returned {found} for {examples} examples; expected ({examples},), one loss per example "
+            "(reduction='none'), a mean in a BatchMean, or a mapping of terms with terms={name: factor}"
+        )
+
+
+def _check_parameters(network: Network, batch: Batch) -> None:
+    """Refuse a module that reaches its parameters in other ways than by their names; say which are not used."""
+    twin = network.copied().eval().requires_grad_(False)
+
+    def call(module: nn.Module, params: Params) -> list[object]:
+        return _leaves(network, module, params, batch)
+
+    try:
+        check_faithful(network.original, twin, sorted(network.varied), call)
+        suspects = _without_gradient(network, batch)
+        unused = unused_parameters(network.original, twin, suspects, call) if suspects else []
+    except LossatlasError:
+        raise
+    except Exception as error:
+        raise model_failure(error, "the model fails at other weights than its own") from error
+    if unused and len(unused) == len(network.varied):
+        raise BadInput("no parameter that varies changes the model's output; choose others, or another output")
+    if unused:
+        listed = ", ".join(repr(name) for name in unused[:MENTIONED])
+        more = f" and {len(unused) - MENTIONED} more" if len(unused) > MENTIONED else ""
+        warnings.warn(
+            f"unused by the model on these data, so that they change nothing: {listed}{more}", Caution, stacklevel=2
+        )
+
+
+def _without_gradient(network: Network, batch: Batch) -> list[str]:
+    """Parameters that the loss has no gradient in; and whether the backward pass reads any again is noted."""
+    own = dict(network.module.named_parameters(remove_duplicate=False))
+    params = {name: own[name].detach().requires_grad_() for name in sorted(network.varied)}
+    found: list[Tensor | None] = [None] * len(params)
+
+    def backward() -> None:
+        found[:] = torch.autograd.grad(total, [*params.values()], allow_unused=True)
+
+    try:
+        with torch.enable_grad():
+            total = network(params, batch)[1].sum()
+            if not total.requires_grad:
+                return list(params)
+            if recomputes(network.module, backward):
+                network.recompute()
+                total = network(params, batch)[1].sum()
+                backward()
+    except Exception:  # a strategy that needs the gradient says what is wrong with it
+        return []
+    return [name for name, slope in zip(params, found, strict=True) if slope is None]
+
+
+def _is_real(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and leaf.is_floating_point()

@@ -1,0 +1,229 @@
+"""Whether every varied parameter matters, and as it does in the user's own module.
+
+A functional call (``torch.func.functional_call``) reaches parameters by their names. A module that reaches them in
+other ways, through a closure, a list of its own or a weak reference, is then evaluated at weights that it was never
+given; and where a copy of it leads back to the original, two calls of the copy agree on the same wrong value. So the
+copy is compared with what cannot share the fault: a copy whose parameters are overwritten in place, and the original.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.engine.purity import comparable
+from lossatlas.errors import BadInput
+from lossatlas.streams import generator
+from lossatlas.types import Params
+
+__all__ = ["Caller", "check_faithful", "elsewhere", "unused_parameters"]
+
+Caller = Callable[[nn.Module, Params], Sequence[object]]
+"""What a module makes of a few examples, called functionally with parameters (none: its own), as a flat list."""
+
+STEPS = (0.3, 1e-3)
+"""How far other weights lie, in shares of a parameter's own size: as far as maps reach; or near, where a network is not
+finite there."""
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""In shares of the largest output: equal operations on equal numbers differ by less, another weight by more."""
+DRAWN = 4099
+"""Random numbers that are drawn once and repeated, since a network may have very many parameters; a prime, so that rows
+of a matrix differ."""
+NAMED = 3
+"""How many parameters a message names."""
+UNDER = (
+    "a closure, a bound method or a weak reference leads a copy of the model back to the original, as where the "
+    "forward of a layer was replaced"
+)
+OUTSIDE = "something else keeps it too: a plain list, a dict, or a tensor that was made of it once"
+
+
+def elsewhere(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
+    """Other weights than a module's own: each tensor plus noise of a share of its size."""
+    drawn = torch.randn(DRAWN, generator=generator(0, "elsewhere"))
+    found = {}
+    for index, (name, value) in enumerate(own.items()):
+        noise = drawn.roll(index).to(value).repeat(-(-value.numel() // DRAWN))[: value.numel()].view(value.shape)
+        size = value.detach().norm() / max(1, value.numel()) ** 0.5
+        found[name] = value.detach() + step * (size + 0.1) * noise
+    return found
+
+
+def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], call: Caller) -> None:
+    """Refuse a module whose parameters cannot be exchanged by their names.
+
+    Args:
+        original: the user's own; called once with other parameters, and put back as it was, whatever happens.
+        twin: a private copy of it that nobody else uses, in evaluation mode. It is changed.
+        varied: names of parameters.
+        call: calls either of them.
+
+    Raises:
+        BadInput: a parameter has no effect, or another one, than in a module that was given the same weights.
+    """
+    own = dict(twin.named_parameters(remove_duplicate=False))
+    names = [name for name in varied if name in own]
+    held = {name: own[name].detach().clone() for name in names}
+    for step in STEPS:
+        there = elsewhere(held, step)
+        found = call(twin, there)
+        if all(bool(torch.isfinite(leaf).all()) for leaf in _floats(found)):
+            break
+
+    def overwritten(params: Params) -> Sequence[object]:
+        try:
+            _overwrite(own, params)
+            return call(twin, {})
+        finally:
+            _overwrite(own, held)
+
+    def of_original(params: Params) -> Sequence[object]:
+        with _as_it_was(original):
+            return call(original, {**_state(twin), **params})
+
+    for other, cause in ((overwritten, OUTSIDE), (of_original, UNDER)):
+        try:
+            wanted = other(there)
+        except Exception as error:  # what a copy can and the original cannot; where it matters, a call says so itself
+            if other is overwritten:
+                raise
+            del error
+            continue
+        if _differ(found, wanted):
+            alone = ({name: there[name]} for name in names)
+            guilty = [name for one in alone for name in one if _differ(call(twin, one), other(one))][:NAMED]
+            raise BadInput(_refusal(guilty, cause))
+
+
+def unused_parameters(original: nn.Module, twin: nn.Module, candidates: Sequence[str], call: Caller) -> list[str]:
+    """Those of some parameters that change nothing, called with others.
+
+    Args:
+        original: the user's own, put back as it was.
+        twin: a private copy in evaluation mode.
+        candidates: names of parameters that no gradient was found for.
+        call: calls either.
+
+    Raises:
+        BadInput: one has an effect when it is overwritten in place, and none when it is exchanged.
+    """
+    own = dict(twin.named_parameters(remove_duplicate=False))
+    there = elsewhere({name: own[name] for name in candidates if name in own})
+    if not there:
+        return []
+    before = call(twin, {})
+    unused = [name for name in there if not _differ(before, call(twin, {name: there[name]}))]
+    if not unused:
+        return []
+    theirs = dict(original.named_parameters(remove_duplicate=False))
+    with _as_it_was(original):
+        # Through `data`: a graph that the user holds need not know.
+        seen = {name: theirs[name].data for name in unused if name in theirs}
+        kept = {name: value.clone() for name, value in seen.items()}
+        try:
+            at_home = call(original, _buffers(twin))
+            _overwrite(seen, there)
+            away = call(original, _buffers(twin))
+        except Exception:  # as above
+            return unused
+        finally:
+            _overwrite(seen, kept)
+    if _differ(at_home, away):
+        raise BadInput(_refusal(unused[:NAMED], OUTSIDE))
+    return unused
+
+
+def _refusal(names: Sequence[str], cause: str) -> str:
+    listed = ", ".join(repr(name) for name in names) or "some parameters"
+    return (
+        f"other values of {listed} do not reach the model's output as they should, so that a map would be wrong: "
+        f"{cause}; have forward reach parameters through the module that owns them (self.NAME)"
+    )
+
+
+def _overwrite(places: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in values.items():
+            if name in places:
+                places[name].copy_(value)
+
+
+def _buffers(twin: nn.Module) -> Params:
+    """Copies of the buffers of a twin: what its original writes to them, it writes to these."""
+    kept = dict(twin.named_buffers(remove_duplicate=False))
+    return {name: value.detach().clone() for name, value in kept.items() if comparable(value)}
+
+
+def _state(twin: nn.Module) -> Params:
+    """The parameters and copies of the buffers of a twin, whose numbers and device the original need not share."""
+    own = twin.named_parameters(remove_duplicate=False)
+    return {**_buffers(twin), **{name: value.detach() for name, value in own}}
+
+
+@contextmanager
+def _as_it_was(module: nn.Module) -> Iterator[None]:
+    """Puts attributes of a module and of its parts back, whatever happens.
+
+    While entered it is in evaluation mode, and what ``compile`` has put in the place of its call is not in force.
+    """
+    parts = list(module.modules())
+    before = [(vars(part), {name: _shallow(value) for name, value in vars(part).items()}) for part in parts]
+    originals = [dict(vars(part)) for part in parts]
+    try:
+        for part in parts:
+            vars(part).update(training=False, _compiled_call_impl=None)
+        yield
+    finally:
+        for (attributes, shallow), kept in zip(before, originals, strict=True):
+            attributes.clear()
+            attributes.update(kept)
+            for name, value in shallow.items():
+                _restore(kept[name], value)
+
+
+def _shallow(value: object) -> object:
+    return copy.copy(value) if type(value) in (dict, OrderedDict, list, set) else value
+
+
+def _restore(held: object, before: object) -> None:
+    """Give a container back what it contained."""
+    if held is before:
+        return
+    if isinstance(held, list) and isinstance(before, list):
+        held[:] = before
+    elif isinstance(held, dict | set) and type(held) is type(before):
+        held.clear()
+        held.update(before)
+
+
+def _floats(leaves: Sequence[object]) -> list[Tensor]:
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and comparable(leaf) and leaf.is_floating_point()]
+
+
+def _differ(found: Sequence[object], wanted: Sequence[object]) -> bool:
+    """Whether two results of equal calls differ by more than rounding."""
+    pairs = [
+        (a, b.to(a.device))
+        for a, b in zip(found, wanted, strict=False)
+        if isinstance(a, Tensor) and isinstance(b, Tensor) and comparable(a) and comparable(b)
+    ]
+    return len(found) != len(wanted) or any(_apart(a, b) for a, b in pairs)
+
+
+def _apart(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape:
+        return True
+    if not a.is_floating_point() or not b.is_floating_point():
+        return not torch.equal(a, b.to(a.dtype))
+    rounding = ROUNDING.get(torch.promote_types(a.dtype, b.dtype), ROUNDING[torch.float32])
+    known = torch.isfinite(a)
+    if not torch.equal(known, torch.isfinite(b)):
+        return True
+    largest = float(torch.where(known, a, 0).abs().max()) if a.numel() else 0.0
+    gap = torch.where(known, a.double() - b.double(), 0).abs()
+    return bool(gap.numel()) and float(gap.max()) > rounding * largest

@@ -1,0 +1,88 @@
+"""Whether a loss that is the mean of its batch depends on which examples are evaluated together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from lossatlas.data import Split
+from lossatlas.engine.network import Network
+from lossatlas.types import Batch, Outputs
+
+__all__ = ["depends_on_groups"]
+
+LOOKED_AT = 64
+"""Examples of a split among which those that differ are sought."""
+HALF = 4
+"""Examples in each half of those that are tried."""
+ROUNDING = 1e-4
+"""Sums in another order differ by less, relatively."""
+
+
+def depends_on_groups(network: Network, split: Split, *, calls: bool) -> bool:
+    """Whether a mean over a few examples is another number than the mean of the means over two halves of them.
+
+    The halves are examples whose targets differ: in how many are padding, in how many are alike, in size.
+
+    Args:
+        network: under a loss that is the mean of a batch, all of whose examples count alike.
+        split: examples.
+        calls: whether the network may be called on halves, as is needed where it returns its own loss; one that
+            normalises by the batch gives other outputs there.
+    """
+    for examples in _tried(network, split):
+        halves = examples.chunk(2)
+        with network.calling():
+            outputs, losses = network({}, split.take(examples))
+            whole = float(losses[0])
+            if _is_per_example(outputs, len(examples)):
+                targets = network.targets(split.take(examples))
+                parts = [_half(network, outputs, targets, half) for half in (slice(0, HALF), slice(HALF, None))]
+            elif calls:
+                parts = [float(network({}, split.take(half))[1][0]) for half in halves]
+            else:
+                return False
+        apart = abs(whole - sum(parts) / 2)
+        if math.isfinite(apart) and apart > ROUNDING * max(abs(whole), *map(abs, parts)):
+            return True
+    return False
+
+
+def _half(network: Network, outputs: Outputs, targets: Any, half: slice) -> float:
+    of_half = [
+        tree_map(lambda leaf: leaf[half] if isinstance(leaf, Tensor) else leaf, tree) for tree in (outputs, targets)
+    ]
+    return float(network.loss(*of_half)[0])
+
+
+def _is_per_example(outputs: Outputs, examples: int) -> bool:
+    leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    return bool(leaves) and all(leaf.ndim and len(leaf) == examples for leaf in leaves)
+
+
+def _tried(network: Network, split: Split) -> Iterator[Tensor]:
+    """Indices of examples, those of the first half as different from those of the second as they are found."""
+    count = min(LOOKED_AT, len(split))
+    if count < 2 * HALF:
+        return
+    places = torch.linspace(0, len(split) - 1, count, dtype=torch.float64).round().long()
+    numbers = _numbers(network.targets(split.take(places)), count)
+    if numbers is None:
+        yield places[: 2 * HALF]
+        return
+    usual = numbers.flatten().mode().values
+    for key in ((numbers < 0) | numbers.isnan(), numbers == usual, numbers.nan_to_num()):
+        order = key.double().sum(dim=1).argsort(stable=True)
+        yield places[torch.cat([order[:HALF], order[-HALF:]])]
+
+
+def _numbers(targets: Batch, count: int) -> Tensor | None:
+    """What targets hold of each example, (B, anything); None where that is nothing."""
+    found = [leaf for leaf in tree_leaves(targets) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == count]
+    rows = [leaf.detach().cpu().double().reshape(count, -1) for leaf in found if not leaf.is_complex()]
+    return torch.cat(rows, dim=1) if rows and sum(row.shape[1] for row in rows) else None

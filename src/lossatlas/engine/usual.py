@@ -1,0 +1,60 @@
+"""What running statistics mean where nobody says so: one rule, for Python and for the command line."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lossatlas.charts import Chart
+from lossatlas.data import Split
+from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy, normalisations_with_statistics
+from lossatlas.errors import BadInput
+
+__all__ = ["usual_buffers", "usual_policy"]
+
+BATCHES = 8
+"""Groups of examples that statistics are estimated from, as on the command line."""
+
+
+def usual_buffers(chart: Chart, module: nn.Module) -> str:
+    """The name of the policy that fits where a chart lies.
+
+    - Between networks (lines, simplices, curves): ``reestimated``, as in appendix A.2 of Garipov et al. 2018 (arXiv
+      1802.10026). Interpolated like weights, variances are negative not far beyond the networks.
+    - On a chart that was fitted: what the fit used.
+    - Around one network: ``frozen``, so that the centre is the network as it was trained.
+    - Through random weights, which have no statistics of their own: ``batch``.
+
+    Without running statistics all are one, and it is the cheapest.
+
+    Args:
+        chart: where networks are evaluated.
+        module: the network.
+
+    Raises:
+        BadInput: the chart was fitted under a policy that lossatlas does not know.
+    """
+    if not normalisations_with_statistics(module):
+        return "frozen"
+    if chart.joins_networks:
+        return "reestimated"
+    if chart.fitted_under:
+        if chart.fitted_under not in BUFFERS:
+            raise BadInput(f"the chart was fitted under a policy of its own, {chart.fitted_under}; give it as buffers")
+        return chart.fitted_under
+    return "frozen" if chart.centred else "batch"
+
+
+def usual_policy(chart: Chart, module: nn.Module, train: Split, group: int) -> BuffersPolicy:
+    """The policy of :func:`usual_buffers`.
+
+    Args:
+        chart: where networks are evaluated.
+        module: the network.
+        train: examples that statistics are estimated from, where they are.
+        group: how many of them are evaluated together.
+
+    Raises:
+        BadInput: as :func:`usual_buffers`.
+    """
+    # One example has no variance.
+    return BUFFERS[usual_buffers(chart, module)].for_run(train, max(group, 2), BATCHES)

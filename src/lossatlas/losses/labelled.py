@@ -1,0 +1,91 @@
+"""Logits and labels in one layout, whatever axis the classes lie along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+
+__all__ = ["Labelled", "axis_of_classes", "counted_from_the_end", "labels_of"]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What p classifiers say of B examples, each at any number of inner positions (of a sequence, of an image)."""
+
+    logits: Tensor
+    """(p, B, ..., C)."""
+    labels: Tensor
+    """(B, ...), int64; shared by all points."""
+    counted: Tensor
+    """(B, ...), bool: which positions count. Labels elsewhere mean nothing."""
+    axis: int
+    """Along which the classes lie in the outputs, counted from the end."""
+
+
+def axis_of_classes(outputs: Sequence[int], labels: Sequence[int], stated: int | None = None) -> int:
+    """The axis that the classes lie along, counted from the end.
+
+    Labels may have an axis of length one in the place of the classes, as (N, 1) for logits (N, C).
+
+    Args:
+        outputs: the shape (B, ...) of one network's.
+        labels: the shape (B, ...) of theirs.
+        stated: which axis of the outputs it is; None: the second or the last, whichever the labels fit.
+
+    Raises:
+        BadInput: there is no such axis, no axis fits, or the second and the last both do.
+
+    >>> axis_of_classes((8, 5, 12), (8, 12)), axis_of_classes((8, 12, 5), (8, 12))
+    (-2, -1)
+    """
+    shape, labels = tuple(outputs), tuple(labels)
+    if len(shape) < 2:
+        raise BadInput(
+            f"the model's output {shape} does not fit cross-entropy and accuracies, which need logits (B, ..., C); "
+            "with one logit per example give a loss of your own, of binary_cross_entropy_with_logits"
+        )
+    candidates = sorted({1 - len(shape), -1} if stated is None else {counted_from_the_end(shape, stated)})
+    fitting = [axis for axis in candidates if labels in _fitting(shape, axis)]
+    if len(fitting) > 1:
+        raise BadInput(
+            f"the model's output {shape} fits labels {labels} with the classes along axis 1 and along axis "
+            f"{len(shape) - 1}; say which: CrossEntropy(class_axis=...), --loss.class_axis on the command line"
+        )
+    if not fitting:
+        wanted = " or ".join(str(_fitting(shape, axis)[0]) for axis in candidates)
+        raise BadInput(
+            f"the model's output {shape} does not fit labels {labels}; expected labels {wanted}: squeeze axes of "
+            "length one, or state another axis of the classes (class_axis)"
+        )
+    return fitting[0]
+
+
+def counted_from_the_end(outputs: Sequence[int], stated: int) -> int:
+    """An axis of outputs (B, ...), beyond that of the examples, that is stated in either way.
+
+    Raises:
+        BadInput: it is not there.
+    """
+    axis = stated if stated < 0 else stated - len(outputs)
+    if not -len(outputs) < axis < 0:
+        raise BadInput(
+            f"class_axis {stated} is not there: the model's output is {tuple(outputs)}; expected an axis from 1 to "
+            f"{len(outputs) - 1}"
+        )
+    return axis
+
+
+def labels_of(outputs: Sequence[int], labels: Tensor, axis: int) -> Tensor:
+    """Labels (B, ...) as int64, without an axis of length one in the place of the classes."""
+    inner, _ = _fitting(outputs, axis)
+    return labels.long().reshape(inner)
+
+
+def _fitting(outputs: Sequence[int], axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of labels that fit outputs whose classes lie along an axis, without it and with one in its place."""
+    before, after = tuple(outputs[:axis]), tuple(outputs[len(outputs) + axis + 1 :])
+    return (*before, *after), (*before, 1, *after)

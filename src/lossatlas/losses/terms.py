@@ -1,0 +1,59 @@
+"""Losses of several terms: their values by name, and the sum with the factor of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.types import Outputs
+
+__all__ = ["Termwise", "checked_factors", "summed", "told_apart"]
+
+
+class Termwise(NamedTuple):
+    """Outputs, and beside them what a loss of several terms came to, term by term."""
+
+    outputs: Outputs
+    terms: dict[str, Tensor]
+    """By name (..., B), without the factors."""
+
+
+def told_apart(outputs: Outputs) -> tuple[Outputs, dict[str, Tensor]]:
+    """Outputs by themselves, and the terms that are beside them, if any are."""
+    return (outputs.outputs, outputs.terms) if isinstance(outputs, Termwise) else (outputs, {})
+
+
+def checked_factors(factors: Mapping[str, float] | None) -> dict[str, float]:
+    """What the terms of a loss are multiplied with in their sum; nothing where a loss has one term.
+
+    Raises:
+        BadInput: a name that no variable can have, or a factor that is not finite.
+    """
+    for name, factor in (factors or {}).items():
+        if not name.isidentifier() or not isfinite(factor):
+            raise BadInput(
+                f"term {name!r} of a loss has the factor {factor}; expected names of letters, digits and _, and finite "
+                "numbers"
+            )
+    return {name: float(factor) for name, factor in (factors or {}).items()}
+
+
+def summed(values: Any, factors: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum (B,) of terms with their factors, and the terms (B,) in the order of these.
+
+    Raises:
+        BadInput: what a function returned is not a mapping of these terms.
+    """
+    if not isinstance(values, Mapping) or set(values) != set(factors):
+        found = f"terms {', '.join(map(str, values))}" if isinstance(values, Mapping) else type(values).__name__
+        raise BadInput(f"the loss returned {found}; expected a mapping of its terms: {', '.join(factors)}")
+    terms = {name: values[name] for name in factors}
+    if len({getattr(term, "shape", None) for term in terms.values()}) > 1:
+        shapes = ", ".join(f"{name} {tuple(getattr(term, 'shape', ()))}" for name, term in terms.items())
+        raise BadInput(f"the terms of the loss have the shapes {shapes}; expected one value per example in each")
+    first, *others = (factor * terms[name] for name, factor in factors.items())
+    return sum(others, first), terms

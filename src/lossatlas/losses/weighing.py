@@ -1,0 +1,86 @@
+"""What examples count: a mean loss is a ratio of sums, of weighted losses and of weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.losses.loss import Loss
+
+__all__ = ["check_total", "checked_total", "shares_of", "weights_of"]
+
+
+NOTHING = 1e-20
+"""Weights with no larger sum are none: divided by it, rounding would be all there is."""
+
+
+def weights_of(loss: Loss, targets: Any, losses: Tensor) -> Tensor:
+    """What each example of a batch counts (B,), float64, where its losses (..., B) are; ones where all count alike."""
+    weights = loss.weights(targets)
+    if weights is None:
+        return torch.ones(losses.shape[-1], dtype=torch.float64, device=losses.device)
+    return weights.detach().to(losses.device, torch.float64)
+
+
+def shares_of(weights: Tensor | None, losses: Tensor) -> Tensor:
+    """What each example counts in the mean of its batch (B,), in the numbers of the losses (..., B).
+
+    They sum to one; all are zero where nothing in the batch counts.
+
+    Args:
+        weights: (B,), what each counts; None: all alike.
+        losses: (..., B).
+    """
+    if weights is None:
+        return losses.new_full(losses.shape[-1:], 1 / losses.shape[-1])
+    weights = weights.detach().to(losses.device, torch.float64)
+    total = weights.sum()
+    return (weights / total.where(total > 0, 1)).to(losses.dtype)
+
+
+def checked_total(loss: Loss, targets: Any, examples: int) -> float:
+    """What examples count together, of any part of a split.
+
+    Args:
+        loss: that weighs them.
+        targets: theirs.
+        examples: how many they are.
+
+    Raises:
+        BadInput: the weights are not one number per example, or a negative or infinite one is among them.
+    """
+    weights = loss.weights(targets)
+    if weights is None:
+        return float(examples)
+    if not isinstance(weights, Tensor) or weights.shape != (examples,) or weights.is_complex():
+        found = f"shape {tuple(weights.shape)}" if isinstance(weights, Tensor) else type(weights).__name__
+        raise BadInput(
+            f"the weights of {loss.record} are {found} for {examples} examples; expected ({examples},), one number each"
+        )
+    weights = weights.double()
+    if not bool(weights.isfinite().all()) or bool((weights < 0).any()):
+        raise BadInput(
+            f"the weights of {loss.record} run from {float(weights.min()):g} to {float(weights.max()):g}; expected "
+            "finite numbers, none below 0"
+        )
+    return float(weights.sum())
+
+
+def check_total(loss: Loss, total: float) -> None:
+    """Refuse a split of which nothing counts.
+
+    Args:
+        loss: that weighs examples.
+        total: what all examples count together, the sum of :func:`checked_total` over the split's parts.
+
+    Raises:
+        BadInput: it is zero.
+    """
+    if not total > NOTHING:
+        raise BadInput(
+            f"no example counts under {loss.record}: all weights are 0, or all labels are those that are ignored; "
+            "expected some that count"
+        )

@@ -1,0 +1,167 @@
+"""What a checkpoint holds: named tensors, part by part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossatlas.errors import BadInput
+from lossatlas.weights.unpickling import NESTED, NumpyArray
+
+__all__ = ["WRAPPERS", "Checkpoint", "joined", "listed", "plain_name", "wrapper"]
+
+WRAPPERS = ("module.", "_orig_mod.")
+"""What ``DataParallel`` and ``torch.compile`` put before every name."""
+INSIDE = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What ``torch.compile``, sharding and activation checkpointing put into names wherever they wrap."""
+OPTIMIZER = re.compile(r"optimi[sz]er|(^|_)optims?(_|$)", re.IGNORECASE)
+"""Keys of what optimisers keep, which is shaped like weights and is none."""
+DEEPEST = 6
+"""Levels of mappings that are looked into."""
+LISTED = 8
+"""Names in a message."""
+
+
+class Checkpoint(Mapping[str, Tensor]):
+    """The tensors of a file, or those of one key in it.
+
+    As a mapping it is what a file most likely means where no module tells: the entries of its first usual key
+    (``state_dict``, ``model``, ...), or its own, without what wrappers put before all of them.
+
+    Args:
+        parts: by the dotted path of each mapping in the file (empty: the file itself) its entries by name.
+        file: what the file is called in a hint.
+        key: the dotted path of the entries that are meant; empty: whatever the file holds.
+
+    Raises:
+        BadInput: it holds no tensors, or none under the key; its keys are listed.
+    """
+
+    def __init__(self, parts: Mapping[str, Mapping[str, Any]], file: str, key: str | None = None) -> None:
+        self.parts = parts
+        self.file = file
+        self.key = plain_name(f"{key or ''}.")[:-1]
+        if not parts:
+            raise BadInput(f"checkpoint {file} holds no state_dict (names and tensors); save model.state_dict()")
+        if key is not None and not (key and any(True for _ in self._under())):
+            raise BadInput(f"checkpoint {file} holds nothing under {key!r}; its keys: {listed(self._keys()) or 'none'}")
+        self._plain: dict[str, Tensor] | None = None
+
+    @classmethod
+    def of_content(cls, content: Any, file: str, key: str | None = None) -> Checkpoint:
+        """What the content of a file holds, however deep.
+
+        Raises:
+            BadInput: as the class.
+        """
+        return cls(dict(_parts(content, "")), file, key)
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any], name: str) -> Checkpoint:
+        """A state dict as a checkpoint; one that is a checkpoint is itself."""
+        return state if isinstance(state, Checkpoint) else cls({"": state}, name)
+
+    def covers(self, path: str) -> bool:
+        """Whether the key is this dotted path or one above it."""
+        return not self.key or plain_name(f"{path}.").startswith(f"{self.key}.")
+
+    def likely(self) -> tuple[str, str]:
+        """The part that is most likely meant, and what its names begin with there; the same as the mapping."""
+        inside = [part for part in self.parts if self.covers(part)]
+        if not inside:  # the key leads into the names of a part
+            part = next(part for part, name in self._under() if self.covers(joined(part, name)))
+            prefix = self.key.removeprefix(f"{part}.") + "."
+        else:
+            usual = (joined(self.key, name) for name in NESTED)
+            part, prefix = next((name for name in usual if name in inside), inside[0]), ""
+        names = [plain_name(name) for part_, name in self._under() if part_ == part]
+        while more := wrapper(name.removeprefix(prefix) for name in names):
+            prefix += more
+        return part, prefix
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._state()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state())
+
+    def __len__(self) -> int:
+        return len(self._state())
+
+    def _state(self) -> dict[str, Tensor]:
+        if self._plain is None:
+            part, prefix = self.likely()
+            entries = {plain_name(name): value for name, value in self.parts[part].items()}
+            self._plain = {
+                name.removeprefix(prefix): value
+                for name, value in entries.items()
+                if isinstance(value, Tensor) and name.startswith(prefix)
+            }
+        return self._plain
+
+    def _under(self) -> Iterator[tuple[str, str]]:
+        """The parts and names of all tensors under the key."""
+        for part, entries in self.parts.items():
+            for name, value in entries.items():
+                if isinstance(value, Tensor) and self.covers(joined(part, name)):
+                    yield part, name
+
+    def _keys(self) -> list[str]:
+        """The paths of parts, and how the names in each begin that are made of several words."""
+        found: dict[str, None] = {}
+        for part, entries in self.parts.items():
+            found |= dict.fromkeys([part] if part else [])
+            found |= dict.fromkeys(joined(part, name.partition(".")[0]) for name in entries if "." in name)
+        return list(found)
+
+
+def joined(*names: str) -> str:
+    """A dotted path; what is empty leaves no dot."""
+    return ".".join(name for name in names if name)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of some names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def plain_name(name: str) -> str:
+    """A name without what wrappers put into it that no module of anybody is called."""
+    return INSIDE.sub("", name)
+
+
+def wrapper(names: Iterable[str]) -> str:
+    """What a wrapper put before all of the names; nothing where none did."""
+    names = list(names)
+    return next((prefix for prefix in WRAPPERS if names and all(name.startswith(prefix) for name in names)), "")
+
+
+def _parts(content: Any, path: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping that has tensors among its values, by its dotted path."""
+    if len(above) > DEEPEST or id(content) in above:
+        return
+    if isinstance(content, list | tuple):
+        items = [(str(place), value) for place, value in enumerate(content) if isinstance(value, Mapping)]
+    elif isinstance(content, Mapping):
+        items = [(str(name), _tensor(value)) for name, value in content.items()]
+        if any(isinstance(value, Tensor) for _, value in items):
+            yield path, dict(items)
+    else:
+        return
+    for name, value in items:
+        if isinstance(value, Mapping | list | tuple) and not OPTIMIZER.search(name):
+            yield from _parts(value, joined(path, name), (*above, id(content)))
+
+
+def _tensor(value: Any) -> Any:
+    """Arrays as tensors; anything else as it is."""
+    if isinstance(value, NumpyArray):
+        return value.tensor()
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" else value

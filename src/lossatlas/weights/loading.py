@@ -1,0 +1,182 @@
+"""States into modules and into vectors, all of them or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.errors import BadInput, first_line
+from lossatlas.weights.checkpoint import Checkpoint, listed, plain_name
+from lossatlas.weights.matching import (
+    EXTRA_STATE,
+    Copy,
+    Wanted,
+    chosen_copy,
+    closest_copy,
+    left_out,
+    same,
+    shape_of,
+)
+from lossatlas.weights.space import WeightSpace
+
+__all__ = ["load_state", "module_state", "vector_of_state"]
+
+TOP = "the top level"
+"""What a place without a key is called."""
+
+
+def module_state(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name as they are, tied ones under their first name; buffers that are not saved, too."""
+    return {**{name: value.detach() for name, value in module.named_parameters()}, **dict(module.named_buffers())}
+
+
+def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    """Load a state into a module, all of it or nothing.
+
+    Args:
+        module: changed in place.
+        state: has every parameter and buffer of the module in its shape, at whatever place and after whatever prefix.
+            Of tied ones, one name is enough; buffers that count batches, or that the module does not save, may be
+            missing. Which of several copies is taken: see :func:`~lossatlas.weights.matching.chosen_copy`.
+        source: what messages call the state.
+
+    Returns:
+        What somebody should know, one line each: which of several copies was taken, and which tensors were left out.
+
+    Raises:
+        BadInput: names or shapes differ (the first difference is named with both shapes); a tensor is not what the
+            module could have saved; or several copies fit and nothing tells which is meant.
+    """
+    checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_module(module)
+    own = module.state_dict()
+    unsaved = {name: value for name, value in module_state(module).items() if name not in own}
+    found = chosen_copy(checkpoint, wanted, source)
+    if found is None:
+        raise _difference([*own, *unsaved], wanted, checkpoint, source)
+    copy, copies = found
+    given = _with_tied(copy.named(), wanted, source)
+    values = {name: given[plain_name(name)] for name in [*own, *unsaved] if plain_name(name) in given}
+    _check_kinds(module, values, source)
+    more = {name: value for name in own if (value := _extra_state(checkpoint, copy, name)) is not None}
+    try:
+        module.load_state_dict({**own, **more, **{name: values[name] for name in own if name in values}})
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise BadInput(f"{source} cannot be loaded ({first_line(error)}); save the weights anew") from error
+    with torch.no_grad():
+        for name in values.keys() & unsaved.keys():
+            unsaved[name].copy_(values[name])
+    kept = [name for name in own if name.rpartition(".")[2] == EXTRA_STATE and name not in more]
+    return (*_notes(checkpoint, copy, copies, source), *_list(f"{source} lacks, and the model keeps:", kept))
+
+
+def vector_of_state(space: WeightSpace, state: Mapping[str, Any], source: str) -> tuple[Tensor, tuple[str, ...]]:
+    """The vector (n,) of a state that has the parameters of a space, as :func:`load_state` finds them.
+
+    Tensors that are not in the space mean nothing.
+
+    Args:
+        space: which parameters.
+        state: named tensors.
+        source: what messages call the state.
+
+    Returns:
+        The vector, and which of several copies was taken.
+
+    Raises:
+        BadInput: a parameter is missing or has another shape; or several copies fit and nothing tells which is meant.
+    """
+    checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_space(space)
+    found = chosen_copy(checkpoint, wanted, source)
+    copy = found[0] if found is not None else closest_copy(checkpoint, wanted)
+    given = copy.named()
+    named = {name: given[plain_name(name)] for name in _names(space) if plain_name(name) in given}
+    return space.flatten(named), _taken(checkpoint, copy, found[1], source) if found is not None else ()
+
+
+def _names(space: WeightSpace) -> list[str]:
+    return [name for entry in space.entries for name in entry.names]
+
+
+def _difference(own: list[str], wanted: Wanted, checkpoint: Checkpoint, source: str) -> BadInput:
+    """The first of the module's tensors that is missing or has another shape in what comes closest to it."""
+    copy = closest_copy(checkpoint, wanted)
+    given = copy.named()
+    lacking = {name for group in wanted.groups if not any(other in given for other in group) for name in group}
+    for name in own:
+        plain = plain_name(name)
+        here, there = wanted.shapes.get(plain), shape_of(given.get(plain))
+        if plain in lacking or (plain in given and here != there):
+            return _other(source, name, there, here)
+    extra = left_out(checkpoint, [copy])[0]
+    return _other(source, extra, shape_of(checkpoint.parts[copy.part][extra]), None)
+
+
+def _other(source: str, name: str, there: tuple[int, ...] | None, here: tuple[int, ...] | None) -> BadInput:
+    described = [f"has shape {shape}" if shape is not None else "is missing" for shape in (there, here)]
+    return BadInput(
+        f"{source} is of another model: {name!r} {described[0]} there and {described[1]} in the model; choose the "
+        "model and options it was trained with"
+    )
+
+
+def _with_tied(given: Mapping[str, Tensor], wanted: Wanted, source: str) -> dict[str, Tensor]:
+    """Tied tensors under all of their names.
+
+    Raises:
+        BadInput: the file has several values for one of them.
+    """
+    whole = dict(given)
+    for group in wanted.groups:
+        present = [name for name in group if name in given]
+        for name in present[1:]:
+            if not same(given[present[0]], given[name]):
+                raise BadInput(
+                    f"{source} is of another model: {present[0]!r} and {name!r} differ there and are one in the model; "
+                    "choose the model and options it was trained with"
+                )
+        whole |= dict.fromkeys(group, given[present[0]])
+    return whole
+
+
+def _check_kinds(module: nn.Module, values: Mapping[str, Tensor], source: str) -> None:
+    """Refuse values that mean something else than the weights do.
+
+    Raises:
+        BadInput: a parameter is real in the module, and whole numbers (as after quantisation) or complex in the file.
+    """
+    for name, parameter in module.named_parameters():
+        value = values.get(name)
+        if value is not None and value.ndim and parameter.is_floating_point() and not value.is_floating_point():
+            raise BadInput(
+                f"{source} has {name!r} as {value.dtype} and the model as {parameter.dtype}; save the weights as they "
+                "were before they were converted"
+            )
+
+
+def _extra_state(checkpoint: Checkpoint, copy: Copy, name: str) -> Any:
+    """What the file has of a state that is more than parameters and buffers; None where it has none."""
+    if name.rpartition(".")[2] != EXTRA_STATE:
+        return None
+    return copy.entry(checkpoint, plain_name(name))
+
+
+def _notes(checkpoint: Checkpoint, copy: Copy, copies: list[Copy], source: str) -> tuple[str, ...]:
+    extra = left_out(checkpoint, [copy, *copies])
+    left = _list(f"{source} has more than the model, which is left out:", extra)
+    return (*_taken(checkpoint, copy, copies, source), *left)
+
+
+def _list(said: str, names: list[str]) -> tuple[str, ...]:
+    return (f"{said} {listed(names)}",) if names else ()
+
+
+def _taken(checkpoint: Checkpoint, copy: Copy, copies: list[Copy], source: str) -> tuple[str, ...]:
+    """Which of several copies was taken, where nobody chose it."""
+    others = [other.path or TOP for other in copies if other is not copy and not copy.equals(other)]
+    if not others or (checkpoint.key and checkpoint.key == copy.path):
+        return ()
+    taken = f"{source} holds several networks that fit: {copy.path or TOP} is taken"
+    return (f"{taken}, {checkpoint.file}#KEY takes another ({listed(others)})",)

@@ -1,0 +1,240 @@
+"""Which of the tensors in a checkpoint are a network's, whatever stands before their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossatlas.errors import BadInput
+from lossatlas.weights.checkpoint import WRAPPERS, Checkpoint, joined, listed, plain_name
+from lossatlas.weights.space import WeightSpace
+from lossatlas.weights.unpickling import NESTED
+
+__all__ = ["EXTRA_STATE", "Copy", "Wanted", "chosen_copy", "closest_copy", "left_out", "same", "shape_of"]
+
+COUNTER = "num_batches_tracked"
+"""A buffer that old files lack, and that no evaluation reads."""
+AVERAGE = re.compile(r"ema|emamodel|swa|polyak|shadow|avg|averages?d?|averaging", re.IGNORECASE)
+"""Words by which averages of a network's weights are known."""
+WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+PLAIN = {*NESTED, *(prefix.rstrip(".") for prefix in WRAPPERS)}
+"""Keys and prefixes of networks as they were trained."""
+EXTRA_STATE = "_extra_state"
+"""What modules save beside tensors, in a form of their own."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The tensors that a network needs, by names without what wrappers put into them (:func:`plain_name`)."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    groups: tuple[tuple[str, ...], ...]
+    """Names of which one is enough, as of tied parameters; those that are in no group may be missing."""
+    before: str = ""
+    """What the network's own names begin with, and these do not."""
+
+    @classmethod
+    def of_module(cls, module: nn.Module) -> Wanted:
+        """Parameters and buffers; those that only count batches, and those that are not saved, may be missing."""
+        state = module.state_dict().items()
+        saved = {k: v for k, v in state if isinstance(v, Tensor) and k.rpartition(".")[2] != EXTRA_STATE}
+        tied: list[tuple[str, ...]] = [(name,) for name in saved]
+        tensors = dict(saved)
+        for named in (module.named_parameters, module.named_buffers):
+            names: dict[int, list[str]] = {}
+            for name, value in named(remove_duplicate=False):
+                names.setdefault(id(value), []).append(name)
+                tensors.setdefault(name, value)
+            tied += [tuple(group) for group in names.values()]
+        of = {name: group for group in tied for name in group}  # the larger one counts
+        needed = dict.fromkeys(of[name] for name in saved if name.rpartition(".")[2] != COUNTER)
+        return cls._plain({name: tuple(value.shape) for name, value in tensors.items()}, list(needed))
+
+    @classmethod
+    def of_space(cls, space: WeightSpace) -> Wanted:
+        """The parameters that vary."""
+        shapes = {name: entry.shape for entry in space.entries for name in entry.names}
+        return cls._plain(shapes, [entry.names for entry in space.entries])
+
+    @classmethod
+    def _plain(cls, shapes: Mapping[str, tuple[int, ...]], groups: list[tuple[str, ...]]) -> Wanted:
+        return cls(
+            {plain_name(name): shape for name, shape in shapes.items()},
+            tuple(tuple(map(plain_name, group)) for group in groups),
+        )
+
+    def unwrapped(self) -> Wanted | None:
+        """Without the word that all names begin with: what the network wraps; None where they begin differently."""
+        words = {name.partition(".")[0] if "." in name else "" for name in self.shapes}
+        if len(words) != 1 or words == {""}:
+            return None
+        word = f"{words.pop()}."
+        return replace(
+            self,
+            shapes={name.removeprefix(word): shape for name, shape in self.shapes.items()},
+            groups=tuple(tuple(name.removeprefix(word) for name in group) for group in self.groups),
+            before=self.before + word,
+        )
+
+    def layers(self) -> Iterator[Wanted]:
+        """Itself, what it wraps, what that wraps, and so on."""
+        found: Wanted | None = self
+        while found is not None:
+            yield found
+            found = found.unwrapped()
+
+    def fits(self, copy: Copy) -> bool:
+        """Whether all that is needed is there, and whatever is there has its shape."""
+        present = all(any(name in copy.tensors for name in group) for group in self.groups)
+        return present and all(shape_of(value) == self.shapes[name] for name, value in copy.tensors.items())
+
+    @property
+    def wrapped_by_somebody(self) -> bool:
+        """Whether what the own names begin with is more than what ``DataParallel`` and ``torch.compile`` put there."""
+        return any(f"{word}." not in WRAPPERS for word in self.before.split(".") if word)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What one place of a checkpoint has of a network's tensors."""
+
+    part: str
+    prefix: str
+    """Of the names there; ends with a dot, or is empty."""
+    tensors: Mapping[str, Any]
+    """By the names of a :class:`Wanted`."""
+    before: str = ""
+    """What the network's own names begin with, and these do not."""
+
+    @property
+    def path(self) -> str:
+        """The key that chooses it."""
+        return joined(self.part, self.prefix.rstrip("."))
+
+    def named(self) -> dict[str, Tensor]:
+        """Its tensors by the network's own names, without what wrappers put into them."""
+        numbers = {name: value for name, value in self.tensors.items() if shape_of(value) is not None}
+        return {self.before + name: torch.as_tensor(value).detach() for name, value in numbers.items()}
+
+    def entry(self, checkpoint: Checkpoint, name: str) -> Any:
+        """What the place has under another one of these names; None where it has nothing."""
+        wanted = self.prefix + name.removeprefix(self.before)
+        entries = checkpoint.parts[self.part].items()
+        return next((value for known, value in entries if plain_name(known) == wanted), None)
+
+    def equals(self, other: Copy) -> bool:
+        """Whether the values of both are the same."""
+        return self.tensors.keys() == other.tensors.keys() and all(
+            same(value, other.tensors[name]) for name, value in self.tensors.items()
+        )
+
+
+def chosen_copy(checkpoint: Checkpoint, wanted: Wanted, source: str) -> tuple[Copy, list[Copy]] | None:
+    """The network's tensors in a checkpoint, and all places where they are; None where no place has all of them.
+
+    Of several copies that differ the plain one is taken: the one under usual keys (:data:`PLAIN`), of these the one
+    under the fewest; or else the only one that no word calls an average.
+
+    Raises:
+        BadInput: several fit, and none of them is the plain one.
+    """
+    for layer in wanted.layers():
+        found = [copy for copy in _copies(checkpoint, layer) if layer.fits(copy)]
+        if layer.wrapped_by_somebody:  # a small network may fit anywhere: then all of the file has to be its own
+            found = [copy for copy in found if not left_out(checkpoint, [copy])]
+        if found:
+            return _plainest(checkpoint, found, source), found
+    return None
+
+
+def closest_copy(checkpoint: Checkpoint, wanted: Wanted) -> Copy:
+    """The place that has most of the network's names, whatever their shapes, or else where a network would be."""
+    part, prefix = checkpoint.likely()
+    found = [copy for layer in wanted.layers() for copy in _copies(checkpoint, layer)]
+    return max(
+        found,
+        key=lambda copy: (len(copy.tensors), (copy.part, copy.prefix) == (part, prefix)),
+        default=Copy(part, prefix, {}),
+    )
+
+
+def left_out(checkpoint: Checkpoint, copies: list[Copy]) -> list[str]:
+    """The tensors that stand beside the first of some copies, under the checkpoint's key, and are in none of them."""
+    part = copies[0].part
+    used = {copy.prefix + name for copy in copies if copy.part == part for name in copy.tensors}
+    return [
+        name
+        for name, value in checkpoint.parts[part].items()
+        if isinstance(value, Tensor)
+        and checkpoint.covers(joined(part, name))
+        and plain_name(name) not in used
+        and name.rpartition(".")[2] != EXTRA_STATE
+    ]
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """Of a tensor, or of a number; None of anything else."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    return () if isinstance(value, int | float | complex) else None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two tensors, or numbers, have equal values; what is not a number equals itself."""
+    if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
+        return bool(one == other)
+    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _copies(checkpoint: Checkpoint, wanted: Wanted) -> Iterator[Copy]:
+    """Every place that has some of the names."""
+    for part, entries in checkpoint.parts.items():
+        plain = {plain_name(name): value for name, value in entries.items()}
+        for prefix in _prefixes(plain, wanted):
+            tensors = {name: plain[prefix + name] for name in wanted.shapes if prefix + name in plain}
+            copy = Copy(part, prefix, tensors, wanted.before)
+            if checkpoint.covers(copy.path):
+                yield copy
+
+
+def _prefixes(names: Mapping[str, Any], wanted: Wanted) -> list[str]:
+    """All that stands before a name of the network's."""
+    found: dict[str, None] = {}
+    for name in names:
+        starts = [0, *(place + 1 for place, sign in enumerate(name) if sign == ".")]
+        found |= dict.fromkeys(name[:start] for start in starts if name[start:] in wanted.shapes)
+    return list(found)
+
+
+def _plainest(checkpoint: Checkpoint, copies: list[Copy], source: str) -> Copy:
+    keys = {copy.path: copy.path.removeprefix(checkpoint.key).split(".") for copy in copies}
+    words = {path: [key for key in found if key] for path, found in keys.items()}
+    plain = [copy for copy in copies if PLAIN.issuperset(words[copy.path])]
+    fewest = min((len(words[copy.path]) for copy in plain), default=0)
+    plain = [copy for copy in plain if len(words[copy.path]) == fewest]
+    trained = [copy for copy in copies if not any(map(_is_average, words[copy.path]))]
+    differing = _differing(plain or trained or copies)
+    if len(differing) > 1:
+        raise BadInput(
+            f"{source} holds several networks that fit; choose one of "
+            f"{listed(f'{checkpoint.file}#{copy.path}' for copy in differing)}"
+        )
+    return differing[0]
+
+
+def _is_average(key: str) -> bool:
+    return any(AVERAGE.fullmatch(word) for word in WORDS.findall(key))
+
+
+def _differing(copies: list[Copy]) -> list[Copy]:
+    """The first of each set of equal copies."""
+    found: list[Copy] = []
+    for copy in copies:
+        if not any(copy.equals(other) for other in found):
+            found.append(copy)
+    return found

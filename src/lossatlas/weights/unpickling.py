@@ -1,0 +1,217 @@
+"""What ``torch.save`` wrote, read without executing anything of it.
+
+``torch.load(weights_only=True)`` calls a short list of functions and nothing else. NumPy's are not among them, and a
+file can mislead some of them: so NumPy's numbers and arrays are made by stand-ins, which take plain data alone.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from lossatlas.errors import BadInput
+
+__all__ = ["NESTED", "NumpyArray", "load_file"]
+
+NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "network", "model_state", "weights")
+"""Keys under which training scripts keep the weights in a larger checkpoint."""
+PLAIN = re.compile(r"[biufcSU]\d+")
+"""Dtypes of numbers and of text; those of objects are executed when they are read."""
+ORDERS = ("<", ">", "|", "=")
+MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+"""Where NumPy 1 and NumPy 2 keep what their pickles name."""
+LISTED = 4
+"""Names of objects in a message."""
+
+
+class NumpyDtype:
+    """Stands in for ``numpy.dtype``."""
+
+    def __init__(self, kind: str, *_: Any) -> None:
+        if not PLAIN.fullmatch(kind):
+            raise pickle.UnpicklingError(f"GLOBAL numpy.dtype({kind!r}) was not allowed")
+        self.kind = kind
+        self.order = "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] not in ORDERS or any(part is not None for part in state[2:5]):  # of records
+            raise ValueError(state)
+        self.order = state[1]
+
+    def read(self, data: bytes | str, count: int) -> np.ndarray[Any, np.dtype[Any]]:
+        """So many values, no more and no fewer."""
+        content = data.encode("latin1") if isinstance(data, str) else bytes(data)
+        dtype = np.dtype(self.order + self.kind)
+        if len(content) != count * dtype.itemsize:
+            raise ValueError(len(content))
+        return np.frombuffer(content, dtype) if content else np.zeros(count, dtype)
+
+
+class NumpyArray:
+    """Stands in for ``numpy.ndarray``."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, data = state
+        count = 1
+        for side in shape:
+            count *= side
+        self._values = NumpyDtype.read(dtype, data, count).reshape(shape, order="F" if fortran else "C")
+
+    def tensor(self) -> Tensor | None:
+        """Its values, with their shape; None where torch has no such dtype."""
+        native = self._values.astype(self._values.dtype.newbyteorder("="))
+        try:
+            return torch.from_numpy(native)
+        except TypeError:
+            return None
+
+
+class Inert:
+    """Stands in for anything, and does nothing."""
+
+    is_module = False
+
+    def __new__(cls, *_: Any) -> Inert:
+        return object.__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        self.is_module = isinstance(state, Mapping) and "_modules" in state
+
+
+def _named(module: str, name: str, base: type) -> Any:
+    """A subclass that torch takes for what files name so."""
+    return type(name, (base,), {"__module__": module, "__qualname__": name})
+
+
+DTYPE, ARRAY = (_named("numpy", name, base) for name, base in (("dtype", NumpyDtype), ("ndarray", NumpyArray)))
+
+
+def _of_numpy(module: str) -> list[Any]:
+    """What stands in for the functions of one of NumPy's modules."""
+
+    def scalar(dtype: NumpyDtype, data: bytes | str) -> Any:
+        return NumpyDtype.read(dtype, data, 1)[0].item()
+
+    def _reconstruct(*_: Any) -> NumpyArray:
+        return ARRAY()  # type: ignore[no-any-return]  # filled from its state
+
+    for function in (scalar, _reconstruct):
+        function.__module__, function.__qualname__ = module, function.__name__
+    return [scalar, _reconstruct]
+
+
+def _empty() -> bytes:
+    """Stands in for ``bytes``, which pickles of torch's protocol call for empty ones."""
+    return b""
+
+
+_empty.__module__, _empty.__qualname__ = "builtins", "bytes"
+STAND_INS = [_empty, DTYPE, ARRAY, *chain.from_iterable(map(_of_numpy, MULTIARRAY))]
+
+
+def load_file(path: Path) -> Any:
+    """The content of a file of ``torch.save``: tensors, plain data and NumPy's numbers and arrays.
+
+    Raises:
+        BadInput: it is truncated, is another file, or holds objects that loading would execute; these are named, with a
+            line that saves the weights alone.
+    """
+    try:
+        try:
+            return _load(path)
+        except pickle.UnpicklingError:
+            with safe_globals(STAND_INS):
+                return _load(path)
+    except pickle.UnpicklingError as error:
+        raise _refused(path, str(error)) from error
+    except Exception as error:  # a damaged pickle can fail anyhow
+        if "TorchScript" in str(error):
+            raise BadInput(
+                f"checkpoint {path} is a TorchScript archive, whose code is not executed; if you trust it, save its "
+                f"weights alone: {_line(f'torch.jit.load({str(path)!r}).state_dict()')}"
+            ) from error
+        raise BadInput(f"checkpoint {path} cannot be read, it may be truncated; save it again") from error
+
+
+def _load(path: Path, device: str = "cpu") -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickles that are refused anyway
+        return torch.load(path, map_location=device, weights_only=True)
+
+
+def _refused(path: Path, message: str) -> BadInput:
+    unsafe = _unsafe(path) or _named_in(message)
+    if not unsafe:
+        return BadInput(
+            f"checkpoint {path} is a pickle of another kind than torch.save writes by default, and would execute code; "
+            'nothing was loaded: save the weights anew, torch.save(model.state_dict(), "weights.pt")'
+        )
+    more = f" and {len(unsafe) - LISTED} more" if len(unsafe) > LISTED else ""
+    return BadInput(
+        f"checkpoint {path} holds objects that would execute code ({', '.join(unsafe[:LISTED])}{more}), so nothing was "
+        f"loaded; if you trust the file, save its weights alone: {_line(_weights(path, unsafe))}"
+    )
+
+
+def _unsafe(path: Path) -> list[str]:
+    """What a file names that is not allowed; nothing where its format does not tell before it is read."""
+    with safe_globals(STAND_INS), suppress(Exception):
+        return sorted(get_unsafe_globals_in_checkpoint(path))
+    return []
+
+
+def _named_in(message: str) -> list[str]:
+    """What torch's refusal names: the first that it met."""
+    found = re.search(r"GLOBAL (\S+) w", message)
+    return [found[1] if "." in found[1] else f"builtins.{found[1]}"] if found else []
+
+
+def _line(weights: str) -> str:
+    return f"python -c \"import torch; torch.save({weights}, 'weights.pt')\""
+
+
+def _weights(path: Path, unsafe: list[str]) -> str:
+    """The expression for the weights in a file that is trusted, as its content tells."""
+    loaded = f"torch.load({str(path)!r}, weights_only=False)"
+    content = _inert(path, unsafe)
+    # torch's format before 1.6 does not let modules be inert.
+    whole = content is None and any(name.startswith("torch.nn.modules.") for name in unsafe)
+    if whole or isinstance(content, Inert):
+        return f"{loaded}.state_dict()"
+    if not isinstance(content, Mapping):
+        return f"{loaded}['state_dict']"
+    usual = [key for key in NESTED if key in content]
+    for key in [*usual, *content]:
+        value = content[key]
+        if isinstance(value, Mapping) and any(isinstance(entry, Tensor) for entry in value.values()):
+            return f"{loaded}[{key!r}]"
+        if isinstance(value, Inert) and value.is_module:
+            return f"{loaded}[{key!r}].state_dict()"
+    return f"{{k: v for k, v in {loaded}.items() if isinstance(v, torch.Tensor)}}"
+
+
+def _inert(path: Path, unsafe: list[str]) -> Any:
+    """The content of a file with all its objects inert; None where torch does not let them be."""
+    named = list(unsafe)
+    while True:
+        with safe_globals([*STAND_INS, *(_named(*name.rpartition(".")[::2], Inert) for name in named)]):
+            try:
+                return _load(path, "meta")
+            except pickle.UnpicklingError as error:
+                more = _named_in(str(error))
+            except Exception:  # a damaged pickle can fail anyhow
+                return None
+        if not more or more[0] in named:
+            return None
+        named += more

@@ -1,0 +1,459 @@
+"""Networks that reach their parameters in their own ways: right, or refused by name; against modules built anew."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import lossatlas as la
+from lossatlas.engine.purity import comparable
+from lossatlas.engine.strategy import STRATEGIES
+
+COORDS = np.array([-0.7, 0.0, 0.6])
+
+
+def seeded(build: Callable[[], Any]) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build()
+
+
+def rows(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def labels(count: int, classes: int = 3) -> Tensor:
+    return torch.randint(classes, (count,), generator=torch.Generator().manual_seed(1))
+
+
+def by_hand(build: Callable[[], nn.Module], chart: Any, of: Callable[[nn.Module], Tensor]) -> np.ndarray:
+    """What ``of`` makes of modules that are built anew, with the weights of each point put in place."""
+    values = []
+    for point in chart.points(torch.from_numpy(COORDS)[:, None].to(chart.controls())):
+        module = seeded(build).eval()
+        named = la.WeightSpace(module).unflatten(point.detach())
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(named[name])
+        values.append(float(of(module).detach()))
+    return np.array(values)
+
+
+def surveyed(module: nn.Module, data: Any, loss: Any = None, feed: Any = None, **options: Any) -> tuple[Any, Any]:
+    chart = la.slice_around(module, ("random",), seed=3)
+    problem = la.Problem(module, loss if loss is not None else la.CrossEntropy(), feed)
+    return la.survey(chart, {"u": COORDS}, problem, {"t": data}, **{"plan": "loop", **options}), chart
+
+
+class Body(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.relu(self.a(x)))
+
+
+class Closure(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = lambda x: self.b(torch.relu(self.a(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+class HalfAClosure(Body):
+    """One of two layers is reached so: the map is wrong and looks right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = lambda x: self.b(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.a(x)))
+
+
+class PlainList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.v = nn.Parameter(torch.randn(4, 8)), nn.Parameter(torch.randn(8, 3))
+        self.stack = [self.w, self.v]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x @ self.stack[0]) @ self.stack[1]
+
+
+class ListOfOne(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = {"bias": self.b.bias}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(torch.relu(self.a(x)), self.b.weight) + self.kept["bias"]
+
+
+class Weak(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.owner = weakref.ref(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        owner = self.owner()
+        assert owner is not None
+        return owner.b(torch.relu(owner.a(x)))
+
+
+class MadeOnce(Body):
+    """Something that was made of a parameter at the beginning follows it where it is overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turned = self.b.weight.T
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.a(x)) @ self.turned + self.b.bias
+
+
+def replaced_forward() -> nn.Module:
+    """As activation checkpointing, adapters and feature taps do it."""
+    module = Body()
+    inner = module.a.forward
+    module.a.forward = lambda x: checkpoint(inner, x, use_reentrant=False)
+    return module
+
+
+def partial_forward() -> nn.Module:
+    module = Body()
+    module.b.forward = partial(type(module.b).forward, module.b)
+    return module
+
+
+def tapped() -> nn.Module:
+    """A hook on the original's layer is a function of its own inputs: nothing is wrong with that."""
+    module = Body()
+    module.features = SimpleNamespace(last=None)
+
+    def tap(_: nn.Module, __: Any, output: Tensor) -> None:
+        module.features.last = output.detach()
+
+    module.a.register_forward_hook(tap)
+    return module
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "closure": (Closure, "'a.bias', 'a.weight', 'b.bias'"),
+    "half a closure": (HalfAClosure, "'b.bias', 'b.weight'"),
+    "list": (PlainList, "'v', 'w'"),
+    "dict": (ListOfOne, "'b.bias'"),
+    "weak reference": (Weak, "'a.bias'"),
+    "made once": (MadeOnce, "'b.weight'"),
+    "replaced forward": (replaced_forward, "'a.bias', 'a.weight'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_parameters_that_are_reached_in_other_ways_are_named(name: str) -> None:
+    build, named = REFUSED[name]
+    module = seeded(build)
+    kept = [(id(p), p._version, p.detach().clone()) for p in module.parameters()]
+    with pytest.raises(la.BadInput, match=f"other values of {named}") as refused:
+        surveyed(module, la.Split((rows(64, 4), labels(64))))
+    assert "\n" not in str(refused.value)
+    assert "self.NAME" in str(refused.value)
+    for (identity, version, value), p in zip(kept, module.parameters(), strict=True):
+        assert (identity, version) == (id(p), p._version)
+        assert torch.equal(value, p)
+
+
+@pytest.mark.parametrize("build", [tapped, partial_forward])
+def test_hooks_and_what_is_copied_with_the_module_are_nothing_to_refuse(build: Callable[[], nn.Module]) -> None:
+    x, y = rows(64, 4), labels(64)
+    found, chart = surveyed(seeded(build), la.Split((x, y)))
+    wanted = by_hand(build, chart, lambda module: nn.functional.cross_entropy(module(x), y))
+    np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+
+class TestUnused:
+    """Parameters that change nothing."""
+
+    def test_are_told_of_once_and_surveyed(self) -> None:
+        module = seeded(Body)
+        module.extra = nn.Linear(2, 2)
+        x, y = rows(40, 4), labels(40)
+        with pytest.warns(la.Caution, match=r"unused by the model.*'extra\.bias', 'extra\.weight'$") as told:
+            found, chart = surveyed(module, la.Split((x, y)))
+        assert len(told) == 1
+        named = la.WeightSpace(module).unflatten(chart.points(torch.tensor([[0.6]]))[0].detach())
+        wanted = torch.func.functional_call(module, named, (x,))
+        np.testing.assert_allclose(found["t_loss"][2], nn.functional.cross_entropy(wanted, y).detach(), rtol=1e-5)
+
+    def test_all_of_them_make_no_map(self) -> None:
+        module = seeded(Body)
+        module.extra = nn.Linear(2, 2)
+        space = la.WeightSpace(module, ["extra.*"])
+        chart = la.Slice(space.vector_of(module), torch.ones(1, space.size))
+        problem = la.Problem(module, la.CrossEntropy())
+        with pytest.raises(la.BadInput, match="no parameter that varies changes the model's output"):
+            la.survey(chart, {"u": COORDS}, problem, {"t": la.Split((rows(9, 4), labels(9)))}, space=space)
+
+    def test_one_without_a_gradient_that_matters_is_not_unused(self) -> None:
+        class Rounds(Body):
+            def forward(self, x: Tensor) -> Tensor:
+                return self.b(torch.relu(self.a(x)).round())
+
+        x, y = 5 * rows(40, 4), labels(40)
+        found, chart = surveyed(seeded(Rounds), la.Split((x, y)))
+        wanted = by_hand(Rounds, chart, lambda module: nn.functional.cross_entropy(module(x), y))
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+
+class Encoder(nn.Module):
+    """torch's own, with its defaults: in evaluation mode it makes nested tensors of what is padded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder, self.head = nn.TransformerEncoder(layer, 2), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x, src_key_padding_mask=x[..., 0] == 0)[:, 0])
+
+
+class Slopes(nn.Module):
+    """Per-example derivatives inside a forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, t: Tensor) -> Tensor:
+        return torch.vmap(torch.func.grad(lambda s: self.u(s[None])[0, 0]))(t) + self.u(t)
+
+
+class Lazy(nn.Module):
+    """A buffer that is made in the first call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+        self.register_buffer("places", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.places is None:
+            self.places = torch.linspace(0, 1, x.shape[1])
+        return self.head(x + self.places)
+
+
+def padded() -> Tensor:
+    x = rows(40, 6, 8)
+    x[:, 4:] = 0
+    x[::2, 3:] = 0
+    return x
+
+
+class TestChecks:
+    """What checks cannot look at they leave out."""
+
+    @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
+    @pytest.mark.filterwarnings("ignore:There is a performance drop because we have not yet implemented the batching")
+    @pytest.mark.parametrize("plan", ["loop", "threads", "auto"])
+    def test_nested_tensors(self, plan: str) -> None:
+        x, y = padded(), labels(40)
+        found, chart = surveyed(seeded(Encoder), la.Split((x, y)), plan=plan)
+        wanted = by_hand(Encoder, chart, lambda module: nn.functional.cross_entropy(module(x), y))
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+    @pytest.mark.parametrize("plan", ["loop", "threads", "vmap", "auto"])
+    def test_transforms_inside_a_forward_pass(self, plan: str) -> None:
+        t, y = rows(50, 1), torch.zeros(50, 1)
+        found, chart = surveyed(seeded(Slopes), la.Split((t, y)), la.SquaredError(), plan=plan)
+        wanted = by_hand(Slopes, chart, lambda module: (module(t) - y).square().mean())
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+    def test_buffers_that_are_made_late(self) -> None:
+        x, y = rows(30, 4), labels(30)
+        found, chart = surveyed(seeded(Lazy), la.Split((x, y)))
+        wanted = by_hand(Lazy, chart, lambda module: nn.functional.cross_entropy(module(x), y))
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+    def test_what_can_be_compared(self) -> None:
+        x = torch.ones(2, 3)
+        assert comparable(x)
+        assert not any(map(comparable, [None, 3, x.to_sparse(), x.to("meta"), nn.UninitializedParameter()]))
+        seen: list[bool] = []
+        torch.vmap(lambda row: [seen.append(comparable(row)), row][1])(x)
+        assert seen == [False]
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+    def test_torchscript_is_named(self) -> None:
+        data = la.Split((rows(9, 4), labels(9)))
+        scripted = torch.jit.script(nn.Linear(4, 3))
+        for module, named in ((scripted, "the model is"), (nn.Sequential(scripted, nn.ReLU()), "layer '0' is")):
+            with pytest.raises(la.BadInput, match=f"{named} TorchScript.*build it from its Python class"):
+                surveyed(module, data)
+
+    def test_a_failure_names_the_layer(self) -> None:
+        module = nn.Sequential(nn.Linear(4, 8), nn.Sequential(nn.ReLU(), nn.Linear(9, 3)))
+        with pytest.raises(
+            la.BadInput, match=r"fails on these data in layer '1\.1' \(Linear\): mat1 and mat2"
+        ) as error:
+            surveyed(module, la.Split((rows(9, 4), labels(9))))
+        assert "\n" not in str(error.value)
+
+    def test_numbers_of_two_kinds_are_named(self) -> None:
+        with pytest.raises(la.BadInput, match=r"the data are torch.float64, the weights torch.float32; convert one"):
+            surveyed(seeded(Body), la.Split((rows(9, 4).double(), labels(9))))
+
+    def test_a_failure_further_on_in_the_data(self) -> None:
+        module = seeded(lambda: nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 3)))
+        tokens = torch.zeros(40, 2, dtype=torch.int64)
+        tokens[30] = 7
+        with pytest.raises(la.ModelFailure, match=r"in layer '0' \(Embedding\): index out of range"):
+            surveyed(module, la.Split((tokens, labels(40))), group=10)
+
+
+class Physics(nn.Module):
+    """Differentiated by its input as it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, t: Tensor) -> Tensor:
+        t = t.detach().requires_grad_()
+        u = self.u(t)
+        (slope,) = torch.autograd.grad(u.sum(), t, create_graph=True)
+        return slope + u
+
+
+def plain_u() -> nn.Module:
+    return nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def residual(network: nn.Module, batch: Any) -> Tensor:
+    t = batch["t"].detach().requires_grad_()
+    u = network(t)
+    (slope,) = torch.autograd.grad(u.sum(), t, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), t, create_graph=True)
+    return (bend + u).square().squeeze(1)
+
+
+class TestDerivativesByInputs:
+    """Networks and losses that differentiate by inputs, at every point of a map."""
+
+    @pytest.mark.parametrize("plan", ["loop", "threads", "auto"])
+    def test_of_a_network(self, plan: str) -> None:
+        t, y = rows(50, 1), torch.zeros(50, 1)
+        metrics = ["loss", "gradient_norm"]
+        found, chart = surveyed(seeded(Physics), la.Split((t, y)), la.SquaredError(), plan=plan, metrics=metrics)
+        loss = lambda module: (module(t) - y).square().mean()  # noqa: E731
+        np.testing.assert_allclose(found["t_loss"], by_hand(Physics, chart, loss), rtol=1e-5)
+        np.testing.assert_allclose(found["t_gradient_norm"], by_hand(Physics, chart, norm_of(loss)), rtol=1e-4)
+
+    @pytest.mark.parametrize("plan", ["loop", "threads", "auto"])
+    def test_of_a_loss_that_sees_the_network(self, plan: str) -> None:
+        batch = {"t": rows(50, 1)}
+        metrics = ["loss", "gradient_norm"]
+        loss = la.NetworkLoss(residual)
+        found, chart = surveyed(seeded(plain_u), la.Split(batch), loss, plan=plan, metrics=metrics, group=17)
+        mean = lambda module: residual(module, batch).mean()  # noqa: E731
+        np.testing.assert_allclose(found["t_loss"], by_hand(plain_u, chart, mean), rtol=1e-5)
+        np.testing.assert_allclose(found["t_gradient_norm"], by_hand(plain_u, chart, norm_of(mean)), rtol=1e-4)
+
+    def test_the_plan_records_it(self) -> None:
+        module, data = seeded(Physics), la.Split((rows(20, 1), torch.zeros(20, 1)))
+        chart = la.slice_around(module, ("random",))
+        plan = la.engine_for(la.Problem(module, la.SquaredError()), chart, data, measuring=0.05).plan
+        assert plan.differentiates_inputs
+        assert la.Plan.from_dict(plan.to_dict()) == plan
+        assert {plan.evaluate.strategy, plan.pullback.strategy} <= {"loop", "threads"}
+        plain = la.engine_for(la.Problem(seeded(plain_u), la.SquaredError()), chart, data, plan="loop").plan
+        assert not plain.differentiates_inputs
+
+    def test_a_fit_goes_down(self) -> None:
+        module = seeded(plain_u)
+        picture = la.picture("heart", size=5)
+        chart = la.Plane.random(module, 2, initialiser=la.Xavier())
+        objective = la.Pattern(picture, cells=4, clip=la.ClipPerCell(2.0))
+        done = la.fit(
+            chart, objective, la.Problem(module, la.NetworkLoss(residual)), la.Split({"t": rows(50, 1)}), steps=30,
+            plan="loop", optimizer=la.Adam(lr=1e-2),
+        )  # fmt: skip
+        objectives = [step["objective"] for step in done.history]
+        assert np.mean(objectives[-5:]) < np.mean(objectives[:5])
+
+
+def norm_of(loss: Callable[[nn.Module], Tensor]) -> Callable[[nn.Module], Tensor]:
+    def norm(module: nn.Module) -> Tensor:
+        slopes = torch.autograd.grad(loss(module), list(module.parameters()), allow_unused=True)
+        return torch.stack([slope.square().sum() for slope in slopes if slope is not None]).sum().sqrt()
+
+    return norm
+
+
+class Vocabulary(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.e, self.h = nn.Embedding(500, 8), nn.Linear(8, 500)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.h(self.e(tokens))
+
+
+class TestMemory:
+    """Every strategy keeps to the memory it was given, outputs included."""
+
+    @pytest.mark.parametrize("plan", STRATEGIES)
+    def test_a_group_is_cut_and_the_value_stays(self, plan: str) -> None:
+        module = seeded(Vocabulary)
+        tokens = torch.randint(500, (64, 8), generator=torch.Generator().manual_seed(0))
+        problem = la.Problem(module, la.CrossEntropy())
+        chart = la.slice_around(module, ("random",), seed=3)
+        data = la.Split((tokens, tokens.roll(1, 1)))
+        options = {"plan": plan, "metrics": ["loss", "accuracy", "gradient_norm"]}
+        whole, tight = (
+            la.survey(chart, {"u": COORDS}, problem, {"t": data}, memory=memory, **options)
+            for memory in ("1GiB", "1500kB")
+        )
+        recorded = la.engine_for(problem, chart, data, plan=plan, memory="1500kB", steps=False).plan.evaluate
+        assert recorded.examples is not None
+        assert 1 <= recorded.examples < 64
+        for name in ("t_loss", "t_accuracy", "t_gradient_norm"):
+            np.testing.assert_allclose(tight[name], whole[name], rtol=1e-5)
+
+    def test_what_has_to_be_evaluated_together_is_refused(self) -> None:
+        module = seeded(lambda: nn.Sequential(nn.Linear(4, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 3)))
+        chart = la.slice_around(module, ("random",))
+        data = la.Split((rows(400, 4), labels(400)))
+        problem = la.Problem(module, la.CrossEntropy())
+        with pytest.raises(la.BadInput, match="group of 400 examples, which have to be evaluated together; allow more"):
+            la.engine_for(problem, chart, data, buffers=la.BatchStatistics(), plan="loop", memory="150kB", batch_size=8)
+        engine = la.engine_for(
+            problem, chart, data, buffers=la.FrozenStatistics(), plan="loop", memory="150kB", batch_size=8
+        )
+        assert engine.plan.evaluate.examples is not None
+
+    def test_examples_that_mix_are_not_cut(self) -> None:
+        class Centred(Body):
+            """Statistics of the batch without a layer that says so."""
+
+            def forward(self, x: Tensor) -> Tensor:
+                return super().forward(x - x.mean(dim=0))
+
+        module = seeded(Centred)
+        data = la.Split((rows(800, 4), labels(800)))
+        with pytest.raises(la.BadInput, match="which have to be evaluated together"):
+            la.engine_for(
+                la.Problem(module, la.CrossEntropy()), la.slice_around(module, ("random",)), data, plan="loop",
+                memory="30kB", batch_size=4, group=800,
+            )  # fmt: skip

@@ -1,0 +1,734 @@
+"""Splits of what people have: data sets, loaders, Hugging Face data sets, lists, iterables, arrays."""
+
+from __future__ import annotations
+
+import collections
+import os
+import time
+import types
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, strategies as st
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils import data as torch_data
+from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+import lossatlas as la
+from lossatlas.cli.main import main
+from lossatlas.data import Batches, batch_source
+from lossatlas.fitting import Fit
+from lossatlas.streams import generator
+
+N = 61
+X = torch.randn(N, 4, generator=generator(0, "x"))
+Y = torch.randint(3, (N,), generator=generator(0, "y"))
+LENGTHS = [1 + k % 5 for k in range(N)]
+SEQUENCES = [{"tokens": torch.arange(length) + k, "label": k % 3} for k, length in enumerate(LENGTHS)]
+
+
+class Map(Dataset[Any]):
+    """Items of a list, which counts how often each is read."""
+
+    def __init__(self, items: Any) -> None:
+        self.items = items
+        self.read: collections.Counter[int] = collections.Counter()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, row: int) -> Any:
+        self.read[row] += 1
+        return self.items[row]
+
+
+class Stream(IterableDataset[Any]):
+    def __init__(self, items: Any) -> None:
+        self.items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+
+class Batched(Map):
+    """One that reads several items at once."""
+
+    def __getitems__(self, rows: list[int]) -> list[Any]:
+        return [self.items[row] for row in rows]
+
+    def __getitem__(self, row: int) -> Any:
+        raise AssertionError("one by one")
+
+
+class Padding:
+    """A collation that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, items: list[Any]) -> dict[str, Tensor]:
+        self.calls += 1
+        return padded(items)
+
+
+def padded(items: list[Any]) -> dict[str, Tensor]:
+    tokens = pad_sequence([item["tokens"] for item in items], batch_first=True, padding_value=-1)
+    return {"tokens": tokens, "labels": torch.tensor([item["label"] for item in items])}
+
+
+def pairs() -> list[tuple[Tensor, int]]:
+    return [(x, int(y)) for x, y in zip(X, Y, strict=True)]
+
+
+def equal(one: Any, other: Any) -> bool:
+    both = list(zip(tree_leaves(one), tree_leaves(other), strict=True))
+    return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in both)
+
+
+def same(one: la.Split, other: la.Split) -> None:
+    """Whatever is asked of two splits has the same answer."""
+    assert len(one) == len(other)
+    assert one.fingerprint() == other.fingerprint()
+    some = torch.tensor([4, 0, len(one) - 1])
+    assert equal(one.take(some), other.take(some))
+    for first, second in zip(one.groups(17), other.groups(17), strict=True):
+        assert equal(first, second)
+    parts = [split.subset(11, generator(1, "part")) for split in (one, other)]
+    assert equal(*(part.take(torch.arange(11)) for part in parts))
+    assert parts[0].fingerprint() == parts[1].fingerprint() != one.fingerprint()
+    assert [part.population for part in parts] == [len(one)] * 2
+
+
+tensors = la.Split((X, Y))
+PAIRS: dict[str, Any] = {
+    "arrays": lambda: (X.numpy(), Y.numpy()),
+    "labels in a list": lambda: (X, Y.tolist()),
+    "a batch as a loader gives it": lambda: [X, Y],
+    "data set": lambda: Map(pairs()),
+    "read several at once": lambda: Batched(pairs()),
+    "tensor data set": lambda: TensorDataset(X, Y),
+    "parts": lambda: torch_data.ConcatDataset(
+        [TensorDataset(X[:9], Y[:9]), torch_data.Subset(TensorDataset(X, Y), range(9, N))]
+    ),
+    "loader": lambda: DataLoader(Map(pairs()), batch_size=8),
+    "loader of tensors": lambda: DataLoader(TensorDataset(X, Y), batch_size=8, shuffle=True),
+    "workers": lambda: DataLoader(Map(pairs()), batch_size=8, shuffle=True, num_workers=2),
+    "loader of examples": lambda: DataLoader(Map(pairs()), batch_size=None),
+    "loader of batches": lambda: DataLoader(Map([(X[:30], Y[:30]), (X[30:], Y[30:])]), batch_size=None),
+    "items": pairs,
+    "items of lists": lambda: [(x.tolist(), y) for x, y in pairs()],
+    "batches": lambda: [(X[:30], Y[:30]), (X[30:], Y[30:])],
+    "loader's batches": lambda: list(DataLoader(TensorDataset(X, Y), batch_size=8)),
+}
+
+
+class TestWhatIsTaken:
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_pairs_are_those_of_tensors(self, name: str) -> None:
+        split = la.Split.of(PAIRS[name]())
+        same(split, tensors)
+        assert isinstance(split.take(torch.arange(2)), tuple)
+        assert not split.streamed
+
+    def test_a_split_is_itself(self) -> None:
+        assert la.Split.of(tensors) is tensors
+        with pytest.raises(la.BadInput, match="taken as it is"):
+            la.Split.of(tensors, first=3)
+
+    def test_mappings_of_any_kind_become_dicts(self) -> None:
+        for kind in (dict, collections.UserDict, collections.OrderedDict, types.MappingProxyType):
+            split = la.Split.of([kind({"x": X[:30], "labels": Y[:30]}), kind({"x": X[30:], "labels": Y[30:]})])
+            batch = split.take(torch.arange(3))
+            assert type(batch) is dict
+            assert equal(batch, {"x": X[:3], "labels": Y[:3]})
+            same(split, la.Split.of(kind({"x": X, "labels": Y})))
+
+    def test_named_tuples_stay(self) -> None:
+        class Both(NamedTuple):
+            x: Any
+            y: Any
+
+        for source in (Both(X, Y), Map([Both(*pair) for pair in pairs()]), [Both(X.numpy(), Y)]):
+            batch = la.Split.of(source).take(torch.arange(3))
+            assert type(batch) is Both
+            assert equal(batch, Both(X[:3], Y[:3]))
+
+    def test_arrays_are_not_copied(self, tmp_path: Path) -> None:
+        x = X.numpy().copy()
+        assert la.Split.of((x, Y)).data[0].data_ptr() == x.ctypes.data
+        np.save(tmp_path / "x.npy", x)
+        mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+        split = la.Split.of((mapped, Y))
+        assert split.data[0].data_ptr() == mapped.ctypes.data
+        same(split, tensors)
+
+    def test_arrays_that_torch_cannot_use_as_they_are(self) -> None:
+        big = X.numpy().astype(">f4")
+        same(la.Split.of((big, Y)), tensors)
+        same(la.Split.of((X.numpy()[::-1].copy()[::-1], Y)), tensors)
+        with pytest.raises(la.BadInput, match="entry '0' of the examples is an array of object"):
+            la.Split.of((np.array([None, 1.0]), Y))
+
+    def test_text_in_mappings_is_left_out_and_said(self) -> None:
+        items = [{"x": x, "text": "a", "none": None, "labels": y} for x, y in pairs()]
+        split = la.Split.of(DataLoader(Map([{k: v for k, v in item.items() if k != "none"} for item in items])))
+        assert equal(split.take(torch.arange(3)), {"x": X[:3], "labels": Y[:3]})
+        assert split.notes == ("entries without numbers are left out: text",)
+        whole = la.Split.of({"x": X, "labels": Y, "text": ["a"] * N, "none": None})
+        assert whole.notes == ("entries without numbers are left out: none, text",)
+        assert "none, text" in repr(whole)
+
+    def test_the_first_examples(self) -> None:
+        short = la.Split((X[:7], Y[:7]))
+        for name in ("data set", "tensor data set", "loader", "items", "batches", "arrays"):
+            same_first = la.Split.of(PAIRS[name](), first=7)
+            assert same_first.fingerprint() == short.fingerprint(), name
+        with pytest.raises(la.BadInput, match="first is 0"):
+            la.Split.of(pairs(), first=0)
+
+    def test_nothing_is_drawn_from_the_users_generators(self) -> None:
+        state, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()
+        split = la.Split.of(DataLoader(Map(pairs()), shuffle=True))
+        next(split.groups(3))
+        assert torch.equal(state, torch.get_rng_state())
+        assert (numpys == np.random.get_state()[1]).all()
+
+    def test_a_transform_is_applied(self) -> None:
+        images = torch.randint(256, (N, 3, 2, 2), generator=generator(0, "i"), dtype=torch.uint8)
+        normalise = la.Normalise((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+        same(la.Split.of(TensorDataset(images, Y), transform=normalise), la.Split((images, Y), normalise))
+
+    @given(
+        count=st.integers(1, 40), width=st.integers(1, 3), batch=st.integers(1, 9), group=st.integers(1, 9),
+        memory=st.sampled_from([0.0, 1.0]), seed=st.integers(0, 99),
+    )  # fmt: skip
+    def test_any_loader_is_its_tensors(
+        self, count: int, width: int, batch: int, group: int, memory: float, seed: int
+    ) -> None:
+        x = torch.randn(count, width, generator=generator(seed, "x"))
+        y = torch.arange(count)
+        items = Map([{"x": a, "y": b} for a, b in zip(x, y, strict=True)])
+        split = la.Split.of(DataLoader(items, batch_size=batch, shuffle=True, drop_last=True), memory=memory)
+        whole = la.Split({"x": x, "y": y})
+        assert split.held == (memory > 0)
+        groups, others = ([*one.groups(group)] for one in (split, whole))
+        assert equal([g["x"] for g in groups], [g["x"] for g in others])
+        assert torch.equal(torch.cat([g["y"] for g in groups]), y)
+        rows = torch.randperm(count, generator=generator(seed, "rows"))[:3]
+        assert equal(split.take(rows), {"x": x[rows], "y": y[rows]})
+        parts = [one.subset(1 + count // 2, generator(seed, "part")) for one in (split, whole, split)]
+        assert len({part.fingerprint() for part in parts}) == 1
+        assert split.fingerprint() == whole.fingerprint()
+
+
+class TestLoaders:
+    def loader(self, sampler: Any = None, **options: Any) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(X, Y), batch_size=8, sampler=sampler, **options)
+
+    def test_the_order_is_ours_and_said(self) -> None:
+        assert la.Split.of(self.loader()).notes == ()
+        split = la.Split.of(self.loader(shuffle=True))
+        assert split.notes == ("examples are in the order of the data set: the loader's shuffling is left to steps",)
+        assert split.batch_size == 8
+        assert split.to("cpu").subset(9, generator(0, "a")).batch_size == 8
+
+    @pytest.mark.parametrize(
+        "sampler",
+        [
+            torch_data.SubsetRandomSampler([17, 3, 40]),
+            torch_data.SubsetRandomSampler(torch.tensor([40, 3, 17])),
+            [17, 40, 3],
+        ],
+    )
+    def test_a_subset_is_respected(self, sampler: Any) -> None:
+        split = la.Split.of(self.loader(sampler))
+        assert equal(split.data, (X[[3, 17, 40]], Y[[3, 17, 40]]))
+        assert split.population == 3
+        (note,) = split.notes
+        assert note.startswith("3 of 61 examples, those of the loader's")
+        single = la.Split.of(DataLoader(Map(pairs()), sampler=sampler))
+        assert single.fingerprint() == split.fingerprint()
+
+    def test_batch_samplers_are_asked(self) -> None:
+        ds = TensorDataset(X, Y)
+        split = la.Split.of(DataLoader(ds, batch_sampler=[[5, 2], [9]]))
+        assert equal(split.data, (X[[2, 5, 9]], Y[[2, 5, 9]]))
+        assert split.batch_size is None
+        same(la.Split.of(DataLoader(ds, batch_sampler=[range(30, N), range(30)])), tensors)
+
+    @pytest.mark.parametrize(
+        ("sampler", "said"),
+        [
+            (torch_data.WeightedRandomSampler([1.0] * N, N), "WeightedRandomSampler draws examples by weights"),
+            (torch_data.RandomSampler(range(N), replacement=True), "draws 61 of 61 examples with replacement"),
+            (torch_data.RandomSampler(range(N), num_samples=5), "draws 5 of 61 examples anew"),
+            ([1, 2, 1], "list takes examples more than once"),
+            (range(40, 70), "other things than indices"),
+            ([], "takes no examples"),
+        ],
+    )
+    def test_samplers_that_are_refused(self, sampler: Any, said: str) -> None:
+        with pytest.raises(la.BadInput, match=said):
+            la.Split.of(self.loader(sampler))
+
+    def test_an_endless_sampler_is_not_followed_for_ever(self) -> None:
+        class Endless(torch_data.Sampler[int]):
+            def __init__(self) -> None: ...
+
+            def __iter__(self) -> Iterator[int]:
+                while True:
+                    yield 0
+
+        with pytest.raises(la.BadInput, match="more than once"):
+            la.Split.of(self.loader(Endless()))
+
+
+class TestCollations:
+    def test_batches_are_the_collations_own(self) -> None:
+        for source in (DataLoader(Map(SEQUENCES), batch_size=4, shuffle=True, collate_fn=padded), SEQUENCES):
+            split = la.Split.of(source, collate=None if source is not SEQUENCES else padded)
+            assert split.held
+            for size, found in zip((15, 15, 15, 16), split.groups(16), strict=True):
+                assert len(found["labels"]) == size
+            rows = torch.tensor([40, 2, 7])
+            assert equal(split.take(rows), padded([SEQUENCES[row] for row in rows]))
+            edges = [N * k // 4 for k in range(5)]
+            groups = [padded(SEQUENCES[a:b]) for a, b in pairwise(edges)]
+            assert equal([*split.groups(16)], groups)
+
+    def test_evaluation_groups_are_collated_once_and_steps_each_time(self) -> None:
+        padding = Padding()
+        split = la.Split.of(Map(SEQUENCES), collate=padding)
+        first = [*split.groups(16)]
+        calls = padding.calls
+        assert equal(first, [*split.groups(16)])
+        assert padding.calls == calls
+        split.take(torch.arange(3))
+        assert padding.calls == calls + 1
+        cramped = la.Split.of(Map(SEQUENCES), collate=padding, memory=0.0)
+        [*cramped.groups(16)]
+        calls = padding.calls
+        [*cramped.groups(16)]
+        assert padding.calls == calls + 4
+
+    def test_each_item_is_read_once_where_it_fits(self) -> None:
+        source = Map(SEQUENCES)
+        split = la.Split.of(source, collate=padded)
+        before = source.read.total()
+        assert before <= N + 2 * batch_source.SAMPLED
+        [*split.groups(9)]
+        split.take(torch.arange(4))
+        split.fingerprint()
+        assert source.read.total() == before
+
+    def test_streamed_and_held_are_the_same(self) -> None:
+        for items, collate in ((SEQUENCES, padded), (pairs(), None)):
+            held, streamed = (la.Split.of(Map(items), collate=collate, memory=memory) for memory in (1.0, 0.0))
+            assert [split.held for split in (held, streamed)] == [True, False]
+            assert streamed.streamed
+            assert "are read as they are needed" in streamed.notes[-1]
+            same(held, streamed)
+
+    def test_a_subset_of_what_is_streamed_is_read_once_where_it_fits(self) -> None:
+        source = Map(pairs())
+        each = 4 * 4 + 8
+        split = la.Split.of(source, memory=12 * each / 2**30)
+        assert not split.held
+        part = split.subset(11, generator(0, "part"))
+        assert part.held
+        source.read.clear()
+        [*part.groups(3)]
+        assert not source.read
+        assert not split.subset(13, generator(0, "part")).held
+
+    def test_large_sources_are_known_by_some_of_their_items(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("tensors", "items"):
+            monkeypatch.setattr(f"lossatlas.data.batch_sources.{module}.FULL_HASH", 100)
+        source = Map(pairs())
+        streamed = la.Split.of(source, memory=0.0)
+        source.read.clear()
+        streamed.fingerprint()
+        assert source.read.total() == batch_source.SAMPLED
+        same(streamed, la.Split.of(source))
+        same(*(la.Split.of(Map(SEQUENCES), collate=padded, memory=memory) for memory in (0.0, 1.0)))
+        assert la.Split.of((X, Y)).fingerprint() == la.Split((X, Y)).fingerprint() != streamed.fingerprint()
+        assert la.Split.of(Map(pairs()[:-1])).fingerprint() != streamed.fingerprint()
+
+    def test_workers_read_what_this_process_would(self) -> None:
+        same(la.Split.of(Map(pairs()), memory=0.0, workers=2), tensors)
+
+    def test_checks_look_at_the_beginning_of_what_is_streamed(self) -> None:
+        held, streamed = (la.Split.of(Map(pairs()), memory=memory) for memory in (1.0, 0.0))
+        assert equal([torch.cat([y for _, y in one.inspect(7)]) for one in (held, streamed)], [Y, Y[:7]])
+        assert torch.equal(torch.cat([y for _, y in tensors.subset(9, generator(0, "a")).inspect()]).sort().values,
+                           tensors.subset(9, generator(0, "a")).data[1].sort().values)  # fmt: skip
+        padding = la.Split.of(Map(SEQUENCES), collate=padded)
+        assert sum(len(batch["labels"]) for batch in padding.inspect(3)) == N
+
+    def test_batches_move_to_a_device_and_items_stay(self) -> None:
+        split = la.Split.of(Map(SEQUENCES), collate=padded).to("meta")
+        assert {leaf.device.type for batch in split.groups(9) for leaf in tree_leaves(batch)} == {"meta"}
+        assert split.to("cpu").fingerprint() == split.fingerprint()
+
+
+class TestHuggingFace:
+    def table(self) -> datasets.Dataset:
+        columns = {"x": X.tolist(), "labels": Y.tolist(), "text": ["a"] * N}
+        return datasets.Dataset.from_dict(columns)
+
+    def test_columns_of_numbers_are_tensors_and_the_object_stays(self) -> None:
+        table = self.table()
+        before = table.format
+        split = la.Split.of(table)
+        assert equal(split.data, {"x": X, "labels": Y})
+        assert split.notes == ("columns without numbers are left out: text",)
+        assert table.format == before
+        assert isinstance(table[0]["x"], list)
+
+    def test_chosen_columns_and_transforms_are_the_users(self) -> None:
+        assert [*la.Split.of(self.table().with_format("torch", columns=["x"])).data] == ["x"]
+        own = self.table().with_transform(lambda rows: {"twice": [2 * torch.tensor(x) for x in rows["x"]]})
+        assert equal(la.Split.of(own).data, {"twice": 2 * X})
+        loader = DataLoader(self.table().with_format("torch"), batch_size=4)
+        assert equal(la.Split.of(loader).data, {"x": X, "labels": Y})
+
+    def test_ragged_columns_need_a_collation(self) -> None:
+        ragged = datasets.Dataset.from_dict({"tokens": [t["tokens"].tolist() for t in SEQUENCES],
+                                             "label": [t["label"] for t in SEQUENCES]})  # fmt: skip
+        with pytest.raises(la.BadInput, match=r"default collation fails on items 0 and \d+ of .*; give collate="):
+            la.Split.of(ragged)
+        same(la.Split.of(ragged, collate=padded), la.Split.of(SEQUENCES, collate=padded))
+
+    def test_several_and_none(self) -> None:
+        with pytest.raises(
+            la.BadInput, match=r"several data sets \(train, test\); choose one, by \['train' or 'test'\]"
+        ):
+            la.Split.of(datasets.DatasetDict({"train": self.table(), "test": self.table()}))
+        with pytest.raises(la.BadInput, match="no column of numbers; its columns are text"):
+            la.Split.of(self.table().select_columns("text"))
+
+    def test_iterable(self) -> None:
+        stream = self.table().to_iterable_dataset()
+        with pytest.raises(la.BadInput, match="say first=N"):
+            la.Split.of(stream)
+        split = la.Split.of(stream, first=7)
+        assert equal(split.data, {"x": X[:7], "labels": Y[:7]})
+
+
+class TestIterables:
+    @pytest.mark.parametrize(
+        "source",
+        [
+            lambda: Stream(pairs()),
+            lambda: (pair for pair in pairs()),
+            lambda: Stream([(X[:4], Y[:4]), (X[4:], Y[4:])]),
+            lambda: DataLoader(Stream(pairs()), batch_size=4, num_workers=2),
+            lambda: DataLoader(Stream([(X[:4], Y[:4]), (X[4:], Y[4:])]), batch_size=None),
+        ],
+    )
+    def test_the_first_examples(self, source: Any) -> None:
+        with pytest.raises(la.BadInput, match="say first=N"):
+            la.Split.of(source())
+        split = la.Split.of(source(), first=9)
+        assert split.fingerprint() == la.Split((X[:9], Y[:9])).fingerprint()
+        assert split.notes[0].startswith("the first 9 examples of a")
+
+    def test_fewer_than_are_asked_for_is_said(self) -> None:
+        split = la.Split.of(Stream(pairs()), first=100)
+        assert len(split) == N
+        assert split.notes == ("all 61 examples, fewer than first of a Stream",)
+
+    def test_what_cannot_be(self) -> None:
+        with pytest.raises(la.BadInput, match="a Stream yields nothing|the Stream yields nothing"):
+            la.Split.of(Stream([]), first=3)
+        with pytest.raises(la.BadInput, match=r"100,000,000 examples take .* GiB; take a|smaller"):
+            la.Split.of(Stream(pairs()), first=100_000_000, memory=0.01)
+
+        def failing() -> Iterator[Any]:
+            yield pairs()[0]
+            raise OSError("the net is down")
+
+        with pytest.raises(la.BadInput, match="fails after 1 examples: OSError: the net is down"):
+            la.Split.of(failing(), first=3)
+
+    def test_one_that_begins_otherwise_is_refused(self) -> None:
+        class Shuffled(Stream):
+            def __iter__(self) -> Iterator[Any]:
+                return iter([self.items[k] for k in torch.randperm(N)])
+
+        torch.manual_seed(0)
+        with pytest.raises(la.BadInput, match="begins with another example when it is read twice"):
+            la.Split.of(Shuffled(pairs()), first=3)
+        assert len(la.Split.of(Shuffled(pairs()), first=3, allow_random=True)) == 3
+
+
+class Noisy(Dataset[Any]):
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, row: int) -> Any:
+        return X[row] + torch.randn(4) * (row == N - 1) + np.random.rand() * (row == N - 1), Y[row]
+
+
+class TestRandomItems:
+    def test_they_are_refused_by_name(self) -> None:
+        with pytest.raises(
+            la.BadInput, match="item 60 of the data set differs when it is read twice.*allow_random=True"
+        ):
+            la.Split.of(Noisy())
+
+    def test_they_stay_what_they_were_where_they_are_allowed(self) -> None:
+        held, again = (la.Split.of(Noisy(), allow_random=True) for _ in range(2))
+        assert held.fingerprint() == again.fingerprint()
+        same(held, la.Split.of(Noisy(), allow_random=True, memory=0.0))
+        assert not torch.equal(held.data[0][-1], X[-1])
+
+    def test_so_are_collations_that_draw(self) -> None:
+        def masked(items: list[Any]) -> dict[str, Tensor]:
+            batch = padded(items)
+            return {**batch, "tokens": torch.where(torch.rand(batch["tokens"].shape) < 0.5, 0, batch["tokens"])}
+
+        with pytest.raises(la.BadInput, match="differs when it is read twice"):
+            la.Split.of(SEQUENCES, collate=masked)
+        split = la.Split.of(SEQUENCES, collate=masked, allow_random=True)
+        assert equal(split.take(torch.arange(9)), split.take(torch.arange(9)))
+
+
+class Failing(Map):
+    def __getitem__(self, row: int) -> Any:
+        if row == 37:
+            raise OSError("no such image")
+        return super().__getitem__(row)
+
+
+class Lying(Map):
+    def __len__(self) -> int:
+        return N + 9
+
+
+def ragged_at(row: int) -> list[Any]:
+    return [(x[:3] if k == row else x, y) for k, (x, y) in enumerate(pairs())]
+
+
+def failing_collation(items: list[Any]) -> Any:
+    if any(item["tokens"][0] == 37 for item in items):
+        raise ValueError("cannot pad\nthis")
+    return padded(items)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("source", "options", "said"),
+        [
+            (lambda: Map([]), {}, "the Map has no items"),
+            (lambda: DataLoader(Map([]), batch_size=4), {}, "the Map has no items"),
+            (list, {}, "the list of examples is empty"),
+            (lambda: Failing(pairs()), {}, "item 37 of the data set cannot be read: OSError: no such image"),
+            (
+                lambda: Failing(pairs()),
+                {"workers": 2},
+                "item 37 of the data set cannot be read: OSError: no such image",
+            ),
+            (lambda: Lying(pairs()), {}, "says that it has 70 items, and item 64 is not there"),
+            (lambda: Map(ragged_at(60)), {}, r"items 0 and 60 .*stack expects each tensor.*; give collate="),
+            (lambda: Map(ragged_at(37)), {}, r"items 0 and 37 .*; give collate="),
+            (
+                lambda: SEQUENCES,
+                {"collate": failing_collation},
+                "collation fails on item 37 .*: ValueError: cannot pad",
+            ),
+            (lambda: SEQUENCES, {"collate": lambda _: object()}, "is of type object; expected tensors"),
+            (
+                lambda: SEQUENCES,
+                {"collate": lambda items: pad_sequence([i["tokens"] for i in items])},
+                r"a batch of 16 items has shape \(5, 16\); expected a first dimension",
+            ),
+            (lambda: [{"x": X, "y": Y}, {"x": X}], {}, "batch 1 has another structure than batch 0: x instead of x, y"),
+            (
+                lambda: [(X, Y), (X[:, :3], Y)],
+                {},
+                r"entry '0' is float32 \(3,\) in batch 1 and float32 \(4,\) in batch 0",
+            ),
+            (lambda: [(X, Y), (X, Y.float())], {}, r"entry '1' is float32 \(\) in batch 1"),
+            (lambda: [(Y, Y)] * 3, {}, "could hold examples or batches"),
+            (lambda: (X, Y[:9]), {}, "lengths differ .*0: 61, 1: 9"),
+            (lambda: ((X[:9], Y[:9]), (X[9:], Y[9:])), {}, "give several batches, or items, as a list"),
+            (lambda: (X, Y), {"collate": padded}, "tensors are one batch already"),
+            (lambda: "digits", {}, "'digits' is text"),
+            (lambda: 3, {}, "cannot be taken from an object of type int"),
+            (lambda: la.Dataset("two", (X, Y), (X, Y)), {}, r"several splits; choose its \.train or its \.test"),
+            (lambda: pairs(), {"memory": -1.0}, "memory is -1"),
+            (lambda: pairs(), {"workers": -1}, "workers is -1"),
+            (lambda: {"text": ["a", "b"]}, {}, "no numbers"),
+            (lambda: Map([{"text": "a"}] * 3), {}, "hold no numbers"),
+        ],
+    )
+    def test_one_line_says_what_is_wrong(self, source: Any, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(la.BadInput, match=said) as found:
+            la.Split.of(source(), **options)
+        assert "\n" not in str(found.value)
+
+    def test_other_structures_from_batch_to_batch(self) -> None:
+        items = [{"tokens": t["tokens"], "label": t["label"], "more": k == 37} for k, t in enumerate(SEQUENCES)]
+
+        def moody(chosen: list[Any]) -> dict[str, Tensor]:
+            more = {"more": torch.ones(len(chosen))} if any(item["more"] for item in chosen) else {}
+            return {**padded(chosen), **more}
+
+        with pytest.raises(la.BadInput, match="have another structure than others: tokens, labels, more instead of"):
+            la.Split.of(items, collate=moody)
+
+    def test_what_fails_in_the_midst_cannot_be_finished(self) -> None:
+        split = la.Split.of(Failing(pairs()), memory=0.0)
+        with pytest.raises(la.CannotFinish, match="item 37 of the data set cannot be read"):
+            [*split.groups(10)]
+        with pytest.raises(la.CannotFinish, match="item 37"):
+            split.take(torch.tensor([37]))
+
+    def test_a_worker_that_dies_is_told_where_its_batch_is_waited_for(self) -> None:
+        class Mortal(Map):
+            def __getitem__(self, row: int) -> Any:
+                if row == 50 and torch_data.get_worker_info() is not None:
+                    os._exit(1)
+                return super().__getitem__(row)
+
+        groups = la.Split.of(Mortal(pairs()), memory=0.0, workers=1).groups(10)
+        next(groups)
+        time.sleep(0.5)  # the worker is dead now, and nobody is told in the midst of something else
+        with pytest.raises(la.CannotFinish, match="a worker process that reads the data set failed"):
+            list(groups)
+
+
+class TestWhereSplitsAreTaken:
+    problem = la.Problem(nn.Linear(4, 3), la.CrossEntropy())
+
+    def chart(self) -> la.Plane:
+        return la.Plane.random(self.problem.module, initialiser=la.Xavier(), seed=1)
+
+    @pytest.mark.parametrize("source", [(X, Y), DataLoader(Map(pairs()), batch_size=7, shuffle=True)])
+    def test_surveys_fits_engines_and_statistics(self, source: Any) -> None:
+        def results(examples: Any, **steps: Any) -> list[Any]:
+            chart = self.chart()
+            grid = la.grid_of(chart, (3, 2))
+            reestimated = la.ReestimatedStatistics(examples, 2, 5)
+            survey = la.survey(chart, grid, self.problem, {"t": examples}, plan="loop", buffers=reestimated)
+            engine = la.engine_for(self.problem, chart, examples, plan="loop")
+            la.fit(
+                chart,
+                la.Pattern(la.picture("heart", 6), cells=3),
+                self.problem,
+                examples,
+                steps=2,
+                plan="loop",
+                **steps,
+            )
+            return [
+                survey["t_loss"].values.tolist(),
+                engine.network.fingerprint,
+                reestimated.record,
+                chart.fingerprint(),
+            ]
+
+        steps = {"batch_size": 7} if isinstance(source, DataLoader) else {}
+        assert results(source) == results(tensors, **steps)
+
+    def test_steps_have_the_loaders_batch_size(self) -> None:
+        loader = DataLoader(TensorDataset(X, Y), batch_size=7)
+        from lossatlas.schedules.kinds.linear import Linear
+        from lossatlas.training.optimizers import parse_optimizer
+
+        def training(**options: Any) -> la.Training:
+            torch.manual_seed(0)
+            module = nn.Linear(4, 3)
+            return la.Training(
+                la.Problem(module, la.CrossEntropy()), la.WeightSpace(module), loader, epochs=2,
+                optimizer=parse_optimizer("sgd"), schedule=Linear(), **options,
+            )  # fmt: skip
+
+        assert training().total_steps == 2 * (N // 7)
+        assert training(batch_size=10).total_steps == 2 * (N // 10)
+        engine = la.engine_for(self.problem, self.chart(), loader, plan="loop")
+        pattern = la.Pattern(la.picture("heart", 6), cells=3)
+        fit = Fit(self.chart(), pattern, engine, loader, la.Steps(2), optimizer=la.Adam())
+        assert fit._batches.size == 7
+        assert Batches(la.Split.of(loader), 9, 0).size == 9
+
+    def test_padding_counts_as_the_collation_makes_it(self) -> None:
+        """A survey of padded batches of unequal lengths equals networks called by hand on the same groups."""
+
+        class Bag(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding = nn.EmbeddingBag(80, 3, mode="sum", padding_idx=0)
+
+            def forward(self, tokens: Tensor) -> Tensor:
+                return self.embedding(tokens + 1)
+
+        module = Bag()
+        chart = la.slice_around(module, ("random",), seed=1)
+        problem = la.Problem(module, la.CrossEntropy(), la.Dict())
+        source = DataLoader(Map(SEQUENCES), batch_size=4, collate_fn=padded)
+        survey = la.survey(chart, {"u": np.array([0.0, 0.4])}, problem, {"t": source}, group=9, plan="loop")
+        with torch.no_grad():
+            losses = [
+                nn.functional.cross_entropy(module(b["tokens"]), b["labels"])
+                for b in map(padded, [[s] for s in SEQUENCES])
+            ]
+        assert survey["t_loss"].values[0] == pytest.approx(float(torch.stack(losses).mean()), abs=1e-6)
+
+    def test_a_survey_goes_on_whether_its_examples_are_held_or_streamed(self, tmp_path: Path) -> None:
+        chart = self.chart()
+
+        def survey(count: int, **options: Any) -> Any:
+            split = la.Split.of(DataLoader(Map(pairs()), batch_size=7), **options)
+            part = split.subset(20, generator(0, "part"))
+            grid = la.grid_of(chart, (count, 3))
+            return la.survey(chart, grid, self.problem, {"t": part}, plan="loop", path=tmp_path / "s").load()
+
+        streamed = survey(3, memory=0.0)
+        again = survey(5)
+        assert again.sizes["u"] == 5
+        assert again.sel(u=streamed["u"])["t_loss"].values.tolist() == streamed["t_loss"].values.tolist()
+        assert (again["t_loss_standard_error"].values > 0).all()
+
+    def test_errors_name_the_split(self) -> None:
+        chart = self.chart()
+        for splits, said in (
+            ({"t": (X, Y), "other": Failing(pairs())}, "the other examples: item 37"),
+            (DataLoader(Map(pairs())), "splits have names; got DataLoader"),
+        ):
+            with pytest.raises(la.BadInput, match=said):
+                la.survey(chart, la.grid_of(chart, (2, 2)), self.problem, splits, plan="loop")
+
+    def test_a_dataset_of_anything(self) -> None:
+        data = la.Dataset("mine", DataLoader(TensorDataset(X, Y), shuffle=True), (X.numpy(), Y.numpy()))
+        same(data.train, data.test)
+        assert data.count_classes() == 3
+        assert data.notes == ("train: " + data.train.notes[0],)
+        streamed = la.Dataset("mine", la.Split.of(Map(pairs()), memory=0.0), (X, X))
+        assert streamed.count_classes() is None
+
+    def test_the_command_line_takes_loaders_and_says_what_became_of_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        module = types.ModuleType("somebodys")
+        module.make = lambda: (DataLoader(Map(pairs()), batch_size=7, shuffle=True), Map(pairs()[:9]))  # type: ignore[attr-defined]
+        module.named = lambda: {"test": (X, Y), "train": TensorDataset(X, Y)}  # type: ignore[attr-defined]
+        module.wrong = lambda: ((X, Y), Failing(pairs()))  # type: ignore[attr-defined]
+        monkeypatch.setitem(__import__("sys").modules, "somebodys", module)
+        assert la.load_data("somebodys:named").count_classes() == 3
+        options = ["--model=mlp", "--epochs=1", "--out", str(tmp_path / "run")]
+        assert main(["train", "--data=somebodys:make", *options]) == 0
+        assert "train: examples are in the order of the data set" in " ".join(capsys.readouterr().err.split())
+        assert main(["train", "--data=somebodys:make", *options, "--resume"]) == 0
+        assert main(["train", "--data=somebodys:wrong", "--model=mlp", "--out", str(tmp_path / "other")]) == 2
+        assert "data 'somebodys:wrong': the test examples: item 37" in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "other").exists()
