@@ -35,7 +35,9 @@ TARGETS = (0.5, 0.8)
 CELLS = 400
 LOOK = 1.15
 """The next look is when this many times as many seconds have gone by."""
-SHARED = {"pattern": "skull", "size": "40", "model": "mlp", "data": "digits", "boundary_only": True}
+SHARED = {
+    "pattern": "skull", "size": "40", "model": "mlp", "data": "digits", "boundary_only": True, "examples": "2000",
+}  # fmt: skip
 
 
 class HeldOut:

@@ -45,7 +45,7 @@ class RichReporter(Reporter):
             self._bars.stop()
 
     def say(self, line: str) -> None:
-        self._bars.console.print(line, highlight=False)
+        self._bars.console.print(line, highlight=False, soft_wrap=True)
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
         now = time.perf_counter()

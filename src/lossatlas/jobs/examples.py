@@ -13,6 +13,8 @@ __all__ = ["COUNTS", "Chosen", "choose_examples"]
 COUNTS = (FEWEST, 500, 1000, 2000)
 """Examples of each split that are chosen among; or all."""
 ALL = "all"
+CAUTION = 1.25
+"""So many times what a survey is thought to take must fit, since surveys rather take longer than shorter."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ def choose_examples(
         available: how many examples each split has.
 
     Returns:
-        All if that takes no longer; else the largest of :data:`COUNTS` that takes no longer, or the smallest.
+        All if that surely takes no longer; else the largest of :data:`COUNTS` that takes no longer, or the smallest.
     """
     for count in (max(available.values()), *reversed(COUNTS)):
         taken = {name: min(count, length) for name, length in available.items()}
         needed = takes(taken)
-        if needed <= seconds or count == COUNTS[0]:
+        if CAUTION * needed <= seconds or count == COUNTS[0]:
             break
     everything = taken == dict(available)
     what = "all of each split" if everything else f"{count:,} of each split, a random subset"

@@ -65,10 +65,10 @@ def duration(seconds: float) -> str:
     """A time to two figures or so, in the units that people use.
 
     >>> [duration(seconds) for seconds in (0.2, 47.4, 96, 3590, 8000, 300_000)]
-    ['1 s', '47 s', '1 min 40 s', '1 h', '2 h 10 min', '3 d 11 h']
+    ['0.2 s', '47 s', '1 min 40 s', '59 min 50 s', '2 h 10 min', '3 d 11 h']
     """
     if seconds < 59.5:
-        return f"{max(1, round(seconds))} s"
+        return f"{max(seconds, 0.001):.1g} s" if seconds < 0.95 else f"{round(seconds)} s"
     unit, name, grain, part, part_name = next(rule[1:] for rule in ROUNDED if seconds < rule[0])
     whole, rest = divmod(grain * round(seconds / grain), unit)
     return f"{whole} {name}" + (f" {rest // part} {part_name}" if rest else "")
