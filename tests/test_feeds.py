@@ -23,12 +23,12 @@ from lossatlas.cli.main import main
 from lossatlas.data import Dataset
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import FitConfig, SurveyConfig, TrainConfig
-
-# Where one of several outputs is looked at, the layers of the others are.
-pytestmark = pytest.mark.filterwarnings("ignore:unused by the model on these data:lossatlas.errors.Caution")
 from lossatlas.recipes.problem import build_problem
 from lossatlas.reproduce.settings import problem_of
 from lossatlas.rundir import RunDirectory
+
+# Where one of several outputs is looked at, the layers of the others are.
+pytestmark = pytest.mark.filterwarnings("ignore:unused by the model on these data:lossatlas.errors.Caution")
 
 AT = np.array([-0.4, 0.0, 0.7])
 EXAMPLES = 12

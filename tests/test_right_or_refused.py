@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 import weakref
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import lossatlas as la
+from lossatlas.cli.main import main
 from lossatlas.engine.purity import comparable
 from lossatlas.engine.strategy import STRATEGIES
 
@@ -320,6 +324,55 @@ class TestChecks:
         tokens[30] = 7
         with pytest.raises(la.ModelFailure, match=r"in layer '0' \(Embedding\): index out of range"):
             surveyed(module, la.Split((tokens, labels(40))), group=10)
+
+
+def test_the_command_line_ends_with_what_it_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """2 and no run where a module fails at once, 3 and a run where it fails further on; a note is one line."""
+    (tmp_path / "stranger.py").write_text(STRANGER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    torch.save(nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 3)).state_dict(), "w.pt")
+    own = ["--model=stranger:make", "--checkpoint=w.pt"]
+    common = [
+        "survey", "--directions=random", "--grid=3", "--splits=test",
+        "--no_pictures", "--plan=loop", "--group=10", "--device=cpu",
+    ]  # fmt: skip
+    assert main([*common, *own, "--data=stranger:wide", "--out=a"]) == 2
+    assert not Path("a").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "layer '2' (Linear)" in line
+    assert main([*common, *own, "--data=stranger:late", "--out=b"]) == 3
+    assert Path("b", "config.yaml").exists()
+    assert "layer '0' (Embedding): index out of range in self; what was done" in capsys.readouterr().err
+    unused = [*common, "--data=stranger:good", "--model=stranger:more", "--checkpoint=more.pt", "--out=c"]
+    sys.modules["stranger"].save()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", la.Caution)
+        assert main(unused) == 0
+    assert capsys.readouterr().err.count("note: unused by the model") == 1
+
+
+STRANGER = """
+import torch
+from torch import nn
+def make(): return nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 3))
+def more():
+    module = make()
+    module[2].spare = nn.Parameter(torch.ones(2))
+    return module
+def save(): torch.save(more().state_dict(), "more.pt")
+def data(width, wrong):
+    tokens = torch.zeros(40, width, dtype=torch.int64)
+    tokens[30] = wrong
+    split = tokens, torch.zeros(40, dtype=torch.int64)
+    return split, split
+def wide(): return data(3, 0)
+def late(): return data(2, 7)
+def good(): return data(2, 1)
+"""
 
 
 class Physics(nn.Module):

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from lossatlas.errors import Interrupted
+from lossatlas.errors import CannotFinish, Interrupted, ModelFailure
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Reporter, Silent
@@ -129,4 +129,9 @@ class Job(Generic[C]):
             if start.finished:
                 reporter.say(f"{start.run.path} is finished")
                 return start.run.read_json(SUMMARY)
-            return self.carry_out(start, Handling(start.run.path, checkpoint_seconds, pictures, reporter, stop))
+            try:
+                return self.carry_out(start, Handling(start.run.path, checkpoint_seconds, pictures, reporter, stop))
+            except ModelFailure as error:
+                if not start.placed:
+                    raise
+                raise CannotFinish(f"{error}; what was done until then is kept in {start.run.path}") from error

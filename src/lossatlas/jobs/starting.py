@@ -45,6 +45,8 @@ class Start(Generic[C]):
         self.config = completed(config)
         """The configuration that says every option of what it names."""
         self._provenance: dict[str, Any] = {}
+        self.placed = False
+        """Whether this process has put the run in place, or has joined it."""
         self.grows = False
         """Whether the run that is there is to get more than it was started for."""
         self._overwrite = overwrite
@@ -110,6 +112,7 @@ class Start(Generic[C]):
         Raises:
             BadInput: they have changed, or the directory cannot be made.
         """
+        self.placed = True
         self._provenance = {"versions": versions(), "device": str(device), "fingerprints": fingerprints, **more}
         if not self.continuing:
             text = yaml.safe_dump(self.config.flat(), sort_keys=False)
