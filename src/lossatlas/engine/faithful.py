@@ -8,7 +8,6 @@ copy is compared with what cannot share the fault: a copy whose parameters are o
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -187,7 +186,7 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
 
 
 def _shallow(value: object) -> object:
-    return copy.copy(value) if type(value) in (dict, OrderedDict, list, set) else value
+    return value.copy() if type(value) in (dict, OrderedDict, list, set) else value  # type: ignore[attr-defined]
 
 
 def _restore(held: object, before: object) -> None:
