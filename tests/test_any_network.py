@@ -609,8 +609,9 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...], set[str]]] = 
     # How it is made, the patterns of what varies, and the strategies that serve it.
     "body": (Body, ("*",), {*STRATEGIES}),
     "custom function": (Custom, ("*",), {"loop", "threads"}),
-    "checkpointed": (Checkpointed, ("*",), {"loop", "threads"}),
-    "checkpointed functions": (ByFunctions, ("*",), {"loop", "threads"}),
+    # A survey leaves derivatives to the loop where a strategy has none.
+    "checkpointed": (Checkpointed, ("*",), {*STRATEGIES}),
+    "checkpointed functions": (ByFunctions, ("*",), {*STRATEGIES}),
     "in place": (InPlace, ("*",), {"loop", "threads"}),
     "writes to inputs": (WritesToInputs, ("*",), {*STRATEGIES}),
     "buffers": (Buffers, ("*",), {*STRATEGIES}),

@@ -684,7 +684,7 @@ def test_a_contestant_that_runs_out_of_memory_races_with_fewer_points_and_one_th
     contestants = {"tight": contestant(8, torch.OutOfMemoryError("full")), "broken": contestant(2, ValueError("odd"))}
     outcome = race(contestants, seconds=2.0, clock=lambda: now)
     assert outcome.seconds == {"tight": pytest.approx(1e-3 / 8)}  # 4 points, 16, 8
-    assert outcome.refused == {"broken": "odd"}
+    assert outcome.refused == {"broken": "ValueError: odd"}
 
 
 def test_memory_bounds_the_chunk_and_less_than_one_point_is_refused() -> None:

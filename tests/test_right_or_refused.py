@@ -179,6 +179,187 @@ def test_parameters_that_are_reached_in_other_ways_are_named(name: str) -> None:
         assert torch.equal(value, p)
 
 
+class TwoNames(nn.Module):
+    """A parameter that is reached by its name, and by something that was made of it once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(4, 3)
+        held = self.a.weight
+        self.back = lambda h: h @ held
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.back(torch.tanh(self.a(x))))
+
+
+class InABuffer(TwoNames):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kept", self.a.weight.data)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.tanh(self.a(x)) @ self.kept)
+
+
+class SharedMemory(nn.Module):
+    """Tied as it was once done: two parameters, one storage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.back, self.b = nn.Linear(4, 8), nn.Linear(8, 4, bias=False), nn.Linear(4, 3)
+        self.back.weight.data = self.a.weight.data.t()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.back(torch.tanh(self.a(x))))
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [(TwoNames, "'a.weight'"), (InABuffer, "'a.weight'"), (SharedMemory, "'a.weight', 'back.weight'")],
+)
+def test_parameters_that_are_reached_in_two_ways_are_named(build: Callable[[], nn.Module], named: str) -> None:
+    module = seeded(build)
+    before = [value.clone() for value in module.state_dict().values()]
+    with pytest.raises(la.BadInput, match=f"other values of {named} do not reach the model's output"):
+        surveyed(module, (rows(64, 4), labels(64)))
+    assert all(map(torch.equal, before, module.state_dict().values()))
+
+
+def each(outputs: Tensor, targets: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+
+class Centred(Body):
+    """Statistics of the batch without a layer that says so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - x.mean(dim=0))
+
+
+def ranked(outputs: Tensor, targets: Tensor) -> Tensor:
+    losses = each(outputs, targets)
+    return losses / losses.detach().sum()
+
+
+class Ungraded(Body):
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+class TestLosses:
+    """Losses that reach parameters, draw numbers, or mix examples."""
+
+    def test_one_that_reaches_parameters_by_itself(self) -> None:
+        module = seeded(Body)
+
+        def penalised(outputs: Tensor, targets: Tensor) -> Tensor:
+            return each(outputs, targets) + 0.1 * module.a.weight.square().sum()
+
+        for loss in (penalised, la.BatchMean(lambda outputs, targets: penalised(outputs, targets).mean())):
+            with pytest.raises(la.BadInput, match=r"other values of 'a\.weight' do not reach the loss.*NetworkLoss"):
+                surveyed(module, (rows(64, 4), labels(64)), loss)
+
+        def handed(network: nn.Module, batch: Any) -> Tensor:
+            return each(network(batch[0]), batch[1]) + 0.1 * network.a.weight.square().sum()
+
+        batch = rows(64, 4), labels(64)
+        found, chart = surveyed(module, batch, la.NetworkLoss(handed))
+        wanted = by_hand(Body, chart, lambda module: handed(module, batch).mean())
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+    def test_random_ones(self) -> None:
+        def noisy(outputs: Tensor, targets: Tensor) -> Tensor:
+            return each(nn.functional.dropout(outputs, 0.3), targets)
+
+        drawn = la.PerExample(each, weights=lambda targets: torch.rand(len(targets)))
+        for loss in (noisy, drawn):
+            with pytest.raises(la.BadInput, match="the loss is random"):
+                surveyed(seeded(Body), (rows(64, 4), labels(64)), loss)
+
+    def test_weights_that_fail(self) -> None:
+        loss = la.PerExample(each, weights=lambda targets: targets["missing"])
+        with pytest.raises(la.BadInput, match="the weights of .* fail on these targets"):
+            surveyed(seeded(Body), (rows(9, 4), labels(9)), loss)
+
+    @pytest.mark.parametrize(("module", "loss"), [(Centred, None), (Body, ranked)])
+    def test_examples_that_mix_are_told_of_unless_all_are_together(self, module: Any, loss: Any) -> None:
+        data = rows(40, 4), labels(40)
+        with pytest.warns(la.Caution, match="depends on which others are evaluated with it"):
+            surveyed(seeded(module), data, loss, group=20)
+        surveyed(seeded(module), data, loss, group=40)
+
+    def test_no_gradient_at_all_is_not_a_gradient_of_zero(self) -> None:
+        found, _ = surveyed(seeded(Ungraded), (rows(40, 4), labels(40)))
+        assert found["t_loss"].values.std() > 0
+        with pytest.raises(la.BadInput, match="the loss has no gradient in the weights"):
+            surveyed(seeded(Ungraded), (rows(40, 4), labels(40)), metrics=["gradient_norm"])
+
+
+class Adapts(nn.Module):
+    """A step down its own gradient, in its own weights, inside of each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(self.a(x).square().mean(), self.a.weight, create_graph=True)
+        return nn.functional.linear(x, self.a.weight - 0.5 * slope, self.a.bias)
+
+
+class Energy(nn.Module):
+    """Second derivatives of a transform inside of a forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.func.vmap(torch.func.hessian(lambda z: self.u(z).sum()))(x).flatten(1)[:, :1]
+
+
+class Closed:
+    def __init__(self, scores: Tensor) -> None:
+        self.scores = scores
+
+
+class ReturnsAnObject(Body):
+    def forward(self, x: Tensor) -> Any:
+        return Closed(super().forward(x))
+
+
+class TestMoreThatIsServed:
+    """Networks that were refused, or ended the process."""
+
+    def test_a_step_in_its_own_weights_within_a_call(self) -> None:
+        x, y = rows(40, 4), labels(40)
+        found, chart = surveyed(seeded(Adapts), (x, y))
+        wanted = by_hand(Adapts, chart, lambda module: nn.functional.cross_entropy(module(x), y))
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own rules for it use it
+    @pytest.mark.parametrize("plan", ["loop", "auto"])
+    def test_hessians_within_a_call(self, plan: str) -> None:
+        points, zeros = rows(40, 2), torch.zeros(40, 1)
+        metrics = ["loss", "gradient_norm"]
+        found, chart = surveyed(seeded(Energy), (points, zeros), la.SquaredError(), metrics=metrics, plan=plan)
+        loss = lambda module: module(points).square().mean()  # noqa: E731
+        np.testing.assert_allclose(found["t_loss"], by_hand(Energy, chart, loss), rtol=1e-5)
+        np.testing.assert_allclose(found["t_gradient_norm"], by_hand(Energy, chart, norm_of(loss)), rtol=1e-4)
+
+    def test_objects_of_the_users_own_as_outputs(self) -> None:
+        x, y = rows(40, 4), labels(40)
+
+        def of_object(outputs: Any, targets: Tensor) -> Tensor:
+            return each(outputs.scores, targets)
+
+        found, chart = surveyed(seeded(ReturnsAnObject), (x, y), of_object, la.Pair(output=None))
+        wanted = by_hand(Body, chart, lambda module: nn.functional.cross_entropy(module(x), y))
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+
 @pytest.mark.parametrize("build", [tapped, partial_forward])
 def test_hooks_and_what_is_copied_with_the_module_are_nothing_to_refuse(build: Callable[[], nn.Module]) -> None:
     x, y = rows(64, 4), labels(64)
@@ -497,12 +678,6 @@ class TestMemory:
         assert engine.plan.evaluate.examples is not None
 
     def test_examples_that_mix_are_not_cut(self) -> None:
-        class Centred(Body):
-            """Statistics of the batch without a layer that says so."""
-
-            def forward(self, x: Tensor) -> Tensor:
-                return super().forward(x - x.mean(dim=0))
-
         module = seeded(Centred)
         data = la.Split((rows(800, 4), labels(800)))
         with pytest.raises(la.BadInput, match="which have to be evaluated together"):

@@ -53,8 +53,9 @@ class Caution(UserWarning):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, cut to one line; its kind where it says nothing."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    """What an error says, cut to one line; with its kind where it says no more than a word."""
+    said, kind = next(iter(str(error).splitlines()), ""), type(error).__name__
+    return said if " " in said else f"{kind}: {said}" if said else kind
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:

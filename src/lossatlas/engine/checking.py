@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.data import Split
 from lossatlas.engine.failures import model_failure
-from lossatlas.engine.faithful import check_faithful, unused_parameters
+from lossatlas.engine.faithful import Caller, check_faithful, unused_parameters
 from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
 from lossatlas.losses import check_total, checked_total
@@ -21,9 +21,11 @@ from lossatlas.types import Batch, Outputs, Params, examples_in
 if TYPE_CHECKING:
     from lossatlas.engine.network import Network
 
-__all__ = ["CHECKED_EXAMPLES", "check"]
+__all__ = ["CHECKED_EXAMPLES", "check", "spread"]
 
 CHECKED_EXAMPLES = 8
+MANY = 64
+"""Examples on which a parameter has to change nothing to be called unused."""
 MENTIONED = 4
 """How many unused parameters are listed."""
 
@@ -39,7 +41,7 @@ def check(network: Network, split: Split, *, thoroughly: bool) -> None:
     Raises:
         BadInput: as :meth:`Network.check`.
     """
-    batch = split.take(torch.arange(min(CHECKED_EXAMPLES, len(split))))
+    batch = split.take(spread(CHECKED_EXAMPLES, split))
     fresh = copy.deepcopy(network.module) if thoroughly else None
     outputs = _called_first(network, batch)
     check_pure(network.module, lambda: _leaves(network, network.module, {}, batch))
@@ -47,7 +49,7 @@ def check(network: Network, split: Split, *, thoroughly: bool) -> None:
         _check_follows(network, fresh, batch)
     _check_loss(network, outputs, batch, split)
     if thoroughly:
-        _check_parameters(network, batch)
+        _check_parameters(network, split)
 
 
 def _called_first(network: Network, batch: Batch) -> Outputs:
@@ -68,7 +70,11 @@ def _called_first(network: Network, batch: Batch) -> Outputs:
 
 
 def _called_with_graph(network: Network, batch: Batch, error: Exception) -> Outputs:
-    """The outputs of a network that fails without gradients; where it fails with them, too, so does the check."""
+    """The outputs of a network that fails without gradients; where it fails with them, too, so does the check.
+
+    A forward pass may differentiate by inputs, and by the network's own parameters.
+    """
+    _ask_for_gradients(network.module)
     try:
         with torch.enable_grad():
             outputs = network.handed.called(network.module, {}, batch)
@@ -84,7 +90,7 @@ def _failure(network: Network, error: Exception, batch: Batch) -> LossatlasError
     failure = model_failure(error)
     kinds = {leaf.dtype for leaf in tree_leaves(network.handed.owned(network.handed.given(batch))) if _is_real(leaf)}
     own = {value.dtype for value in network.module.parameters() if _is_real(value)}
-    if len(kinds) == len(own) == 1 and kinds != own:
+    if "dtype" in str(error) and len(kinds) == len(own) == 1 and kinds != own:
         (there,), (here,) = kinds, own
         return ModelFailure(f"{failure} (the data are {there}, the weights {here}; convert one of them)")
     return failure
@@ -132,7 +138,7 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
         network.handed.loss = network.loss.settled(outputs, targets)
     try:
         with network.handed.calling():
-            _, losses = network.handed.judged(outputs, batch)
+            losses, again = (network.handed.judged(outputs, batch)[1] for _ in range(2))
     except BadInput:
         raise
     except Exception as error:  # and so may the user's loss
@@ -143,24 +149,29 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
             f"the loss returned {found} for {examples} examples; expected ({examples},), one loss per example "
             "(reduction='none'), a mean in a BatchMean, or a mapping of terms with terms={name: factor}"
         )
+    weights = [network.loss.weights(targets) for _ in range(2)]
+    if not network.loss.sees_network and not equal([losses, weights[0]], [again, weights[1]]):
+        raise BadInput(
+            "the loss is random: equal outputs and targets gave other values; let it draw nothing, or draw from a "
+            "generator that it makes anew"
+        )
 
 
-def _check_parameters(network: Network, batch: Batch) -> None:
-    """Refuse a module that reaches its parameters in other ways than by their names; say which are not used."""
+def _check_parameters(network: Network, split: Split) -> None:
+    """Refuse a module or a loss that reaches parameters in other ways than by their names; say which are not used."""
     twin = network.copied().eval().requires_grad_(False)
+    if network.differentiates:
+        _ask_for_gradients(twin)
     # Numbers of equal operations are equal on any examples: two make these calls as cheap as can be.
-    two = tree_map(lambda leaf: leaf[:2] if isinstance(leaf, Tensor) and leaf.ndim else leaf, batch)
+    two, few, many = (split.take(spread(count, split)) for count in (2, CHECKED_EXAMPLES, MANY))
 
-    def call(module: nn.Module, params: Params) -> list[object]:
-        return _leaves(network, module, params, batch)
-
-    def call_on_two(module: nn.Module, params: Params) -> list[object]:
-        return _leaves(network, module, params, two)
+    def caller(batch: Batch) -> Caller:
+        return lambda module, params: _judged(network, module, params, batch)
 
     try:
-        check_faithful(network.original, twin, sorted(network.varied), call_on_two)
-        suspects = _without_gradient(network, batch)
-        unused = unused_parameters(network.original, twin, suspects, call) if suspects else []
+        check_faithful(network.original, twin, sorted(network.varied), caller(two))
+        suspects = _without_gradient(network, few)
+        unused = unused_parameters(twin, suspects, caller(many)) if suspects else []
     except LossatlasError:
         raise
     except Exception as error:
@@ -173,6 +184,28 @@ def _check_parameters(network: Network, batch: Batch) -> None:
         warnings.warn(
             f"unused by the model on these data, so that they change nothing: {listed}{more}", Caution, stacklevel=2
         )
+
+
+def _judged(network: Network, module: nn.Module, params: Params, batch: Batch) -> list[object]:
+    """Outputs and losses, these last, as a flat list without a graph."""
+    handed = network.handed
+    if network.differentiates:  # perhaps by its weights
+        params = {name: value.detach().requires_grad_(_is_real(value)) for name, value in params.items()}
+    with handed.calling():
+        seen = handed.called(module, params, batch) if params else handed.called_with(module, batch)
+        outputs, losses = handed.judged(seen, batch)
+    return [leaf.detach() if comparable(leaf) else leaf for leaf in [*tree_leaves(outputs), losses]]
+
+
+def _counts(network: Network, batch: Batch) -> bool:
+    """Whether anything in a batch does."""
+    weights = network.loss.weights(network.targets(batch))
+    return weights is None or bool(weights.sum() > 0)
+
+
+def spread(count: int, split: Split) -> Tensor:
+    """Indices of a few examples from all over a split: the first ones may be alike."""
+    return torch.linspace(0, len(split) - 1, min(count, len(split)), dtype=torch.float64).round().long()
 
 
 def _without_gradient(network: Network, batch: Batch) -> list[str]:
@@ -188,6 +221,7 @@ def _without_gradient(network: Network, batch: Batch) -> list[str]:
         with torch.enable_grad():
             total = network(params, batch)[1].sum()
             if not total.requires_grad:
+                network.has_gradient = not _counts(network, batch)
                 return list(params)
             if recomputes(network.module, backward):
                 network.recompute()
@@ -196,6 +230,11 @@ def _without_gradient(network: Network, batch: Batch) -> list[str]:
     except Exception:  # a strategy that needs the gradient says what is wrong with it
         return []
     return [name for name, slope in zip(params, found, strict=True) if slope is None]
+
+
+def _ask_for_gradients(module: nn.Module) -> None:
+    for parameter in filter(_is_real, module.parameters()):
+        parameter.requires_grad_()
 
 
 def _is_real(leaf: Any) -> bool:

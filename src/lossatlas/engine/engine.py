@@ -178,6 +178,7 @@ class Engine:
         Raises:
             BadInput: coefficients ask for a gradient, and statistics change with them.
         """
+        self.network.check_gradient()
         wants_coefficients = coefficients.requires_grad
         if wants_coefficients and self.network.varies_buffers:
             raise BadInput("gradients of coefficients are not known where statistics change with them; detach these")
@@ -272,6 +273,7 @@ class Engine:
         Yields:
             Which points, and their derivatives.
         """
+        self.network.check_gradient()
         coefficients, controls = coefficients.detach(), controls.detach()
         for points in self._chunks(len(coefficients), self.plan.derivatives.points):
             yield (

@@ -3,7 +3,7 @@
 A functional call (``torch.func.functional_call``) reaches parameters by their names. A module that reaches them in
 other ways, through a closure, a list of its own or a weak reference, is then evaluated at weights that it was never
 given; and where a copy of it leads back to the original, two calls of the copy agree on the same wrong value. So the
-copy is compared with what cannot share the fault: a copy whose parameters are overwritten in place, and the original.
+copy is compared with what cannot share the fault: the original with the same weights in place, outputs and losses.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,8 @@ from lossatlas.types import Params
 __all__ = ["Caller", "check_faithful", "elsewhere", "unused_parameters"]
 
 Caller = Callable[[nn.Module, Params], Sequence[object]]
-"""What a module makes of a few examples, called functionally with parameters (none: its own), as a flat list."""
+"""What a module makes of a few examples, called functionally with parameters, or as it is where there are none: a flat
+list of outputs, the losses last."""
 
 STEPS = (0.3, 1e-3)
 """How far other weights lie, in shares of a parameter's own size: as far as maps reach; or near, where a network is not
@@ -35,11 +37,15 @@ DRAWN = 4099
 of a matrix differ."""
 NAMED = 3
 """How many parameters a message names."""
-UNDER = (
-    "a closure, a bound method or a weak reference leads a copy of the model back to the original, as where the "
-    "forward of a layer was replaced"
+IN_MODULE = (
+    "model's output as they should, so that a map would be wrong: something else leads to these numbers, a closure, a "
+    "bound method (the forward of a layer that was replaced), a plain list, a weak reference, another parameter or a "
+    "tensor that was made of them once; have forward reach parameters through the module that owns them (self.NAME)"
 )
-OUTSIDE = "something else keeps it too: a plain list, a dict, or a tensor that was made of it once"
+IN_LOSS = (
+    "loss as they should, so that a map would be wrong: the loss reaches them by itself; give a "
+    "lossatlas.NetworkLoss, (network, batch) -> (B,), which is handed the network with the weights of a point"
+)
 
 
 def elsewhere(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
@@ -54,10 +60,10 @@ def elsewhere(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
 
 
 def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], call: Caller) -> None:
-    """Refuse a module whose parameters cannot be exchanged by their names.
+    """Refuse a module, or a loss, that does not take parameters from where their names say.
 
     Args:
-        original: the user's own; called once with other parameters, and put back as it was, whatever happens.
+        original: the user's own; other weights are put in place for one call, and it is put back, whatever happens.
         twin: a private copy of it that nobody else uses, in evaluation mode. It is changed.
         varied: names of parameters.
         call: calls either of them.
@@ -74,82 +80,73 @@ def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], 
         if all(bool(torch.isfinite(leaf).all()) for leaf in _floats(found)):
             break
 
-    def overwritten(params: Params) -> Sequence[object]:
-        try:
-            _overwrite(own, params)
-            return call(twin, {})
-        finally:
-            _overwrite(own, held)
-
     def of_original(params: Params) -> Sequence[object]:
-        with _as_it_was(original):
+        if _alike(original, twin):
+            with _as_it_was(original), _overwritten(original, params):
+                return call(original, {})
+        with _as_it_was(original):  # other numbers, or elsewhere: it is lent the twin's
             return call(original, {**_state(twin), **params})
 
-    for other, cause in ((overwritten, OUTSIDE), (of_original, UNDER)):
-        try:
-            wanted = other(there)
-        except Exception as error:  # what a copy can and the original cannot; where it matters, a call says so itself
-            if other is overwritten:
-                raise
-            del error
-            continue
-        if _differ(found, wanted):
-            alone = ({name: there[name]} for name in names)
-            guilty = [name for one in alone for name in one if _differ(call(twin, one), other(one))][:NAMED]
-            raise BadInput(_refusal(guilty, cause))
+    def of_twin(params: Params) -> Sequence[object]:
+        with _overwritten(twin, params):
+            return call(twin, {})
+
+    other = of_original
+    try:
+        wanted = other(there)
+    except Exception:  # what a copy can and the original cannot, such as on another device
+        other = of_twin
+        wanted = other(there)
+    if not _differ(found, wanted):
+        return
+    alone = ({name: there[name]} for name in names)
+    guilty = (name for one in alone for name in one if _differ(call(twin, one), other(one)))
+    named = list(islice(guilty, NAMED))
+    raise BadInput(_refusal(named, IN_MODULE if _differ(found[:-1], wanted[:-1]) else IN_LOSS))
 
 
-def unused_parameters(original: nn.Module, twin: nn.Module, candidates: Sequence[str], call: Caller) -> list[str]:
+def unused_parameters(twin: nn.Module, candidates: Sequence[str], call: Caller) -> list[str]:
     """Those of some parameters that change nothing, called with others.
 
     Args:
-        original: the user's own, put back as it was.
         twin: a private copy in evaluation mode.
         candidates: names of parameters that no gradient was found for.
-        call: calls either.
-
-    Raises:
-        BadInput: one has an effect when it is overwritten in place, and none when it is exchanged.
+        call: calls it.
     """
     own = dict(twin.named_parameters(remove_duplicate=False))
     there = elsewhere({name: own[name] for name in candidates if name in own})
-    if not there:
-        return []
     before = call(twin, {})
-    unused = [name for name in there if not _differ(before, call(twin, {name: there[name]}))]
-    if not unused:
-        return []
-    theirs = dict(original.named_parameters(remove_duplicate=False))
-    with _as_it_was(original):
-        # Through `data`: a graph that the user holds need not know.
-        seen = {name: theirs[name].data for name in unused if name in theirs}
-        kept = {name: value.clone() for name, value in seen.items()}
-        try:
-            at_home = call(original, _buffers(twin))
-            _overwrite(seen, there)
-            away = call(original, _buffers(twin))
-        except Exception:  # as above
-            return unused
-        finally:
-            _overwrite(seen, kept)
-    if _differ(at_home, away):
-        raise BadInput(_refusal(unused[:NAMED], OUTSIDE))
-    return unused
+    return [name for name in there if not _differ(before, call(twin, {name: there[name]}))]
+
+
+@contextmanager
+def _overwritten(module: nn.Module, params: Params) -> Iterator[None]:
+    """While entered, parameters have other values in place; buffers are put back with them.
+
+    Through ``data``: a graph that the user holds need not know.
+    """
+    named = dict(module.named_parameters(remove_duplicate=False))
+    buffers = [value.data for value in module.buffers() if comparable(value)]
+    places = [*(named[name].data for name in params if name in named), *buffers]
+    kept = [place.clone() for place in places]
+    try:
+        for place, value in zip(places, (params[name] for name in params if name in named), strict=False):
+            place.copy_(value)
+        yield
+    finally:
+        for place, value in zip(places, kept, strict=True):
+            place.copy_(value)
+
+
+def _alike(original: nn.Module, twin: nn.Module) -> bool:
+    """Whether a copy has the numbers and the device of its original."""
+    kinds = [{(value.dtype, value.device) for value in module.parameters()} for module in (original, twin)]
+    return kinds[0] == kinds[1]
 
 
 def _refusal(names: Sequence[str], cause: str) -> str:
     listed = ", ".join(repr(name) for name in names) or "some parameters"
-    return (
-        f"other values of {listed} do not reach the model's output as they should, so that a map would be wrong: "
-        f"{cause}; have forward reach parameters through the module that owns them (self.NAME)"
-    )
-
-
-def _overwrite(places: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, value in values.items():
-            if name in places:
-                places[name].copy_(value)
+    return f"other values of {listed} do not reach the {cause}"
 
 
 def _buffers(twin: nn.Module) -> Params:

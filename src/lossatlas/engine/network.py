@@ -17,6 +17,7 @@ from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precision import PRECISIONS, Precision
 from lossatlas.engine.private import NARROW, Handed, bare, install, plain_attention, private_copy, without_graph
 from lossatlas.engine.purity import equal
+from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import Loss
 from lossatlas.problem import Problem
@@ -68,6 +69,8 @@ class Network:
         self.module = self._prepared.module.requires_grad_(False)
         self._recomputing: nn.Module | None = None
         """A copy that keeps the parameters of its last call, for modules whose backward pass reads them again."""
+        self.has_gradient = True
+        """Whether losses have a gradient in the weights; not where the forward pass works under ``torch.no_grad``."""
         self._tried = False
         self.fingerprint = self._fingerprint()
         """A hash of everything that is the same at every point: held parameters, buffers and their names."""
@@ -93,6 +96,18 @@ class Network:
                 outputs = self.handed.called(self.module, params, batch)
         outputs = tree_map(_at_least_single, outputs)
         return self.handed.judged(outputs, batch)
+
+    def check_gradient(self) -> None:
+        """Refuse to differentiate what has no gradient: zero would not be true.
+
+        Raises:
+            BadInput: it has none.
+        """
+        if not self.has_gradient:
+            raise BadInput(
+                "the loss has no gradient in the weights: the forward pass or the loss works under torch.no_grad, or "
+                "with whole numbers; leave out what needs one"
+            )
 
     def calling(self) -> AbstractContextManager[object]:
         """To be entered, in each thread, around calls whose results are wanted without a graph; they may carry one."""
@@ -154,15 +169,27 @@ class Network:
 
     def can_cut(self, batch: Batch) -> bool:
         """Whether a group of examples may be evaluated part by part: each has a loss and outputs of its own."""
+        return self.loss.per_example and not self._prepared.couples_examples and self.tells_apart(batch)
+
+    def tells_apart(self, batch: Batch, *, outputs: bool = True) -> bool:
+        """Whether a few examples have the same losses, and outputs, together as in two halves.
+
+        Where the policy normalises by the batch they need not, and nobody is surprised; that is not looked at.
+        """
         examples = min(CHECKED_EXAMPLES, examples_in(batch))
-        if not self.loss.per_example or self._prepared.couples_examples or examples < 2:
-            return False
+        if self._prepared.couples_examples or examples < 2:
+            return True
         edges = (0, examples), (0, examples // 2), (examples // 2, examples)
-        whole, *parts = (tree_map(lambda leaf, ends=ends: leaf[slice(*ends)], batch) for ends in edges)
+        parts = (tree_map(lambda leaf, ends=ends: leaf[slice(*ends)], batch) for ends in edges)
         with self.calling(), self.in_force():
-            together, apart = self({}, whole), [self({}, part) for part in parts]
-        joined = tree_map(lambda *parts: torch.cat(parts), *apart)
-        return equal(tree_leaves(without_graph(together)), tree_leaves(without_graph(joined)))
+            results = [without_graph(self({}, part)) for part in parts]
+        seen = results if outputs else [losses for _, losses in results]
+        try:
+            whole, *halves = seen
+            joined = tree_map(lambda *leaves: torch.cat(leaves), *halves)
+        except (RuntimeError, TypeError):  # something that does not run over examples
+            return False
+        return equal(tree_leaves(whole), tree_leaves(joined))
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares a batch's outputs with."""

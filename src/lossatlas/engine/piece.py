@@ -25,6 +25,8 @@ MEASURED_APART = 8
 """Points of a timed run of strategies that call one network after another; or two for each thread."""
 FEWEST = 32
 """Examples that a timed run has at least, where there are so many."""
+SECOND = 3
+"""How many times what a first derivative keeps a second one does, at most."""
 PROBED_EXAMPLES = 8, 16
 """What a point keeps in memory is seen on so many."""
 ALIKE, TINY = 1e-2, 1e-6
@@ -200,8 +202,13 @@ class Piece:
         stacks = STRATEGIES[name].stacks_points
         few, more = (min(count, self.examples) for count in PROBED_EXAMPLES)
         # Threads are watched in one of them: they do what the loop does.
-        watched = name if stacks else "loop"
-        kept, kept_of_more = (float(peak_bytes_of(self.work(watched, 1, count))) for count in (few, more))
+        watched, piece, times = name if stacks else "loop", self, 1
+        if self.which == "derivatives":
+            # Tried, and not watched: torch ends the process where second derivatives of a transform in a forward pass
+            # (torch.func.hessian) meet a dispatch mode. They keep what first ones do, and the way back of these.
+            self.work(name, 1, few)()
+            piece, times = Piece("pullback", self._network, self._controls, self._batch, 1), SECOND
+        kept, kept_of_more = (times * float(peak_bytes_of(piece.work(watched, 1, count))) for count in (few, more))
         slope = max(0.0, (kept_of_more - kept) / (more - few)) if more > few else kept_of_more / more
         return Footprint(
             weights=3 * self._controls.shape[1] * self._controls.element_size(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -53,7 +53,9 @@ class Pointwise(Strategy):
 
         def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
             with network.calling():
-                return without_graph(network(each[i], batch))
+                # A forward pass that differentiates itself may do so by its weights.
+                point = leaves(each[i], network.varied) if network.differentiates else each[i]
+                return without_graph(network(point, batch))
 
         results = self.over(len(each), network, call)
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
@@ -65,7 +67,7 @@ class Pointwise(Strategy):
         def call(i: int, network: Network) -> tuple[Params, Tensor, Outputs, Tensor]:
             point = leaves(each[i], network.varied)
             outputs, losses = network(point, batch)
-            share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
+            share = term(tree_map(_alone, outputs), losses[None], slice(i, i + 1))
             return gradient(share, point), share.detach(), *without_graph((outputs, losses))
 
         gradients, values, outputs, losses = zip(*self.over(len(each), network, call), strict=True)
@@ -78,7 +80,7 @@ class Pointwise(Strategy):
         def call(i: int, network: Network) -> Params:
             point, vector = leaves(pairs[i][0], network.varied), pairs[i][1]
             outputs, losses = network(point, batch)
-            share = term(tree_map(lambda leaf: leaf[None], outputs), losses[None], slice(i, i + 1))
+            share = term(tree_map(_alone, outputs), losses[None], slice(i, i + 1))
             return curvature(share, point, vector)
 
         with plain_attention():
@@ -105,7 +107,17 @@ def _each(params: Params) -> Iterator[Params]:
 
 
 def _stack(per_point: Sequence[Outputs]) -> Outputs:
-    return tree_map(lambda *leaves: torch.stack(leaves), per_point[0], *per_point[1:])
+    """Tensors of all points together; of what is no tensor (an object of the user's) nothing is handed on."""
+
+    def together(*leaves: Any) -> Tensor | None:
+        return torch.stack(leaves) if all(isinstance(leaf, Tensor) for leaf in leaves) else None
+
+    return tree_map(together, per_point[0], *per_point[1:])
+
+
+def _alone(leaf: Any) -> Tensor | None:
+    """What a tensor is among those of all points; as above."""
+    return leaf[None] if isinstance(leaf, Tensor) else None
 
 
 def _channels_last(tree: Batch) -> Batch:

@@ -11,6 +11,7 @@ from torch import nn
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
 from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
+from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import memory_limits
@@ -77,7 +78,7 @@ def engine_for(
     buffers = buffers if buffers is not None else usual_policy(chart, problem.module, split, group)
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
-    if group < len(split) and not problem.loss.per_example:
+    if group < len(split):
         _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     if isinstance(plan, str):
@@ -95,16 +96,24 @@ def engine_for(
 
 
 def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
-    """Say of a mean of the batch that it depends on what is evaluated together, if it does."""
-    targets = network.targets(split.take(torch.arange(1)))
-    calls = not normalisations_with_statistics(problem.module)
-    if network.loss.weights(targets) is None and depends_on_groups(network, split, calls=calls):
-        warnings.warn(
-            f"{network.loss.record} depends on how many examples are evaluated together (group): it is no mean over "
-            "examples; say what each counts (BatchMean(..., weights=...)), or make the group as large as the split",
-            Caution,
-            stacklevel=3,
+    """Say of a loss or a network that it depends on what is evaluated together, if it does."""
+    if problem.loss.per_example:
+        if network.tells_apart(split.take(spread(CHECKED_EXAMPLES, split)), outputs=False):
+            return
+        message = (
+            "the loss of an example depends on which others are evaluated with it (group): the model or the loss mixes "
+            "the examples of a batch; have them treat examples apart, or make the group as large as the split"
         )
+    else:
+        targets = network.targets(split.take(torch.arange(1)))
+        calls = not normalisations_with_statistics(problem.module)
+        if network.loss.weights(targets) is not None or not depends_on_groups(network, split, calls=calls):
+            return
+        message = (
+            f"{network.loss.record} depends on how many examples are evaluated together (group): it is not a mean over "
+            "examples; say what each counts (BatchMean(..., weights=...)), or make the group as large as the split"
+        )
+    warnings.warn(message, Caution, stacklevel=3)
 
 
 def step_size(batch_size: int | None, split: Split, otherwise: int = BATCH) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, first_line
 from lossatlas.losses.loss import Loss
 
 __all__ = ["check_total", "checked_total", "shares_of", "weights_of"]
@@ -52,7 +52,12 @@ def checked_total(loss: Loss, targets: Any, examples: int) -> float:
     Raises:
         BadInput: the weights are not one number per example, or a negative or infinite one is among them.
     """
-    weights = loss.weights(targets)
+    try:
+        weights = loss.weights(targets)
+    except BadInput:
+        raise
+    except Exception as error:  # it may be the user's own
+        raise BadInput(f"the weights of {loss.record} fail on these targets: {first_line(error)}") from error
     if weights is None:
         return float(examples)
     if not isinstance(weights, Tensor) or weights.shape != (examples,) or weights.is_complex():

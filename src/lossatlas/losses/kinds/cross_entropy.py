@@ -184,7 +184,8 @@ class CrossEntropy(Loss):
         )
 
     def _check_range(self, labels: Tensor, classes: int) -> None:
-        counted = labels[labels.long() != self.ignore_index]
+        labels = labels.long()  # torch finds no extremes of some narrow kinds
+        counted = labels[labels != self.ignore_index]
         if not len(counted):
             return
         low, high = int(counted.min()), int(counted.max())
