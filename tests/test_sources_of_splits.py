@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import os
 import time
 import types
@@ -176,6 +177,14 @@ class TestWhatIsTaken:
         same(la.Split.of((X.numpy()[::-1].copy()[::-1], Y)), tensors)
         with pytest.raises(la.BadInput, match="entry '0' of the examples is an array of object"):
             la.Split.of((np.array([None, 1.0]), Y))
+
+    def test_how_many_examples_batches_made_is_said(self) -> None:
+        tagged = [(torch.ones(7, 2), torch.zeros(7, dtype=torch.int64)) for _ in range(1200)]
+        assert la.Split.of(tagged).notes == ("1,200 batches are joined: 8,400 examples",)
+        assert la.Split.of(tagged, first=30).notes == ("1,200 batches are joined: 30 examples",)
+        whole = la.Split.of(tagged, collate=torch_data.default_collate)
+        assert len(whole) == 1200
+        assert whole.notes == ()
 
     def test_text_in_mappings_is_left_out_and_said(self) -> None:
         items = [{"x": x, "text": "a", "none": None, "labels": y} for x, y in pairs()]
@@ -409,11 +418,36 @@ class TestHuggingFace:
 
     def test_several_and_none(self) -> None:
         with pytest.raises(
-            la.BadInput, match=r"several data sets \(train, test\); choose one, by \['train' or 'test'\]"
+            la.BadInput, match=r'data sets by name \(train, test\); choose one: source\["train"\] or source\["test"\]'
         ):
             la.Split.of(datasets.DatasetDict({"train": self.table(), "test": self.table()}))
         with pytest.raises(la.BadInput, match="no column of numbers; its columns are text"):
             la.Split.of(self.table().select_columns("text"))
+
+    def test_the_only_one_is_taken_and_said(self) -> None:
+        split = la.Split.of(datasets.DatasetDict({"train": self.table()}))
+        assert equal(split.data, {"x": X, "labels": Y})
+        assert split.notes == ("the only data set there is, 'train'", "columns without numbers are left out: text")
+
+    @pytest.mark.parametrize("batch_size", [4, None])
+    def test_a_loader_without_a_format_gives_what_its_data_set_does(self, batch_size: int | None) -> None:
+        split = la.Split.of(DataLoader(self.table(), batch_size=batch_size))
+        same(split, la.Split.of(self.table()))
+        assert split.notes == ("columns without numbers are left out: text",)
+        stream = la.Split.of(DataLoader(self.table().to_iterable_dataset(), batch_size=batch_size), first=7)
+        assert equal(stream.data, {"x": X[:7], "labels": Y[:7]})
+
+    def test_a_loader_of_a_part_does_so_too(self) -> None:
+        part = torch_data.Subset(self.table(), [3, 5, 8])  # type: ignore[arg-type]
+        assert equal(la.Split.of(DataLoader(part)).data, {"x": X[[3, 5, 8]], "labels": Y[[3, 5, 8]]})
+
+    def test_a_loaders_own_collation_gets_what_it_always_got(self) -> None:
+        def of_text(rows: list[Any]) -> dict[str, Tensor]:
+            assert all(isinstance(row["x"], list) for row in rows)
+            return {"letters": torch.tensor([len(row["text"]) for row in rows])}
+
+        split = la.Split.of(DataLoader(self.table(), batch_size=4, collate_fn=of_text))
+        assert equal(split.data, {"letters": torch.ones(N, dtype=torch.int64)})
 
     def test_iterable(self) -> None:
         stream = self.table().to_iterable_dataset()
@@ -421,6 +455,157 @@ class TestHuggingFace:
             la.Split.of(stream)
         split = la.Split.of(stream, first=7)
         assert equal(split.data, {"x": X[:7], "labels": Y[:7]})
+
+
+class Refilled(Map):
+    """One whose items are all the same memory."""
+
+    def __init__(self, items: Any, kind: str = "pair") -> None:
+        super().__init__(items)
+        self.kind = kind
+        self.buffer = torch.empty(4)
+
+    def __getitem__(self, row: int) -> Any:
+        x, y = super().__getitem__(row)
+        self.buffer.copy_(x)
+        view = self.buffer.numpy() if self.kind == "array" else self.buffer
+        return {"mapping": collections.UserDict({"x": view, "y": y}), "nested": [(view, view), y]}.get(
+            self.kind, (view, y)
+        )
+
+
+class TestReusedBuffers:
+    """What is read into the same memory again and again is every example, not the last one for all."""
+
+    def test_yielded_batches(self) -> None:
+        def batches(kind: str) -> Iterator[Any]:
+            buffer = torch.empty(10, 4)
+            for start in range(0, 60, 10):
+                buffer.copy_(X[start : start + 10])
+                yield (buffer.numpy() if kind == "array" else buffer), Y[start : start + 10]
+
+        for kind in ("array", "tensor"):
+            split = la.Split.of(batches(kind), first=60)
+            assert equal(split.data, (X[:60], Y[:60]))
+
+        class Batches(IterableDataset[Any]):
+            def __iter__(self) -> Iterator[Any]:
+                return batches("tensor")
+
+        loader = DataLoader(Batches(), batch_size=None)
+        assert equal(la.Split.of(loader, first=60).data, (X[:60], Y[:60]))
+
+    @pytest.mark.parametrize("kind", ["pair", "array", "mapping", "nested"])
+    @pytest.mark.parametrize("memory", [0.0, 1.0])
+    def test_items(self, kind: str, memory: float) -> None:
+        for source in (Refilled(pairs(), kind), DataLoader(Refilled(pairs(), kind), batch_size=8)):
+            leaves = tree_leaves([*la.Split.of(source, memory=memory).groups(N)])
+            assert equal(leaves, [X, X, Y] if kind == "nested" else [X, Y])
+
+    def test_yielded_items(self) -> None:
+        items = Refilled(pairs())
+        assert equal(la.Split.of((items[k] for k in range(N)), first=N).data, (X, Y))
+
+    def test_items_of_a_class_with_a_collation(self) -> None:
+        @dataclasses.dataclass(frozen=True)
+        class Example:
+            x: Tensor
+            y: int
+
+        class Examples(Refilled):
+            def __getitem__(self, row: int) -> Example:
+                return Example(*super().__getitem__(row))
+
+        def joined(examples: list[Example]) -> tuple[Tensor, Tensor]:
+            return torch.stack([e.x for e in examples]), torch.tensor([e.y for e in examples])
+
+        for memory in (0.0, 1.0):
+            split = la.Split.of(Examples(pairs()), collate=joined, memory=memory)
+            assert equal(split.data, (X, Y))
+
+    def test_batches_of_a_data_set(self) -> None:
+        items = Refilled([(X[k], Y[k : k + 1]) for k in range(N)])
+
+        class Batches(Map):
+            def __getitem__(self, row: int) -> Any:
+                x, y = items[row]
+                return x[None], y
+
+        assert equal(la.Split.of(DataLoader(Batches(range(N)), batch_size=None)).data, (X, Y))
+
+    def test_collations(self) -> None:
+        buffer = torch.empty(N, 4)
+
+        def into_buffer(chosen: list[Any]) -> tuple[Tensor, Tensor]:
+            torch.stack([x for x, _ in chosen], out=(made := buffer[: len(chosen)]))
+            return made, torch.tensor([y for _, y in chosen])
+
+        split = la.Split.of(pairs(), collate=into_buffer)
+        for _ in range(2):
+            assert equal([torch.cat(column) for column in zip(*split.groups(9), strict=True)], [X, Y])
+
+        class Masking(Map):
+            def __getitem__(self, row: int) -> Any:
+                return X[row] * torch.rand(4), 0
+
+        with pytest.raises(la.BadInput, match="differs when it is read twice"):
+            la.Split.of(Masking(range(N)), collate=into_buffer)
+
+    def test_lists_are_not_copied(self) -> None:
+        seen: set[int] = set()
+
+        def noting(chosen: list[Any]) -> dict[str, Tensor]:
+            seen.update(item["tokens"].data_ptr() for item in chosen)
+            return padded(chosen)
+
+        la.Split.of(SEQUENCES, collate=noting)
+        assert seen == {item["tokens"].data_ptr() for item in SEQUENCES}  # type: ignore[attr-defined]
+
+
+class TestOrderOfKeys:
+    """Dicts of equal keys are equal, whatever the order; that of the first stays."""
+
+    @staticmethod
+    def turned(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: TestOrderOfKeys.turned(value[key]) for key in reversed(value)}
+
+    def batch(self, part: slice | int) -> Any:
+        return {"x": {"a": X[part], "b": 2 * X[part]}, "y": Y[part]}
+
+    def test_batches(self) -> None:
+        split = la.Split.of([self.batch(slice(30)), self.turned(self.batch(slice(30, N)))])
+        assert list(split.data) == ["x", "y"]
+        assert list(split.data["x"]) == ["a", "b"]
+        assert equal(split.data, self.batch(slice(N)))
+        same(split, la.Split.of(self.batch(slice(N))))
+
+    def test_items_and_collations(self) -> None:
+        items = [self.batch(row) if row < 30 else self.turned(self.batch(row)) for row in range(N)]
+        for memory in (0.0, 1.0):
+            split = la.Split.of(Map(items), memory=memory)
+            for rows in ([3], [40], [2, 50]):
+                assert equal(split.take(torch.tensor(rows)), self.batch(rows))
+
+        def changing(chosen: list[Any]) -> Any:
+            batch = torch_data.default_collate(chosen)
+            return self.turned(batch) if len(chosen) % 2 else batch
+
+        split = la.Split.of(Map(items), collate=changing)
+        for rows in ([3], [2, 50]):
+            batch = split.take(torch.tensor(rows))
+            assert equal(batch, self.batch(rows))
+            assert list(batch["x"]) == list(split.take(torch.arange(2))["x"])
+
+    def test_what_is_read_twice(self) -> None:
+        class Turning(Map):
+            def __getitem__(self, row: int) -> Any:
+                item = super().__getitem__(row)
+                return TestOrderOfKeys.turned(item) if self.read[row] > 1 else item
+
+        split = la.Split.of(Turning([self.batch(row) for row in range(N)]))
+        assert equal(split.data, self.batch(slice(N)))
 
 
 class TestIterables:
@@ -441,10 +626,17 @@ class TestIterables:
         assert split.fingerprint() == la.Split((X[:9], Y[:9])).fingerprint()
         assert split.notes[0].startswith("the first 9 examples of a")
 
+    def test_any_name_of_a_class_fits_the_sentence(self) -> None:
+        class It(Stream): ...
+
+        with pytest.raises(la.BadInput, match="^an object of type It is read from its beginning"):
+            la.Split.of(It(pairs()))
+        assert la.Split.of(It(pairs()), first=3).notes == ("the first 3 examples of an object of type It",)
+
     def test_fewer_than_are_asked_for_is_said(self) -> None:
         split = la.Split.of(Stream(pairs()), first=100)
         assert len(split) == N
-        assert split.notes == ("all 61 examples, fewer than first of a Stream",)
+        assert split.notes == ("all 61 examples, fewer than first=100, of an object of type Stream",)
 
     def test_what_cannot_be(self) -> None:
         with pytest.raises(la.BadInput, match="a Stream yields nothing|the Stream yields nothing"):
@@ -575,6 +767,15 @@ class TestBadInput:
         with pytest.raises(la.BadInput, match=said) as found:
             la.Split.of(source(), **options)
         assert "\n" not in str(found.value)
+
+    @pytest.mark.parametrize(("count", "row"), [(N, 37), (601, 320)])
+    def test_an_item_of_another_type_is_named(self, count: int, row: int) -> None:
+        """Item 37 is in the first batch, and not tried before; item 320 of 601 is tried, and not in the first batch."""
+        items = [(torch.ones(2), float(k) if k == row else k) for k in range(count)]
+        said = rf"entry '1' is float64 \(\) in item {row} of the data set and int64 \(\) in item 0; convert it"
+        for source in (items, Map(items)):
+            with pytest.raises(la.BadInput, match=said):
+                la.Split.of(source)
 
     def test_other_structures_from_batch_to_batch(self) -> None:
         items = [{"tokens": t["tokens"], "label": t["label"], "more": k == 37} for k, t in enumerate(SEQUENCES)]

@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 
 from lossatlas.data.batch_source import spread
 from lossatlas.data.randomness import undisturbed
-from lossatlas.data.trees import as_tree, bytes_of, differing, leaf_names, numbers
+from lossatlas.data.trees import as_tree, bytes_of, differing, form, leaf_names, numbers, ordered_like, owned
 from lossatlas.errors import BadInput, first_line
 from lossatlas.types import Batch
 
@@ -82,12 +82,12 @@ class ItemReader:
         Raises:
             BadInput: one cannot be read, they cannot be collated, or the batch has another structure than others.
         """
-        batch = self._batch(rows)
+        batch = ordered_like(self._batch(rows), self.tried)
         self._check_like_others(batch, rows)
         return batch
 
     def fetched(self, rows: Sequence[int]) -> list[Any]:
-        """The items themselves.
+        """The items themselves, in memory of their own even where the data set fills the same anew for each.
 
         Raises:
             BadInput: one cannot be read.
@@ -110,11 +110,13 @@ class ItemReader:
         if self.allow_random:  # each is a function of its index, whatever it is read with
             return [self._drawn(row) for row in rows]
         several = getattr(self.items, "__getitems__", None)
-        return list(several(list(rows))) if several else [self.items[row] for row in rows]
+        if type(self.items) in (list, dict):  # in memory already, all of them
+            return [self.items[row] for row in rows]
+        return list(map(owned, several(list(rows)) if several else (self.items[row] for row in rows)))
 
     def _drawn(self, row: int) -> Any:
         with undisturbed(row):
-            return self.items[row]
+            return owned(self.items[row])
 
     def _batch(self, rows: Sequence[int]) -> Batch:
         items = self.fetched(rows)
@@ -124,6 +126,8 @@ class ItemReader:
                 collated = self.collate(items)
         except Exception as error:  # and so may the collation
             raise self._uncollated(items, rows, error) from error
+        if not self.uniform:  # it may fill the same memory anew
+            collated = owned(collated)
         batch = as_tree(collated, self.left_out)
         leaves, names = tree_leaves(batch), leaf_names(batch)
         if not leaves:
@@ -147,7 +151,8 @@ class ItemReader:
             )
         for name, kind, other in zip(leaf_names(batch), kinds, known, strict=True):
             if kind != other:
-                raise BadInput(f"entry {name!r} is {kind} in {which} of the data set and {other} in others; convert it")
+                found = self._odd_item(name, rows) or f"{kind} in {which} of the data set and {other} in others"
+                raise BadInput(f"entry {name!r} is {found}; convert it")
         if self.uniform:
             for name, leaf, other in zip(leaf_names(batch), tree_leaves(batch), tree_leaves(self.tried), strict=True):
                 if leaf.shape[1:] != other.shape[1:]:
@@ -156,6 +161,23 @@ class ItemReader:
                         f"{tuple(other.shape[1:])} in others, and torch's default collation stacks them; give "
                         "collate=, a function of a list of items that pads them"
                     )
+
+    def _odd_item(self, name: str, rows: Sequence[int]) -> str | None:
+        """Which item is the first of these, and of those that were tried, whose entry is of another type than item 0's.
+
+        None where items are not stacked, whose entries have no type of their own, or where it cannot be told.
+        """
+        if not self.uniform:
+            return None
+        zero = int(self._index[0])
+        tried = self._index[spread(len(self._index))].tolist()
+        kinds = {row: self._entry(row, name) for row in [zero, *sorted({*rows, *tried} - {zero})]}
+        odd = next((row for row, kind in kinds.items() if kind != kinds[zero]), None)
+        return None if odd is None else f"{kinds[odd]} in item {odd} of the data set and {kinds[zero]} in item {zero}"
+
+    def _entry(self, row: int, name: str) -> str:
+        batch = self._batch([row])
+        return form(dict(zip(leaf_names(batch), tree_leaves(batch), strict=True)).get(name, ()))
 
     def _unread(self, rows: Sequence[int], error: Exception) -> BadInput:
         row = rows[0]

@@ -79,7 +79,8 @@ class Split:
         a ``DataLoader``                        its data set, collation, batch size (of steps) and worker count; the
                                                 order is that of the data set. A sampler that chooses examples is
                                                 respected, one that weighs or repeats them is refused
-        a Hugging Face ``Dataset``              its columns of numbers, as tensors; the others are left out
+        a Hugging Face ``Dataset``              its columns of numbers, as tensors; the others are left out. So is a
+                                                loader of one that has no collation of its own
         a list of batches                       whose tensors all run over the same number of examples: they are joined
         a list of items                         of which something is a number, or lengths differ. Where everything in
                                                 it is one-dimensional and of one length, a list could be either and is
@@ -90,7 +91,8 @@ class Split:
         What fits the memory is read once, here: where items are stacked, everything becomes tensors, and a split of a
         loader is as fast as one of tensors; with another collation items are kept, and batches in order as long as
         there is room. What does not fit is read from the source batch by batch, ahead of time where there are workers;
-        a random subset of it that fits is read once, too. Nothing that is given is changed.
+        a random subset of it that fits is read once, too. Nothing that is given is changed. What is read is copied
+        before the next is, as the same memory may be filled again; a list is taken as it is.
 
         Steps of a fit or a training have the loader's batch size where none is stated; surveys evaluate examples
         together as many as they always do, of which results under batch statistics depend.

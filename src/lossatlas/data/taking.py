@@ -55,6 +55,9 @@ def _taken(source: Source, how: How) -> Taken:
     if isinstance(source, DataLoader):
         return of_loader(source, how)
     if is_hugging_face(source):
+        if isinstance(source, Mapping) and len(source) == 1:
+            ((name, only),) = source.items()
+            return _taken(only, how).noted((f"the only data set there is, {name!r}",))
         found, notes = with_tensors(source)
         made = of_items(found, how) if hasattr(found, "__len__") else of_iterable(found, how)
         return made.noted(notes)
@@ -71,5 +74,5 @@ def _taken(source: Source, how: How) -> Taken:
     if isinstance(source, Iterable):
         return of_iterable(source, how)
     if hasattr(source, "train") and hasattr(source, "test"):
-        raise BadInput(f"a {type(source).__name__} has several splits; choose its .train or its .test")
+        raise BadInput(f"an object of type {type(source).__name__} has several splits; choose its .train or its .test")
     raise BadInput(f"examples cannot be taken from an object of type {type(source).__name__}; {EXPECTED}")

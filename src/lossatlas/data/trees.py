@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +17,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 from lossatlas.errors import BadInput, first_line
 from lossatlas.types import Batch
 
-__all__ = ["as_tree", "bytes_of", "differing", "form", "is_named_tuple", "leaf_names", "numbers"]
+__all__ = ["as_tree", "bytes_of", "differing", "form", "is_named_tuple", "leaf_names", "numbers", "ordered_like",
+           "owned"]  # fmt: skip
 
 NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -107,9 +110,9 @@ def bytes_of(tree: Batch) -> int:
 def differing(one: Batch, other: Batch) -> int | None:
     """The first example in which two batches differ, -1 where it cannot be told; None: they are equal.
 
-    Numbers that are not numbers are equal to one another.
+    Numbers that are not numbers are equal to one another, and dicts of the same entries whatever their order.
     """
-    (ones, structure), (others, another) = tree_flatten(one), tree_flatten(other)
+    (ones, structure), (others, another) = tree_flatten(one), tree_flatten(ordered_like(other, one))
     if structure != another:
         return -1
     found: list[int] = []
@@ -120,6 +123,63 @@ def differing(one: Batch, other: Batch) -> int | None:
         rows = (~same).reshape(len(same), -1).any(dim=1).nonzero()
         found += rows[:1].flatten().tolist()
     return min(found, default=None)
+
+
+def ordered_like(tree: Batch, like: Batch) -> Batch:
+    """A pytree whose dicts have their entries in the order of another's, wherever they have the same keys.
+
+    >>> ordered_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
+    {'a': 2, 'b': 1}
+    """
+    if isinstance(tree, dict) and isinstance(like, dict) and tree.keys() == like.keys():
+        return {key: ordered_like(tree[key], part) for key, part in like.items()}
+    if isinstance(tree, tuple | list) and type(tree) is type(like) and len(tree) == len(like):
+        return _like(tree, [ordered_like(part, other) for part, other in zip(tree, like, strict=True)])
+    return tree
+
+
+def owned(value: Any) -> Any:
+    """An item or a batch whose tensors and arrays are copies: whoever gave it may fill the same memory anew.
+
+    Looks into mappings, lists, tuples and dataclasses, and copies what has a method ``clone``; other objects are
+    returned as they are.
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, Mapping):
+        return _owned_mapping(value)
+    if is_named_tuple(value) or type(value) in (tuple, list):
+        return _like(value, [owned(part) for part in value])
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _owned_fields(value)
+    return value.clone() if callable(getattr(value, "clone", None)) and not isinstance(value, type) else value
+
+
+def _owned_mapping(value: Mapping[Any, Any]) -> Any:
+    parts = {key: owned(part) for key, part in value.items()}
+    if type(value) is dict:
+        return parts
+    try:
+        twin: Any = copy.copy(value)
+        twin.update(parts)
+    except (TypeError, AttributeError):  # a view that cannot be changed
+        return parts
+    return twin
+
+
+def _owned_fields(value: Any) -> Any:
+    twin = copy.copy(value)
+    for field in dataclasses.fields(value):
+        if hasattr(value, field.name):
+            object.__setattr__(twin, field.name, owned(getattr(value, field.name)))  # it may be frozen
+    return twin
+
+
+def _like(value: Any, parts: list[Any]) -> Any:
+    """A tuple, named or not, or a list of the same type with other parts."""
+    return type(value)(*parts) if is_named_tuple(value) else type(value)(parts)
 
 
 def _dict(value: Mapping[Any, Any], left_out: set[str], where: str) -> dict[Any, Any]:

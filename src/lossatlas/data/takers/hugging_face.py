@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch.utils.data import Subset
+
 from lossatlas.errors import BadInput
 
 __all__ = ["is_hugging_face", "with_tensors"]
@@ -17,14 +19,20 @@ def is_hugging_face(source: Any) -> bool:
 def with_tensors(source: Any) -> tuple[Any, tuple[str, ...]]:
     """A data set whose items hold its columns of numbers as tensors, and what is to be said of it; not changed itself.
 
-    One with a transform of the user's own stays as it is.
+    One with a transform of the user's own stays as it is, and so does what is not of ``datasets``; a
+    :class:`torch.utils.data.Subset` is looked into.
 
     Raises:
         BadInput: there are several data sets in it, or no column of numbers.
     """
+    if type(source) is Subset:
+        inner, said = with_tensors(source.dataset)
+        return Subset(inner, source.indices), said
+    if not is_hugging_face(source):
+        return source, ()
     if isinstance(source, dict):
-        choices = " or ".join(repr(name) for name in source)
-        raise BadInput(f"these are several data sets ({', '.join(source)}); choose one, by [{choices}]")
+        choices = " or ".join(f'source["{name}"]' for name in source)
+        raise BadInput(f"these are data sets by name ({', '.join(source)}); choose one: {choices}")
     if not hasattr(source, "__len__"):  # an iterable one, whose columns may be known to nobody
         return (source if getattr(source, "_formatting", None) is not None else source.with_format("torch")), ()
     style = source.format

@@ -65,8 +65,8 @@ def length_of(source: Any, otherwise: int | None = None) -> int:
         if otherwise is not None and not hasattr(source, "__len__"):
             return otherwise
         raise BadInput(
-            f"a {type(source).__name__} does not say how many items it has ({first_line(error)}); give it a __len__, "
-            "or say first=N"
+            f"an object of type {type(source).__name__} does not say how many items it has ({first_line(error)}); give "
+            "it a __len__, or say first=N"
         ) from error
     if count < 1:
         raise BadInput(f"the {type(source).__name__} has no items; expected at least one example")

@@ -15,7 +15,7 @@ from lossatlas.data.takers.items import of_items
 from lossatlas.data.takers.lists import is_batch
 from lossatlas.data.takers.taken import GIB, How, Taken
 from lossatlas.data.takers.tensors import joined_batches
-from lossatlas.data.trees import as_tree, bytes_of, differing
+from lossatlas.data.trees import as_tree, bytes_of, differing, owned
 from lossatlas.errors import BadInput, first_line
 
 __all__ = ["of_iterable"]
@@ -29,8 +29,8 @@ def of_iterable(source: Iterable[Any], how: How) -> Taken:
     """
     if how.first is None:
         raise BadInput(
-            f"a {type(source).__name__} is read from its beginning and may have no end; say first=N to take its first "
-            "N examples"
+            f"an object of type {type(source).__name__} is read from its beginning and may have no end; say first=N to "
+            "take its first N examples"
         )
     elements: list[Any] = []
     count = 0
@@ -40,7 +40,7 @@ def of_iterable(source: Iterable[Any], how: How) -> Taken:
             if not elements:
                 batches = how.collate is None and is_batch(element)
                 _check_room(element, how, batches=batches)
-            elements.append(element)
+            elements.append(owned(element))  # the next one may be read into the same memory
             count += len(tree_leaves(as_tree(element))[0]) if batches else 1
             if count >= how.first:
                 break
@@ -52,10 +52,11 @@ def of_iterable(source: Iterable[Any], how: How) -> Taken:
         ) from error
     if not elements:
         raise BadInput(f"the {type(source).__name__} yields nothing; expected at least one example")
-    note = f"the first {how.first:,} examples" if count >= how.first else f"all {count:,} examples, fewer than first"
+    enough = count >= how.first
+    note = f"the first {how.first:,} examples" if enough else f"all {count:,} examples, fewer than first={how.first},"
     _check_begins_alike(source, elements[0], how, batches=batches)
     found = joined_batches(elements, how) if batches else of_items(elements, replace(how, workers=0))
-    return found.noted((f"{note} of a {type(source).__name__}",))
+    return found.noted((f"{note} of an object of type {type(source).__name__}",))
 
 
 def _check_room(element: Any, how: How, *, batches: bool) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, default_convert
 
 from lossatlas.data.batch_source import pieces
-from lossatlas.data.item_reader import ItemReader, stacked
+from lossatlas.data.item_reader import ItemReader, collated_by_default, stacked
+from lossatlas.data.takers.hugging_face import with_tensors
 from lossatlas.data.takers.items import length_of, of_items
 from lossatlas.data.takers.iterables import of_iterable
 from lossatlas.data.takers.lists import is_batch
@@ -28,7 +29,6 @@ def of_loader(loader: DataLoader[Any], how: How) -> Taken:
         BadInput: its sampler weighs or repeats examples, or they cannot be read or collated.
     """
     kind: Any = loader
-    data: Any = loader.dataset
     workers = how.workers if how.workers is not None else loader.num_workers
     options = {name: getattr(kind, name) for name in ("worker_init_fn", "multiprocessing_context", "timeout")}
     how = replace(how, workers=workers, options=options)
@@ -37,27 +37,30 @@ def of_loader(loader: DataLoader[Any], how: How) -> Taken:
     size = size if isinstance(size, int) and size > 0 else None
     if loader.batch_size is None and sampler is None and how.collate is None:
         return _without_batches(loader, how)
+    own = how.collate is None and not collated_by_default(loader.collate_fn)  # to what the data set gives as it is
+    data, said = with_tensors(loader.dataset) if not own else (kind.dataset, ())
     how = replace(how, collate=how.collate if how.collate is not None else loader.collate_fn)
-    if isinstance(data, IterableDataset):
-        return of_iterable(data, how).noted((), size)
+    if isinstance(loader.dataset, IterableDataset):
+        return of_iterable(data, how).noted(said, size)
     rows, notes = rows_of(loader, length_of(data))
-    return of_items(data, how, rows, notes).noted((), size)
+    return of_items(data, how, rows, notes).noted(said, size)
 
 
 def _without_batches(loader: DataLoader[Any], how: How) -> Taken:
     """Of a loader without batches (``batch_size=None``), whose data set gives examples, or batches of its own."""
-    data: Any = loader.dataset
     plain = loader.collate_fn is default_convert
-    if isinstance(data, IterableDataset):
-        return of_iterable(data if plain else map(loader.collate_fn, data), how)
+    given: Any = loader.dataset
+    data, said = with_tensors(given) if plain else (given, ())
+    if isinstance(given, IterableDataset):
+        return of_iterable(data if plain else map(loader.collate_fn, data), how).noted(said)
     rows, notes = rows_of(loader, length_of(data))
     items = data if plain else _Converted(data, loader.collate_fn)
     everything = rows if rows is not None else torch.arange(length_of(data))
     reader = ItemReader(items, everything, len(items), stacked, allow_random=how.allow_random)
     if is_batch(reader.fetched(everything[:1].tolist())[0]):
         found = [batch for part in pieces(everything, 16) for batch in reader.fetched(part.tolist())]
-        return joined_batches(found, how).noted(notes)
-    return of_items(items, how, rows, notes)
+        return joined_batches(found, how).noted((*said, *notes))
+    return of_items(items, how, rows, notes).noted(said)
 
 
 class _Converted:

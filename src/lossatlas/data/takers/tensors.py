@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from lossatlas.data.batch_sources.tensors import Tensors
 from lossatlas.data.takers.taken import How, Taken, notes_of
-from lossatlas.data.trees import as_tree, form, leaf_names
+from lossatlas.data.trees import as_tree, form, leaf_names, ordered_like
 from lossatlas.errors import BadInput
 from lossatlas.types import Batch, Source
 
@@ -51,6 +51,7 @@ def joined_batches(batches: list[Any], how: How) -> Taken:
     """
     left_out: set[str] = set()
     trees = [as_tree(batch, left_out) for batch in batches]
+    trees = [ordered_like(tree, trees[0]) for tree in trees]
     leaves, structure = tree_flatten(trees[0])
     columns: list[list[Tensor]] = [[] for _ in leaves]
     for place, tree in enumerate(trees):
@@ -70,4 +71,6 @@ def joined_batches(batches: list[Any], how: How) -> Taken:
                 )
             column.append(leaf)
     joined: Batch = tree_unflatten([torch.cat(column) for column in columns], structure)
-    return of_tensors(joined, how).noted((f"{len(batches):,} batches are joined", *notes_of(left_out)))
+    made = of_tensors(joined, how)
+    said = f"{len(batches):,} batches are joined: {len(made.source):,} examples"
+    return made.noted((said, *notes_of(left_out)))
