@@ -41,6 +41,8 @@ def radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tensor], 
     Raises:
         BadInput: such a path is not defined for this network; says why.
     """
+    if problem.loss.sees_network:
+        raise _undefined("its loss is made of the network, not of outputs that a factor could pass")
     module = copy.deepcopy(problem.module).to("cpu").double().eval()
     if any(isinstance(part, _NormBase | nn.LayerNorm | nn.GroupNorm) for part in module.modules()):
         raise _undefined("it has normalisations, which a factor of the weights before them does not pass")
