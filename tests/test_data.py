@@ -253,7 +253,10 @@ class TestHub:
     @pytest.mark.parametrize(
         ("error", "message"),
         [
-            (FileNotFoundError("gone\nfar away"), r"the hub has no data set zoo/pets that can be read \(gone\)"),
+            (
+                FileNotFoundError("gone\nfar away"),
+                r"the hub has no data set zoo/pets that can be read \(FileNotFoundError: gone\)",
+            ),
             (ValueError("Config name is missing."), r"\(Config name is missing\); try --data.config"),
         ],
     )
