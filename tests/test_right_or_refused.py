@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 import lossatlas as la
 from lossatlas.cli.main import main
+from lossatlas.engine.plan import Service
 from lossatlas.engine.purity import comparable
 from lossatlas.engine.strategy import STRATEGIES
 
@@ -685,3 +686,58 @@ class TestMemory:
                 la.Problem(module, la.CrossEntropy()), la.slice_around(module, ("random",)), data, plan="loop",
                 memory="30kB", batch_size=4, group=800,
             )  # fmt: skip
+
+
+class Masked(HalfAClosure):
+    """An output that is far larger than all others hides nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([super().forward(x), torch.full((len(x), 1), -1e9)], dim=1)
+
+
+class AsksForGradients(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (2 if torch.is_grad_enabled() else 1)
+
+
+def test_a_large_output_hides_no_leak() -> None:
+    with pytest.raises(la.BadInput, match="other values of 'b.bias', 'b.weight' do not reach"):
+        surveyed(seeded(Masked), (rows(64, 4), labels(64)))
+
+
+def test_a_network_that_asks_whether_gradients_are_enabled_is_told_of() -> None:
+    with pytest.warns(la.Caution, match="losses with gradients enabled are others than without"):
+        surveyed(seeded(AsksForGradients), (rows(40, 4), labels(40)))
+
+
+def test_what_the_users_module_holds_is_put_back() -> None:
+    class Counts(Body):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls, self.seen = torch.zeros(()), {"last": [0]}
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            self.seen["last"].append(len(x))
+            return super().forward(x)
+
+    module = seeded(Counts)
+    surveyed(module, (rows(40, 4), labels(40)))
+    assert float(module.calls) == 0
+    assert module.seen == {"last": [0]}
+
+
+def test_plans_of_others_that_would_give_other_numbers_are_refused() -> None:
+    module = seeded(lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)))
+    service = Service("loop", 4, examples=10)
+    plan = la.Plan(service, Service("loop", 4), service, threads=1)
+    with pytest.raises(la.BadInput, match="the plan evaluates 10 examples at a time, and those of a group"):
+        surveyed(module, (rows(40, 4), labels(40)), plan=plan, buffers=la.BatchStatistics())
+    cut, _ = surveyed(module, (rows(40, 4), labels(40)), plan=plan)
+    whole, _ = surveyed(module, (rows(40, 4), labels(40)))
+    np.testing.assert_allclose(cut["t_loss"], whole["t_loss"], rtol=1e-5)
+
+
+def test_statistics_are_not_estimated_from_single_examples() -> None:
+    with pytest.raises(la.BadInput, match="leave one by itself; expected two in each batch"):
+        la.ReestimatedStatistics((rows(3, 4), labels(3)), batches=2, size=2)

@@ -213,13 +213,16 @@ def _without_gradient(network: Network, batch: Batch) -> list[str]:
     own = dict(network.module.named_parameters(remove_duplicate=False))
     params = {name: own[name].detach().requires_grad_() for name in sorted(network.varied)}
     found: list[Tensor | None] = [None] * len(params)
+    asks = False
 
     def backward() -> None:
         found[:] = torch.autograd.grad(total, [*params.values()], allow_unused=True)
 
     try:
         with torch.enable_grad():
-            total = network(params, batch)[1].sum()
+            losses = network(params, batch)[1]
+            asks = not equal([losses], _judged(network, network.module, {}, batch)[-1:])
+            total = losses.sum()
             if not total.requires_grad:
                 network.has_gradient = not _counts(network, batch)
                 return list(params)
@@ -229,6 +232,13 @@ def _without_gradient(network: Network, batch: Batch) -> list[str]:
                 backward()
     except Exception:  # a strategy that needs the gradient says what is wrong with it
         return []
+    if asks:
+        warnings.warn(
+            "losses with gradients enabled are others than without: the model asks whether they are; surveys show "
+            "those without, fits and gradients go by those with",
+            Caution,
+            stacklevel=2,
+        )
     return [name for name, slope in zip(params, found, strict=True) if slope is None]
 
 

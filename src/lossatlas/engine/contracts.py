@@ -25,6 +25,9 @@ class Functional(ABC):
     coupled: bool
     """False: a sum over points, so that one pass chunk by chunk gives the gradient. True: the engine first gathers
     the outputs and losses of all points, then pulls the functional's cotangents back in a second pass."""
+    sees_outputs: bool = True
+    """Whether :meth:`value` makes anything of the outputs; those that are coupled and say no get none, which saves
+    the memory of all points' outputs."""
     geometric: bool
     """Whether :meth:`geometry` adds anything; the engine does not form the Gram matrix for those that say no."""
 

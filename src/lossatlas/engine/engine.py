@@ -16,10 +16,10 @@ from lossatlas.engine.failures import told_in_one_line
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, CannotFinish, first_line
 from lossatlas.losses import shares_of, told_apart
 from lossatlas.schema import STANDARD_ERROR
-from lossatlas.types import Batch, Outputs, Params, examples_in
+from lossatlas.types import Batch, Outputs, Params, examples_in, rows_of
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Derivatives", "Engine", "Pullback", "error_of"]
@@ -196,7 +196,8 @@ class Engine:
 
         term: Term = direct
         if functional.coupled:
-            linear = _CotangentTerm(direct, *self._forward(coefficients, controls, batch))
+            gathered = self._forward(coefficients, controls, batch, outputs=functional.sees_outputs)
+            linear = _CotangentTerm(direct, *gathered)
             term, value = linear, linear.total
         measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
@@ -294,21 +295,24 @@ class Engine:
         In full precision, whatever the networks are then called in: rounded weights would lie elsewhere.
         """
         space, held = self.network.space, coefficients.detach()
-        with self.network.in_force():
+        with self.network.in_force(), told_in_one_line():
             params = self.network.with_buffers(strategy.each_point, space.combine(held, controls), held)
         return Points(params, coefficients, space.unflatten(controls))
 
-    def _forward(self, coefficients: Tensor, controls: Tensor, batch: Batch) -> tuple[Outputs, Tensor]:
-        """Outputs (P, B, ...) and losses (P, B) at all points, without a graph."""
+    def _forward(
+        self, coefficients: Tensor, controls: Tensor, batch: Batch, *, outputs: bool
+    ) -> tuple[Outputs, Tensor]:
+        """Outputs (P, B, ...), or none, and losses (P, B) at all points, without a graph."""
+
+        def part(points: slice) -> tuple[Outputs, Tensor]:
+            networks = self._points(self._pullback, coefficients[points], controls)
+            found, losses = self._pullback.forward(self._pulled, networks, batch)
+            return found if outputs else (), losses
+
         with self._pulled.in_force(), told_in_one_line():
-            parts = [
-                self._pullback.forward(
-                    self._pulled, self._points(self._pullback, coefficients[points], controls), batch
-                )
-                for points in self._chunks(len(coefficients), self.plan.pullback.points)
-            ]
-        outputs = tree_map(lambda *leaves: torch.cat(leaves), parts[0][0], *(part[0] for part in parts[1:]))
-        return outputs, torch.cat([losses for _, losses in parts])
+            parts = [part(points) for points in self._chunks(len(coefficients), self.plan.pullback.points)]
+        together = tree_map(lambda *leaves: torch.cat(leaves), *(found for found, _ in parts))
+        return together, torch.cat([losses for _, losses in parts])
 
     @staticmethod
     def _chunks(count: int, size: int) -> Iterator[slice]:
@@ -359,7 +363,7 @@ class Derivatives:
         def part(batch: Batch) -> Tensor:
             nonlocal counted
             weights = self._network.loss.weights(self._network.targets(batch))
-            counted += 0.0 if weights is None else float(weights.double().sum())
+            counted += examples_in(batch) if weights is None else float(weights.double().sum())
             return self._network.space.stack(of_batch(batch, _summed(weights)))
 
         with self._network.in_force(), told_in_one_line():
@@ -367,7 +371,9 @@ class Derivatives:
             total = next(parts)
             for further in parts:
                 total += further
-        return total / (counted or len(self._split))  # nothing counted: all do alike
+        if not counted > 0:
+            raise CannotFinish("no example of the split counts, so that its mean loss has no gradient")
+        return total / counted
 
 
 def _pieces(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
@@ -377,7 +383,7 @@ def _pieces(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
         count = 1 if examples is None else -(-size // examples)
         edges = [size * k // count for k in range(count + 1)]
         for part in map(slice, edges[:-1], edges[1:]):
-            yield group if count == 1 else tree_map(lambda leaf, part=part: leaf[part], group)
+            yield group if count == 1 else rows_of(group, part)
 
 
 def error_of(metric: str) -> str:
@@ -424,7 +430,8 @@ class _CotangentTerm:
         self._losses = next(cotangents)
 
     def __call__(self, outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        pairs = zip([*tree_flatten(outputs)[0], losses], [*self._outputs, self._losses], strict=True)
+        seen = tree_flatten(outputs)[0] if self._outputs else []
+        pairs = zip([*seen, losses], [*self._outputs, self._losses], strict=True)
         products = [(leaf * cotangent[points]).sum() for leaf, cotangent in pairs if cotangent is not None]
         return torch.stack([losses.new_zeros(()), *products]).sum()
 

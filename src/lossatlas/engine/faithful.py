@@ -8,10 +8,12 @@ copy is compared with what cannot share the fault: the original with the same we
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +32,15 @@ list of outputs, the losses last."""
 STEPS = (0.3, 1e-3)
 """How far other weights lie, in shares of a parameter's own size: as far as maps reach; or near, where a network is not
 finite there."""
-ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""In shares of the largest output: equal operations on equal numbers differ by less, another weight by more."""
+ROUNDING = {torch.float64: 1e-13, torch.float32: 2e-6}
+"""In shares of each number: equal operations on equal numbers differ by no more."""
+MOVED = 1e-4
+"""In shares of how far the output moves with the weights: another weight makes more of a difference, and rounding that
+a deep network amplifies less."""
+LARGE = 2**20
+"""Numbers of a plain tensor that is not looked after: data, not a counter."""
+DEPTH = 3
+"""How deep containers within containers are put back."""
 DRAWN = 4099
 """Random numbers that are drawn once and repeated, since a network may have very many parameters; a prime, so that rows
 of a matrix differ."""
@@ -74,6 +83,7 @@ def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], 
     own = dict(twin.named_parameters(remove_duplicate=False))
     names = [name for name in varied if name in own]
     held = {name: own[name].detach().clone() for name in names}
+    before = call(twin, {})
     for step in STEPS:
         there = elsewhere(held, step)
         found = call(twin, there)
@@ -97,12 +107,13 @@ def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], 
     except Exception:  # what a copy can and the original cannot, such as on another device
         other = of_twin
         wanted = other(there)
-    if not _differ(found, wanted):
+    if not _differ(found, wanted, before):
         return
     alone = ({name: there[name]} for name in names)
-    guilty = (name for one in alone for name in one if _differ(call(twin, one), other(one)))
+    guilty = (name for one in alone for name in one if _differ(call(twin, one), other(one), before))
     named = list(islice(guilty, NAMED))
-    raise BadInput(_refusal(named, IN_MODULE if _differ(found[:-1], wanted[:-1]) else IN_LOSS))
+    in_module = _differ(found[:-1], wanted[:-1], before[:-1])
+    raise BadInput(_refusal(named, IN_MODULE if in_module else IN_LOSS))
 
 
 def unused_parameters(twin: nn.Module, candidates: Sequence[str], call: Caller) -> list[str]:
@@ -116,7 +127,14 @@ def unused_parameters(twin: nn.Module, candidates: Sequence[str], call: Caller) 
     own = dict(twin.named_parameters(remove_duplicate=False))
     there = elsewhere({name: own[name] for name in candidates if name in own})
     before = call(twin, {})
-    return [name for name in there if not _differ(before, call(twin, {name: there[name]}))]
+
+    def among(names: Sequence[str]) -> list[str]:
+        if not names or not _differ(call(twin, {name: there[name] for name in names}), before, before):
+            return list(names)
+        half = len(names) // 2
+        return among(names[:half]) + among(names[half:]) if half else []
+
+    return among(list(there))
 
 
 @contextmanager
@@ -163,55 +181,60 @@ def _state(twin: nn.Module) -> Params:
 
 @contextmanager
 def _as_it_was(module: nn.Module) -> Iterator[None]:
-    """Puts attributes of a module and of its parts back, whatever happens.
+    """Puts attributes of a module and of its parts back, whatever happens, containers and tensors with what they held.
 
     While entered it is in evaluation mode, and what ``compile`` has put in the place of its call is not in force.
     """
     parts = list(module.modules())
-    before = [(vars(part), {name: _shallow(value) for name, value in vars(part).items()}) for part in parts]
-    originals = [dict(vars(part)) for part in parts]
+    kept = [(vars(part), dict(vars(part))) for part in parts]
+    restore = [undo for attributes, _ in kept for value in attributes.values() for undo in _undo(value, DEPTH)]
     try:
         for part in parts:
             vars(part).update(training=False, _compiled_call_impl=None)
         yield
     finally:
-        for (attributes, shallow), kept in zip(before, originals, strict=True):
+        for attributes, before in kept:
             attributes.clear()
-            attributes.update(kept)
-            for name, value in shallow.items():
-                _restore(kept[name], value)
+            attributes.update(before)
+        for undo in restore:
+            undo()
 
 
-def _shallow(value: object) -> object:
-    return value.copy() if type(value) in (dict, OrderedDict, list, set) else value  # type: ignore[attr-defined]
+def _undo(value: object, depth: int) -> Iterator[Callable[[], object]]:
+    """What gives a container, those in it, and tensors that are neither parameters nor buffers, back what they held."""
+    if isinstance(value, Tensor):
+        if isinstance(value, nn.Parameter) or not (value.is_leaf and comparable(value) and value.numel() < LARGE):
+            return
+        before = value.detach().clone()
+        yield lambda: value.data.copy_(before)
+    elif type(value) in (dict, OrderedDict):
+        yield partial(_refill, value, dict(value))  # type: ignore[call-overload]
+        yield from (undo for each in value.values() if depth for undo in _undo(each, depth - 1))  # type: ignore[attr-defined]
+    elif type(value) in (list, deque, set):
+        yield partial(_refill, value, list(value))  # type: ignore[call-overload]
+        yield from (undo for each in value if depth for undo in _undo(each, depth - 1))  # type: ignore[attr-defined]
 
 
-def _restore(held: object, before: object) -> None:
-    """Give a container back what it contained."""
-    if held is before:
-        return
-    if isinstance(held, list) and isinstance(before, list):
-        held[:] = before
-    elif isinstance(held, dict | set) and type(held) is type(before):
-        held.clear()
-        held.update(before)
+def _refill(container: Any, held: Any) -> None:
+    container.clear()
+    (container.extend if isinstance(container, list | deque) else container.update)(held)
 
 
 def _floats(leaves: Sequence[object]) -> list[Tensor]:
     return [leaf for leaf in leaves if isinstance(leaf, Tensor) and comparable(leaf) and leaf.is_floating_point()]
 
 
-def _differ(found: Sequence[object], wanted: Sequence[object]) -> bool:
-    """Whether two results of equal calls differ by more than rounding."""
-    pairs = [
-        (a, b.to(a.device))
-        for a, b in zip(found, wanted, strict=False)
-        if isinstance(a, Tensor) and isinstance(b, Tensor) and comparable(a) and comparable(b)
+def _differ(found: Sequence[object], wanted: Sequence[object], before: Sequence[object]) -> bool:
+    """Whether two results of equal calls differ by more than rounding, which grows with their distance from before."""
+    triples = [
+        (a, b.to(a.device), c.to(a.device))
+        for a, b, c in zip(found, wanted, before, strict=False)
+        if isinstance(a, Tensor) and isinstance(b, Tensor) and isinstance(c, Tensor) and all(map(comparable, (a, b, c)))
     ]
-    return len(found) != len(wanted) or any(_apart(a, b) for a, b in pairs)
+    return len(found) != len(wanted) or any(_apart(*triple) for triple in triples)
 
 
-def _apart(a: Tensor, b: Tensor) -> bool:
+def _apart(a: Tensor, b: Tensor, before: Tensor) -> bool:
     if a.shape != b.shape:
         return True
     if not a.is_floating_point() or not b.is_floating_point():
@@ -220,6 +243,11 @@ def _apart(a: Tensor, b: Tensor) -> bool:
     known = torch.isfinite(a)
     if not torch.equal(known, torch.isfinite(b)):
         return True
-    largest = float(torch.where(known, a, 0).abs().max()) if a.numel() else 0.0
-    gap = torch.where(known, a.double() - b.double(), 0).abs()
-    return bool(gap.numel()) and float(gap.max()) > rounding * largest
+    here, there = (torch.where(known, value, 0).double() for value in (a, b))
+    noise = rounding * there.abs()
+    if a.shape == before.shape:
+        # The median of what moves: what is masked with -1e9 does not, and has no say.
+        moved = (there - torch.where(known, before, 0).double()).abs()
+        moved = moved[moved > noise]
+        noise = noise + MOVED * (moved.median() if moved.numel() else 0.0)
+    return bool(((here - there).abs() > noise).any())

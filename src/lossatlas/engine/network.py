@@ -21,7 +21,7 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import Loss
 from lossatlas.problem import Problem
-from lossatlas.types import Batch, Outputs, Params, examples_in
+from lossatlas.types import Batch, Outputs, Params, examples_in, rows_of
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Network"]
@@ -180,7 +180,7 @@ class Network:
         if self._prepared.couples_examples or examples < 2:
             return True
         edges = (0, examples), (0, examples // 2), (examples // 2, examples)
-        parts = (tree_map(lambda leaf, ends=ends: leaf[slice(*ends)], batch) for ends in edges)
+        parts = (rows_of(batch, slice(*ends)) for ends in edges)
         with self.calling(), self.in_force():
             results = [without_graph(self({}, part)) for part in parts]
         seen = results if outputs else [losses for _, losses in results]

@@ -120,7 +120,7 @@ class Piece:
         too_large: dict[str, float] = {}
         for name in names:
             try:
-                self._compare_with_loop(name)
+                self.compare_with_loop(name)
                 footprint = self._footprint(name)
             except Exception as error:  # a strategy may fail on a user's module in any way
                 refused[name] = first_line(error)
@@ -168,7 +168,7 @@ class Piece:
     def _part(self, examples: int | None) -> Batch:
         return tree_map(lambda leaf: leaf[:examples] if isinstance(leaf, Tensor) and leaf.ndim else leaf, self._batch)
 
-    def _compare_with_loop(self, name: str) -> None:
+    def compare_with_loop(self, name: str) -> None:
         """Refuse a strategy that gives other numbers than one network after another, on a few examples at two points.
 
         Rules for many networks at once can fail without an error where a module does something unforeseen.
@@ -178,7 +178,7 @@ class Piece:
         if self._plain is None:
             self._plain = self._numbers("loop")
         if not all(map(_alike, self._numbers(name), self._plain)):
-            raise BadInput("it gives other values than calling one network after the other")
+            raise BadInput(f"strategy {name!r} gives other values than calling one network after the other")
 
     def _numbers(self, name: str) -> list[Tensor]:
         """Outputs, losses and, of services that differentiate, the gradient in the controls."""

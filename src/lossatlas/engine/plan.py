@@ -47,6 +47,8 @@ class Plan:
     as it is called."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.differentiates_inputs, bool):
+            raise BadInput(f"differentiates_inputs of a plan is {self.differentiates_inputs!r}; expected true or false")
         if not isinstance(self.threads, int) or self.threads < 1:
             raise BadInput(f"a plan has at least one thread; got {self.threads!r}")
 

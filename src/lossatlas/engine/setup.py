@@ -6,7 +6,7 @@ import warnings
 from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
@@ -16,12 +16,13 @@ from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import memory_limits
 from lossatlas.engine.network import Network
+from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput, Caution
 from lossatlas.problem import Problem
-from lossatlas.types import Source
+from lossatlas.types import Batch, Source, examples_in
 from lossatlas.weights import WeightSpace
 
 __all__ = ["BATCH", "GROUP", "device_of", "engine_for", "step_size"]
@@ -92,7 +93,24 @@ def engine_for(
     engine = Engine(network, plan)
     if stated:  # nobody has measured it
         engine.try_out(controls, split)
+        _check_stated(engine, controls, next(split.groups(group)))
     return engine
+
+
+def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
+    """Refuse a plan of somebody else's that would give other numbers here.
+
+    Raises:
+        BadInput: its strategy differs from the loop, or it cuts groups whose examples are evaluated together.
+    """
+    service, network = engine.plan.evaluate, engine.network
+    Piece("evaluate", network, controls, batch, 1).compare_with_loop(service.strategy)
+    parts = [each.examples for each in (service, engine.plan.derivatives) if each.examples is not None]
+    if parts and min(parts) < examples_in(batch) and not network.can_cut(batch):
+        raise BadInput(
+            f"the plan evaluates {min(parts)} examples at a time, and those of a group ({examples_in(batch)}) belong "
+            "together here; use --plan auto"
+        )
 
 
 def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, CannotFinish, first_line
 from lossatlas.losses.loss import Loss
 
 __all__ = ["check_total", "checked_total", "shares_of", "weights_of"]
@@ -22,7 +22,10 @@ def weights_of(loss: Loss, targets: Any, losses: Tensor) -> Tensor:
     weights = loss.weights(targets)
     if weights is None:
         return torch.ones(losses.shape[-1], dtype=torch.float64, device=losses.device)
-    return weights.detach().to(losses.device, torch.float64)
+    weights = weights.detach().to(losses.device, torch.float64)
+    if not bool((weights >= 0).all()):  # further on than checks have looked
+        raise CannotFinish(f"the weights of {loss.record} go down to {float(weights.min()):g}; expected 0 or more")
+    return weights
 
 
 def shares_of(weights: Tensor | None, losses: Tensor) -> Tensor:

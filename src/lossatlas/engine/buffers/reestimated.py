@@ -52,6 +52,12 @@ class ReestimatedStatistics(BuffersPolicy):
             raise BadInput(f"statistics from {batches} batches of {size} examples; expected at least 1 of 2")
         self._examples = Split.of(examples).subset(batches * size, generator(0, "buffers"))
         self._size = size
+        groups = -(-len(self._examples) // size)
+        if len(self._examples) // groups < 2:  # one example has no variance
+            raise BadInput(
+                f"statistics from {len(self._examples)} examples, {size} together, leave one by itself; expected two "
+                "in each batch at least"
+            )
         self.record = f"reestimated from {len(self._examples)} examples, {size} together"
         self.record += f" ({self._examples.fingerprint()[:8]})"
 

@@ -49,6 +49,7 @@ class Maximum(OnCurve):
 
 class _Draw(CurveDraw):
     coupled = True
+    sees_outputs = False
 
     def __init__(self, coords: Tensor, weight_decay: float, temperature: float) -> None:
         super().__init__(coords, weight_decay)
