@@ -53,6 +53,7 @@ from .errors import (
     LossatlasError as LossatlasError,
     ModelFailure as ModelFailure,
 )
+from .feeds import Dict as Dict, Feed as Feed, Pair as Pair
 from .fitting import (
     Adam as Adam,
     Fit as Fit,
@@ -96,7 +97,7 @@ from .pictures import (
     score_accuracy as score_accuracy,
     score_loss as score_loss,
 )
-from .problem import Dict as Dict, Feed as Feed, Pair as Pair, Problem as Problem
+from .problem import Problem as Problem
 from .surveying import grid_of as grid_of, survey as survey
 from .training import Thinning as Thinning, Training as Training, Trajectory as Trajectory
 from .training.callbacks.huggingface import HuggingFaceTrajectory as HuggingFaceTrajectory

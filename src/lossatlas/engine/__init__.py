@@ -2,7 +2,8 @@
 
 from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
-from lossatlas.engine.engine import Derivatives, Engine, Pullback
+from lossatlas.engine.derivatives import Derivatives
+from lossatlas.engine.engine import Engine, Pullback
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import plan_for

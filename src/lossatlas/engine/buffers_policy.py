@@ -62,6 +62,8 @@ class BuffersPolicy(ABC):
     """Whether points have statistics of their own."""
     follows_weights: bool
     """Whether a gradient knows how the statistics change with the weights; a fit asks for that."""
+    passes: int = 0
+    """How many examples go through the network of each point for its statistics, besides those that are evaluated."""
 
     @classmethod
     @abstractmethod

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.data import Split
+from lossatlas.data import Split, examples_in
 from lossatlas.engine.failures import model_failure
-from lossatlas.engine.faithful import Caller, check_faithful, unused_parameters
+from lossatlas.engine.faithful import Caller, check_faithful, elsewhere, unused_parameters
 from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
 from lossatlas.losses import check_total, checked_total
-from lossatlas.types import Batch, Outputs, Params, examples_in
+from lossatlas.types import Batch, Outputs, Params
 
 if TYPE_CHECKING:
     from lossatlas.engine.network import Network
@@ -109,7 +109,7 @@ def _check_follows(network: Network, fresh: nn.Module, batch: Batch) -> None:
     ``fresh`` is the same module, which was never called before.
     """
     own = dict(network.module.named_parameters(remove_duplicate=False))
-    there = {name: 1.05 * own[name].detach() + 0.01 for name in network.varied}
+    there = elsewhere({name: own[name] for name in sorted(network.varied)})
     try:
         expected = _leaves(network, fresh, there, batch)
     except Exception:  # it need not be defined there

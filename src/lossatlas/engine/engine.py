@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,19 +10,20 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from lossatlas.data import Split
+from lossatlas.data import Split, in_parts
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, StreamingMetric
+from lossatlas.engine.derivatives import Derivatives
 from lossatlas.engine.failures import told_in_one_line
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
-from lossatlas.errors import BadInput, CannotFinish, first_line
+from lossatlas.errors import BadInput, first_line
 from lossatlas.losses import shares_of, told_apart
 from lossatlas.schema import STANDARD_ERROR
-from lossatlas.types import Batch, Outputs, Params, examples_in, rows_of
+from lossatlas.types import Batch, Outputs
 from lossatlas.weights import WeightSpace
 
-__all__ = ["Derivatives", "Engine", "Pullback", "error_of"]
+__all__ = ["Engine", "Pullback", "error_of"]
 
 FEW = 8
 """Examples that metrics are tried on."""
@@ -88,30 +89,6 @@ class Engine:
             for name, value in self._values(metrics, sums, networks, split).items():
                 parts.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(values) for name, values in parts.items()}
-
-    def try_out(self, controls: Tensor, split: Split) -> None:
-        """Evaluate a few examples at one point.
-
-        Args:
-            controls: (m, n).
-            split: the examples.
-
-        Raises:
-            BadInput: the plan's strategy cannot serve this network.
-        """
-        batch = split.take(torch.arange(min(FEW, len(split))))
-        coefficients = torch.eye(1, len(controls)).to(controls)
-        try:
-            networks = self._points(self._evaluate, coefficients, controls.detach())
-            with self._evaluated.in_force():
-                self._evaluate.forward(self._evaluated, networks, batch)
-        except BadInput:
-            raise
-        except Exception as error:  # the user's own module may fail in any way
-            name = self.plan.evaluate.strategy
-            raise BadInput(
-                f"strategy {name!r} of the plan cannot evaluate this model: {first_line(error)}; use --plan auto"
-            ) from error
 
     def shapes(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, tuple[int, ...]]:
         """What each metric returns per point: () for a number, (k,) for several; on a few examples of one network.
@@ -255,7 +232,7 @@ class Engine:
 
     def _seen(self, networks: Points, split: Split, group: int) -> Iterator[Evaluation]:
         """What a chunk of points makes of a split, group by group."""
-        for batch in _pieces(split.groups(group), self.plan.evaluate.examples):
+        for batch in in_parts(split.groups(group), self.plan.evaluate.examples):
             with self._evaluated.in_force(), told_in_one_line():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
             yield Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss)
@@ -320,72 +297,6 @@ class Engine:
             yield slice(start, min(start + size, count))
 
 
-class Derivatives:
-    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights.
-
-    The mean loss is ``sum_i w_i l_i / sum_i w_i`` with what each example counts, w, which no point changes: sums over
-    groups of weighted losses are differentiated, and divided by the sum of all weights.
-    """
-
-    def __init__(
-        self,
-        strategy: Strategy,
-        network: Network,
-        points: Points,
-        split: Split,
-        group: int,
-        examples: int | None = None,
-    ) -> None:
-        self._strategy = strategy
-        self._network = network
-        self._points = points
-        self._split = split
-        self._group = group
-        self._examples = examples
-
-    def gradient(self) -> Tensor:
-        """The gradients (p, n)."""
-        return self._folded(
-            lambda batch, term: self._strategy.pullback(self._network, self._points, batch, term).params
-        )
-
-    def hessian_product(self, vectors: Tensor) -> Tensor:
-        """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
-        named = self._network.space.unflatten(vectors)
-        return self._folded(
-            lambda batch, term: self._strategy.hessian_product(self._network, self._points, named, batch, term)
-        )
-
-    def _folded(self, of_batch: Callable[[Batch, Term], Params]) -> Tensor:
-        """The mean over what counts (p, n), of sums over batches of a term that is linear in the losses."""
-        counted = 0.0
-
-        def part(batch: Batch) -> Tensor:
-            nonlocal counted
-            weights = self._network.loss.weights(self._network.targets(batch))
-            counted += examples_in(batch) if weights is None else float(weights.double().sum())
-            return self._network.space.stack(of_batch(batch, _summed(weights)))
-
-        with self._network.in_force(), told_in_one_line():
-            parts = map(part, _pieces(self._split.groups(self._group), self._examples))
-            total = next(parts)
-            for further in parts:
-                total += further
-        if not counted > 0:
-            raise CannotFinish("no example of the split counts, so that its mean loss has no gradient")
-        return total / counted
-
-
-def _pieces(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
-    """Groups, or the fewest parts of them that have no more than so many examples each."""
-    for group in groups:
-        size = examples_in(group)
-        count = 1 if examples is None else -(-size // examples)
-        edges = [size * k // count for k in range(count + 1)]
-        for part in map(slice, edges[:-1], edges[1:]):
-            yield group if count == 1 else rows_of(group, part)
-
-
 def error_of(metric: str) -> str:
     """Under which name :meth:`Engine.evaluate` returns the standard error of a metric."""
     return f"{metric}{STANDARD_ERROR}"
@@ -395,15 +306,6 @@ def _squared_norms(networks: Points, space: WeightSpace) -> Tensor:
     """(p,), float64, of the weight vectors of p networks."""
     squares = [networks.params[entry.name].flatten(1).double().square().sum(dim=1) for entry in space.entries]
     return torch.stack(squares).sum(dim=0)
-
-
-def _summed(weights: Tensor | None) -> Term:
-    """The sum over points and examples of losses, weighed by what the examples count (B,)."""
-
-    def summed(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-        return losses.sum() if weights is None else (losses @ weights.detach().to(losses)).sum()
-
-    return summed
 
 
 def _shifted(term: Term, start: int) -> Term:

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
-from lossatlas.data import Split
+from lossatlas.data import Split, rows_of
+from lossatlas.engine.checking import spread
 from lossatlas.engine.network import Network
 from lossatlas.types import Batch, Outputs
 
@@ -54,9 +55,7 @@ def depends_on_groups(network: Network, split: Split, *, calls: bool) -> bool:
 
 
 def _half(network: Network, outputs: Outputs, targets: Any, half: slice) -> float:
-    of_half = [
-        tree_map(lambda leaf: leaf[half] if isinstance(leaf, Tensor) else leaf, tree) for tree in (outputs, targets)
-    ]
+    of_half = [rows_of(tree, half) for tree in (outputs, targets)]
     return float(network.loss(*of_half)[0])
 
 
@@ -70,7 +69,7 @@ def _tried(network: Network, split: Split) -> Iterator[Tensor]:
     count = min(LOOKED_AT, len(split))
     if count < 2 * HALF:
         return
-    places = torch.linspace(0, len(split) - 1, count, dtype=torch.float64).round().long()
+    places = spread(LOOKED_AT, split)
     numbers = _numbers(network.targets(split.take(places)), count)
     if numbers is None:
         yield places[: 2 * HALF]

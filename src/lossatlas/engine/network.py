@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split
+from lossatlas.data import Split, examples_in, rows_of
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precision import PRECISIONS, Precision
@@ -21,7 +21,7 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import Loss
 from lossatlas.problem import Problem
-from lossatlas.types import Batch, Outputs, Params, examples_in, rows_of
+from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
 
 __all__ = ["Network"]

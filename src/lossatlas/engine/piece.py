@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
+from lossatlas.data import examples_in, rows_of
 from lossatlas.engine.footprint import Footprint, Limit, peak_bytes_of
 from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.engine.network import Network
@@ -17,7 +18,7 @@ from lossatlas.engine.purity import comparable
 from lossatlas.engine.race import Contestant
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
 from lossatlas.errors import BadInput, first_line
-from lossatlas.types import Batch, Outputs, examples_in
+from lossatlas.types import Batch, Outputs
 
 __all__ = ["Piece", "Portion"]
 
@@ -87,7 +88,7 @@ class Piece:
         coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
         coefficients[:, 0] = 1.0
         points = self._points(coefficients)
-        batch = self._part(examples)
+        batch = rows_of(self._batch, slice(examples))
         services: dict[str, Callable[[], object]] = {
             "evaluate": lambda: strategy.forward(self._network, points, batch),
             "pullback": lambda: strategy.pullback(self._network, points, batch, _summed_loss),
@@ -165,9 +166,6 @@ class Piece:
         space = self._network.space
         return Points(space.combine(coefficients, self._controls), coefficients, space.unflatten(self._controls))
 
-    def _part(self, examples: int | None) -> Batch:
-        return tree_map(lambda leaf: leaf[:examples] if isinstance(leaf, Tensor) and leaf.ndim else leaf, self._batch)
-
     def compare_with_loop(self, name: str) -> None:
         """Refuse a strategy that gives other numbers than one network after another, on a few examples at two points.
 
@@ -186,7 +184,7 @@ class Piece:
         network, space = self._network.at("fp32"), self._network.space
         coefficients = 0.1 * torch.arange(1.0, 3.0)[:, None].repeat(1, len(self._controls)).to(self._controls)
         coefficients[:, 0] = 1.0
-        points, batch = self._points(coefficients), self._part(PROBED_EXAMPLES[0])
+        points, batch = self._points(coefficients), rows_of(self._batch, slice(PROBED_EXAMPLES[0]))
         with network.in_force():
             if self.which == "evaluate":
                 outputs, losses = strategy.forward(network, points, batch)
@@ -221,7 +219,7 @@ class Piece:
     def _returned(self, examples: int) -> int:
         """Bytes of the outputs and losses of one point on so many examples."""
         with self._network.calling(), self._network.in_force():
-            leaves = tree_leaves(self._network({}, self._part(examples)))
+            leaves = tree_leaves(self._network({}, rows_of(self._batch, slice(examples))))
         return sum(leaf.numel() * leaf.element_size() for leaf in leaves if comparable(leaf))
 
 

@@ -14,11 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.feeds import Feed
 from lossatlas.losses import Loss, judged
-from lossatlas.problem import Feed
 from lossatlas.types import Batch, Outputs, Params
 
-__all__ = ["NARROW", "Handed", "bare", "install", "plain_attention", "private_copy", "without_graph"]
+__all__ = ["NARROW", "Handed", "Lent", "bare", "install", "plain_attention", "private_copy", "without_graph"]
 
 NARROW = (torch.float16, torch.bfloat16)
 """Numbers of fewer than 32 bits."""
@@ -53,7 +53,7 @@ class Handed:
         """
         if self.loss.sees_network:
             within = {f"module.{name}": value for name, value in params.items()}
-            return functional_call(_Lent(module), within, (self.loss.of_network, self.owned(batch)))
+            return functional_call(Lent(module), within, (self.loss.of_network, self.owned(batch)))
         args, kwargs = self.owned(self._feed.inputs(batch))
         return self._feed.output(functional_call(module, params, args, kwargs))
 
@@ -103,7 +103,7 @@ def plain_attention() -> AbstractContextManager[object]:
     return sdpa_kernel(SDPBackend.MATH)
 
 
-class _Lent(nn.Module):
+class Lent(nn.Module):
     """A module whose parameters are exchanged while something is done with it."""
 
     def __init__(self, module: nn.Module) -> None:

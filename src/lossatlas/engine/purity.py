@@ -11,6 +11,7 @@ from torch.func import functional_call
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._pytree import tree_leaves
 
+from lossatlas.engine.private import Lent
 from lossatlas.errors import BadInput
 
 __all__ = ["check_pure", "comparable", "equal", "recomputes"]
@@ -61,17 +62,6 @@ class _Sealed(Tensor):
         raise _Recomputed
 
 
-class _During(nn.Module):
-    """Calls anything while another module's parameters are exchanged."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, work: Callable[[], object]) -> None:
-        work()
-
-
 def recomputes(module: nn.Module, backward: Callable[[], object]) -> bool:
     """Whether a backward pass reads the module's parameters again, as that of a checkpointed forward pass does.
 
@@ -85,7 +75,7 @@ def recomputes(module: nn.Module, backward: Callable[[], object]) -> bool:
         f"module.{name}": torch.empty(0).as_subclass(_Sealed) for name, _ in module.named_parameters()
     }
     try:
-        functional_call(_During(module), sealed, (backward,))
+        functional_call(Lent(module), sealed, (lambda _: backward(),))
     except _Recomputed:
         return True
     except Exception:  # a backward pass that fails otherwise is told of where it is needed

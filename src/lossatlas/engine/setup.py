@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split
+from lossatlas.data import Split, examples_in
 from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
 from lossatlas.engine.engine import Engine
@@ -20,9 +20,9 @@ from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
 from lossatlas.engine.usual import usual_policy
-from lossatlas.errors import BadInput, Caution
+from lossatlas.errors import BadInput, Caution, first_line
 from lossatlas.problem import Problem
-from lossatlas.types import Batch, Source, examples_in
+from lossatlas.types import Batch, Source
 from lossatlas.weights import WeightSpace
 
 __all__ = ["BATCH", "GROUP", "device_of", "engine_for", "step_size"]
@@ -92,19 +92,26 @@ def engine_for(
         )  # fmt: skip
     engine = Engine(network, plan)
     if stated:  # nobody has measured it
-        engine.try_out(controls, split)
         _check_stated(engine, controls, next(split.groups(group)))
     return engine
 
 
 def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
-    """Refuse a plan of somebody else's that would give other numbers here.
+    """Refuse a plan of somebody else's that cannot be followed, or would give other numbers here.
 
     Raises:
-        BadInput: its strategy differs from the loop, or it cuts groups whose examples are evaluated together.
+        BadInput: its strategy fails or differs from the loop, or it cuts groups whose examples are evaluated together.
     """
     service, network = engine.plan.evaluate, engine.network
-    Piece("evaluate", network, controls, batch, 1).compare_with_loop(service.strategy)
+    try:
+        Piece("evaluate", network, controls, batch, 1).compare_with_loop(service.strategy)
+    except BadInput:
+        raise
+    except Exception as error:  # the user's own module may fail in any way
+        raise BadInput(
+            f"strategy {service.strategy!r} of the plan cannot evaluate this model: {first_line(error)}; use --plan "
+            "auto"
+        ) from error
     parts = [each.examples for each in (service, engine.plan.derivatives) if each.examples is not None]
     if parts and min(parts) < examples_in(batch) and not network.can_cut(batch):
         raise BadInput(

@@ -8,20 +8,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import xarray as xr
-
 from lossatlas.engine import Engine
 from lossatlas.fitting import Fit
 from lossatlas.jobs.along import ENSEMBLE_PATHS, STORES
 from lossatlas.jobs.fit_cost import budgeted, sampled_steps
 from lossatlas.jobs.forecast import PICTURES, Phase
 from lossatlas.jobs.sampling import Rate
-from lossatlas.jobs.survey_cost import SurveyCost, passed_by, points_left
+from lossatlas.jobs.survey_cost import SurveyCost, points_left
 from lossatlas.recipes import ConnectConfig
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, SURVEY
 from lossatlas.schema import CURVE, Along
 from lossatlas.surveying.ensembles import METRICS
+from lossatlas.surveying.store import glanced_at
 from lossatlas.surveying.survey import STREAMING
 
 __all__ = ["ConnectCost"]
@@ -91,7 +90,8 @@ class ConnectCost:
         in_plane = {name: len(split) for name, split in self.recipe.in_plane.items()}
         yield self._survey.phase(PLANE, in_plane, points_left(run / PLANE, self.config.plane**2))
         visits = self._ensembles * count
-        known = _variables(run / SURVEY)
+        stored = glanced_at(run / SURVEY)
+        known = set(map(str, stored.variables)) if stored is not None else set()
         todo = {
             split: number
             for split, number in examples.items()
@@ -112,15 +112,7 @@ class ConnectCost:
             recipe.metrics,
             next(iter(recipe.surveyed.values())),
             config.group,
-            passed_by(recipe.survey_buffers, config.buffers_batches, config.group),
+            recipe.survey_buffers.passes,
             expected=self.paths * len(recipe.t) * along + config.plane**2 * in_plane,
             besides=config.seconds or 0.0,
         )
-
-
-def _variables(store: Path) -> set[str]:
-    """Those of a survey, as far as there is one."""
-    try:
-        return set(map(str, xr.open_zarr(str(store), consolidated=False, chunks=None).variables))
-    except Exception:  # none yet, or one that is made whole when it is opened to be written
-        return set()

@@ -15,7 +15,7 @@ from lossatlas.fitting import Fit
 from lossatlas.jobs.examples import Chosen, choose_examples
 from lossatlas.jobs.forecast import PICTURES, Phase
 from lossatlas.jobs.sampling import Rate, sample_steps
-from lossatlas.jobs.survey_cost import Left, SurveyCost, passed_by
+from lossatlas.jobs.survey_cost import Left, SurveyCost
 from lossatlas.metrics import metrics_for
 from lossatlas.objectives import CoarseToFine, Objective
 from lossatlas.recipes import FitConfig
@@ -95,7 +95,7 @@ class FitCost:
             metrics_for(recipe.problem.loss, recipe.metrics),
             first,
             config.group,
-            passed_by(recipe.survey_buffers, config.buffers_batches, config.group),
+            recipe.survey_buffers.passes,
             expected=self.points * examples,
             besides=self.fit(1.0).seconds,
         )

@@ -24,13 +24,13 @@ from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.path import follow, is_followed, path_summary
 from lossatlas.jobs.sampling import SUSTAINED
 from lossatlas.jobs.starting import Start
-from lossatlas.jobs.survey_cost import Left, SurveyCost, passed_by, points_left
+from lossatlas.jobs.survey_cost import Left, SurveyCost, points_left
 from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
-from lossatlas.surveying.store import merged_grid
+from lossatlas.surveying.store import glanced_at, merged_grid
 from lossatlas.views import png, view, write_report
 
 __all__ = ["cost_of", "run_survey", "survey_engine"]
@@ -133,7 +133,7 @@ def cost_of(recipe: SurveyRecipe, config: SurveyConfig, engine: Engine) -> Surve
         recipe.metrics,
         next(iter(recipe.surveyed.values())),
         config.group,
-        passed_by(recipe.buffers, config.buffers_batches, config.group),
+        recipe.buffers.passes,
         expected=_likely_points(recipe) * sum(len(split) for split in recipe.surveyed.values()),
     )
 
@@ -200,11 +200,8 @@ def survey_engine(
 
 def _check_points(path: Path, recipe: SurveyRecipe) -> None:
     """Refuse a grid that the store cannot grow to, as long as nothing of the run has changed."""
-    try:
-        stored = xr.open_zarr(str(path), consolidated=False, chunks=None)
-    except Exception:  # none yet, or one that is made whole when it is opened to be written
-        return
-    merged_grid(path, stored, recipe.grid)
+    if (stored := glanced_at(path)) is not None:
+        merged_grid(path, stored, recipe.grid)
 
 
 def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:

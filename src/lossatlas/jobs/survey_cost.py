@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine import BuffersPolicy, Engine, Metric
-from lossatlas.engine.buffers.reestimated import ReestimatedStatistics
+from lossatlas.engine import Engine, Metric
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
@@ -23,9 +21,10 @@ from lossatlas.schema import done_variable
 from lossatlas.streams import generator
 from lossatlas.surveying import Surveyor
 from lossatlas.surveying.arrays import TILE_POINTS, Grid
+from lossatlas.surveying.store import glanced_at
 from lossatlas.surveying.survey import STREAMING
 
-__all__ = ["Left", "SurveyCost", "passed_by", "points_left"]
+__all__ = ["Left", "SurveyCost", "points_left"]
 
 Left = Callable[[str, str], float]
 """From a split and a group of metrics to how many points are to be evaluated."""
@@ -126,17 +125,6 @@ class SurveyCost:
         return torch.from_numpy(np.stack(each, axis=1).astype(np.float64))
 
 
-def passed_by(buffers: BuffersPolicy, batches: int, group: int) -> int:
-    """Examples that go through the network of each point besides, for its statistics.
-
-    Args:
-        buffers: the policy.
-        batches: that statistics are estimated from, where they are.
-        group: examples per batch.
-    """
-    return batches * group if isinstance(buffers, ReestimatedStatistics) else 0
-
-
 def points_left(store: Path, points: float) -> Left | float:
     """How many points of a store are to be evaluated; all of them where there is none yet.
 
@@ -144,9 +132,8 @@ def points_left(store: Path, points: float) -> Left | float:
         store: of a survey.
         points: that it will have.
     """
-    try:
-        stored = xr.open_zarr(str(store), consolidated=False, chunks=None)
-    except Exception:  # none yet, or one that is made whole when it is opened to be written
+    stored = glanced_at(store)
+    if stored is None:
         return points
 
     def left(split: str, group: str) -> float:

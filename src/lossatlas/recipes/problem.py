@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from lossatlas.data import Dataset, Split, load_data
 from lossatlas.errors import BadInput, unknown
+from lossatlas.feeds import AUTO, Dict, Feed, Pair
 from lossatlas.losses import LOSSES, Loss, load_loss
 from lossatlas.models import MODELS, load_model
-from lossatlas.problem import AUTO, Dict, Feed, Pair, Problem
+from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.streams import generator
 from lossatlas.weights import WeightSpace

@@ -21,7 +21,7 @@ from lossatlas.rundir import cannot_write
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
 from lossatlas.surveying.arrays import Grid, GridArrays, Mask, Tile
 
-__all__ = ["SurveyStore", "merged_grid", "stored_survey"]
+__all__ = ["SurveyStore", "glanced_at", "merged_grid", "stored_survey"]
 
 POLL = 0.1
 """Seconds between looks at tiles that others work on."""
@@ -318,6 +318,18 @@ def stored_survey(path: Path) -> xr.Dataset:
     """What a store on disk holds, read whole."""
     survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
     return survey.load()
+
+
+def glanced_at(path: Path) -> xr.Dataset | None:
+    """A store on disk as it is now, not read yet; None where there is none, or one that is not whole.
+
+    For those who can do without: who writes to it says what is wrong, or makes it whole.
+    """
+    try:
+        survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
+    except Exception:  # zarr and xarray have many ways to say so
+        return None
+    return survey
 
 
 def merged_grid(path: Path, stored: xr.Dataset, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:

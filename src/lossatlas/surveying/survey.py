@@ -28,7 +28,7 @@ from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.scale import Scale
-from lossatlas.surveying.store import SurveyStore
+from lossatlas.surveying.store import SurveyStore, glanced_at
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
@@ -374,8 +374,6 @@ def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:
 
 def _recorded_plan(path: Path) -> Plan | None:
     """The plan of a store that is there."""
-    try:
-        recorded = xr.open_zarr(str(path), consolidated=False, chunks=None).attrs.get(PLAN)
-    except Exception:  # no store, or none that can be read: what opens it next says so
-        return None
+    stored = glanced_at(path)
+    recorded = stored.attrs.get(PLAN) if stored is not None else None
     return Plan.from_dict(json.loads(recorded)) if recorded else None

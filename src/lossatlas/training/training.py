@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
+from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import device_of, step_size
 from lossatlas.errors import BadInput, CannotFinish, first_line
-from lossatlas.losses import checked_total, judged, shares_of
+from lossatlas.losses import Loss, checked_total, shares_of
 from lossatlas.metrics import streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
@@ -108,7 +109,7 @@ class Training:
         self.running: dict[str, float] = {}
         """Exponential means of the numbers of a batch, over about 20 steps; not stored."""
         self._problem = problem
-        self._loss = problem.loss
+        self._handed = Handed(problem.feed, problem.loss)
         self._space = space
         split = Split.of(split).to(device_of(problem.module))
         self._split = split
@@ -127,6 +128,10 @@ class Training:
         self.members = sorted({self._lowest(share) for share in schedule.lowest()})
         """After how many steps the learning rate was lowest: members of an ensemble."""
         self._try()
+
+    @property
+    def _loss(self) -> Loss:
+        return self._handed.loss
 
     @property
     def device(self) -> torch.device:
@@ -168,7 +173,7 @@ class Training:
             self._split.take(self._batches.at(self.steps)), self._augment, generator(self._seed, "augment", self.steps)
         )
         outputs, losses = self._call(batch)
-        targets = self._problem.targets(batch)
+        targets = self._handed.targets(batch)
         loss = losses @ shares_of(self._loss.weights(targets), losses)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -226,16 +231,13 @@ class Training:
             seeded = torch.default_generator if device.type == "cpu" else torch
             seeded.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
             module.train()
-            if self._loss.sees_network:
-                return judged(self._loss, self._loss.of_network(module, batch), batch)
-            args, kwargs = self._problem.feed.inputs(batch)
-            outputs = self._problem.feed.output(module(*args, **kwargs))
-        return judged(self._loss, outputs, self._problem.targets(batch))
+            seen = self._handed.called_with(module, batch)
+        return self._handed.judged(seen, batch)
 
     def _try(self) -> None:
         """Call a copy as steps will call the module: evaluation mode shows nothing of what fails in training mode."""
         batch = self._split.take(self._batches.at(0))
-        targets = self._problem.targets(batch)
+        targets = self._handed.targets(batch)
         try:
             outputs, losses = self._call(batch, copy.deepcopy(self.module))
             losses @ shares_of(self._loss.weights(targets), losses)
@@ -247,7 +249,7 @@ class Training:
             ) from error
         self._loss.check(outputs, targets, targets)
         checked_total(self._loss, targets, len(losses))
-        self._loss = self._loss.settled(outputs, targets)
+        self._handed.loss = self._loss.settled(outputs, targets)
 
     def _planned(
         self, optimizer: OptimizerChoice, switches: Sequence[Switch], epochs: float

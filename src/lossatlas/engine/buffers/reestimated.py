@@ -52,6 +52,7 @@ class ReestimatedStatistics(BuffersPolicy):
             raise BadInput(f"statistics from {batches} batches of {size} examples; expected at least 1 of 2")
         self._examples = Split.of(examples).subset(batches * size, generator(0, "buffers"))
         self._size = size
+        self.passes = len(self._examples)
         groups = -(-len(self._examples) // size)
         if len(self._examples) // groups < 2:  # one example has no variance
             raise BadInput(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput
@@ -15,6 +14,7 @@ from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, PROVENANCE, SURVEY, RunDirectory
 from lossatlas.schema import DRAW, Corner
+from lossatlas.surveying.store import glanced_at
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
 from lossatlas.weights.files import load_state
@@ -96,9 +96,8 @@ def _buffers(stored: dict[str, object]) -> str | None:
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
     """The extent, the labels and the networks of the run's own survey, if it has one."""
-    try:
-        survey = xr.open_zarr(str(store), consolidated=False, chunks=None)
-    except Exception:  # none yet, or a damaged one: the chart is whole all the same
+    survey = glanced_at(store)
+    if survey is None:  # the chart is whole all the same
         return dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
     boxes = {axis: (float(survey[axis].values[0]), float(survey[axis].values[-1])) for axis in chart.axes}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}

@@ -1,0 +1,37 @@
+"""Parts of batches: how many examples one has, and some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from lossatlas.types import Batch
+
+__all__ = ["examples_in", "in_parts", "rows_of"]
+
+
+def examples_in(batch: Batch) -> int:
+    """How many examples a batch has: the length of its tensors."""
+    return next(len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
+
+
+def rows_of(batch: Batch, part: slice) -> Batch:
+    """Some of the examples of a batch; what does not run over examples stays."""
+    return tree_map(lambda leaf: leaf[part] if isinstance(leaf, Tensor) and leaf.ndim else leaf, batch)
+
+
+def in_parts(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
+    """Groups, or the fewest parts of them that have no more than so many examples each.
+
+    Args:
+        groups: batches of examples.
+        examples: at most; None: groups stay whole.
+    """
+    for group in groups:
+        size = examples_in(group)
+        count = 1 if examples is None else -(-size // examples)
+        edges = [size * k // count for k in range(count + 1)]
+        for part in map(slice, edges[:-1], edges[1:]):
+            yield group if count == 1 else rows_of(group, part)

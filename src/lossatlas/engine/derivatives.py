@@ -1,0 +1,81 @@
+"""Derivatives of the mean loss over a split at a chunk of points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from lossatlas.data import Split, examples_in, in_parts
+from lossatlas.engine.failures import told_in_one_line
+from lossatlas.engine.network import Network
+from lossatlas.engine.strategy import Points, Strategy, Term
+from lossatlas.errors import CannotFinish
+from lossatlas.types import Batch, Outputs, Params
+
+__all__ = ["Derivatives"]
+
+
+class Derivatives:
+    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights.
+
+    The mean loss is ``sum_i w_i l_i / sum_i w_i`` with what each example counts, w, which no point changes: sums over
+    groups of weighted losses are differentiated, and divided by the sum of all weights.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        network: Network,
+        points: Points,
+        split: Split,
+        group: int,
+        examples: int | None = None,
+    ) -> None:
+        self._strategy = strategy
+        self._network = network
+        self._points = points
+        self._split = split
+        self._group = group
+        self._examples = examples
+
+    def gradient(self) -> Tensor:
+        """The gradients (p, n)."""
+        return self._folded(
+            lambda batch, term: self._strategy.pullback(self._network, self._points, batch, term).params
+        )
+
+    def hessian_product(self, vectors: Tensor) -> Tensor:
+        """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
+        named = self._network.space.unflatten(vectors)
+        return self._folded(
+            lambda batch, term: self._strategy.hessian_product(self._network, self._points, named, batch, term)
+        )
+
+    def _folded(self, of_batch: Callable[[Batch, Term], Params]) -> Tensor:
+        """The mean over what counts (p, n), of sums over batches of a term that is linear in the losses."""
+        counted = 0.0
+
+        def part(batch: Batch) -> Tensor:
+            nonlocal counted
+            weights = self._network.loss.weights(self._network.targets(batch))
+            counted += examples_in(batch) if weights is None else float(weights.double().sum())
+            return self._network.space.stack(of_batch(batch, _summed(weights)))
+
+        with self._network.in_force(), told_in_one_line():
+            parts = map(part, in_parts(self._split.groups(self._group), self._examples))
+            total = next(parts)
+            for further in parts:
+                total += further
+        if not counted > 0:
+            raise CannotFinish("no example of the split counts, so that its mean loss has no gradient")
+        return total / counted
+
+
+def _summed(weights: Tensor | None) -> Term:
+    """The sum over points and examples of losses, weighed by what the examples count (B,)."""
+
+    def summed(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
+        return losses.sum() if weights is None else (losses @ weights.detach().to(losses)).sum()
+
+    return summed
