@@ -2,8 +2,8 @@
 
     OMP_WAIT_POLICY=passive python benchmarks/checks.py
 
-Ratios within one process, medians of rounds in turn. The two comparisons (a copy that is overwritten in place, and the
-user's own module), which are made on two examples, beside one functional call of the network on eight, and on 500.
+Ratios within one process, medians of rounds in turn. The comparison of a copy, called functionally, with the user's own
+module with the same weights in place, which is made on two examples, beside one call of the network on eight, and on 500.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measured(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[float, float, float]:
-    """Seconds of a call on the few examples, of the comparisons, and of a call on a group."""
+    """Seconds of a call on the few examples, of the comparison, and of a call on a group."""
     x, y = torch.randn(500, *shape), torch.randint(10, (500,))
     problem, split = la.Problem(module, la.CrossEntropy()), la.Split((x, y))
     chart = la.slice_around(module, ("random",))
@@ -59,7 +59,7 @@ def main() -> None:
         "conv": (la.Conv().build(grey, 10), grey),
         "resnet20": (la.ResNet(depth=20).build(colour, 10), colour),
     }
-    print(f"{'network':<10}{'8 examples':>12}{'comparisons':>13}{'ratio':>8}{'of a group of 500':>20}")
+    print(f"{'network':<10}{'8 examples':>12}{'comparison':>13}{'ratio':>8}{'of a group of 500':>20}")
     for name, (module, shape) in models.items():
         once, checks, whole = measured(module, shape)
         print(f"{name:<10}{1e3 * once:>10.2f}ms{1e3 * checks:>11.2f}ms{checks / once:>8.1f}{checks / whole:>20.2f}")
