@@ -2,8 +2,8 @@
 
     OMP_WAIT_POLICY=passive python benchmarks/checks.py
 
-Ratios within one process, medians of rounds in turn. The comparison of a copy, called functionally, with the user's own
-module with the same weights in place, which is made on two examples, beside one call of the network on eight, and on 500.
+Ratios within one process, medians of rounds in turn. The comparison of a copy, called functionally, with the user's
+own module with the same weights in place, which is made on two examples, beside one call on eight, and on 500.
 """
 
 from __future__ import annotations
