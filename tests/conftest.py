@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +16,14 @@ def nothing_is_brought_to_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def modules_that_a_test_wrote_end_with_it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Several tests write a `mine.py`: whoever imports one next is to get his own."""
+    before, folder = set(sys.modules), tmp_path_factory.getbasetemp().resolve()
+    yield
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and folder in Path(file).resolve().parents:
+            del sys.modules[name]

@@ -35,7 +35,7 @@ class LossTerm(MeanMetric):
         return self.term in loss.terms
 
     def quantity(self, loss: Loss) -> Quantity:
-        return Quantity(f"loss_{self.term}", f"term {self.term} of the loss", loss.units)
+        return Quantity(f"loss_{self.term}", f"loss term {self.term!r}", loss.units)
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
         return evaluation.terms[self.term]
