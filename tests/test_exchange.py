@@ -396,7 +396,7 @@ def test_nothing_is_written_if_one_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(CannotFinish, match="choose another file") as caught:
+    with pytest.raises(CannotFinish, match="choose another place") as caught:
         write_survey(survey(3), tmp_path / "a.csv")
     assert "resume" not in one_line(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

@@ -20,10 +20,12 @@ from nursery import Child, result_of
 
 import lossatlas as la
 from lossatlas.cli.main import main
+from lossatlas.files.writing import atomic_write
 from lossatlas.jobs.checkpoint import FILE
 from lossatlas.jobs.fit import run_fit
+from lossatlas.jobs.log import MetricsLog
 from lossatlas.recipes import FitConfig
-from lossatlas.rundir import MetricsLog, RunDirectory, atomic_write
+from lossatlas.rundir import RunDirectory
 
 CONFIG = FitConfig(
     pattern="heart", size="8x10", steps=60, model_options={"hidden": (8,)}, cells=4, examples="60", padding=1,

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from typing import Any
 import yaml
 
 from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write
 
-__all__ = ["MetricsLog", "RunDirectory", "atomic_write", "versions"]
+__all__ = ["RunDirectory", "plain", "versions"]
 
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
@@ -36,48 +37,7 @@ LOG = "metrics.jsonl"
 MODEL = "model.safetensors"
 SNAPSHOTS = "snapshots"
 MEMBERS = "members"
-PARTIAL = ".partial"
 FORMAT = "lossatlas run 1"
-
-
-def atomic_write(path: Path, content: bytes) -> None:
-    """Replace a file by ``content``: a reader sees the old bytes or the new ones, also after a power cut.
-
-    The file's directory is made if need be. What a killed writer left of its temporary file is overwritten.
-
-    Raises:
-        CannotFinish: the disk is full or the directory cannot be written; the old file is whole.
-    """
-    temporary = path.with_name(f".{path.name}{PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: Path, error: OSError) -> CannotFinish:
-    """The error for a write that the system refused while a run was on."""
-    return CannotFinish(
-        f"cannot write {path} ({error.strerror}); the last checkpoint is whole: make room and continue with --resume"
-    )
-
-
-def _sync_directory(path: Path) -> None:
-    """Bring a rename to the disk, where directories can be opened for that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def versions() -> dict[str, str]:
@@ -202,7 +162,7 @@ class RunDirectory:
         """
         with contextlib.suppress(FileNotFoundError):
             (self.path / SUMMARY).unlink()
-        atomic_write(self.path / CONFIG, config.encode())
+        self.write_bytes(CONFIG, config.encode())
 
     def config(self) -> dict[str, Any]:
         """The stored configuration.
@@ -231,11 +191,16 @@ class RunDirectory:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Replace a JSON file of the run; the provenance keeps its mark of a run."""
         marked = {"format": FORMAT, **content} if name == PROVENANCE else content
-        atomic_write(self.path / name, _json(marked).encode())
+        self.write_bytes(name, _json(marked).encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Replace any file of the run."""
-        atomic_write(self.path / name, content)
+        path = self.path / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        atomic_write(path, content, advice=CONTINUE)
 
     def _check_parent(self) -> None:
         """Refuse a place where no directory can be made; the nearest existing ancestor has to be writable."""
@@ -246,66 +211,16 @@ class RunDirectory:
             raise BadInput(f"cannot create {self.path}: {ancestor} is not a directory that can be written")
 
 
-class MetricsLog:
-    """``metrics.jsonl``: one line per step, each step once.
-
-    Args:
-        path: the file.
-        length: the bytes of it that count; what a killed process wrote after its last checkpoint is cut off.
-
-    Raises:
-        BadInput: there are fewer.
-        CannotFinish: the file cannot be opened.
-    """
-
-    def __init__(self, path: Path, length: int = 0) -> None:
-        self._path = path
-        try:
-            self._file = path.open("ab")
-            if self._file.tell() < length:
-                self._file.close()
-                raise BadInput(f"{path} is shorter than its checkpoint says; start again with --overwrite")
-            self._file.truncate(length)
-            self._file.seek(0, os.SEEK_END)  # the position stays behind a cut otherwise
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add a line."""
-        try:
-            self._file.write(json.dumps(_plain(record), allow_nan=False).encode() + b"\n")
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
-
-    def sync(self) -> int:
-        """Bring all lines to the disk; returns the length of the file."""
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
-        return self._file.tell()
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[MetricsLog]:
-        """Close the file in the end, whatever happens."""
-        try:
-            yield self
-        finally:
-            with contextlib.suppress(OSError):
-                self._file.close()
-
-
 def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON has no NaN and no infinities: they become null, never a number."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not (abs(value) < float("inf")):
         return None
     return value

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import xarray as xr
 
-from lossatlas.errors import BadInput, CannotFinish, first_line
+from lossatlas.errors import BadInput, first_line
+from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
-from lossatlas.rundir import atomic_write
 
 __all__ = ["FORMATS", "Format", "read_survey", "readable_suffixes", "write_survey"]
 
@@ -93,11 +93,7 @@ def write_survey(survey: xr.Dataset, *paths: Path | str, form: Format | None = N
     chosen = {Path(path): form if form is not None else _format_of(Path(path)) for path in paths}
     contents = {path: each.bytes_of(survey) for path, each in chosen.items()}
     for path, content in contents.items():
-        try:
-            atomic_write(path, content)
-        except CannotFinish as error:  # its advice is for a run that can be resumed
-            reason = getattr(error.__cause__, "strerror", None) or first_line(error)
-            raise CannotFinish(f"cannot write {path} ({reason}); make room or choose another file") from error
+        atomic_write(path, content, folders=True)
 
 
 def _format_of(path: Path) -> Format:

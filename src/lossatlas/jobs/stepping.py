@@ -9,7 +9,8 @@ from typing import Protocol
 from lossatlas.errors import CannotFinish, Interrupted
 from lossatlas.jobs.checkpoint import Stored, restore_checkpoint, write_checkpoint
 from lossatlas.jobs.job import Handling
-from lossatlas.rundir import LOG, MetricsLog, RunDirectory
+from lossatlas.jobs.log import MetricsLog
+from lossatlas.rundir import LOG, RunDirectory
 
 __all__ = ["Stepped", "descend"]
 

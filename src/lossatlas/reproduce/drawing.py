@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.rundir import atomic_write
+from lossatlas.files.writing import atomic_write
 from lossatlas.views import data, figures, png
 
 __all__ = ["Curve", "curves", "maps", "save", "table"]
@@ -30,7 +30,7 @@ class Curve:
 
 def save(figure: Figure, path: Path) -> str:
     """Write a PNG file; returns the Markdown that shows it."""
-    atomic_write(path, png(figure))
+    atomic_write(path, png(figure), folders=True)
     return f"![{path.stem}]({path.name})"
 
 

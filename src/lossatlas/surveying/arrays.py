@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 
 from lossatlas.errors import BadInput, first_line
-from lossatlas.rundir import cannot_write
+from lossatlas.files.writing import cannot_write
 
 __all__ = ["Grid", "GridArrays", "Mask", "Tile"]
 

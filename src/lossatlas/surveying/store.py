@@ -16,8 +16,8 @@ import xarray as xr
 import zarr.storage
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.files.writing import cannot_write
 from lossatlas.locks import Lock, lock
-from lossatlas.rundir import cannot_write
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
 from lossatlas.surveying.arrays import Grid, GridArrays, Mask, Tile
 

@@ -16,7 +16,8 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.rundir import SNAPSHOTS, atomic_write, cannot_write
+from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write
+from lossatlas.rundir import SNAPSHOTS
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights.files import module_state, state_bytes
 
@@ -115,7 +116,7 @@ class Trajectory:
             return
         self.snapshots = kept
         self._last = None
-        atomic_write(self.path / INDEX, b"".join(map(_line, kept)))
+        atomic_write(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
         self._length = sum(len(_line(snapshot)) for snapshot in kept)
         for snapshot in gone:
             snapshot.path.unlink(missing_ok=True)
@@ -142,7 +143,7 @@ class Trajectory:
 
     def _write(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
         path = self.path / f"{int(step):09d}.safetensors"
-        atomic_write(path, state_bytes(module_state(model)))
+        atomic_write(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
         snapshot = Snapshot(int(step), path, {name: float(value) for name, value in scalars.items()})
         try:
             with (self.path / INDEX).open("ab") as index:

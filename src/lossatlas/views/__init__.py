@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from lossatlas.errors import BadInput
+from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
-from lossatlas.rundir import atomic_write
 from lossatlas.views.base import View
 from lossatlas.views.data import axes, first_draw, quantities
 from lossatlas.views.files import png
@@ -57,7 +57,7 @@ def view(
     drawn = {name: kind.draw(_given(kind, survey), title) for name, kind in every.items()}
     if out is not None:
         for name, figure in drawn.items():
-            atomic_write(Path(out) / f"{name}.png", png(figure))
+            atomic_write(Path(out) / f"{name}.png", png(figure), folders=True)
     return drawn
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.rundir import atomic_write
+from lossatlas.files.writing import atomic_write
 from lossatlas.views import data
 from lossatlas.views.files import png
 
@@ -65,7 +65,7 @@ def overlay(surveys: Mapping[str, xr.Dataset], out: Path | str | None = None, ti
         drawn = {f"overlay_{metric}": overlays.planes_of(given, chosen, title) for metric, chosen in common.items()}
     if out is not None:
         for name, figure in drawn.items():
-            atomic_write(Path(out) / f"{name}.png", png(figure))
+            atomic_write(Path(out) / f"{name}.png", png(figure), folders=True)
     return drawn
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lossatlas.rundir import atomic_write
+from lossatlas.files.writing import atomic_write
 from lossatlas.schema import Along
 from lossatlas.views import data
 from lossatlas.views.base import Telling
@@ -162,7 +162,7 @@ def write_page(
         images=images,
         config_yaml=config_yaml,
     )
-    atomic_write(Path(path), page.encode())
+    atomic_write(Path(path), page.encode(), folders=True)
 
 
 def sentence(survey: xr.Dataset) -> str:

@@ -1,0 +1,44 @@
+"""What a folder from somebody else may name: files in it, and none outside."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from lossatlas.errors import BadInput
+
+__all__ = ["check_inside", "is_plain_name"]
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name is that of a file in a folder, on any system: no path, no way up, nothing hidden.
+
+    >>> [is_plain_name(name) for name in ("000000100.safetensors", "../a", "/a", "..", "a/b", "c:a", "")]
+    [True, False, False, False, False, False, False]
+    """
+    plain = PurePosixPath(name).name == name == PureWindowsPath(name).name
+    return bool(name) and plain and not name.startswith(".") and "\0" not in name
+
+
+def check_inside(folder: Path) -> None:
+    """Refuse a folder in which a link leads out of it, or which holds anything but files, folders and links.
+
+    Raises:
+        BadInput: it does; or it cannot be listed. Names the first.
+    """
+    root, pending = folder.resolve(), [folder]
+    try:
+        while pending:
+            for entry in os.scandir(pending.pop()):
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if stat.S_ISLNK(mode):
+                    leads = Path(entry.path).resolve()
+                    if leads != root and root not in leads.parents:
+                        raise BadInput(f"{entry.path} is a link that leads out of {folder}; put the file itself there")
+                elif stat.S_ISDIR(mode):
+                    pending.append(Path(entry.path))
+                elif not stat.S_ISREG(mode):
+                    raise BadInput(f"{entry.path} is neither a file nor a folder; take it out of {folder}")
+    except (OSError, RuntimeError) as error:  # links in a circle are a RuntimeError
+        raise BadInput(f"{folder} cannot be looked at ({error}); make it readable") from error

@@ -1,0 +1,201 @@
+"""Texts, JSON and YAML of unknown origin: regular files, UTF-8, bounded in size and depth, of the expected type."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections import Counter
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from lossatlas.errors import BadInput, first_line
+
+__all__ = [
+    "DEPTH",
+    "MOST",
+    "Unreadable",
+    "parse_json",
+    "parse_yaml",
+    "read_bytes",
+    "read_json",
+    "read_text",
+    "read_yaml",
+]
+
+T = TypeVar("T")
+
+MOST = 2**25
+"""Bytes of a text or a JSON file."""
+MOST_YAML = 2**18
+"""Bytes of a YAML file, which takes about ten seconds a megabyte to parse."""
+DEPTH = 32
+"""Levels of lists and mappings within each other."""
+
+
+class Unreadable(BadInput):
+    """A file that cannot be read as what it should be.
+
+    Args:
+        path: the file.
+        reason: what was wrong, without the path, for messages that say more of what was expected.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(f"{path} cannot be read: {reason}")
+        self.reason = reason
+
+
+def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+        regular: refuse what is not a regular file, such as a pipe, which might never end.
+
+    Raises:
+        Unreadable: it is missing, of another kind, longer, or the system refuses.
+    """
+    try:
+        # A pipe without a writer would be waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | (os.O_NONBLOCK if regular else 0)), "rb") as file:
+            if regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unreadable(path, "it is not a regular file")
+            content = file.read() if math.isinf(most) else file.read(int(most) + 1)
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        if isinstance(error, Unreadable):
+            raise
+        raise Unreadable(path, getattr(error, "strerror", None) or first_line(error)) from error
+    if len(content) > most:
+        raise Unreadable(path, f"it is longer than {int(most):,} bytes")
+    return content
+
+
+def read_text(path: Path | str, most: float = MOST, *, regular: bool = True) -> str:
+    """The text of a UTF-8 file; arguments and errors as :func:`read_bytes`.
+
+    Raises:
+        Unreadable: as there, or it is not UTF-8.
+    """
+    try:
+        return read_bytes(path, most, regular=regular).decode()
+    except UnicodeDecodeError as error:
+        raise Unreadable(path, f"it is not UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def read_json(path: Path | str, kind: type[T], most: float = MOST) -> T:
+    """The content of a JSON file as an object of a type.
+
+    Args:
+        path: of the file.
+        kind: what it has to be: a built-in type, a dataclass, or what is made of these; fields of a dataclass are
+            checked by their annotations, and entries that it has no field for mean nothing.
+        most: bytes that it may have.
+
+    Raises:
+        Unreadable: it is missing, too long, nested too deeply, not JSON, or of another type; says where.
+    """
+    try:
+        return parse_json(read_bytes(path, most), kind)
+    except Unreadable:
+        raise
+    except ValueError as error:
+        raise Unreadable(path, str(error)) from error
+
+
+def parse_json(content: bytes | str, kind: type[T]) -> T:
+    """What JSON says, as an object of a type; see :func:`read_json`.
+
+    Raises:
+        ValueError: it is not JSON, nested too deeply, or of another type; says where.
+    """
+    try:
+        found = msgspec.json.decode(content)
+        _check_depth(found)
+        return msgspec.convert(found, kind)
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEPTH} levels deep") from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ValueError(first_line(error)) from error
+
+
+def read_yaml(path: Path | str, *, regular: bool = True) -> Any:
+    """The content of a YAML file in plain types: none of its tags makes anything else.
+
+    Raises:
+        Unreadable: it is missing, too long, nested too deeply, not YAML, or not plain; says where.
+    """
+    try:
+        return parse_yaml(read_text(path, MOST_YAML, regular=regular))
+    except Unreadable:
+        raise
+    except ValueError as error:
+        raise Unreadable(path, str(error)) from error
+
+
+def parse_yaml(text: str) -> Any:
+    """What YAML says, in plain types.
+
+    Aliases are refused: a few of them, each a list of the one before, stand for more values than any machine holds.
+
+    Raises:
+        ValueError: it is not YAML, nested too deeply, names a key twice or has an alias; says where.
+    """
+    try:
+        found = yaml.load(text, _PlainLoader)
+        _check_depth(found)
+        return found
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEPTH} levels deep") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is not YAML ({' '.join(str(error).split())})") from error
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:  # dates and numbers that do not exist
+        raise ValueError(first_line(error)) from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """A safe loader without aliases, without keys that are named twice, of bounded depth."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError(f"an alias in line {mark.line + 1}; write the value itself")
+        self.depth += 1
+        if self.depth > DEPTH + 1:
+            raise RecursionError
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            twice = Counter(keys).most_common(1)[0][0]
+            raise yaml.YAMLError(f"{twice!r} twice in the mapping of line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+def _check_depth(found: Any) -> None:
+    """Refuse what is nested too deeply for those who will walk through it.
+
+    Raises:
+        RecursionError: it is.
+    """
+    level: list[Any] = [found]
+    for _ in range(DEPTH + 1):
+        level = [
+            item
+            for each in level
+            if isinstance(each, dict | list)
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise RecursionError

@@ -1,0 +1,69 @@
+"""Tensors in safetensors files of unknown origin."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+
+from lossatlas.errors import LossatlasError, first_line
+from lossatlas.files.reading import Unreadable
+
+__all__ = ["TensorFile", "opened_tensors", "read_tensors"]
+
+
+class TensorFile:
+    """An open safetensors file; tensors are read when they are asked for.
+
+    Args:
+        file: as safetensors opened it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.names: tuple[str, ...] = tuple(file.keys())
+        """Of its tensors."""
+        self.metadata: dict[str, str] = dict(file.metadata() or {})
+        """What was written beside them."""
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self._file.get_tensor(name)
+        return tensor
+
+    def part(self, name: str) -> Any:
+        """A tensor of which only what is indexed is read."""
+        return self._file.get_slice(name)
+
+
+@contextmanager
+def opened_tensors(path: Path | str) -> Iterator[TensorFile]:
+    """A safetensors file to read from.
+
+    Raises:
+        Unreadable: it is missing, not a regular file, truncated or damaged; also where a tensor is asked for.
+    """
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
+            raise Unreadable(path, "it is not a regular file")
+        with safe_open(str(path), framework="pt") as file:
+            yield TensorFile(file)
+    except LossatlasError:
+        raise
+    except Exception as error:  # names of numbers that torch lacks, shapes that overflow: each its own kind of error
+        raise Unreadable(path, getattr(error, "strerror", None) or first_line(error)) from error
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file by name, and what was written beside them.
+
+    Raises:
+        Unreadable: it is missing, not a regular file, truncated or damaged.
+    """
+    with opened_tensors(path) as file:
+        # Copies: what is mapped changes with the file, and a file that is cut while it is mapped kills the process.
+        return {name: file[name].clone() for name in file.names}, file.metadata

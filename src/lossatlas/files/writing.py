@@ -1,0 +1,65 @@
+"""Files that are replaced whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from lossatlas.errors import CannotFinish
+
+__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "sync_folder"]
+
+PARTIAL = ".partial"
+"""How the temporary file of a write ends, whose name begins with a dot."""
+CONTINUE = "the last checkpoint is whole: make room and continue with --resume"
+"""What to do when a run cannot write."""
+ELSEWHERE = "make room or choose another place"
+"""What to do when a file of its own cannot be written."""
+
+
+def atomic_write(path: Path, content: bytes, *, advice: str = ELSEWHERE, folders: bool = False) -> None:
+    """Replace a file by ``content``: a reader sees the old bytes or the new ones, also after a power cut.
+
+    What a killed writer left of its temporary file is overwritten.
+
+    Args:
+        path: the file.
+        content: all of it.
+        advice: what to do where the system refuses.
+        folders: make those that lead to it, if need be.
+
+    Raises:
+        CannotFinish: the disk is full or the folder cannot be written; the old file is whole.
+    """
+    temporary = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        if folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()  # whatever it is: a link would be written through
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise cannot_write(path, error, advice) from error
+
+
+def cannot_write(path: Path, error: OSError, advice: str = CONTINUE) -> CannotFinish:
+    """The error for a write that the system refused; a run's own, unless the advice is another."""
+    return CannotFinish(f"cannot write {path} ({error.strerror or error}); {advice}")
+
+
+def sync_folder(path: Path) -> None:
+    """Bring a rename to the disk, where folders can be opened for that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

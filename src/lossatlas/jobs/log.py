@@ -1,0 +1,66 @@
+"""The log of a run that goes step by step."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lossatlas.errors import BadInput
+from lossatlas.files.writing import cannot_write
+from lossatlas.rundir import plain
+
+__all__ = ["MetricsLog"]
+
+
+class MetricsLog:
+    """``metrics.jsonl``: one line per step, each step once.
+
+    Args:
+        path: the file.
+        length: the bytes of it that count; what a killed process wrote after its last checkpoint is cut off.
+
+    Raises:
+        BadInput: there are fewer.
+        CannotFinish: the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, length: int = 0) -> None:
+        self._path = path
+        try:
+            self._file = path.open("ab")
+            if self._file.tell() < length:
+                self._file.close()
+                raise BadInput(f"{path} is shorter than its checkpoint says; start again with --overwrite")
+            self._file.truncate(length)
+            self._file.seek(0, os.SEEK_END)  # the position stays behind a cut otherwise
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line."""
+        try:
+            self._file.write(json.dumps(plain(record), allow_nan=False).encode() + b"\n")
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def sync(self) -> int:
+        """Bring all lines to the disk; returns the length of the file."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+        return self._file.tell()
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[MetricsLog]:
+        """Close the file in the end, whatever happens."""
+        try:
+            yield self
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
