@@ -32,6 +32,6 @@ def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
     if path.is_file():
         return read_survey(path), []
     raise BadInput(
-        f"{path} is no lossatlas run with a survey, no {SURVEY} and no file that ends in "
+        f"{path} is neither a lossatlas run with a survey, nor a {SURVEY}, nor a file that ends in "
         f"{', '.join(readable_suffixes())}; give one of them"
     )
