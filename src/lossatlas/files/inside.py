@@ -30,7 +30,9 @@ def check_inside(folder: Path) -> None:
     root, pending = folder.resolve(), [folder]
     try:
         while pending:
-            for entry in os.scandir(pending.pop()):
+            with os.scandir(pending.pop()) as found:
+                entries = list(found)
+            for entry in entries:
                 mode = entry.stat(follow_symlinks=False).st_mode
                 if stat.S_ISLNK(mode):
                     leads = Path(entry.path).resolve()
