@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 MOST = 2**25
 """Bytes of a text or a JSON file."""
-MOST_YAML = 2**18
+MOST_YAML = 2**20
 """Bytes of a YAML file, which takes about ten seconds a megabyte to parse."""
 DEPTH = 32
 """Levels of lists and mappings within each other."""

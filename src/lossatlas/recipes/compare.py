@@ -15,6 +15,7 @@ from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
 from lossatlas.recipes.compare_config import CompareConfig
+from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.slicing import tails
 from lossatlas.recipes.train import build_train
@@ -184,9 +185,8 @@ def _runs(specs: Sequence[str]) -> list[_Run]:
 
 def _read(name: str, path: Path, spec: str) -> _Run:
     run = RunDirectory(path)
-    if not run.is_run:
-        raise BadInput(f"{spec} is no lossatlas run; name finished runs of lossatlas train")
-    stored = run.config()
+    run.check("name finished runs of lossatlas train")
+    stored = found_again(run)
     if not stored.keys() >= TRAINING:
         raise BadInput(f"{spec} is a run of another verb than train; name finished runs of lossatlas train")
     if not run.finished:
@@ -196,7 +196,7 @@ def _read(name: str, path: Path, spec: str) -> _Run:
     except TypeError as error:
         raise BadInput(f"{spec} has a config.yaml that is no training's ({error}); train it again") from error
     state = read_state(path / MODEL)
-    found = run.read_json(PROVENANCE).get("fingerprints", {})
+    found = run.provenance().fingerprints
     if MODULE not in found:
         raise BadInput(f"{path / PROVENANCE} says nothing of the run's initial weights; train it again")
     return _Run(name, path, config, run.read_json(SUMMARY), found, state)
