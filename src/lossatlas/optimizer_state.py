@@ -73,7 +73,8 @@ def _usual(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
         for parameter in small:
             parameter.grad = torch.zeros_like(parameter)
         groups.append({**group, "params": small})
-    other = type(optimizer)(groups)
+    kind: Any = type(optimizer)
+    other = kind(groups)
     other.step()
     return [dict(other.state[parameter]) for group in groups for parameter in group["params"]]
 

@@ -10,12 +10,11 @@ from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, LossatlasError, first_line
 from lossatlas.files.reading import Unreadable, converted, parse_json, read_json
+from lossatlas.rundir import MOST_THREADS
 
 __all__ = ["Plan", "Service"]
 
 
-MOST_THREADS = 1024
-"""More than that no machine runs well, and each takes memory."""
 MOST_POINTS = 2**31
 
 

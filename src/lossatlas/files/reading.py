@@ -180,7 +180,7 @@ def converted(found: Any, kind: type[T], *, exact: bool = False) -> T:
         exact: refuse entries that a dataclass has no field for.
 
     Raises:
-        ValueError: they are of another type; says where. What a dataclass itself refuses with a BadInput comes as it is.
+        ValueError: they are of another type; says where. A BadInput of a dataclass's own comes as it is.
     """
     try:
         made = msgspec.convert(found, kind)

@@ -13,7 +13,7 @@ from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossatlas.errors import BadInput, LossatlasError, first_line
+from lossatlas.errors import LossatlasError, first_line
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, converted, opened, read_json
 from lossatlas.files.room import free_room

@@ -168,7 +168,9 @@ def _check_size(path: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             needed, room = sum(entry.file_size for entry in archive.infolist()), free_room()
     if needed > room:
-        raise BadInput(f"checkpoint {path} unpacks to {needed:,} bytes and {room:,} are free; save it with fewer tensors")
+        raise BadInput(
+            f"checkpoint {path} unpacks to {needed:,} bytes and {room:,} are free; save it with fewer tensors"
+        )
 
 
 def _load(path: Path, device: str = "cpu") -> Any:
