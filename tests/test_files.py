@@ -541,7 +541,12 @@ KINDS = {
     "array": Kind("a.npy", array, lambda p: ArraySource(p)),
     "font": Kind("a.ttf", font, lambda p: picture("text:A", font=str(p))),
 }  # fmt: skip
-OTHER_TYPES = {"a list": b"[1, 2]\n", "a number": b"3\n", "deep": b"[" * 10_000, "undecodable": b"\xff\xfe\0\x93 a: b\n"}
+OTHER_TYPES = {
+    "a list": b"[1, 2]\n",
+    "a number": b"3\n",
+    "deep": b"[" * 10_000,
+    "undecodable": b"\xff\xfe\0\x93 a: b\n",
+}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
@@ -580,7 +585,6 @@ READERS = {
 ELSEWHERE = {
     "views/report.py": "a template of the package's own",
     "reproduce/run.py": "what was written to a text a moment before",
-    "pictures/sources/_files.py": "from a file that the door opened",
     "weights/unpickling.py": "from a file that the door looked at",
     "exchange/formats/csv.py": "from a text that the door read",
     "exchange/formats/li_hdf5.py": "of which nothing is read before its claims are checked; and to write",
