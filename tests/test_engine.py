@@ -794,7 +794,7 @@ PLAN = {"evaluate": SERVICE, "pullback": SERVICE, "derivatives": SERVICE, "threa
                 ({"points": 2.5}, "Expected `int`, got `float`"),
                 ({"points": True}, "Expected `int`, got `bool`"),
                 ({"examples": 0}, "at least one example at a time"),
-                ({"strategy": "lop"}, "unknown strategy 'lop'; did you mean 'loop'"),
+                ({"strategy": "lop"}, "unknown engine strategy 'lop'; did you mean 'loop'"),
                 ({"precision": "fp8"}, "unknown precision 'fp8'"),
             )
         ),

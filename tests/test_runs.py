@@ -170,7 +170,7 @@ class Work:
 
 def test_a_checkpoint_says_how_much_of_the_log_is_its_own(tmp_path: Path) -> None:
     run, work = RunDirectory(tmp_path / "run"), Work()
-    run.create("", {})
+    run.path.mkdir()
     assert restore_checkpoint(run, work) == 0
     write_checkpoint(run, work, 17)
     assert restore_checkpoint(run, work) == 17

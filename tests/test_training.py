@@ -134,11 +134,7 @@ class TestSteps:
         for key, value in tensors.items():
             if value.numel() == 1:
                 continue
-            for odd in (
-                value[:1],
-                value.to(torch.complex64),
-                value.long() if value.is_floating_point() else value * 1.5,
-            ):
+            for odd in (value[:1], value[None], value.to(torch.complex64), value.half()):
                 if odd.shape != value.shape or odd.dtype != value.dtype:
                     with pytest.raises(ValueError, match="expected"):
                         again.restore({**tensors, key: odd}, scalars)
@@ -311,7 +307,7 @@ class TestTrajectory:
         for step in range(3):
             trajectory.record(linear(step), step)
         trajectory.snapshots[1].path.write_bytes(b"cut")
-        with pytest.raises(la.BadInput, match=r"000000001.safetensors cannot be read; .* leave step 1 out"):
+        with pytest.raises(la.BadInput, match=r"000000001.safetensors cannot be read \(.*\); .* leave step 1 out"):
             Trajectory(tmp_path).snapshots[1].state()
         index = tmp_path / "index.jsonl"
         lines = index.read_bytes().splitlines(keepends=True)
