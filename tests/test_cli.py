@@ -372,7 +372,7 @@ class TestBadInput:
         Path("c.yaml").write_text("lr: quick\n")
         assert "config c.yaml" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("lr: [1, 2\n")
-        assert "c.yaml is no YAML" in refused(capsys, "--config=c.yaml")
+        assert "c.yaml cannot be read (it is not YAML" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("config: c.yaml\n")
         assert "config is an option of the command line alone" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("model: {depth: 3}\n")

@@ -544,7 +544,7 @@ def test_nothing_readable_is_refused(store: Path, tmp_path: Path) -> None:
     shutil.rmtree(store)
     store.mkdir()
     assert not is_store(store)
-    with pytest.raises(BadInput, match="no zarr store"):
+    with pytest.raises(BadInput, match="is not a zarr store"):
         readable(store)
 
 
@@ -658,7 +658,7 @@ class TestView:
         Path("readme.md").touch()
         assert "suffix '.md'" in self.refused(capsys, "readme.md")
         Path("a.csv").mkdir()
-        assert "choose another file" in self.refused(capsys, "run", "--export", "a.csv", code=3)
+        assert "choose another place" in self.refused(capsys, "run", "--export", "a.csv", code=3)
 
     def test_several_surveys_are_named_apart(self, tmp_path: Path) -> None:
         from lossatlas.cli.verbs.view import _named

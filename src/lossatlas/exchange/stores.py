@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -15,14 +14,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-import zarr.errors
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.files.inside import check_inside
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.stores import METADATA, GroupHead, check_room, dangerous_chunks, open_store, read_head
 from lossatlas.schema import TARGET
 
 __all__ = ["is_store", "readable"]
 
-METADATA = "zarr.json"
+MOST_COPIED = 2**30
+"""Bytes of a file; chunks have some thousands, and a file that is mostly a hole can say any number."""
 CHUNKS = "c"
 """Where the chunks of an array are, in its folder."""
 
@@ -57,13 +59,14 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         The survey and, for each part that is damaged, a line that begins with its name: ``test_loss/c/0/1``.
 
     Raises:
-        BadInput: there is no store, or nothing in it can be read.
+        BadInput: there is no store, nothing in it can be read, it leads elsewhere, or it does not fit the memory.
     """
     path = Path(path)
     if not is_store(path):
-        raise BadInput(f"{path} is no zarr store; expected a directory survey.zarr")
+        raise BadInput(f"{path} is not a zarr store; expected a directory survey.zarr")
+    check_inside(path)
     try:
-        survey = _opened(path)
+        survey = open_store(path).load()
         if _described(path) <= set(survey.variables):
             return survey, []
     except Exception:  # zarr has many ways to find a store damaged; its parts are tried below
@@ -71,14 +74,15 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
     with tempfile.TemporaryDirectory(prefix="lossatlas.") as folder:
         copy = Path(folder) / "survey.zarr"
         lost = _copy(path, copy)
-        lost += _repair_metadata(copy)
+        lost += _repair_metadata(copy, path)
         damages = list(_damaged_chunks(copy))
         for damage in damages:
             (copy / damage.variable / damage.key).unlink(missing_ok=True)
         try:
-            survey = _opened(copy)
+            survey = open_store(copy).load()
         except Exception as error:  # such as dimensions that contradict each other
-            raise BadInput(f"{path} cannot be read ({first_line(error)}); survey again") from error
+            reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+            raise BadInput(f"{path} cannot be read ({reason}); survey again") from error
     for damage in damages:
         survey = _emptied(survey, damage)
     entries = lost + [_entry(survey, damage) for damage in damages]
@@ -87,13 +91,6 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         because = f" ({entries[0]})" if entries else ""
         raise BadInput(f"{path} cannot be read: no variable has a chunk that is whole{because}; survey again")
     return survey, entries
-
-
-def _opened(path: Path) -> xr.Dataset:
-    with warnings.catch_warnings():  # zarr's, of folders that are no arrays
-        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
-        survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None).load()
-    return survey
 
 
 def _described(path: Path) -> set[str]:
@@ -109,30 +106,44 @@ def _copy(path: Path, copy: Path) -> list[str]:
             target = copy / source.relative_to(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                shutil.copyfile(source, target)
+                if (size := source.stat().st_size) > MOST_COPIED:
+                    lost.append(f"{source.relative_to(path).as_posix()}: it has {size:,} bytes")
+                else:
+                    shutil.copyfile(source, target)
             except OSError as error:
                 lost.append(f"{source.relative_to(path).as_posix()}: {error.strerror}")
     return lost
 
 
-def _repair_metadata(copy: Path) -> list[str]:
-    """Make a copied store one that can be opened, without the variables whose description cannot be read."""
-    lost = []
+def _repair_metadata(copy: Path, path: Path) -> list[str]:
+    """Make a copy of the store ``path`` one that can be opened, without what cannot be read or asks for too much.
+
+    Raises:
+        BadInput: it asks for too much altogether.
+    """
+    lost, attributes = [], {}
     try:
-        zarr.open_group(str(copy), mode="r")
-    except Exception as error:  # whatever is wrong with it, only the survey's attributes are in it
-        reason = first_line(error) if (copy / METADATA).is_file() else "it does not exist"
-        lost.append(f"{METADATA}: the survey's own attributes are lost ({reason})")
-        (copy / METADATA).write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}))
+        attributes = read_json(copy / METADATA, GroupHead).attributes
+    except Unreadable as error:  # whatever is wrong with it, only the survey's attributes are in it
+        lost.append(f"{METADATA}: the survey's own attributes are lost ({error.reason})")
+    own = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    (copy / METADATA).write_text(json.dumps(own))  # without copies of the variables' descriptions
+    heads = []
     for part in sorted(each for each in copy.iterdir() if each.is_dir()):
         try:
+            head = read_head(part)
             zarr.open_array(str(part), mode="r")
         except Exception as error:  # a description can be cut off, or say what is not so
-            if (part / METADATA).is_file():
-                lost.append(f"{part.name}/{METADATA}: the variable is left out ({first_line(error)})")
-            elif (part / CHUNKS).exists():
-                lost.append(f"{part.name}/{METADATA}: the variable is left out (it does not exist)")
+            reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+            if (part / METADATA).exists() or (part / CHUNKS).exists():
+                lost.append(f"{part.name}/{METADATA}: the variable is left out ({reason})")
             shutil.rmtree(part)
+            continue
+        heads.append(head)
+        for chunk, reason in list(dangerous_chunks(part, head)):
+            lost.append(f"{chunk.relative_to(copy).as_posix()}: {reason}")
+            chunk.unlink()
+    check_room(path, heads)
     return lost
 
 

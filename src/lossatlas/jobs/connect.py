@@ -177,7 +177,7 @@ def _draw(
         survey,
         title,
         summary,
-        (run.path / "config.yaml").read_text(),
+        run.config_text(),
         images,
         grids=[curve_grid(summary)],
         shown_elsewhere=keys_of_grid(summary),

@@ -227,5 +227,5 @@ def _draw(run: RunDirectory, store: SurveyStore, recipe: FitRecipe, summary: dic
     images = {name: png(figure) for name, figure in view(survey, title=title).items()}
     for name, image in images.items():
         run.write_bytes(f"{name}.png", image)
-    config = (run.path / "config.yaml").read_text()
+    config = run.config_text()
     write_report(run.path / "report.html", survey, title, summary, config, images)

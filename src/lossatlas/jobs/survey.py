@@ -253,7 +253,7 @@ def _draw(run: RunDirectory, survey: xr.Dataset, config: SurveyConfig, summary: 
         run.write_bytes(f"{name}.png", image)
     tables = {_titled(key): value for key, value in summary.items() if key.endswith(SURFACE)}
     numbers = {key: value for key, value in summary.items() if not key.endswith(SURFACE)}
-    config_text = (run.path / "config.yaml").read_text()
+    config_text = run.config_text()
     write_report(run.path / "report.html", survey, title, numbers, config_text, images, tables)
 
 

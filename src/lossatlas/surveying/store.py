@@ -15,7 +15,9 @@ import numpy.typing as npt
 import xarray as xr
 import zarr.storage
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, LossatlasError, first_line
+from lossatlas.files.reading import Unreadable
+from lossatlas.files.stores import open_store
 from lossatlas.files.writing import cannot_write
 from lossatlas.locks import Lock, lock
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
@@ -265,6 +267,8 @@ class SurveyStore:
 
     def open(self) -> xr.Dataset:
         """The survey as it stands."""
+        if self._path is not None:
+            return open_store(self._path)
         survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
         return survey
 
@@ -315,9 +319,17 @@ class SurveyStore:
 
 
 def stored_survey(path: Path) -> xr.Dataset:
-    """What a store on disk holds, read whole."""
-    survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
-    return survey.load()
+    """What a store on disk holds, read whole.
+
+    Raises:
+        BadInput: it cannot be read, or asks for what it may not; see :func:`~lossatlas.files.stores.check_store`.
+    """
+    try:
+        return open_store(path).load()
+    except LossatlasError:
+        raise
+    except Exception as error:  # codecs fail in many ways on bytes that are not theirs
+        raise Unreadable(path, first_line(error)) from error
 
 
 def glanced_at(path: Path) -> xr.Dataset | None:
@@ -326,10 +338,9 @@ def glanced_at(path: Path) -> xr.Dataset | None:
     For those who can do without: who writes to it says what is wrong, or makes it whole.
     """
     try:
-        survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
-    except Exception:  # zarr and xarray have many ways to say so
+        return open_store(path)
+    except BadInput:
         return None
-    return survey
 
 
 def merged_grid(path: Path, stored: xr.Dataset, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:

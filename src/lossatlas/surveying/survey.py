@@ -376,4 +376,4 @@ def _recorded_plan(path: Path) -> Plan | None:
     """The plan of a store that is there."""
     stored = glanced_at(path)
     recorded = stored.attrs.get(PLAN) if stored is not None else None
-    return Plan.from_dict(json.loads(recorded)) if recorded else None
+    return Plan.parse(str(recorded)) if recorded else None
