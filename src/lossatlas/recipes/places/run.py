@@ -15,7 +15,7 @@ from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.schema import DRAW, Corner
-from lossatlas.surveying.store import glanced_at
+from lossatlas.surveying.store import glanced_at, whole_variables
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
 from lossatlas.weights.files import load_state
@@ -109,9 +109,9 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     boxes = {axis: (float(survey[axis].values[0]), float(survey[axis].values[-1])) for axis in chart.axes}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
     first = Corner.coordinate(chart.axes[0])
-    if first not in survey:
-        return boxes, labels, ()
     own = [axis for axis in chart.axes if axis != DRAW]
+    if not set(map(Corner.coordinate, own)) <= whole_variables(survey):  # there are none, or it was interrupted
+        return boxes, labels, ()
     points = np.stack([survey[Corner.coordinate(axis)].values for axis in own], axis=1)
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
