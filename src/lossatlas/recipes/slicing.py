@@ -14,6 +14,7 @@ from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.recipes.place import Network
+from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.start import starting_state
 from lossatlas.training.way import Way
@@ -41,6 +42,9 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     Raises:
         BadInput: a direction cannot be had, or several draws are asked for of what nobody draws.
     """
+    # Each is there by itself, and in the chart.
+    size = 2 * config.draws * len(config.kinds) * around.origin.numel() * around.origin.element_size()
+    check_memory(f"draws is {config.draws:,}", size, "their directions")
     chart, labels = slice_along(config.kinds, around, config.orthogonal, config.draws)
     kinds = [direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
