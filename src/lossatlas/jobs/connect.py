@@ -139,6 +139,7 @@ def _engine(recipe: ConnectRecipe, config: ConnectConfig, plan: str | Plan, buff
         batch_size=config.batch_size or BATCH,
         group=config.group,
         points=max(recipe.objective.largest_draw, 16),
+        metrics=recipe.metrics,
     )
     for split in recipe.surveyed.values():
         engine.network.check(split)

@@ -171,6 +171,7 @@ def make_engine(
         batch_size=config.batch_size,
         group=config.group,
         points=recipe.objective.largest_draw,
+        metrics=metrics_for(recipe.problem.loss, recipe.metrics),
     )
     for split in recipe.surveyed.values():
         engine.network.check(split)

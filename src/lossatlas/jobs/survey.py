@@ -198,6 +198,7 @@ def survey_engine(
         measuring=measuring if measuring is not None else measuring_seconds(None),
         group=config.group,
         steps=False,
+        metrics=recipe.metrics,
     )
 
 

@@ -12,6 +12,7 @@ from lossatlas.bounds import NamedOptions
 from lossatlas.errors import BadInput, first_line
 from lossatlas.free_memory import free_memory, in_bytes
 from lossatlas.registry import Registry, load_callable
+from lossatlas.users_code import called, reason
 
 __all__ = ["MODELS", "Family", "check_room", "load_model", "model_options"]
 
@@ -79,9 +80,14 @@ def load_model(spec: str) -> nn.Module:
     """
     factory = load_callable("model", spec)
     try:
-        made = factory()
+        made = called(factory)
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"model {spec!r} failed: {first_line(error)}") from error
+        raise BadInput(f"model {spec!r} failed: {reason(error)}") from error
     if not isinstance(made, nn.Module):
         raise BadInput(f"model {spec!r} returned {type(made).__name__}; expected a torch.nn.Module")
+    empty = next((name for name, value in (*made.named_parameters(), *made.named_buffers()) if value.is_meta), None)
+    if empty is not None:
+        raise BadInput(
+            f"model {spec!r} has no numbers in {empty!r}, which is on the device meta; make it on the processor"
+        )
     return made

@@ -22,6 +22,7 @@ from lossatlas.problem import Problem
 from lossatlas.recipes.config import AUTO, FEWEST, FitConfig
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.room import Extent
+from lossatlas.recipes.slicing import check_finite
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.training.start import starting_state
 from lossatlas.weights import INITIALISERS, WeightSpace
@@ -90,6 +91,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
     notes: tuple[str, ...] = ()
     if config.checkpoint is not None:
         notes = load_state(module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
+        check_finite(module, f"checkpoint {config.checkpoint}")
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.group, config.buffers_batches)
         for name in (config.buffers, config.survey_buffers or config.buffers)

@@ -19,6 +19,7 @@ from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.start import starting_state
 from lossatlas.training.way import Way
 from lossatlas.weights import WeightSpace
+from lossatlas.weights.loading import check_finite_values
 
 __all__ = ["around_of", "check_finite", "named", "notes_of", "one_thread", "sliced", "tails"]
 
@@ -81,8 +82,7 @@ def check_finite(module: nn.Module, source: str) -> None:
         BadInput: a parameter is not finite; the first one is named.
     """
     for name, parameter in module.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise BadInput(f"{source} has weights that are not finite: {name!r}; choose another")
+        check_finite_values(name, parameter, source)
 
 
 def named(specs: Sequence[str]) -> dict[str, Mapping[str, Tensor]]:

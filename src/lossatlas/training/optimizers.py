@@ -29,6 +29,8 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
 """Names of their own, with the options that they stand for."""
 
 PREFIX = "torch.optim."
+LONGEST = 40
+"""Characters of a value in a message."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,7 @@ class OptimizerChoice:
         except Exception as error:
             raise BadInput(f"optimizer {self.name!r} cannot train a network so: {first_line(error)}") from error
         if not bool(parameter.isfinite().all()):
-            stated = ", ".join(f"{name}={value}" for name, value in self.options.items())
-            raise BadInput(
-                f"optimizer {self.name!r} with {stated} makes a weight of 1 infinite in a step; lower its rate"
-            )
+            raise BadInput(f"optimizer {self.name!r} makes a weight of 1 infinite in one step; choose a lower lr")
 
     def with_options(self, **options: Any) -> OptimizerChoice:
         """The same with further options; None leaves one as it is."""
@@ -128,7 +127,7 @@ def parse_optimizer(spec: str) -> OptimizerChoice:
             options[key] = ast.literal_eval(text)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
             raise BadInput(
-                f"optimizer option {key} is {text!r}; expected a number, True, False or a tuple such as (0.9,0.99)"
+                f"optimizer option {key} is {text[:LONGEST]!r}; expected a number, True, False or (0.9,0.99)"
             ) from error
     return OptimizerChoice(name, kind, options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from math import prod
 
@@ -9,9 +10,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 from lossatlas.training.trajectory import INDEX, Snapshot, Trajectory
 from lossatlas.weights import Entry, WeightSpace
+from lossatlas.weights.checkpoint import listed
 
 __all__ = ["MEMORY", "Projection", "Way"]
 
@@ -45,7 +47,11 @@ class Way:
         space: its weight space.
 
     Raises:
-        BadInput: fewer than two snapshots, or one of another architecture; the first difference is named.
+        BadInput: fewer than two snapshots that are finite, or one of another architecture; the first difference is
+            named.
+
+    Warns:
+        Caution: snapshots are not finite, as at the end of a training that diverged; they are left out.
     """
 
     def __init__(self, trajectory: Trajectory, space: WeightSpace) -> None:
@@ -58,6 +64,7 @@ class Way:
             )
         self._known: tuple[Tensor, Tensor] | None = None
         self._check(trajectory)
+        self._leave_out_infinite(trajectory)
 
     def __len__(self) -> int:
         return len(self.snapshots)
@@ -180,6 +187,20 @@ class Way:
         columns -= columns.mean(dim=0)
         return columns
 
+    def _leave_out_infinite(self, trajectory: Trajectory) -> None:
+        """Go on without snapshots that are not finite, which lie nowhere."""
+        finite = [snapshot for snapshot in self.snapshots if _is_finite(snapshot, self.space)]
+        steps = [str(snapshot.step) for snapshot in self.snapshots if snapshot not in finite]
+        if not steps:
+            return
+        found = f"{trajectory.path}: the weights of step{'s' * (len(steps) > 1)} {listed(steps)} are not finite"
+        if len(finite) < 2:
+            raise BadInput(f"{found}, and a way needs two snapshots that are; record more steps before it diverges")
+        warnings.warn(
+            f"{found}; the way ends at step {finite[-1].step} and is shown without them", Caution, stacklevel=3
+        )
+        self.snapshots = finite
+
     def _check(self, trajectory: Trajectory) -> None:
         """By the heads of the files."""
         damaged = []
@@ -196,9 +217,19 @@ class Way:
             )
 
 
+def _is_finite(snapshot: Snapshot, space: WeightSpace) -> bool:
+    """Whether all weights of a snapshot are; one parameter of it is read at a time."""
+    with safe_open(str(snapshot.path), framework="pt") as file:
+        there = set(file.keys())
+        names = (next(name for name in entry.names if name in there) for entry in space.entries)
+        return all(bool(file.get_tensor(name).double().isfinite().all()) for name in names)
+
+
 def _check_shapes(snapshot: Snapshot, space: WeightSpace) -> None:
     with safe_open(str(snapshot.path), framework="pt") as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        heads = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        shapes = {name: tuple(head.get_shape()) for name, head in heads.items()}
+        kinds = {name: str(head.get_dtype()) for name, head in heads.items()}
     for entry in space.entries:
         there = next((shapes[name] for name in entry.names if name in shapes), None)
         if there != entry.shape:
@@ -206,6 +237,12 @@ def _check_shapes(snapshot: Snapshot, space: WeightSpace) -> None:
             raise BadInput(
                 f"the snapshot of step {snapshot.step} is of another model: {entry.name!r} {described} there and has "
                 f"shape {entry.shape} in the model; choose the model and options that it was recorded with"
+            )
+        kind = next(kinds[name] for name in entry.names if name in kinds)
+        if not kind.lstrip("B").startswith("F"):
+            raise BadInput(
+                f"the snapshot of step {snapshot.step} has {entry.name!r} as {kind}; expected real floating point: "
+                "record it as it is in the model"
             )
 
 
