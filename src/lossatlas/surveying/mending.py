@@ -14,6 +14,7 @@ import zarr
 
 from lossatlas.errors import BadInput, first_line
 from lossatlas.files.chunks import Chunk, chunks_of, damaged_chunks
+from lossatlas.files.stores import METADATA
 from lossatlas.files.writing import PARTIAL
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, Tile, dimensions_of
 
