@@ -306,7 +306,9 @@ class SurveyStore:
             CannotFinish: it was removed.
         """
         self._arrays.check_there()
-        survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
+        with warnings.catch_warnings():  # of what others are writing
+            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+            survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
         return survey
 
     @property
