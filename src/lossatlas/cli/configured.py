@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 import yaml
 from cyclopts import CycloptsError, Parameter
 
+from lossatlas.bounds import Bounded
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
@@ -36,7 +37,7 @@ HANDLING = ("resume", "overwrite", "checkpoint_seconds", "pictures")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(Bounded):
     """How a run is carried out; nothing here changes its result. Verbs add their own, and where runs go by default."""
 
     out: Path = Path("runs/run")

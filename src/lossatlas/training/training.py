@@ -261,13 +261,18 @@ class Training:
         targets = self._handed.targets(batch)
         try:
             outputs, losses = self._call(batch, copy.deepcopy(self.module))
-            losses @ shares_of(self._loss.weights(targets), losses)
+            first = float(losses.detach() @ shares_of(self._loss.weights(targets), losses))
         except BadInput:
             raise
         except Exception as error:  # the user's own module and data may fail in any way
             raise BadInput(
                 f"the model fails in training mode on a batch of {self._batches.size}: {reason(error)}"
             ) from error
+        if not math.isfinite(first):
+            raise BadInput(
+                f"the loss of the first batch is {first} before any step; expected finite data and weights: look for NaN "
+                "among them, or lower the weights (init_gain)"
+            )
         self._loss.check(outputs, targets, targets)
         checked_total(self._loss, targets, len(losses))
         self._handed.loss = self._loss.settled(outputs, targets)
