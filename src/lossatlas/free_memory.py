@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+try:
+    import resource
+except ImportError:  # a system without such limits
+    resource = None  # type: ignore[assignment]
 
-__all__ = ["SHARE", "free_memory"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["SHARE", "free_memory", "left_to_the_process"]
 
 SHARE = 0.25
 """Of what is free, by default: others work on this machine, too."""
@@ -16,11 +23,13 @@ UNKNOWN = 2**32
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device could still give; for the processor what its system and its container would."""
+    """Bytes that a device could still give; for the processor what its system, its container and its limits would."""
     if device.type == "cuda":
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
-    known = [number for number in (_available(), _left_to_the_group()) if number is not None]
+    known = [number for number in (_available(), _left_to_the_group(), left_to_the_process()) if number is not None]
     return min(known, default=UNKNOWN)
 
 
@@ -40,3 +49,18 @@ def _left_to_the_group() -> int | None:
     except OSError:
         return None
     return max(0, int(limit) - int(used)) if limit.isdecimal() else None
+
+
+def left_to_the_process() -> int | None:
+    """Bytes that this process may still take by the limits of its address space and data; None where none is set."""
+    if resource is None:
+        return None
+    # Pages in all and pages of data, by their places in the file.
+    limits = {0: resource.getrlimit(resource.RLIMIT_AS)[0], 5: resource.getrlimit(resource.RLIMIT_DATA)[0]}
+    limited = {place: limit for place, limit in limits.items() if limit != resource.RLIM_INFINITY}
+    try:
+        pages = Path("/proc/self/statm").read_text().split() if limited else []
+    except OSError:  # another system: nobody says what is used
+        return None
+    left = (limit - int(pages[place]) * resource.getpagesize() for place, limit in limited.items())
+    return max(0, min(left)) if limited else None
