@@ -541,7 +541,12 @@ KINDS = {
     "array": Kind("a.npy", array, lambda p: ArraySource(p)),
     "font": Kind("a.ttf", font, lambda p: picture("text:A", font=str(p))),
 }  # fmt: skip
-OTHER_TYPES = {"a list": b"[1, 2]\n", "a number": b"3\n", "deep": b"[" * 10_000, "undecodable": b"\xff\xfe\0\x93 a: b\n"}
+OTHER_TYPES = {
+    "a list": b"[1, 2]\n",
+    "a number": b"3\n",
+    "deep": b"[" * 10_000,
+    "undecodable": b"\xff\xfe\0\x93 a: b\n",
+}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())

@@ -17,7 +17,7 @@ from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import device_of, step_size
-from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.errors import BadInput, CannotFinish, reason
 from lossatlas.files.reading import Count, Duration, converted
 from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, checked_total, shares_of
@@ -28,7 +28,6 @@ from lossatlas.schedules import Schedule
 from lossatlas.streams import generator
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
 from lossatlas.types import Source
-from lossatlas.users_code import reason
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import module_state
 

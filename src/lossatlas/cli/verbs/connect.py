@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lossatlas.bounds import Pause
 from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
+from lossatlas.cli.terminal import say
 from lossatlas.recipes import ConnectConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
 from lossatlas.specs import NetworkSpec
@@ -53,8 +54,8 @@ class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
             scores = summary.get(f"{split}_scores", {})
             numbers = [f"{name} {scores[name]:.4g}" for name in shown if isinstance(scores.get(name), float)]
             if numbers:
-                print(f"{split}: {', '.join(numbers)}")
-        print(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
+                say(f"{split}: {', '.join(numbers)}")
+        say(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
         print_place(run, run.pictures)
 
 

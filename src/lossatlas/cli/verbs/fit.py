@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import Pause
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
+from lossatlas.cli.terminal import say
 from lossatlas.recipes import PRESETS, FitConfig
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class _Fit(ConfiguredVerb[FitConfig, _Options]):
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         numbers = [f"{name} {summary[name]:.4g}" for name in SHOWN if isinstance(summary.get(name), int | float)]
-        print(", ".join(numbers))
+        say(", ".join(numbers))
         print_place(run, run.pictures)
 
 
