@@ -372,7 +372,7 @@ class TestBadInput:
         Path("c.yaml").write_text("lr: quick\n")
         assert "config c.yaml" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("lr: [1, 2\n")
-        assert "c.yaml is no YAML" in refused(capsys, "--config=c.yaml")
+        assert "c.yaml cannot be read (it is not YAML" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("config: c.yaml\n")
         assert "config is an option of the command line alone" in refused(capsys, "--config=c.yaml")
         Path("c.yaml").write_text("model: {depth: 3}\n")
@@ -382,12 +382,12 @@ class TestBadInput:
         Path("mine").mkdir()
         Path("mine/thesis.txt").write_text("years of work")
         assert "exists; choose another --out" in refused(capsys, out="mine")
-        assert "no lossatlas run, so --overwrite leaves it alone" in refused(capsys, "--overwrite", out="mine")
-        assert "no lossatlas run that could be resumed" in refused(capsys, "--resume", out="mine")
+        assert "is not a lossatlas run, so --overwrite leaves it alone" in refused(capsys, "--overwrite", out="mine")
+        assert "is not a lossatlas run; it cannot be resumed" in refused(capsys, "--resume", out="mine")
         assert Path("mine/thesis.txt").read_text() == "years of work"
         Path("file").write_text("")
         assert "is not a directory that can be written" in refused(capsys, out="file/run")
-        assert "is no lossatlas run" in refused(capsys, "--overwrite", out="file")
+        assert "is not a lossatlas run" in refused(capsys, "--overwrite", out="file")
 
     def test_resuming_with_other_settings_names_them(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert fit("--out=runs/x") == 0

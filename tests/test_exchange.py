@@ -544,7 +544,7 @@ def test_nothing_readable_is_refused(store: Path, tmp_path: Path) -> None:
     shutil.rmtree(store)
     store.mkdir()
     assert not is_store(store)
-    with pytest.raises(BadInput, match="no zarr store"):
+    with pytest.raises(BadInput, match="is not a zarr store"):
         readable(store)
 
 
@@ -588,7 +588,7 @@ def test_a_survey_is_opened_wherever_it_is(store: Path, tmp_path: Path) -> None:
     xr.testing.assert_identical(open_survey(tmp_path / "a.csv")[0], survey(5, 4))
     RunDirectory(tmp_path / "fresh").create("", {})
     for nothing in (tmp_path / "fresh", tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(BadInput, match="no lossatlas run with a survey"):
+        with pytest.raises(BadInput, match="not a lossatlas run with a survey"):
             open_survey(nothing)
 
 
@@ -652,13 +652,13 @@ class TestView:
         assert "--kinds are those of one survey" in self.refused(capsys, "run", "other", "--kinds", "loss")
         assert "given twice" in self.refused(capsys, "run", "run/survey.zarr")
         assert "nothing to do" in self.refused(capsys, "run", "--no_pictures")
-        assert "no lossatlas run with a survey" in self.refused(capsys, "nowhere")
-        assert "no lossatlas run with a survey" in self.refused(capsys, "run", "nowhere")
+        assert "not a lossatlas run with a survey" in self.refused(capsys, "nowhere")
+        assert "not a lossatlas run with a survey" in self.refused(capsys, "run", "nowhere")
         assert "may be damaged" in self.refused(capsys, "broken.h5")
         Path("readme.md").touch()
         assert "suffix '.md'" in self.refused(capsys, "readme.md")
         Path("a.csv").mkdir()
-        assert "choose another file" in self.refused(capsys, "run", "--export", "a.csv", code=3)
+        assert "choose another place" in self.refused(capsys, "run", "--export", "a.csv", code=3)
 
     def test_several_surveys_are_named_apart(self, tmp_path: Path) -> None:
         from lossatlas.cli.verbs.view import _named

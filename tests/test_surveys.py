@@ -886,10 +886,10 @@ class TestOthersAtWork:
         before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
         other = Lock(run / ".writers")
         other.share()
-        with pytest.raises(la.BadInput, match="another process works on .*; wait until it has finished"):
+        with pytest.raises(la.BadInput, match="is being written by another process; wait until"):
             run_survey(self.config(trained, draw=1), run, overwrite=True, pictures=False)
         for more in ({"grid": (9,)}, {"metrics": ("auto", "error")}):
-            with pytest.raises(la.BadInput, match="another process works on .*; add to it when it has finished"):
+            with pytest.raises(la.BadInput, match="is being written by another process; wait until"):
                 run_survey(self.config(trained, **more), run, resume=True, pictures=False)
         after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
         assert after == before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -12,19 +14,26 @@ try:
 except ImportError:  # no such locks on this system: writers may then do the same work twice
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Lock", "lock"]
+__all__ = ["Lock", "lock", "lock_folder"]
+
+SIGNATURE = 400
+"""Bytes of a signature that are read."""
 
 
 class Lock:
     """The lock that a file stands for; the file is made if need be and stays.
 
     Args:
-        path: of the file.
+        path: of the file; no link is followed.
+
+    Raises:
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._path = path
+        self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
     def share(self, *, wait: bool = True) -> bool:
         """Hold it together with others that share it; whether it is held."""
@@ -39,6 +48,36 @@ class Lock:
         if self._handle is not None:
             os.close(self._handle)  # and with it goes the lock
             self._handle = None
+
+    def moved(self, path: Path) -> None:
+        """Say where the file lies now, after it was moved with its folder."""
+        self._path = path
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that is locked is still there, and no other one in its place."""
+        try:
+            there, here = self._path.stat(), os.fstat(self._handle if self._handle is not None else -1)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def sign(self) -> None:
+        """Write down who holds it and since when, for those who ask :meth:`holder`."""
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        with suppress(OSError):  # a full disk: nobody is the worse for it
+            if self._handle is not None:
+                os.ftruncate(self._handle, 0)
+                os.pwrite(self._handle, f"{os.getpid()} {socket.gethostname()} {now}\n".encode(), 0)
+
+    def holder(self) -> str:
+        """Who signed last and since when, in words; nobody in particular where that process is gone."""
+        with suppress(OSError, ValueError):
+            text = os.pread(self._handle if self._handle is not None else -1, SIGNATURE, 0).decode()
+            number, host, since = text.strip().split(" ", 2)
+            if host != socket.gethostname() or _runs(int(number)):
+                return f"process {int(number)} on {host} since {since}"
+        return "another process"
 
     def _take(self, *, shared: bool, wait: bool) -> bool:
         if fcntl is None or self._handle is None:
@@ -66,3 +105,29 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
         yield held.alone(wait=wait)
     finally:
         held.release()
+
+
+@contextmanager
+def lock_folder(path: Path) -> Iterator[None]:
+    """Hold a folder itself, which leaves nothing behind; where the system knows no such locks, nothing is held."""
+    handle = None
+    try:
+        if fcntl is not None:
+            with suppress(OSError):  # some network file systems lock no folders
+                handle = os.open(path, os.O_RDONLY)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _runs(number: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True

@@ -1,8 +1,9 @@
-"""Run directories: layout, atomic files, provenance.
+"""Run directories: layout, atomic files, provenance, and who writes.
 
 A run directory appears whole (configuration and provenance inside) and every file in it is replaced whole, so that a
 process killed at any moment leaves something that can be read and continued. A run is finished once its
-``summary.json`` is there.
+``summary.json`` is there. Whoever writes a run holds its lock, from the moment it appears; and nothing that a file of
+it names, and no link in it, leads out of it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lossatlas.errors import BadInput, CannotFinish
-from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write
+from lossatlas.files.inside import check_inside
+from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml
+from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write
+from lossatlas.locks import Lock, lock_folder
 
-__all__ = ["RunDirectory", "plain", "versions"]
+__all__ = ["Place", "Provenance", "RunDirectory", "plain", "versions"]
 
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
@@ -37,7 +39,13 @@ LOG = "metrics.jsonl"
 MODEL = "model.safetensors"
 SNAPSHOTS = "snapshots"
 MEMBERS = "members"
+WRITERS = ".writers"
+"""The lock that everybody holds who writes the run."""
 FORMAT = "lossatlas run 1"
+MOST_THREADS = 1024
+"""More than that no machine runs well, and each takes memory."""
+NEW, OLD = ".lossatlas-new", ".lossatlas-old"
+"""How folders beside a run are called while it appears, and while it is replaced."""
 
 
 def versions() -> dict[str, str]:
@@ -49,6 +57,36 @@ def versions() -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an input of a run lay when it was begun."""
+
+    absolute: str
+    from_run: str
+    """Relative to the run directory."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run comes from, as far as those need it who continue it or build on it."""
+
+    format: str
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    """Hashes of what the configuration names and does not hold."""
+    inputs: dict[str, Place] = field(default_factory=dict)
+    """The files and folders that it names, by how it spells them."""
+    plan: dict[str, Any] = field(default_factory=dict)
+    """The engine's; empty where the run has none."""
+    threads: int | None = None
+    """Of torch, where the result depends on their number."""
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"{self.threads} threads; expected 1 to {MOST_THREADS}")
+
+
 class RunDirectory:
     """One run on disk.
 
@@ -58,6 +96,8 @@ class RunDirectory:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._lock: Lock | None = None
+        self._inside = False
 
     @property
     def exists(self) -> bool:
@@ -70,16 +110,17 @@ class RunDirectory:
             self.path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError as error:
-            raise BadInput(f"cannot use {self.path} ({error.strerror}); choose another --out") from error
+        except (OSError, ValueError) as error:  # a null byte in it is a ValueError
+            reason = getattr(error, "strerror", None) or error
+            raise BadInput(f"cannot use {self.path} ({reason}); choose another --out") from error
         return True
 
     @property
     def is_run(self) -> bool:
         """Whether the path holds a lossatlas run, finished or not."""
         try:
-            return bool(json.loads((self.path / PROVENANCE).read_text())["format"] == FORMAT)
-        except (OSError, ValueError, KeyError, TypeError):
+            return bool(read_json(self.path / PROVENANCE, dict[str, Any]).get("format") == FORMAT)
+        except Unreadable:
             return False
 
     @property
@@ -87,12 +128,25 @@ class RunDirectory:
         """Whether the run's summary is there."""
         return (self.path / SUMMARY).is_file()
 
+    def check(self, advice: str = "name a run directory") -> None:
+        """Refuse a path that holds no run, or one that leads out of its directory.
+
+        Args:
+            advice: what to do where it holds none.
+
+        Raises:
+            BadInput: it is not a run; or a link in it leads elsewhere.
+        """
+        if not self.is_run:
+            raise BadInput(f"{self.path} is not a lossatlas run; {advice}")
+        self._check_inside()
+
     def check_free(self, *, overwrite: bool) -> None:
         """Refuse a path that a new run may not take; changes nothing.
 
         Raises:
-            BadInput: something is there and is not to be overwritten, or is no lossatlas run, or the parent cannot be
-                written.
+            BadInput: something is there and is not to be overwritten, or is not a lossatlas run, or is being written;
+                or the parent cannot be written.
         """
         if self.exists and not overwrite:
             raise BadInput(
@@ -100,59 +154,98 @@ class RunDirectory:
             )
         if self.path.is_symlink():
             raise BadInput(f"{self.path} is a symbolic link; give the directory that it leads to as --out")
-        empty = self.path.is_dir() and not any(self.path.iterdir())
-        if self.exists and not (self.is_run or empty):
-            raise BadInput(f"{self.path} is no lossatlas run, so --overwrite leaves it alone; choose another --out")
+        if self.exists and not (self.is_run or self._empty):
+            raise BadInput(f"{self.path} is not a lossatlas run, so --overwrite leaves it alone; choose another --out")
         self._check_parent()
+        self._check_idle()
 
-    def create(self, config: str, provenance: Mapping[str, Any], *, replace: bool = True) -> bool:
-        """Put a new run in place.
+    def claim(self, *, shared: bool = False, wait: bool = False) -> None:
+        """Become one that writes the run, until :meth:`close`.
+
+        Args:
+            shared: together with others, who share it as well; else alone, and then what killed writers left of their
+                temporary files is removed.
+            wait: for others that do not share it.
+
+        Raises:
+            BadInput: others write it; says who and since when. Or it cannot be written.
+        """
+        if self._lock is None:
+            self._check_inside()
+            self._lock = self._opened()
+        if not (self._lock.share(wait=wait) if shared else self._lock.alone(wait=wait)):
+            said = self._busy(self._lock)
+            self.close()
+            raise said
+        if not self._lock.in_place:
+            self.close()
+            raise BadInput(f"{self.path} was replaced a moment ago; try again")
+        self._lock.sign()
+        if not shared:
+            self._sweep()
+
+    @property
+    def claimed(self) -> bool:
+        """Whether this object is one that writes the run."""
+        return self._lock is not None
+
+    def close(self) -> None:
+        """Let others write the run, or replace it."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def check_there(self) -> None:
+        """Refuse to go on with a claimed run that somebody has removed, moved or replaced.
+
+        Raises:
+            CannotFinish: it was.
+        """
+        if self._lock is not None and not self._lock.in_place:
+            raise CannotFinish(
+                f"{self.path} was removed or moved away while it was written; if it lies elsewhere, continue it there "
+                "with --resume"
+            )
+
+    def begin(self, config: str, provenance: Mapping[str, Any], *, replace: bool) -> None:
+        """Put a new run in place, claimed alone; arguments and errors as :meth:`create`.
+
+        Raises:
+            BadInput: as there, or another run appeared at the path since it was looked at.
+        """
+        if not self.create(config, provenance, replace=replace):
+            self.claim()  # which says who writes it, as long as somebody does
+            self.close()
+            raise BadInput(f"{self.path} appeared while this run was prepared; choose another --out, or --resume it")
+
+    def create(self, config: str, provenance: Mapping[str, Any], *, replace: bool, shared: bool = False) -> bool:
+        """Put a new run in place, claimed.
 
         Args:
             config: its configuration, as YAML.
             provenance: where it comes from, JSON types.
             replace: a run that may be there (see :meth:`check_free`).
+            shared: as in :meth:`claim`.
 
         Returns:
             Whether it is there; False where something else appeared that is not to be replaced.
 
         Raises:
-            BadInput: the directory cannot be made.
+            BadInput: the directory cannot be made; or what is to be replaced is being written.
             CannotFinish: the disk is full.
         """
         made = [parent for parent in self.path.absolute().parents if not parent.exists()]
-        fresh = old = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:50]}.", dir=self.path.parent))
-            fresh.chmod(0o755)
-            atomic_write(fresh / CONFIG, config.encode())
-            atomic_write(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
-            if self.exists and replace:
-                old = Path(tempfile.mkdtemp(prefix=f".{self.path.name[:50]}.", dir=self.path.parent))
-                os.replace(self.path, old)
-            try:
-                os.replace(fresh, self.path)
-            except OSError:
-                if old is not None:
-                    os.replace(old, self.path)
-                elif not replace and self.is_run:
-                    shutil.rmtree(fresh, ignore_errors=True)
-                    return False
-                raise
-        except (OSError, CannotFinish) as error:
-            for folder in (fresh, old):
-                if folder is not None:
-                    shutil.rmtree(folder, ignore_errors=True)
+            with lock_folder(self.path.parent):
+                return self._put_in_place(config, provenance, replace=replace, shared=shared)
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 for parent in made:
                     parent.rmdir()
-            if isinstance(error, CannotFinish):
-                raise
-            raise BadInput(f"cannot create {self.path} ({error.strerror}); choose another --out") from error
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
-        return True
+            if isinstance(error, OSError):
+                raise BadInput(f"cannot create {self.path} ({error.strerror}); choose another --out") from error
+            raise
 
     def reopen(self, config: str) -> None:
         """Give a run another configuration, by which it is not finished.
@@ -160,6 +253,7 @@ class RunDirectory:
         Raises:
             CannotFinish: the disk refuses.
         """
+        self.check_there()
         with contextlib.suppress(FileNotFoundError):
             (self.path / SUMMARY).unlink()
         self.write_bytes(CONFIG, config.encode())
@@ -168,13 +262,31 @@ class RunDirectory:
         """The stored configuration.
 
         Raises:
+            BadInput: it cannot be read, or is not a mapping of options.
+        """
+        self._check_inside()
+        stored = read_yaml(self.path / CONFIG)
+        if not isinstance(stored, dict) or not all(isinstance(key, str) for key in stored):
+            raise Unreadable(self.path / CONFIG, "it is not a mapping of options")
+        return stored
+
+    def config_text(self) -> str:
+        """The stored configuration as it stands.
+
+        Raises:
             BadInput: it cannot be read.
         """
-        try:
-            stored = yaml.safe_load((self.path / CONFIG).read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise BadInput(f"{self.path / CONFIG} cannot be read: {error}") from error
-        return stored if isinstance(stored, dict) else {}
+        self._check_inside()
+        return read_text(self.path / CONFIG)
+
+    def provenance(self) -> Provenance:
+        """Where the run comes from.
+
+        Raises:
+            BadInput: that cannot be read.
+        """
+        self._check_inside()
+        return read_json(self.path / PROVENANCE, Provenance)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The content of ``provenance.json`` or ``summary.json``.
@@ -182,11 +294,8 @@ class RunDirectory:
         Raises:
             BadInput: it cannot be read.
         """
-        try:
-            content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{self.path / name} cannot be read: {error}") from error
-        return content if isinstance(content, dict) else {}
+        self._check_inside()
+        return read_json(self.path / name, dict[str, Any])
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Replace a JSON file of the run; the provenance keeps its mark of a run."""
@@ -194,13 +303,100 @@ class RunDirectory:
         self.write_bytes(name, _json(marked).encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Replace any file of the run."""
+        """Replace any file of the run, in it or in a folder of it.
+
+        Raises:
+            CannotFinish: the disk refuses, or the run was removed.
+        """
+        self.check_there()
         path = self.path / name
         try:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from error
         atomic_write(path, content, advice=CONTINUE)
+
+    @property
+    def _empty(self) -> bool:
+        return self.path.is_dir() and not any(self.path.iterdir())
+
+    def _check_inside(self) -> None:
+        if not self._inside and self.path.is_dir():
+            check_inside(self.path)
+            self._inside = True
+
+    def _check_idle(self) -> None:
+        """Refuse to replace a run that somebody writes."""
+        writers = self.path / WRITERS
+        if writers.is_file() and not writers.is_symlink():
+            held = self._opened()
+            try:
+                if not held.alone(wait=False):
+                    raise self._busy(held)
+            finally:
+                held.release()
+
+    def _busy(self, held: Lock) -> BadInput:
+        return BadInput(
+            f"{self.path} is being written by {held.holder()}; wait until that has ended, stop it, or choose another "
+            "--out"
+        )
+
+    def _opened(self) -> Lock:
+        try:
+            return Lock(self.path / WRITERS)
+        except OSError as error:
+            raise BadInput(f"cannot write {self.path} ({error.strerror}); choose another --out") from error
+
+    def _put_in_place(self, config: str, provenance: Mapping[str, Any], *, replace: bool, shared: bool) -> bool:
+        """Make a run beside its place and move it there, while nobody else does so in the same folder."""
+        fresh, old = (self.path.with_name(f".{self.path.name[:50]}{suffix}") for suffix in (NEW, OLD))
+        for left in (fresh, old):  # of processes that were killed here
+            shutil.rmtree(left, ignore_errors=True)
+        if self.exists and not self._empty:
+            if not replace:
+                return False
+            self.check_free(overwrite=True)
+        held = None
+        try:
+            fresh.mkdir()
+            atomic_write(fresh / CONFIG, config.encode())
+            atomic_write(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
+            held = Lock(fresh / WRITERS)
+            held.share() if shared else held.alone()
+            held.sign()
+            if self.exists:
+                os.replace(self.path, old)
+            try:
+                os.replace(fresh, self.path)
+            except OSError:
+                if old.exists():
+                    os.replace(old, self.path)
+                raise
+        except BaseException:
+            if held is not None:
+                held.release()
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        held.moved(self.path / WRITERS)
+        self._lock, self._inside = held, True
+        shutil.rmtree(old, ignore_errors=True)
+        return True
+
+    def _sweep(self) -> None:
+        """Remove temporary files of writers that were killed; runs and stores within this one see to their own."""
+        pending = [self.path]
+        while pending:
+            with os.scandir(pending.pop()) as found:
+                entries = list(found)
+            for entry in entries:
+                name, path = entry.name, Path(entry.path)
+                if entry.is_file(follow_symlinks=False) and name.startswith(".") and name.endswith(PARTIAL):
+                    path.unlink(missing_ok=True)
+                elif entry.is_dir(follow_symlinks=False) and not (
+                    name.endswith((".zarr", ".locks", PARTIAL)) or (path / PROVENANCE).exists()
+                ):
+                    pending.append(path)
 
     def _check_parent(self) -> None:
         """Refuse a place where no directory can be made; the nearest existing ancestor has to be writable."""

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, first_line
+from lossatlas.files.reading import Unreadable, parse_json
+from lossatlas.files.tensors import check_alike, read_tensors
 
 __all__ = ["chart_bytes", "load_chart"]
+
+COUNTS = {"order", "orders", "held", "_centred"}
+"""Tensors of charts that are whole numbers or marks."""
+NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a file says of its chart beside the tensors."""
+
+    chart: str
+    fitted_under: str | None = None
 
 
 def chart_bytes(chart: Chart) -> bytes:
@@ -31,12 +47,33 @@ def load_chart(path: Path | str) -> Chart:
         BadInput: the file is missing, damaged, or holds no chart.
     """
     try:
-        with safe_open(str(path), framework="pt") as file:
-            told = json.loads((file.metadata() or {})["lossatlas"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        chart = CHARTS[told["chart"]].from_state(state)
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        raise BadInput(f"{path} holds no chart ({first_line(error)}); give the chart.safetensors of a run") from error
+        state, metadata = read_tensors(path)
+        if "lossatlas" not in metadata:
+            raise Unreadable(path, "it does not say which")
+        told = parse_json(metadata["lossatlas"], _Told)
+        chart = _made(told.chart, state)
+    except ValueError as error:
+        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+        raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
     # Older files do not say it: their planes were fitted under what is usual in a fit.
-    chart.fitted_under = told.get("fitted_under", "batch" if isinstance(chart, AffineChart) else "")
+    usual = "batch" if isinstance(chart, AffineChart) else ""
+    chart.fitted_under = told.fitted_under if told.fitted_under is not None else usual
+    return chart
+
+
+def _made(kind: str, state: dict[str, Tensor]) -> Chart:
+    """The chart of a kind whose state this is.
+
+    Raises:
+        ValueError: nobody knows the kind, or this is not the state of one.
+    """
+    for name, value in state.items():
+        if name not in COUNTS and value.dtype not in NUMBERS:
+            raise ValueError(f"its {name!r} is of type {value.dtype}")
+    family = CHARTS[kind]
+    try:
+        chart = family.from_state(state)
+    except Exception as error:  # each kind takes its tensors apart in its own way
+        raise ValueError(f"its tensors are not those of a {kind}: {first_line(error)}") from error
+    check_alike(state, chart.state_dict())
     return chart

@@ -19,6 +19,7 @@ from lossatlas.cli.signals import stop_signals
 from lossatlas.cli.unnamed import with_names
 from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, ProblemConfig
+from lossatlas.recipes.inputs import found_again
 from lossatlas.registry import Registry
 from lossatlas.rundir import RunDirectory
 
@@ -122,7 +123,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         out = Path(option_given(tokens, "out") or self._run().out)
         preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
         if "--resume" in tokens and (run := RunDirectory(out)).is_run:
-            layers.append(tokens_of(run.config()))
+            layers.append(tokens_of(_stored(run, tokens)))
         if preset is not None and self._presets is not None:
             layers.append(tokens_of(self._presets[preset]))
         if config is not None:
@@ -197,8 +198,19 @@ def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
     if not run.is_run:
         return {}
     problem = {field.name for field in fields(ProblemConfig)} - set(without)
-    problem -= {name for name in ProblemConfig.named() if option_given(tokens, name) is not None}
-    return {name: value for name, value in run.config().items() if name.partition(".")[0] in problem}
+    given = _named_in(tokens)
+    problem -= {name for name in ProblemConfig.named() if name in given}
+    return {name: value for name, value in found_again(run, given).items() if name.partition(".")[0] in problem}
+
+
+def _stored(run: RunDirectory, tokens: list[str]) -> dict[str, Any]:
+    """The settings of a run that is continued; what it was made of is looked for only where there is work to do."""
+    return run.config() if run.finished else found_again(run, _named_in(tokens))
+
+
+def _named_in(tokens: list[str]) -> set[str]:
+    """The options that tokens name."""
+    return {token[2:].partition("=")[0] for token in tokens if token.startswith("--")}
 
 
 def _print_estimate(estimate: Estimate) -> None:

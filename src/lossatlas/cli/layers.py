@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lossatlas.errors import BadInput
+from lossatlas.files import reading
 
 __all__ = ["merged_tokens", "read_yaml"]
 
@@ -20,18 +19,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A flat mapping of options from a YAML file; ``model.depth`` is an option of the model.
 
     Raises:
-        BadInput: the file is missing, no YAML, or no flat mapping.
+        BadInput: the file is missing, too long, not YAML, or not a flat mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise BadInput(f"config {path} cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"config {path} is no YAML: {error}") from error
+        content = reading.read_yaml(path, regular=False)  # it may come from another program
+    except reading.Unreadable as error:
+        raise BadInput(f"config {path} cannot be read ({error.reason})") from error
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise BadInput(f"config {path} is no mapping of options; expected lines such as 'pattern: heart'")
+        raise BadInput(f"config {path} is not a mapping of options; expected lines such as 'pattern: heart'")
     for key, value in content.items():
         if isinstance(value, dict):
             raise BadInput(f"config {path}: {key} is a mapping; write nested options flat, as in '{key}.option: value'")

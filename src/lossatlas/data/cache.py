@@ -20,11 +20,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+import torch
 from torch import Tensor
 
 from lossatlas.data.reading import Part
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import parse_json
+from lossatlas.files.tensors import opened_tensors
 
 __all__ = ["Stored", "cache_path", "read_cache", "scratch", "write_cache"]
 
@@ -33,6 +35,14 @@ CHUNK = 2**24
 """Bytes that are summed at a time."""
 SIZES = {"I64": 8, "F64": 8, "U8": 1}
 PARTIAL = ".partial-"
+PARTS = ("train", "test")
+LAYOUT = {
+    "checksum": (torch.int64, 0),
+    **dict.fromkeys(("mean", "std"), (torch.float64, 1)),
+    **{f"{part}.labels": (torch.int64, 1) for part in PARTS},
+    **{f"{part}.images": (torch.uint8, 4) for part in PARTS},
+}
+"""Numbers and dimensions of the tensors in a cache file."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +92,21 @@ def scratch(path: Path) -> Iterator[Path]:
 def read_cache(path: Path) -> Stored | None:
     """What a cache file holds; None where there is none or it is damaged."""
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-            names = file.metadata()["names"]
-        sums = {name: _sum(tensor.numpy()) for name, tensor in tensors.items() if name != "checksum"}
-        if int(tensors["checksum"]) != _checksum(names, sums):
-            return None
-        train, test = ((tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in ("train", "test"))
-        mean, std = (tuple(tensors[name].tolist()) for name in ("mean", "std"))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        with opened_tensors(path) as file:
+            tensors, names = {name: file[name] for name in file.names}, file.metadata.get("names", "")
+        classes = parse_json(names, list[str])
+    except ValueError:
         return None
-    return Stored(train, test, tuple(json.loads(names)), mean, std)
+    if {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()} != LAYOUT:
+        return None
+    sums = {name: _sum(tensor.numpy()) for name, tensor in tensors.items() if name != "checksum"}
+    if int(tensors["checksum"]) != _checksum(names, sums):
+        return None
+    train, test = ((tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in PARTS)
+    if any(len(images) != len(labels) or not len(labels) for images, labels in (train, test)):
+        return None
+    mean, std = (tuple(tensors[name].tolist()) for name in ("mean", "std"))
+    return Stored(train, test, tuple(classes), mean, std)
 
 
 def write_cache(path: Path, train: Part, test: Part) -> None:

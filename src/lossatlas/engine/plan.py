@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, LossatlasError, first_line
+from lossatlas.files.reading import Unreadable, converted, parse_json, read_json
+from lossatlas.rundir import MOST_THREADS
 
 __all__ = ["Plan", "Service"]
+
+
+MOST_POINTS = 2**31
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,9 @@ class Service:
 
     def __post_init__(self) -> None:
         STRATEGIES[self.strategy], PRECISIONS[self.precision]  # refuse unknown names
-        if self.points < 1:
-            raise BadInput(f"a plan takes at least one point at a time; got {self.points}")
-        if self.examples is not None and self.examples < 1:
-            raise BadInput(f"a plan takes at least one example at a time; got {self.examples}")
+        for what, number in (("point", self.points), ("example", self.examples)):
+            if number is not None and not 1 <= number <= MOST_POINTS:
+                raise BadInput(f"a plan takes at least one {what} at a time, and {MOST_POINTS} at most; got {number}")
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not isinstance(self.differentiates_inputs, bool):
             raise BadInput(f"differentiates_inputs of a plan is {self.differentiates_inputs!r}; expected true or false")
-        if not isinstance(self.threads, int) or self.threads < 1:
-            raise BadInput(f"a plan has at least one thread; got {self.threads!r}")
+        if not isinstance(self.threads, int) or not 1 <= self.threads <= MOST_THREADS:
+            raise BadInput(f"a plan has at least one thread, and {MOST_THREADS} at most; got {self.threads!r}")
 
     @classmethod
     def of(cls, strategy: str, points: int, threads: int = 1, precision: str = "fp32") -> Plan:
@@ -63,17 +66,33 @@ class Plan:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Plan:
+    def from_dict(cls, fields: Any) -> Plan:
         """The plan that :meth:`to_dict` wrote.
 
         Raises:
             BadInput: fields are missing, unknown or of a wrong type.
         """
         try:
-            services = {name: Service(**fields[name]) for name in ("evaluate", "pullback", "derivatives")}
-            return cls(**{**fields, **services})
-        except (KeyError, TypeError) as error:
-            raise BadInput(f"this is no plan ({error}); expected evaluate, pullback, derivatives, threads") from error
+            return converted(fields, cls, exact=True)
+        except LossatlasError:
+            raise
+        except ValueError as error:
+            raise BadInput(
+                f"this is not a plan ({first_line(error)}); expected evaluate, pullback, derivatives, threads"
+            ) from error
+
+    @classmethod
+    def parse(cls, text: str) -> Plan:
+        """The plan that JSON says.
+
+        Raises:
+            BadInput: it is not JSON, or not a plan.
+        """
+        try:
+            fields = parse_json(text, dict[str, Any])
+        except ValueError as error:
+            raise BadInput(f"this is not a plan ({first_line(error)})") from error
+        return cls.from_dict(fields)
 
     @classmethod
     def read(cls, path: Path) -> Plan:
@@ -83,7 +102,10 @@ class Plan:
             BadInput: the file cannot be read or holds no plan.
         """
         try:
-            fields = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            fields = read_json(path, dict[str, Any])
+        except Unreadable as error:
+            raise BadInput(f"plan file {path} cannot be read ({error.reason})") from error
+        try:
+            return cls.from_dict(fields.get("plan", fields))
+        except BadInput as error:
             raise BadInput(f"plan file {path}: {error}") from error
-        return cls.from_dict(fields.get("plan", fields) if isinstance(fields, dict) else {})

@@ -65,7 +65,7 @@ def read_survey(path: Path | str) -> xr.Dataset:
             f"{', '.join(readable_suffixes())}"
         )
     if not path.is_file():
-        raise BadInput(f"{path} does not exist or is no file; give a file that ends in {path.suffix}")
+        raise BadInput(f"{path} does not exist or is not a file; give a file that ends in {path.suffix}")
     try:
         return form.read(path)
     except BadInput:

@@ -26,12 +26,15 @@ def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         BadInput: there is no survey, or nothing of it can be read.
     """
     path = Path(path)
-    store = path / SURVEY if RunDirectory(path).is_run or is_store(path / SURVEY) else path
+    run = RunDirectory(path)
+    if run.is_run:
+        run.check()
+    store = path / SURVEY if run.is_run or is_store(path / SURVEY) else path
     if is_store(store):
         return readable(store)
     if path.is_file():
         return read_survey(path), []
     raise BadInput(
-        f"{path} is no lossatlas run with a survey, no {SURVEY} and no file that ends in "
+        f"{path} is not a lossatlas run with a survey, not a {SURVEY} and not a file that ends in "
         f"{', '.join(readable_suffixes())}; give one of them"
     )

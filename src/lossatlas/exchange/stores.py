@@ -5,36 +5,35 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
-import zarr.errors
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.files.chunks import DamagedChunk, damaged_chunks
+from lossatlas.files.inside import check_inside
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.stores import METADATA, GroupHead, check_room, dangerous_chunks, open_store, read_head
 from lossatlas.schema import TARGET
 
 __all__ = ["is_store", "readable"]
 
-METADATA = "zarr.json"
+MOST_COPIED = 2**30
+"""Bytes of a file; chunks have some thousands, and a file that is mostly a hole can say any number."""
 CHUNKS = "c"
 """Where the chunks of an array are, in its folder."""
 
 
 @dataclass(frozen=True)
 class _Damage:
-    """A chunk of a variable that cannot be read, and why."""
+    """A chunk of a variable that cannot be read."""
 
     variable: str
-    key: str
-    region: tuple[slice, ...]
-    reason: str
+    chunk: DamagedChunk
 
 
 def is_store(path: Path) -> bool:
@@ -48,7 +47,8 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
     A store is not written to. Chunks with what zarr cannot decode are NaN (False in marks, 0 in a target; other
     integers become floats), variables without their description are left out, and where coordinates are lost, points
     are numbered from 0. A chunk that is not there holds nothing, which is no damage: zarr leaves out chunks that
-    consist of the fill value. Numbers that changed and can be decoded are not noticed, as chunks carry no check sums.
+    consist of the fill value. Numbers that changed and can be decoded are noticed by their check sums, as far as the
+    store has any: lossatlas writes them.
 
     Args:
         path: the ``survey.zarr`` directory.
@@ -57,13 +57,14 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         The survey and, for each part that is damaged, a line that begins with its name: ``test_loss/c/0/1``.
 
     Raises:
-        BadInput: there is no store, or nothing in it can be read.
+        BadInput: there is no store, nothing in it can be read, it leads elsewhere, or it does not fit the memory.
     """
     path = Path(path)
     if not is_store(path):
-        raise BadInput(f"{path} is no zarr store; expected a directory survey.zarr")
+        raise BadInput(f"{path} is not a zarr store; expected a directory survey.zarr")
+    check_inside(path)
     try:
-        survey = _opened(path)
+        survey = open_store(path).load()
         if _described(path) <= set(survey.variables):
             return survey, []
     except Exception:  # zarr has many ways to find a store damaged; its parts are tried below
@@ -71,14 +72,19 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
     with tempfile.TemporaryDirectory(prefix="lossatlas.") as folder:
         copy = Path(folder) / "survey.zarr"
         lost = _copy(path, copy)
-        lost += _repair_metadata(copy)
-        damages = list(_damaged_chunks(copy))
+        lost += _repair_metadata(copy, path)
+        damages = [
+            _Damage(part.name, chunk)
+            for part in sorted(each for each in copy.iterdir() if each.is_dir())
+            for chunk in damaged_chunks(zarr.open_array(str(part), mode="r"))
+        ]
         for damage in damages:
-            (copy / damage.variable / damage.key).unlink(missing_ok=True)
+            (copy / damage.variable / damage.chunk.key).unlink(missing_ok=True)
         try:
-            survey = _opened(copy)
+            survey = open_store(copy).load()
         except Exception as error:  # such as dimensions that contradict each other
-            raise BadInput(f"{path} cannot be read ({first_line(error)}); survey again") from error
+            reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+            raise BadInput(f"{path} cannot be read ({reason}); survey again") from error
     for damage in damages:
         survey = _emptied(survey, damage)
     entries = lost + [_entry(survey, damage) for damage in damages]
@@ -87,13 +93,6 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         because = f" ({entries[0]})" if entries else ""
         raise BadInput(f"{path} cannot be read: no variable has a chunk that is whole{because}; survey again")
     return survey, entries
-
-
-def _opened(path: Path) -> xr.Dataset:
-    with warnings.catch_warnings():  # zarr's, of folders that are no arrays
-        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
-        survey: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None).load()
-    return survey
 
 
 def _described(path: Path) -> set[str]:
@@ -109,50 +108,45 @@ def _copy(path: Path, copy: Path) -> list[str]:
             target = copy / source.relative_to(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                shutil.copyfile(source, target)
+                if (size := source.stat().st_size) > MOST_COPIED:
+                    lost.append(f"{source.relative_to(path).as_posix()}: it has {size:,} bytes")
+                else:
+                    shutil.copyfile(source, target)
             except OSError as error:
                 lost.append(f"{source.relative_to(path).as_posix()}: {error.strerror}")
     return lost
 
 
-def _repair_metadata(copy: Path) -> list[str]:
-    """Make a copied store one that can be opened, without the variables whose description cannot be read."""
-    lost = []
+def _repair_metadata(copy: Path, path: Path) -> list[str]:
+    """Make a copy of the store ``path`` one that can be opened, without what cannot be read or asks for too much.
+
+    Raises:
+        BadInput: it asks for too much altogether.
+    """
+    lost, attributes = [], {}
     try:
-        zarr.open_group(str(copy), mode="r")
-    except Exception as error:  # whatever is wrong with it, only the survey's attributes are in it
-        reason = first_line(error) if (copy / METADATA).is_file() else "it does not exist"
-        lost.append(f"{METADATA}: the survey's own attributes are lost ({reason})")
-        (copy / METADATA).write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}))
+        attributes = read_json(copy / METADATA, GroupHead).attributes
+    except Unreadable as error:  # whatever is wrong with it, only the survey's attributes are in it
+        lost.append(f"{METADATA}: the survey's own attributes are lost ({error.reason})")
+    own = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    (copy / METADATA).write_text(json.dumps(own))  # without copies of the variables' descriptions
+    heads = []
     for part in sorted(each for each in copy.iterdir() if each.is_dir()):
         try:
+            head = read_head(part)
             zarr.open_array(str(part), mode="r")
         except Exception as error:  # a description can be cut off, or say what is not so
-            if (part / METADATA).is_file():
-                lost.append(f"{part.name}/{METADATA}: the variable is left out ({first_line(error)})")
-            elif (part / CHUNKS).exists():
-                lost.append(f"{part.name}/{METADATA}: the variable is left out (it does not exist)")
+            reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+            if (part / METADATA).exists() or (part / CHUNKS).exists():
+                lost.append(f"{part.name}/{METADATA}: the variable is left out ({reason})")
             shutil.rmtree(part)
+            continue
+        heads.append(head)
+        for chunk, reason in list(dangerous_chunks(part, head)):
+            lost.append(f"{chunk.relative_to(copy).as_posix()}: {reason}")
+            chunk.unlink()
+    check_room(path, heads)
     return lost
-
-
-def _damaged_chunks(copy: Path) -> Iterator[_Damage]:
-    """All chunks (shards, where there are any) that cannot be decoded."""
-    for part in sorted(each for each in copy.iterdir() if each.is_dir()):
-        array = zarr.open_array(str(part), mode="r")
-        try:
-            array[...]
-        except Exception:  # one of its chunks at least
-            sides = array.shards or array.chunks
-            counts = [range(-(-length // side)) for length, side in zip(array.shape, sides, strict=True)]
-            for place in product(*counts):
-                corner = zip(place, sides, array.shape, strict=True)
-                region = tuple(slice(k * side, min((k + 1) * side, length)) for k, side, length in corner)
-                try:
-                    array[region]
-                except Exception as error:  # codecs raise what they like
-                    key = array.metadata.encode_chunk_key(place)
-                    yield _Damage(part.name, key, region, first_line(error))
 
 
 def _emptied(survey: xr.Dataset, damage: _Damage) -> xr.Dataset:
@@ -165,18 +159,17 @@ def _emptied(survey: xr.Dataset, damage: _Damage) -> xr.Dataset:
     values: np.ndarray[Any, Any] = array.values.copy()
     if values.dtype.kind in "iu" and damage.variable != TARGET:
         values = values.astype(np.float64)
-    values[damage.region] = np.nan if values.dtype.kind == "f" else np.zeros((), dtype=values.dtype)
+    values[damage.chunk.region] = np.nan if values.dtype.kind == "f" else np.zeros((), dtype=values.dtype)
     return survey.assign({damage.variable: (array.dims, values, array.attrs)})
 
 
 def _entry(survey: xr.Dataset, damage: _Damage) -> str:
     dims = survey[damage.variable].dims if damage.variable in survey.variables else ()
-    sides = zip(dims, damage.region, strict=False)
-    where = ", ".join(f"{dim} {part.start} to {part.stop - 1}" for dim, part in sides)
+    where = damage.chunk.where(dims)
     numbered = "; its points are numbered instead" if damage.variable in survey.coords else ""
-    return f"{damage.variable}/{damage.key} ({where}): {damage.reason}{numbered}"
+    return f"{damage.variable}/{damage.chunk.key} ({where}): {damage.chunk.reason}{numbered}"
 
 
 def _anything_left(array: xr.DataArray, damages: list[_Damage]) -> bool:
-    lost = sum(int(np.prod([part.stop - part.start for part in damage.region])) for damage in damages)
+    lost = sum(int(np.prod([part.stop - part.start for part in damage.chunk.region])) for damage in damages)
     return lost < array.size

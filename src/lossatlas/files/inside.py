@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from lossatlas.errors import BadInput
@@ -24,21 +23,32 @@ def is_plain_name(name: str) -> bool:
 def check_inside(folder: Path) -> None:
     """Refuse a folder in which a link leads out of it, or which holds anything but files, folders and links.
 
+    Others may write to it meanwhile: what is gone again before it was looked at is passed over.
+
     Raises:
         BadInput: it does; or it cannot be listed. Names the first.
     """
     root, pending = folder.resolve(), [folder]
     try:
         while pending:
-            for entry in os.scandir(pending.pop()):
-                mode = entry.stat(follow_symlinks=False).st_mode
-                if stat.S_ISLNK(mode):
+            for entry in _entries(pending.pop(), folder):
+                if entry.is_symlink():
                     leads = Path(entry.path).resolve()
                     if leads != root and root not in leads.parents:
                         raise BadInput(f"{entry.path} is a link that leads out of {folder}; put the file itself there")
-                elif stat.S_ISDIR(mode):
+                elif entry.is_dir(follow_symlinks=False):
                     pending.append(Path(entry.path))
-                elif not stat.S_ISREG(mode):
+                elif not entry.is_file(follow_symlinks=False) and os.path.lexists(entry.path):
                     raise BadInput(f"{entry.path} is neither a file nor a folder; take it out of {folder}")
     except (OSError, RuntimeError) as error:  # links in a circle are a RuntimeError
         raise BadInput(f"{folder} cannot be looked at ({error}); make it readable") from error
+
+
+def _entries(folder: Path, root: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        if folder == root:
+            raise
+        return []

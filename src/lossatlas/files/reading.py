@@ -6,23 +6,30 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 import msgspec
 import yaml
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, LossatlasError, first_line
 
 __all__ = [
     "DEPTH",
     "MOST",
+    "Count",
+    "Duration",
     "Unreadable",
+    "converted",
+    "opened",
     "parse_json",
     "parse_yaml",
     "read_bytes",
     "read_json",
+    "read_lines",
     "read_text",
     "read_yaml",
 ]
@@ -31,10 +38,16 @@ T = TypeVar("T")
 
 MOST = 2**25
 """Bytes of a text or a JSON file."""
-MOST_YAML = 2**18
+MOST_YAML = 2**20
 """Bytes of a YAML file, which takes about ten seconds a megabyte to parse."""
 DEPTH = 32
 """Levels of lists and mappings within each other."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number of steps or bytes, as a field of a dataclass that files are read into."""
+Duration = Annotated[float, msgspec.Meta(ge=0)]
+"""Seconds, likewise."""
 
 
 class Unreadable(BadInput):
@@ -50,6 +63,30 @@ class Unreadable(BadInput):
         self.reason = reason
 
 
+@contextmanager
+def opened(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
+    """A file to read bytes from.
+
+    Args:
+        path: of the file.
+        regular: refuse what is not a regular file, such as a pipe, which might never end.
+
+    Raises:
+        Unreadable: it is missing, of another kind, or the system refuses. What fails while it is read is not its own.
+    """
+    try:
+        # A pipe without a writer would be waited for.
+        handle = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if regular else 0))
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        raise Unreadable(path, _reason(error)) from error
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISDIR(mode) or (regular and not stat.S_ISREG(mode)):
+        os.close(handle)
+        raise Unreadable(path, "it is not a regular file" if not stat.S_ISDIR(mode) else "it is a folder")
+    with os.fdopen(handle, "rb") as file:
+        yield file
+
+
 def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True) -> bytes:
     """The content of a file.
 
@@ -61,16 +98,11 @@ def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True
     Raises:
         Unreadable: it is missing, of another kind, longer, or the system refuses.
     """
-    try:
-        # A pipe without a writer would be waited for.
-        with os.fdopen(os.open(path, os.O_RDONLY | (os.O_NONBLOCK if regular else 0)), "rb") as file:
-            if regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unreadable(path, "it is not a regular file")
+    with opened(path, regular=regular) as file:
+        try:
             content = file.read() if math.isinf(most) else file.read(int(most) + 1)
-    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
-        if isinstance(error, Unreadable):
-            raise
-        raise Unreadable(path, getattr(error, "strerror", None) or first_line(error)) from error
+        except OSError as error:
+            raise Unreadable(path, _reason(error)) from error
     if len(content) > most:
         raise Unreadable(path, f"it is longer than {int(most):,} bytes")
     return content
@@ -108,6 +140,21 @@ def read_json(path: Path | str, kind: type[T], most: float = MOST) -> T:
         raise Unreadable(path, str(error)) from error
 
 
+def read_lines(path: Path | str, kind: type[T], most: float = MOST) -> list[T]:
+    """The lines of a file of which each is JSON, as objects of a type; see :func:`read_json`.
+
+    Raises:
+        Unreadable: as there; says in which line.
+    """
+    found = []
+    for number, line in enumerate(read_bytes(path, most).splitlines(), start=1):
+        try:
+            found.append(parse_json(line, kind))
+        except ValueError as error:
+            raise Unreadable(path, f"line {number}: {error}") from error
+    return found
+
+
 def parse_json(content: bytes | str, kind: type[T]) -> T:
     """What JSON says, as an object of a type; see :func:`read_json`.
 
@@ -117,11 +164,33 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
     try:
         found = msgspec.json.decode(content)
         _check_depth(found)
-        return msgspec.convert(found, kind)
     except RecursionError:
         raise ValueError(f"it is nested more than {DEPTH} levels deep") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ValueError(first_line(error)) from error
+    return converted(found, kind)
+
+
+def converted(found: Any, kind: type[T], *, exact: bool = False) -> T:
+    """Plain values as an object of a type; see :func:`read_json`.
+
+    Args:
+        found: built-in types.
+        kind: what they have to be.
+        exact: refuse entries that a dataclass has no field for.
+
+    Raises:
+        ValueError: they are of another type; says where. A BadInput of a dataclass's own comes as it is.
+    """
+    try:
+        made = msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, LossatlasError):
+            raise error.__cause__ from None
+        raise ValueError(first_line(error)) from error
+    if exact and (unknown := next(_unknown(found, made), None)) is not None:
+        raise ValueError(f"nothing is called {unknown!r}")
+    return made
 
 
 def read_yaml(path: Path | str, *, regular: bool = True) -> Any:
@@ -180,6 +249,19 @@ class _PlainLoader(yaml.SafeLoader):
             twice = Counter(keys).most_common(1)[0][0]
             raise yaml.YAMLError(f"{twice!r} twice in the mapping of line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
+
+
+def _unknown(found: Any, made: Any) -> Iterator[str]:
+    """The keys of mappings, on all levels, for which the dataclasses that they became have no field."""
+    if is_dataclass(made) and isinstance(found, Mapping):
+        names = {field.name for field in fields(made)}
+        yield from (str(key) for key in found if key not in names)
+        for name in names & found.keys():
+            yield from _unknown(found[name], getattr(made, name))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 def _check_depth(found: Any) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lossatlas.errors import LossatlasError, first_line
-from lossatlas.files.reading import Unreadable
+from lossatlas.files.reading import Unreadable, opened
 
-__all__ = ["TensorFile", "opened_tensors", "read_tensors"]
+__all__ = ["TensorFile", "check_alike", "opened_tensors", "read_tensors"]
 
 
 class TensorFile:
@@ -47,9 +46,9 @@ def opened_tensors(path: Path | str) -> Iterator[TensorFile]:
     Raises:
         Unreadable: it is missing, not a regular file, truncated or damaged; also where a tensor is asked for.
     """
+    with opened(path):  # which refuses pipes, that would be waited for
+        pass
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be waited for
-            raise Unreadable(path, "it is not a regular file")
         with safe_open(str(path), framework="pt") as file:
             yield TensorFile(file)
     except LossatlasError:
@@ -67,3 +66,23 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     with opened_tensors(path) as file:
         # Copies: what is mapped changes with the file, and a file that is cut while it is mapped kills the process.
         return {name: file[name].clone() for name in file.names}, file.metadata
+
+
+def check_alike(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of other names, shapes or numbers than those that they are to stand in for.
+
+    Raises:
+        ValueError: some are; names the first.
+    """
+    for name in expected:
+        if name not in found:
+            raise ValueError(f"{name!r} is missing")
+    for name, value in found.items():
+        if name not in expected:
+            raise ValueError(f"{name!r} belongs to nothing here")
+        wanted = expected[name]
+        if (value.shape, value.dtype) != (wanted.shape, wanted.dtype):
+            raise ValueError(
+                f"{name!r} is {value.dtype} of shape {tuple(value.shape)}; expected {wanted.dtype} of shape "
+                f"{tuple(wanted.shape)}"
+            )

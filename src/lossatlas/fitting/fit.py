@@ -18,6 +18,8 @@ from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import device_of, engine_for, step_size
 from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.files.reading import Count, Duration, converted
+from lossatlas.files.tensors import check_alike
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
 from lossatlas.fitting.optimizer import Adam
@@ -212,13 +214,19 @@ class Fit:
         return tensors, scalars
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` returned."""
+        """Continue from what :meth:`state` returned.
+
+        Raises:
+            ValueError: it is the state of another fit.
+        """
+        numbers = converted(scalars, _Numbers)
         chart = {k.removeprefix("chart."): v for k, v in tensors.items() if k.startswith("chart.")}
+        check_alike(chart, self.chart.state_dict())
+        load_optimizer_state(self._optimizer, tensors, numbers.optimizer)
         self.chart.load_state_dict(chart)
-        load_optimizer_state(self._optimizer, tensors, scalars["optimizer"])
-        self.steps, self.seconds = scalars["steps"], scalars["seconds"]
-        self.running, self._remembered = dict(scalars["running"]), scalars["remembered"]
-        self.objective.restore(scalars["objective"])
+        self.steps, self.seconds = numbers.steps, numbers.seconds
+        self.running, self._remembered = numbers.running, numbers.remembered
+        self.objective.restore(numbers.objective)
 
     def _remember(self, report: dict[str, float]) -> None:
         for name, value in report.items():
@@ -227,6 +235,18 @@ class Fit:
             before = self.running.get(name, value)
             self.running[name] = before + (value - before) / REMEMBERED
         self._remembered += 1
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What is stored of a fit beside its tensors."""
+
+    steps: Count
+    seconds: Duration
+    running: dict[str, float]
+    remembered: Count
+    objective: dict[str, Any]
+    optimizer: dict[str, Any]
 
 
 def _held(optimizer: torch.optim.Optimizer) -> int:

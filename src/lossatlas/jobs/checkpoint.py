@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, first_line
+from lossatlas.files.reading import Count, Unreadable, parse_json
+from lossatlas.files.tensors import read_tensors
 from lossatlas.rundir import RunDirectory
 
 __all__ = ["FILE", "Stored", "restore_checkpoint", "write_checkpoint"]
@@ -25,7 +27,18 @@ class Stored(Protocol):
         """Tensors and JSON types."""
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` gave."""
+        """Continue from what :meth:`state` gave.
+
+        Raises:
+            ValueError: this gave nothing like it.
+        """
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What is stored beside a work's own numbers."""
+
+    log_length: Count
 
 
 def write_checkpoint(run: RunDirectory, work: Stored, log_length: int) -> None:
@@ -49,13 +62,12 @@ def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
     path: Path = run.path / FILE
     if not path.is_file():
         return 0
-    tensors: dict[str, Tensor] = {}
     try:
-        with safe_open(str(path), framework="pt") as file:
-            state: dict[str, Any] = json.loads(file.metadata()["state"])
-            for name in file.keys():  # noqa: SIM118 (not a dict)
-                tensors[name] = file.get_tensor(name)
-        work.restore(tensors, state)
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} cannot be continued ({error}); start again with --overwrite") from error
-    return int(state["log_length"])
+        tensors, metadata = read_tensors(path)
+        state = metadata.get("state", "{}")
+        head = parse_json(state, _Head)
+        work.restore(tensors, parse_json(state, dict[str, Any]))
+    except ValueError as error:
+        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+        raise BadInput(f"{path} cannot be continued ({reason}); start again with --overwrite") from error
+    return head.log_length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import Interrupted, unknown
+from lossatlas.errors import Interrupted, first_line, unknown
+from lossatlas.files.reading import Unreadable, read_bytes
 from lossatlas.jobs.compared import comparison, summarise
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -39,9 +41,11 @@ from lossatlas.views.comparing import write_comparison
 from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import load_state, state_bytes
 
-__all__ = ["COMPARISON", "run_compare"]
+__all__ = ["COMPARISON", "run_compare", "stored_comparison"]
 
 COMPARISON = "comparison.nc"
+MOST_BYTES = 2**30
+"""Of a comparison's data."""
 SURVEYS, STARTS = "surveys", "starts"
 COMPARED_SPLIT = "test"
 """Whose outputs are compared, where there is such a split."""
@@ -49,6 +53,22 @@ MEASURING = 0.5
 """Seconds that a plan is measured for which only foretells."""
 STORED = 0.4
 """Seconds that the files of a survey take, about, whatever its size."""
+
+
+def stored_comparison(path: Path) -> xr.Dataset:
+    """The data of a comparison that is finished.
+
+    Args:
+        path: its run directory.
+
+    Raises:
+        BadInput: they cannot be read.
+    """
+    content = io.BytesIO(read_bytes(path / COMPARISON, MOST_BYTES))
+    try:
+        return xr.open_dataset(content, engine="scipy").load()
+    except Exception as error:  # scipy finds a file damaged in many ways
+        raise Unreadable(path / COMPARISON, first_line(error)) from error
 
 
 def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
@@ -77,7 +97,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
         images = {name: png(figure) for name, figure in draw_comparison(data).items()}
         for name, image in images.items():
             run.write_bytes(f"{name}.png", image)
-        write_comparison(run.path / "report.html", data, summary, (run.path / "config.yaml").read_text(), images)
+        write_comparison(run.path / "report.html", data, summary, run.config_text(), images)
     start.finish(summary, {"compare": summary["seconds"]})
     return summary
 

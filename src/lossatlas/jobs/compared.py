@@ -140,12 +140,12 @@ def _put(data: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, long_n
 def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
     """What each training came to, on all examples."""
     units = data.attrs["units"]
-    summaries = [network.summary for network in recipe.networks]
+    known = [network.scores for network in recipe.networks]
     for split in recipe.problems[0].data.splits:
         for score in SCORES:
             name = f"{split}_{score}"
-            if any(name in summary for summary in summaries):
-                values = [summary.get(name) for summary in summaries]
+            if any(name in scores for scores in known):
+                values = [scores.get(name) for scores in known]
                 unit = units if score == "loss" else "1"
                 _put(data, name, (RUN,), np.array(values, dtype=np.float64), f"{split} {score}", unit)
     splits = [*recipe.problems[0].data.splits]
@@ -154,7 +154,8 @@ def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
     if f"{last}_accuracy" in data:
         _put(data, "test_error", (RUN,), 1 - data[f"{last}_accuracy"].values, f"{last} error", "1")
     else:
-        _put(data, "test_error", (RUN,), data[f"{last}_loss"].values, f"{last} loss", units)
+        losses = np.array([scores.get(f"{last}_loss") for scores in known], dtype=np.float64)
+        _put(data, "test_error", (RUN,), losses, f"{last} loss", units)
 
 
 def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:

@@ -48,24 +48,21 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
-    for note in recipe.data.notes:
-        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
-    reporter.say(f"loss: {recipe.problem.loss.record}")
-    reporter.say(f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey")
-    reporter.say(f"        {engine.plan.reason}")
-    for note in recipe.notes:
-        reporter.say(note)
-    if recipe.no_radial:
-        reporter.say(recipe.no_radial)
-
     cost = ConnectCost(config, recipe, surveyor, lambda twin: _fit(twin, config, engine))
 
-    def foretell() -> None:
+    def begun() -> None:
+        for note in recipe.data.notes:
+            reporter.say(note)
+        reporter.say(f"loss: {recipe.problem.loss.record}")
+        reporter.say(f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey")
+        reporter.say(f"        {engine.plan.reason}")
+        for note in (*recipe.notes, *filter(None, [recipe.no_radial])):
+            reporter.say(note)
         left = 0.0 if fit.done else 1 - fit.progress
         how.foretell(lambda: cost.phases(left, run.path, how.pictures))
 
-    descend(run, fit, "curve", how, foretell)
+    descend(run, fit, "curve", how, begun)
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
     evaluation = CurveEvaluation(run, recipe, config, surveyor, how)
@@ -177,7 +174,7 @@ def _draw(
         survey,
         title,
         summary,
-        (run.path / "config.yaml").read_text(),
+        run.config_text(),
         images,
         grids=[curve_grid(summary)],
         shown_elsewhere=keys_of_grid(summary),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from lossatlas.errors import CannotFinish, Interrupted, ModelFailure
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Reporter, Silent
@@ -120,10 +121,12 @@ class Job(Generic[C]):
             The summary.
 
         Raises:
-            BadInput: before anything is computed or written.
+            BadInput: before anything is computed or written; also where another process writes the run.
             CannotFinish: not finite, a target that is out of reach, or a disk that refuses; what was kept is whole.
             Interrupted: ``stop`` said so.
         """
+        if not 0 <= checkpoint_seconds < math.inf:
+            raise BadInput(f"checkpoint_seconds is {checkpoint_seconds}; expected 0 or more")
         reporter = reporter if reporter is not None else Silent()
         with closing(Start(config, out, resume=resume, overwrite=overwrite, together=self.together)) as start:
             if start.finished:

@@ -10,23 +10,21 @@ import torch
 import yaml
 
 from lossatlas.errors import BadInput
-from lossatlas.locks import Lock, lock
 from lossatlas.recipes import Config, completed, differences, with_defaults
+from lossatlas.recipes.inputs import NETWORKS, inputs_of, respelled
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
 from lossatlas.specs import NetworkSpec
 
 __all__ = ["Start"]
-
-INPUTS = {"checkpoint", "trajectory", "between", "run", "runs", "init_from", "start"}
-"""Fields in which configurations name runs and files that something is made of."""
-WRITERS = ".writers"
-"""The lock that everybody holds who works on a run."""
 
 C = TypeVar("C", bound=Config)
 
 
 class Start(Generic[C]):
     """A run directory that is free, or holds a run with the same configuration that is to be continued.
+
+    A run that is continued is claimed at once, unless several may work on it: whoever comes second hears of it before
+    anything is computed.
 
     Args:
         config: completed here, so that the record of the run says every option.
@@ -36,7 +34,7 @@ class Start(Generic[C]):
         together: others may work on the run at the same time; :meth:`close` says that this one does no more.
 
     Raises:
-        BadInput: something else is there, or a run with other settings.
+        BadInput: something else is there, or a run with other settings, or one that another process writes.
     """
 
     def __init__(self, config: C, out: Path, *, resume: bool, overwrite: bool, together: bool = False) -> None:
@@ -51,21 +49,19 @@ class Start(Generic[C]):
         """Whether the run that is there is to get more than it was started for."""
         self._overwrite = overwrite
         self._together = together
-        self._writers: Lock | None = None
         if not self.continuing:
             self.run.check_free(overwrite=overwrite)
             self._check_inputs()
-            if overwrite and self.run.exists and not _free(self.run):
-                raise BadInput(f"another process works on {self.run.path}; wait until it has finished, or stop it")
             return
-        if not self.run.is_run:
-            raise BadInput(f"{self.run.path} is no lossatlas run that could be resumed; choose another --out")
+        self.run.check("it cannot be resumed; choose another --out")
         self._check_settings()
+        if not together and not self.run.finished:
+            self.run.claim()
 
     def _check_inputs(self) -> None:
         """Refuse to replace what the run is to be made of."""
         place = self.run.path.resolve()
-        for name in INPUTS & {field.name for field in fields(self.config)}:
+        for name in NETWORKS & {field.name for field in fields(self.config)}:
             value = getattr(self.config, name)
             for spec in value if isinstance(value, tuple) else (value,):
                 named = NetworkSpec.parse(str(spec or "")).path.resolve()
@@ -82,6 +78,7 @@ class Start(Generic[C]):
         # An option that is younger than the run has there what the run did without it: as a rule its default.
         stored = with_defaults(type(self.config), {**self.config.older, **self.run.config()})
         self.config = self.config.settled(stored)
+        stored = respelled(self.run, stored, self.config.flat())
         if not (found := differences(stored, self.config.flat())):
             return
         grown = self.config.grown_from(stored)
@@ -98,8 +95,9 @@ class Start(Generic[C]):
         return config
 
     def stored(self, name: str, otherwise: Any) -> Any:
-        """What the run that is continued has in its provenance; ``otherwise`` where a new one begins."""
-        return self.run.read_json(PROVENANCE).get(name, otherwise) if self.continuing else otherwise
+        """What the run that is continued has in its provenance; ``otherwise`` where it has none, or a run begins."""
+        found = getattr(self.run.provenance(), name) if self.continuing else None
+        return otherwise if found is None else found
 
     def put(self, device: torch.device, fingerprints: dict[str, str], **more: Any) -> None:
         """Put a new run in place; or refuse to continue with data, weights or pictures changed under the same name.
@@ -110,48 +108,44 @@ class Start(Generic[C]):
             more: further entries of the provenance, JSON types.
 
         Raises:
-            BadInput: they have changed, or the directory cannot be made.
+            BadInput: they have changed, the directory cannot be made, or another process has begun the run meanwhile.
         """
-        self.placed = True
-        self._provenance = {"versions": versions(), "device": str(device), "fingerprints": fingerprints, **more}
+        flat = self.config.flat()
+        self._provenance = {
+            "versions": versions(),
+            "device": str(device),
+            "fingerprints": fingerprints,
+            "inputs": inputs_of(flat, self.run.path),
+            **more,
+        }
         if not self.continuing:
-            text = yaml.safe_dump(self.config.flat(), sort_keys=False)
-            if self.run.create(text, self._provenance, replace=self._overwrite):
-                self.continuing = True
-                self._join()
+            text = yaml.safe_dump(flat, sort_keys=False)
+            if not self._together:
+                self.run.begin(text, self._provenance, replace=self._overwrite)
+            if not self._together or self.run.create(text, self._provenance, replace=self._overwrite, shared=True):
+                self.continuing = self.placed = True
                 return
             self.continuing = True  # another process began in the meantime, and this one joins it
-        self._join()
+        if self._together:
+            # Alone where the run is to grow, for others go by what it was.
+            self.run.claim(shared=not self.grows, wait=not self.grows)
         self._check_settings()
-        stored = self.run.read_json(PROVENANCE)
-        was = {"device": stored.get("device"), **stored.get("fingerprints", {})}
-        now = {"device": str(device), **fingerprints}
+        before, stored = self.run.provenance(), self.run.read_json(PROVENANCE)
+        was, now = {"device": before.device, **before.fingerprints}, {"device": str(device), **fingerprints}
         if found := differences(was, now):
             raise BadInput(f"{self.run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
         self._provenance = {key: value for key, value in stored.items() if key not in ("format", "timings")}
-
-    def _join(self) -> None:
-        """Be known as one that works on the run; alone where it is to grow, for others go by what it was."""
-        if not self._together:
-            return
-        if self._writers is None:
-            self._writers = Lock(self.run.path / WRITERS)
-        if self.grows and not self._writers.alone(wait=False):
-            raise BadInput(f"another process works on {self.run.path}; add to it when it has finished")
-        if not self.grows:
-            self._writers.share()
+        self.placed = True
 
     def reopen(self) -> None:
         """Let the run be one that is to get more, now that everything that could be refused has been."""
-        if self.grows and self._writers is not None:
+        if self.grows:
             self.run.reopen(yaml.safe_dump(self.config.flat(), sort_keys=False))
-            self._writers.share()
+            self.run.claim(shared=True)
 
     def close(self) -> None:
-        """Let others replace the run, or add to it."""
-        if self._writers is not None:
-            self._writers.release()
-            self._writers = None
+        """Let others write the run, add to it or replace it."""
+        self.run.close()
 
     def finish(self, summary: dict[str, Any], timings: dict[str, float]) -> None:
         """Write what the run came to; with its summary it is finished.
@@ -165,11 +159,3 @@ class Start(Generic[C]):
         """
         self.run.write_json(PROVENANCE, {**self._provenance, "timings": timings})
         self.run.write_json(SUMMARY, summary)
-
-
-def _free(run: RunDirectory) -> bool:
-    """Whether nobody works on a run that is there."""
-    if not (run.path / WRITERS).exists():
-        return True
-    with lock(run.path / WRITERS, wait=False) as alone:
-        return alone

@@ -65,6 +65,7 @@ def descend(
             write_checkpoint(run, work, log.sync())
         kept, written = work.steps, time.perf_counter()
         while not work.done:
+            run.check_there()
             try:
                 record = work.step()
             except CannotFinish as error:

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import converted
 from lossatlas.objectives.objective import Draw, Objective
 
 __all__ = ["CoarseToFine", "Stage"]
@@ -19,6 +20,14 @@ class Stage:
 
     objective: Objective
     share: float
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is remembered between steps."""
+
+    stage: int
+    stages: list[dict[str, Any]]
 
 
 class CoarseToFine(Objective):
@@ -67,6 +76,9 @@ class CoarseToFine(Objective):
         return {"stage": self._stage, "stages": [stage.objective.state() for stage in self.stages]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._stage = state["stage"]
-        for stage, inner in zip(self.stages, state["stages"], strict=True):
+        stored = converted(state, _State)
+        if not 0 <= stored.stage < len(self.stages) == len(stored.stages):
+            raise ValueError(f"stage {stored.stage} of {len(stored.stages)}; there are {len(self.stages)}")
+        self._stage = stored.stage
+        for stage, inner in zip(self.stages, stored.stages, strict=True):
             stage.objective.restore(inner)

@@ -60,7 +60,11 @@ class Objective(ABC):
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state that :meth:`state` returned."""
+        """Take up a state that :meth:`state` returned.
+
+        Raises:
+            ValueError: it is another objective's.
+        """
 
 
 class SingleStage(Objective):

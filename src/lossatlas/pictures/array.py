@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput
+from lossatlas.files.arrays import read_array
+from lossatlas.files.reading import Unreadable
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.source import Size, Source, shape_at
 
@@ -57,15 +59,11 @@ class ArraySource(Source):
 
 def _read(path: str | Path, name: str) -> Picture:
     try:
-        with Path(path).open("rb") as file:
-            array = np.load(file, allow_pickle=False)
-    except Exception as error:  # damaged headers and archives raise nearly anything
-        detail = "no such file" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__
+        array = read_array(path)
+    except Unreadable as error:
         raise BadInput(
-            f"cannot read array {str(path)!r} ({detail.splitlines()[0]}); expected a file written by numpy.save"
+            f"cannot read array {str(path)!r} ({error.reason}); expected a file written by numpy.save"
         ) from error
-    if not isinstance(array, np.ndarray):
-        raise BadInput(f"{str(path)!r} is an archive of arrays; expected one array, written by numpy.save")
     try:
         return Picture(array, name)
     except BadInput as error:

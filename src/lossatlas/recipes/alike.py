@@ -8,8 +8,9 @@ from typing import Any
 
 from lossatlas.data import Dataset, Split
 from lossatlas.errors import BadInput
+from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.problem import loss_of
-from lossatlas.rundir import PROVENANCE, RunDirectory
+from lossatlas.rundir import RunDirectory
 
 __all__ = [
     "DATA",
@@ -50,7 +51,7 @@ class Known:
 
 def known_of(name: str, run: RunDirectory) -> Known:
     """What a run says of itself."""
-    return Known(name, run.config(), run.read_json(PROVENANCE).get("fingerprints", {}))
+    return Known(name, found_again(run), run.provenance().fingerprints)
 
 
 def check_same_data(one: Known, other: Known, hint: str) -> None:

@@ -8,6 +8,9 @@ from typing import Annotated, Any, ClassVar, Self
 
 from cyclopts import Parameter
 
+from lossatlas.errors import BadInput, LossatlasError
+from lossatlas.files.reading import converted
+
 __all__ = ["Config", "Options", "ProblemConfig", "differences"]
 
 OPTIONS = "_options"
@@ -46,16 +49,27 @@ class Config:
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> Self:
-        """The configuration that :meth:`flat` spells."""
+        """The configuration that :meth:`flat` spells; what it leaves out has its default.
+
+        Raises:
+            BadInput: an option is unknown or of another type, or the configuration refuses it.
+        """
         named: dict[str, Any] = {}
         for key, value in flat.items():
             thing, dot, option = key.partition(".")
-            value = tuple(value) if isinstance(value, list) else value
-            if dot:
+            if dot and thing + OPTIONS in {f.name for f in fields(cls)}:
+                value = tuple(value) if isinstance(value, list) else value
                 named.setdefault(thing + OPTIONS, {})[option] = value
+            elif key.endswith(OPTIONS):
+                raise BadInput(f"these are not the settings of a {cls.__name__}: nothing is called {key!r}")
             else:
                 named[key] = value
-        return cls(**named)
+        try:
+            return converted(named, cls, exact=True)
+        except LossatlasError:
+            raise
+        except ValueError as error:
+            raise BadInput(f"these are not the settings of a {cls.__name__}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import converted
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
 from lossatlas.recipes.compare_config import CompareConfig
+from lossatlas.recipes.inputs import found_again
+from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.slicing import tails
 from lossatlas.recipes.train import build_train
@@ -31,6 +34,8 @@ TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
 """What only the configuration of a training says."""
 APART = {"seed", "device", "snapshots", "group"}
 """In what runs of one group may differ: the seed, and what changes no result."""
+SCORES = ("_loss", "_accuracy")
+"""How what a run came to ends in its summary."""
 MODULE = "module"
 """Of a fingerprint in a run's provenance."""
 
@@ -43,7 +48,8 @@ class Compared:
     """The end of its path, as long as it takes to tell it from the others."""
     path: Path
     config: TrainConfig
-    summary: Mapping[str, Any]
+    scores: Mapping[str, float | None]
+    """What it came to, by ``<split>_loss`` and ``<split>_accuracy``."""
     group: str
     """What it is called together with the runs that differ from it in nothing but the seed."""
     architecture: int
@@ -105,7 +111,7 @@ class _Run:
     name: str
     path: Path
     config: TrainConfig
-    summary: Mapping[str, Any]
+    scores: Mapping[str, float | None]
     fingerprints: Mapping[str, str]
     state: Params
 
@@ -137,7 +143,7 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
         load_state(base.problem.module, run.state, f"run {run.path}")
         weights = base.space.vector_of(base.problem.module).clone()
         networks.append(
-            Compared(run.name, run.path, run.config, run.summary, group, order.index(key), origin, run.state, weights)
+            Compared(run.name, run.path, run.config, run.scores, group, order.index(key), origin, run.state, weights)
         )
     pairs = [_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks))]
     return CompareRecipe(tuple(networks), tuple(pairs), tuple(problems), origins)
@@ -184,22 +190,34 @@ def _runs(specs: Sequence[str]) -> list[_Run]:
 
 def _read(name: str, path: Path, spec: str) -> _Run:
     run = RunDirectory(path)
-    if not run.is_run:
-        raise BadInput(f"{spec} is no lossatlas run; name finished runs of lossatlas train")
-    stored = run.config()
+    run.check("name finished runs of lossatlas train")
+    stored = found_again(run)
     if not stored.keys() >= TRAINING:
         raise BadInput(f"{spec} is a run of another verb than train; name finished runs of lossatlas train")
     if not run.finished:
         raise BadInput(f"{spec} is not finished; continue it with lossatlas train --out {spec} --resume")
     try:
-        config = TrainConfig.from_flat(stored)
-    except TypeError as error:
-        raise BadInput(f"{spec} has a config.yaml that is no training's ({error}); train it again") from error
+        config = checked(TrainConfig.from_flat(stored))
+    except BadInput as error:
+        raise BadInput(f"{spec} has a config.yaml that is not a training's ({error}); train it again") from error
     state = read_state(path / MODEL)
-    found = run.read_json(PROVENANCE).get("fingerprints", {})
+    found = run.provenance().fingerprints
     if MODULE not in found:
         raise BadInput(f"{path / PROVENANCE} says nothing of the run's initial weights; train it again")
-    return _Run(name, path, config, run.read_json(SUMMARY), found, state)
+    return _Run(name, path, config, _scores(run), found, state)
+
+
+def _scores(run: RunDirectory) -> dict[str, float | None]:
+    """What a run came to, by ``<split>_loss`` and ``<split>_accuracy``.
+
+    Raises:
+        BadInput: its summary says something else than numbers there.
+    """
+    told = {key: value for key, value in run.read_json(SUMMARY).items() if key.endswith(SCORES)}
+    try:
+        return converted(told, dict[str, float | None])
+    except ValueError as error:
+        raise BadInput(f"{run.path / SUMMARY} cannot be read ({error}); train it again") from error
 
 
 def _architecture(config: TrainConfig) -> tuple[str, ...]:

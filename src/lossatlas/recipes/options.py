@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
+from lossatlas.errors import BadInput, LossatlasError
+from lossatlas.files.reading import converted
 from lossatlas.recipes.base import Config
 
-__all__ = ["completed", "options_of", "with_defaults"]
+__all__ = ["checked", "completed", "options_of", "with_defaults"]
 
 C = TypeVar("C", bound=Config)
 
@@ -44,6 +46,26 @@ def completed(config: C) -> C:
     for name in config.named():
         changes[f"{name}_options"] = {**_defaults(name, getattr(config, name)), **getattr(config, f"{name}_options")}
     return replace(config, **changes)
+
+
+def checked(config: C) -> C:
+    """A configuration whose options are those of what it names, and of their types.
+
+    Raises:
+        BadInput: they are not, or nothing has a name.
+    """
+    for name in config.named():
+        kind, given = options_of(name, getattr(config, name)), getattr(config, f"{name}_options")
+        if given and kind is None:
+            raise BadInput(f"{name} {getattr(config, name)!r} has no options; got {', '.join(given)}")
+        if kind is not None:
+            try:
+                converted(dict(given), kind, exact=True)
+            except LossatlasError:
+                raise
+            except ValueError as error:
+                raise BadInput(f"these are not options of {name} {getattr(config, name)!r}: {error}") from error
+    return config
 
 
 def with_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, Any]:

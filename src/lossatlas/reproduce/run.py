@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def run_study(
 
     Raises:
         BadInput: before anything is written: an unknown scale, data that cannot be had, a directory that
-            is taken.
+            is taken, or that another process writes.
         CannotFinish: a run could not be finished.
         Interrupted: ``stop`` said so.
     """
@@ -71,13 +72,32 @@ def run_study(
         raise BadInput("--resume continues a study and --overwrite replaces it; give one of the two")
     configs = stated_runs(study, scale, folder, device, plan)
     stated = {"study": study.title, "scale": scale, "runs": {key: config.flat() for key, config in configs.items()}}
-    run = RunDirectory(out)
+    with closing(_begun(RunDirectory(out), study, configs, stated, resume=resume, overwrite=overwrite)) as run:
+        return _carried_out(run, study, scale, configs, reporter, stop)
+
+
+def _begun(
+    run: RunDirectory, study: Study, configs: Mapping[str, Config], stated: Mapping[str, Any], *, resume: bool,
+    overwrite: bool,
+) -> RunDirectory:  # fmt: skip
+    """The directory of a study that is begun, or continued; claimed."""
     if resume and run.exists:
         _check_same(run, stated)
+        run.claim()
     else:
         run.check_free(overwrite=overwrite)
         _check(configs)
-        run.create(yaml.safe_dump(stated, sort_keys=False), {"versions": versions(), "study": study.title})
+        provenance = {"versions": versions(), "study": study.title}
+        run.begin(yaml.safe_dump(stated, sort_keys=False), provenance, replace=overwrite)
+    return run
+
+
+def _carried_out(
+    run: RunDirectory, study: Study, scale: str, configs: Mapping[str, Config], reporter: Reporter,
+    stop: Callable[[], bool],
+) -> dict[str, Any]:  # fmt: skip
+    """The summaries of a study's runs, once all are there and its pictures and tables written."""
+    out = run.path
     try:
         linked = {key: _linked(config, configs, out / RUNS) for key, config in configs.items()}
         summaries = run_sweep(linked, out / RUNS, reporter=reporter, stop=stop)
@@ -154,8 +174,7 @@ def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config
 
 
 def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:
-    if not run.is_run:
-        raise BadInput(f"{run.path} is no lossatlas run that could be resumed; choose another --out")
+    run.check("it cannot be resumed; choose another --out")
     found = differences(run.config(), yaml.safe_load(yaml.safe_dump(stated)))
     if found:
         names = ", ".join(phrase.split()[0] for phrase in found)

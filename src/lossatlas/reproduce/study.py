@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import xarray as xr
 
+from lossatlas.files.reading import read_lines
 from lossatlas.recipes import Config
 from lossatlas.registry import Registry
 from lossatlas.rundir import LOG, SURVEY
@@ -20,6 +20,8 @@ __all__ = ["SCALES", "STUDIES", "Run", "Study"]
 
 STUDIES: Registry[Study] = Registry("study", "lossatlas.reproduce.studies", dashes=True)
 
+MOST_LOG = 2**30
+"""Bytes of the log of a run."""
 SCALES = ("small", "paper")
 """For two cores and minutes; and as published, for a GPU."""
 
@@ -41,7 +43,7 @@ class Run:
 
     def log(self) -> list[dict[str, Any]]:
         """What it noted of each step."""
-        return [json.loads(line) for line in (self.path / LOG).read_text().splitlines()]
+        return read_lines(self.path / LOG, dict[str, Any], MOST_LOG)
 
 
 class Study(ABC):

@@ -17,6 +17,8 @@ from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import device_of, step_size
 from lossatlas.errors import BadInput, CannotFinish, first_line
+from lossatlas.files.reading import Count, Duration, converted
+from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, checked_total, shares_of
 from lossatlas.metrics import streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
@@ -62,6 +64,15 @@ def parse_switch(spec: str) -> Switch:
     if not colon or not 0 < when < math.inf:
         raise BadInput(f"switch {spec!r} cannot be read; expected EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01")
     return Switch(when, parse_optimizer(optimizer))
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What is stored of a training beside its tensors."""
+
+    steps: Count
+    seconds: Duration
+    optimizer: dict[str, Any]
 
 
 class Training:
@@ -212,15 +223,23 @@ class Training:
         return tensors, {"steps": self.steps, "seconds": self.seconds, "optimizer": numbers}
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` returned."""
-        self.steps, self.seconds = scalars["steps"], scalars["seconds"]
+        """Continue from what :meth:`state` returned.
+
+        Raises:
+            ValueError: it is the state of another training.
+        """
+        numbers = converted(scalars, _Numbers)
+        state = module_state(self.module)
+        module = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
+        check_alike(module, state)
+        self.steps, self.seconds = numbers.steps, numbers.seconds
         # The state is the last step's: where the next one switches, a fresh one follows.
         self._phase = self._phase_of(max(0, self.steps - 1))
         self._optimizer = self._built()
+        load_optimizer_state(self._optimizer, tensors, numbers.optimizer)
         with torch.no_grad():
-            for name, value in module_state(self.module).items():
-                value.copy_(tensors[f"module.{name}"])
-        load_optimizer_state(self._optimizer, tensors, scalars["optimizer"])
+            for name, value in state.items():
+                value.copy_(module[name])
 
     def _call(self, batch: Any, module: nn.Module | None = None) -> tuple[Any, Tensor]:
         """Outputs and losses in training mode; what the module draws is a function of seed and step."""

@@ -8,14 +8,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
+from lossatlas.files.inside import check_inside, is_plain_name
+from lossatlas.files.reading import Unreadable, parse_json, read_bytes
+from lossatlas.files.tensors import read_tensors
 from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write
 from lossatlas.rundir import SNAPSHOTS
 from lossatlas.training.thinning import Thinning
@@ -26,6 +26,12 @@ __all__ = ["INDEX", "Snapshot", "Trajectory"]
 INDEX = "index.jsonl"
 OWN = {"step", "file"}
 """What a line of the index says beside the scalars."""
+SUFFIX = ".safetensors"
+"""How the names of snapshots end."""
+MOST_INDEX = 2**28
+"""Bytes of an index: some million snapshots."""
+LAST = 2**63
+"""No training has so many steps."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,10 @@ class Snapshot:
             BadInput: the file is missing or not whole.
         """
         try:
-            return load(self.path.read_bytes())
-        except (OSError, SafetensorError) as error:
+            return read_tensors(self.path)[0]
+        except Unreadable as error:
             raise BadInput(
-                f"snapshot {self.path} cannot be read; record it again, or leave step {self.step} out"
+                f"snapshot {self.path} cannot be read ({error.reason}); record it again, or leave step {self.step} out"
             ) from error
 
 
@@ -61,7 +67,8 @@ class Trajectory:
         thinning: which steps are kept; default all that are told.
 
     Raises:
-        BadInput: a line of the index, other than one that was cut off at its end, cannot be read.
+        BadInput: a line of the index, other than one that was cut off at its end, cannot be read, or names a file
+            outside of the folder; or a link in the folder leads out of it.
     """
 
     def __init__(self, path: Path | str, thinning: Thinning | None = None) -> None:
@@ -142,7 +149,7 @@ class Trajectory:
         return self.thinning.due(step - last.step, epochs if math.isfinite(epochs) else None, distance)
 
     def _write(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
-        path = self.path / f"{int(step):09d}.safetensors"
+        path = self.path / f"{int(step):09d}{SUFFIX}"
         atomic_write(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
         snapshot = Snapshot(int(step), path, {name: float(value) for name, value in scalars.items()})
         try:
@@ -161,23 +168,53 @@ class Trajectory:
 
     def _read(self) -> list[Snapshot]:
         index = self.path / INDEX
-        if not index.is_file():
+        if not os.path.lexists(index):
             return []
+        check_inside(self.path)
         found: list[Snapshot] = []
-        for number, line in enumerate(index.read_bytes().splitlines(keepends=True), start=1):
+        for number, line in enumerate(read_bytes(index, MOST_INDEX).splitlines(keepends=True), start=1):
             if not line.endswith(b"\n"):
                 break  # cut off while it was written
             try:
-                entry: dict[str, Any] = json.loads(line)
-                step, file = int(entry.pop("step")), str(entry.pop("file"))
-                # JSON has no number for what is not finite.
-                scalars = {name: math.nan if value is None else float(value) for name, value in entry.items()}
-                found.append(Snapshot(step, self.path / file, scalars))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                whole = f"the {len(found)} snapshots before it are" if found else "no snapshot before it is"
-                raise BadInput(f"{index}: line {number} cannot be read; {whole} whole") from error
+                found.append(self._snapshot(line))
+                if len(found) > 1 and found[-2].step >= found[-1].step:
+                    raise ValueError(f"step {found[-1].step} after step {found[-2].step}")
+            except ValueError as error:
+                whole = f"the {number - 1} snapshots before it are" if number > 1 else "no snapshot before it is"
+                raise BadInput(f"{index}: line {number} cannot be read ({error}); {whole} whole") from error
             self._length += len(line)
         return found
+
+    def _snapshot(self, line: bytes) -> Snapshot:
+        """The snapshot of a line of the index.
+
+        Raises:
+            ValueError: it says none, or one of a file elsewhere.
+        """
+        named = parse_json(line, _Named)
+        if not is_plain_name(named.file) or not named.file.endswith(SUFFIX):
+            raise ValueError(f"it names {named.file!r}, which is not a snapshot in this folder")
+        # JSON has no number for what is not finite.
+        scalars = {
+            name: math.nan if value is None else value
+            for name, value in parse_json(line, dict[str, float | str | None]).items()
+            if name not in OWN
+        }
+        if words := [name for name, value in scalars.items() if isinstance(value, str)]:
+            raise ValueError(f"{words[0]} is not a number")
+        return Snapshot(named.step, self.path / named.file, scalars)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What a line of the index says beside the scalars."""
+
+    step: int
+    file: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.step < LAST:
+            raise ValueError(f"step {self.step}")
 
 
 def _parameters(model: nn.Module) -> dict[str, Tensor]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import Unreadable
+from lossatlas.files.tensors import opened_tensors
 from lossatlas.training.trajectory import INDEX, Snapshot, Trajectory
 from lossatlas.weights import Entry, WeightSpace
 
@@ -19,6 +20,8 @@ MEMORY = 2**30
 """Bytes that slices of all snapshots take together, by default."""
 SPARE = 4
 """Rows that come on top of one for each snapshot: what is read of a file, the last one, the mean, and a product."""
+NUMBERS = ("F64", "F32", "F16", "BF16")
+"""Those that weights are kept in, as safetensors calls them."""
 DEPENDENT = 1e-12
 """A variance that is smaller than this share of the largest is rounding."""
 
@@ -186,7 +189,7 @@ class Way:
         for snapshot in self.snapshots:
             try:
                 _check_shapes(snapshot, self.space)
-            except (SafetensorError, OSError):
+            except Unreadable:
                 damaged.append(snapshot)
         if damaged:
             whole = [str(snapshot.step) for snapshot in self.snapshots if snapshot not in damaged]
@@ -197,10 +200,18 @@ class Way:
 
 
 def _check_shapes(snapshot: Snapshot, space: WeightSpace) -> None:
-    with safe_open(str(snapshot.path), framework="pt") as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    with opened_tensors(snapshot.path) as file:
+        parts = {name: file.part(name) for name in file.names}
+        shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
+        kinds = {name: part.get_dtype() for name, part in parts.items()}
     for entry in space.entries:
-        there = next((shapes[name] for name in entry.names if name in shapes), None)
+        named = next((name for name in entry.names if name in shapes), "")
+        there = shapes.get(named)
+        if there == entry.shape and kinds[named] not in NUMBERS:
+            raise BadInput(
+                f"the snapshot of step {snapshot.step} holds {named!r} as {kinds[named]}; expected one of "
+                f"{', '.join(NUMBERS)}: record it again"
+            )
         if there != entry.shape:
             described = f"has shape {there}" if there is not None else "is missing"
             raise BadInput(
@@ -215,11 +226,11 @@ def _width(entry: Entry, rows: slice) -> int:
 
 def _read_into(row: Tensor, snapshot: Snapshot, piece: list[tuple[Entry, slice]]) -> None:
     at = 0
-    with safe_open(str(snapshot.path), framework="pt") as file:
-        there = set(file.keys())
+    with opened_tensors(snapshot.path) as file:
+        there = set(file.names)
         for entry, rows in piece:
             name = next(name for name in entry.names if name in there)
-            value = file.get_slice(name)[rows] if entry.shape else file.get_tensor(name)
+            value = file.part(name)[rows] if entry.shape else file[name]
             row[at : at + value.numel()] = value.reshape(-1)
             at += value.numel()
 

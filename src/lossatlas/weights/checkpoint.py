@@ -21,6 +21,10 @@ INSIDE = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wra
 """What ``torch.compile``, sharding and activation checkpointing put into names wherever they wrap."""
 OPTIMIZER = re.compile(r"optimi[sz]er|(^|_)optims?(_|$)", re.IGNORECASE)
 """Keys of what optimisers keep, which is shaped like weights and is none."""
+MOST_ENTRIES = 10**6
+"""Of all mappings in a checkpoint that are looked into; plain values in lists count less."""
+IN_LISTS = 64
+"""So many plain values in a list take as long as an entry of a mapping."""
 DEEPEST = 6
 """Levels of mappings that are looked into."""
 LISTED = 8
@@ -59,7 +63,7 @@ class Checkpoint(Mapping[str, Tensor]):
         Raises:
             BadInput: as the class.
         """
-        return cls(dict(_parts(content, "")), file, key)
+        return cls(dict(_parts(content, "", _Visits(file))), file, key)
 
     @classmethod
     def of(cls, state: Mapping[str, Any], name: str) -> Checkpoint:
@@ -143,25 +147,51 @@ def wrapper(names: Iterable[str]) -> str:
     return next((prefix for prefix in WRAPPERS if names and all(name.startswith(prefix) for name in names)), "")
 
 
-def _parts(content: Any, path: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+class _Visits:
+    """Counts what is looked at: mappings that hold one another many times over would be looked through for ever.
+
+    Args:
+        file: what it is called.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._count = 0
+
+    def add(self, entries: int) -> None:
+        """Count so many entries.
+
+        Raises:
+            BadInput: they are too many.
+        """
+        self._count += entries
+        if self._count > MOST_ENTRIES:
+            raise BadInput(
+                f"checkpoint {self._file} holds more than {MOST_ENTRIES:,} entries, counted as often as it names them; "
+                "save model.state_dict() alone"
+            )
+
+
+def _parts(
+    content: Any, path: str, visits: _Visits, above: tuple[int, ...] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every mapping that has tensors among its values, by its dotted path."""
-    if len(above) > DEEPEST or id(content) in above:
+    if len(above) > DEEPEST or id(content) in above or not isinstance(content, Mapping | list | tuple):
         return
-    if isinstance(content, list | tuple):
-        items = [(str(place), value) for place, value in enumerate(content) if isinstance(value, Mapping)]
-    elif isinstance(content, Mapping):
+    visits.add(len(content) // (1 if isinstance(content, Mapping) else IN_LISTS) + 1)
+    if isinstance(content, Mapping):
         items = [(str(name), _tensor(value)) for name, value in content.items()]
         if any(isinstance(value, Tensor) for _, value in items):
             yield path, dict(items)
     else:
-        return
+        items = [(str(place), value) for place, value in enumerate(content) if isinstance(value, Mapping)]
     for name, value in items:
         if isinstance(value, Mapping | list | tuple) and not OPTIMIZER.search(name):
-            yield from _parts(value, joined(path, name), (*above, id(content)))
+            yield from _parts(value, joined(path, name), visits, (*above, id(content)))
 
 
 def _tensor(value: Any) -> Any:
     """Arrays as tensors; anything else as it is."""
     if isinstance(value, NumpyArray):
-        return value.tensor()
+        return value.tensor
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" else value

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors, save
+from safetensors.torch import save
 from torch import Tensor
 
 from lossatlas.errors import BadInput
+from lossatlas.files.inside import is_plain_name
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.tensors import read_tensors
 from lossatlas.weights.checkpoint import Checkpoint
 from lossatlas.weights.loading import load_state, module_state
 from lossatlas.weights.unpickling import load_file
@@ -64,37 +66,55 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
 
 def _content(path: Path) -> Any:
     """What one file holds."""
-    if not path.is_file():
-        raise BadInput(f"checkpoint {path} does not exist")
+    _check_file(path)
     if path.suffix != ".safetensors":
         return load_file(path)
     try:
-        return load_safetensors(path.read_bytes())
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise BadInput(f"checkpoint {path} cannot be read, it may be truncated; save it again") from error
+        return read_tensors(path)[0]
+    except Unreadable as error:
+        raise BadInput(
+            f"checkpoint {path} cannot be read, it may be truncated ({error.reason}); save it again"
+        ) from error
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise BadInput(f"checkpoint {path} does not exist" + (" as a regular file" if path.exists() else ""))
+
+
+@dataclass(frozen=True)
+class _Index:
+    """In which of the files beside it each tensor is."""
+
+    weight_map: dict[str, str]
 
 
 def _sharded(index: Path) -> dict[str, Tensor]:
     """The named tensors of all shards that an index names, and no others."""
-    if not index.is_file():
-        raise BadInput(f"checkpoint {index} does not exist")
+    _check_file(index)
     try:
-        places = json.loads(index.read_text())["weight_map"]
-        shards = {name: index.parent / Path(file).name for name, file in places.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"index {index} cannot be read; expected a weight_map of names and files") from error
-    missing = [shard.name for shard in dict.fromkeys(shards.values()) if not shard.is_file()]
-    if missing:
+        places = read_json(index, _Index).weight_map
+    except Unreadable as error:
+        raise BadInput(
+            f"index {index} cannot be read ({error.reason}); expected a weight_map of names and files"
+        ) from error
+    shards: dict[str, list[str]] = {}
+    for name, file in places.items():
+        shards.setdefault(file, []).append(name)
+    if outside := [file for file in shards if not is_plain_name(file)]:
+        raise BadInput(f"index {index} names {outside[0]!r}; shards are files beside it: save the model again")
+    if missing := [file for file in shards if not (index.parent / file).is_file()]:
         raise BadInput(f"checkpoint {index} is not whole: its shard {missing[0]} does not exist; copy all shards here")
     state: dict[str, Tensor] = {}
-    for shard in dict.fromkeys(shards.values()):
+    for file, names in shards.items():
+        shard = index.parent / file
         found = Checkpoint.of_content(_content(shard), str(shard))
         content = found.parts[found.likely()[0]]
-        for name in (name for name, place in shards.items() if place == shard):
+        for name in names:
             if name not in content:
                 raise BadInput(f"shard {shard} lacks {name!r}, which {index.name} says is in it; save the model again")
             state[name] = content[name]
-    return {name: state[name] for name in shards}
+    return {name: state[name] for name in places}
 
 
 def state_bytes(state: Mapping[str, Tensor]) -> bytes:

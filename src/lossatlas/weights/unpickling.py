@@ -9,8 +9,10 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, LossatlasError
+from lossatlas.files.reading import opened
+from lossatlas.files.room import free_room
 
 __all__ = ["NESTED", "NumpyArray", "load_file"]
 
@@ -31,6 +35,10 @@ PLAIN = re.compile(r"[biufcSU]\d+")
 ORDERS = ("<", ">", "|", "=")
 MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 """Where NumPy 1 and NumPy 2 keep what their pickles name."""
+ARCHIVE = b"PK\x03\x04"
+"""How the format begins that torch writes since 1.6."""
+ROUNDS = 64
+"""Objects that are found one after the other before nobody looks for more."""
 LISTED = 4
 """Names of objects in a message."""
 
@@ -68,6 +76,7 @@ class NumpyArray:
             count *= side
         self._values = NumpyDtype.read(dtype, data, count).reshape(shape, order="F" if fortran else "C")
 
+    @cached_property
     def tensor(self) -> Tensor | None:
         """Its values, with their shape; None where torch has no such dtype."""
         native = self._values.astype(self._values.dtype.newbyteorder("="))
@@ -128,6 +137,7 @@ def load_file(path: Path) -> Any:
             line that saves the weights alone.
     """
     try:
+        _check_size(path)
         try:
             return _load(path)
         except pickle.UnpicklingError:
@@ -135,6 +145,8 @@ def load_file(path: Path) -> Any:
                 return _load(path)
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error)) from error
+    except LossatlasError:
+        raise
     except Exception as error:  # a damaged pickle can fail anyhow
         if "TorchScript" in str(error):
             raise BadInput(
@@ -142,6 +154,23 @@ def load_file(path: Path) -> Any:
                 f"weights alone: {_line(f'torch.jit.load({str(path)!r}).state_dict()')}"
             ) from error
         raise BadInput(f"checkpoint {path} cannot be read, it may be truncated; save it again") from error
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a pipe, and an archive that unpacks to more than there is room for.
+
+    Raises:
+        BadInput: it is one.
+    """
+    with opened(path) as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            return
+        with zipfile.ZipFile(file) as archive:
+            needed, room = sum(entry.file_size for entry in archive.infolist()), free_room()
+    if needed > room:
+        raise BadInput(
+            f"checkpoint {path} unpacks to {needed:,} bytes and {room:,} are free; save it with fewer tensors"
+        )
 
 
 def _load(path: Path, device: str = "cpu") -> Any:
@@ -204,7 +233,7 @@ def _weights(path: Path, unsafe: list[str]) -> str:
 def _inert(path: Path, unsafe: list[str]) -> Any:
     """The content of a file with all its objects inert; None where torch does not let them be."""
     named = list(unsafe)
-    while True:
+    for _ in range(ROUNDS):
         with safe_globals([*STAND_INS, *(_named(*name.rpartition(".")[::2], Inert) for name in named)]):
             try:
                 return _load(path, "meta")
@@ -215,3 +244,4 @@ def _inert(path: Path, unsafe: list[str]) -> Any:
         if not more or more[0] in named:
             return None
         named += more
+    return None

@@ -46,7 +46,7 @@ class Radial(CoefficientChart):
         self.orders: Tensor
         self.register_buffer("ends", ends.detach().clone())
         self.register_buffer("orders", orders.detach().clone().long())
-        self._powers = torch.nonzero(torch.bincount(self.orders))[:, 0].tolist()
+        self._powers = torch.unique(self.orders).tolist()
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Radial:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.signals import stop_signals
+from lossatlas.files.reading import read_text
 
 __all__ = ["REPRODUCE"]
 
@@ -53,7 +54,7 @@ def reproduce(
             chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
             reporter=reporter, stop=stop,
         )  # fmt: skip
-    print((place / "results.md").read_text())
+    print(read_text(place / "results.md"))
     print(f"written to {place / 'results.md'}")
     return None
 

@@ -17,12 +17,18 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
+from lossatlas.files.reading import Unreadable, read_text
 from lossatlas.schema import AXES, CLASSES, CURVE, DRAW
 
 __all__ = ["Csv"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
+MOST_BYTES = 2**30
+MOST_CELLS = 2**24
+"""Each takes some hundred bytes while a table is read."""
+MARK = "\ufeff"
+"""What some programs put before a text."""
 TRUTH = {"True": True, "False": False}
 
 
@@ -92,10 +98,14 @@ def _written(column: Array) -> list[str]:
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     """The header and the rows, all of one length."""
     try:
-        lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+        text = read_text(path, MOST_BYTES).removeprefix(MARK)
+        if (cells := text.count(",") + text.count("\n")) > MOST_CELLS:
+            raise Unreadable(path, f"it has about {cells:,} cells, more than {MOST_CELLS:,}")
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} cannot be read as a table ({error}); expected comma-separated values") from error
+    except (Unreadable, csv.Error) as error:
+        reason = error.reason if isinstance(error, Unreadable) else str(error)
+        raise BadInput(f"{path} cannot be read as a table ({reason}); expected comma-separated values") from error
     if len(rows) < 2:
         raise BadInput(f"{path} holds no points; expected a header and one row per point")
     header = rows[0][1]

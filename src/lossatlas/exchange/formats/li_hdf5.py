@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, final
 
@@ -13,6 +14,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
+from lossatlas.files.room import free_room
 from lossatlas.schema import AXES, DRAW, TARGET_LOSS
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ __all__ = ["LiHdf5"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
+MOST_BYTES = 2**34
+"""Of all datasets together, unpacked."""
+MOST_DATASETS = 1000
 COORDINATES = ("xcoordinates", "ycoordinates")
 DIRECTIONS = "dir_file"
 LOSS, ACCURACY, THEIR_ACCURACY = "_loss", "_accuracy", "_acc"
@@ -56,7 +61,7 @@ class LiHdf5(Format):
         import h5py
 
         with h5py.File(path, "r") as file:
-            arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+            arrays = _datasets(path, file)
             if COORDINATES[0] not in arrays:
                 raise _lacks(path, f"no dataset {COORDINATES[0]}", arrays)
             grid = {
@@ -106,6 +111,28 @@ class LiHdf5(Format):
         return content.getvalue()
 
 
+def _datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The datasets in a file's root, whose values lie in it and fit the memory; no link is followed.
+
+    Raises:
+        BadInput: one lies elsewhere, or is too large; or there are too many.
+    """
+    import h5py
+
+    if len(file) > MOST_DATASETS:
+        raise BadInput(f"{path} holds {len(file)} datasets; expected those of one surface")
+    own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+    found = {name: file[name] for name in own if file.get(name, getclass=True) is h5py.Dataset}
+    needed = 0
+    for name, dataset in found.items():
+        if dataset.is_virtual or dataset.external:
+            raise BadInput(f"{path}: {name} lies in another file; copy its values into this one")
+        needed += max(dataset.size or 0, prod(dataset.chunks or ())) * dataset.dtype.itemsize
+    if needed > (room := min(MOST_BYTES, free_room())):
+        raise BadInput(f"{path} holds arrays of {needed:,} bytes, and {room:,} are there for them; give one surface")
+    return found
+
+
 def _theirs(name: str) -> str | None:
     """What their files call a variable of ours; None for what they do not hold."""
     if name in EIGENVALUES.values():
@@ -138,12 +165,12 @@ def _values(path: Path, arrays: dict[str, h5py.Dataset], shape: tuple[int, ...])
         ours = _ours(theirs)
         if ours is None:
             continue
-        numbers = _numbers(path, dataset)
-        if numbers.size != np.prod(shape):
+        if dataset.size != prod(shape):
             raise BadInput(
-                f"{path}: {theirs} has the shape {numbers.shape}, and there are {' x '.join(map(str, shape))} "
+                f"{path}: {theirs} has the shape {dataset.shape}, and there are {' x '.join(map(str, shape))} "
                 "coordinates; the file may be damaged"
             )
+        numbers = _numbers(path, dataset)
         array = numbers.reshape(shape[::-1]).T  # x runs fastest
         array = array if array.dtype.kind == "f" else array.astype(np.float64)
         if ours != SMALLEST:
@@ -188,13 +215,14 @@ def _fractions(percentages: Array, dtype: str) -> Array:
 
 
 def _numbers(path: Path, dataset: h5py.Dataset) -> Array:
-    numbers = np.asarray(dataset[()])
-    if numbers.dtype.kind not in "iuf":
-        raise BadInput(f"{path}: {_name(dataset)} holds no numbers ({numbers.dtype}); the file may be damaged")
-    return numbers
+    if dataset.dtype.kind not in "iuf":
+        raise BadInput(f"{path}: {_name(dataset)} holds no numbers ({dataset.dtype}); the file may be damaged")
+    return np.asarray(dataset[()])
 
 
 def _text(dataset: h5py.Dataset) -> str:
+    if dataset.shape != ():
+        return ""
     content = dataset[()]
     return content.decode(errors="replace") if isinstance(content, bytes) else str(content)
 

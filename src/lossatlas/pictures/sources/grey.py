@@ -13,7 +13,7 @@ from lossatlas.pictures.grey import GreyPicture
 from lossatlas.pictures.raster import Raster
 from lossatlas.pictures.scores import LOSS_FLOOR
 from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
-from lossatlas.pictures.sources._files import Reals, on_white, read_image, resized
+from lossatlas.pictures.sources._files import Reals, read_image, resized
 
 __all__ = ["GreyImage"]
 
@@ -60,7 +60,7 @@ class _Grey(Source):
         self._path = path
         self._ends = (low, high)
         self._invert = invert
-        self._luminance = on_white(read_image(path))
+        self._luminance = read_image(path).on_white
         self._check_range(self._luminance)
 
     def render(self, size: Size | None = None) -> Raster:

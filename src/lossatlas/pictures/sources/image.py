@@ -1,4 +1,4 @@
-"""``image:FILE``: any picture file that Pillow reads."""
+"""``image:FILE``: a picture file, in one of the usual formats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lossatlas.errors import BadInput
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
 from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
-from lossatlas.pictures.sources._files import Reals, alpha, on_white, read_image, resized
+from lossatlas.pictures.sources._files import Reals, read_image, resized
 
 __all__ = ["ImageFile"]
 
@@ -48,13 +48,11 @@ class ImageFile(PrefixSource):
                 finds one grey only.
         """
         fixed = _fixed(self.threshold, rest)
-        image = read_image(rest)
-        opacity = alpha(image)
-        if self.threshold is None and opacity is not None and opacity.min() < 1:
-            return _Image(rest, 1 - opacity, HALF + TOLERANCE, invert)
-        paper = on_white(image)
-        limit = fixed if fixed is not None else _otsu(paper, rest)
-        return _Image(rest, paper, limit - TOLERANCE, invert)
+        pixels = read_image(rest)
+        if self.threshold is None and pixels.opacity is not None and pixels.opacity.min() < 1:
+            return _Image(rest, 1 - pixels.opacity, HALF + TOLERANCE, invert)
+        limit = fixed if fixed is not None else _otsu(pixels.on_white, rest)
+        return _Image(rest, pixels.on_white, limit - TOLERANCE, invert)
 
 
 @final

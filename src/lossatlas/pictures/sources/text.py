@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.files.reading import Unreadable, read_bytes
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
 from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
@@ -20,6 +23,10 @@ __all__ = ["TextWords"]
 DEFAULT_SIZE = 40
 LONGEST = 500
 """Characters; more would leave no cell for each."""
+MOST_FONT = 2**27
+"""Bytes of a font file."""
+LARGEST_LETTER = 64
+"""Areas of a square of the font's size; a damaged font may ask for any number of pixels."""
 FONT_SIZE = 96  # pixels of the first drawing, which gives the aspect
 FINENESS = 8  # pixels per cell, at least
 LINE_SPACING = 0.2  # in units of the font's size
@@ -68,21 +75,23 @@ class _Text(Source):
         self._lines = lines
         self._options = options
         self._invert = invert
-        font = _font(options.font, FONT_SIZE)
-        if missing := _missing(font, self.name):
-            whose = f"font {options.font!r}" if options.font else "the default font"
-            raise BadInput(
-                f"a text that leaves no ink: {whose} has no glyph for {missing!r} in {self.name!r}; "
-                "give a font file that has it (option font) or other words"
-            )
-        self._native = _drawing(font, lines, options.margin).shape
+        with _drawable(options.font):
+            font = _font(options.font, FONT_SIZE)
+            if missing := _missing(font, self.name):
+                whose = f"font {options.font!r}" if options.font else "the default font"
+                raise BadInput(
+                    f"a text that leaves no ink: {whose} has no glyph for {missing!r} in {self.name!r}; "
+                    "give a font file that has it (option font) or other words"
+                )
+            self._native = _drawing(font, lines, options.margin).shape
 
     def render(self, size: Size | None = None) -> Raster:
         """Drawn large and averaged over each cell; paper is added where the shape is another one than the text's."""
         height, width = shape = shape_at(DEFAULT_SIZE if size is None else size, self._native, self.name)
         cell = min(n / m for n, m in zip(shape, self._native, strict=True))
-        font = _font(self._options.font, int(np.ceil(FONT_SIZE * max(1.0, FINENESS * cell))))
-        drawn = _drawing(font, self._lines, self._options.margin)
+        with _drawable(self._options.font):
+            font = _font(self._options.font, int(np.ceil(FONT_SIZE * max(1.0, FINENESS * cell))))
+            drawn = _drawing(font, self._lines, self._options.margin)
         paper = _letterboxed(drawn, shape)
         covered = np.asarray(Image.fromarray(paper).resize((width, height), Image.Resampling.BOX))
         # Where a stroke straddles two cells it covers half its width of each; asking for more would break it up.
@@ -94,12 +103,27 @@ class _Text(Source):
 
 
 def _font(path: str | None, size: int) -> ImageFont.FreeTypeFont:
-    try:
-        font = ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
-    except OSError as error:
-        raise BadInput(f"cannot read font {path!r} ({first_line(error)}); expected a .ttf or .otf file") from error
+    font = (
+        ImageFont.load_default(size)
+        if path is None
+        else ImageFont.truetype(io.BytesIO(read_bytes(path, MOST_FONT)), size)
+    )
     assert isinstance(font, ImageFont.FreeTypeFont)
     return font
+
+
+@contextmanager
+def _drawable(path: str | None) -> Iterator[None]:
+    """Refuse a font that cannot be read, or turns out to be damaged where a letter is drawn.
+
+    Raises:
+        BadInput: it is.
+    """
+    try:
+        yield
+    except (OSError, Unreadable) as error:
+        detail = error.reason if isinstance(error, Unreadable) else first_line(error)
+        raise BadInput(f"cannot read font {path!r} ({detail}); expected a .ttf or .otf file") from error
 
 
 def _missing(font: ImageFont.FreeTypeFont, words: str) -> str:
@@ -123,7 +147,10 @@ def _drawing(font: ImageFont.FreeTypeFont, lines: Sequence[str], margin: float) 
     left, top, right, bottom = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox(
         (0, 0), words, font, spacing=spacing, align="center"
     )
-    canvas = Image.new("L", (int(np.ceil(right - left)) + 2, int(np.ceil(bottom - top)) + 2))
+    width, height = int(np.ceil(right - left)) + 2, int(np.ceil(bottom - top)) + 2
+    if width * height > LARGEST_LETTER * (len(words) + 1) * font.size**2:
+        raise OSError(f"it draws {width} x {height} pixels at the size {font.size:.0f}")
+    canvas = Image.new("L", (width, height))
     ImageDraw.Draw(canvas).multiline_text((1 - left, 1 - top), words, 255, font, spacing=spacing, align="center")
     ink = canvas.crop(canvas.getbbox())
     return np.pad(np.asarray(ink, np.float32) / 255, round(margin * font.size))

@@ -9,12 +9,13 @@ import torch
 
 from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput
+from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.rundir import CHART, PROVENANCE, SURVEY, RunDirectory
+from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.schema import DRAW, Corner
-from lossatlas.surveying.store import glanced_at
+from lossatlas.surveying.store import glanced_at, whole_variables
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
 from lossatlas.weights.files import load_state
@@ -29,8 +30,9 @@ class OnChart(Place):
         if config.directions or config.draws > 1:
             raise BadInput("the chart of a run has its axes; leave out the directions and the draws")
         run = RunDirectory(config.run)
+        run.check("give a run of fit or survey, or survey a --checkpoint")
         if not (run.path / CHART).is_file():
-            raise BadInput(f"{run.path} is no run with a chart; give a run of fit or survey, or survey a --checkpoint")
+            raise BadInput(f"{run.path} holds no chart; give a run of fit or survey, or survey a --checkpoint")
         chart = load_chart(run.path / CHART)
         if not isinstance(chart, CoefficientChart) or chart.dimension != base.space.size:
             raise BadInput(
@@ -38,7 +40,8 @@ class OnChart(Place):
                 "choose the model and options it was made with"
             )
         made = _maker(run)
-        notes = _bring(base, made.config())
+        stored = found_again(made)
+        notes = _bring(base, stored)
         _check_centre(base, made)
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
         return Laid(
@@ -46,7 +49,7 @@ class OnChart(Place):
             labels=labels,
             boxes=boxes,
             networks=networks,
-            buffers=_buffers(made.config()),
+            buffers=_buffers(stored),
             notes=notes,
             fingerprints={"chart": chart.fingerprint()},
         )
@@ -54,8 +57,12 @@ class OnChart(Place):
 
 def _maker(run: RunDirectory) -> RunDirectory:
     """The run that made the chart: one that surveyed the chart of another has it from there."""
-    while before := run.config().get("run"):
+    given, seen = run.path, {run.path.resolve()}
+    while before := found_again(run).get("run"):
         run = RunDirectory(str(before))
+        if run.path.resolve() in seen:
+            raise BadInput(f"the charts of {given} and {run.path} are said to be each other's; make one anew")
+        seen.add(run.path.resolve())
     return run
 
 
@@ -80,7 +87,7 @@ def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
     Raises:
         BadInput: its weights or its statistics have changed.
     """
-    known = made.read_json(PROVENANCE).get("fingerprints", {}).get("centre")
+    known = made.provenance().fingerprints.get("centre")
     if known is not None and known != centre_fingerprint(base.problem.module):
         raise BadInput(
             f"the network that {made.path} was made of has changed since, so its chart does not lie around it now; "
@@ -102,9 +109,9 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     boxes = {axis: (float(survey[axis].values[0]), float(survey[axis].values[-1])) for axis in chart.axes}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
     first = Corner.coordinate(chart.axes[0])
-    if first not in survey:
-        return boxes, labels, ()
     own = [axis for axis in chart.axes if axis != DRAW]
+    if not set(map(Corner.coordinate, own)) <= whole_variables(survey):  # there are none, or it was interrupted
+        return boxes, labels, ()
     points = np.stack([survey[Corner.coordinate(axis)].values for axis in own], axis=1)
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)

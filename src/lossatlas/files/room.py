@@ -1,0 +1,36 @@
+"""How much memory the system would give, which bounds what a file may ask for."""
+
+from __future__ import annotations
+
+import re
+
+from lossatlas.files.reading import Unreadable, read_text
+
+__all__ = ["free_room"]
+
+UNKNOWN = 2**32
+"""Where nobody says how much is free."""
+
+
+def free_room() -> int:
+    """Bytes of memory that the system and the container of this process could still give."""
+    known = [number for number in (_available(), _left_to_the_group()) if number is not None]
+    return min(known, default=UNKNOWN)
+
+
+def _available() -> int | None:
+    """What Linux would give, files that it keeps in memory included; None elsewhere."""
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", read_text("/proc/meminfo"))
+    except Unreadable:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def _left_to_the_group() -> int | None:
+    """What a container may still take (cgroup v2); None where nothing limits it."""
+    try:
+        limit, used = (read_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    except Unreadable:
+        return None
+    return max(0, int(limit) - int(used)) if limit.isdecimal() else None

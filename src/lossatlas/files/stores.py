@@ -1,0 +1,260 @@
+"""Zarr stores of unknown origin: what their metadata may ask for is checked before zarr and xarray see it.
+
+A description of a hundred bytes can ask for arrays that no memory holds, for more chunks than anybody can count, or for
+codecs that do more than decode; and a chunk of a kilobyte can unpack to gigabytes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import ceil, prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lossatlas.errors import LossatlasError, first_line
+from lossatlas.files.inside import check_inside
+from lossatlas.files.reading import Unreadable, converted, opened, read_json
+from lossatlas.files.room import free_room
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "METADATA",
+    "ArrayHead",
+    "GroupHead",
+    "check_room",
+    "check_store",
+    "dangerous_chunks",
+    "open_store",
+    "read_head",
+]
+
+METADATA = "zarr.json"
+"""The file in which zarr describes a group or an array."""
+MOST_BYTES = 2**36
+"""Of all arrays of a store together; and never more than is free."""
+MOST_CHUNKS = 2**20
+"""Of all arrays of a store together: each is looked for when it is read."""
+MOST_ARRAYS = 2**12
+MOST_DIMENSIONS = 16
+MOST_UNPACKED = 2**26
+"""Bytes of a chunk that are harmless whatever its array's description says."""
+MOST_TEXT = 2**16
+"""Bytes of one text of fixed length."""
+
+SIZES = {
+    "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "int32": 4, "uint32": 4, "float32": 4,
+    "int64": 8, "uint64": 8, "float64": 8,
+}  # fmt: skip
+"""Bytes of the numbers that surveys are made of."""
+TEXT, FIXED_TEXT = "string", "fixed_length_utf32"
+"""Of the names of classes, which others may add; the first is as long as it is."""
+TEXT_SIZE = 64
+"""Bytes that a short text takes in memory."""
+SERIALIZERS, PACKERS = ("bytes", "vlen-utf8"), ("zstd", "crc32c")
+"""What zarr itself makes bytes of values with, and what it packs these with."""
+FRAME = b"\x28\xb5\x2f\xfd"
+"""How packed chunks begin: RFC 8878, section 3.1.1."""
+FRAME_HEAD = 18
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something that metadata name, with its settings."""
+
+    name: str
+    configuration: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Regular:
+    chunk_shape: list[int]
+
+
+@dataclass(frozen=True)
+class ArrayHead:
+    """What ``zarr.json`` says of an array, as far as memory and time depend on it."""
+
+    zarr_format: Literal[3]
+    node_type: Literal["array"]
+    shape: list[int]
+    data_type: str | Named
+    chunk_grid: Named
+    chunk_key_encoding: Named
+    codecs: list[Named]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    dimension_names: list[str | None] | None = None
+    storage_transformers: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        sides = converted(self.chunk_grid.configuration, _Regular).chunk_shape
+        names = [codec.name for codec in self.codecs]
+        separator = self.chunk_key_encoding.configuration.get("separator", "/")
+        if self.itemsize is None:
+            raise ValueError(f"its values are of type {self.data_type}; expected {', '.join(SIZES)} or {TEXT}")
+        if len(self.shape) > MOST_DIMENSIONS or min(self.shape, default=0) < 0:
+            raise ValueError(f"its shape is {self.shape}")
+        if self.chunk_grid.name != "regular" or len(sides) != len(self.shape) or min(sides, default=1) < 1:
+            raise ValueError(f"its chunks are {self.chunk_grid.name} of shape {sides}")
+        if self.dimension_names is not None and len(self.dimension_names) != len(self.shape):
+            raise ValueError(f"it has {len(self.dimension_names)} names of {len(self.shape)} dimensions")
+        if self.chunk_key_encoding.name not in ("default", "v2") or separator not in ("/", "."):
+            raise ValueError(f"its chunks are found by {self.chunk_key_encoding.name!r} with {separator!r}")
+        packed = names[:1] and names[0] in SERIALIZERS and set(names[1:]) <= set(PACKERS)
+        if not packed or len(set(names)) < len(names) or self.storage_transformers:
+            raise ValueError(
+                f"its codecs are {', '.join(map(repr, names)) or 'none'}; expected one of {', '.join(SERIALIZERS)}, "
+                f"then {' or '.join(PACKERS)}"
+            )
+
+    @property
+    def itemsize(self) -> int | None:
+        """Bytes of a value in memory; None where it is of a type that surveys are not made of."""
+        if isinstance(self.data_type, str):
+            return TEXT_SIZE if self.data_type == TEXT else SIZES.get(self.data_type)
+        length = self.data_type.configuration.get("length_bytes")
+        fixed = self.data_type.name == FIXED_TEXT and isinstance(length, int) and 0 < length <= MOST_TEXT
+        return length if fixed else None
+
+    @property
+    def chunk_shape(self) -> list[int]:
+        """The sides of its chunks."""
+        sides: list[int] = self.chunk_grid.configuration["chunk_shape"]
+        return sides
+
+    @property
+    def form(self) -> ArrayHead:
+        """Itself without its attributes."""
+        return replace(self, attributes={})
+
+    @property
+    def chunks(self) -> int:
+        """How many there are."""
+        return prod(ceil(length / side) for length, side in zip(self.shape, self.chunk_shape, strict=True))
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk in memory."""
+        return prod(self.chunk_shape) * (self.itemsize or 0)
+
+    @property
+    def memory(self) -> int:
+        """Bytes in memory of the array, or of one of its chunks if that is larger."""
+        return max(prod(self.shape) * (self.itemsize or 0), self.chunk_bytes)
+
+
+@dataclass(frozen=True)
+class Consolidated:
+    """What a group says of its arrays in their stead."""
+
+    metadata: dict[str, ArrayHead]
+
+
+@dataclass(frozen=True)
+class GroupHead:
+    """What ``zarr.json`` says of a group."""
+
+    zarr_format: Literal[3]
+    node_type: Literal["group"]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    consolidated_metadata: Consolidated | None = None
+
+
+def open_store(path: Path) -> xr.Dataset:
+    """The data set in a zarr store, not read yet.
+
+    Raises:
+        BadInput: the store is damaged, or asks for what it may not; see :func:`check_store`.
+    """
+    import xarray as xr  # slow to import
+
+    check_store(path)
+    try:
+        with warnings.catch_warnings():  # zarr's, of folders that are not arrays
+            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+            found: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
+    except Exception as error:  # zarr and xarray have many ways to find a store damaged
+        raise Unreadable(path, first_line(error)) from error
+    return found
+
+
+def check_store(path: Path) -> None:
+    """Refuse a store that leads out of its folder, or that would take more memory or time than it may.
+
+    A chunk that is merely damaged is found when it is read.
+
+    Raises:
+        BadInput: it does, or the description of the store or of one of its arrays cannot be read.
+    """
+    check_inside(path)
+    group = read_json(path / METADATA, GroupHead)
+    parts = [part for part in path.iterdir() if (part / METADATA).exists()]
+    if len(parts) > MOST_ARRAYS:
+        raise Unreadable(path, f"it holds {len(parts):,} arrays, more than {MOST_ARRAYS:,}")
+    heads = {part: read_json(part / METADATA, ArrayHead) for part in parts}
+    told = group.consolidated_metadata.metadata if group.consolidated_metadata is not None else {}
+    own = {part.name: head.form for part, head in heads.items()}
+    if odd := next((name for name, head in told.items() if own.get(name) != head.form), None):
+        raise Unreadable(path / METADATA, f"it says of {odd!r} what its own description does not say")
+    check_room(path, list(heads.values()))
+    for part, head in heads.items():
+        for chunk, reason in dangerous_chunks(part, head):
+            raise Unreadable(chunk, reason)
+
+
+def read_head(array: Path) -> ArrayHead:
+    """The description of an array in its folder.
+
+    Raises:
+        Unreadable: it cannot be read, or asks for what it may not.
+    """
+    head = read_json(array / METADATA, ArrayHead)
+    check_room(array / METADATA, [head])
+    return head
+
+
+def check_room(path: Path, heads: list[ArrayHead]) -> None:
+    """Refuse arrays that together take more than there is.
+
+    Raises:
+        Unreadable: they do.
+    """
+    needed, room = sum(head.memory for head in heads), min(MOST_BYTES, free_room())
+    if needed > room:
+        raise Unreadable(path, f"it asks for {needed:,} bytes of memory, and {room:,} are there for it")
+    if (count := sum(head.chunks for head in heads)) > MOST_CHUNKS:
+        raise Unreadable(path, f"it asks for {count:,} chunks, more than {MOST_CHUNKS:,}")
+
+
+def dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]:
+    """The chunks in an array's folder that unpack to far more than they should, and what is wrong with each."""
+    most = max(2 * head.chunk_bytes, MOST_UNPACKED)
+    packed = any(codec.name == "zstd" for codec in head.codecs)
+    for chunk in sorted(array.rglob("*")):
+        if chunk.name == METADATA or not chunk.is_file():
+            continue
+        try:
+            size = chunk.stat().st_size
+            if packed:
+                with opened(chunk) as file:
+                    size = max(size, _unpacked(file.read(FRAME_HEAD)))
+        except (OSError, LossatlasError):  # gone again, or whoever reads it will say so
+            continue
+        if size > most:
+            yield chunk, f"it unpacks to {size:,} bytes, and a chunk of its array has {head.chunk_bytes:,}"
+
+
+def _unpacked(frame: bytes) -> int:
+    """To how many bytes a frame of Zstandard says that it unpacks; 0 for what is none, which fails when it is read."""
+    if not frame.startswith(FRAME) or len(frame) < 6:
+        return 0
+    descriptor = frame[4]
+    single = descriptor >> 5 & 1
+    start = 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
+    length = (single, 2, 4, 8)[descriptor >> 6]
+    if not length:
+        return MOST_BYTES  # it does not say, as frames of zarr do
+    return int.from_bytes(frame[start : start + length], "little") + (256 if length == 2 else 0)

@@ -1,0 +1,174 @@
+"""The files and folders that a configuration names: how they are found again when a run has moved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from lossatlas.errors import BadInput
+from lossatlas.rundir import Place, RunDirectory
+from lossatlas.specs import NetworkSpec
+
+__all__ = ["NETWORKS", "found_again", "inputs_of", "respelled"]
+
+NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "init_from", "start"}
+"""Settings that name networks, each of which lies in a file, a folder or a run."""
+FILES = {"data.folder", "pattern.font"}
+"""Settings that name a file or a folder."""
+PREFIXES = {"image", "grey", "array", "file", "towards"}
+"""What stands before a path in a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
+CODE = {"model", "data", "loss", "metrics"}
+"""Settings that may name a ``module:callable``."""
+SEQUENCE = "sequence"
+"""What stands before pictures with commas between them."""
+
+
+def inputs_of(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str]]:
+    """Where the paths that a flat configuration names lie now: what :class:`~lossatlas.rundir.Place` holds of each.
+
+    Args:
+        flat: the configuration.
+        run: the run directory, which need not exist yet.
+    """
+    from lossatlas.data import DATA  # imported late: the command line reads this module before it needs torch
+
+    places = {}
+    for name, value in flat.items():
+        for path in _paths(name, value):
+            absolute = _absolute(path)
+            if os.path.lexists(absolute) and not (name == "data" and path in DATA):
+                places[path] = {"absolute": absolute, "from_run": os.path.relpath(absolute, _absolute(run))}
+    return places
+
+
+def found_again(run: RunDirectory, without: Collection[str] = ()) -> dict[str, Any]:
+    """The flat configuration of a run, with the paths in it as they lead to the inputs from here.
+
+    An input is looked for where it lay relative to the run, where it lay when the run was begun, and where its path
+    leads from the present working folder. What nobody recorded stays as it is spelled.
+
+    Args:
+        run: it may have been moved, alone or with what it names, or be asked from another working folder.
+        without: settings whose inputs are not needed, because somebody says where they are.
+
+    Raises:
+        BadInput: an input is nowhere; says where it was looked for. Or the run cannot be read, or it brings code.
+    """
+    flat, places = run.config(), run.provenance().inputs
+    _check_code(run, {name: value for name, value in flat.items() if name not in without})
+
+    def found(name: str, path: str) -> str:
+        if path not in places or name in without:
+            return path
+        looked = _looked_for(run, path, places[path])
+        place = next((each for each in looked if os.path.lexists(each)), None)
+        if place is None:
+            raise BadInput(
+                f"{name} {path} of {run.path} is not there; it was looked for as {', '.join(looked)}: put it back, or "
+                f"give --{name} where it is now"
+            )
+        return path if place == _absolute(path) else place
+
+    return {
+        name: _with_paths(name, value, lambda path, name=name: found(name, path))  # type: ignore[misc]
+        for name, value in flat.items()
+    }
+
+
+def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
+    """Refuse to import a module that came with a run, as would happen where the run is the working folder.
+
+    Raises:
+        BadInput: a ``module:callable`` of its configuration is found inside of it.
+    """
+    inside = run.path.resolve()
+    for name in CODE & flat.keys():
+        value = flat[name]
+        for spec in value if isinstance(value, list | tuple) else [value]:
+            module = str(spec).partition(":")[0].partition(".")[0]
+            if ":" not in str(spec) or not module.isidentifier():
+                continue
+            found = PathFinder.find_spec(module)  # which imports nothing
+            origin = (found.origin or next(iter(found.submodule_search_locations or ()), "")) if found else ""
+            if origin and inside in Path(origin).resolve().parents:
+                raise BadInput(
+                    f"{name} {spec} of {run.path} is code that came with the run ({origin}) and is not executed; if "
+                    f"you trust it, copy it elsewhere, or give --{name} yourself"
+                )
+
+
+def respelled(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's stored settings, with paths spelled as they are given wherever they may mean the same.
+
+    They do where the given path leads to one of the places at which the input is looked for; and where the input is at
+    none of them, so that somebody has to say where it is now. Whether it is the same is for fingerprints to tell.
+
+    Args:
+        run: the run.
+        stored: its flat configuration.
+        given: another one.
+    """
+    places = run.provenance().inputs
+
+    def same(before: str, now: str) -> bool:
+        if before == now or before not in places:
+            return before == now
+        looked = _looked_for(run, before, places[before])
+        return _absolute(now) in looked or not any(map(os.path.lexists, looked))
+
+    def may_be(name: str, before: Any, now: Any) -> bool:
+        one, other = _paths(name, before), _paths(name, now)
+        alike = _with_paths(name, before, lambda _: "") == _with_paths(name, now, lambda _: "")
+        return alike and len(one) == len(other) and all(map(same, one, other))
+
+    return {name: given[name] if name in given and may_be(name, v, given[name]) else v for name, v in stored.items()}
+
+
+def _looked_for(run: RunDirectory, path: str, place: Place) -> list[str]:
+    beside = os.path.normpath(os.path.join(_absolute(run.path), place.from_run))  # noqa: PTH118
+    return list(dict.fromkeys([beside, place.absolute, _absolute(path)]))
+
+
+def _absolute(path: str | Path) -> str:
+    """A path from the root, in which links keep their names."""
+    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+
+
+def _paths(name: str, value: Any) -> list[str]:
+    """The paths that a setting's value names, in their order."""
+    found: list[str] = []
+
+    def note(path: str) -> str:
+        found.append(path)
+        return path
+
+    _with_paths(name, value, note)
+    return found
+
+
+def _with_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
+    """A setting's value with each path in it changed."""
+    if isinstance(value, list | tuple):
+        return type(value)(_with_paths(name, item, change) for item in value)
+    if not isinstance(value, str) or not value:
+        return value
+    if name in NETWORKS:
+        return _with_network(value, change)
+    if name in ("pattern", "directions"):
+        prefix, colon, rest = value.partition(":")
+        if prefix == SEQUENCE:
+            return f"{prefix}:" + ",".join(_with_paths(name, part, change) for part in rest.split(","))
+        return prefix + colon + _with_network(rest, change) if prefix.strip() in PREFIXES and rest else value
+    is_path = name in FILES or (name == "plan" and value.endswith(".json")) or (name == "data" and ":" not in value)
+    return change(value) if is_path else value
+
+
+def _with_network(spec: str, change: Callable[[str], str]) -> str:
+    """``RUN@STEP`` or ``FILE#KEY`` with its path changed."""
+    named = NetworkSpec.parse(spec)
+    more = len(f"@{named.step}") if named.step else len(f"#{named.key}") if named.key is not None else 0
+    path = spec[: len(spec) - more]
+    return change(path) + spec[len(path) :]

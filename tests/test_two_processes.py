@@ -1,0 +1,190 @@
+"""Two processes in one run: who writes it holds it, from the moment it appears, and others hear who that is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nursery import Child
+
+import lossatlas as la
+from lossatlas.cli.main import main
+from lossatlas.jobs.train import run_train
+from lossatlas.locks import Lock
+from lossatlas.recipes import TrainConfig
+from lossatlas.reproduce import Run, Study
+from lossatlas.reproduce.run import run_study
+from lossatlas.rundir import WRITERS, RunDirectory
+
+QUICK: dict[str, Any] = {"model_options": {"hidden": (4,)}, "batch_size": 64, "device": "cpu"}
+CONFIG = TrainConfig(epochs=1, snapshots="step:5", **QUICK)
+LONG = ["train", "--epochs=2000", "--model.hidden", "4", "--checkpoint_seconds=0.05", "--out=run"]
+
+
+def train_for_long(*more: str) -> int:
+    return main([*LONG, *more])
+
+
+def steps_of(run: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Child]]:
+    """A process that trains for long, and the folder of its run."""
+    folder = tmp_path_factory.mktemp("written")
+    with Child(train_for_long, folder=folder) as child:
+        wait_for(lambda: not child.process.is_alive() or (folder / "run/checkpoint/latest.safetensors").exists())
+        assert child.process.is_alive(), child.errors
+        yield folder, child
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"overwrite": True}, {}])
+def test_a_run_that_is_written_is_refused_to_a_second_process(how: dict[str, bool], writer: tuple[Path, Child]) -> None:
+    folder, child = writer
+    with pytest.raises(la.BadInput) as caught:
+        run_train(TrainConfig(epochs=2000, model_options={"hidden": (4,)}), folder / "run", **how)  # type: ignore[arg-type]
+    if how:
+        who = rf"process {child.process.pid} on {re.escape(socket.gethostname())} since \d{{4}}-\d\d-\d\d \d\d:\d\d"
+        assert re.search(who, str(caught.value))
+    assert "\n" not in str(caught.value)
+    assert child.process.is_alive()
+
+
+def test_a_run_that_is_removed_stays_so(writer: tuple[Path, Child]) -> None:
+    folder, child = writer
+    for _ in range(2):
+        shutil.rmtree(folder / "run", ignore_errors=True)  # the writer may add a file while it goes
+    assert child.wait() == 0, child.errors
+    assert child.result == 3
+    assert "was removed or moved away while it was written" in " ".join(child.errors.split())
+    assert not list(folder.iterdir())
+
+
+def test_of_two_that_begin_at_once_one_makes_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one begins while this one prepares its run, after it found the place free."""
+    create, run = RunDirectory.create, tmp_path / "run"
+
+    def late(self: RunDirectory, *arguments: Any, **more: Any) -> bool:
+        monkeypatch.setattr(RunDirectory, "create", create)
+        run_train(CONFIG, run)
+        return create(self, *arguments, **more)
+
+    monkeypatch.setattr(RunDirectory, "create", late)
+    with pytest.raises(la.BadInput, match="appeared while this run was prepared"):
+        run_train(CONFIG, run)
+    assert steps_of(run) == list(range(len(steps_of(run))))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_is_held_from_the_moment_it_appears(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.begin("a: 1\n", {}, replace=False)
+    for other in (RunDirectory(run.path), RunDirectory(run.path)):
+        with pytest.raises(la.BadInput, match=f"written by process {os.getpid()} on"):
+            other.claim()
+        with pytest.raises(la.BadInput, match="being written by"):
+            other.check_free(overwrite=True)
+        with pytest.raises(la.BadInput, match="being written by"):
+            other.begin("a: 2\n", {}, replace=True)
+    run.close()
+    other = RunDirectory(run.path)
+    other.claim()
+    assert other.config() == {"a": 1}
+
+
+def test_a_writer_that_is_gone_is_not_named(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / WRITERS)
+    lock.share()
+    (tmp_path / WRITERS).write_text(f"{2**22 + 1} {socket.gethostname()} 2001-01-01 00:00:00\n")
+    (tmp_path / "provenance.json").write_text('{"format": "lossatlas run 1"}')
+    with pytest.raises(la.BadInput, match="written by another process; wait"):
+        RunDirectory(tmp_path).claim()
+
+
+def test_a_run_that_was_replaced_is_written_by_nobody_who_had_it_before(tmp_path: Path) -> None:
+    first = RunDirectory(tmp_path / "run")
+    first.begin("a: 1\n", {}, replace=False)
+    shutil.rmtree(first.path)
+    second = RunDirectory(tmp_path / "run")
+    second.begin("a: 2\n", {}, replace=False)
+    with pytest.raises(la.CannotFinish, match="was removed or moved away"):
+        first.write_bytes("summary.json", b"{}")
+    assert not second.finished
+    second.write_bytes("summary.json", b"{}")
+    assert second.finished
+
+
+def test_what_was_killed_while_a_run_appeared_is_cleared_by_the_next(tmp_path: Path) -> None:
+    for suffix in ("new", "old"):
+        (tmp_path / f".run.lossatlas-{suffix}").mkdir()
+        (tmp_path / f".run.lossatlas-{suffix}" / "config.yaml").write_text("")
+    RunDirectory(tmp_path / "run").begin("a: 1\n", {}, replace=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_who_claims_a_run_clears_what_killed_writers_left(tmp_path: Path) -> None:
+    run_train(CONFIG, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    whole = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+    for left in (".a.png.partial", "checkpoint/.latest.safetensors.partial", "snapshots/.x.partial"):
+        (tmp_path / "run" / left).write_text("half")
+    run_train(CONFIG, tmp_path / "run", resume=True)
+    assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} - whole == {Path("run/summary.json")}
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o002])
+def test_a_run_is_as_private_as_the_user_asks(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        run_train(CONFIG, tmp_path / "run")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "run").rglob("*"):
+        assert not stat.S_IMODE(path.stat().st_mode) & mask, path
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o777 & ~mask
+
+
+class Small(Study):
+    title = "A network that is trained"
+
+    def runs(self, scale: str) -> dict[str, Any]:
+        return {"net": CONFIG}
+
+    def results(self, runs: Any, out: Path) -> str:
+        assert isinstance(runs["net"], Run)
+        return "trained"
+
+
+def test_a_study_is_held_as_well(tmp_path: Path) -> None:
+    run_study(Small(), "small", tmp_path / "study")
+    held = RunDirectory(tmp_path / "study")
+    held.claim()
+    for how in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(la.BadInput, match="is being written by process"):
+            run_study(Small(), "small", tmp_path / "study", **how)  # type: ignore[arg-type]
+    held.close()
+    run_study(Small(), "small", tmp_path / "study", overwrite=True)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_checkpoints_come_at_times_that_there_are(seconds: float, tmp_path: Path) -> None:
+    with pytest.raises(la.BadInput, match="checkpoint_seconds is"):
+        run_train(CONFIG, tmp_path / "run", checkpoint_seconds=seconds)
+    assert not (tmp_path / "run").exists()
