@@ -106,10 +106,8 @@ def _campaign(given: argparse.Namespace, scratch: Path) -> int:
     finally:
         for child in children:
             child.__exit__()
-    print(
     print(f"\n{table(found)}\n")
     print(f"seed {seed}: {found.total():,} inputs in {time.time() - started:.0f} s, {causes.total():,} wrong")
-    )
     for cause, count in causes.most_common():
         print(f"- {count} {cause}".encode("ascii", "backslashreplace").decode())
     if died:

@@ -15,7 +15,7 @@ import signal
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -184,17 +184,13 @@ def _pictured(path: Path) -> None:
 
 
 def _refused(*reads: Callable[[], object]) -> None:
-    """Call all of some functions, though some refuse; raises what the last of those raised."""
+    """Call all of some functions, though some refuse; raises what the last one does."""
     from lossatlas.errors import LossatlasError
 
-    refused = None
-    for read in reads:
-        try:
+    for read in reads[:-1]:
+        with suppress(LossatlasError):
             read()
-        except LossatlasError as error:
-            refused = error
-    if refused is not None:
-        raise refused
+    reads[-1]()
 
 
 def _arrays() -> list[bytes]:
