@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from lossatlas.files.reading import Unreadable, read_text
@@ -15,7 +16,7 @@ UNKNOWN = 2**32
 def free_room() -> int:
     """Bytes of memory that the system and the container of this process could still give."""
     known = [number for number in (_available(), _left_to_the_group()) if number is not None]
-    return min(known, default=UNKNOWN)
+    return min(known, default=_there())
 
 
 def _available() -> int | None:
@@ -25,6 +26,14 @@ def _available() -> int | None:
     except Unreadable:
         return None
     return int(found[1]) * 1024 if found else None
+
+
+def _there() -> int:
+    """What the machine has, used or not, where its system says."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return UNKNOWN
 
 
 def _left_to_the_group() -> int | None:

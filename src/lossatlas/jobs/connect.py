@@ -24,6 +24,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.recipes import ConnectConfig, completed
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
+from lossatlas.recipes.room import check_disk
 from lossatlas.rundir import CHART, RunDirectory
 from lossatlas.views import png, view, write_report
 from lossatlas.views.curve_table import curve_grid, keys_of_grid
@@ -42,6 +43,8 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     engine = _engine(recipe, config, plan, recipe.buffers)
     surveyor = _engine(recipe, config, engine.plan, recipe.survey_buffers)
     fit = _fit(recipe, config, engine)
+    if not start.continuing:
+        check_disk(run.path, recipe.extent.disk)
     start.put(
         recipe.train.device,
         recipe.fingerprints(),
@@ -133,6 +136,7 @@ def _engine(recipe: ConnectRecipe, config: ConnectConfig, plan: str | Plan, buff
         batch_size=config.batch_size or BATCH,
         group=config.group,
         points=max(recipe.objective.largest_draw, 16),
+        metrics=recipe.metrics,
     )
     for split in recipe.surveyed.values():
         engine.network.check(split)

@@ -30,6 +30,7 @@ from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.config import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
+from lossatlas.recipes.room import check_disk
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.survey import put_target
@@ -55,6 +56,8 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     cost, chosen = _settled(recipe, config, engine, surveyor)
     recipe, config = cost.recipe, start.decide(cost.config)
     fit = make_fit(recipe, config, engine)
+    if not start.continuing:
+        check_disk(run.path, recipe.extent.disk)
     start.put(
         recipe.train.device,
         recipe.fingerprints(),
@@ -169,6 +172,7 @@ def make_engine(
         batch_size=config.batch_size,
         group=config.group,
         points=recipe.objective.largest_draw,
+        metrics=metrics_for(recipe.problem.loss, recipe.metrics),
     )
     for split in recipe.surveyed.values():
         engine.network.check(split)

@@ -27,6 +27,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, points_left
 from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, completed
+from lossatlas.recipes.room import check_disk
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
@@ -52,6 +53,8 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     engine = survey_engine(
         recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     )
+    if not start.continuing:
+        check_disk(run.path, recipe.extent.disk)
     start.put(
         engine.network.device,
         recipe.fingerprints(),
@@ -195,6 +198,7 @@ def survey_engine(
         measuring=measuring if measuring is not None else measuring_seconds(None),
         group=config.group,
         steps=False,
+        metrics=recipe.metrics,
     )
 
 

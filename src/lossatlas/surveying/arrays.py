@@ -105,7 +105,8 @@ class GridArrays:
 
     def __iter__(self) -> Iterator[str]:
         """The names of the arrays that were made, whole or not; coordinates are none of them."""
-        return (name for name in self.group.array_keys() if name not in self.axes)
+        found = self.group.array_keys() if self._path is None else (each.name for each in self._path.iterdir())
+        return (name for name in sorted(found) if name in self and name not in self.axes)
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         if name not in self:

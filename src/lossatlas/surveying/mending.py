@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 import zarr
 
 from lossatlas.errors import BadInput, first_line
-from lossatlas.files.chunks import Chunk, chunks_of, damaged_chunks
+from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks
+from lossatlas.files.stores import METADATA
 from lossatlas.files.writing import PARTIAL
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, Tile, dimensions_of
 
@@ -102,7 +104,7 @@ class Mending:
         """Take away tiles that are damaged, marks of tiles that are missing, and marks that are damaged themselves."""
         marks = self.arrays[mark]
         for name, array in {mark: marks, **tiled}.items():
-            damages = damaged_chunks(array, self._rows(name))
+            damages = chain(self._folders(name, array), damaged_chunks(array, self._rows(name)))
             found = [damage for damage in damages if self._taken(mark, damage, name, damage.key)]
             if found:
                 yield self._told(name, f"is damaged at {_where(array, found)} ({found[0].reason})", " there")
@@ -123,6 +125,13 @@ class Mending:
         """The chunks of a row in which a point is marked."""
         values = np.asarray(marks[row[0].region[:1]])
         return [chunk for chunk in row if values[(slice(None), *chunk.region[1:])].any()]
+
+    def _folders(self, name: str, array: zarr.Array[Any]) -> Iterator[DamagedChunk]:
+        """Folders in the places of chunks, which are read as if there were none."""
+        for row in chunks_of(array, self._rows(name)):
+            for chunk in row:
+                if (self.path / name / chunk.key).is_dir():
+                    yield DamagedChunk(chunk.place, chunk.key, chunk.region, "a folder is in its place")
 
     def _taken(self, mark: str, chunk: Chunk, name: str, key: str) -> bool:
         """Take a tile of an array away, and its marks first; unless another process has that tile."""

@@ -18,6 +18,7 @@ from lossatlas.schema import DRAW, Corner
 from lossatlas.surveying.store import glanced_at, whole_variables
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
+from lossatlas.training.way import Way
 from lossatlas.weights.files import load_state
 
 __all__ = ["OnChart"]
@@ -77,7 +78,8 @@ def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
     if spec:
         return load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
     if way := stored.get("trajectory"):
-        load_state(base.problem.module, Trajectory.of(Path(str(way))).snapshots[-1].state(), f"the end of {way}")
+        snapshots = Way(Trajectory.of(Path(str(way))), base.space).snapshots
+        load_state(base.problem.module, snapshots[-1].state(), f"the end of {way}")
     return ()
 
 
