@@ -76,7 +76,8 @@ def judged(ended: Ended, before: dict[str, object], box: Path, own: Iterable[str
         return Verdict("several lines", f"{len(found)} characters: {general(found)}")
     changed = _changes(before, seen(box), () if outcome == "2" else tuple(own))
     if changed:
-        return Verdict("left behind", f"exit {outcome}: {'; '.join(sorted({general(each) for each in changed})[:3])}")
+        told = sorted({re.sub(r"\d+", "N", each) for each in changed})[:3]
+        return Verdict("left behind", f"exit {outcome}: {'; '.join(told)}")
     return Verdict(outcome)
 
 
