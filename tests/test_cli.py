@@ -268,7 +268,7 @@ class TestBadInput:
             (["--preset=slow"], "unknown preset 'slow'"),
             (["--schedule=cos"], "unknown schedule 'cos'; did you mean 'cosine'?"),
             (["--device=cuda"], "device 'cuda' is not available"),
-            (["--device=gpu"], "device 'gpu' is not available"),
+            (["--device=gpu"], "device is 'gpu'; expected auto, cpu, cuda"),
             (["--plan=lop"], "unknown plan 'lop'; did you mean 'loop'?"),
             (["--plan=none.json"], "plan file none.json"),
             (["--examples=few"], "examples is 'few'"),

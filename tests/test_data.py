@@ -366,7 +366,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("memory", [-1.0, math.nan])
     def test_a_memory_that_cannot_be(self, memory: float) -> None:
-        self.refused("mnist", "expected a number that is not negative", memory=memory)
+        self.refused("mnist", "memory is .*; expected 0 or a positive number, or inf", memory=memory)
 
     def test_options_that_nobody_knows(self) -> None:
         self.refused("mnist", "unknown option of data 'mnist': 'foldr'; did you mean 'folder'", foldr=1)

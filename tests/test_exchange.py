@@ -645,7 +645,7 @@ def test_a_survey_is_opened_wherever_it_is(store: Path, tmp_path: Path) -> None:
     for path in (store, store.parent):
         xr.testing.assert_identical(open_survey(path)[0], whole(store))
     xr.testing.assert_identical(open_survey(tmp_path / "a.csv")[0], survey(5, 4))
-    RunDirectory(tmp_path / "fresh").create("", {})
+    RunDirectory(tmp_path / "fresh").begin("", {}, replace=False)
     for nothing in (tmp_path / "fresh", tmp_path, tmp_path / "nowhere"):
         with pytest.raises(BadInput, match="not a lossatlas run with a survey"):
             open_survey(nothing)

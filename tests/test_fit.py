@@ -315,7 +315,7 @@ class TestSurvey:
         chart = la.Plane.random(problem.module, initialiser=la.Xavier())
         (tmp_path / "thesis").mkdir()
         (tmp_path / "thesis" / "a.txt").write_text("years of work")
-        with pytest.raises(la.BadInput, match="no survey that can be continued"):
+        with pytest.raises(la.BadInput, match="not a survey that can be continued"):
             la.survey(
                 chart, la.grid_of(chart, (3, 2)), problem, {"train": split}, plan="loop", path=tmp_path / "thesis"
             )

@@ -193,3 +193,22 @@ class TestInputsAreFoundAgain:
         shutil.copytree("base/t0", "base/t1")
         assert self.resume("runs/s", "--checkpoint=base/t1") == 2
         assert "checkpoint was 'base/t0' and is 'base/t1'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", [False, True])
+def test_code_that_came_with_a_run_is_not_executed(
+    package: bool, foreign: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (foreign / "brought").mkdir()
+    (foreign / ("brought/__init__.py" if package else "brought_along.py")).write_text(
+        f"open({str(foreign.parent / 'executed')!r}, 'w')\nfrom torch import nn\nmake = lambda: nn.Linear(64, 10)\n"
+    )
+    name = "brought" if package else "brought_along"
+    settings = {**RunDirectory(foreign).config(), "model": f"{name}:make", "model.hidden": [4]}
+    (foreign / "config.yaml").write_text(json.dumps(settings))
+    monkeypatch.chdir(foreign)
+    monkeypatch.syspath_prepend("")
+    for tokens in (["train", "--resume", "--out=."], ["survey", "--checkpoint=.", "--out=../out"]):
+        assert main(tokens) == 2
+        assert "is code that came with the run" in " ".join(capsys.readouterr().err.split())
+    assert not (foreign.parent / "executed").exists()

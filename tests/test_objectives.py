@@ -196,10 +196,11 @@ def test_cycles_of_growing_length_fill_the_budget() -> None:
     ("name", "options", "message"),
     [
         ("steps", {"at": (0.5, 0.2)}, "rising numbers between 0 and 1"),
-        ("steps", {"factor": 0.0}, "factor in"),
+        ("steps", {"factor": 0.0}, "steps's factor is 0.0; expected a number in"),
         ("linear", {"begin": 0.9, "end": 0.5}, "begin < end"),
-        ("cyclic", {"cycles": 0}, "at least 1"),
-        ("warm_restarts", {"growth": -1.0}, "positive factor"),
+        ("cyclic", {"cycles": 0}, "cycles is 0; expected 1 to 1,000"),
+        ("warm_restarts", {"growth": 1e30, "cycles": 20}, "would have no step"),
+        ("warm_restarts", {"growth": -1.0}, "growth is -1.0; expected a positive number"),
     ],
 )
 def test_schedules_that_cannot_be(name: str, options: dict[str, object], message: str) -> None:

@@ -244,7 +244,7 @@ def test_atomic_writes_leave_the_old_file_when_they_fail(tmp_path: Path) -> None
 def test_a_run_appears_whole(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "deep" / "run")
     run.check_free(overwrite=False)
-    run.create("a: 1\n", {"versions": {"lossatlas": "0"}})
+    run.begin("a: 1\n", {"versions": {"lossatlas": "0"}}, replace=False)
     assert run.is_run
     assert not run.finished
     assert run.config() == {"a": 1}

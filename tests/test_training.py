@@ -208,7 +208,7 @@ class TestSpecifications:
             ("adam,beta=1", r"unknown option of optimizer 'adam': 'beta'; did you mean 'betas'\?"),
             ("adam,lr", "optimizer option 'lr' has no value"),
             ("adam,lr=fast", "optimizer option lr is 'fast'; expected a number"),
-            ("adam,lr=-1", "optimizer 'adam' refuses: Invalid learning rate"),
+            ("adam,lr=-1", "lr of optimizer 'adam' is -1; expected a positive number"),
             ("nesterov,momentum=0", "optimizer 'nesterov' refuses: Nesterov momentum requires"),
             ("adam,betas=(0.9,)", "optimizer 'adam' refuses: tuple index out of range"),
             ("adam,differentiable=True", "optimizer 'adam' cannot train a network so"),

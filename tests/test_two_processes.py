@@ -9,7 +9,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nursery import Child
 
 import lossatlas as la
 from lossatlas.cli.main import main
+from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
 from lossatlas.recipes import TrainConfig
@@ -188,3 +189,29 @@ def test_checkpoints_come_at_times_that_there_are(seconds: float, tmp_path: Path
     with pytest.raises(la.BadInput, match="checkpoint_seconds is"):
         run_train(CONFIG, tmp_path / "run", checkpoint_seconds=seconds)
     assert not (tmp_path / "run").exists()
+
+
+class Telling(Reporter):
+    """Notes what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
+        self.lines.append(phase)
+
+
+def test_a_run_that_cannot_be_continued_says_that_and_nothing_else(tmp_path: Path) -> None:
+    told = Telling()
+    run_train(CONFIG, tmp_path / "run", reporter=told)
+    assert told.lines[0].startswith("loss:")
+    assert told.lines[1] == "train"
+    (tmp_path / "run/summary.json").unlink()
+    (tmp_path / "run/checkpoint/latest.safetensors").write_bytes(b"damaged")
+    told = Telling()
+    with pytest.raises(la.BadInput, match="cannot be continued"):
+        run_train(CONFIG, tmp_path / "run", resume=True, reporter=told)
+    assert not told.lines

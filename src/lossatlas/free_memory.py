@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-import torch
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lossatlas.files.room import free_room
 
-__all__ = ["SHARE", "free_memory"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["SHARE", "free_disk", "free_memory", "in_bytes"]
 
 SHARE = 0.25
 """Of what is free, by default: others work on this machine, too."""
 
 
+UNITS = {unit: 1000**power for power, unit in enumerate(("bytes", "kB", "MB", "GB", "TB", "PB", "EB"))}
+
+
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device could still give; for the processor what its system and its container would."""
+    """Bytes that a device could still give; for the processor what its system, its container and its limits would."""
     if device.type == "cuda":
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     return free_room()
+
+
+def free_disk(place: Path) -> int | None:
+    """Bytes that can still be written at a place, which need not be there yet; None where nobody says."""
+    there = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), Path())
+    try:
+        return shutil.disk_usage(there).free
+    except OSError:
+        return None
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes in the unit that people would use.
+
+    >>> in_bytes(1536), in_bytes(5e15)
+    ('1.54 kB', '5 PB')
+    """
+    unit = next((unit for unit in UNITS if count < 1000 * UNITS[unit]), "EB")
+    return f"{count / UNITS[unit]:,.3g} {unit}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lossatlas.bounds import NamedOptions
 from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
 from lossatlas.types import Batch
@@ -15,7 +16,7 @@ from lossatlas.types import Batch
 __all__ = ["AUGMENTATIONS", "Augmentation", "augmented"]
 
 
-class Augmentation(ABC):
+class Augmentation(NamedOptions, ABC):
     """A random change of each image of a batch; subclasses are frozen dataclasses of options.
 
     It is applied after normalisation, so that 0 is the mean of a channel.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from msgspec import Meta
+
+from lossatlas.bounds import INFINITE
 from lossatlas.data.cache import Stored, cache_path, read_cache, scratch, write_cache
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.reading import Part, Request, fingerprints, parts, tables_in, tables_on_hub
@@ -51,8 +53,8 @@ class Images(DataSource, ABC):
     """The column of images; default the only one of that type."""
     label: str | None = None
     """The column of labels; default the only one of classes, else of integers."""
-    memory: float = 4.0
-    """GiB of a split's raw images that may be kept on the device; larger splits are streamed to it."""
+    memory: Annotated[float, Meta(ge=0, description="0 or a positive number, or inf", extra=INFINITE)] = 4.0
+    """GiB of a split's raw images that may be kept on the device, inf for all; larger splits are streamed to it."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,6 @@ def load_images(place: Place, options: Images, folder: str | None = None) -> Dat
     Raises:
         BadInput: they are not there, or are no images of one size and mode with labels.
     """
-    if math.isnan(options.memory) or options.memory < 0:
-        raise BadInput(f"data memory is {options.memory} GiB; expected a number that is not negative")
     if folder is not None:
         place = replace(place, folder=Path(folder).expanduser())
     request = Request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -18,8 +19,9 @@ from torch.utils.data import default_collate
 from lossatlas.data.batch_source import spread
 from lossatlas.data.randomness import undisturbed
 from lossatlas.data.trees import as_tree, bytes_of, differing, form, leaf_names, numbers, ordered_like, owned
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, reason
 from lossatlas.types import Batch
+from lossatlas.users_code import called
 
 __all__ = ["Collate", "ItemReader", "collated_by_default", "stacked"]
 
@@ -93,7 +95,7 @@ class ItemReader:
             BadInput: one cannot be read.
         """
         try:
-            found = self._fetched(rows)
+            found = called(self._fetched, rows)
         except Exception as error:  # the user's own data set may fail in any way
             raise self._unread(rows, error) from error
         if len(found) != len(rows):
@@ -123,7 +125,7 @@ class ItemReader:
         seed = zlib.crc32(np.asarray(rows, np.int64).tobytes())
         try:
             with undisturbed(seed) if self.allow_random else nullcontext():
-                collated = self.collate(items)
+                collated = called(self.collate, items)
         except Exception as error:  # and so may the collation
             raise self._uncollated(items, rows, error) from error
         if not self.uniform:  # it may fill the same memory anew
@@ -183,16 +185,16 @@ class ItemReader:
         row = rows[0]
         for row in rows:
             try:
-                self.items[row]
+                called(operator.getitem, self.items, row)
             except Exception as found:
                 error = found
                 break
         if isinstance(error, IndexError | StopIteration):
             return BadInput(
                 f"the data set says that it has {self.count} items, and item {row} is not there "
-                f"({_said(error)}); mend its length"
+                f"({reason(error)}); mend its length"
             )
-        return BadInput(f"item {row} of the data set cannot be read: {_said(error)}")
+        return BadInput(f"item {row} of the data set cannot be read: {reason(error)}")
 
     def _uncollated(self, items: list[Any], rows: Sequence[int], error: Exception) -> BadInput:
         """Which item it is: the first that cannot be collated alone, else with the first of them."""
@@ -200,16 +202,16 @@ class ItemReader:
         alone = [[place] for place in range(len(items))]
         for places in [*alone, *([0, place] for place in range(1, len(items)))]:
             try:
-                self.collate([items[place] for place in places])
+                called(self.collate, [items[place] for place in places])
             except Exception as found:
                 which, said = f"on item{'s' * (len(places) > 1)} {' and '.join(str(rows[p]) for p in places)}", found
                 break
         if self.uniform:
             return BadInput(
-                f"torch's default collation fails {which} of the data set: {_said(said)}; give collate=, a function of "
-                "a list of items that pads or converts them"
+                f"torch's default collation fails {which} of the data set: {reason(said)}; give collate=, a function "
+                "of a list of items that pads or converts them"
             )
-        return BadInput(f"the collation fails {which} of the data set: {_said(said)}")
+        return BadInput(f"the collation fails {which} of the data set: {reason(said)}")
 
 
 def stacked(items: list[Any]) -> Any:
@@ -246,7 +248,3 @@ class _Kind(NamedTuple):
 
     def __str__(self) -> str:
         return f"{str(self.dtype).removeprefix('torch.')} with {self.dimensions} dimensions"
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"

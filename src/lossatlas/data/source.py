@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from lossatlas.bounds import NamedOptions
 from lossatlas.data.dataset import Dataset
 from lossatlas.registry import Registry
 
 __all__ = ["DATA", "DataSource"]
 
 
-class DataSource(ABC):
+class DataSource(NamedOptions, ABC):
     """Options of one source of data; subclasses are frozen dataclasses."""
 
     @abstractmethod

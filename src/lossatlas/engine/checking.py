@@ -14,7 +14,7 @@ from lossatlas.data import Split, examples_in
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.faithful import Caller, check_faithful, elsewhere, unused_parameters
 from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
-from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, first_line
+from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, reason
 from lossatlas.losses import check_total, checked_total
 from lossatlas.types import Batch, Outputs, Params
 
@@ -142,13 +142,15 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
     except BadInput:
         raise
     except Exception as error:  # and so may the user's loss
-        raise ModelFailure(f"the loss fails on the model's output: {first_line(error)}") from error
+        raise ModelFailure(f"the loss fails on the model's output: {reason(error)}") from error
     found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
     if found != f"shape {(examples,)}":
         raise BadInput(
             f"the loss returned {found} for {examples} examples; expected ({examples},), one loss per example "
             "(reduction='none'), a mean in a BatchMean, or a mapping of terms with terms={name: factor}"
         )
+    if losses.is_complex():
+        raise BadInput(f"the loss is complex ({losses.dtype}); expected real numbers, such as its abs()")
     weights = [network.loss.weights(targets) for _ in range(2)]
     if not network.loss.sees_network and not equal([losses, weights[0]], [again, weights[1]]):
         raise BadInput(

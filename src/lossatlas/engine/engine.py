@@ -11,13 +11,15 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from lossatlas.data import Split, in_parts
+from lossatlas.engine.checking import spread
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, StreamingMetric
 from lossatlas.engine.derivatives import Derivatives
 from lossatlas.engine.failures import told_in_one_line
+from lossatlas.engine.measuring import measured, tried
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput
 from lossatlas.losses import shares_of, told_apart
 from lossatlas.schema import STANDARD_ERROR
 from lossatlas.types import Batch, Outputs
@@ -83,33 +85,30 @@ class Engine:
             networks = self._points(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for evaluation in self._seen(networks, split, group):
-                for name, metric in metrics.items():
-                    share = metric.sums(evaluation).double()
+                for name, share in measured(metrics, evaluation):
                     sums[name] = sums[name] + share if name in sums else share
             for name, value in self._values(metrics, sums, networks, split).items():
                 parts.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(values) for name, values in parts.items()}
 
     def shapes(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, tuple[int, ...]]:
-        """What each metric returns per point: () for a number, (k,) for several; on a few examples of one network.
+        """What each metric returns per point: () for a number, (k,) for several; tried on a few examples.
 
         Raises:
             BadInput: a metric fails on the network's outputs, or returns something else than it says.
         """
         count = min(FEW, len(split))
-        batch = split.take(torch.arange(count))
+        batch = split.take(spread(count, split))
         with self._evaluated.calling(), self._evaluated.in_force(), told_in_one_line():
             outputs, losses = self._evaluated({}, batch)
         evaluation = Evaluation.of_one(outputs, losses, self.network.targets(batch), batch, self.network.loss)
         found = {}
         for name, metric in metrics.items():
-            try:
-                sums = metric.sums(evaluation).double()
-                value = metric.value(Folded(sums, count, count, lambda: torch.ones(1)))
-            except BadInput:
-                raise
-            except Exception as error:  # it may be the user's own
-                raise BadInput(f"metric {name!r} fails on the model's output: {first_line(error)}") from error
+
+            def value_of(sums: Tensor, metric: StreamingMetric = metric) -> Tensor:
+                return metric.value(Folded(sums, count, count, lambda: torch.ones(1)))
+
+            value = tried(name, metric, evaluation, value_of)
             several = metric.quantity(self.network.loss).dimension is not None
             if value.shape[:1] != (1,) or value.ndim != 1 + several:
                 wanted = "one row of values" if several else "one number"
@@ -176,7 +175,7 @@ class Engine:
             gathered = self._forward(coefficients, controls, batch, outputs=functional.sees_outputs)
             linear = _CotangentTerm(direct, *gathered)
             term, value = linear, linear.total
-        measured: dict[str, list[Tensor]] = {name: [] for name in metrics}
+        found: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points].requires_grad_(wants_coefficients)
             networks = self._points(self._pullback, share, controls)
@@ -191,18 +190,17 @@ class Engine:
             if not functional.coupled:
                 value += float(got.value)
             evaluation = Evaluation.of(got.outputs, got.losses, targets, batch, self.network.loss)
-            for name, metric in metrics.items():
-                sums = metric.sums(evaluation).double()
+            for name, sums in measured(metrics, evaluation):
                 examples = got.losses.shape[1]
                 folded = Folded(sums, examples, examples, partial(_squared_norms, networks, space))
-                measured[name].append(metric.value(folded).cpu())
+                found[name].append(metrics[name].value(folded).cpu())
         if functional.geometric:
             value += _add_geometry(functional, coefficients, controls, into_coefficients, into_controls)
         return Pullback(
             value,
             into_controls,
             into_coefficients if wants_coefficients else None,
-            {name: torch.cat(values) for name, values in measured.items()},
+            {name: torch.cat(values) for name, values in found.items()},
         )
 
     def evaluations(

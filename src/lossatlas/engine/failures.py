@@ -9,7 +9,7 @@ from traceback import walk_tb
 import torch
 from torch import nn
 
-from lossatlas.errors import LossatlasError, ModelFailure, first_line
+from lossatlas.errors import LossatlasError, ModelFailure, reason
 
 __all__ = ["layer_of", "model_failure", "told_in_one_line"]
 
@@ -22,7 +22,7 @@ def model_failure(error: BaseException, what: str = "the model fails on these da
         what: fails.
     """
     layer = layer_of(error)
-    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {first_line(error)}")
+    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {reason(error)}")
 
 
 def layer_of(error: BaseException) -> str:

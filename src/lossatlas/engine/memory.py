@@ -36,10 +36,11 @@ def memory_limit(spec: str, device: torch.device) -> int:
     """
     if spec == "auto":
         return max(LEAST, int(SHARE * free_memory(device)))
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?)?b?\s*", spec.lower())
-    if match is None or not float(match[1]):
+    match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([kmg]i?)?b?\s*", spec.lower())
+    size = int(float(match[1]) * UNITS[match[2] or ""]) if match is not None else 0
+    if not size:
         raise BadInput(f"memory is {spec!r}; expected auto, or a positive number of bytes such as 500MB or 2GiB")
-    return int(float(match[1]) * UNITS[match[2] or ""])
+    return size
 
 
 def memory_limits(spec: str, device: torch.device) -> Limit:

@@ -17,6 +17,7 @@ from lossatlas.errors import BadInput, first_line
 from lossatlas.feeds import Feed
 from lossatlas.losses import Loss, judged
 from lossatlas.types import Batch, Outputs, Params
+from lossatlas.users_code import called
 
 __all__ = ["NARROW", "Handed", "Lent", "bare", "install", "plain_attention", "private_copy", "without_graph"]
 
@@ -53,16 +54,16 @@ class Handed:
         """
         if self.loss.sees_network:
             within = {f"module.{name}": value for name, value in params.items()}
-            return functional_call(Lent(module), within, (self.loss.of_network, self.owned(batch)))
+            return called(functional_call, Lent(module), within, (self.loss.of_network, self.owned(batch)))
         args, kwargs = self.owned(self._feed.inputs(batch))
-        return self._feed.output(functional_call(module, params, args, kwargs))
+        return self._feed.output(called(functional_call, module, params, args, kwargs))
 
     def called_with(self, module: nn.Module, batch: Batch) -> Outputs:
         """The same of a module that has its parameters in place."""
         if self.loss.sees_network:
-            return self.loss.of_network(module, self.owned(batch))
+            return called(self.loss.of_network, module, self.owned(batch))
         args, kwargs = self.owned(self._feed.inputs(batch))
-        return self._feed.output(module(*args, **kwargs))
+        return self._feed.output(called(module, *args, **kwargs))
 
     def given(self, batch: Batch) -> Any:
         """What the module, or the loss that calls it, is given of a batch, as it is."""
@@ -82,7 +83,7 @@ class Handed:
 
     def judged(self, seen: Outputs, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs and the losses (B,) of what the loss saw; the terms of a loss that has several beside the outputs."""
-        return judged(self.loss, seen, self.targets(batch))
+        return called(judged, self.loss, seen, self.targets(batch))
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares with; all of the batch where the loss calls the network."""

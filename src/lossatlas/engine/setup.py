@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from itertools import chain
 
 import torch
@@ -12,6 +13,7 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, examples_in
 from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
+from lossatlas.engine.contracts import Metric, StreamingMetric
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import memory_limits
@@ -48,6 +50,7 @@ def engine_for(
     memory: str = "auto",
     measuring: float = MEASURING_SECONDS,
     steps: bool = True,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> Engine:
     """The engine on the chart's device.
 
@@ -67,9 +70,11 @@ def engine_for(
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         measuring: seconds that an automatic plan may be measured for.
         steps: whether a fit will make steps; a survey does not ask for the memory of one.
+        metrics: tried on a few examples; those that are folded over a split.
 
     Raises:
-        BadInput: module, loss and data do not fit together, the chart has another dimension, or the plan cannot be.
+        BadInput: module, loss, metrics and data do not fit together, the chart has another dimension, or the plan
+            cannot be.
     """
     space = space if space is not None else WeightSpace(problem.module)
     if chart.dimension != space.size:
@@ -91,6 +96,8 @@ def engine_for(
             seconds=measuring, steps=steps,
         )  # fmt: skip
     engine = Engine(network, plan)
+    if metrics:
+        engine.shapes(split, {name: each for name, each in metrics.items() if isinstance(each, StreamingMetric)})
     if stated:  # nobody has measured it
         _check_stated(engine, controls, next(split.groups(group)))
     return engine

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import xarray as xr
 import zarr
 
 from lossatlas.errors import BadInput, first_line
+from lossatlas.files.chunks import DamagedChunk, damaged_chunks
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, GroupHead, check_room, dangerous_chunks, open_store, read_head
@@ -31,12 +30,10 @@ CHUNKS = "c"
 
 @dataclass(frozen=True)
 class _Damage:
-    """A chunk of a variable that cannot be read, and why."""
+    """A chunk of a variable that cannot be read."""
 
     variable: str
-    key: str
-    region: tuple[slice, ...]
-    reason: str
+    chunk: DamagedChunk
 
 
 def is_store(path: Path) -> bool:
@@ -50,7 +47,8 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
     A store is not written to. Chunks with what zarr cannot decode are NaN (False in marks, 0 in a target; other
     integers become floats), variables without their description are left out, and where coordinates are lost, points
     are numbered from 0. A chunk that is not there holds nothing, which is no damage: zarr leaves out chunks that
-    consist of the fill value. Numbers that changed and can be decoded are not noticed, as chunks carry no check sums.
+    consist of the fill value. Numbers that changed and can be decoded are noticed by their check sums, as far as the
+    store has any: lossatlas writes them.
 
     Args:
         path: the ``survey.zarr`` directory.
@@ -75,9 +73,13 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         copy = Path(folder) / "survey.zarr"
         lost = _copy(path, copy)
         lost += _repair_metadata(copy, path)
-        damages = list(_damaged_chunks(copy))
+        damages = [
+            _Damage(part.name, chunk)
+            for part in sorted(each for each in copy.iterdir() if each.is_dir())
+            for chunk in damaged_chunks(zarr.open_array(str(part), mode="r"))
+        ]
         for damage in damages:
-            (copy / damage.variable / damage.key).unlink(missing_ok=True)
+            (copy / damage.variable / damage.chunk.key).unlink(missing_ok=True)
         try:
             survey = open_store(copy).load()
         except Exception as error:  # such as dimensions that contradict each other
@@ -147,25 +149,6 @@ def _repair_metadata(copy: Path, path: Path) -> list[str]:
     return lost
 
 
-def _damaged_chunks(copy: Path) -> Iterator[_Damage]:
-    """All chunks (shards, where there are any) that cannot be decoded."""
-    for part in sorted(each for each in copy.iterdir() if each.is_dir()):
-        array = zarr.open_array(str(part), mode="r")
-        try:
-            array[...]
-        except Exception:  # one of its chunks at least
-            sides = array.shards or array.chunks
-            counts = [range(-(-length // side)) for length, side in zip(array.shape, sides, strict=True)]
-            for place in product(*counts):
-                corner = zip(place, sides, array.shape, strict=True)
-                region = tuple(slice(k * side, min((k + 1) * side, length)) for k, side, length in corner)
-                try:
-                    array[region]
-                except Exception as error:  # codecs raise what they like
-                    key = array.metadata.encode_chunk_key(place)
-                    yield _Damage(part.name, key, region, first_line(error))
-
-
 def _emptied(survey: xr.Dataset, damage: _Damage) -> xr.Dataset:
     """The survey with nothing where a chunk was; a chunk that was taken away has been read as the fill value."""
     if damage.variable not in survey.variables:
@@ -176,18 +159,17 @@ def _emptied(survey: xr.Dataset, damage: _Damage) -> xr.Dataset:
     values: np.ndarray[Any, Any] = array.values.copy()
     if values.dtype.kind in "iu" and damage.variable != TARGET:
         values = values.astype(np.float64)
-    values[damage.region] = np.nan if values.dtype.kind == "f" else np.zeros((), dtype=values.dtype)
+    values[damage.chunk.region] = np.nan if values.dtype.kind == "f" else np.zeros((), dtype=values.dtype)
     return survey.assign({damage.variable: (array.dims, values, array.attrs)})
 
 
 def _entry(survey: xr.Dataset, damage: _Damage) -> str:
     dims = survey[damage.variable].dims if damage.variable in survey.variables else ()
-    sides = zip(dims, damage.region, strict=False)
-    where = ", ".join(f"{dim} {part.start} to {part.stop - 1}" for dim, part in sides)
+    where = damage.chunk.where(dims)
     numbered = "; its points are numbered instead" if damage.variable in survey.coords else ""
-    return f"{damage.variable}/{damage.key} ({where}): {damage.reason}{numbered}"
+    return f"{damage.variable}/{damage.chunk.key} ({where}): {damage.chunk.reason}{numbered}"
 
 
 def _anything_left(array: xr.DataArray, damages: list[_Damage]) -> bool:
-    lost = sum(int(np.prod([part.stop - part.start for part in damage.region])) for damage in damages)
+    lost = sum(int(np.prod([part.stop - part.start for part in damage.chunk.region])) for damage in damages)
     return lost < array.size

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 METADATA = "zarr.json"
+"""The file in which zarr describes a group or an array."""
 MOST_BYTES = 2**36
 """Of all arrays of a store together; and never more than is free."""
 MOST_CHUNKS = 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Steps(Budget):
     count: int
 
     def __post_init__(self) -> None:
-        if self.count < 1:
+        if not self.count >= 1:
             raise BadInput(f"the budget is {self.count} steps; expected at least 1")
 
     def progress(self, steps: int, seconds: float) -> float:
@@ -39,7 +40,7 @@ class Seconds(Budget):
     count: float
 
     def __post_init__(self) -> None:
-        if not self.count > 0:
+        if not 0 < self.count < math.inf:
             raise BadInput(f"the budget is {self.count} seconds; expected a positive number")
 
     def progress(self, steps: int, seconds: float) -> float:

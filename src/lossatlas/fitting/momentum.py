@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
+from lossatlas.bounds import Bounded, Decay, Positive, ToInfinity
 from lossatlas.charts import Chart
-from lossatlas.errors import BadInput
 from lossatlas.fitting.optimizer import Adam
 
 __all__ = ["Momentum"]
 
 
 @dataclass(frozen=True)
-class Momentum:
+class Momentum(Bounded):
     """Gradient descent with momentum on a chart's parameters, as curves are trained by Garipov et al. 2018.
 
     Args:
@@ -26,15 +26,9 @@ class Momentum:
         BadInput: a number outside its range.
     """
 
-    lr: float = 0.02
-    momentum: float = 0.9
-    max_norm: float = 100.0
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0 or not self.max_norm > 0:
-            raise BadInput(f"learning rate {self.lr} and gradient norm {self.max_norm} must be positive")
-        if not 0 <= self.momentum < 1:
-            raise BadInput(f"momentum is {self.momentum}; expected a number in [0, 1)")
+    lr: Positive = 0.02
+    momentum: Decay = 0.9
+    max_norm: ToInfinity = 100.0
 
     def build(self, chart: Chart) -> torch.optim.Optimizer:
         """The torch optimiser of the chart's trained parameters, one group per parameter.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from lossatlas.bounds import Bounded, Decay, Positive, ToInfinity
 from lossatlas.charts import Chart
 from lossatlas.errors import BadInput
 
@@ -14,7 +15,7 @@ __all__ = ["Adam"]
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Bounded):
     """Adam (Kingma & Ba 2015) on a chart's parameters, with the norm of the whole gradient clipped.
 
     Args:
@@ -27,16 +28,10 @@ class Adam:
         BadInput: a number outside its range.
     """
 
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    max_norm: float = 100.0
+    lr: Positive = 1e-3
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    max_norm: ToInfinity = 100.0
     factors: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0 or not self.max_norm > 0:
-            raise BadInput(f"learning rate {self.lr} and gradient norm {self.max_norm} must be positive")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise BadInput(f"Adam's betas are {self.betas}; expected numbers in [0, 1)")
 
     def build(self, chart: Chart) -> torch.optim.Adam:
         """The torch optimiser of the chart's trained parameters, one group per parameter.

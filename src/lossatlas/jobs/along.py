@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY, RunDirectory
 from lossatlas.schema import CURVE, Along, Corner
 from lossatlas.streams import generator
 from lossatlas.surveying import Surveyor, SurveyStore
+from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.best_plane import CurveInPlane, plane_of
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
 from lossatlas.surveying.path_points import PathPoints, distances, norms, points_of
@@ -90,9 +91,8 @@ class CurveEvaluation:
         if recipe.moved:
             names = [f"from {name}" for name in names]
             self.geometry["ends_moved"] = (recipe.ends.detach() - recipe.networks).norm(dim=1).tolist()
-        if place not in self.survey:
-            told = {"long_name": "t", "names": names}
-            self.survey.put_beside(place, (Corner.DIMENSION,), np.linspace(0, 1, len(names)), told)
+        told = {"long_name": "t", "names": names}
+        self.survey.put_beside(place, (Corner.DIMENSION,), np.linspace(0, 1, len(names)), told)
 
     def plane(self) -> None:
         """The surface of the plane of the curve, with the curve on it."""
@@ -105,10 +105,9 @@ class CurveEvaluation:
             self.how.reporter.say(f"no plane: {error}")
             return
         grid = plane.grid(self.config.plane, MARGIN)
-        with SurveyStore(self.run.path / PLANE, grid, {"chart": plane.chart.fingerprint()}, plane.labels) as store:
+        with self._store(PLANE, plane.chart, grid, plane.labels) as store:
             self._fill(store, plane.chart, "survey of the plane", self.recipe.in_plane)
-            if Along.PLANE_DISTANCE not in store:
-                _put_curve(store, plane, self.recipe.names)
+            _put_curve(store, plane, self.recipe.names)
         self.geometry |= {
             "curve_to_plane_max": float(plane.distances.max()),
             "curve_to_plane_rms": float(plane.distances.square().mean().sqrt()),
@@ -131,7 +130,7 @@ class CurveEvaluation:
         for split, examples in recipe.surveyed.items():
             for path, points in paths.items():
                 places = {metric: Along.ensemble(path, split, metric) for metric in METRICS}
-                if all(self.survey.is_whole(place) for place in places.values()):
+                if not self.survey.lacks(*places.values()):
                     continue
                 phase = f"ensembles, {split}, {path}"
                 found = ensembles_along(
@@ -170,9 +169,17 @@ class CurveEvaluation:
                 words = f"{told['long_name']} on the {name} path"
                 self._put(place, variable.values, words, told["units"], variable.dims[1:])
 
-    def _store(self, name: str, chart: CoefficientChart) -> SurveyStore:
-        grid = {CURVE: self.recipe.t.numpy()}
-        return SurveyStore(self.run.path / name, grid, {"chart": chart.fingerprint()})
+    def _store(
+        self,
+        name: str,
+        chart: CoefficientChart,
+        grid: Grid | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> SurveyStore:
+        """The store of a chart; on the points of the curve where no grid is given."""
+        grid = grid if grid is not None else {CURVE: self.recipe.t.numpy()}
+        attributes = {"chart": chart.fingerprint()}
+        return SurveyStore(self.run.path / name, grid, attributes, labels, say=self.how.reporter.say)
 
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None
@@ -182,14 +189,13 @@ class CurveEvaluation:
         self.how.fill(surveyor, store, phase)
 
     def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:
-        if not self.survey.is_whole(name):
-            array = np.asarray(values, dtype=np.float64)
-            told = {"long_name": long_name, "units": units}
-            self.survey.put_beside(name, (Along.DIMENSION, *map(str, further)), array, told)
+        array = np.asarray(values, dtype=np.float64)
+        told = {"long_name": long_name, "units": units}
+        self.survey.put_beside(name, (Along.DIMENSION, *map(str, further)), array, told)
 
 
 def _put_curve(store: SurveyStore, plane: CurveInPlane, names: Sequence[str]) -> None:
-    """The curve and the networks in the coordinates of its plane, and how far they are from it; that last."""
+    """The curve and the networks in the coordinates of its plane, and how far they are from it."""
     for k, axis in enumerate(plane.chart.axes):
         place, told = Corner.coordinate(axis), {"long_name": axis, "names": list(names)}
         store.put_beside(place, (Corner.DIMENSION,), plane.networks[:, k].numpy(), told)

@@ -24,6 +24,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.recipes import ConnectConfig, completed
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
+from lossatlas.recipes.room import check_disk
 from lossatlas.rundir import CHART, RunDirectory
 from lossatlas.views import png, view, write_report
 from lossatlas.views.curve_table import curve_grid, keys_of_grid
@@ -42,30 +43,29 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     engine = _engine(recipe, config, plan, recipe.buffers)
     surveyor = _engine(recipe, config, engine.plan, recipe.survey_buffers)
     fit = _fit(recipe, config, engine)
+    if not start.continuing:
+        check_disk(run.path, recipe.extent.disk)
     start.put(
         recipe.train.device,
         recipe.fingerprints(),
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
-    for note in recipe.data.notes:
-        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
-    reporter.say(f"loss: {recipe.problem.loss.record}")
-    reporter.say(f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey")
-    reporter.say(f"        {engine.plan.reason}")
-    for note in recipe.notes:
-        reporter.say(note)
-    if recipe.no_radial:
-        reporter.say(recipe.no_radial)
-
     cost = ConnectCost(config, recipe, surveyor, lambda twin: _fit(twin, config, engine))
 
-    def foretell() -> None:
+    def begun() -> None:
+        for note in recipe.data.notes:
+            reporter.say(note)
+        reporter.say(f"loss: {recipe.problem.loss.record}")
+        reporter.say(f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey")
+        reporter.say(f"        {engine.plan.reason}")
+        for note in (*recipe.notes, *filter(None, [recipe.no_radial])):
+            reporter.say(note)
         left = 0.0 if fit.done else 1 - fit.progress
         how.foretell(lambda: cost.phases(left, run.path, how.pictures))
 
-    descend(run, fit, "curve", how, foretell)
+    descend(run, fit, "curve", how, begun)
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
     evaluation = CurveEvaluation(run, recipe, config, surveyor, how)
@@ -136,6 +136,7 @@ def _engine(recipe: ConnectRecipe, config: ConnectConfig, plan: str | Plan, buff
         batch_size=config.batch_size or BATCH,
         group=config.group,
         points=max(recipe.objective.largest_draw, 16),
+        metrics=recipe.metrics,
     )
     for split in recipe.surveyed.values():
         engine.network.check(split)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import xarray as xr
 
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan
@@ -29,6 +30,7 @@ from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.config import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
+from lossatlas.recipes.room import check_disk
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.survey import put_target
@@ -54,28 +56,30 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     cost, chosen = _settled(recipe, config, engine, surveyor)
     recipe, config = cost.recipe, start.decide(cost.config)
     fit = make_fit(recipe, config, engine)
+    if not start.continuing:
+        check_disk(run.path, recipe.extent.disk)
     start.put(
         recipe.train.device,
         recipe.fingerprints(),
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
-    for note in recipe.data.notes:
-        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
-    reporter.say(f"loss: {recipe.problem.loss.record}")
-    reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
-    reporter.say(f"        {engine.plan.reason}")
-    for note in recipe.notes:
-        reporter.say(note)
-    if chosen:
-        reporter.say(f"examples surveyed: {chosen}")
 
-    def foretell() -> None:
+    def begun() -> None:
+        for note in recipe.data.notes:
+            reporter.say(note)
+        reporter.say(f"loss: {recipe.problem.loss.record}")
+        reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
+        reporter.say(f"        {engine.plan.reason}")
+        for note in recipe.notes:
+            reporter.say(note)
+        if chosen:
+            reporter.say(f"examples surveyed: {chosen}")
         left = 0.0 if fit.done else 1 - fit.progress
         how.foretell(lambda: cost.phases(left, points_left(run.path / SURVEY, cost.points), how.pictures))
 
-    descend(run, fit, "fit", how, foretell)
+    descend(run, fit, "fit", how, begun)
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
     plateau = _on_plateau(fit.running)
@@ -86,11 +90,11 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
         reporter.say(f"the fit {PLATEAU_ADVICE}")
 
     started = time.perf_counter()
-    store = _survey(run, recipe, config, surveyor, how)
+    survey = _survey(run, recipe, config, surveyor, how)
     survey_seconds = time.perf_counter() - started
-    summary = summarise(recipe, config, fit, store.open(), survey_seconds)
+    summary = summarise(recipe, config, fit, survey, survey_seconds)
     if how.pictures:
-        _draw(run, store, recipe, summary)
+        _draw(run, survey, recipe, summary)
     start.finish(summary, {"fit": fit.seconds, "survey": survey_seconds})
     return summary
 
@@ -168,6 +172,7 @@ def make_engine(
         batch_size=config.batch_size,
         group=config.group,
         points=recipe.objective.largest_draw,
+        metrics=metrics_for(recipe.problem.loss, recipe.metrics),
     )
     for split in recipe.surveyed.values():
         engine.network.check(split)
@@ -211,18 +216,18 @@ def _survey(
     config: FitConfig,
     engine: Engine,
     how: Handling,
-) -> SurveyStore:
+) -> xr.Dataset:
     grid = recipe.picture.grid(config.padding)
     metrics = metrics_for(recipe.problem.loss, recipe.metrics)
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, metrics, config.group)
-    store = SurveyStore(run.path / SURVEY, grid, {"chart": recipe.chart.fingerprint()})
-    put_target(store, recipe.picture, config.padding)
-    how.fill(surveyor, store, "survey")
-    return store
+    attributes = {"chart": recipe.chart.fingerprint()}
+    with SurveyStore(run.path / SURVEY, grid, attributes, say=how.reporter.say) as store:
+        put_target(store, recipe.picture, config.padding)
+        how.fill(surveyor, store, "survey")
+        return store.open().load()
 
 
-def _draw(run: RunDirectory, store: SurveyStore, recipe: FitRecipe, summary: dict[str, Any]) -> None:
-    survey = store.open().load()
+def _draw(run: RunDirectory, survey: xr.Dataset, recipe: FitRecipe, summary: dict[str, Any]) -> None:
     title = f"{recipe.picture.name}, {'x'.join(map(str, recipe.picture.shape))}"
     images = {name: png(figure) for name, figure in view(survey, title=title).items()}
     for name, image in images.items():

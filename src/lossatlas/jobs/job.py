@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, raised_instead
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
-from lossatlas.jobs.reporter import Reporter, Silent
+from lossatlas.jobs.reporter import Patient, Reporter, Silent
 from lossatlas.jobs.starting import Start
 from lossatlas.recipes import Config
 from lossatlas.rundir import SUMMARY
@@ -127,14 +127,31 @@ class Job(Generic[C]):
         """
         if not 0 <= checkpoint_seconds < math.inf:
             raise BadInput(f"checkpoint_seconds is {checkpoint_seconds}; expected 0 or more")
-        reporter = reporter if reporter is not None else Silent()
         with closing(Start(config, out, resume=resume, overwrite=overwrite, together=self.together)) as start:
             if start.finished:
-                reporter.say(f"{start.run.path} is finished")
-                return start.run.read_json(SUMMARY)
+                summary = start.run.read_json(SUMMARY)
+                if reporter is not None:
+                    reporter.say(f"{start.run.path} is finished")
+                return summary
+            if reporter is None:
+                return self._carried_out(start, Handling(out, checkpoint_seconds, pictures, Silent(), stop))
+            patient = Patient(reporter)
             try:
-                return self.carry_out(start, Handling(start.run.path, checkpoint_seconds, pictures, reporter, stop))
-            except ModelFailure as error:
-                if not start.placed:
-                    raise
-                raise CannotFinish(f"{error}; what was done until then is kept in {start.run.path}") from error
+                summary = self._carried_out(start, Handling(out, checkpoint_seconds, pictures, patient, stop))
+            except (CannotFinish, Interrupted):
+                patient.release()
+                raise
+            patient.release()
+            return summary
+
+    def _carried_out(self, start: Start[C], how: Handling) -> dict[str, Any]:
+        try:
+            return self.carry_out(start, how)
+        except ModelFailure as error:
+            if not start.placed:
+                raise
+            raise CannotFinish(f"{error}; what was done until then is kept in {start.run.path}") from error
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a user's code that ends the process
+            raise (CannotFinish if start.placed else BadInput)(raised_instead(error)) from error

@@ -27,8 +27,12 @@ __all__ = ["follow", "is_followed", "path_summary"]
 
 
 def is_followed(store: SurveyStore, recipe: SurveyRecipe) -> bool:
-    """Whether a store has all of the path: the last of its variables."""
-    return all(store.is_whole(name) for name in (schema.Path.ELSEWHERE, *map(schema.Path.loss, recipe.surveyed)))
+    """Whether a store has all of the path."""
+    names = schema.Path
+    own = (names.STEP, names.EPOCH, names.RATE, names.PHASE, names.DISTANCE, names.ANGLE, names.EXPLAINED)
+    places = map(names.coordinate, recipe.chart.axes)
+    losses = (of(name) for name in recipe.surveyed for of in (names.loss, names.loss_under))
+    return not store.lacks(*own, names.ELSEWHERE, *places, *losses)
 
 
 def follow(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-__all__ = ["Reporter", "Silent"]
+__all__ = ["Patient", "Reporter", "Silent"]
 
 
 class Reporter(ABC):
@@ -18,6 +18,36 @@ class Reporter(ABC):
     @abstractmethod
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
         """How far a phase is, in [0, 1], and how things stand."""
+
+
+class Patient(Reporter):
+    """Keeps lines until the work begins, so that a job which is refused before that says why and nothing else.
+
+    Args:
+        reporter: is told then, and of everything that follows.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._kept: list[str] | None = []
+
+    def say(self, line: str) -> None:
+        """A line, at once or once the work begins."""
+        if self._kept is None:
+            self._reporter.say(line)
+        else:
+            self._kept.append(line)
+
+    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
+        """The work has begun."""
+        self.release()
+        self._reporter.progress(phase, share, numbers)
+
+    def release(self) -> None:
+        """Say what was kept."""
+        kept, self._kept = self._kept or [], None
+        for line in kept:
+            self._reporter.say(line)
 
 
 class Silent(Reporter):

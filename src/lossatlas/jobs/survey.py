@@ -27,10 +27,11 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, points_left
 from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, completed
+from lossatlas.recipes.room import check_disk
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
-from lossatlas.surveying.store import glanced_at, merged_grid
+from lossatlas.surveying.store import is_store, merged_grid
 from lossatlas.views import png, view, write_report
 
 __all__ = ["cost_of", "run_survey", "survey_engine"]
@@ -52,6 +53,8 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     engine = survey_engine(
         recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     )
+    if not start.continuing:
+        check_disk(run.path, recipe.extent.disk)
     start.put(
         engine.network.device,
         recipe.fingerprints(),
@@ -60,19 +63,19 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     )
     if (plan := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = survey_engine(recipe, config, plan)  # another process began a moment before
-    for note in recipe.data.notes:
-        reporter.say(note)
     torch.set_num_threads(engine.plan.threads)
-    reporter.say(f"loss: {recipe.problem.loss.record}")
-    reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
-    for note in recipe.laid.notes:
-        reporter.say(note)
     started = time.perf_counter()
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
     attributes = {"chart": recipe.chart.fingerprint()}
-    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.laid.labels) as store:
+    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.laid.labels, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
+        for note in recipe.data.notes:
+            reporter.say(note)
+        reporter.say(f"loss: {recipe.problem.loss.record}")
+        reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
+        for note in recipe.laid.notes:
+            reporter.say(note)
         with store.alone("beside"):
             run.write_bytes(CHART, chart_bytes(recipe.chart))
             _put_networks(store, recipe)
@@ -195,19 +198,20 @@ def survey_engine(
         measuring=measuring if measuring is not None else measuring_seconds(None),
         group=config.group,
         steps=False,
+        metrics=recipe.metrics,
     )
 
 
 def _check_points(path: Path, recipe: SurveyRecipe) -> None:
     """Refuse a grid that the store cannot grow to, as long as nothing of the run has changed."""
-    if (stored := glanced_at(path)) is not None:
-        merged_grid(path, stored, recipe.grid)
+    if is_store(path):
+        merged_grid(path, recipe.grid)
 
 
 def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
     """Where the networks lie that the chart was made of, and how their weights are distributed."""
     networks = recipe.laid.networks
-    if not networks or store.is_whole(schema.Corner.WEIGHTS):
+    if not networks:
         return
     names = {"names": [network.name for network in networks]}
     for k, axis in enumerate(axis for axis in recipe.chart.axes if axis != schema.DRAW):
@@ -215,6 +219,8 @@ def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
         store.put_beside(
             schema.Corner.coordinate(axis), (schema.Corner.DIMENSION,), where, {"long_name": axis, **names}
         )
+    if not store.lacks(schema.Corner.WEIGHT, schema.Corner.WEIGHTS):
+        return
     weights = [network.weights.double().numpy() for network in networks]
     finite = [values[np.isfinite(values)] for values in weights]
     reach = max((float(np.abs(values).max()) for values in finite if values.size), default=0.0) or 1.0

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput, CannotFinish, first_line
+from lossatlas.errors import BadInput, CannotFinish, reason
 from lossatlas.losses.loss import Loss
+from lossatlas.users_code import called
 
 __all__ = ["check_total", "checked_total", "shares_of", "weights_of"]
 
@@ -56,11 +57,11 @@ def checked_total(loss: Loss, targets: Any, examples: int) -> float:
         BadInput: the weights are not one number per example, or a negative or infinite one is among them.
     """
     try:
-        weights = loss.weights(targets)
+        weights = called(loss.weights, targets)
     except BadInput:
         raise
     except Exception as error:  # it may be the user's own
-        raise BadInput(f"the weights of {loss.record} fail on these targets: {first_line(error)}") from error
+        raise BadInput(f"the weights of {loss.record} fail on these targets: {reason(error)}") from error
     if weights is None:
         return float(examples)
     if not isinstance(weights, Tensor) or weights.shape != (examples,) or weights.is_complex():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.engine import Evaluation, Folded, StreamingMetric
+from lossatlas.errors import ModelFailure
 
 __all__ = ["MeanMetric"]
 
@@ -30,7 +31,10 @@ class MeanMetric(StreamingMetric):
 
     def sums(self, evaluation: Evaluation) -> Tensor:
         """Of w v, (w v)^2, w v w, w and w^2: (p, 5)."""
-        values = self.per_example(evaluation).double()
+        values = self.per_example(evaluation)
+        if values.is_complex():  # they would lose their imaginary part
+            raise ModelFailure(f"{type(self).__name__} gives {values.dtype}; expected real numbers, such as its abs()")
+        values = values.double()
         weights = self.weights(evaluation)
         weights = values.new_ones(values.shape[1]) if weights is None else weights.to(values)
         # What counts nothing may be NaN.

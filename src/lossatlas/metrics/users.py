@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine import Evaluation
-from lossatlas.errors import BadInput
+from lossatlas.engine.purity import comparable
+from lossatlas.errors import ModelFailure
 from lossatlas.losses import Loss
 from lossatlas.metrics.mean import MeanMetric
 from lossatlas.schema import Quantity
@@ -22,7 +24,8 @@ class PerExampleMetric(MeanMetric):
     """The mean of what a function says of each example.
 
     Args:
-        function: ``(outputs, batch) -> (B,)``, of one network's outputs (B, ...) on a batch.
+        function: ``(outputs, batch) -> (B,)``, of one network's outputs (B, ...) on a batch: real numbers of any kind,
+            in a tensor on any device, an array or a list. It writes to neither.
         name: of the metric; default the function's.
         units: for plots.
     """
@@ -47,8 +50,25 @@ class PerExampleMetric(MeanMetric):
 
     def _of_one(self, evaluation: Evaluation, point: int, examples: int) -> Tensor:
         outputs = tree_map(lambda leaf: leaf[point] if isinstance(leaf, Tensor) else leaf, evaluation.outputs)
-        values = self.function(outputs, evaluation.batch)
-        if not isinstance(values, Tensor) or values.shape != (examples,):
-            found = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-            raise BadInput(f"metric {self.name!r} returned {found} for {examples} examples; expected one number each")
-        return values
+        returned = self.function(outputs, evaluation.batch)
+        values = _tensor(returned)
+        if values is None or values.shape != (examples,):
+            found = type(returned).__name__ if values is None else f"shape {tuple(values.shape)}"
+            raise ModelFailure(
+                f"metric {self.name!r} returned {found} for {examples} examples; expected one number each"
+            )
+        if values.is_complex():
+            raise ModelFailure(
+                f"metric {self.name!r} returned {values.dtype}; expected real numbers, such as its abs()"
+            )
+        return values.detach().to(evaluation.losses.device)
+
+
+def _tensor(returned: Any) -> Tensor | None:
+    """The numbers that a function returned; None where it returned something else."""
+    if isinstance(returned, np.ndarray | list | tuple):
+        try:
+            return torch.as_tensor(returned)
+        except (TypeError, ValueError, RuntimeError):
+            return None
+    return returned if comparable(returned) else None

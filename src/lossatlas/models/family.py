@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
+import torch
 from torch import nn
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.bounds import NamedOptions
+from lossatlas.errors import BadInput, first_line, reason
+from lossatlas.free_memory import free_memory, in_bytes
 from lossatlas.registry import Registry, load_callable
+from lossatlas.users_code import called
 
-__all__ = ["MODELS", "Family", "load_model", "model_options"]
+__all__ = ["MODELS", "Family", "check_room", "load_model", "model_options"]
 
 
-class Family(ABC):
+class Family(NamedOptions, ABC):
     """Options of one family of networks; subclasses are frozen dataclasses."""
 
     @abstractmethod
@@ -36,6 +41,37 @@ def model_options(spec: str) -> type[Family] | None:
     return None if ":" in spec else MODELS[spec]
 
 
+def check_room(name: str, family: Family, inputs: tuple[int, ...], outputs: int) -> None:
+    """Refuse a network whose weights are more than memory holds, before any of it is allocated.
+
+    Args:
+        name: of the model.
+        family: its options.
+        inputs: shape of one example.
+        outputs: how many there are.
+
+    Raises:
+        BadInput: they are; or the options do not go with the inputs.
+    """
+    free = free_memory(torch.device("cpu"))
+    try:
+        with torch.device("meta"):
+            made = family.build(inputs, outputs)
+    except (RuntimeError, OverflowError) as error:  # a single tensor is more than torch can count
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(
+            f"model {name!r} would have more than 2^63 bytes of weights, and {in_bytes(free)} of memory are free; "
+            f"choose a smaller one ({first_line(error)})"
+        ) from error
+    size = sum(value.numel() * value.element_size() for value in chain(made.parameters(), made.buffers()))
+    if size > free:
+        raise BadInput(
+            f"model {name!r} would have {in_bytes(size)} of weights, and {in_bytes(free)} of memory are free; choose a "
+            "smaller one"
+        )
+
+
 def load_model(spec: str) -> nn.Module:
     """The module that a ``module:callable`` without arguments makes.
 
@@ -44,9 +80,14 @@ def load_model(spec: str) -> nn.Module:
     """
     factory = load_callable("model", spec)
     try:
-        made = factory()
+        made = called(factory)
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"model {spec!r} failed: {first_line(error)}") from error
+        raise BadInput(f"model {spec!r} failed: {reason(error)}") from error
     if not isinstance(made, nn.Module):
         raise BadInput(f"model {spec!r} returned {type(made).__name__}; expected a torch.nn.Module")
+    empty = next((name for name, value in (*made.named_parameters(), *made.named_buffers()) if value.is_meta), None)
+    if empty is not None:
+        raise BadInput(
+            f"model {spec!r} has no numbers in {empty!r}, which is on the device meta; make it on the processor"
+        )
     return made

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, TypeAlias
 
+from lossatlas.bounds import NamedOptions
 from lossatlas.errors import BadInput
 from lossatlas.pictures.raster import SMALLEST_SIDE, Raster
 
@@ -44,7 +45,7 @@ class Source(ABC):
 
 
 @dataclass(frozen=True)
-class PrefixSource(ABC):
+class PrefixSource(NamedOptions, ABC):
     """The options of the sources that the command line knows by a prefix, each a field with a default.
 
     The prefix is the name of the module in ``lossatlas.pictures.sources``.

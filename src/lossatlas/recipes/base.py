@@ -2,16 +2,26 @@
 
 # Annotations are evaluated here, not where a subclass is defined: the command line reads them.
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Self
 
 from cyclopts import Parameter
 
+from lossatlas.bounds import Bounded, Seed
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.files.reading import converted
 
-__all__ = ["Config", "Options", "ProblemConfig", "differences"]
+__all__ = [
+    "Config",
+    "Options",
+    "ProblemConfig",
+    "check_count",
+    "check_device",
+    "check_named_once",
+    "differences",
+]
 
 OPTIONS = "_options"
 """How the fields end that hold the options of a named thing."""
@@ -21,7 +31,7 @@ Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Bounded):
     """Everything that a run depends on; the base of every verb's configuration."""
 
     older: ClassVar[Mapping[str, Any]] = {}
@@ -93,10 +103,14 @@ class ProblemConfig(Config):
     its only tensor, or the first one of a tuple."""
     parameters: tuple[str, ...] = ("*",)
     """Patterns of the parameters that vary; the others are held fixed."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything that is random."""
     device: str = "auto"
     """Device: auto, cpu, cuda, cuda:1, ..."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_device(self.device)
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -106,3 +120,47 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         for name in sorted({*stored, *wanted})
         if stored.get(name) != wanted.get(name)
     ]
+
+
+def check_device(name: str) -> None:
+    """Refuse what networks are not evaluated on; whether a machine has it is found when a run begins.
+
+    Raises:
+        BadInput: it is not ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+        raise BadInput(f"device is {name!r}; expected auto, cpu, cuda, or cuda:N for one of several")
+
+
+def check_count(name: str, text: str, *words: str) -> None:
+    """Refuse what is neither a positive whole number nor one of some words.
+
+    Args:
+        name: of the option.
+        text: its value.
+        words: what else it may be.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    if text not in words and not (re.fullmatch("[0-9]{1,18}", text) and int(text)):
+        raise BadInput(f"{name} is {text!r}; expected {', '.join(['a positive number', *words[:-1]])} or {words[-1]}")
+
+
+def check_named_once(name: str, values: Sequence[str], done: str, choices: str) -> None:
+    """Refuse an option that names nothing, or something twice, which would change nothing.
+
+    Args:
+        name: of the option, a plural.
+        values: what it names.
+        done: what is done with it, such as ``surveyed``.
+        choices: what it may name, in words.
+
+    Raises:
+        BadInput: it does.
+    """
+    if not values:
+        raise BadInput(f"no {name} are {done}; expected {choices}")
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise BadInput(f"{name} names {twice[0]!r} twice; name each once")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import comb, prod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
-from lossatlas.recipes.slicing import tails
+from lossatlas.recipes.room import Extent
+from lossatlas.recipes.slicing import check_finite, tails
 from lossatlas.recipes.train import build_train
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import MODEL, PROVENANCE, SUMMARY, RunDirectory
@@ -36,6 +38,8 @@ APART = {"seed", "device", "snapshots", "group"}
 """In what runs of one group may differ: the seed, and what changes no result."""
 SCORES = ("_loss", "_accuracy")
 """How what a run came to ends in its summary."""
+METRICS = 1
+"""That each survey has at least."""
 MODULE = "module"
 """Of a fingerprint in a run's provenance."""
 
@@ -94,6 +98,8 @@ class CompareRecipe:
     """One per architecture."""
     origins: Mapping[str, Origin]
     """By hash."""
+    extent: Extent
+    """Of all surveys together."""
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what the configuration names and does not hold: data, and weights at the end of each run."""
@@ -123,6 +129,7 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
         BadInput: fewer than two runs, one of them twice, unfinished, damaged or no training, or runs on different data
             or under different losses.
     """
+    extent = _extent(config)
     runs = _runs(config.runs)
     known = [Known(run.name, run.config.flat(), run.fingerprints) for run in runs]
     for other in known[1:]:
@@ -141,12 +148,34 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
         if origin not in origins:
             origins[origin] = _origin(run, base)
         load_state(base.problem.module, run.state, f"run {run.path}")
+        check_finite(base.problem.module, f"run {run.path}")
         weights = base.space.vector_of(base.problem.module).clone()
         networks.append(
             Compared(run.name, run.path, run.config, run.scores, group, order.index(key), origin, run.state, weights)
         )
     pairs = [_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks))]
-    return CompareRecipe(tuple(networks), tuple(pairs), tuple(problems), origins)
+    return CompareRecipe(tuple(networks), tuple(pairs), tuple(problems), origins, extent)
+
+
+def _extent(config: CompareConfig) -> Extent:
+    """How much there is to survey at most: surfaces and lines between every two networks, and slices around each.
+
+    Raises:
+        BadInput: more than can be.
+    """
+    networks = len(config.runs)
+    surface = prod(config.grid * 2 if len(config.grid) == 1 else config.grid)
+    extents = {
+        "grid": comb(networks, 2) * surface,
+        "line": comb(networks, 2) * config.line,
+        "slice_points and draws": networks * config.slice_points * config.draws,
+    }
+    errors = config.examples != "all"
+    for option, points in extents.items():
+        Extent(points, len(config.splits), METRICS, errors).check(option)
+    whole = Extent(sum(extents.values()), len(config.splits), METRICS, errors)
+    whole.check("grid, line and slice_points")
+    return whole
 
 
 def groups_of(configs: Sequence[TrainConfig]) -> list[str]:

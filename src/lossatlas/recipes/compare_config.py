@@ -6,10 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from lossatlas.bounds import Count, Positive, Seed
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import Config
+from lossatlas.recipes.base import Config, check_count, check_device, check_named_once
 
 __all__ = ["CompareConfig"]
+
+GUESSING = math.log(10)
+"""The loss in nats of guessing among ten classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,29 +33,29 @@ class CompareConfig(Config):
     line: int = 41
     """Points on the line between two networks, which goes from -0.5 to 1.5."""
 
-    slice_range: float = 1.5
+    slice_range: Positive = 1.5
     """How far slices around a network reach either way, in lengths of their directions."""
     slice_points: int = 61
     """Points of a slice."""
-    draws: int = 3
+    draws: Count = 3
     """Random directions that each network is sliced along."""
-    draw: int = 0
+    draw: Seed = 0
     """Seed of the random directions."""
     normalize: str = "filter"
     """Scale of random directions: that of the network per filter, layer or weight, or none (length 1)."""
     ignore: Literal["none", "biasbn"] = "biasbn"
     """Hold parameters of one dimension on random directions (biasbn), or none."""
-    level: float = math.log(10)
+    level: Positive = GUESSING
     """Loss up to which a basin is as wide as it is; default that of guessing among ten classes, in nats."""
-    radius: float = 0.5
+    radius: Positive = 0.5
     """How far from a network its sharpness looks, in the slices' unit."""
 
     buffers: Literal["auto", "reestimated", "batch"] = "auto"
     """What running statistics mean at a point (see `lossatlas info`); auto: on slices around a network its own
     (frozen), on lines and surfaces between networks those that are estimated anew at every point (reestimated)."""
-    buffers_batches: int = 8
+    buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
-    group: int = 500
+    group: Count = 500
     """Examples that are evaluated together."""
     plan: str = "auto"
     """Engine plan: auto (measured once for each architecture), a strategy's name, or a plan file."""
@@ -63,6 +67,8 @@ class CompareConfig(Config):
     """Device: auto, cpu, cuda, cuda:1, ..."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_device(self.device)
         if not 1 <= len(self.grid) <= 2 or min(self.grid) < 2:
             raise BadInput(
                 f"grid is {' '.join(map(str, self.grid))}; expected one number of at least 2 points for both axes, or "
@@ -71,17 +77,9 @@ class CompareConfig(Config):
         for name in ("line", "slice_points"):
             if getattr(self, name) < 3:
                 raise BadInput(f"{name} is {getattr(self, name)}; expected at least 3 points")
-        for name in ("slice_range", "radius", "level"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
         if self.radius > self.slice_range:
             raise BadInput(
                 f"radius is {self.radius:g} and slices end at {self.slice_range:g}; expected a radius within them"
             )
-        for name in ("draws", "group", "buffers_batches"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
-        if not self.splits:
-            raise BadInput("no splits are surveyed; expected train, test or both")
-        if self.examples != "all" and not (self.examples.isdecimal() and int(self.examples) > 0):
-            raise BadInput(f"examples is {self.examples!r}; expected a positive number or all")
+        check_named_once("splits", self.splits, "surveyed", "train, test or both")
+        check_count("examples", self.examples, "all")

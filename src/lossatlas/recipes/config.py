@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
+from lossatlas.bounds import Count, Decay, Duration, Fraction, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import Options, ProblemConfig
+from lossatlas.recipes.base import Options, ProblemConfig, check_count, check_named_once
 from lossatlas.registry import Registry
 
 __all__ = ["AUTO", "FEWEST", "PRESETS", "FitConfig"]
@@ -32,7 +33,7 @@ class FitConfig(ProblemConfig):
     """Cells along the longer side, or height x width as in 30x40; default 40, or an array's own."""
     invert: bool = False
     """Swap ink and paper."""
-    axes: int | None = None
+    axes: Count | None = None
     """Axes of the chart; default as many as the picture has."""
 
     checkpoint: str | None = None
@@ -46,32 +47,32 @@ class FitConfig(ProblemConfig):
     """What running statistics mean at a point of the fit (see `lossatlas info`)."""
     survey_buffers: str | None = None
     """What they mean in the survey; default the same."""
-    buffers_batches: int = 8
+    buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     chart: str = "plane"
     """Kind of chart: plane, or corners as in the multi-point paper's code."""
     origin_at: Literal["centre", "corner"] = "centre"
     """Where in the picture the chart's origin lies: in its centre, or in its lower left cell."""
-    scale: float = 2.0
+    scale: Positive = 2.0
     """Start of the trained scale, in direction lengths per unit."""
     scale_unit: Literal["half", "cell"] = "half"
     """Unit of the scale and of its learning rate: half the picture's longer side, or a cell."""
 
     augment: tuple[str, ...] = ()
     """Augmentations of a step's images (see `lossatlas info`)."""
-    steps: int | None = None
+    steps: StepCount | None = None
     """Budget in steps; or"""
-    seconds: float | None = None
+    seconds: Duration | None = None
     """budget in seconds of fitting. Default: 45 seconds."""
-    target_gap: float | None = None
+    target_gap: Fraction | None = None
     """Stop once the running accuracy gap of drawn cells reaches this; a run that ends on a plateau then fails."""
-    cells: int = 32
+    cells: Count = 32
     """Low cells and high cells drawn per step."""
-    batch_size: int = 32
+    batch_size: Count = 32
     """Examples per step."""
     clip: str = "example"
     """Clip the loss of high cells per example or per cell."""
-    threshold: float = 2.5
+    threshold: Positive = 2.5
     """Where the loss of high cells is clipped."""
     boundary_only: bool = False
     """Never draw cells in a uniform 3x3 neighbourhood: better for thin lines, worse for filled shapes."""
@@ -79,16 +80,16 @@ class FitConfig(ProblemConfig):
     """Coarser sizes that are fitted first, as fractions of the size."""
     shares: tuple[float, ...] = (0.2, 0.3, 0.5)
     """Shares of the budget of each size."""
-    there: float = 0.9
+    there: Fraction = 0.9
     """The running gap at which a coarser picture counts as there."""
-    lr: float = 5e-3
+    lr: Positive = 5e-3
     """Learning rate of Adam."""
-    scale_lr: float | None = None
+    scale_lr: Positive | None = None
     """Learning rate of the scale, in its unit; default that of all."""
-    betas: tuple[float, float] = (0.8, 0.95)
+    betas: tuple[Decay, Decay] = (0.8, 0.95)
     """Adam's decay rates."""
-    max_norm: float = 100.0
-    """Gradient norm is clipped here."""
+    max_norm: ToInfinity = 100.0
+    """Gradient norm is clipped here; inf leaves it as it is."""
     schedule: str = "linear"
     """Learning-rate schedule (see `lossatlas info`)."""
     schedule_options: Options = field(default_factory=dict)
@@ -101,7 +102,7 @@ class FitConfig(ProblemConfig):
     examples: str = AUTO
     """Examples per split in the survey, a fixed random subset; or all. Default (auto): the most of 200, 500, 1000, 2000
     or all with which the survey takes no longer than the fit; the run records which."""
-    group: int = 500
+    group: Count = 500
     """Examples that a survey evaluates, and under batch statistics normalises, together."""
     padding: int = 4
     """Cells surveyed around the picture."""
@@ -114,29 +115,14 @@ class FitConfig(ProblemConfig):
     """Numbers that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps is not None and self.seconds is not None:
             raise BadInput("the budget is given in steps and in seconds; give one of the two")
         if self.steps is None and self.seconds is None:
             object.__setattr__(self, "seconds", 45.0)
-        positive: tuple[str, ...] = (
-            "cells",
-            "batch_size",
-            "group",
-            "buffers_batches",
-            "lr",
-            "max_norm",
-            "threshold",
-            "scale",
-        )
-        positive += tuple(name for name in ("steps", "seconds", "axes", "scale_lr") if getattr(self, name) is not None)
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
-        for name in ("target_gap", "there"):
-            if (value := getattr(self, name)) is not None and not 0 < value <= 1:
-                raise BadInput(f"{name} is {value}; expected a gap of accuracies in (0, 1]")
-        if not self.splits:
-            raise BadInput("no splits are surveyed; expected train, test or both")
+        check_named_once("splits", self.splits, "surveyed", "train, test or both")
+        if self.metrics:
+            check_named_once("metrics", self.metrics, "surveyed", "some")
         if self.padding < 0:
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
         if len(self.shares) != len(self.coarse) + 1 or not all(share > 0 for share in self.shares):
@@ -146,8 +132,7 @@ class FitConfig(ProblemConfig):
             )
         if not all(0 < fraction < 1 for fraction in self.coarse):
             raise BadInput(f"coarse sizes are fractions of the size between 0 and 1; got {self.coarse}")
-        if self.examples not in (AUTO, "all") and not (self.examples.isdecimal() and int(self.examples) > 0):
-            raise BadInput(f"examples is {self.examples!r}; expected a positive number, all or auto")
+        check_count("examples", self.examples, "all", AUTO)
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
         return replace(self, examples=stored["examples"]) if self.examples == AUTO else self

@@ -29,6 +29,7 @@ from lossatlas.recipes.alike import (
 )
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, surveyed_subset
+from lossatlas.recipes.room import Extent, check_memory
 from lossatlas.recipes.slicing import check_finite, named, one_thread
 from lossatlas.rundir import RunDirectory
 from lossatlas.schedules import SCHEDULES, Schedule
@@ -40,6 +41,8 @@ __all__ = ["ConnectRecipe", "build_connect"]
 
 TRIED = 4
 """Examples that the radial path is tried on."""
+PATHS = 3
+"""Between the networks: the curve, the straight line and the radial path."""
 NO_RADIAL = "the path through the origin is left out"
 HINT = "join networks of one architecture that were trained on the same data"
 
@@ -77,6 +80,8 @@ class ConnectRecipe:
     """(T,), float64: where paths are evaluated; each network's t is among them."""
     start: str
     """A hash of the curve before it was trained."""
+    extent: Extent
+    """Of all surveys together."""
     notes: tuple[str, ...] = ()
     """What somebody should know of the files that the networks are in."""
 
@@ -119,6 +124,12 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
     metrics = metrics_for(problem.loss, config.metrics)
     if "loss" not in metrics:
         raise BadInput("metrics leave out the loss, which a curve is about; add loss or auto")
+    extent = _extent(config, len(metrics))
+    controls = config.bends * (len(config.between) - 1) + len(config.between)
+    size = torch.float32.itemsize * controls * space.size
+    check_memory(f"bends is {config.bends:,}", size, "the curve's control points")
+    drawn = config.points or 1
+    check_memory(f"points is {drawn:,}", torch.float64.itemsize * drawn * (1 + controls), "coordinates of a step")
     notes: list[str] = []
     start = _networks(config.start, base, notes)[1] if config.start else None
     names, networks = _networks(config.between, base, notes)
@@ -163,6 +174,7 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         metrics=metrics,
         t=_times(config.grid, len(names) - 1),
         start=fingerprint(curve.state_dict().items()),
+        extent=extent,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -197,6 +209,24 @@ def _networks(specs: tuple[str, ...], base: ProblemRecipe, notes: list[str]) -> 
             )
         held = rest
     return tuple(states), torch.stack(found)
+
+
+def _extent(config: ConnectConfig, metrics: int) -> Extent:
+    """How much there is to survey: the curve, the straight line and the radial path, and the plane.
+
+    Raises:
+        BadInput: more than can be.
+    """
+    extents = {
+        "grid": (f"{PATHS} x {config.grid:,}", PATHS * config.grid),
+        "plane": (f"{config.plane:,} x {config.plane:,}", config.plane**2),
+    }
+    errors = config.examples != "all"
+    for option, (dimensions, points) in extents.items():
+        Extent(points, len(config.splits), metrics, errors).check(option, dimensions)
+    whole = Extent(sum(points for _, points in extents.values()), len(config.splits), metrics, errors)
+    whole.check("grid and plane")
+    return whole
 
 
 def _times(least: int, legs: int) -> Tensor:

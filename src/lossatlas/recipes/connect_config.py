@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lossatlas.bounds import Count, Duration, NotNegative, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import Options, ProblemConfig
+from lossatlas.recipes.base import Options, ProblemConfig, check_count, check_named_once
 
 __all__ = ["ConnectConfig"]
 
@@ -21,7 +21,7 @@ class ConnectConfig(ProblemConfig):
     FILE#KEY, snapshots as RUN@STEP. On the command line they stand first."""
     curve: Literal["bezier", "chain"] = "bezier"
     """Bezier curve (between two networks), or polygonal chain (through two or more)."""
-    bends: int = 1
+    bends: Count = 1
     """Trained control points between each two networks."""
     start: tuple[str, ...] = ()
     """Networks that the bends start at; default the straight segments."""
@@ -30,27 +30,27 @@ class ConnectConfig(ProblemConfig):
     objective: str = "uniform"
     """What is minimised: the expected loss over t (uniform) or over the curve's length (arclength), or its maximum
     (max)."""
-    points: int | None = None
+    points: Count | None = None
     """Points of the curve drawn per step; default 1, for the maximum 4."""
-    temperature: float = 0.01
+    temperature: Positive = 0.01
     """Of the soft maximum, in nats: far below the losses it is their maximum, far above their mean."""
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     """Adds half of this times the squared norm of the drawn points' weights."""
 
     augment: tuple[str, ...] = ()
     """Augmentations of a step's images (see `lossatlas info`)."""
-    steps: int | None = None
+    steps: StepCount | None = None
     """Budget in steps; or"""
-    seconds: float | None = None
+    seconds: Duration | None = None
     """budget in seconds of training the curve. Default: 120 seconds."""
-    batch_size: int | None = None
+    batch_size: Count | None = None
     """Examples per step, shared by its points; default 128 divided by their number."""
     optimizer: Literal["momentum", "adam"] = "momentum"
     """Gradient descent with momentum 0.9, or Adam."""
-    lr: float | None = None
+    lr: Positive | None = None
     """Its learning rate; default 0.1 for a Bezier curve and 0.03 for a chain, whose bends have more leverage."""
-    max_norm: float = 100.0
-    """Gradient norm is clipped here."""
+    max_norm: ToInfinity = 100.0
+    """Gradient norm is clipped here; inf leaves it as it is."""
     schedule: str = "linear"
     """Learning-rate schedule (see `lossatlas info`)."""
     schedule_options: Options = field(default_factory=dict)
@@ -70,9 +70,9 @@ class ConnectConfig(ProblemConfig):
     """Examples per split, a fixed random subset; or all."""
     survey_buffers: str = "reestimated"
     """What running statistics mean at an evaluated point."""
-    buffers_batches: int = 8
+    buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
-    group: int = 500
+    group: Count = 500
     """Examples that are evaluated, and under batch statistics normalised, together."""
     plane: int = 21
     """Points along each side of the plane of the curve; 0 leaves it out."""
@@ -89,6 +89,7 @@ class ConnectConfig(ProblemConfig):
     """Numbers that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps is not None and self.seconds is not None:
             raise BadInput("the budget is given in steps and in seconds; give one of the two")
         if self.steps is None and self.seconds is None:
@@ -100,28 +101,11 @@ class ConnectConfig(ProblemConfig):
             object.__setattr__(self, "lr", 0.03 if self.curve == "chain" else 0.1)
         if self.batch_size is None:
             object.__setattr__(self, "batch_size", max(1, 128 // max(1, self.points or 1)))
-        positive: tuple[str, ...] = (
-            "batch_size",
-            "points",
-            "group",
-            "buffers_batches",
-            "lr",
-            "max_norm",
-            "temperature",
-        )
-        positive += tuple(name for name in ("steps", "seconds") if getattr(self, name) is not None)
-        for name in positive:
-            if not 0 < getattr(self, name) < math.inf:
-                raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
-        if not 0 <= self.weight_decay < math.inf:
-            raise BadInput(f"weight_decay is {self.weight_decay}; expected 0 or a positive number")
         if self.grid < 3:
             raise BadInput(f"grid is {self.grid}; expected 3 or more values of t")
         if self.plane < 0 or self.plane == 1:
             raise BadInput(f"plane is {self.plane}; expected 2 or more points along each side, or 0 for no plane")
-        if not self.splits:
-            raise BadInput("no splits are evaluated; expected train, test or both")
+        check_named_once("splits", self.splits, "evaluated", "train, test or both")
+        check_named_once("metrics", self.metrics, "evaluated", "the loss at least, or auto")
         for name in ("examples", "plane_examples"):
-            value = getattr(self, name)
-            if value != "all" and not (value.isdecimal() and int(value) > 0):
-                raise BadInput(f"{name} is {value!r}; expected a positive number or all")
+            check_count(name, getattr(self, name), "all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size,
 from lossatlas.problem import Problem
 from lossatlas.recipes.config import AUTO, FEWEST, FitConfig
 from lossatlas.recipes.problem import build_problem, surveyed_subset
+from lossatlas.recipes.room import Extent
+from lossatlas.recipes.slicing import check_finite
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.training.start import starting_state
 from lossatlas.weights import INITIALISERS, WeightSpace
@@ -55,6 +58,8 @@ class FitRecipe:
     budget: Budget
     optimizer: Adam
     schedule: Schedule
+    extent: Extent
+    """Of the survey."""
     notes: tuple[str, ...] = ()
     """What somebody should know of the file of weights."""
 
@@ -86,12 +91,17 @@ def build_fit(config: FitConfig) -> FitRecipe:
     notes: tuple[str, ...] = ()
     if config.checkpoint is not None:
         notes = load_state(module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
+        check_finite(module, f"checkpoint {config.checkpoint}")
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.group, config.buffers_batches)
         for name in (config.buffers, config.survey_buffers or config.buffers)
     )
     metrics = list(config.metrics) or None
-    metrics_for(problem.loss, metrics)
+    sides = [side + 2 * config.padding for side in picture.shape]
+    extent = Extent(
+        prod(sides), len(config.splits), len(metrics_for(problem.loss, metrics)), errors=config.examples != "all"
+    )
+    extent.check("size with padding", " x ".join(f"{side:,}" for side in sides))
     if config.target_gap is not None and not problem.loss.classifies:
         raise BadInput("target_gap is a gap of accuracies, and this loss has none; leave it out")
     if config.target_gap is not None and isinstance(picture, GreyPicture):
@@ -137,6 +147,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
         schedule=SCHEDULES[config.schedule](**config.schedule_options),
+        extent=extent,
         notes=notes,
     )
 

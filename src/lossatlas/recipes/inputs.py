@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ FILES = {"data.folder", "pattern.font"}
 """Settings that name a file or a folder."""
 PREFIXES = {"image", "grey", "array", "file", "towards"}
 """What stands before a path in a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
+CODE = {"model", "data", "loss", "metrics"}
+"""Settings that may name a ``module:callable``."""
 SEQUENCE = "sequence"
 """What stands before pictures with commas between them."""
 
@@ -52,9 +55,10 @@ def found_again(run: RunDirectory, without: Collection[str] = ()) -> dict[str, A
         without: settings whose inputs are not needed, because somebody says where they are.
 
     Raises:
-        BadInput: an input is nowhere; says where it was looked for. Or the run cannot be read.
+        BadInput: an input is nowhere; says where it was looked for. Or the run cannot be read, or it brings code.
     """
-    places = run.provenance().inputs
+    flat, places = run.config(), run.provenance().inputs
+    _check_code(run, {name: value for name, value in flat.items() if name not in without})
 
     def found(name: str, path: str) -> str:
         if path not in places or name in without:
@@ -70,8 +74,30 @@ def found_again(run: RunDirectory, without: Collection[str] = ()) -> dict[str, A
 
     return {
         name: _with_paths(name, value, lambda path, name=name: found(name, path))  # type: ignore[misc]
-        for name, value in run.config().items()
+        for name, value in flat.items()
     }
+
+
+def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
+    """Refuse to import a module that came with a run, as would happen where the run is the working folder.
+
+    Raises:
+        BadInput: a ``module:callable`` of its configuration is found inside of it.
+    """
+    inside = run.path.resolve()
+    for name in CODE & flat.keys():
+        value = flat[name]
+        for spec in value if isinstance(value, list | tuple) else [value]:
+            module = str(spec).partition(":")[0].partition(".")[0]
+            if ":" not in str(spec) or not module.isidentifier():
+                continue
+            found = PathFinder.find_spec(module)  # which imports nothing
+            origin = (found.origin or next(iter(found.submodule_search_locations or ()), "")) if found else ""
+            if origin and inside in Path(origin).resolve().parents:
+                raise BadInput(
+                    f"{name} {spec} of {run.path} is code that came with the run ({origin}) and is not executed; if "
+                    f"you trust it, copy it elsewhere, or give --{name} yourself"
+                )
 
 
 def respelled(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lossatlas.data import Dataset, Split, load_data
 from lossatlas.errors import BadInput, unknown
 from lossatlas.feeds import AUTO, Dict, Feed, Pair
 from lossatlas.losses import LOSSES, Loss, load_loss
-from lossatlas.models import MODELS, load_model
+from lossatlas.models import MODELS, check_room, load_model
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.streams import generator
@@ -83,7 +83,7 @@ def _feed(split: Split, output: str | None = None) -> tuple[Feed, Tensor | None,
     """How batches of this structure are handed over; of a few examples the inputs where they are one tensor, and the
     targets.
     """
-    key = AUTO if output is None else int(output) if re.fullmatch(r"-?\d+", output) else output
+    key = AUTO if output is None else int(output) if re.fullmatch(r"-?[0-9]{1,9}", output) else output
     batch = split.take(torch.arange(min(FEW, len(split))))
     if isinstance(batch, Mapping):
         named = Dict(output=key)
@@ -118,8 +118,10 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
         )
     classes = data.count_classes()
     outputs = classes if classes is not None else max(1, targets[0].numel())
+    shape = tuple(inputs.shape[1:])
+    check_room(config.model, family, shape, outputs)
     with seeded(config.seed):
-        return family.build(tuple(inputs.shape[1:]), outputs)
+        return family.build(shape, outputs)
 
 
 def surveyed_subset(examples: str, name: str, split: Split) -> Split:

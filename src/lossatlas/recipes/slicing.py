@@ -14,10 +14,12 @@ from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.recipes.place import Network
+from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.start import starting_state
 from lossatlas.training.way import Way
 from lossatlas.weights import WeightSpace
+from lossatlas.weights.loading import check_finite_values
 
 __all__ = ["around_of", "check_finite", "named", "notes_of", "one_thread", "sliced", "tails"]
 
@@ -41,6 +43,9 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     Raises:
         BadInput: a direction cannot be had, or several draws are asked for of what nobody draws.
     """
+    # Each is there by itself, and in the chart.
+    size = 2 * config.draws * len(config.kinds) * around.origin.numel() * around.origin.element_size()
+    check_memory(f"draws is {config.draws:,}", size, "their directions")
     chart, labels = slice_along(config.kinds, around, config.orthogonal, config.draws)
     kinds = [direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
@@ -77,8 +82,7 @@ def check_finite(module: nn.Module, source: str) -> None:
         BadInput: a parameter is not finite; the first one is named.
     """
     for name, parameter in module.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise BadInput(f"{source} has weights that are not finite: {name!r}; choose another")
+        check_finite_values(name, parameter, source)
 
 
 def named(specs: Sequence[str]) -> dict[str, Mapping[str, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from lossatlas.metrics import metrics_for
 from lossatlas.problem import Problem
 from lossatlas.recipes.place import PLACES, Laid, centre_fingerprint
 from lossatlas.recipes.problem import build_problem, surveyed_subset
+from lossatlas.recipes.room import Extent
 from lossatlas.recipes.slicing import one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.schema import DRAW
@@ -40,6 +42,7 @@ class SurveyRecipe:
     laid: Laid
     grid: dict[str, npt.NDArray[np.float64]]
     refinement: Refinement | None
+    extent: Extent
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data, weights, and what the place names."""
@@ -64,6 +67,7 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
         laid = PLACES[place]().lay(config, base)
+    extent = _extent(config, laid, len(metrics))
     grid = _grid(config, laid)
     policy = laid.buffers or usual_buffers(laid.chart, base.problem.module)
     policy = policy if config.buffers == "auto" else config.buffers
@@ -81,11 +85,33 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
         laid=laid,
         grid=grid,
         refinement=refinement_of(grid, config.tolerance, config.budget),
+        extent=extent,
     )
 
 
+def _extent(config: SurveyConfig, laid: Laid, metrics: int) -> Extent:
+    """How much there is to survey.
+
+    Raises:
+        BadInput: more than can be.
+    """
+    axes = _axes(laid)
+    counts = [len(coords) for coords in config.coordinates] or [*config.grid]
+    counts = counts * len(axes) if len(counts) == 1 else counts
+    if DRAW in laid.chart.axes:
+        counts.append(config.draws)
+    extent = Extent(prod(counts), len(config.splits), metrics, config.examples != "all")
+    extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
+    return extent
+
+
+def _axes(laid: Laid) -> list[str]:
+    """Those of the chart that have coordinates."""
+    return [axis for axis in laid.chart.axes if axis != DRAW]
+
+
 def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]]:
-    axes = [axis for axis in laid.chart.axes if axis != DRAW]
+    axes = _axes(laid)
     if config.at:
         given_at = config.coordinates * len(axes) if len(config.at) == 1 else config.coordinates
         if len(given_at) != len(axes):
@@ -100,6 +126,12 @@ def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]
         if len(boxes) != len(axes):
             raise _unequal("range", "pairs of numbers", len(boxes), axes)
         grid = {axis: np.linspace(*box, count) for axis, box, count in zip(axes, boxes, counts, strict=True)}
+        for (axis, coords), box in zip(grid.items(), boxes, strict=True):
+            if not (np.diff(coords) > 0).all():
+                raise BadInput(
+                    f"range is {box[0]:.17g} to {box[1]:.17g} along {axis}, too short for {len(coords)} points that "
+                    "differ; choose a longer one, or fewer points"
+                )
     if DRAW in laid.chart.axes:
         grid[DRAW] = np.arange(laid.chart.draws if isinstance(laid.chart, Draws) else 1, dtype=np.float64)
     return grid

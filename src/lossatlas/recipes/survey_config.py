@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
+from lossatlas.bounds import Count, Positive, Seed, is_ordinary
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import ProblemConfig
+from lossatlas.recipes.base import ProblemConfig, check_count, check_named_once
 
 __all__ = ["SurveyConfig"]
 
@@ -47,9 +47,9 @@ class SurveyConfig(ProblemConfig):
     ignore: Literal["none", "biasbn"] | None = None
     """Hold parameters of one dimension (biases, scales and shifts of normalisations) on random directions (biasbn, the
     default), or none."""
-    draw: int = 0
+    draw: Seed = 0
     """Seed of random directions."""
-    draws: int = 1
+    draws: Count = 1
     """Draws of the random directions, which are shown together."""
     range: tuple[float, ...] = ()
     """Where axes begin and end, one pair for all or one for each; default -1 1 in lengths of the directions, or what
@@ -58,18 +58,18 @@ class SurveyConfig(ProblemConfig):
     """Points along each axis, or along all."""
     at: tuple[str, ...] = ()
     """Coordinates instead of a range and a grid, numbers with commas for each axis: --at=-1,-0.5,0,1."""
-    margin: float | None = None
+    margin: Positive | None = None
     """How far the picture reaches beyond a path or networks, in shares of their extent; default 0.2, on a line 0.5."""
-    tolerance: float | None = None
+    tolerance: Positive | None = None
     """Evaluate points only until interpolation is this good, in the logarithm of the loss (where it is not positive, in
     shares of its height above its lowest value); and"""
-    budget: int | None = None
+    budget: Count | None = None
     """so many points at most; the others are interpolated."""
 
     buffers: str = "auto"
     """What running statistics mean at a point (see `lossatlas info`); auto: around a network its own (frozen), between
     networks those that are estimated anew at every point (reestimated), and those of a run that is surveyed again."""
-    buffers_batches: int = 8
+    buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     splits: tuple[str, ...] = ("train", "test")
     """Splits that are surveyed."""
@@ -78,7 +78,7 @@ class SurveyConfig(ProblemConfig):
     has a meaning."""
     examples: str = "2000"
     """Examples per split, a fixed random subset; or all."""
-    group: int = 500
+    group: Count = 500
     """Examples that are evaluated, and under batch statistics normalised, together."""
 
     plan: str = "auto"
@@ -153,6 +153,7 @@ class SurveyConfig(ProblemConfig):
             raise BadInput("at gives all coordinates of a grid; leave out the grid")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         places = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
         if len(places) > 1:
             raise BadInput(
@@ -161,9 +162,7 @@ class SurveyConfig(ProblemConfig):
             )
         if len(self.between) == 1:
             raise BadInput("between is one network; expected two, three or four of one architecture")
-        if len(self.range) % 2 or not all(
-            -math.inf < low < high < math.inf for low, high in zip(self.range[::2], self.range[1::2], strict=True)
-        ):
+        if len(self.range) % 2 or not all(a < b for a, b in zip(self.range[::2], self.range[1::2], strict=True)):
             numbers = " ".join(f"{end:g}" for end in self.range)
             raise BadInput(f"range is {numbers}; expected two rising numbers, or two for each axis")
         if len(self.directions) > 3:
@@ -177,22 +176,12 @@ class SurveyConfig(ProblemConfig):
                 "or one for each"
             )
         for axis in self.coordinates:
-            if len(axis) < 2 or not all(a < b for a, b in pairwise(axis)) or not all(map(math.isfinite, axis)):
+            if len(axis) < 2 or not all(a < b for a, b in pairwise(axis)) or not all(map(is_ordinary, axis)):
                 raise BadInput(f"at is {' '.join(self.at)}; expected two or more rising numbers for each axis")
         if self.at and self.range:
             raise BadInput("at gives all coordinates of a grid; leave out the range")
-        if self.margin is not None and not self.margin > 0:
-            raise BadInput(f"margin is {self.margin}; expected a positive share of the picture's extent")
-        for name in ("group", "buffers_batches", "draws"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
-        if not self.splits:
-            raise BadInput("no splits are surveyed; expected train, test or both")
-        if not self.metrics:
-            raise BadInput("no metrics are surveyed; expected some, or auto")
-        if self.draw < 0:
-            raise BadInput(f"draw is {self.draw}; expected a seed of 0 or more")
+        check_named_once("splits", self.splits, "surveyed", "train, test or both")
+        check_named_once("metrics", self.metrics, "surveyed", "some, or auto")
         self._check_heeded()
         self._normalise_directions()
-        if self.examples != "all" and not (self.examples.isdecimal() and int(self.examples) > 0):
-            raise BadInput(f"examples is {self.examples!r}; expected a positive number or all")
+        check_count("examples", self.examples, "all")

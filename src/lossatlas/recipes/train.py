@@ -9,17 +9,20 @@ from functools import partial
 
 import torch
 
+from lossatlas.bounds import MOST_STEPS, written
 from lossatlas.data import AUGMENTATIONS, Dataset, Split
+from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
 from lossatlas.recipes.problem import build_problem
+from lossatlas.recipes.slicing import check_finite
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schedules import SCHEDULES
 from lossatlas.surveying.standing import Standing
 from lossatlas.training import OptimizerChoice, Thinning, Training, parse_optimizer, parse_switch, parse_thinning
 from lossatlas.training.start import starting_state
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import load_state
+from lossatlas.weights.files import load_state, module_state
 
 __all__ = ["TrainRecipe", "build_train"]
 
@@ -41,6 +44,13 @@ class TrainRecipe:
     """Makes a training of a copy of the module, to be stepped and thrown away."""
     notes: tuple[str, ...] = ()
     """What somebody should know of the file that these are in."""
+
+    @property
+    def disk(self) -> int:
+        """Bytes that the run takes on disk at least: the network, where it came by, and a checkpoint."""
+        state = module_state(self.problem.module).values()
+        kept = 0 if self.thinning is None else self.thinning.count(self.training.total_steps, self.training.epochs)
+        return (kept + 2) * sum(value.numel() * value.element_size() for value in state)
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data and weights at the start."""
@@ -68,6 +78,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         for parameter in module.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(config.init_gain)
+    check_finite(module, "the start" if config.init_gain == 1 else f"the start, with init_gain {config.init_gain:g},")
     start = fingerprint(module.state_dict().items())
     module.to(base.device)
     evaluated = {name: split.to(base.device) for name, split in base.data.splits.items()}
@@ -85,12 +96,18 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         seed=config.seed,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
     )
+    training = begin(base.problem)
+    if training.total_steps > MOST_STEPS:
+        raise BadInput(
+            f"epochs is {config.epochs:g}, which are {written(training.total_steps)} steps; expected {MOST_STEPS:,} at "
+            "most, a year of the shortest"
+        )
     return TrainRecipe(
         base.problem,
         base.space,
         base.data,
         evaluated,
-        begin(base.problem),
+        training,
         thinning,
         start,
         _twin_of(base.problem, begin),

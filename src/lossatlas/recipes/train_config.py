@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
-from lossatlas.errors import BadInput
+from lossatlas.bounds import Count, NotNegative, Positive
 from lossatlas.recipes.base import Options, ProblemConfig
 
 __all__ = ["TrainConfig"]
@@ -17,9 +16,9 @@ class TrainConfig(ProblemConfig):
 
     optimizer: str = "adam"
     """Optimiser (see `lossatlas info`) with options as in momentum,lr=0.05, or a class as torch.optim.NAdam."""
-    lr: float | None = None
+    lr: Positive | None = None
     """Its learning rate; default its own."""
-    weight_decay: float | None = None
+    weight_decay: NotNegative | None = None
     """Weight decay of all optimisers that state none of their own."""
     switch: tuple[str, ...] = ()
     """Changes on the way, each with a fresh state: EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01."""
@@ -27,9 +26,9 @@ class TrainConfig(ProblemConfig):
     """Learning-rate schedule (see `lossatlas info`)."""
     schedule_options: Options = field(default_factory=dict)
     """Options of a schedule; on the command line --schedule.OPTION."""
-    epochs: float = 10.0
+    epochs: Positive = 10.0
     """How often all training examples are seen."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """Examples per step."""
     augment: tuple[str, ...] = ()
     """Augmentations of a step's images (see `lossatlas info`)."""
@@ -37,19 +36,10 @@ class TrainConfig(ProblemConfig):
     init_from: str | None = None
     """Weights to start from: a file, one of several networks in it as FILE#KEY, a run, or a run's snapshot as RUN@STEP;
     default the model's own initialisation."""
-    init_gain: float = 1.0
+    init_gain: Positive = 1.0
     """Factor of the weights at the start (of matrices and kernels; vectors such as biases stay)."""
 
     snapshots: str = "epoch"
     """Which steps the trajectory keeps beside first and last: epoch, epoch:N, step:N, distance:D; or none."""
-    group: int = 500
+    group: Count = 500
     """Examples that the finished network is evaluated on together."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "init_gain", "group"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise BadInput(f"{name} is {getattr(self, name)}; expected a positive number")
-        if self.lr is not None and not self.lr > 0:
-            raise BadInput(f"lr is {self.lr}; expected a positive number")
-        if self.weight_decay is not None and not self.weight_decay >= 0:
-            raise BadInput(f"weight_decay is {self.weight_decay}; expected 0 or more")

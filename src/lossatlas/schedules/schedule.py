@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Annotated, TypeAlias
 
+from msgspec import Meta
+
+from lossatlas.bounds import NamedOptions
 from lossatlas.registry import Registry
 
-__all__ = ["SCHEDULES", "Schedule", "schedule_options"]
+__all__ = ["SCHEDULES", "Cycles", "Schedule", "schedule_options"]
 
 
-class Schedule(ABC):
+MOST_CYCLES = 1000
+"""Of a learning rate; where each ends, a member of an ensemble is kept."""
+Cycles: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_CYCLES, description=f"1 to {MOST_CYCLES:,}")]
+
+
+class Schedule(NamedOptions, ABC):
     """The factor of the learning rate as a function of the share of the budget that is used."""
 
     @abstractmethod

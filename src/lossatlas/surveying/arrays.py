@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,26 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 import zarr
+from zarr.codecs import ZstdCodec
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, CannotFinish, LossatlasError, first_line
+from lossatlas.files.stores import METADATA
 from lossatlas.files.writing import cannot_write
 
-__all__ = ["Grid", "GridArrays", "Mask", "Tile"]
+__all__ = ["VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "dimensions_of"]
 
 TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""
-
+TILES = 1024
+"""How many tiles are looked at together at most, which takes a fraction of a second."""
 WHOLE = "whole"
-"""The attribute that an array gets when all of it was written."""
+"""The attribute that an array gets when all of it was written, unless it is written tile by tile."""
+VOUCHES = "variables"
+"""The attribute of marks that lists what is written before them."""
+LOST_IF_MISSING: Any = {"write_empty_chunks": True}
+"""Chunks are written whatever is in them: one of nothing but NaN that is missing was lost."""
+PACKED = ZstdCodec(level=0, checksum=True)
+"""How chunks are packed: with a check sum, by which one is known that was changed."""
 
 Tile = tuple[slice, ...]
 """Where a tile lies on the grid."""
@@ -41,12 +51,14 @@ class GridArrays:
 
     def __init__(self, where: Any, grid: Grid) -> None:
         self._where = where
+        self._path = Path(where) if isinstance(where, str) else None
+        self._identity = self._looked_at()
         self.grid = dict(grid)
         self.axes = tuple(grid)
         self.shape = tuple(len(coords) for coords in grid.values())
         side = max(1, round(TILE_POINTS ** (1 / len(self.shape))))
         self._tile = tuple(min(side, length) for length in self.shape)
-        self.group = zarr.open_group(where, mode="r+")
+        self.group = zarr.open_group(where, mode="r+", use_consolidated=False)
 
     @classmethod
     def started(cls, where: Any, grid: Grid, attributes: Mapping[Any, Any], labels: Mapping[str, str]) -> GridArrays:
@@ -57,28 +69,75 @@ class GridArrays:
             grid: per axis its coordinates.
             attributes: of the group.
             labels: what plots call the axes; default their names.
+
+        Raises:
+            OSError: the disk refuses.
         """
         coords = {
             axis: xr.DataArray(values, dims=axis, attrs={"long_name": labels.get(axis, axis), "units": "1"})
             for axis, values in grid.items()
         }
         empty = xr.Dataset(coords=coords, attrs=dict(attributes))
-        empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w")
+        encoding = {axis: {"compressors": (PACKED,)} for axis in grid}
+        empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w", encoding=encoding)
         return cls(where, grid)
 
-    def tiles(self) -> Iterator[Tile]:
-        """All tiles, in order."""
-        starts = [range(0, length, step) for length, step in zip(self.shape, self._tile, strict=True)]
+    def tiles(self, part: Tile | None = None) -> Iterator[Tile]:
+        """All tiles, or those of a part that :meth:`parts` gave, in order."""
+        part = part if part is not None else tuple(slice(0, length) for length in self.shape)
+        starts = [range(side.start, side.stop, step) for side, step in zip(part, self._tile, strict=True)]
         for corner in product(*starts):
             yield tuple(slice(a, min(a + t, n)) for a, t, n in zip(corner, self._tile, self.shape, strict=True))
 
+    def parts(self) -> Iterator[Tile]:
+        """The grid in parts of some hundred tiles that follow each other."""
+        left, steps = TILES, []
+        for length, side in zip(reversed(self.shape), reversed(self._tile), strict=True):
+            count = min(max(1, left), -(-length // side))
+            steps.append(count * side)
+            left //= count
+        steps.reverse()
+        for corner in product(*(range(0, length, step) for length, step in zip(self.shape, steps, strict=True))):
+            yield tuple(slice(a, min(a + t, n)) for a, t, n in zip(corner, steps, self.shape, strict=True))
+
     def __contains__(self, name: str) -> bool:
-        return name in self.group
+        return name in self.group if self._path is None else (self._path / name / METADATA).is_file()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the arrays that were made, whole or not; coordinates are none of them."""
+        found = self.group.array_keys() if self._path is None else (each.name for each in self._path.iterdir())
+        return (name for name in sorted(found) if name in self and name not in self.axes)
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
+        if name not in self:
+            raise self._gone()
         array = self.group[name]
         assert isinstance(array, zarr.Array)
-        return array
+        configured: zarr.Array[Any] = array.with_config(LOST_IF_MISSING)
+        return configured
+
+    def fits(self, name: str, dtype: Any, further: Mapping[str, int] | None = None) -> bool:
+        """Whether an array is there, and is the one that :meth:`create` would make but for its attributes."""
+        if name not in self:
+            return False
+        array, more = self[name], tuple((further or {}).values())
+        found = (array.dtype, array.shape, array.chunks, dimensions_of(array))
+        return found == (
+            np.dtype(dtype), (*self.shape, *more), (*self._tile, *more), (*self.axes, *(further or {})),
+        )  # fmt: skip
+
+    def is_tiled(self, array: zarr.Array[Any]) -> bool:
+        """Whether an array lies over the grid, in tiles.
+
+        Raises:
+            ValueError: it says so, and has another shape.
+        """
+        if dimensions_of(array)[: len(self.axes)] != self.axes:
+            return False
+        more = array.shape[len(self.axes) :]
+        if array.shape != (*self.shape, *more) or array.chunks != (*self._tile, *more):
+            raise ValueError(f"its shape is {array.shape} in chunks of {array.chunks}, the grid's {self.shape}")
+        return True
 
     def create(
         self, name: str, dtype: Any, attributes: Mapping[Any, Any], further: Mapping[str, int] | None = None
@@ -88,14 +147,23 @@ class GridArrays:
         dimensions = (*self.axes, *(further or {}))
         self._create(name, np.dtype(dtype), attributes, dimensions, (*self.shape, *more), (*self._tile, *more))
 
-    def put_beside(self, name: str, dimensions: tuple[str, ...], values: npt.NDArray[Any], attributes: Any) -> None:
-        """A whole array that is not on the grid."""
-        self._create(name, values.dtype, attributes, dimensions, values.shape, values.shape)
-        self.write(name, ..., values)
-        self[name].update_attributes({WHOLE: True})
+    def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[Any, Any]) -> None:
+        """A whole array over the grid, unless it is there with these values."""
+        there = self.is_whole(name) and self.fits(name, values.dtype)
+        if not there or not np.array_equal(self.read(name), values, equal_nan=values.dtype.kind == "f"):
+            self.create(name, values.dtype, attributes)
+            self._put_whole(name, values)
+
+    def put_beside(
+        self, name: str, dimensions: tuple[str, ...], values: npt.NDArray[Any], attributes: Mapping[Any, Any]
+    ) -> None:
+        """A whole array that is not on the grid, unless it is there."""
+        if not self.is_whole(name):
+            self._create(name, values.dtype, attributes, dimensions, values.shape, values.shape)
+            self._put_whole(name, values)
 
     def is_whole(self, name: str) -> bool:
-        """Whether an array that is not on the grid was written, to its end."""
+        """Whether an array that is not written tile by tile was written, to its end."""
         return name in self and WHOLE in self[name].attrs
 
     def read(self, name: str, where: Any = ...) -> npt.NDArray[Any]:
@@ -103,9 +171,12 @@ class GridArrays:
 
         Raises:
             BadInput: a chunk of it is damaged.
+            CannotFinish: the array was removed.
         """
         try:
             return np.asarray(self[name][where])
+        except LossatlasError:
+            raise
         except Exception as error:  # codecs fail in many ways on bytes that are not theirs
             raise BadInput(
                 f"{self._where} is damaged: {name} cannot be read{_said(where)} ({first_line(error)}); look at the "
@@ -116,12 +187,10 @@ class GridArrays:
         """Write a part of an array.
 
         Raises:
-            CannotFinish: the disk refuses.
+            CannotFinish: the disk refuses, or the array was removed.
         """
-        try:
+        with self.writing():
             self[name][where] = values
-        except OSError as error:
-            raise cannot_write(Path(str(self._where)), error) from error
 
     def write_points(self, name: str, tile: Tile, where: Mask, values: npt.NDArray[Any]) -> None:
         """Write values (K, ...) at the K points of a tile that a mask of its shape says, in the array's numbers."""
@@ -134,28 +203,61 @@ class GridArrays:
         there[where] = values
         self.write(name, tile, there)
 
-    def take_over(self, known: GridArrays, described: xr.Dataset) -> None:
+    def take_over(self, known: GridArrays) -> None:
         """Write what a survey on some of the grid's points knows; nothing is known at the others then.
-
-        Args:
-            known: the survey's arrays.
-            described: the same, for their dimensions.
 
         Raises:
             BadInput: a chunk of it is damaged.
         """
         places = [np.searchsorted(self.grid[axis], known.grid[axis]) for axis in self.axes]
-        for key, variable in described.data_vars.items():
-            name, dims = str(key), tuple(map(str, variable.dims))
-            values = known.read(name)
-            if not set(self.axes) <= set(dims):
-                self.put_beside(name, dims, values, dict(variable.attrs))
-                continue
-            further = dict(zip(dims[len(self.axes) :], values.shape[len(self.axes) :], strict=True))
-            self.create(name, values.dtype, dict(variable.attrs), further)
-            whole = self.read(name)
-            whole[np.ix_(*places)] = values
-            self.write(name, ..., whole)
+        for name in known:
+            array, values = known[name], known.read(name)
+            dimensions = dimensions_of(array)
+            attributes = {key: value for key, value in array.attrs.items() if key != WHOLE}
+            if dimensions[: len(self.axes)] == self.axes:
+                further = dict(zip(dimensions, values.shape, strict=True))
+                self.create(name, values.dtype, attributes, {key: further[key] for key in dimensions[len(self.axes) :]})
+                whole = self.read(name)
+                whole[np.ix_(*places)] = values
+                self.write(name, ..., whole)
+            elif known.is_whole(name):
+                self.put_beside(name, dimensions, values, attributes)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """To be held around whatever writes to the store, or beside it.
+
+        Raises:
+            CannotFinish: the disk refuses; or the store was removed, and zarr would make its folders anew.
+        """
+        self.check_there()
+        try:
+            yield
+        except OSError as error:
+            self.check_there()
+            assert self._path is not None
+            raise (self._gone() if isinstance(error, FileNotFoundError) else cannot_write(self._path, error)) from error
+        self.check_there()
+
+    def check_there(self) -> None:
+        """Refuse to go on with a store that was removed, or that another one has taken the place of."""
+        if self._looked_at() != self._identity:
+            raise self._gone()
+
+    def _looked_at(self) -> tuple[int, int] | None:
+        """What tells the folder of a store on disk from one that is made in its place; None where it is none."""
+        try:
+            if self._path is None or not (self._path / METADATA).is_file():
+                return None
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _gone(self) -> CannotFinish:
+        return CannotFinish(
+            f"{self._where} was removed or moved away while it was written; if it lies elsewhere, continue it there"
+        )
 
     def _create(
         self,
@@ -167,13 +269,22 @@ class GridArrays:
         chunks: tuple[int, ...],
     ) -> None:
         fill = {"f": math.nan, "b": False}.get(dtype.kind, 0)
-        try:
+        with self.writing():
             self.group.create_array(
                 name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, dimension_names=dimensions,
-                attributes=dict(attributes), overwrite=True,
+                attributes=dict(attributes), compressors=PACKED, overwrite=True,
             )  # fmt: skip
-        except OSError as error:
-            raise cannot_write(Path(str(self._where)), error) from error
+
+    def _put_whole(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Write an array that was created, and after that say that it is whole."""
+        self.write(name, ..., values)
+        with self.writing():
+            self[name].update_attributes({WHOLE: True})
+
+
+def dimensions_of(array: zarr.Array[Any]) -> tuple[str, ...]:
+    """The names of an array's dimensions; none where its description does not say them."""
+    return tuple(map(str, getattr(array.metadata, "dimension_names", None) or ()))
 
 
 def _said(where: Any) -> str:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+import zarr
 import zarr.storage
 
-from lossatlas.errors import BadInput, LossatlasError, first_line
-from lossatlas.files.reading import Unreadable
-from lossatlas.files.stores import open_store
-from lossatlas.files.writing import cannot_write
-from lossatlas.locks import Lock, lock
+from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, first_line
+from lossatlas.files.inside import check_inside
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, dangerous_chunks, open_store, read_head
+from lossatlas.files.writing import PARTIAL, cannot_write
+from lossatlas.locks import Lock
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
-from lossatlas.surveying.arrays import Grid, GridArrays, Mask, Tile
+from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
+from lossatlas.surveying.mending import Mending, swept
 
-__all__ = ["SurveyStore", "glanced_at", "merged_grid", "stored_survey"]
+__all__ = ["SurveyStore", "glanced_at", "is_store", "merged_grid", "stored_survey", "whole_variables"]
 
 POLL = 0.1
 """Seconds between looks at tiles that others work on."""
@@ -38,6 +42,10 @@ class SurveyStore:
     store's structure is done by one at a time. Both are locks that the system takes back from a process that was
     killed.
 
+    Whatever is not whole is lacking. Tiles are marked once their values are written, and other arrays say so once all
+    of them was; until then :meth:`work` names them, and :meth:`put` and :meth:`put_beside` write them. What cannot be
+    read when a store is opened again is taken away, and the marks that vouched for it.
+
     Args:
         path: a directory; None keeps everything in memory.
         grid: per axis its ascending coordinates. A store that exists may have fewer: it is then brought to these, and
@@ -45,10 +53,13 @@ class SurveyStore:
         attributes: of the data set. A store that exists must have equal ones.
         labels: what plots call the axes, by axis; default their names.
         recorded: further attributes, of which a store that exists keeps its own.
+        say: told in one line of each array that was damaged; default a warning.
 
     Raises:
         BadInput: the store that is there is another survey's; the first difference is named. Or it has points that the
-            grid lacks, or another process writes to it while the grid is to change.
+            grid lacks, its own description or a coordinate is damaged, or another process writes to it while the grid
+            is to change.
+        CannotFinish: the disk refuses.
     """
 
     def __init__(
@@ -58,25 +69,29 @@ class SurveyStore:
         attributes: Mapping[str, Any],
         labels: Mapping[str, str] | None = None,
         recorded: Mapping[str, Any] | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self._path = path
         self._where: Any = str(path) if path is not None else zarr.storage.MemoryStore()
         self._writers: Lock | None = None
+        self._opened: GridArrays | None = None
         attributes, labels = dict(attributes), labels or {}
         if path is None:
-            self._arrays = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
+            self._opened = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
             return
-        # Whoever changes what is there is refused while others hold this.
-        self._writers = Lock(self._lock_file("writers"))
+        if path.exists() and not is_store(path) and not self._locks.exists():
+            raise BadInput(f"{path} is not a survey that can be continued; choose another path")
         try:
-            with self._structure():
+            # Whoever changes what is there is refused while others hold this.
+            self._writers = self._lock("writers")
+            with self._held("structure"):
                 _recover(path)
                 if path.exists():
-                    self._adopt(path, grid, attributes, labels, self._writers)
+                    self._adopt(path, grid, attributes, labels, self._writers, say or _warn)
                 else:
                     _put_in_place(path, grid, {**attributes, **(recorded or {})}, labels)
                 self._writers.share()
-                self._arrays = GridArrays(self._where, self._stored_grid(grid))
+                self._opened = GridArrays(self._where, _stored_grid(path, grid))
         except BaseException:
             self.close()
             raise
@@ -103,9 +118,15 @@ class SurveyStore:
         return dict(self._arrays.group.attrs)
 
     def close(self) -> None:
-        """Let others change what is there."""
-        if self._writers is not None:
-            self._writers.release()
+        """Let others change what is there; the last of several removes what those that were killed have left."""
+        if self._writers is None or self._path is None:
+            return
+        if self._opened is not None:
+            with suppress(CannotFinish, OSError), self._held("structure"):
+                if self._writers.alone(wait=False):
+                    swept(self._path)
+        self._writers.release()
+        self._writers = None
 
     def add(
         self,
@@ -139,16 +160,20 @@ class SurveyStore:
             if quantity.name in errors:
                 name = standard_error_variable(split, quantity.name)
                 variables[name] = (quantity, length, "standard error of ")
-        with self._structure():
+        further = {
+            name: {} if length is None or quantity.dimension is None else {quantity.dimension: length}
+            for name, (quantity, length, _) in variables.items()
+        }
+        with self._held("structure"):
             self.check(split, group, quantities, attributes)
-            lacking = [name for name in variables if name not in self._arrays]
-            joining = done in self._arrays
+            lacking = [name for name in variables if not self._arrays.fits(name, dtype, further[name])]
+            joining = self._arrays.fits(done, np.bool_)
             if joining and not lacking:
                 return
             if joining and self._writers is not None and not self._writers.alone(wait=False):
                 raise BadInput(f"another process writes to {self._path}; add metrics when it has finished")
             for name in lacking:
-                quantity, length, prefix = variables[name]
+                quantity, _, prefix = variables[name]
                 attrs = {
                     "long_name": f"{prefix}{split} {quantity.long_name}",
                     "units": quantity.units,
@@ -156,9 +181,8 @@ class SurveyStore:
                     "metric": quantity.name,
                     "record": quantity.record,
                 }
-                further = {} if length is None or quantity.dimension is None else {quantity.dimension: length}
-                self._arrays.create(name, dtype, attrs, further)
-            self._arrays.create(done, np.bool_, attributes)
+                self._arrays.create(name, dtype, attrs, further[name])
+            self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(variables)})
             if self._writers is not None:
                 self._writers.share()
 
@@ -184,20 +208,31 @@ class SurveyStore:
         return dict(self._arrays[done].attrs) if done in self._arrays else {}
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
-        """Write a whole variable of the grid's shape, such as the target."""
-        with self._structure():
-            self._arrays.create(name, values.dtype, attributes)
-            self._arrays.write(name, ..., values)
+        """Write a whole variable of the grid's shape, such as the target, unless it is there."""
+        with self._held("structure"):
+            self._arrays.put(name, values, attributes)
 
     def put_beside(
         self, name: str, dimensions: Sequence[str], values: npt.NDArray[Any], attributes: Mapping[str, Any]
     ) -> None:
-        """Write a whole variable that is not on the grid, such as a path; its dimensions have no coordinates."""
-        with self._structure():
+        """Write a whole variable that is not on the grid, such as a path, unless it is there.
+
+        Its dimensions have no coordinates.
+        """
+        with self._held("structure"):
             self._arrays.put_beside(name, tuple(dimensions), values, attributes)
 
+    def lacks(self, *names: str) -> bool:
+        """Whether any of these variables was not written to its end by :meth:`put` or :meth:`put_beside`."""
+        return not all(self._arrays.is_whole(name) for name in names)
+
+    @property
+    def begun(self) -> frozenset[str]:
+        """The variables that there are, whole or not."""
+        return frozenset(self._arrays)
+
     def work(
-        self, split: str, group: str, wanted: Mask | None = None, while_waiting: Callable[[], None] = lambda: None
+        self, split: str, group: str, wanted: Mask | None = None, listen: Callable[[], None] = lambda: None
     ) -> Iterator[tuple[Tile, Mask]]:
         """Each tile that has points to evaluate, and which of its points these are.
 
@@ -208,19 +243,25 @@ class SurveyStore:
             split: its name.
             group: of metrics.
             wanted: which points of the grid; default all.
-            while_waiting: called again and again while others work on all that is left; may raise.
+            listen: called again and again where many tiles are looked through, and while others work on all that is
+                left; may raise.
         """
-        left = [tile for tile in self._arrays.tiles() if self._missing(split, group, tile, wanted).any()]
-        while left:
-            busy = []
+        done = done_variable(split, group)
+        left: Iterable[Tile] = self._unfinished(done, wanted, listen)
+        while True:
+            busy, idle = [], True
             for tile in left:
-                with self._claim(split, group, tile) as mine:
+                with self._claim(done, tile) as mine:
                     if not mine:
                         busy.append(tile)
-                    elif (missing := self._missing(split, group, tile, wanted)).any():
+                        continue
+                    idle = False
+                    if (missing := self._missing(done, tile, wanted)).any():
                         yield tile, missing
-            if busy and len(busy) == len(left):
-                while_waiting()
+            if not busy:
+                return
+            if idle:
+                listen()
                 time.sleep(POLL)
             left = busy
 
@@ -251,71 +292,113 @@ class SurveyStore:
 
     def fill_in(self, variable: str, values: npt.NDArray[np.float64]) -> None:
         """Write a whole variable of which some was evaluated and the rest made of that; marks stay as they are."""
-        with self._structure():
+        with self._held("structure"):
             self._arrays.write(variable, ..., values)
 
-    def __contains__(self, variable: str) -> bool:
-        return variable in self._arrays
-
-    def is_whole(self, variable: str) -> bool:
-        """Whether :meth:`put_beside` wrote a variable to its end."""
-        return self._arrays.is_whole(variable)
-
-    def alone(self, what: str) -> AbstractContextManager[bool]:
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
         """To be held around what one process does while all others wait for it."""
-        return nullcontext(True) if self._path is None else lock(self._lock_file(what))
+        with self._held(what):
+            yield
 
     def open(self) -> xr.Dataset:
-        """The survey as it stands."""
-        if self._path is not None:
-            return open_store(self._path)
-        survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
+        """The survey as it stands.
+
+        Raises:
+            CannotFinish: it was removed.
+        """
+        self._arrays.check_there()
+        with warnings.catch_warnings():  # of what others are writing
+            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+            survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
         return survey
 
-    def _missing(self, split: str, group: str, tile: Tile, wanted: Mask | None) -> Mask:
+    @property
+    def _arrays(self) -> GridArrays:
+        assert self._opened is not None
+        return self._opened
+
+    def _unfinished(self, done: str, wanted: Mask | None, listen: Callable[[], None]) -> Iterator[Tile]:
+        """The tiles in which something is missing, of which there may be too many to list."""
+        for number, part in enumerate(self._arrays.parts()):
+            if number:
+                listen()
+            missing = self._missing(done, part, wanted)
+            if not missing.any():
+                continue
+            for tile in self._arrays.tiles(part):
+                inside = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(tile, part, strict=True))
+                if missing[tuple(inside)].any():
+                    yield tile
+
+    def _missing(self, done: str, part: Tile, wanted: Mask | None) -> Mask:
         try:
-            unknown: Mask = ~self._arrays.read(done_variable(split, group), tile)
+            unknown: Mask = ~self._arrays.read(done, part)
         except BadInput:  # a mark that cannot be read marks nothing: the tile is written anew
-            unknown = np.ones([part.stop - part.start for part in tile], dtype=bool)
-        return unknown if wanted is None else unknown & wanted[tile]
+            unknown = np.ones([side.stop - side.start for side in part], dtype=bool)
+        return unknown if wanted is None else unknown & wanted[part]
 
-    def _structure(self) -> AbstractContextManager[bool]:
-        """To be held while the store's structure changes."""
-        return self.alone("structure")
+    def _claim(self, done: str, tile: Tile) -> AbstractContextManager[bool]:
+        """To be held while a tile is evaluated; whether it is this process's."""
+        return self._held(f"{done}-{'-'.join(str(part.start) for part in tile)}", wait=False)
 
-    def _claim(self, split: str, group: str, tile: Tile) -> AbstractContextManager[bool]:
+    @contextmanager
+    def _held(self, what: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold one of the store's locks alone; whether it is held. A store in memory has no need of them."""
         if self._path is None:
-            return nullcontext(True)
-        place = "-".join(str(part.start) for part in tile)
-        return lock(self._lock_file(f"{done_variable(split, group)}-{place}"), wait=False)
+            yield True
+            return
+        held = self._lock(what)
+        try:
+            yield held.alone(wait=wait)
+        finally:
+            held.release()
 
-    def _lock_file(self, what: str) -> Path:
-        """Beside the store: zarr does not like what is not its own."""
+    @property
+    def _locks(self) -> Path:
+        """The folder of the store's locks, beside it: zarr does not like what is not its own."""
         assert self._path is not None
-        return self._path.with_name(f".{self._path.name}.locks") / what
+        return self._path.with_name(f".{self._path.name}.locks")
 
-    def _stored_grid(self, grid: Grid) -> Grid:
-        stored = self.open()
-        return {axis: stored[axis].values for axis in grid}
+    def _lock(self, what: str) -> Lock:
+        file = self._locks / what
+        try:
+            with self._opened.writing() if self._opened is not None else nullcontext():
+                return Lock(file)
+        except OSError as error:
+            raise cannot_write(file, error) from error
 
     def _adopt(
-        self, path: Path, grid: Grid, attributes: Mapping[str, Any], labels: Mapping[str, str], writers: Lock
+        self,
+        path: Path,
+        grid: Grid,
+        attributes: Mapping[str, Any],
+        labels: Mapping[str, str],
+        writers: Lock,
+        say: Callable[[str], None],
     ) -> None:
-        """Check the store that is there, and bring it to the grid that is wanted where that has more points."""
-        _sweep(path)
+        """Check the store that is there, mend it, and bring it to the grid that is wanted."""
+        check_inside(path)
         try:
-            stored = self.open()
-        except Exception as error:  # whatever is wrong with it, it is no survey
+            found = read_json(path / METADATA, GroupHead).attributes
+        except Unreadable as error:
             raise BadInput(
-                f"{path} is no survey that can be continued ({first_line(error)}); choose another"
+                f"{path} is not a survey that can be continued ({error.reason}); choose another path"
             ) from error
-        _compare(f"the survey in {path}", stored.attrs, attributes)
-        merged = merged_grid(path, stored, grid)
-        if all(len(coords) == stored.sizes[axis] for axis, coords in merged.items()):
+        _compare(f"the survey in {path}", found, attributes)
+        merged = merged_grid(path, grid)
+        alone = writers.alone(wait=False)
+        arrays = GridArrays(str(path), _stored_grid(path, grid))
+        with arrays.writing():
+            if alone:
+                swept(path)
+            for line in Mending(path, arrays, alone, self._claim).lines():
+                say(line)
+        if all(len(coords) == len(arrays.grid[axis]) for axis, coords in merged.items()):
             return
-        if not writers.alone(wait=False):
+        if not alone:
             raise BadInput(f"another process writes to {path}; add points when it has finished")
-        _put_in_place(path, merged, stored.attrs, labels, stored)
+        _put_in_place(path, merged, found, labels, arrays)
 
 
 def stored_survey(path: Path) -> xr.Dataset:
@@ -343,16 +426,60 @@ def glanced_at(path: Path) -> xr.Dataset | None:
         return None
 
 
-def merged_grid(path: Path, stored: xr.Dataset, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:
+def is_store(path: Path) -> bool:
+    """Whether there is a store with its description at a path."""
+    return (path / METADATA).is_file()
+
+
+def whole_variables(survey: xr.Dataset) -> set[str]:
+    """What of a store :meth:`SurveyStore.put` and :meth:`SurveyStore.put_beside` have written to its end."""
+    return {str(name) for name, variable in survey.variables.items() if WHOLE in variable.attrs}
+
+
+def merged_grid(path: Path, grid: Grid) -> dict[str, npt.NDArray[np.float64]]:
     """The grid that is wanted, with the coordinates of a survey that is there in place of their equals.
 
     Raises:
-        BadInput: the survey has other axes, or points that are not wanted.
+        BadInput: the survey has other axes, or points that are not wanted; or a coordinate is damaged.
     """
-    if set(stored.coords) != set(grid):
-        axes = ", ".join(map(str, stored.coords))
-        raise BadInput(f"the survey in {path} has another grid, along {axes}; choose another path")
-    return {axis: _merged(path, axis, stored[axis].values, coords) for axis, coords in grid.items()}
+    return {axis: _merged(path, axis, stored, grid[axis]) for axis, stored in _stored_grid(path, grid).items()}
+
+
+def _stored_grid(path: Path, wanted: Grid) -> dict[str, npt.NDArray[np.float64]]:
+    """The coordinates of a survey that is there, in the order of the axes that are wanted.
+
+    Raises:
+        BadInput: it has other axes; or a coordinate is damaged.
+    """
+    folders = sorted(each for each in path.iterdir() if each.is_dir())
+    axes = [each.name for each in folders if each.name in wanted or _is_axis(each)]
+    if set(axes) != set(wanted):
+        raise BadInput(f"the survey in {path} has another grid, along {', '.join(axes)}; choose another path")
+    return {axis: _coordinate(path, axis) for axis in wanted}
+
+
+def _is_axis(folder: Path) -> bool:
+    """Whether an array in a folder lies along a dimension of its own name."""
+    try:
+        return read_json(folder / METADATA, ArrayHead).dimension_names == [folder.name]
+    except Unreadable:  # which is looked at when the store is mended
+        return False
+
+
+def _coordinate(path: Path, axis: str) -> npt.NDArray[np.float64]:
+    try:
+        for _, reason in dangerous_chunks(path / axis, read_head(path / axis)):
+            raise ValueError(reason)
+        found = np.asarray(zarr.open_array(str(path / axis), mode="r")[...], dtype=np.float64)
+        if found.ndim == 1 and np.isfinite(found).all() and (np.diff(found) > 0).all():
+            return found
+        reason = "its numbers do not rise"
+    except Exception as error:  # zarr has many ways to find an array damaged
+        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+    raise BadInput(
+        f"{path} is damaged: the coordinates along {axis} cannot be read ({reason}); look at the rest with lossatlas "
+        "view, and survey anew with --overwrite"
+    )
 
 
 def _merged(
@@ -378,23 +505,24 @@ def _merged(
 
 
 def _put_in_place(
-    path: Path, grid: Grid, attributes: Mapping[Any, Any], labels: Mapping[str, str], known: xr.Dataset | None = None
+    path: Path, grid: Grid, attributes: Mapping[Any, Any], labels: Mapping[str, str], known: GridArrays | None = None
 ) -> None:
     """A store with all its coordinates, made beside its place and moved there whole; what is known comes with it."""
-    fresh = path.with_name(f".{path.name}.partial")
     try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        arrays = GridArrays.started(str(fresh), grid, attributes, labels)
+        arrays = GridArrays.started(str(_fresh(path)), grid, attributes, labels)
         if known is not None:
-            stored = {axis: known[axis].values for axis in grid}
-            arrays.take_over(GridArrays(str(path), stored), known)
+            arrays.take_over(known)
             os.replace(path, _replaced(path))
-        os.replace(fresh, path)
-        _recover(path)
+        os.replace(_fresh(path), path)
     except OSError as error:
-        _recover(path)
-        shutil.rmtree(fresh, ignore_errors=True)
         raise cannot_write(path, error) from error
+    finally:
+        _recover(path)
+
+
+def _fresh(path: Path) -> Path:
+    """Where a store is made that is to take the place of another, or of none."""
+    return path.with_name(f".{path.name}{PARTIAL}")
 
 
 def _replaced(path: Path) -> Path:
@@ -404,21 +532,15 @@ def _replaced(path: Path) -> Path:
 
 def _recover(path: Path) -> None:
     """Undo a replacement that was cut off, or clear up after one."""
+    shutil.rmtree(_fresh(path), ignore_errors=True)
     if path.exists():
         shutil.rmtree(_replaced(path), ignore_errors=True)
     elif _replaced(path).exists():
         os.replace(_replaced(path), path)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what is left of arrays, and of the group's own metadata, whose writing was cut off."""
-    if not (path / "zarr.json").is_file():
-        return
-    for part in path.iterdir():
-        if part.is_dir() and not (part / "zarr.json").is_file():
-            shutil.rmtree(part)
-        elif part.name.endswith(".partial"):
-            part.unlink()
+def _warn(line: str) -> None:
+    warnings.warn(line, Caution, stacklevel=2)
 
 
 def _compare(what: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

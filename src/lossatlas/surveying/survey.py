@@ -257,7 +257,7 @@ class Surveyor:
         if refinement is not None:
             with store.alone("interpolation"):
                 self._interpolate(store, refinement)
-        elif schema.MEASURED in store:  # refined once, and now evaluated everywhere
+        elif schema.MEASURED in store.begun:  # refined once, and now evaluated everywhere
             store.put(schema.MEASURED, np.ones(store.shape, dtype=bool), MEASURED_ATTRIBUTES)
 
     def check(self, store: SurveyStore) -> None:
@@ -312,8 +312,8 @@ class Surveyor:
         on_points: Callable[[int], None] | None,
     ) -> None:
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
-        waiting = partial(on_points, 0) if on_points is not None else _nothing
-        for tile, where in store.work(split, group.name, wanted, waiting):
+        listen = partial(on_points, 0) if on_points is not None else _nothing
+        for tile, where in store.work(split, group.name, wanted, listen):
             parts = [axis[part] for axis, part in zip(axes, tile, strict=True)]
             points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(where.reshape(-1))]
             values = self._at(points, self._splits[split], group)
@@ -354,7 +354,7 @@ class Surveyor:
         known = store.done(split, leading.name)
         names = [(name, metric) for name in self._splits for group in self._groups for metric in group.metrics]
         for variable in (of(*name) for name in names for of in (schema.split_variable, schema.standard_error_variable)):
-            if variable in store:
+            if variable in store.begun:
                 values = store.values(variable)
                 there = known.reshape(*known.shape, *(1 for _ in range(values.ndim - known.ndim)))
                 scale = _scale_of(values, refinement)
@@ -364,7 +364,7 @@ class Surveyor:
 
 
 def _nothing() -> None:
-    """What is done while others work, where nobody asks."""
+    """What is done between points, where nobody asks."""
 
 
 def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from lossatlas.bounds import is_ordinary, written
 from lossatlas.errors import BadInput, first_line, unknown
 
 __all__ = ["OPTIMIZERS", "OptimizerChoice", "parse_optimizer"]
@@ -28,6 +29,8 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
 """Names of their own, with the options that they stand for."""
 
 PREFIX = "torch.optim."
+LONGEST = 40
+"""Characters of a value in a message."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class OptimizerChoice:
         options: of its constructor.
 
     Raises:
-        BadInput: the class has no such option, needs the loss again while it steps, or cannot step with these options.
+        BadInput: the class has no such option, needs the loss again while it steps, or cannot step with these options;
+            a number among them is not finite; or the learning rate is not positive.
     """
 
     name: str
@@ -55,6 +59,7 @@ class OptimizerChoice:
         for name in self.options:
             if name not in known:
                 raise unknown(f"option of optimizer {self.name!r}:", name, known)
+        self._check_numbers()
         self._try()
 
     @property
@@ -74,6 +79,14 @@ class OptimizerChoice:
         except Exception as error:  # classes of torch.optim look at their options in many ways
             raise BadInput(f"optimizer {self.name!r} refuses: {first_line(error)}") from error
 
+    def _check_numbers(self) -> None:
+        """Refuse what torch takes and no network can be trained with."""
+        for name, value in self.options.items():
+            for number in _numbers(value):
+                if not is_ordinary(number) or (name == "lr" and not number > 0):
+                    expected = "a positive number" if name == "lr" else "a finite number"
+                    raise BadInput(f"{name} of optimizer {self.name!r} is {written(number)}; expected {expected}")
+
     def _try(self) -> None:
         """A step of one parameter: what an optimiser refuses, it refuses now."""
         parameter = nn.Parameter(torch.ones(1, 1))
@@ -83,6 +96,8 @@ class OptimizerChoice:
             optimizer.step()
         except Exception as error:
             raise BadInput(f"optimizer {self.name!r} cannot train a network so: {first_line(error)}") from error
+        if not bool(parameter.isfinite().all()):
+            raise BadInput(f"optimizer {self.name!r} makes a weight of 1 infinite in one step; choose a lower lr")
 
     def with_options(self, **options: Any) -> OptimizerChoice:
         """The same with further options; None leaves one as it is."""
@@ -110,11 +125,20 @@ def parse_optimizer(spec: str) -> OptimizerChoice:
             raise BadInput(f"optimizer option {part!r} has no value; expected option=value, as in {name},lr=0.01")
         try:
             options[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError) as error:
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
             raise BadInput(
-                f"optimizer option {key} is {text!r}; expected a number, True, False or a tuple such as (0.9,0.99)"
+                f"optimizer option {key} is {text[:LONGEST]!r}; expected a number, True, False or (0.9,0.99)"
             ) from error
     return OptimizerChoice(name, kind, options)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Those in the value of an option, which may be a tuple of them."""
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
 
 
 def _named(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:

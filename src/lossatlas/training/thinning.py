@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lossatlas.bounds import is_ordinary
 from lossatlas.errors import BadInput
 
 __all__ = ["Thinning", "parse_thinning"]
@@ -28,7 +29,7 @@ class Thinning:
 
     def __post_init__(self) -> None:
         given = [value for value in (self.steps, self.epochs, self.distance) if value is not None]
-        if len(given) != 1 or not given[0] > 0:
+        if len(given) != 1 or not given[0] > 0 or not is_ordinary(given[0]):
             raise BadInput("a trajectory is thinned by steps, epochs or distance; give one of them, a positive number")
 
     @property
@@ -40,7 +41,7 @@ class Thinning:
         """About how many snapshots a training of so many steps and epochs keeps; distances are not known before."""
         if self.steps is not None:
             return steps // self.steps + 2
-        return (int(epochs / self.epochs) if self.epochs is not None else 0) + 2
+        return (min(steps, int(epochs / self.epochs)) if self.epochs is not None else 0) + 2
 
     def due(self, steps: int, epochs: float | None, distance: float | None) -> bool:
         """Whether a step is kept.

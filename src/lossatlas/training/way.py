@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from math import prod
 
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 from lossatlas.files.reading import Unreadable
 from lossatlas.files.tensors import opened_tensors
 from lossatlas.training.trajectory import INDEX, Snapshot, Trajectory
 from lossatlas.weights import Entry, WeightSpace
+from lossatlas.weights.checkpoint import listed
 
 __all__ = ["MEMORY", "Projection", "Way"]
 
@@ -48,7 +50,11 @@ class Way:
         space: its weight space.
 
     Raises:
-        BadInput: fewer than two snapshots, or one of another architecture; the first difference is named.
+        BadInput: fewer than two snapshots that are finite, or one of another architecture; the first difference is
+            named.
+
+    Warns:
+        Caution: snapshots are not finite, as at the end of a training that diverged; they are left out.
     """
 
     def __init__(self, trajectory: Trajectory, space: WeightSpace) -> None:
@@ -61,6 +67,7 @@ class Way:
             )
         self._known: tuple[Tensor, Tensor] | None = None
         self._check(trajectory)
+        self._leave_out_infinite(trajectory)
 
     def __len__(self) -> int:
         return len(self.snapshots)
@@ -183,6 +190,20 @@ class Way:
         columns -= columns.mean(dim=0)
         return columns
 
+    def _leave_out_infinite(self, trajectory: Trajectory) -> None:
+        """Go on without snapshots that are not finite, which lie nowhere."""
+        finite = [snapshot for snapshot in self.snapshots if _is_finite(snapshot, self.space)]
+        steps = [str(snapshot.step) for snapshot in self.snapshots if snapshot not in finite]
+        if not steps:
+            return
+        found = f"{trajectory.path}: the weights of step{'s' * (len(steps) > 1)} {listed(steps)} are not finite"
+        if len(finite) < 2:
+            raise BadInput(f"{found}, and a way needs two snapshots that are; record more steps before it diverges")
+        warnings.warn(
+            f"{found}; the way ends at step {finite[-1].step} and is shown without them", Caution, stacklevel=3
+        )
+        self.snapshots = finite
+
     def _check(self, trajectory: Trajectory) -> None:
         """By the heads of the files."""
         damaged = []
@@ -199,11 +220,18 @@ class Way:
             )
 
 
+def _is_finite(snapshot: Snapshot, space: WeightSpace) -> bool:
+    """Whether all weights of a snapshot are; one parameter of it is read at a time."""
+    with opened_tensors(snapshot.path) as file:
+        names = (next(name for name in entry.names if name in file.names) for entry in space.entries)
+        return all(bool(file[name].double().isfinite().all()) for name in names)
+
+
 def _check_shapes(snapshot: Snapshot, space: WeightSpace) -> None:
     with opened_tensors(snapshot.path) as file:
         parts = {name: file.part(name) for name in file.names}
         shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
-        kinds = {name: part.get_dtype() for name, part in parts.items()}
+        kinds = {name: str(part.get_dtype()) for name, part in parts.items()}
     for entry in space.entries:
         named = next((name for name in entry.names if name in shapes), "")
         there = shapes.get(named)
@@ -217,6 +245,12 @@ def _check_shapes(snapshot: Snapshot, space: WeightSpace) -> None:
             raise BadInput(
                 f"the snapshot of step {snapshot.step} is of another model: {entry.name!r} {described} there and has "
                 f"shape {entry.shape} in the model; choose the model and options that it was recorded with"
+            )
+        kind = next(kinds[name] for name in entry.names if name in kinds)
+        if not kind.lstrip("B").startswith("F"):
+            raise BadInput(
+                f"the snapshot of step {snapshot.step} has {entry.name!r} as {kind}; expected real floating point: "
+                "record it as it is in the model"
             )
 
 

@@ -16,13 +16,14 @@ from lossatlas.weights.matching import (
     Wanted,
     chosen_copy,
     closest_copy,
+    is_sparse,
     left_out,
     same,
     shape_of,
 )
 from lossatlas.weights.space import WeightSpace
 
-__all__ = ["load_state", "module_state", "vector_of_state"]
+__all__ = ["check_finite_values", "load_state", "module_state", "vector_of_state"]
 
 TOP = "the top level"
 """What a place without a key is called."""
@@ -59,7 +60,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
     copy, copies = found
     given = _with_tied(copy.named(), wanted, source)
     values = {name: given[plain_name(name)] for name in [*own, *unsaved] if plain_name(name) in given}
-    _check_kinds(module, values, source)
+    _check_kinds({**own, **dict(module.named_parameters()), **unsaved}, values, source)
     more = {name: value for name in own if (value := _extra_state(checkpoint, copy, name)) is not None}
     try:
         module.load_state_dict({**own, **more, **{name: values[name] for name in own if name in values}})
@@ -86,13 +87,19 @@ def vector_of_state(space: WeightSpace, state: Mapping[str, Any], source: str) -
         The vector, and which of several copies was taken.
 
     Raises:
-        BadInput: a parameter is missing or has another shape; or several copies fit and nothing tells which is meant.
+        BadInput: a parameter is missing, has another shape, or numbers that are not real and finite; or several copies
+            fit and nothing tells which is meant.
     """
     checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_space(space)
     found = chosen_copy(checkpoint, wanted, source)
     copy = found[0] if found is not None else closest_copy(checkpoint, wanted)
     given = copy.named()
     named = {name: given[plain_name(name)] for name in _names(space) if plain_name(name) in given}
+    if found is not None:
+        _check_kinds({name: nn.Parameter(torch.empty(0)) for name in named}, named, source)
+        named = {name: value if value.dtype is torch.float64 else value.float() for name, value in named.items()}
+        for name, value in named.items():
+            check_finite_values(name, value, source)
     return space.flatten(named), _taken(checkpoint, copy, found[1], source) if found is not None else ()
 
 
@@ -141,18 +148,43 @@ def _with_tied(given: Mapping[str, Tensor], wanted: Wanted, source: str) -> dict
     return whole
 
 
-def _check_kinds(module: nn.Module, values: Mapping[str, Tensor], source: str) -> None:
-    """Refuse values that mean something else than the weights do.
+def check_finite_values(name: str, value: Tensor, source: str) -> None:
+    """Refuse a tensor of weights that is not finite: the loss of such a network is nowhere a number.
 
     Raises:
-        BadInput: a parameter is real in the module, and whole numbers (as after quantisation) or complex in the file.
+        BadInput: it is not.
     """
-    for name, parameter in module.named_parameters():
-        value = values.get(name)
-        if value is not None and value.ndim and parameter.is_floating_point() and not value.is_floating_point():
+    if not torch.isfinite(value).all():
+        raise BadInput(f"{source} has weights that are not finite: {name!r}; choose another")
+
+
+def _check_kinds(own: Mapping[str, Any], values: Mapping[str, Tensor], source: str) -> None:
+    """Refuse values that mean something else than the network's own do.
+
+    Args:
+        own: the network's parameters and buffers.
+        values: what they are to become.
+        source: what messages call these.
+
+    Raises:
+        BadInput: a parameter is real in the network, and whole numbers (as after quantisation) in the file; or numbers
+            that are real there are complex, quantised, sparse or missing here.
+    """
+    for name, value in values.items():
+        if is_sparse(value):
+            raise BadInput(f"{source} has {name!r} as a sparse tensor; save it as a plain one (value.to_dense())")
+        if value.is_meta:
             raise BadInput(
-                f"{source} has {name!r} as {value.dtype} and the model as {parameter.dtype}; save the weights as they "
-                "were before they were converted"
+                f"{source} has no numbers in {name!r}: it was saved while it was on the device meta; save the weights "
+                "once they are there"
+            )
+        mine = own[name]
+        weights = isinstance(mine, nn.Parameter) and mine.is_floating_point() and value.ndim
+        other = value.is_complex() and not mine.is_complex()
+        if other or value.is_quantized or (weights and not value.is_floating_point()):
+            raise BadInput(
+                f"{source} has {name!r} as {value.dtype} and the model as {mine.dtype}; save the weights as they were "
+                "before they were converted"
             )
 
 

@@ -15,7 +15,7 @@ from lossatlas.weights.checkpoint import WRAPPERS, Checkpoint, joined, listed, p
 from lossatlas.weights.space import WeightSpace
 from lossatlas.weights.unpickling import NESTED
 
-__all__ = ["EXTRA_STATE", "Copy", "Wanted", "chosen_copy", "closest_copy", "left_out", "same", "shape_of"]
+__all__ = ["EXTRA_STATE", "Copy", "Wanted", "chosen_copy", "closest_copy", "is_sparse", "left_out", "same", "shape_of"]
 
 COUNTER = "num_batches_tracked"
 """A buffer that old files lack, and that no evaluation reads."""
@@ -178,17 +178,27 @@ def left_out(checkpoint: Checkpoint, copies: list[Copy]) -> list[str]:
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """Of a tensor, or of a number; None of anything else."""
+    """Of a tensor, or of a number; None of anything else, such as tensors in a tensor."""
     if isinstance(value, Tensor):
-        return tuple(value.shape)
+        return None if value.is_nested else tuple(value.shape)
     return () if isinstance(value, int | float | complex) else None
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two tensors, or numbers, have equal values; what is not a number equals itself."""
+    """Whether two tensors, or numbers, have equal values; what is not a number equals itself.
+
+    Tensors that are sparse, quantised or without numbers equal themselves alone: those of a file may lead anywhere.
+    """
     if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
         return bool(one == other)
+    if any(is_sparse(value) or value.is_quantized or value.is_meta for value in (one, other)):
+        return one is other
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether a value is a tensor of which only some numbers are stored."""
+    return isinstance(value, Tensor) and not value.is_nested and value.layout is not torch.strided
 
 
 def _copies(checkpoint: Checkpoint, wanted: Wanted) -> Iterator[Copy]:

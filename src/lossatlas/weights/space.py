@@ -77,6 +77,11 @@ class WeightSpace:
                 continue
             if isinstance(parameter, nn.parameter.UninitializedParameter):
                 raise BadInput(f"parameter {names[0]!r} has no shape yet; call the model on a batch first")
+            if parameter.layout is not torch.strided or parameter.is_nested or parameter.is_meta:
+                raise BadInput(
+                    f"parameter {names[0]!r} is sparse, nested or without numbers (meta); expected plain tensors: make "
+                    "it dense, or choose others by patterns"
+                )
             if not parameter.is_floating_point():
                 if "*" in include and not parameter.is_complex():
                     continue

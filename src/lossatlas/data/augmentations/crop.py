@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 from torch.nn.functional import pad
 
 from lossatlas.data.augmentation import Augmentation
-from lossatlas.errors import BadInput
 
 __all__ = ["Crop"]
+
+MOST = 2**14
+"""Pixels; they are allocated."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,8 @@ class Crop(Augmentation):
         BadInput: a negative padding.
     """
 
-    padding: int = 4
+    padding: Annotated[int, Meta(ge=0, le=MOST, description=f"0 to {MOST:,}")] = 4
     """Pixels on each side, the most that an image is shifted by."""
-
-    def __post_init__(self) -> None:
-        if self.padding < 0:
-            raise BadInput(f"crop's padding is {self.padding}; expected at least 0")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, channels, height, width = images.shape

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lossatlas.bounds import Count
 from lossatlas.data.augmentation import Augmentation
-from lossatlas.errors import BadInput
 
 __all__ = ["Cutout"]
 
@@ -23,12 +23,8 @@ class Cutout(Augmentation):
         BadInput: a side below 1.
     """
 
-    side: int | None = None
+    side: Count | None = None
     """Pixels along one side of the square; half the image's height if not given."""
-
-    def __post_init__(self) -> None:
-        if self.side is not None and self.side < 1:
-            raise BadInput(f"cutout's side is {self.side}; expected at least 1")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, _, height, width = images.shape

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lossatlas.bounds import Share
 from lossatlas.data.augmentation import Augmentation
-from lossatlas.errors import BadInput
 
 __all__ = ["Flip"]
 
@@ -21,12 +21,8 @@ class Flip(Augmentation):
         BadInput: the probability lies outside [0, 1].
     """
 
-    probability: float = 0.5
+    probability: Share = 0.5
     """Of an image to be mirrored."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise BadInput(f"flip's probability is {self.probability}; expected a number in [0, 1]")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         swapped = torch.rand(len(images), generator=generator) < self.probability

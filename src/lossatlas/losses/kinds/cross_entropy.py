@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lossatlas.bounds import Share, check_numbers
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses.labelled import Labelled, axis_of_classes, counted_from_the_end, labels_of
@@ -57,7 +58,7 @@ class CrossEntropy(Loss):
     """The label of positions that do not count."""
     weight: tuple[float, ...] | None = None
     """What a position of each class counts in the loss (C,), 0 or more; default 1. Accuracies count positions alike."""
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
     """Which share of a label is spread over all classes, in [0, 1]."""
 
     classifies = True
@@ -71,8 +72,7 @@ class CrossEntropy(Loss):
             raise BadInput(
                 "class_axis is 0, the axis of the examples; expected that of the classes: 1 in torch's layout"
             )
-        if not 0 <= self.label_smoothing <= 1:
-            raise BadInput(f"label_smoothing is {self.label_smoothing}; expected a share in [0, 1]")
+        check_numbers(self)
         if self.weight is not None:
             object.__setattr__(self, "weight", _checked_weights(self.weight))
 

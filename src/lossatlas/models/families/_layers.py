@@ -6,7 +6,7 @@ from torch import nn
 
 from lossatlas.errors import BadInput
 
-__all__ = ["Convolution", "check_positive", "image_channels", "preactivated"]
+__all__ = ["Convolution", "image_channels", "preactivated"]
 
 
 class Convolution(nn.Conv2d):
@@ -22,6 +22,8 @@ class Convolution(nn.Conv2d):
         super().__init__(width_in, width_out, kernel, stride, padding=kernel // 2, bias=bias)
 
     def reset_parameters(self) -> None:
+        if self.weight.is_meta:  # nothing is there; and to find that out, torch would import its compiler
+            return
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -53,14 +55,3 @@ def image_channels(network: str, inputs: tuple[int, ...], smallest: int) -> int:
             "use larger images, or a network that halves them less often"
         )
     return channels
-
-
-def check_positive(family: str, **options: int) -> None:
-    """Refuse options that count something and are not positive.
-
-    Raises:
-        BadInput: the first that is not.
-    """
-    for name, value in options.items():
-        if value < 1:
-            raise BadInput(f"{family}'s {name} is {value}; expected a positive number")

@@ -8,6 +8,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
+from lossatlas.bounds import Count
 from lossatlas.errors import BadInput
 from lossatlas.models.family import Family
 
@@ -21,9 +22,9 @@ POOLED = 4
 class Conv(Family):
     """3x3 convolutions with ReLU, adaptive average pooling to 4x4, one hidden linear layer of 128."""
 
-    channels: tuple[int, ...] = (8, 32, 64)
+    channels: tuple[Count, ...] = (8, 32, 64)
     """Output channels of each convolution; the BatchNorm study uses 8 8 32 32 64 64."""
-    hidden: int = 128
+    hidden: Count = 128
     """Width of the hidden linear layer."""
     batch_norm: bool = False
     """Batch normalisation before each activation."""
@@ -35,8 +36,8 @@ class Conv(Family):
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if len(inputs) != 3:
             raise BadInput(f"conv needs images (channels, height, width); the examples have shape {inputs}")
-        if not self.channels or min(*self.channels, self.hidden, 1) < 1:
-            raise BadInput(f"conv widths are {self.channels} and {self.hidden}; expected positive numbers")
+        if not self.channels:
+            raise BadInput("conv has no channels; expected the width of one convolution at least")
         layers: list[nn.Module] = []
         width, side = inputs[0], min(inputs[1:])
         for channels, block in groupby(self.channels):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lossatlas.bounds import Count, Depth, Fraction
 from lossatlas.errors import BadInput
-from lossatlas.models.families._layers import Convolution, check_positive, image_channels, preactivated
+from lossatlas.models.families._layers import Convolution, image_channels, preactivated
 from lossatlas.models.family import Family
 
 __all__ = ["DenseNet"]
@@ -34,19 +35,16 @@ class DenseNet(Family):
     ``depth=121, growth=32, bottleneck=True, compression=0.5``.
     """
 
-    depth: int = 40
+    depth: Depth = 40
     """Layers with weights: 3 n + 4 (40, 100), with bottlenecks 6 n + 4 (100, 190, 250) or 121, 161, 169, 201."""
-    growth: int = 12
+    growth: Count = 12
     """Channels that each layer adds."""
     bottleneck: bool = False
     """Before each 3x3 convolution a 1x1 of four growths; and two growths at the start in place of 16 channels."""
-    compression: float = 1.0
+    compression: Fraction = 1.0
     """The part of the channels that a transition between blocks keeps."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
-        check_positive("densenet", growth=self.growth)
-        if not 0 < self.compression <= 1:
-            raise BadInput(f"densenet's compression is {self.compression}; expected more than 0 and at most 1")
         blocks = self._blocks()
         channels = image_channels(f"densenet of depth {self.depth}", inputs, smallest=2 ** len(blocks))
         width = 2 * self.growth if self.bottleneck else STEM

@@ -8,7 +8,7 @@ from math import prod
 
 from torch import nn
 
-from lossatlas.errors import BadInput
+from lossatlas.bounds import Count
 from lossatlas.models.family import Family
 
 __all__ = ["MLP"]
@@ -18,12 +18,10 @@ __all__ = ["MLP"]
 class MLP(Family):
     """Linear layers with ReLU between them, on flattened inputs."""
 
-    hidden: tuple[int, ...] = (64, 64, 64, 64)
+    hidden: tuple[Count, ...] = (64, 64, 64, 64)
     """Widths of the hidden layers."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
-        if not all(width > 0 for width in self.hidden):
-            raise BadInput(f"hidden widths are {self.hidden}; expected positive numbers")
         layers: list[nn.Module] = [nn.Flatten()]
         for width_in, width_out in pairwise((prod(inputs), *self.hidden)):
             layers += [nn.Linear(width_in, width_out), nn.ReLU()]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lossatlas.bounds import Count
 from lossatlas.errors import BadInput
 from lossatlas.models.families._layers import Convolution, image_channels
 from lossatlas.models.family import Family
@@ -26,13 +27,13 @@ class NIN(Family):
     The ReLU after the last convolution is theirs, too: no output is negative.
     """
 
-    channels: tuple[int, ...] = (192, 160, 96, 192, 192, 192, 192, 192)
+    channels: tuple[Count, ...] = (192, 160, 96, 192, 192, 192, 192, 192)
     """Output channels of each convolution but the last, whose are the network's outputs: 3 n - 1 numbers."""
     batch_norm: bool = False
     """Batch normalisation before each activation."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
-        if len(self.channels) % BLOCK != BLOCK - 1 or min(self.channels) < 1:
+        if len(self.channels) % BLOCK != BLOCK - 1:
             raise BadInput(
                 f"nin's channels are {self.channels}; expected 3 n - 1 positive numbers, the outputs being the last"
             )

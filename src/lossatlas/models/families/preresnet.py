@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lossatlas.bounds import Count, Depth
 from lossatlas.errors import BadInput
-from lossatlas.models.families._layers import check_positive, image_channels
+from lossatlas.models.families._layers import image_channels
 from lossatlas.models.families._preactivation import EXPANSION, SMALLEST, residual_network
 from lossatlas.models.family import Family
 
@@ -27,16 +28,15 @@ class PreResNet(Family):
     (Garipov et al. 2018, arXiv 1802.10026) is ``depth=164, bottleneck=True``.
     """
 
-    depth: int = 20
+    depth: Depth = 20
     """Layers with weights: 6 n + 2 (20, 56, 110), with bottlenecks 9 n + 2 (29, 164, 1001)."""
     bottleneck: bool = False
     """Make units of three convolutions."""
-    width: int = 16
+    width: Count = 16
     """Channels of the first convolution and stage, before a bottleneck widens them."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         channels = image_channels("preresnet", inputs, SMALLEST)
-        check_positive("preresnet", width=self.width)
         convolutions = 3 if self.bottleneck else 2
         units, rest = divmod(self.depth - ENDS, STAGES * convolutions)
         if units < 1 or rest:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lossatlas.bounds import Count, Depth
 from lossatlas.errors import BadInput
 from lossatlas.models.family import Family
 
@@ -28,11 +29,11 @@ class ResNet(Family):
     whose landscape Li et al. 2018 (arXiv 1712.09913) found chaotic.
     """
 
-    depth: int = 20
+    depth: Depth = 20
     """Layers with weights, 6 n + 2: 20, 32, 44, 56, 110."""
     shortcuts: bool = True
     """Add a block's input to its output."""
-    width: int = 16
+    width: Count = 16
     """Channels of the first stage."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
@@ -41,8 +42,6 @@ class ResNet(Family):
         blocks, rest = divmod(self.depth - ENDS, BLOCKS_PER_DEPTH)
         if blocks < 1 or rest:
             raise BadInput(f"resnet's depth is {self.depth}; expected 6 n + 2, such as 20, 32, 44, 56 or 110")
-        if self.width < 1:
-            raise BadInput(f"resnet's width is {self.width}; expected a positive number")
         layers: list[nn.Module] = [_convolution(inputs[0], self.width, 1), nn.BatchNorm2d(self.width), nn.ReLU()]
         width = self.width
         for stage in range(STAGES):

@@ -7,8 +7,9 @@ from math import prod
 
 from torch import nn
 
+from lossatlas.bounds import Count, Depth
 from lossatlas.errors import BadInput
-from lossatlas.models.families._layers import Convolution, check_positive, image_channels
+from lossatlas.models.families._layers import Convolution, image_channels
 from lossatlas.models.family import Family
 
 __all__ = ["VGG"]
@@ -31,18 +32,17 @@ class VGG(Family):
     Images that are a single pixel before the last stage are refused: depth 9 takes 5x5 and more, the others 17x17.
     """
 
-    depth: int = 9
+    depth: Depth = 9
     """Layers with weights: 9, 11, 13, 16 or 19."""
     batch_norm: bool = False
     """Batch normalisation after each convolution; at depth 9, as published, after the hidden linear layer as well."""
-    width: int = 64
+    width: Count = 64
     """Channels of the first stage."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if self.depth not in STAGES:
             *most, last = STAGES
             raise BadInput(f"vgg's depth is {self.depth}; expected {', '.join(map(str, most))} or {last}")
-        check_positive("vgg", width=self.width)
         stages = STAGES[self.depth]
         width = image_channels(f"vgg of depth {self.depth}", inputs, smallest=2 ** (len(stages) - 1) + 1)
         layers: list[nn.Module] = []

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lossatlas.bounds import Count, Depth
 from lossatlas.errors import BadInput
-from lossatlas.models.families._layers import check_positive, image_channels
+from lossatlas.models.families._layers import image_channels
 from lossatlas.models.families._preactivation import SMALLEST, residual_network
 from lossatlas.models.family import Family
 
@@ -27,14 +28,13 @@ class WRN(Family):
     The first convolution stays 16 channels wide, and there is no dropout. WRN-(d + 2)-1 is the PreResNet of depth d.
     """
 
-    depth: int = 16
+    depth: Depth = 16
     """Layers with weights, 6 n + 4: 10, 16, 22, 28, 40."""
-    widen: int = 4
+    widen: Count = 4
     """How many times wider than a residual network: 1, 2, 4, 8, 10."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         channels = image_channels("wrn", inputs, SMALLEST)
-        check_positive("wrn", widen=self.widen)
         units, rest = divmod(self.depth - ENDS, UNITS_PER_DEPTH)
         if units < 1 or rest:
             raise BadInput(f"wrn's depth is {self.depth}; expected 6 n + 4, such as 10, 16, 22, 28 or 40")

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from lossatlas.bounds import Seed
 from lossatlas.errors import BadInput
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
@@ -28,7 +29,7 @@ class RandomMask(PrefixSource):
 
     rings: bool = True
     """Whether the outermost ring of cells is high and the next one low, whatever was drawn inside."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the draw."""
 
     form: ClassVar[str] = "random:P"

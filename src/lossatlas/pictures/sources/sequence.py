@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from lossatlas.bounds import Count
 from lossatlas.errors import BadInput
 from lossatlas.pictures.names import picture_source
 from lossatlas.pictures.picture import Picture
@@ -28,7 +29,7 @@ class PictureSequence(PrefixSource):
     All are rendered at one height and width: those that the first has. Options of theirs keep their defaults.
     """
 
-    layers: int | None = None
+    layers: Count | None = None
     """Layers of each picture where the size leaves the depth open; by default the depth is about the longer side."""
 
     form: ClassVar[str] = "sequence:A,B,C"
@@ -37,10 +38,8 @@ class PictureSequence(PrefixSource):
         """The pictures ``rest``; ``invert`` turns each.
 
         Raises:
-            BadInput: fewer than one layer, or a picture that is unknown, grey, a sequence or not of two axes.
+            BadInput: a picture that is unknown, grey, a sequence or not of two axes.
         """
-        if self.layers is not None and self.layers < 1:
-            raise BadInput(f"a sequence with {self.layers} layers of each picture; expected at least 1")
         parts = []
         for spec in map(str.strip, rest.split(",")):
             if spec.partition(":")[0] in BARRED:

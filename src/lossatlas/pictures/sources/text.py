@@ -6,10 +6,11 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 from PIL import Image, ImageDraw, ImageFont
 
 from lossatlas.errors import BadInput, first_line
@@ -21,6 +22,8 @@ from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
 __all__ = ["TextWords"]
 
 DEFAULT_SIZE = 40
+WIDEST = 10
+"""Sizes of the font around the ink; they are drawn."""
 LONGEST = 500
 """Characters; more would leave no cell for each."""
 MOST_FONT = 2**27
@@ -43,7 +46,7 @@ class TextWords(PrefixSource):
 
     font: str | None = None
     """A .ttf or .otf file; by default the one that comes with Pillow, which has the letters of English only."""
-    margin: float = 0.15
+    margin: Annotated[float, Meta(ge=0, le=WIDEST, description=f"0 to {WIDEST} sizes of the font")] = 0.15
     """Around the ink, in units of the font's size."""
 
     form: ClassVar[str] = "text:WORDS"
@@ -52,11 +55,8 @@ class TextWords(PrefixSource):
         """The words ``rest``; ``invert`` makes them high on low ground.
 
         Raises:
-            BadInput: no ink, characters that the font lacks, too many of them, a font that cannot be read, or a
-                negative margin.
+            BadInput: no ink, characters that the font lacks, too many of them, or a font that cannot be read.
         """
-        if not 0 <= self.margin < np.inf:
-            raise BadInput(f"the margin of a text is {self.margin}; expected 0 or more, in units of the font's size")
         lines = [line.strip() for line in rest.replace("\\n", "\n").expandtabs(4).splitlines()]
         if len(rest) > LONGEST:
             raise BadInput(f"a text of {len(rest)} characters; expected {LONGEST} at most: few cells are left for each")

@@ -9,7 +9,7 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.recipes.place import Laid, Network, Place
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.recipes.slicing import named
+from lossatlas.recipes.slicing import check_finite, named
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.schema import AXES
 from lossatlas.weights.files import load_state, module_state
@@ -34,6 +34,7 @@ class BetweenNetworks(Place):
         for (name, state), spec in zip(reversed(named_states.items()), reversed(config.between), strict=True):
             # The first comes last: the module is left there.
             notes.append(load_state(module, state, f"checkpoint {spec}"))
+            check_finite(module, f"checkpoint {spec}")
             states.append((name, {key: value.clone() for key, value in module_state(module).items()}))
         states.reverse()
         kind = self._kind(config)

@@ -15,9 +15,10 @@ from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.schema import DRAW, Corner
-from lossatlas.surveying.store import glanced_at
+from lossatlas.surveying.store import glanced_at, whole_variables
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
+from lossatlas.training.way import Way
 from lossatlas.weights.files import load_state
 
 __all__ = ["OnChart"]
@@ -77,7 +78,8 @@ def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
     if spec:
         return load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
     if way := stored.get("trajectory"):
-        load_state(base.problem.module, Trajectory.of(Path(str(way))).snapshots[-1].state(), f"the end of {way}")
+        snapshots = Way(Trajectory.of(Path(str(way))), base.space).snapshots
+        load_state(base.problem.module, snapshots[-1].state(), f"the end of {way}")
     return ()
 
 
@@ -109,9 +111,9 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     boxes = {axis: (float(survey[axis].values[0]), float(survey[axis].values[-1])) for axis in chart.axes}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
     first = Corner.coordinate(chart.axes[0])
-    if first not in survey:
-        return boxes, labels, ()
     own = [axis for axis in chart.axes if axis != DRAW]
+    if not set(map(Corner.coordinate, own)) <= whole_variables(survey):  # there are none, or it was interrupted
+        return boxes, labels, ()
     points = np.stack([survey[Corner.coordinate(axis)].values for axis in own], axis=1)
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)

@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.recipes.place import Box, Laid, Network, Place, SurveyedPath
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.recipes.slicing import around_of, notes_of, sliced
+from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training import Trajectory
 from lossatlas.training.way import Projection, Way
@@ -34,7 +34,9 @@ class AlongTrajectory(Place):
         if config.draws > 1:
             raise BadInput("a trajectory is shown in one plane; leave out the draws, or survey its end as a checkpoint")
         way = Way(Trajectory.of(Path(config.trajectory)), base.space)
-        load_state(base.problem.module, way.snapshots[-1].state(), f"the end of {config.trajectory}")
+        end = f"the end of {config.trajectory}"
+        load_state(base.problem.module, way.snapshots[-1].state(), end)
+        check_finite(base.problem.module, end)
         origin = base.space.vector_of(base.problem.module)
         around = around_of(config, base.space, origin, way)
         chart, names, ends = sliced(config, around)

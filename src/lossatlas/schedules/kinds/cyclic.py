@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import modf
 
-from lossatlas.errors import BadInput
-from lossatlas.schedules.schedule import Schedule
+from lossatlas.bounds import Share
+from lossatlas.schedules.schedule import Cycles, Schedule
 
 __all__ = ["Cyclic"]
 
@@ -21,14 +21,10 @@ class Cyclic(Schedule):
     [1.0, 0.75, 0.5, 0.75]
     """
 
-    cycles: int = 4
+    cycles: Cycles = 4
     """How often."""
-    low: float = 0.01
+    low: Share = 0.01
     """The lowest factor."""
-
-    def __post_init__(self) -> None:
-        if self.cycles < 1 or not 0 <= self.low <= 1:
-            raise BadInput(f"{self.cycles} cycles down to {self.low}; expected at least 1 and a factor in [0, 1]")
 
     def __call__(self, progress: float) -> float:
         place, _ = modf(progress * self.cycles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lossatlas.bounds import Share
 from lossatlas.errors import BadInput
 from lossatlas.schedules.schedule import Schedule
 
@@ -20,18 +21,18 @@ class Linear(Schedule):
     (1.0, 0.5)
     """
 
-    begin: float = 0.5
+    begin: Share = 0.5
     """Share of the budget from which the rate falls."""
-    end: float = 1.0
+    end: Share = 1.0
     """Share at which it has fallen."""
-    low: float = 0.0
+    low: Share = 0.0
     """The factor in the end."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.begin < self.end <= 1 or not 0 <= self.low <= 1:
+        super().__post_init__()
+        if not self.begin < self.end:
             raise BadInput(
-                f"a linear schedule falls from {self.begin} to {self.end} of the budget, to {self.low}; expected "
-                "0 <= begin < end <= 1 and low in [0, 1]"
+                f"a linear schedule falls from {self.begin} to {self.end} of the budget; expected begin < end"
             )
 
     def __call__(self, progress: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lossatlas.bounds import Fraction
 from lossatlas.errors import BadInput
 from lossatlas.schedules.schedule import Schedule
 
@@ -20,14 +21,13 @@ class StepDecay(Schedule):
 
     at: tuple[float, ...] = (0.5, 0.75, 275 / 300)
     """Shares of the budget at which the rate drops."""
-    factor: float = 0.1
+    factor: Fraction = 0.1
     """What it is multiplied with there."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not all(0 < share < 1 for share in self.at) or list(self.at) != sorted(set(self.at)):
             raise BadInput(f"a rate drops at shares {self.at} of the budget; expected rising numbers between 0 and 1")
-        if not 0 < self.factor <= 1:
-            raise BadInput(f"a rate is multiplied with {self.factor} where it drops; expected a factor in (0, 1]")
 
     def __call__(self, progress: float) -> float:
         return self.factor ** sum(progress >= share for share in self.at)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from math import cos, pi
+from math import cos, log, pi
 
+from lossatlas.bounds import Positive
 from lossatlas.errors import BadInput
-from lossatlas.schedules.schedule import Schedule
+from lossatlas.schedules.schedule import Cycles, Schedule
 
 __all__ = ["WarmRestarts"]
+
+STEEPEST = log(1e12)
+"""Logarithm of how many times as long the longest cycle may be as the shortest; no training has more steps."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,17 @@ class WarmRestarts(Schedule):
     [1.0, 0.5, 1.0]
     """
 
-    cycles: int = 4
+    cycles: Cycles = 4
     """How often."""
-    growth: float = 1.0
+    growth: Positive = 1.0
     """How many times as long a cycle is as the one before."""
 
     def __post_init__(self) -> None:
-        if self.cycles < 1 or not self.growth > 0:
+        super().__post_init__()
+        if self.cycles * abs(log(self.growth)) > STEEPEST:
             raise BadInput(
-                f"{self.cycles} cycles that grow by {self.growth}; expected at least 1 and a positive factor"
+                f"warm_restarts's growth is {self.growth:g}, so that the shortest of {self.cycles} cycles would have "
+                "no step; expected one closer to 1, or fewer cycles"
             )
 
     def __call__(self, progress: float) -> float:
@@ -41,5 +47,5 @@ class WarmRestarts(Schedule):
 
     def lowest(self) -> tuple[float, ...]:
         lengths = [self.growth**k for k in range(self.cycles)]
-        ends = [end / sum(lengths) for end in accumulate(lengths)]
-        return (*ends[:-1], 1.0)
+        *_, whole = ends = [*accumulate(lengths)]
+        return (*(end / whole for end in ends[:-1]), 1.0)

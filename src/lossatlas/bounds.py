@@ -1,0 +1,165 @@
+"""What numbers options may be: their bounds stand in their annotations, and one function checks all of them.
+
+A number whose annotation says nothing else is one that 32 bits hold, since that is what it becomes: finite, and not so
+small that it would be zero. A whole number is one that 64 bits hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from functools import cache
+from typing import Annotated, Any, TypeAlias, get_args, get_origin, get_type_hints
+
+from msgspec import Meta
+
+from lossatlas.errors import BadInput
+
+__all__ = [
+    "INFINITE",
+    "MOST_STEPS",
+    "YEAR",
+    "Bounded",
+    "Count",
+    "Decay",
+    "Depth",
+    "Duration",
+    "Fraction",
+    "NamedOptions",
+    "NotNegative",
+    "Pause",
+    "Positive",
+    "Seed",
+    "Share",
+    "StepCount",
+    "ToInfinity",
+    "check_numbers",
+    "is_ordinary",
+    "written",
+]
+
+INFINITE = {"infinite": True}
+"""Of a bound that infinity is within."""
+LARGEST, SMALLEST = 3.4028234663852886e38, 1.1754943508222875e-38
+"""Of 32 bits, but for zero."""
+YEAR = 31_557_600
+"""Seconds; nobody waits longer for anything."""
+DEEPEST = 10_000
+"""Layers; each is an object of its own, whatever its width."""
+STEP_SECONDS = 5e-5
+"""A step of an optimiser takes at least so long: one of a single linear layer took 150 us on two cores."""
+MOST_STEPS = int(YEAR / STEP_SECONDS)
+
+Positive: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number")]
+NotNegative: TypeAlias = Annotated[float, Meta(ge=0, description="0 or a positive number")]
+ToInfinity: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number, or inf", extra=INFINITE)]
+Decay: TypeAlias = Annotated[float, Meta(ge=0, lt=1, description="a number in [0, 1)")]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1, description="a number in [0, 1]")]
+Fraction: TypeAlias = Annotated[float, Meta(gt=0, le=1, description="a number in (0, 1]")]
+Pause: TypeAlias = Annotated[
+    float, Meta(ge=0, le=YEAR, description="0 or a positive number of seconds, a year at most")
+]
+Duration: TypeAlias = Annotated[float, Meta(gt=0, le=YEAR, description="a positive number of seconds, a year at most")]
+StepCount: TypeAlias = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MOST_STEPS,
+        description=f"a positive number, {MOST_STEPS:,} at most: a year of steps of {1e6 * STEP_SECONDS:.0f} us",
+    ),
+]
+Count: TypeAlias = Annotated[int, Meta(ge=1, description="a positive number")]
+Depth: TypeAlias = Annotated[int, Meta(le=DEEPEST, description=f"{DEEPEST:,} at most")]
+Seed: TypeAlias = Annotated[int, Meta(ge=0, description="a seed of 0 or more")]
+
+
+class Bounded:
+    """Base of dataclasses whose numbers are checked when they are made.
+
+    Raises:
+        BadInput: a number is out of its bounds.
+    """
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+
+
+class NamedOptions:
+    """Base of dataclasses that are the options of a named thing, whose name is that of their module.
+
+    Raises:
+        BadInput: a number is out of its bounds.
+    """
+
+    def __post_init__(self) -> None:
+        check_numbers(self, f"{type(self).__module__.rpartition('.')[2]}'s ")
+
+
+def check_numbers(options: object, whose: str = "") -> None:
+    """Refuse numbers of a dataclass, and of its tuples, that are out of the bounds of their annotations.
+
+    Args:
+        options: the dataclass.
+        whose: stands before the names of fields in a message.
+
+    Raises:
+        BadInput: the first that is; names the field.
+    """
+    kind: Any = type(options)
+    for name, bounds in _bounds(kind).items():
+        value = getattr(options, name)
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            expected = next((str(bound.description) for bound in bounds if not _within(number, bound)), None)
+            if expected is None and not is_ordinary(number, bounds):
+                what = next((str(bound.description) for bound in bounds), "a number")
+                size = f"{SMALLEST:.2g} to {LARGEST:.2g}" if isinstance(number, float) else "below 2^63"
+                expected = f"{what} of ordinary size ({size})"
+            if expected is not None:
+                raise BadInput(f"{whose}{name} is {written(number)}; expected {expected}")
+
+
+def written(number: float) -> str:
+    """A number for messages; one of very many digits as a power of ten.
+
+    >>> written(0.5), written(10**400)
+    ('0.5', 'about 1e400')
+    """
+    if not isinstance(number, int) or abs(number) < 10**20:
+        return str(number)
+    return f"about {'-' if number < 0 else ''}1e{math.log10(abs(number)):.0f}"
+
+
+@cache
+def _bounds(kind: type) -> dict[str, tuple[Meta, ...]]:
+    """The bounds of each field of a dataclass; those of a tuple hold for all that is in it."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: tuple(_bounds_in(hints[field.name])) for field in fields(kind)}
+
+
+def _bounds_in(hint: Any) -> Iterator[Meta]:
+    if get_origin(hint) is Annotated:
+        yield from (each for each in hint.__metadata__ if isinstance(each, Meta))
+    for part in get_args(hint):
+        yield from _bounds_in(part)
+
+
+def _within(number: float, bound: Meta) -> bool:
+    """Whether a number is in an interval; what is not a number is in none."""
+    return (
+        (bound.gt is None or number > bound.gt)
+        and (bound.ge is None or number >= bound.ge)
+        and (bound.lt is None or number < bound.lt)
+        and (bound.le is None or number <= bound.le)
+    )
+
+
+def is_ordinary(number: float, bounds: Iterable[Meta] = ()) -> bool:
+    """Whether a number is one that 32 bits hold, or 64 where it is whole; or infinite, where a bound says so."""
+    if isinstance(number, int):
+        return -(2**63) <= number < 2**63
+    if math.isinf(number) and any((bound.extra or {}).get("infinite") for bound in bounds):
+        return True
+    return number == 0 or SMALLEST <= abs(number) <= LARGEST

@@ -1,0 +1,90 @@
+"""What metrics make of a batch; some are a user's own, and nothing of theirs is taken on trust."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from lossatlas.engine.contracts import Evaluation, StreamingMetric
+from lossatlas.engine.purity import comparable
+from lossatlas.errors import LossatlasError, ModelFailure, reason
+from lossatlas.users_code import called
+
+__all__ = ["measured", "tried"]
+
+
+def measured(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> Iterator[tuple[str, Tensor]]:
+    """The sums (p, ...) of each metric over a batch, float64, without a graph.
+
+    Raises:
+        ModelFailure: a metric fails, returns something else, or writes into what others see, too.
+    """
+    given = _given(evaluation)
+    for name, metric in metrics.items():
+        before = [tensor._version for tensor in given]
+        sums = _sums(name, metric, evaluation)
+        if [tensor._version for tensor in given] != before:
+            raise _writes(name)
+        yield name, sums
+
+
+def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a metric comes to on a few examples, found to leave every number of them as it was.
+
+    Args:
+        name: of the metric.
+        metric: that is tried.
+        evaluation: of one network.
+        value: makes the metric of its sums.
+
+    Raises:
+        ModelFailure: as :func:`measured`; also where it writes past what torch counts, as through NumPy.
+    """
+    given = _given(evaluation)
+    copies = [tensor.clone() for tensor in given]
+    ((_, sums),) = measured({name: metric}, evaluation)
+    if not all(torch.equal(_bits(a), _bits(b)) for a, b in zip(copies, given, strict=True)):
+        raise _writes(name)
+    return _checked(name, lambda: value(sums))
+
+
+def _sums(name: str, metric: StreamingMetric, evaluation: Evaluation) -> Tensor:
+    sums = _checked(name, lambda: metric.sums(evaluation))
+    points = len(evaluation.losses)
+    if not isinstance(sums, Tensor) or sums.shape[:1] != (points,) or sums.is_complex():
+        found = f"{sums.dtype} {tuple(sums.shape)}" if isinstance(sums, Tensor) else type(sums).__name__
+        raise ModelFailure(f"metric {name!r} gives {found} for {points} points; expected real sums, a row for each")
+    return sums.detach().double()
+
+
+def _checked(name: str, work: Callable[[], Tensor]) -> Tensor:
+    """What is done for a metric; whatever it raises is told in one line."""
+    try:
+        return called(work)
+    except (LossatlasError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # it may be the user's own
+        raise ModelFailure(f"metric {name!r} fails on the model's output: {reason(error)}") from error
+
+
+def _given(evaluation: Evaluation) -> list[Tensor]:
+    """The tensors that all metrics see; torch lets nobody write to those of its inference mode."""
+    leaves = tree_leaves(
+        [evaluation.outputs, evaluation.losses, evaluation.targets, evaluation.batch, evaluation.terms]
+    )
+    return [leaf for leaf in leaves if comparable(leaf) and not leaf.is_inference()]
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """What NaN equals itself in."""
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def _writes(name: str) -> ModelFailure:
+    return ModelFailure(
+        f"metric {name!r} writes into the outputs or the batch, which others see, too; have it work on a copy, as with "
+        "outputs.clone()"
+    )

@@ -1,0 +1,192 @@
+"""What was damaged in a store, or left by writers that were killed, becomes what is merely lacking."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from lossatlas.errors import BadInput, first_line
+from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks, is_damage
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.room import free_room
+from lossatlas.files.stores import METADATA, ArrayHead, check_room, dangerous_chunks
+from lossatlas.files.writing import PARTIAL
+from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, Tile, dimensions_of
+
+__all__ = ["Mending", "swept"]
+
+CHUNKS = "c"
+"""Where the chunks of an array are, in its folder."""
+NAMED = 3
+"""How many places a line names."""
+
+
+def swept(path: Path) -> None:
+    """Remove temporary files of writers that were killed; to be called by one who knows that no other one writes."""
+    for left in path.rglob(f"*{PARTIAL}"):
+        if left.is_file():
+            left.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Mending:
+    """Takes away what cannot be read of a store, so that it is made anew; while the store's structure is held.
+
+    Of what is written tile by tile, tiles are taken away with the marks that vouch for them; all else goes whole.
+
+    Attributes:
+        path: of the store.
+        arrays: in it; their coordinates have been read.
+        alone: whether no other process writes to the store.
+        claim: from marks and a tile to the right to change it, and whether it was had.
+    """
+
+    path: Path
+    arrays: GridArrays
+    alone: bool
+    claim: Callable[[str, Tile], AbstractContextManager[bool]]
+
+    def lines(self) -> Iterator[str]:
+        """Mend the store; a line comes for each array that was damaged.
+
+        Raises:
+            BadInput: an array has to go whole, and others write to the store.
+            OSError: the disk refuses.
+        """
+        tiled: dict[str, zarr.Array[Any]] = {}
+        for folder in sorted(each for each in self.path.iterdir() if each.is_dir()):
+            if folder.name in self.arrays.axes:
+                continue
+            if not (folder / METADATA).is_file():
+                if (folder / CHUNKS).exists():  # else its making was cut off
+                    yield self._told(folder.name, "has lost its description")
+                shutil.rmtree(folder)
+                continue
+            try:
+                head = read_json(folder / METADATA, ArrayHead)
+                if head.chunk_bytes > (room := free_room()):
+                    raise ValueError(f"a chunk of it has {head.chunk_bytes:,} bytes, and {room:,} are there for it")
+                if self.alone:
+                    for chunk, _ in list(dangerous_chunks(folder, head)):
+                        _remove(chunk)  # which is lost, then
+                array = self.arrays[folder.name]
+                on_grid = self.arrays.is_tiled(array)
+                if not on_grid:
+                    check_room(folder / METADATA, [head])
+                if WHOLE in array.attrs:
+                    self._check_whole(array)
+                elif on_grid:
+                    tiled[folder.name] = array
+            except Exception as error:  # zarr has many ways to find an array damaged
+                if not is_damage(error):
+                    raise
+                reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+                yield self._gone(folder.name, reason)
+        marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
+        vouched = {name for array in marks.values() for name in _vouched(array)}
+        for name in tiled.keys() - marks.keys() - vouched:  # who would notice that a tile of it is gone?
+            if (damage := next(damaged_chunks(tiled[name], self._rows(name)), None)) is not None:
+                yield self._gone(name, damage.reason)
+        for mark in marks:
+            yield from self._mended_tiles(mark, {name: tiled[name] for name in _vouched(marks[mark]) if name in tiled})
+
+    def _check_whole(self, array: zarr.Array[Any]) -> None:
+        """Refuse an array of which a chunk is missing or damaged.
+
+        Raises:
+            ValueError: one is.
+        """
+        for row in chunks_of(array):
+            for chunk in row:
+                if not (self.path / array.basename / chunk.key).is_file():
+                    raise ValueError(f"{chunk.key} is missing")
+        for damage in damaged_chunks(array):
+            raise ValueError(damage.reason)
+
+    def _mended_tiles(self, mark: str, tiled: dict[str, zarr.Array[Any]]) -> Iterator[str]:
+        """Take away tiles that are damaged, marks of tiles that are missing, and marks that are damaged themselves."""
+        marks = self.arrays[mark]
+        for name, array in {mark: marks, **tiled}.items():
+            damages = chain(self._folders(name, array), damaged_chunks(array, self._rows(name)))
+            found = [damage for damage in damages if self._taken(mark, damage, name, damage.key)]
+            if found:
+                yield self._told(name, f"is damaged at {_where(array, found)} ({found[0].reason})", " there")
+        marked = [chunk for row in chunks_of(marks, self._rows(mark)) for chunk in self._marked(marks, row)]
+        for name, array in tiled.items():
+            further = (0,) * (array.ndim - marks.ndim)
+            keys = [array.metadata.encode_chunk_key((*chunk.place, *further)) for chunk in marked]
+            lost = [
+                chunk
+                for chunk, key in zip(marked, keys, strict=True)
+                if not (self.path / name / key).is_file() and self._taken(mark, chunk, name, key)
+            ]
+            if lost:
+                yield self._told(name, f"is lost at {_where(array, lost)}", " there")
+
+    @staticmethod
+    def _marked(marks: zarr.Array[Any], row: list[Chunk]) -> list[Chunk]:
+        """The chunks of a row in which a point is marked."""
+        values = np.asarray(marks[row[0].region[:1]])
+        return [chunk for chunk in row if values[(slice(None), *chunk.region[1:])].any()]
+
+    def _folders(self, name: str, array: zarr.Array[Any]) -> Iterator[DamagedChunk]:
+        """Folders in the places of chunks, which are read as if there were none."""
+        for row in chunks_of(array, self._rows(name)):
+            for chunk in row:
+                if (self.path / name / chunk.key).is_dir():
+                    yield DamagedChunk(chunk.place, chunk.key, chunk.region, "a folder is in its place")
+
+    def _taken(self, mark: str, chunk: Chunk, name: str, key: str) -> bool:
+        """Take a tile of an array away, and its marks first; unless another process has that tile."""
+        marks = self.arrays[mark]
+        with self.claim(mark, chunk.region[: marks.ndim]) as mine:
+            if mine:
+                _remove(self.path / mark / marks.metadata.encode_chunk_key(chunk.place[: marks.ndim]))
+                _remove(self.path / name / key)
+        return mine
+
+    def _gone(self, name: str, reason: str) -> str:
+        """Take a whole array away."""
+        if not self.alone:
+            raise BadInput(
+                f"{name} in {self.path} is damaged ({reason}), and another process writes there; continue when it has "
+                "finished"
+            )
+        shutil.rmtree(self.path / name)
+        return self._told(name, f"is damaged ({reason})")
+
+    def _told(self, name: str, what: str, where: str = "") -> str:
+        return f"{name} in {self.path} {what}; it is made anew{where}"
+
+    def _rows(self, name: str) -> list[int]:
+        """The rows of chunks that are on the disk, of an array of which that may be few."""
+        folder = self.path / name / CHUNKS
+        return [int(each.name) for each in folder.iterdir() if each.name.isdecimal()] if folder.is_dir() else []
+
+
+def _vouched(marks: zarr.Array[Any]) -> list[str]:
+    """What marks say that it is written before them."""
+    names: Any = marks.attrs[VOUCHES]
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _where(array: zarr.Array[Any], chunks: Sequence[Chunk]) -> str:
+    """Chunks in words."""
+    places = [chunk.where(dimensions_of(array)) for chunk in chunks[:NAMED]]
+    return "; ".join(places) + (f" and {len(chunks) - NAMED} more places" if len(chunks) > NAMED else "")
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is in a chunk's place."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,410 @@
+"""What becomes of a survey's store that was interrupted, damaged, filled up or removed."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import zarr.storage
+from numcodecs.zstd import Zstd
+
+import lossatlas as la
+from lossatlas.jobs.fit import run_fit
+from lossatlas.jobs.reporter import Reporter
+from lossatlas.jobs.survey import run_survey
+from lossatlas.recipes import FitConfig, SurveyConfig
+from lossatlas.schema import Quantity
+from lossatlas.surveying import SurveyStore
+from lossatlas.surveying.arrays import GridArrays
+
+GRID = {"u": np.linspace(-1, 1, 20), "v": np.linspace(-1, 1, 18)}
+CHART = {"chart": "a chart"}
+QUANTITIES = {
+    "train": {Quantity("loss", "loss", "nat"): None, Quantity("rates", "rates", "1", "classes"): 3},
+    "test": {Quantity("loss", "loss", "nat"): None},
+}
+CHUNK = "c/0/1"
+"""The second of four tiles: u 0 to 15, v 16 to 17."""
+
+
+def filled(path: Path, say: Callable[[str], None] = pytest.fail, grid: Mapping[str, np.ndarray] = GRID) -> xr.Dataset:
+    """A survey with everything that there can be in one, as far as it is not there; numbers stand in for networks."""
+    u, v = np.meshgrid(*grid.values(), indexing="ij")
+    with SurveyStore(path, grid, CHART, say=say) as store:
+        store.put("target", np.sign(u).astype(np.int8), {"units": "1"})
+        store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1"})
+        for split, quantities in QUANTITIES.items():
+            store.add(split, "streaming", quantities, {"data": split}, ("loss",))
+            for tile, where in store.work(split, "streaming"):
+                loss, errors = (number * (u + v * v)[tile][where] for number in (1.0, 0.1))
+                values = {"loss": loss, "loss_standard_error": errors}
+                if len(quantities) == 2:
+                    values["rates"] = np.stack([loss] * 3, axis=1)
+                store.write(split, "streaming", tile, where, values)
+        return store.open().load()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "s.zarr"
+    filled(path)
+    return path
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "s.zarr")
+
+
+def opened(path: Path) -> xr.Dataset:
+    return xr.open_zarr(str(path), consolidated=False, chunks=None).load()
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if ".locks" not in str(path)}
+
+
+class Told(Reporter):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
+        pass
+
+
+@contextmanager
+def full_disk(limit: int = 0) -> Iterator[Callable[[], None]]:
+    """Gives what fills the disk: a limit on the size of files stands in for it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+class TestWhole:
+    @pytest.mark.parametrize("kind", ["put", "put_beside"])
+    def test_an_array_is_lacking_until_all_of_it_was_written(
+        self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        values = np.arange(360.0).reshape(20, 18)
+
+        def put(store: SurveyStore) -> None:
+            if kind == "put":
+                store.put("a", values, {"units": "1"})
+            else:
+                store.put_beside("a", ("along", "aside"), values, {"units": "1"})
+
+        class Killed(BaseException):
+            pass
+
+        def killed(*_: object) -> None:
+            raise Killed
+
+        for function in ("write", "_put_whole"):
+            with monkeypatch.context() as patch, SurveyStore(tmp_path / "s", GRID, {}) as store:
+                patch.setattr(GridArrays, function, killed)
+                with pytest.raises(Killed):
+                    put(store)
+        with SurveyStore(tmp_path / "s", GRID, {}) as store:
+            assert "a" in store.begun
+            assert store.lacks("a")
+            put(store)
+            assert not store.lacks("a")
+            np.testing.assert_array_equal(store.values("a"), values)
+        with SurveyStore(tmp_path / "s", GRID, {}) as store:
+            assert not store.lacks("a")
+            monkeypatch.setattr(GridArrays, "write", killed)
+            put(store)  # which has nothing to do
+
+    def test_what_lies_over_the_grid_is_written_anew_where_it_is_another(self) -> None:
+        store = SurveyStore(None, GRID, {})
+        for value in (np.nan, 1.0):
+            store.put("a", np.full(store.shape, value), {})
+            np.testing.assert_array_equal(store.values("a"), np.full(store.shape, value))
+
+
+class TestDebris:
+    def left(self, path: Path) -> list[Path]:
+        """What writers leave that are killed within a write."""
+        names = (
+            "zarr.0.partial",
+            "train_loss/zarr.1.partial",
+            "train_loss/c/0/1.2.partial",
+            "test_streaming_done/c/0.3.partial",
+        )
+        for name in names:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(b"half a chu")
+        for beside in (".s.zarr.partial", ".s.zarr.replaced"):
+            shutil.copytree(path, path.with_name(beside))
+        return [path / name for name in names]
+
+    def test_goes_when_a_store_is_opened(self, copied: Path) -> None:
+        before, kept = files(copied.parent), opened(copied)
+        self.left(copied)
+        filled(copied)
+        assert files(copied.parent) == before
+        assert opened(copied).identical(kept)
+
+    def test_stays_until_nobody_writes(self, copied: Path) -> None:
+        before = files(copied.parent)
+        with SurveyStore(copied, GRID, CHART):
+            parts = self.left(copied)
+            filled(copied)  # opens it and closes it, beside the other
+            assert all(part.is_file() for part in parts)
+        assert files(copied.parent) == before
+
+    def test_is_not_made_beside_what_is_not_a_store(self, tmp_path: Path) -> None:
+        (tmp_path / "mine").mkdir()
+        with pytest.raises(la.BadInput, match="not a survey that can be continued"):
+            filled(tmp_path / "mine")
+        assert files(tmp_path) == {"mine"}
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def longer(file: Path) -> None:
+    file.write_bytes(bytes(Zstd().encode(bytes(2 * 16 * 16 * 8))))
+
+
+def gone(file: Path) -> None:
+    file.unlink()
+
+
+def a_folder(file: Path) -> None:
+    file.unlink()
+    (file / "deep").mkdir(parents=True)
+
+
+def described_otherwise(**changes: Any) -> Callable[[Path], None]:
+    def change(file: Path) -> None:
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+    return change
+
+
+CHUNKS = {"cut": cut, "flipped": flipped, "longer": longer, "gone": gone, "a folder": a_folder}
+DESCRIPTIONS = {
+    "cut": cut,
+    "gone": gone,
+    "a list": lambda file: file.write_text("[1]"),
+    "of a group": described_otherwise(node_type="group"),
+    "of another shape": described_otherwise(shape=[20, 19]),
+    "of other numbers": described_otherwise(data_type="int16"),
+}
+
+
+class TestDamage:
+    @pytest.mark.parametrize("name", ["train_loss", "test_loss_standard_error", "train_rates"])
+    @pytest.mark.parametrize("kind", CHUNKS)
+    def test_of_values_is_said_and_they_are_evaluated_again(self, kind: str, name: str, copied: Path) -> None:
+        kept, before = opened(copied), files(copied)
+        CHUNKS[kind](copied / name / (f"{CHUNK}/0" if name == "train_rates" else CHUNK))
+        lines: list[str] = []
+        assert filled(copied, lines.append).identical(kept)
+        assert len(lines) == 1
+        assert re.match(rf"{name} in .* at u 0 to 15, v 16 to 17.*; it is made anew there$", lines[0])
+        assert files(copied) == before
+
+    @pytest.mark.parametrize("kind", [kind for kind in CHUNKS if kind != "gone"])
+    def test_of_marks_is_said_and_their_points_are_evaluated_again(self, kind: str, copied: Path) -> None:
+        kept = opened(copied)
+        CHUNKS[kind](copied / "train_streaming_done" / CHUNK)
+        lines: list[str] = []
+        assert filled(copied, lines.append).identical(kept)
+        assert len(lines) == 1
+        assert re.match("train_streaming_done in .* is damaged at u 0 to 15, v 16 to 17", lines[0])
+
+    @pytest.mark.parametrize("name", ["train_loss", "train_streaming_done"])
+    @pytest.mark.parametrize("kind", DESCRIPTIONS)
+    def test_of_a_description_is_said_and_the_array_is_made_anew(self, kind: str, name: str, copied: Path) -> None:
+        kept = opened(copied)
+        DESCRIPTIONS[kind](copied / name / "zarr.json")
+        lines: list[str] = []
+        assert filled(copied, lines.append).identical(kept)
+        assert [line.split()[0] for line in lines] == [name]
+
+    @pytest.mark.parametrize("kind", [*CHUNKS, *DESCRIPTIONS])
+    @pytest.mark.parametrize("name", ["target", "along_norm"])
+    def test_of_a_whole_array_makes_it_lacking(self, name: str, kind: str, copied: Path) -> None:
+        kept = opened(copied)
+        if kind in CHUNKS:
+            CHUNKS[kind](copied / name / (CHUNK if name == "target" else "c/0"))
+        else:
+            DESCRIPTIONS[kind](copied / name / "zarr.json")
+        lines: list[str] = []
+        with SurveyStore(copied, GRID, CHART, say=lines.append) as store:
+            assert store.lacks(name)
+            assert not store.lacks(*({"target", "along_norm"} - {name}))
+        assert [line.split()[0] for line in lines] == [name]
+        assert filled(copied).identical(kept)
+
+    def test_is_a_caution_where_nobody_else_is_told(self, copied: Path) -> None:
+        cut(copied / "train_loss" / CHUNK)
+        with pytest.warns(la.Caution, match="^train_loss in .* is damaged at u 0 to 15, v 16 to 17"):
+            SurveyStore(copied, GRID, CHART).close()
+
+    @pytest.mark.parametrize("kind", ["cut", "gone", "flipped"])
+    @pytest.mark.parametrize("file", ["u/zarr.json", "v/c/0", "zarr.json"])
+    def test_of_coordinates_or_of_the_survey_is_refused(self, file: str, kind: str, copied: Path) -> None:
+        if kind == "flipped" and file.endswith("json"):
+            (copied / file).write_text("{}")
+        else:
+            CHUNKS[kind](copied / file)
+        before = files(copied)
+        with pytest.raises(la.BadInput, match="is damaged: the coordinates|is not a survey that|has chart = None"):
+            filled(copied)
+        assert files(copied) == before
+
+    def test_of_a_tile_that_somebody_works_on_is_left_to_him(self, copied: Path) -> None:
+        (copied / "train_loss" / CHUNK).unlink()
+        with SurveyStore(copied, GRID, CHART, say=lambda _: None) as one:
+            tiles = one.work("train", "streaming")
+            tile, where = next(tiles)
+            shutil.copy(copied / "train_streaming_done/c/0/0", copied / "train_streaming_done/c/0/1")
+            with SurveyStore(copied, GRID, CHART, say=pytest.fail):
+                pass  # what is damaged there will be written by the other one
+            assert (copied / "train_streaming_done/c/0/1").is_file()
+            one.write("train", "streaming", tile, where, {"loss": np.zeros(32)})
+            assert not list(tiles)
+
+
+class TestRefusingDisks:
+    def test_every_write_that_fails_ends_in_one_line_and_is_made_up_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put, messages = zarr.storage._local._put, []
+        grid = {axis: coords[:3] for axis, coords in GRID.items()}
+        kept = filled(tmp_path / "whole", grid=grid)
+        for number in range(1000):
+            path, left = tmp_path / str(number) / "s.zarr", iter(range(number))
+            path.parent.mkdir()
+            with full_disk() as fill, monkeypatch.context() as patch:
+
+                def counted(*arguments: Any, left: Iterator[int] = left, **options: Any) -> int:
+                    if next(left, None) is None:
+                        fill()
+                    return put(*arguments, **options)
+
+                patch.setattr(zarr.storage._local, "_put", counted)
+                try:
+                    filled(path, grid=grid)
+                    break
+                except la.CannotFinish as error:
+                    messages.append(str(error))
+            if number % 5 == 0:
+                assert filled(path, grid=grid).identical(kept)
+        assert len(messages) > 30
+        assert all(re.match("cannot write .*File too large", message) for message in messages)
+
+    def test_a_folder_that_cannot_be_written_is_said(self, tmp_path: Path) -> None:
+        (tmp_path / ".s.zarr.locks").touch()
+        with pytest.raises(la.CannotFinish, match="cannot write"):
+            filled(tmp_path / "s.zarr")
+
+
+class TestRemoved:
+    @pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+    def test_while_it_is_written_is_said_and_not_made_again(self, how: str, tmp_path: Path) -> None:
+        path = tmp_path / "run" / "s.zarr"
+        path.parent.mkdir()
+        with SurveyStore(path, GRID, {}) as store:
+            store.put_beside("a", ("along",), np.arange(3.0), {})
+            if how == "removed":
+                shutil.rmtree(path.parent)
+            elif how == "moved":
+                path.parent.rename(tmp_path / "elsewhere")
+            else:
+                path.rename(tmp_path / "old")
+                shutil.copytree(tmp_path / "old", path)
+            before = files(tmp_path)
+            for write in (
+                lambda: store.put_beside("b", ("along",), np.arange(3.0), {}),
+                lambda: store.put("c", np.zeros((20, 18)), {}),
+                lambda: next(store.work("train", "streaming")),
+                lambda: store.values("a"),
+                store.open,
+            ):
+                if how == "replaced" and write is not store.open:
+                    continue
+                with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
+                    write()
+        assert files(tmp_path) == before
+
+
+class TestManyTiles:
+    def test_are_not_listed_before_somebody_listens(self, tmp_path: Path) -> None:
+        """A grid of 400 million points and 1.6 million tiles."""
+        axes = {axis: np.linspace(-1, 1, 20_000) for axis in "uv"}
+        heard = 0
+
+        class Stopped(Exception):
+            pass
+
+        def listen() -> None:
+            nonlocal heard
+            heard += 1
+            if heard == 3:
+                raise Stopped
+
+        with SurveyStore(tmp_path / "s", axes, {}) as store:
+            store.add("test", "streaming", QUANTITIES["test"], {})
+            tile, _ = next(store.work("test", "streaming", listen=listen))
+            assert tile == (slice(0, 16), slice(0, 16))
+            assert heard == 0
+            nothing = np.broadcast_to(np.zeros((), dtype=bool), store.shape)
+            with pytest.raises(Stopped):
+                next(store.work("test", "streaming", nothing, listen))
+
+
+class TestRefusals:
+    def test_of_a_survey_come_before_anything_is_said(self, tmp_path: Path) -> None:
+        torch.save(la.MLP(hidden=(8,)).build((1, 8, 8), 10).state_dict(), tmp_path / "w.pt")
+        config = SurveyConfig(
+            checkpoint=str(tmp_path / "w.pt"), model_options={"hidden": (8,)}, grid=(3,), examples="20", plan="loop"
+        )
+        stopped = iter([False, True])
+        with pytest.raises(la.Interrupted):
+            run_survey(config, tmp_path / "run", stop=lambda: next(stopped))
+        shutil.rmtree(tmp_path / "run" / "survey.zarr" / "u" / "c")
+        told = Told()
+        with pytest.raises(la.BadInput, match="the coordinates along u cannot be read"):
+            run_survey(config, tmp_path / "run", resume=True, reporter=told)
+        assert not told.lines
+
+    def test_of_a_fit_come_before_anything_is_said(self, tmp_path: Path) -> None:
+        config = FitConfig(pattern="heart", size="4x4", steps=2, model_options={"hidden": (8,)}, cells=2, plan="loop")
+        with pytest.raises(la.Interrupted):
+            run_fit(config, tmp_path / "run", stop=lambda: True)
+        cut(tmp_path / "run" / "checkpoint" / "latest.safetensors")
+        told = Told()
+        with pytest.raises(la.BadInput, match="cannot be continued"):
+            run_fit(config, tmp_path / "run", resume=True, reporter=told)
+        assert not told.lines
