@@ -255,6 +255,7 @@ def _origin(run: _Run, base: ProblemRecipe) -> Origin:
             )
         spec, state = "", {name: value.clone() for name, value in module_state(recipe.problem.module).items()}
     load_state(base.problem.module, state, f"the start of {run.path}")
+    check_finite(base.problem.module, f"the start of {run.path}")
     return Origin(spec, state, base.space.vector_of(base.problem.module).clone())
 
 

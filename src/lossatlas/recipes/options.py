@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar, get_type_hints
 
+import msgspec
+
+from lossatlas.errors import BadInput, unknown
 from lossatlas.recipes.base import Config
 
-__all__ = ["completed", "options_of", "with_defaults"]
+__all__ = ["checked", "completed", "options_of", "with_defaults"]
 
 C = TypeVar("C", bound=Config)
 
@@ -31,6 +34,30 @@ def options_of(name: str, spec: str) -> type | None:
     """
     module, function = RESOLVERS[name]
     found: type | None = getattr(importlib.import_module(module), function)(spec)
+    return found
+
+
+def checked(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of what ``spec`` names in the field ``name``, of the types that they have there.
+
+    Raises:
+        BadInput: nothing has the name, it has no such option, or the option is of another type.
+    """
+    kind = options_of(name, spec)
+    hints = {} if kind is None else get_type_hints(kind, include_extras=True)
+    known = [] if kind is None else [field.name for field in fields(kind)]
+    found = {}
+    for option, value in options.items():
+        if option not in known:
+            raise (
+                unknown(f"option of {name} {spec!r}:", option, known)
+                if known
+                else BadInput(f"{name} {spec!r} has no options; leave out {option!r}")
+            )
+        try:
+            found[option] = msgspec.convert(value, hints[option])
+        except msgspec.ValidationError as error:
+            raise BadInput(f"{name}.{option} is {value!r}; {str(error).lower()}") from error
     return found
 
 
