@@ -757,7 +757,7 @@ class TestPlaces:
             (["--checkpoint=NET0", "--no_metrics"], "no metrics are surveyed; expected some, or auto"),
             (["--checkpoint=NET0", "--draw=-1"], "draw is -1; expected a seed of 0 or more"),
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
-            (["--between", "NET0", "LOST"], "network 2 has weights that are not finite"),
+            (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "lie along one line"),
             (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),

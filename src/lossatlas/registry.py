@@ -11,8 +11,8 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
-from lossatlas.errors import BadInput, unknown
-from lossatlas.users_code import called, reason
+from lossatlas.errors import BadInput, reason, unknown
+from lossatlas.users_code import called
 
 __all__ = ["Registry", "load_callable"]
 

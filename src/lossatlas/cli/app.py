@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
+from lossatlas.cli.process import LIBRARIES, check_room
 from lossatlas.registry import Registry
 
 __all__ = ["VERBS", "PlainVerb", "Verb", "make_app", "option_given", "run", "tokens_of"]
@@ -83,6 +84,8 @@ def _types(wanted: Any) -> set[Any]:
 def run(tokens: list[str]) -> int:
     """Parse tokens and run their verb; returns the exit code."""
     if tokens and tokens[0] in VERBS:
+        if not {"--help", "-h"} & set(tokens):
+            check_room(LIBRARIES)
         tokens = [tokens[0], *VERBS[tokens[0]].layered(tokens[1:])]
     command, bound, _ = make_app(tokens).parse_args(tokens or ["--help"], exit_on_error=False, print_error=False)
     return command(*bound.args, **bound.kwargs) or 0

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 import yaml
 from cyclopts import CycloptsError, Parameter
 
+from lossatlas.bounds import Bounded
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
+from lossatlas.cli.process import RUN, check_room
 from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import with_names
 from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, ProblemConfig
@@ -36,7 +39,7 @@ HANDLING = ("resume", "overwrite", "checkpoint_seconds", "pictures")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(Bounded):
     """How a run is carried out; nothing here changes its result. Verbs add their own, and where runs go by default."""
 
     out: Path = Path("runs/run")
@@ -103,6 +106,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
     def carry_out(self, config: C, run: R) -> None:
         """Make the run, or say what it would cost."""
         job = self.job()
+        check_room(RUN)
         if run.dry_run:
             _print_estimate(job.estimate(config))
             return
@@ -144,7 +148,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             given = {name: options.get(f"{name}_options", kind()) for name, kind in types.items()}
             config = with_options(config, given)
             if run.print_config:
-                print(yaml.safe_dump(config.flat(), sort_keys=False), end="")
+                say(yaml.safe_dump(config.flat(), sort_keys=False).removesuffix("\n"), keep="\n")
                 return None
             if run.resume and run.overwrite:
                 raise BadInput("--resume continues a run and --overwrite replaces it; give one of the two")
@@ -225,12 +229,12 @@ def _print_estimate(estimate: Estimate) -> None:
     }
     width = max(7, *map(len, rows))
     for name, text in rows.items():
-        print(f"{name:<{width}} {text}")
+        say(f"{name:<{width}} {text}")
 
 
 def print_place(run: RunOptions, pictures: bool) -> None:
     """Where the result is to be looked at."""
-    print(f"report: {run.out / 'report.html'}" if pictures else f"summary: {run.out / 'summary.json'}")
+    say(f"report: {run.out / 'report.html'}" if pictures else f"summary: {run.out / 'summary.json'}")
 
 
 def _how_to_see_options(names: list[str]) -> str:

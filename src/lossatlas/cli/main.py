@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from lossatlas.cli.cautions import cautions_told
 from lossatlas.cli.process import settle
-from lossatlas.errors import LossatlasError
+from lossatlas.cli.shortages import advice, shortage
+from lossatlas.cli.signals import interruptible
+from lossatlas.cli.terminal import note, streams
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, first_line, raised_instead
 
 __all__ = ["main"]
-
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,28 +20,68 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 2 bad input, 3 could not be finished, 130 interrupted. Anything else that is raised is a bug, and its
     traceback says where.
+
+    Args:
+        argv: the command line; None takes that of the process, which ends afterwards.
     """
-    settle()
-    from cyclopts import CycloptsError, UnusedCliTokensError
+    with interruptible(last=argv is None) as interrupted, streams() as output:
+        try:
+            code = _outcome(list(sys.argv[1:] if argv is None else argv))
+        except Exception:
+            if not interrupted():  # libraries that are interrupted while they are imported fail in their own ways
+                raise
+            code = _fail("interrupted", Interrupted.exit_code)
+        output.flush()
+        # Who closes a pipe, or starts the process without output, wants to read no more.
+        if code == 0 and output.failure is not None and not isinstance(output.failure, BrokenPipeError):
+            reason = getattr(output.failure, "strerror", None) or first_line(output.failure)
+            said = f"standard output cannot be written ({reason}); send it elsewhere"
+            return _fail(said, CannotFinish.exit_code)
+        return code
 
-    from lossatlas.cli.app import run
 
+def _outcome(tokens: list[str]) -> int:
+    """Run a command line; returns the exit code, and says on standard error what went wrong."""
     try:
-        with cautions_told():
-            return run(list(sys.argv[1:] if argv is None else argv))
+        _check_text(tokens)
+        settle()
+        from cyclopts import CycloptsError, UnusedCliTokensError
+
+        from lossatlas.cli.app import run
+
+        try:
+            with cautions_told():
+                return run(tokens)
+        except UnusedCliTokensError as error:
+            left = " ".join(error.unused_tokens or ())
+            raise BadInput(f"unexpected {left!r}: flags take no value, write --name or --no_name instead") from error
+        except CycloptsError as error:
+            raise BadInput(str(error)) from error
     except LossatlasError as error:
-        return _fail(str(error), error.exit_code)
-    except UnusedCliTokensError as error:
-        left = " ".join(error.unused_tokens or ())
-        return _fail(f"unexpected {left!r}: flags take no value, write --name or --no_name instead", BAD_INPUT)
-    except CycloptsError as error:
-        return _fail(str(error), BAD_INPUT)
+        return _fail(f"{error}{advice(error)}", error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        return 0
+        return _fail("interrupted", Interrupted.exit_code)
+    except Exception as error:
+        if (said := shortage(error)) is None:
+            raise
+        return _fail(said, CannotFinish.exit_code)
+    except BaseException as error:  # a user's code that ends the process, while nothing is computed yet
+        return _fail(raised_instead(error), BadInput.exit_code)
+
+
+def _check_text(tokens: list[str]) -> None:
+    """Refuse bytes that are not UTF-8, which half of the libraries below cannot open files by.
+
+    Raises:
+        BadInput: a token has some.
+    """
+    for token in tokens:
+        try:
+            token.encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"{token} is not UTF-8; rename what it names, or give a link to it") from None
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"lossatlas: {' '.join(message.split())}", file=sys.stderr)
+    note(message)
     return code

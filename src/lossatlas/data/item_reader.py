@@ -19,9 +19,9 @@ from torch.utils.data import default_collate
 from lossatlas.data.batch_source import spread
 from lossatlas.data.randomness import undisturbed
 from lossatlas.data.trees import as_tree, bytes_of, differing, form, leaf_names, numbers, ordered_like, owned
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, reason
 from lossatlas.types import Batch
-from lossatlas.users_code import called, reason
+from lossatlas.users_code import called
 
 __all__ = ["Collate", "ItemReader", "collated_by_default", "stacked"]
 

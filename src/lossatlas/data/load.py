@@ -12,9 +12,9 @@ from lossatlas.data.dataset import Dataset
 from lossatlas.data.hub import Place, images_at
 from lossatlas.data.named import named_splits
 from lossatlas.data.source import DATA, DataSource
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, reason, unknown
 from lossatlas.registry import load_callable
-from lossatlas.users_code import called, reason
+from lossatlas.users_code import called
 
 __all__ = ["data_options", "load_data"]
 

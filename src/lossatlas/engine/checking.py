@@ -14,10 +14,9 @@ from lossatlas.data import Split, examples_in
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.faithful import Caller, check_faithful, elsewhere, unused_parameters
 from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
-from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure
+from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, reason
 from lossatlas.losses import check_total, checked_total
 from lossatlas.types import Batch, Outputs, Params
-from lossatlas.users_code import reason
 
 if TYPE_CHECKING:
     from lossatlas.engine.network import Network

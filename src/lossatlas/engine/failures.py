@@ -9,8 +9,7 @@ from traceback import walk_tb
 import torch
 from torch import nn
 
-from lossatlas.errors import LossatlasError, ModelFailure
-from lossatlas.users_code import reason
+from lossatlas.errors import LossatlasError, ModelFailure, reason
 
 __all__ = ["layer_of", "model_failure", "told_in_one_line"]
 

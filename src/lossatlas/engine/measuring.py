@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves
 
 from lossatlas.engine.contracts import Evaluation, StreamingMetric
 from lossatlas.engine.purity import comparable
-from lossatlas.errors import LossatlasError, ModelFailure
-from lossatlas.users_code import called, reason
+from lossatlas.errors import LossatlasError, ModelFailure, reason
+from lossatlas.users_code import called
 
 __all__ = ["measured", "tried"]
 

@@ -11,8 +11,9 @@ from typing import Any
 import zarr
 
 from lossatlas.errors import first_line
+from lossatlas.files.reading import Unreadable
 
-__all__ = ["Chunk", "DamagedChunk", "chunks_of", "damaged_chunks"]
+__all__ = ["Chunk", "DamagedChunk", "chunks_of", "damaged_chunks", "is_damage"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,12 @@ def damaged_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = None) ->
                 yield DamagedChunk(chunk.place, chunk.key, chunk.region, reason)
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether something cannot be read for what lies there, and not for what the system lacks or forbids."""
+    refused = error.__cause__ if isinstance(error, Unreadable) else error
+    return not isinstance(refused, MemoryError | OSError) or getattr(refused, "errno", None) == errno.EIO
+
+
 def _problem(array: zarr.Array[Any], where: Any) -> str | None:
     """Why a part of an array cannot be read, if that is due to what lies there.
 
@@ -81,10 +88,8 @@ def _problem(array: zarr.Array[Any], where: Any) -> str | None:
     """
     try:
         array[where]
-    except MemoryError:
-        raise
     except Exception as error:  # codecs fail in many ways on bytes that are not theirs
-        if isinstance(error, OSError) and error.errno != errno.EIO:
-            raise
-        return first_line(error)
+        if is_damage(error):
+            return first_line(error)
+        raise
     return None

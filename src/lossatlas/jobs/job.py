@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, raised_instead
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Patient, Reporter, Silent
@@ -151,3 +151,7 @@ class Job(Generic[C]):
             if not start.placed:
                 raise
             raise CannotFinish(f"{error}; what was done until then is kept in {start.run.path}") from error
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a user's code that ends the process
+            raise (CannotFinish if start.placed else BadInput)(raised_instead(error)) from error

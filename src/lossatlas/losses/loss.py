@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, reason, unknown
 from lossatlas.losses.labelled import Labelled, axis_of_classes, labels_of
 from lossatlas.losses.terms import checked_factors, summed
 from lossatlas.registry import Registry, load_callable
-from lossatlas.users_code import called, reason
+from lossatlas.users_code import called
 
 __all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "loss_options", "name_of", "written"]
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.errors import BadInput, CannotFinish, reason
 from lossatlas.losses.loss import Loss
-from lossatlas.users_code import called, reason
+from lossatlas.users_code import called
 
 __all__ = ["check_total", "checked_total", "shares_of", "weights_of"]
 

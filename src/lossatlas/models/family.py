@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from lossatlas.bounds import NamedOptions
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, first_line, reason
 from lossatlas.free_memory import free_memory, in_bytes
 from lossatlas.registry import Registry, load_callable
-from lossatlas.users_code import called, reason
+from lossatlas.users_code import called
 
 __all__ = ["MODELS", "Family", "check_room", "load_model", "model_options"]
 

@@ -58,7 +58,7 @@ class GridArrays:
         self.shape = tuple(len(coords) for coords in grid.values())
         side = max(1, round(TILE_POINTS ** (1 / len(self.shape))))
         self._tile = tuple(min(side, length) for length in self.shape)
-        self.group = zarr.open_group(where, mode="r+")
+        self.group = zarr.open_group(where, mode="r+", use_consolidated=False)
 
     @classmethod
     def started(cls, where: Any, grid: Grid, attributes: Mapping[Any, Any], labels: Mapping[str, str]) -> GridArrays:

@@ -14,8 +14,10 @@ import numpy as np
 import zarr
 
 from lossatlas.errors import BadInput, first_line
-from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks
-from lossatlas.files.stores import METADATA
+from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks, is_damage
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.room import free_room
+from lossatlas.files.stores import METADATA, ArrayHead, check_room, dangerous_chunks
 from lossatlas.files.writing import PARTIAL
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, Tile, dimensions_of
 
@@ -69,16 +71,25 @@ class Mending:
                 shutil.rmtree(folder)
                 continue
             try:
+                head = read_json(folder / METADATA, ArrayHead)
+                if head.chunk_bytes > (room := free_room()):
+                    raise ValueError(f"a chunk of it has {head.chunk_bytes:,} bytes, and {room:,} are there for it")
+                if self.alone:
+                    for chunk, _ in list(dangerous_chunks(folder, head)):
+                        _remove(chunk)  # which is lost, then
                 array = self.arrays[folder.name]
                 on_grid = self.arrays.is_tiled(array)
+                if not on_grid:
+                    check_room(folder / METADATA, [head])
                 if WHOLE in array.attrs:
                     self._check_whole(array)
                 elif on_grid:
                     tiled[folder.name] = array
-            except MemoryError:
-                raise
             except Exception as error:  # zarr has many ways to find an array damaged
-                yield self._gone(folder.name, first_line(error))
+                if not is_damage(error):
+                    raise
+                reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+                yield self._gone(folder.name, reason)
         marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
         vouched = {name for array in marks.values() for name in _vouched(array)}
         for name in tiled.keys() - marks.keys() - vouched:  # who would notice that a tile of it is gone?

@@ -19,12 +19,12 @@ import zarr.storage
 
 from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, first_line
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable
-from lossatlas.files.stores import METADATA, open_store
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, dangerous_chunks, open_store, read_head
 from lossatlas.files.writing import PARTIAL, cannot_write
 from lossatlas.locks import Lock
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
-from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile, dimensions_of
+from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.mending import Mending, swept
 
 __all__ = ["SurveyStore", "glanced_at", "is_store", "merged_grid", "stored_survey", "whole_variables"]
@@ -308,9 +308,9 @@ class SurveyStore:
             CannotFinish: it was removed.
         """
         self._arrays.check_there()
-        if self._path is not None:
-            return open_store(self._path)
-        survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
+        with warnings.catch_warnings():  # of what others are writing
+            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+            survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
         return survey
 
     @property
@@ -380,10 +380,10 @@ class SurveyStore:
         """Check the store that is there, mend it, and bring it to the grid that is wanted."""
         check_inside(path)
         try:
-            found = dict(zarr.open_group(str(path), mode="r").attrs)
-        except Exception as error:  # whatever is wrong with it, it is not a survey
+            found = read_json(path / METADATA, GroupHead).attributes
+        except Unreadable as error:
             raise BadInput(
-                f"{path} is not a survey that can be continued ({first_line(error)}); choose another path"
+                f"{path} is not a survey that can be continued ({error.reason}); choose another path"
             ) from error
         _compare(f"the survey in {path}", found, attributes)
         merged = merged_grid(path, grid)
@@ -461,19 +461,21 @@ def _stored_grid(path: Path, wanted: Grid) -> dict[str, npt.NDArray[np.float64]]
 def _is_axis(folder: Path) -> bool:
     """Whether an array in a folder lies along a dimension of its own name."""
     try:
-        return dimensions_of(zarr.open_array(str(folder), mode="r")) == (folder.name,)
-    except Exception:  # what cannot be opened is looked at when the store is mended
+        return read_json(folder / METADATA, ArrayHead).dimension_names == [folder.name]
+    except Unreadable:  # which is looked at when the store is mended
         return False
 
 
 def _coordinate(path: Path, axis: str) -> npt.NDArray[np.float64]:
     try:
+        for _, reason in dangerous_chunks(path / axis, read_head(path / axis)):
+            raise ValueError(reason)
         found = np.asarray(zarr.open_array(str(path / axis), mode="r")[...], dtype=np.float64)
         if found.ndim == 1 and np.isfinite(found).all() and (np.diff(found) > 0).all():
             return found
         reason = "its numbers do not rise"
     except Exception as error:  # zarr has many ways to find an array damaged
-        reason = first_line(error)
+        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
     raise BadInput(
         f"{path} is damaged: the coordinates along {axis} cannot be read ({reason}); look at the rest with lossatlas "
         "view, and survey anew with --overwrite"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
 from lossatlas.rundir import RunDirectory
 
@@ -53,7 +53,7 @@ def view(
     (first, *others) = surveys.values()
     write_survey(first, *export)
     for path in export:
-        print(path)
+        say(str(path))
     if not pictures:
         return None
     if others:
@@ -63,7 +63,7 @@ def view(
         folder = out if out is not None else _folder(run)
         drawn = views.view(first, folder, list(kinds) or None, title)
     for name in drawn:
-        print(folder / f"{name}.png")
+        say(str(folder / f"{name}.png"))
     return None
 
 
@@ -90,7 +90,7 @@ def _opened(place: Path) -> xr.Dataset:
 
     survey, damaged = open_survey(place)
     for part in damaged:
-        print(f"lossatlas: {place}: damaged {' '.join(part.split())}", file=sys.stderr)
+        note(f"{place}: damaged {part}")
     return survey
 
 

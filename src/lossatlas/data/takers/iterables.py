@@ -16,8 +16,7 @@ from lossatlas.data.takers.lists import is_batch
 from lossatlas.data.takers.taken import GIB, How, Taken
 from lossatlas.data.takers.tensors import joined_batches
 from lossatlas.data.trees import as_tree, bytes_of, differing, owned
-from lossatlas.errors import BadInput
-from lossatlas.users_code import reason
+from lossatlas.errors import BadInput, reason
 
 __all__ = ["of_iterable"]
 

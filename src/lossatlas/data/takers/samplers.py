@@ -18,8 +18,7 @@ from torch.utils.data import (
 )
 
 from lossatlas.data.randomness import undisturbed
-from lossatlas.errors import BadInput
-from lossatlas.users_code import reason
+from lossatlas.errors import BadInput, reason
 
 __all__ = ["rows_of"]
 
