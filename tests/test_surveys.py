@@ -979,6 +979,18 @@ class TestChartsOfRuns:
         with pytest.raises(la.BadInput, match="has changed since"):
             run_survey(SurveyConfig(run=str(tmp_path / "third"), grid=(3,), **options), tmp_path / "x", pictures=False)
 
+    @pytest.mark.parametrize("damage", ["corner_u/c/0", "corner_u/zarr.json"])
+    def test_whose_networks_are_damaged_are_refused(self, damage: str, trained: Path, tmp_path: Path) -> None:
+        shared = {"model_options": {"hidden": (8,)}, "examples": "40", "plan": "loop", "grid": (3,)}
+        around = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), **shared)
+        run_survey(around, tmp_path / "first", pictures=False)
+        file = tmp_path / "first" / "survey.zarr" / damage
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b'"names"', b'"nam\\u0000"') if damage.endswith("json") else content[:9])
+        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; continue its run with --resume, or make"):
+            run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
+        assert not (tmp_path / "again").exists()
+
     def test_have_all_their_draws(self, trained: Path, tmp_path: Path) -> None:
         shared = {"model_options": {"hidden": (8,)}, "grid": (3,), "examples": "40", "plan": "loop"}
         drawn = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), draws=3, **shared)

@@ -270,6 +270,8 @@ class GridArrays:
     ) -> None:
         fill = {"f": math.nan, "b": False}.get(dtype.kind, 0)
         with self.writing():
+            if self._path is not None and (stranger := self._path / name).is_file():
+                stranger.unlink()  # zarr replaces folders alone
             self.group.create_array(
                 name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, dimension_names=dimensions,
                 attributes=dict(attributes), compressors=PACKED, overwrite=True,
