@@ -33,17 +33,23 @@ def called(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         raise Exited(f"it called sys.exit({error.code!r})") from error
 
 
-def reason(error: BaseException) -> str:
-    r"""Why something failed, all of it in one line: the kind of error and what it says.
+def reason(error: BaseException, *, kind: bool = False) -> str:
+    r"""Why something failed: all that an error says, in one line.
 
-    >>> reason(ValueError("expected 3 numbers,\n  got 4"))
-    'ValueError: expected 3 numbers, got 4'
+    Args:
+        error: that was raised.
+        kind: say of what kind it is, too; where it says no more than a word, that is said anyhow.
+
+    >>> reason(ValueError("expected 3 numbers,\n  got 4")), reason(KeyError("label"))
+    ('expected 3 numbers, got 4', "KeyError: 'label'")
     """
-    kind = type(error).__name__
+    name = type(error).__name__
     try:
         said: Any = " ".join(str(error).split())
     except Exception:  # it is the user's own
         said = ""
     if len(said) > LONGEST:
         said = f"{said[:LONGEST]} ..."
-    return f"{kind}: {said}" if said else kind
+    if not said:
+        return name
+    return said if " " in said and not kind else f"{name}: {said}"

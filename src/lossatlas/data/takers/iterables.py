@@ -48,7 +48,9 @@ def of_iterable(source: Iterable[Any], how: How) -> Taken:
     except BadInput:
         raise
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"the {type(source).__name__} fails after {count} examples: {reason(error)}") from error
+        raise BadInput(
+            f"the {type(source).__name__} fails after {count} examples: {reason(error, kind=True)}"
+        ) from error
     if not elements:
         raise BadInput(f"the {type(source).__name__} yields nothing; expected at least one example")
     enough = count >= how.first
