@@ -81,9 +81,7 @@ def content(run: Path) -> dict[str, Any]:
         if path.suffix == ".zarr":
             found[name] = xr.open_zarr(path, consolidated=False, chunks=None).load()
         elif path.is_file() and ".zarr" not in name:
-            own = path.read_bytes().replace(
-                os.fsencode(run.parent.resolve()), b""
-            )  # inner runs name inputs whole
+            own = path.read_bytes().replace(os.fsencode(run.parent.resolve()), b"")  # inner runs name inputs whole
             found[name] = None if path.name in ALWAYS_NEW or path.suffix == ".nc" else own
             if path.name == "metrics.jsonl":
                 found[name] = [untimed(json.loads(line)) for line in path.read_text().splitlines()]

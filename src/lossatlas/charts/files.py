@@ -18,7 +18,7 @@ from lossatlas.files.tensors import check_alike, read_tensors
 
 __all__ = ["chart_bytes", "load_chart"]
 
-COUNTS = {"order", "orders", "held", "_centred"}
+COUNTS = {"order": torch.int64, "orders": torch.int64, "held": torch.bool, "_centred": torch.bool}
 """Tensors of charts that are whole numbers or marks."""
 NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -68,7 +68,7 @@ def _made(kind: str, state: dict[str, Tensor]) -> Chart:
         ValueError: nobody knows the kind, or this is not the state of one.
     """
     for name, value in state.items():
-        if name not in COUNTS and value.dtype not in NUMBERS:
+        if value.dtype not in ((COUNTS[name],) if name in COUNTS else NUMBERS):
             raise ValueError(f"its {name!r} is of type {value.dtype}")
     family = CHARTS[kind]
     try:

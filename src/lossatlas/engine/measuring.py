@@ -13,7 +13,7 @@ from lossatlas.engine.purity import comparable
 from lossatlas.errors import LossatlasError, ModelFailure, reason
 from lossatlas.users_code import called
 
-__all__ = ["measured", "tried"]
+__all__ = ["derived", "measured", "tried"]
 
 
 def measured(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> Iterator[tuple[str, Tensor]]:
@@ -49,6 +49,19 @@ def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Cal
     if not all(torch.equal(_bits(a), _bits(b)) for a, b in zip(copies, given, strict=True)):
         raise _writes(name)
     return _checked(name, lambda: value(sums))
+
+
+def derived(name: str, points: int, value: Callable[[], Tensor]) -> Tensor:
+    """What a metric of derivatives makes of so many points (p,), on the processor.
+
+    Raises:
+        ModelFailure: it fails, or returns something else.
+    """
+    found = _checked(name, value)
+    if not isinstance(found, Tensor) or found.shape != (points,) or found.is_complex():
+        said = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise ModelFailure(f"metric {name!r} gives {said} for {points} points; expected a real number for each")
+    return found.detach().cpu()
 
 
 def _sums(name: str, metric: StreamingMetric, evaluation: Evaluation) -> Tensor:

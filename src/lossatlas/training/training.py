@@ -269,8 +269,8 @@ class Training:
             ) from error
         if not math.isfinite(first):
             raise BadInput(
-                f"the loss of the first batch is {first} before any step; expected finite data and weights: look for NaN "
-                "among them, or lower the weights (init_gain)"
+                f"the loss of the first batch is {first} before any step; expected finite data and weights: look for "
+                "NaN among them, or lower the weights (init_gain)"
             )
         self._loss.check(outputs, targets, targets)
         checked_total(self._loss, targets, len(losses))
