@@ -18,7 +18,7 @@ OUTCOMES = (
 )  # fmt: skip
 RIGHT = OUTCOMES[:4]
 GOOD, BAD_INPUT, CANNOT_FINISH, INTERRUPTED, TRACEBACK = 0, 2, 3, 130, 1
-LONGEST = 2000
+LONGEST = 4096
 """Characters of a line."""
 OURS = "lossatlas: "
 TOLD = re.compile(r"lossatlas: (note: |.*: damaged )")
