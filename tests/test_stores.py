@@ -365,6 +365,20 @@ class TestRemoved:
                     write()
         assert files(tmp_path) == before
 
+    def test_a_run_that_is_removed_ends_in_one_line(self, tmp_path: Path) -> None:
+        torch.save(la.MLP(hidden=(8,)).build((1, 8, 8), 10).state_dict(), tmp_path / "w.pt")
+        config = SurveyConfig(
+            checkpoint=str(tmp_path / "w.pt"), model_options={"hidden": (8,)}, grid=(33, 33), examples="20", plan="loop"
+        )
+
+        def remove() -> bool:
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            return False
+
+        with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
+            run_survey(config, tmp_path / "run", stop=remove)
+        assert files(tmp_path) == {"w.pt"}
+
 
 class TestManyTiles:
     def test_are_not_listed_before_somebody_listens(self, tmp_path: Path) -> None:
