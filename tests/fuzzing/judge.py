@@ -18,8 +18,9 @@ OUTCOMES = (
 )  # fmt: skip
 RIGHT = OUTCOMES[:4]
 GOOD, BAD_INPUT, CANNOT_FINISH, INTERRUPTED, TRACEBACK = 0, 2, 3, 130, 1
-LONGEST = 2000
+LONGEST = 4096
 """Characters of a line."""
+OURS = "lossatlas: "
 TOLD = re.compile(r"lossatlas: (note: |.*: damaged )")
 """Lines that may stand before the one that refuses."""
 NOISE = re.compile(r"Traceback|Exception ignored|Warning: |Error: |Fatal|terminate called|core dumped")
@@ -66,11 +67,11 @@ def judged(ended: Ended, before: dict[str, object], box: Path, own: Iterable[str
     if ended.code not in (GOOD, BAD_INPUT, CANNOT_FINISH) and not (ended.code == INTERRUPTED and ended.asked):
         return Verdict("other code", f"{ended.code}: {general(last)}")
     outcome = "stopped" if ended.code == INTERRUPTED else str(ended.code)
-    if found := next((line for line in lines if NOISE.search(line)), ""):
+    if found := next((line for line in lines if NOISE.search(line) and not line.startswith(OURS)), ""):
         return Verdict("several lines", general(found))
     if outcome != "0":
         more = [line for line in lines[:-1] if not TOLD.match(line)] if outcome == "2" else []
-        if not last.startswith("lossatlas: ") or more:
+        if not last.startswith(OURS) or more:
             return Verdict("several lines", f"exit {outcome}: {general(more[0] if more else last)}")
     if found := next((line for line in lines if CONTROL.search(line)), ""):
         return Verdict("several lines", f"control characters: {general(found)}")

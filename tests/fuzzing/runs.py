@@ -168,12 +168,15 @@ def run_trial(rng: random.Random, runs: Path, box: Path, place: str, names: Sequ
         options = () if rng.random() < 0.3 else tuple(token for token in subject.argv[1:] if token not in pictures)
         argv = (subject.argv[0], *options, *(pictures if rng.random() > PICTURED else ()), "--resume", "--out", "RUN")
     argv = tuple(token.replace("RUN", run) for token in argv)
+    own = [run, f"{run}.csv"] if argv[0] == "view" or "--resume" in argv else []
+    if named := str(path.relative_to(work)) in argv:
+        own.append("../outside")  # who names a link means what it leads to
     return Trial(
         f"{path.relative_to(work)} {damage}",
         argv,
-        own=(run, f"{run}.csv", "o") if argv[0] == "view" or "--resume" in argv else ("o",),
+        own=(*own, "o"),
         surroundings=Surroundings(unprivileged=damage == "unreadable"),
-        sealed=damage == "link",
+        sealed=damage == "link" and not named,
     )
 
 
