@@ -208,8 +208,8 @@ class ItemReader:
                 break
         if self.uniform:
             return BadInput(
-                f"torch's default collation fails {which} of the data set: {in_one_line(said, kind=True)}; give collate=, "
-                "a function of a list of items that pads or converts them"
+                f"torch's default collation fails {which} of the data set: {in_one_line(said, kind=True)}; give "
+                "collate=, a function of a list of items that pads or converts them"
             )
         return BadInput(f"the collation fails {which} of the data set: {in_one_line(said, kind=True)}")
 
