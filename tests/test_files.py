@@ -589,6 +589,7 @@ ELSEWHERE = {
     "views/report.py": "a template of the package's own",
     "reproduce/run.py": "what was written to a text a moment before",
     "weights/unpickling.py": "from a file that the door looked at",
+    "cli/terminal.py": "nothing, to write to",
     "exchange/formats/csv.py": "from a text that the door read",
     "exchange/formats/li_hdf5.py": "of which nothing is read before its claims are checked; and to write",
     "exchange/stores.py": "a copy of a store whose metadata the door checked",

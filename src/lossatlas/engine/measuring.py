@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from lossatlas.engine.contracts import Evaluation, StreamingMetric
 from lossatlas.engine.purity import comparable
-from lossatlas.errors import LossatlasError, ModelFailure, reason
+from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
 from lossatlas.users_code import called
 
 __all__ = ["derived", "measured", "tried"]
@@ -80,7 +80,7 @@ def _checked(name: str, work: Callable[[], Tensor]) -> Tensor:
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # it may be the user's own
-        raise ModelFailure(f"metric {name!r} fails on the model's output: {reason(error)}") from error
+        raise ModelFailure(f"metric {name!r} fails on the model's output: {in_one_line(error)}") from error
 
 
 def _given(evaluation: Evaluation) -> list[Tensor]:

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
@@ -140,7 +140,7 @@ def _values(store: Path, survey: xr.Dataset, names: Sequence[str]) -> dict[str, 
     try:
         found = {name: np.asarray(survey[name].values, dtype=np.float64) for name in names}
     except Exception as error:  # zarr has many ways to find an array damaged
-        raise _damaged(store, first_line(error)) from error
+        raise _damaged(store, in_one_line(error)) from error
     for name, values in found.items():
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
             raise _damaged(store, f"{name} holds something else than numbers along one axis")
