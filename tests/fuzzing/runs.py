@@ -6,7 +6,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,22 +103,17 @@ def _stopping(asked: int) -> Iterator[None]:
     """Have runs stop when they ask for the so-manyth time; never where that is 0."""
     from lossatlas.cli import configured
 
-    @contextmanager
-    def signals() -> Iterator[Callable[[], bool]]:
-        left = [asked]
+    left, usual = [asked], configured.asked_to_stop
 
-        def stop() -> bool:
-            left[0] -= 1
-            return left[0] == 0
+    def stop() -> bool:
+        left[0] -= 1
+        return left[0] == 0
 
-        yield stop
-
-    usual = configured.stop_signals
-    configured.stop_signals = signals  # type: ignore[attr-defined]
+    configured.asked_to_stop = stop  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        configured.stop_signals = usual  # type: ignore[attr-defined]
+        configured.asked_to_stop = usual  # type: ignore[attr-defined]
 
 
 def places(runs: Path) -> dict[str, list[str]]:
