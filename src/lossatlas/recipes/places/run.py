@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, first_line
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
@@ -104,20 +106,44 @@ def _buffers(stored: dict[str, object]) -> str | None:
 
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
-    """The extent, the labels and the networks of the run's own survey, if it has one."""
+    """The extent, the labels and the networks of the run's own survey, if it has one.
+
+    Raises:
+        BadInput: it is a survey of something else.
+    """
     survey = glanced_at(store)
     if survey is None:  # the chart is whole all the same
         return dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
-    boxes = {axis: (float(survey[axis].values[0]), float(survey[axis].values[-1])) for axis in chart.axes}
+    ends = {axis: _numbers(store, survey, axis) for axis in chart.axes}
+    boxes = {axis: (float(places[0]), float(places[-1])) for axis, places in ends.items()}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
     first = Corner.coordinate(chart.axes[0])
     own = [axis for axis in chart.axes if axis != DRAW]
     if not set(map(Corner.coordinate, own)) <= whole_variables(survey):  # there are none, or it was interrupted
         return boxes, labels, ()
-    points = np.stack([survey[Corner.coordinate(axis)].values for axis in own], axis=1)
+    along = [_numbers(store, survey, Corner.coordinate(axis)) for axis in own]
+    names = survey[first].attrs.get("names")
+    if not isinstance(names, list) or {len(places) for places in along} != {len(names)}:
+        raise BadInput(f"the survey in {store} does not name each of the networks on it; make that run anew")
+    points = np.stack(along, axis=1)
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
         weights = chart.points(torch.tensor(whole))
-    networks = zip(survey[first].attrs["names"], points.tolist(), weights, strict=True)
-    return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
+    networks = zip(names, points.tolist(), weights, strict=True)
+    return boxes, labels, tuple(Network(str(name), tuple(place), vector) for name, place, vector in networks)
+
+
+def _numbers(store: Path, survey: xr.Dataset, name: str) -> npt.NDArray[np.float64]:
+    """The values (k,), k > 0, of a variable along one dimension.
+
+    Raises:
+        BadInput: there are none.
+    """
+    try:
+        values = np.asarray(survey[name].values, dtype=np.float64)
+    except Exception as error:  # codecs fail in many ways on bytes that are not theirs
+        raise BadInput(f"{store} cannot be read at {name} ({first_line(error)}); make that run anew") from error
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise BadInput(f"{store} has no coordinates {name} of the chart beside it; make that run anew")
+    return values
