@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test lint bench docs clean
+.PHONY: setup demo test fuzz lint bench docs clean
 
 setup: .venv/installed
 
@@ -28,6 +28,14 @@ demo: setup
 # Files keep to one process each: their tests share what they train. A process takes more than a gigabyte.
 test: setup
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
+# Hostile inputs, for an hour on two cores: make fuzz SECONDS=60 WORKERS=1 SEED=3 ONLY=formats/png. What fails is kept in
+# .fuzz, and tried again by make fuzz CASE=.fuzz/NAME.
+fuzz: SECONDS ?= 3600
+fuzz: WORKERS ?= 2
+fuzz: setup
+	PYTHONPATH=tests $(BIN)/python -m fuzzing --seconds=$(SECONDS) --workers=$(WORKERS) --seed='$(SEED)' --only='$(ONLY)' \
+		$(if $(CASE),--case='$(CASE)')
 
 lint: setup
 	$(BIN)/ruff check .

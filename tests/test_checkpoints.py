@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import io
 import os
 import shlex
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from itertools import pairwise, product
@@ -26,7 +28,7 @@ from lossatlas.recipes import SurveyConfig
 from lossatlas.recipes.survey import build_survey
 from lossatlas.specs import NetworkSpec
 from lossatlas.training.start import starting_state
-from lossatlas.weights import WeightSpace
+from lossatlas.weights import WeightSpace, checkpoint, unpickling
 from lossatlas.weights.checkpoint import Checkpoint
 from lossatlas.weights.files import load_state, module_state, read_checkpoint, state_bytes
 from lossatlas.weights.loading import vector_of_state
@@ -501,6 +503,16 @@ class TestObjects:
         exec(shlex.split(line)[2], {})
         agree(module, loaded(module, tmp_path / "weights.pt")[0])
 
+    @pytest.mark.parametrize("name", ["sys\0tem", "\udcff"])
+    def test_names_that_no_class_can_have(self, tmp_path: Path, name: str) -> None:
+        file = io.BytesIO()
+        torch.save({"a": torch.ones(2), "b": Path("x")}, file, _use_new_zipfile_serialization=False)
+        named = file.getvalue().replace(b"PosixPath", name.encode(errors="surrogateescape"))
+        assert named != file.getvalue()
+        (tmp_path / "w.pt").write_bytes(named)
+        with pytest.raises(la.BadInput, match="w.pt"):
+            read_checkpoint(tmp_path / "w.pt")
+
     def test_archives_of_torchscript(self, tmp_path: Path) -> None:
         module = linear(1, 4, 3)
         with warnings.catch_warnings():
@@ -518,6 +530,65 @@ class TestObjects:
             path.write_bytes(content)
             with pytest.raises(la.BadInput, match="cannot be read, it may be truncated"):
                 read_checkpoint(path)
+
+    def test_archives_that_unpack_to_more_than_there_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = saved(tmp_path, {"weight": torch.zeros(2**18)})
+        with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+            for entry in whole.infolist():
+                packed.writestr(entry.filename, whole.read(entry))
+        assert (tmp_path / "b.pt").stat().st_size < 2**14
+        assert read_checkpoint(tmp_path / "b.pt")["weight"].shape == (2**18,)
+        monkeypatch.setattr(unpickling, "free_room", lambda: 2**19)
+        with pytest.raises(la.BadInput, match=r"b.pt unpacks to 1,\d{3},\d{3} bytes and 524,288 are free"):
+            read_checkpoint(tmp_path / "b.pt")
+
+    def test_claims_of_storages_are_not_believed(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.pt"
+        torch.save({"weight": torch.ones(4)}, path, _use_new_zipfile_serialization=False)
+        content = path.read_bytes()
+        for size in (4, 5, 6, 7):
+            claim = b"\x8a" + bytes([size]) + (2 ** (8 * size - 2)).to_bytes(size, "little")
+            path.write_bytes(content.replace(b"cpuq\x06K\x04", b"cpuq\x06" + claim))
+            with pytest.raises(la.BadInput, match="cannot be read, it may be truncated"):
+                read_checkpoint(path)
+
+    def test_mappings_that_hold_one_another_many_times(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checkpoint, "MOST_ENTRIES", 10**4)
+        content: Any = {"weight": torch.ones(2)}
+        for _ in range(6):
+            content = {str(number): content for number in range(100)}
+        with pytest.raises(la.BadInput, match="holds more than 10,000 entries, counted as often as it names them"):
+            read_checkpoint(saved(tmp_path, content))
+        lists: Any = []
+        for _ in range(60):
+            lists = [lists, lists]
+        assert list(read_checkpoint(saved(tmp_path, {"weight": torch.ones(2), "more": lists}))) == ["weight"]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("[]", "Expected `object`, got `array`"),
+            ("{}", "missing required field `weight_map`"),
+            ('{"weight_map": {"a": 3}}', "Expected `str`, got `int`"),
+            ('{"weight_map": {"a": "../a.safetensors"}}', r"names '../a.safetensors'; shards are files beside it"),
+            ('{"weight_map": {"a": "/etc/passwd"}}', "names '/etc/passwd'; shards are files beside it"),
+            ('{"weight_map": {"a": ".."}}', "names '..'"),
+            ('{"weight_map": {"a": "b/a.safetensors"}}', "names 'b/a.safetensors'"),
+            ('{"weight_map": {"a": "none.safetensors"}}', "its shard none.safetensors does not exist"),
+            ('{"weight_map": {"b": "a.safetensors"}}', "lacks 'b'"),
+        ],
+    )
+    def test_an_index_names_files_beside_it(self, tmp_path: Path, content: str, message: str) -> None:
+        (tmp_path / "in").mkdir()
+        for folder in (tmp_path, tmp_path / "in"):
+            save_file({"a": torch.ones(2)}, folder / "a.safetensors")
+        index = tmp_path / "in" / "model.safetensors.index.json"
+        index.write_text(content)
+        for path in (index, tmp_path / "in"):
+            with pytest.raises(la.BadInput, match=message):
+                read_checkpoint(path)
+        index.write_text('{"weight_map": {"a": "a.safetensors"}, "metadata": {"total_size": 8}}')
+        assert list(read_checkpoint(tmp_path / "in")) == ["a"]
 
 
 class TestNaming:

@@ -17,9 +17,12 @@ import torch
 from hypothesis import given, strategies as st
 from networks import make
 from PIL import Image
+from safetensors.torch import save
 
 import lossatlas as la
 from lossatlas.data import AUGMENTATIONS, DATA, augmented, data_options, reading
+from lossatlas.data.cache import read_cache
+from lossatlas.files.tensors import read_tensors
 from lossatlas.fitting import Fit
 from lossatlas.hashing import fingerprint
 from lossatlas.streams import generator
@@ -187,6 +190,28 @@ class TestCache:
         assert la.load_data(folder).train.fingerprint() == before
         assert file.read_bytes()[-9] != content[-9]
 
+    def test_a_file_of_other_tensors_is_made_again(self, write: Folder, cache: Path) -> None:
+        folder = str(write())
+        before = la.load_data(folder).train.fingerprint()
+        (file,) = cache.iterdir()
+        tensors, metadata = read_tensors(file)
+        changes: list[dict[str, torch.Tensor]] = [
+            {"train.images": tensors["train.images"].float()},
+            {"train.labels": tensors["train.labels"][:-1]},
+            {"test.images": tensors["test.images"][0]},
+            {"odd": torch.ones(1)},
+        ]
+        for change in changes:
+            file.write_bytes(save({**tensors, **change}, metadata))
+            assert read_cache(file) is None
+        for names in ("", "3", '["a", 3]', "[" * 5000):
+            file.write_bytes(save(tensors, {"names": names}))
+            assert read_cache(file) is None
+        file.unlink()
+        os.mkfifo(file)
+        assert read_cache(file) is None
+        assert la.load_data(folder).train.fingerprint() == before
+
     def test_options_have_files_of_their_own(self, write: Folder, cache: Path) -> None:
         folder = str(write(validation=table(5)))
         assert len(la.load_data(folder).test) == 4
@@ -309,7 +334,7 @@ class TestRefusals:
         self.refused(write(deep), "mode I;16; expected grey .L. or colour")
         self.refused(write({"picture": [None, *pictures(1)], "kind": [0, 1]}), "an image is missing")
         broken = {"picture": [{"bytes": b"\x89PNG no more", "path": None}], "kind": [0]}
-        self.refused(write(broken), "column 'picture' has something among rows 0 to 0 that cannot be decoded")
+        self.refused(write(broken), "column 'picture' has something in row 0 that cannot be decoded")
 
     @pytest.mark.parametrize("missing", [-1, None])
     def test_labels_that_are_missing(self, write: Folder, missing: int | None) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -629,7 +631,7 @@ def test_a_race_goes_on_with_rivals_and_tells_who_cannot_take_part() -> None:
     contestants = {"quick": contestant("quick", 0.002), "rival": contestant("rival", 0.0021)}
     contestants |= {"slow": contestant("slow", 0.02), "broken": Contestant(broken, 4)}
     outcome = race(contestants, seconds=1.0, clock=lambda: now)
-    assert outcome.refused == {"broken": "no such layer"}
+    assert outcome.refused == {"broken": "no such layer and a second line"}
     assert outcome.seconds == pytest.approx({"quick": 0.002, "rival": 0.0021, "slow": 0.02})
     assert 1.0 <= now < 1.1
     assert runs["slow"] == [1, 1, 4, 4]  # to warm up, to count, and with more points: tried out, then timed
@@ -762,6 +764,51 @@ class Counter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         return x
+
+
+SERVICE = {"strategy": "loop", "points": 4}
+PLAN = {"evaluate": SERVICE, "pullback": SERVICE, "derivatives": SERVICE, "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (3, "Expected `object`, got `int`"),
+        ([1, 2], "Expected `object`, got `array`"),
+        ({}, "missing required field"),
+        ({"plan": 3, "data": 4}, "this is not a plan .*got `int`"),
+        ({"plan": [PLAN]}, "this is not a plan .*got `array`"),
+        ({**PLAN, "evaluate": []}, "got `array` - at `\\$.evaluate`"),
+        ({**PLAN, "threads": 0}, "at least one thread, and 1024 at most; got 0"),
+        ({**PLAN, "threads": 10**9}, "at least one thread, and 1024 at most"),
+        ({**PLAN, "threads": "2"}, "Expected `int`, got `str`"),
+        ({**PLAN, "reason": None}, "Expected `str`, got `null`"),
+        ({**PLAN, "odd": 1}, "nothing is called 'odd'"),
+        ({**PLAN, "pullback": {**SERVICE, "odd": 1}}, "nothing is called 'odd'"),
+        *(
+            ({**PLAN, "pullback": {**SERVICE, **change}}, message)
+            for change, message in (
+                ({"points": 0}, "at least one point at a time"),
+                ({"points": -3}, "at least one point at a time"),
+                ({"points": 10**30}, "2147483648 at most; got 1000000000"),
+                ({"points": 2.5}, "Expected `int`, got `float`"),
+                ({"points": True}, "Expected `int`, got `bool`"),
+                ({"examples": 0}, "at least one example at a time"),
+                ({"strategy": "lop"}, "unknown engine strategy 'lop'; did you mean 'loop'"),
+                ({"precision": "fp8"}, "unknown precision 'fp8'"),
+            )
+        ),
+    ],
+)
+def test_what_is_not_a_plan_is_refused(content: object, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    for whole in (PLAN, {"format": "lossatlas run 1", "plan": PLAN}):
+        path.write_text(json.dumps(whole))
+        assert la.Plan.read(path) == la.Plan.of("loop", 4)
+    path.write_text(json.dumps(content))
+    with pytest.raises(la.BadInput, match=f"plan file {path}.*{message}") as caught:
+        la.Plan.read(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -308,6 +309,64 @@ def test_a_binary_file_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00u")
     with pytest.raises(BadInput, match="cannot be read as a table"):
         read_survey(tmp_path / "a.csv")
+
+
+def test_tables_of_more_cells_than_fit_are_refused_before_they_are_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lossatlas.exchange.formats import csv
+
+    write_survey(survey(5, 4), tmp_path / "a.csv")
+    monkeypatch.setattr(csv, "MOST_CELLS", 20)
+    with pytest.raises(BadInput, match="it has about [0-9]+ cells, more than 20"):
+        read_survey(tmp_path / "a.csv")
+    monkeypatch.setattr(csv, "MOST_BYTES", 30)
+    with pytest.raises(BadInput, match="it is longer than 30 bytes"):
+        read_survey(tmp_path / "a.csv")
+
+
+def test_surface_files_are_read_of_what_lies_in_them_and_fits(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+
+    def made(change: Callable[[h5py.File], object]) -> Path:
+        with h5py.File(path, "w") as file:
+            file["xcoordinates"] = np.arange(3.0)
+            file["train_loss"] = np.ones(3)
+            change(file)
+        return path
+
+    def virtual(file: h5py.File) -> None:
+        layout = h5py.VirtualLayout((3,), "f8")
+        layout[:] = h5py.VirtualSource("other.h5", "a", shape=(3,))
+        file.create_virtual_dataset("test_loss", layout)
+
+    def elsewhere(file: h5py.File) -> None:
+        file.create_dataset("test_loss", (3,), "f8", external=[(str(tmp_path / "other"), 0, 24)])
+
+    (tmp_path / "other").write_bytes(np.full(3, 7.0).tobytes())
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a"] = np.full(3, 7.0)
+    for change, message in (
+        (virtual, "test_loss lies in another file; copy its values"),
+        (elsewhere, "test_loss lies in another file; copy its values"),
+        (
+            lambda file: file.create_dataset("x", (10**14,), "f8", chunks=(10**6,)),
+            "holds arrays of 800,000,000,000,048",
+        ),
+        (lambda file: [file.create_dataset(f"d{k}", data=0) for k in range(1001)], "holds 1003 datasets"),
+        (lambda file: file.create_dataset("test_loss", data=np.ones((3, 3))), r"test_loss has the shape \(3, 3\)"),
+        (lambda file: file.create_dataset("test_loss", data=np.array([b"a", b"b", b"c"])), "holds no numbers"),
+    ):
+        with pytest.raises(BadInput, match=message) as caught:
+            read_survey(made(change))
+        one_line(caught.value)
+    for harmless in (
+        lambda file: file.__setitem__("test_loss", h5py.ExternalLink("other.h5", "a")),
+        lambda file: file.__setitem__("test_loss", h5py.SoftLink("/test_loss")),
+        lambda file: file.create_group("/".join("g" * 300)),
+        lambda file: file.create_dataset("dir_file", data=np.ones((3, 3))),
+    ):
+        assert list(read_survey(made(harmless)).data_vars) == ["train_loss"]
 
 
 # VTK

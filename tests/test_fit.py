@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +114,43 @@ def test_stored_and_restored_anywhere_it_ends_with_the_same_chart(stop: int) -> 
     for name, value in whole.chart.state_dict().items():
         assert torch.equal(value, second.chart.state_dict()[name])
     assert whole.running == second.running
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda _, s: s.update(steps="3"), "Expected `int`, got `str`"),
+        (lambda _, s: s.update(steps=-1), "Expected `int` >= 0"),
+        (lambda _, s: s.update(seconds=None), "Expected `float`, got `null`"),
+        (lambda _, s: s.update(running={"gap": "x"}), "Expected `float`, got `str`"),
+        (lambda _, s: s.update(running=[]), "Expected `object`, got `array`"),
+        (lambda _, s: s.pop("objective"), "missing required field `objective`"),
+        (lambda _, s: s["objective"].update(stage=7), "stage 7 of 2"),
+        (lambda _, s: s["objective"].update(stages=[{}]), "stage 0 of 1; there are 2"),
+        (lambda _, s: s["objective"].update(stages=[[], {}]), "Expected `object`, got `array`"),
+        (lambda t, _: t.pop("chart.origin"), "'origin' is missing"),
+        (lambda t, _: t.update({"chart.odd": torch.ones(1)}), "'odd' belongs to nothing here"),
+        (lambda t, _: t.update({"chart.origin": t["chart.origin"][:1]}), r"'origin' is .* of shape \(1,\)"),
+        (lambda t, _: t.update({"chart.origin": t["chart.origin"].half()}), "'origin' is torch.float16"),
+        (
+            lambda t, _: t.update({"optimizer.0.exp_avg": torch.ones(1).double()}),
+            "a exp_avg of torch.float64 and shape",
+        ),
+        (lambda t, _: t.update({"optimizer.0.step": torch.ones(2)}), r"a step of torch.float32 and shape \(2,\)"),
+        (lambda t, _: t.pop("optimizer.0.step"), "of parameter 0 is exp_avg, exp_avg_sq; expected step, exp_avg"),
+        (lambda t, _: t.update({"optimizer.9.step": torch.ones(())}), "remembers parameter 9 of 3"),
+        (lambda t, _: t.update({"optimizer.x.step": torch.ones(())}), "'optimizer.x.step' belongs to nothing here"),
+        (lambda _, s: s["optimizer"].update({"optimizer.0.step": 3}), "has step = 3; expected one like"),
+    ],
+)
+def test_the_state_of_something_else_is_refused(change: Any, message: str) -> None:
+    fit = make_fit()
+    fit.step()
+    tensors, scalars = fit.state()
+    tensors, scalars = dict(tensors), json.loads(json.dumps(scalars))
+    change(tensors, scalars)
+    with pytest.raises(ValueError, match=message):
+        make_fit().restore(tensors, scalars)
 
 
 def test_what_separate_networks_would_hold_is_what_one_with_its_adam_holds() -> None:

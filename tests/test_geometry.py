@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from networks import NETWORKS, Tied, make
+from safetensors.torch import save
 from torch import nn
 
 import lossatlas as la
@@ -345,6 +347,34 @@ def test_a_simplex_has_its_networks_at_the_corners_and_weights_that_sum_to_one(t
     torch.testing.assert_close(loaded.statistics, chart.statistics)
     with pytest.raises(la.BadInput, match="at least 2 weight vectors"):
         la.Simplex(torch.zeros(1, 3))
+
+
+def test_the_tensors_of_another_chart_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "chart.safetensors"
+    chart = la.Plane(vectors(1, 5, 0)[0], vectors(2, 5, 1), 0.5)
+    state = {name: value.detach().clone() for name, value in chart.state_dict().items()}
+    whole = {"chart": "plane", "axes": ["u", "v"], "fitted_under": ""}
+    for change, told, reason in (
+        ({}, {"chart": "plan"}, "unknown chart 'plan'"),
+        ({}, {"chart": 3}, r"Expected `str`, got `int` - at `\$.chart`"),
+        ({}, {"fitted_under": []}, "Expected `str | null`, got `array`"),
+        ({}, {"chart": "slice"}, "'anchor' belongs to nothing here|'order' belongs to nothing here|belongs to nothing"),
+        ({}, {"chart": "simplex"}, "its tensors are not those of a simplex: KeyError: 'corners'"),
+        ({"order": torch.tensor([0, 7])}, {}, "is not a permutation"),
+        ({"order": torch.tensor([0.0, 1.0])}, {}, "order"),
+        ({"origin": torch.ones(5, dtype=torch.int64)}, {}, "its 'origin' is of type torch.int64"),
+        ({"origin": torch.ones(5, dtype=torch.complex64)}, {}, "its 'origin' is of type torch.complex64"),
+        ({"origin": torch.ones(4)}, {}, r"origin \(n,\) and directions"),
+        ({"scale": torch.ones(2)}, {}, "its tensors are not those of a plane"),
+        ({"odd": torch.ones(2)}, {}, "'odd' belongs to nothing here"),
+    ):
+        path.write_bytes(save({**state, **change}, {"lossatlas": json.dumps({**whole, **told})}))
+        with pytest.raises(la.BadInput, match=f"holds no chart .*{reason}.*give the chart.safetensors") as caught:
+            la.load_chart(path)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(save(state))
+    with pytest.raises(la.BadInput, match="it does not say which"):
+        la.load_chart(path)
 
 
 def test_the_papers_networks_have_their_published_numbers_of_parameters() -> None:

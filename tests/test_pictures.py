@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from lossatlas.errors import BadInput
+from lossatlas.files import images
 from lossatlas.pictures import (
     SHAPES,
     SOURCES,
@@ -418,6 +420,39 @@ def test_a_picture_that_cannot_be_read_is_refused(tmp_path: Path, luminance: Pat
             image(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_images_are_decoded_by_few_decoders_and_to_few_pixels(
+    tmp_path: Path, luminance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for form in ("ico", "tga", "eps", "pcx"):  # the third is a program, which another program would execute
+        Image.new("RGB", (16, 16)).save(tmp_path / f"a.{form}")
+        with pytest.raises(BadInput, match=r"a\.\w+' \(it begins like none of PNG, JPEG, TIFF, GIF, BMP, WEBP, PPM\)"):
+            image(tmp_path / f"a.{form}")
+    Image.new("1", (40_000, 25_000)).save(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 2**18
+    with pytest.raises(BadInput, match=r"bomb.png' \(.*pixels") as caught:
+        image(tmp_path / "bomb.png")
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(images, "MOST_PIXELS", 99)
+    with pytest.raises(BadInput, match=r"\(it has [0-9,]+ pixels; make it smaller\)"):
+        image(luminance)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM"])
+def test_damaged_images_are_pictures_or_refused(tmp_path: Path, form: str) -> None:
+    ramp = Image.fromarray(np.tile(np.arange(30, dtype=np.uint8) * 8, (24, 1)))
+    ramp.save(tmp_path / "whole", form)
+    whole, random = (tmp_path / "whole").read_bytes(), np.random.default_rng(0)
+    assert image(tmp_path / "whole").render(12).shape == (10, 12)
+    for round_ in range(30):
+        content = bytearray(whole)
+        for place in random.integers(0, len(content), 1 + round_ % 4):
+            content[place] = random.integers(256)
+        (tmp_path / "odd").write_bytes(content[: len(content) - round_ % 7])
+        for spec in ("image", "grey"):
+            with suppress(BadInput):
+                picture(f"{spec}:{tmp_path / 'odd'}", 12)
 
 
 def test_a_flat_image_that_would_lose_its_sides_is_refused(tmp_path: Path) -> None:

@@ -11,16 +11,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 from nursery import Child
+from safetensors.torch import save
 
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.files.writing import atomic_write
-from lossatlas.jobs.checkpoint import FILE
+from lossatlas.jobs.checkpoint import FILE, restore_checkpoint, write_checkpoint
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.log import MetricsLog
 from lossatlas.recipes import FitConfig
@@ -142,6 +145,33 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:200])
     with pytest.raises(la.BadInput, match="cannot be continued"):
         run_fit(CONFIG, tmp_path / "run", resume=True)
+
+
+class Work:
+    """Something that can be stored."""
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        return {"a": torch.ones(2)}, {"steps": 3}
+
+    def restore(self, tensors: dict[str, torch.Tensor], scalars: dict[str, Any]) -> None:
+        self.restored = tensors["a"].tolist(), scalars["steps"]
+
+
+def test_a_checkpoint_says_how_much_of_the_log_is_its_own(tmp_path: Path) -> None:
+    run, work = RunDirectory(tmp_path / "run"), Work()
+    run.path.mkdir()
+    assert restore_checkpoint(run, work) == 0
+    write_checkpoint(run, work, 17)
+    assert restore_checkpoint(run, work) == 17
+    assert work.restored == ([1.0, 1.0], 3)
+    for state in ("", "[]", "3", "{}", '{"log_length": -1}', '{"log_length": "7"}', '{"log_length": 1.5}', "[" * 9999):
+        run.write_bytes(FILE, save({"a": torch.ones(2)}, {"state": state}))
+        with pytest.raises(la.BadInput, match="cannot be continued .*start again with --overwrite") as caught:
+            restore_checkpoint(run, work)
+        assert "\n" not in str(caught.value)
+    run.write_bytes(FILE, save({"a": torch.ones(2)}))
+    with pytest.raises(la.BadInput, match="missing required field `log_length`"):
+        restore_checkpoint(run, work)
 
 
 def test_other_data_under_the_same_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

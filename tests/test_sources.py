@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -402,6 +404,17 @@ def test_bad_sequences_are_refused(rest: str, options: dict[str, Any], message: 
     with pytest.raises(BadInput, match=message) as caught:
         picture(f"sequence:{rest}", **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_fonts_draw_or_are_refused(tmp_path: Path, seed: int) -> None:
+    content = bytearray((Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf").read_bytes())
+    random = np.random.default_rng(seed)
+    for place in random.integers(0, 2000 if seed % 2 else len(content), 20):
+        content[place] = random.integers(256)
+    (tmp_path / "odd.ttf").write_bytes(content)
+    with suppress(BadInput):
+        picture("text:H\u00e9", 16, font=str(tmp_path / "odd.ttf"))
 
 
 def test_everything_is_a_raster(tmp_path: Path) -> None:

@@ -267,6 +267,13 @@ class TestDamage:
         assert [line.split()[0] for line in lines] == [name]
         assert filled(copied).identical(kept)
 
+    def test_a_file_in_the_place_of_an_array_gives_way(self, copied: Path) -> None:
+        kept = opened(copied)
+        for name in ("train_loss", "train_streaming_done", "along_norm"):
+            shutil.rmtree(copied / name)
+            (copied / name).write_text("not an array")
+        assert filled(copied).identical(kept)
+
     def test_is_a_caution_where_nobody_else_is_told(self, copied: Path) -> None:
         cut(copied / "train_loss" / CHUNK)
         with pytest.warns(la.Caution, match="^train_loss in .* is damaged at u 0 to 15, v 16 to 17"):

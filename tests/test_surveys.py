@@ -757,7 +757,7 @@ class TestPlaces:
             (["--checkpoint=NET0", "--no_metrics"], "no metrics are surveyed; expected some, or auto"),
             (["--checkpoint=NET0", "--draw=-1"], "draw is -1; expected a seed of 0 or more"),
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
-            (["--between", "NET0", "LOST"], "network 2 has weights that are not finite"),
+            (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "lie along one line"),
             (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),
@@ -978,6 +978,18 @@ class TestChartsOfRuns:
         torch.save(torch.load(self.saved(tmp_path, 1)), tmp_path / "0.pt")
         with pytest.raises(la.BadInput, match="has changed since"):
             run_survey(SurveyConfig(run=str(tmp_path / "third"), grid=(3,), **options), tmp_path / "x", pictures=False)
+
+    @pytest.mark.parametrize("damage", ["corner_u/c/0", "corner_u/zarr.json"])
+    def test_whose_networks_are_damaged_are_refused(self, damage: str, trained: Path, tmp_path: Path) -> None:
+        shared = {"model_options": {"hidden": (8,)}, "examples": "40", "plan": "loop", "grid": (3,)}
+        around = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), **shared)
+        run_survey(around, tmp_path / "first", pictures=False)
+        file = tmp_path / "first" / "survey.zarr" / damage
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b'"names"', b'"nam\\u0000"') if damage.endswith("json") else content[:9])
+        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; continue its run with --resume, or make"):
+            run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
+        assert not (tmp_path / "again").exists()
 
     def test_have_all_their_draws(self, trained: Path, tmp_path: Path) -> None:
         shared = {"model_options": {"hidden": (8,)}, "grid": (3,), "examples": "40", "plan": "loop"}

@@ -121,6 +121,27 @@ class TestSteps:
             ends.append(problem.module.state_dict())
         torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0)
 
+    @pytest.mark.parametrize("name", ["torch.optim.NAdam", "torch.optim.Rprop", "torch.optim.Adafactor", "momentum"])
+    def test_refuse_what_another_network_or_optimiser_left(self, name: str) -> None:
+        problem, split = noisy()
+        running = training(problem, split, optimizer=parse_optimizer(name))
+        running.step()
+        tensors, scalars = running.state()
+        again = training(*noisy(), optimizer=parse_optimizer(name))
+        again.restore(dict(tensors), scalars)
+        for key, value in tensors.items():
+            if value.numel() == 1:
+                continue
+            for odd in (value[:1], value[None], value.to(torch.complex64), value.half()):
+                if odd.shape != value.shape or odd.dtype != value.dtype:
+                    with pytest.raises(ValueError, match="expected"):
+                        again.restore({**tensors, key: odd}, scalars)
+        with pytest.raises(ValueError, match="is missing"):
+            again.restore({key: value for key, value in tensors.items() if "weight" not in key}, scalars)
+        other = training(*noisy(), optimizer=parse_optimizer("adamw"))
+        with pytest.raises(ValueError, match="what the optimizer remembers of parameter 0 is"):
+            other.restore(dict(tensors), scalars)
+
     def test_leave_parameters_that_are_held_alone(self) -> None:
         problem, split = noisy()
         before = copy.deepcopy(dict(problem.module.named_parameters()))
@@ -284,7 +305,7 @@ class TestTrajectory:
         for step in range(3):
             trajectory.record(linear(step), step)
         trajectory.snapshots[1].path.write_bytes(b"cut")
-        with pytest.raises(la.BadInput, match=r"000000001.safetensors cannot be read; .* leave step 1 out"):
+        with pytest.raises(la.BadInput, match=r"000000001.safetensors cannot be read \(.*\); .* leave step 1 out"):
             Trajectory(tmp_path).snapshots[1].state()
         index = tmp_path / "index.jsonl"
         lines = index.read_bytes().splitlines(keepends=True)

@@ -28,6 +28,7 @@ __all__ = [
     "Fraction",
     "NamedOptions",
     "NotNegative",
+    "Pause",
     "Positive",
     "Seed",
     "Share",
@@ -56,6 +57,9 @@ ToInfinity: TypeAlias = Annotated[float, Meta(gt=0, description="a positive numb
 Decay: TypeAlias = Annotated[float, Meta(ge=0, lt=1, description="a number in [0, 1)")]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1, description="a number in [0, 1]")]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, le=1, description="a number in (0, 1]")]
+Pause: TypeAlias = Annotated[
+    float, Meta(ge=0, le=YEAR, description="0 or a positive number of seconds, a year at most")
+]
 Duration: TypeAlias = Annotated[float, Meta(gt=0, le=YEAR, description="a positive number of seconds, a year at most")]
 StepCount: TypeAlias = Annotated[
     int,

@@ -1,4 +1,4 @@
-"""The errors that lossatlas raises on purpose, and the exit code that each one means.
+"""The errors that lossatlas raises on purpose, the exit code that each one means, and what errors say in one line.
 
 Every message is one line that says what was wrong, what was expected and what to do.
 """
@@ -15,9 +15,16 @@ __all__ = [
     "Interrupted",
     "LossatlasError",
     "ModelFailure",
-    "first_line",
+    "in_one_line",
+    "printable",
+    "raised_instead",
     "unknown",
 ]
+
+MOST = 300
+"""Characters of what another library's error says: some print the tensors that they were given."""
+BYTES = range(0xDC80, 0xDD00)
+"""Code points by which Python stands for bytes that are not UTF-8, in names of files and on command lines."""
 
 
 class LossatlasError(Exception):
@@ -52,10 +59,55 @@ class Caution(UserWarning):
     """What has to be known to read a result rightly; the command line prints it once, in one line."""
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, cut to one line; with its kind where it says no more than a word."""
-    said, kind = next(iter(str(error).splitlines()), ""), type(error).__name__
-    return said if " " in said else f"{kind}: {said}" if said else kind
+def in_one_line(error: BaseException, *, kind: bool = False) -> str:
+    r"""All that an error says, in one line of bounded length.
+
+    Args:
+        error: that was raised.
+        kind: say of what kind it is, too; where it says no more than a word, that is said anyhow.
+
+    >>> in_one_line(ValueError("expected 3 numbers,\n  got 4")), in_one_line(KeyError("label"))
+    ('expected 3 numbers, got 4', "KeyError: 'label'")
+    """
+    name = type(error).__name__
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # whoever wrote the error's class can have made a mistake in it
+        said = ""
+    if not said:
+        return name
+    said = said if len(said) <= MOST else f"{said[: MOST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return said if " " in said and not kind else f"{name}: {said}"
+
+
+def raised_instead(error: BaseException) -> str:
+    """What to say of code that raises what ends a process, such as SystemExit, where an error was due; and where."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
+    return f"{in_one_line(error)} was raised{place}; raise an error there, as nothing else says what is wrong"
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Text in which whatever has no glyph is an escape: what steers a terminal, what hides, bytes that are not UTF-8.
+
+    Args:
+        text: of unknown origin.
+        keep: characters that stay as they are, such as line breaks.
+
+    >>> print(printable("a\x1b[2J\nb"), printable("a\nb", keep="\n"))
+    a\x1b[2J\nb a
+    b
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in keep else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code - 0xDC00:02x}" if code in BYTES else character.encode("unicode_escape").decode()
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:

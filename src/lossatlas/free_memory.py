@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from lossatlas.files.room import free_room
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["SHARE", "free_disk", "free_memory", "in_bytes"]
 
@@ -19,8 +21,10 @@ UNITS = {unit: 1000**power for power, unit in enumerate(("bytes", "kB", "MB", "G
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device could still give; for the processor what its system and its container would."""
+    """Bytes that a device could still give; for the processor what its system, its container and its limits would."""
     if device.type == "cuda":
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     return free_room()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-__all__ = ["Exited", "called", "reason"]
+__all__ = ["Exited", "called"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-LONGEST = 400
-"""Characters of a reason."""
 
 
 class Exited(RuntimeError):
@@ -31,19 +28,3 @@ def called(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return function(*args, **kwargs)
     except SystemExit as error:
         raise Exited(f"it called sys.exit({error.code!r})") from error
-
-
-def reason(error: BaseException) -> str:
-    r"""Why something failed, all of it in one line: the kind of error and what it says.
-
-    >>> reason(ValueError("expected 3 numbers,\n  got 4"))
-    'ValueError: expected 3 numbers, got 4'
-    """
-    kind = type(error).__name__
-    try:
-        said: Any = " ".join(str(error).split())
-    except Exception:  # it is the user's own
-        said = ""
-    if len(said) > LONGEST:
-        said = f"{said[:LONGEST]} ..."
-    return f"{kind}: {said}" if said else kind

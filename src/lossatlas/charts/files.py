@@ -12,13 +12,13 @@ from torch import Tensor
 
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.reading import Unreadable, parse_json
 from lossatlas.files.tensors import check_alike, read_tensors
 
 __all__ = ["chart_bytes", "load_chart"]
 
-COUNTS = {"order", "orders", "held", "_centred"}
+COUNTS = {"order": torch.int64, "orders": torch.int64, "held": torch.bool, "_centred": torch.bool}
 """Tensors of charts that are whole numbers or marks."""
 NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -53,7 +53,7 @@ def load_chart(path: Path | str) -> Chart:
         told = parse_json(metadata["lossatlas"], _Told)
         chart = _made(told.chart, state)
     except ValueError as error:
-        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
         raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
     # Older files do not say it: their planes were fitted under what is usual in a fit.
     usual = "batch" if isinstance(chart, AffineChart) else ""
@@ -68,12 +68,12 @@ def _made(kind: str, state: dict[str, Tensor]) -> Chart:
         ValueError: nobody knows the kind, or this is not the state of one.
     """
     for name, value in state.items():
-        if name not in COUNTS and value.dtype not in NUMBERS:
+        if value.dtype not in ((COUNTS[name],) if name in COUNTS else NUMBERS):
             raise ValueError(f"its {name!r} is of type {value.dtype}")
     family = CHARTS[kind]
     try:
         chart = family.from_state(state)
     except Exception as error:  # each kind takes its tensors apart in its own way
-        raise ValueError(f"its tensors are not those of a {kind}: {first_line(error)}") from error
+        raise ValueError(f"its tensors are not those of a {kind}: {in_one_line(error)}") from error
     check_alike(state, chart.state_dict())
     return chart

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lossatlas.errors import Caution
+from lossatlas.cli.terminal import note
+from lossatlas.errors import Caution, printable
 
 __all__ = ["cautions_told"]
 
 
 @contextmanager
 def cautions_told() -> Iterator[None]:
-    """While entered, each :class:`~lossatlas.errors.Caution` is one line on stderr; other warnings stay the same."""
+    """While entered, each :class:`~lossatlas.errors.Caution` is one line on stderr; others have no escape sequences."""
     told: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", Caution)
-        show = warnings.showwarning
+        show, form = warnings.showwarning, warnings.formatwarning
 
         def tell(message: Warning | str, category: type[Warning], *where: Any, **how: Any) -> None:
             if not issubclass(category, Caution):
                 show(message, category, *where, **how)
             elif (line := " ".join(str(message).split())) not in told:
                 told.add(line)
-                print(f"lossatlas: note: {line}", file=sys.stderr)
+                note(f"note: {line}")
 
-        warnings.showwarning = tell
-        yield
+        def plain(*what: Any, **how: Any) -> str:
+            return printable(form(*what, **how), keep="\n")
+
+        warnings.showwarning, warnings.formatwarning = tell, plain
+        try:
+            yield
+        finally:
+            warnings.formatwarning = form

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 import yaml
 from cyclopts import CycloptsError, Parameter
 
+from lossatlas.bounds import Bounded
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.process import RUN, check_room
+from lossatlas.cli.signals import asked_to_stop, check_interrupts
+from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import with_names
 from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, ProblemConfig
@@ -36,7 +39,7 @@ HANDLING = ("resume", "overwrite", "checkpoint_seconds", "pictures")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(Bounded):
     """How a run is carried out; nothing here changes its result. Verbs add their own, and where runs go by default."""
 
     out: Path = Path("runs/run")
@@ -103,15 +106,17 @@ class ConfiguredVerb(Verb, Generic[C, R]):
     def carry_out(self, config: C, run: R) -> None:
         """Make the run, or say what it would cost."""
         job = self.job()
+        check_interrupts()
+        check_room(RUN)
         if run.dry_run:
             _print_estimate(job.estimate(config))
             return
         from lossatlas.cli.progress import RichReporter
 
-        with RichReporter() as reporter, stop_signals() as stop:
+        with RichReporter() as reporter:
             if line := self.before(config, run):
                 reporter.say(line)
-            summary = job(config, run.out, reporter=reporter, stop=stop, **run.handling())
+            summary = job(config, run.out, reporter=reporter, stop=asked_to_stop, **run.handling())
         self.tell(summary, run)
 
     def layered(self, tokens: list[str]) -> list[str]:
@@ -126,7 +131,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             layers.append(tokens_of(_stored(run, tokens)))
         if preset is not None and self._presets is not None:
             layers.append(tokens_of(self._presets[preset]))
-        if config is not None:
+        if config:  # an empty one is refused with all other empty paths
             layers.append(tokens_of(self._checked_yaml(Path(config))))
         given = merged_tokens(layers, tokens)
         return merged_tokens([tokens_of(self.inherited(given))], given)
@@ -144,7 +149,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             given = {name: options.get(f"{name}_options", kind()) for name, kind in types.items()}
             config = with_options(config, given)
             if run.print_config:
-                print(yaml.safe_dump(config.flat(), sort_keys=False), end="")
+                say(yaml.safe_dump(config.flat(), sort_keys=False).removesuffix("\n"), keep="\n")
                 return None
             if run.resume and run.overwrite:
                 raise BadInput("--resume continues a run and --overwrite replaces it; give one of the two")
@@ -225,12 +230,12 @@ def _print_estimate(estimate: Estimate) -> None:
     }
     width = max(7, *map(len, rows))
     for name, text in rows.items():
-        print(f"{name:<{width}} {text}")
+        say(f"{name:<{width}} {text}")
 
 
 def print_place(run: RunOptions, pictures: bool) -> None:
     """Where the result is to be looked at."""
-    print(f"report: {run.out / 'report.html'}" if pictures else f"summary: {run.out / 'summary.json'}")
+    say(f"report: {run.out / 'report.html'}" if pictures else f"summary: {run.out / 'summary.json'}")
 
 
 def _how_to_see_options(names: list[str]) -> str:

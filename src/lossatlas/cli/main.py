@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lossatlas.cli.cautions import cautions_told
 from lossatlas.cli.process import settle
-from lossatlas.errors import LossatlasError
+from lossatlas.cli.shortages import advice, shortage
+from lossatlas.cli.signals import interruptible
+from lossatlas.cli.terminal import note, streams
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, in_one_line, raised_instead
 
 __all__ = ["main"]
-
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +20,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 2 bad input, 3 could not be finished, 130 interrupted. Anything else that is raised is a bug, and its
     traceback says where.
+
+    Args:
+        argv: the command line; None takes that of the process, which ends afterwards.
     """
+    with interruptible(last=argv is None) as interrupted, streams() as output:
+        code = _outcome(list(sys.argv[1:] if argv is None else argv), interrupted)
+        output.flush()
+        # Who closes a pipe, or starts the process without output, wants to read no more.
+        if code == 0 and output.failure is not None and not isinstance(output.failure, BrokenPipeError):
+            reason = getattr(output.failure, "strerror", None) or in_one_line(output.failure)
+            note(f"standard output cannot be written ({reason}); send it elsewhere")
+            return CannotFinish.exit_code
+        return code
+
+
+def _outcome(tokens: list[str], interrupted: Callable[[], bool]) -> int:
+    """Run a command line; returns the exit code, and says on standard error what went wrong."""
+    try:
+        return _run(tokens)
+    except BaseException as error:
+        if interrupted() or isinstance(error, KeyboardInterrupt):
+            note("interrupted")
+            return Interrupted.exit_code
+        if isinstance(error, LossatlasError):
+            note(f"{error}{advice(error)}")
+            return error.exit_code
+        if (said := shortage(error)) is not None:
+            note(said)
+            return CannotFinish.exit_code
+        if isinstance(error, Exception):
+            raise
+        note(raised_instead(error))  # a user's code ends the process, and nothing is computed yet
+        return BadInput.exit_code
+
+
+def _run(tokens: list[str]) -> int:
+    """Run a command line; what cyclopts refuses is bad input."""
+    _check_text(tokens)
     settle()
     from cyclopts import CycloptsError, UnusedCliTokensError
 
@@ -28,20 +65,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         with cautions_told():
-            return run(list(sys.argv[1:] if argv is None else argv))
-    except LossatlasError as error:
-        return _fail(str(error), error.exit_code)
+            return run(tokens)
     except UnusedCliTokensError as error:
         left = " ".join(error.unused_tokens or ())
-        return _fail(f"unexpected {left!r}: flags take no value, write --name or --no_name instead", BAD_INPUT)
+        raise BadInput(f"unexpected {left!r}: flags take no value, write --name or --no_name instead") from error
     except CycloptsError as error:
-        return _fail(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        return 0
+        raise BadInput(str(error)) from error
 
 
-def _fail(message: str, code: int) -> int:
-    print(f"lossatlas: {' '.join(message.split())}", file=sys.stderr)
-    return code
+def _check_text(tokens: list[str]) -> None:
+    """Refuse what is not text: half of the libraries below cannot open files by other names.
+
+    Raises:
+        BadInput: a token has bytes that are not UTF-8, or null bytes.
+    """
+    for token in tokens:
+        try:
+            token.encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"{token} is not UTF-8; rename what it names, or give a link to it") from None
+        if "\0" in token:
+            raise BadInput(f"{token} has a null byte, which no name has; leave it out")

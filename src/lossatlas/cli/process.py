@@ -6,11 +6,18 @@ import ctypes
 import os
 import sys
 
-__all__ = ["settle"]
+from lossatlas.errors import BadInput
+from lossatlas.files.room import left_to_the_process
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+__all__ = ["LIBRARIES", "RUN", "check_room", "settle"]
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MMAP_THRESHOLD = 2**25
 """The largest that glibc takes."""
+LIBRARIES = 2**30
+"""Bytes of address space that the libraries below the command line take; with less, some abort or wait for ever."""
+RUN = 2**29
+"""Bytes that the smallest run takes beside them."""
 
 
 def settle() -> None:
@@ -21,10 +28,29 @@ def settle() -> None:
     it faulted in again, which took a third of the time of a step where page faults are slow; here it keeps them.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("MPLBACKEND", "agg")
+    os.environ["MPLBACKEND"] = "agg"  # whatever it was: pictures are files here, and not all that it may be is a name
     if sys.platform == "linux":
         allocator = ctypes.CDLL(None)
         if hasattr(allocator, "mallopt"):  # other C libraries have no such switch
             allocator.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
             allocator.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+            if left_to_the_process() is not None:
+                allocator.mallopt(M_ARENA_MAX, 1)  # each thread would reserve 128 MiB of what is limited
     sys.path.insert(0, "")  # module:callable is looked up in the working folder, as Python does for scripts
+
+
+def check_room(need: int) -> None:
+    """Refuse to begin with what the limits of the process leave no room for.
+
+    Args:
+        need: bytes that it takes at least.
+
+    Raises:
+        BadInput: they leave less.
+    """
+    left = left_to_the_process()
+    if left is not None and left < need:
+        raise BadInput(
+            f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB, and what is to come takes "
+            f"{need / 2**20:,.0f} MiB at least; raise them"
+        )

@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lossatlas.errors import printable
 from lossatlas.jobs import Reporter
 
 __all__ = ["RichReporter"]
@@ -22,12 +23,12 @@ class RichReporter(Reporter):
     def __init__(self) -> None:
         console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description:<7}"),
+            TextColumn("{task.description:<7}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.fields[left]}", markup=False),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=console,
             auto_refresh=False,
         )
@@ -45,10 +46,11 @@ class RichReporter(Reporter):
             self._bars.stop()
 
     def say(self, line: str) -> None:
-        self._bars.console.print(line, highlight=False, soft_wrap=True)
+        self._bars.console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
         now = time.perf_counter()
+        phase = printable(phase)
         if phase in self._tasks and share < self._tasks[phase][2]:
             self._bars.remove_task(self._tasks.pop(phase)[0])  # the next fit of a sweep
         if phase not in self._tasks:

@@ -62,4 +62,4 @@ def _classes(batch: Batch) -> int | None:
         labels = batch[1]
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype is torch.bool:
         return None
-    return int(labels.max()) + 1
+    return int(labels.long().max()) + 1  # torch finds no extremes of some narrow kinds

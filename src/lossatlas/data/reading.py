@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
+from lossatlas.files.images import decoded_image
+from lossatlas.files.reading import opened
 
 __all__ = ["Part", "Request", "fingerprints", "parts", "tables_in", "tables_on_hub"]
 
@@ -106,7 +109,7 @@ def _reason(error: BaseException) -> str:
     """The first line of an error, or of what it came from where it says only that something failed."""
     while error.__cause__ is not None and type(error).__name__ == "DatasetGenerationError":
         error = error.__cause__
-    return first_line(error).rstrip(".")
+    return in_one_line(error).rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -130,9 +133,10 @@ class Part:
             BadInput: one cannot be decoded, or differs from the first in size or mode.
         """
         for start in range(0, len(self.labels), CHUNK):
-            chunk = [_pixels(image) for image in _decoded(self._table, self._column, start, CHUNK)]
-            for pixels in chunk:
+            chunk = []
+            for pixels in _decoded(self._table, self._column, start, CHUNK):
                 _same(self.shape, pixels.shape)
+                chunk.append(pixels)
             yield np.ascontiguousarray(np.stack(chunk))
 
 
@@ -167,21 +171,20 @@ def _part(request: Request, table: Any, split: str) -> Part:
     table, image = _with_images(request, table)
     labels, names = _labels(request, table, split)
     (first,) = _decoded(table, image, 0, 1)
-    return Part(split, labels, names, _pixels(first).shape, table, image)
+    return Part(split, labels, names, first.shape, table, image)
 
 
 def _with_images(request: Request, table: Any) -> tuple[Any, str]:
-    """The table and the name of its column of images, cast to that type where the user named one of another type."""
+    """The table with its images as they are stored, and the name of their column, which may be of another type."""
     from datasets import Image
 
     found = [name for name, feature in table.features.items() if isinstance(feature, Image)]
     column = _column(request, table, "image", found, request.image)
-    if column not in found:
-        try:
-            table = table.cast_column(column, Image())
-        except Exception as error:
-            raise BadInput(f"column {column!r} of {request.name} holds no images: {_kinds(table)}") from error
-    return table, column
+    try:
+        # They are decoded here: among the decoders of ``datasets`` are some that call programs.
+        return table.cast_column(column, Image(decode=False)), column
+    except Exception as error:
+        raise BadInput(f"column {column!r} of {request.name} holds no images: {_kinds(table)}") from error
 
 
 def _labels(request: Request, table: Any, split: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
@@ -233,21 +236,27 @@ def _kinds(table: Any) -> str:
     )
 
 
-def _decoded(table: Any, column: str, start: int, count: int) -> list[Any]:
-    """Images as Pillow has them."""
-    try:
-        return list(table.select_columns([column])[start : start + count][column])
-    except Exception as error:
-        raise BadInput(
-            f"column {column!r} has something among rows {start} to {start + count - 1} that cannot be decoded as an "
-            f"image ({_reason(error)})"
-        ) from error
+def _decoded(table: Any, column: str, start: int, count: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Images (C, H, W), one after the other.
+
+    Raises:
+        BadInput: one is missing, cannot be decoded, or is of a mode that is not taken.
+    """
+    for row, stored in enumerate(table.select_columns([column])[start : start + count][column], start=start):
+        if stored is None:
+            raise BadInput("an image is missing; remove its row from the data")
+        try:
+            with opened(stored["path"]) if stored["bytes"] is None else io.BytesIO(stored["bytes"]) as file:
+                image = decoded_image(file)
+        except ValueError as error:
+            raise BadInput(
+                f"column {column!r} has something in row {row} that cannot be decoded as an image ({_reason(error)})"
+            ) from error
+        yield _pixels(image)
 
 
 def _pixels(image: Any) -> npt.NDArray[np.uint8]:
     """An image (C, H, W)."""
-    if image is None:
-        raise BadInput("an image is missing; remove its row from the data")
     mode = SAME_VALUES.get(image.mode, image.mode)
     if mode not in BANDS:
         raise BadInput(f"an image has mode {image.mode}; expected grey (L) or colour (RGB) of 8 bits: convert it")

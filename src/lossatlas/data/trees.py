@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.types import Batch
 
 __all__ = ["as_tree", "bytes_of", "differing", "form", "is_named_tuple", "leaf_names", "numbers", "ordered_like",
-           "owned"]  # fmt: skip
+           "owned", "plain"]  # fmt: skip
 
 NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -38,7 +38,7 @@ def as_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Ba
         BadInput: there is something in it that has no numbers.
     """
     if isinstance(value, Tensor):
-        return _plain(value, where)
+        return plain(value, where)
     if isinstance(value, Mapping):
         return _dict(value, left_out if left_out is not None else set(), where)
     if is_named_tuple(value):
@@ -48,9 +48,7 @@ def as_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Ba
             return made
         parts = [as_tree(part, left_out, _inside(where, place)) for place, part in enumerate(value)]
         return parts if isinstance(value, list) and where else tuple(parts)
-    if isinstance(value, NUMBERS):
-        return torch.as_tensor(value)
-    if hasattr(value, "__array__"):
+    if isinstance(value, NUMBERS) or hasattr(value, "__array__"):
         return _tensor(np.asarray(value), where)
     raise BadInput(
         f"{_named(where)} is of type {type(value).__name__}; expected tensors, arrays or numbers, in pairs, dicts or "
@@ -213,11 +211,26 @@ def _named(where: str) -> str:
     return f"entry {where!r} of the examples" if where else "what is given as examples"
 
 
-def _plain(tensor: Tensor, where: str) -> Tensor:
-    if tensor.is_nested or tensor.layout != torch.strided:
-        kind = "nested" if tensor.is_nested else "sparse"
-        raise BadInput(f"{_named(where)} is a {kind} tensor; expected a plain one: use to_padded_tensor or to_dense")
-    return tensor.detach()
+def plain(tensor: Tensor, where: str = "") -> Tensor:
+    """A tensor without its graph, and without what a class of somebody's makes of it.
+
+    Raises:
+        BadInput: its numbers are not what they seem: it is nested, sparse, quantised, without any, or of a class that
+            keeps them elsewhere.
+    """
+    kinds = {
+        "a nested tensor": tensor.is_nested,
+        "a sparse tensor": not tensor.is_nested and tensor.layout != torch.strided,
+        "a quantised tensor": tensor.is_quantized,
+        "a tensor without numbers (meta)": tensor.is_meta,
+        f"a {type(tensor).__name__}": type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__,
+    }
+    kind = next((kind for kind, is_one in kinds.items() if is_one), None)
+    if kind is not None:
+        raise BadInput(
+            f"{_named(where)} is {kind}; expected a plain tensor: use to_padded_tensor, to_dense or dequantize"
+        )
+    return tensor.detach().as_subclass(Tensor)
 
 
 def _tensor(array: npt.NDArray[Any], where: str) -> Tensor:
@@ -230,8 +243,8 @@ def _tensor(array: npt.NDArray[Any], where: str) -> Tensor:
         with warnings.catch_warnings():  # that it cannot be written to: nobody does
             warnings.filterwarnings("ignore", message=".*not writable")
             return torch.from_numpy(array) if array.ndim else torch.as_tensor(array.item())
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadInput(
-            f"{_named(where)} is an array of {array.dtype}, which torch cannot hold ({first_line(error)}); expected "
+            f"{_named(where)} is an array of {array.dtype}, which torch cannot hold ({in_one_line(error)}); expected "
             "numbers: convert it"
         ) from error

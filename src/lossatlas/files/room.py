@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 
+try:
+    import resource
+except ImportError:  # a system without such limits
+    resource = None  # type: ignore[assignment]
+
 from lossatlas.files.reading import Unreadable, read_text
 
-__all__ = ["free_room"]
+__all__ = ["free_room", "left_to_the_process"]
 
 UNKNOWN = 2**32
 """Where nobody says how much is free."""
 
 
 def free_room() -> int:
-    """Bytes of memory that the system and the container of this process could still give."""
-    known = [number for number in (_available(), _left_to_the_group()) if number is not None]
+    """Bytes of memory that the system, the container and the limits of this process could still give."""
+    known = [number for number in (_available(), _left_to_the_group(), left_to_the_process()) if number is not None]
     return min(known, default=_there())
 
 
@@ -43,3 +48,18 @@ def _left_to_the_group() -> int | None:
     except Unreadable:
         return None
     return max(0, int(limit) - int(used)) if limit.isdecimal() else None
+
+
+def left_to_the_process() -> int | None:
+    """Bytes that this process may still take by the limits of its address space and data; None where none is set."""
+    if resource is None:
+        return None
+    # Pages in all and pages of data, by their places in the file.
+    limits = {0: resource.getrlimit(resource.RLIMIT_AS)[0], 5: resource.getrlimit(resource.RLIMIT_DATA)[0]}
+    limited = {place: limit for place, limit in limits.items() if limit != resource.RLIM_INFINITY}
+    try:
+        pages = read_text("/proc/self/statm").split() if limited else []
+    except Unreadable:  # another system: nobody says what is used
+        return None
+    left = (limit - int(pages[place]) * resource.getpagesize() for place, limit in limited.items())
+    return max(0, min(left)) if limited else None

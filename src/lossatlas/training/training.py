@@ -17,7 +17,7 @@ from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import device_of, step_size
-from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.errors import BadInput, CannotFinish, in_one_line
 from lossatlas.files.reading import Count, Duration, converted
 from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, checked_total, shares_of
@@ -28,7 +28,6 @@ from lossatlas.schedules import Schedule
 from lossatlas.streams import generator
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
 from lossatlas.types import Source
-from lossatlas.users_code import reason
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import module_state
 
@@ -261,13 +260,18 @@ class Training:
         targets = self._handed.targets(batch)
         try:
             outputs, losses = self._call(batch, copy.deepcopy(self.module))
-            losses @ shares_of(self._loss.weights(targets), losses)
+            first = float(losses.detach() @ shares_of(self._loss.weights(targets), losses))
         except BadInput:
             raise
         except Exception as error:  # the user's own module and data may fail in any way
             raise BadInput(
-                f"the model fails in training mode on a batch of {self._batches.size}: {reason(error)}"
+                f"the model fails in training mode on a batch of {self._batches.size}: {in_one_line(error)}"
             ) from error
+        if not math.isfinite(first):
+            raise BadInput(
+                f"the loss of the first batch is {first} before any step; expected finite data and weights: look for "
+                "NaN among them, or lower the weights (init_gain)"
+            )
         self._loss.check(outputs, targets, targets)
         checked_total(self._loss, targets, len(losses))
         self._handed.loss = self._loss.settled(outputs, targets)

@@ -185,10 +185,10 @@ def _diagonal(ax: Axes, comparison: xr.Dataset, groups: _Groups, place: int, inc
     told.append(f"moved {data.number(float(comparison['distance_from_start'].values[place]))}")
     wide = max(10, int(inches * 9))
     heading = textwrap.fill(short(name), wide)
-    ax.text(0.12, 0.93, heading, fontsize=9.5, fontweight="bold", color=INK, va="top", parse_math=False)
+    ax.text(0.12, 0.93, heading, fontsize=9.5, fontweight="bold", color=INK, va="top")
     if group != name:
         below = 0.93 - 0.15 * (1 + heading.count("\n"))
-        ax.text(0.12, below, textwrap.fill(group, wide + 3), fontsize=7.5, color=GREY, va="top", parse_math=False)
+        ax.text(0.12, below, textwrap.fill(group, wide + 3), fontsize=7.5, color=GREY, va="top")
     ax.text(0.12, 0.06, "\n".join(told), fontsize=7.5, color=INK, va="bottom", linespacing=1.35)
 
 
@@ -367,6 +367,7 @@ def _weights(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
             share = np.where(row > 0, row / row.sum(), np.nan)
             ax.stairs(share, edges, color=groups.colour(run), linewidth=1.1, alpha=0.8)
     ax.set_yscale("log")
+    figures.log_axis(ax.yaxis, *ax.get_ylim())
     ax.set_xlabel("weight")
     ax.set_ylabel("share of a network's weights in a bin")
     ax.tick_params(labelsize=8)
@@ -421,6 +422,7 @@ def _sharpness(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     finite = sharpness[np.isfinite(sharpness)]
     if finite.min() > 0 and finite.max() > 20 * finite.min():
         ax.set_xscale("log")
+        figures.log_axis(ax.xaxis, *ax.get_xlim())
     ax.set_xlabel(_told(comparison, "sharpness"))
     ax.set_ylabel(_told(comparison, "test_error"))
     ax.tick_params(labelsize=8)

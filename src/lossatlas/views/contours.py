@@ -235,7 +235,7 @@ def _pieces(path: Path) -> list[Floats]:
 
 def _dress(ax: Axes, panel: Panel, inches: tuple[float, float]) -> None:
     figures.dress_plane(ax)
-    ax.set_title(panel.title, fontsize=10, color=INK, parse_math=False)
+    ax.set_title(panel.title, fontsize=10, color=INK)
     labels = [figures.wrapped(label, side) for label, side in zip(panel.labels, inches, strict=True)]
     ax.set(xlabel=labels[0], ylabel=labels[1])
     marks.mark_plane(ax, panel.networks)

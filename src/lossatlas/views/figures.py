@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,16 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backend_bases import RendererBase
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from lossatlas.errors import printable
 from lossatlas.views import marks
 from lossatlas.views.data import Floats, Invalid, Limits, log_ticks
 from lossatlas.views.looks import GREY, INK
@@ -37,6 +41,7 @@ __all__ = [
     "hatched",
     "heat_map",
     "heat_maps",
+    "listed",
     "log_axis",
     "panel_size",
     "tick_text",
@@ -47,6 +52,8 @@ LONGEST = 10.5  # inches; the longer side of the block of panels
 PANEL = 4.4  # inches; the longer side of one panel at most
 LETTER = 0.085  # inches; the width of one in a label
 SHORTEST = 1.4  # inches; below this a panel's tick labels run into each other
+TITLE = 240  # letters; more would leave no room for the panels
+SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,26 @@ LOSS = Palette("magma", "#8fe3d6", "#0b6b62")
 ACCURACY = Palette("viridis_r", "#ffb3c7", "#b3123f")
 
 
+class _Figure(Figure):
+    """A figure whose texts are shown as they are: none of them is mathematics, and what has no glyph is an escape."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw it; letters that the font lacks are boxes, as everywhere."""
+        for text in self.findobj(Text):
+            text.set_parse_math(False)
+            if (shown := printable(text.get_text(), keep="\n")) != text.get_text():
+                text.set_text(shown)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            super().draw(renderer)
+
+
 def figure(width: float, height: float, title: str, layout: str = "constrained") -> Figure:
-    """An empty figure, inches, with a title that is wrapped to its width and never read as mathematics."""
-    drawn = Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
+    """An empty figure, inches, with a title that is wrapped to its width; texts in it are never read as mathematics."""
+    drawn = _Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
     if title:
-        wrapped = textwrap.fill(title, max(20, int(width * 8)))
-        drawn.suptitle(wrapped, fontsize=13, fontweight="bold", color=INK, parse_math=False)
+        cut = title if len(title) <= TITLE else f"{title[: TITLE - 1]}\u2026"
+        drawn.suptitle(textwrap.fill(cut, max(20, int(width * 8))), fontsize=13, fontweight="bold", color=INK)
     return drawn
 
 
@@ -80,6 +101,8 @@ def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> No
     """Small print and a key under the figure, wrapped to its width; empty sentences are left out."""
     text = "; ".join(sentence for sentence in sentences if sentence)
     width = drawn.get_figwidth()
+    for key in keys:
+        key.set_label(listed(str(key.get_label())))
     # One legend holds both, for matplotlib's layout keeps several things below a figure from each other's place
     # only if they are one.
     legend = drawn.legend(
@@ -89,14 +112,19 @@ def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> No
     legend.get_title().set(color=GREY, multialignment="center")
 
 
+def listed(label: str) -> str:
+    """A label that legends show: matplotlib takes an underscore at its beginning for the wish to be left out."""
+    return f" {label}" if label.startswith("_") else label
+
+
 def tick_text(value: float, _position: int | None = None) -> str:
     """A tick's label: plain where it is short, a power of ten elsewhere."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.10g}"
     mantissa, exponent = f"{value:.5e}".split("e")
     digits = f"{float(mantissa):g}"
-    power = f"10^{{{int(exponent)}}}"
-    return f"${power}$" if digits == "1" else rf"${digits}\times {power}$"
+    power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    return power if digits == "1" else f"{digits}\u00d7{power}"
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:

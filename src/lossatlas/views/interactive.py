@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from lossatlas.errors import printable
 from lossatlas.views import data
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import networks
@@ -75,8 +76,8 @@ def _surface(survey: xr.Dataset) -> Interactive:
     height = data.limits(data.preferred(losses).values, log=True)
     longer = max(np.ptp(us), np.ptp(vs))
     scene = {
-        "xaxis": {"title": {"text": u}},
-        "yaxis": {"title": {"text": v}},
+        "xaxis": {"title": {"text": _plain(u)}},
+        "yaxis": {"title": {"text": _plain(v)}},
         "zaxis": {"title": {"text": "log\u2081\u2080 loss" if height.log else "loss"}},
         "aspectmode": "manual",
         "aspectratio": {"x": np.ptp(us) / longer, "y": np.ptp(vs) / longer, "z": ASPECT_HEIGHT},
@@ -110,7 +111,7 @@ def _slices(survey: xr.Dataset) -> Interactive:
         {"method": "animate", "label": data.number(float(depth)), "args": [[str(k)], at_once]}
         for k, depth in enumerate(depths)
     ]
-    slider = {"active": middle, "steps": steps, "currentvalue": {"prefix": f"{axes[2]} = "}, "pad": {"t": 45}}
+    slider = {"active": middle, "steps": steps, "currentvalue": {"prefix": f"{_plain(axes[2])} = "}, "pad": {"t": 45}}
     layout = {**_plane_layout(axes), "sliders": [slider]}
     hint = f"One slice of the volume; the slider moves along {axes[2]}, the menu chooses the variable."
     return _assembled(traces, layout, [field.label for field in choices], hint, frames)
@@ -131,7 +132,7 @@ def _lines(survey: xr.Dataset) -> Interactive:
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": field.label,
+                "name": _plain(field.label),
                 "x": at,
                 "y": np.where(np.isfinite(shown), shown, np.nan),
                 "yaxis": "y" if is_loss or not losses else "y2",
@@ -141,14 +142,14 @@ def _lines(survey: xr.Dataset) -> Interactive:
                 "visible": True if field.metric in (data.LOSS, data.ACCURACY) or alone else "legendonly",
             }
         )
-    left: Trace = {"title": {"text": losses[0].metric if losses else ""}, "automargin": True}
+    left: Trace = {"title": {"text": _plain(losses[0].metric) if losses else ""}, "automargin": True}
     if limits and limits.log:
         ticks = data.log_ticks(limits.low, limits.high)
         left |= {"type": "log", "tickvals": ticks, "ticktext": [data.number(tick) for tick in ticks]}
     # Without a tick mode of its own an overlaying axis takes its ticks from where the other axis has them.
     right = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "tickmode": "auto"}
     layout = {
-        "xaxis": {"title": {"text": axis}, "automargin": True},
+        "xaxis": {"title": {"text": _plain(axis)}, "automargin": True},
         "yaxis": left,
         "yaxis2": right | {"automargin": True},
         "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
@@ -158,7 +159,7 @@ def _lines(survey: xr.Dataset) -> Interactive:
     across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1, "dash": "dash"}}
     layout["shapes"] = [across | {"x0": float(u), "x1": float(u)} for (u,) in there.at]
     layout["annotations"] = [
-        {"x": float(u), "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False, "text": escape(name)}
+        {"x": float(u), "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False, "text": _plain(name)}
         for name, (u,) in zip(there.names, there.at, strict=True)
     ]
     layout["margin"] = MARGIN | {"t": 46 if len(there) else MARGIN["t"]}
@@ -186,7 +187,7 @@ def _flags(survey: xr.Dataset, ground: data.Field) -> list[Trace]:
 
 def _flag(name: str) -> Trace:
     look = {"showarrow": True, "arrowhead": 6, "arrowsize": 0.7, "arrowwidth": 1.2, "ax": 0, "ay": -24}
-    return look | {"text": escape(name), "font": {"color": INK}, "bgcolor": "rgba(255,255,255,0.75)"}
+    return look | {"text": _plain(name), "font": {"color": INK}, "bgcolor": "rgba(255,255,255,0.75)"}
 
 
 def _heat_map(survey: xr.Dataset, field: data.Field, values: data.Floats) -> Trace:
@@ -214,7 +215,7 @@ def _scale(field: data.Field) -> Trace:
     limits = _limits(field)
     low, high = limits.low, limits.high
     bar: Trace = {
-        "title": {"text": field.label, "side": "top"},
+        "title": {"text": _plain(field.label), "side": "top"},
         "orientation": "h",
         "y": 1,
         "yanchor": "bottom",
@@ -232,16 +233,22 @@ def _scale(field: data.Field) -> Trace:
 
 
 def _hover(u: str, v: str) -> str:
-    return f"{u} %{{x:.3f}}, {v} %{{y:.3f}}<br>%{{text}}<extra></extra>"
+    return f"{_plain(u)} %{{x:.3f}}, {_plain(v)} %{{y:.3f}}<br>%{{text}}<extra></extra>"
 
 
 def _told(fields: list[tuple[data.Field, data.Floats]]) -> list[list[str]]:
     """What a cell says when pointed at: the values as measured, NaN and infinities by name; shape (V, U)."""
     rows, columns = fields[0][1].shape
+    named = [(_plain(field.label), values) for field, values in fields]
     return [
-        ["<br>".join(f"{field.label} {data.number(values[i, j])}" for field, values in fields) for j in range(columns)]
+        ["<br>".join(f"{name} {data.number(values[i, j])}" for name, values in named) for j in range(columns)]
         for i in range(rows)
     ]
+
+
+def _plain(name: str) -> str:
+    """A name that plotly, which takes texts for HTML, shows as it is."""
+    return escape(printable(name))
 
 
 def _limits(field: data.Field) -> data.Limits:
@@ -254,9 +261,9 @@ def _coordinates(survey: xr.Dataset, axis: str) -> data.Floats:
 
 def _plane_layout(axes: tuple[str, ...]) -> Trace:
     return {
-        "xaxis": {"title": {"text": axes[0]}, "showgrid": False, "zeroline": False, "constrain": "domain"},
+        "xaxis": {"title": {"text": _plain(axes[0])}, "showgrid": False, "zeroline": False, "constrain": "domain"},
         "yaxis": {
-            "title": {"text": axes[1]},
+            "title": {"text": _plain(axes[1])},
             "showgrid": False,
             "zeroline": False,
             "scaleanchor": "x",

@@ -14,12 +14,24 @@ from matplotlib.patches import Patch
 
 from lossatlas.views import data, figures
 
-__all__ = ["ACCURACY_COLOURS", "LOSS_COLOURS", "Stroke", "along", "curve", "curves", "frame", "keys", "shades"]
+__all__ = [
+    "ACCURACY_COLOURS",
+    "LOSS_COLOURS",
+    "UNNAMED",
+    "Stroke",
+    "along",
+    "curve",
+    "curves",
+    "frame",
+    "keys",
+    "shades",
+]
 
 LOSS_COLOURS = ("#3b0f70", "#de4968", "#fe9f6d", "#8c2981")
 ACCURACY_COLOURS = ("#1f7a8c", "#35b779", "#6d8b00", "#31688e")
 SHADE = {1: ("low loss asked for", "#cfc8e8"), -1: ("high loss asked for", "#fdf0cd")}
-UNNAMED = "_lost"
+UNNAMED = "_"
+"""The label of what the legend leaves out."""
 FEW = 80  # points; above this their marks would merge into a thick line
 
 
@@ -36,7 +48,7 @@ class Stroke:
     Attributes:
         colour: of its line, its band and its marks.
         style: of the line, as matplotlib writes it: ``-``, ``--`` or ``:``.
-        label: what the legend says.
+        label: what the legend says, or :data:`UNNAMED`.
         mark: at each of its points; empty draws none.
     """
 
@@ -99,7 +111,7 @@ def curve(ax: Axes, at: data.Floats, field: data.Field, limits: data.Limits, str
         ax.fill_between(at, *band, color=stroke.colour, alpha=0.22, linewidth=0, label=UNNAMED)
     ax.plot(
         at, shown, stroke.style, color=stroke.colour, marker=stroke.mark, markersize=4, linewidth=1.6,
-        label=stroke.label,
+        label=figures.listed(stroke.label) if stroke.label != UNNAMED else UNNAMED,
     )  # fmt: skip
     lost = at[~np.isfinite(field.values)]
     # A curve's marks stand a little below those of the curve before it, so that none hides another.

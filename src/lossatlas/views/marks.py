@@ -36,7 +36,6 @@ def mark_plane(ax: Axes, networks: Networks) -> None:
             fontsize=8,
             color=INK,
             zorder=9,
-            parse_math=False,
         )
         label.set_path_effects([effects.withStroke(linewidth=HALO, foreground=PAPER)])
 
@@ -68,7 +67,6 @@ def mark_line(ax: Axes, networks: Networks, inches: float) -> int:
             va="bottom",
             fontsize=8,
             color=GREY,
-            parse_math=False,
         )
     return 1 + max(rows, default=-1)
 

@@ -30,7 +30,7 @@ def lines_of(surveys: Mapping[str, xr.Dataset], common: Mapping[str, Mapping[str
         places = [lines.along(survey) for survey in surveys.values()]
         splits = {field.split for field in fields.values()}
         names = [short(name) if len(splits) == 1 else f"{short(name)} ({fields[name].split})" for name in fields]
-        labels = names if turn == 0 else [f"_{name}" for name in names]
+        labels = names if turn == 0 else [lines.UNNAMED] * len(names)
         lines.curves(side, places, list(fields.values()), limits, colours, "-" if turn == 0 else "--", labels)
         if len(splits) == 1:
             side.set_ylabel(f"{next(iter(splits))} {side.get_ylabel()}".strip())

@@ -162,7 +162,7 @@ def write_page(
         images=images,
         config_yaml=config_yaml,
     )
-    atomic_write(Path(path), page.encode(), folders=True)
+    atomic_write(Path(path), page.encode(errors="backslashreplace"), folders=True)
 
 
 def sentence(survey: xr.Dataset) -> str:

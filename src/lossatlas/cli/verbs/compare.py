@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
+from lossatlas.cli.terminal import say
 from lossatlas.recipes import CompareConfig
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class _Compare(ConfiguredVerb[CompareConfig, _Options]):
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         for name, pair in summary["pairs"].items():
             shown = ("distance", "barrier", "disagreement", "js_divergence", "squared_difference")
-            print(f"{name}: " + ", ".join(f"{key} {pair[key]:.3g}" for key in shown if pair.get(key) is not None))
+            say(f"{name}: " + ", ".join(f"{key} {pair[key]:.3g}" for key in shown if pair.get(key) is not None))
         print_place(run, run.pictures)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossatlas.bounds import Pause
 from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
+from lossatlas.cli.terminal import say
 from lossatlas.recipes import ConnectConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
 from lossatlas.specs import NetworkSpec
@@ -23,7 +25,7 @@ __all__ = ["CONNECT"]
 class _Options(RunOptions):
     out: Path = Path("runs/connect")
     """The run directory."""
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: Pause = 10.0
     """Seconds between checkpoints."""
     pictures: bool = True
     """Draw the curve and write the report."""
@@ -52,8 +54,8 @@ class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
             scores = summary.get(f"{split}_scores", {})
             numbers = [f"{name} {scores[name]:.4g}" for name in shown if isinstance(scores.get(name), float)]
             if numbers:
-                print(f"{split}: {', '.join(numbers)}")
-        print(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
+                say(f"{split}: {', '.join(numbers)}")
+        say(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
         print_place(run, run.pictures)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossatlas.bounds import Pause
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
+from lossatlas.cli.terminal import say
 from lossatlas.recipes import PRESETS, FitConfig
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ SHOWN = (
 class _Options(RunOptions):
     out: Path = Path("runs/demo")
     """The run directory."""
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: Pause = 10.0
     """Seconds between checkpoints."""
     preset: str = "fast"
     """Settings to begin with (see `lossatlas info`); files and the command line override them."""
@@ -48,7 +50,7 @@ class _Fit(ConfiguredVerb[FitConfig, _Options]):
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         numbers = [f"{name} {summary[name]:.4g}" for name in SHOWN if isinstance(summary.get(name), int | float)]
-        print(", ".join(numbers))
+        say(", ".join(numbers))
         print_place(run, run.pictures)
 
 

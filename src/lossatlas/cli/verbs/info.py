@@ -14,12 +14,14 @@ def info() -> int | None:
     import torch
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from lossatlas.charts import CHARTS
     from lossatlas.data import AUGMENTATIONS, DATA
     from lossatlas.data.load import FORMS
     from lossatlas.directions import DIRECTIONS, NORMALISATIONS
     from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
+    from lossatlas.errors import printable
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
     from lossatlas.models import MODELS
@@ -64,7 +66,8 @@ def info() -> int | None:
     }
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, entries in rows.items():
-        table.add_row(f"[bold]{name}", ("\n" if name == "models" else ", ").join(entries))
+        told = ("\n" if name == "models" else ", ").join(entries)
+        table.add_row(Text(name, "bold"), Text(printable(told, keep="\n")))
     Console().print(table)
     return None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossatlas.cli.app import PlainVerb
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.signals import asked_to_stop
+from lossatlas.cli.terminal import say
 from lossatlas.files.reading import read_text
 
 __all__ = ["REPRODUCE"]
@@ -46,16 +47,17 @@ def reproduce(
         import yaml
 
         runs = stated_runs(chosen, scale, folder, device, plan)
-        print(yaml.safe_dump({name: config.flat() for name, config in runs.items()}, sort_keys=False), end="")
+        stated = {name: config.flat() for name, config in runs.items()}
+        say(yaml.safe_dump(stated, sort_keys=False).removesuffix("\n"), keep="\n")
         return None
     place = out if out is not None else Path("runs") / study
-    with RichReporter() as reporter, stop_signals() as stop:
+    with RichReporter() as reporter:
         run_study(
             chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
-            reporter=reporter, stop=stop,
+            reporter=reporter, stop=asked_to_stop,
         )  # fmt: skip
-    print(read_text(place / "results.md"))
-    print(f"written to {place / 'results.md'}")
+    say(read_text(place / "results.md"), keep="\n")
+    say(f"written to {place / 'results.md'}")
     return None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
+from lossatlas.cli.terminal import say
 from lossatlas.recipes import SurveyConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
 from lossatlas.specs import NetworkSpec
@@ -48,14 +49,14 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         if "captured_variance" in summary:
-            print(
+            say(
                 f"captured variance {summary['captured_variance']:.1%}, {summary['snapshots']} snapshots, largest "
                 f"distance from the plane {summary['largest_distance_from_plane']:.3g}"
             )
         if "points_evaluated" in summary:
-            print(f"{summary['points_evaluated']:,} points evaluated, the others interpolated")
+            say(f"{summary['points_evaluated']:,} points evaluated, the others interpolated")
         ends = {name: value for name, value in summary.items() if name.endswith("est_loss")}
-        print(", ".join(f"{name} {value:.4g}" for name, value in ends.items() if value is not None))
+        say(", ".join(f"{name} {value:.4g}" for name, value in ends.items() if value is not None))
         print_place(run, run.pictures)
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossatlas.bounds import Pause
 from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem
+from lossatlas.cli.terminal import say
 from lossatlas.recipes import TrainConfig
 from lossatlas.specs import NetworkSpec
 
@@ -22,7 +24,7 @@ __all__ = ["TRAIN"]
 class _Options(RunOptions):
     out: Path = Path("runs/train")
     """The run directory."""
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: Pause = 10.0
     """Seconds between checkpoints."""
 
 
@@ -39,8 +41,8 @@ class _Train(ConfiguredVerb[TrainConfig, _Options]):
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         shown = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "steps", "seconds")
-        print(", ".join(f"{name} {summary[name]:.4g}" for name in shown if name in summary))
-        print(f"weights: {run.out / 'model.safetensors'}")
+        say(", ".join(f"{name} {summary[name]:.4g}" for name in shown if name in summary))
+        say(f"weights: {run.out / 'model.safetensors'}")
 
 
 TRAIN = _Train(

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
+from lossatlas.files.images import decoded_image
 from lossatlas.files.reading import Unreadable, opened
 
-__all__ = ["MOST_PIXELS", "Pixels", "Reals", "read_image", "resized"]
+__all__ = ["Pixels", "Reals", "read_image", "resized"]
 
 Reals = npt.NDArray[np.floating[Any]]
-
-FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM")
-"""Those whose decoders only decode; others of Pillow's call programs."""
-MOST_PIXELS = 10**8
-"""More than cameras have; a file of a kilobyte can ask for any number."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +35,11 @@ def read_image(path: str) -> Pixels:
         BadInput: the file is missing, too large, of another format or cannot be decoded.
     """
     try:
-        with opened(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what can be decoded all the same
-            with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise Unreadable(path, f"it has {image.width} x {image.height} pixels, make it smaller")
-                image.load()
-                return _pixels(ImageOps.exif_transpose(image))
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        detail = error.reason if isinstance(error, Unreadable) else first_line(error)
-        if isinstance(error, UnidentifiedImageError):  # whose message names an object of Python
-            detail = "it begins like no picture"
-        raise BadInput(
-            f"cannot read image {path!r} ({detail}); expected a whole file of one of {', '.join(FORMATS)}"
-        ) from error
+        with opened(path) as file:
+            return _pixels(decoded_image(file))
+    except Exception as error:  # colours of damaged files are converted in many ways
+        detail = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        raise BadInput(f"cannot read image {path!r} ({detail}); expected a whole picture file") from error
 
 
 def resized(values: Reals, shape: tuple[int, int]) -> Reals:

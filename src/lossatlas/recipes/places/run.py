@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
@@ -108,16 +111,41 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     survey = glanced_at(store)
     if survey is None:  # the chart is whole all the same
         return dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
-    boxes = {axis: (float(survey[axis].values[0]), float(survey[axis].values[-1])) for axis in chart.axes}
+    coords = _values(store, survey, chart.axes)
+    boxes = {axis: (float(ends[0]), float(ends[-1])) for axis, ends in coords.items()}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
-    first = Corner.coordinate(chart.axes[0])
     own = [axis for axis in chart.axes if axis != DRAW]
-    if not set(map(Corner.coordinate, own)) <= whole_variables(survey):  # there are none, or it was interrupted
+    corners = [Corner.coordinate(axis) for axis in own]
+    if not set(corners) <= whole_variables(survey):  # there are none, or it was interrupted
         return boxes, labels, ()
-    points = np.stack([survey[Corner.coordinate(axis)].values for axis in own], axis=1)
+    along = _values(store, survey, corners)
+    names = survey[corners[0]].attrs.get("names")
+    if not isinstance(names, list) or any(len(values) != len(names) for values in along.values()):
+        raise _damaged(store, f"{corners[0]} does not name its networks")
+    points = np.stack([*along.values()], axis=1)
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
         weights = chart.points(torch.tensor(whole))
-    networks = zip(survey[first].attrs["names"], points.tolist(), weights, strict=True)
+    networks = zip(map(str, names), points.tolist(), weights, strict=True)
     return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
+
+
+def _values(store: Path, survey: xr.Dataset, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
+    """Variables of one dimension, (length,) each.
+
+    Raises:
+        BadInput: one is damaged, or is something else.
+    """
+    try:
+        found = {name: np.asarray(survey[name].values, dtype=np.float64) for name in names}
+    except Exception as error:  # zarr has many ways to find an array damaged
+        raise _damaged(store, in_one_line(error)) from error
+    for name, values in found.items():
+        if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+            raise _damaged(store, f"{name} holds something else than numbers along one axis")
+    return found
+
+
+def _damaged(store: Path, reason: str) -> BadInput:
+    return BadInput(f"{store} is damaged ({reason}); continue its run with --resume, or make it anew")

@@ -71,7 +71,7 @@ def _lines(
         ax.margins(x=0.02)
         for (u,) in there.at:
             marks.cross(ax, u)
-        ax.set_title(field.label, fontsize=9, color=looks.INK, parse_math=False)
+        ax.set_title(field.label, fontsize=9, color=looks.INK)
         first, last = index % columns == 0, index + columns >= len(shown)
         ax.tick_params(labelsize=8, labelleft=first, labelbottom=last)
         middle = index == len(shown) - 1 - (len(shown) - 1) % columns // 2

@@ -124,7 +124,7 @@ def _measured(panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.
         ax.set_ylabel(field.scale_label(limits), fontsize=9)
         _dress(ax)
         rows = marks.mark_line(ax, there, 0.75 * WIDE)
-        ax.set_title(field.label, fontsize=10, color=figures.GREY, pad=5 + marks.ROW * rows, parse_math=False)
+        ax.set_title(field.label, fontsize=10, color=figures.GREY, pad=5 + marks.ROW * rows)
 
 
 def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
