@@ -20,7 +20,7 @@ from lossatlas.cli.process import RUN, check_room
 from lossatlas.cli.signals import asked_to_stop, check_interrupts
 from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import with_names
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Interrupted
 from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.recipes.inputs import found_again
 from lossatlas.registry import Registry
@@ -113,10 +113,17 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             return
         from lossatlas.cli.progress import RichReporter
 
-        with RichReporter() as reporter:
-            if line := self.before(config, run):
-                reporter.say(line)
-            summary = job(config, run.out, reporter=reporter, stop=asked_to_stop, **run.handling())
+        place = RunDirectory(run.out)
+        own = run.resume or not place.exists
+        try:
+            with RichReporter() as reporter:
+                if line := self.before(config, run):
+                    reporter.say(line)
+                summary = job(config, run.out, reporter=reporter, stop=asked_to_stop, **run.handling())
+        except KeyboardInterrupt as error:
+            if own and place.is_run:
+                raise Interrupted(f"interrupted; continue with --out {run.out} --resume") from error
+            raise
         self.tell(summary, run)
 
     def layered(self, tokens: list[str]) -> list[str]:
