@@ -16,13 +16,13 @@ from nursery import forked
 from lossatlas.jobs.survey import run_survey
 from lossatlas.recipes import SurveyConfig
 
-LONGEST = 150
-"""File events that a child lives for at most, as long as there are kills to come."""
+LONGEST = 300
+"""Moments at files that a child lives for at most, as long as there are kills to come."""
 
 
-def child(run: Path, config: Mapping[str, Any], events: int | None) -> None:
-    if events is not None:
-        kill_at(events, run.parent)
+def child(run: Path, config: Mapping[str, Any], moments: int | None) -> None:
+    if moments is not None:
+        kill_at(moments, run.parent)
     run_survey(SurveyConfig.from_flat(config), run, resume=True, pictures=False)
 
 
@@ -40,17 +40,17 @@ def killed_together(run: Path, config: Path, kills: int, seed: int) -> int:
     """
     draw, options = random.Random(seed), yaml.safe_load(config.read_text())
 
-    def events() -> int | None:
+    def moments() -> int | None:
         return draw.randint(1, LONGEST) if killed < kills else None
 
     killed = 0
-    alive = {forked(child, run, options, events()) for _ in range(2)}
+    alive = {forked(child, run, options, moments()) for _ in range(2)}
     while alive:
         pid, status = os.wait()
         alive.discard(pid)
         if os.WIFSIGNALED(status):
             killed += 1
-            alive.add(forked(child, run, options, events()))
+            alive.add(forked(child, run, options, moments()))
         elif status:
             for other in alive:
                 os.kill(other, signal.SIGKILL)

@@ -134,7 +134,7 @@ class TestNumbers:
         (lambda: parse_thinning("epoch:1e-320"), "snapshots are 'epoch:1e-320'"),
         (lambda: FitConfig(seed=-1), "seed is -1; expected a seed of 0 or more"),
         (lambda: FitConfig(steps=10**18), "steps is 1000000000000000000; expected .* a year of steps"),
-        (lambda: FitConfig(seconds=1e12), "seconds is 1000000000000.0; expected .* a year at most"),
+        (lambda: FitConfig(seconds=0.0), "seconds is 0.0; expected a positive number"),
         (lambda: SurveyConfig(at=("0,1e39",)), "at is 0,1e39; expected two or more rising numbers"),
         (lambda: SurveyConfig(range=(-1e308, 1e308)), "range is -1e.*308; expected"),
         (lambda: FitConfig(examples="9" * 5000), "examples is .*; expected a positive number, all or auto"),
@@ -261,7 +261,7 @@ def factory_deep(): return factory_deep()
 number = 3
 """
 BAD_METRICS = {
-    "raises": "metric 'raises' fails on the model's output: ValueError: two lines: the reason",
+    "raises": "metric 'raises' fails on the model's output: two lines: the reason",
     "nothing": "metric 'nothing' returned NoneType for 8 examples; expected one number each",
     "text": "metric 'text' returned str for 8 examples",
     "one_number": "metric 'one_number' returned float for 8 examples",
@@ -270,8 +270,8 @@ BAD_METRICS = {
     "complex_numbers": "metric 'complex_numbers' returned torch.complex64; expected real numbers",
     "sparse": "metric 'sparse' returned Tensor for 8 examples",
     "meta": "metric 'meta' returned Tensor for 8 examples",
-    "exits": "metric 'exits' fails on the model's output: Exited: it called sys.exit(0)",
-    "needs_more": "metric 'needs_more' fails on the model's output: TypeError",
+    "exits": "metric 'exits' fails on the model's output: it called sys.exit(0)",
+    "needs_more": "metric 'needs_more' fails on the model's output: needs_more() takes 1 positional argument",
     "writes_outputs": "metric 'writes_outputs' writes into the outputs or the batch, which others see, too",
     "writes_batch": "metric 'writes_batch' writes into the outputs or the batch",
     "writes_past_torch": "metric 'writes_past_torch' writes into the outputs or the batch",
@@ -418,18 +418,18 @@ class TestUsersCode:
         ("model", "message"),
         [
             ("um:factory_memory", "model 'um:factory_memory' failed: MemoryError"),
-            ("um:factory_torch", "model 'um:factory_torch' failed: RuntimeError: "),
-            ("um:factory_exits", "model 'um:factory_exits' failed: Exited: it called sys.exit(0)"),
+            ("um:factory_torch", "model 'um:factory_torch' failed: "),
+            ("um:factory_exits", "model 'um:factory_exits' failed: it called sys.exit(0)"),
             ("um:factory_number", "returned int; expected a torch.nn.Module"),
-            ("um:factory_more", "failed: TypeError: factory_more() missing 1 required positional argument"),
+            ("um:factory_more", "failed: factory_more() missing 1 required positional argument"),
             ("um:factory_meta", "no numbers in '1.weight', which is on the device meta"),
-            ("um:factory_deep", "failed: RecursionError"),
+            ("um:factory_deep", "failed: maximum recursion depth exceeded"),
             ("um:number", "'number' is not callable in module 'um'"),
             ("um:none", "'none' does not exist in module 'um'"),
             ("um:", "'' does not exist in module 'um'"),
             (":f", "cannot import ''"),
-            ("leaves:f", "cannot import 'leaves' (Exited: it called sys.exit(0))"),
-            ("loops:f", "cannot import 'loops' (RecursionError"),
+            ("leaves:f", "cannot import 'leaves' (it called sys.exit(0))"),
+            ("loops:f", "cannot import 'loops' (maximum recursion depth"),
         ],
     )
     def test_factories(self, model: str, message: str, inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -440,7 +440,7 @@ class TestUsersCode:
     @pytest.mark.parametrize(
         ("forward", "message"),
         [
-            ("import sys; sys.exit(0)", "the model fails on these data.*Exited: it called sys.exit.0."),
+            ("import sys; sys.exit(0)", "the model fails on these data.*it called sys.exit.0."),
             ("raise KeyError('x\\ny')", "the model fails on these data.*KeyError: 'x.*y'"),
         ],
     )

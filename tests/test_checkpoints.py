@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import io
 import os
 import shlex
 import warnings
@@ -501,6 +502,16 @@ class TestObjects:
         monkeypatch.chdir(tmp_path)
         exec(shlex.split(line)[2], {})
         agree(module, loaded(module, tmp_path / "weights.pt")[0])
+
+    @pytest.mark.parametrize("name", ["sys\0tem", "\udcff"])
+    def test_names_that_no_class_can_have(self, tmp_path: Path, name: str) -> None:
+        file = io.BytesIO()
+        torch.save({"a": torch.ones(2), "b": Path("x")}, file, _use_new_zipfile_serialization=False)
+        named = file.getvalue().replace(b"PosixPath", name.encode(errors="surrogateescape"))
+        assert named != file.getvalue()
+        (tmp_path / "w.pt").write_bytes(named)
+        with pytest.raises(la.BadInput, match="w.pt"):
+            read_checkpoint(tmp_path / "w.pt")
 
     def test_archives_of_torchscript(self, tmp_path: Path) -> None:
         module = linear(1, 4, 3)

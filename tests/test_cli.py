@@ -252,6 +252,7 @@ class TestBadInput:
             (["--axes=3"], "picture 'heart' has 2 axes and the chart 3"),
             (["--data=digit"], "unknown data set 'digit'; did you mean 'digits'?"),
             (["--data=nowhere:data"], "cannot import 'nowhere'"),
+            (["--data=mnist", "--data.folder=nowhere"], "there is no folder nowhere"),
             (["--model=mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
             (["--model=torch.nn:Nothing"], "'Nothing' does not exist in module 'torch.nn'"),
             (["--model.hiden=3"], "--model.hidden"),

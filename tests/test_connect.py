@@ -15,6 +15,7 @@ import xarray as xr
 import yaml
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
+from torn import torn
 
 import lossatlas as la
 from lossatlas import schema
@@ -224,6 +225,19 @@ class TestResuming:
             for name in ("seconds", "seconds_per_step", "survey_seconds", "peak_memory_bytes"):
                 del summary[name]
         assert summaries[0] == summaries[1]
+
+    def test_all_that_was_made_and_not_written_is_computed_again(
+        self, joined: Path, runs: Path, tmp_path: Path
+    ) -> None:
+        run = shutil.copytree(joined, tmp_path / "ab")
+        stores = ("survey.zarr", "straight.zarr", "radial.zarr", PLANE)
+        names = {store: torn(run / store) for store in stores if (run / store).exists()}
+        assert {schema.Along.PLANE_DISTANCE, "corner_u", "along_v"} <= names[PLANE]
+        assert {"along_norm", "corner_t", "along_t"} <= names["survey.zarr"]
+        (run / "summary.json").unlink()
+        run_connect(config(runs, "r0", "r1"), run, resume=True, pictures=False)
+        for store in names:
+            assert opened(run / store).identical(opened(joined / store))
 
     def test_a_finished_run_is_left_alone_and_others_are_refused(self, joined: Path, runs: Path) -> None:
         before = (joined / "summary.json").stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted or meet a full disk."""
+"""Runs that are interrupted or meet a full disk."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from killed_at import killed_at
-from nursery import Child, result_of
+from nursery import Child
 from safetensors.torch import save
 
 import lossatlas as la
@@ -55,16 +54,6 @@ def same_result(one: Path, other: Path) -> None:
         assert steps == list(range(CONFIG.steps or 0))
     scores = [json.loads((out / "summary.json").read_text())["test_scores"] for out in (one, other)]
     assert scores[0] == scores[1]
-
-
-@pytest.mark.parametrize("events", [20, 47])
-def test_killed_at_any_file_event_and_resumed_it_ends_the_same(
-    events: int, uninterrupted: Path, tmp_path: Path
-) -> None:
-    """A SIGKILL every so many file events, in the fit as in the survey."""
-    reached = result_of(killed_at, "fit", tmp_path / "run", events, uninterrupted / "config.yaml")
-    assert {"steps", "survey"} <= set(reached), "no kill fell into one of the two"
-    same_result(uninterrupted, tmp_path / "run")
 
 
 def fit_to_the_end() -> None:

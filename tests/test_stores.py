@@ -23,6 +23,7 @@ import lossatlas as la
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
+from lossatlas.locks import Lock
 from lossatlas.recipes import FitConfig, SurveyConfig
 from lossatlas.schema import Quantity
 from lossatlas.surveying import SurveyStore
@@ -266,6 +267,13 @@ class TestDamage:
         assert [line.split()[0] for line in lines] == [name]
         assert filled(copied).identical(kept)
 
+    def test_a_file_in_the_place_of_an_array_gives_way(self, copied: Path) -> None:
+        kept = opened(copied)
+        for name in ("train_loss", "train_streaming_done", "along_norm"):
+            shutil.rmtree(copied / name)
+            (copied / name).write_text("not an array")
+        assert filled(copied).identical(kept)
+
     def test_is_a_caution_where_nobody_else_is_told(self, copied: Path) -> None:
         cut(copied / "train_loss" / CHUNK)
         with pytest.warns(la.Caution, match="^train_loss in .* is damaged at u 0 to 15, v 16 to 17"):
@@ -357,6 +365,31 @@ class TestRemoved:
                 with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
                     write()
         assert files(tmp_path) == before
+
+    def test_a_run_that_is_removed_ends_in_one_line(self, tmp_path: Path) -> None:
+        torch.save(la.MLP(hidden=(8,)).build((1, 8, 8), 10).state_dict(), tmp_path / "w.pt")
+        config = SurveyConfig(
+            checkpoint=str(tmp_path / "w.pt"), model_options={"hidden": (8,)}, grid=(33, 33), examples="20", plan="loop"
+        )
+
+        def remove() -> bool:
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            return False
+
+        with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
+            run_survey(config, tmp_path / "run", stop=remove)
+        assert files(tmp_path) == {"w.pt"}
+
+
+def test_a_lock_that_is_shared_stays_so_where_it_cannot_be_had_alone(tmp_path: Path) -> None:
+    one, other, third = (Lock(tmp_path / "lock") for _ in range(3))
+    assert one.share()
+    assert other.share()
+    assert not one.alone(wait=False)
+    other.release()
+    assert not third.alone(wait=False)
+    assert one.alone(wait=False)
+    assert not third.share(wait=False)
 
 
 class TestManyTiles:

@@ -983,6 +983,18 @@ class TestChartsOfRuns:
         with pytest.raises(la.BadInput, match="has changed since"):
             run_survey(SurveyConfig(run=str(tmp_path / "third"), grid=(3,), **options), tmp_path / "x", pictures=False)
 
+    @pytest.mark.parametrize("damage", ["corner_u/c/0", "corner_u/zarr.json"])
+    def test_whose_networks_are_damaged_are_refused(self, damage: str, trained: Path, tmp_path: Path) -> None:
+        shared = {"model_options": {"hidden": (8,)}, "examples": "40", "plan": "loop", "grid": (3,)}
+        around = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), **shared)
+        run_survey(around, tmp_path / "first", pictures=False)
+        file = tmp_path / "first" / "survey.zarr" / damage
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b'"names"', b'"nam\\u0000"') if damage.endswith("json") else content[:9])
+        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; continue its run with --resume, or make"):
+            run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
+        assert not (tmp_path / "again").exists()
+
     def test_have_all_their_draws(self, trained: Path, tmp_path: Path) -> None:
         shared = {"model_options": {"hidden": (8,)}, "grid": (3,), "examples": "40", "plan": "loop"}
         drawn = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), draws=3, **shared)
@@ -1028,14 +1040,17 @@ WHOLE = {"whole": True, "names": ["a", "b"]}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda survey: survey.rename(u="w"), "cannot be read at u"),
-        (lambda survey: survey.isel(u=slice(0, 0)), "has no coordinates u of the chart beside it"),
-        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "has no coordinates v of the chart beside it"),
-        (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "cannot be read at v"),
-        (lambda survey: survey.assign({PLACES[0]: ("n", ["a", "b"], WHOLE)}), f"cannot be read at {PLACES[0]}"),
-        (lambda survey: survey.assign({PLACES[1]: ("m", [1.0], WHOLE)}), "does not name each of the networks on it"),
-        (lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {"whole": True})}), "does not name each"),
-        (lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {**WHOLE, "names": "ab"})}), "does not name each"),
+        (lambda survey: survey.rename(u="w"), "No variable named .?.u"),
+        (lambda survey: survey.isel(u=slice(0, 0)), "u holds something else than numbers"),
+        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v holds something else than numbers"),
+        (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "could not convert string"),
+        (lambda survey: survey.assign({PLACES[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
+        (lambda survey: survey.assign({PLACES[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),
+        (lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {"whole": True})}), "does not name its networks"),
+        (
+            lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {**WHOLE, "names": "ab"})}),
+            "does not name its networks",
+        ),
     ],
 )
 def test_a_survey_of_something_else_beside_a_chart_is_refused(change: Any, message: str, tmp_path: Path) -> None:
@@ -1048,5 +1063,5 @@ def test_a_survey_of_something_else_beside_a_chart_is_refused(change: Any, messa
         change(survey).to_zarr(tmp_path / "odd.zarr", zarr_format=3, consolidated=False)
     boxes, _, networks = _shown(tmp_path / "whole.zarr", chart)
     assert (boxes["v"], [network.name for network in networks]) == ((0.0, 1.0), ["a", "b"])
-    with pytest.raises(la.BadInput, match=f"odd.zarr.*{message}"):
+    with pytest.raises(la.BadInput, match=f"odd.zarr is damaged .*{message}"):
         _shown(tmp_path / "odd.zarr", chart)

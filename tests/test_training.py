@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from killed_at import killed_at
 from networks import make
-from nursery import result_of
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -391,31 +389,6 @@ class TestRuns:
             run_train(CONFIG, tmp_path / "run", stop=stop)
         run_train(CONFIG, tmp_path / "run", resume=True)
         same_run(whole, tmp_path / "run")
-
-    def test_killed_at_any_file_event_and_resumed_end_the_same(self, whole: Path, tmp_path: Path) -> None:
-        reached = result_of(killed_at, "train", tmp_path / "run", 11, whole / "config.yaml")
-        assert "steps" in reached, "no kill fell into the training"
-        same_run(whole, tmp_path / "run")
-
-    def test_with_all_that_is_random_branched_and_thinned_by_distance_are_killed_and_end_the_same(
-        self, tmp_path: Path
-    ) -> None:
-        """Batch normalisation, augmentation, members of cycles, a branch, snapshots by distance."""
-        base = replace(
-            CONFIG, model="conv", model_options={"channels": (3,), "hidden": 5, "batch_norm": True, "max_pool": False},
-            switch=(), augment=("crop",), epochs=2,
-        )  # fmt: skip
-        run_train(base, tmp_path / "trunk")
-        branch = replace(
-            base, init_from=f"{tmp_path / 'trunk'}@2", schedule="cyclic", schedule_options={"cycles": 2},
-            snapshots="distance:0.3", optimizer="torch.optim.ASGD,lr=0.05",
-        )  # fmt: skip
-        run_train(branch, tmp_path / "whole")
-        assert len(list((tmp_path / "whole" / "members").iterdir())) == 2
-        result_of(killed_at, "train", tmp_path / "run", 13, tmp_path / "whole" / "config.yaml")
-        same_run(tmp_path / "whole", tmp_path / "run")
-        for member in (tmp_path / "whole" / "members").iterdir():
-            assert (tmp_path / "run" / "members" / member.name).read_bytes() == member.read_bytes()
 
     def test_go_on_with_as_many_threads_as_they_began(self, tmp_path: Path) -> None:
         before = torch.get_num_threads()

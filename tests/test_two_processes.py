@@ -18,7 +18,9 @@ from nursery import Child
 
 import lossatlas as la
 from lossatlas.cli.main import main
+from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.reporter import Reporter
+from lossatlas.jobs.starting import Start
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
 from lossatlas.recipes import TrainConfig
@@ -215,3 +217,15 @@ def test_a_run_that_cannot_be_continued_says_that_and_nothing_else(tmp_path: Pat
     with pytest.raises(la.BadInput, match="cannot be continued"):
         run_train(CONFIG, tmp_path / "run", resume=True, reporter=told)
     assert not told.lines
+
+
+def test_what_is_found_once_the_work_has_begun_is_no_refusal(tmp_path: Path) -> None:
+    def late(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
+        how.reporter.say("loss: x")
+        how.tell("train", 0.5)
+        raise la.BadInput("a.zarr cannot be read")
+
+    told = Telling()
+    with pytest.raises(la.CannotFinish, match=r"^a.zarr cannot be read; what was done until then is kept in .*run$"):
+        Job(TrainConfig, late, run_train.estimate)(CONFIG, tmp_path / "run", reporter=told)
+    assert told.lines == ["loss: x", "train"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +14,13 @@ import pytest
 import torch
 import xarray as xr
 import yaml
-from killed_at import killed_at
 from networks import make
-from nursery import result_of
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torn import torn
 
 import lossatlas as la
 from lossatlas import schema
@@ -308,6 +308,15 @@ class TestSurveyOfAWay:
             run_survey(config, out, resume=True, pictures=False)
             xr.testing.assert_identical(opened(out), opened(surveyed))
 
+    def test_all_that_was_made_and_not_written_is_computed_again(
+        self, trained: Path, surveyed: Path, tmp_path: Path
+    ) -> None:
+        run = shutil.copytree(surveyed, tmp_path / "run")
+        assert {"path_step", "path_u", "path_loss_train", "path_elsewhere"} <= torn(run / "survey.zarr")
+        (run / "summary.json").unlink()
+        run_survey(replace(SURVEYED, trajectory=str(trained)), run, resume=True, pictures=False)
+        xr.testing.assert_identical(opened(run), opened(surveyed))
+
     def test_does_not_depend_on_the_number_of_threads(self, trained: Path) -> None:
         before, found = torch.get_num_threads(), []
         try:
@@ -320,11 +329,6 @@ class TestSurveyOfAWay:
         one, two = found
         assert one.chart.fingerprint() == two.chart.fingerprint()
         assert all(np.array_equal(one.grid[axis], two.grid[axis]) for axis in ("u", "v"))
-
-    def test_killed_at_any_file_event_and_resumed_ends_the_same(self, surveyed: Path, tmp_path: Path) -> None:
-        reached = result_of(killed_at, "survey", tmp_path / "run", 90, surveyed / "config.yaml")
-        assert "survey" in reached, "no kill fell into the survey"
-        xr.testing.assert_identical(opened(tmp_path / "run"), opened(surveyed))
 
     def test_holds_the_variance_along_all_components(self, surveyed: Path) -> None:
         explained = opened(surveyed)["path_explained"].values

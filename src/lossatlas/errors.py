@@ -15,10 +15,9 @@ __all__ = [
     "Interrupted",
     "LossatlasError",
     "ModelFailure",
-    "first_line",
+    "in_one_line",
     "printable",
     "raised_instead",
-    "reason",
     "unknown",
 ]
 
@@ -60,28 +59,25 @@ class Caution(UserWarning):
     """What has to be known to read a result rightly; the command line prints it once, in one line."""
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line of bounded length; with its kind where it says no more than a word."""
-    said = _said(error)
-    return said if " " in said else reason(error)
+def in_one_line(error: BaseException, *, kind: bool = False) -> str:
+    r"""All that an error says, in one line of bounded length.
 
+    Args:
+        error: that was raised.
+        kind: say of what kind it is, too; where it says no more than a word, that is said anyhow.
 
-def reason(error: BaseException) -> str:
-    r"""Why something failed, in one line of bounded length: the kind of error and what it says.
-
-    >>> reason(ValueError("expected 3 numbers,\n  got 4"))
-    'ValueError: expected 3 numbers, got 4'
+    >>> in_one_line(ValueError("expected 3 numbers,\n  got 4")), in_one_line(KeyError("label"))
+    ('expected 3 numbers, got 4', "KeyError: 'label'")
     """
-    kind, said = type(error).__name__, _said(error)
-    return f"{kind}: {said}" if said else kind
-
-
-def _said(error: BaseException) -> str:
+    name = type(error).__name__
     try:
         said = " ".join(str(error).split())
     except Exception:  # whoever wrote the error's class can have made a mistake in it
-        return ""
-    return said if len(said) <= MOST else f"{said[: MOST - 1]}\N{HORIZONTAL ELLIPSIS}"
+        said = ""
+    if not said:
+        return name
+    said = said if len(said) <= MOST else f"{said[: MOST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return said if " " in said and not kind else f"{name}: {said}"
 
 
 def raised_instead(error: BaseException) -> str:
@@ -90,7 +86,7 @@ def raised_instead(error: BaseException) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
-    return f"{first_line(error)} was raised{place}; raise an error there, as nothing else says what is wrong"
+    return f"{in_one_line(error)} was raised{place}; raise an error there, as nothing else says what is wrong"
 
 
 def printable(text: str, keep: str = "") -> str:

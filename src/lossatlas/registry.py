@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
-from lossatlas.errors import BadInput, reason, unknown
+from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.users_code import called
 
 __all__ = ["Registry", "load_callable"]
@@ -75,7 +75,7 @@ def load_callable(kind: str, spec: str) -> Callable[..., Any]:
     try:
         module = called(importlib.import_module, module_name)
     except Exception as error:  # the user's own code may fail in any way while it is imported
-        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({reason(error)})") from error
+        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({in_one_line(error)})") from error
     target = getattr(module, attribute, None)
     if not callable(target):
         state = "is not callable" if hasattr(module, attribute) else "does not exist"

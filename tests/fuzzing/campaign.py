@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -128,7 +129,7 @@ def tried_line(trial: Trial, box: Path, scratch: Path) -> tuple[Verdict, Ended]:
     if trial.sealed:
         unread(outside)
     ended = command_line(trial.argv, box / WORK, scratch, trial.surroundings)
-    verdict = judged(ended, before, box, [f"{WORK}/{name}" for name in trial.own])
+    verdict = judged(ended, before, box, [os.path.normpath(f"{WORK}/{name}") for name in trial.own])
     if not verdict.wrong and trial.sealed and was_read(outside):
         verdict = Verdict("read outside", f"exit {verdict.outcome}: {trial.what.rpartition('/')[2]}")
     return verdict, ended
@@ -198,5 +199,5 @@ def tries_of(chosen: Sequence[tuple[str, Sequence[str]]], runs: Path, scratch: P
     return [found for kind, seeds in chosen for found in bench.try_all(kind, seeds) if found.verdict.wrong]
 
 
-SHARES = {"runs": 0.5, "options": 0.35, "formats": 0.15}
+SHARES = {"runs": 0.45, "options": 0.3, "formats": 0.25}
 """Of the time."""

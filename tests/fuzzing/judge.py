@@ -18,12 +18,15 @@ OUTCOMES = (
 )  # fmt: skip
 RIGHT = OUTCOMES[:4]
 GOOD, BAD_INPUT, CANNOT_FINISH, INTERRUPTED, TRACEBACK = 0, 2, 3, 130, 1
-LONGEST = 2000
+LONGEST = 4096
 """Characters of a line."""
+OURS = "lossatlas: "
 TOLD = re.compile(r"lossatlas: (note: |.*: damaged )")
 """Lines that may stand before the one that refuses."""
 NOISE = re.compile(r"Traceback|Exception ignored|Warning: |Error: |Fatal|terminate called|core dumped")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+LOCK = re.compile(r"/\.writers$|\.locks/[^/]*$")
+DEBRIS = re.compile(r"\.partial|/\.[^/]*\.\w{8}$")
 FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 EARLIER = 1000.0
 """Seconds by which files were read before they were changed: reading is noticed once after a change."""
@@ -64,17 +67,17 @@ def judged(ended: Ended, before: dict[str, object], box: Path, own: Iterable[str
     if ended.code not in (GOOD, BAD_INPUT, CANNOT_FINISH) and not (ended.code == INTERRUPTED and ended.asked):
         return Verdict("other code", f"{ended.code}: {general(last)}")
     outcome = "stopped" if ended.code == INTERRUPTED else str(ended.code)
-    if found := next((line for line in lines if NOISE.search(line)), ""):
+    if found := next((line for line in lines if NOISE.search(line) and not line.startswith(OURS)), ""):
         return Verdict("several lines", general(found))
     if outcome != "0":
         more = [line for line in lines[:-1] if not TOLD.match(line)] if outcome == "2" else []
-        if not last.startswith("lossatlas: ") or more:
+        if not last.startswith(OURS) or more:
             return Verdict("several lines", f"exit {outcome}: {general(more[0] if more else last)}")
     if found := next((line for line in lines if CONTROL.search(line)), ""):
         return Verdict("several lines", f"control characters: {general(found)}")
     if found := next((line for line in lines if len(line) > LONGEST), ""):
         return Verdict("several lines", f"{len(found)} characters: {general(found)}")
-    changed = _changes(before, seen(box), () if outcome == "2" else tuple(own))
+    changed = _changes(before, seen(box), tuple(own), refused=outcome == "2")
     if changed:
         told = sorted({re.sub(r"\d+", "N", each) for each in changed})[:3]
         return Verdict("left behind", f"exit {outcome}: {'; '.join(told)}")
@@ -96,19 +99,18 @@ def seen(box: Path) -> dict[str, object]:
     return found
 
 
-def _changes(before: dict[str, object], after: dict[str, object], own: tuple[str, ...]) -> list[str]:
+def _changes(before: dict[str, object], after: dict[str, object], own: tuple[str, ...], *, refused: bool) -> list[str]:
     """What differs outside of what may be written, and temporary files anywhere."""
-    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    told = {name: "gone" if name not in after else "new" if name not in before else "changed" for name in names}
-    outside = [
-        f"{told[name]}: {name}"
-        for name in names
-        if not any(name == each or name.startswith(f"{each}/") for each in own)
-    ]
-    debris = [
-        f"debris: {name}" for name in names if told[name] == "new" and re.search(r"\.partial|/\.[^/]*\.\w{8}$", name)
-    ]
-    return outside + debris
+    found = []
+    for name in sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)):
+        told = "gone" if name not in after else "new" if name not in before else "changed"
+        is_own = any(name == each or name.startswith(f"{each}/") for each in own)
+        # Who looks at a run that is to be continued holds its lock, which says who.
+        if not is_own or (refused and not (told == "changed" and LOCK.search(name))):
+            found.append(f"{told}: {name}")
+        elif told == "new" and DEBRIS.search(name):
+            found.append(f"debris: {name}")
+    return found
 
 
 def unread(path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,22 +103,17 @@ def _stopping(asked: int) -> Iterator[None]:
     """Have runs stop when they ask for the so-manyth time; never where that is 0."""
     from lossatlas.cli import configured
 
-    @contextmanager
-    def signals() -> Iterator[Callable[[], bool]]:
-        left = [asked]
+    left, usual = [asked], configured.asked_to_stop
 
-        def stop() -> bool:
-            left[0] -= 1
-            return left[0] == 0
+    def stop() -> bool:
+        left[0] -= 1
+        return left[0] == 0
 
-        yield stop
-
-    usual = configured.stop_signals
-    configured.stop_signals = signals  # type: ignore[attr-defined]
+    configured.asked_to_stop = stop  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        configured.stop_signals = usual  # type: ignore[attr-defined]
+        configured.asked_to_stop = usual  # type: ignore[attr-defined]
 
 
 def places(runs: Path) -> dict[str, list[str]]:
@@ -168,12 +163,15 @@ def run_trial(rng: random.Random, runs: Path, box: Path, place: str, names: Sequ
         options = () if rng.random() < 0.3 else tuple(token for token in subject.argv[1:] if token not in pictures)
         argv = (subject.argv[0], *options, *(pictures if rng.random() > PICTURED else ()), "--resume", "--out", "RUN")
     argv = tuple(token.replace("RUN", run) for token in argv)
+    own = [run, f"{run}.csv"] if argv[0] == "view" or "--resume" in argv else []
+    if named := str(path.relative_to(work)) in argv:
+        own.append("../outside")  # who names a link means what it leads to
     return Trial(
         f"{path.relative_to(work)} {damage}",
         argv,
-        own=(run, f"{run}.csv", "o") if argv[0] == "view" or "--resume" in argv else ("o",),
+        own=(*own, "o"),
         surroundings=Surroundings(unprivileged=damage == "unreadable"),
-        sealed=damage == "link",
+        sealed=damage == "link" and not named,
     )
 
 

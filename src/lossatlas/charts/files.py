@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.reading import Unreadable, parse_json
 from lossatlas.files.tensors import check_alike, read_tensors
 
@@ -53,7 +53,7 @@ def load_chart(path: Path | str) -> Chart:
         told = parse_json(metadata["lossatlas"], _Told)
         chart = _made(told.chart, state)
     except ValueError as error:
-        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
         raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
     # Older files do not say it: their planes were fitted under what is usual in a fit.
     usual = "batch" if isinstance(chart, AffineChart) else ""
@@ -74,6 +74,6 @@ def _made(kind: str, state: dict[str, Tensor]) -> Chart:
     try:
         chart = family.from_state(state)
     except Exception as error:  # each kind takes its tensors apart in its own way
-        raise ValueError(f"its tensors are not those of a {kind}: {first_line(error)}") from error
+        raise ValueError(f"its tensors are not those of a {kind}: {in_one_line(error)}") from error
     check_alike(state, chart.state_dict())
     return chart

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
 from lossatlas.cli.process import LIBRARIES, check_room
+from lossatlas.cli.signals import check_interrupts
 from lossatlas.registry import Registry
 
 __all__ = ["VERBS", "PlainVerb", "Verb", "make_app", "option_given", "run", "tokens_of"]
@@ -67,8 +69,13 @@ def make_app(tokens: list[str]) -> App:
 
 
 def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
-    """What cyclopts makes of an option's tokens; it would round 1.5 where a whole number is wanted."""
+    """What cyclopts makes of an option's tokens; it would round 1.5 where a whole number is wanted.
+
+    And of a path without a letter, the working folder.
+    """
     types = _types(wanted)
+    if Path in types and any(not token.value for token in tokens):
+        raise ValueError("a path is empty; give one, or leave the option out")
     if int in types and not types & {float, str}:
         for token in tokens:
             if "." in token.value and not float(token.value).is_integer():
@@ -88,6 +95,7 @@ def run(tokens: list[str]) -> int:
             check_room(LIBRARIES)
         tokens = [tokens[0], *VERBS[tokens[0]].layered(tokens[1:])]
     command, bound, _ = make_app(tokens).parse_args(tokens or ["--help"], exit_on_error=False, print_error=False)
+    check_interrupts()
     return command(*bound.args, **bound.kwargs) or 0
 
 

@@ -17,7 +17,7 @@ from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, read_yaml
 from lossatlas.cli.named import option_types, with_options
 from lossatlas.cli.process import RUN, check_room
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.signals import asked_to_stop, check_interrupts
 from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import with_names
 from lossatlas.errors import BadInput
@@ -106,16 +106,17 @@ class ConfiguredVerb(Verb, Generic[C, R]):
     def carry_out(self, config: C, run: R) -> None:
         """Make the run, or say what it would cost."""
         job = self.job()
+        check_interrupts()
         check_room(RUN)
         if run.dry_run:
             _print_estimate(job.estimate(config))
             return
         from lossatlas.cli.progress import RichReporter
 
-        with RichReporter() as reporter, stop_signals() as stop:
+        with RichReporter() as reporter:
             if line := self.before(config, run):
                 reporter.say(line)
-            summary = job(config, run.out, reporter=reporter, stop=stop, **run.handling())
+            summary = job(config, run.out, reporter=reporter, stop=asked_to_stop, **run.handling())
         self.tell(summary, run)
 
     def layered(self, tokens: list[str]) -> list[str]:
@@ -130,7 +131,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             layers.append(tokens_of(_stored(run, tokens)))
         if preset is not None and self._presets is not None:
             layers.append(tokens_of(self._presets[preset]))
-        if config is not None:
+        if config:  # an empty one is refused with all other empty paths
             layers.append(tokens_of(self._checked_yaml(Path(config))))
         given = merged_tokens(layers, tokens)
         return merged_tokens([tokens_of(self.inherited(given))], given)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lossatlas.cli.cautions import cautions_told
 from lossatlas.cli.process import settle
 from lossatlas.cli.shortages import advice, shortage
 from lossatlas.cli.signals import interruptible
 from lossatlas.cli.terminal import note, streams
-from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, first_line, raised_instead
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, in_one_line, raised_instead
 
 __all__ = ["main"]
 
@@ -25,63 +25,64 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command line; None takes that of the process, which ends afterwards.
     """
     with interruptible(last=argv is None) as interrupted, streams() as output:
-        try:
-            code = _outcome(list(sys.argv[1:] if argv is None else argv))
-        except Exception:
-            if not interrupted():  # libraries that are interrupted while they are imported fail in their own ways
-                raise
-            code = _fail("interrupted", Interrupted.exit_code)
+        code = _outcome(list(sys.argv[1:] if argv is None else argv), interrupted)
         output.flush()
         # Who closes a pipe, or starts the process without output, wants to read no more.
         if code == 0 and output.failure is not None and not isinstance(output.failure, BrokenPipeError):
-            reason = getattr(output.failure, "strerror", None) or first_line(output.failure)
-            said = f"standard output cannot be written ({reason}); send it elsewhere"
-            return _fail(said, CannotFinish.exit_code)
+            reason = getattr(output.failure, "strerror", None) or in_one_line(output.failure)
+            note(f"standard output cannot be written ({reason}); send it elsewhere")
+            return CannotFinish.exit_code
         return code
 
 
-def _outcome(tokens: list[str]) -> int:
+def _outcome(tokens: list[str], interrupted: Callable[[], bool]) -> int:
     """Run a command line; returns the exit code, and says on standard error what went wrong."""
     try:
-        _check_text(tokens)
-        settle()
-        from cyclopts import CycloptsError, UnusedCliTokensError
-
-        from lossatlas.cli.app import run
-
-        try:
-            with cautions_told():
-                return run(tokens)
-        except UnusedCliTokensError as error:
-            left = " ".join(error.unused_tokens or ())
-            raise BadInput(f"unexpected {left!r}: flags take no value, write --name or --no_name instead") from error
-        except CycloptsError as error:
-            raise BadInput(str(error)) from error
-    except LossatlasError as error:
-        return _fail(f"{error}{advice(error)}", error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted", Interrupted.exit_code)
-    except Exception as error:
-        if (said := shortage(error)) is None:
+        return _run(tokens)
+    except BaseException as error:
+        if interrupted() or isinstance(error, KeyboardInterrupt):
+            note("interrupted")
+            return Interrupted.exit_code
+        if isinstance(error, LossatlasError):
+            note(f"{error}{advice(error)}")
+            return error.exit_code
+        if (said := shortage(error)) is not None:
+            note(said)
+            return CannotFinish.exit_code
+        if isinstance(error, Exception):
             raise
-        return _fail(said, CannotFinish.exit_code)
-    except BaseException as error:  # a user's code that ends the process, while nothing is computed yet
-        return _fail(raised_instead(error), BadInput.exit_code)
+        note(raised_instead(error))  # a user's code ends the process, and nothing is computed yet
+        return BadInput.exit_code
+
+
+def _run(tokens: list[str]) -> int:
+    """Run a command line; what cyclopts refuses is bad input."""
+    _check_text(tokens)
+    settle()
+    from cyclopts import CycloptsError, UnusedCliTokensError
+
+    from lossatlas.cli.app import run
+
+    try:
+        with cautions_told():
+            return run(tokens)
+    except UnusedCliTokensError as error:
+        left = " ".join(error.unused_tokens or ())
+        raise BadInput(f"unexpected {left!r}: flags take no value, write --name or --no_name instead") from error
+    except CycloptsError as error:
+        raise BadInput(str(error)) from error
 
 
 def _check_text(tokens: list[str]) -> None:
-    """Refuse bytes that are not UTF-8, which half of the libraries below cannot open files by.
+    """Refuse what is not text: half of the libraries below cannot open files by other names.
 
     Raises:
-        BadInput: a token has some.
+        BadInput: a token has bytes that are not UTF-8, or null bytes.
     """
     for token in tokens:
         try:
             token.encode()
         except UnicodeEncodeError:
             raise BadInput(f"{token} is not UTF-8; rename what it names, or give a link to it") from None
-
-
-def _fail(message: str, code: int) -> int:
-    note(message)
-    return code
+        if "\0" in token:
+            raise BadInput(f"{token} has a null byte, which no name has; leave it out")

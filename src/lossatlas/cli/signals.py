@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["interruptible", "stop_signals"]
+__all__ = ["asked_to_stop", "check_interrupts", "interruptible"]
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class _Signalled(KeyboardInterrupt):
+    """Not the KeyboardInterrupt itself: Python would kill itself in the end if one had passed through ``exec``."""
 
 
 class _Interrupts:
@@ -31,7 +35,12 @@ class _Interrupts:
             return
         again, self.came = self.came, True
         if self.at_once or (again and number == signal.SIGINT):
-            raise KeyboardInterrupt
+            raise _Signalled
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody swallowed the exception; torch does so while it imports numpy, and goes on without it."""
+        return self.came and self.at_once
 
     def asked(self) -> bool:
         """Whether there was a signal; from now on, who asks decides when to stop."""
@@ -42,14 +51,21 @@ class _Interrupts:
 _now = _Interrupts()
 
 
+def check_interrupts() -> None:
+    """Raise KeyboardInterrupt once more where a signal raised it and a library that was being imported swallowed it."""
+    if _now.lost:
+        raise _Signalled
+
+
 @contextmanager
 def interruptible(*, last: bool = False) -> Iterator[Callable[[], bool]]:
-    """While entered, the signals raise KeyboardInterrupt; gives a function that says whether there was one.
-
-    Libraries may swallow the exception while they are imported. What fails afterwards may have failed for that.
+    """While entered, the signals raise KeyboardInterrupt, until :func:`asked_to_stop` is called.
 
     Args:
         last: the process ends afterwards, and a second signal ends it at once, without a word.
+
+    Yields:
+        A function that says whether what went wrong may have gone wrong because the exception was swallowed.
     """
     global _now
     outer, _now = _now, _Interrupts()
@@ -61,22 +77,17 @@ def interruptible(*, last: bool = False) -> Iterator[Callable[[], bool]]:
             if not (number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN):
                 before[number] = signal.signal(number, here)
     try:
-        yield lambda: here.came
+        yield lambda: here.lost
     finally:
         _now = outer
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if last or handler is None else handler)
 
 
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Within :func:`interruptible`, gives a question to ask between steps: whether there was a signal.
+def asked_to_stop() -> bool:
+    """Whether there was a signal, within :func:`interruptible`; to be asked between steps.
 
-    The first question turns signals into answers to it; until then they interrupt at once, for nobody would hear
-    them while a long computation is planned. A second SIGINT interrupts at once in any case.
+    The first question turns signals into answers to it: until then they interrupt at once, for nobody would hear them
+    while a long computation is planned. A second SIGINT interrupts at once in any case.
     """
-    here = _now
-    try:
-        yield here.asked
-    finally:
-        here.at_once = True
+    return _now.asked()

@@ -1,6 +1,6 @@
 """Images with labels from the Hugging Face hub, or from a folder in its layout."""
 
-from __future__ import annotations
+# Annotations are evaluated here, not where a subclass is defined: the command line reads them.
 
 from abc import ABC
 from dataclasses import dataclass, replace

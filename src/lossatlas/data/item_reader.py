@@ -19,7 +19,7 @@ from torch.utils.data import default_collate
 from lossatlas.data.batch_source import spread
 from lossatlas.data.randomness import undisturbed
 from lossatlas.data.trees import as_tree, bytes_of, differing, form, leaf_names, numbers, ordered_like, owned
-from lossatlas.errors import BadInput, reason
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.types import Batch
 from lossatlas.users_code import called
 
@@ -192,9 +192,9 @@ class ItemReader:
         if isinstance(error, IndexError | StopIteration):
             return BadInput(
                 f"the data set says that it has {self.count} items, and item {row} is not there "
-                f"({reason(error)}); mend its length"
+                f"({in_one_line(error, kind=True)}); mend its length"
             )
-        return BadInput(f"item {row} of the data set cannot be read: {reason(error)}")
+        return BadInput(f"item {row} of the data set cannot be read: {in_one_line(error, kind=True)}")
 
     def _uncollated(self, items: list[Any], rows: Sequence[int], error: Exception) -> BadInput:
         """Which item it is: the first that cannot be collated alone, else with the first of them."""
@@ -208,10 +208,10 @@ class ItemReader:
                 break
         if self.uniform:
             return BadInput(
-                f"torch's default collation fails {which} of the data set: {reason(said)}; give collate=, a function "
-                "of a list of items that pads or converts them"
+                f"torch's default collation fails {which} of the data set: {in_one_line(said, kind=True)}; give "
+                "collate=, a function of a list of items that pads or converts them"
             )
-        return BadInput(f"the collation fails {which} of the data set: {reason(said)}")
+        return BadInput(f"the collation fails {which} of the data set: {in_one_line(said, kind=True)}")
 
 
 def stacked(items: list[Any]) -> Any:

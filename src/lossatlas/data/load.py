@@ -12,7 +12,7 @@ from lossatlas.data.dataset import Dataset
 from lossatlas.data.hub import Place, images_at
 from lossatlas.data.named import named_splits
 from lossatlas.data.source import DATA, DataSource
-from lossatlas.errors import BadInput, reason, unknown
+from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.registry import load_callable
 from lossatlas.users_code import called
 
@@ -83,7 +83,7 @@ def _from_callable(spec: str) -> Dataset:
     try:
         made = called(function)
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"data {spec!r} failed: {reason(error)}") from error
+        raise BadInput(f"data {spec!r} failed: {in_one_line(error)}") from error
     if isinstance(made, Dataset):
         return made
     if isinstance(made, Mapping) and {"train", "test"} <= {*made}:

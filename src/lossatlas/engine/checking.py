@@ -14,7 +14,7 @@ from lossatlas.data import Split, examples_in
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.faithful import Caller, check_faithful, elsewhere, unused_parameters
 from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
-from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, reason
+from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, in_one_line
 from lossatlas.losses import check_total, checked_total
 from lossatlas.types import Batch, Outputs, Params
 
@@ -142,7 +142,7 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
     except BadInput:
         raise
     except Exception as error:  # and so may the user's loss
-        raise ModelFailure(f"the loss fails on the model's output: {reason(error)}") from error
+        raise ModelFailure(f"the loss fails on the model's output: {in_one_line(error)}") from error
     found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
     if found != f"shape {(examples,)}":
         raise BadInput(

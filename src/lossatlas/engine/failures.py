@@ -9,7 +9,7 @@ from traceback import walk_tb
 import torch
 from torch import nn
 
-from lossatlas.errors import LossatlasError, ModelFailure, reason
+from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
 
 __all__ = ["layer_of", "model_failure", "told_in_one_line"]
 
@@ -22,7 +22,7 @@ def model_failure(error: BaseException, what: str = "the model fails on these da
         what: fails.
     """
     layer = layer_of(error)
-    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {reason(error)}")
+    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {in_one_line(error)}")
 
 
 def layer_of(error: BaseException) -> str:

@@ -10,10 +10,10 @@ from torch.utils._pytree import tree_leaves
 
 from lossatlas.engine.contracts import Evaluation, StreamingMetric
 from lossatlas.engine.purity import comparable
-from lossatlas.errors import LossatlasError, ModelFailure, reason
+from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
 from lossatlas.users_code import called
 
-__all__ = ["measured", "tried"]
+__all__ = ["derived", "measured", "tried"]
 
 
 def measured(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> Iterator[tuple[str, Tensor]]:
@@ -51,6 +51,19 @@ def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Cal
     return _checked(name, lambda: value(sums))
 
 
+def derived(name: str, points: int, value: Callable[[], Tensor]) -> Tensor:
+    """What a metric of derivatives makes of so many points (p,), on the processor.
+
+    Raises:
+        ModelFailure: it fails, or returns something else.
+    """
+    found = _checked(name, value)
+    if not isinstance(found, Tensor) or found.shape != (points,) or found.is_complex():
+        said = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise ModelFailure(f"metric {name!r} gives {said} for {points} points; expected a real number for each")
+    return found.detach().cpu()
+
+
 def _sums(name: str, metric: StreamingMetric, evaluation: Evaluation) -> Tensor:
     sums = _checked(name, lambda: metric.sums(evaluation))
     points = len(evaluation.losses)
@@ -67,7 +80,7 @@ def _checked(name: str, work: Callable[[], Tensor]) -> Tensor:
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # it may be the user's own
-        raise ModelFailure(f"metric {name!r} fails on the model's output: {reason(error)}") from error
+        raise ModelFailure(f"metric {name!r} fails on the model's output: {in_one_line(error)}") from error
 
 
 def _given(evaluation: Evaluation) -> list[Tensor]:

@@ -17,7 +17,7 @@ from lossatlas.engine.network import Network
 from lossatlas.engine.purity import comparable
 from lossatlas.engine.race import Contestant
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.types import Batch, Outputs
 
 __all__ = ["Piece", "Portion"]
@@ -124,7 +124,7 @@ class Piece:
                 self.compare_with_loop(name)
                 footprint = self._footprint(name)
             except Exception as error:  # a strategy may fail on a user's module in any way
-                refused[name] = first_line(error)
+                refused[name] = in_one_line(error)
                 continue
             portion = self._portion(footprint, limit)
             if portion is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import BadInput, LossatlasError, first_line
+from lossatlas.errors import BadInput, LossatlasError, in_one_line
 from lossatlas.files.reading import Unreadable, converted, parse_json, read_json
 from lossatlas.rundir import MOST_THREADS
 
@@ -78,7 +78,7 @@ class Plan:
             raise
         except ValueError as error:
             raise BadInput(
-                f"this is not a plan ({first_line(error)}); expected evaluate, pullback, derivatives, threads"
+                f"this is not a plan ({in_one_line(error)}); expected evaluate, pullback, derivatives, threads"
             ) from error
 
     @classmethod
@@ -91,7 +91,7 @@ class Plan:
         try:
             fields = parse_json(text, dict[str, Any])
         except ValueError as error:
-            raise BadInput(f"this is not a plan ({first_line(error)})") from error
+            raise BadInput(f"this is not a plan ({in_one_line(error)})") from error
         return cls.from_dict(fields)
 
     @classmethod

@@ -28,12 +28,12 @@ LARGEST_CHUNK = 256
 
 
 def measuring_seconds(budget: float | None) -> float:
-    """What an automatic plan may cost a run: 2 seconds, or 3 % of a budget of a minute and more.
+    """What an automatic plan may cost a run: 2 seconds, or 3 % of a budget of a minute and more, a minute at most.
 
     Args:
         budget: in seconds; None where it is given in steps.
     """
-    return 0.03 * budget if budget is not None and budget >= 60 else MEASURING_SECONDS
+    return min(60.0, 0.03 * budget) if budget is not None and budget >= 60 else MEASURING_SECONDS
 
 
 def plan_for(

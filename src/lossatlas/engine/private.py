@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.feeds import Feed
 from lossatlas.losses import Loss, judged
 from lossatlas.types import Batch, Outputs, Params
@@ -155,7 +155,7 @@ def private_copy(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module, memo)
     except Exception as error:  # it is the user's own, and may hold anything
-        raise BadInput(f"the model cannot be copied ({first_line(error)}); keep such things outside of it") from error
+        raise BadInput(f"the model cannot be copied ({in_one_line(error)}); keep such things outside of it") from error
 
 
 def install(module: nn.Module, params: Params) -> nn.Module:

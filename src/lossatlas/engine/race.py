@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lossatlas.engine.memory import chunk_that_fits
-from lossatlas.errors import first_line
+from lossatlas.errors import in_one_line
 
 __all__ = ["RUNS", "Contestant", "Outcome", "race"]
 
@@ -94,7 +94,7 @@ def race(
                     break
             runs[name], sizes[name] = (run, points), points
         except Exception as error:  # what is timed is a user's module, which may fail in any way
-            refused[name] = first_line(error)
+            refused[name] = in_one_line(error)
             best.pop(name, None)
     while len(runs) > 1 and in_time():
         limit = RIVAL * min(best.values())

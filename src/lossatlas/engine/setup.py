@@ -22,7 +22,7 @@ from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
 from lossatlas.engine.usual import usual_policy
-from lossatlas.errors import BadInput, Caution, first_line
+from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Source
 from lossatlas.weights import WeightSpace
@@ -116,7 +116,7 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
         raise
     except Exception as error:  # the user's own module may fail in any way
         raise BadInput(
-            f"strategy {service.strategy!r} of the plan cannot evaluate this model: {first_line(error)}; use --plan "
+            f"strategy {service.strategy!r} of the plan cannot evaluate this model: {in_one_line(error)}; use --plan "
             "auto"
         ) from error
     parts = [each.examples for each in (service, engine.plan.derivatives) if each.examples is not None]

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import xarray as xr
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
 
@@ -72,7 +72,7 @@ def read_survey(path: Path | str) -> xr.Dataset:
         raise
     except Exception as error:  # what reads a file has many ways to find it damaged
         raise BadInput(
-            f"{path} cannot be read, it may be damaged ({first_line(error)}); expected {_kind(path)}"
+            f"{path} cannot be read, it may be damaged ({in_one_line(error)}); expected {_kind(path)}"
         ) from error
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.chunks import DamagedChunk, damaged_chunks
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
@@ -83,7 +83,7 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         try:
             survey = open_store(copy).load()
         except Exception as error:  # such as dimensions that contradict each other
-            reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+            reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
             raise BadInput(f"{path} cannot be read ({reason}); survey again") from error
     for damage in damages:
         survey = _emptied(survey, damage)
@@ -136,7 +136,7 @@ def _repair_metadata(copy: Path, path: Path) -> list[str]:
             head = read_head(part)
             zarr.open_array(str(part), mode="r")
         except Exception as error:  # a description can be cut off, or say what is not so
-            reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+            reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
             if (part / METADATA).exists() or (part / CHUNKS).exists():
                 lost.append(f"{part.name}/{METADATA}: the variable is left out ({reason})")
             shutil.rmtree(part)

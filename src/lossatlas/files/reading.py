@@ -15,7 +15,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import msgspec
 import yaml
 
-from lossatlas.errors import BadInput, LossatlasError, first_line
+from lossatlas.errors import BadInput, LossatlasError, in_one_line
 
 __all__ = [
     "DEPTH",
@@ -167,7 +167,7 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
     except RecursionError:
         raise ValueError(f"it is nested more than {DEPTH} levels deep") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ValueError(first_line(error)) from error
+        raise ValueError(in_one_line(error)) from error
     return converted(found, kind)
 
 
@@ -187,7 +187,7 @@ def converted(found: Any, kind: type[T], *, exact: bool = False) -> T:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, LossatlasError):
             raise error.__cause__ from None
-        raise ValueError(first_line(error)) from error
+        raise ValueError(in_one_line(error)) from error
     if exact and (unknown := next(_unknown(found, made), None)) is not None:
         raise ValueError(f"nothing is called {unknown!r}")
     return made
@@ -224,7 +224,7 @@ def parse_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(f"it is not YAML ({' '.join(str(error).split())})") from error
     except (ValueError, OverflowError, TypeError, AttributeError) as error:  # dates and numbers that do not exist
-        raise ValueError(first_line(error)) from error
+        raise ValueError(in_one_line(error)) from error
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -261,7 +261,7 @@ def _unknown(found: Any, made: Any) -> Iterator[str]:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or first_line(error)
+    return getattr(error, "strerror", None) or in_one_line(error)
 
 
 def _check_depth(found: Any) -> None:

@@ -13,7 +13,7 @@ from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lossatlas.errors import LossatlasError, first_line
+from lossatlas.errors import LossatlasError, in_one_line
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, converted, opened, read_json
 from lossatlas.files.room import free_room
@@ -177,7 +177,7 @@ def open_store(path: Path) -> xr.Dataset:
             warnings.filterwarnings("ignore", message="Object at .* is not recognized")
             found: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
     except Exception as error:  # zarr and xarray have many ways to find a store damaged
-        raise Unreadable(path, first_line(error)) from error
+        raise Unreadable(path, in_one_line(error)) from error
     return found
 
 

@@ -6,9 +6,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from lossatlas.errors import CannotFinish
+from lossatlas.errors import BadInput, CannotFinish
 
-__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "sync_folder"]
+__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "check_place", "sync_folder"]
 
 PARTIAL = ".partial"
 """How the temporary file of a write ends, whose name begins with a dot."""
@@ -44,10 +44,37 @@ def atomic_write(path: Path, content: bytes, *, advice: str = ELSEWHERE, folders
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:  # an interrupt leaves no more behind than a full disk
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise cannot_write(path, error, advice) from error
+
+
+def check_place(path: Path, option: str, *, folder: bool) -> None:
+    """Refuse a place where something is to be written and cannot; changes nothing.
+
+    Args:
+        path: of a file, or of a folder that may have to be made.
+        option: by which it was given.
+        folder: whether it is that of a folder.
+
+    Raises:
+        BadInput: something of the other kind is there, or the folder that is to hold it cannot be written.
+    """
+    try:
+        nearest = path if folder else path.absolute().parent
+        while not nearest.exists():
+            nearest = nearest.absolute().parent
+        if not folder and path.is_dir():
+            raise BadInput(f"{option} {path} is a directory; give a file")
+        if not nearest.is_dir():
+            raise BadInput(f"{option} {path}: {nearest} is not a directory; choose another place")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise BadInput(f"{option} {path}: {nearest} cannot be written; choose another place")
+    except OSError as error:
+        raise BadInput(f"{option} {path} cannot be used ({error.strerror}); choose another place") from error
 
 
 def cannot_write(path: Path, error: OSError, advice: str = CONTINUE) -> CannotFinish:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from safetensors.torch import save
 from torch import Tensor
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.reading import Count, Unreadable, parse_json
 from lossatlas.files.tensors import read_tensors
 from lossatlas.rundir import RunDirectory
@@ -68,6 +68,6 @@ def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
         head = parse_json(state, _Head)
         work.restore(tensors, parse_json(state, dict[str, Any]))
     except ValueError as error:
-        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
         raise BadInput(f"{path} cannot be continued ({reason}); start again with --overwrite") from error
     return head.log_length

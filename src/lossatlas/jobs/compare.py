@@ -19,7 +19,7 @@ from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import Interrupted, first_line, unknown
+from lossatlas.errors import Interrupted, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, read_bytes
 from lossatlas.jobs.compared import comparison, summarise
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
@@ -69,7 +69,7 @@ def stored_comparison(path: Path) -> xr.Dataset:
     try:
         return xr.open_dataset(content, engine="scipy").load()
     except Exception as error:  # scipy finds a file damaged in many ways
-        raise Unreadable(path / COMPARISON, first_line(error)) from error
+        raise Unreadable(path / COMPARISON, in_one_line(error)) from error
 
 
 def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:

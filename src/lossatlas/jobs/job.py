@@ -141,6 +141,10 @@ class Job(Generic[C]):
             except (CannotFinish, Interrupted):
                 patient.release()
                 raise
+            except BadInput as error:
+                if not patient.began:
+                    raise
+                raise _kept(error, start) from error
             patient.release()
             return summary
 
@@ -150,8 +154,13 @@ class Job(Generic[C]):
         except ModelFailure as error:
             if not start.placed:
                 raise
-            raise CannotFinish(f"{error}; what was done until then is kept in {start.run.path}") from error
+            raise _kept(error, start) from error
         except (Exception, KeyboardInterrupt):
             raise
         except BaseException as error:  # a user's code that ends the process
             raise (CannotFinish if start.placed else BadInput)(raised_instead(error)) from error
+
+
+def _kept(error: BadInput, start: Start[C]) -> CannotFinish:
+    """The error for what is found once the work has begun."""
+    return CannotFinish(f"{error}; what was done until then is kept in {start.run.path}")

@@ -31,6 +31,11 @@ class Patient(Reporter):
         self._reporter = reporter
         self._kept: list[str] | None = []
 
+    @property
+    def began(self) -> bool:
+        """Whether the work has begun."""
+        return self._kept is None
+
     def say(self, line: str) -> None:
         """A line, at once or once the work begins."""
         if self._kept is None:

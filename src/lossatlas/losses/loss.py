@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.errors import BadInput, reason, unknown
+from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.losses.labelled import Labelled, axis_of_classes, labels_of
 from lossatlas.losses.terms import checked_factors, summed
 from lossatlas.registry import Registry, load_callable
@@ -227,7 +227,7 @@ def load_loss(spec: str) -> Loss:
         try:
             found = called(found)
         except Exception as error:  # the user's own code may fail in any way
-            raise BadInput(f"loss {spec!r} failed: {reason(error)}") from error
+            raise BadInput(f"loss {spec!r} failed: {in_one_line(error)}") from error
         if not callable(found):
             raise BadInput(f"loss {spec!r} makes a {type(found).__name__}; expected a function or a lossatlas Loss")
     return found if isinstance(found, Loss) else PerExample(found)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput, CannotFinish, reason
+from lossatlas.errors import BadInput, CannotFinish, in_one_line
 from lossatlas.losses.loss import Loss
 from lossatlas.users_code import called
 
@@ -61,7 +61,7 @@ def checked_total(loss: Loss, targets: Any, examples: int) -> float:
     except BadInput:
         raise
     except Exception as error:  # it may be the user's own
-        raise BadInput(f"the weights of {loss.record} fail on these targets: {reason(error)}") from error
+        raise BadInput(f"the weights of {loss.record} fail on these targets: {in_one_line(error)}") from error
     if weights is None:
         return float(examples)
     if not isinstance(weights, Tensor) or weights.shape != (examples,) or weights.is_complex():

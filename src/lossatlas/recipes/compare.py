@@ -18,7 +18,6 @@ from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.inputs import found_again
-from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.slicing import check_finite, tails
@@ -226,7 +225,7 @@ def _read(name: str, path: Path, spec: str) -> _Run:
     if not run.finished:
         raise BadInput(f"{spec} is not finished; continue it with lossatlas train --out {spec} --resume")
     try:
-        config = checked(TrainConfig.from_flat(stored))
+        config = TrainConfig.from_flat(stored)
     except BadInput as error:
         raise BadInput(f"{spec} has a config.yaml that is not a training's ({error}); train it again") from error
     state = read_state(path / MODEL)
@@ -273,6 +272,7 @@ def _origin(run: _Run, base: ProblemRecipe) -> Origin:
             )
         spec, state = "", {name: value.clone() for name, value in module_state(recipe.problem.module).items()}
     load_state(base.problem.module, state, f"the start of {run.path}")
+    check_finite(base.problem.module, f"the start of {run.path}")
     return Origin(spec, state, base.space.vector_of(base.problem.module).clone())
 
 

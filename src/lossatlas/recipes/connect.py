@@ -28,6 +28,7 @@ from lossatlas.recipes.alike import (
     known_of,
 )
 from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, surveyed_subset
 from lossatlas.recipes.room import Extent, check_memory
 from lossatlas.recipes.slicing import check_finite, named, one_thread
@@ -168,7 +169,7 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=(Momentum if config.optimizer == "momentum" else Adam)(lr=config.lr or 0.0, max_norm=config.max_norm),
-        schedule=SCHEDULES[config.schedule](**config.schedule_options),
+        schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         surveyed=surveyed,
         in_plane=in_plane,
         metrics=metrics,

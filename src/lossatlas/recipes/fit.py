@@ -20,6 +20,7 @@ from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.problem import Problem
 from lossatlas.recipes.config import AUTO, FEWEST, FitConfig
+from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.slicing import check_finite
@@ -82,7 +83,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    source = picture_source(config.pattern, config.invert, config.pattern_options)
+    source = picture_source(config.pattern, config.invert, checked("pattern", config.pattern, config.pattern_options))
     picture = source.render(parse_size(config.size) if config.size is not None else None)
     objective, drawn = _objective(config, source, picture)
     base = build_problem(config, config.splits)
@@ -146,7 +147,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
-        schedule=SCHEDULES[config.schedule](**config.schedule_options),
+        schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,
     )

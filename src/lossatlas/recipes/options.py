@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, fields, replace
+from typing import Any, TypeVar, get_type_hints
 
-from lossatlas.errors import BadInput, LossatlasError
-from lossatlas.files.reading import converted
+import msgspec
+
+from lossatlas.errors import BadInput, unknown
 from lossatlas.recipes.base import Config
 
 __all__ = ["checked", "completed", "options_of", "with_defaults"]
@@ -36,6 +37,30 @@ def options_of(name: str, spec: str) -> type | None:
     return found
 
 
+def checked(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of what ``spec`` names in the field ``name``, of the types that they have there.
+
+    Raises:
+        BadInput: nothing has the name, it has no such option, or the option is of another type.
+    """
+    kind = options_of(name, spec)
+    hints = {} if kind is None else get_type_hints(kind, include_extras=True)
+    known = [] if kind is None else [field.name for field in fields(kind)]
+    found = {}
+    for option, value in options.items():
+        if option not in known:
+            raise (
+                unknown(f"option of {name} {spec!r}:", option, known)
+                if known
+                else BadInput(f"{name} {spec!r} has no options; leave out {option!r}")
+            )
+        try:
+            found[option] = msgspec.convert(value, hints[option])
+        except msgspec.ValidationError as error:
+            raise BadInput(f"{name}.{option} is {value!r}; {str(error).lower()}") from error
+    return found
+
+
 def completed(config: C) -> C:
     """A configuration that says every option of what it names, those nobody gave too: the record of a run.
 
@@ -46,26 +71,6 @@ def completed(config: C) -> C:
     for name in config.named():
         changes[f"{name}_options"] = {**_defaults(name, getattr(config, name)), **getattr(config, f"{name}_options")}
     return replace(config, **changes)
-
-
-def checked(config: C) -> C:
-    """A configuration whose options are those of what it names, and of their types.
-
-    Raises:
-        BadInput: they are not, or nothing has a name.
-    """
-    for name in config.named():
-        kind, given = options_of(name, getattr(config, name)), getattr(config, f"{name}_options")
-        if given and kind is None:
-            raise BadInput(f"{name} {getattr(config, name)!r} has no options; got {', '.join(given)}")
-        if kind is not None:
-            try:
-                converted(dict(given), kind, exact=True)
-            except LossatlasError:
-                raise
-            except ValueError as error:
-                raise BadInput(f"these are not options of {name} {getattr(config, name)!r}: {error}") from error
-    return config
 
 
 def with_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, Any]:

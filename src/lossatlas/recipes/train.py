@@ -14,6 +14,7 @@ from lossatlas.data import AUGMENTATIONS, Dataset, Split
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
+from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import build_problem
 from lossatlas.recipes.slicing import check_finite
 from lossatlas.recipes.train_config import TrainConfig
@@ -90,7 +91,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         split=base.train,
         epochs=config.epochs,
         optimizer=optimizer,
-        schedule=SCHEDULES[config.schedule](**config.schedule_options),
+        schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         switches=switches,
         batch_size=config.batch_size,
         seed=config.seed,

@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
-from lossatlas.errors import BadInput, CannotFinish, LossatlasError, first_line
+from lossatlas.errors import BadInput, CannotFinish, LossatlasError, in_one_line
 from lossatlas.files.stores import METADATA
 from lossatlas.files.writing import cannot_write
 
@@ -179,7 +179,7 @@ class GridArrays:
             raise
         except Exception as error:  # codecs fail in many ways on bytes that are not theirs
             raise BadInput(
-                f"{self._where} is damaged: {name} cannot be read{_said(where)} ({first_line(error)}); look at the "
+                f"{self._where} is damaged: {name} cannot be read{_said(where)} ({in_one_line(error)}); look at the "
                 "rest with lossatlas view, and survey anew with --overwrite"
             ) from error
 
@@ -270,6 +270,8 @@ class GridArrays:
     ) -> None:
         fill = {"f": math.nan, "b": False}.get(dtype.kind, 0)
         with self.writing():
+            if self._path is not None and (stranger := self._path / name).is_file():
+                stranger.unlink()  # zarr replaces folders alone
             self.group.create_array(
                 name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, dimension_names=dimensions,
                 attributes=dict(attributes), compressors=PACKED, overwrite=True,

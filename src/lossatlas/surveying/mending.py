@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks, is_damage
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.room import free_room
@@ -88,7 +88,7 @@ class Mending:
             except Exception as error:  # zarr has many ways to find an array damaged
                 if not is_damage(error):
                     raise
-                reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+                reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
                 yield self._gone(folder.name, reason)
         marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
         vouched = {name for array in marks.values() for name in _vouched(array)}

@@ -17,7 +17,7 @@ import xarray as xr
 import zarr
 import zarr.storage
 
-from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, first_line
+from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, in_one_line
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, dangerous_chunks, open_store, read_head
@@ -412,7 +412,7 @@ def stored_survey(path: Path) -> xr.Dataset:
     except LossatlasError:
         raise
     except Exception as error:  # codecs fail in many ways on bytes that are not theirs
-        raise Unreadable(path, first_line(error)) from error
+        raise Unreadable(path, in_one_line(error)) from error
 
 
 def glanced_at(path: Path) -> xr.Dataset | None:
@@ -475,7 +475,7 @@ def _coordinate(path: Path, axis: str) -> npt.NDArray[np.float64]:
             return found
         reason = "its numbers do not rise"
     except Exception as error:  # zarr has many ways to find an array damaged
-        reason = error.reason if isinstance(error, Unreadable) else first_line(error)
+        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
     raise BadInput(
         f"{path} is damaged: the coordinates along {axis} cannot be read ({reason}); look at the rest with lossatlas "
         "view, and survey anew with --overwrite"

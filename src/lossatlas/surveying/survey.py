@@ -19,6 +19,7 @@ from lossatlas import schema
 from lossatlas.charts import CoefficientChart, Draws
 from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
+from lossatlas.engine.measuring import derived
 from lossatlas.engine.setup import GROUP, device_of, engine_for
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
@@ -329,7 +330,8 @@ class Surveyor:
         ((name, metric),) = group.metrics.items()
         assert isinstance(metric, OperatorMetric)
         derivatives = self.engine.derivatives(coefficients, self._controls, split, self._group)
-        return {name: torch.cat([metric.value(share).cpu() for _, share in derivatives])}
+        found = [derived(name, at.stop - at.start, partial(metric.value, share)) for at, share in derivatives]
+        return {name: torch.cat(found)}
 
     def _refine(self, store: SurveyStore, refinement: Refinement, on_points: Callable[[int], None] | None) -> Mask:
         """Evaluate the leading metric level by level; returns the points that all others are wanted at."""

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lossatlas.bounds import is_ordinary, written
-from lossatlas.errors import BadInput, first_line, unknown
+from lossatlas.errors import BadInput, in_one_line, unknown
 
 __all__ = ["OPTIMIZERS", "OptimizerChoice", "parse_optimizer"]
 
@@ -77,7 +77,7 @@ class OptimizerChoice:
         try:
             return self.kind(list(params), **self.options)
         except Exception as error:  # classes of torch.optim look at their options in many ways
-            raise BadInput(f"optimizer {self.name!r} refuses: {first_line(error)}") from error
+            raise BadInput(f"optimizer {self.name!r} refuses: {in_one_line(error)}") from error
 
     def _check_numbers(self) -> None:
         """Refuse what torch takes and no network can be trained with."""
@@ -95,7 +95,7 @@ class OptimizerChoice:
         try:
             optimizer.step()
         except Exception as error:
-            raise BadInput(f"optimizer {self.name!r} cannot train a network so: {first_line(error)}") from error
+            raise BadInput(f"optimizer {self.name!r} cannot train a network so: {in_one_line(error)}") from error
         if not bool(parameter.isfinite().all()):
             raise BadInput(f"optimizer {self.name!r} makes a weight of 1 infinite in one step; choose a lower lr")
 

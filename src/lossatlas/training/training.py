@@ -17,7 +17,7 @@ from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import device_of, step_size
-from lossatlas.errors import BadInput, CannotFinish, reason
+from lossatlas.errors import BadInput, CannotFinish, in_one_line
 from lossatlas.files.reading import Count, Duration, converted
 from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, checked_total, shares_of
@@ -265,12 +265,12 @@ class Training:
             raise
         except Exception as error:  # the user's own module and data may fail in any way
             raise BadInput(
-                f"the model fails in training mode on a batch of {self._batches.size}: {reason(error)}"
+                f"the model fails in training mode on a batch of {self._batches.size}: {in_one_line(error)}"
             ) from error
         if not math.isfinite(first):
             raise BadInput(
-                f"the loss of the first batch is {first} before any step; expected finite data and weights: look for NaN "
-                "among them, or lower the weights (init_gain)"
+                f"the loss of the first batch is {first} before any step; expected finite data and weights: look for "
+                "NaN among them, or lower the weights (init_gain)"
             )
         self._loss.check(outputs, targets, targets)
         checked_total(self._loss, targets, len(losses))

@@ -99,8 +99,9 @@ class Inert:
 
 
 def _named(module: str, name: str, base: type) -> Any:
-    """A subclass that torch takes for what files name so."""
-    return type(name, (base,), {"__module__": module, "__qualname__": name})
+    """A subclass that torch takes for what files name so; for nothing, where no class can have the name."""
+    possible = name.encode(errors="replace").decode().replace("\0", "?")
+    return type(possible, (base,), {"__module__": module, "__qualname__": possible})
 
 
 DTYPE, ARRAY = (_named("numpy", name, base) for name, base in (("dtype", NumpyDtype), ("ndarray", NumpyArray)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossatlas.cli.app import PlainVerb
-from lossatlas.cli.signals import stop_signals
+from lossatlas.cli.signals import asked_to_stop
 from lossatlas.cli.terminal import say
 from lossatlas.files.reading import read_text
 
@@ -51,10 +51,10 @@ def reproduce(
         say(yaml.safe_dump(stated, sort_keys=False).removesuffix("\n"), keep="\n")
         return None
     place = out if out is not None else Path("runs") / study
-    with RichReporter() as reporter, stop_signals() as stop:
+    with RichReporter() as reporter:
         run_study(
             chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
-            reporter=reporter, stop=stop,
+            reporter=reporter, stop=asked_to_stop,
         )  # fmt: skip
     say(read_text(place / "results.md"), keep="\n")
     say(f"written to {place / 'results.md'}")

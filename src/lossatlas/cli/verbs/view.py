@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
+from lossatlas.files.writing import check_place
 from lossatlas.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def view(
     """
     places = (run, *more)
     _check(places, kinds, export, pictures)
+    if out is not None and pictures:
+        check_place(out, "--out", folder=True)
+    for path in export:
+        check_place(path, "--export", folder=False)
     surveys = {name: _opened(place) for name, place in _named(places).items()}
     from lossatlas import views
     from lossatlas.exchange import write_survey
@@ -71,8 +76,16 @@ def _check(places: tuple[Path, ...], kinds: tuple[str, ...], export: tuple[Path,
     """Refuse options that do not go together.
 
     Raises:
-        BadInput: several surveys are to be exported or drawn in chosen kinds, one is given twice, or nothing is asked.
+        BadInput: several surveys are to be exported or drawn in chosen kinds, one is given twice or cannot be looked
+            at, or nothing is asked.
     """
+    for place in places:
+        try:
+            place.lstat()
+        except FileNotFoundError:  # told by those who look for a survey there
+            continue
+        except OSError as error:
+            raise BadInput(f"{place} cannot be read ({error.strerror}); give a run directory or a file") from error
     whole = [_own(place) for place in places]
     if twice := [str(place) for i, place in enumerate(places) if whole[i] in whole[:i]]:
         raise BadInput(f"{twice[0]} is given twice; give each survey once")

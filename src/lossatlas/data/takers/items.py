@@ -13,7 +13,7 @@ from lossatlas.data.batch_sources.tensors import Tensors
 from lossatlas.data.item_reader import ItemReader, stacked
 from lossatlas.data.takers.taken import GIB, How, Taken, notes_of
 from lossatlas.data.workers import Workers
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 
 __all__ = ["length_of", "of_items"]
 
@@ -65,8 +65,8 @@ def length_of(source: Any, otherwise: int | None = None) -> int:
         if otherwise is not None and not hasattr(source, "__len__"):
             return otherwise
         raise BadInput(
-            f"an object of type {type(source).__name__} does not say how many items it has ({first_line(error)}); give "
-            "it a __len__, or say first=N"
+            f"an object of type {type(source).__name__} does not say how many items it has ({in_one_line(error)}); "
+            "give it a __len__, or say first=N"
         ) from error
     if count < 1:
         raise BadInput(f"the {type(source).__name__} has no items; expected at least one example")

@@ -16,7 +16,7 @@ from lossatlas.data.takers.lists import is_batch
 from lossatlas.data.takers.taken import GIB, How, Taken
 from lossatlas.data.takers.tensors import joined_batches
 from lossatlas.data.trees import as_tree, bytes_of, differing, owned
-from lossatlas.errors import BadInput, reason
+from lossatlas.errors import BadInput, in_one_line
 
 __all__ = ["of_iterable"]
 
@@ -47,7 +47,9 @@ def of_iterable(source: Iterable[Any], how: How) -> Taken:
     except BadInput:
         raise
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"the {type(source).__name__} fails after {count} examples: {reason(error)}") from error
+        raise BadInput(
+            f"the {type(source).__name__} fails after {count} examples: {in_one_line(error, kind=True)}"
+        ) from error
     if not elements:
         raise BadInput(f"the {type(source).__name__} yields nothing; expected at least one example")
     enough = count >= how.first

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.images import decoded_image
 from lossatlas.files.reading import Unreadable, opened
 
@@ -38,7 +38,7 @@ def read_image(path: str) -> Pixels:
         with opened(path) as file:
             return _pixels(decoded_image(file))
     except Exception as error:  # colours of damaged files are converted in many ways
-        detail = error.reason if isinstance(error, Unreadable) else first_line(error)
+        detail = error.reason if isinstance(error, Unreadable) else in_one_line(error)
         raise BadInput(f"cannot read image {path!r} ({detail}); expected a whole picture file") from error
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from msgspec import Meta
 from PIL import Image, ImageDraw, ImageFont
 
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.files.reading import Unreadable, read_bytes
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
@@ -122,7 +122,7 @@ def _drawable(path: str | None) -> Iterator[None]:
     try:
         yield
     except (OSError, Unreadable) as error:
-        detail = error.reason if isinstance(error, Unreadable) else first_line(error)
+        detail = error.reason if isinstance(error, Unreadable) else in_one_line(error)
         raise BadInput(f"cannot read font {path!r} ({detail}); expected a .ttf or .otf file") from error
 
 

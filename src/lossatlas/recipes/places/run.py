@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
-from lossatlas.errors import BadInput, first_line
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
@@ -106,44 +107,45 @@ def _buffers(stored: dict[str, object]) -> str | None:
 
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
-    """The extent, the labels and the networks of the run's own survey, if it has one.
-
-    Raises:
-        BadInput: it is a survey of something else.
-    """
+    """The extent, the labels and the networks of the run's own survey, if it has one."""
     survey = glanced_at(store)
     if survey is None:  # the chart is whole all the same
         return dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
-    ends = {axis: _numbers(store, survey, axis) for axis in chart.axes}
-    boxes = {axis: (float(places[0]), float(places[-1])) for axis, places in ends.items()}
+    coords = _values(store, survey, chart.axes)
+    boxes = {axis: (float(ends[0]), float(ends[-1])) for axis, ends in coords.items()}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
-    first = Corner.coordinate(chart.axes[0])
     own = [axis for axis in chart.axes if axis != DRAW]
-    if not set(map(Corner.coordinate, own)) <= whole_variables(survey):  # there are none, or it was interrupted
+    corners = [Corner.coordinate(axis) for axis in own]
+    if not set(corners) <= whole_variables(survey):  # there are none, or it was interrupted
         return boxes, labels, ()
-    along = [_numbers(store, survey, Corner.coordinate(axis)) for axis in own]
-    names = survey[first].attrs.get("names")
-    if not isinstance(names, list) or {len(places) for places in along} != {len(names)}:
-        raise BadInput(f"the survey in {store} does not name each of the networks on it; make that run anew")
-    points = np.stack(along, axis=1)
+    along = _values(store, survey, corners)
+    names = survey[corners[0]].attrs.get("names")
+    if not isinstance(names, list) or any(len(values) != len(names) for values in along.values()):
+        raise _damaged(store, f"{corners[0]} does not name its networks")
+    points = np.stack([*along.values()], axis=1)
     # Networks lie in all draws alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
         weights = chart.points(torch.tensor(whole))
-    networks = zip(names, points.tolist(), weights, strict=True)
-    return boxes, labels, tuple(Network(str(name), tuple(place), vector) for name, place, vector in networks)
+    networks = zip(map(str, names), points.tolist(), weights, strict=True)
+    return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
 
 
-def _numbers(store: Path, survey: xr.Dataset, name: str) -> npt.NDArray[np.float64]:
-    """The values (k,), k > 0, of a variable along one dimension.
+def _values(store: Path, survey: xr.Dataset, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
+    """Variables of one dimension, (length,) each.
 
     Raises:
-        BadInput: there are none.
+        BadInput: one is damaged, or is something else.
     """
     try:
-        values = np.asarray(survey[name].values, dtype=np.float64)
-    except Exception as error:  # codecs fail in many ways on bytes that are not theirs
-        raise BadInput(f"{store} cannot be read at {name} ({first_line(error)}); make that run anew") from error
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise BadInput(f"{store} has no coordinates {name} of the chart beside it; make that run anew")
-    return values
+        found = {name: np.asarray(survey[name].values, dtype=np.float64) for name in names}
+    except Exception as error:  # zarr has many ways to find an array damaged
+        raise _damaged(store, in_one_line(error)) from error
+    for name, values in found.items():
+        if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+            raise _damaged(store, f"{name} holds something else than numbers along one axis")
+    return found
+
+
+def _damaged(store: Path, reason: str) -> BadInput:
+    return BadInput(f"{store} is damaged ({reason}); continue its run with --resume, or make it anew")

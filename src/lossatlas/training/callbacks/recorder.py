@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lossatlas.errors import BadInput, first_line, unknown
+from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
 
@@ -17,7 +17,7 @@ __all__ = ["Recorder", "cannot_import", "rate_of", "refuse_shards"]
 def cannot_import(what: str, package: str, error: ImportError) -> BadInput:
     """The error for a callback whose framework is not there; the extra has the package's name."""
     return BadInput(
-        f"{what} needs the package {package}, which cannot be imported ({first_line(error)}); "
+        f"{what} needs the package {package}, which cannot be imported ({in_one_line(error)}); "
         f"pip install 'lossatlas[{package}]'"
     )
 
