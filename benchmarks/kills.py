@@ -34,16 +34,18 @@ def main() -> int:
     parser.add_argument("verbs", nargs="*", metavar="VERB", help=f"any of {', '.join(VERBS)}; default all")
     parser.add_argument("--kills", type=int, default=30, help="of each verb")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--full", action="store_true", help="let each run meet a full disk instead of a kill")
     parser.add_argument("--folder", type=Path, help="where runs are kept; default nowhere")
     options = parser.parse_args()
     wrong: list[str] = []
-    print("| verb | runs | kills | files killed at | equal | debris |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+    ends = "full disks" if options.full else "kills"
+    print(f"| verb | runs | {ends} | different moments | equal | debris |\n| --- | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory(prefix="lossatlas.") as temporary:
         folder = options.folder or Path(temporary)
         for verb in options.verbs or VERBS:
             found = result_of(
                 campaign, verb, folder / verb, folder / "inputs", options.kills, -(-options.kills // OF_A_RUN),
-                options.seed, True,
+                options.seed, True, options.full,
             )  # fmt: skip
             equal = sum(not end.unequal for end in found.ends)
             debris = sum(len(end.debris) for end in found.ends)

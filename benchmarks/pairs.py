@@ -4,14 +4,13 @@ python benchmarks/pairs.py --pairs 100 --seed 0
 
 Every verb that goes step by step takes its turn. The second process comes as it is, with --resume or with --overwrite,
 at any moment of the first one's life or after it. What counts as right: one of them ends with 0, the other with 0 (it
-came after the end and continued or replaced a finished run) or with 2 and one line that says why; and the run that is
-there equals one that nobody disturbed, in every file but those that hold times.
+came after the end and continued or replaced a finished run) or with 2 and one line that says why; and all that is left
+equals what one process leaves that nobody disturbed, but for times.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import re
@@ -23,13 +22,13 @@ import warnings
 from collections import Counter
 from pathlib import Path
 from pkgutil import walk_packages
-from typing import Any
 
 from lossatlas.cli.process import settle
 
 settle()
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import xarray as xr
+from same_runs import differences
 
 import lossatlas
 from lossatlas.cli.main import main
@@ -47,9 +46,6 @@ VERBS: dict[str, list[str]] = {
 CLEAR = re.compile(
     r"is being written by (process \d+ on \S+ since|another process)|exists; choose|appeared while|moment"
 )
-TIMED = {"seconds", "seconds_per_step", "survey_seconds", "peak_memory_bytes", "held_bytes"}
-ALWAYS_NEW = {".writers", "provenance.json", "summary.json", "results.md", "metrics.jsonl", "latest.safetensors"}
-"""Files that hold times or processes; of some the rest is compared."""
 
 
 def start(tokens: list[str], folder: Path, errors: Path, delay: float = 0.0) -> int:
@@ -73,33 +69,7 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def content(run: Path) -> dict[str, Any]:
-    """What two equal runs have in common, by file."""
-    found: dict[str, Any] = {}
-    for path in sorted(run.rglob("*")):
-        name = path.relative_to(run).as_posix()
-        if path.suffix == ".zarr":
-            found[name] = xr.open_zarr(path, consolidated=False, chunks=None).load()
-        elif path.is_file() and ".zarr" not in name:
-            own = path.read_bytes().replace(os.fsencode(run.parent.resolve()), b"")  # inner runs name inputs whole
-            found[name] = None if path.name in ALWAYS_NEW or path.suffix == ".nc" else own
-            if path.name == "metrics.jsonl":
-                found[name] = [untimed(json.loads(line)) for line in path.read_text().splitlines()]
-    return found
-
-
-def untimed(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in TIMED}
-
-
-def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    def same(a: Any, b: Any) -> bool:
-        return bool(a.identical(b)) if isinstance(a, xr.Dataset) else bool(a == b)
-
-    return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
-
-
-def judge(whole: dict[str, Any], folder: Path, codes: list[int], said: list[str]) -> str:
+def judge(whole: Path, box: Path, codes: list[int], said: list[str]) -> str:
     """What is wrong with a pair; empty where nothing is."""
     if any("Traceback" in text for text in said):
         return "traceback"
@@ -108,9 +78,8 @@ def judge(whole: dict[str, Any], folder: Path, codes: list[int], said: list[str]
     for code, text in zip(codes, said, strict=True):
         if code == 2 and not (CLEAR.search(" ".join(text.split())) and len(text.splitlines()) == 1):
             return f"said {text!r}"
-    if {path.name for path in folder.iterdir()} - {"a", "b", "out"}:
-        return "debris beside the run"
-    return "" if equal(whole, content(folder / "out")) else "another result"
+    found = differences(box, whole)
+    return "; ".join([f"{name} is another" for name in found.unequal] + [f"{name} is left" for name in found.debris])
 
 
 def main_of_pairs() -> None:
@@ -132,27 +101,27 @@ def main_of_pairs() -> None:
             assert ended(start(tokens, base, base / "errors")) == 0, (base / "errors").read_text()
         whole, seconds = {}, {}
         for verb, tokens in VERBS.items():
-            folder = made(base, f"whole-{verb}")
-            begin = time.perf_counter()
-            assert ended(start([*tokens, "--out=out"], folder, base / "errors")) == 0, (base / "errors").read_text()
-            whole[verb], seconds[verb] = content(folder / "out"), time.perf_counter() - begin
+            box, begin = made(base), time.perf_counter()
+            assert ended(start([*tokens, "--out=out"], box, base / "errors")) == 0, (base / "errors").read_text()
+            seconds[verb] = time.perf_counter() - begin
+            whole[verb] = box.rename(base / f"whole-{verb}")
         for number in range(options.pairs):
             verb = list(VERBS)[number % len(VERBS)]
-            folder, logs = made(base, f"pair-{number}"), [base / f"{number}.{k}" for k in range(2)]
+            box, logs = made(base), [base / f"{number}.{k}" for k in range(2)]
             how = draw.choice([[], ["--resume"], ["--overwrite"]])
             tokens = [*VERBS[verb], "--out=out"]
             delay = draw.uniform(0, 1.3) * seconds[verb]
-            pids = [start(tokens, folder, logs[0]), start([*tokens, *how], folder, logs[1], delay)]
+            pids = [start(tokens, box, logs[0]), start([*tokens, *how], box, logs[1], delay)]
             codes = [ended(pid) for pid in pids]
             said = [log.read_text() for log in logs]
-            found = judge(whole[verb], folder, codes, said)
+            found = judge(whole[verb], box, codes, said)
             outcomes[verb, "right" if not found else "wrong"] += 1
             refused = next((k for k, code in enumerate(codes) if code == 2), None)
             outcomes[verb, "refused" if refused is not None else "after the end"] += 1
             if found:
                 wrong.append(f"pair {number} ({verb} {' '.join(how)}, after {delay:.2f} s): {found}")
                 print(wrong[-1], *said, sep="\n")
-            shutil.rmtree(folder)
+            shutil.rmtree(box)
     print("| verb | pairs | right | one refused | second came after the end |\n|---|---|---|---|---|")
     for verb in VERBS:
         right, no = outcomes[verb, "right"], outcomes[verb, "wrong"]
@@ -160,13 +129,13 @@ def main_of_pairs() -> None:
     sys.exit(bool(wrong))
 
 
-def made(base: Path, name: str) -> Path:
-    """A folder with the two networks."""
-    folder = base / name
-    folder.mkdir()
+def made(base: Path) -> Path:
+    """A folder with the two networks; always of the same name, which runs record."""
+    box = base / "box"
+    box.mkdir()
     for run in "ab":
-        shutil.copytree(base / run, folder / run)
-    return folder
+        shutil.copytree(base / run, box / run)
+    return box
 
 
 if __name__ == "__main__":

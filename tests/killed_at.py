@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import sys
 from collections import Counter
@@ -18,6 +19,8 @@ import torch
 from nursery import forked
 from same_runs import Differences, differences
 from small_runs import VERBS, begun, prepared
+
+from lossatlas.errors import CannotFinish
 
 __all__ = ["Campaign", "Moment", "campaign", "kill_at", "watch"]
 
@@ -76,15 +79,26 @@ def watch(folder: Path, on_moment: Callable[[Moment], None]) -> None:
     sys.addaudithook(opened)
 
 
-def kill_at(count: int, folder: Path, moment: Moment | None = None) -> None:
-    """Have this process killed when a moment has come so many times; any moment where none is given."""
+def killed() -> None:
+    """End this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def full_disk() -> None:
+    """Let this process write nothing more: no file may have a byte, which fails as a full disk does."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def kill_at(count: int, folder: Path, moment: Moment | None = None, fate: Callable[[], None] = killed) -> None:
+    """Have this process meet its fate when a moment has come so many times; any moment where none is given."""
     seen = 0
 
     def look(now: Moment) -> None:
         nonlocal seen
         seen += moment in (None, now)
-        if seen == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if seen == count and moment in (None, now):
+            fate()
 
     watch(folder, look)
 
@@ -100,7 +114,14 @@ class Campaign:
 
 
 def campaign(
-    verb: str, folder: Path, inputs: Path, kills: int, runs: int = 1, seed: int = 0, pictures: bool = False
+    verb: str,
+    folder: Path,
+    inputs: Path,
+    kills: int,
+    runs: int = 1,
+    seed: int = 0,
+    pictures: bool = False,
+    full: bool = False,
 ) -> Campaign:
     """Kill runs of a verb and continue them, as often as it takes; to be called in a process that computes nothing.
 
@@ -114,6 +135,7 @@ def campaign(
         runs: that they are spread over, about.
         seed: of the moments.
         pictures: draw them as well.
+        full: let them meet a full disk instead, by which they end in one line.
 
     Raises:
         RuntimeError: a child failed.
@@ -133,7 +155,7 @@ def campaign(
         wanted = min(max(1, -(-kills // runs)), kills - len(reached))
         place.mkdir()
         for count, moment in _drawn(moments, wanted, left, draw):
-            if not _ended(forked(_carried_out, verb, place, inputs, pictures, count, moment)):
+            if not _ended(forked(_carried_out, verb, place, inputs, pictures, count, moment, full)):
                 continue
             if begun(verb, place / RUN):
                 reached.append(moment)
@@ -162,9 +184,9 @@ def _drawn(moments: Sequence[Moment], count: int, left: list[str], draw: random.
 
 
 def _ended(child: int) -> bool:
-    """Wait for a child; whether it was killed."""
+    """Wait for a child; whether it met its fate."""
     _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
+    if os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == CannotFinish.exit_code:
         return True
     if status:
         raise RuntimeError(f"a child failed with status {status}")
@@ -191,12 +213,23 @@ def _recorded(verb: str, place: Path, inputs: Path, file: Path, pictures: bool) 
 
 
 def _carried_out(
-    verb: str, place: Path, inputs: Path, pictures: bool, count: int = 0, moment: Moment | None = None
+    verb: str,
+    place: Path,
+    inputs: Path,
+    pictures: bool,
+    count: int = 0,
+    moment: Moment | None = None,
+    full: bool = False,
 ) -> None:
     torch.set_num_threads(1)
     if count:
-        kill_at(count, place, moment)
-    VERBS[verb](place / RUN, inputs, pictures)
+        kill_at(count, place, moment, full_disk if full else killed)
+    try:
+        VERBS[verb](place / RUN, inputs, pictures)
+    except (CannotFinish, OSError) as error:
+        if not full or (isinstance(error, OSError) and verb != "loop"):  # whose files are not all ours
+            raise
+        os._exit(CannotFinish.exit_code)
 
 
 def _compared(place: Path, whole: Path, file: Path) -> None:

@@ -631,7 +631,7 @@ def test_a_race_goes_on_with_rivals_and_tells_who_cannot_take_part() -> None:
     contestants = {"quick": contestant("quick", 0.002), "rival": contestant("rival", 0.0021)}
     contestants |= {"slow": contestant("slow", 0.02), "broken": Contestant(broken, 4)}
     outcome = race(contestants, seconds=1.0, clock=lambda: now)
-    assert outcome.refused == {"broken": "no such layer"}
+    assert outcome.refused == {"broken": "no such layer and a second line"}
     assert outcome.seconds == pytest.approx({"quick": 0.002, "rival": 0.0021, "slow": 0.02})
     assert 1.0 <= now < 1.1
     assert runs["slow"] == [1, 1, 4, 4]  # to warm up, to count, and with more points: tried out, then timed

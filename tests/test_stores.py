@@ -23,6 +23,7 @@ import lossatlas as la
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
+from lossatlas.locks import Lock
 from lossatlas.recipes import FitConfig, SurveyConfig
 from lossatlas.schema import Quantity
 from lossatlas.surveying import SurveyStore
@@ -378,6 +379,17 @@ class TestRemoved:
         with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
             run_survey(config, tmp_path / "run", stop=remove)
         assert files(tmp_path) == {"w.pt"}
+
+
+def test_a_lock_that_is_shared_stays_so_where_it_cannot_be_had_alone(tmp_path: Path) -> None:
+    one, other, third = (Lock(tmp_path / "lock") for _ in range(3))
+    assert one.share()
+    assert other.share()
+    assert not one.alone(wait=False)
+    other.release()
+    assert not third.alone(wait=False)
+    assert one.alone(wait=False)
+    assert not third.share(wait=False)
 
 
 class TestManyTiles:

@@ -7,8 +7,10 @@ import json
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +34,8 @@ from lossatlas.locks import Lock
 from lossatlas.measures import measures
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, TrainConfig
+from lossatlas.recipes.places.run import _shown
+from lossatlas.schema import Corner
 from lossatlas.streams import generator
 from lossatlas.surveying import Refinement, SurveyStore
 from lossatlas.weights.files import read_state
@@ -1027,3 +1031,37 @@ class TestChartsOfRuns:
         tokens = [f"--checkpoint={tmp_path / 'zero.pt'}", "--model.hidden", "8", "--normalize=filter", "--grid", "3"]
         assert main(["survey", *tokens, "--examples=40", "--no_pictures", f"--out={tmp_path / 'run'}"]) == 0
         assert "3 of 8 filters of '1.weight' are zero" in capsys.readouterr().err
+
+
+PLACES = (Corner.coordinate("u"), Corner.coordinate("v"))
+WHOLE = {"whole": True, "names": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda survey: survey.rename(u="w"), "is damaged"),
+        (lambda survey: survey.isel(u=slice(0, 0)), "u holds something else"),
+        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v holds something else"),
+        (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "is damaged"),
+        (lambda survey: survey.assign({PLACES[0]: ("n", ["a", "b"], WHOLE)}), "is damaged"),
+        (lambda survey: survey.assign({PLACES[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),
+        (lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {"whole": True})}), "does not name its networks"),
+        (
+            lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {**WHOLE, "names": "ab"})}),
+            "does not name its networks",
+        ),
+    ],
+)
+def test_a_survey_of_something_else_beside_a_chart_is_refused(change: Any, message: str, tmp_path: Path) -> None:
+    chart = la.Slice(torch.zeros(3), torch.eye(3)[:2])
+    places = {name: ("n", [0.0, 1.0], WHOLE) for name in PLACES}
+    survey = xr.Dataset(places, coords={"u": [0.0, 1.0], "v": [0.0, 0.5, 1.0]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr's, of texts
+        survey.to_zarr(tmp_path / "whole.zarr", zarr_format=3, consolidated=False)
+        change(survey).to_zarr(tmp_path / "odd.zarr", zarr_format=3, consolidated=False)
+    boxes, _, networks = _shown(tmp_path / "whole.zarr", chart)
+    assert (boxes["v"], [network.name for network in networks]) == ((0.0, 1.0), ["a", "b"])
+    with pytest.raises(la.BadInput, match=f"odd.zarr.*{message}"):
+        _shown(tmp_path / "odd.zarr", chart)

@@ -24,11 +24,9 @@ __all__ = [
     "Count",
     "Decay",
     "Depth",
-    "Duration",
     "Fraction",
     "NamedOptions",
     "NotNegative",
-    "Pause",
     "Positive",
     "Seed",
     "Share",
@@ -48,7 +46,7 @@ YEAR = 31_557_600
 DEEPEST = 10_000
 """Layers; each is an object of its own, whatever its width."""
 STEP_SECONDS = 5e-5
-"""A step of an optimiser takes at least so long: one of a single linear layer took 150 us on two cores."""
+"""A step of an optimiser takes at least so long: one of a single linear layer took 300 us on two cores."""
 MOST_STEPS = int(YEAR / STEP_SECONDS)
 
 Positive: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number")]
@@ -57,10 +55,6 @@ ToInfinity: TypeAlias = Annotated[float, Meta(gt=0, description="a positive numb
 Decay: TypeAlias = Annotated[float, Meta(ge=0, lt=1, description="a number in [0, 1)")]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1, description="a number in [0, 1]")]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, le=1, description="a number in (0, 1]")]
-Pause: TypeAlias = Annotated[
-    float, Meta(ge=0, le=YEAR, description="0 or a positive number of seconds, a year at most")
-]
-Duration: TypeAlias = Annotated[float, Meta(gt=0, le=YEAR, description="a positive number of seconds, a year at most")]
 StepCount: TypeAlias = Annotated[
     int,
     Meta(

@@ -33,6 +33,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._shared = False
         self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
     def share(self, *, wait: bool = True) -> bool:
@@ -85,7 +86,10 @@ class Lock:
         try:
             fcntl.flock(self._handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
+            if self._shared:  # the system gives a lock up before it asks for another kind
+                fcntl.flock(self._handle, fcntl.LOCK_SH)
             return False
+        self._shared = shared
         return True
 
 

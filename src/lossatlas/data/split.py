@@ -15,6 +15,7 @@ from lossatlas.data.batch_source import BatchSource
 from lossatlas.data.batch_sources.tensors import Tensors
 from lossatlas.data.taking import taken
 from lossatlas.data.transform import Transform
+from lossatlas.data.trees import plain
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import SHARE, free_memory
 from lossatlas.types import Batch, Source
@@ -37,7 +38,7 @@ class Split:
             free.
 
     Raises:
-        BadInput: a leaf is not a tensor, lengths differ, or there are no examples.
+        BadInput: a leaf is not a plain tensor, lengths differ, or there are no examples.
     """
 
     def __init__(self, data: Batch, transform: Transform | None = None, memory: float | None = math.inf) -> None:
@@ -47,7 +48,10 @@ class Split:
         """Sentences that say what became of the source: whose order it is, what was left out, what is streamed."""
         self.batch_size: int | None = None
         """Examples per step that the source asks for, where it is a loader."""
-        self._use(Tensors(data))
+        source = Tensors(data)
+        for leaf in source.leaves:
+            plain(leaf)
+        self._use(source)
 
     def _use(self, source: BatchSource) -> None:
         self._source = source

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
-from lossatlas.bounds import Count, Decay, Duration, Fraction, Positive, StepCount, ToInfinity
+from lossatlas.bounds import Count, Decay, Fraction, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import Options, ProblemConfig, check_count, check_named_once
 from lossatlas.registry import Registry
@@ -62,7 +62,7 @@ class FitConfig(ProblemConfig):
     """Augmentations of a step's images (see `lossatlas info`)."""
     steps: StepCount | None = None
     """Budget in steps; or"""
-    seconds: Duration | None = None
+    seconds: Positive | None = None
     """budget in seconds of fitting. Default: 45 seconds."""
     target_gap: Fraction | None = None
     """Stop once the running accuracy gap of drawn cells reaches this; a run that ends on a plateau then fails."""

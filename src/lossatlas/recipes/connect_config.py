@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lossatlas.bounds import Count, Duration, NotNegative, Positive, StepCount, ToInfinity
+from lossatlas.bounds import Count, NotNegative, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
 from lossatlas.recipes.base import Options, ProblemConfig, check_count, check_named_once
 
@@ -41,7 +41,7 @@ class ConnectConfig(ProblemConfig):
     """Augmentations of a step's images (see `lossatlas info`)."""
     steps: StepCount | None = None
     """Budget in steps; or"""
-    seconds: Duration | None = None
+    seconds: Positive | None = None
     """budget in seconds of training the curve. Default: 120 seconds."""
     batch_size: Count | None = None
     """Examples per step, shared by its points; default 128 divided by their number."""

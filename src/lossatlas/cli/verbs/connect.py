@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.bounds import Pause
+from lossatlas.bounds import NotNegative
 from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
 from lossatlas.cli.terminal import say
@@ -25,7 +25,7 @@ __all__ = ["CONNECT"]
 class _Options(RunOptions):
     out: Path = Path("runs/connect")
     """The run directory."""
-    checkpoint_seconds: Pause = 10.0
+    checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
     pictures: bool = True
     """Draw the curve and write the report."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.bounds import Pause
+from lossatlas.bounds import NotNegative
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import PRESETS, FitConfig
@@ -28,7 +28,7 @@ SHOWN = (
 class _Options(RunOptions):
     out: Path = Path("runs/demo")
     """The run directory."""
-    checkpoint_seconds: Pause = 10.0
+    checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
     preset: str = "fast"
     """Settings to begin with (see `lossatlas info`); files and the command line override them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.bounds import Pause
+from lossatlas.bounds import NotNegative
 from lossatlas.cli.app import option_given
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem
 from lossatlas.cli.terminal import say
@@ -24,7 +24,7 @@ __all__ = ["TRAIN"]
 class _Options(RunOptions):
     out: Path = Path("runs/train")
     """The run directory."""
-    checkpoint_seconds: Pause = 10.0
+    checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.data.batch_source import FULL_HASH, READ_BYTES, SAMPLED, BatchSource, spread
-from lossatlas.data.trees import form, plain
+from lossatlas.data.trees import form
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.types import Batch
@@ -27,7 +27,7 @@ class Tensors(BatchSource):
             that is read anew for it.
 
     Raises:
-        BadInput: a leaf is not a plain tensor, lengths differ, or there are no examples.
+        BadInput: a leaf is not a tensor, lengths differ, or there are no examples.
     """
 
     held = True
@@ -39,8 +39,6 @@ class Tensors(BatchSource):
                 "a split is made of tensors whose first dimension runs over examples; Split.of takes arrays, data sets "
                 "and loaders, too"
             )
-        for leaf in leaves:
-            plain(leaf)
         lengths = {len(leaf) for leaf in leaves}
         if len(lengths) > 1 or not min(lengths):
             raise BadInput(f"a split needs at least one example and tensors of one length; got {sorted(lengths)}")
