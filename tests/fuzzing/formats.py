@@ -302,7 +302,7 @@ def _unpacked(path: Path) -> None:
         shutil.rmtree(store)
     try:
         files = {name: bytes.fromhex(text) for name, text in json.loads(path.read_bytes()).items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):  # the archive itself was damaged
         files = {"zarr.json": path.read_bytes()}
     for name, content in files.items():
         (store / name).parent.mkdir(parents=True, exist_ok=True)
