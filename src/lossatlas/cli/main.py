@@ -40,7 +40,7 @@ def _outcome(tokens: list[str], interrupted: Callable[[], bool]) -> int:
     try:
         return _run(tokens)
     except BaseException as error:
-        if interrupted() or isinstance(error, KeyboardInterrupt):
+        if (interrupted() and not isinstance(error, Interrupted)) or isinstance(error, KeyboardInterrupt):
             note("interrupted")
             return Interrupted.exit_code
         if isinstance(error, LossatlasError):
