@@ -195,6 +195,19 @@ def test_descending_coordinates_ascend_after_reading(tmp_path: Path) -> None:
     np.testing.assert_allclose(read["train_loss"], loss_at(*np.meshgrid(x[::-1], y, indexing="ij")), rtol=1e-14)
 
 
+@pytest.mark.parametrize(("number", "length"), [(0, 0), (0, 2**64 - 1), (1, 2**64 - 1), (1, 2**64 - 16)])
+def test_texts_through_which_hdf5_would_walk_for_ever_are_refused(number: int, length: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    their_file(path, np.linspace(-1, 1, 4), np.linspace(-1, 1, 3))
+    content = bytearray(path.read_bytes())
+    first = content.index(b"GCOL") + 16
+    content[first : first + 2] = number.to_bytes(2, "little")
+    content[first + 8 : first + 16] = length.to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="a.h5 is damaged: the texts at byte .* have no end; make it again"):
+        read_survey(path)
+
+
 def test_damaged_surface_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -41,4 +42,4 @@ class NetworkSpec:
             found.append(cls(Path(run), step=step))
         # Names of files may have the sign, too.
         found += [cls(Path(spec[:place]), key=spec[place + 1 :]) for place in reversed(places)]
-        return next((one for one in found if one.path.exists()), found[min(1, len(found) - 1)])
+        return next((one for one in found if os.path.lexists(one.path)), found[min(1, len(found) - 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, final
@@ -14,6 +15,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
+from lossatlas.files.reading import opened
 from lossatlas.files.room import free_room
 from lossatlas.schema import AXES, DRAW, TARGET_LOSS
 
@@ -35,6 +37,8 @@ EIGENVALUES = {"min_eig": SMALLEST, "max_eig": LARGEST}
 MISSING, MISSING_SMALLEST = -1.0, 1.0
 """What their arrays hold where nothing was computed yet; that of the smallest eigenvalue begins with +1."""
 
+HEAP, HEADER = b"GCOL\1\0\0\0", 16
+"""How heaps of texts begin, and the length of what comes before the content of a heap and of each object in it."""
 FRACTION_DTYPE = "dtype"
 """An attribute of our own, which their code does not look at: in which numbers the fractions were."""
 
@@ -60,6 +64,7 @@ class LiHdf5(Format):
     def read(self, path: Path) -> xr.Dataset:
         import h5py
 
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
             arrays = _datasets(path, file)
             if COORDINATES[0] not in arrays:
@@ -109,6 +114,32 @@ class LiHdf5(Format):
             for name, array in plain.items():
                 _put(file, survey, name, array)
         return content.getvalue()
+
+
+def _check_heaps(path: Path) -> None:
+    """Refuse texts through which HDF5 would walk for ever: it does not check that their lengths lead on.
+
+    They lie in global heaps, section III.E of version 3 of the file format: a signature, the length of the heap, and
+    objects with headers of 16 bytes, of which that of number 0 is what is free.
+
+    Raises:
+        BadInput: an object of a heap has no length, or reaches beyond the heap.
+    """
+    with opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+
+        def number(place: int, length: int) -> int:
+            return int.from_bytes(content[place : place + length], "little")
+
+        heap = content.find(HEAP)
+        while heap >= 0:
+            end, place = heap + number(heap + 8, 8), heap + HEADER
+            while place + HEADER <= min(end, len(content)):
+                size = number(place + 8, 8)
+                step = HEADER + size + -size % 8 if number(place, 2) else size
+                if step < HEADER or place + step > end:
+                    raise BadInput(f"{path} is damaged: the texts at byte {place:,} have no end; make it again")
+                place += step
+            heap = content.find(HEAP, heap + 1)
 
 
 def _datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
