@@ -454,8 +454,50 @@ def test_a_chunk_that_unpacks_to_far_more_than_it_should_is_refused_unread(store
     assert entry.startswith("test_loss/c/0/0: it unpacks to 134,217,728 bytes")
     assert np.isnan(survey["test_loss"].values).sum() == 9
     chunk.write_bytes(bomb[:4] + b"\0" + bomb[5:])  # one that does not say how much
-    with one_line("it unpacks to"):
+    with one_line("it does not say to how many bytes it unpacks"):
         stored_survey(store)
+
+
+SMALL, BOMB = numcodecs.Zstd(level=3).encode(np.zeros((3, 3))), numcodecs.Zstd(level=3).encode(bytes(2**27))
+SKIPPED = struct.pack("<II", 0x184D2A57, 4) + b"\0\0\0\0"
+EMPTY_BLOCKS = SMALL[:6] + bytes(3 * 2**17)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (SMALL + BOMB, "it is not a single frame of Zstandard"),
+        (numcodecs.Zstd(checksum=True).encode(np.zeros((3, 3))) + BOMB, "it is not a single frame of Zstandard"),
+        (numcodecs.Zstd().encode(np.random.default_rng(0).bytes(72)) + BOMB, "it is not a single frame of Zstandard"),
+        (SKIPPED + BOMB, "it has a part that is to be skipped"),
+        (SMALL + SKIPPED + BOMB, "it has a part that is to be skipped"),
+        (b"\x27" + BOMB[1:], "it is not a single frame of Zstandard"),
+        (EMPTY_BLOCKS, "it has more than 65,536 blocks"),
+    ],
+)
+@pytest.mark.parametrize("summed", [False, True])
+def test_a_chunk_that_is_not_one_frame_is_not_decoded(store: Path, content: bytes, reason: str, summed: bool) -> None:
+    if summed:
+        path = store / "test_loss" / METADATA
+        head = json.loads(path.read_text())
+        path.write_text(json.dumps({**head, "codecs": [*head["codecs"], {"name": "crc32c"}]}))
+        content += b"sums"
+    (store / "test_loss" / "c" / "0" / "0").write_bytes(content)
+    with one_line(f"c/0/0 cannot be read: {reason}"):
+        check_store(store)
+    if not summed:
+        survey, (entry,) = open_survey(store)
+        assert entry.startswith(f"test_loss/c/0/0: {reason}")
+        assert np.isnan(survey["test_loss"].values).sum() == 9
+
+
+@pytest.mark.parametrize("content", [SMALL[:-2], SMALL + b"more", b"nothing of the kind", SMALL[:5], b""])
+def test_a_chunk_that_is_merely_damaged_is_found_when_it_is_read(store: Path, content: bytes) -> None:
+    (store / "test_loss" / "c" / "0" / "0").write_bytes(content)
+    check_store(store)
+    survey, (entry,) = open_survey(store)
+    assert entry.startswith("test_loss/c/0/0 (u 0 to 2, v 0 to 2): ")
+    assert np.isnan(survey["test_loss"].values).sum() == 9
 
 
 def test_a_store_in_which_something_leads_out_of_it_is_refused(store: Path, tmp_path: Path) -> None:
