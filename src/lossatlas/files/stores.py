@@ -62,7 +62,7 @@ SERIALIZERS, PACKERS = ("bytes", "vlen-utf8"), ("zstd", "crc32c")
 FRAME = b"\x28\xb5\x2f\xfd"
 """How packed chunks begin: RFC 8878, section 3.1.1."""
 FRAME_HEAD, BLOCK_HEAD, CHECK_SUM = 18, 3, 4
-"""Bytes of the longest head of a frame, of the head of each block in it, and of a sum at the end; sections 3.1.1.1 f."""
+"""Bytes of the longest head of a frame, of the head of each block in it, and of a sum at the end; section 3.1.1."""
 SKIPPED, SKIPPED_MASK = 0x184D2A50, 0xFFFFFFF0
 """How frames begin that decoders pass over, but for their last four bits: section 3.1.2."""
 MOST_BLOCKS = 2**16
@@ -242,29 +242,31 @@ def dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]
 
     Those that are merely damaged are none of them: decoding them fails, and takes no more than a whole one.
     """
-    most = max(2 * head.chunk_bytes, MOST_UNPACKED)
     names = [codec.name for codec in head.codecs]
     around = CHECK_SUM if names[-1] == "crc32c" else 0
     for chunk in sorted(array.rglob("*")):
         if chunk.name == METADATA or not chunk.is_file():
             continue
         try:
-            reason = _excess(size := chunk.stat().st_size, most)
+            reason = _excess(size := chunk.stat().st_size, head)
             if reason is None and "zstd" in names:
                 with opened(chunk) as file:
-                    reason = _danger(file, size - around, most)
+                    reason = _danger(file, size - around, head)
         except (OSError, LossatlasError):  # gone again, or whoever reads it will say so
             continue
         if reason is not None:
-            yield chunk, f"{reason}, and a chunk of its array has {head.chunk_bytes:,}"
+            yield chunk, reason
 
 
-def _excess(size: int, most: int) -> str | None:
-    return f"it unpacks to {size:,} bytes" if size > most else None
+def _excess(size: int, head: ArrayHead) -> str | None:
+    """Why a chunk that unpacks to so many bytes is none of its array's; None where it may be one."""
+    if size <= max(2 * head.chunk_bytes, MOST_UNPACKED):
+        return None
+    return f"it unpacks to {size:,} bytes, and a chunk of its array has {head.chunk_bytes:,}"
 
 
-def _danger(file: BinaryIO, end: int, most: int) -> str | None:
-    """Why a packed chunk may unpack to more than so many bytes; None where it does not, or fails when it is read.
+def _danger(file: BinaryIO, end: int, head: ArrayHead) -> str | None:
+    """Why a packed chunk may unpack to more than it should; None where it does not, or fails when it is read.
 
     What follows a frame up to the end is unpacked with it, where it is another frame; and so is what follows a frame
     that is to be skipped. Nobody packs a chunk like that.
@@ -281,7 +283,7 @@ def _danger(file: BinaryIO, end: int, most: int) -> str | None:
     if not length:
         return "it does not say to how many bytes it unpacks"  # as frames of zarr do
     size = int.from_bytes(frame[start : start + length], "little") + (256 if length == 2 else 0)
-    if (reason := _excess(size, most)) is not None:
+    if (reason := _excess(size, head)) is not None:
         return reason
     place, last = start + length, False
     for _ in range(MOST_BLOCKS):
