@@ -172,7 +172,18 @@ def test_what_is_nested_deeply_enough_is_read() -> None:
     [
         ("a: &a [x, x]\nb: *a\n", "an alias in line 2; write the value itself"),
         ("a: 1\nb: 2\na: 3\n", "'a' twice in the mapping of line 1"),
-        ("seed: 2020-13-45\n", "month must be in 1..12"),
+        ("a: 1\nb: 0x" + "f" * 5000, "a whole number in line 2 that 64 bits do not hold"),
+        ("a: " + "9" * 5000, "in line 1"),
+        (f"a: {2**64}", "a whole number in line 1 that 64 bits do not hold"),
+        ("a: !!int '1" + ":1" * 5000 + "'", "a number to base 60 in line 1"),
+        ("a: !!float '1:1.5'", "a number to base 60 in line 1"),
+        ("a: !!int x", "in line 1"),
+        ("a: !!bool x", "in line 1"),
+        ("a: !!set {x}", "constructor for the tag .*:set' .*line 1"),
+        ("a: !!binary eA==", "constructor for the tag .*:binary' .*line 1"),
+        ("a: !!omap [x: 1]", "constructor for the tag .*:omap' .*line 1"),
+        ("a: !!pairs [x: 1]", "constructor for the tag .*:pairs' .*line 1"),
+        ("a: !!timestamp 2020-01-01", "constructor for the tag .*:timestamp' .*line 1"),
         ("a: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
         ("a: [\n", "it is not YAML"),
         ("a: \x07\n", "it is not YAML"),
@@ -183,6 +194,22 @@ def test_yaml_that_is_not_plain_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
         parse_yaml(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["2020-01-01", "2020-13-45", "2020-01-01 10:00:00", "1:30", "1:1.5", "1" + ":1" * 10**5]
+)
+def test_what_is_neither_a_number_nor_a_word_is_a_text(text: str) -> None:
+    assert parse_yaml(f"a: {text}") == {"a": text}
+
+
+NUMBERS = ["0", "00", "-7", "+7", "017", "0x1F", "0b101", "1_000", "18446744073709551615"]
+REALS = ["1.5", "-.inf", ".nan", "1.5e+3", "1e3", ".5", "12e03"]
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, *REALS, "true", "~", "x"])
+def test_scalars_are_what_yaml_says(text: str) -> None:
+    assert repr(parse_yaml(text)) == repr(yaml.safe_load(text))
 
 
 @dataclass(frozen=True)
