@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from lossatlas.errors import BadInput, LossatlasError, printable
+from lossatlas.files.arrays import ARCHIVE
 from lossatlas.files.reading import opened
 from lossatlas.files.room import free_room
 
@@ -35,8 +36,6 @@ PLAIN = re.compile(r"[biufcSU]\d+")
 ORDERS = ("<", ">", "|", "=")
 MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 """Where NumPy 1 and NumPy 2 keep what their pickles name."""
-ARCHIVE = b"PK\x03\x04"
-"""How the format begins that torch writes since 1.6."""
 ROUNDS = 64
 """Objects that are found one after the other before nobody looks for more."""
 LISTED = 4
