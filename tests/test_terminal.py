@@ -385,6 +385,21 @@ class TestShortages:
             assert len(child.errors.splitlines()) == 1
         assert not list(tmp_path.iterdir())
 
+    def test_threads_that_cannot_be_started_are_refused(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        start, started = threading.Thread.start, []
+
+        def few(thread: threading.Thread) -> None:
+            if len(started) == 3:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", few)
+        assert "lets this process start 3 threads" in refused(capsys, ["fit"])
+        assert not any(thread.is_alive() for thread in started)
+
     def test_a_network_that_is_too_large_for_the_limit_says_so(self, tmp_path: Path) -> None:
         with Child(_limited, 2**31, [*SMALL, "--model.hidden", "40000", "40000"], folder=tmp_path) as child:
             assert child.wait() == 0, child.errors
@@ -456,6 +471,11 @@ class TestPlaces:
     @pytest.mark.parametrize("name", ["", ".", "/dev/null/x"])
     def test_configurations_that_are_no_files(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         refused(capsys, ["fit", f"--config={name}"])
+
+    def test_options_spelled_with_a_hyphen_are_the_same(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("c.yaml").write_text("batch_size: 64\n")
+        assert main(["fit", "--config=c.yaml", "--batch-size=7", "--print-config"]) == 0
+        assert "batch_size: 7\n" in capsys.readouterr().out
 
     def test_a_backend_of_nonsense_is_not_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MPLBACKEND", "nonsense")
