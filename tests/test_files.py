@@ -594,7 +594,7 @@ ELSEWHERE = {
     "weights/unpickling.py": "from a file that the door looked at",
     "cli/terminal.py": "nothing, to write to",
     "exchange/formats/csv.py": "from a text that the door read",
-    "exchange/formats/li_hdf5.py": "of which nothing is read before its claims are checked; and to write",
+    "exchange/formats/li_hdf5.py": "to write",
     "exchange/stores.py": "a copy of a store whose metadata the door checked",
     "jobs/compare.py": "from bytes that the door read",
     "jobs/log.py": "to write",

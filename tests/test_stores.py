@@ -213,8 +213,8 @@ def described_otherwise(**changes: Any) -> Callable[[Path], None]:
 
 CHUNKS = {"cut": cut, "flipped": flipped, "longer": longer, "gone": gone, "a folder": a_folder}
 DESCRIPTIONS = {
-    "cut": cut,
-    "gone": gone,
+    "cut off": cut,
+    "lost": gone,
     "a list": lambda file: file.write_text("[1]"),
     "of a group": described_otherwise(node_type="group"),
     "of another shape": described_otherwise(shape=[20, 19]),
@@ -252,8 +252,13 @@ class TestDamage:
         assert filled(copied, lines.append).identical(kept)
         assert [line.split()[0] for line in lines] == [name]
 
-    @pytest.mark.parametrize("kind", [*CHUNKS, *DESCRIPTIONS])
-    @pytest.mark.parametrize("name", ["target", "along_norm"])
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            *(("target", kind) for kind in (*CHUNKS, "of another shape")),
+            *(("along_norm", kind) for kind in ("gone", "flipped", *DESCRIPTIONS)),
+        ],
+    )
     def test_of_a_whole_array_makes_it_lacking(self, name: str, kind: str, copied: Path) -> None:
         kept = opened(copied)
         if kind in CHUNKS:
@@ -433,7 +438,9 @@ class TestRefusals:
         assert not told.lines
 
     def test_of_a_fit_come_before_anything_is_said(self, tmp_path: Path) -> None:
-        config = FitConfig(pattern="heart", size="4x4", steps=2, model_options={"hidden": (8,)}, cells=2, plan="loop")
+        config = FitConfig(
+            pattern="heart", size="4x4", steps=2, model_options={"hidden": (8,)}, cells=2, plan="loop", examples="20"
+        )
         with pytest.raises(la.Interrupted):
             run_fit(config, tmp_path / "run", stop=lambda: True)
         cut(tmp_path / "run" / "checkpoint" / "latest.safetensors")

@@ -3,9 +3,9 @@
 A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension per axis of the chart (``u``,
 ``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Beside the values of
 each group of metrics stands a boolean ``<split>_<group>_done`` of the same shape, chunked like the tiles and
-written after them; its attribute ``variables`` lists what it vouches for. Every other array has the attribute ``whole``
-once it was written to its end. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1 high,
-0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for in nats, NaN where none was.
+written after them; its attribute ``variables`` lists what it vouches for. Every other array has the attribute
+``whole`` once it was written to its end. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1
+high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for in nats, NaN where none was.
 
 Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
 per point has a further dimension (``classes``); several draws of one slice lie along the dimension ``draw``, which is

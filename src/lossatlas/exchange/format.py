@@ -9,6 +9,7 @@ from typing import ClassVar
 import xarray as xr
 
 from lossatlas.errors import BadInput, in_one_line
+from lossatlas.files.reading import Unreadable
 from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
 
@@ -68,12 +69,11 @@ def read_survey(path: Path | str) -> xr.Dataset:
         raise BadInput(f"{path} does not exist or is not a file; give a file that ends in {path.suffix}")
     try:
         return form.read(path)
-    except BadInput:
-        raise
     except Exception as error:  # what reads a file has many ways to find it damaged
-        raise BadInput(
-            f"{path} cannot be read, it may be damaged ({in_one_line(error)}); expected {_kind(path)}"
-        ) from error
+        if isinstance(error, BadInput) and not isinstance(error, Unreadable):
+            raise
+        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        raise BadInput(f"{path} cannot be read, it may be damaged ({reason}); expected {_kind(path)}") from error
 
 
 def write_survey(survey: xr.Dataset, *paths: Path | str, form: Format | None = None) -> None:

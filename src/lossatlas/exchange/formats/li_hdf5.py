@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import mmap
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, final
@@ -15,8 +15,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
-from lossatlas.files.reading import opened
-from lossatlas.files.room import free_room
+from lossatlas.files.hdf5 import Dataset, read_datasets
 from lossatlas.schema import AXES, DRAW, TARGET_LOSS
 
 if TYPE_CHECKING:
@@ -26,9 +25,6 @@ __all__ = ["LiHdf5"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
-MOST_BYTES = 2**34
-"""Of all datasets together, unpacked."""
-MOST_DATASETS = 1000
 COORDINATES = ("xcoordinates", "ycoordinates")
 DIRECTIONS = "dir_file"
 LOSS, ACCURACY, THEIR_ACCURACY = "_loss", "_accuracy", "_acc"
@@ -37,8 +33,6 @@ EIGENVALUES = {"min_eig": SMALLEST, "max_eig": LARGEST}
 MISSING, MISSING_SMALLEST = -1.0, 1.0
 """What their arrays hold where nothing was computed yet; that of the smallest eigenvalue begins with +1."""
 
-HEAP, HEADER = b"GCOL\1\0\0\0", 16
-"""How heaps of texts begin, and the length of what comes before the content of a heap and of each object in it."""
 FRACTION_DTYPE = "dtype"
 """An attribute of our own, which their code does not look at: in which numbers the fractions were."""
 
@@ -62,20 +56,16 @@ class LiHdf5(Format):
     reads: ClassVar[bool] = True
 
     def read(self, path: Path) -> xr.Dataset:
-        import h5py
-
-        _check_heaps(path)
-        with h5py.File(path, "r") as file:
-            arrays = _datasets(path, file)
-            if COORDINATES[0] not in arrays:
-                raise _lacks(path, f"no dataset {COORDINATES[0]}", arrays)
-            grid = {
-                axis: _coordinates(path, arrays[name])
-                for axis, name in zip(AXES, COORDINATES, strict=False)
-                if name in arrays
-            }
-            values = _values(path, arrays, tuple(len(points) for points in grid.values()))
-            directions = _text(arrays[DIRECTIONS]) if DIRECTIONS in arrays else ""
+        arrays = read_datasets(path)
+        if COORDINATES[0] not in arrays:
+            raise _lacks(path, f"no dataset {COORDINATES[0]}", arrays)
+        grid = {
+            axis: _coordinates(path, name, arrays[name])
+            for axis, name in zip(AXES, COORDINATES, strict=False)
+            if name in arrays
+        }
+        values = _values(path, arrays, tuple(len(points) for points in grid.values()))
+        directions = (arrays[DIRECTIONS].text or "") if DIRECTIONS in arrays else ""
         if not values:
             raise _lacks(path, "no surface such as train_loss or train_acc", arrays)
         survey = xr.Dataset(
@@ -116,54 +106,6 @@ class LiHdf5(Format):
         return content.getvalue()
 
 
-def _check_heaps(path: Path) -> None:
-    """Refuse texts through which HDF5 would walk for ever: it does not check that their lengths lead on.
-
-    They lie in global heaps, section III.E of version 3 of the file format: a signature, the length of the heap, and
-    objects with headers of 16 bytes, of which that of number 0 is what is free.
-
-    Raises:
-        BadInput: an object of a heap has no length, or reaches beyond the heap.
-    """
-    with opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-
-        def number(place: int, length: int) -> int:
-            return int.from_bytes(content[place : place + length], "little")
-
-        heap = content.find(HEAP)
-        while heap >= 0:
-            end, place = heap + number(heap + 8, 8), heap + HEADER
-            while place + HEADER <= min(end, len(content)):
-                size = number(place + 8, 8)
-                step = HEADER + size + -size % 8 if number(place, 2) else size
-                if step < HEADER or place + step > end:
-                    raise BadInput(f"{path} is damaged: the texts at byte {place:,} have no end; make it again")
-                place += step
-            heap = content.find(HEAP, heap + 1)
-
-
-def _datasets(path: Path, file: h5py.File) -> dict[str, h5py.Dataset]:
-    """The datasets in a file's root, whose values lie in it and fit the memory; no link is followed.
-
-    Raises:
-        BadInput: one lies elsewhere, or is too large; or there are too many.
-    """
-    import h5py
-
-    if len(file) > MOST_DATASETS:
-        raise BadInput(f"{path} holds {len(file)} datasets; expected those of one surface")
-    own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-    found = {name: file[name] for name in own if file.get(name, getclass=True) is h5py.Dataset}
-    needed = 0
-    for name, dataset in found.items():
-        if dataset.is_virtual or dataset.external:
-            raise BadInput(f"{path}: {name} lies in another file; copy its values into this one")
-        needed += max(dataset.size or 0, prod(dataset.chunks or ())) * dataset.dtype.itemsize
-    if needed > (room := min(MOST_BYTES, free_room())):
-        raise BadInput(f"{path} holds arrays of {needed:,} bytes, and {room:,} are there for them; give one surface")
-    return found
-
-
 def _theirs(name: str) -> str | None:
     """What their files call a variable of ours; None for what they do not hold."""
     if name in EIGENVALUES.values():
@@ -182,32 +124,32 @@ def _ours(name: str) -> str | None:
     return name if name.endswith(LOSS) else None
 
 
-def _coordinates(path: Path, dataset: h5py.Dataset) -> npt.NDArray[np.float64]:
-    points = _numbers(path, dataset)
+def _coordinates(path: Path, name: str, dataset: Dataset) -> npt.NDArray[np.float64]:
+    points = _numbers(path, name, dataset)
     if points.ndim != 1 or not len(points) or not np.isfinite(points).all() or len(np.unique(points)) < len(points):
-        raise BadInput(f"{path}: {_name(dataset)} of shape {points.shape} is no list of different finite coordinates")
+        raise BadInput(f"{path}: {name} of shape {points.shape} is not a list of different finite coordinates")
     return points.astype(np.float64)
 
 
-def _values(path: Path, arrays: dict[str, h5py.Dataset], shape: tuple[int, ...]) -> dict[str, Array]:
+def _values(path: Path, arrays: Mapping[str, Dataset], shape: tuple[int, ...]) -> dict[str, Array]:
     """All surfaces by our names, (x,) or (x, y), with NaN where nothing was computed."""
     values = {}
     for theirs, dataset in arrays.items():
         ours = _ours(theirs)
         if ours is None:
             continue
-        if dataset.size != prod(shape):
+        numbers = _numbers(path, theirs, dataset)
+        if numbers.size != prod(shape):
             raise BadInput(
-                f"{path}: {theirs} has the shape {dataset.shape}, and there are {' x '.join(map(str, shape))} "
+                f"{path}: {theirs} has the shape {numbers.shape}, and there are {' x '.join(map(str, shape))} "
                 "coordinates; the file may be damaged"
             )
-        numbers = _numbers(path, dataset)
         array = numbers.reshape(shape[::-1]).T  # x runs fastest
         array = array if array.dtype.kind == "f" else array.astype(np.float64)
         if ours != SMALLEST:
             array = np.where(array == MISSING, array.dtype.type(np.nan), array)
         if ours.endswith(ACCURACY):
-            array = _fractions(array, str(dataset.attrs.get(FRACTION_DTYPE, "float64")))
+            array = _fractions(array, dataset.attributes.get(FRACTION_DTYPE, "float64"))
         values[ours] = array
     if SMALLEST in values:
         unknown = np.isnan(values[LARGEST]) if LARGEST in values else np.ones_like(values[SMALLEST], dtype=bool)
@@ -245,24 +187,13 @@ def _fractions(percentages: Array, dtype: str) -> Array:
     return fractions.astype(np.float32) if dtype == "float32" else fractions
 
 
-def _numbers(path: Path, dataset: h5py.Dataset) -> Array:
-    if dataset.dtype.kind not in "iuf":
-        raise BadInput(f"{path}: {_name(dataset)} holds no numbers ({dataset.dtype}); the file may be damaged")
-    return np.asarray(dataset[()])
+def _numbers(path: Path, name: str, dataset: Dataset) -> Array:
+    if dataset.values is None or dataset.values.dtype.kind not in "iuf":
+        raise BadInput(f"{path}: {name} holds no numbers ({dataset.dtype}); the file may be damaged")
+    return dataset.values
 
 
-def _text(dataset: h5py.Dataset) -> str:
-    if dataset.shape != ():
-        return ""
-    content = dataset[()]
-    return content.decode(errors="replace") if isinstance(content, bytes) else str(content)
-
-
-def _name(dataset: h5py.Dataset) -> str:
-    return str(dataset.name).lstrip("/")
-
-
-def _lacks(path: Path, what: str, arrays: dict[str, h5py.Dataset]) -> BadInput:
+def _lacks(path: Path, what: str, arrays: Mapping[str, Dataset]) -> BadInput:
     has = ", ".join(sorted(arrays)) or "nothing"
     return BadInput(
         f"{path} has {what}; expected a surface file of Li et al.'s code ({COORDINATES[0]}, train_loss, ...), got {has}"
