@@ -31,6 +31,7 @@ from safetensors.torch import save
 import lossatlas
 from lossatlas.charts import Slice, chart_bytes, load_chart
 from lossatlas.cli.layers import read_yaml as read_config
+from lossatlas.data.load import data_options
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.exchange import open_survey
@@ -57,7 +58,9 @@ from lossatlas.jobs.compare import COMPARISON, stored_comparison
 from lossatlas.pictures import ArraySource, picture
 from lossatlas.reproduce.study import Run
 from lossatlas.rundir import CONFIG, LOG, PROVENANCE, RunDirectory
+from lossatlas.specs import NetworkSpec
 from lossatlas.surveying.store import stored_survey
+from lossatlas.training import Trajectory
 from lossatlas.weights.files import read_state
 
 
@@ -702,3 +705,10 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     atomic_write(tmp_path / "a", b"new")
     assert (tmp_path / "victim").read_text() == "kept"
     assert (tmp_path / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("look", [NetworkSpec.parse, lambda text: Trajectory.of(Path(text)), data_options])
+def test_paths_of_which_nobody_knows_whether_they_are_there(look: Callable[[str], Any]) -> None:
+    for text in ("x" * 300, "x/" * 3000):
+        with one_line("cannot be read: File name too long", Unreadable):
+            look(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -22,7 +23,9 @@ __all__ = [
     "DEPTH",
     "MOST",
     "Unreadable",
+    "check_path",
     "converted",
+    "expanded",
     "opened",
     "parse_json",
     "parse_yaml",
@@ -40,6 +43,8 @@ MOST = 2**25
 """Bytes of a text or a JSON file."""
 MOST_YAML = 2**20
 """Bytes of a YAML file, which takes about ten seconds a megabyte to parse."""
+SHOWN = 300
+"""Characters of a path that cannot be."""
 DEPTH = 32
 """Levels of lists and mappings within each other."""
 
@@ -83,6 +88,28 @@ def opened(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
         raise Unreadable(path, "it is not a regular file" if not stat.S_ISDIR(mode) else "it is a folder")
     with os.fdopen(handle, "rb") as file:
         yield file
+
+
+def check_path(path: Path) -> None:
+    """Refuse a path of which the system does not say whether there is anything: too long, or behind a closed door.
+
+    Raises:
+        Unreadable: it is one; or it is a folder into which nobody may look.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        name = str(path)  # which is most of the line where it is too long
+        raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", _reason(error)) from error
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        raise Unreadable(path, os.strerror(errno.EACCES))
+
+
+def expanded(path: Path | str) -> Path:
+    """A path in which ``~`` stands for somebody's home, if anybody has the name."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises where nobody has it)
 
 
 def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True) -> bytes:

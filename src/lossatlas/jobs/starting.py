@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import expanded
 from lossatlas.recipes import Config, completed, differences, with_defaults
 from lossatlas.recipes.inputs import inputs_of, respelled
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
@@ -61,7 +62,7 @@ class Start(Generic[C]):
         """Refuse to replace what the run is to be made of."""
         place = self.run.path.resolve()
         for path in inputs_of(self.config.flat(), place) if self.run.exists else ():
-            named = Path(path).expanduser().resolve()
+            named = expanded(path).resolve()
             if named == place or place in named.parents:
                 raise BadInput(f"--out {self.run.path} holds {path}, which the run is made of; choose another --out")
 

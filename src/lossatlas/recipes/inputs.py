@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import expanded
 from lossatlas.rundir import Place, RunDirectory
 from lossatlas.specs import NetworkSpec
 
@@ -141,7 +142,7 @@ def _looked_for(run: RunDirectory, path: str, place: Place) -> list[str]:
 
 def _absolute(path: str | Path) -> str:
     """A path from the root, in which links keep their names."""
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+    return os.path.abspath(expanded(path))  # noqa: PTH100
 
 
 def _paths(name: str, value: Any) -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, parse_json, read_bytes
+from lossatlas.files.reading import Unreadable, check_path, parse_json, read_bytes
 from lossatlas.files.tensors import read_tensors
 from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write
 from lossatlas.rundir import SNAPSHOTS
@@ -84,6 +84,7 @@ class Trajectory:
     @classmethod
     def of(cls, path: Path) -> Trajectory:
         """The trajectory of a run directory, or of a folder that is one itself."""
+        check_path(path)
         return cls(path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path)
 
     def record(self, model: nn.Module, step: int, **scalars: float) -> bool:
