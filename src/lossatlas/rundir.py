@@ -22,7 +22,7 @@ from typing import Any
 
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml
+from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, reason_of
 from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write
 from lossatlas.locks import Lock, lock_folder
 
@@ -114,8 +114,7 @@ class RunDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except (OSError, ValueError) as error:  # a null byte in it is a ValueError
-            reason = getattr(error, "strerror", None) or error
-            raise BadInput(f"cannot use {self.path} ({reason}); choose another --out") from error
+            raise BadInput(f"cannot use {self.path} ({reason_of(error)}); choose another --out") from error
         return True
 
     @property

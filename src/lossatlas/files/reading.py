@@ -102,7 +102,7 @@ def check_path(path: Path) -> None:
         return
     except (OSError, ValueError) as error:
         name = str(path)  # which is most of the line where it is too long
-        raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", _reason(error)) from error
+        raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", reason_of(error)) from error
     if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
         raise Unreadable(path, os.strerror(errno.EACCES))
 
