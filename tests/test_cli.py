@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image
 
 import lossatlas as la
 from lossatlas.cli import main
+from lossatlas.cli.app import VERBS
 from lossatlas.cli.layers import merged_tokens
 from lossatlas.recipes import FitConfig
 
@@ -407,3 +409,18 @@ class TestBadInput:
         capsys.readouterr()
         refused(capsys, "--overwrite", "--pattern=hart")
         assert Path("runs/x/summary.json").is_file()
+
+
+@pytest.mark.parametrize("verb", ["train", "survey", "fit", "connect", "compare"])
+def test_summaries_of_others_are_told_as_far_as_they_hold_numbers(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for summary in (
+        {},
+        {"steps": "many", "gap": [], "train_scores": 3, "pairs": {"a--b": None}, "length_ratio": "x", "snapshots": {}},
+        {"captured_variance": 0.5, "points_evaluated": "few", "test_loss": "low", "train_lowest_loss": True},
+        {"pairs": []},
+    ):
+        told: Any = VERBS[verb]
+        told.tell(summary, told._run())
+    assert "Traceback" not in capsys.readouterr().err

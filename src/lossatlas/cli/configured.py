@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
     from lossatlas.jobs.job import Job
 
-__all__ = ["ConfiguredVerb", "RunOptions", "lent_problem", "print_place"]
+__all__ = ["ConfiguredVerb", "RunOptions", "lent_problem", "numbers_told", "print_place"]
 
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound="RunOptions")
@@ -196,7 +196,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         try:
             make_app(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
         except (CycloptsError, BadInput) as error:
-            raise BadInput(f"config {path}: {error}") from error
+            raise BadInput(f"config {path}: {' '.join(str(error).split())}") from error
         return options
 
 
@@ -236,6 +236,13 @@ def _print_estimate(estimate: Estimate) -> None:
     width = max(7, *map(len, rows))
     for name, text in rows.items():
         say(f"{name:<{width}} {text}")
+
+
+def numbers_told(found: object, names: Iterable[str], digits: int = 4) -> str:
+    """``loss 0.31, accuracy 0.9``: the numbers among entries of a summary, which may be anybody's."""
+    entries = found if isinstance(found, Mapping) else {}
+    numbers = {name: entries[name] for name in names if isinstance(entries.get(name), int | float)}
+    return ", ".join(f"{name} {number:.{digits}g}" for name, number in numbers.items())
 
 
 def print_place(run: RunOptions, pictures: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, numbers_told, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import CompareConfig
 
@@ -34,9 +34,10 @@ class _Compare(ConfiguredVerb[CompareConfig, _Options]):
         return run_compare
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
-        for name, pair in summary["pairs"].items():
-            shown = ("distance", "barrier", "disagreement", "js_divergence", "squared_difference")
-            say(f"{name}: " + ", ".join(f"{key} {pair[key]:.3g}" for key in shown if pair.get(key) is not None))
+        shown = ("distance", "barrier", "disagreement", "js_divergence", "squared_difference")
+        pairs = summary.get("pairs")
+        for name, pair in pairs.items() if isinstance(pairs, Mapping) else ():
+            say(f"{name}: {numbers_told(pair, shown, digits=3)}")
         print_place(run, run.pictures)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
 from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, numbers_told, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import ConnectConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
@@ -51,11 +51,10 @@ class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         shown = ("worse_end", "curve_max", "curve_mean", "curve_barrier", "straight_barrier")
         for split in ("train", "test"):
-            scores = summary.get(f"{split}_scores", {})
-            numbers = [f"{name} {scores[name]:.4g}" for name in shown if isinstance(scores.get(name), float)]
-            if numbers:
-                say(f"{split}: {', '.join(numbers)}")
-        say(f"length {summary['length_ratio']:.3g} times the straight line's, {summary['steps']} steps")
+            if numbers := numbers_told(summary.get(f"{split}_scores"), shown):
+                say(f"{split}: {numbers}")
+        if length := numbers_told({"length": summary.get("length_ratio")}, ["length"], digits=3):
+            say(f"{length} times the straight line's, {summary.get('steps')} steps")
         print_place(run, run.pictures)
 
 

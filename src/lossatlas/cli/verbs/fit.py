@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, print_place
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, numbers_told, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import PRESETS, FitConfig
 
@@ -49,8 +49,7 @@ class _Fit(ConfiguredVerb[FitConfig, _Options]):
         return f"preset {run.preset}: {settings}"
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
-        numbers = [f"{name} {summary[name]:.4g}" for name in SHOWN if isinstance(summary.get(name), int | float)]
-        say(", ".join(numbers))
+        say(numbers_told(summary, SHOWN))
         print_place(run, run.pictures)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, print_place
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, numbers_told, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import SurveyConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
@@ -48,15 +48,14 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
         return run_survey
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
-        if "captured_variance" in summary:
-            say(
-                f"captured variance {summary['captured_variance']:.1%}, {summary['snapshots']} snapshots, largest "
-                f"distance from the plane {summary['largest_distance_from_plane']:.3g}"
-            )
-        if "points_evaluated" in summary:
-            say(f"{summary['points_evaluated']:,} points evaluated, the others interpolated")
-        ends = {name: value for name, value in summary.items() if name.endswith("est_loss")}
-        say(", ".join(f"{name} {value:.4g}" for name, value in ends.items() if value is not None))
+        match [summary.get(name) for name in ("captured_variance", "snapshots", "largest_distance_from_plane")]:
+            case [int() | float() as captured, int(snapshots), int() | float() as away]:
+                say(
+                    f"captured variance {captured:.1%}, {snapshots} snapshots, largest distance from the plane {away:.3g}"
+                )
+        if isinstance(points := summary.get("points_evaluated"), int | float):
+            say(f"{points:,} points evaluated, the others interpolated")
+        say(numbers_told(summary, [name for name in summary if name.endswith("est_loss")]))
         print_place(run, run.pictures)
 
 

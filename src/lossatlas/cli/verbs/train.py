@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
 from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, numbers_told
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import TrainConfig
 from lossatlas.specs import NetworkSpec
@@ -41,7 +41,7 @@ class _Train(ConfiguredVerb[TrainConfig, _Options]):
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         shown = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "steps", "seconds")
-        say(", ".join(f"{name} {summary[name]:.4g}" for name in shown if name in summary))
+        say(numbers_told(summary, shown))
         say(f"weights: {run.out / 'model.safetensors'}")
 
 
