@@ -275,3 +275,16 @@ def test_what_is_found_once_the_work_has_begun_is_no_refusal(tmp_path: Path) -> 
     with pytest.raises(la.CannotFinish, match=r"^a.zarr cannot be read; what was done until then is kept in .*run$"):
         Job(TrainConfig, late, run_train.estimate)(CONFIG, tmp_path / "run", reporter=told)
     assert told.lines == ["loss: x", "train"]
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_log_that_is_lost_is_not_begun_anew(content: bytes | None, tmp_path: Path) -> None:
+    run_train(CONFIG, tmp_path / "run")
+    (tmp_path / "run/summary.json").unlink()
+    log = tmp_path / "run/metrics.jsonl"
+    log.unlink()
+    if content is not None:
+        log.write_bytes(content)
+    with pytest.raises(la.BadInput, match=r"metrics.jsonl is shorter than its checkpoint says"):
+        run_train(CONFIG, tmp_path / "run", resume=True)
+    assert (log.read_bytes() if log.exists() else None) == content

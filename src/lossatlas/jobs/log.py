@@ -31,10 +31,9 @@ class MetricsLog:
     def __init__(self, path: Path, length: int = 0) -> None:
         self._path = path
         try:
-            self._file = path.open("ab")
-            if self._file.tell() < length:
-                self._file.close()
+            if length and (not path.is_file() or path.stat().st_size < length):
                 raise BadInput(f"{path} is shorter than its checkpoint says; start again with --overwrite")
+            self._file = path.open("ab")
             self._file.truncate(length)
             self._file.seek(0, os.SEEK_END)  # the position stays behind a cut otherwise
         except OSError as error:
