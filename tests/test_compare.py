@@ -406,6 +406,7 @@ def test_a_damaged_model_file(digits: Path, tmp_path: Path) -> None:
 
 def test_settings_that_no_survey_could_have(digits: Path, tmp_path: Path) -> None:
     refused(config_of(digits, "sgd-0", "adam-0", plan="fastest"), tmp_path / "out", "unknown plan 'fastest'")
+    refused(config_of(digits, "sgd-0", "adam-0", precision="fp8"), tmp_path / "out", "unknown precision 'fp8'")
     refused(config_of(digits, "sgd-0", "adam-0", normalize="rows"), tmp_path / "out", "'rows'")
     refused(
         config_of(digits, "sgd-0", "adam-0", splits=("validation",)), tmp_path / "out", "unknown split 'validation'"
