@@ -87,6 +87,7 @@ LINKS = {
     "snapshots": "",
     "model.safetensors": "other.safetensors",
     "config.yaml": "victim.txt",
+    "provenance.json": "victim.txt",
     ".writers": "victim.txt",
     "anything/deep/inside": "victim.txt",
 }
@@ -100,7 +101,8 @@ def test_a_link_out_of_a_run_is_followed_by_nobody(name: str, foreign: Path) -> 
     there.symlink_to(os.path.relpath(leads, there.parent))
     with pytest.raises(la.BadInput, match="is a link that leads out of"):
         run_train(CONFIG, foreign, resume=True)
-    run_train(CONFIG, foreign, overwrite=True)  # which takes the link away and nothing behind it
+    if name != "provenance.json":  # by which it is not known for a run
+        run_train(CONFIG, foreign, overwrite=True)  # which takes the link away and nothing behind it
 
 
 def test_a_link_within_a_run_is_its_own_business(foreign: Path) -> None:

@@ -119,7 +119,13 @@ class RunDirectory:
 
     @property
     def is_run(self) -> bool:
-        """Whether the path holds a lossatlas run, finished or not."""
+        """Whether the path holds a lossatlas run, finished or not.
+
+        Raises:
+            BadInput: what would say so is a link that leads elsewhere.
+        """
+        if (self.path / PROVENANCE).is_symlink():
+            self._check_inside()
         try:
             return bool(read_json(self.path / PROVENANCE, dict[str, Any]).get("format") == FORMAT)
         except Unreadable:

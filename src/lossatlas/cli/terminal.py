@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -70,7 +71,7 @@ class Stream:
         return False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return getattr(self._inner if self._inner is not None else io.StringIO(), name)
 
     def _give_up(self, error: Exception) -> None:
         self.failure = error

@@ -50,9 +50,8 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         match [summary.get(name) for name in ("captured_variance", "snapshots", "largest_distance_from_plane")]:
             case [int() | float() as captured, int(snapshots), int() | float() as away]:
-                say(
-                    f"captured variance {captured:.1%}, {snapshots} snapshots, largest distance from the plane {away:.3g}"
-                )
+                from_plane = f"largest distance from the plane {away:.3g}"
+                say(f"captured variance {captured:.1%}, {snapshots} snapshots, {from_plane}")
         if isinstance(points := summary.get("points_evaluated"), int | float):
             say(f"{points:,} points evaluated, the others interpolated")
         say(numbers_told(summary, [name for name in summary if name.endswith("est_loss")]))

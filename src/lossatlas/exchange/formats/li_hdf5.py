@@ -163,7 +163,7 @@ def _put(file: h5py.File, survey: xr.Dataset, name: str, array: xr.DataArray) ->
     assert theirs is not None
     values = np.asarray(array.values)
     if name.endswith(ACCURACY):
-        with np.errstate(over="ignore"):  # of fractions that are none
+        with np.errstate(over="ignore"):  # an infinity is what a damaged number becomes
             values = 100 * values.astype(np.float64)
     missing = MISSING_SMALLEST if name == SMALLEST else MISSING
     values = np.where(_not_done(survey, name, array) & np.isnan(values), values.dtype.type(missing), values)
