@@ -86,7 +86,6 @@ def killed() -> None:
 
 def full_disk() -> None:
     """Let this process write nothing more: no file may have a byte, which fails as a full disk does."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
@@ -223,6 +222,7 @@ def _carried_out(
 ) -> None:
     torch.set_num_threads(1)
     if count:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # what is too large is an error then
         kill_at(count, place, moment, full_disk if full else killed)
     try:
         VERBS[verb](place / RUN, inputs, pictures)

@@ -16,7 +16,7 @@ from nursery import forked
 from lossatlas.jobs.survey import run_survey
 from lossatlas.recipes import SurveyConfig
 
-LONGEST = 300
+LONGEST = 80
 """Moments at files that a child lives for at most, as long as there are kills to come."""
 
 

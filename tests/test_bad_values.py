@@ -453,16 +453,20 @@ class TestUsersCode:
         with pytest.raises(la.BadInput, match=message):
             la.survey(chart, {"u": np.zeros(1)}, la.Problem(module, la.CrossEntropy()), {"t": split})
 
-    def test_losses_that_are_complex_or_exit(self) -> None:
+    def test_losses_that_are_complex_or_exit_or_write(self) -> None:
         module, data = nn.Linear(3, 2), (torch.randn(9, 3), torch.randint(2, (9,)))
         chart = la.slice_around(module, ("random",))
 
         def leaves(outputs: Tensor, targets: Tensor) -> Tensor:
             raise SystemExit(0)
 
+        def writes(outputs: Tensor, targets: Tensor) -> Tensor:
+            return outputs.clamp_(min=0).sum(dim=1)
+
         for function, message in (
             (lambda outputs, _: outputs[:, 0] * 1j, "the loss is complex"),
             (leaves, "it called sys.exit"),
+            (writes, "the loss writes into the outputs"),
         ):
             with pytest.raises(la.BadInput, match=message):
                 la.survey(chart, {"u": np.zeros(1)}, la.Problem(module, la.PerExample(function)), {"t": la.Split(data)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import io
+import json
 import os
 import shlex
 import warnings
@@ -570,6 +571,8 @@ class TestObjects:
             ("[]", "Expected `object`, got `array`"),
             ("{}", "missing required field `weight_map`"),
             ('{"weight_map": {"a": 3}}', "Expected `str`, got `int`"),
+            (json.dumps({"weight_map": {"a": "a" * 300}}), "'aaa.*; shards are files beside it"),
+            ('{"weight_map": {"a": "a\\r\\nb"}}', r"names 'a\\r\\nb'; shards are files beside it"),
             ('{"weight_map": {"a": "../a.safetensors"}}', r"names '../a.safetensors'; shards are files beside it"),
             ('{"weight_map": {"a": "/etc/passwd"}}', "names '/etc/passwd'; shards are files beside it"),
             ('{"weight_map": {"a": ".."}}', "names '..'"),

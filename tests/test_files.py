@@ -31,6 +31,7 @@ from safetensors.torch import save
 import lossatlas
 from lossatlas.charts import Slice, chart_bytes, load_chart
 from lossatlas.cli.layers import read_yaml as read_config
+from lossatlas.data.load import data_options
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.exchange import open_survey
@@ -57,7 +58,9 @@ from lossatlas.jobs.compare import COMPARISON, stored_comparison
 from lossatlas.pictures import ArraySource, picture
 from lossatlas.reproduce.study import Run
 from lossatlas.rundir import CONFIG, LOG, PROVENANCE, RunDirectory
+from lossatlas.specs import NetworkSpec
 from lossatlas.surveying.store import stored_survey
+from lossatlas.training import Trajectory
 from lossatlas.weights.files import read_state
 
 
@@ -172,7 +175,18 @@ def test_what_is_nested_deeply_enough_is_read() -> None:
     [
         ("a: &a [x, x]\nb: *a\n", "an alias in line 2; write the value itself"),
         ("a: 1\nb: 2\na: 3\n", "'a' twice in the mapping of line 1"),
-        ("seed: 2020-13-45\n", "month must be in 1..12"),
+        ("a: 1\nb: 0x" + "f" * 5000, "a whole number in line 2 that 64 bits do not hold"),
+        ("a: " + "9" * 5000, "in line 1"),
+        (f"a: {2**64}", "a whole number in line 1 that 64 bits do not hold"),
+        ("a: !!int '1" + ":1" * 5000 + "'", "a number to base 60 in line 1"),
+        ("a: !!float '1:1.5'", "a number to base 60 in line 1"),
+        ("a: !!int x", "in line 1"),
+        ("a: !!bool x", "in line 1"),
+        ("a: !!set {x}", "constructor for the tag .*:set' .*line 1"),
+        ("a: !!binary eA==", "constructor for the tag .*:binary' .*line 1"),
+        ("a: !!omap [x: 1]", "constructor for the tag .*:omap' .*line 1"),
+        ("a: !!pairs [x: 1]", "constructor for the tag .*:pairs' .*line 1"),
+        ("a: !!timestamp 2020-01-01", "constructor for the tag .*:timestamp' .*line 1"),
         ("a: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
         ("a: [\n", "it is not YAML"),
         ("a: \x07\n", "it is not YAML"),
@@ -183,6 +197,22 @@ def test_yaml_that_is_not_plain_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
         parse_yaml(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["2020-01-01", "2020-13-45", "2020-01-01 10:00:00", "1:30", "1:1.5", "1" + ":1" * 10**5]
+)
+def test_what_is_neither_a_number_nor_a_word_is_a_text(text: str) -> None:
+    assert parse_yaml(f"a: {text}") == {"a": text}
+
+
+NUMBERS = ["0", "00", "-7", "+7", "017", "0x1F", "0b101", "1_000", "18446744073709551615"]
+REALS = ["1.5", "-.inf", ".nan", "1.5e+3", "1e3", ".5", "12e03"]
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, *REALS, "true", "~", "x"])
+def test_scalars_are_what_yaml_says(text: str) -> None:
+    assert repr(parse_yaml(text)) == repr(yaml.safe_load(text))
 
 
 @dataclass(frozen=True)
@@ -454,8 +484,50 @@ def test_a_chunk_that_unpacks_to_far_more_than_it_should_is_refused_unread(store
     assert entry.startswith("test_loss/c/0/0: it unpacks to 134,217,728 bytes")
     assert np.isnan(survey["test_loss"].values).sum() == 9
     chunk.write_bytes(bomb[:4] + b"\0" + bomb[5:])  # one that does not say how much
-    with one_line("it unpacks to"):
+    with one_line("it does not say to how many bytes it unpacks"):
         stored_survey(store)
+
+
+SMALL, BOMB = numcodecs.Zstd(level=3).encode(np.zeros((3, 3))), numcodecs.Zstd(level=3).encode(bytes(2**27))
+SKIPPED = struct.pack("<II", 0x184D2A57, 4) + b"\0\0\0\0"
+EMPTY_BLOCKS = SMALL[:6] + bytes(3 * 2**17)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (SMALL + BOMB, "it is not a single frame of Zstandard"),
+        (numcodecs.Zstd(checksum=True).encode(np.zeros((3, 3))) + BOMB, "it is not a single frame of Zstandard"),
+        (numcodecs.Zstd().encode(np.random.default_rng(0).bytes(72)) + BOMB, "it is not a single frame of Zstandard"),
+        (SKIPPED + BOMB, "it has a part that is to be skipped"),
+        (SMALL + SKIPPED + BOMB, "it has a part that is to be skipped"),
+        (b"\x27" + BOMB[1:], "it is not a single frame of Zstandard"),
+        (EMPTY_BLOCKS, "it has more than 65,536 blocks"),
+    ],
+)
+@pytest.mark.parametrize("summed", [False, True])
+def test_a_chunk_that_is_not_one_frame_is_not_decoded(store: Path, content: bytes, reason: str, summed: bool) -> None:
+    if summed:
+        path = store / "test_loss" / METADATA
+        head = json.loads(path.read_text())
+        path.write_text(json.dumps({**head, "codecs": [*head["codecs"], {"name": "crc32c"}]}))
+        content += b"sums"
+    (store / "test_loss" / "c" / "0" / "0").write_bytes(content)
+    with one_line(f"c/0/0 cannot be read: {reason}"):
+        check_store(store)
+    if not summed:
+        survey, (entry,) = open_survey(store)
+        assert entry.startswith(f"test_loss/c/0/0: {reason}")
+        assert np.isnan(survey["test_loss"].values).sum() == 9
+
+
+@pytest.mark.parametrize("content", [SMALL[:-2], SMALL + b"more", b"nothing of the kind", SMALL[:5], b""])
+def test_a_chunk_that_is_merely_damaged_is_found_when_it_is_read(store: Path, content: bytes) -> None:
+    (store / "test_loss" / "c" / "0" / "0").write_bytes(content)
+    check_store(store)
+    survey, (entry,) = open_survey(store)
+    assert entry.startswith("test_loss/c/0/0 (u 0 to 2, v 0 to 2): ")
+    assert np.isnan(survey["test_loss"].values).sum() == 9
 
 
 def test_a_store_in_which_something_leads_out_of_it_is_refused(store: Path, tmp_path: Path) -> None:
@@ -633,3 +705,10 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     atomic_write(tmp_path / "a", b"new")
     assert (tmp_path / "victim").read_text() == "kept"
     assert (tmp_path / "a").read_text() == "new"
+
+
+@pytest.mark.parametrize("look", [NetworkSpec.parse, lambda text: Trajectory.of(Path(text)), data_options])
+def test_paths_of_which_nobody_knows_whether_they_are_there(look: Callable[[str], Any]) -> None:
+    for text in ("x" * 300, "x/" * 3000):
+        with one_line("cannot be read: File name too long", Unreadable):
+            look(text)

@@ -180,6 +180,35 @@ class TestInputsAreFoundAgain:
         assert "--checkpoint where it is now" in said
         assert self.resume("work/runs/s", "--checkpoint=moved") == 0
 
+    def test_a_finished_one_grows_where_it_is_now(
+        self, begun: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.resume("runs/s") == 0
+        monkeypatch.chdir(begun)
+        Path("work").rename("elsewhere")
+        assert self.resume("elsewhere/runs/s", "--grid=5") == 0
+        shutil.rmtree("elsewhere/base")
+        assert self.resume("elsewhere/runs/s") == 0  # there is nothing to do
+        assert "is finished" in capsys.readouterr().err
+
+    def test_what_nobody_needs_may_be_gone(self, begun: Path) -> None:
+        run_train(TrainConfig(**{**CONFIG.__dict__, "init_from": "base/t0"}), Path("t1"))
+        run_train(TrainConfig(**{**CONFIG.__dict__, "seed": 1}), Path("t2"))
+        shutil.rmtree("base")
+        tokens = ["--grid=3", "--examples=20", "--no_pictures", "--plan=loop"]
+        assert main(["survey", "--checkpoint=t1", "--out=s1", *tokens]) == 0
+        assert main(["compare", "t1", "t2", "--out=c", "--line=3", "--slice_points=3", "--draws=1", *tokens]) == 0
+
+    def test_a_new_run_does_not_replace_what_it_is_made_of(
+        self, begun: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("picture.npy", "plan.json"):
+            Path("base/t0", name).write_text("")
+        for option in ("--pattern=array:base/t0/picture.npy", "--plan=base/t0/plan.json", "--checkpoint=base/t0"):
+            assert main(["fit", option, "--overwrite", "--out=base/t0", "--steps=2"]) == 2
+            assert "which the run is made of" in " ".join(capsys.readouterr().err.split())
+        assert Path("base/t0/model.safetensors").exists()
+
     def test_another_network_in_its_place_is_refused(
         self, begun: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -28,6 +28,7 @@ from lossatlas.recipes import FitConfig, SurveyConfig
 from lossatlas.schema import Quantity
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import GridArrays
+from lossatlas.surveying.store import merged_grid
 
 GRID = {"u": np.linspace(-1, 1, 20), "v": np.linspace(-1, 1, 18)}
 CHART = {"chart": "a chart"}
@@ -213,8 +214,8 @@ def described_otherwise(**changes: Any) -> Callable[[Path], None]:
 
 CHUNKS = {"cut": cut, "flipped": flipped, "longer": longer, "gone": gone, "a folder": a_folder}
 DESCRIPTIONS = {
-    "cut": cut,
-    "gone": gone,
+    "cut off": cut,
+    "lost": gone,
     "a list": lambda file: file.write_text("[1]"),
     "of a group": described_otherwise(node_type="group"),
     "of another shape": described_otherwise(shape=[20, 19]),
@@ -252,8 +253,13 @@ class TestDamage:
         assert filled(copied, lines.append).identical(kept)
         assert [line.split()[0] for line in lines] == [name]
 
-    @pytest.mark.parametrize("kind", [*CHUNKS, *DESCRIPTIONS])
-    @pytest.mark.parametrize("name", ["target", "along_norm"])
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            *(("target", kind) for kind in (*CHUNKS, "of another shape")),
+            *(("along_norm", kind) for kind in ("gone", "flipped", *DESCRIPTIONS)),
+        ],
+    )
     def test_of_a_whole_array_makes_it_lacking(self, name: str, kind: str, copied: Path) -> None:
         kept = opened(copied)
         if kind in CHUNKS:
@@ -291,6 +297,26 @@ class TestDamage:
             filled(copied)
         assert files(copied) == before
 
+    def test_of_marks_that_somebody_works_on_is_left_to_him(self, copied: Path) -> None:
+        mark = copied / "train_streaming_done" / CHUNK
+        mark.unlink()
+        with SurveyStore(copied, GRID, CHART, say=lambda _: None) as one:
+            tiles = one.work("train", "streaming")
+            next(tiles)
+            mark.write_bytes(b"not a chunk")
+            SurveyStore(copied, GRID, CHART, say=pytest.fail).close()
+            assert mark.is_file()
+
+    def test_that_is_dangerous_is_not_decoded_while_others_write(self, copied: Path) -> None:
+        with SurveyStore(copied, GRID, CHART):
+            chunk = copied / "train_loss" / CHUNK
+            chunk.write_bytes(chunk.read_bytes() + Zstd().encode(bytes(2**20)))
+            with pytest.raises(la.BadInput, match=r"train_loss in .* not a single frame.*another process writes there"):
+                SurveyStore(copied, GRID, CHART)
+        lines: list[str] = []
+        filled(copied, lines.append)
+        assert [line.split()[0] for line in lines] == ["train_loss"]
+
     def test_of_a_tile_that_somebody_works_on_is_left_to_him(self, copied: Path) -> None:
         (copied / "train_loss" / CHUNK).unlink()
         with SurveyStore(copied, GRID, CHART, say=lambda _: None) as one:
@@ -302,6 +328,56 @@ class TestDamage:
             assert (copied / "train_streaming_done/c/0/1").is_file()
             one.write("train", "streaming", tile, where, {"loss": np.zeros(32)})
             assert not list(tiles)
+
+
+class TestOfOthers:
+    """What lies in a store and was not written by a survey."""
+
+    def test_folders_and_files_are_left_alone_and_move_with_a_grid_that_grows(self, copied: Path) -> None:
+        for name in ("notes/a.txt", "mine/c/0/0", "train_mine/c/0", "path_mine/a.txt"):
+            (copied / name).parent.mkdir(parents=True)
+            (copied / name).write_text("mine")
+        (copied / "read.me").write_text("mine")
+        zarr.create_array(str(copied / "extra"), data=np.arange(3), dimension_names=["x"])
+        before = files(copied)
+        filled(copied)
+        assert files(copied) == before
+        larger = {axis: np.linspace(-1, 1, 2 * len(coords) - 1) for axis, coords in GRID.items()}
+        filled(copied, grid=larger)
+        assert before <= files(copied)
+        assert zarr.open_array(str(copied / "extra"))[...].tolist() == [0, 1, 2]
+
+    @pytest.mark.parametrize("kind", ["codec", "numbers", "group", "files"])
+    def test_arrays_that_cannot_be_read_are_refused_and_kept(self, kind: str, copied: Path) -> None:
+        if kind == "group":
+            zarr.create_group(str(copied / "extra"))
+        elif kind == "files":
+            cut(copied / "train_loss" / "zarr.json")
+            (copied / "train_loss" / "notes.txt").write_text("mine")
+        else:
+            dtype, codec = ("f4", zarr.codecs.GzipCodec()) if kind == "codec" else ("c8", zarr.codecs.ZstdCodec())
+            zarr.create_array(str(copied / "extra"), data=np.zeros(3, dtype), compressors=codec)
+        before = files(copied)
+        with pytest.raises(
+            la.BadInput, match="is not what surveys write there .*; move it out of the survey"
+        ) as caught:
+            SurveyStore(copied, GRID, CHART)
+        assert "\n" not in str(caught.value)
+        assert files(copied) == before
+
+    def test_a_description_that_is_lost_is_not_mended_while_others_write(self, copied: Path) -> None:
+        with SurveyStore(copied, GRID, CHART):
+            (copied / "along_norm" / "zarr.json").unlink()
+            with pytest.raises(la.BadInput, match="along_norm in .* another process writes there"):
+                SurveyStore(copied, GRID, CHART)
+            assert (copied / "along_norm" / "c" / "0").is_file()
+
+    def test_coordinates_without_end_are_compared_with_few(self, copied: Path, tmp_path: Path) -> None:
+        shutil.rmtree(copied / "u")
+        zarr.create_array(str(copied / "u"), data=np.arange(2.0**21), dimension_names=["u"], chunks=(2**21,))
+        wanted = {**GRID, "u": np.linspace(0, 1, 2**20)}
+        with pytest.raises(la.BadInput, match="2097152 points along u that the 1048576 wanted do not hold"):
+            merged_grid(copied, wanted)
 
 
 class TestRefusingDisks:
@@ -433,7 +509,9 @@ class TestRefusals:
         assert not told.lines
 
     def test_of_a_fit_come_before_anything_is_said(self, tmp_path: Path) -> None:
-        config = FitConfig(pattern="heart", size="4x4", steps=2, model_options={"hidden": (8,)}, cells=2, plan="loop")
+        config = FitConfig(
+            pattern="heart", size="4x4", steps=2, model_options={"hidden": (8,)}, cells=2, plan="loop", examples="20"
+        )
         with pytest.raises(la.Interrupted):
             run_fit(config, tmp_path / "run", stop=lambda: True)
         cut(tmp_path / "run" / "checkpoint" / "latest.safetensors")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from nursery import Child
 
 import lossatlas as la
@@ -135,11 +136,56 @@ def test_a_run_that_was_replaced_is_written_by_nobody_who_had_it_before(tmp_path
 
 
 def test_what_was_killed_while_a_run_appeared_is_cleared_by_the_next(tmp_path: Path) -> None:
-    for suffix in ("new", "old"):
-        (tmp_path / f".run.lossatlas-{suffix}").mkdir()
-        (tmp_path / f".run.lossatlas-{suffix}" / "config.yaml").write_text("")
+    (tmp_path / ".run.lossatlas-new").mkdir()
+    (tmp_path / ".run.lossatlas-new" / "config.yaml").write_text("")
     RunDirectory(tmp_path / "run").begin("a: 1\n", {}, replace=False)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {}])
+def test_a_run_whose_replacement_was_cut_off_is_there_again(how: dict[str, bool], tmp_path: Path) -> None:
+    run_train(CONFIG, tmp_path / "run")
+    before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+    (tmp_path / "run").rename(tmp_path / ".run.lossatlas-old")
+    (tmp_path / ".run.lossatlas-new").mkdir()
+    if how:
+        assert run_train(CONFIG, tmp_path / "run", **how)["steps"] > 0  # type: ignore[arg-type]
+    else:
+        with pytest.raises(la.BadInput, match="exists; choose another"):
+            run_train(CONFIG, tmp_path / "run")
+    assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*")} == before
+
+
+def test_what_is_not_a_run_is_not_claimed(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".mine.partial").write_text("mine")
+    with pytest.raises(la.BadInput, match="appeared while"):
+        RunDirectory(tmp_path / "run").begin("a: 1\n", {}, replace=False)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".mine.partial"]
+
+
+class TestTwoTrajectories:
+    """One folder, told by two loops: none of the two corrupts what the other wrote."""
+
+    @pytest.mark.parametrize("shorter", [True, False])
+    def test_an_index_that_somebody_else_wrote_is_left_alone(self, shorter: bool, tmp_path: Path) -> None:
+        model = torch.nn.Linear(2, 1)
+        one = la.Trajectory(tmp_path)
+        for step in range(3):
+            one.record(model, step)
+        other = la.Trajectory(tmp_path)
+        other.cut(0) if shorter else other.record(model, 5)
+        with pytest.raises(la.CannotFinish, match="another process writes it"):
+            one.record(model, 4)
+        steps = [snapshot.step for snapshot in la.Trajectory(tmp_path).snapshots]
+        assert steps == ([0] if shorter else [0, 1, 2, 5])
+        assert len([*tmp_path.glob("*.safetensors")]) == len(steps)
+
+    @pytest.mark.parametrize(("step", "more"), [(-1, {}), (2**63, {}), (0, {"loss": "low"}), (0, {"loss": None})])
+    def test_what_could_not_be_read_is_not_written(self, step: int, more: dict[str, Any], tmp_path: Path) -> None:
+        with pytest.raises(la.BadInput, match="expected"):
+            la.Trajectory(tmp_path / "way").record(torch.nn.Linear(2, 1), step, **more)
+        assert not (tmp_path / "way").exists()
 
 
 def test_who_claims_a_run_clears_what_killed_writers_left(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("weight", [(1.0, -1.0), (0.0, 0.0), (1.0, float("nan")), ()])
     def test_weights_of_classes_that_cannot_be(self, weight: tuple[float, ...]) -> None:
-        with pytest.raises(la.BadInput, match="none below 0 and not all 0|weight is nan; expected"):
+        with pytest.raises(la.BadInput, match="none below 0 and not all 0|weight is nan; expected a number"):
             la.CrossEntropy(weight=weight)
 
     def test_weights_of_other_classes_than_the_models(self) -> None:

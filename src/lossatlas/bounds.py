@@ -24,6 +24,7 @@ __all__ = [
     "Count",
     "Decay",
     "Depth",
+    "Elapsed",
     "Fraction",
     "NamedOptions",
     "NotNegative",
@@ -31,6 +32,7 @@ __all__ = [
     "Seed",
     "Share",
     "StepCount",
+    "Tally",
     "ToInfinity",
     "check_numbers",
     "is_ordinary",
@@ -65,6 +67,8 @@ StepCount: TypeAlias = Annotated[
 ]
 Count: TypeAlias = Annotated[int, Meta(ge=1, description="a positive number")]
 Depth: TypeAlias = Annotated[int, Meta(le=DEEPEST, description=f"{DEEPEST:,} at most")]
+Tally: TypeAlias = Annotated[int, Meta(ge=0, le=2**53, description="a number of steps or bytes")]
+Elapsed: TypeAlias = Annotated[float, Meta(ge=0, description="a number of seconds")]
 Seed: TypeAlias = Annotated[int, Meta(ge=0, description="a seed of 0 or more")]
 
 

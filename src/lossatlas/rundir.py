@@ -9,6 +9,7 @@ it names, and no link in it, leads out of it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ from typing import Any
 
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml
+from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, reason_of
 from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write
 from lossatlas.locks import Lock, lock_folder
 
@@ -42,6 +43,8 @@ MEMBERS = "members"
 WRITERS = ".writers"
 """The lock that everybody holds who writes the run."""
 FORMAT = "lossatlas run 1"
+LONGEST = 200
+"""Bytes of a name that others are made of."""
 MOST_THREADS = 1024
 """More than that no machine runs well, and each takes memory."""
 NEW, OLD = ".lossatlas-new", ".lossatlas-old"
@@ -111,8 +114,7 @@ class RunDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except (OSError, ValueError) as error:  # a null byte in it is a ValueError
-            reason = getattr(error, "strerror", None) or error
-            raise BadInput(f"cannot use {self.path} ({reason}); choose another --out") from error
+            raise BadInput(f"cannot use {self.path} ({reason_of(error)}); choose another --out") from error
         return True
 
     @property
@@ -127,6 +129,15 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether the run's summary is there."""
         return (self.path / SUMMARY).is_file()
+
+    def recover(self) -> None:
+        """Bring back a run whose replacement was cut off by a kill, and clear up after one that was not."""
+        try:
+            if any(map(os.path.lexists, self._beside)):
+                with lock_folder(self.path.parent):
+                    self._restore()
+        except (OSError, ValueError):  # whoever uses the path next says what is wrong with it
+            return
 
     def check(self, advice: str = "name a run directory") -> None:
         """Refuse a path that holds no run, or one that leads out of its directory.
@@ -214,8 +225,9 @@ class RunDirectory:
             BadInput: as there, or another run appeared at the path since it was looked at.
         """
         if not self.create(config, provenance, replace=replace):
-            self.claim()  # which says who writes it, as long as somebody does
-            self.close()
+            if self.is_run:
+                self.claim()  # which says who writes it, as long as somebody does
+                self.close()
             raise BadInput(f"{self.path} appeared while this run was prepared; choose another --out, or --resume it")
 
     def create(self, config: str, provenance: Mapping[str, Any], *, replace: bool, shared: bool = False) -> bool:
@@ -254,8 +266,10 @@ class RunDirectory:
             CannotFinish: the disk refuses.
         """
         self.check_there()
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / SUMMARY).unlink()
+        try:
+            (self.path / SUMMARY).unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(self.path / SUMMARY, error) from error
         self.write_bytes(CONFIG, config.encode())
 
     def config(self) -> dict[str, Any]:
@@ -328,13 +342,38 @@ class RunDirectory:
     def _check_idle(self) -> None:
         """Refuse to replace a run that somebody writes."""
         writers = self.path / WRITERS
-        if writers.is_file() and not writers.is_symlink():
-            held = self._opened()
-            try:
-                if not held.alone(wait=False):
-                    raise self._busy(held)
-            finally:
-                held.release()
+        if writers.is_file() and not writers.is_symlink() and (held := self._held_to_replace()) is not None:
+            held.release()
+
+    def _held_to_replace(self) -> Lock | None:
+        """The lock of the run that is there, held alone; None where something else lies in its place, or nothing can be
+        written there.
+        """
+        try:
+            held = Lock(self.path / WRITERS)
+        except OSError:
+            return None
+        if not held.alone(wait=False):
+            said = self._busy(held)
+            held.release()
+            raise said
+        return held
+
+    @property
+    def _beside(self) -> tuple[Path, Path]:
+        """Where a run is while it appears, and where it is while another takes its place."""
+        name = self.path.name
+        if len(os.fsencode(name)) > LONGEST:
+            name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+        return self.path.with_name(f".{name}{NEW}"), self.path.with_name(f".{name}{OLD}")
+
+    def _restore(self) -> None:
+        """Undo a replacement that was cut off, or clear up after one; while nobody else replaces anything there."""
+        fresh, old = self._beside
+        if os.path.lexists(old) and not os.path.lexists(self.path):
+            os.replace(old, self.path)
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _busy(self, held: Lock) -> BadInput:
         return BadInput(
@@ -350,15 +389,15 @@ class RunDirectory:
 
     def _put_in_place(self, config: str, provenance: Mapping[str, Any], *, replace: bool, shared: bool) -> bool:
         """Make a run beside its place and move it there, while nobody else does so in the same folder."""
-        fresh, old = (self.path.with_name(f".{self.path.name[:50]}{suffix}") for suffix in (NEW, OLD))
-        for left in (fresh, old):  # of processes that were killed here
-            shutil.rmtree(left, ignore_errors=True)
-        if self.exists and not self._empty:
-            if not replace:
-                return False
-            self.check_free(overwrite=True)
-        held = None
+        fresh, old = self._beside
+        self._restore()
+        if self.exists and not self._empty and not replace:
+            return False
+        held = replaced = None
         try:
+            if self.exists:
+                self.check_free(overwrite=True)
+                replaced = self._held_to_replace()
             fresh.mkdir()
             atomic_write(fresh / CONFIG, config.encode())
             atomic_write(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
@@ -378,6 +417,9 @@ class RunDirectory:
                 held.release()
             shutil.rmtree(fresh, ignore_errors=True)
             raise
+        finally:
+            if replaced is not None:
+                replaced.release()
         held.moved(self.path / WRITERS)
         self._lock, self._inside = held, True
         shutil.rmtree(old, ignore_errors=True)
@@ -392,7 +434,8 @@ class RunDirectory:
             for entry in entries:
                 name, path = entry.name, Path(entry.path)
                 if entry.is_file(follow_symlinks=False) and name.startswith(".") and name.endswith(PARTIAL):
-                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # whoever writes it next says so
+                        path.unlink()
                 elif entry.is_dir(follow_symlinks=False) and not (
                     name.endswith((".zarr", ".locks", PARTIAL)) or (path / PROVENANCE).exists()
                 ):

@@ -62,6 +62,15 @@ MEASURED = "measured"
 STANDARD_ERROR = "_standard_error"
 """How the names of standard errors end."""
 
+DONE = "_done"
+"""How the names of marks end."""
+
+LOSS = "loss"
+"""The metric that every survey has."""
+
+BESIDE = ("path_", "corner_", "along_")
+"""How the names begin of what lies beside a survey's grid: see :class:`Path`, :class:`Corner` and :class:`Along`."""
+
 SNAPSHOT = "snapshot"
 """The dimension of a path."""
 
@@ -185,4 +194,14 @@ def standard_error_variable(split: str, metric: str) -> str:
 
 def done_variable(split: str, group: str) -> str:
     """The name of the boolean that says which points of a group are finished: ``test_streaming_done``."""
-    return f"{split}_{group}_done"
+    return f"{split}_{group}{DONE}"
+
+
+def is_standard(name: str) -> bool:
+    """Whether a name can be told to be one of a survey's variables without what marks say.
+
+    >>> is_standard("path_lr"), is_standard("test_streaming_done"), is_standard("test_loss"), is_standard("mine")
+    (True, True, True, False)
+    """
+    known = (TARGET, TARGET_LOSS, MEASURED)
+    return name in known or name.startswith(BESIDE) or name.endswith((DONE, STANDARD_ERROR, f"_{LOSS}"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from lossatlas.files.reading import check_path
 
 __all__ = ["NetworkSpec"]
 
@@ -29,6 +32,9 @@ class NetworkSpec:
     def parse(cls, spec: str) -> Self:
         """Read a name; a path that exists as it stands is that path, whatever signs are in it.
 
+        Raises:
+            BadInput: the system does not say whether there is such a path.
+
         >>> NetworkSpec.parse("weights.pt#model_ema")
         NetworkSpec(path=PosixPath('weights.pt'), key='model_ema', step='')
         >>> NetworkSpec.parse("runs/a@100").step
@@ -41,4 +47,6 @@ class NetworkSpec:
             found.append(cls(Path(run), step=step))
         # Names of files may have the sign, too.
         found += [cls(Path(spec[:place]), key=spec[place + 1 :]) for place in reversed(places)]
-        return next((one for one in found if one.path.exists()), found[min(1, len(found) - 1)])
+        chosen = next((one for one in found if os.path.lexists(one.path)), found[min(1, len(found) - 1)])
+        check_path(chosen.path)
+        return chosen

@@ -100,23 +100,22 @@ def read_all(name: str, seeds: Sequence[str], scratch: Path, found: Callable[[Re
 
 
 def _read_each(name: str, seeds: Sequence[str], scratch: Path, results: Path) -> int:
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which no loop in C can ignore
     with results.open("w", buffering=1) as file:
         for seed in seeds:
-            signal.setitimer(signal.ITIMER_PROF, EACH)
             path = format_file(random.Random(seed), name, scratch)
             verdict, told = tried(FORMATS[name].read, path)
             file.write(json.dumps({"seed": seed, "verdict": asdict(verdict), "told": told}) + "\n")
-    signal.setitimer(signal.ITIMER_PROF, 0)
     return 0
 
 
 def tried(read: Callable[[Path], Any], path: Path) -> tuple[Verdict, str]:
-    """What a function makes of a file: it reads it, or says in one line why not."""
+    """What a function makes of a file: it reads it, or says in one line why not. Who takes too long is killed."""
     from cyclopts import CycloptsError
 
     from lossatlas.errors import Caution, LossatlasError
 
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which no loop in C can ignore
+    signal.setitimer(signal.ITIMER_PROF, EACH)
     said, code = io.StringIO(), "0"
     with redirect_stderr(said), redirect_stdout(io.StringIO()), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("default")
@@ -303,7 +302,7 @@ def _unpacked(path: Path) -> None:
         shutil.rmtree(store)
     try:
         files = {name: bytes.fromhex(text) for name, text in json.loads(path.read_bytes()).items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):  # the archive itself was damaged
         files = {"zarr.json": path.read_bytes()}
     for name, content in files.items():
         (store / name).parent.mkdir(parents=True, exist_ok=True)

@@ -16,11 +16,11 @@ __all__ = ["DAMAGES", "HOSTILE_TEXTS", "damaged_bytes", "damaged_tree", "deep", 
 
 HOSTILE_TEXTS = (
     "", " ", "nan", "inf", "-inf", "1e400", "-1", "0", "1e-320", str(2**70), str(-(2**70)), "1_0", "\uff10", "\xb2",
-    "0x10", "1e3", "text", "None", "true", "-", "--", "=", "*", "[", "**/..", "%s", "{0}", "$x^{_", r"\frac", "~", ".",
-    "..", "/", "/dev/zero", "/dev/null", "nowhere/at/all", "nowhere:thing", ":", "a:", ":b", "json:loads", "math:nan",
-    "@", "#", "t0@", "t0#", "t0@99999999999999999999", "t0@-1", "t0/model.safetensors#x", "hub:", "image:",
-    "image:/dev/zero", "array:.", "text:", "sequence:,,", "1,2,3", "1,,", "a=b,c", "sgd,lr=nan", "1:sgd",
-    "\x1b[2J\x07", "\r\n\t", "a\nb\nc", "\u202e\u2028", "\udcff\udcfe", "\U0001f4a5", "x" * 300, "x" * 100_000,
+    "0x10", "1e3", "text", "None", "true", "-", "--", "=", "*", "[", "**/..", "%s", "{0}", "$x^{_", r"\frac", "~",
+    "~nobody/x", ".", "..", "/", "/dev/zero", "/dev/null", "nowhere/at/all", "nowhere:thing", ":", "a:", ":b",
+    "json:loads", "math:nan", "@", "#", "t0@", "t0#", "t0@99999999999999999999", "t0@-1", "t0/model.safetensors#x",
+    "hub:", "image:", "image:/dev/zero", "array:.", "text:", "sequence:,,", "1,2,3", "1,,", "a=b,c", "sgd,lr=nan",
+    "1:sgd", "\x1b[2J\x07", "\r\n\t", "a\nb\nc", "\u202e\u2028", "\udcff\udcfe", "\U0001f4a5", "x" * 300, "x" * 100_000,
 )  # fmt: skip
 """Values of options and of texts in trees."""
 HOSTILE_NUMBERS = (

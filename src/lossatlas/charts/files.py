@@ -13,7 +13,7 @@ from torch import Tensor
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, in_one_line
-from lossatlas.files.reading import Unreadable, parse_json
+from lossatlas.files.reading import Unreadable, parse_json, reason_of
 from lossatlas.files.tensors import check_alike, read_tensors
 
 __all__ = ["chart_bytes", "load_chart"]
@@ -53,7 +53,7 @@ def load_chart(path: Path | str) -> Chart:
         told = parse_json(metadata["lossatlas"], _Told)
         chart = _made(told.chart, state)
     except ValueError as error:
-        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        reason = reason_of(error)
         raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
     # Older files do not say it: their planes were fitted under what is usual in a fit.
     usual = "batch" if isinstance(chart, AffineChart) else ""

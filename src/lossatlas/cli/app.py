@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
-from lossatlas.cli.process import LIBRARIES, check_room
+from lossatlas.cli.process import LIBRARIES, check_room, check_threads
 from lossatlas.cli.signals import check_interrupts
 from lossatlas.registry import Registry
 
@@ -71,7 +71,7 @@ def make_app(tokens: list[str]) -> App:
 def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
     """What cyclopts makes of an option's tokens; it would round 1.5 where a whole number is wanted.
 
-    And of a path without a letter, the working folder.
+    And it would take a path without a letter for the working folder.
     """
     types = _types(wanted)
     if Path in types and any(not token.value for token in tokens):
@@ -90,13 +90,21 @@ def _types(wanted: Any) -> set[Any]:
 
 def run(tokens: list[str]) -> int:
     """Parse tokens and run their verb; returns the exit code."""
+    tokens = [_spelled(token) for token in tokens]
     if tokens and tokens[0] in VERBS:
         if not {"--help", "-h"} & set(tokens):
             check_room(LIBRARIES)
+            check_threads()
         tokens = [tokens[0], *VERBS[tokens[0]].layered(tokens[1:])]
     command, bound, _ = make_app(tokens).parse_args(tokens or ["--help"], exit_on_error=False, print_error=False)
     check_interrupts()
     return command(*bound.args, **bound.kwargs) or 0
+
+
+def _spelled(token: str) -> str:
+    """A token with the name of its option spelled as its field is; cyclopts takes --batch-size as well."""
+    name, equals, value = token.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else token
 
 
 def option_given(tokens: list[str], name: str) -> str | None:

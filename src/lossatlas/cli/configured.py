@@ -20,7 +20,7 @@ from lossatlas.cli.process import RUN, check_room
 from lossatlas.cli.signals import asked_to_stop, check_interrupts
 from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import with_names
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Interrupted
 from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.recipes.inputs import found_again
 from lossatlas.registry import Registry
@@ -113,10 +113,17 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             return
         from lossatlas.cli.progress import RichReporter
 
-        with RichReporter() as reporter:
-            if line := self.before(config, run):
-                reporter.say(line)
-            summary = job(config, run.out, reporter=reporter, stop=asked_to_stop, **run.handling())
+        place = RunDirectory(run.out)
+        own = run.resume or not place.exists
+        try:
+            with RichReporter() as reporter:
+                if line := self.before(config, run):
+                    reporter.say(line)
+                summary = job(config, run.out, reporter=reporter, stop=asked_to_stop, **run.handling())
+        except KeyboardInterrupt as error:
+            if own and place.is_run:
+                raise Interrupted(f"interrupted; continue with --out {run.out} --resume") from error
+            raise
         self.tell(summary, run)
 
     def layered(self, tokens: list[str]) -> list[str]:
@@ -127,12 +134,14 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         layers: list[Mapping[str, list[str]]] = []
         out = Path(option_given(tokens, "out") or self._run().out)
         preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
+        options = self._checked_yaml(Path(config)) if config else {}  # an empty path is refused with all others
         if "--resume" in tokens and (run := RunDirectory(out)).is_run:
-            layers.append(tokens_of(_stored(run, tokens)))
+            # What a finished run was made of need not be there any more, unless it is to grow, which is seen later.
+            needed = () if run.finished else None
+            layers.append(tokens_of(found_again(run, needed, {*_named_in(tokens), *options})))
         if preset is not None and self._presets is not None:
             layers.append(tokens_of(self._presets[preset]))
-        if config:  # an empty one is refused with all other empty paths
-            layers.append(tokens_of(self._checked_yaml(Path(config))))
+        layers.append(tokens_of(options))
         given = merged_tokens(layers, tokens)
         return merged_tokens([tokens_of(self.inherited(given))], given)
 
@@ -205,12 +214,8 @@ def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
     problem = {field.name for field in fields(ProblemConfig)} - set(without)
     given = _named_in(tokens)
     problem -= {name for name in ProblemConfig.named() if name in given}
-    return {name: value for name, value in found_again(run, given).items() if name.partition(".")[0] in problem}
-
-
-def _stored(run: RunDirectory, tokens: list[str]) -> dict[str, Any]:
-    """The settings of a run that is continued; what it was made of is looked for only where there is work to do."""
-    return run.config() if run.finished else found_again(run, _named_in(tokens))
+    needed = {f"{name}.folder" for name in problem} | problem
+    return {name: value for name, value in found_again(run, needed, given).items() if name.partition(".")[0] in problem}
 
 
 def _named_in(tokens: list[str]) -> set[str]:

@@ -10,7 +10,8 @@ from lossatlas.cli.process import settle
 from lossatlas.cli.shortages import advice, shortage
 from lossatlas.cli.signals import interruptible
 from lossatlas.cli.terminal import note, streams
-from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, in_one_line, raised_instead
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, raised_instead
+from lossatlas.files.reading import reason_of
 
 __all__ = ["main"]
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.flush()
         # Who closes a pipe, or starts the process without output, wants to read no more.
         if code == 0 and output.failure is not None and not isinstance(output.failure, BrokenPipeError):
-            reason = getattr(output.failure, "strerror", None) or in_one_line(output.failure)
+            reason = reason_of(output.failure)
             note(f"standard output cannot be written ({reason}); send it elsewhere")
             return CannotFinish.exit_code
         return code
@@ -40,7 +41,7 @@ def _outcome(tokens: list[str], interrupted: Callable[[], bool]) -> int:
     try:
         return _run(tokens)
     except BaseException as error:
-        if interrupted() or isinstance(error, KeyboardInterrupt):
+        if (interrupted() and not isinstance(error, Interrupted)) or isinstance(error, KeyboardInterrupt):
             note("interrupted")
             return Interrupted.exit_code
         if isinstance(error, LossatlasError):

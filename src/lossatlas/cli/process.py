@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 
 from lossatlas.errors import BadInput
 from lossatlas.files.room import left_to_the_process
 
-__all__ = ["LIBRARIES", "RUN", "check_room", "settle"]
+__all__ = ["LIBRARIES", "RUN", "check_room", "check_threads", "settle"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MMAP_THRESHOLD = 2**25
@@ -54,3 +55,33 @@ def check_room(need: int) -> None:
             f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB, and what is to come takes "
             f"{need / 2**20:,.0f} MiB at least; raise them"
         )
+
+
+def check_threads() -> None:
+    """Refuse to begin where the system lets the process start fewer threads than its libraries will.
+
+    Some of them end the process, or wait for ever, where one cannot be started; so as many are started here.
+
+    Raises:
+        BadInput: it does.
+    """
+    cores = os.cpu_count() or 1
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    # Two libraries have a pool each, one thread of which is there; zarr has one of its own, and others a few.
+    need = 2 * ((min(int(stated), 1024) if stated.isdecimal() else cores) - 1) + min(32, cores + 4) + 4
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait) for _ in range(need)]
+    started = 0
+    try:
+        for thread in threads:
+            thread.start()
+            started += 1
+    except RuntimeError as error:
+        raise BadInput(
+            f"the system lets this process start {started} threads, and it needs {need}; lower OMP_NUM_THREADS, or "
+            "raise the limits of processes (ulimit -u) and memory (ulimit -v)"
+        ) from error
+    finally:
+        end.set()
+        for thread in threads[:started]:
+            thread.join()

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from lossatlas.data.reading import Part
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import parse_json
+from lossatlas.files.reading import expanded, parse_json
 from lossatlas.files.tensors import opened_tensors
 
 __all__ = ["Stored", "cache_path", "read_cache", "scratch", "write_cache"]
@@ -70,7 +70,7 @@ def cache_path(name: str, key: str) -> Path:
     folder = os.environ.get("LOSSATLAS_CACHE") or Path(home) / "lossatlas"
     digest = hashlib.blake2b(f"{FORMAT}\n{key}".encode(), digest_size=12).hexdigest()
     plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[-40:].strip("-")
-    return Path(folder).expanduser() / f"{plain}-{digest}.safetensors"
+    return expanded(folder) / f"{plain}-{digest}.safetensors"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lossatlas.data.source import DataSource
 from lossatlas.data.split import Split
 from lossatlas.data.transform import Normalise
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import check_path, expanded
 
 __all__ = ["Images", "NamedImages", "Place", "images_at", "load_images"]
 
@@ -95,7 +96,7 @@ def load_images(place: Place, options: Images, folder: str | None = None) -> Dat
         BadInput: they are not there, or are no images of one size and mode with labels.
     """
     if folder is not None:
-        place = replace(place, folder=Path(folder).expanduser())
+        place = replace(place, folder=expanded(folder))
     request = Request(
         place.name,
         config=options.config,
@@ -135,6 +136,7 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
     Raises:
         BadInput: there is no such folder, or it cannot be looked at.
     """
+    check_path(folder)
     if not folder.is_dir():
         raise BadInput(f"there is no folder {folder}; check the path")
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from lossatlas.data.dataset import Dataset
@@ -13,6 +12,7 @@ from lossatlas.data.hub import Place, images_at
 from lossatlas.data.named import named_splits
 from lossatlas.data.source import DATA, DataSource
 from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.files.reading import check_path, expanded
 from lossatlas.registry import load_callable
 from lossatlas.users_code import called
 
@@ -67,7 +67,8 @@ def data_options(spec: str) -> type[DataSource] | None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             raise BadInput(f"data {spec!r} names nothing on the hub; expected hub:OWNER/NAME")
         return images_at(Place(spec, hub=name))
-    folder = Path(spec).expanduser()
+    folder = expanded(spec)
+    check_path(folder)
     if spec and folder.is_dir():
         return images_at(Place(spec, folder=folder))
     if ":" in spec:

@@ -136,6 +136,8 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
         check_total(network.loss, total)
     if not network.loss.sees_network:
         network.handed.loss = network.loss.settled(outputs, targets)
+    seen = [*tree_leaves(outputs), *tree_leaves(targets)]
+    given = [leaf.clone() if comparable(leaf) else leaf for leaf in seen]
     try:
         with network.handed.calling():
             losses, again = (network.handed.judged(outputs, batch)[1] for _ in range(2))
@@ -148,6 +150,11 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
         raise BadInput(
             f"the loss returned {found} for {examples} examples; expected ({examples},), one loss per example "
             "(reduction='none'), a mean in a BatchMean, or a mapping of terms with terms={name: factor}"
+        )
+    if not equal(seen, given, exactly=True):
+        raise BadInput(
+            "the loss writes into the outputs or the targets, which metrics see, too; have it work on a copy, as with "
+            "outputs.clone()"
         )
     if losses.is_complex():
         raise BadInput(f"the loss is complex ({losses.dtype}); expected real numbers, such as its abs()")

@@ -9,11 +9,9 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import read_survey, readable_suffixes
 from lossatlas.exchange.stores import is_store, readable
-from lossatlas.rundir import RunDirectory
+from lossatlas.rundir import SURVEY, RunDirectory
 
 __all__ = ["open_survey"]
-
-SURVEY = "survey.zarr"
 
 
 def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:

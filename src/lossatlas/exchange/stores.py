@@ -13,19 +13,17 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput
 from lossatlas.files.chunks import DamagedChunk, damaged_chunks
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, read_json
-from lossatlas.files.stores import METADATA, GroupHead, check_room, dangerous_chunks, open_store, read_head
+from lossatlas.files.reading import Unreadable, read_json, reason_of
+from lossatlas.files.stores import CHUNKS, METADATA, GroupHead, check_room, dangerous_chunks, open_store, read_head
 from lossatlas.schema import TARGET
 
 __all__ = ["is_store", "readable"]
 
 MOST_COPIED = 2**30
 """Bytes of a file; chunks have some thousands, and a file that is mostly a hole can say any number."""
-CHUNKS = "c"
-"""Where the chunks of an array are, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         try:
             survey = open_store(copy).load()
         except Exception as error:  # such as dimensions that contradict each other
-            reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+            reason = reason_of(error)
             raise BadInput(f"{path} cannot be read ({reason}); survey again") from error
     for damage in damages:
         survey = _emptied(survey, damage)
@@ -136,7 +134,7 @@ def _repair_metadata(copy: Path, path: Path) -> list[str]:
             head = read_head(part)
             zarr.open_array(str(part), mode="r")
         except Exception as error:  # a description can be cut off, or say what is not so
-            reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+            reason = reason_of(error)
             if (part / METADATA).exists() or (part / CHUNKS).exists():
                 lost.append(f"{part.name}/{METADATA}: the variable is left out ({reason})")
             shutil.rmtree(part)

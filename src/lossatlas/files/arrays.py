@@ -13,12 +13,12 @@ import numpy.typing as npt
 from lossatlas.errors import in_one_line
 from lossatlas.files.reading import Unreadable, opened
 
-__all__ = ["read_array"]
+__all__ = ["ARCHIVE", "read_array"]
 
 MOST = 2**30
 """Bytes of an array."""
 ARCHIVE = b"PK\x03\x04"
-"""How archives of several arrays begin."""
+"""How zip archives begin: those of several arrays, and what torch writes since 1.6."""
 
 
 def read_array(path: Path | str) -> npt.NDArray[Any]:

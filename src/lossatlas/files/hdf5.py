@@ -24,7 +24,7 @@ SAID = "lossatlas: "
 MOST_BYTES = 2**32
 """Of all arrays of a file together; and never more than a share of what is free, for they are copied on their way."""
 COPIES = 4
-PATIENCE = 120
+PATIENCE = 30
 """Seconds after which a file counts as one that never ends."""
 
 

@@ -9,15 +9,18 @@ from lossatlas.errors import BadInput
 
 __all__ = ["check_inside", "is_plain_name"]
 
+LONGEST = 255
+"""Bytes of a file's name, on most systems."""
+
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name is that of a file in a folder, on any system: no path, no way up, nothing hidden.
+    """Whether a name is that of a file in a folder, on any system: no path, no way up, not hidden, not too long.
 
     >>> [is_plain_name(name) for name in ("000000100.safetensors", "../a", "/a", "..", "a/b", "c:a", "")]
     [True, False, False, False, False, False, False]
     """
     plain = PurePosixPath(name).name == name == PureWindowsPath(name).name
-    return bool(name) and plain and not name.startswith(".") and "\0" not in name
+    return bool(name) and plain and not name.startswith(".") and name.isprintable() and len(name.encode()) <= LONGEST
 
 
 def check_inside(folder: Path) -> None:

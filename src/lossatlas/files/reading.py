@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import msgspec
 import yaml
@@ -20,10 +22,10 @@ from lossatlas.errors import BadInput, LossatlasError, in_one_line
 __all__ = [
     "DEPTH",
     "MOST",
-    "Count",
-    "Duration",
     "Unreadable",
+    "check_path",
     "converted",
+    "expanded",
     "opened",
     "parse_json",
     "parse_yaml",
@@ -32,6 +34,7 @@ __all__ = [
     "read_lines",
     "read_text",
     "read_yaml",
+    "reason_of",
 ]
 
 T = TypeVar("T")
@@ -40,14 +43,14 @@ MOST = 2**25
 """Bytes of a text or a JSON file."""
 MOST_YAML = 2**20
 """Bytes of a YAML file, which takes about ten seconds a megabyte to parse."""
+SHOWN = 300
+"""Characters of a path that cannot be."""
 DEPTH = 32
 """Levels of lists and mappings within each other."""
 
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""A number of steps or bytes, as a field of a dataclass that files are read into."""
-Duration = Annotated[float, msgspec.Meta(ge=0)]
-"""Seconds, likewise."""
+INTEGER, FLOAT, TIMESTAMP = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
+NOT_PLAIN = (TIMESTAMP, *(f"tag:yaml.org,2002:{name}" for name in ("set", "binary", "omap", "pairs")))
+"""What YAML makes other things of than texts, numbers, lists and mappings."""
 
 
 class Unreadable(BadInput):
@@ -78,13 +81,35 @@ def opened(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
         # A pipe without a writer would be waited for.
         handle = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if regular else 0))
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
-        raise Unreadable(path, _reason(error)) from error
+        raise Unreadable(path, reason_of(error)) from error
     mode = os.fstat(handle).st_mode
     if stat.S_ISDIR(mode) or (regular and not stat.S_ISREG(mode)):
         os.close(handle)
         raise Unreadable(path, "it is not a regular file" if not stat.S_ISDIR(mode) else "it is a folder")
     with os.fdopen(handle, "rb") as file:
         yield file
+
+
+def check_path(path: Path) -> None:
+    """Refuse a path of which the system does not say whether there is anything: too long, or behind a closed door.
+
+    Raises:
+        Unreadable: it is one; or it is a folder into which nobody may look.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        name = str(path)  # which is most of the line where it is too long
+        raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", reason_of(error)) from error
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        raise Unreadable(path, os.strerror(errno.EACCES))
+
+
+def expanded(path: Path | str) -> Path:
+    """A path in which ``~`` stands for somebody's home, if anybody has the name."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises where nobody has it)
 
 
 def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True) -> bytes:
@@ -102,7 +127,7 @@ def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True
         try:
             content = file.read() if math.isinf(most) else file.read(int(most) + 1)
         except OSError as error:
-            raise Unreadable(path, _reason(error)) from error
+            raise Unreadable(path, reason_of(error)) from error
     if len(content) > most:
         raise Unreadable(path, f"it is longer than {int(most):,} bytes")
     return content
@@ -211,9 +236,11 @@ def parse_yaml(text: str) -> Any:
     """What YAML says, in plain types.
 
     Aliases are refused: a few of them, each a list of the one before, stand for more values than any machine holds.
+    Dates and numbers to base 60 are texts, which they are to whoever writes options.
 
     Raises:
-        ValueError: it is not YAML, nested too deeply, names a key twice or has an alias; says where.
+        ValueError: it is not YAML, nested too deeply, names a key twice, has an alias, a whole number that 64 bits do
+            not hold or a tag that stands for what is not plain; says where.
     """
     try:
         found = yaml.load(text, _PlainLoader)
@@ -223,14 +250,30 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"it is nested more than {DEPTH} levels deep") from None
     except yaml.YAMLError as error:
         raise ValueError(f"it is not YAML ({' '.join(str(error).split())})") from error
-    except (ValueError, OverflowError, TypeError, AttributeError) as error:  # dates and numbers that do not exist
-        raise ValueError(in_one_line(error)) from error
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A safe loader without aliases, without keys that are named twice, of bounded depth."""
+    """A safe loader of plain types alone, without aliases, without keys that are named twice, of bounded depth."""
 
     depth = 0
+    yaml_constructors: ClassVar[dict[Any, Any]] = {
+        tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag not in NOT_PLAIN
+    }
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- as yaml declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (INTEGER, FLOAT, TIMESTAMP)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode) and node.tag in (INTEGER, FLOAT) and ":" in node.value:
+            raise yaml.YAMLError(f"a number to base 60 in line {node.start_mark.line + 1}")
+        try:
+            found = super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, OverflowError) as error:  # a tag, and what is not of its kind
+            raise yaml.YAMLError(f"{in_one_line(error)} in line {node.start_mark.line + 1}") from error
+        if isinstance(found, int) and not -(2**63) <= found < 2**64:
+            raise yaml.YAMLError(f"a whole number in line {node.start_mark.line + 1} that 64 bits do not hold")
+        return found
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -251,6 +294,20 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# As the safe loader has them, but for numbers to base 60.
+_PlainLoader.add_implicit_resolver(
+    INTEGER, re.compile(r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"), list("-+0123456789")
+)
+_PlainLoader.add_implicit_resolver(
+    FLOAT,
+    re.compile(
+        r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
+
+
 def _unknown(found: Any, made: Any) -> Iterator[str]:
     """The keys of mappings, on all levels, for which the dataclasses that they became have no field."""
     if is_dataclass(made) and isinstance(found, Mapping):
@@ -260,7 +317,10 @@ def _unknown(found: Any, made: Any) -> Iterator[str]:
             yield from _unknown(found[name], getattr(made, name))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why something could not be read, in one line and without the path where the error keeps that apart."""
+    if isinstance(error, Unreadable):
+        return error.reason
     return getattr(error, "strerror", None) or in_one_line(error)
 
 

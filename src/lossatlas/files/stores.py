@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from lossatlas.errors import LossatlasError, in_one_line
 from lossatlas.files.inside import check_inside
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "CHUNKS",
     "METADATA",
     "ArrayHead",
     "GroupHead",
@@ -34,6 +35,8 @@ __all__ = [
 
 METADATA = "zarr.json"
 """The file in which zarr describes a group or an array."""
+CHUNKS = "c"
+"""Where the chunks of an array are, in its folder."""
 MOST_BYTES = 2**36
 """Of all arrays of a store together; and never more than is free."""
 MOST_CHUNKS = 2**20
@@ -58,7 +61,12 @@ SERIALIZERS, PACKERS = ("bytes", "vlen-utf8"), ("zstd", "crc32c")
 """What zarr itself makes bytes of values with, and what it packs these with."""
 FRAME = b"\x28\xb5\x2f\xfd"
 """How packed chunks begin: RFC 8878, section 3.1.1."""
-FRAME_HEAD = 18
+FRAME_HEAD, BLOCK_HEAD, CHECK_SUM = 18, 3, 4
+"""Bytes of the longest head of a frame, of the head of each block in it, and of a sum at the end; section 3.1.1."""
+SKIPPED, SKIPPED_MASK = 0x184D2A50, 0xFFFFFFF0
+"""How frames begin that decoders pass over, but for their last four bits: section 3.1.2."""
+MOST_BLOCKS = 2**16
+"""Of a frame; one of 128 KiB each unpacks to 8 GiB."""
 
 
 @dataclass(frozen=True)
@@ -230,31 +238,75 @@ def check_room(path: Path, heads: list[ArrayHead]) -> None:
 
 
 def dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]:
-    """The chunks in an array's folder that unpack to far more than they should, and what is wrong with each."""
-    most = max(2 * head.chunk_bytes, MOST_UNPACKED)
-    packed = any(codec.name == "zstd" for codec in head.codecs)
+    """The chunks in an array's folder that may unpack to far more than they should, and what is wrong with each.
+
+    Those that are merely damaged are none of them: decoding them fails, and takes no more than a whole one.
+    """
+    names = [codec.name for codec in head.codecs]
+    around = CHECK_SUM if names[-1] == "crc32c" else 0
     for chunk in sorted(array.rglob("*")):
         if chunk.name == METADATA or not chunk.is_file():
             continue
         try:
-            size = chunk.stat().st_size
-            if packed:
+            reason = _excess(size := chunk.stat().st_size, head)
+            if reason is None and "zstd" in names:
                 with opened(chunk) as file:
-                    size = max(size, _unpacked(file.read(FRAME_HEAD)))
+                    reason = _danger(file, size - around, head)
         except (OSError, LossatlasError):  # gone again, or whoever reads it will say so
             continue
-        if size > most:
-            yield chunk, f"it unpacks to {size:,} bytes, and a chunk of its array has {head.chunk_bytes:,}"
+        if reason is not None:
+            yield chunk, reason
 
 
-def _unpacked(frame: bytes) -> int:
-    """To how many bytes a frame of Zstandard says that it unpacks; 0 for what is none, which fails when it is read."""
-    if not frame.startswith(FRAME) or len(frame) < 6:
-        return 0
+def _excess(size: int, head: ArrayHead) -> str | None:
+    """Why a chunk that unpacks to so many bytes is none of its array's; None where it may be one."""
+    if size <= max(2 * head.chunk_bytes, MOST_UNPACKED):
+        return None
+    return f"it unpacks to {size:,} bytes, and a chunk of its array has {head.chunk_bytes:,}"
+
+
+def _danger(file: BinaryIO, end: int, head: ArrayHead) -> str | None:
+    """Why a packed chunk may unpack to more than it should; None where it does not, or fails when it is read.
+
+    What follows a frame up to the end is unpacked with it, where it is another frame; and so is what follows a frame
+    that is to be skipped. Nobody packs a chunk like that.
+    """
+    frame = file.read(FRAME_HEAD)
+    if not frame.startswith(FRAME):
+        return _strange(frame)
+    if len(frame) < 6:
+        return None
     descriptor = frame[4]
     single = descriptor >> 5 & 1
     start = 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
     length = (single, 2, 4, 8)[descriptor >> 6]
     if not length:
-        return MOST_BYTES  # it does not say, as frames of zarr do
-    return int.from_bytes(frame[start : start + length], "little") + (256 if length == 2 else 0)
+        return "it does not say to how many bytes it unpacks"  # as frames of zarr do
+    size = int.from_bytes(frame[start : start + length], "little") + (256 if length == 2 else 0)
+    if (reason := _excess(size, head)) is not None:
+        return reason
+    place, last = start + length, False
+    for _ in range(MOST_BLOCKS):
+        file.seek(place)
+        if len(header := file.read(BLOCK_HEAD)) < BLOCK_HEAD:
+            return None
+        block = int.from_bytes(header, "little")
+        last, repeated = bool(block & 1), block >> 1 & 3 == 1
+        place += BLOCK_HEAD + (1 if repeated else block >> 3)
+        if last or place >= end:
+            break
+    else:
+        return f"it has more than {MOST_BLOCKS:,} blocks"
+    place += CHECK_SUM if descriptor >> 2 & 1 else 0
+    file.seek(place)
+    return _strange(file.read(min(len(FRAME), end - place))) if place < end else None
+
+
+def _strange(start: bytes) -> str | None:
+    """Why something that begins so, and not where a chunk does or not as it does, may unpack to anything."""
+    if len(start) < len(FRAME):
+        return None
+    if int.from_bytes(start[:4], "little") & SKIPPED_MASK == SKIPPED:
+        return "it has a part that is to be skipped"
+    # The last three bytes are also those of the format's first versions.
+    return "it is not a single frame of Zstandard" if start[1:4] == FRAME[1:] else None

@@ -10,8 +10,8 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from lossatlas.errors import LossatlasError, in_one_line
-from lossatlas.files.reading import Unreadable, opened
+from lossatlas.errors import LossatlasError
+from lossatlas.files.reading import Unreadable, opened, reason_of
 
 __all__ = ["TensorFile", "check_alike", "opened_tensors", "read_tensors"]
 
@@ -54,7 +54,7 @@ def opened_tensors(path: Path | str) -> Iterator[TensorFile]:
     except LossatlasError:
         raise
     except Exception as error:  # names of numbers that torch lacks, shapes that overflow: each its own kind of error
-        raise Unreadable(path, getattr(error, "strerror", None) or in_one_line(error)) from error
+        raise Unreadable(path, reason_of(error)) from error
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lossatlas.bounds import Elapsed, Tally
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan
@@ -18,7 +19,7 @@ from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import device_of, engine_for, step_size
 from lossatlas.errors import BadInput, CannotFinish
-from lossatlas.files.reading import Count, Duration, converted
+from lossatlas.files.reading import converted
 from lossatlas.files.tensors import check_alike
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
@@ -241,10 +242,10 @@ class Fit:
 class _Numbers:
     """What is stored of a fit beside its tensors."""
 
-    steps: Count
-    seconds: Duration
+    steps: Tally
+    seconds: Elapsed
     running: dict[str, float]
-    remembered: Count
+    remembered: Tally
     objective: dict[str, Any]
     optimizer: dict[str, Any]
 

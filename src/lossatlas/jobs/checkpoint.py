@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from safetensors.torch import save
 from torch import Tensor
 
-from lossatlas.errors import BadInput, in_one_line
-from lossatlas.files.reading import Count, Unreadable, parse_json
+from lossatlas.bounds import Tally
+from lossatlas.errors import BadInput
+from lossatlas.files.reading import parse_json, reason_of
 from lossatlas.files.tensors import read_tensors
 from lossatlas.rundir import RunDirectory
 
@@ -38,7 +39,7 @@ class Stored(Protocol):
 class _Head:
     """What is stored beside a work's own numbers."""
 
-    log_length: Count
+    log_length: Tally
 
 
 def write_checkpoint(run: RunDirectory, work: Stored, log_length: int) -> None:
@@ -68,6 +69,6 @@ def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
         head = parse_json(state, _Head)
         work.restore(tensors, parse_json(state, dict[str, Any]))
     except ValueError as error:
-        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        reason = reason_of(error)
         raise BadInput(f"{path} cannot be continued ({reason}); start again with --overwrite") from error
     return head.log_length

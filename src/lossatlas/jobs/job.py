@@ -57,7 +57,7 @@ class Handling:
         Args:
             phases: finds that out; not asked where nobody listens.
         """
-        if isinstance(self.reporter, Silent):
+        if not self.reporter.listens:
             return
         forecast = Forecast(list(phases()))
         if forecast.seconds > LONG:
@@ -133,9 +133,7 @@ class Job(Generic[C]):
                 if reporter is not None:
                     reporter.say(f"{start.run.path} is finished")
                 return summary
-            if reporter is None:
-                return self._carried_out(start, Handling(out, checkpoint_seconds, pictures, Silent(), stop))
-            patient = Patient(reporter)
+            patient = Patient(reporter if reporter is not None else Silent())
             try:
                 summary = self._carried_out(start, Handling(out, checkpoint_seconds, pictures, patient, stop))
             except (CannotFinish, Interrupted):

@@ -11,6 +11,9 @@ __all__ = ["Patient", "Reporter", "Silent"]
 class Reporter(ABC):
     """Listens to a job; the command line shows a progress bar, tests listen to nothing."""
 
+    listens = True
+    """Whether anybody hears what is said."""
+
     @abstractmethod
     def say(self, line: str) -> None:
         """A line worth keeping."""
@@ -29,6 +32,7 @@ class Patient(Reporter):
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
+        self.listens = reporter.listens
         self._kept: list[str] | None = []
 
     @property
@@ -57,6 +61,8 @@ class Patient(Reporter):
 
 class Silent(Reporter):
     """Tells nobody."""
+
+    listens = False
 
     def say(self, line: str) -> None:
         """Nothing is said."""

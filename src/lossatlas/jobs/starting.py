@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -10,10 +9,10 @@ import torch
 import yaml
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import expanded
 from lossatlas.recipes import Config, completed, differences, with_defaults
-from lossatlas.recipes.inputs import NETWORKS, inputs_of, respelled
+from lossatlas.recipes.inputs import inputs_of, respelled
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
-from lossatlas.specs import NetworkSpec
 
 __all__ = ["Start"]
 
@@ -39,6 +38,7 @@ class Start(Generic[C]):
 
     def __init__(self, config: C, out: Path, *, resume: bool, overwrite: bool, together: bool = False) -> None:
         self.run = RunDirectory(out)
+        self.run.recover()
         self.continuing = resume and self.run.exists
         self.config = completed(config)
         """The configuration that says every option of what it names."""
@@ -61,12 +61,10 @@ class Start(Generic[C]):
     def _check_inputs(self) -> None:
         """Refuse to replace what the run is to be made of."""
         place = self.run.path.resolve()
-        for name in NETWORKS & {field.name for field in fields(self.config)}:
-            value = getattr(self.config, name)
-            for spec in value if isinstance(value, tuple) else (value,):
-                named = NetworkSpec.parse(str(spec or "")).path.resolve()
-                if spec and self.run.exists and (named == place or place in named.parents):
-                    raise BadInput(f"--out {self.run.path} holds {spec}, which {name} names; choose another --out")
+        for path in inputs_of(self.config.flat(), place) if self.run.exists else ():
+            named = expanded(path).resolve()
+            if named == place or place in named.parents:
+                raise BadInput(f"--out {self.run.path} holds {path}, which the run is made of; choose another --out")
 
     @property
     def finished(self) -> bool:
@@ -127,6 +125,7 @@ class Start(Generic[C]):
                 return
             self.continuing = True  # another process began in the meantime, and this one joins it
         if self._together:
+            self.run.check("choose another --out")
             # Alone where the run is to grow, for others go by what it was.
             self.run.claim(shared=not self.grows, wait=not self.grows)
         self._check_settings()
@@ -141,7 +140,7 @@ class Start(Generic[C]):
         """Let the run be one that is to get more, now that everything that could be refused has been."""
         if self.grows:
             self.run.reopen(yaml.safe_dump(self.config.flat(), sort_keys=False))
-            self.run.claim(shared=True)
+            self.run.claim(shared=True, wait=True)
 
     def close(self) -> None:
         """Let others write the run, add to it or replace it."""

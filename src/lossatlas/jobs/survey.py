@@ -31,7 +31,7 @@ from lossatlas.recipes.room import check_disk
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
-from lossatlas.surveying.store import is_store, merged_grid
+from lossatlas.surveying.store import has_description, merged_grid
 from lossatlas.views import png, view, write_report
 
 __all__ = ["cost_of", "run_survey", "survey_engine"]
@@ -204,7 +204,7 @@ def survey_engine(
 
 def _check_points(path: Path, recipe: SurveyRecipe) -> None:
     """Refuse a grid that the store cannot grow to, as long as nothing of the run has changed."""
-    if is_store(path):
+    if has_description(path):
         merged_grid(path, recipe.grid)
 
 

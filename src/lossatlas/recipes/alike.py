@@ -51,7 +51,7 @@ class Known:
 
 def known_of(name: str, run: RunDirectory) -> Known:
     """What a run says of itself."""
-    return Known(name, found_again(run), run.provenance().fingerprints)
+    return Known(name, found_again(run, needed=()), run.provenance().fingerprints)
 
 
 def check_same_data(one: Known, other: Known, hint: str) -> None:

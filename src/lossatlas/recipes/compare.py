@@ -219,7 +219,7 @@ def _runs(specs: Sequence[str]) -> list[_Run]:
 def _read(name: str, path: Path, spec: str) -> _Run:
     run = RunDirectory(path)
     run.check("name finished runs of lossatlas train")
-    stored = found_again(run)
+    stored = found_again(run, needed={"data", "data.folder"})
     if not stored.keys() >= TRAINING:
         raise BadInput(f"{spec} is a run of another verb than train; name finished runs of lossatlas train")
     if not run.finished:

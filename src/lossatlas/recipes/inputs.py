@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import expanded
 from lossatlas.rundir import Place, RunDirectory
 from lossatlas.specs import NetworkSpec
 
@@ -44,7 +45,9 @@ def inputs_of(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str]]:
     return places
 
 
-def found_again(run: RunDirectory, without: Collection[str] = ()) -> dict[str, Any]:
+def found_again(
+    run: RunDirectory, needed: Collection[str] | None = None, given: Collection[str] = ()
+) -> dict[str, Any]:
     """The flat configuration of a run, with the paths in it as they lead to the inputs from here.
 
     An input is looked for where it lay relative to the run, where it lay when the run was begun, and where its path
@@ -52,19 +55,22 @@ def found_again(run: RunDirectory, without: Collection[str] = ()) -> dict[str, A
 
     Args:
         run: it may have been moved, alone or with what it names, or be asked from another working folder.
-        without: settings whose inputs are not needed, because somebody says where they are.
+        needed: settings whose inputs have to be there; default all. Of others, what is nowhere stays as it is spelled.
+        given: settings that do not count, because somebody says them anew.
 
     Raises:
         BadInput: an input is nowhere; says where it was looked for. Or the run cannot be read, or it brings code.
     """
     flat, places = run.config(), run.provenance().inputs
-    _check_code(run, {name: value for name, value in flat.items() if name not in without})
+    _check_code(run, {name: value for name, value in flat.items() if name not in given})
 
     def found(name: str, path: str) -> str:
-        if path not in places or name in without:
+        if path not in places or name in given:
             return path
         looked = _looked_for(run, path, places[path])
         place = next((each for each in looked if os.path.lexists(each)), None)
+        if place is None and needed is not None and name not in needed:
+            return path
         if place is None:
             raise BadInput(
                 f"{name} {path} of {run.path} is not there; it was looked for as {', '.join(looked)}: put it back, or "
@@ -92,8 +98,10 @@ def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
             if ":" not in str(spec) or not module.isidentifier():
                 continue
             found = PathFinder.find_spec(module)  # which imports nothing
-            origin = (found.origin or next(iter(found.submodule_search_locations or ()), "")) if found else ""
-            if origin and inside in Path(origin).resolve().parents:
+            origins = [] if found is None else [found.origin or "", *(found.submodule_search_locations or ())]
+            for origin in filter(None, origins):
+                if inside not in Path(origin).resolve().parents:
+                    continue
                 raise BadInput(
                     f"{name} {spec} of {run.path} is code that came with the run ({origin}) and is not executed; if "
                     f"you trust it, copy it elsewhere, or give --{name} yourself"
@@ -134,7 +142,7 @@ def _looked_for(run: RunDirectory, path: str, place: Place) -> list[str]:
 
 def _absolute(path: str | Path) -> str:
     """A path from the root, in which links keep their names."""
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+    return os.path.abspath(expanded(path))  # noqa: PTH100
 
 
 def _paths(name: str, value: Any) -> list[str]:

@@ -81,6 +81,7 @@ def _begun(
     overwrite: bool,
 ) -> RunDirectory:  # fmt: skip
     """The directory of a study that is begun, or continued; claimed."""
+    run.recover()
     if resume and run.exists:
         _check_same(run, stated)
         run.claim()

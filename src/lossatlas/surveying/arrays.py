@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from lossatlas.errors import BadInput, CannotFinish, LossatlasError, in_one_line
-from lossatlas.files.stores import METADATA
+from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.stores import METADATA, ArrayHead
 from lossatlas.files.writing import cannot_write
+from lossatlas.schema import is_standard
 
 __all__ = ["VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "dimensions_of"]
 
@@ -203,8 +206,25 @@ class GridArrays:
         there[where] = values
         self.write(name, tile, there)
 
+    def wrote(self, name: str) -> bool:
+        """Whether an array is one that surveys write, by its name and by what marks say; it may be damaged."""
+        return is_standard(name) or name in self._vouched()
+
+    def _vouched(self) -> set[str]:
+        """All that the marks of a store on disk say that it is written before them, as far as they can be read."""
+        found: set[str] = set()
+        if self._path is None:
+            return found
+        for name in self:
+            with suppress(Unreadable):
+                names = read_json(self._path / name / METADATA, ArrayHead).attributes.get(VOUCHES)
+                found.update(each for each in names or () if isinstance(each, str))
+        return found
+
     def take_over(self, known: GridArrays) -> None:
         """Write what a survey on some of the grid's points knows; nothing is known at the others then.
+
+        What lies in the survey's folder and is none of its arrays is copied.
 
         Raises:
             BadInput: a chunk of it is damaged.
@@ -222,6 +242,14 @@ class GridArrays:
                 self.write(name, ..., whole)
             elif known.is_whole(name):
                 self.put_beside(name, dimensions, values, attributes)
+        if known._path is not None and self._path is not None:
+            begun = {name for name in known if known.wrote(name)}
+            for other in known._path.iterdir():
+                if other.name not in begun and not (place := self._path / other.name).exists():
+                    if other.is_dir():
+                        shutil.copytree(other, place, symlinks=True)
+                    else:
+                        shutil.copy2(other, place, follow_symlinks=False)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

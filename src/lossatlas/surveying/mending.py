@@ -13,18 +13,16 @@ from typing import Any
 import numpy as np
 import zarr
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput
 from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks, is_damage
-from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.reading import read_json, reason_of
 from lossatlas.files.room import free_room
-from lossatlas.files.stores import METADATA, ArrayHead, check_room, dangerous_chunks
+from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_room, dangerous_chunks
 from lossatlas.files.writing import PARTIAL
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, Tile, dimensions_of
 
 __all__ = ["Mending", "swept"]
 
-CHUNKS = "c"
-"""Where the chunks of an array are, in its folder."""
 NAMED = 3
 """How many places a line names."""
 
@@ -40,7 +38,8 @@ def swept(path: Path) -> None:
 class Mending:
     """Takes away what cannot be read of a store, so that it is made anew; while the store's structure is held.
 
-    Of what is written tile by tile, tiles are taken away with the marks that vouch for them; all else goes whole.
+    Of what is written tile by tile, tiles are taken away with the marks that vouch for them; all else goes whole. What
+    a survey has not written is left alone.
 
     Attributes:
         path: of the store.
@@ -58,7 +57,7 @@ class Mending:
         """Mend the store; a line comes for each array that was damaged.
 
         Raises:
-            BadInput: an array has to go whole, and others write to the store.
+            BadInput: an array has to go whole, and others write to the store or it is not one that surveys write.
             OSError: the disk refuses.
         """
         tiled: dict[str, zarr.Array[Any]] = {}
@@ -66,17 +65,19 @@ class Mending:
             if folder.name in self.arrays.axes:
                 continue
             if not (folder / METADATA).is_file():
-                if (folder / CHUNKS).exists():  # else its making was cut off
-                    yield self._told(folder.name, "has lost its description")
-                shutil.rmtree(folder)
+                if (folder / CHUNKS).exists() and self.arrays.wrote(folder.name):
+                    yield self._gone(folder.name, "its description is lost")
+                elif self.alone and _is_empty(folder):  # its making was cut off
+                    shutil.rmtree(folder)
                 continue
             try:
                 head = read_json(folder / METADATA, ArrayHead)
                 if head.chunk_bytes > (room := free_room()):
                     raise ValueError(f"a chunk of it has {head.chunk_bytes:,} bytes, and {room:,} are there for it")
-                if self.alone:
-                    for chunk, _ in list(dangerous_chunks(folder, head)):
-                        _remove(chunk)  # which is lost, then
+                for chunk, reason in list(dangerous_chunks(folder, head)):
+                    if not (self.alone and self.arrays.wrote(folder.name)):
+                        raise ValueError(f"{chunk.relative_to(folder).as_posix()}: {reason}")
+                    _remove(chunk)  # which is lost, then
                 array = self.arrays[folder.name]
                 on_grid = self.arrays.is_tiled(array)
                 if not on_grid:
@@ -88,7 +89,7 @@ class Mending:
             except Exception as error:  # zarr has many ways to find an array damaged
                 if not is_damage(error):
                     raise
-                reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+                reason = reason_of(error)
                 yield self._gone(folder.name, reason)
         marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
         vouched = {name for array in marks.values() for name in _vouched(array)}
@@ -133,7 +134,10 @@ class Mending:
 
     @staticmethod
     def _marked(marks: zarr.Array[Any], row: list[Chunk]) -> list[Chunk]:
-        """The chunks of a row in which a point is marked."""
+        """The chunks of a row in which a point is marked; one that is damaged, and somebody else's, marks nothing."""
+        damaged = {chunk.place for chunk in damaged_chunks(marks, [row[0].place[0]])}
+        if damaged:
+            return [chunk for chunk in row if chunk.place not in damaged and np.any(marks[chunk.region])]
         values = np.asarray(marks[row[0].region[:1]])
         return [chunk for chunk in row if values[(slice(None), *chunk.region[1:])].any()]
 
@@ -154,13 +158,23 @@ class Mending:
         return mine
 
     def _gone(self, name: str, reason: str) -> str:
-        """Take a whole array away."""
+        """Take a whole array away.
+
+        Raises:
+            BadInput: others write to the store, or it is not an array that surveys write.
+        """
+        folder = self.path / name
+        if not self.arrays.wrote(name) or not {each.name for each in folder.iterdir()} <= {METADATA, CHUNKS}:
+            raise BadInput(
+                f"{name} in {self.path} is not what surveys write there ({reason}); move it out of the survey, which "
+                "is then continued"
+            )
         if not self.alone:
             raise BadInput(
                 f"{name} in {self.path} is damaged ({reason}), and another process writes there; continue when it has "
                 "finished"
             )
-        shutil.rmtree(self.path / name)
+        shutil.rmtree(folder)
         return self._told(name, f"is damaged ({reason})")
 
     def _told(self, name: str, what: str, where: str = "") -> str:
@@ -182,6 +196,11 @@ def _where(array: zarr.Array[Any], chunks: Sequence[Chunk]) -> str:
     """Chunks in words."""
     places = [chunk.where(dimensions_of(array)) for chunk in chunks[:NAMED]]
     return "; ".join(places) + (f" and {len(chunks) - NAMED} more places" if len(chunks) > NAMED else "")
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing in a folder but folders in which there is nothing."""
+    return all(each.is_dir() and not each.is_symlink() for each in folder.rglob("*"))
 
 
 def _remove(path: Path) -> None:

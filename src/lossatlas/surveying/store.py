@@ -19,7 +19,7 @@ import zarr.storage
 
 from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, in_one_line
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, read_json
+from lossatlas.files.reading import Unreadable, read_json, reason_of
 from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, dangerous_chunks, open_store, read_head
 from lossatlas.files.writing import PARTIAL, cannot_write
 from lossatlas.locks import Lock
@@ -27,7 +27,7 @@ from lossatlas.schema import Quantity, done_variable, split_variable, standard_e
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.mending import Mending, swept
 
-__all__ = ["SurveyStore", "glanced_at", "is_store", "merged_grid", "stored_survey", "whole_variables"]
+__all__ = ["SurveyStore", "glanced_at", "has_description", "merged_grid", "stored_survey", "whole_variables"]
 
 POLL = 0.1
 """Seconds between looks at tiles that others work on."""
@@ -79,7 +79,7 @@ class SurveyStore:
         if path is None:
             self._opened = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
             return
-        if path.exists() and not is_store(path) and not self._locks.exists():
+        if path.exists() and not has_description(path) and not self._locks.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
         try:
             # Whoever changes what is there is refused while others hold this.
@@ -426,7 +426,7 @@ def glanced_at(path: Path) -> xr.Dataset | None:
         return None
 
 
-def is_store(path: Path) -> bool:
+def has_description(path: Path) -> bool:
     """Whether there is a store with its description at a path."""
     return (path / METADATA).is_file()
 
@@ -475,7 +475,7 @@ def _coordinate(path: Path, axis: str) -> npt.NDArray[np.float64]:
             return found
         reason = "its numbers do not rise"
     except Exception as error:  # zarr has many ways to find an array damaged
-        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        reason = reason_of(error)
     raise BadInput(
         f"{path} is damaged: the coordinates along {axis} cannot be read ({reason}); look at the rest with lossatlas "
         "view, and survey anew with --overwrite"
@@ -492,9 +492,10 @@ def _merged(
     """
     if np.array_equal(stored, wanted):
         return stored
-    nearest = np.abs(wanted[:, None] - stored[None]).argmin(axis=0)
+    nearest = np.searchsorted((wanted[1:] + wanted[:-1]) / 2, stored)
     reach = SAME * max(float(np.ptp(stored)), float(np.ptp(wanted)))
-    if (np.abs(wanted[nearest] - stored) > reach).any() or len(set(nearest.tolist())) < len(stored):
+    far = len(stored) > len(wanted) or (np.abs(wanted[nearest] - stored) > reach).any()
+    if far or len(np.unique(nearest)) < len(stored):
         raise BadInput(
             f"the survey in {path} has another grid: {len(stored)} points along {axis} that the {len(wanted)} wanted "
             f"do not hold; choose a number that does, such as {2 * len(stored) - 1}, or another path"

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossatlas.bounds import is_ordinary
+from lossatlas.bounds import Elapsed, Tally, is_ordinary
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import device_of, step_size
 from lossatlas.errors import BadInput, CannotFinish, in_one_line
-from lossatlas.files.reading import Count, Duration, converted
+from lossatlas.files.reading import converted
 from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, checked_total, shares_of
 from lossatlas.metrics import streaming_metrics
@@ -71,8 +71,8 @@ def parse_switch(spec: str) -> Switch:
 class _Numbers:
     """What is stored of a training beside its tensors."""
 
-    steps: Count
-    seconds: Duration
+    steps: Tally
+    seconds: Elapsed
     optimizer: dict[str, Any]
 
 

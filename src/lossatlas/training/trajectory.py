@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lossatlas.errors import BadInput
-from lossatlas.files.inside import check_inside, is_plain_name
-from lossatlas.files.reading import Unreadable, parse_json, read_bytes
+from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.files.inside import check_inside
+from lossatlas.files.reading import Unreadable, check_path, parse_json, read_bytes
 from lossatlas.files.tensors import read_tensors
 from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write
 from lossatlas.rundir import SNAPSHOTS
@@ -75,6 +75,8 @@ class Trajectory:
         self.path = Path(path)
         self.thinning = thinning
         self._length = 0
+        self._written: int | None = None
+        """The length that this object gave the index."""
         self.snapshots: list[Snapshot] = self._read()
         """Those that are whole, in the order of their steps."""
         self._last: Tensor | None = None
@@ -82,6 +84,7 @@ class Trajectory:
     @classmethod
     def of(cls, path: Path) -> Trajectory:
         """The trajectory of a run directory, or of a folder that is one itself."""
+        check_path(path)
         return cls(path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path)
 
     def record(self, model: nn.Module, step: int, **scalars: float) -> bool:
@@ -124,13 +127,20 @@ class Trajectory:
         self.snapshots = kept
         self._last = None
         atomic_write(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
-        self._length = sum(len(_line(snapshot)) for snapshot in kept)
+        self._length = self._written = sum(len(_line(snapshot)) for snapshot in kept)
         for snapshot in gone:
             snapshot.path.unlink(missing_ok=True)
 
     def _check(self, step: int, scalars: Mapping[str, float]) -> None:
         for name in OWN & scalars.keys():
             raise BadInput(f"a scalar of a snapshot cannot be called {name!r}, which the index uses; rename it")
+        for name, value in scalars.items():
+            try:
+                float(value)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise BadInput(f"scalar {name} of step {step} is {value!r}; expected a number") from error
+        if not 0 <= int(step) < LAST:
+            raise BadInput(f"step {step} was told to a trajectory; expected the number of a step, 0 or more")
         if self.snapshots and step <= self.snapshots[-1].step:
             raise BadInput(
                 f"step {step} was told to a trajectory whose last snapshot is of step {self.snapshots[-1].step}; steps "
@@ -149,7 +159,8 @@ class Trajectory:
         return self.thinning.due(step - last.step, epochs if math.isfinite(epochs) else None, distance)
 
     def _write(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
-        path = self.path / f"{int(step):09d}{SUFFIX}"
+        self._check_index()
+        path = self.path / _file_of(int(step))
         atomic_write(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
         snapshot = Snapshot(int(step), path, {name: float(value) for name, value in scalars.items()})
         try:
@@ -159,12 +170,26 @@ class Trajectory:
                 index.write(_line(snapshot))
                 index.flush()
                 os.fsync(index.fileno())
-                self._length = index.tell()
+                self._length = self._written = index.tell()
         except OSError as error:
             raise cannot_write(self.path / INDEX, error) from error
         self.snapshots.append(snapshot)
         if self.thinning is not None and self.thinning.looks_at_weights:
             self._last = _vector(model)
+
+    def _check_index(self) -> None:
+        """Refuse to write an index that somebody else has written since: it would be cut, or filled with zeros.
+
+        Raises:
+            CannotFinish: somebody has.
+        """
+        index = self.path / INDEX
+        size = index.stat().st_size if index.exists() else 0
+        if size < self._length or (self._written is not None and size != self._written):
+            raise CannotFinish(
+                f"{index} was changed while a trajectory was written to it; another process writes it: give each "
+                "training a folder of its own"
+            )
 
     def _read(self) -> list[Snapshot]:
         index = self.path / INDEX
@@ -192,8 +217,8 @@ class Trajectory:
             ValueError: it says none, or one of a file elsewhere.
         """
         named = parse_json(line, _Named)
-        if not is_plain_name(named.file) or not named.file.endswith(SUFFIX):
-            raise ValueError(f"it names {named.file!r}, which is not a snapshot in this folder")
+        if named.file != _file_of(named.step):  # any other would be read as it, and deleted with it
+            raise ValueError(f"it names {named.file!r}, which is not the snapshot of step {named.step} in this folder")
         # JSON has no number for what is not finite.
         scalars = {
             name: math.nan if value is None else value
@@ -215,6 +240,11 @@ class _Named:
     def __post_init__(self) -> None:
         if not 0 <= self.step < LAST:
             raise ValueError(f"step {self.step}")
+
+
+def _file_of(step: int) -> str:
+    """The name of the file of a snapshot."""
+    return f"{step:09d}{SUFFIX}"
 
 
 def _parameters(model: nn.Module) -> dict[str, Tensor]:

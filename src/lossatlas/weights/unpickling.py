@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from lossatlas.errors import BadInput, LossatlasError
+from lossatlas.errors import BadInput, LossatlasError, printable
+from lossatlas.files.arrays import ARCHIVE
 from lossatlas.files.reading import opened
 from lossatlas.files.room import free_room
 
@@ -35,8 +36,6 @@ PLAIN = re.compile(r"[biufcSU]\d+")
 ORDERS = ("<", ">", "|", "=")
 MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 """Where NumPy 1 and NumPy 2 keep what their pickles name."""
-ARCHIVE = b"PK\x03\x04"
-"""How the format begins that torch writes since 1.6."""
 ROUNDS = 64
 """Objects that are found one after the other before nobody looks for more."""
 LISTED = 4
@@ -188,8 +187,9 @@ def _refused(path: Path, message: str) -> BadInput:
             'nothing was loaded: save the weights anew, torch.save(model.state_dict(), "weights.pt")'
         )
     more = f" and {len(unsafe) - LISTED} more" if len(unsafe) > LISTED else ""
+    named = ", ".join(map(printable, unsafe[:LISTED]))
     return BadInput(
-        f"checkpoint {path} holds objects that would execute code ({', '.join(unsafe[:LISTED])}{more}), so nothing was "
+        f"checkpoint {path} holds objects that would execute code ({named}{more}), so nothing was "
         f"loaded; if you trust the file, save its weights alone: {_line(_weights(path, unsafe))}"
     )
 

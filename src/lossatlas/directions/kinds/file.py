@@ -9,6 +9,7 @@ from torch import Tensor
 from lossatlas.charts import Draws, Slice, load_chart
 from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import check_path
 from lossatlas.rundir import CHART
 from lossatlas.training.start import starting_state
 from lossatlas.weights.loading import vector_of_state
@@ -48,6 +49,7 @@ class FromFile(Direction):
 
     @staticmethod
     def _is_chart(path: Path) -> bool:
+        check_path(path)
         return path.name == CHART or (path / CHART).is_file()
 
     @staticmethod

@@ -17,7 +17,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
-from lossatlas.files.reading import Unreadable, read_text
+from lossatlas.files.reading import Unreadable, read_text, reason_of
 from lossatlas.schema import AXES, CLASSES, CURVE, DRAW
 
 __all__ = ["Csv"]
@@ -104,7 +104,7 @@ def _table(path: Path) -> tuple[list[str], list[list[str]]]:
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if row]
     except (Unreadable, csv.Error) as error:
-        reason = error.reason if isinstance(error, Unreadable) else str(error)
+        reason = reason_of(error)
         raise BadInput(f"{path} cannot be read as a table ({reason}); expected comma-separated values") from error
     if len(rows) < 2:
         raise BadInput(f"{path} holds no points; expected a header and one row per point")

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput
 from lossatlas.files.images import decoded_image
-from lossatlas.files.reading import Unreadable, opened
+from lossatlas.files.reading import opened, reason_of
 
 __all__ = ["Pixels", "Reals", "read_image", "resized"]
 
@@ -38,7 +38,7 @@ def read_image(path: str) -> Pixels:
         with opened(path) as file:
             return _pixels(decoded_image(file))
     except Exception as error:  # colours of damaged files are converted in many ways
-        detail = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        detail = reason_of(error)
         raise BadInput(f"cannot read image {path!r} ({detail}); expected a whole picture file") from error
 
 

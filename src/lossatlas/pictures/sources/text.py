@@ -13,8 +13,8 @@ import numpy.typing as npt
 from msgspec import Meta
 from PIL import Image, ImageDraw, ImageFont
 
-from lossatlas.errors import BadInput, in_one_line
-from lossatlas.files.reading import Unreadable, read_bytes
+from lossatlas.errors import BadInput
+from lossatlas.files.reading import Unreadable, read_bytes, reason_of
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
 from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
@@ -122,7 +122,7 @@ def _drawable(path: str | None) -> Iterator[None]:
     try:
         yield
     except (OSError, Unreadable) as error:
-        detail = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        detail = reason_of(error)
         raise BadInput(f"cannot read font {path!r} ({detail}); expected a .ttf or .otf file") from error
 
 

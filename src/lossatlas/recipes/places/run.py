@@ -44,7 +44,7 @@ class OnChart(Place):
                 "choose the model and options it was made with"
             )
         made = _maker(run)
-        stored = found_again(made)
+        stored = found_again(made, needed={"checkpoint", "between", "trajectory"})
         notes = _bring(base, stored)
         _check_centre(base, made)
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
@@ -62,7 +62,7 @@ class OnChart(Place):
 def _maker(run: RunDirectory) -> RunDirectory:
     """The run that made the chart: one that surveyed the chart of another has it from there."""
     given, seen = run.path, {run.path.resolve()}
-    while before := found_again(run).get("run"):
+    while before := found_again(run, needed={"run"}).get("run"):
         run = RunDirectory(str(before))
         if run.path.resolve() in seen:
             raise BadInput(f"the charts of {given} and {run.path} are said to be each other's; make one anew")
