@@ -250,6 +250,7 @@ class TestBadInput:
             (["--pattern=hart"], "unknown picture 'hart'; did you mean 'heart'?"),
             (["--pattern=image:none.png"], "none.png"),
             (["--size=3"], "at least 4 cells"),
+            (["--shares", "0.5", "[]"], "there is a list among its values; write them one after the other"),
             (["--size=big"], "big"),
             (["--axes=3"], "picture 'heart' has 2 axes and the chart 3"),
             (["--data=digit"], "unknown data set 'digit'; did you mean 'digits'?"),

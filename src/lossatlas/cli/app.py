@@ -71,7 +71,7 @@ def make_app(tokens: list[str]) -> App:
 def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
     """What cyclopts makes of an option's tokens; it would round 1.5 where a whole number is wanted.
 
-    And it would take a path without a letter for the working folder.
+    And it would take a path without a letter for the working folder, and [] for a number among others.
     """
     types = _types(wanted)
     if Path in types and any(not token.value for token in tokens):
@@ -80,7 +80,10 @@ def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
         for token in tokens:
             if "." in token.value and not float(token.value).is_integer():
                 raise ValueError(f"{token.value} is no whole number")
-    return convert(wanted, tokens)
+    made = convert(wanted, tokens)
+    if isinstance(made, tuple) and any(isinstance(each, tuple | list) for each in made):
+        raise ValueError("there is a list among its values; write them one after the other")
+    return made
 
 
 def _types(wanted: Any) -> set[Any]:
