@@ -557,9 +557,9 @@ def test_curves_that_close_have_a_best_plane() -> None:
 def test_a_run_does_not_replace_what_it_is_made_of(end: str, runs: Path, tmp_path: Path) -> None:
     for name in ("r0", "r1"):
         shutil.copytree(runs / name, tmp_path / name)
-    with pytest.raises(la.BadInput, match=f"{end}, which between names; choose another --out"):
+    with pytest.raises(la.BadInput, match=f"{end}, which the run is made of; choose another --out"):
         run_connect(config(tmp_path, "r0", "r1"), tmp_path / end, overwrite=True)
     inner = SurveyConfig(checkpoint=str(tmp_path / end), **NETWORK)
-    with pytest.raises(la.BadInput, match="which checkpoint names"):
+    with pytest.raises(la.BadInput, match="which the run is made of"):
         run_survey(inner, tmp_path / end, overwrite=True)
     assert (tmp_path / end / "model.safetensors").is_file()

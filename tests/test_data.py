@@ -280,7 +280,7 @@ class TestHub:
         [
             (
                 FileNotFoundError("gone\nfar away"),
-                r"the hub has no data set zoo/pets that can be read \(FileNotFoundError: gone\)",
+                r"the hub has no data set zoo/pets that can be read \(gone far away\)",
             ),
             (ValueError("Config name is missing."), r"\(Config name is missing\); try --data.config"),
         ],

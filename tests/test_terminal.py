@@ -26,7 +26,7 @@ from lossatlas.cli import main
 from lossatlas.cli.progress import RichReporter
 from lossatlas.cli.shortages import shortage
 from lossatlas.cli.signals import asked_to_stop, interruptible
-from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, first_line, printable
+from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, in_one_line, printable
 from lossatlas.exchange import write_survey
 from lossatlas.free_memory import free_memory
 from lossatlas.jobs.fit import run_fit
@@ -117,14 +117,14 @@ class TestWhatIsPrinted:
         ids=["lines", "a word", "nothing", "megabytes"],
     )
     def test_errors_of_others_are_one_line(self, said: str, told: str) -> None:
-        assert first_line(ValueError(said)) == told
+        assert in_one_line(ValueError(said)) == told
 
     def test_an_error_that_cannot_say_what_it_is_has_a_name(self) -> None:
         class Mute(Exception):
             def __str__(self) -> str:
                 raise RuntimeError
 
-        assert first_line(Mute()) == "Mute"
+        assert in_one_line(Mute()) == "Mute"
 
 
 def _warn() -> None:
