@@ -22,7 +22,7 @@ from lossatlas.cli import main
 from lossatlas.data import AUGMENTATIONS, DATA
 from lossatlas.data.load import data_options
 from lossatlas.losses import LOSSES
-from lossatlas.models import MODELS, check_room
+from lossatlas.models import MODELS, check_weights_fit
 from lossatlas.pictures import SOURCES
 from lossatlas.recipes import CompareConfig, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.room import Extent
@@ -206,13 +206,13 @@ class TestRoom:
     )
     def test_networks_are_counted_before_they_are_made(self, family: Any, message: str) -> None:
         with pytest.raises(la.BadInput, match=message):
-            check_room("mine", family, (3, 32, 32), 10)
-        check_room("mine", la.ResNet(), (3, 32, 32), 10)
+            check_weights_fit("mine", family, (3, 32, 32), 10)
+        check_weights_fit("mine", la.ResNet(), (3, 32, 32), 10)
 
     def test_counting_draws_nothing(self) -> None:
         before = torch.get_rng_state()
         for name in MODELS:
-            check_room(name, MODELS[name](), (3, 32, 32), 10)
+            check_weights_fit(name, MODELS[name](), (3, 32, 32), 10)
         assert torch.equal(before, torch.get_rng_state())
 
 

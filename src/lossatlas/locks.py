@@ -14,7 +14,7 @@ try:
 except ImportError:  # no such locks on this system: writers may then do the same work twice
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Lock", "lock", "lock_folder"]
+__all__ = ["Lock", "lock_folder"]
 
 SIGNATURE = 400
 """Bytes of a signature that are read."""
@@ -91,24 +91,6 @@ class Lock:
             return False
         self._shared = shared
         return True
-
-
-@contextmanager
-def lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock that a file stands for alone.
-
-    Args:
-        path: of the file.
-        wait: until it is free.
-
-    Yields:
-        Whether it is held; always True where waiting was allowed.
-    """
-    held = Lock(path)
-    try:
-        yield held.alone(wait=wait)
-    finally:
-        held.release()
 
 
 @contextmanager

@@ -12,21 +12,19 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lossatlas.errors import BadInput, CannotFinish
+from lossatlas.errors import BadInput
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, reason_of
-from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write
+from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write, check_place, gone
 from lossatlas.locks import Lock, lock_folder
+from lossatlas.provenance import FORMAT, Provenance
 
-__all__ = ["Place", "Provenance", "RunDirectory", "plain", "versions"]
+__all__ = ["RunDirectory", "plain"]
 
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
@@ -42,52 +40,10 @@ SNAPSHOTS = "snapshots"
 MEMBERS = "members"
 WRITERS = ".writers"
 """The lock that everybody holds who writes the run."""
-FORMAT = "lossatlas run 1"
 LONGEST = 200
 """Bytes of a name that others are made of."""
-MOST_THREADS = 1024
-"""More than that no machine runs well, and each takes memory."""
 NEW, OLD = ".lossatlas-new", ".lossatlas-old"
 """How folders beside a run are called while it appears, and while it is replaced."""
-
-
-def versions() -> dict[str, str]:
-    """The versions that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in ("lossatlas", "torch", "numpy", "xarray", "zarr"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an input of a run lay when it was begun."""
-
-    absolute: str
-    from_run: str
-    """Relative to the run directory."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a run comes from, as far as those need it who continue it or build on it."""
-
-    format: str
-    versions: dict[str, str] = field(default_factory=dict)
-    device: str = ""
-    fingerprints: dict[str, str] = field(default_factory=dict)
-    """Hashes of what the configuration names and does not hold."""
-    inputs: dict[str, Place] = field(default_factory=dict)
-    """The files and folders that it names, by how it spells them."""
-    plan: dict[str, Any] = field(default_factory=dict)
-    """The engine's; empty where the run has none."""
-    threads: int | None = None
-    """Of torch, where the result depends on their number."""
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
-            raise ValueError(f"{self.threads} threads; expected 1 to {MOST_THREADS}")
 
 
 class RunDirectory:
@@ -173,7 +129,7 @@ class RunDirectory:
             raise BadInput(f"{self.path} is a symbolic link; give the directory that it leads to as --out")
         if self.exists and not (self.is_run or self._empty):
             raise BadInput(f"{self.path} is not a lossatlas run, so --overwrite leaves it alone; choose another --out")
-        self._check_parent()
+        check_place(self.path.absolute().parent, "--out", folder=True)
         self._check_idle()
 
     def claim(self, *, shared: bool = False, wait: bool = False) -> None:
@@ -219,10 +175,7 @@ class RunDirectory:
             CannotFinish: it was.
         """
         if self._lock is not None and not self._lock.in_place:
-            raise CannotFinish(
-                f"{self.path} was removed or moved away while it was written; if it lies elsewhere, continue it there "
-                "with --resume"
-            )
+            raise gone(self.path)
 
     def begin(self, config: str, provenance: Mapping[str, Any], *, replace: bool) -> None:
         """Put a new run in place, claimed alone; arguments and errors as :meth:`create`.
@@ -446,14 +399,6 @@ class RunDirectory:
                     name.endswith((".zarr", ".locks", PARTIAL)) or (path / PROVENANCE).exists()
                 ):
                     pending.append(path)
-
-    def _check_parent(self) -> None:
-        """Refuse a place where no directory can be made; the nearest existing ancestor has to be writable."""
-        ancestor = self.path.absolute().parent
-        while not ancestor.exists():
-            ancestor = ancestor.parent
-        if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
-            raise BadInput(f"cannot create {self.path}: {ancestor} is not a directory that can be written")
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from cyclopts import App, Parameter, Token, convert
 
-from lossatlas.cli.process import LIBRARIES, check_room, check_threads
+from lossatlas.cli.process import LIBRARIES, check_limits, check_threads
 from lossatlas.cli.signals import check_interrupts
 from lossatlas.registry import Registry
 
@@ -96,7 +96,7 @@ def run(tokens: list[str]) -> int:
     tokens = [_spelled(token) for token in tokens]
     if tokens and tokens[0] in VERBS:
         if not {"--help", "-h"} & set(tokens):
-            check_room(LIBRARIES)
+            check_limits(LIBRARIES)
             check_threads()
         tokens = [tokens[0], *VERBS[tokens[0]].layered(tokens[1:])]
     command, bound, _ = make_app(tokens).parse_args(tokens or ["--help"], exit_on_error=False, print_error=False)

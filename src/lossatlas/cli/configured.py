@@ -14,9 +14,9 @@ from cyclopts import CycloptsError, Parameter
 
 from lossatlas.bounds import Bounded
 from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
-from lossatlas.cli.layers import merged_tokens, read_yaml
+from lossatlas.cli.layers import merged_tokens, options_in, read_yaml
 from lossatlas.cli.named import option_types, with_options
-from lossatlas.cli.process import RUN, check_room
+from lossatlas.cli.process import RUN, check_limits
 from lossatlas.cli.signals import asked_to_stop, check_interrupts
 from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import with_names
@@ -107,7 +107,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         """Make the run, or say what it would cost."""
         job = self.job()
         check_interrupts()
-        check_room(RUN)
+        check_limits(RUN)
         if run.dry_run:
             _print_estimate(job.estimate(config))
             return
@@ -138,7 +138,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         if "--resume" in tokens and (run := RunDirectory(out)).is_run:
             # What a finished run was made of need not be there any more, unless it is to grow, which is seen later.
             needed = () if run.finished else None
-            layers.append(tokens_of(found_again(run, needed, {*_named_in(tokens), *options})))
+            layers.append(tokens_of(found_again(run, needed, {*options_in(tokens), *options})))
         if preset is not None and self._presets is not None:
             layers.append(tokens_of(self._presets[preset]))
         layers.append(tokens_of(options))
@@ -212,15 +212,10 @@ def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
     if not run.is_run:
         return {}
     problem = {field.name for field in fields(ProblemConfig)} - set(without)
-    given = _named_in(tokens)
+    given = options_in(tokens)
     problem -= {name for name in ProblemConfig.named() if name in given}
     needed = {f"{name}.folder" for name in problem} | problem
     return {name: value for name, value in found_again(run, needed, given).items() if name.partition(".")[0] in problem}
-
-
-def _named_in(tokens: list[str]) -> set[str]:
-    """The options that tokens name."""
-    return {token[2:].partition("=")[0] for token in tokens if token.startswith("--")}
 
 
 def _print_estimate(estimate: Estimate) -> None:

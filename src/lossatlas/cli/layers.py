@@ -9,7 +9,7 @@ from typing import Any
 from lossatlas.errors import BadInput
 from lossatlas.files import reading
 
-__all__ = ["merged_tokens", "read_yaml"]
+__all__ = ["merged_tokens", "options_in", "read_yaml"]
 
 ALTERNATIVES = (("steps", "seconds"),)
 """Options of which a layer that gives one takes the others out of the layers below."""
@@ -42,12 +42,17 @@ def merged_tokens(layers: Sequence[Mapping[str, Sequence[str]]], tokens: Sequenc
         layers: per layer tokens by option, the lowest first.
         tokens: the command line's own.
     """
-    given = {_option(token) for token in tokens if token.startswith("--")}
+    given = options_in(tokens)
     merged: dict[str, Sequence[str]] = {}
     for layer in layers:
         merged = {k: v for k, v in merged.items() if not _is_replaced(k, set(layer))} | dict(layer)
     kept = [token for k, v in merged.items() if not _is_replaced(k, given) for token in v]
     return [*kept, *tokens]
+
+
+def options_in(tokens: Sequence[str]) -> set[str]:
+    """The options that the tokens of a command line give."""
+    return {_option(token) for token in tokens if token.startswith("--")}
 
 
 def _option(token: str) -> str:

@@ -10,7 +10,7 @@ import threading
 from lossatlas.errors import BadInput
 from lossatlas.files.room import left_to_the_process
 
-__all__ = ["LIBRARIES", "RUN", "check_room", "check_threads", "settle"]
+__all__ = ["LIBRARIES", "RUN", "check_limits", "check_threads", "settle"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MMAP_THRESHOLD = 2**25
@@ -40,7 +40,7 @@ def settle() -> None:
     sys.path.insert(0, "")  # module:callable is looked up in the working folder, as Python does for scripts
 
 
-def check_room(need: int) -> None:
+def check_limits(need: int) -> None:
     """Refuse to begin with what the limits of the process leave no room for.
 
     Args:

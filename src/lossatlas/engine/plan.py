@@ -10,7 +10,7 @@ from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, LossatlasError, in_one_line
 from lossatlas.files.reading import Unreadable, converted, parse_json, read_json
-from lossatlas.rundir import MOST_THREADS
+from lossatlas.provenance import MOST_THREADS
 
 __all__ = ["Plan", "Service"]
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import xarray as xr
 
-from lossatlas.errors import BadInput, in_one_line
-from lossatlas.files.reading import Unreadable
+from lossatlas.errors import BadInput
+from lossatlas.files.reading import Unreadable, reason_of
 from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
 
@@ -72,7 +72,7 @@ def read_survey(path: Path | str) -> xr.Dataset:
     except Exception as error:  # what reads a file has many ways to find it damaged
         if isinstance(error, BadInput) and not isinstance(error, Unreadable):
             raise
-        reason = error.reason if isinstance(error, Unreadable) else in_one_line(error)
+        reason = reason_of(error)
         raise BadInput(f"{path} cannot be read, it may be damaged ({reason}); expected {_kind(path)}") from error
 
 

@@ -17,7 +17,15 @@ from lossatlas.errors import BadInput
 from lossatlas.files.chunks import DamagedChunk, damaged_chunks
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, reason_of
-from lossatlas.files.stores import CHUNKS, METADATA, GroupHead, check_room, dangerous_chunks, open_store, read_head
+from lossatlas.files.stores import (
+    CHUNKS,
+    METADATA,
+    GroupHead,
+    check_arrays_fit,
+    dangerous_chunks,
+    open_store,
+    read_head,
+)
 from lossatlas.schema import TARGET
 
 __all__ = ["is_store", "readable"]
@@ -143,7 +151,7 @@ def _repair_metadata(copy: Path, path: Path) -> list[str]:
         for chunk, reason in list(dangerous_chunks(part, head)):
             lost.append(f"{chunk.relative_to(copy).as_posix()}: {reason}")
             chunk.unlink()
-    check_room(path, heads)
+    check_arrays_fit(path, heads)
     return lost
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "METADATA",
     "ArrayHead",
     "GroupHead",
-    "check_room",
+    "check_arrays_fit",
     "check_store",
     "dangerous_chunks",
     "open_store",
@@ -207,7 +207,7 @@ def check_store(path: Path) -> None:
     own = {part.name: head.form for part, head in heads.items()}
     if odd := next((name for name, head in told.items() if own.get(name) != head.form), None):
         raise Unreadable(path / METADATA, f"it says of {odd!r} what its own description does not say")
-    check_room(path, list(heads.values()))
+    check_arrays_fit(path, list(heads.values()))
     for part, head in heads.items():
         for chunk, reason in dangerous_chunks(part, head):
             raise Unreadable(chunk, reason)
@@ -220,11 +220,11 @@ def read_head(array: Path) -> ArrayHead:
         Unreadable: it cannot be read, or asks for what it may not.
     """
     head = read_json(array / METADATA, ArrayHead)
-    check_room(array / METADATA, [head])
+    check_arrays_fit(array / METADATA, [head])
     return head
 
 
-def check_room(path: Path, heads: list[ArrayHead]) -> None:
+def check_arrays_fit(path: Path, heads: list[ArrayHead]) -> None:
     """Refuse arrays that together take more than there is.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lossatlas.errors import BadInput, CannotFinish
 
-__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "check_place", "sync_folder"]
+__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "check_place", "gone", "sync_folder"]
 
 PARTIAL = ".partial"
 """How the temporary file of a write ends, whose name begins with a dot."""
@@ -69,10 +69,8 @@ def check_place(path: Path, option: str, *, folder: bool) -> None:
             nearest = nearest.absolute().parent
         if not folder and path.is_dir():
             raise BadInput(f"{option} {path} is a directory; give a file")
-        if not nearest.is_dir():
-            raise BadInput(f"{option} {path}: {nearest} is not a directory; choose another place")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise BadInput(f"{option} {path}: {nearest} cannot be written; choose another place")
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise BadInput(f"{option} {path}: {nearest} is not a directory that can be written; choose another place")
     except OSError as error:
         raise BadInput(f"{option} {path} cannot be used ({error.strerror}); choose another place") from error
 
@@ -80,6 +78,13 @@ def check_place(path: Path, option: str, *, folder: bool) -> None:
 def cannot_write(path: Path, error: OSError, advice: str = CONTINUE) -> CannotFinish:
     """The error for a write that the system refused; a run's own, unless the advice is another."""
     return CannotFinish(f"cannot write {path} ({error.strerror or error}); {advice}")
+
+
+def gone(path: Path | str) -> CannotFinish:
+    """The error for what somebody has removed, moved or replaced while it was written."""
+    return CannotFinish(
+        f"{path} was removed or moved away while it was written; if it lies elsewhere, continue it there with --resume"
+    )
 
 
 def sync_folder(path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossatlas.bounds import Tally
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import parse_json, reason_of
+from lossatlas.files.reading import converted, parse_json, reason_of
 from lossatlas.files.tensors import read_tensors
 from lossatlas.rundir import RunDirectory
 
@@ -65,9 +65,9 @@ def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
         return 0
     try:
         tensors, metadata = read_tensors(path)
-        state = metadata.get("state", "{}")
-        head = parse_json(state, _Head)
-        work.restore(tensors, parse_json(state, dict[str, Any]))
+        state = parse_json(metadata.get("state", "{}"), dict[str, Any])
+        head = converted(state, _Head)
+        work.restore(tensors, state)
     except ValueError as error:
         reason = reason_of(error)
         raise BadInput(f"{path} cannot be continued ({reason}); start again with --overwrite") from error

@@ -32,7 +32,6 @@ from lossatlas.jobs.survey import cost_of, run_survey, survey_engine
 from lossatlas.recipes import CompareConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compare
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.recipes.room import check_disk
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, SURVEY, RunDirectory
 from lossatlas.studies import Difference, functional_differences
@@ -82,9 +81,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     run, config = start.run, start.config
     recipe = build_compare(config)
     _check(config, recipe)
-    if not start.continuing:
-        check_disk(run.path, recipe.extent.disk)
-    start.put(recipe.problems[0].device, recipe.fingerprints())
+    start.put(recipe.problems[0].device, recipe.fingerprints(), disk=recipe.extent.disk)
     how.reporter.say(f"loss: {recipe.problems[0].problem.loss.record}")
     started = time.perf_counter()
     for key, origin in recipe.origins.items():

@@ -24,7 +24,6 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.recipes import ConnectConfig, completed
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
-from lossatlas.recipes.room import check_disk
 from lossatlas.rundir import CHART, RunDirectory
 from lossatlas.views import png, view, write_report
 from lossatlas.views.curve_table import curve_grid, keys_of_grid
@@ -37,35 +36,35 @@ IN_PLANE = ("curve_plane",)
 
 def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     """Train a curve, evaluate what lies along it and around it, draw the pictures, write the report."""
-    run, config, reporter = start.run, start.config, how.reporter
+    run, config = start.run, start.config
     recipe = build_connect(config)
     plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = _engine(recipe, config, plan, recipe.buffers)
     surveyor = _engine(recipe, config, engine.plan, recipe.survey_buffers)
     fit = _fit(recipe, config, engine)
-    if not start.continuing:
-        check_disk(run.path, recipe.extent.disk)
     start.put(
         recipe.train.device,
         recipe.fingerprints(),
+        disk=recipe.extent.disk,
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
     torch.set_num_threads(engine.plan.threads)
+    how.introduce(
+        recipe.problem,
+        recipe.data,
+        f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey",
+        f"        {engine.plan.reason}",
+        *recipe.notes,
+        *filter(None, [recipe.no_radial]),
+    )
     cost = ConnectCost(config, recipe, surveyor, lambda twin: _fit(twin, config, engine))
 
-    def begun() -> None:
-        for note in recipe.data.notes:
-            reporter.say(note)
-        reporter.say(f"loss: {recipe.problem.loss.record}")
-        reporter.say(f"engine: {engine.plan.pullback.strategy} to train, {engine.plan.evaluate.strategy} to survey")
-        reporter.say(f"        {engine.plan.reason}")
-        for note in (*recipe.notes, *filter(None, [recipe.no_radial])):
-            reporter.say(note)
+    def foretell() -> None:
         left = 0.0 if fit.done else 1 - fit.progress
         how.foretell(lambda: cost.phases(left, run.path, how.pictures))
 
-    descend(run, fit, "curve", how, begun)
+    descend(run, fit, "curve", how, foretell)
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
     evaluation = CurveEvaluation(run, recipe, config, surveyor, how)

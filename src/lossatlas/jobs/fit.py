@@ -30,7 +30,6 @@ from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.config import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.recipes.room import check_disk
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.survey import put_target
@@ -56,30 +55,28 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     cost, chosen = _settled(recipe, config, engine, surveyor)
     recipe, config = cost.recipe, start.decide(cost.config)
     fit = make_fit(recipe, config, engine)
-    if not start.continuing:
-        check_disk(run.path, recipe.extent.disk)
     start.put(
         recipe.train.device,
         recipe.fingerprints(),
+        disk=recipe.extent.disk,
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
     torch.set_num_threads(engine.plan.threads)
+    how.introduce(
+        recipe.problem,
+        recipe.data,
+        f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey",
+        f"        {engine.plan.reason}",
+        *recipe.notes,
+        *([f"examples surveyed: {chosen}"] if chosen else []),
+    )
 
-    def begun() -> None:
-        for note in recipe.data.notes:
-            reporter.say(note)
-        reporter.say(f"loss: {recipe.problem.loss.record}")
-        reporter.say(f"engine: {engine.plan.pullback.strategy} to fit, {engine.plan.evaluate.strategy} to survey")
-        reporter.say(f"        {engine.plan.reason}")
-        for note in recipe.notes:
-            reporter.say(note)
-        if chosen:
-            reporter.say(f"examples surveyed: {chosen}")
+    def foretell() -> None:
         left = 0.0 if fit.done else 1 - fit.progress
         how.foretell(lambda: cost.phases(left, points_left(run.path / SURVEY, cost.points), how.pictures))
 
-    descend(run, fit, "fit", how, begun)
+    descend(run, fit, "fit", how, foretell)
     if fit.reached_target:
         reporter.say(f"reached the target gap after {fit.steps} steps")
     plateau = _on_plateau(fit.running)

@@ -11,11 +11,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from lossatlas.data import Dataset
 from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, raised_instead
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Patient, Reporter, Silent
 from lossatlas.jobs.starting import Start
+from lossatlas.problem import Problem
 from lossatlas.recipes import Config
 from lossatlas.rundir import SUMMARY
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore
@@ -50,6 +52,11 @@ class Handling:
         self.reporter.progress(phase, share, numbers)
         if self.stop():
             raise Interrupted(f"interrupted in the {phase}; continue with --out {self.out} --resume")
+
+    def introduce(self, problem: Problem, data: Dataset, *more: str) -> None:
+        """Say what the run is about to do, in a line each: what became of the data, the loss, and more."""
+        for line in (*data.notes, f"loss: {problem.loss.record}", *more):
+            self.reporter.say(line)
 
     def foretell(self, phases: Callable[[], Iterable[Phase]]) -> None:
         """Say in one line what is to come, if that is more than a minute.

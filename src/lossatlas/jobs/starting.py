@@ -10,9 +10,11 @@ import yaml
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import expanded
+from lossatlas.provenance import versions
 from lossatlas.recipes import Config, completed, differences, with_defaults
 from lossatlas.recipes.inputs import inputs_of, respelled
-from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory, versions
+from lossatlas.recipes.room import check_disk
+from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory
 
 __all__ = ["Start"]
 
@@ -97,16 +99,18 @@ class Start(Generic[C]):
         found = getattr(self.run.provenance(), name) if self.continuing else None
         return otherwise if found is None else found
 
-    def put(self, device: torch.device, fingerprints: dict[str, str], **more: Any) -> None:
+    def put(self, device: torch.device, fingerprints: dict[str, str], *, disk: int, **more: Any) -> None:
         """Put a new run in place; or refuse to continue with data, weights or pictures changed under the same name.
 
         Args:
             device: of the run.
             fingerprints: hashes of what the configuration names and does not hold.
+            disk: bytes that a new run takes at least.
             more: further entries of the provenance, JSON types.
 
         Raises:
-            BadInput: they have changed, the directory cannot be made, or another process has begun the run meanwhile.
+            BadInput: they have changed, the directory cannot be made, the disk is too small, or another process has
+                begun the run meanwhile.
         """
         flat = self.config.flat()
         self._provenance = {
@@ -117,6 +121,7 @@ class Start(Generic[C]):
             **more,
         }
         if not self.continuing:
+            check_disk(self.run.path, disk)
             text = yaml.safe_dump(flat, sort_keys=False)
             if not self._together:
                 self.run.begin(text, self._provenance, replace=self._overwrite)

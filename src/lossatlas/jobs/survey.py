@@ -27,7 +27,6 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, points_left
 from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, completed
-from lossatlas.recipes.room import check_disk
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
@@ -53,29 +52,24 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     engine = survey_engine(
         recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     )
-    if not start.continuing:
-        check_disk(run.path, recipe.extent.disk)
     start.put(
         engine.network.device,
         recipe.fingerprints(),
+        disk=recipe.extent.disk,
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
     if (plan := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = survey_engine(recipe, config, plan)  # another process began a moment before
     torch.set_num_threads(engine.plan.threads)
+    engine_note = f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}"
+    how.introduce(recipe.problem, recipe.data, engine_note, *recipe.laid.notes)
     started = time.perf_counter()
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
     attributes = {"chart": recipe.chart.fingerprint()}
     with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.laid.labels, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
-        for note in recipe.data.notes:
-            reporter.say(note)
-        reporter.say(f"loss: {recipe.problem.loss.record}")
-        reporter.say(f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}")
-        for note in recipe.laid.notes:
-            reporter.say(note)
         with store.alone("beside"):
             run.write_bytes(CHART, chart_bytes(recipe.chart))
             _put_networks(store, recipe)

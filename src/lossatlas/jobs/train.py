@@ -16,7 +16,6 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, completed
-from lossatlas.recipes.room import check_disk
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.surveying.standing import Standing
@@ -31,17 +30,14 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
     run, config = start.run, start.config
     torch.set_num_threads(start.stored("threads", torch.get_num_threads()))  # others add up in another order
     recipe = build_train(config)
-    if not start.continuing:
-        check_disk(run.path, recipe.disk)
     start.put(
         recipe.training.device,
         recipe.fingerprints(),
+        disk=recipe.disk,
         threads=torch.get_num_threads(),
         normalisation=recipe.data.normalisation,
     )
-    how.reporter.say(f"loss: {recipe.problem.loss.record}")
-    for note in (*recipe.data.notes, *recipe.notes):
-        how.reporter.say(note)
+    how.introduce(recipe.problem, recipe.data, *recipe.notes)
     _train(run, recipe, config, how)
     run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
     summary = _summary(recipe, config)

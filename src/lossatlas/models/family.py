@@ -14,7 +14,7 @@ from lossatlas.free_memory import free_memory, in_bytes
 from lossatlas.registry import Registry, load_callable
 from lossatlas.users_code import called
 
-__all__ = ["MODELS", "Family", "check_room", "load_model", "model_options"]
+__all__ = ["MODELS", "Family", "check_weights_fit", "load_model", "model_options"]
 
 
 class Family(NamedOptions, ABC):
@@ -41,7 +41,7 @@ def model_options(spec: str) -> type[Family] | None:
     return None if ":" in spec else MODELS[spec]
 
 
-def check_room(name: str, family: Family, inputs: tuple[int, ...], outputs: int) -> None:
+def check_weights_fit(name: str, family: Family, inputs: tuple[int, ...], outputs: int) -> None:
     """Refuse a network whose weights are more than memory holds, before any of it is allocated.
 
     Args:

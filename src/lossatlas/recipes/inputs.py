@@ -10,10 +10,11 @@ from typing import Any
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import expanded
-from lossatlas.rundir import Place, RunDirectory
+from lossatlas.provenance import InputPlace
+from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
 
-__all__ = ["NETWORKS", "found_again", "inputs_of", "respelled"]
+__all__ = ["NETWORKS", "found_again", "inputs_of", "respelled", "with_paths"]
 
 NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "init_from", "start"}
 """Settings that name networks, each of which lies in a file, a folder or a run."""
@@ -28,7 +29,7 @@ SEQUENCE = "sequence"
 
 
 def inputs_of(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str]]:
-    """Where the paths that a flat configuration names lie now: what :class:`~lossatlas.rundir.Place` holds of each.
+    """Where the paths that a flat configuration names lie now, with what an ``InputPlace`` holds of each.
 
     Args:
         flat: the configuration.
@@ -79,7 +80,7 @@ def found_again(
         return path if place == _absolute(path) else place
 
     return {
-        name: _with_paths(name, value, lambda path, name=name: found(name, path))  # type: ignore[misc]
+        name: with_paths(name, value, lambda path, name=name: found(name, path))  # type: ignore[misc]
         for name, value in flat.items()
     }
 
@@ -129,13 +130,13 @@ def respelled(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, 
 
     def may_be(name: str, before: Any, now: Any) -> bool:
         one, other = _paths(name, before), _paths(name, now)
-        alike = _with_paths(name, before, lambda _: "") == _with_paths(name, now, lambda _: "")
+        alike = with_paths(name, before, lambda _: "") == with_paths(name, now, lambda _: "")
         return alike and len(one) == len(other) and all(map(same, one, other))
 
     return {name: given[name] if name in given and may_be(name, v, given[name]) else v for name, v in stored.items()}
 
 
-def _looked_for(run: RunDirectory, path: str, place: Place) -> list[str]:
+def _looked_for(run: RunDirectory, path: str, place: InputPlace) -> list[str]:
     beside = os.path.normpath(os.path.join(_absolute(run.path), place.from_run))  # noqa: PTH118
     return list(dict.fromkeys([beside, place.absolute, _absolute(path)]))
 
@@ -153,14 +154,14 @@ def _paths(name: str, value: Any) -> list[str]:
         found.append(path)
         return path
 
-    _with_paths(name, value, note)
+    with_paths(name, value, note)
     return found
 
 
-def _with_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
-    """A setting's value with each path in it changed."""
+def with_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
+    """The value of the setting called ``name`` with each path in it changed; other values stay as they are."""
     if isinstance(value, list | tuple):
-        return type(value)(_with_paths(name, item, change) for item in value)
+        return type(value)(with_paths(name, item, change) for item in value)
     if not isinstance(value, str) or not value:
         return value
     if name in NETWORKS:
@@ -168,7 +169,7 @@ def _with_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
     if name in ("pattern", "directions"):
         prefix, colon, rest = value.partition(":")
         if prefix == SEQUENCE:
-            return f"{prefix}:" + ",".join(_with_paths(name, part, change) for part in rest.split(","))
+            return f"{prefix}:" + ",".join(with_paths(name, part, change) for part in rest.split(","))
         return prefix + colon + _with_network(rest, change) if prefix.strip() in PREFIXES and rest else value
     is_path = name in FILES or (name == "plan" and value.endswith(".json")) or (name == "data" and ":" not in value)
     return change(value) if is_path else value

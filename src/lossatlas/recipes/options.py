@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar, get_type_hints
 
-import msgspec
-
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, LossatlasError, unknown
+from lossatlas.files.reading import converted
 from lossatlas.recipes.base import Config
 
 __all__ = ["checked", "completed", "options_of", "with_defaults"]
@@ -55,8 +54,10 @@ def checked(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
                 else BadInput(f"{name} {spec!r} has no options; leave out {option!r}")
             )
         try:
-            found[option] = msgspec.convert(value, hints[option])
-        except msgspec.ValidationError as error:
+            found[option] = converted(value, hints[option])
+        except LossatlasError:
+            raise
+        except ValueError as error:
             raise BadInput(f"{name}.{option} is {value!r}; {str(error).lower()}") from error
     return found
 

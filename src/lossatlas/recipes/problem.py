@@ -15,7 +15,7 @@ from lossatlas.data import Dataset, Split, load_data
 from lossatlas.errors import BadInput, unknown
 from lossatlas.feeds import AUTO, Dict, Feed, Pair
 from lossatlas.losses import LOSSES, Loss, load_loss
-from lossatlas.models import MODELS, check_room, load_model
+from lossatlas.models import MODELS, check_weights_fit, load_model
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.options import checked
@@ -120,7 +120,7 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
     classes = data.count_classes()
     outputs = classes if classes is not None else max(1, targets[0].numel())
     shape = tuple(inputs.shape[1:])
-    check_room(config.model, family, shape, outputs)
+    check_weights_fit(config.model, family, shape, outputs)
     with seeded(config.seed):
         return family.build(shape, outputs)
 

@@ -16,19 +16,17 @@ from lossatlas.errors import BadInput, Interrupted, unknown
 from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
-from lossatlas.recipes import Config, FitConfig, ProblemConfig, SurveyConfig, TrainConfig, differences
+from lossatlas.provenance import versions
+from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, differences
 from lossatlas.recipes.fit import build_fit
+from lossatlas.recipes.inputs import NETWORKS, with_paths
 from lossatlas.recipes.train import build_train
 from lossatlas.reproduce.study import SCALES, Run, Study
-from lossatlas.rundir import SUMMARY, RunDirectory, versions
+from lossatlas.rundir import SUMMARY, RunDirectory
 
 __all__ = ["run_study", "stated_runs"]
 
 RUNS = "runs"
-LINKS = {"trajectory", "init_from", "checkpoint", "between", "run", "runs"}
-"""Fields in which a configuration names other runs of its study, as RUN or RUN@STEP; one of them or a tuple."""
-TOWARDS = "towards:"
-"""How a direction that names a run begins."""
 
 
 def run_study(
@@ -155,23 +153,11 @@ def _placed(config: Config, folder: Path | None, device: str, plan: str) -> Conf
 def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config:
     """With the directories of the study's own runs in place of their names."""
 
-    def placed(spec: str) -> str:
-        run, at, step = spec.partition("@")
-        return f"{(runs / run).resolve()}{at}{step}" if run in configs else spec
+    def placed(path: str) -> str:
+        return str((runs / path).resolve()) if path in configs else path
 
-    def direction(spec: str) -> str:
-        return TOWARDS + placed(spec.removeprefix(TOWARDS)) if spec.startswith(TOWARDS) else spec
-
-    changes: dict[str, Any] = {}
-    for name in sorted(LINKS & {field.name for field in fields(config)}):
-        value = getattr(config, name)
-        if isinstance(value, tuple):
-            changes[name] = tuple(map(placed, value))
-        elif value is not None:
-            changes[name] = placed(str(value))
-    if isinstance(config, SurveyConfig):
-        changes["directions"] = tuple(map(direction, config.directions))
-    return replace(config, **changes)
+    links = {field.name for field in fields(config)} & (NETWORKS | {"directions"})
+    return replace(config, **{name: with_paths(name, getattr(config, name), placed) for name in sorted(links)})
 
 
 def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from zarr.codecs import ZstdCodec
 from lossatlas.errors import BadInput, CannotFinish, LossatlasError, in_one_line
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, ArrayHead
-from lossatlas.files.writing import cannot_write
+from lossatlas.files.writing import cannot_write, gone
 from lossatlas.schema import is_standard
 
 __all__ = ["VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "dimensions_of"]
@@ -283,9 +283,7 @@ class GridArrays:
         return found.st_dev, found.st_ino
 
     def _gone(self) -> CannotFinish:
-        return CannotFinish(
-            f"{self._where} was removed or moved away while it was written; if it lies elsewhere, continue it there"
-        )
+        return gone(self._where)
 
     def _create(
         self,

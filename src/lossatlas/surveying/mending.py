@@ -17,7 +17,7 @@ from lossatlas.errors import BadInput
 from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks, is_damage
 from lossatlas.files.reading import read_json, reason_of
 from lossatlas.files.room import free_room
-from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_room, dangerous_chunks
+from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_arrays_fit, dangerous_chunks
 from lossatlas.files.writing import PARTIAL
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, Tile, dimensions_of
 
@@ -81,7 +81,7 @@ class Mending:
                 array = self.arrays[folder.name]
                 on_grid = self.arrays.is_tiled(array)
                 if not on_grid:
-                    check_room(folder / METADATA, [head])
+                    check_arrays_fit(folder / METADATA, [head])
                 if WHOLE in array.attrs:
                     self._check_whole(array)
                 elif on_grid:

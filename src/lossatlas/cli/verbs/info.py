@@ -27,9 +27,9 @@ def info() -> int | None:
     from lossatlas.models import MODELS
     from lossatlas.objectives import CLIPS, CURVE_OBJECTIVES
     from lossatlas.pictures import SHAPES, SOURCES
+    from lossatlas.provenance import versions
     from lossatlas.recipes import PRESETS
     from lossatlas.reproduce import STUDIES
-    from lossatlas.rundir import versions
     from lossatlas.schedules import SCHEDULES
     from lossatlas.training import OPTIMIZERS
     from lossatlas.views import VIEWS
