@@ -83,7 +83,8 @@ class TestARun:
         assert json.loads((run / "provenance.json").read_text())["plan"]["pullback"]["strategy"] == "loop"
         assert not list(Path("runs").glob(".*")), "no temporary folders"
 
-        assert fit("--out=runs/a", "--resume") == 0  # finished: nothing to do
+        for flag in ("--resume", "--resume=true"):
+            assert fit("--out=runs/a", flag) == 0  # finished: nothing to do
         assert main(["view", "runs/a", "--kinds", "loss", "--out", "pictures"]) == 0
         assert [p.name for p in Path("pictures").iterdir()] == ["loss.png"]
         assert fit("--out=runs/a", "--overwrite", "--steps=2") == 0

@@ -13,7 +13,10 @@ from lossatlas.cli.process import LIBRARIES, check_limits, check_threads
 from lossatlas.cli.signals import check_interrupts
 from lossatlas.registry import Registry
 
-__all__ = ["VERBS", "PlainVerb", "Verb", "make_app", "option_given", "run", "tokens_of"]
+__all__ = ["VERBS", "PlainVerb", "Verb", "flag_given", "make_app", "option_given", "run", "tokens_of"]
+
+TRUE = ("yes", "y", "1", "true", "t")
+"""What cyclopts takes for a flag that is on."""
 
 
 class Verb(ABC):
@@ -118,6 +121,16 @@ def option_given(tokens: list[str], name: str) -> str | None:
         if key == f"--{name}":
             found = value if equals else (tokens[i + 1] if i + 1 < len(tokens) else None)
     return found
+
+
+def flag_given(tokens: list[str], name: str) -> bool:
+    """Whether tokens turn a flag on, before they are parsed; the last one counts."""
+    given = False
+    for token in tokens:
+        key, equals, value = token.partition("=")
+        if key in (f"--{name}", f"--no_{name}"):
+            given = (key == f"--{name}") == (not equals or value.lower() in TRUE)
+    return given
 
 
 def tokens_of(flat: dict[str, Any]) -> dict[str, list[str]]:

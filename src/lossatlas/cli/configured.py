@@ -13,7 +13,7 @@ import yaml
 from cyclopts import CycloptsError, Parameter
 
 from lossatlas.bounds import Bounded
-from lossatlas.cli.app import Verb, make_app, option_given, tokens_of
+from lossatlas.cli.app import Verb, flag_given, make_app, option_given, tokens_of
 from lossatlas.cli.layers import merged_tokens, options_in, read_yaml
 from lossatlas.cli.named import option_types, with_options
 from lossatlas.cli.process import RUN, check_limits
@@ -135,7 +135,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         out = Path(option_given(tokens, "out") or self._run().out)
         preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
         options = self._checked_yaml(Path(config)) if config else {}  # an empty path is refused with all others
-        if "--resume" in tokens and (run := RunDirectory(out)).is_run:
+        if flag_given(tokens, "resume") and (run := RunDirectory(out)).is_run:
             # What a finished run was made of need not be there any more, unless it is to grow, which is seen later.
             needed = () if run.finished else None
             layers.append(tokens_of(found_again(run, needed, {*options_in(tokens), *options})))
