@@ -222,6 +222,7 @@ FIT = "lossatlas.jobs.fit", "run_fit"
 
 def _signalled(number: int, work: Callable[..., Any], where: tuple[str, str] = FIT) -> tuple[int, Any]:
     """The exit code of a fit in whose midst something is done, and the handler of the signal afterwards."""
+    signal.signal(number, signal.SIG_DFL)  # whatever those that started the tests ignore
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[where[0]], where[1], lambda *given, **named: work(number, *given, **named))
         return main(["fit", *SMALL, "--out=run"]), signal.getsignal(number)
