@@ -690,6 +690,17 @@ class TestPlaces:
         third = self.run(trained, tmp_path / "third", f"--run={tmp_path / 'again'}", "--at=0,0.25,0.5,1")
         np.testing.assert_array_equal(third["test_loss"], first["test_loss"])
 
+    def test_of_a_run_whose_survey_is_damaged_it_is_said_that_its_extent_is_not_known(
+        self, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.run(trained, tmp_path / "first", "--between", "NET0", "NET1", "--range", "0", "1", "--grid", "3")
+        (tmp_path / "first/survey.zarr/u/zarr.json").write_text("{")
+        again = self.run(trained, tmp_path / "again", f"--run={tmp_path / 'first'}", "--grid", "3")
+        assert "what it covered is not known, so each axis goes from -1 to 1 unless" in " ".join(
+            capsys.readouterr().err.split()
+        )
+        assert again["u"].values.tolist() == [-1, 0, 1]
+
     def test_directions_of_all_kinds_go_together(self, trained: Path, tmp_path: Path) -> None:
         found = self.run(
             trained, tmp_path / "mixed", "--checkpoint=NET0", "--directions", "random", "towards:NET1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import torch
 import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, Caution, in_one_line
+from lossatlas.files.stores import open_store
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.schema import DRAW, Corner
-from lossatlas.surveying.store import glanced_at, whole_variables
+from lossatlas.surveying.store import whole_variables
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
 from lossatlas.training.way import Way
@@ -108,9 +110,19 @@ def _buffers(stored: dict[str, object]) -> str | None:
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
     """The extent, the labels and the networks of the run's own survey, if it has one."""
-    survey = glanced_at(store)
-    if survey is None:  # the chart is whole all the same
-        return dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
+    unknown = dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
+    if not store.exists():
+        return unknown
+    try:
+        survey = open_store(store)
+    except BadInput as error:  # the chart is whole all the same
+        warnings.warn(
+            f"{error}; what it covered is not known, so each axis goes from -1 to 1 unless --range or --at say "
+            "otherwise",
+            Caution,
+            stacklevel=2,
+        )
+        return unknown
     coords = _values(store, survey, chart.axes)
     boxes = {axis: (float(ends[0]), float(ends[-1])) for axis, ends in coords.items()}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
