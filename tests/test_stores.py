@@ -493,6 +493,15 @@ class TestManyTiles:
                 next(store.work("test", "streaming", nothing, listen))
 
 
+@pytest.mark.parametrize("folder", ["~", "~nobody-here", "%20", "a b"])
+def test_a_folder_of_any_name_holds_a_store(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir()
+    found = filled(Path(folder, "s.zarr"))
+    assert not found["train_loss"].isnull().any()
+    assert [*map(str, Path().rglob("s.zarr"))] == [f"{folder}/s.zarr"]
+
+
 class TestRefusals:
     def test_of_a_survey_come_before_anything_is_said(self, tmp_path: Path) -> None:
         torch.save(la.MLP(hidden=(8,)).build((1, 8, 8), 10).state_dict(), tmp_path / "w.pt")

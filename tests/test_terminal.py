@@ -469,6 +469,50 @@ class TestPlaces:
         write_survey(survey(), "a.csv")
         assert expected in refused(capsys, ["view", "a.csv", *tokens])
 
+    @pytest.mark.parametrize("path", ["x" * 300, "x/" * 3000, "loop", "loop/x", "a\0b"], ids=lambda path: path[:6])
+    @pytest.mark.parametrize(
+        "tokens",
+        [
+            ["compare", "net", "PATH"],
+            ["compare", "PATH", "net"],
+            ["connect", "net", "PATH"],
+            ["connect", "PATH", "net"],
+            ["connect", "net", "net", "--start=PATH"],
+            ["survey", "--checkpoint=PATH"],
+            ["survey", "--run=PATH"],
+            ["survey", "--trajectory=PATH"],
+            ["survey", "--between", "net", "PATH"],
+            ["survey", "--checkpoint=net", "--directions=file:PATH"],
+            ["view", "PATH"],
+            ["view", "net", "PATH"],
+            ["fit", "--resume", "--out=PATH"],
+            ["fit", "--config=PATH"],
+            ["fit", "--plan=PATH.json"],
+        ],
+        ids=" ".join,
+    )
+    def test_that_lead_nowhere_are_refused_by_every_verb(
+        self, tokens: list[str], path: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path("loop").symlink_to("loop")
+        Path("net").mkdir()
+        before = sorted(map(str, Path().rglob("*")))
+        refused(capsys, [token.replace("PATH", path) for token in tokens])
+        assert sorted(map(str, Path().rglob("*"))) == before
+
+    def test_a_configuration_that_nobody_writes_to_is_not_waited_for(self, capsys: pytest.CaptureFixture[str]) -> None:
+        os.mkfifo("config.yaml")
+        assert "it is not a regular file" in refused(capsys, ["fit", "--config=config.yaml"])
+
+    @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs the system's own paths of open files")
+    def test_a_configuration_comes_from_another_program(self, capsys: pytest.CaptureFixture[str]) -> None:
+        reading, writing = os.pipe()
+        os.write(writing, b"batch_size: 7\n")
+        os.close(writing)
+        assert main(["fit", f"--config=/dev/fd/{reading}", "--print-config"]) == 0
+        assert "batch_size: 7\n" in capsys.readouterr().out
+        os.close(reading)
+
     @pytest.mark.parametrize("name", ["", ".", "/dev/null/x"])
     def test_configurations_that_are_no_files(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         refused(capsys, ["fit", f"--config={name}"])

@@ -22,7 +22,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BadInput: the file is missing, too long, not YAML, or not a flat mapping.
     """
     try:
-        content = reading.read_yaml(path, regular=False)  # it may come from another program
+        content = reading.read_yaml(path, regular=not _comes_from_a_program(path))
     except reading.Unreadable as error:
         raise BadInput(f"config {path} cannot be read ({error.reason})") from error
     if content is None:
@@ -65,3 +65,11 @@ def _is_replaced(option: str, names: set[str]) -> bool:
     """Whether a layer that gives the names takes an option out of those below: ``model`` takes ``model.depth``, too."""
     taken = names | {other for group in ALTERNATIVES if names & set(group) for other in group}
     return option in taken or option.partition(".")[0] in taken - {option}
+
+
+def _comes_from_a_program(path: Path | str) -> bool:
+    """Whether a path is one of the system's own, as a shell makes of ``<(program)``.
+
+    Any other pipe is a file that somebody left, and nobody may ever write to it.
+    """
+    return str(path).startswith(("/dev/", "/proc/"))

@@ -35,6 +35,7 @@ __all__ = [
     "read_text",
     "read_yaml",
     "reason_of",
+    "resolved",
 ]
 
 T = TypeVar("T")
@@ -105,6 +106,11 @@ def check_path(path: Path) -> None:
         raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", reason_of(error)) from error
     if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
         raise Unreadable(path, os.strerror(errno.EACCES))
+
+
+def resolved(path: Path | str) -> Path:
+    """Where a path leads, as far as links do; one that leads in a circle stays as it is (Path.resolve raises there)."""
+    return Path(os.path.realpath(path))
 
 
 def expanded(path: Path | str) -> Path:

@@ -183,7 +183,7 @@ def open_store(path: Path) -> xr.Dataset:
     try:
         with warnings.catch_warnings():  # zarr's, of folders that are not arrays
             warnings.filterwarnings("ignore", message="Object at .* is not recognized")
-            found: xr.Dataset = xr.open_zarr(str(path), consolidated=False, chunks=None)
+            found: xr.Dataset = xr.open_zarr(str(path.absolute()), consolidated=False, chunks=None)
     except Exception as error:  # zarr and xarray have many ways to find a store damaged
         raise Unreadable(path, in_one_line(error)) from error
     return found

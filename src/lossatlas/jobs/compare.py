@@ -21,7 +21,7 @@ from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.precision import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import Interrupted, in_one_line, unknown
-from lossatlas.files.reading import Unreadable, read_bytes
+from lossatlas.files.reading import Unreadable, read_bytes, resolved
 from lossatlas.jobs.compared import comparison, summarise
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -87,7 +87,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     for key, origin in recipe.origins.items():
         if not origin.spec and not _start_file(run.path, key).is_file():
             run.write_bytes(str(_start_file(Path(), key)), state_bytes(origin.state))
-    tasks = _tasks(config, recipe, run.path.resolve())
+    tasks = _tasks(config, recipe, resolved(run.path))
     how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
     found = _surveys(config, tasks, run, how)
     how.reporter.say("comparing what the networks predict")
@@ -227,7 +227,7 @@ def _surveys(
         # A race for every small survey would take longer than these; the first of an architecture runs for all.
         settings = replace(task.config, plan=plans.get(task.architecture, config.plan))
         if config.plan == "auto":
-            plans.setdefault(task.architecture, str((place / PROVENANCE).resolve()))
+            plans.setdefault(task.architecture, str(resolved(place / PROVENANCE)))
         how.reporter.progress("compare", index / len(tasks), {})
         try:
             if how.stop():

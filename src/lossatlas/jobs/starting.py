@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import expanded
+from lossatlas.files.reading import expanded, resolved
 from lossatlas.provenance import versions
 from lossatlas.recipes import Config, completed, differences, with_defaults
 from lossatlas.recipes.inputs import inputs_of, respelled
@@ -62,9 +62,9 @@ class Start(Generic[C]):
 
     def _check_inputs(self) -> None:
         """Refuse to replace what the run is to be made of."""
-        place = self.run.path.resolve()
+        place = resolved(self.run.path)
         for path in inputs_of(self.config.flat(), place) if self.run.exists else ():
-            named = expanded(path).resolve()
+            named = resolved(expanded(path))
             if named == place or place in named.parents:
                 raise BadInput(f"--out {self.run.path} holds {path}, which the run is made of; choose another --out")
 

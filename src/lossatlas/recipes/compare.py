@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted
+from lossatlas.files.reading import converted, resolved
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
@@ -209,7 +209,7 @@ def _runs(specs: Sequence[str]) -> list[_Run]:
         raise BadInput(
             f"{len(specs) or 'no'} run{'s' * (not specs)} to compare; name two or more finished runs of lossatlas train"
         )
-    paths = [Path(spec).resolve() for spec in specs]
+    paths = [resolved(spec) for spec in specs]
     for spec, path in zip(specs, paths, strict=True):
         if paths.count(path) > 1:
             raise BadInput(f"{spec} is named twice; name runs that differ")

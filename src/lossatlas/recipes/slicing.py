@@ -13,6 +13,7 @@ from lossatlas.charts import CoefficientChart, Slice
 from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import resolved
 from lossatlas.recipes.place import Network
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -91,7 +92,7 @@ def named(specs: Sequence[str]) -> dict[str, Mapping[str, Tensor]]:
     Raises:
         BadInput: one cannot be read, or stands there twice.
     """
-    places = [str(Path(spec).resolve()) for spec in specs]
+    places = [str(resolved(spec)) for spec in specs]
     twice = [spec for spec, place in zip(specs, places, strict=True) if places.count(place) > 1]
     if twice:
         raise BadInput(f"{twice[0]} is named twice; name networks that differ")

@@ -13,6 +13,7 @@ import yaml
 from lossatlas.data import data_options
 from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, unknown
+from lossatlas.files.reading import resolved
 from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
@@ -154,7 +155,7 @@ def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config
     """With the directories of the study's own runs in place of their names."""
 
     def placed(path: str) -> str:
-        return str((runs / path).resolve()) if path in configs else path
+        return str(resolved(runs / path)) if path in configs else path
 
     links = {field.name for field in fields(config)} & (NETWORKS | {"directions"})
     return replace(config, **{name: with_paths(name, getattr(config, name), placed) for name in sorted(links)})

@@ -72,7 +72,8 @@ class SurveyStore:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._path = path
-        self._where: Any = str(path) if path is not None else zarr.storage.MemoryStore()
+        # xarray takes a path that begins with ~ for one in somebody's home.
+        self._where: Any = str(path.absolute()) if path is not None else zarr.storage.MemoryStore()
         self._writers: Lock | None = None
         self._opened: GridArrays | None = None
         attributes, labels = dict(attributes), labels or {}
@@ -510,7 +511,7 @@ def _put_in_place(
 ) -> None:
     """A store with all its coordinates, made beside its place and moved there whole; what is known comes with it."""
     try:
-        arrays = GridArrays.started(str(_fresh(path)), grid, attributes, labels)
+        arrays = GridArrays.started(str(_fresh(path).absolute()), grid, attributes, labels)
         if known is not None:
             arrays.take_over(known)
             os.replace(path, _replaced(path))

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import resolved
 from lossatlas.files.writing import check_place
 from lossatlas.rundir import RunDirectory
 
@@ -115,7 +116,7 @@ def _folder(place: Path) -> Path:
 
 def _own(place: Path) -> Path:
     """The whole path of a survey; that of its run if it is a run's ``survey.zarr``."""
-    whole = place.resolve()
+    whole = resolved(place)
     return whole.parent if whole.name == "survey.zarr" else whole
 
 

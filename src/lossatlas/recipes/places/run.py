@@ -13,6 +13,7 @@ import xarray as xr
 
 from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput, Caution, in_one_line
+from lossatlas.files.reading import resolved
 from lossatlas.files.stores import open_store
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
@@ -63,12 +64,12 @@ class OnChart(Place):
 
 def _maker(run: RunDirectory) -> RunDirectory:
     """The run that made the chart: one that surveyed the chart of another has it from there."""
-    given, seen = run.path, {run.path.resolve()}
+    given, seen = run.path, {resolved(run.path)}
     while before := found_again(run, needed={"run"}).get("run"):
         run = RunDirectory(str(before))
-        if run.path.resolve() in seen:
+        if resolved(run.path) in seen:
             raise BadInput(f"the charts of {given} and {run.path} are said to be each other's; make one anew")
-        seen.add(run.path.resolve())
+        seen.add(resolved(run.path))
     return run
 
 
@@ -110,9 +111,9 @@ def _buffers(stored: dict[str, object]) -> str | None:
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
     """The extent, the labels and the networks of the run's own survey, if it has one."""
-    unknown = dict.fromkeys(chart.axes, (-1.0, 1.0)), {}, ()
+    usual: dict[str, Box] = dict.fromkeys(chart.axes, (-1.0, 1.0))
     if not store.exists():
-        return unknown
+        return usual, {}, ()
     try:
         survey = open_store(store)
     except BadInput as error:  # the chart is whole all the same
@@ -122,7 +123,7 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
             Caution,
             stacklevel=2,
         )
-        return unknown
+        return usual, {}, ()
     coords = _values(store, survey, chart.axes)
     boxes = {axis: (float(ends[0]), float(ends[-1])) for axis, ends in coords.items()}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
