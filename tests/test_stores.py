@@ -28,7 +28,7 @@ from lossatlas.recipes import FitConfig, SurveyConfig
 from lossatlas.schema import Quantity
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import GridArrays
-from lossatlas.surveying.store import merged_grid
+from lossatlas.surveying.store import merged_grid, stored_survey
 
 GRID = {"u": np.linspace(-1, 1, 20), "v": np.linspace(-1, 1, 18)}
 CHART = {"chart": "a chart"}
@@ -500,6 +500,17 @@ def test_a_folder_of_any_name_holds_a_store(folder: str, tmp_path: Path, monkeyp
     found = filled(Path(folder, "s.zarr"))
     assert not found["train_loss"].isnull().any()
     assert [*map(str, Path().rglob("s.zarr"))] == [f"{folder}/s.zarr"]
+
+
+@pytest.mark.parametrize("name", ["mine", "a\nb", "a\x1b[2Jb"])
+def test_folders_of_others_in_a_store_are_passed_over_without_a_word(
+    name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    filled(tmp_path / "s.zarr")
+    (tmp_path / "s.zarr" / name).mkdir()
+    assert set(stored_survey(tmp_path / "s.zarr")) >= {"train_loss"}
+    SurveyStore(tmp_path / "s.zarr", GRID, CHART).open()
+    assert not recwarn.list
 
 
 class TestRefusals:

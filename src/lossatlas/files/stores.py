@@ -29,6 +29,7 @@ __all__ = [
     "check_arrays_fit",
     "check_store",
     "dangerous_chunks",
+    "open_arrays",
     "open_store",
     "read_head",
 ]
@@ -171,22 +172,31 @@ class GroupHead:
     consolidated_metadata: Consolidated | None = None
 
 
+def open_arrays(where: Any) -> xr.Dataset:
+    """The data set in a zarr group that is known to be sound, not read yet; folders of others in it are passed over.
+
+    Args:
+        where: as zarr takes it; as a path an absolute one, for xarray takes ``~`` for somebody's home.
+    """
+    import xarray as xr  # slow to import
+
+    with warnings.catch_warnings():  # zarr's, of what others are writing, or left there; a name may have several lines
+        warnings.filterwarnings("ignore", message=r"(?s)Object at .* is not recognized")
+        found: xr.Dataset = xr.open_zarr(where, consolidated=False, chunks=None)
+    return found
+
+
 def open_store(path: Path) -> xr.Dataset:
     """The data set in a zarr store, not read yet.
 
     Raises:
         BadInput: the store is damaged, or asks for what it may not; see :func:`check_store`.
     """
-    import xarray as xr  # slow to import
-
     check_store(path)
     try:
-        with warnings.catch_warnings():  # zarr's, of folders that are not arrays
-            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
-            found: xr.Dataset = xr.open_zarr(str(path.absolute()), consolidated=False, chunks=None)
+        return open_arrays(str(path.absolute()))
     except Exception as error:  # zarr and xarray have many ways to find a store damaged
         raise Unreadable(path, in_one_line(error)) from error
-    return found
 
 
 def check_store(path: Path) -> None:

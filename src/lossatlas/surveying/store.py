@@ -20,7 +20,7 @@ import zarr.storage
 from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, in_one_line
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, reason_of
-from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, dangerous_chunks, open_store, read_head
+from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, dangerous_chunks, open_arrays, open_store, read_head
 from lossatlas.files.writing import PARTIAL, cannot_write
 from lossatlas.locks import Lock
 from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
@@ -309,10 +309,7 @@ class SurveyStore:
             CannotFinish: it was removed.
         """
         self._arrays.check_there()
-        with warnings.catch_warnings():  # of what others are writing
-            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
-            survey: xr.Dataset = xr.open_zarr(self._where, consolidated=False, chunks=None)
-        return survey
+        return open_arrays(self._where)
 
     @property
     def _arrays(self) -> GridArrays:
