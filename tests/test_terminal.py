@@ -500,6 +500,21 @@ class TestPlaces:
         refused(capsys, [token.replace("PATH", path) for token in tokens])
         assert sorted(map(str, Path().rglob("*"))) == before
 
+    @pytest.mark.parametrize("path", ["new/..", "new/../run", "new/more/../../run", "net/model/../run"])
+    @pytest.mark.parametrize(
+        "tokens",
+        [["train", "--out=PATH"], ["fit", "--resume", "--out=PATH"], ["view", "a.csv", "--out=PATH"]],
+        ids=" ".join,
+    )
+    def test_that_go_up_from_a_folder_that_is_not_there_leave_none(
+        self, tokens: list[str], path: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_survey(survey(), "a.csv")
+        before = sorted(map(str, Path().rglob("*")))
+        said = refused(capsys, [token.replace("PATH", path) for token in tokens])
+        assert "is not a folder that is there; leave it and the '..' out" in said
+        assert sorted(map(str, Path().rglob("*"))) == before
+
     def test_a_configuration_that_nobody_writes_to_is_not_waited_for(self, capsys: pytest.CaptureFixture[str]) -> None:
         os.mkfifo("config.yaml")
         assert "it is not a regular file" in refused(capsys, ["fit", "--config=config.yaml"])

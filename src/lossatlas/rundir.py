@@ -20,7 +20,7 @@ from typing import Any
 from lossatlas.errors import BadInput
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, reason_of
-from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write, check_place, gone
+from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write, check_place, check_way, gone
 from lossatlas.locks import Lock, lock_folder
 from lossatlas.provenance import FORMAT, Provenance
 
@@ -129,6 +129,7 @@ class RunDirectory:
             raise BadInput(f"{self.path} is a symbolic link; give the directory that it leads to as --out")
         if self.exists and not (self.is_run or self._empty):
             raise BadInput(f"{self.path} is not a lossatlas run, so --overwrite leaves it alone; choose another --out")
+        check_way(self.path, "--out")
         check_place(self.path.absolute().parent, "--out", folder=True)
         self._check_idle()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lossatlas.errors import BadInput, CannotFinish
 
-__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "check_place", "gone", "sync_folder"]
+__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "check_place", "check_way", "gone", "sync_folder"]
 
 PARTIAL = ".partial"
 """How the temporary file of a write ends, whose name begins with a dot."""
@@ -52,6 +52,22 @@ def atomic_write(path: Path, content: bytes, *, advice: str = ELSEWHERE, folders
         raise cannot_write(path, error, advice) from error
 
 
+def check_way(path: Path, option: str) -> None:
+    """Refuse a path that goes up from a folder that is not there: to make that one would leave it behind.
+
+    Args:
+        path: of a file or a folder that may have to be made.
+        option: by which it was given.
+
+    Raises:
+        BadInput: it does.
+    """
+    for number in (k for k, part in enumerate(path.parts) if part == ".."):
+        below = Path(*path.parts[:number])
+        if not os.path.isdir(below):  # noqa: PTH112 (Path.is_dir raises where a name is too long)
+            raise BadInput(f"{option} {path}: {below} is not a folder that is there; leave it and the '..' out")
+
+
 def check_place(path: Path, option: str, *, folder: bool) -> None:
     """Refuse a place where something is to be written and cannot; changes nothing.
 
@@ -63,6 +79,7 @@ def check_place(path: Path, option: str, *, folder: bool) -> None:
     Raises:
         BadInput: something of the other kind is there, or the folder that is to hold it cannot be written.
     """
+    check_way(path, option)
     try:
         nearest = path if folder else path.absolute().parent
         while not nearest.exists():
