@@ -273,6 +273,16 @@ class TestDamage:
         assert [line.split()[0] for line in lines] == [name]
         assert filled(copied).identical(kept)
 
+    def test_a_description_that_lacks_something_is_told_in_words(self, copied: Path) -> None:
+        head = json.loads((copied / "train_loss/zarr.json").read_text())
+        del head["fill_value"]
+        (copied / "train_loss/zarr.json").write_text(json.dumps(head))
+        lines: list[str] = []
+        SurveyStore(copied, GRID, CHART, say=lines.append).close()
+        (line,) = lines
+        assert "train_loss in " in line
+        assert "is damaged (its description lacks 'fill_value')" in line
+
     def test_a_file_in_the_place_of_an_array_gives_way(self, copied: Path) -> None:
         kept = opened(copied)
         for name in ("train_loss", "train_streaming_done", "along_norm"):

@@ -500,6 +500,17 @@ class TestPlaces:
         refused(capsys, [token.replace("PATH", path) for token in tokens])
         assert sorted(map(str, Path().rglob("*"))) == before
 
+    @pytest.mark.parametrize("tokens", [["--help"], ["info"], ["view", "x"], ["train", "--out=x"]], ids=" ".join)
+    def test_of_work_that_is_gone_is_refused(
+        self, tokens: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        assert main(tokens) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "the working folder cannot be used (No such file or directory)" in line
+
     @pytest.mark.parametrize("path", ["new/..", "new/../run", "new/more/../../run", "net/model/../run"])
     @pytest.mark.parametrize(
         "tokens",

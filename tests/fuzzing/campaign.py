@@ -144,6 +144,8 @@ def again(case: Path, scratch: Path) -> tuple[Verdict, str]:
         shutil.copyfile(folder / told["file"], copy)
         return tried(FORMATS[told["format"]].read, copy)
     box = Path(told["box"])  # names in it may be whole paths
+    if box.exists():
+        raise FileExistsError(f"{box} is there, where a campaign is running; try the case again when it has ended")
     _copy(folder / "box", box)
     fields = told["trial"]
     trial = Trial(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from lossatlas.cli.cautions import cautions_told
-from lossatlas.cli.process import settle
+from lossatlas.cli.process import check_folder, settle
 from lossatlas.cli.shortages import advice, shortage
 from lossatlas.cli.signals import interruptible
 from lossatlas.cli.terminal import note, streams
@@ -59,6 +59,7 @@ def _outcome(tokens: list[str], interrupted: Callable[[], bool]) -> int:
 def _run(tokens: list[str]) -> int:
     """Run a command line; what cyclopts refuses is bad input."""
     _check_text(tokens)
+    check_folder()
     settle()
     from cyclopts import CycloptsError, UnusedCliTokensError
 

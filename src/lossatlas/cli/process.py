@@ -10,7 +10,7 @@ import threading
 from lossatlas.errors import BadInput
 from lossatlas.files.room import left_to_the_process
 
-__all__ = ["LIBRARIES", "RUN", "check_limits", "check_threads", "settle"]
+__all__ = ["LIBRARIES", "RUN", "check_folder", "check_limits", "check_threads", "settle"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 MMAP_THRESHOLD = 2**25
@@ -55,6 +55,18 @@ def check_limits(need: int) -> None:
             f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB, and what is to come takes "
             f"{need / 2**20:,.0f} MiB at least; raise them"
         )
+
+
+def check_folder() -> None:
+    """Refuse to begin in a folder that is not there any more: some libraries below end the process over that.
+
+    Raises:
+        BadInput: the working folder was removed, or may not be looked at.
+    """
+    try:
+        os.getcwd()  # noqa: PTH109 (Path.cwd says nothing else)
+    except OSError as error:
+        raise BadInput(f"the working folder cannot be used ({error.strerror}); change to another one (cd)") from error
 
 
 def check_threads() -> None:

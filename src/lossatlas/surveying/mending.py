@@ -89,7 +89,7 @@ class Mending:
             except Exception as error:  # zarr has many ways to find an array damaged
                 if not is_damage(error):
                     raise
-                reason = reason_of(error)
+                reason = f"its description lacks {error}" if isinstance(error, KeyError) else reason_of(error)
                 yield self._gone(folder.name, reason)
         marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
         vouched = {name for array in marks.values() for name in _vouched(array)}
