@@ -406,3 +406,24 @@ def test_tables_of_other_pages_stay_under_their_pictures(tmp_path: Path) -> None
     )  # fmt: skip
     written = (tmp_path / "page.html").read_text()
     assert written.index("<dt>networks") < written.index("A matrix.") < written.index("<h2>Networks")
+
+
+# Ensembles
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_ensembles_that_are_all_alike_are_drawn_without_a_warning(value: float) -> None:
+    """As on a few examples that all of them get right."""
+    survey = xr.Dataset(coords={"t": T})
+    for split in SPLITS:
+        put(survey, split, "loss", np.exp(T), ("t",), "nat")
+    for path in ("curve", "straight", "random"):
+        for split in SPLITS:
+            for metric in ("loss", "accuracy"):
+                survey[Along.ensemble(path, split, metric)] = (
+                    (Along.PAIR, Along.DIMENSION),
+                    np.full((3, POINTS), value),
+                )
+    for ax in VIEWS["ensembles"]().draw(survey, "alike").axes:
+        low, high = ax.get_ylim()
+        assert low < value < high or low < 1 - value < high

@@ -41,6 +41,7 @@ __all__ = [
     "hatched",
     "heat_map",
     "heat_maps",
+    "limit_upright",
     "listed",
     "log_axis",
     "panel_size",
@@ -125,6 +126,14 @@ def tick_text(value: float, _position: int | None = None) -> str:
     digits = f"{float(mantissa):g}"
     power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
     return power if digits == "1" else f"{digits}\u00d7{power}"
+
+
+def limit_upright(ax: Axes, low: float, high: float) -> None:
+    """Limits of the upright axis, a little apart where they are one number."""
+    if low == high:
+        apart = abs(low) / 2 or 0.5  # of a number on a logarithmic scale it leaves what is positive
+        low, high = low - apart, high + apart
+    ax.set_ylim(low, high)
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:

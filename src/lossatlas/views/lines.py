@@ -130,10 +130,10 @@ def frame(ax: Axes, shown: data.Floats, limits: data.Limits) -> None:
     low, high = (float(finite.min()), float(finite.max())) if varies else (limits.low, limits.high)
     if limits.log:
         pad = (high / low) ** 0.06
-        ax.set_ylim(low / pad, high * pad)
+        figures.limit_upright(ax, low / pad, high * pad)
         figures.log_axis(ax.yaxis, low / pad, high * pad)
     else:
-        ax.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+        figures.limit_upright(ax, low - 0.06 * (high - low), high + 0.06 * (high - low))
 
 
 def keys(drawn: Figure) -> list[Artist]:

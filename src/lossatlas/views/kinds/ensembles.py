@@ -49,7 +49,7 @@ class Ensembles(View):
                 # The straight line ends at the last network, whatever became of the curve's end.
                 both = float(values["straight"][1][-1])
                 ax.axhline(both, color=BOTH.colour, linestyle=BOTH.style, linewidth=1.1, label=BOTH.label)
-                ax.set_ylim(low, high)
+                figures.limit_upright(ax, low, high)
                 ax.tick_params(labelsize=8)
                 if row == 0:
                     ax.set_title(words, fontsize=10, color=figures.GREY)
