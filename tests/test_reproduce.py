@@ -15,6 +15,7 @@ import yaml
 
 import lossatlas as la
 from lossatlas.cli import main
+from lossatlas.jobs.sweep import run_sweep
 from lossatlas.measures import measures
 from lossatlas.recipes import PRESETS, ConnectConfig, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce import STUDIES, Run, Study
@@ -470,6 +471,19 @@ def test_a_fit_that_cannot_be_finished_stops_no_other(tmp_path: Path) -> None:
     with pytest.raises(la.CannotFinish, match="1 of 2 runs could not be finished: hopeless"):
         run_study(Failing(), "small", tmp_path / "study", plan="loop")
     assert (tmp_path / "study" / "runs" / "ring" / "summary.json").exists()
+
+
+def test_a_run_that_is_made_of_one_that_could_not_be_finished_is_not_bad_input(tmp_path: Path) -> None:
+    """A full disk in a training is what the sweep ends with, and not that the survey finds no network."""
+    network = {"model_options": {"hidden": (4,)}, "device": "cpu"}
+    configs = {
+        "net": TrainConfig(**network, epochs=1, optimizer="sgd,lr=1e30"),
+        "slice": SurveyConfig(**network, checkpoint=str(tmp_path / "net"), grid=(3,), plan="loop", examples="20"),
+    }
+    with pytest.raises(la.CannotFinish, match=r"2 of 2 runs could not be finished: net \(.*; slice \(.*net holds no"):
+        run_sweep(configs, tmp_path)
+    with pytest.raises(la.BadInput, match="does not exist"):
+        run_sweep({"slice": replace(configs["slice"], checkpoint=str(tmp_path / "none"))}, tmp_path)
 
 
 def test_tables_are_markdown() -> None:

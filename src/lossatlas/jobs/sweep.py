@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lossatlas.errors import CannotFinish
+from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
@@ -43,7 +43,7 @@ def run_sweep(
         The summaries by name.
 
     Raises:
-        BadInput: a run that is there has other settings.
+        BadInput: a run that is there has other settings, and all runs before it are finished.
         CannotFinish: some of the runs could not be finished; all others are.
         Interrupted: ``stop`` said so.
     """
@@ -55,6 +55,10 @@ def run_sweep(
             summaries[name] = carry_out(config, out / name, pictures=pictures, reporter=reporter, stop=stop)
         except CannotFinish as error:
             failed.append(f"{name} ({error})")
+        except BadInput as error:
+            if not failed:
+                raise
+            failed.append(f"{name} ({error})")  # it may be made of one that is not there now
     if failed:
         raise CannotFinish(f"{len(failed)} of {len(configs)} runs could not be finished: {'; '.join(failed)}")
     return summaries
