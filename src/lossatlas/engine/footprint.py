@@ -81,6 +81,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
+        self._bound = 0
+        """At least what is alive: what has gone since it was last looked at still counts."""
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(
@@ -89,8 +91,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._meet((args, kwargs), made=False)
         result = func(*args, **(kwargs or {}))
         self._meet(result, made=True)
-        self._alive = {key: entry for key, entry in self._alive.items() if not _gone(entry[0])}
-        self.peak = max(self.peak, sum(size for _, size in self._alive.values()))
+        if self._bound > self.peak:  # to look at everything after each operation takes longer than the operations
+            self._alive = {key: entry for key, entry in self._alive.items() if not _gone(entry[0])}
+            self._bound = sum(size for _, size in self._alive.values())
+            self.peak = max(self.peak, self._bound)
         return result
 
     def _meet(self, tree: Any, *, made: bool) -> None:
@@ -101,7 +105,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             known = self._alive.get(storage._cdata)
             if known is None or _gone(known[0]):
                 watched = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-                self._alive[storage._cdata] = watched, storage.nbytes() if made else 0
+                size = storage.nbytes() if made else 0
+                self._bound += size - (known[1] if known is not None else 0)
+                self._alive[storage._cdata] = watched, size
 
 
 def _gone(storage: StorageWeakRef) -> bool:
