@@ -272,7 +272,7 @@ class TestObjectives:
         for points in (1, 3):
             kind_of = objective("arclength", curve, points)
             estimates = []
-            for step in range(1500):
+            for step in range(600):
                 draw = kind_of.draw(0, step, 0.0)
                 losses = loss_along(curve, split, draw.coords).detach()
                 estimates.append(
