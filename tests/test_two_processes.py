@@ -81,6 +81,16 @@ def test_a_run_that_is_removed_stays_so(writer: tuple[Path, Child]) -> None:
     assert not list(folder.iterdir())
 
 
+def test_a_trajectory_that_is_removed_says_so(tmp_path: Path) -> None:
+    """Whoever removed it does not write there: the file that is missed first is the index, as likely as any other."""
+    way = la.Trajectory(tmp_path / "way")
+    way.record(torch.nn.Linear(2, 1), 0)
+    shutil.rmtree(tmp_path / "way")
+    with pytest.raises(la.CannotFinish, match="way was removed or moved away while it was written"):
+        way.record(torch.nn.Linear(2, 1), 1)
+    assert not (tmp_path / "way").exists()
+
+
 def test_of_two_that_begin_at_once_one_makes_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one begins while this one prepares its run, after it found the place free."""
     create, run = RunDirectory.create, tmp_path / "run"

@@ -109,7 +109,11 @@ def check_path(path: Path) -> None:
 
 
 def resolved(path: Path | str) -> Path:
-    """Where a path leads, as far as links do; one that leads in a circle stays as it is (Path.resolve raises there)."""
+    """Where a path leads, as far as links do; one that leads in a circle stays as it is (Path.resolve raises there).
+
+    Raises:
+        ValueError: it has a null byte.
+    """
     return Path(os.path.realpath(path))
 
 

@@ -177,6 +177,9 @@ def open_arrays(where: Any) -> xr.Dataset:
 
     Args:
         where: as zarr takes it; as a path an absolute one, for xarray takes ``~`` for somebody's home.
+
+    Raises:
+        Exception: of many kinds, zarr's and xarray's, where it is damaged all the same.
     """
     import xarray as xr  # slow to import
 

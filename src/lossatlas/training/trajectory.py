@@ -16,7 +16,7 @@ from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, check_path, parse_json, read_bytes
 from lossatlas.files.tensors import read_tensors
-from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write
+from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write, gone
 from lossatlas.rundir import SNAPSHOTS
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights.files import module_state, state_bytes
@@ -181,10 +181,15 @@ class Trajectory:
         """Refuse to write an index that somebody else has written since: it would be cut, or filled with zeros.
 
         Raises:
-            CannotFinish: somebody has.
+            CannotFinish: somebody has, or has removed it.
         """
         index = self.path / INDEX
-        size = index.stat().st_size if index.exists() else 0
+        try:
+            size = index.stat().st_size
+        except FileNotFoundError:
+            if self._length:
+                raise gone(self.path) from None
+            size = 0
         if size < self._length or (self._written is not None and size != self._written):
             raise CannotFinish(
                 f"{index} was changed while a trajectory was written to it; another process writes it: give each "
