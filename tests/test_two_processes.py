@@ -91,6 +91,18 @@ def test_a_trajectory_that_is_removed_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "way").exists()
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_a_file_in_the_place_of_a_trajectory_ends_it_in_one_line(written: bool, tmp_path: Path) -> None:
+    way = la.Trajectory(tmp_path / "way")
+    if written:
+        way.record(torch.nn.Linear(2, 1), 0)
+        shutil.rmtree(tmp_path / "way")
+    (tmp_path / "way").write_text("mine")
+    with pytest.raises(la.CannotFinish, match="way was removed or moved away" if written else "cannot write .*way"):
+        way.record(torch.nn.Linear(2, 1), 1)
+    assert (tmp_path / "way").read_text() == "mine"
+
+
 def test_of_two_that_begin_at_once_one_makes_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one begins while this one prepares its run, after it found the place free."""
     create, run = RunDirectory.create, tmp_path / "run"

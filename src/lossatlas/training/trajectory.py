@@ -186,10 +186,12 @@ class Trajectory:
         index = self.path / INDEX
         try:
             size = index.stat().st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if self._length:
                 raise gone(self.path) from None
             size = 0
+        except OSError as error:
+            raise cannot_write(index, error) from error
         if size < self._length or (self._written is not None and size != self._written):
             raise CannotFinish(
                 f"{index} was changed while a trajectory was written to it; another process writes it: give each "
