@@ -12,9 +12,7 @@ from lossatlas.files.room import left_to_the_process
 
 __all__ = ["LIBRARIES", "RUN", "check_folder", "check_limits", "check_threads", "settle"]
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-MMAP_THRESHOLD = 2**25
-"""The largest that glibc takes."""
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 LIBRARIES = 2**30
 """Bytes of address space that the libraries below the command line take; with less, some abort or wait for ever."""
 RUN = 2**29
@@ -25,18 +23,19 @@ def settle() -> None:
     """Prepare the process for many small tensor operations; call before torch is imported.
 
     Busy waiting makes loops of small operations up to thirty times slower when another process wants the same cores.
-    And activations of a few megabytes come and go with every step: glibc would hand each back to the system and have
-    it faulted in again, which took a third of the time of a step where page faults are slow; here it keeps them.
+    And activations come and go with every call: glibc would hand each back to the system and have it faulted in again,
+    page by page, and does so whatever its thresholds where one has more than 32 MiB, or where another thread than the
+    first asks for it. That took up to two thirds of the time of large convolutions (``docs/performance.md``). Here it
+    keeps them, in one place for all threads.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["MPLBACKEND"] = "agg"  # whatever it was: pictures are files here, and not all that it may be is a name
     if sys.platform == "linux":
         allocator = ctypes.CDLL(None)
         if hasattr(allocator, "mallopt"):  # other C libraries have no such switch
-            allocator.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+            allocator.mallopt(M_MMAP_MAX, 0)
             allocator.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-            if left_to_the_process() is not None:
-                allocator.mallopt(M_ARENA_MAX, 1)  # each thread would reserve 128 MiB of what is limited
+            allocator.mallopt(M_ARENA_MAX, 1)  # of any other arena nothing is kept, and it reserves 128 MiB
     sys.path.insert(0, "")  # module:callable is looked up in the working folder, as Python does for scripts
 
 
