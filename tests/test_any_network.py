@@ -437,7 +437,7 @@ class TestLosses:
         without_the_first = la.CrossEntropy(ignore_index=0)
         assert without_the_first.weights(labels).tolist() == (labels != 0).sum(dim=1).tolist()
 
-    @pytest.mark.parametrize("strategy", ["loop", "threads", "vmap", "batched"])
+    @pytest.mark.parametrize("strategy", ["plain", "loop", "threads", "vmap", "batched"])
     @pytest.mark.parametrize("group", [12, 5])
     def test_batch_means_fold_to_the_mean_of_all(self, strategy: str, group: int) -> None:
         problem, split = make("regression")
@@ -605,22 +605,25 @@ def compiled() -> nn.Module:
     return torch.compile(Body(), backend="eager")
 
 
+POINTWISE = {"plain", "loop", "threads"}
+"""Strategies that can serve any network."""
+
 MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[str, ...], set[str]]] = {
     # How it is made, the patterns of what varies, and the strategies that serve it.
     "body": (Body, ("*",), {*STRATEGIES}),
-    "custom function": (Custom, ("*",), {"loop", "threads"}),
+    "custom function": (Custom, ("*",), POINTWISE),
     # A survey leaves derivatives to the loop where a strategy has none.
     "checkpointed": (Checkpointed, ("*",), {*STRATEGIES}),
     "checkpointed functions": (ByFunctions, ("*",), {*STRATEGIES}),
-    "in place": (InPlace, ("*",), {"loop", "threads"}),
+    "in place": (InPlace, ("*",), POINTWISE),
     "writes to inputs": (WritesToInputs, ("*",), {*STRATEGIES}),
     "buffers": (Buffers, ("*",), {*STRATEGIES}),
     "frozen": (Adapted, ("*",), {*STRATEGIES}),
     "adapters": (Adapted, ("lora_*",), {*STRATEGIES}),
     "head": (Body, ("head.*",), {*STRATEGIES}),
     "integers": (Quantised, ("*",), {*STRATEGIES}),
-    "recurrent": (Recurrent, ("*",), {"loop", "threads"}),
-    "control flow": (Chooses, ("*",), {"loop", "threads"}),
+    "recurrent": (Recurrent, ("*",), POINTWISE),
+    "control flow": (Chooses, ("*",), POINTWISE),
     "weight norm": (weight_norm, ("*",), {*STRATEGIES}),
     "old weight norm": (old_weight_norm, ("*",), {*STRATEGIES}),
     "data parallel": (lambda: nn.DataParallel(Body()), ("*",), {*STRATEGIES}),
@@ -683,7 +686,7 @@ def test_an_automatic_plan_leaves_out_who_cannot_serve(name: str) -> None:
         measuring=0.05,
     )  # fmt: skip
     services = (engine.plan.evaluate, engine.plan.pullback, engine.plan.derivatives)
-    assert {service.strategy for service in services[1:]} <= {"loop", "threads"}
+    assert {service.strategy for service in services[1:]} <= POINTWISE
     assert "vmap cannot serve pullback" in engine.plan.reason
 
 

@@ -279,6 +279,7 @@ class TestSurvey:
         again = la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path)
         assert again["train_loss"].equals(whole["train_loss"])
 
+    @pytest.mark.filterwarnings("ignore:.*bf16 does not pay on this machine")
     def test_a_metric_can_be_added_later_and_another_chart_is_refused(self, tmp_path) -> None:
         problem, split = make("mlp")
         chart, other = (la.Plane.random(problem.module, initialiser=la.Xavier(), seed=s) for s in (0, 1))

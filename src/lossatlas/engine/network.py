@@ -60,6 +60,8 @@ class Network:
         """Whether running statistics are kept, so that a buffers policy makes a difference."""
         buffers.check(problem.module, chart)
         self.device = torch.device(device)
+        self.precision = "fp32"
+        """By name."""
         self._precision: Precision = PRECISIONS["fp32"]()
         self.original = bare(problem.module)
         """The user's own module: to be read and copied, never changed."""
@@ -125,6 +127,7 @@ class Network:
             BadInput: the device has no such numbers.
         """
         twin = copy.copy(self)
+        twin.precision = precision
         twin._precision = PRECISIONS[precision]()
         twin._precision.check(self.device)
         return twin

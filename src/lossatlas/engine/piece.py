@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.data import examples_in, rows_of
+from lossatlas.data import examples_in, in_parts, rows_of
 from lossatlas.engine.footprint import Footprint, Limit, peak_bytes_of
 from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.engine.network import Network
@@ -20,16 +22,28 @@ from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
 from lossatlas.errors import BadInput, in_one_line
 from lossatlas.types import Batch, Outputs
 
-__all__ = ["Piece", "Portion"]
+__all__ = ["PLAIN", "Pace", "Piece", "Portion", "Way"]
 
 MEASURED_APART = 8
 """Points of a timed run of strategies that call one network after another; or two for each thread."""
 FEWEST = 32
 """Examples that a timed run has at least, where there are so many."""
+PARTS = 128, 32
+"""Examples at a time that are tried on CPUs: the activations of so many stay in their caches."""
+PACED = 3
+"""Timed runs by which the pace of a point is told."""
+ROUNDING = 1e-5
+"""How far losses may differ that are the same but for the order of sums, in shares of the largest."""
+CALLS = 0.15
+"""The share of a point's time that calls take, whatever the examples, for which points are taken together on a CPU."""
+PLAIN = "plain"
+"""The strategy that others are compared with."""
 SECOND = 3
 """How many times what a first derivative keeps a second one does, at most."""
 PROBED_EXAMPLES = 8, 16
 """What a point keeps in memory is seen on so many."""
+COMPARED = 64
+"""Examples on which precisions are compared."""
 ALIKE, TINY = 1e-2, 1e-6
 """How far strategies may differ in 32 bits, in shares of the largest number: units at the kink of a ReLU may fall on
 either side; and below what nobody looks."""
@@ -42,6 +56,40 @@ class Portion:
     points: int
     examples: int | None
     """None: whole groups."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a service may be run: a strategy, and what it does at a time."""
+
+    strategy: str
+    portion: Portion
+
+    @property
+    def name(self) -> str:
+        """As it is listed: ``loop``, or ``loop/128`` where examples come in parts of so many."""
+        examples = self.portion.examples
+        return self.strategy if examples is None else f"{self.strategy}/{examples}"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that one point takes one call after the other."""
+
+    calls: float
+    """Whatever the number of examples."""
+    arithmetic: float
+    """On all examples."""
+
+    @property
+    def whole(self) -> float:
+        """On all examples."""
+        return self.calls + self.arithmetic
+
+    @property
+    def share_of_calls(self) -> float:
+        """What taking points together might save on a CPU."""
+        return self.calls / self.whole
 
 
 class Piece:
@@ -65,25 +113,91 @@ class Piece:
         self.raced = self.examples
         """Examples of a run that is timed."""
         self._plain: list[Tensor] | None = None
-        """What the loop makes of a few examples, once somebody is compared with it."""
+        """What the plain loop makes of a few examples, once somebody is compared with it."""
 
-    def shorten(self, seconds: float, portions: Sequence[Portion]) -> None:
-        """Take so few examples for timed runs that one point on them takes a loop no longer than this, or about.
-
-        Who is faster hardly depends on examples; but where a single run uses the time up, nobody is ever measured warm.
+    def pace(self, portions: Mapping[str, Portion]) -> Pace:
+        """What one point takes, about: seen on a few examples, and extrapolated.
 
         Args:
-            seconds: that it may take.
             portions: what strategies do at a time.
         """
-        fit = min((portion.examples or self.examples for portion in portions), default=self.examples)
-        begin = time.perf_counter()
-        self.work("loop", 1, fit)()
-        spent = time.perf_counter() - begin
-        self.raced = max(min(fit, FEWEST), min(fit, int(fit * seconds / spent)))
+        most = min(portion.examples or self.examples for portion in portions.values())
+        name = PLAIN if PLAIN in portions else next(iter(portions))
+
+        more = min(FEWEST, most)
+        few = max(1, more // 8)
+        runs = [self.work(name, 1, examples) for examples in (few, more)]
+        for run in runs:
+            run()
+        # The shortest of runs in turn: others who are at work on the machine only lengthen them.
+        times = [[_seconds(run) for run in runs] for _ in range(PACED)]
+        seconds_of_few, seconds_of_more = map(min, zip(*times, strict=True))
+        slope = max(0.0, (seconds_of_more - seconds_of_few) / (more - few)) if more > few else seconds_of_more / more
+        return Pace(max(0.0, seconds_of_more - slope * more), slope * self.examples)
+
+    def ways(self, portions: Mapping[str, Portion], pace: Pace, a_run: float) -> tuple[list[Way], dict[str, str]]:
+        """How the service may be run, the simpler first; and why strategies are left out.
+
+        On CPUs examples are taken in parts, too, where cutting groups changes nothing; and only so where a point on a
+        whole group takes too long for a race. What cannot be cut is then raced on fewer examples than it will have.
+
+        Args:
+            portions: what strategies do at a time, by what fits the memory.
+            pace: what one point takes, about.
+            a_run: seconds that a timed run may take.
+        """
+        on_cpu = self._network.device.type == "cpu"
+        long = pace.whole > a_run
+        parts = self._parts() if on_cpu else []
+        left_out = {}
+        for name in portions:
+            if not on_cpu or not STRATEGIES[name].stacks_points:
+                continue
+            if pace.share_of_calls < CALLS:
+                share = f"{pace.share_of_calls:.0%} is calls, all that it could save"
+                left_out[name] = f"of {1e3 * pace.whole:.3g} ms a point {share}"
+            elif long and parts:
+                left_out[name] = f"a point takes {1e3 * pace.whole:.3g} ms, too long to be timed"
+        if len(left_out) == len(portions):  # nobody else was asked for
+            left_out, parts = {}, []
+        ways = []
+        for name, portion in sorted(portions.items(), key=lambda entry: STRATEGIES[entry[0]].rank):
+            if name in left_out:
+                continue
+            if portion.examples is not None or not (long and parts):
+                ways.append(Way(name, portion))
+            if portion.examples is None and not STRATEGIES[name].stacks_points:
+                some = parts if name != PLAIN else parts[:1] * long
+                ways += [Way(name, Portion(portion.points, part)) for part in some]
+        if long and not parts:
+            fit = min(way.portion.examples or self.examples for way in ways)
+            self.raced = max(min(fit, FEWEST), min(fit, int(self.examples * a_run / pace.whole)))
+        return ways, left_out
+
+    def _parts(self) -> list[int]:
+        """How many examples may be evaluated at a time, beside all of them, because cutting a group changes nothing.
+
+        That is looked at where the network is called, and not at its own weights alone.
+        """
+        parts = [part for part in PARTS if part < self.examples]
+        if self.which != "evaluate" or not parts or not self._network.can_cut(self._batch):
+            return []
+        network, least = self._network.at("fp32"), min(parts)
+        points, batch = self._probes(2), rows_of(self._batch, slice(2 * least))
+        strategy: Strategy = STRATEGIES[PLAIN]()
+        with network.in_force():
+            whole = strategy.forward(network, points, batch)[1]
+            halves = [strategy.forward(network, points, part)[1] for part in in_parts([batch], least)]
+        return parts if _alike(torch.cat(halves, dim=1), whole, ROUNDING) else []
 
     def work(self, name: str, count: int, examples: int | None = None) -> Callable[[], None]:
-        """One run of a strategy at so many points near the chart's first control; returns when it is done."""
+        """One run of a strategy at so many points near the chart's first control; returns when it is done.
+
+        Args:
+            name: the strategy's.
+            count: how many points.
+            examples: how many of the batch's, the first ones; default all.
+        """
         strategy: Strategy = STRATEGIES[name]()
         coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
         coefficients[:, 0] = 1.0
@@ -103,12 +217,48 @@ class Piece:
 
         return run
 
-    def contestant(self, name: str, portion: Portion) -> Contestant:
-        """A strategy as it takes part in a race."""
+    @property
+    def precision(self) -> str:
+        """By name."""
+        return self._network.precision
+
+    def at(self, precision: str) -> Piece:
+        """The same in another precision."""
+        twin = copy.copy(self)
+        twin._network = self._network.at(precision)
+        return twin
+
+    def departure(self, way: Way) -> float:
+        """How far losses are from those in fp32 at a few points: the largest difference, as a share of the largest."""
+        strategy: Strategy = STRATEGIES[way.strategy]()
+        points, batch = self._probes(3), rows_of(self._batch, slice(COMPARED))
+        means = []
+        for network in (self._network, self._network.at("fp32")):
+            with network.in_force():
+                means.append(strategy.forward(network, points, batch)[1].double().mean(dim=1))
+        gap = (means[0] - means[1]).abs().max() / means[1].abs().max().clamp_min(TINY)
+        return float(gap) if gap.isfinite() else math.inf
+
+    def contestant(self, way: Way, points: int | None = None) -> Contestant:
+        """A way of running the service as it takes part in a race; examples in parts are raced on one part.
+
+        Args:
+            way: of running it.
+            points: that each run has; default any number up to what fits.
+        """
         # Of strategies that call one network after another, more points would not change what one costs.
         apart = max(MEASURED_APART, 2 * torch.get_num_threads())
-        most = portion.points if STRATEGIES[name].stacks_points else min(portion.points, apart)
-        return Contestant(lambda count: self.work(name, count, self.raced), most)
+        stacks = STRATEGIES[way.strategy].stacks_points
+        examples = min(self.raced, way.portion.examples or self.examples)
+        if points is not None:
+            return Contestant(lambda _: self.work(way.strategy, points, examples), 1, points * examples / self.examples)
+        return Contestant(
+            lambda count: self.work(way.strategy, count, examples),
+            way.portion.points if stacks else min(way.portion.points, apart),
+            examples / self.examples,
+            _at_once(way.strategy) or 1,
+            stacks,
+        )
 
     def portions(self, names: Sequence[str], limit: Limit) -> tuple[dict[str, Portion], dict[str, str]]:
         """What fits the memory at a time, by strategy; and why others can do nothing.
@@ -121,7 +271,7 @@ class Piece:
         too_large: dict[str, float] = {}
         for name in names:
             try:
-                self.compare_with_loop(name)
+                self.compare_with_plain(name)
                 footprint = self._footprint(name)
             except Exception as error:  # a strategy may fail on a user's module in any way
                 refused[name] = in_one_line(error)
@@ -166,15 +316,21 @@ class Piece:
         space = self._network.space
         return Points(space.combine(coefficients, self._controls), coefficients, space.unflatten(self._controls))
 
-    def compare_with_loop(self, name: str) -> None:
+    def _probes(self, count: int) -> Points:
+        """A few points that differ, near the chart's first control."""
+        coefficients = 0.1 * torch.arange(1.0, 1.0 + count)[:, None].repeat(1, len(self._controls)).to(self._controls)
+        coefficients[:, 0] = 1.0
+        return self._points(coefficients)
+
+    def compare_with_plain(self, name: str) -> None:
         """Refuse a strategy that gives other numbers than one network after another, on a few examples at two points.
 
         Rules for many networks at once can fail without an error where a module does something unforeseen.
         """
-        if name == "loop":
+        if name == PLAIN:
             return
         if self._plain is None:
-            self._plain = self._numbers("loop")
+            self._plain = self._numbers(PLAIN)
         if not all(map(_alike, self._numbers(name), self._plain)):
             raise BadInput(f"strategy {name!r} gives other values than calling one network after the other")
 
@@ -182,16 +338,14 @@ class Piece:
         """Outputs, losses and, of services that differentiate, the gradient in the controls."""
         strategy: Strategy = STRATEGIES[name]()
         network, space = self._network.at("fp32"), self._network.space
-        coefficients = 0.1 * torch.arange(1.0, 3.0)[:, None].repeat(1, len(self._controls)).to(self._controls)
-        coefficients[:, 0] = 1.0
-        points, batch = self._points(coefficients), rows_of(self._batch, slice(PROBED_EXAMPLES[0]))
+        points, batch = self._probes(2), rows_of(self._batch, slice(PROBED_EXAMPLES[0]))
         with network.in_force():
             if self.which == "evaluate":
                 outputs, losses = strategy.forward(network, points, batch)
                 return [*filter(comparable, tree_leaves(outputs)), losses]
             got = strategy.pullback(network, points, batch, _summed_loss)
         into = torch.zeros_like(self._controls)
-        space.fold(got.params, coefficients, into)
+        space.fold(got.params, points.coefficients, into)
         space.add(got.controls, into)
         return [got.losses, into]
 
@@ -213,7 +367,7 @@ class Piece:
             fixed=max(0.0, kept_of_more - slope * more),
             per_example=slope,
             output=0.0 if stacks or self.which == "derivatives" else 2 * self._returned(few) / few,
-            networks=None if stacks else (torch.get_num_threads() if name == "threads" else 1),
+            networks=_at_once(name),
         )
 
     def _returned(self, examples: int) -> int:
@@ -223,13 +377,26 @@ class Piece:
         return sum(leaf.numel() * leaf.element_size() for leaf in leaves if comparable(leaf))
 
 
-def _alike(found: Tensor, wanted: Tensor) -> bool:
+def _at_once(name: str) -> int | None:
+    """How many networks a strategy works on at the same time; None: on all."""
+    if STRATEGIES[name].stacks_points:
+        return None
+    return torch.get_num_threads() if name == "threads" else 1
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def _alike(found: Tensor, wanted: Tensor, within: float = ALIKE) -> bool:
     """Whether two results are the same up to rounding, in shares of the largest number."""
     if found.shape != wanted.shape or not torch.equal(found.isfinite(), wanted.isfinite()):
         return False
     gap = (found.double() - wanted.double())[wanted.isfinite()].abs()
     largest = wanted.double()[wanted.isfinite()].abs()
-    return not gap.numel() or float(gap.max()) <= ALIKE * float(largest.max()) + TINY
+    return not gap.numel() or float(gap.max()) <= within * float(largest.max()) + TINY
 
 
 def _summed_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:

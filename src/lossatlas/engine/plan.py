@@ -26,7 +26,8 @@ class Service:
     points: int
     precision: str = "fp32"
     examples: int | None = None
-    """How many examples are evaluated at a time, where a group of them does not fit the memory; None: whole groups."""
+    """How many examples are evaluated at a time, where a whole group does not fit the memory or is slower; None: whole
+    groups."""
 
     def __post_init__(self) -> None:
         STRATEGIES[self.strategy], PRECISIONS[self.precision]  # refuse unknown names

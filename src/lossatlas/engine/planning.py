@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +13,25 @@ from torch import Tensor
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.footprint import Limit
 from lossatlas.engine.network import Network
-from lossatlas.engine.piece import Piece, Portion
+from lossatlas.engine.piece import PLAIN, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
-from lossatlas.engine.precision import PRECISIONS
-from lossatlas.engine.race import RUNS, Outcome, race
+from lossatlas.engine.precision import AUTO, PRECISIONS, check_precision
+from lossatlas.engine.race import PATIENCE, ROUNDS, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, Caution, unknown
 from lossatlas.types import Batch
 
 __all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "check_plan", "measuring_seconds", "plan_for"]
 
 MEASURING_SECONDS = 2.0
 """What measuring may take where a run does not say more."""
+MOST_SECONDS = 60.0
+"""What it may take in any run."""
+SHARE = 0.03
+"""Of a run's time, for measuring."""
 LARGEST_CHUNK = 256
+DEPARTURE = 0.01
+"""How far losses in another precision may be from those in fp32 at a few points, as a share of the largest."""
 
 
 def measuring_seconds(budget: float | None) -> float:
@@ -33,7 +40,7 @@ def measuring_seconds(budget: float | None) -> float:
     Args:
         budget: in seconds; None where it is given in steps.
     """
-    return min(60.0, 0.03 * budget) if budget is not None and budget >= 60 else MEASURING_SECONDS
+    return min(MOST_SECONDS, SHARE * budget) if budget is not None and budget >= 60 else MEASURING_SECONDS
 
 
 def plan_for(
@@ -41,13 +48,14 @@ def plan_for(
     controls: Tensor,
     step_batch: Batch,
     group_batch: Batch,
-    spec: str = "auto",
+    spec: str = AUTO,
     *,
     memory: Limit,
     precision: str = "fp32",
     points: int = LARGEST_CHUNK,
     seconds: float = MEASURING_SECONDS,
     steps: bool = True,
+    evaluations: int = 0,
 ) -> Plan:
     """The plan for a fit and its surveys.
 
@@ -59,28 +67,31 @@ def plan_for(
         spec: ``auto`` measures every strategy for each service and takes the fastest; a strategy's name takes it
             for both; a path reads a plan file.
         memory: bytes that may be taken.
-        precision: of evaluations and steps; a plan file states its own, which counts.
+        precision: of evaluations and steps, fp32, bf16 or tf32; ``auto`` takes the one that is measured to be the
+            fastest, as long as losses at a few points are within 1 % of those in fp32. A plan file states its own,
+            which counts.
         points: how many points a step of the fit has.
         seconds: what measuring may take, about.
         steps: whether a fit will make steps; if not, what has no memory for them is no reason to refuse.
+        evaluations: points times groups of examples that will be evaluated, as far as is known: measuring may take
+            3 % of what that takes, where it is more than ``seconds``.
 
     Raises:
         BadInput: an unknown name, an unreadable file, a strategy that cannot serve this network, or memory for less
             than one point.
     """
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, [*PRECISIONS])
+    check_precision(precision)
+    others = _others(network, precision)
     if (read := check_plan(spec)) is not None:
         return read
-    at_precision = network.at(precision)
+    at_precision = network.at("fp32" if precision == AUTO else precision)
     step = Piece("pullback", at_precision, controls, step_batch, min(LARGEST_CHUNK, points))
     group = Piece("evaluate", at_precision, controls, group_batch, LARGEST_CHUNK)
     slopes = Piece("derivatives", network.at("fp32"), controls, group_batch, LARGEST_CHUNK)
-    names = list(STRATEGIES) if spec == "auto" else [spec]
-    outcomes: dict[str, Outcome] = {}
+    names = list(STRATEGIES) if spec == AUTO else [spec]
     services: dict[str, Service] = {}
-    notes = []
-    for piece in (step, group):
+    reasons = []
+    for piece, expected in ((step, 0), (group, evaluations)):
         dispensable = piece is step and not steps
         try:
             portions, refused = piece.portions(names, memory)
@@ -89,54 +100,128 @@ def plan_for(
                 raise
             portions, refused = {}, {}
         if dispensable and not portions:
-            services[piece.which] = Service("loop", 1, precision)
+            services[piece.which] = Service(PLAIN, 1, at_precision.precision)
             continue
-        outcome = _raced(piece, portions, seconds / 2) if spec == "auto" else _stated(portions)
-        outcomes[piece.which] = replace(outcome, refused=refused | outcome.refused)
-        if not outcome.seconds:
-            why = "; ".join(f"{name}: {reason}" for name, reason in outcomes[piece.which].refused.items())
+        ways, outcome = _raced(piece, portions, seconds / 2, expected) if spec == AUTO else _stated(portions)
+        outcome = replace(outcome, refused=refused | outcome.refused)
+        if not outcome.rounds:
+            why = "; ".join(f"{name}: {reason}" for name, reason in outcome.refused.items())
             raise BadInput(f"no strategy can evaluate this model: {why}")
-        best = min(outcome.seconds, key=outcome.seconds.__getitem__)
-        portion = portions[best]
-        fits = piece.tried(best, portion.points)
-        if fits < portion.points:
-            notes.append(f"{piece.which}: {portion.points} points at once ran out of memory, {fits} do not")
-        if portion.examples is not None:
-            notes.append(f"{piece.which}: {portion.examples} of {piece.examples} examples at once fit the memory")
-        services[piece.which] = Service(best, fits, precision, portion.examples)
+        way = ways[outcome.winner]
+        if spec == AUTO:
+            reasons += _told(piece, outcome)
+        if (limit := portions[way.strategy].examples) is not None:
+            reasons.append(f"{piece.which}: {limit} of {piece.examples} examples at once fit the memory")
+        chosen = _in_the_best_precision(piece, way, outcome.points[way.name], precision, others, seconds / 4)
+        # Of points that are taken together no more than were timed: what more of them cost nobody has seen.
+        stacks = STRATEGIES[way.strategy].stacks_points
+        wanted = outcome.points[way.name] if stacks else way.portion.points
+        fits = chosen.tried(way.strategy, wanted)
+        if fits < wanted:
+            reasons.append(f"{piece.which}: {wanted} points at once ran out of memory, {fits} do not")
+        services[piece.which] = Service(way.strategy, fits, chosen.precision, way.portion.examples)
     services["derivatives"] = _derivatives(slopes, services["pullback"].strategy, memory)
-    if spec == "auto":
-        notes += [
-            f"{piece.which} measured on {piece.raced} of {piece.examples} examples"
-            for piece in (step, group)
-            if piece.raced < piece.examples
-        ]
-    reason = "; ".join([_reason(spec, outcomes), *notes])
     return Plan(
-        **services, threads=torch.get_num_threads(), reason=reason, differentiates_inputs=network.differentiates
+        **services,
+        threads=torch.get_num_threads(),
+        reason="; ".join(["measured" if spec == AUTO else "stated", *reasons]),
+        differentiates_inputs=network.differentiates,
     )
 
 
-def _raced(piece: Piece, portions: Mapping[str, Portion], seconds: float) -> Outcome:
-    """How long strategies take, measured; probing memory is not charged."""
+def _others(network: Network, precision: str) -> list[str]:
+    """The precisions that the one that was asked for is measured against.
+
+    Raises:
+        BadInput: the device does not have it.
+    """
+    if precision == AUTO:
+        return [name for name in PRECISIONS if name != "fp32" and _has(network, name)]
+    network.at(precision)
+    return [] if precision == "fp32" else ["fp32"]
+
+
+def _has(network: Network, precision: str) -> bool:
     try:
-        piece.shorten(seconds / max(1, len(portions)) / RUNS, list(portions.values()))
+        network.at(precision)
+    except BadInput:
+        return False
+    return True
+
+
+def _in_the_best_precision(
+    piece: Piece, way: Way, points: int, asked: str, others: Sequence[str], seconds: float
+) -> Piece:
+    """The service in the precision that was asked for; or, where that is left open, in the one that pays.
+
+    What is asked for is measured as well; where it does not pay, or gives other losses, one line says so.
+
+    Args:
+        piece: in the precision that was asked for, or in fp32.
+        way: how it is run.
+        points: that a timed run has.
+        asked: the precision, or ``auto``.
+        others: precisions that it is measured against.
+        seconds: that measuring may take.
+    """
+    if not others:
+        return piece
+    pieces = {piece.precision: piece} | {name: piece.at(name) for name in others}
+    runs = {name: each.contestant(way, points) for name, each in pieces.items()}
+    outcome = race(runs, seconds)
+    if piece.precision not in outcome.rounds:
+        raise BadInput(f"precision {piece.precision} cannot serve this model: {outcome.refused[piece.precision]}")
+    told = ", ".join(f"{1e6 * value:,.0f} us a point in {name}" for name, value in outcome.seconds.items())
+    if asked == AUTO:
+        chosen = pieces[outcome.winner]
+        if chosen is not piece and (gap := chosen.departure(way)) > DEPARTURE:
+            _tell(
+                f"{piece.which}: fp32 is taken, though slower ({told}): losses in {chosen.precision} differ by "
+                f"{gap:.1%}, and {DEPARTURE:.0%} is allowed"
+            )
+            return piece
+        return chosen
+    if outcome.winner != asked:
+        _tell(f"{piece.which}: {asked} does not pay on this machine: {told}; leave --precision out, or use auto")
+    if (gap := piece.departure(way)) > DEPARTURE:
+        _tell(f"{piece.which}: losses in {asked} differ by {gap:.1%} from those in fp32")
+    return piece
+
+
+def _tell(message: str) -> None:
+    warnings.warn(message, Caution, stacklevel=2)
+
+
+def _raced(
+    piece: Piece, portions: Mapping[str, Portion], seconds: float, expected: int
+) -> tuple[dict[str, Way], Outcome]:
+    """Ways of running a service by name, and what they take, measured; probing memory is not charged."""
+    if not portions:
+        return {}, Outcome({}, {}, {})
+    try:
+        pace = piece.pace(portions)
     except Exception as error:  # the user's own module may fail in any way
         raise model_failure(error, "the model fails on a batch of these data") from error
-    return race({name: piece.contestant(name, portion) for name, portion in portions.items()}, seconds)
+    seconds = max(seconds, min(MOST_SECONDS, SHARE * expected * pace.whole))
+    # So that everybody has a run to warm up and ROUNDS rounds before the race's patience is over.
+    found, left_out = piece.ways(portions, pace, PATIENCE * seconds / len(portions) / (ROUNDS + 1))
+    ways = {way.name: way for way in found}
+    outcome = race({name: piece.contestant(way) for name, way in ways.items()}, seconds)
+    return ways, replace(outcome, refused=left_out | outcome.refused)
 
 
-def _stated(portions: Mapping[str, Portion]) -> Outcome:
-    return Outcome(dict.fromkeys(portions, 0.0), {}, {name: portion.points for name, portion in portions.items()})
+def _stated(portions: Mapping[str, Portion]) -> tuple[dict[str, Way], Outcome]:
+    ways = {way.name: way for way in (Way(name, portion) for name, portion in portions.items())}
+    return ways, Outcome({name: [0.0] for name in ways}, {}, {name: way.portion.points for name, way in ways.items()})
 
 
 def _derivatives(slopes: Piece, pulled: str, memory: Limit) -> Service:
-    """Second derivatives keep more: a strategy that has no room for them leaves them to the loop."""
+    """Second derivatives keep more: a strategy that has no room for them leaves them to the plain loop."""
     try:
-        portions, _ = slopes.portions([pulled, "loop"], memory)
+        portions, _ = slopes.portions([pulled, PLAIN], memory)
     except BadInput:  # nobody has asked for them yet
         portions = {}
-    name = pulled if pulled in portions else "loop"
+    name = pulled if pulled in portions else PLAIN
     portion = portions.get(name, Portion(1, None))
     return Service(name, portion.points, examples=portion.examples)
 
@@ -149,18 +234,16 @@ def check_plan(spec: str) -> Plan | None:
     """
     if spec.endswith(".json"):
         return Plan.read(Path(spec))
-    if spec != "auto" and spec not in STRATEGIES:
-        raise unknown("plan", spec, ["auto", *STRATEGIES, "FILE.json"])
+    if spec != AUTO and spec not in STRATEGIES:
+        raise unknown("plan", spec, [AUTO, *STRATEGIES, "FILE.json"])
     return None
 
 
-def _reason(spec: str, outcomes: dict[str, Outcome]) -> str:
-    if spec != "auto":
-        return "stated"
-    services = []
-    for which, outcome in outcomes.items():
-        ranked = sorted(outcome.seconds.items(), key=lambda entry: entry[1])
-        times = [f"{name} {1e6 * value:.0f} us/point" for name, value in ranked]
-        services.append(f"{which}: {', '.join(times)}")
-        services += [f"{name} cannot serve {which}: {why}" for name, why in outcome.refused.items()]
-    return "measured, " + "; ".join(services)
+def _told(piece: Piece, outcome: Outcome) -> list[str]:
+    """What a race showed, in words."""
+    ranked = sorted(outcome.seconds.items(), key=lambda entry: entry[1])
+    told = [f"{piece.which}: " + ", ".join(f"{name} {1e6 * value:.0f} us/point" for name, value in ranked)]
+    told += [f"{name} cannot serve {piece.which}: {why}" for name, why in outcome.refused.items()]
+    if piece.raced < piece.examples:
+        told.append(f"{piece.which} measured on {piece.raced} of {piece.examples} examples")
+    return told

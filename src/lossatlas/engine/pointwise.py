@@ -29,12 +29,14 @@ T = TypeVar("T")
 
 
 class Pointwise(Strategy):
-    """A functional call per point, images with channels last. Any module that can be called can be served.
+    """A functional call per point. Any module that can be called can be served.
 
-    Modules that cannot take channels-last images (a ``view`` of their features, say) get them as they are.
+    Unless a strategy says otherwise, images have channels last; modules that cannot take those (a ``view`` of their
+    features, say) get them as they are.
     """
 
     stacks_points = False
+    reorders_images = True
 
     def __init__(self) -> None:
         self._reorders: bool | None = None
@@ -89,6 +91,8 @@ class Pointwise(Strategy):
 
     def _ordered(self, network: Network, params: Params, batch: Batch) -> Batch:
         """The batch with channels last, unless the network once refused that."""
+        if not self.reorders_images:
+            return batch
         reordered = _channels_last(batch)
         if self._reorders is None:
             try:

@@ -8,11 +8,26 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
+from lossatlas.errors import unknown
 from lossatlas.registry import Registry
 
-__all__ = ["PRECISIONS", "Precision", "tensor_float"]
+__all__ = ["AUTO", "PRECISIONS", "Precision", "check_precision", "tensor_float"]
 
 PRECISIONS: Registry[type[Precision]] = Registry("precision", "lossatlas.engine.precisions")
+
+
+AUTO = "auto"
+"""In the place of a name: the one that is measured to pay."""
+
+
+def check_precision(name: str) -> None:
+    """Refuse what is not the name of a precision, nor ``auto``.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    if name != AUTO and name not in PRECISIONS:
+        raise unknown("precision", name, [AUTO, *PRECISIONS])
 
 
 class Precision(ABC):

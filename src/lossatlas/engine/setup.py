@@ -50,6 +50,7 @@ def engine_for(
     memory: str = "auto",
     measuring: float = MEASURING_SECONDS,
     steps: bool = True,
+    evaluations: int = 0,
     metrics: Mapping[str, Metric] | None = None,
 ) -> Engine:
     """The engine on the chart's device.
@@ -63,13 +64,15 @@ def engine_for(
             one, between networks such as are estimated anew from ``split``, on a fitted chart what the fit used, and
             the batch's own through random weights.
         plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
-        precision: of evaluations and steps, unless a plan states its own: fp32, bf16 or tf32.
+        precision: of evaluations and steps, unless a plan states its own: fp32, bf16, tf32, or auto, which is measured.
         batch_size: examples per step of a fit; default the split's own, else 32.
         group: examples per group of a survey.
         points: how many points a step has at most.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         measuring: seconds that an automatic plan may be measured for.
         steps: whether a fit will make steps; a survey does not ask for the memory of one.
+        evaluations: points times groups of examples that will be evaluated, as far as is known: an automatic plan may
+            be measured for 3 % of what they take.
         metrics: tried on a few examples; those that are folded over a split.
 
     Raises:
@@ -93,7 +96,7 @@ def engine_for(
         limit = memory_limits(memory, network.device)
         plan = plan_for(
             network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
-            seconds=measuring, steps=steps,
+            seconds=measuring, steps=steps, evaluations=evaluations,
         )  # fmt: skip
     engine = Engine(network, plan)
     if metrics:
@@ -111,7 +114,7 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
     """
     service, network = engine.plan.evaluate, engine.network
     try:
-        Piece("evaluate", network, controls, batch, 1).compare_with_loop(service.strategy)
+        Piece("evaluate", network, controls, batch, 1).compare_with_plain(service.strategy)
     except BadInput:
         raise
     except Exception as error:  # the user's own module may fail in any way

@@ -108,6 +108,8 @@ class Strategy(ABC):
     :attr:`Points.controls` changes what it gives by rounding alone.
     """
 
+    rank: int
+    """Of two strategies that are equally fast, the one with the lower rank is taken: it is the simpler one."""
     stacks_points: bool
     """Whether the activations of all p points are in memory together, which bounds the chunk."""
 

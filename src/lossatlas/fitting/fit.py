@@ -308,7 +308,7 @@ def fit(
         buffers: what running statistics mean; default the batch's own, wherever the chart lies, because a fit needs
             statistics that follow the weights.
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
-        precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
+        precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         seed: of cells, batches and augmentation.
         target_gap: stop once the running accuracy gap of drawn cells reaches this.

@@ -18,7 +18,7 @@ from lossatlas.engine import Plan
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
-from lossatlas.engine.precision import PRECISIONS
+from lossatlas.engine.precision import check_precision
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import Interrupted, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, read_bytes, resolved
@@ -210,7 +210,7 @@ def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
         raise unknown("plan", config.plan, ["auto", *STRATEGIES, "FILE.json"])
     if config.plan.endswith(".json"):
         Plan.read(Path(config.plan))
-    PRECISIONS[config.precision]  # refuse unknown names
+    check_precision(config.precision)
     tasks = [task for task in _tasks(config, recipe, Path()) if task.kind == "slice"]
     for architecture in range(len(recipe.problems)):
         build_survey(next(task.config for task in tasks if task.architecture == architecture))

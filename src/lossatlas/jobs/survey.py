@@ -49,9 +49,9 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     recipe = build_survey(config)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
-    engine = survey_engine(
-        recipe, config, Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
-    )
+    groups = sum(-(-len(split) // config.group) for split in recipe.surveyed.values())
+    plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
+    engine = survey_engine(recipe, config, plan, evaluations=_likely_points(recipe) * groups)
     start.put(
         engine.network.device,
         recipe.fingerprints(),
@@ -59,8 +59,8 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         plan=engine.plan.to_dict(),
         normalisation=recipe.data.normalisation,
     )
-    if (plan := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
-        engine = survey_engine(recipe, config, plan)  # another process began a moment before
+    if (recorded := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
+        engine = survey_engine(recipe, config, recorded)  # another process began a moment before
     torch.set_num_threads(engine.plan.threads)
     engine_note = f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}"
     how.introduce(recipe.problem, recipe.data, engine_note, *recipe.laid.notes)
@@ -170,7 +170,11 @@ def _phases(
 
 
 def survey_engine(
-    recipe: SurveyRecipe, config: SurveyConfig, plan: str | Plan, measuring: float | None = None
+    recipe: SurveyRecipe,
+    config: SurveyConfig,
+    plan: str | Plan,
+    measuring: float | None = None,
+    evaluations: int = 0,
 ) -> Engine:
     """The engine of a survey.
 
@@ -179,6 +183,7 @@ def survey_engine(
         config: likewise.
         plan: stated, or how it is found.
         measuring: seconds that an automatic plan may be measured for; default what a run affords.
+        evaluations: points times groups that will be evaluated: measuring may take 3 % of that.
     """
     return engine_for(
         recipe.problem,
@@ -192,6 +197,7 @@ def survey_engine(
         measuring=measuring if measuring is not None else measuring_seconds(None),
         group=config.group,
         steps=False,
+        evaluations=evaluations,
         metrics=recipe.metrics,
     )
 

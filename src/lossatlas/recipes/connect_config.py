@@ -86,7 +86,7 @@ class ConnectConfig(ProblemConfig):
     memory: str = "auto"
     """Memory that a chunk of points may take, such as 500MB or 2GiB; auto is a quarter of what is free."""
     precision: str = "fp32"
-    """Numbers that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`)."""
+    """Numbers that networks are evaluated in: fp32, bf16, tf32 (see `lossatlas info`), or auto, which measures."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

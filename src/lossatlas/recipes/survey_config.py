@@ -86,7 +86,7 @@ class SurveyConfig(ProblemConfig):
     memory: str = "auto"
     """Memory that a chunk of points may take, such as 500MB or 2GiB; auto is a quarter of what is free."""
     precision: str = "fp32"
-    """Numbers that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`)."""
+    """Numbers that networks are evaluated in: fp32, bf16, tf32 (see `lossatlas info`), or auto, which measures."""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -96,7 +97,7 @@ def survey(
             between networks those that are estimated anew at every point (from 8 groups of the split called ``train``,
             or else of the first one), on a fitted chart what the fit used, and through random weights the group's own.
         plan: how the engine runs. A store that is continued is continued with its own plan, unless one is stated.
-        precision: of the networks, unless the plan states one: fp32, bf16 or tf32.
+        precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         group: examples that are evaluated, and under batch statistics normalised, together.
         padding: cells around a picture.
@@ -136,6 +137,7 @@ def survey(
     engine = engine_for(
         problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
         group=group, memory=memory, steps=False,
+        evaluations=math.prod(map(len, coords.values())) * sum(-(-len(split) // group) for split in given.values()),
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), group)
     refinement = refinement_of(coords, tolerance, budget)

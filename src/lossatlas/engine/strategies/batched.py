@@ -19,5 +19,7 @@ class Batched(Vmap):
     Layers whose input all networks share are computed at the controls where these are fewer.
     """
 
+    rank = 4
+
     def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
         return StackedLayers(params, coefficients, controls)

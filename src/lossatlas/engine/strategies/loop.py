@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 
 class Loop(Pointwise):
-    """The plainest strategy, and the one for large networks on a CPU."""
+    """Images with channels last, operations spread over all threads: the strategy for large networks on a CPU."""
+
+    rank = 1
 
     def over(self, count: int, network: Network, call: Callable[[int, Network], T]) -> Sequence[T]:
         return [call(i, network) for i in range(count)]

@@ -23,6 +23,8 @@ class Threads(Pointwise):
     Small convolutions gain little from a second core, two networks side by side gain all of it.
     """
 
+    rank = 2
+
     def __init__(self) -> None:
         super().__init__()
         self._pool: ThreadPoolExecutor | None = None

@@ -28,6 +28,7 @@ __all__ = ["Vmap"]
 class Vmap(Strategy):
     """One vectorised call for all points; the module must be free of control flow that depends on values."""
 
+    rank = 3
     stacks_points = True
 
     def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:

@@ -69,8 +69,7 @@ class _Block(nn.Module):
         if self.shortcut:
             kept = images[:, :, :: self.stride, :: self.stride]
             if self.new_channels:
-                new = kept.new_zeros(len(kept), self.new_channels, *kept.shape[2:])
-                kept = torch.cat([kept, new], dim=1)
+                kept = nn.functional.pad(kept, (0, 0, 0, 0, 0, self.new_channels))
             features = features + kept
         return torch.relu(features)
 
