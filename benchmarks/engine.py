@@ -1,11 +1,13 @@
 """How fast the engine's strategies are, beside what research code does: ``make bench``.
 
-For each network, service and precision every strategy is timed in turn with the plain loop, and what ``auto`` picks is
-marked. Rates are model evaluations (points x examples) per second. Machines are shared: the ratios within one run are
-what counts, and they are of the shortest of each contestant's runs.
+For each network, service and precision every strategy, and what ``auto`` makes of them, is timed in turn with a loop
+written by hand ("script"). Rates are model evaluations (points x examples) per second. Machines are shared: the ratios
+within one run are what counts, and they are medians over rounds in which both sides were timed. Who takes more than
+three times as long on a few examples is dropped and named; so is a precision whose products are slower than in fp32.
 
     python benchmarks/engine.py                  at most ten minutes
-    python benchmarks/engine.py --quick          at most two
+    python benchmarks/engine.py --quick          at most two and a half
+    python benchmarks/engine.py --busy           while another process has one of the cores
     python benchmarks/engine.py --json FILE      the records as well
 """
 
@@ -13,9 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import platform
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
+from typing import TypeAlias
 
 from lossatlas.cli.process import settle
 
@@ -32,7 +40,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.race import Contestant, race
+from lossatlas.engine.race import HOPELESS, Contestant, race, ratio
 from lossatlas.metrics import metrics_for
 from lossatlas.models.family import Family
 
@@ -43,14 +51,22 @@ EVALUATED_EXAMPLES = {"cpu": 500, "cuda": 10_000}
 QUICK_EXAMPLES = 200
 GROUP = 500
 LOADER_BATCH = 512
-MINUTES = {"all": 6.0, "quick": 0.7}
-"""For timing; imports, plans and everybody's first round come on top."""
+MINUTES = {"all": 5.0, "quick": 0.6}
+"""For timing; imports, plans and everybody's first run come on top."""
+BY_HAND = ("script", "loader")
+FEW = 16
+"""Examples on which it is seen who is hopeless."""
+LONG = 0.1
+"""Seconds that a run on those may always take: of small networks it shows calls alone."""
+PRODUCTS = 20
+"""Of large matrices, for the rate of this machine."""
 CHUNK = {"cpu": 16, "cuda": POINTS}
 """Points at a time, where a strategy is named; ``auto`` bounds them by memory."""
 MATRIX = 2048
 WIDTH = 120
 """Of the table, also where it goes into a file."""
 
+STACKING = [name for name in STRATEGIES if STRATEGIES[name].stacks_points]
 STUDY = (8, 8, 32, 32, 64, 64)
 NETWORKS: dict[str, tuple[Family, tuple[int, ...]]] = {
     "mlp": (la.MLP(), (1, 8, 8)),
@@ -69,24 +85,27 @@ class Record:
     network: str
     service: str
     strategy: str
-    picked: bool
-    """By ``auto``."""
+    """By name; ``auto``, with what it picked; ``script``, and ``loader``, the same over a DataLoader."""
     precision: str
     model_images_per_second: float
     gflops: float
     gemm_gflops: float
     """Of this machine, in the same precision, measured just before."""
     of_gemm: float
-    over_plain: float
+    over_script: float
     """Against a functional call per point in default layout and 32 bits, over tensors in memory."""
     over_loader: float
     """Against the same over a DataLoader (batch 512, no workers, default collation)."""
+    rounds: int
     points: int
     """Of one timed run: as many of the hundred as there was time for."""
 
 
 class Case:
     """One network and service."""
+
+    Served: TypeAlias = tuple[Callable[[], object], Callable[[int], Callable[[], object]]]
+    """A run of one point on a few examples; and from a number of points to a run on all of them."""
 
     def __init__(self, name: str, service: str, device: torch.device, quick: bool) -> None:
         family, shape = NETWORKS[name]
@@ -101,7 +120,6 @@ class Case:
             self.coefficients = self.chart.coefficients((torch.rand(POINTS, 2) * 2 - 1).to(device))
         evaluated = QUICK_EXAMPLES if quick else EVALUATED_EXAMPLES[device.type]
         self.examples = STEP_EXAMPLES if service == "fit" else evaluated
-        self._measuring = 0.5 if quick else 2.0
         images = torch.randn(self.examples, *shape, device=device)
         self.split = la.Split((images, torch.randint(10, (self.examples,), device=device)))
         # The plain loop normalises by the batch, too.
@@ -117,37 +135,44 @@ class Case:
             self._plain_call(self.controls[0], images, labels)
         return counter.get_total_flops() // 8
 
-    def plain(self, count: int) -> Callable[[], object]:
+    def by_hand(self, loop: Callable[[int, la.Split], None]) -> Served:
+        """A loop without the engine."""
+        few = la.Split(tuple(leaf[:FEW] for leaf in self.split.data))
+        return self._done(lambda: loop(1, few)), lambda count: self._done(lambda: loop(count, self.split))
+
+    def script(self, count: int, split: la.Split) -> None:
         """A functional call per point, default layout, data in memory."""
         size = STEP_EXAMPLES if self.service == "fit" else GROUP
-        images, labels = self.split.data
-        return self._done(lambda: self._over(count, lambda: zip(images.split(size), labels.split(size), strict=True)))
+        images, labels = split.data
+        self._over(count, lambda: zip(images.split(size), labels.split(size), strict=True))
 
-    def loader(self, count: int) -> Callable[[], object]:
+    def loader(self, count: int, split: la.Split) -> None:
         """The same over a DataLoader on the CPU, as evaluation scripts have it."""
-        images, labels = (leaf.cpu() for leaf in self.split.data)
+        images, labels = (leaf.cpu() for leaf in split.data)
         batches = DataLoader(TensorDataset(images, labels), batch_size=LOADER_BATCH)
-        return self._done(lambda: self._over(count, lambda: iter(batches)))
+        self._over(count, lambda: iter(batches))
 
     def engine(self, plan: str | Plan, precision: str) -> la.Engine:
         return la.engine_for(
             self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, group=GROUP,
-            measuring=self._measuring,
+            batch_size=STEP_EXAMPLES,
         )  # fmt: skip
 
-    def served(self, engine: la.Engine) -> Callable[[int], Callable[[], object]]:
-        """The engine's own way, from a number of points to a run."""
+    def served(self, engine: la.Engine) -> Served:
+        """The engine's own way."""
         if self.service == "evaluate":
             metrics = metrics_for(self.problem.loss)
-            return lambda count: (
-                lambda: engine.evaluate(self.coefficients[:count], self.controls, self.split, metrics, GROUP)
-            )
 
-        def prepare(count: int) -> Callable[[], object]:
-            cells = la.Pattern(la.picture("heart", 40), cells=max(1, count // 2)).draw(0, 0, 0.0)
-            return self._done(lambda: engine.pullback(self.coefficients[:count], self.controls, self.split.data, cells))
+            def evaluate(count: int, split: la.Split) -> None:
+                engine.evaluate(self.coefficients[:count], self.controls, split, metrics, GROUP)
 
-        return prepare
+            return self.by_hand(evaluate)
+        draw = la.Pattern(la.picture("heart", 40), cells=POINTS // 2).draw(0, 0, 0.0)
+
+        def pullback(count: int, split: la.Split) -> None:
+            engine.pullback(self.coefficients[:count], self.controls, split.data, draw)
+
+        return self.by_hand(pullback)
 
     def _done(self, run: Callable[[], object]) -> Callable[[], object]:
         return _finished(run, self.device)
@@ -178,81 +203,175 @@ def _finished(run: Callable[[], object], device: torch.device) -> Callable[[], o
 
 
 def gemm_gflops(precision: str, device: torch.device) -> float:
-    """The rate of a large square product."""
+    """The rate of a large square product, the median of a few."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = (torch.randn(MATRIX, MATRIX, device=device).to(kind) for _ in range(2))
-
-    def prepare(count: int) -> Callable[[], object]:
-        return _finished(lambda: [left @ right for _ in range(count)], device)
-
+    run, times = _finished(lambda: left @ right, device), []
     with PRECISIONS[precision]().of_process():
-        return 2 * MATRIX**3 / race({"product": Contestant(prepare, 16)}, 1.0).seconds["product"] / 1e9
+        run()
+        while len(times) < PRODUCTS and sum(times) < 1.0:
+            begin = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - begin)
+    return 2 * MATRIX**3 / median(times) / 1e9
 
 
-def records(case: Case, seconds: float, console: Console) -> Iterator[Record]:
-    """One case: every strategy and precision, timed in turn with the plain loop."""
-    service, device = case.service, case.device
-    contestants = {("plain", ""): Contestant(case.plain, POINTS), ("loader", ""): Contestant(case.loader, POINTS)}
-    picked, rates = set(), {}
-    for precision in PRECISIONS:
+def hopeful(contestants: dict[str, Case.Served], console: Console, name: str) -> dict[str, Case.Served]:
+    """Those that are worth a race: on a few examples of one point not much slower than the script."""
+    spent = {}
+    for label, (small, _) in contestants.items():
         try:
-            plan = case.engine("auto", precision).plan
-        except la.BadInput:  # TF32 on a CPU
-            continue
-        rates[precision] = gemm_gflops(precision, device)
-        picked.add((plan.pullback.strategy if service == "fit" else plan.evaluate.strategy, precision))
+            small()
+            begin = time.perf_counter()
+            small()
+            spent[label] = time.perf_counter() - begin
+        except Exception as error:
+            console.print(f"{name}: {label} cannot take part: {error}")
+    limit = max(HOPELESS * spent["script"], LONG)
+    for label, seconds in spent.items():
+        if seconds > limit:
+            console.print(f"{name}: {label} is dropped: {seconds / spent['script']:.1f} times the script's time")
+    return {label: contestants[label] for label, seconds in spent.items() if seconds <= limit}
+
+
+def records(case: Case, seconds: float, gemm: dict[str, float], console: Console) -> Iterator[Record]:
+    """One case: every strategy and precision, timed in turn with the script."""
+    name = f"{case.name}, {case.service}"
+    served: dict[str, Case.Served] = {"script": case.by_hand(case.script), "loader": case.by_hand(case.loader)}
+    picked = {}
+    for precision in gemm:
+        begin = time.perf_counter()
+        engine = case.engine("auto", precision)
+        service = engine.plan.pullback if case.service == "fit" else engine.plan.evaluate
+        parts = f"/{service.examples}" if service.examples else ""
+        picked[f"auto {precision}"] = f"auto: {service.strategy}{parts}, {service.points} at a time"
+        console.print(f"{name}, {precision}: planned in {time.perf_counter() - begin:.1f} s", style="dim")
+        served[f"auto {precision}"] = case.served(engine)
         for strategy in STRATEGIES:
             try:
-                engine = case.engine(Plan.of(strategy, CHUNK[device.type], precision=precision), precision)
+                engine = case.engine(Plan.of(strategy, CHUNK[case.device.type], precision=precision), precision)
             except la.BadInput as error:
-                console.print(f"{case.name}: {error}")
+                console.print(f"{name}: {error}")
                 continue
-            contestants[strategy, precision] = Contestant(case.served(engine), POINTS)
-    named = {" ".join(key).strip(): key for key in contestants}
-    found = race({label: contestants[key] for label, key in named.items()}, seconds)
+            served[f"{strategy} {precision}"] = case.served(engine)
+    contestants = {
+        label: Contestant(
+            whole,
+            POINTS,
+            least=torch.get_num_threads(),
+            gains=any(name in picked.get(label, label) for name in STACKING),
+        )
+        for label, (_, whole) in hopeful(served, console, name).items()
+    }
+    found = race(contestants, seconds)
     for label, why in found.refused.items():
-        console.print(f"{case.name}, {service}: {label} failed: {why}")
-    per_image = {named[label]: value / case.examples for label, value in found.seconds.items()}
+        console.print(f"{name}: {label} failed: {why}")
     flops = case.flops()
-    for (strategy, precision), value in per_image.items():
-        gflops = flops / value / 1e9
-        gemm = rates[precision or "fp32"]
+    for label, times in found.rounds.items():
+        strategy, _, precision = label.partition(" ")
+        per_image = median(times) / case.examples
+        gflops = flops / per_image / 1e9
+        rate = gemm[precision or "fp32"]
+        over = [
+            1 / ratio(times, found.rounds[other]) if other in found.rounds else 0.0 for other in ("script", "loader")
+        ]
         yield Record(
-            case.name, service, strategy, (strategy, precision) in picked, precision or "fp32", 1 / value, gflops, gemm,
-            gflops / gemm, per_image["plain", ""] / value, per_image["loader", ""] / value,
-            found.points[f"{strategy} {precision}".strip()],
+            case.name, case.service, picked.get(label, strategy), precision or "fp32", 1 / per_image, gflops, rate,
+            gflops / rate, *over, len(times), found.points[label],
         )  # fmt: skip
 
 
+@contextmanager
+def busy(wanted: bool) -> Iterator[None]:
+    """Another process that wants one core all the time."""
+    if not wanted:
+        yield
+        return
+    neighbour = multiprocessing.get_context("fork").Process(target=_work_for_ever, daemon=True)
+    neighbour.start()
+    try:
+        yield
+    finally:
+        neighbour.kill()
+
+
+def _work_for_ever() -> None:
+    while True:
+        sum(range(1000))
+
+
+def processor() -> str:
+    """What the machine calls itself, and its units for vectors and matrices."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = set(fields.get("flags", "").split())
+    units = [unit for unit in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if unit in flags]
+    return f"{fields.get('model name', platform.machine())} ({', '.join(units) or 'no vector units'})"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time the engine's strategies beside a plain loop.")
-    parser.add_argument("--quick", action="store_true", help="at most two minutes")
+    parser = argparse.ArgumentParser(description="Time the engine's strategies beside a loop written by hand.")
+    parser.add_argument("--quick", action="store_true", help="at most two and a half minutes")
+    parser.add_argument("--busy", action="store_true", help="let another process have one of the cores")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there as well")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options = parser.parse_args()
     device = torch.device(options.device)
     cases = [(name, service) for name in options.networks for service in SERVICES]
-    seconds = 60 * MINUTES["quick" if options.quick else "all"] / len(cases)
+    seconds = 60 * MINUTES["quick" if options.quick else "all"] / len(NETWORKS) / len(SERVICES)
     console = Console(width=WIDTH)
-    rows = [
-        record
-        for name, service in cases
-        for record in records(Case(name, service, device, options.quick), seconds, console)
-    ]
+    gemm = {}
+    for precision in PRECISIONS:
+        try:
+            PRECISIONS[precision]().check(device)
+        except la.BadInput:  # TF32 on a CPU
+            continue
+        gemm[precision] = gemm_gflops(precision, device)
+    rates = ", ".join(f"{precision} {rate:,.0f}" for precision, rate in gemm.items())
+    where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    console.print(f"{where}; {torch.get_num_threads()} threads, torch {torch.__version__}; GEMM {rates} GFLOP/s")
+    for precision in [each for each in gemm if each != "fp32" and gemm[each] < gemm["fp32"]]:
+        console.print(f"{precision} is dropped: its products are slower than those of fp32")
+        del gemm[precision]
+    with busy(options.busy):
+        rows = [
+            record
+            for name, service in cases
+            for record in records(Case(name, service, device, options.quick), seconds, gemm, console)
+        ]
 
     table = Table("network", "service", "strategy", "precision", *(
-        "points", "evaluations/s", "GFLOP/s", "of GEMM", "over plain", "over loader"
+        "rounds", "points", "evaluations/s", "GFLOP/s", "of GEMM", "over script", "over loader"
     ))  # fmt: skip
     for row in rows:
         numbers = f"{row.model_images_per_second:,.0f}", f"{row.gflops:,.1f}", f"{row.of_gemm:.2f}"
-        ratios = f"{row.over_plain:.2f}", f"{row.over_loader:.2f}"
-        strategy = f"{row.strategy} *" if row.picked else row.strategy
-        table.add_row(row.network, row.service, strategy, row.precision, str(row.points), *numbers, *ratios)
-    console.print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}; * is what auto picks")
+        ratios = f"{row.over_script:.2f}", f"{row.over_loader:.2f}"
+        names = row.network, row.service, row.strategy, row.precision
+        table.add_row(*names, str(row.rounds), str(row.points), *numbers, *ratios)
     console.print(table)
+    for line in worst(rows):
+        console.print(line)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
+
+
+def worst(rows: list[Record]) -> Iterator[str]:
+    """How ``auto`` compares at its worst, in fp32."""
+    against_script, against_best = {}, {}
+    for name, service in {(row.network, row.service): None for row in rows}:
+        those = [row for row in rows if (row.network, row.service, row.precision) == (name, service, "fp32")]
+        (auto,) = (row for row in those if row.strategy.startswith("auto"))
+        best = max(row.over_script for row in those if row.strategy not in (*BY_HAND, auto.strategy))
+        against_script[name, service] = auto.over_script
+        against_best[name, service] = auto.over_script / best
+    for what, found in (("the script", against_script), ("the best strategy", against_best)):
+        case = min(found, key=found.__getitem__)
+        yield f"auto over {what}, worst of all: {found[case]:.2f} ({', '.join(case)})"
 
 
 if __name__ == "__main__":
