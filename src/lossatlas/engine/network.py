@@ -17,6 +17,7 @@ from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precision import PRECISIONS, Precision
 from lossatlas.engine.private import NARROW, Handed, bare, install, plain_attention, private_copy, without_graph
 from lossatlas.engine.purity import equal
+from lossatlas.engine.sequential import merged
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import Loss
@@ -146,6 +147,18 @@ class Network:
         twin.module = copy.deepcopy(self.module)
         if self._recomputing is not None:
             twin._recomputing = copy.deepcopy(self.module)
+        return twin
+
+    def merged(self) -> Network:
+        """The same function with fewer passes over memory; see :mod:`lossatlas.engine.sequential`.
+
+        The network itself where there are none to save, and on devices other than CPUs, which have other bounds.
+        """
+        module = merged(self.module) if self.device.type == "cpu" else None
+        if module is None:
+            return self
+        twin = copy.copy(self)
+        twin.module = module
         return twin
 
     def with_buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:

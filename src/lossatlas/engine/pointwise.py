@@ -31,15 +31,18 @@ T = TypeVar("T")
 class Pointwise(Strategy):
     """A functional call per point. Any module that can be called can be served.
 
-    Unless a strategy says otherwise, images have channels last; modules that cannot take those (a ``view`` of their
-    features, say) get them as they are.
+    Unless a strategy says otherwise, layers are merged where it is known how (:mod:`lossatlas.engine.sequential`), and
+    images have channels last; modules that cannot take those (a ``view`` of their features, say) get them as they are.
     """
 
     stacks_points = False
-    reorders_images = True
+    rewrites = True
+    """Whether networks are called in another way than they were written, with the same values."""
 
     def __init__(self) -> None:
         self._reorders: bool | None = None
+        self._merged: tuple[Network, Network] | None = None
+        """A network, and the one that is called for it."""
 
     @abstractmethod
     def over(self, count: int, network: Network, call: Callable[[int, Network], T]) -> Sequence[T]:
@@ -50,7 +53,7 @@ class Pointwise(Strategy):
         return stacked
 
     def forward(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
-        batch = self._ordered(network, points.params, batch)
+        network, batch = self._rewritten(network, points.params, batch)
         each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
@@ -63,7 +66,7 @@ class Pointwise(Strategy):
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
 
     def pullback(self, network: Network, points: Points, batch: Batch, term: Term) -> Gradients:
-        batch = self._ordered(network, points.params, batch)
+        network, batch = self._rewritten(network, points.params, batch)
         each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Params, Tensor, Outputs, Tensor]:
@@ -76,7 +79,7 @@ class Pointwise(Strategy):
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
 
     def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
-        batch = self._ordered(network, points.params, batch)
+        network, batch = self._rewritten(network, points.params, batch)
         pairs = list(zip(_each(points.params), _each(vectors), strict=True))
 
         def call(i: int, network: Network) -> Params:
@@ -89,10 +92,13 @@ class Pointwise(Strategy):
             stacked: Params = _stack(self.over(len(pairs), network, call))
         return stacked
 
-    def _ordered(self, network: Network, params: Params, batch: Batch) -> Batch:
-        """The batch with channels last, unless the network once refused that."""
-        if not self.reorders_images:
-            return batch
+    def _rewritten(self, network: Network, params: Params, batch: Batch) -> tuple[Network, Batch]:
+        """The network with layers merged; and the batch with channels last, unless the network once refused that."""
+        if not self.rewrites:
+            return network, batch
+        if self._merged is None or self._merged[0] is not network:
+            self._merged = network, network.merged()
+        network = self._merged[1]
         reordered = _channels_last(batch)
         if self._reorders is None:
             try:
@@ -101,7 +107,7 @@ class Pointwise(Strategy):
                 self._reorders = True
             except RuntimeError:
                 self._reorders = False
-        return reordered if self._reorders else batch
+        return network, reordered if self._reorders else batch
 
 
 def _each(params: Params) -> Iterator[Params]:

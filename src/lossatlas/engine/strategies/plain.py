@@ -14,4 +14,4 @@ class Plain(Loop):
     """
 
     rank = 0
-    reorders_images = False
+    rewrites = False

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import groupby
 
-import torch
 from torch import Tensor, nn
 
 from lossatlas.bounds import Count
@@ -42,7 +42,12 @@ class Conv(Family):
         width, side = inputs[0], min(inputs[1:])
         for channels, block in groupby(self.channels):
             for _ in block:
-                layers.append(_Layer(width, channels, self.batch_norm, skip=self.skips and width == channels))
+                layer: OrderedDict[str, nn.Module] = OrderedDict(
+                    convolution=nn.Conv2d(width, channels, 3, padding=1),
+                    normalisation=nn.BatchNorm2d(channels) if self.batch_norm else nn.Identity(),
+                    rectifier=nn.ReLU(),
+                )
+                layers.append(_Skipped(layer) if self.skips and width == channels else nn.Sequential(layer))
                 width = channels
             if self.max_pool:
                 side //= 2
@@ -56,15 +61,9 @@ class Conv(Family):
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(POOLED), nn.Flatten(), *head)
 
 
-class _Layer(nn.Module):
-    """Convolution, normalisation where asked for, ReLU; the input added where ``skip``."""
-
-    def __init__(self, width_in: int, width_out: int, batch_norm: bool, skip: bool) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(width_in, width_out, 3, padding=1)
-        self.normalisation = nn.BatchNorm2d(width_out) if batch_norm else nn.Identity()
-        self.skip = skip
+class _Skipped(nn.Sequential):
+    """Layers whose input is added to their output."""
 
     def forward(self, images: Tensor) -> Tensor:
-        features = torch.relu(self.normalisation(self.convolution(images)))
-        return features + images if self.skip else features
+        features: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return features + images
