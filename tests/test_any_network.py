@@ -687,7 +687,7 @@ def test_an_automatic_plan_leaves_out_who_cannot_serve(name: str) -> None:
     )  # fmt: skip
     services = (engine.plan.evaluate, engine.plan.pullback, engine.plan.derivatives)
     assert {service.strategy for service in services[1:]} <= POINTWISE
-    assert "vmap cannot serve pullback" in engine.plan.reason
+    assert "pullback without vmap" in engine.plan.reason
 
 
 class TestParameters:

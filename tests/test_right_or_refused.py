@@ -350,6 +350,21 @@ class TestMoreThatIsServed:
         np.testing.assert_allclose(found["t_loss"], by_hand(Energy, chart, loss), rtol=1e-5)
         np.testing.assert_allclose(found["t_gradient_norm"], by_hand(Energy, chart, norm_of(loss)), rtol=1e-4)
 
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+    def test_but_not_by_several_threads_which_share_the_levels_of_forward_mode(self) -> None:
+        split = la.Split((rows(40, 2), torch.zeros(40, 1)))
+        problem = la.Problem(seeded(Energy), la.SquaredError())
+        chart = la.slice_around(problem.module, ("random",), seed=3)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            plan = la.engine_for(problem, chart, split, measuring=0.05).plan
+            assert "evaluate without threads: strategy 'threads' works on several networks" in plan.reason
+            with pytest.raises(la.BadInput, match="differentiated in forward mode as it is called"):
+                la.engine_for(problem, chart, split, plan="threads")
+        finally:
+            torch.set_num_threads(threads)
+
     def test_objects_of_the_users_own_as_outputs(self) -> None:
         x, y = rows(40, 4), labels(40)
 

@@ -6,10 +6,13 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from lossatlas.data import examples_in, in_parts, rows_of
@@ -30,11 +33,11 @@ FEWEST = 32
 """Examples that a timed run has at least, where there are so many."""
 PARTS = 128, 32
 """Examples at a time that are tried on CPUs: the activations of so many stay in their caches."""
-PACED = 3
+PACED = 2
 """Timed runs by which the pace of a point is told."""
 ROUNDING = 1e-5
 """How far losses may differ that are the same but for the order of sums, in shares of the largest."""
-CALLS = 0.15
+CALLS = 0.3
 """The share of a point's time that calls take, whatever the examples, for which points are taken together on a CPU."""
 PLAIN = "plain"
 """The strategy that others are compared with."""
@@ -114,19 +117,19 @@ class Piece:
         """Examples of a run that is timed."""
         self._plain: list[Tensor] | None = None
         """What the plain loop makes of a few examples, once somebody is compared with it."""
+        self._shares_a_state = False
+        """Whether calls change what all threads of the process share; seen in the same calls."""
+        self._footprints: dict[str, Footprint] = {}
 
-    def pace(self, portions: Mapping[str, Portion]) -> Pace:
-        """What one point takes, about: seen on a few examples, and extrapolated.
+    def pace(self, portion: Portion) -> Pace:
+        """What one point takes in the plain loop, about: seen on a few examples, and extrapolated.
 
         Args:
-            portions: what strategies do at a time.
+            portion: what the plain loop may do at a time.
         """
-        most = min(portion.examples or self.examples for portion in portions.values())
-        name = PLAIN if PLAIN in portions else next(iter(portions))
-
-        more = min(FEWEST, most)
+        more = min(FEWEST, portion.examples or self.examples)
         few = max(1, more // 8)
-        runs = [self.work(name, 1, examples) for examples in (few, more)]
+        runs = [self.work(PLAIN, 1, examples) for examples in (few, more)]
         for run in runs:
             run()
         # The shortest of runs in turn: others who are at work on the machine only lengthen them.
@@ -135,8 +138,29 @@ class Piece:
         slope = max(0.0, (seconds_of_more - seconds_of_few) / (more - few)) if more > few else seconds_of_more / more
         return Pace(max(0.0, seconds_of_more - slope * more), slope * self.examples)
 
-    def ways(self, portions: Mapping[str, Portion], pace: Pace, a_run: float) -> tuple[list[Way], dict[str, str]]:
-        """How the service may be run, the simpler first; and why strategies are left out.
+    def worth_trying(self, names: Sequence[str], pace: Pace, a_run: float) -> tuple[list[str], dict[str, str]]:
+        """Strategies that may be faster than the plain loop; and why others are not.
+
+        On a CPU to take points together saves calls and nothing else, and examples in parts are better.
+
+        Args:
+            names: strategies.
+            pace: what one point takes, about.
+            a_run: seconds that a timed run may take.
+        """
+        if self._network.device.type != "cpu":
+            return list(names), {}
+        left_out = {}
+        for name in names:
+            if STRATEGIES[name].stacks_points and pace.share_of_calls < CALLS:
+                share = f"{pace.share_of_calls:.0%} is calls, all that it could save"
+                left_out[name] = f"of {1e3 * pace.whole:.3g} ms a point {share}"
+            elif STRATEGIES[name].stacks_points and pace.whole > a_run and self._parts:
+                left_out[name] = f"a point takes {1e3 * pace.whole:.3g} ms, too long to be timed"
+        return [name for name in names if name not in left_out], left_out
+
+    def ways(self, portions: Mapping[str, Portion], pace: Pace, a_run: float) -> list[Way]:
+        """How the service may be run, the simpler first.
 
         On CPUs examples are taken in parts, too, where cutting groups changes nothing; and only so where a point on a
         whole group takes too long for a race. What cannot be cut is then raced on fewer examples than it will have.
@@ -146,24 +170,10 @@ class Piece:
             pace: what one point takes, about.
             a_run: seconds that a timed run may take.
         """
-        on_cpu = self._network.device.type == "cpu"
         long = pace.whole > a_run
-        parts = self._parts() if on_cpu else []
-        left_out = {}
-        for name in portions:
-            if not on_cpu or not STRATEGIES[name].stacks_points:
-                continue
-            if pace.share_of_calls < CALLS:
-                share = f"{pace.share_of_calls:.0%} is calls, all that it could save"
-                left_out[name] = f"of {1e3 * pace.whole:.3g} ms a point {share}"
-            elif long and parts:
-                left_out[name] = f"a point takes {1e3 * pace.whole:.3g} ms, too long to be timed"
-        if len(left_out) == len(portions):  # nobody else was asked for
-            left_out, parts = {}, []
+        parts = self._parts if self._network.device.type == "cpu" else []
         ways = []
         for name, portion in sorted(portions.items(), key=lambda entry: STRATEGIES[entry[0]].rank):
-            if name in left_out:
-                continue
             if portion.examples is not None or not (long and parts):
                 ways.append(Way(name, portion))
             if portion.examples is None and not STRATEGIES[name].stacks_points:
@@ -172,8 +182,9 @@ class Piece:
         if long and not parts:
             fit = min(way.portion.examples or self.examples for way in ways)
             self.raced = max(min(fit, FEWEST), min(fit, int(self.examples * a_run / pace.whole)))
-        return ways, left_out
+        return ways
 
+    @cached_property
     def _parts(self) -> list[int]:
         """How many examples may be evaluated at a time, beside all of them, because cutting a group changes nothing.
 
@@ -225,7 +236,7 @@ class Piece:
     def at(self, precision: str) -> Piece:
         """The same in another precision."""
         twin = copy.copy(self)
-        twin._network = self._network.at(precision)
+        twin._network, twin._footprints = self._network.at(precision), {}
         return twin
 
     def departure(self, way: Way) -> float:
@@ -256,7 +267,7 @@ class Piece:
             lambda count: self.work(way.strategy, count, examples),
             way.portion.points if stacks else min(way.portion.points, apart),
             examples / self.examples,
-            _at_once(way.strategy) or 1,
+            STRATEGIES[way.strategy].at_once() or 1,
             stacks,
         )
 
@@ -272,7 +283,7 @@ class Piece:
         for name in names:
             try:
                 self.compare_with_plain(name)
-                footprint = self._footprint(name)
+                footprint = self._footprint_of(name)
             except Exception as error:  # a strategy may fail on a user's module in any way
                 refused[name] = in_one_line(error)
                 continue
@@ -330,7 +341,14 @@ class Piece:
         if name == PLAIN:
             return
         if self._plain is None:
-            self._plain = self._numbers(PLAIN)
+            with _Watch() as watch:
+                self._plain = self._numbers(PLAIN)
+            self._shares_a_state = watch.met
+        if self._shares_a_state and STRATEGIES[name].at_once() != 1:
+            raise BadInput(
+                f"strategy {name!r} works on several networks at the same time, and this one is differentiated in "
+                "forward mode as it is called, which all threads of a process share"
+            )
         if not all(map(_alike, self._numbers(name), self._plain)):
             raise BadInput(f"strategy {name!r} gives other values than calling one network after the other")
 
@@ -349,25 +367,33 @@ class Piece:
         space.add(got.controls, into)
         return [got.losses, into]
 
+    def _footprint_of(self, name: str) -> Footprint:
+        """What a strategy takes; those that call one network after another do the same in each call."""
+        stacks = STRATEGIES[name].stacks_points
+        watched = name if stacks else PLAIN
+        if self.which == "derivatives":  # to be compared says nothing of those
+            self.work(name, 1, min(PROBED_EXAMPLES[0], self.examples))()
+        if watched not in self._footprints:
+            self._footprints[watched] = self._footprint(watched)
+        return replace(self._footprints[watched], networks=STRATEGIES[name].at_once())
+
     def _footprint(self, name: str) -> Footprint:
         """What a strategy takes: seen on a few examples of one point, and extrapolated."""
-        stacks = STRATEGIES[name].stacks_points
         few, more = (min(count, self.examples) for count in PROBED_EXAMPLES)
-        # Threads are watched in one of them: they do what the loop does.
-        watched, piece, times = name if stacks else "loop", self, 1
+        piece, times = self, 1
         if self.which == "derivatives":
-            # Tried, and not watched: torch ends the process where second derivatives of a transform in a forward pass
+            # Not watched: torch ends the process where second derivatives of a transform in a forward pass
             # (torch.func.hessian) meet a dispatch mode. They keep what first ones do, and the way back of these.
-            self.work(name, 1, few)()
             piece, times = Piece("pullback", self._network, self._controls, self._batch, 1), SECOND
-        kept, kept_of_more = (times * float(peak_bytes_of(piece.work(watched, 1, count))) for count in (few, more))
+        kept, kept_of_more = (times * float(peak_bytes_of(piece.work(name, 1, count))) for count in (few, more))
         slope = max(0.0, (kept_of_more - kept) / (more - few)) if more > few else kept_of_more / more
+        returned = STRATEGIES[name].stacks_points or self.which == "derivatives"
         return Footprint(
             weights=3 * self._controls.shape[1] * self._controls.element_size(),
             fixed=max(0.0, kept_of_more - slope * more),
             per_example=slope,
-            output=0.0 if stacks or self.which == "derivatives" else 2 * self._returned(few) / few,
-            networks=_at_once(name),
+            output=0.0 if returned else 2 * self._returned(few) / few,
+            networks=STRATEGIES[name].at_once(),
         )
 
     def _returned(self, examples: int) -> int:
@@ -377,11 +403,18 @@ class Piece:
         return sum(leaf.numel() * leaf.element_size() for leaf in leaves if comparable(leaf))
 
 
-def _at_once(name: str) -> int | None:
-    """How many networks a strategy works on at the same time; None: on all."""
-    if STRATEGIES[name].stacks_points:
-        return None
-    return torch.get_num_threads() if name == "threads" else 1
+class _Watch(TorchFunctionMode):
+    """Looks for differentiation in forward mode, whose levels are the process's and not a thread's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self.met = self.met or func is torch._VF._make_dual
+        return func(*args, **(kwargs or {}))
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -88,29 +88,26 @@ def plan_for(
     step = Piece("pullback", at_precision, controls, step_batch, min(LARGEST_CHUNK, points))
     group = Piece("evaluate", at_precision, controls, group_batch, LARGEST_CHUNK)
     slopes = Piece("derivatives", network.at("fp32"), controls, group_batch, LARGEST_CHUNK)
-    names = list(STRATEGIES) if spec == AUTO else [spec]
     services: dict[str, Service] = {}
     reasons = []
     for piece, expected in ((step, 0), (group, evaluations)):
         dispensable = piece is step and not steps
         try:
-            portions, refused = piece.portions(names, memory)
+            tried = _raced(piece, memory, seconds / 2, expected) if spec == AUTO else _stated(piece, spec, memory)
         except BadInput:
             if not dispensable:
                 raise
-            portions, refused = {}, {}
-        if dispensable and not portions:
-            services[piece.which] = Service(PLAIN, 1, at_precision.precision)
-            continue
-        ways, outcome = _raced(piece, portions, seconds / 2, expected) if spec == AUTO else _stated(portions)
-        outcome = replace(outcome, refused=refused | outcome.refused)
-        if not outcome.rounds:
-            why = "; ".join(f"{name}: {reason}" for name, reason in outcome.refused.items())
+            tried = _Tried()
+        if not tried.outcome.rounds:
+            if dispensable:
+                services[piece.which] = Service(PLAIN, 1, at_precision.precision)
+                continue
+            why = "; ".join(f"{name}: {reason}" for name, reason in tried.refused.items())
             raise BadInput(f"no strategy can evaluate this model: {why}")
-        way = ways[outcome.winner]
+        outcome, way = tried.outcome, tried.ways[tried.outcome.winner]
         if spec == AUTO:
-            reasons += _told(piece, outcome)
-        if (limit := portions[way.strategy].examples) is not None:
+            reasons += _told(piece, tried)
+        if (limit := tried.portions[way.strategy].examples) is not None:
             reasons.append(f"{piece.which}: {limit} of {piece.examples} examples at once fit the memory")
         chosen = _in_the_best_precision(piece, way, outcome.points[way.name], precision, others, seconds / 4)
         # Of points that are taken together no more than were timed: what more of them cost nobody has seen.
@@ -192,27 +189,58 @@ def _tell(message: str) -> None:
     warnings.warn(message, Caution, stacklevel=2)
 
 
-def _raced(
-    piece: Piece, portions: Mapping[str, Portion], seconds: float, expected: int
-) -> tuple[dict[str, Way], Outcome]:
-    """Ways of running a service by name, and what they take, measured; probing memory is not charged."""
-    if not portions:
-        return {}, Outcome({}, {}, {})
+@dataclass(frozen=True)
+class _Tried:
+    """Ways of running a service, and what they took."""
+
+    portions: Mapping[str, Portion] = field(default_factory=dict)
+    """What fits the memory at a time, by strategy."""
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    """By name, the simpler first."""
+    outcome: Outcome = field(default_factory=lambda: Outcome({}, {}, {}))
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why strategies or ways cannot do it, or were not tried."""
+
+
+def _raced(piece: Piece, memory: Limit, seconds: float, expected: int) -> _Tried:
+    """What ways of running a service take, measured; probing memory is not charged.
+
+    Args:
+        piece: the service.
+        memory: bytes that may be taken.
+        seconds: that the race may take.
+        expected: points times batches that will be evaluated, for 3 % of which it may take longer.
+
+    Raises:
+        BadInput: memory for less than one point, or a model that fails.
+    """
+    plain, refused = piece.portions([PLAIN], memory)
+    if not plain:
+        return _Tried(refused=refused)
     try:
-        pace = piece.pace(portions)
+        pace = piece.pace(plain[PLAIN])
     except Exception as error:  # the user's own module may fail in any way
         raise model_failure(error, "the model fails on a batch of these data") from error
     seconds = max(seconds, min(MOST_SECONDS, SHARE * expected * pace.whole))
     # So that everybody has a run to warm up and ROUNDS rounds before the race's patience is over.
-    found, left_out = piece.ways(portions, pace, PATIENCE * seconds / len(portions) / (ROUNDS + 1))
-    ways = {way.name: way for way in found}
+    a_run = PATIENCE * seconds / len(STRATEGIES) / (ROUNDS + 1)
+    names, left_out = piece.worth_trying(list(STRATEGIES), pace, a_run)
+    portions, refused = piece.portions(names, memory)
+    ways = {way.name: way for way in piece.ways(portions, pace, a_run)}
     outcome = race({name: piece.contestant(way) for name, way in ways.items()}, seconds)
-    return ways, replace(outcome, refused=left_out | outcome.refused)
+    return _Tried(portions, ways, outcome, left_out | refused | outcome.refused)
 
 
-def _stated(portions: Mapping[str, Portion]) -> tuple[dict[str, Way], Outcome]:
+def _stated(piece: Piece, name: str, memory: Limit) -> _Tried:
+    """A strategy that was asked for.
+
+    Raises:
+        BadInput: memory for less than one point.
+    """
+    portions, refused = piece.portions([name], memory)
     ways = {way.name: way for way in (Way(name, portion) for name, portion in portions.items())}
-    return ways, Outcome({name: [0.0] for name in ways}, {}, {name: way.portion.points for name, way in ways.items()})
+    points = {name: way.portion.points for name, way in ways.items()}
+    return _Tried(portions, ways, Outcome({key: [0.0] for key in ways}, {}, points), refused)
 
 
 def _derivatives(slopes: Piece, pulled: str, memory: Limit) -> Service:
@@ -239,11 +267,11 @@ def check_plan(spec: str) -> Plan | None:
     return None
 
 
-def _told(piece: Piece, outcome: Outcome) -> list[str]:
+def _told(piece: Piece, tried: _Tried) -> list[str]:
     """What a race showed, in words."""
-    ranked = sorted(outcome.seconds.items(), key=lambda entry: entry[1])
+    ranked = sorted(tried.outcome.seconds.items(), key=lambda entry: entry[1])
     told = [f"{piece.which}: " + ", ".join(f"{name} {1e6 * value:.0f} us/point" for name, value in ranked)]
-    told += [f"{name} cannot serve {piece.which}: {why}" for name, why in outcome.refused.items()]
+    told += [f"{piece.which} without {name}: {why}" for name, why in tried.refused.items()]
     if piece.raced < piece.examples:
         told.append(f"{piece.which} measured on {piece.raced} of {piece.examples} examples")
     return told

@@ -113,6 +113,11 @@ class Strategy(ABC):
     stacks_points: bool
     """Whether the activations of all p points are in memory together, which bounds the chunk."""
 
+    @classmethod
+    def at_once(cls) -> int | None:
+        """How many networks are worked on at the same time; None: all points of a chunk."""
+        return None if cls.stacks_points else 1
+
     @abstractmethod
     def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
         """A function of one network's named tensors at each point: (p, *shape) to (p, *shape)."""

@@ -30,6 +30,10 @@ class Threads(Pointwise):
         self._pool: ThreadPoolExecutor | None = None
         self._own = threading.local()
 
+    @classmethod
+    def at_once(cls) -> int | None:
+        return torch.get_num_threads()
+
     def over(self, count: int, network: Network, call: Callable[[int, Network], T]) -> Sequence[T]:
         threads = torch.get_num_threads()
         if threads == 1:
