@@ -148,7 +148,17 @@ class TestRace:
         outcome = Machine().race(1.0, a=0.5, b=0.45)
         assert [len(times) for times in outcome.rounds.values()] == [3, 3]
         outcome = Machine().race(1.0, a=0.8, b=0.75)
-        assert [len(times) for times in outcome.rounds.values()] == [1, 1], "three times the budget are over"
+        assert [len(times) for times in outcome.rounds.values()] == [2, 2], "three times the budget are over"
+        outcome = Machine().race(1.0, a=2.0, b=1.5)
+        assert [len(times) for times in outcome.rounds.values()] == [1, 1]
+
+    def test_the_last_rounds_are_between_the_fastest_and_who_would_be_taken(self) -> None:
+        """However long the others took to warm up."""
+        outcome = Machine().race(1.0, plain=0.2, loop=0.19, threads=0.16, vmap=0.25, batched=0.55)
+        assert {name: len(times) for name, times in outcome.rounds.items()} == {
+            "plain": 3, "loop": 1, "threads": 3, "vmap": 1, "batched": 1,
+        }  # fmt: skip
+        assert outcome.winner == "threads"
         outcome = Machine().race(1.0, a=0.3, b=0.25)
         assert [len(times) for times in outcome.rounds.values()] == [ROUNDS, ROUNDS]
 

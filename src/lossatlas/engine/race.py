@@ -20,9 +20,10 @@ GROWTH = 4
 SMALLER = 0.95
 """Fewer points at a time are taken where they reach such a share of the best speed: they keep less in memory."""
 ROUNDS = 3
-"""Rounds that rivals have even where the budget is used up: with fewer, nobody tells a burst from a difference."""
+"""Rounds that the fastest and the simplest have even where the budget is used up: with fewer, nobody tells a burst from
+a difference."""
 PATIENCE = 3.0
-"""Times the budget after which a race ends whatever its number of rounds, once there was one."""
+"""Times the budget that rounds may take for that."""
 HOPELESS = 3.0
 """Who took that many times as long as the best, and long, is not measured again."""
 RIVAL = 1.5
@@ -180,12 +181,19 @@ def race(
                 runner.times.append(runner.per_point(spent))
                 continue
         racing.append(runner)
-    rounds = 0
-    while racing and _goes_on(rounds, len(racing), clock() - started, seconds):
+    rounds, warm = 0, clock()
+    while racing:
         for runner in racing if rounds % 2 else reversed(racing):
             runner.times.append(runner.per_point(timed(runner.run)))
         rounds += 1
-        racing = _rivals(racing, rounds)
+        if clock() - started < seconds:
+            racing = _rivals(racing, rounds)
+        elif rounds < ROUNDS and clock() - warm < PATIENCE * seconds:
+            racing = _finalists(racing)
+        else:
+            break
+        if len(racing) == 1:
+            break
     runners = {name: runner for name, (runner, _) in warmed.items()}
     return Outcome(
         {name: runner.times for name, runner in runners.items()},
@@ -226,10 +234,12 @@ def _warmed(
     return next(entry for entry in tried if SMALLER * entry[0].per_point(entry[1]) <= fastest)
 
 
-def _goes_on(rounds: int, racing: int, spent: float, seconds: float) -> bool:
-    if rounds == 0:
-        return True
-    return racing > 1 and (spent < seconds or (rounds < ROUNDS and spent < PATIENCE * seconds))
+def _finalists(racing: Sequence[_Runner]) -> list[_Runner]:
+    """Who would be taken now, and who was the fastest."""
+    times = {str(place): runner.times for place, runner in enumerate(racing)}
+    taken = int(simplest_of_the_fastest(times))
+    fastest = min(range(len(racing)), key=lambda place: median(racing[place].times))
+    return [racing[place] for place in sorted({taken, fastest})]
 
 
 def _rivals(racing: Sequence[_Runner], rounds: int) -> list[_Runner]:
