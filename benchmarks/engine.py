@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES
+from lossatlas.engine.machine import machine
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.race import HOPELESS, Contestant, race, ratio
 from lossatlas.metrics import metrics_for
@@ -263,7 +263,7 @@ def records(case: Case, seconds: float, gemm: dict[str, float], console: Console
         )
         for label, (_, whole) in hopeful(served, console, name).items()
     }
-    found = race(contestants, seconds)
+    found = race(contestants, seconds, finals=False)
     for label, why in found.refused.items():
         console.print(f"{name}: {label} failed: {why}")
     flops = case.flops()
@@ -300,19 +300,6 @@ def _work_for_ever() -> None:
         sum(range(1000))
 
 
-def processor() -> str:
-    """What the machine calls itself, and its units for vectors and matrices."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in fields.items()}
-    flags = set(fields.get("flags", "").split())
-    units = [unit for unit in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if unit in flags]
-    return f"{fields.get('model name', platform.machine())} ({', '.join(units) or 'no vector units'})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the engine's strategies beside a loop written by hand.")
     parser.add_argument("--quick", action="store_true", help="at most two and a half minutes")
@@ -333,8 +320,9 @@ def main() -> None:
             continue
         gemm[precision] = gemm_gflops(precision, device)
     rates = ", ".join(f"{precision} {rate:,.0f}" for precision, rate in gemm.items())
-    where = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    console.print(f"{where}; {torch.get_num_threads()} threads, torch {torch.__version__}; GEMM {rates} GFLOP/s")
+    console.print(
+        f"{machine(device)}; {torch.get_num_threads()} threads, torch {torch.__version__}; GEMM {rates} GFLOP/s"
+    )
     for precision in [each for each in gemm if each != "fp32" and gemm[each] < gemm["fp32"]]:
         console.print(f"{precision} is dropped: its products are slower than those of fp32")
         del gemm[precision]

@@ -22,6 +22,7 @@ import lossatlas as la
 from lossatlas.engine import STRATEGIES, layer as layers
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.layer import StackedLayers
+from lossatlas.engine.machine import machine
 from lossatlas.engine.memory import chunk_that_fits, memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
@@ -562,6 +563,7 @@ def test_an_automatic_plan_serves_the_network_and_says_why() -> None:
     assert made.plan.pullback.strategy in STRATEGIES
     assert made.plan.pullback.points <= 5
     assert "us/point" in made.plan.reason
+    assert made.plan.machine == machine(torch.device("cpu"))
     assert Plan.from_dict(made.plan.to_dict()) == made.plan
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ from torch import nn
 
 import lossatlas as la
 from lossatlas.engine import planning
+from lossatlas.engine.machine import machine
+from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.race import ROUNDS, Contestant, Outcome, race, ratio, simplest_of_the_fastest
 
 
@@ -182,6 +186,36 @@ class TestRace:
         assert outcome.seconds == {"tight": pytest.approx(1e-3 / 8)}  # 4 points, 16, 8
         assert outcome.refused == {"broken": "ValueError: x"}
 
+    def test_out_of_memory_in_a_round_it_goes_on_with_fewer_points_and_a_failure_there_is_out(self) -> None:
+        machine = Machine()
+
+        def contestant(name: str, error: Exception) -> Contestant:
+            """One that fails once, in its sixth run."""
+            machine.runs[name] = []
+
+            def prepare(count: int) -> Callable[[], object]:
+                def run() -> None:
+                    machine.runs[name].append(count)
+                    if len(machine.runs[name]) == 6:
+                        raise error
+                    machine.now += 1e-2 + 1e-3 * count
+
+                return run
+
+            return Contestant(prepare, 4)
+
+        contestants = {
+            "full": contestant("full", torch.OutOfMemoryError("full")),
+            "broken": contestant("broken", ValueError("x")),
+            "sound": machine.contestant("sound", 0.02),
+        }
+        outcome = race(contestants, 1.0, machine.clock)
+        assert outcome.refused == {"broken": "ValueError: x"}
+        assert set(outcome.rounds) == set(outcome.points) == {"full", "sound"}
+        before, after = machine.runs["full"][5], machine.runs["full"][6]
+        assert outcome.points["full"] == after == before // 2
+        assert outcome.winner == "full"
+
     @pytest.mark.parametrize("run", range(6))
     def test_one_burst_decides_nothing(self, run: int) -> None:
         """Whichever of the runs of the plain loop it meets; the other one is slower by a fifth."""
@@ -256,7 +290,7 @@ class TestPrecision:
                 contestants: dict[str, Contestant], seconds: float, clock: Callable[[], float] = print
             ) -> Outcome:
                 for contestant in contestants.values():
-                    contestant.run(1)
+                    contestant.prepare(1)()
                 rounds = {name: [factor if name == "bf16" else 1.0] * 5 for name in contestants}
                 return Outcome(rounds, {}, dict.fromkeys(contestants, 1))
 
@@ -307,3 +341,56 @@ class TestPrecision:
         """On this machine, whatever it is."""
         plan = self.engine("auto").plan
         assert plan.evaluate.precision in ("fp32", "bf16")
+
+
+class TestPlansOfOtherMachines:
+    @pytest.fixture
+    def raced(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+        """Who raced; the stated way takes three times as long as others."""
+        seen: list[list[str]] = []
+
+        def made_up(contestants: dict[str, Contestant], seconds: float) -> Outcome:
+            seen.append(list(contestants))
+            rounds = {name: [3.0 if name == "loop/16" else 1.0] * 3 for name in contestants}
+            return Outcome(rounds, {}, dict.fromkeys(contestants, 1))
+
+        monkeypatch.setattr(planning, "race", made_up)
+        return seen
+
+    @staticmethod
+    def engine(machine: str, folder: Path, *, steps: bool = True) -> la.Engine:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+        problem = la.Problem(module, la.CrossEntropy())
+        split = la.Split((torch.randn(64, 1, 4, 4), torch.arange(64) % 3))
+        space = la.WeightSpace(module)
+        chart = la.Slice(space.vector_of(module), torch.randn(2, space.size))
+        service = Service("loop", 4, examples=16)
+        plan = Plan(service, Service("loop", 4), Service("loop", 1), threads=1, machine=machine)
+        file = folder / "plan.json"
+        file.write_text(json.dumps(plan.to_dict()))
+        return la.engine_for(problem, chart, split, plan=str(file), steps=steps)
+
+    def test_are_followed_and_what_they_take_here_is_said(self, raced: list[list[str]], tmp_path: Path) -> None:
+        with pytest.warns(la.Caution) as told:
+            engine = self.engine("A processor (avx2)", tmp_path)
+        assert engine.plan.evaluate == Service("loop", 4, examples=16)
+        assert [names[0] for names in raced] == ["loop", "loop/16"], "one that is not slower is not spoken of"
+        (line,) = [str(each.message) for each in told]
+        assert line.startswith(
+            "evaluate: the plan was measured on another machine (A processor (avx2)) and is followed"
+        )
+        assert "3,000,000 us a point, 1,000,000 with plain, as a new run with --plan auto would have it" in line
+
+    def test_a_survey_does_not_measure_steps(self, raced: list[list[str]], tmp_path: Path) -> None:
+        with pytest.warns(la.Caution):
+            self.engine("A processor (avx2)", tmp_path, steps=False)
+        assert len(raced) == 1
+
+    @pytest.mark.parametrize("machine", ["", machine(torch.device("cpu"))])
+    def test_a_plan_of_this_machine_or_of_none_is_not_measured_again(
+        self, raced: list[list[str]], tmp_path: Path, machine: str, recwarn: pytest.WarningsRecorder
+    ) -> None:
+        self.engine(machine, tmp_path)
+        assert not raced
+        assert not recwarn.list

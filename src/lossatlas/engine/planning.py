@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.footprint import Limit
+from lossatlas.engine.machine import machine
 from lossatlas.engine.network import Network
 from lossatlas.engine.piece import PLAIN, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
@@ -21,7 +22,7 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, Caution, unknown
 from lossatlas.types import Batch
 
-__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "check_plan", "measuring_seconds", "plan_for"]
+__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "check_plan", "measuring_seconds", "plan_for", "tell_of_slower"]
 
 MEASURING_SECONDS = 2.0
 """What measuring may take where a run does not say more."""
@@ -123,7 +124,39 @@ def plan_for(
         threads=torch.get_num_threads(),
         reason="; ".join(["measured" if spec == AUTO else "stated", *reasons]),
         differentiates_inputs=network.differentiates,
+        machine=machine(network.device) if spec == AUTO else "",
     )
+
+
+def tell_of_slower(
+    plan: Plan, network: Network, controls: Tensor, step_batch: Batch | None, group_batch: Batch, *, memory: Limit
+) -> None:
+    """Say of a plan that was measured on another machine what it takes here, where another way is faster.
+
+    Args:
+        plan: which is followed all the same.
+        network: what will be evaluated.
+        controls: (m, n), those of the chart.
+        step_batch: as for :func:`plan_for`; None where a fit makes no steps.
+        group_batch: as for :func:`plan_for`.
+        memory: bytes that other ways may take.
+    """
+    here = machine(network.device)
+    if plan.machine in ("", here):
+        return
+    for which, service, batch in (("pullback", plan.pullback, step_batch), ("evaluate", plan.evaluate, group_batch)):
+        if batch is None:
+            continue
+        piece = Piece(which, network.at(service.precision), controls, batch, LARGEST_CHUNK)
+        stated = Way(service.strategy, Portion(service.points, service.examples))
+        tried = _raced(piece, memory, MEASURING_SECONDS / 2, 0, stated)
+        seconds, best = tried.outcome.seconds, tried.outcome.winner
+        if best != stated.name:
+            _tell(
+                f"{which}: the plan was measured on another machine ({plan.machine}) and is followed, though slower on "
+                f"this one ({here}): {1e6 * seconds[stated.name]:,.0f} us a point, {1e6 * seconds[best]:,.0f} with "
+                f"{best}, as a new run with --plan auto would have it"
+            )
 
 
 def _others(network: Network, precision: str) -> list[str]:
@@ -202,7 +235,7 @@ class _Tried:
     """Why strategies or ways cannot do it, or were not tried."""
 
 
-def _raced(piece: Piece, memory: Limit, seconds: float, expected: int) -> _Tried:
+def _raced(piece: Piece, memory: Limit, seconds: float, expected: int, stated: Way | None = None) -> _Tried:
     """What ways of running a service take, measured; probing memory is not charged.
 
     Args:
@@ -210,6 +243,7 @@ def _raced(piece: Piece, memory: Limit, seconds: float, expected: int) -> _Tried
         memory: bytes that may be taken.
         seconds: that the race may take.
         expected: points times batches that will be evaluated, for 3 % of which it may take longer.
+        stated: a way that others have to be faster than to be taken.
 
     Raises:
         BadInput: memory for less than one point, or a model that fails.
@@ -226,7 +260,8 @@ def _raced(piece: Piece, memory: Limit, seconds: float, expected: int) -> _Tried
     a_run = PATIENCE * seconds / len(STRATEGIES) / (ROUNDS + 1)
     names, left_out = piece.worth_trying(list(STRATEGIES), pace, a_run)
     portions, refused = piece.portions(names, memory)
-    ways = {way.name: way for way in piece.ways(portions, pace, a_run)}
+    first = [stated] if stated is not None else []
+    ways = {way.name: way for way in (*first, *piece.ways(portions, pace, a_run))}
     outcome = race({name: piece.contestant(way) for name, way in ways.items()}, seconds)
     return _Tried(portions, ways, outcome, left_out | refused | outcome.refused)
 

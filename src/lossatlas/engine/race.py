@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
-from lossatlas.engine.memory import chunk_that_fits
+import torch
+
 from lossatlas.errors import in_one_line
 
 __all__ = ["RUNS", "Contestant", "Outcome", "race", "ratio", "simplest_of_the_fastest"]
@@ -55,10 +56,6 @@ class Contestant:
     """Points that a run has at least, if it may: those that are worked on side by side."""
     gains: bool = True
     """Whether points may cost less when there are more of them, so that it is worth while to look for their number."""
-
-    def run(self, points: int) -> None:
-        """Do the work once."""
-        self.prepare(points)()
 
 
 @dataclass(frozen=True)
@@ -129,72 +126,85 @@ def _is_consistent(ratios: Sequence[float]) -> bool:
     return won >= min(1.0, 0.5 + CONFIDENCE / math.sqrt(len(ratios)))
 
 
-@dataclass
 class _Runner:
-    """A contestant in a race."""
+    """A contestant in a race, with a number of points at a time."""
 
-    contestant: Contestant
-    run: Callable[[], object]
-    points: int = 1
-    times: list[float] = field(default_factory=list)
+    def __init__(self, contestant: Contestant, points: int, clock: Callable[[], float]) -> None:
+        self.contestant = contestant
+        self.times: list[float] = []
+        """Seconds per point, round by round."""
+        self._clock = clock
+        self._prepare(points)
+
+    def _prepare(self, points: int) -> None:
+        self.points = points
+        self._run = self.contestant.prepare(points)
+
+    def time(self) -> float:
+        """How long a run takes; of fewer points from now on, where memory does not do for so many any more."""
+        while True:
+            begin = self._clock()
+            try:
+                self._run()
+            except torch.OutOfMemoryError:
+                if self.points == 1:
+                    raise
+                torch.cuda.empty_cache()
+                self._prepare(self.points // 2)
+            else:
+                return self._clock() - begin
 
     def per_point(self, seconds: float) -> float:
         return seconds / (self.points * self.contestant.share)
 
 
 def race(
-    contestants: Mapping[str, Contestant], seconds: float, clock: Callable[[], float] = time.perf_counter
+    contestants: Mapping[str, Contestant],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    finals: bool = True,
 ) -> Outcome:
     """Time contestants in turn, round after round, until the budget is used.
 
     Before the first round everybody runs to warm up and to compile, and finds the number of points at a time that pays:
     the first run is of as few as may be, and as long as runs are short the next is of more. Nothing is said of others
-    than were run.
+    than were run. Who fails in a round is out.
 
     Args:
         contestants: by name, the simpler first.
         seconds: the budget, compilation included.
         clock: what tells the time.
+        finals: whether rounds after the budget are between the fastest and who would be taken, rather than all.
     """
-
-    def timed(run: Callable[[], object]) -> float:
-        begin = clock()
-        run()
-        return clock() - begin
-
     started = clock()
     allowance = seconds / len(contestants) / RUNS if contestants else 0.0
     warmed: dict[str, tuple[_Runner, float]] = {}
     refused: dict[str, str] = {}
     for name, contestant in contestants.items():
         try:
-            warmed[name] = _warmed(contestant, allowance, timed)
+            warmed[name] = _warmed(contestant, allowance, clock)
         except Exception as error:  # what is timed is a user's module, which may fail in any way
             refused[name] = in_one_line(error)
-    best = min((runner.per_point(spent) for runner, spent in warmed.values()), default=0.0)
-    racing: list[_Runner] = []
-    for number, (runner, spent) in enumerate(warmed.values()):
-        if number and spent > allowance and runner.per_point(spent) > HOPELESS * best:
-            if spent < seconds:  # a burst may have met it
-                spent = min(spent, timed(runner.run))
-            if runner.per_point(spent) > HOPELESS * best:
-                runner.times.append(runner.per_point(spent))
-                continue
-        racing.append(runner)
+    racing = _hopeful(warmed, allowance, seconds)
     rounds, warm = 0, clock()
     while racing:
-        for runner in racing if rounds % 2 else reversed(racing):
-            runner.times.append(runner.per_point(timed(runner.run)))
+        for name, runner in list(racing.items() if rounds % 2 else reversed(racing.items())):
+            try:
+                runner.times.append(runner.per_point(runner.time()))
+            except Exception as error:
+                refused[name] = in_one_line(error)
+                del racing[name]
         rounds += 1
         if clock() - started < seconds:
             racing = _rivals(racing, rounds)
         elif rounds < ROUNDS and clock() - warm < PATIENCE * seconds:
-            racing = _finalists(racing)
+            racing = _finalists(racing) if finals else racing
         else:
             break
-        if len(racing) == 1:
+        if len(racing) < 2:
             break
-    runners = {name: runner for name, (runner, _) in warmed.items()}
+    runners = {name: runner for name, (runner, _) in warmed.items() if name not in refused}
     return Outcome(
         {name: runner.times for name, runner in runners.items()},
         refused,
@@ -202,15 +212,12 @@ def race(
     )
 
 
-def _warmed(
-    contestant: Contestant, allowance: float, timed: Callable[[Callable[[], object]], float]
-) -> tuple[_Runner, float]:
+def _warmed(contestant: Contestant, allowance: float, clock: Callable[[], float]) -> tuple[_Runner, float]:
     """A contestant at the number of points that pays, and how long a run of it takes."""
-    least = min(contestant.least, contestant.most)
-    runner = _Runner(contestant, contestant.prepare(least), least)
-    spent = timed(runner.run)
+    runner = _Runner(contestant, min(contestant.least, contestant.most), clock)
+    spent = runner.time()
     if spent <= allowance:
-        spent = timed(runner.run)  # the first warmed up and compiled
+        spent = runner.time()  # the first warmed up and compiled
     tried = [(runner, spent)]
     enough = allowance if contestant.gains else min(SHORT, allowance)
 
@@ -224,33 +231,47 @@ def _warmed(
         spent <= enough or (contestant.gains and spent <= RUNS * allowance and pays())
     ):
         wanted = min(contestant.most, GROWTH * runner.points)
-        points = chunk_that_fits(contestant.run, wanted)
-        runner = _Runner(contestant, contestant.prepare(points), points)
-        spent = timed(runner.run)
+        runner = _Runner(contestant, wanted, clock)
+        runner.time()  # finds how many there is memory for
+        spent = runner.time()
         tried.append((runner, spent))
-        if points < wanted:
+        if runner.points < wanted:
             break
     fastest = min(runner.per_point(spent) for runner, spent in tried)
     return next(entry for entry in tried if SMALLER * entry[0].per_point(entry[1]) <= fastest)
 
 
-def _finalists(racing: Sequence[_Runner]) -> list[_Runner]:
+def _hopeful(warmed: Mapping[str, tuple[_Runner, float]], allowance: float, seconds: float) -> dict[str, _Runner]:
+    """Those who are not far behind already; the others have the time of their first runs."""
+    best = min((runner.per_point(spent) for runner, spent in warmed.values()), default=0.0)
+    racing = {}
+    for number, (name, (runner, spent)) in enumerate(warmed.items()):
+        if number and spent > allowance and runner.per_point(spent) > HOPELESS * best:
+            if spent < seconds:  # a burst may have met it
+                spent = min(spent, runner.time())
+            if runner.per_point(spent) > HOPELESS * best:
+                runner.times.append(runner.per_point(spent))
+                continue
+        racing[name] = runner
+    return racing
+
+
+def _finalists(racing: Mapping[str, _Runner]) -> dict[str, _Runner]:
     """Who would be taken now, and who was the fastest."""
-    times = {str(place): runner.times for place, runner in enumerate(racing)}
-    taken = int(simplest_of_the_fastest(times))
-    fastest = min(range(len(racing)), key=lambda place: median(racing[place].times))
-    return [racing[place] for place in sorted({taken, fastest})]
+    taken = simplest_of_the_fastest({name: runner.times for name, runner in racing.items()})
+    fastest = min(racing, key=lambda name: median(racing[name].times))
+    return {name: racing[name] for name in racing if name in (taken, fastest)}
 
 
-def _rivals(racing: Sequence[_Runner], rounds: int) -> list[_Runner]:
+def _rivals(racing: Mapping[str, _Runner], rounds: int) -> dict[str, _Runner]:
     """Those that are worth another round: all of them until there were enough to tell."""
     if rounds < ROUNDS:
-        return list(racing)
-    leader = min(racing, key=lambda runner: median(runner.times))
+        return dict(racing)
+    leader = min(racing.values(), key=lambda runner: median(runner.times))
 
     def hopes(runner: _Runner) -> bool:
         ahead = _paired(leader.times, runner.times)
         behind = 1 / median(ahead)
         return behind <= RIVAL or (behind <= HOPELESS and not _is_consistent(ahead))
 
-    return [runner for runner in racing if hopes(runner)]
+    return {name: runner for name, runner in racing.items() if hopes(runner)}

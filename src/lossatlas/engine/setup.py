@@ -20,7 +20,7 @@ from lossatlas.engine.memory import memory_limits
 from lossatlas.engine.network import Network
 from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for
+from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_slower
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.problem import Problem
@@ -90,10 +90,10 @@ def engine_for(
     if group < len(split):
         _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
+    step_batch = split.take(torch.arange(min(step_size(batch_size, split), len(split))))
+    group_batch = next(split.groups(group))
+    limit = memory_limits(memory, network.device)
     if isinstance(plan, str):
-        step_batch = split.take(torch.arange(min(step_size(batch_size, split), len(split))))
-        group_batch = next(split.groups(group))
-        limit = memory_limits(memory, network.device)
         plan = plan_for(
             network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
             seconds=measuring, steps=steps, evaluations=evaluations,
@@ -102,7 +102,8 @@ def engine_for(
     if metrics:
         engine.shapes(split, {name: each for name, each in metrics.items() if isinstance(each, StreamingMetric)})
     if stated:  # nobody has measured it
-        _check_stated(engine, controls, next(split.groups(group)))
+        _check_stated(engine, controls, group_batch)
+        tell_of_slower(plan, network, controls, step_batch if steps else None, group_batch, memory=limit)
     return engine
 
 

@@ -1,0 +1,37 @@
+"""What runs are measured on, in words."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch
+
+__all__ = ["machine"]
+
+UNITS = "avx2", "avx512f", "avx512_bf16", "amx_bf16"
+"""Flags of processors that the speed of products hangs on."""
+
+
+def machine(device: torch.device) -> str:
+    """A processor or a GPU by its name; of a processor the units for vectors and matrices that torch makes use of.
+
+    >>> machine(torch.device("cpu")) == machine(torch.device("cpu"))
+    True
+    """
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    fields = dict(line.partition(":")[::2] for line in lines)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = fields.get("flags", "").split()
+    capability = torch.backends.cpu.get_cpu_capability()  # a smaller one where ATEN_CPU_CAPABILITY says so
+    units = [unit for unit in UNITS if unit in flags and (capability != "AVX2" or unit == "avx2")]
+    return f"{fields.get('model name', platform.machine())} ({', '.join(units) or capability.lower()})"
