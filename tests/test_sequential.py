@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 import torch
@@ -168,7 +169,40 @@ def normalised_weights() -> nn.Module:
     return nn.Sequential(convolution, settled(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
 
 
-@pytest.mark.parametrize("build", [Reads, hooked, hooked_around, replaced, normalised_weights])
+class Residual(nn.Sequential):
+    """One whose own forward pass adds something to that of its layers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(super().forward(x) + 2 * x)
+
+
+class Registered(nn.Sequential):
+    """One that keeps a list of its kind."""
+
+    kinds: ClassVar[list[type]] = []
+
+    def __init_subclass__(cls) -> None:
+        cls.kinds.append(cls)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + x
+
+
+def own() -> nn.Module:
+    return OfMyOwn(nn.Conv2d(2, 4, 3), nn.ReLU())
+
+
+def residual() -> nn.Module:
+    return nn.Sequential(Residual(nn.Conv2d(2, 4, 1), settled(4), nn.ReLU(), nn.Conv2d(4, 2, 1), settled(2)))
+
+
+def registered() -> nn.Module:
+    return nn.Sequential(Registered(nn.Conv2d(2, 2, 1), nn.ReLU()), nn.Conv2d(2, 2, 1), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    "build", [residual, registered, own, Reads, hooked, hooked_around, replaced, normalised_weights]
+)
 def test_what_somebody_has_changed_or_looks_at_is_called_as_it_is(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     module = build().double().eval()
@@ -178,10 +212,28 @@ def test_what_somebody_has_changed_or_looks_at_is_called_as_it_is(build: Callabl
         torch.testing.assert_close(found(x), module(x))
 
 
+def test_layers_of_a_subclass_are_merged_where_it_calls_them_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = residual().double().eval()
+    found, called = merged(module), []
+    assert found is not None
+    assert isinstance(found[0], Residual)
+    for kind in (nn.BatchNorm2d, nn.ReLU):
+        monkeypatch.setattr(kind, "forward", lambda self, x: called.append(type(self)) or x)
+    with torch.no_grad():
+        found(images())
+        assert not called
+        module(images())
+        assert called == [nn.BatchNorm2d, nn.ReLU, nn.BatchNorm2d]
+
+
+def test_who_keeps_a_list_of_subclasses_has_no_other_one() -> None:
+    assert merged(registered()) is not None
+    assert not Registered.kinds
+
+
 @pytest.mark.parametrize(
     "module",
     [
-        OfMyOwn(nn.Conv2d(2, 4, 3), nn.ReLU()),
         nn.Sequential(nn.Linear(3, 3), nn.ReLU()),
         nn.Sequential(nn.Conv2d(2, 4, 3), nn.GELU()),
         nn.Linear(2, 2),

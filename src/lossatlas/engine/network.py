@@ -152,9 +152,9 @@ class Network:
     def merged(self) -> Network:
         """The same function with fewer passes over memory; see :mod:`lossatlas.engine.sequential`.
 
-        The network itself where there are none to save, and on devices other than CPUs, which have other bounds.
+        The network itself where there are none to save.
         """
-        module = merged(self.module) if self.device.type == "cpu" else None
+        module = merged(self.module)
         if module is None:
             return self
         twin = copy.copy(self)

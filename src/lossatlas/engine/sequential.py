@@ -1,7 +1,7 @@
 """Layers of an ``nn.Sequential`` with fewer passes over memory: what follows a convolution joins it.
 
-On a CPU a convolution takes little more time than what comes after it: normalisation, ReLU and pooling each read and
-write all activations once more. In an ``nn.Sequential`` it is certain what follows what, and that nobody looks at what
+A convolution often takes little more time than what comes after it: normalisation, ReLU and pooling each read and write
+all activations once more. In an ``nn.Sequential`` it is certain what follows what, and that nobody looks at what
 is in between; so there
 
 - a normalisation by given statistics goes into the convolution's kernels, where no gradient is wanted;
@@ -37,17 +37,28 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 def merged(module: nn.Module) -> nn.Module | None:
     """A copy in which parts that are an ``nn.Sequential`` are called with layers merged; None where there are none.
 
-    Parameters, buffers and layers have the names that they have. Layers that somebody hooks into or has changed, and
-    those of other types, are called as they are.
+    Parameters, buffers and layers have the names that they have. A subclass with a ``forward`` of its own keeps it;
+    what it has of ``super().forward``, which is its layers one after the other, is merged. Layers that somebody hooks
+    into or has changed, and those of other types, are called as they are.
     """
-    parts = [part for part in module.modules() if type(part) is nn.Sequential and _is_untouched(part)]
-    if not any(_gains(list(_flat(part))) for part in parts) or _has_any_global_hook():  # type: ignore[no-untyped-call]
+    found = [part for part in module.modules() if isinstance(part, nn.Sequential) and _gains(list(_flat(part)))]
+    if not found or _has_any_global_hook():  # type: ignore[no-untyped-call]
         return None
     twin = copy.deepcopy(module)
-    for part in twin.modules():
-        if type(part) is nn.Sequential and _is_untouched(part):
-            part.__class__ = _Merged
+    rows = [part for part in twin.modules() if isinstance(part, nn.Sequential)]
+    classes = {kind: _merged_class(kind) for kind in {type(part) for part in rows}}
+    for part in rows:
+        part.__class__ = classes[type(part)]
     return twin
+
+
+def _merged_class(kind: type[nn.Sequential]) -> type[nn.Sequential]:
+    """The class with :class:`_Merged` right before ``nn.Sequential`` among those that it inherits from."""
+    if kind is nn.Sequential:
+        return _Merged
+    # Whoever looks at subclasses as they are made might take this one for the user's.
+    told = any("__init_subclass__" in vars(base) for base in kind.__mro__ if base is not object)
+    return kind if told or type(kind) is not type else type(kind.__name__, (kind, _Merged), {})
 
 
 class _Merged(nn.Sequential):
@@ -114,16 +125,21 @@ def _next(layers: Sequence[nn.Module], kind: type[nn.Module]) -> Any:
 def _convolved(x: Tensor, layer: Any, norm: Any) -> tuple[Tensor, bool]:
     """A convolution's values, and whether the normalisation that follows is done in them."""
     kernels, biases = layer.weight, layer.bias
-    folds = norm is not None and not torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)
-    if folds and not norm.training and norm.running_var is not None and norm.num_features == len(kernels):
+    if norm is not None and not torch.is_grad_enabled() and not norm.training and _fits(norm, kernels):
         scale = (norm.running_var + norm.eps).rsqrt()
         if norm.weight is not None:
             scale = scale * norm.weight
-        if bool(scale.isfinite().all()):  # infinity times a zero of the image is not what it is times their sum
+        # Infinity times a zero of the image is not what it is times their sum. A GPU would have to wait for the answer;
+        # there a whole channel is NaN, which torch makes some of it.
+        if x.device.type != "cpu" or bool(scale.isfinite().all()):
             shift = -norm.running_mean if biases is None else biases - norm.running_mean
             shift = shift * scale if norm.bias is None else norm.bias + shift * scale
             return layer._conv_forward(x, kernels * scale.view(-1, 1, 1, 1), shift), True
     return layer._conv_forward(x, kernels, biases), False
+
+
+def _fits(norm: Any, kernels: Tensor) -> bool:
+    return norm.running_var is not None and norm.running_var.shape == kernels.shape[:1]
 
 
 def _takes_relu(pool: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
@@ -52,20 +53,24 @@ class ResNet(Family):
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, outputs))
 
 
-class _Block(nn.Module):
+class _Block(nn.Sequential):
+    """Layers to whose output their input is added, if there is a shortcut, before the last ReLU."""
+
     def __init__(self, width_in: int, width_out: int, stride: int, shortcut: bool) -> None:
-        super().__init__()
-        self.convolution_1 = _convolution(width_in, width_out, stride)
-        self.normalisation_1 = nn.BatchNorm2d(width_out)
-        self.convolution_2 = _convolution(width_out, width_out, 1)
-        self.normalisation_2 = nn.BatchNorm2d(width_out)
+        layers: OrderedDict[str, nn.Module] = OrderedDict(
+            convolution_1=_convolution(width_in, width_out, stride),
+            normalisation_1=nn.BatchNorm2d(width_out),
+            rectifier=nn.ReLU(),
+            convolution_2=_convolution(width_out, width_out, 1),
+            normalisation_2=nn.BatchNorm2d(width_out),
+        )
+        super().__init__(layers)
         self.stride = stride
         self.new_channels = width_out - width_in
         self.shortcut = shortcut
 
     def forward(self, images: Tensor) -> Tensor:
-        features = torch.relu(self.normalisation_1(self.convolution_1(images)))
-        features = self.normalisation_2(self.convolution_2(features))
+        features: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
         if self.shortcut:
             kept = images[:, :, :: self.stride, :: self.stride]
             if self.new_channels:
