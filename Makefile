@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test fuzz lint bench docs clean
+.PHONY: setup demo test fuzz lint bench bench-gpu docs clean
 
 setup: .venv/installed
 
@@ -45,6 +45,9 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/engine.py
+
+bench-gpu: setup
+	$(BIN)/python benchmarks/gpu.py
 
 docs: .venv/documented
 	$(BIN)/sphinx-build --quiet --fail-on-warning docs docs/_build

@@ -40,6 +40,7 @@ import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES
 from lossatlas.engine.machine import machine
 from lossatlas.engine.plan import Plan
+from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.race import HOPELESS, Contestant, race, ratio
 from lossatlas.metrics import metrics_for
 from lossatlas.models.family import Family
@@ -107,10 +108,14 @@ class Case:
     Served: TypeAlias = tuple[Callable[[], object], Callable[[int], Callable[[], object]]]
     """A run of one point on a few examples; and from a number of points to a run on all of them."""
 
-    def __init__(self, name: str, service: str, device: torch.device, quick: bool) -> None:
+    def __init__(
+        self, name: str, service: str, device: torch.device, quick: bool, measuring: float = MEASURING_SECONDS
+    ) -> None:
         family, shape = NETWORKS[name]
         torch.manual_seed(0)
         self.name, self.service, self.device = name, service, device
+        self.measuring = measuring
+        """Seconds for an automatic plan."""
         self.module = family.build(shape, 10).to(device).eval()
         self.problem = la.Problem(self.module, la.CrossEntropy())
         self.space = la.WeightSpace(self.module)
@@ -155,7 +160,7 @@ class Case:
     def engine(self, plan: str | Plan, precision: str) -> la.Engine:
         return la.engine_for(
             self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, group=GROUP,
-            batch_size=STEP_EXAMPLES,
+            batch_size=STEP_EXAMPLES, measuring=self.measuring,
         )  # fmt: skip
 
     def served(self, engine: la.Engine) -> Served:
