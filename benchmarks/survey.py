@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import time
 from pathlib import Path
 from statistics import median
@@ -66,8 +67,9 @@ def main() -> None:
     chart = la.Slice(around.origin, directions(["random", "random"], around)[0])
     problem = la.Problem(module, la.CrossEntropy())
     engine = la.engine_for(
-        problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, group=arguments.group
-    )
+        problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, group=arguments.group, steps=False,
+        evaluations=arguments.grid**2 * math.ceil(len(split) / arguments.group),
+    )  # fmt: skip
     metrics = streaming_metrics(problem.loss)
     coords = torch.from_numpy(np.stack(np.meshgrid(*[np.linspace(-1, 1, arguments.grid)] * 2, indexing="ij"), axis=-1))
     coefficients = chart.coefficients(coords.reshape(-1, 2).float())

@@ -809,6 +809,36 @@ def test_unfolded_convolutions_are_torchs_for_any_stride_and_padding(options: di
     torch.testing.assert_close(batched, loop, **TOLERANCE)
 
 
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_batched_normalises_groups_of_channels_by_a_rule(groups: int, affine: bool) -> None:
+    """Before a layer with weights, so that all networks share its input, and behind one."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.GroupNorm(2, 2), nn.Conv2d(2, 4, 3, padding=1), nn.GroupNorm(groups, 4, affine=affine), nn.Tanh(),
+        nn.Conv2d(4, 4, 3), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(48, 8), nn.GroupNorm(groups, 8),
+        nn.Linear(8, 3),
+    ).double()  # fmt: skip
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    images = torch.randn(5, 2, 5, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    problem = la.Problem(module, la.CrossEntropy())
+    chart = plane(problem)
+    coefficients, controls = chart.coefficients(coordinates()).detach(), chart.controls().detach()
+    split = la.Split((images, torch.arange(5) % 3))
+    found = {}
+    for strategy in ("loop", "batched"):
+        made = engine(problem, strategy, policy="frozen")
+        with Operations() as operations:
+            pulled = made.pullback(coefficients, controls, split.data, SquaredSum()).controls
+        _, derivatives = next(made.derivatives(coefficients, controls, split, group=5))
+        product = derivatives.hessian_product(torch.ones(4, controls.shape[1], dtype=torch.float64))
+        found[strategy] = pulled, product
+        assert any("group_norm" in name for name in operations.names) == (strategy == "loop")
+    torch.testing.assert_close(found["batched"], found["loop"], **TOLERANCE)
+
+
 def test_normalisation_in_bfloat16_is_exact_far_from_zero() -> None:
     """What a rounded scale and shift would lose: with features of 30 +- 1, a fifth of a standard deviation."""
     torch.manual_seed(0)

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from lossatlas.data.batch_source import BatchSource
 from lossatlas.data.batch_sources.tensors import Tensors
+from lossatlas.data.moving import moved
 from lossatlas.data.taking import taken
 from lossatlas.data.transform import Transform
 from lossatlas.data.trees import plain
@@ -222,7 +222,7 @@ class Split:
 
     def _batch(self, held: Batch) -> Batch:
         """A batch of held examples as it is handed out."""
-        batch = tree_map(lambda leaf: leaf.to(self._device), held)
+        batch = moved(held, self._device)
         return batch if self.transform is None else self.transform(batch)
 
     def _holding(self, rows: Tensor | None, device: torch.device) -> Split:

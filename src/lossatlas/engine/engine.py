@@ -175,6 +175,7 @@ class Engine:
             gathered = self._forward(coefficients, controls, batch, outputs=functional.sees_outputs)
             linear = _CotangentTerm(direct, *gathered)
             term, value = linear, linear.total
+        values: list[Tensor] = []
         found: dict[str, list[Tensor]] = {name: [] for name in metrics}
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points].requires_grad_(wants_coefficients)
@@ -187,20 +188,22 @@ class Engine:
                 into_coefficients[points] = space.along(got.params, controls)
                 if got.coefficients is not None:
                     into_coefficients[points] += got.coefficients
-            if not functional.coupled:
-                value += float(got.value)
+            values.append(got.value)
             evaluation = Evaluation.of(got.outputs, got.losses, targets, batch, self.network.loss)
             for name, sums in measured(metrics, evaluation):
                 examples = got.losses.shape[1]
                 folded = Folded(sums, examples, examples, partial(_squared_norms, networks, space))
-                found[name].append(metrics[name].value(folded).cpu())
+                found[name].append(metrics[name].value(folded))
+        # Up to here nobody has waited for a GPU.
+        if not functional.coupled and values:
+            value += float(torch.stack(values).double().sum())
         if functional.geometric:
             value += _add_geometry(functional, coefficients, controls, into_coefficients, into_controls)
         return Pullback(
             value,
             into_controls,
             into_coefficients if wants_coefficients else None,
-            {name: torch.cat(values) for name, values in found.items()},
+            {name: torch.cat(parts).cpu() for name, parts in found.items()},
         )
 
     def evaluations(

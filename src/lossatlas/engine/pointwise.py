@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
@@ -66,7 +66,7 @@ class Pointwise(Strategy):
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
 
     def pullback(self, network: Network, points: Points, batch: Batch, term: Term) -> Gradients:
-        network, batch = self._rewritten(network, points.params, batch)
+        network, batch = self._rewritten(network, points.params, batch, graph=True)
         each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Params, Tensor, Outputs, Tensor]:
@@ -79,7 +79,7 @@ class Pointwise(Strategy):
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
 
     def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
-        network, batch = self._rewritten(network, points.params, batch)
+        network, batch = self._rewritten(network, points.params, batch, graph=True)
         pairs = list(zip(_each(points.params), _each(vectors), strict=True))
 
         def call(i: int, network: Network) -> Params:
@@ -92,13 +92,17 @@ class Pointwise(Strategy):
             stacked: Params = _stack(self.over(len(pairs), network, call))
         return stacked
 
-    def _rewritten(self, network: Network, params: Params, batch: Batch) -> tuple[Network, Batch]:
+    def _rewritten(
+        self, network: Network, params: Params, batch: Batch, *, graph: bool = False
+    ) -> tuple[Network, Batch]:
         """The network with layers merged; and the batch with channels last, unless the network once refused that."""
         if not self.rewrites:
             return network, batch
         if self._merged is None or self._merged[0] is not network:
             self._merged = network, network.merged()
         network = self._merged[1]
+        if graph and _ends_the_process(network):
+            return network, batch
         reordered = _channels_last(batch)
         if self._reorders is None:
             try:
@@ -108,6 +112,15 @@ class Pointwise(Strategy):
             except RuntimeError:
                 self._reorders = False
         return network, reordered if self._reorders else batch
+
+
+def _ends_the_process(network: Network) -> bool:
+    """Whether a gradient may do so where images have channels last.
+
+    Torch 2.13 writes where it must not in the backward pass of a group normalisation with channels last, where its
+    weights have a gradient and what it is given has none: it comes first, or layers before it are held.
+    """
+    return any(isinstance(part, nn.GroupNorm) for part in network.module.modules())
 
 
 def _each(params: Params) -> Iterator[Params]:

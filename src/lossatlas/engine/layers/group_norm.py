@@ -1,0 +1,79 @@
+"""Normalisation by groups of channels, for many networks: one scale and one shift per example and channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_batchedtensor
+from torch.nn import functional
+
+from lossatlas.engine.layer import Layer, Made, Rule, applied
+
+__all__ = ["GroupNorm"]
+
+
+class GroupNorm(Layer):
+    """``y = a x + s`` with a = weight / sqrt(variance + eps) and s = bias - a mean (Wu & He 2018, arXiv 1803.08494).
+
+    Mean and variance are those of an example's group of channels, formed in 32 bits or more. Images stay as they lie in
+    memory, with channels last; torch's own copies them.
+    """
+
+    function = staticmethod(functional.group_norm)
+    has_parameters = False
+    """Torch's own cannot follow images with channels last under ``vmap``, whether it has weights or not."""
+
+    def call(
+        self,
+        made: Made,
+        input: Tensor,  # noqa: A002, torch's name
+        num_groups: int,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        eps: float = 1e-5,
+    ) -> Tensor | None:
+        if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups or not input[:1].numel():
+            return None  # torch says what is wrong with it
+        if input.shape[0] * input[0].numel() == num_groups:
+            return None  # torch refuses one value per group
+        if not any(value is not None and is_batchedtensor(value) for value in (input, weight, bias)):
+            return None  # all networks share it
+        return applied(_Stacked, input, num_groups, weight, bias, eps)
+
+
+class _Stacked(Rule):
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        groups: int,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+    ) -> tuple[Tensor, int]:
+        features = x[None] if in_dims[0] is None else x.movedim(in_dims[0], 0)
+        wide = features if features.dtype == torch.float64 else features.float()
+        grouped = wide.unflatten(2, (groups, -1))  # type: ignore[no-untyped-call]
+        rest = list(range(3, grouped.ndim))
+        spread, centre = torch.var_mean(grouped, dim=rest, correction=0)
+        width = features.shape[2] // groups
+        spread, centre = (each.repeat_interleave(width, dim=2) for each in (spread, centre))
+
+        def per_channel(value: Tensor, axis: int | None) -> Tensor:
+            """(p or 1, 1, c)."""
+            return (value if axis is None else value.movedim(axis, 0)).reshape(-1, 1, features.shape[2])
+
+        scale = (spread + eps).rsqrt()
+        if weight is not None:
+            scale = scale * per_channel(weight, in_dims[2])
+        shift = -scale * centre
+        if bias is not None:
+            shift = shift + per_channel(bias, in_dims[3])
+        ends = (1,) * (features.ndim - 3)
+        scale, shift = (each.reshape(*each.shape, *ends) for each in (scale, shift))
+        # In the numbers of scale and shift, as in batch normalisation.
+        result = torch.addcmul(shift, features.to(shift.dtype), scale).to(features.dtype)
+        return result.expand(info.batch_size, *result.shape[1:]), 0
