@@ -4,7 +4,7 @@ Results are written as JSON after each part, so that a run that is cut short has
 missing (zarr, plotly, datasets and others) are named, and what needs none of them goes on without.
 
     python benchmarks/gpu.py --json gpu.json                on the first CUDA device
-    python benchmarks/gpu.py --parts agreement resnet56     some of it
+    python benchmarks/gpu.py --parts agreement resnet     some of it
     python benchmarks/gpu.py --device cpu --toy             every part at toy size: whether the script works
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -587,7 +588,7 @@ def test_a_slow_network_is_measured_on_fewer_examples() -> None:
     plan = la.engine_for(problem, chart, split, batch_size=16, group=400).plan
     assert plan.evaluate.examples == 128
     assert "loop/32 4" in plan.reason, "a point on all examples takes 0.4 seconds"
-    assert "evaluate without vmap: of 4" in plan.reason, "and time goes by examples"
+    assert re.search(r"evaluate without vmap: of (3\d\d|4\d\d) ms a point 0% is calls", plan.reason)
     assert calls.count(400) == 0
     assert calls.count(32) > 10
 

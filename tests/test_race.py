@@ -215,6 +215,24 @@ class TestRace:
         before, after = machine.runs["full"][5], machine.runs["full"][6]
         assert outcome.points["full"] == after == before // 2
         assert outcome.winner == "full"
+        assert len(outcome.rounds["full"]) == len(outcome.rounds["sound"]), "what was timed before counts for nobody"
+
+    def test_where_all_fail_in_a_round_nobody_wins(self) -> None:
+        machine = Machine()
+
+        def contestant(name: str) -> Contestant:
+            machine.runs[name] = []
+
+            def run() -> None:
+                machine.now += 0.01
+                machine.runs[name].append(1)
+                if len(machine.runs[name]) == 7:
+                    raise ValueError(name)
+
+            return Contestant(lambda _: run, 1)
+
+        outcome = race({"a": contestant("a"), "b": contestant("b")}, 1.0, machine.clock)
+        assert outcome == Outcome({}, {"a": "ValueError: a", "b": "ValueError: b"}, {})
 
     @pytest.mark.parametrize("run", range(6))
     def test_one_burst_decides_nothing(self, run: int) -> None:
@@ -343,6 +361,20 @@ class TestPrecision:
         assert plan.evaluate.precision in ("fp32", "bf16")
 
 
+def test_a_precision_is_compared_on_few_points_where_a_strategy_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk of 256 points would take minutes in a precision that is emulated."""
+    shares = []
+
+    def raced(contestants: dict[str, Contestant], seconds: float) -> Outcome:
+        shares.extend(contestant.share for contestant in contestants.values())
+        return Outcome({name: [1.0] for name in contestants}, {}, dict.fromkeys(contestants, 1))
+
+    monkeypatch.setattr(planning, "race", raced)
+    plan = TestPrecision.engine("bf16").plan
+    assert plan.evaluate == Service("loop", 256, "bf16")
+    assert shares == [1.0] * 4
+
+
 class TestPlansOfOtherMachines:
     @pytest.fixture
     def raced(self, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
@@ -351,6 +383,8 @@ class TestPlansOfOtherMachines:
 
         def made_up(contestants: dict[str, Contestant], seconds: float) -> Outcome:
             seen.append(list(contestants))
+            stated = next(iter(contestants.values()))
+            assert (stated.most, stated.share) in [(1, 4.0), (1, 1.0)], "4 points, of a quarter of the examples perhaps"
             rounds = {name: [3.0 if name == "loop/16" else 1.0] * 3 for name in contestants}
             return Outcome(rounds, {}, dict.fromkeys(contestants, 1))
 
@@ -358,7 +392,7 @@ class TestPlansOfOtherMachines:
         return seen
 
     @staticmethod
-    def engine(machine: str, folder: Path, *, steps: bool = True) -> la.Engine:
+    def engine(machine: str, folder: Path, *, steps: bool = True, memory: str = "auto") -> la.Engine:
         torch.manual_seed(0)
         module = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
         problem = la.Problem(module, la.CrossEntropy())
@@ -369,7 +403,7 @@ class TestPlansOfOtherMachines:
         plan = Plan(service, Service("loop", 4), Service("loop", 1), threads=1, machine=machine)
         file = folder / "plan.json"
         file.write_text(json.dumps(plan.to_dict()))
-        return la.engine_for(problem, chart, split, plan=str(file), steps=steps)
+        return la.engine_for(problem, chart, split, plan=str(file), steps=steps, memory=memory)
 
     def test_are_followed_and_what_they_take_here_is_said(self, raced: list[list[str]], tmp_path: Path) -> None:
         with pytest.warns(la.Caution) as told:
@@ -381,6 +415,13 @@ class TestPlansOfOtherMachines:
             "evaluate: the plan was measured on another machine (A processor (avx2)) and is followed"
         )
         assert "3,000,000 us a point, 1,000,000 with plain, as a new run with --plan auto would have it" in line
+
+    def test_are_followed_where_there_is_no_room_for_others(
+        self, raced: list[list[str]], tmp_path: Path, recwarn: pytest.WarningsRecorder
+    ) -> None:
+        self.engine("A processor (avx2)", tmp_path, memory="1kB")
+        assert not raced
+        assert not recwarn.list
 
     def test_a_survey_does_not_measure_steps(self, raced: list[list[str]], tmp_path: Path) -> None:
         with pytest.warns(la.Caution):

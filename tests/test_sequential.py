@@ -46,6 +46,14 @@ ROWS: dict[str, Callable[[], list[nn.Module]]] = {
     "relu in place": lambda: [nn.Conv2d(2, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 3, 1)],
     "relu that comes twice": lambda: [nn.Conv2d(2, 4, 3), RELU, nn.Conv2d(4, 3, 3), RELU],
     "relu, maximum": lambda: [nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2)],
+    "relu, relu": lambda: [nn.Conv2d(2, 4, 3), nn.ReLU(), nn.ReLU(), nn.Conv2d(4, 3, 1)],
+    "relu, maximum, relu": lambda: [nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.ReLU(), nn.MaxPool2d(2)],
+    "relu, maximum that is apart, relu": lambda: [
+        nn.Conv2d(2, 4, 7),
+        nn.ReLU(),
+        nn.MaxPool2d(2, 1, padding=1, dilation=3),
+        nn.ReLU(),
+    ],
     "maximum, relu": lambda: [nn.Conv2d(2, 4, 3), nn.MaxPool2d(2), nn.ReLU()],
     "maximum of an odd side": lambda: [nn.Conv2d(2, 4, 4), nn.ReLU(), nn.MaxPool2d(2)],
     "maximum that rounds up": lambda: [nn.Conv2d(2, 4, 4), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)],
@@ -241,6 +249,96 @@ def test_who_keeps_a_list_of_subclasses_has_no_other_one() -> None:
 )
 def test_where_there_is_nothing_to_merge_nothing_is_copied(module: nn.Module) -> None:
     assert merged(module) is None
+
+
+def test_a_layer_that_is_missing_is_left_to_who_knows_of_it() -> None:
+    class Patched(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self:
+                x = layer(x) if layer is not None else x
+            return x
+
+    inner = Patched(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    inner._modules["1"] = None
+    module = nn.Sequential(inner, nn.Conv2d(4, 4, 3), nn.ReLU()).double().eval()
+    found = merged(module)
+    assert found is not None
+    with torch.no_grad():
+        torch.testing.assert_close(found(images()), module(images()))
+        torch.testing.assert_close(found(input=images()), module(input=images()))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own rules for it use it
+def test_forward_mode_goes_through() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2)).double()
+    found = merged(module)
+    assert found is not None
+    ours, theirs = (torch.func.jvp(each, (images(),), (torch.ones_like(images()),)) for each in (found, module))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(("weight", "scale"), [(1e200, 1e150), (1e200, float("inf"))])
+def test_kernels_without_bound_are_not_made(weight: float, scale: float) -> None:
+    """A zero image has zeros for them, and not NaN."""
+    norm = nn.BatchNorm2d(4)
+    module = nn.Sequential(nn.Conv2d(2, 4, 3, bias=False), norm, nn.ReLU()).double().eval()
+    nn.init.constant_(module[0].weight, weight)
+    nn.init.constant_(norm.weight, scale)
+    found = merged(module)
+    assert found is not None
+    with torch.no_grad():
+        wanted = module(torch.zeros_like(images()))
+        torch.testing.assert_close(found(torch.zeros_like(images())), wanted, rtol=0, atol=0, equal_nan=True)
+
+
+class AsksForTypes(nn.Module):
+    """One that is another function where its layers are of another type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+        self.block = Residual(nn.Conv2d(1, 1, 1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.row(self.block(x))
+        plain = type(self.row) is nn.Sequential and type(self.block) is Residual
+        return y if plain else y.detach() + 0.5 * (y - y.detach())
+
+
+class Remembers(nn.Module):
+    """One that keeps what it computed last, with its graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+        self.last: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = self.row(x)
+        return self.last
+
+
+@pytest.mark.parametrize("strategy", ["loop", "threads", "auto"])
+@pytest.mark.parametrize("build", [AsksForTypes, Remembers])
+def test_networks_that_do_odd_things_have_the_gradients_that_they_have(build: type[nn.Module], strategy: str) -> None:
+    torch.manual_seed(0)
+    module = build().eval()
+    problem, space = la.Problem(module, la.CrossEntropy()), la.WeightSpace(module)
+    split = la.Split((torch.randn(20, 1, 8, 8), torch.arange(20) % 3))
+    chart = la.Slice(space.vector_of(module), torch.randn(1, space.size))
+    engine = la.engine_for(problem, chart, split, plan=strategy, measuring=0.05)
+    coefficients = chart.coefficients(torch.tensor([[0.0], [0.1]]))
+    _, derivatives = next(engine.derivatives(coefficients, chart.controls(), split, group=20))
+    found = derivatives.gradient()[0]
+    fresh = build().eval()
+    fresh.load_state_dict(module.state_dict())
+    loss = nn.functional.cross_entropy(fresh(split.data[0]), split.data[1])
+    wanted = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, list(fresh.parameters()))])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+    assert (
+        engine.evaluate(coefficients, chart.controls(), split, metrics_for(problem.loss), 20)["loss"].isfinite().all()
+    )
 
 
 def test_names_and_the_module_itself_stay() -> None:

@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from lossatlas.data import Split, examples_in
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.faithful import Caller, check_faithful, elsewhere, unused_parameters
-from lossatlas.engine.purity import check_pure, comparable, equal, recomputes
+from lossatlas.engine.private import without_graph
+from lossatlas.engine.purity import alike, check_pure, comparable, equal, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, in_one_line
 from lossatlas.losses import check_total, checked_total
 from lossatlas.types import Batch, Outputs, Params
@@ -26,6 +27,8 @@ __all__ = ["CHECKED_EXAMPLES", "check", "spread"]
 CHECKED_EXAMPLES = 8
 MANY = 64
 """Examples on which a parameter has to change nothing to be called unused."""
+MERGED = 1e-4
+"""How far results of merged layers may be from those of the layers one after the other, in shares of the largest."""
 MENTIONED = 4
 """How many unused parameters are listed."""
 
@@ -50,6 +53,38 @@ def check(network: Network, split: Split, *, thoroughly: bool) -> None:
     _check_loss(network, outputs, batch, split)
     if thoroughly:
         _check_parameters(network, split)
+        _check_merged(network, batch)
+
+
+def _check_merged(network: Network, batch: Batch) -> None:
+    """Have layers called one after the other where merged ones give other numbers, or fail.
+
+    Whatever is in between is looked at by nobody, as far as is known; but a user's forward pass may do anything.
+    """
+    twin = network.merged()
+    if twin is network:
+        return
+    wanted = _numbers(network, batch)
+    try:
+        found = _numbers(twin, batch)
+        same = len(found) == len(wanted) and all(alike(*pair, MERGED) for pair in zip(found, wanted, strict=True))
+    except Exception:  # in whatever way the user's own code does
+        same = False
+    if not same:
+        network.call_unmerged()
+
+
+def _numbers(network: Network, batch: Batch) -> list[Tensor]:
+    """Outputs and losses at the module's own parameters, without a graph, and what gradient losses have in them."""
+    with network.calling():
+        found = [leaf for leaf in tree_leaves(without_graph(network({}, batch))) if comparable(leaf)]
+    if network.has_gradient:
+        params = dict(network.module.named_parameters())
+        point = {name: params[name].detach().clone().requires_grad_() for name in network.varied}
+        with torch.enable_grad():
+            _, losses = network(point, batch)
+        found += torch.autograd.grad(losses.sum(), list(point.values()), materialize_grads=True)
+    return found
 
 
 def _called_first(network: Network, batch: Batch) -> Outputs:

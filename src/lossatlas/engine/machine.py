@@ -33,5 +33,6 @@ def _processor() -> str:
     fields = {key.strip(): value.strip() for key, value in fields.items()}
     flags = fields.get("flags", "").split()
     capability = torch.backends.cpu.get_cpu_capability()  # a smaller one where ATEN_CPU_CAPABILITY says so
-    units = [unit for unit in UNITS if unit in flags and (capability != "AVX2" or unit == "avx2")]
+    used = {"AVX512": UNITS, "AVX2": UNITS[:1]}.get(capability, ())
+    units = [unit for unit in used if unit in flags]
     return f"{fields.get('model name', platform.machine())} ({', '.join(units) or capability.lower()})"

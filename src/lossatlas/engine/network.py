@@ -15,7 +15,16 @@ from lossatlas.data import Split, examples_in, rows_of
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precision import PRECISIONS, Precision
-from lossatlas.engine.private import NARROW, Handed, bare, install, plain_attention, private_copy, without_graph
+from lossatlas.engine.private import (
+    NARROW,
+    Handed,
+    bare,
+    install,
+    plain_attention,
+    private_copy,
+    shared_copy,
+    without_graph,
+)
 from lossatlas.engine.purity import equal
 from lossatlas.engine.sequential import merged
 from lossatlas.errors import BadInput
@@ -70,6 +79,10 @@ class Network:
         self.handed.widens = any(value.dtype in NARROW for value in self.original.parameters())
         self._prepared = buffers.prepare(self.copied(), self.handed, chart)
         self.module = self._prepared.module.requires_grad_(False)
+        self._fresh = shared_copy(self.module)
+        """The same, never called: what calls leave behind in a module need not have a copy."""
+        self._merged = merged(self._fresh)
+        """With layers merged, never called either; None where there are none, or other numbers come of it."""
         self._recomputing: nn.Module | None = None
         """A copy that keeps the parameters of its last call, for modules whose backward pass reads them again."""
         self.has_gradient = True
@@ -144,7 +157,7 @@ class Network:
     def replica(self) -> Network:
         """The same function on a copy of the module, for another thread."""
         twin = copy.copy(self)
-        twin.module = copy.deepcopy(self.module)
+        twin.module = shared_copy(self._fresh)
         if self._recomputing is not None:
             twin._recomputing = copy.deepcopy(self.module)
         return twin
@@ -154,12 +167,16 @@ class Network:
 
         The network itself where there are none to save.
         """
-        module = merged(self.module)
-        if module is None:
+        if self._merged is None:
             return self
         twin = copy.copy(self)
-        twin.module = module
+        twin._fresh = self._merged
+        twin.module = shared_copy(self._merged)
         return twin
+
+    def call_unmerged(self) -> None:
+        """From now on no layers are merged: the module makes other numbers of that."""
+        self._merged = None
 
     def with_buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
         """Named parameters (p, *shape) and what buffers these points have of their own.

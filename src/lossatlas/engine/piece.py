@@ -19,7 +19,7 @@ from lossatlas.data import examples_in, in_parts, rows_of
 from lossatlas.engine.footprint import Footprint, Limit, peak_bytes_of
 from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.engine.network import Network
-from lossatlas.engine.purity import comparable
+from lossatlas.engine.purity import TINY, alike, comparable
 from lossatlas.engine.race import Contestant
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
 from lossatlas.errors import BadInput, in_one_line
@@ -47,9 +47,9 @@ PROBED_EXAMPLES = 8, 16
 """What a point keeps in memory is seen on so many."""
 COMPARED = 64
 """Examples on which precisions are compared."""
-ALIKE, TINY = 1e-2, 1e-6
+ALIKE = 1e-2
 """How far strategies may differ in 32 bits, in shares of the largest number: units at the kink of a ReLU may fall on
-either side; and below what nobody looks."""
+either side."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Piece:
         with network.in_force():
             whole = strategy.forward(network, points, batch)[1]
             halves = [strategy.forward(network, points, part)[1] for part in in_parts([batch], least)]
-        return parts if _alike(torch.cat(halves, dim=1), whole, ROUNDING) else []
+        return parts if alike(torch.cat(halves, dim=1), whole, ROUNDING) else []
 
     def work(self, name: str, count: int, examples: int | None = None) -> Callable[[], None]:
         """One run of a strategy at so many points near the chart's first control; returns when it is done.
@@ -349,7 +349,7 @@ class Piece:
                 f"strategy {name!r} works on several networks at the same time, and this one is differentiated in "
                 "forward mode as it is called, which all threads of a process share"
             )
-        if not all(map(_alike, self._numbers(name), self._plain)):
+        if not all(alike(*pair, ALIKE) for pair in zip(self._numbers(name), self._plain, strict=True)):
             raise BadInput(f"strategy {name!r} gives other values than calling one network after the other")
 
     def _numbers(self, name: str) -> list[Tensor]:
@@ -421,15 +421,6 @@ def _seconds(run: Callable[[], object]) -> float:
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin
-
-
-def _alike(found: Tensor, wanted: Tensor, within: float = ALIKE) -> bool:
-    """Whether two results are the same up to rounding, in shares of the largest number."""
-    if found.shape != wanted.shape or not torch.equal(found.isfinite(), wanted.isfinite()):
-        return False
-    gap = (found.double() - wanted.double())[wanted.isfinite()].abs()
-    largest = wanted.double()[wanted.isfinite()].abs()
-    return not gap.numel() or float(gap.max()) <= within * float(largest.max()) + TINY
 
 
 def _summed_loss(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:

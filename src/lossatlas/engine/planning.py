@@ -31,6 +31,8 @@ MOST_SECONDS = 60.0
 SHARE = 0.03
 """Of a run's time, for measuring."""
 LARGEST_CHUNK = 256
+SEVERAL = 8
+"""Points on which precisions are compared where a strategy takes all of a chunk together."""
 DEPARTURE = 0.01
 """How far losses in another precision may be from those in fp32 at a few points, as a share of the largest."""
 
@@ -149,8 +151,14 @@ def tell_of_slower(
             continue
         piece = Piece(which, network.at(service.precision), controls, batch, LARGEST_CHUNK)
         stated = Way(service.strategy, Portion(service.points, service.examples))
-        tried = _raced(piece, memory, MEASURING_SECONDS / 2, 0, stated)
-        seconds, best = tried.outcome.seconds, tried.outcome.winner
+        try:
+            tried = _raced(piece, memory, MEASURING_SECONDS / 2, 0, stated)
+        except BadInput:  # there is no room for others
+            continue
+        seconds = tried.outcome.seconds
+        if stated.name not in seconds:  # it fails here, and will say so itself
+            continue
+        best = tried.outcome.winner
         if best != stated.name:
             _tell(
                 f"{which}: the plan was measured on another machine ({plan.machine}) and is followed, though slower on "
@@ -197,7 +205,8 @@ def _in_the_best_precision(
     if not others:
         return piece
     pieces = {piece.precision: piece} | {name: piece.at(name) for name in others}
-    runs = {name: each.contestant(way, points) for name, each in pieces.items()}
+    at_once = STRATEGIES[way.strategy].at_once() or SEVERAL
+    runs = {name: each.contestant(way, min(points, at_once)) for name, each in pieces.items()}
     outcome = race(runs, seconds)
     if piece.precision not in outcome.rounds:
         raise BadInput(f"precision {piece.precision} cannot serve this model: {outcome.refused[piece.precision]}")
@@ -260,9 +269,13 @@ def _raced(piece: Piece, memory: Limit, seconds: float, expected: int, stated: W
     a_run = PATIENCE * seconds / len(STRATEGIES) / (ROUNDS + 1)
     names, left_out = piece.worth_trying(list(STRATEGIES), pace, a_run)
     portions, refused = piece.portions(names, memory)
-    first = [stated] if stated is not None else []
-    ways = {way.name: way for way in (*first, *piece.ways(portions, pace, a_run))}
-    outcome = race({name: piece.contestant(way) for name, way in ways.items()}, seconds)
+    ways = {way.name: way for way in piece.ways(portions, pace, a_run)}
+    contestants = {name: piece.contestant(way) for name, way in ways.items()}
+    if stated is not None:  # with its own number of points, which others of its name need not have
+        contestants = {stated.name: piece.contestant(stated, stated.portion.points)} | {
+            name: each for name, each in contestants.items() if name != stated.name
+        }
+    outcome = race(contestants, seconds)
     return _Tried(portions, ways, outcome, left_out | refused | outcome.refused)
 
 

@@ -19,7 +19,17 @@ from lossatlas.losses import Loss, judged
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.users_code import called
 
-__all__ = ["NARROW", "Handed", "Lent", "bare", "install", "plain_attention", "private_copy", "without_graph"]
+__all__ = [
+    "NARROW",
+    "Handed",
+    "Lent",
+    "bare",
+    "install",
+    "plain_attention",
+    "private_copy",
+    "shared_copy",
+    "without_graph",
+]
 
 NARROW = (torch.float16, torch.bfloat16)
 """Numbers of fewer than 32 bits."""
@@ -102,6 +112,16 @@ def plain_attention() -> AbstractContextManager[object]:
     In force for the whole process, so a strategy enters it before it hands work to threads.
     """
     return sdpa_kernel(SDPBackend.MATH)
+
+
+def shared_copy(module: nn.Module) -> nn.Module:
+    """A copy with parts of its own that hold the same parameters and buffers.
+
+    For functional calls, which put others in their places for as long as they last: two at the same time, or of another
+    forward pass.
+    """
+    shared = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
 
 
 class Lent(nn.Module):

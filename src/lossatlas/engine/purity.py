@@ -14,10 +14,12 @@ from torch.utils._pytree import tree_leaves
 from lossatlas.engine.private import Lent
 from lossatlas.errors import BadInput
 
-__all__ = ["check_pure", "comparable", "equal", "recomputes"]
+__all__ = ["TINY", "alike", "check_pure", "comparable", "equal", "recomputes"]
 
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
 """Sums in another order differ by less; dropped units and noise by more."""
+TINY = 1e-6
+"""Nobody looks at smaller differences."""
 
 
 def check_pure(module: nn.Module, call: Callable[[], object]) -> None:
@@ -136,6 +138,15 @@ def equal(first: list[Any], second: list[Any], *, exactly: bool = False) -> bool
     pairs = [(a, b) for a, b in zip(first, second, strict=False) if comparable(a) and comparable(b)]
     same = _unchanged if exactly else _close
     return all(a.shape == b.shape and same(a, b) for a, b in pairs)
+
+
+def alike(found: Tensor, wanted: Tensor, within: float) -> bool:
+    """Whether two results are the same up to a share of the largest number: that of sums whose terms cancel, say."""
+    if found.shape != wanted.shape or not torch.equal(found.isfinite(), wanted.isfinite()):
+        return False
+    gap = (found.double() - wanted.double())[wanted.isfinite()].abs()
+    largest = wanted.double()[wanted.isfinite()].abs()
+    return not gap.numel() or float(gap.max()) <= within * float(largest.max()) + TINY
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

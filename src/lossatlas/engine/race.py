@@ -134,11 +134,17 @@ class _Runner:
         self.times: list[float] = []
         """Seconds per point, round by round."""
         self._clock = clock
+        self._shrunk = False
         self._prepare(points)
 
     def _prepare(self, points: int) -> None:
         self.points = points
         self._run = self.contestant.prepare(points)
+
+    def shrunk(self) -> bool:
+        """Whether memory did not do for so many points any more since this was asked last."""
+        found, self._shrunk = self._shrunk, False
+        return found
 
     def time(self) -> float:
         """How long a run takes; of fewer points from now on, where memory does not do for so many any more."""
@@ -151,6 +157,7 @@ class _Runner:
                     raise
                 torch.cuda.empty_cache()
                 self._prepare(self.points // 2)
+                self._shrunk = True
             else:
                 return self._clock() - begin
 
@@ -188,7 +195,9 @@ def race(
             refused[name] = in_one_line(error)
     racing = _hopeful(warmed, allowance, seconds)
     rounds, warm = 0, clock()
-    while racing:
+    for runner in racing.values():
+        runner.shrunk()  # while it warmed up
+    while len(racing) > 1 or (racing and not rounds):
         for name, runner in list(racing.items() if rounds % 2 else reversed(racing.items())):
             try:
                 runner.times.append(runner.per_point(runner.time()))
@@ -196,13 +205,16 @@ def race(
                 refused[name] = in_one_line(error)
                 del racing[name]
         rounds += 1
-        if clock() - started < seconds:
+        shrunk = [runner for runner in racing.values() if runner.shrunk()]
+        if shrunk:  # what was timed before is not what will run
+            rounds = 0
+            for runner in racing.values():
+                runner.times.clear()
+        elif clock() - started < seconds:
             racing = _rivals(racing, rounds)
         elif rounds < ROUNDS and clock() - warm < PATIENCE * seconds:
             racing = _finalists(racing) if finals else racing
         else:
-            break
-        if len(racing) < 2:
             break
     runners = {name: runner for name, (runner, _) in warmed.items() if name not in refused}
     return Outcome(
@@ -258,6 +270,8 @@ def _hopeful(warmed: Mapping[str, tuple[_Runner, float]], allowance: float, seco
 
 def _finalists(racing: Mapping[str, _Runner]) -> dict[str, _Runner]:
     """Who would be taken now, and who was the fastest."""
+    if not racing:
+        return {}
     taken = simplest_of_the_fastest({name: runner.times for name, runner in racing.items()})
     fastest = min(racing, key=lambda name: median(racing[name].times))
     return {name: racing[name] for name in racing if name in (taken, fastest)}
@@ -265,7 +279,7 @@ def _finalists(racing: Mapping[str, _Runner]) -> dict[str, _Runner]:
 
 def _rivals(racing: Mapping[str, _Runner], rounds: int) -> dict[str, _Runner]:
     """Those that are worth another round: all of them until there were enough to tell."""
-    if rounds < ROUNDS:
+    if rounds < ROUNDS or not racing:
         return dict(racing)
     leader = min(racing.values(), key=lambda runner: median(runner.times))
 

@@ -113,17 +113,23 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
     Raises:
         BadInput: its strategy fails or differs from the loop, or it cuts groups whose examples are evaluated together.
     """
-    service, network = engine.plan.evaluate, engine.network
-    try:
-        Piece("evaluate", network, controls, batch, 1).compare_with_plain(service.strategy)
-    except BadInput:
-        raise
-    except Exception as error:  # the user's own module may fail in any way
-        raise BadInput(
-            f"strategy {service.strategy!r} of the plan cannot evaluate this model: {in_one_line(error)}; use --plan "
-            "auto"
-        ) from error
-    parts = [each.examples for each in (service, engine.plan.derivatives) if each.examples is not None]
+    plan, network = engine.plan, engine.network
+    differentiating = {plan.pullback.strategy, plan.derivatives.strategy} if network.has_gradient else set()
+    for which, verb, names in (
+        ("evaluate", "evaluate", {plan.evaluate.strategy}),
+        ("pullback", "differentiate", differentiating),
+    ):
+        piece = Piece(which, network, controls, batch, 1)
+        for name in sorted(names):
+            try:
+                piece.compare_with_plain(name)
+            except BadInput:
+                raise
+            except Exception as error:  # the user's own module may fail in any way
+                raise BadInput(
+                    f"strategy {name!r} of the plan cannot {verb} this model: {in_one_line(error)}; use --plan auto"
+                ) from error
+    parts = [each.examples for each in (plan.evaluate, plan.derivatives) if each.examples is not None]
     if parts and min(parts) < examples_in(batch) and not network.can_cut(batch):
         raise BadInput(
             f"the plan evaluates {min(parts)} examples at a time, and those of a group ({examples_in(batch)}) belong "
