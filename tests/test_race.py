@@ -14,6 +14,7 @@ from torch import nn
 import lossatlas as la
 from lossatlas.engine import planning
 from lossatlas.engine.machine import machine
+from lossatlas.engine.piece import Pace, Piece
 from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.race import ROUNDS, Contestant, Outcome, race, ratio, simplest_of_the_fastest
 
@@ -435,3 +436,24 @@ class TestPlansOfOtherMachines:
         self.engine(machine, tmp_path)
         assert not raced
         assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("pace", "stacked"),
+    [
+        (Pace(calls=0.9e-3, arithmetic=0.1e-3), True),  # of a small network
+        (Pace(calls=0.1e-3, arithmetic=0.9e-3), True),  # cheap to be raced, and the share is a guess
+        (Pace(calls=0.02, arithmetic=0.03), True),
+        (Pace(calls=0.005, arithmetic=0.045), False),
+        (Pace(calls=0.2, arithmetic=0.1), False),  # longer than a run may take, and examples can come in parts
+    ],
+)
+def test_points_are_taken_together_where_calls_take_the_time(pace: Pace, stacked: bool) -> None:
+    network = TestPrecision.engine("fp32").network
+    controls = torch.randn(3, network.space.size)
+    batch = (torch.randn(64, 1, 4, 4), torch.arange(64) % 3)
+    piece = Piece("evaluate", network, controls, batch, 256)
+    names, left_out = piece.worth_trying(["plain", "loop", "threads", "vmap", "batched"], pace, a_run=0.15)
+    assert names[:3] == ["plain", "loop", "threads"]
+    assert set(names[3:]) == ({"vmap", "batched"} if stacked else set())
+    assert set(left_out) == {"vmap", "batched"} - set(names)

@@ -39,6 +39,8 @@ ROUNDING = 1e-5
 """How far losses may differ that are the same but for the order of sums, in shares of the largest."""
 CALLS = 0.3
 """The share of a point's time that calls take, whatever the examples, for which points are taken together on a CPU."""
+CHEAP = 8
+"""So many runs of a point in the time of one that is raced are not worth to be left out, by a share that is a guess."""
 PLAIN = "plain"
 """The strategy that others are compared with."""
 SECOND = 3
@@ -152,10 +154,12 @@ class Piece:
             return list(names), {}
         left_out = {}
         for name in names:
-            if STRATEGIES[name].stacks_points and pace.share_of_calls < CALLS:
+            if not STRATEGIES[name].stacks_points or CHEAP * pace.whole < a_run:
+                continue
+            if pace.share_of_calls < CALLS:
                 share = f"{pace.share_of_calls:.0%} is calls, all that it could save"
                 left_out[name] = f"of {1e3 * pace.whole:.3g} ms a point {share}"
-            elif STRATEGIES[name].stacks_points and pace.whole > a_run and self._parts:
+            elif pace.whole > a_run and self._parts:
                 left_out[name] = f"a point takes {1e3 * pace.whole:.3g} ms, too long to be timed"
         return [name for name in names if name not in left_out], left_out
 

@@ -38,6 +38,8 @@ CLEAR = 0.5
 CONFIDENCE = 1.0
 """How far above a half the share of rounds has to be that were won, times the square root of their number: two standard
 deviations of a coin's."""
+FAR, LESS = 0.85, 0.6
+"""A median share of the other's time for which so much confidence does."""
 SHORT = 0.005
 """Seconds that a run has at least, where a contestant has so many points: many short rounds say more than few long."""
 
@@ -117,13 +119,14 @@ def _is_faster(ratios: Sequence[float]) -> bool:
     if len(ratios) in FEW_ROUNDS:
         return max(ratios) < FEW_ROUNDS[len(ratios)]
     typical = median(ratios)
-    return typical < CLEAR or (typical < MARGIN and _is_consistent(ratios))
+    confidence = LESS if typical < FAR else CONFIDENCE
+    return typical < CLEAR or (typical < MARGIN and _is_consistent(ratios, confidence))
 
 
-def _is_consistent(ratios: Sequence[float]) -> bool:
+def _is_consistent(ratios: Sequence[float], confidence: float = CONFIDENCE) -> bool:
     """Whether so many rounds were won that chance would hardly give it."""
     won = sum(each < 1 for each in ratios) / len(ratios)
-    return won >= min(1.0, 0.5 + CONFIDENCE / math.sqrt(len(ratios)))
+    return won >= min(1.0, 0.5 + confidence / math.sqrt(len(ratios)))
 
 
 class _Runner:
