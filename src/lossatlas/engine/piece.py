@@ -117,6 +117,8 @@ class Piece:
         self.examples = examples_in(batch)
         self.raced = self.examples
         """Examples of a run that is timed."""
+        self.long = False
+        """Whether a point on all of them takes too long for that."""
         self._plain: list[Tensor] | None = None
         """What the plain loop makes of a few examples, once somebody is compared with it."""
         self._shares_a_state = False
@@ -174,7 +176,7 @@ class Piece:
             pace: what one point takes, about.
             a_run: seconds that a timed run may take.
         """
-        long = pace.whole > a_run
+        self.long = long = pace.whole > a_run
         parts = self._parts if self._network.device.type == "cpu" else []
         ways = []
         for name, portion in sorted(portions.items(), key=lambda entry: STRATEGIES[entry[0]].rank):
@@ -205,28 +207,32 @@ class Piece:
             halves = [strategy.forward(network, points, part)[1] for part in in_parts([batch], least)]
         return parts if alike(torch.cat(halves, dim=1), whole, ROUNDING) else []
 
-    def work(self, name: str, count: int, examples: int | None = None) -> Callable[[], None]:
+    def work(self, name: str, count: int, examples: int | None = None, part: int | None = None) -> Callable[[], None]:
         """One run of a strategy at so many points near the chart's first control; returns when it is done.
 
         Args:
             name: the strategy's.
             count: how many points.
             examples: how many of the batch's, the first ones; default all.
+            part: how many at a time; default all of them.
         """
         strategy: Strategy = STRATEGIES[name]()
         coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
         coefficients[:, 0] = 1.0
         points = self._points(coefficients)
-        batch = rows_of(self._batch, slice(examples))
-        services: dict[str, Callable[[], object]] = {
-            "evaluate": lambda: strategy.forward(self._network, points, batch),
-            "pullback": lambda: strategy.pullback(self._network, points, batch, _summed_loss),
-            "derivatives": lambda: strategy.hessian_product(self._network, points, points.params, batch, _summed_loss),
+        batches = list(in_parts([rows_of(self._batch, slice(examples))], part))
+        services: dict[str, Callable[[Batch], object]] = {
+            "evaluate": lambda batch: strategy.forward(self._network, points, batch),
+            "pullback": lambda batch: strategy.pullback(self._network, points, batch, _summed_loss),
+            "derivatives": lambda batch: strategy.hessian_product(
+                self._network, points, points.params, batch, _summed_loss
+            ),
         }
 
         def run() -> None:
             with self._network.in_force():
-                services[self.which]()
+                for batch in batches:
+                    services[self.which](batch)
             if self._network.device.type == "cuda":
                 torch.cuda.synchronize(self._network.device)
 
@@ -255,7 +261,8 @@ class Piece:
         return float(gap) if gap.isfinite() else math.inf
 
     def contestant(self, way: Way, points: int | None = None) -> Contestant:
-        """A way of running the service as it takes part in a race; examples in parts are raced on one part.
+        """A way of running the service as it takes part in a race; examples in parts are raced on one part where
+        all of them take too long.
 
         Args:
             way: of running it.
@@ -264,11 +271,13 @@ class Piece:
         # Of strategies that call one network after another, more points would not change what one costs.
         apart = max(MEASURED_APART, 2 * torch.get_num_threads())
         stacks = STRATEGIES[way.strategy].stacks_points
-        examples = min(self.raced, way.portion.examples or self.examples)
+        part = way.portion.examples
+        examples = min(self.raced, part or self.examples) if self.long else self.raced
         if points is not None:
-            return Contestant(lambda _: self.work(way.strategy, points, examples), 1, points * examples / self.examples)
+            share = points * examples / self.examples
+            return Contestant(lambda _: self.work(way.strategy, points, examples, part), 1, share)
         return Contestant(
-            lambda count: self.work(way.strategy, count, examples),
+            lambda count: self.work(way.strategy, count, examples, part),
             way.portion.points if stacks else min(way.portion.points, apart),
             examples / self.examples,
             STRATEGIES[way.strategy].at_once() or 1,
