@@ -186,7 +186,8 @@ def _apart(found: Tensor, wanted: Tensor) -> float:
 
 def table(bench: Bench) -> dict[str, Any]:
     """How fast strategies are beside a loop by hand, as ``benchmarks/engine.py`` has it."""
-    gemm = {precision: gemm_gflops(precision, bench.device) for precision in bench.precisions()}
+    precisions = ["fp32"] if bench.size.quick else bench.precisions()
+    gemm = {precision: gemm_gflops(precision, bench.device) for precision in precisions}
     rows: list[dict[str, Any]] = []
     for name in bench.size.timed:
         for service in ("fit", "evaluate"):

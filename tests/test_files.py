@@ -662,6 +662,7 @@ ELSEWHERE = {
     "reproduce/run.py": "what was written to a text a moment before",
     "weights/unpickling.py": "from a file that the door looked at",
     "cli/terminal.py": "nothing, to write to",
+    "engine/machine.py": "what Linux says of its processor",
     "exchange/formats/csv.py": "from a text that the door read",
     "exchange/formats/li_hdf5.py": "to write",
     "exchange/stores.py": "a copy of a store whose metadata the door checked",

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,17 @@ def bursts(seed: int, share: float, length: float, factor: float) -> Callable[[f
         return factor if random.Random(f"{seed} {int(now / length)}").random() < share else 1.0
 
     return noise
+
+
+def engine(**options: Any) -> la.Engine:
+    """Of a small network around random weights."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+    problem = la.Problem(module, la.CrossEntropy())
+    split = la.Split((torch.randn(64, 1, 4, 4), torch.arange(64) % 3))
+    space = la.WeightSpace(module)
+    chart = la.Slice(space.vector_of(module), torch.randn(2, space.size))
+    return la.engine_for(problem, chart, split, **options)
 
 
 class TestRace:
@@ -292,13 +304,7 @@ class TestChoice:
 class TestPrecision:
     @staticmethod
     def engine(precision: str) -> la.Engine:
-        torch.manual_seed(0)
-        module = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
-        problem = la.Problem(module, la.CrossEntropy())
-        split = la.Split((torch.randn(64, 1, 4, 4), torch.arange(64) % 3))
-        space = la.WeightSpace(module)
-        chart = la.Slice(space.vector_of(module), torch.randn(2, space.size))
-        return la.engine_for(problem, chart, split, plan="loop", precision=precision)
+        return engine(plan="loop", precision=precision)
 
     @pytest.fixture
     def costs(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
@@ -394,22 +400,16 @@ class TestPlansOfOtherMachines:
 
     @staticmethod
     def engine(machine: str, folder: Path, *, steps: bool = True, memory: str = "auto") -> la.Engine:
-        torch.manual_seed(0)
-        module = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
-        problem = la.Problem(module, la.CrossEntropy())
-        split = la.Split((torch.randn(64, 1, 4, 4), torch.arange(64) % 3))
-        space = la.WeightSpace(module)
-        chart = la.Slice(space.vector_of(module), torch.randn(2, space.size))
         service = Service("loop", 4, examples=16)
         plan = Plan(service, Service("loop", 4), Service("loop", 1), threads=1, machine=machine)
         file = folder / "plan.json"
         file.write_text(json.dumps(plan.to_dict()))
-        return la.engine_for(problem, chart, split, plan=str(file), steps=steps, memory=memory)
+        return engine(plan=str(file), steps=steps, memory=memory)
 
     def test_are_followed_and_what_they_take_here_is_said(self, raced: list[list[str]], tmp_path: Path) -> None:
         with pytest.warns(la.Caution) as told:
-            engine = self.engine("A processor (avx2)", tmp_path)
-        assert engine.plan.evaluate == Service("loop", 4, examples=16)
+            made = self.engine("A processor (avx2)", tmp_path)
+        assert made.plan.evaluate == Service("loop", 4, examples=16)
         assert [names[0] for names in raced] == ["loop", "loop/16"], "one that is not slower is not spoken of"
         (line,) = [str(each.message) for each in told]
         assert line.startswith(

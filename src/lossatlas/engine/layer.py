@@ -15,7 +15,8 @@ from lossatlas.engine.precision import tensor_float
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
-__all__ = ["LAYERS", "Layer", "Made", "Rule", "StackedLayers", "applied", "combined", "in_autocast", "pays", "stacked"]
+__all__ = ["LAYERS", "Layer", "Made", "Rule", "StackedLayers", "applied", "combined", "in_autocast",
+           "normalised", "pays", "stacked"]  # fmt: skip
 
 LAYERS: Registry[type[Layer]] = Registry("layer", "lossatlas.engine.layers")
 
@@ -119,6 +120,30 @@ def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor |
         values = layer(*full)
         result = (coefficients @ values.flatten(1)).view(-1, *values.shape[1:])
     return result if kind is None or result.dtype != torch.float32 else result.to(kind)
+
+
+def normalised(
+    features: Tensor, centre: Tensor, spread: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """``(features - centre) / sqrt(spread + eps) * weight + bias``, as one scale and one shift.
+
+    In their numbers, not those of the features: far from zero, their rounding would be the larger part of the result.
+
+    Args:
+        features: (q, B, c, ...).
+        centre: means, of a shape that goes with that of the features.
+        spread: variances, likewise.
+        weight: likewise, or none.
+        bias: likewise, or none.
+        eps: that is added to variances.
+    """
+    scale = (spread + eps).rsqrt()
+    if weight is not None:
+        scale = scale * weight
+    shift = -scale * centre
+    if bias is not None:
+        shift = shift + bias
+    return torch.addcmul(shift, features.to(shift.dtype), scale).to(features.dtype)
 
 
 class StackedLayers(TorchFunctionMode):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied
+from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised
 
 __all__ = ["BatchNorm"]
 
@@ -66,12 +66,7 @@ class _Stacked(Rule):
             spread, centre = torch.var_mean(wide, dim=rest, correction=0, keepdim=True)
         else:
             spread, centre = per_channel(variance, in_dims[2]), per_channel(mean, in_dims[1])
-        scale = (spread + eps).rsqrt()
-        if weight is not None:
-            scale = scale * per_channel(weight, in_dims[3])
-        shift = -scale * centre
-        if bias is not None:
-            shift = shift + per_channel(bias, in_dims[4])
-        # In the numbers of scale and shift: far from zero, their rounding would be the larger part of the result.
-        result = torch.addcmul(shift, features.to(shift.dtype), scale).to(features.dtype)
+        scale = None if weight is None else per_channel(weight, in_dims[3])
+        shift = None if bias is None else per_channel(bias, in_dims[4])
+        result = normalised(features, centre, spread, scale, shift, eps)
         return result.expand(info.batch_size, *result.shape[1:]), 0

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._C._functorch import is_batchedtensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied
+from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised
 
 __all__ = ["GroupNorm"]
 
@@ -55,25 +55,17 @@ class _Stacked(Rule):
         eps: float,
     ) -> tuple[Tensor, int]:
         features = x[None] if in_dims[0] is None else x.movedim(in_dims[0], 0)
-        wide = features if features.dtype == torch.float64 else features.float()
-        grouped = wide.unflatten(2, (groups, -1))  # type: ignore[no-untyped-call]
-        rest = list(range(3, grouped.ndim))
-        spread, centre = torch.var_mean(grouped, dim=rest, correction=0)
-        width = features.shape[2] // groups
-        spread, centre = (each.repeat_interleave(width, dim=2) for each in (spread, centre))
+        channels = (-1, 1, features.shape[2], *(1 for _ in features.shape[3:]))
 
         def per_channel(value: Tensor, axis: int | None) -> Tensor:
-            """(p or 1, 1, c)."""
-            return (value if axis is None else value.movedim(axis, 0)).reshape(-1, 1, features.shape[2])
+            return (value if axis is None else value.movedim(axis, 0)).reshape(channels)
 
-        scale = (spread + eps).rsqrt()
-        if weight is not None:
-            scale = scale * per_channel(weight, in_dims[2])
-        shift = -scale * centre
-        if bias is not None:
-            shift = shift + per_channel(bias, in_dims[3])
-        ends = (1,) * (features.ndim - 3)
-        scale, shift = (each.reshape(*each.shape, *ends) for each in (scale, shift))
-        # In the numbers of scale and shift, as in batch normalisation.
-        result = torch.addcmul(shift, features.to(shift.dtype), scale).to(features.dtype)
+        wide = features if features.dtype == torch.float64 else features.float()
+        grouped = wide.unflatten(2, (groups, -1))  # type: ignore[no-untyped-call]
+        moments = torch.var_mean(grouped, dim=list(range(3, grouped.ndim)), correction=0)
+        width, shape = features.shape[2] // groups, (*features.shape[:2], *channels[2:])
+        spread, centre = (each.repeat_interleave(width, dim=2).reshape(shape) for each in moments)
+        scale = None if weight is None else per_channel(weight, in_dims[2])
+        shift = None if bias is None else per_channel(bias, in_dims[3])
+        result = normalised(features, centre, spread, scale, shift, eps)
         return result.expand(info.batch_size, *result.shape[1:]), 0
