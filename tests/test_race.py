@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import nn
 import lossatlas as la
 from lossatlas.engine import planning
 from lossatlas.engine.machine import machine
-from lossatlas.engine.piece import Pace, Piece
+from lossatlas.engine.piece import Pace, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.race import ROUNDS, Contestant, Outcome, race, ratio, simplest_of_the_fastest
 
@@ -366,6 +367,33 @@ class TestPrecision:
         """On this machine, whatever it is."""
         plan = self.engine("auto").plan
         assert plan.evaluate.precision in ("fp32", "bf16")
+
+
+def test_a_plan_of_many_points_is_timed_on_few() -> None:
+    network = TestPrecision.engine("fp32").network
+    controls, batch = torch.randn(3, network.space.size), (torch.randn(64, 1, 4, 4), torch.arange(64) % 3)
+    piece = Piece("evaluate", network, controls, batch, 256)
+    assert piece.contestant(Way("loop", Portion(20_000, None)), 20_000).share <= 8
+    assert piece.contestant(Way("vmap", Portion(20_000, None)), 20_000).share == 256
+
+
+def test_a_stated_precision_that_gives_other_losses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "DEPARTURE", 1e-6)
+    with pytest.warns(la.Caution, match=r"losses in bf16 differ by [0-9.]+% from those in fp32"):
+        engine(plan=Plan.of("loop", 4, precision="bf16"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"derivatives": Service("loop", 4, "bf16")}, "precision of a plan's derivatives is bf16; expected fp32"),
+        ({"machine": "a\nb"}, "machine of a plan is 'a.nb'; expected a line"),
+        ({"machine": "a" * 300}, "expected a line of 200 characters at most"),
+    ],
+)
+def test_plans_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(la.BadInput, match=message):
+        replace(Plan.of("loop", 4), **change)
 
 
 def test_a_precision_is_compared_on_few_points_where_a_strategy_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:

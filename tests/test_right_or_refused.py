@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 import lossatlas as la
 from lossatlas.cli.main import main
-from lossatlas.engine.plan import Service
+from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.purity import comparable
 from lossatlas.engine.strategy import STRATEGIES
 
@@ -321,6 +321,39 @@ class Energy(nn.Module):
         return torch.func.vmap(torch.func.hessian(lambda z: self.u(z).sum()))(x).flatten(1)[:, :1]
 
 
+class ByFunction(nn.Module):
+    """Group normalisation that is no layer of torch's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.rand(channels)), nn.Parameter(torch.rand(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.group_norm(x, 2, self.weight, self.bias)
+
+
+def skipping() -> nn.Module:
+    """A skip connection by hooks, which keep what they carry in a container that all copies share."""
+    kept: dict[str, Tensor] = {}
+    module = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+    module[1].register_forward_hook(lambda _, __, output: kept.__setitem__("skip", output))
+    module[2].register_forward_hook(lambda _, __, output: output + kept["skip"])
+    return module
+
+
+class Zeroed(nn.Module):
+    """A block whose normalisation by the batch shows nothing while its scales are zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False)
+        self.head = nn.Linear(4, 3)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + self.norm(self.body(x)))
+
+
 class Closed:
     def __init__(self, scores: Tensor) -> None:
         self.scores = scores
@@ -365,6 +398,31 @@ class TestMoreThatIsServed:
         finally:
             torch.set_num_threads(threads)
 
+    @pytest.mark.parametrize("plan", ["loop", "threads", "vmap", "batched", "auto"])
+    @pytest.mark.parametrize("varied", [("*",), ("1.*", "5.*")])
+    def test_group_normalisation_by_a_function(self, varied: tuple[str, ...], plan: str) -> None:
+        """Torch's backward pass ended the process with channels last, where what it was given had no gradient."""
+        build = lambda: nn.Sequential(  # noqa: E731
+            nn.Conv2d(2, 4, 3) if varied != ("*",) else nn.Identity(), ByFunction(4 if varied != ("*",) else 2),
+            nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3),
+        )  # fmt: skip
+        torch.manual_seed(0)
+        images, y = torch.randn(12, 2, 8, 8), labels(12)
+        module = build()
+        module(images)
+        space = la.WeightSpace(module, varied)
+        chart = la.Slice(space.vector_of(module), torch.randn(1, space.size))
+        engine = la.engine_for(la.Problem(module, la.CrossEntropy()), chart, (images, y), space=space, plan=plan,
+                               measuring=0.05)  # fmt: skip
+        _, derivatives = next(engine.derivatives(chart.coefficients(torch.zeros(1, 1)), chart.controls(),
+                                                 la.Split((images, y)), group=12))  # fmt: skip
+        loss = nn.functional.cross_entropy(module(images), y)
+        params = dict(module.named_parameters())
+        wanted = torch.autograd.grad(loss, [params[entry.name] for entry in space.entries])
+        torch.testing.assert_close(
+            derivatives.gradient()[0], torch.cat([piece.reshape(-1) for piece in wanted]), rtol=1e-4, atol=1e-6
+        )
+
     def test_objects_of_the_users_own_as_outputs(self) -> None:
         x, y = rows(40, 4), labels(40)
 
@@ -374,6 +432,59 @@ class TestMoreThatIsServed:
         found, chart = surveyed(seeded(ReturnsAnObject), (x, y), of_object, la.Pair(output=None))
         wanted = by_hand(Body, chart, lambda module: nn.functional.cross_entropy(module(x), y))
         np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+
+class ByKeyword(nn.Module):
+    """A normalisation that is given its input by name, or not."""
+
+    def __init__(self, *, named: bool) -> None:
+        super().__init__()
+        self.named = named
+        self.body, self.norm, self.head = nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        return self.head(torch.relu(self.norm(input=y) if self.named else self.norm(y)))
+
+
+def test_statistics_are_estimated_anew_whatever_way_a_layer_is_given_its_input() -> None:
+    split = la.Split((rows(48, 4), labels(48)))
+    found = [
+        surveyed(seeded(partial(ByKeyword, named=named)), split,
+                 buffers=la.ReestimatedStatistics.for_run(split, 12, 2))[0]["t_loss"].values
+        for named in (True, False)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*found)
+
+
+class TestWhatCopiesShare:
+    @pytest.fixture(autouse=True)
+    def two_threads(self) -> Iterator[None]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        yield
+        torch.set_num_threads(threads)
+
+    def test_a_container_that_hooks_write_to_keeps_networks_from_working_side_by_side(self) -> None:
+        x, y = rows(64, 4), labels(64)
+        chart = la.slice_around(seeded(skipping), ("random",), seed=3)
+        problem = la.Problem(seeded(skipping), la.CrossEntropy())
+        plan = la.engine_for(problem, chart, (x, y), measuring=0.05).plan
+        assert "without threads: strategy 'threads' works on copies of the model at the same time" in plan.reason
+        for stated in ("threads", Plan.of("threads", 4)):
+            with pytest.raises(la.BadInput, match="calls of this one change what its copies share"):
+                la.engine_for(problem, chart, (x, y), plan=stated)
+        found, chart = surveyed(seeded(skipping), (x, y))
+        wanted = by_hand(skipping, chart, lambda module: nn.functional.cross_entropy(module(x), y))
+        np.testing.assert_allclose(found["t_loss"], wanted, rtol=1e-5)
+
+    def test_groups_that_are_normalised_together_are_not_cut_though_it_would_not_show(self) -> None:
+        x, y = rows(64, 4), labels(64)
+        chart = la.slice_around(seeded(Zeroed), ("random",), seed=3)
+        problem = la.Problem(seeded(Zeroed), la.CrossEntropy())
+        whole = Service("loop", 4)
+        with pytest.raises(la.BadInput, match=r"those of a group \(64\) belong together here"):
+            la.engine_for(problem, chart, (x, y), plan=Plan(Service("loop", 4, examples=8), whole, whole, threads=1))
 
 
 @pytest.mark.parametrize("build", [tapped, partial_forward])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from lossatlas.data import Split, examples_in
 from lossatlas.engine.failures import model_failure
 from lossatlas.engine.faithful import Caller, check_faithful, elsewhere, unused_parameters
-from lossatlas.engine.private import without_graph
+from lossatlas.engine.private import Watching, without_graph
 from lossatlas.engine.purity import alike, check_pure, comparable, equal, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, in_one_line
 from lossatlas.losses import check_total, checked_total
@@ -53,7 +54,14 @@ def check(network: Network, split: Split, *, thoroughly: bool) -> None:
     _check_loss(network, outputs, batch, split)
     if thoroughly:
         _check_parameters(network, split)
+        _note_functions(network, batch)
         _check_merged(network, batch)
+
+
+def _note_functions(network: Network, batch: Batch) -> None:
+    """Note which functions of torch are used that not every strategy can serve."""
+    with suppress(Exception), Watching(network.handed.uses), network.calling():  # one that fails now fails later, too
+        network({}, batch)
 
 
 def _check_merged(network: Network, batch: Batch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
@@ -134,6 +135,10 @@ class Network:
         """Whether it is differentiated by its inputs as it is called, so that every call takes a graph."""
         return self.handed.differentiates
 
+    def uses(self, name: str) -> bool:
+        """Whether calls were seen to use a function of torch, of those in :data:`~lossatlas.engine.private.WATCHED`."""
+        return name in self.handed.uses
+
     def at(self, precision: str) -> Network:
         """The same function in another precision.
 
@@ -202,7 +207,8 @@ class Network:
 
     def can_cut(self, batch: Batch) -> bool:
         """Whether a group of examples may be evaluated part by part: each has a loss and outputs of its own."""
-        return self.loss.per_example and not self._prepared.couples_examples and self.tells_apart(batch)
+        couples = self._prepared.couples_examples or _normalises_by_the_batch(self.module)
+        return self.loss.per_example and not couples and self.tells_apart(batch)
 
     def tells_apart(self, batch: Batch, *, outputs: bool = True) -> bool:
         """Whether a few examples have the same losses, and outputs, together as in two halves.
@@ -247,6 +253,26 @@ class Network:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             check(self, split, thoroughly=first)
 
+    def interleaved(self, first: Params, second: Params, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Outputs and losses of a copy with the first parameters, and of no other call.
+
+        Unless copies share what their calls change: another one is called with the second before each layer.
+        """
+        one, other = self.replica(), self.replica()
+        inside = False
+
+        def between(*_: object) -> None:
+            nonlocal inside
+            if not inside:
+                inside = True
+                other(second, batch)
+                inside = False
+
+        for part in list(one.module.modules()):
+            if not any(part.children()):
+                part.register_forward_pre_hook(between)
+        return one(first, batch)
+
     def recompute(self) -> None:
         """From now on calls with a graph keep their parameters in place, for backward passes that read them again."""
         self._recomputing = copy.deepcopy(self.module)
@@ -255,6 +281,11 @@ class Network:
         """A copy of the user's module on the device, in 32 bits at least."""
         module = private_copy(self.original).to(self.device)
         return module.float() if self.handed.widens else module
+
+
+def _normalises_by_the_batch(module: nn.Module) -> bool:
+    """Whether there is a batch normalisation without statistics, which shows nothing while its scales are zero."""
+    return any(isinstance(part, _BatchNorm) and part.running_mean is None for part in module.modules())
 
 
 def _at_least_single(leaf: Any) -> Any:

@@ -8,17 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from lossatlas.data import examples_in, in_parts, rows_of
 from lossatlas.engine.footprint import Footprint, Limit, peak_bytes_of
 from lossatlas.engine.memory import chunk_that_fits
 from lossatlas.engine.network import Network
+from lossatlas.engine.private import FORWARD_MODE
 from lossatlas.engine.purity import TINY, alike, comparable
 from lossatlas.engine.race import Contestant
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
@@ -47,6 +46,8 @@ SECOND = 3
 """How many times what a first derivative keeps a second one does, at most."""
 PROBED_EXAMPLES = 8, 16
 """What a point keeps in memory is seen on so many."""
+FEW = 2
+"""Examples on which calls are interleaved."""
 COMPARED = 64
 """Examples on which precisions are compared."""
 ALIKE = 1e-2
@@ -121,8 +122,6 @@ class Piece:
         """Whether a point on all of them takes too long for that."""
         self._plain: list[Tensor] | None = None
         """What the plain loop makes of a few examples, once somebody is compared with it."""
-        self._shares_a_state = False
-        """Whether calls change what all threads of the process share; seen in the same calls."""
         self._footprints: dict[str, Footprint] = {}
 
     def pace(self, portion: Portion) -> Pace:
@@ -197,15 +196,20 @@ class Piece:
         That is looked at where the network is called, and not at its own weights alone.
         """
         parts = [part for part in PARTS if part < self.examples]
-        if self.which != "evaluate" or not parts or not self._network.can_cut(self._batch):
-            return []
-        network, least = self._network.at("fp32"), min(parts)
-        points, batch = self._probes(2), rows_of(self._batch, slice(2 * least))
+        return parts if self.which == "evaluate" and parts and self.can_cut else []
+
+    @cached_property
+    def can_cut(self) -> bool:
+        """Whether a group of examples may be evaluated part by part, as seen where the network is called, too."""
+        if not self._network.can_cut(self._batch):
+            return False
+        network, some = self._network.at("fp32"), min(self.examples, 2 * min(PARTS))
+        points, batch = self._probes(2), rows_of(self._batch, slice(some))
         strategy: Strategy = STRATEGIES[PLAIN]()
         with network.in_force():
             whole = strategy.forward(network, points, batch)[1]
-            halves = [strategy.forward(network, points, part)[1] for part in in_parts([batch], least)]
-        return parts if alike(torch.cat(halves, dim=1), whole, ROUNDING) else []
+            halves = [strategy.forward(network, points, part)[1] for part in in_parts([batch], -(-some // 2))]
+        return alike(torch.cat(halves, dim=1), whole, ROUNDING)
 
     def work(self, name: str, count: int, examples: int | None = None, part: int | None = None) -> Callable[[], None]:
         """One run of a strategy at so many points near the chart's first control; returns when it is done.
@@ -272,6 +276,7 @@ class Piece:
         apart = max(MEASURED_APART, 2 * torch.get_num_threads())
         stacks = STRATEGIES[way.strategy].stacks_points
         part = way.portion.examples
+        points = None if points is None else min(points, self._most if stacks else apart)
         examples = min(self.raced, part or self.examples) if self.long else self.raced
         if points is not None:
             share = points * examples / self.examples
@@ -319,14 +324,14 @@ class Piece:
         """What fits at a time; None where not even a point does."""
         if points := footprint.most_points(self.examples, limit.usual, self._most):
             return Portion(points, None)
-        if self.which != "pullback" and self._network.can_cut(self._batch):
+        if self.which != "pullback" and self.can_cut:
             examples = footprint.most_examples(limit.usual, self.examples)
             return Portion(1, examples) if examples else None
         return Portion(1, None) if footprint.size(1, self.examples) <= limit.most else None
 
     def _why_whole(self) -> str:
         """Why a group of examples cannot be cut, in words."""
-        if self.which == "pullback" or self._network.can_cut(self._batch):
+        if self.which == "pullback" or self.can_cut:
             return ""
         return f" with a group of {self.examples} examples, which have to be evaluated together"
 
@@ -354,16 +359,33 @@ class Piece:
         if name == PLAIN:
             return
         if self._plain is None:
-            with _Watch() as watch:
-                self._plain = self._numbers(PLAIN)
-            self._shares_a_state = watch.met
-        if self._shares_a_state and STRATEGIES[name].at_once() != 1:
+            self._plain = self._numbers(PLAIN)
+        if STRATEGIES[name].at_once() not in (None, 1):
+            self._check_apart(name)
+        if not all(alike(*pair, ALIKE) for pair in zip(self._numbers(name), self._plain, strict=True)):
+            raise BadInput(f"strategy {name!r} gives other values than calling one network after the other")
+
+    def _check_apart(self, name: str) -> None:
+        """Refuse a strategy that works on copies of a network at the same time where their calls would meet.
+
+        A copy has no closures of its own: what hooks keep in one is the same for all copies. Tried without threads, so
+        that it is found each time: a second network is called before each layer of a first.
+        """
+        if self._network.uses(FORWARD_MODE):
             raise BadInput(
                 f"strategy {name!r} works on several networks at the same time, and this one is differentiated in "
                 "forward mode as it is called, which all threads of a process share"
             )
-        if not all(alike(*pair, ALIKE) for pair in zip(self._numbers(name), self._plain, strict=True)):
-            raise BadInput(f"strategy {name!r} gives other values than calling one network after the other")
+        network, batch = self._network.at("fp32"), rows_of(self._batch, slice(FEW))
+        points = self._probes(2).params
+        first, second = ({key: value[k] for key, value in points.items()} for k in range(2))
+        with network.in_force(), network.calling():
+            (_, alone), (_, between) = network(first, batch), network.interleaved(first, second, batch)
+        if not alike(between, alone, ROUNDING):
+            raise BadInput(
+                f"strategy {name!r} works on copies of the model at the same time, and calls of this one change what "
+                "its copies share (a container that hooks write to, say)"
+            )
 
     def _numbers(self, name: str) -> list[Tensor]:
         """Outputs, losses and, of services that differentiate, the gradient in the controls."""
@@ -414,20 +436,6 @@ class Piece:
         with self._network.calling(), self._network.in_force():
             leaves = tree_leaves(self._network({}, rows_of(self._batch, slice(examples))))
         return sum(leaf.numel() * leaf.element_size() for leaf in leaves if comparable(leaf))
-
-
-class _Watch(TorchFunctionMode):
-    """Looks for differentiation in forward mode, whose levels are the process's and not a thread's."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.met = False
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        self.met = self.met or func is torch._VF._make_dual
-        return func(*args, **(kwargs or {}))
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -16,6 +16,8 @@ __all__ = ["Plan", "Service"]
 
 
 MOST_POINTS = 2**31
+LONGEST = 200
+"""Characters of a machine's name."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class Plan:
     def __post_init__(self) -> None:
         if not isinstance(self.differentiates_inputs, bool):
             raise BadInput(f"differentiates_inputs of a plan is {self.differentiates_inputs!r}; expected true or false")
+        if self.derivatives.precision != "fp32":
+            raise BadInput(
+                f"precision of a plan's derivatives is {self.derivatives.precision}; expected fp32: second derivatives "
+                "of rounded values would be noise"
+            )
+        if not self.machine.isprintable() or len(self.machine) > LONGEST:
+            raise BadInput(
+                f"machine of a plan is {self.machine[:LONGEST]!r}; expected a line of {LONGEST} characters at most"
+            )
         if not isinstance(self.threads, int) or not 1 <= self.threads <= MOST_THREADS:
             raise BadInput(f"a plan has at least one thread, and {MOST_THREADS} at most; got {self.threads!r}")
 

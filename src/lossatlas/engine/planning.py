@@ -22,7 +22,8 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, Caution, unknown
 from lossatlas.types import Batch
 
-__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "check_plan", "measuring_seconds", "plan_for", "tell_of_slower"]
+__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "check_plan", "measuring_seconds", "plan_for",
+           "tell_of_departure", "tell_of_slower"]  # fmt: skip
 
 MEASURING_SECONDS = 2.0
 """What measuring may take where a run does not say more."""
@@ -128,6 +129,23 @@ def plan_for(
         differentiates_inputs=network.differentiates,
         machine=machine(network.device) if spec == AUTO else "",
     )
+
+
+def tell_of_departure(plan: Plan, network: Network, controls: Tensor, batch: Batch) -> None:
+    """Say of a plan that was stated in another precision than fp32 how far its losses are off, where they are.
+
+    Args:
+        plan: which is followed all the same.
+        network: what will be evaluated.
+        controls: (m, n), those of the chart.
+        batch: a group of examples.
+    """
+    for which, service in (("pullback", plan.pullback), ("evaluate", plan.evaluate)):
+        if service.precision == "fp32":
+            continue
+        piece = Piece(which, network.at(service.precision), controls, batch, 1)
+        if (gap := piece.departure(Way(service.strategy, Portion(1, None)))) > DEPARTURE:
+            _tell(f"{which}: losses in {service.precision} differ by {gap:.1%} from those in fp32")
 
 
 def tell_of_slower(

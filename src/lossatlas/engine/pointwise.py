@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.private import plain_attention, without_graph
+from lossatlas.engine.private import GROUP_NORM, plain_attention, without_graph
 from lossatlas.engine.strategy import (
     Gradients,
     Points,
@@ -120,7 +120,7 @@ def _ends_the_process(network: Network) -> bool:
     Torch 2.13 writes where it must not in the backward pass of a group normalisation with channels last, where its
     weights have a gradient and what it is given has none: it comes first, or layers before it are held.
     """
-    return any(isinstance(part, nn.GroupNorm) for part in network.module.modules())
+    return network.uses(GROUP_NORM)
 
 
 def _each(params: Params) -> Iterator[Params]:

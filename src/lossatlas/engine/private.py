@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.errors import BadInput, in_one_line
@@ -19,20 +20,35 @@ from lossatlas.losses import Loss, judged
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.users_code import called
 
-__all__ = [
-    "NARROW",
-    "Handed",
-    "Lent",
-    "bare",
-    "install",
-    "plain_attention",
-    "private_copy",
-    "shared_copy",
-    "without_graph",
-]
+__all__ = ["FORWARD_MODE", "GROUP_NORM", "NARROW", "Handed", "Lent", "Watching", "bare", "install", "plain_attention",
+           "private_copy", "shared_copy", "without_graph"]  # fmt: skip
 
 NARROW = (torch.float16, torch.bfloat16)
 """Numbers of fewer than 32 bits."""
+GROUP_NORM, FORWARD_MODE = "group_norm", "_make_dual"
+WATCHED = {GROUP_NORM, FORWARD_MODE}
+"""Group normalisation, which torch cannot always differentiate with channels last; and differentiation in forward mode,
+whose levels are the process's and not a thread's."""
+
+
+class Watching(TorchFunctionMode):
+    """While entered, notes which functions of :data:`WATCHED` are used.
+
+    Args:
+        seen: takes their names.
+    """
+
+    def __init__(self, seen: set[str]) -> None:
+        super().__init__()
+        self._seen = seen
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in WATCHED:
+            self._seen.add(name)
+        return func(*args, **(kwargs or {}))
 
 
 class Handed:
@@ -49,6 +65,8 @@ class Handed:
         self.differentiates = False
         """Whether the network is differentiated by its inputs as it is called, which takes a graph even where nobody
         asks for the gradient of the loss."""
+        self.uses: set[str] = set()
+        """Names of functions of torch that calls were seen to use, of those that matter (:data:`WATCHED`)."""
 
     def calling(self) -> AbstractContextManager[object]:
         """Entered around calls whose results carry no graph: without gradients, where the network can do without.

@@ -20,7 +20,7 @@ from lossatlas.engine.memory import memory_limits
 from lossatlas.engine.network import Network
 from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_slower
+from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_departure, tell_of_slower
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.problem import Problem
@@ -103,6 +103,7 @@ def engine_for(
         engine.shapes(split, {name: each for name, each in metrics.items() if isinstance(each, StreamingMetric)})
     if stated:  # nobody has measured it
         _check_stated(engine, controls, group_batch)
+        tell_of_departure(plan, network, controls, group_batch)
         tell_of_slower(plan, network, controls, step_batch if steps else None, group_batch, memory=limit)
     return engine
 
@@ -130,7 +131,7 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
                     f"strategy {name!r} of the plan cannot {verb} this model: {in_one_line(error)}; use --plan auto"
                 ) from error
     parts = [each.examples for each in (plan.evaluate, plan.derivatives) if each.examples is not None]
-    if parts and min(parts) < examples_in(batch) and not network.can_cut(batch):
+    if parts and min(parts) < examples_in(batch) and not Piece("evaluate", network, controls, batch, 1).can_cut:
         raise BadInput(
             f"the plan evaluates {min(parts)} examples at a time, and those of a group ({examples_in(batch)}) belong "
             "together here; use --plan auto"

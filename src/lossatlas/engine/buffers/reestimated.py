@@ -87,7 +87,7 @@ class _Reestimated(Prepared):
         self._size = size
         self._seen: dict[str, list[Tensor]] = {}
         for name in normalisations_with_statistics(module):
-            estimating.get_submodule(name).register_forward_pre_hook(self._watch(name))
+            estimating.get_submodule(name).register_forward_pre_hook(self._watch(name), with_kwargs=True)
 
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
         total: Params = {}
@@ -108,11 +108,11 @@ class _Reestimated(Prepared):
 
         return statistics
 
-    def _watch(self, name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def _watch(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
         """Notes the statistics of what comes in, as the running ones would take them up: the variance unbiased."""
 
-        def watch(part: nn.Module, inputs: tuple[Any, ...]) -> None:
-            (features,) = inputs
+        def watch(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            features: Tensor = next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
             # Instance normalisation averages what it finds in each example.
             first = 2 if isinstance(part, _InstanceNorm) else 0
             rest = [axis for axis in range(first, features.ndim) if axis != 1]
