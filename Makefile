@@ -25,10 +25,9 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/lossatlas fit --overwrite
 
-# Files keep to one process each: their tests share what they train. A process takes more than a gigabyte. In the order of
-# their names: sorted by their number of tests, files of few and long ones would come last, one process after the other.
+# Files keep to one process each: their tests share what they train. A process takes more than a gigabyte.
 test: setup
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 # Hostile inputs, for an hour on two cores: make fuzz SECONDS=60 WORKERS=1 SEED=3 ONLY=formats/png. What fails is kept in
 # .fuzz, and tried again by make fuzz CASE=.fuzz/NAME.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
@@ -120,7 +120,8 @@ def _ends_the_process(network: Network) -> bool:
     Torch 2.13 writes where it must not in the backward pass of a group normalisation with channels last, where its
     weights have a gradient and what it is given has none: it comes first, or layers before it are held.
     """
-    return network.uses(GROUP_NORM)
+    layers = any(isinstance(part, nn.GroupNorm) for part in network.module.modules())
+    return layers or network.uses(GROUP_NORM)  # a function, which is seen where it is called
 
 
 def _each(params: Params) -> Iterator[Params]:
