@@ -16,7 +16,7 @@ from lossatlas.registry import Registry
 from lossatlas.types import Params
 
 __all__ = ["LAYERS", "Layer", "Made", "Rule", "StackedLayers", "applied", "combined", "in_autocast",
-           "normalised", "pays", "stacked"]  # fmt: skip
+           "normalised", "pays", "per_channel", "stacked"]  # fmt: skip
 
 LAYERS: Registry[type[Layer]] = Registry("layer", "lossatlas.engine.layers")
 
@@ -120,6 +120,12 @@ def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor |
         values = layer(*full)
         result = (coefficients @ values.flatten(1)).view(-1, *values.shape[1:])
     return result if kind is None or result.dtype != torch.float32 else result.to(kind)
+
+
+def per_channel(value: Tensor, axis: int | None, features: Tensor) -> Tensor:
+    """What a rule is given for each channel, as (p or 1, 1, c, 1, ...): it goes with features (q, B, c, ...)."""
+    ends = (1 for _ in features.shape[3:])
+    return (value if axis is None else value.movedim(axis, 0)).reshape(-1, 1, features.shape[2], *ends)
 
 
 def normalised(

@@ -144,8 +144,7 @@ def tell_of_departure(plan: Plan, network: Network, controls: Tensor, batch: Bat
         if service.precision == "fp32":
             continue
         piece = Piece(which, network.at(service.precision), controls, batch, 1)
-        if (gap := piece.departure(Way(service.strategy, Portion(1, None)))) > DEPARTURE:
-            _tell(f"{which}: losses in {service.precision} differ by {gap:.1%} from those in fp32")
+        _tell_departure(piece, Way(service.strategy, Portion(1, None)))
 
 
 def tell_of_slower(
@@ -240,9 +239,13 @@ def _in_the_best_precision(
         return chosen
     if outcome.winner != asked:
         _tell(f"{piece.which}: {asked} does not pay on this machine: {told}; leave --precision out, or use auto")
-    if (gap := piece.departure(way)) > DEPARTURE:
-        _tell(f"{piece.which}: losses in {asked} differ by {gap:.1%} from those in fp32")
+    _tell_departure(piece, way)
     return piece
+
+
+def _tell_departure(piece: Piece, way: Way) -> None:
+    if (gap := piece.departure(way)) > DEPARTURE:
+        _tell(f"{piece.which}: losses in {piece.precision} differ by {gap:.1%} from those in fp32")
 
 
 def _tell(message: str) -> None:

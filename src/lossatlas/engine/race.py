@@ -12,7 +12,7 @@ import torch
 
 from lossatlas.errors import in_one_line
 
-__all__ = ["RUNS", "Contestant", "Outcome", "race", "ratio", "simplest_of_the_fastest"]
+__all__ = ["HOPELESS", "PATIENCE", "ROUNDS", "Contestant", "Outcome", "race", "ratio", "simplest_of_the_fastest"]
 
 RUNS = 8
 """About how many runs a contestant's share of the budget is good for."""

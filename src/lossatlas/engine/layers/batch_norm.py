@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised
+from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised, per_channel
 
 __all__ = ["BatchNorm"]
 
@@ -55,18 +55,13 @@ class _Stacked(Rule):
         eps: float,
     ) -> tuple[Tensor, int]:
         features = x[None] if in_dims[0] is None else x.movedim(in_dims[0], 0)
-        channels = (-1, 1, features.shape[2], *(1 for _ in features.shape[3:]))
-
-        def per_channel(value: Tensor, axis: int | None) -> Tensor:
-            return (value if axis is None else value.movedim(axis, 0)).reshape(channels)
-
         if mean is None or variance is None:
             rest = [axis for axis in range(1, features.ndim) if axis != 2]
             wide = features if features.dtype == torch.float64 else features.float()
             spread, centre = torch.var_mean(wide, dim=rest, correction=0, keepdim=True)
         else:
-            spread, centre = per_channel(variance, in_dims[2]), per_channel(mean, in_dims[1])
-        scale = None if weight is None else per_channel(weight, in_dims[3])
-        shift = None if bias is None else per_channel(bias, in_dims[4])
+            spread, centre = per_channel(variance, in_dims[2], features), per_channel(mean, in_dims[1], features)
+        scale = None if weight is None else per_channel(weight, in_dims[3], features)
+        shift = None if bias is None else per_channel(bias, in_dims[4], features)
         result = normalised(features, centre, spread, scale, shift, eps)
         return result.expand(info.batch_size, *result.shape[1:]), 0

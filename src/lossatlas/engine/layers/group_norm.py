@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._C._functorch import is_batchedtensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised
+from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised, per_channel
 
 __all__ = ["GroupNorm"]
 
@@ -55,17 +55,12 @@ class _Stacked(Rule):
         eps: float,
     ) -> tuple[Tensor, int]:
         features = x[None] if in_dims[0] is None else x.movedim(in_dims[0], 0)
-        channels = (-1, 1, features.shape[2], *(1 for _ in features.shape[3:]))
-
-        def per_channel(value: Tensor, axis: int | None) -> Tensor:
-            return (value if axis is None else value.movedim(axis, 0)).reshape(channels)
-
         wide = features if features.dtype == torch.float64 else features.float()
         grouped = wide.unflatten(2, (groups, -1))  # type: ignore[no-untyped-call]
         moments = torch.var_mean(grouped, dim=list(range(3, grouped.ndim)), correction=0)
-        width, shape = features.shape[2] // groups, (*features.shape[:2], *channels[2:])
+        width, shape = features.shape[2] // groups, (*features.shape[:3], *(1 for _ in features.shape[3:]))
         spread, centre = (each.repeat_interleave(width, dim=2).reshape(shape) for each in moments)
-        scale = None if weight is None else per_channel(weight, in_dims[2])
-        shift = None if bias is None else per_channel(bias, in_dims[3])
+        scale = None if weight is None else per_channel(weight, in_dims[2], features)
+        shift = None if bias is None else per_channel(bias, in_dims[3], features)
         result = normalised(features, centre, spread, scale, shift, eps)
         return result.expand(info.batch_size, *result.shape[1:]), 0
