@@ -52,7 +52,7 @@ STEP_EXAMPLES = 64
 EVALUATED_EXAMPLES = {"cpu": 500, "cuda": 10_000}
 """A rate hardly depends on it; ten thousand images through a slow contestant would take minutes on a CPU."""
 QUICK_EXAMPLES = 200
-GROUP = 500
+EVAL_BATCH_SIZE = 500
 LOADER_BATCH = 512
 MINUTES = {"all": 5.0, "quick": 0.5}
 """For timing; imports, plans and everybody's first run come on top."""
@@ -149,7 +149,7 @@ class Case:
 
     def script(self, count: int, split: la.Split) -> None:
         """A functional call per point, default layout, data in memory."""
-        size = STEP_EXAMPLES if self.service == "fit" else GROUP
+        size = STEP_EXAMPLES if self.service == "fit" else EVAL_BATCH_SIZE
         images, labels = split.data
         self._over(count, lambda: zip(images.split(size), labels.split(size), strict=True))
 
@@ -161,7 +161,7 @@ class Case:
 
     def engine(self, plan: str | Plan, precision: str) -> la.Engine:
         return la.engine_for(
-            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, group=GROUP,
+            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, eval_batch_size=EVAL_BATCH_SIZE,
             batch_size=STEP_EXAMPLES, measuring=self.measuring,
         )  # fmt: skip
 
@@ -171,10 +171,10 @@ class Case:
             metrics = metrics_for(self.problem.loss)
 
             def evaluate(count: int, split: la.Split) -> None:
-                engine.evaluate(self.coefficients[:count], self.controls, split, metrics, GROUP)
+                engine.evaluate(self.coefficients[:count], self.controls, split, metrics, EVAL_BATCH_SIZE)
 
             return self.by_hand(evaluate)
-        draw = la.Pattern(la.picture("heart", 40), cells=POINTS // 2).draw(0, 0, 0.0)
+        draw = la.Pattern(la.picture("heart", 40), cells=POINTS // 2).sample(0, 0, 0.0)
 
         def pullback(count: int, split: la.Split) -> None:
             engine.pullback(self.coefficients[:count], self.controls, split.data, draw)

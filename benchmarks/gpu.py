@@ -80,7 +80,7 @@ class Size:
 
 TOY = Size(
     minutes=2.0, networks=("mlp",), timed=("mlp",), seconds=0.5, quick=True, steps=2, batch=8, skull=1.0, side=10,
-    depth=8, examples=64, group=32, points=2, measuring=0.1, plan="loop",
+    depth=8, examples=64, eval_batch_size=32, points=2, measuring=0.1, plan="loop",
 )  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def agreement(bench: Bench) -> dict[str, Any]:
                 rows.append(row)
                 try:
                     engine = case.engine(Plan.of(strategy, 3, precision=precision), precision)
-                    losses = engine.evaluate(coefficients, case.controls, few, metrics, group=32)["loss"]
+                    losses = engine.evaluate(coefficients, case.controls, few, metrics, eval_batch_size=32)["loss"]
                     pulled = engine.pullback(coefficients, case.controls, few.data, _Total())
                 except Exception as error:  # said of this one, and the others go on
                     row["failed"] = f"{type(error).__name__}: {error}"
@@ -276,7 +276,7 @@ def resnet(bench: Bench) -> dict[str, Any]:
     split = bench.images(size.examples, 3, 32, 32)
     groups = math.ceil(size.examples / size.group)
     engine = la.engine_for(
-        problem, chart, split, buffers=FrozenStatistics(), precision="bf16", group=size.group,
+        problem, chart, split, buffers=FrozenStatistics(), precision="bf16", eval_batch_size=size.group,
         evaluations=size.points * groups, steps=False, measuring=size.measuring,
     )  # fmt: skip
     metrics = metrics_for(problem.loss)
@@ -296,7 +296,7 @@ def hessian(bench: Bench) -> dict[str, Any]:
     problem, chart, controls, coefficients = _around(bench, network)
     split = bench.images(min(bench.size.examples, 2_000), 3, 32, 32)
     group = min(bench.size.group, 500)
-    engine = la.engine_for(problem, chart, split, buffers=FrozenStatistics(), plan="loop", group=group)
+    engine = la.engine_for(problem, chart, split, buffers=FrozenStatistics(), plan="loop", eval_batch_size=group)
     _, derivatives = next(engine.derivatives(coefficients[:1], controls, split, group))
     vectors = torch.randn_like(controls[:1])
     runs = {"gradient": derivatives.gradient, "product": lambda: derivatives.hessian_product(vectors)}

@@ -40,7 +40,7 @@ VERBS: dict[str, list[str]] = {
     "train": ["train", *QUICK, "--epochs=4", "--snapshots=step:9", "--checkpoint_seconds=0.02"],
     "fit": ["fit", *QUICK, *FAST, "--steps=60", "--size=8x10", "--examples=60", "--checkpoint_seconds=0.02"],
     "connect": ["connect", "a", "b", *FAST, "--steps=30", "--grid=7", "--plane=3", "--examples=60"],
-    "compare": ["compare", "a", "b", *FAST, "--grid=3", "--line=3", "--slice_points=3", "--draws=1", "--examples=40"],
+    "compare": ["compare", "a", "b", *FAST, "--grid=3", "--line=3", "--slice_points=3", "--repeats=1", "--examples=40"],
     "reproduce": ["reproduce", "tiny"],
 }
 CLEAR = re.compile(

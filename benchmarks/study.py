@@ -34,7 +34,7 @@ from torch import Tensor
 from lossatlas.fitting import Fit
 from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.objectives import CoarseToFine, Objective, Pattern, Stage
-from lossatlas.objectives.objective import Draw
+from lossatlas.objectives.objective import SampledPoints
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import build_fit
 
@@ -90,14 +90,14 @@ class WorstFirst(Objective):
 
     def __init__(self, pattern: Pattern, among: int) -> None:
         self.pattern, self.among = pattern, among
-        self.axes, self.largest_draw = pattern.axes, pattern.largest_draw
+        self.axes, self.most_points = pattern.axes, pattern.most_points
         self._wide = Pattern(pattern.picture, cells=among * pattern._counts[0], clip=pattern.clip)
         self._wide._coords = pattern._coords
         self._wide._counts = [min(among * c, len(x)) for c, x in zip(pattern._counts, pattern._coords, strict=True)]
         self._wrong: dict[tuple[float, ...], float] = {}
 
-    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
-        wide = self._wide.draw(seed, step, progress, gap)
+    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+        wide = self._wide.sample(seed, step, progress, gap)
         groups = wide.coords.split([wide._low, len(wide.coords) - wide._low])
         picked = []
         for coords, count in zip(groups, self.pattern._counts, strict=True):
@@ -186,7 +186,7 @@ def outcome(name: str, shared: dict[str, Any], seed: int, held: int) -> dict[str
     fit = make_fit(recipe, config, engine)
     if variant.change:
         variant.change(fit)
-    look = HeldOut(recipe, engine, config.group, held)
+    look = HeldOut(recipe, engine, config.eval_batch_size, held)
     average = None if variant.averaged is None else {k: p.detach().clone() for k, p in recipe.chart.named_parameters()}
     reached, due, gap = None, 1.0, 0.0
     while not fit.done:

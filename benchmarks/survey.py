@@ -29,7 +29,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.directions import NORMALISATIONS, Around, directions
 from lossatlas.metrics import streaming_metrics
-from lossatlas.surveying.survey import GROUP
+from lossatlas.surveying.survey import EVAL_BATCH_SIZE
 
 BATCHES = (128, 500)
 TURNS = 8
@@ -54,7 +54,9 @@ def main() -> None:
     parser.add_argument("--grid", type=int, default=51)
     parser.add_argument("--examples", type=int, default=10_000)
     parser.add_argument("--plan", default="auto")
-    parser.add_argument("--group", type=int, default=GROUP, help="examples that the survey evaluates together")
+    parser.add_argument(
+        "--eval_batch_size", type=int, default=EVAL_BATCH_SIZE, help="examples that the survey evaluates together"
+    )
     arguments = parser.parse_args()
     options = {"folder": str(arguments.folder)} if arguments.folder else {}
     split = la.load_data("fashion_mnist", options).splits["test"]
@@ -67,7 +69,7 @@ def main() -> None:
     chart = la.Slice(around.origin, directions(["random", "random"], around)[0])
     problem = la.Problem(module, la.CrossEntropy())
     engine = la.engine_for(
-        problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, group=arguments.group, steps=False,
+        problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, eval_batch_size=arguments.group, steps=False,
         evaluations=arguments.grid**2 * math.ceil(len(split) / arguments.group),
     )  # fmt: skip
     metrics = streaming_metrics(problem.loss)

@@ -68,7 +68,7 @@ def seconds_to(preset: str, seed: int, cap: float) -> dict[str, Any]:
     recipe = build_fit(config)
     engine = make_engine(recipe, config, config.plan)
     fit = make_fit(recipe, config, engine)
-    held_out = HeldOut(recipe, engine, config.group)
+    held_out = HeldOut(recipe, engine, config.eval_batch_size)
     reached: dict[float, float] = {}
     found, look = 0.0, 1.0
     while not fit.done and fit.seconds < cap and len(reached) < len(TARGETS):

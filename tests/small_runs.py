@@ -85,7 +85,7 @@ def connect(run: Path, inputs: Path, pictures: bool) -> None:
 
 def compare(run: Path, inputs: Path, pictures: bool) -> None:
     config = CompareConfig(
-        runs=(str(inputs / "net0"), str(inputs / "net1")), grid=(3,), line=5, slice_points=5, draws=1, examples="20",
+        runs=(str(inputs / "net0"), str(inputs / "net1")), grid=(3,), line=5, slice_points=5, repeats=1, examples="20",
         plan="loop",
     )  # fmt: skip
     run_compare(config, run, resume=True, pictures=pictures)

@@ -144,7 +144,7 @@ class TestTransformers:
         module, data = gpt2(), texts()
         data["labels"] = data["labels"].masked_fill(data["attention_mask"] == 0, -100)
         problem = la.Problem(module, la.CrossEntropy(), la.Dict())
-        found = line(problem, la.Split(data), la.WeightSpace(module), "loop", group=3)["test_loss"].values[1]
+        found = line(problem, la.Split(data), la.WeightSpace(module), "loop", eval_batch_size=3)["test_loss"].values[1]
         with torch.no_grad():
             expected = float(module.eval()(**data).loss)
         np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -446,7 +446,7 @@ class TestLosses:
         assert not means.loss.per_example
         space = la.WeightSpace(problem.module)
         for metric in ("loss", "gradient_norm"):
-            both = [line(each, split, space, strategy, metric, group=group) for each in (problem, means)]
+            both = [line(each, split, space, strategy, metric, eval_batch_size=group) for each in (problem, means)]
             np.testing.assert_allclose(*(found[f"test_{metric}"].values for found in both), rtol=1e-6)
 
     def test_means_that_are_none(self) -> None:
@@ -650,7 +650,7 @@ def test_losses_and_gradients_are_those_of_the_module_itself(name: str, strategy
             line(problem, split, space, strategy)
         return
     # A survey in two groups, so that what a call leaves behind would be seen by the next.
-    found = line(problem, split, space, strategy, "loss", "gradient_norm", group=6)
+    found = line(problem, split, space, strategy, "loss", "gradient_norm", eval_batch_size=6)
 
     def loss(twin: nn.Module) -> Tensor:
         inputs, targets = rows()
@@ -827,7 +827,7 @@ def same(before: Any, after: Any) -> bool:
 def survey_it(problem: la.Problem, split: la.Split) -> None:
     la.survey(
         plane(problem), {"u": COORDS, "v": COORDS[:2]}, problem, {"train": split}, plan="loop",
-        metrics=["loss", "gradient_norm"], group=5,
+        metrics=["loss", "gradient_norm"], eval_batch_size=5,
     )  # fmt: skip
 
 

@@ -736,7 +736,7 @@ class TestVerbs:
                 between=("both.pt", "both.pt#model_ema"),
                 splits=("test",),
             )
-        ).laid.networks
+        ).site.networks
         assert [network.name for network in names] == ["both.pt", "both.pt#model_ema"]
 
     def test_towards_a_network_and_along_its_weights(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -778,7 +778,7 @@ class TestVerbs:
     def test_python_warns_once(self, place: Place) -> None:
         module = place.networks[0]
         with pytest.warns(UserWarning, match=r"both.pt holds several networks that fit") as told:
-            la.slice_around(module, ["file:both.pt", "random"], draws=3)
+            la.slice_around(module, ["file:both.pt", "random"], repeats=3)
         assert len(told) == 1
         assert told[0].filename == __file__
         chart = la.slice_around(module, ["towards:both.pt#model_ema"])

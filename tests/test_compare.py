@@ -31,7 +31,7 @@ from lossatlas.weights.files import load_state, read_state
 
 QUICK: dict[str, Any] = {"model_options": {"hidden": (8,)}, "batch_size": 64, "epochs": 1, "device": "cpu"}
 SMALL: dict[str, Any] = {
-    "grid": (5,), "line": 9, "slice_points": 7, "draws": 2, "radius": 0.5, "examples": "100", "plan": "loop",
+    "grid": (5,), "line": 9, "slice_points": 7, "repeats": 2, "radius": 0.5, "examples": "100", "plan": "loop",
 }  # fmt: skip
 
 ROUNDED = 1e-7
@@ -323,7 +323,7 @@ def test_disagreement_is_that_of_the_networks_themselves(digits: Path, compared:
         module = la.MLP(hidden=(8,)).build(tuple(split.take(torch.arange(1))[0].shape[1:]), 10)
         load_state(module, read_state(digits / name / "model.safetensors"), name)
         problem = la.Problem(module, la.CrossEntropy())
-        outputs, _ = Standing(problem, la.WeightSpace(module), split, group=100).predictions(split)
+        outputs, _ = Standing(problem, la.WeightSpace(module), split, eval_batch_size=100).predictions(split)
         with torch.no_grad():
             plain = module.eval()(split.take(torch.arange(len(split)))[0])
         torch.testing.assert_close(outputs, plain)

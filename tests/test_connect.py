@@ -347,7 +347,7 @@ class TestKinds:
             if isinstance(part, torch.nn.BatchNorm2d):
                 part.reset_running_stats()
                 part.momentum = None  # the plain mean of batches
-        batches = [batch for batch, _ in zip(recipe.train.groups(500), range(8), strict=False)]
+        batches = [batch for batch, _ in zip(recipe.train.eval_batches(500), range(8), strict=False)]
         with torch.no_grad():
             for images, _ in batches:
                 module.train()(images)

@@ -366,7 +366,9 @@ class TestForetold:
         assert reporter.foretold == f"this will take about 2 min 50 s: survey {duration((121 - 36) * 2)}"
 
     def test_statistics_that_are_estimated_anew_are_counted(self, networks: list[str], tmp_path: Path) -> None:
-        config = SurveyConfig(**HIDDEN, checkpoint=networks[0], grid=(2,), examples="100", plan="loop", group=50)
+        config = SurveyConfig(
+            **HIDDEN, checkpoint=networks[0], grid=(2,), examples="100", plan="loop", eval_batch_size=50
+        )
         estimate = run_survey.estimate(replace(config, buffers="reestimated", buffers_batches=3))
         survey = next(phase for phase in estimate.forecast.phases if phase.name == "survey")
         assert survey.seconds == pytest.approx(4 * 2 * (100 + 3 * 50) * 0.01)
@@ -410,7 +412,7 @@ class TestForetold:
             grid=(5,),
             line=5,
             slice_points=5,
-            draws=2,
+            repeats=2,
             splits=("train",),
             examples="300",
             plan="loop",

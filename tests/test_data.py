@@ -429,10 +429,10 @@ class TestSplit:
         assert len(one) == len(other)
         assert one.fingerprint() == other.fingerprint()
         some = torch.tensor([4, 0, 3])
-        batches = [(one.take(some), other.take(some)), *zip(one.groups(4), other.groups(4), strict=True)]
+        batches = [(one.take(some), other.take(some)), *zip(one.eval_batches(4), other.eval_batches(4), strict=True)]
         for first, second in [*batches, (one.data, other.data)]:
             assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(first, second, strict=True))
-        assert torch.equal(one.draw(6, generator(0, "a")), other.draw(6, generator(0, "a")))
+        assert torch.equal(one.sample(6, generator(0, "a")), other.sample(6, generator(0, "a")))
 
     def test_streamed_and_held_are_the_same(self) -> None:
         held, streamed = self.splits()
@@ -449,7 +449,7 @@ class TestSplit:
         part = streamed.subset(11, generator(1, "part"))
         for split in (held, streamed, part):
             assert split.device.type == "meta"
-            for images, labels in (split.take(torch.arange(3)), next(split.groups(5))):
+            for images, labels in (split.take(torch.arange(3)), next(split.eval_batches(5))):
                 assert (images.device.type, labels.device.type) == ("meta", "meta")
                 assert images.dtype == torch.float32
         self.same(streamed.to("cpu"), self.splits()[0])
@@ -462,7 +462,7 @@ class TestSplit:
         assert [split._source.leaves[0].device.type for split in (held, streamed)] == ["cuda", "cpu"]
         for split in (held, streamed):
             assert split.device == torch.device("cuda", 0)
-            assert split.take(torch.arange(3))[0].device == next(split.groups(5))[0].device == split.device
+            assert split.take(torch.arange(3))[0].device == next(split.eval_batches(5))[0].device == split.device
         self.same(held, streamed)
         self.same(*(split.subset(11, generator(1, "part")) for split in (held, streamed)))
         self.same(self.splits()[0], streamed)

@@ -108,8 +108,8 @@ class TestStatistics:
         space = la.WeightSpace(net)
         plane = la.Plane.random(net, 1, initialiser=la.Xavier(), origin=space.vector_of(net))
         assert recorded(surveyed(plane, net)) == "frozen"
-        draws = la.slice_around(net, ["random"], draws=2)
-        axes = {"u": AT, "draw": np.array([0.0, 1.0])}
+        draws = la.slice_around(net, ["random"], repeats=2)
+        axes = {"u": AT, "repeat": np.array([0.0, 1.0])}
         found = la.survey(draws, axes, problem(net), {"test": la.Split(rows())}, plan="loop")
         assert recorded(found) == "frozen"
 
@@ -150,7 +150,7 @@ class TestStatistics:
 
     def test_all_kinds_of_charts_have_said_what_they_lie_on(self) -> None:
         joining = {name for name in CHARTS if CHARTS[name].joins_networks}
-        assert {*CHARTS} - joining == {"plane", "corners", "slice", "draws"}
+        assert {*CHARTS} - joining == {"plane", "corners", "slice", "repeated_slice"}
 
     @pytest.mark.parametrize(("buffers", "record"), [(None, "batch"), (la.FrozenStatistics(), "frozen")])
     def test_a_fitted_plane_keeps_those_of_its_fit(self, buffers: Any, record: str, tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def charts(dtype: torch.dtype) -> list[CoefficientChart]:
     points = torch.randn(4, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
     return [
         la.Slice(points[0], points[1:3]),
-        la.Draws(points[0], points[1:3, None]),
+        la.RepeatedSlice(points[0], points[1:3, None]),
         la.Plane(points[0], points[1:3], 0.5),
         la.Corners(points[0], points[1], points[2:3], 0.5),
         la.Simplex(points[:3]),
@@ -423,7 +423,7 @@ class TestCoordinates:
         exact.load_state_dict({k: v.double() if v.is_floating_point() else v for k, v in chart.state_dict().items()})
         whole = torch.ones(2, len(chart.axes)).long()
         part = torch.full((2, len(chart.axes)), 0.375)
-        if "draw" in chart.axes:
+        if "repeat" in chart.axes:
             part[:, -1] = 1
         for coords, dtypes in (
             (whole, (torch.int64, torch.int32, torch.float64)),

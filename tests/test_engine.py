@@ -98,13 +98,13 @@ class TestAgainstTheLoop:
         chart = plane(problem)
         coords = coordinates()
         got = engine(problem, strategy, policy=policy).evaluate(
-            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=5
+            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), eval_batch_size=5
         )
         for i, weights in enumerate(chart.points(coords).detach()):
             module = module_at(problem, weights, policy)
             losses, hits = [], []
             with torch.no_grad():
-                for batch in split.groups(5):
+                for batch in split.eval_batches(5):
                     outputs, loss = outputs_and_losses(problem, module, batch)
                     losses.append(loss)
                     if problem.loss.classifies:
@@ -140,7 +140,7 @@ class TestAgainstTheLoop:
         coefficients = chart.coefficients(coordinates()[:2])
         vectors = torch.randn(2, chart.dimension, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
         motor = engine(problem, strategy, chunk=1, policy=policy)
-        for points, derivatives in motor.derivatives(coefficients, chart.controls(), split, group=5):
+        for points, derivatives in motor.derivatives(coefficients, chart.controls(), split, eval_batch_size=5):
             weights = (coefficients @ chart.controls()).detach()[points.start]
             mean_loss = _mean_loss(problem, split, policy)
             slope = torch.autograd.functional.jacobian(mean_loss, weights)
@@ -157,7 +157,7 @@ def _mean_loss(problem: la.Problem, split: la.Split, policy: str):
 
     def mean_loss(weights: Tensor) -> Tensor:
         total = weights.new_zeros(())
-        for batch in split.groups(5):
+        for batch in split.eval_batches(5):
             args, kwargs = problem.feed.inputs(batch)
             buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
             returned = torch.func.functional_call(module, {**space.unflatten(weights), **buffers}, args, kwargs)
@@ -249,7 +249,7 @@ def test_gradient_norm_is_that_of_finite_differences() -> None:
     chart = plane(problem)
     point = torch.zeros(1, 2, dtype=torch.float64)
     motor = engine(problem)
-    ((_, derivatives),) = motor.derivatives(chart.coefficients(point), chart.controls(), split, group=100)
+    ((_, derivatives),) = motor.derivatives(chart.coefficients(point), chart.controls(), split, eval_batch_size=100)
     norm = METRICS["gradient_norm"]().value(derivatives)[0]
     direction = derivatives.gradient()[0] / norm
     step = 1e-5
@@ -332,7 +332,7 @@ def test_reestimated_statistics_are_what_training_mode_leaves_at_each_point(kind
     coords = coordinates()
     metrics = metrics_for(problem.loss)
     got = Engine(network, Plan.of(strategy, 4)).evaluate(
-        chart.coefficients(coords), chart.controls(), split, metrics, group=5
+        chart.coefficients(coords), chart.controls(), split, metrics, eval_batch_size=5
     )
     before = copy.deepcopy(problem.module.state_dict())
     for i, weights in enumerate(chart.points(coords).detach()):
@@ -395,7 +395,7 @@ def test_gradients_hold_the_statistics_that_points_have_of_their_own(policy: str
         SquaredSum().value(outputs[None], losses[None], alike(losses), slice(i, i + 1)).backward()
         rows.append(torch.cat([p.grad.reshape(-1) for p in module.parameters()]))
     torch.testing.assert_close(got.controls, coefficients.T @ torch.stack(rows), **TOLERANCE)
-    for _, derivatives in there.derivatives(coefficients, chart.controls(), split, group=12):
+    for _, derivatives in there.derivatives(coefficients, chart.controls(), split, eval_batch_size=12):
         gradient = derivatives.gradient()
         assert derivatives.hessian_product(gradient).shape == gradient.shape
     with pytest.raises(la.BadInput, match="gradients of coefficients are not known"):
@@ -433,7 +433,7 @@ def test_shared_normalisations_and_other_buffers(strategy: str) -> None:
     ):
         network = Network(problem, space, policy, chart)
         got = Engine(network, Plan.of(strategy, 4)).evaluate(
-            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=12
+            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), eval_batch_size=12
         )
         with torch.no_grad():
             loss = problem.loss(expected[name](split.data[0]), split.data[1]).mean()
@@ -455,7 +455,7 @@ def test_interpolated_statistics_are_the_networks_own_at_the_corners_of_a_simple
     network = Network(problem, la.WeightSpace(problem.module), la.InterpolatedStatistics(), chart)
     coords = torch.tensor([[0, 0], [1, 0], [0, 1], [0.5, 0.25]], dtype=torch.float64)
     got = Engine(network, Plan.of(strategy, 4)).evaluate(
-        chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), group=5
+        chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), eval_batch_size=5
     )
     mixed = copy.deepcopy(modules[0])
     states = [module.state_dict() for module in modules]
@@ -585,7 +585,7 @@ def test_a_slow_network_is_measured_on_fewer_examples() -> None:
     problem = la.Problem(Slow(), la.CrossEntropy())
     split = la.Split((torch.randn(400, 3), torch.arange(400) % 2))
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    plan = la.engine_for(problem, chart, split, batch_size=16, group=400).plan
+    plan = la.engine_for(problem, chart, split, batch_size=16, eval_batch_size=400).plan
     assert plan.evaluate.examples == 128
     assert "loop/32 4" in plan.reason, "a point on all examples takes 0.4 seconds"
     assert re.search(r"evaluate without vmap: of (3\d\d|4\d\d) ms a point 0% is calls", plan.reason)
@@ -726,7 +726,7 @@ PLAN = {"evaluate": SERVICE, "pullback": SERVICE, "derivatives": SERVICE, "threa
 )
 def test_what_is_not_a_plan_is_refused(content: object, message: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    for whole in (PLAN, {"format": "lossatlas run 1", "plan": PLAN}):
+    for whole in (PLAN, {"format": "lossatlas run 2", "plan": PLAN}):
         path.write_text(json.dumps(whole))
         assert la.Plan.read(path) == la.Plan.of("loop", 4)
     path.write_text(json.dumps(content))
@@ -833,7 +833,7 @@ def test_batched_normalises_groups_of_channels_by_a_rule(groups: int, affine: bo
         made = engine(problem, strategy, policy="frozen")
         with Operations() as operations:
             pulled = made.pullback(coefficients, controls, split.data, SquaredSum()).controls
-        _, derivatives = next(made.derivatives(coefficients, controls, split, group=5))
+        _, derivatives = next(made.derivatives(coefficients, controls, split, eval_batch_size=5))
         product = derivatives.hessian_product(torch.ones(4, controls.shape[1], dtype=torch.float64))
         found[strategy] = pulled, product
         assert any("group_norm" in name for name in operations.names) == (strategy == "loop")
@@ -1009,7 +1009,9 @@ def test_no_tensor_grows_with_the_number_of_points(strategy: str, service: str) 
         coefficients = torch.rand(points, 3, dtype=torch.float64)
         with LargestTensor() as largest:
             if service == "evaluate":
-                engine(problem, strategy).evaluate(coefficients, controls, split, metrics_for(problem.loss), group=6)
+                engine(problem, strategy).evaluate(
+                    coefficients, controls, split, metrics_for(problem.loss), eval_batch_size=6
+                )
             else:
                 engine(problem, strategy).pullback(coefficients, controls, split.data, SquaredSum())
         sizes.append(largest.bytes)
@@ -1030,7 +1032,7 @@ def test_a_gpu_agrees_with_the_cpu(name: str, strategy: str) -> None:
         on_device = Engine(network, Plan.of(strategy, 4))
         there = coefficients.detach().to(device).requires_grad_(), controls.to(device)
         examples = split.to(device)
-        values = on_device.evaluate(*there, examples, metrics_for(problem.loss), group=5)
+        values = on_device.evaluate(*there, examples, metrics_for(problem.loss), eval_batch_size=5)
         pull = on_device.pullback(*there, examples.data, SoftMaximum())
         results.append((values, pull.controls.cpu(), pull.coefficients.cpu()))
     torch.testing.assert_close(results[1], results[0], **TOLERANCE)

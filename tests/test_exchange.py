@@ -242,8 +242,8 @@ def test_what_surface_files_cannot_hold_is_refused() -> None:
     write = FORMATS["li_hdf5"]().bytes_of
     with pytest.raises(BadInput, match=r"3 axes \(u, v, w\).*one or two"):
         write(survey(2, 3, 4))
-    with pytest.raises(BadInput, match="2 draws"):
-        write(xr.concat([survey(3, 4), survey(3, 4)], dim="draw"))
+    with pytest.raises(BadInput, match="2 repeats"):
+        write(xr.concat([survey(3, 4), survey(3, 4)], dim="repeat"))
     with pytest.raises(BadInput, match="expected losses, accuracies or eigenvalues, got train_gradient_norm"):
         write(survey(3, 4)[["train_loss"]].rename(train_loss="train_gradient_norm"))
 
@@ -265,14 +265,14 @@ def test_tables_round_trip_exactly(tmp_path: Path, sides: tuple[int, ...]) -> No
 
 def test_tables_keep_draws_and_classes(tmp_path: Path) -> None:
     base = survey(3, 4)
-    given = xr.concat([base, base * 2, base / 3], dim="draw", coords="minimal", combine_attrs="override")
-    given = given.assign_coords(draw=np.arange(3), classes=["cat", "dog"])
+    given = xr.concat([base, base * 2, base / 3], dim="repeat", coords="minimal", combine_attrs="override")
+    given = given.assign_coords(repeat=np.arange(3), classes=["cat", "dog"])
     values = np.random.default_rng(0).uniform(size=(3, 3, 4, 2))
-    given["test_class_accuracy"] = (("draw", "u", "v", "classes"), values)
+    given["test_class_accuracy"] = (("repeat", "u", "v", "classes"), values)
     given["target"] = (("u", "v"), np.arange(12).reshape(3, 4))
     write_survey(given, tmp_path / "a.csv")
     read = read_survey(tmp_path / "a.csv")
-    assert (tmp_path / "a.csv").read_text().splitlines()[0].startswith("draw,u,v,classes,")
+    assert (tmp_path / "a.csv").read_text().splitlines()[0].startswith("repeat,u,v,classes,")
     xr.testing.assert_equal(read, given)
 
 
@@ -435,7 +435,7 @@ def test_the_height_of_a_line_is_along_y(tmp_path: Path) -> None:
 
 def test_draws_are_arrays_of_their_own(tmp_path: Path) -> None:
     pyvista = pytest.importorskip("pyvista")
-    write_survey(xr.concat([survey(3, 4), 2 * survey(3, 4)], dim="draw"), tmp_path / "a.vts")
+    write_survey(xr.concat([survey(3, 4), 2 * survey(3, 4)], dim="repeat"), tmp_path / "a.vts")
     mesh = pyvista.read(tmp_path / "a.vts")
     np.testing.assert_array_equal(mesh.point_data["test_loss_draw1"], 2 * mesh.point_data["test_loss_draw0"])
 

@@ -345,5 +345,5 @@ class TestSurvey:
 
 
 def test_groups_differ_by_one_example_at_most() -> None:
-    sizes = [len(batch[0]) for batch in la.Split((torch.zeros(11, 2), torch.zeros(11))).groups(5)]
+    sizes = [len(batch[0]) for batch in la.Split((torch.zeros(11, 2), torch.zeros(11))).eval_batches(5)]
     assert sorted(sizes) == [3, 4, 4]

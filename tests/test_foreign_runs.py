@@ -199,7 +199,7 @@ class TestInputsAreFoundAgain:
         shutil.rmtree("base")
         tokens = ["--grid=3", "--examples=20", "--no_pictures", "--plan=loop"]
         assert main(["survey", "--checkpoint=t1", "--out=s1", *tokens]) == 0
-        assert main(["compare", "t1", "t2", "--out=c", "--line=3", "--slice_points=3", "--draws=1", *tokens]) == 0
+        assert main(["compare", "t1", "t2", "--out=c", "--line=3", "--slice_points=3", "--repeats=1", *tokens]) == 0
 
     def test_a_new_run_does_not_replace_what_it_is_made_of(
         self, begun: Path, capsys: pytest.CaptureFixture[str]

@@ -259,7 +259,7 @@ def test_it_is_right_or_refused(layer: str, wrapper: str, feed: str, loss: str) 
 
     def line() -> Any:
         source = FEEDS[feed].source()
-        return la.survey(chart, {"u": COORDS}, problem, {"t": source}, metrics=["loss"], plan="loop", group=4)
+        return la.survey(chart, {"u": COORDS}, problem, {"t": source}, metrics=["loss"], plan="loop", eval_batch_size=4)
 
     refusal = WRAPPERS[wrapper][1]
     if refusal:

@@ -487,7 +487,7 @@ def test_minima_are_listed_with_their_coordinates() -> None:
 
 
 def survey(loss: np.ndarray, dims: tuple[str, ...] = ("u", "v"), **attrs: str) -> xr.Dataset:
-    coords = {dim: np.linspace(-1, 1, n) for dim, n in zip(dims, loss.shape, strict=True) if dim != "draw"}
+    coords = {dim: np.linspace(-1, 1, n) for dim, n in zip(dims, loss.shape, strict=True) if dim != "repeat"}
     return xr.Dataset({"test_loss": (dims, loss, attrs)}, coords=coords)
 
 
@@ -536,7 +536,7 @@ def test_draws_are_measured_each_and_against_each_other() -> None:
     base = bowl(21, 11)
     draws = np.stack([base, 2 * base, 3 * base], axis=1)
     draws[0, 2, 0], draws[3, 1, 4] = NAN, INF
-    given = survey(draws, ("u", "draw", "v"))
+    given = survey(draws, ("u", "repeat", "v"))
     found = measures(given)["test"]
     assert [one["curvature_u"] for one in found["draws"]] == pytest.approx([2, 4, 6], **EXACT)
     assert found["curvature_u"] == pytest.approx(4, **EXACT)
@@ -555,12 +555,12 @@ def test_draws_are_measured_each_and_against_each_other() -> None:
 def test_spread_by_hand_and_of_a_single_draw() -> None:
     coords = (np.arange(3.0),)
     draws = np.array([[1.0, 2.0, 0.0], [3.0, 2.0, 0.0]])
-    found = numbers("spread", Surface(draws.mean(axis=0), coords, draws=draws))
+    found = numbers("spread", Surface(draws.mean(axis=0), coords, repeats=draws))
     assert found["spread_mean"] == pytest.approx(math.sqrt(2) / 2 / 2, **EXACT)  # the third point has no mean to go by
     assert found["spread_largest"] == pytest.approx(math.sqrt(2) / 2, **EXACT)
     assert found["spread_largest_at"] == [0.0]
-    assert set(numbers("spread", Surface(draws[0], coords, draws=draws[:1])).values()) == {None}
-    single = measures(survey(bowl(5, 7)[None], ("draw", "u", "v")))["test"]
+    assert set(numbers("spread", Surface(draws[0], coords, repeats=draws[:1])).values()) == {None}
+    single = measures(survey(bowl(5, 7)[None], ("repeat", "u", "v")))["test"]
     assert single["spread_mean"] is None
     assert single["curvature_u_standard_deviation"] is None
     assert single["curvature_u"] == pytest.approx(2, **EXACT)
@@ -596,7 +596,7 @@ def test_nothing_breaks_and_everything_is_counted(case: str, networks: bool) -> 
     assert found["unmeasurable_nan"] == np.isnan(loss).sum()
     assert found["unmeasurable_inf"] == np.isinf(loss).sum()
     assert found["minima_more_persistent_than_0.1"] >= bool(np.isfinite(loss).any())
-    repeated = measures(xr.concat([given[["test_loss"]]] * 2, "draw"))["test"]
+    repeated = measures(xr.concat([given[["test_loss"]]] * 2, "repeat"))["test"]
     json.dumps(repeated, allow_nan=False)
     assert repeated["unmeasurable_nan"] == 2 * np.isnan(loss).sum()
 
@@ -614,8 +614,8 @@ def test_what_is_no_surface_is_refused() -> None:
         Surface(np.zeros((3, 4)), (np.arange(4.0), np.arange(3.0)))
     with pytest.raises(BadInput, match="for each of them"):
         Surface(np.zeros(3), (np.arange(3.0),), (("a", (0.0, 0.0)),))
-    with pytest.raises(BadInput, match="no draws"):
-        measures(survey(np.zeros((0, 3)), ("draw", "u")))
+    with pytest.raises(BadInput, match="no repeats"):
+        measures(survey(np.zeros((0, 3)), ("repeat", "u")))
 
 
 def test_no_two_measures_have_a_name_in_common() -> None:

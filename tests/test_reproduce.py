@@ -106,7 +106,7 @@ def test_the_slices_at_the_published_settings() -> None:
     assert (between.grid, between.examples) == ((401,), "all")
 
     honest = [c for c in STUDIES["li-fig3"].runs("paper").values() if isinstance(c, SurveyConfig)]
-    assert {c.draws for c in honest if len(c.directions) == 1} == {10}
+    assert {c.repeats for c in honest if len(c.directions) == 1} == {10}
     assert {c.ignore for c in honest} == {"biasbn"}
     assert {c.normalize for c in honest if len(c.directions) == 2} == {"filter"}
 
@@ -217,7 +217,7 @@ class Failing(Tiny):
         return {"hopeless": replace(first, target_gap=0.99, lr=1e-9), "ring": second}
 
 
-class Way(Study):
+class WeightTrajectory(Study):
     """A training, a branch of it, and a survey of the branch."""
 
     title = "a way"
@@ -237,7 +237,7 @@ class Way(Study):
 
 
 def test_the_runs_of_a_study_stand_on_each_other(tmp_path: Path) -> None:
-    run_study(Way(), "small", tmp_path / "study", plan="loop")
+    run_study(WeightTrajectory(), "small", tmp_path / "study", plan="loop")
     assert "(6, 6) 3" in (tmp_path / "study" / "results.md").read_text()
     starts = [
         Trajectory(tmp_path / "study" / "runs" / name / "snapshots").snapshots[k].state()
@@ -299,7 +299,7 @@ def slight(config: ProblemConfig) -> ProblemConfig:
     if isinstance(config, TrainConfig):
         return replace(config, **small, epochs=1)
     assert isinstance(config, SurveyConfig)
-    return replace(config, **small, grid=(5,), draws=min(2, config.draws), examples="40", plan="loop")
+    return replace(config, **small, grid=(5,), repeats=min(2, config.repeats), examples="40", plan="loop")
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def slight(config: ProblemConfig) -> ProblemConfig:
             {"line-decay0", "line-decay0.005", "weights-decay0", "weights-decay0.005"},
             "wider histogram",
         ),
-        ("li-fig3", "-[12]($|-)", {"lines-filter", "lines-plain", "planes", "draws"}, "rank correlation of the test"),
+        ("li-fig3", "-[12]($|-)", {"lines-filter", "lines-plain", "planes", "repeats"}, "rank correlation of the test"),
         ("li-fig5", "-(20|32)", {"planes"}, "The published order"),
         (
             "im-batchnorm",
@@ -350,7 +350,7 @@ def a_training(config: ProblemConfig, folder: Path, **summary: float) -> Run:
 
 def a_slice(config: ProblemConfig, folder: Path, losses: Any, *axes: Any, **beside: Any) -> Run:
     """A survey of the training loss, with the measures that a run of it would have."""
-    names = ("u", "v")[: len(axes)] if np.ndim(losses) == len(axes) else ("draw", *("u", "v")[: len(axes)])
+    names = ("u", "v")[: len(axes)] if np.ndim(losses) == len(axes) else ("repeat", *("u", "v")[: len(axes)])
     variables: dict[str, Any] = {"train_loss": (names, losses, {"units": "nat"}), **beside}
     survey = xr.Dataset(variables, coords=dict(zip(("u", "v"), axes, strict=False)))
     folder.mkdir(parents=True)
@@ -387,7 +387,7 @@ def test_both_ends_of_a_line_are_measured_alike(decay: str, verdict: str, tmp_pa
 
 
 def test_sharpness_is_ranked_against_test_errors_and_draws_against_each_other(tmp_path: Path) -> None:
-    """Draws that are multiples of each other have a spread that can be written down."""
+    """Repeats that are multiples of each other have a spread that can be written down."""
     u = np.linspace(-1, 1, 9)
     factors = np.array([0.5, 1.0, 1.5])
     runs = {}
@@ -463,8 +463,8 @@ def test_claims_on_batch_normalisation_are_settled_by_numbers(tmp_path: Path) ->
 
 def test_a_study_is_resumed_by_another_spelling_of_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run_study(Way(), "small", Path("study"), plan="loop")
-    run_study(Way(), "small", tmp_path / "study", plan="loop", resume=True)
+    run_study(WeightTrajectory(), "small", Path("study"), plan="loop")
+    run_study(WeightTrajectory(), "small", tmp_path / "study", plan="loop", resume=True)
 
 
 def test_a_fit_that_cannot_be_finished_stops_no_other(tmp_path: Path) -> None:

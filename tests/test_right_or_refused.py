@@ -287,8 +287,8 @@ class TestLosses:
     def test_examples_that_mix_are_told_of_unless_all_are_together(self, module: Any, loss: Any) -> None:
         data = rows(40, 4), labels(40)
         with pytest.warns(la.Caution, match="depends on which others are evaluated with it"):
-            surveyed(seeded(module), data, loss, group=20)
-        surveyed(seeded(module), data, loss, group=40)
+            surveyed(seeded(module), data, loss, eval_batch_size=20)
+        surveyed(seeded(module), data, loss, eval_batch_size=40)
 
     def test_no_gradient_at_all_is_not_a_gradient_of_zero(self) -> None:
         found, _ = surveyed(seeded(Ungraded), (rows(40, 4), labels(40)))
@@ -415,7 +415,7 @@ class TestMoreThatIsServed:
         engine = la.engine_for(la.Problem(module, la.CrossEntropy()), chart, (images, y), space=space, plan=plan,
                                measuring=0.05)  # fmt: skip
         _, derivatives = next(engine.derivatives(chart.coefficients(torch.zeros(1, 1)), chart.controls(),
-                                                 la.Split((images, y)), group=12))  # fmt: skip
+                                                 la.Split((images, y)), eval_batch_size=12))  # fmt: skip
         loss = nn.functional.cross_entropy(module(images), y)
         params = dict(module.named_parameters())
         wanted = torch.autograd.grad(loss, [params[entry.name] for entry in space.entries])
@@ -631,7 +631,7 @@ class TestChecks:
         tokens = torch.zeros(40, 2, dtype=torch.int64)
         tokens[30] = 7
         with pytest.raises(la.ModelFailure, match=r"in layer '0' \(Embedding\): index out of range"):
-            surveyed(module, la.Split((tokens, labels(40))), group=10)
+            surveyed(module, la.Split((tokens, labels(40))), eval_batch_size=10)
 
 
 def test_the_command_line_ends_with_what_it_means(
@@ -646,7 +646,7 @@ def test_the_command_line_ends_with_what_it_means(
     own = ["--model=stranger:make", "--checkpoint=w.pt"]
     common = [
         "survey", "--directions=random", "--grid=3", "--splits=test",
-        "--no_pictures", "--plan=loop", "--group=10", "--device=cpu",
+        "--no_pictures", "--plan=loop", "--eval_batch_size=10", "--device=cpu",
     ]  # fmt: skip
     assert main([*common, *own, "--data=stranger:wide", "--out=a"]) == 2
     assert not Path("a").exists()
@@ -726,7 +726,7 @@ class TestDerivativesByInputs:
         batch = {"t": rows(50, 1)}
         metrics = ["loss", "gradient_norm"]
         loss = la.NetworkLoss(residual)
-        found, chart = surveyed(seeded(plain_u), la.Split(batch), loss, plan=plan, metrics=metrics, group=17)
+        found, chart = surveyed(seeded(plain_u), la.Split(batch), loss, plan=plan, metrics=metrics, eval_batch_size=17)
         mean = lambda module: residual(module, batch).mean()  # noqa: E731
         np.testing.assert_allclose(found["t_loss"], by_hand(plain_u, chart, mean), rtol=1e-5)
         np.testing.assert_allclose(found["t_gradient_norm"], by_hand(plain_u, chart, norm_of(mean)), rtol=1e-4)
@@ -810,7 +810,7 @@ class TestMemory:
         with pytest.raises(la.BadInput, match="which have to be evaluated together"):
             la.engine_for(
                 la.Problem(module, la.CrossEntropy()), la.slice_around(module, ("random",)), data, plan="loop",
-                memory="30kB", batch_size=4, group=800,
+                memory="30kB", batch_size=4, eval_batch_size=800,
             )  # fmt: skip
 
 

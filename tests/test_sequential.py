@@ -329,7 +329,7 @@ def test_networks_that_do_odd_things_have_the_gradients_that_they_have(build: ty
     chart = la.Slice(space.vector_of(module), torch.randn(1, space.size))
     engine = la.engine_for(problem, chart, split, plan=strategy, measuring=0.05)
     coefficients = chart.coefficients(torch.tensor([[0.0], [0.1]]))
-    _, derivatives = next(engine.derivatives(coefficients, chart.controls(), split, group=20))
+    _, derivatives = next(engine.derivatives(coefficients, chart.controls(), split, eval_batch_size=20))
     found = derivatives.gradient()[0]
     fresh = build().eval()
     fresh.load_state_dict(module.state_dict())
@@ -400,7 +400,9 @@ def test_the_engine_gives_what_a_module_built_anew_does(strategy: str, buffers: 
     plan = Plan.of(strategy, 4, precision=precision)
     engine = la.engine_for(problem, chart, split, buffers=BUFFERS[buffers](), plan=plan)
     coefficients = chart.coefficients(torch.tensor([[0.0, 0.0], [1.0, -0.5], [0.3, 2.0]]))
-    found = engine.evaluate(coefficients, chart.controls(), split, metrics_for(problem.loss), group=20)["loss"]
+    found = engine.evaluate(coefficients, chart.controls(), split, metrics_for(problem.loss), eval_batch_size=20)[
+        "loss"
+    ]
     wanted = []
     for point in coefficients @ chart.controls():
         fresh = build().eval()

@@ -85,7 +85,7 @@ def weights() -> dict[str, xr.Variable]:
 def drawn_several(one: xr.Dataset, factors: tuple[float, ...]) -> xr.Dataset:
     loss = one["test_loss"]
     several = np.stack([factor * loss.values for factor in factors])
-    return one[["test_loss"]].assign(test_loss=variable((schema.DRAW, *map(str, loss.dims)), several, "test", "loss"))
+    return one[["test_loss"]].assign(test_loss=variable((schema.REPEAT, *map(str, loss.dims)), several, "test", "loss"))
 
 
 def classes(one: xr.Dataset, count: int) -> xr.Dataset:
@@ -159,10 +159,10 @@ def test_draws_and_classes_are_no_axes() -> None:
     several = drawn_several(classes(plane(), 3), (1, 2))
     assert data.axes(several) == ("u", "v")
     assert data.axes(classes(plane(), 3)[["test_class_accuracy"]]) == ("u", "v")
-    assert data.draws(several) == 2
-    first, second = data.each_draw(several)
+    assert data.count_repeats(several) == 2
+    first, second = data.split_repeats(several)
     np.testing.assert_array_equal(2 * first["test_loss"], second["test_loss"])
-    assert data.notes(data.first_draw(several)) == ["the first of 2 draws"]
+    assert data.notes(data.take_first_repeat(several)) == ["the first of 2 repeats"]
     assert data.notes(first) == []
 
 
@@ -352,7 +352,7 @@ def test_histograms_have_the_deviation_of_their_bins() -> None:
     assert "small batch (std 0.0577)" in caption(figure)
 
 
-# Draws, classes, further quantities
+# RepeatedSlice, classes, further quantities
 
 
 def test_spread_is_that_of_logarithms_on_a_logarithmic_scale() -> None:
@@ -368,21 +368,21 @@ def test_spread_is_that_of_logarithms_on_a_logarithmic_scale() -> None:
 
 def test_all_draws_are_drawn_with_their_mean() -> None:
     factors = (0.5, 1.0, 2.0)
-    figure = view(drawn_several(line(), factors), kinds=["draws"])["draws"]
+    figure = view(drawn_several(line(), factors), kinds=["repeats"])["draws"]
     *curves, mean = [one.get_ydata() for one in figure.axes[0].get_lines()]
     loss = line()["test_loss"].values
     np.testing.assert_allclose(curves, [factor * loss for factor in factors])
     np.testing.assert_allclose(mean, loss)
-    assert "3 draws" in caption(figure)
+    assert "3 repeats" in caption(figure)
 
 
 def test_draws_of_planes_share_levels_and_scale() -> None:
-    figure = view(drawn_several(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["draws"])["draws"]
+    figure = view(drawn_several(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["repeats"])["draws"]
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     filled = [next(one for one in ax.collections if isinstance(one, QuadContourSet)) for ax in panels]
     assert len(panels) == 12
     assert len({tuple(one.levels) for one in filled}) == 1
-    assert "12 of 14 draws" in caption(figure)
+    assert "12 of 14 repeats" in caption(figure)
 
 
 def test_other_kinds_show_the_first_draw_and_say_so() -> None:
@@ -391,15 +391,15 @@ def test_other_kinds_show_the_first_draw_and_say_so() -> None:
     (mesh, *_) = drawn["loss"].axes[0].collections
     np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(21, 51), plane()["test_loss"].values.T)
     for kind in ("loss", "contours", "filled", "surface"):
-        assert "the first of 2 draws" in caption(drawn[kind])
+        assert "the first of 2 repeats" in caption(drawn[kind])
     assert list(view(drawn_several(line(), (1.0, 3.0)))) == ["draws", "line"]
 
 
 def test_a_single_draw_is_an_ordinary_slice() -> None:
     single = drawn_several(plane(), (1.0,))
-    assert "draws" not in view(single)
-    with pytest.raises(BadInput, match="several draws"):
-        view(single, kinds=["draws"])
+    assert "repeats" not in view(single)
+    with pytest.raises(BadInput, match="several repeats"):
+        view(single, kinds=["repeats"])
 
 
 @pytest.mark.parametrize("one", [plane(), line()])
@@ -529,7 +529,7 @@ def test_every_slice_has_pictures_a_sentence_and_a_report(name: str, tmp_path: P
 
 
 def test_the_sentence_speaks_of_the_first_draw() -> None:
-    assert "the first of 2 draws" in sentence(drawn_several(line(), (1.0, 2.0)))
+    assert "the first of 2 repeats" in sentence(drawn_several(line(), (1.0, 2.0)))
     assert "between 0.05 and" in sentence(drawn_several(line(), (1.0, 2.0)))
 
 

@@ -100,7 +100,7 @@ def same(one: la.Split, other: la.Split) -> None:
     assert one.fingerprint() == other.fingerprint()
     some = torch.tensor([4, 0, len(one) - 1])
     assert equal(one.take(some), other.take(some))
-    for first, second in zip(one.groups(17), other.groups(17), strict=True):
+    for first, second in zip(one.eval_batches(17), other.eval_batches(17), strict=True):
         assert equal(first, second)
     parts = [split.subset(11, generator(1, "part")) for split in (one, other)]
     assert equal(*(part.take(torch.arange(11)) for part in parts))
@@ -206,7 +206,7 @@ class TestWhatIsTaken:
     def test_nothing_is_drawn_from_the_users_generators(self) -> None:
         state, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()
         split = la.Split.of(DataLoader(Map(pairs()), shuffle=True))
-        next(split.groups(3))
+        next(split.eval_batches(3))
         assert torch.equal(state, torch.get_rng_state())
         assert (numpys == np.random.get_state()[1]).all()
 
@@ -228,7 +228,7 @@ class TestWhatIsTaken:
         split = la.Split.of(DataLoader(items, batch_size=batch, shuffle=True, drop_last=True), memory=memory)
         whole = la.Split({"x": x, "y": y})
         assert split.held == (memory > 0)
-        groups, others = ([*one.groups(group)] for one in (split, whole))
+        groups, others = ([*one.eval_batches(group)] for one in (split, whole))
         assert equal([g["x"] for g in groups], [g["x"] for g in others])
         assert torch.equal(torch.cat([g["y"] for g in groups]), y)
         rows = torch.randperm(count, generator=generator(seed, "rows"))[:3]
@@ -305,27 +305,27 @@ class TestCollations:
         for source in (DataLoader(Map(SEQUENCES), batch_size=4, shuffle=True, collate_fn=padded), SEQUENCES):
             split = la.Split.of(source, collate=None if source is not SEQUENCES else padded)
             assert split.held
-            for size, found in zip((15, 15, 15, 16), split.groups(16), strict=True):
+            for size, found in zip((15, 15, 15, 16), split.eval_batches(16), strict=True):
                 assert len(found["labels"]) == size
             rows = torch.tensor([40, 2, 7])
             assert equal(split.take(rows), padded([SEQUENCES[row] for row in rows]))
             edges = [N * k // 4 for k in range(5)]
             groups = [padded(SEQUENCES[a:b]) for a, b in pairwise(edges)]
-            assert equal([*split.groups(16)], groups)
+            assert equal([*split.eval_batches(16)], groups)
 
     def test_evaluation_groups_are_collated_once_and_steps_each_time(self) -> None:
         padding = Padding()
         split = la.Split.of(Map(SEQUENCES), collate=padding)
-        first = [*split.groups(16)]
+        first = [*split.eval_batches(16)]
         calls = padding.calls
-        assert equal(first, [*split.groups(16)])
+        assert equal(first, [*split.eval_batches(16)])
         assert padding.calls == calls
         split.take(torch.arange(3))
         assert padding.calls == calls + 1
         cramped = la.Split.of(Map(SEQUENCES), collate=padding, memory=0.0)
-        [*cramped.groups(16)]
+        [*cramped.eval_batches(16)]
         calls = padding.calls
-        [*cramped.groups(16)]
+        [*cramped.eval_batches(16)]
         assert padding.calls == calls + 4
 
     def test_each_item_is_read_once_where_it_fits(self) -> None:
@@ -333,7 +333,7 @@ class TestCollations:
         split = la.Split.of(source, collate=padded)
         before = source.read.total()
         assert before <= N + 2 * batch_source.SAMPLED
-        [*split.groups(9)]
+        [*split.eval_batches(9)]
         split.take(torch.arange(4))
         split.fingerprint()
         assert source.read.total() == before
@@ -354,7 +354,7 @@ class TestCollations:
         part = split.subset(11, generator(0, "part"))
         assert part.held
         source.read.clear()
-        [*part.groups(3)]
+        [*part.eval_batches(3)]
         assert not source.read
         assert not split.subset(13, generator(0, "part")).held
 
@@ -384,7 +384,7 @@ class TestCollations:
 
     def test_batches_move_to_a_device_and_items_stay(self) -> None:
         split = la.Split.of(Map(SEQUENCES), collate=padded).to("meta")
-        assert {leaf.device.type for batch in split.groups(9) for leaf in tree_leaves(batch)} == {"meta"}
+        assert {leaf.device.type for batch in split.eval_batches(9) for leaf in tree_leaves(batch)} == {"meta"}
         assert split.to("cpu").fingerprint() == split.fingerprint()
 
 
@@ -499,7 +499,7 @@ class TestReusedBuffers:
     @pytest.mark.parametrize("memory", [0.0, 1.0])
     def test_items(self, kind: str, memory: float) -> None:
         for source in (Refilled(pairs(), kind), DataLoader(Refilled(pairs(), kind), batch_size=8)):
-            leaves = tree_leaves([*la.Split.of(source, memory=memory).groups(N)])
+            leaves = tree_leaves([*la.Split.of(source, memory=memory).eval_batches(N)])
             assert equal(leaves, [X, X, Y] if kind == "nested" else [X, Y])
 
     def test_yielded_items(self) -> None:
@@ -542,7 +542,7 @@ class TestReusedBuffers:
 
         split = la.Split.of(pairs(), collate=into_buffer)
         for _ in range(2):
-            assert equal([torch.cat(column) for column in zip(*split.groups(9), strict=True)], [X, Y])
+            assert equal([torch.cat(column) for column in zip(*split.eval_batches(9), strict=True)], [X, Y])
 
         class Masking(Map):
             def __getitem__(self, row: int) -> Any:
@@ -790,7 +790,7 @@ class TestBadInput:
     def test_what_fails_in_the_midst_cannot_be_finished(self) -> None:
         split = la.Split.of(Failing(pairs()), memory=0.0)
         with pytest.raises(la.CannotFinish, match="item 37 of the data set cannot be read"):
-            [*split.groups(10)]
+            [*split.eval_batches(10)]
         with pytest.raises(la.CannotFinish, match="item 37"):
             split.take(torch.tensor([37]))
 
@@ -801,7 +801,7 @@ class TestBadInput:
                     os._exit(1)
                 return super().__getitem__(row)
 
-        groups = la.Split.of(Mortal(pairs()), memory=0.0, workers=1).groups(10)
+        groups = la.Split.of(Mortal(pairs()), memory=0.0, workers=1).eval_batches(10)
         next(groups)
         time.sleep(0.5)  # the worker is dead now, and nobody is told in the midst of something else
         with pytest.raises(la.CannotFinish, match="a worker process that reads the data set failed"):
@@ -877,7 +877,7 @@ class TestWhereSplitsAreTaken:
         chart = la.slice_around(module, ("random",), seed=1)
         problem = la.Problem(module, la.CrossEntropy(), la.Dict())
         source = DataLoader(Map(SEQUENCES), batch_size=4, collate_fn=padded)
-        survey = la.survey(chart, {"u": np.array([0.0, 0.4])}, problem, {"t": source}, group=9, plan="loop")
+        survey = la.survey(chart, {"u": np.array([0.0, 0.4])}, problem, {"t": source}, eval_batch_size=9, plan="loop")
         with torch.no_grad():
             losses = [
                 nn.functional.cross_entropy(module(b["tokens"]), b["labels"])

@@ -34,7 +34,7 @@ from lossatlas.locks import Lock
 from lossatlas.measures import measures
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, TrainConfig
-from lossatlas.recipes.places.run import _shown
+from lossatlas.recipes.sites.run import _shown
 from lossatlas.schema import Corner
 from lossatlas.streams import generator
 from lossatlas.surveying import Refinement, SurveyStore
@@ -101,7 +101,9 @@ class TestMetrics:
         problem, split = make("mlp")
         chart = plane(problem)
         own = la.PerExampleMetric(margins, "margin")
-        survey = la.survey(chart, grid(2, 3), problem, {"test": split}, metrics=[own], plan=plan, group=5).load()
+        survey = la.survey(
+            chart, grid(2, 3), problem, {"test": split}, metrics=[own], plan=plan, eval_batch_size=5
+        ).load()
         for u in (-1.0, 1.0):
             weights = chart.points(torch.tensor([[u, 0.0]], dtype=torch.float64))[0]
             with torch.no_grad():
@@ -165,7 +167,7 @@ class TestSubsets:
         problem, split = make("mlp")
         drawn = split.subset(7, torch.Generator().manual_seed(1))
         chart = plane(problem)
-        survey = la.survey(chart, grid(2, 2), problem, {"test": drawn}, plan="loop", group=3).load()
+        survey = la.survey(chart, grid(2, 2), problem, {"test": drawn}, plan="loop", eval_batch_size=3).load()
         weights = chart.points(torch.tensor([[1.0, -1.0]], dtype=torch.float64))[0]
         with torch.no_grad():
             outputs = module_at(problem, weights, "frozen")(drawn.data[0])
@@ -232,11 +234,11 @@ class TestCharts:
         space = la.WeightSpace(problem.module)
         origin = space.vector_of(problem.module)
         directions = torch.randn(3, 2, space.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        axes = {**grid(3, 2), "draw": np.arange(3.0)}
-        together = la.survey(la.Draws(origin, directions), axes, problem, {"test": split}, plan="loop").load()
+        axes = {**grid(3, 2), "repeat": np.arange(3.0)}
+        together = la.survey(la.RepeatedSlice(origin, directions), axes, problem, {"test": split}, plan="loop").load()
         for k in range(3):
             alone = la.survey(la.Slice(origin, directions[k]), grid(3, 2), problem, {"test": split}, plan="loop")
-            np.testing.assert_allclose(together["test_loss"].sel(draw=k), alone["test_loss"], rtol=1e-6)
+            np.testing.assert_allclose(together["test_loss"].sel(repeat=k), alone["test_loss"], rtol=1e-6)
 
     @pytest.mark.parametrize(
         ("corners", "kind", "message"),
@@ -290,7 +292,7 @@ class TestEveryPolicy:
         at = {"u": np.array([0.0, 0.3, 1.0])}
         for plan in ("loop", "batched"):
             survey = la.survey(
-                chart, at, problem, {"test": split}, buffers=policies[policy], plan=plan, group=12
+                chart, at, problem, {"test": split}, buffers=policies[policy], plan=plan, eval_batch_size=12
             ).load()
             for u in at["u"]:
                 found = float(survey["test_loss"].sel(u=u))
@@ -443,7 +445,7 @@ def surface() -> tuple[np.ndarray, np.ndarray]:
     chart = la.Slice(around.origin, vectors)
     problem = la.Problem(module, la.CrossEntropy())
     at = la.grid_of(chart, (201, 201))
-    survey = la.survey(chart, at, problem, {"train": split}, metrics=["loss"], plan="batched", group=200)
+    survey = la.survey(chart, at, problem, {"train": split}, metrics=["loss"], plan="batched", eval_batch_size=200)
     return at["u"], np.log(survey["train_loss"].values.astype(np.float64))
 
 
@@ -726,11 +728,11 @@ class TestPlaces:
         assert abs(float(turned[0] @ turned[1])) < 1e-4 * float(turned[0].norm() * turned[1].norm())
 
     def test_draws_are_other_directions_each_of_the_same_kind(self, trained: Path, tmp_path: Path) -> None:
-        tokens = ("--checkpoint=NET0", "--directions", "random", "--normalize=layer", "--draw=4")
-        many = self.run(trained, tmp_path / "many", *tokens, "--draws=3")
-        assert many["test_loss"].dims == ("u", "draw")
-        last = self.run(trained, tmp_path / "last", *tokens[:-1], "--draw=6")
-        np.testing.assert_allclose(many["test_loss"].sel(draw=2), last["test_loss"], rtol=1e-6)
+        tokens = ("--checkpoint=NET0", "--directions", "random", "--normalize=layer", "--direction_seed=4")
+        many = self.run(trained, tmp_path / "many", *tokens, "--repeats=3")
+        assert many["test_loss"].dims == ("u", "repeat")
+        last = self.run(trained, tmp_path / "last", *tokens[:-1], "--direction_seed=6")
+        np.testing.assert_allclose(many["test_loss"].sel(repeat=2), last["test_loss"], rtol=1e-6)
         summary = json.loads((tmp_path / "many" / "summary.json").read_text())
         assert summary["test_surface"]["spread_mean"] > 0
 
@@ -770,7 +772,7 @@ class TestPlaces:
             (["--between", "NET0", "NET1", "--normalize=filter"], "normalize means nothing with between"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "--normalize=filter"], "that are not random"),
             (["--checkpoint=NET0", "--no_metrics"], "no metrics are surveyed; expected some, or auto"),
-            (["--checkpoint=NET0", "--draw=-1"], "draw is -1; expected a seed of 0 or more"),
+            (["--checkpoint=NET0", "--direction_seed=-1"], "draw is -1; expected a seed of 0 or more"),
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
             (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
@@ -779,10 +781,10 @@ class TestPlaces:
             (["--checkpoint=NET0", "--directions", "towards"], "needs its checkpoint; write towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
             (["--checkpoint=NET0", "--directions", "towards:NET0"], "has the weights of the centre"),
-            (["--checkpoint=NET0", "--directions", "towards:NET1", "--draws=2"], "no direction is drawn"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "no direction is drawn"),
             (["--checkpoint=NET0", "--directions", "file:nowhere.pt"], "nowhere.pt does not exist"),
-            (["--checkpoint=NET0", "--draws=0"], "draws is 0; expected a positive number"),
-            (["--checkpoint=NET0", "--draws=2", "--tolerance=0.1"], "draws are surveyed on whole grids"),
+            (["--checkpoint=NET0", "--repeats=0"], "repeats is 0; expected a positive number"),
+            (["--checkpoint=NET0", "--repeats=2", "--tolerance=0.1"], "draws are surveyed on whole grids"),
             (["--run=NET0"], "holds no chart"),
             (["--run=NET0", "--checkpoint=NET0"], "checkpoint and run are given"),
         ],
@@ -901,7 +903,7 @@ class TestOthersAtWork:
         other = Lock(run / ".writers")
         other.share()
         with pytest.raises(la.BadInput, match="is being written by .*; wait until"):
-            run_survey(self.config(trained, draw=1), run, overwrite=True, pictures=False)
+            run_survey(self.config(trained, direction_seed=1), run, overwrite=True, pictures=False)
         for more in ({"grid": (9,)}, {"metrics": ("auto", "error")}):
             with pytest.raises(la.BadInput, match="is being written by .*; wait until"):
                 run_survey(self.config(trained, **more), run, resume=True, pictures=False)
@@ -1010,7 +1012,7 @@ class TestChartsOfRuns:
 
     def test_have_all_their_draws(self, trained: Path, tmp_path: Path) -> None:
         shared = {"model_options": {"hidden": (8,)}, "grid": (3,), "examples": "40", "plan": "loop"}
-        drawn = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), draws=3, **shared)
+        drawn = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), repeats=3, **shared)
         run_survey(drawn, tmp_path / "first", pictures=False)
         run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
         np.testing.assert_array_equal(opened(tmp_path / "again")["test_loss"], opened(tmp_path / "first")["test_loss"])
@@ -1024,12 +1026,12 @@ class TestChartsOfRuns:
 
     def test_grids_of_charts_with_draws_number_them(self) -> None:
         problem, split = make("mlp")
-        chart = la.slice_around(problem.module, ["random"], draws=3)
+        chart = la.slice_around(problem.module, ["random"], repeats=3)
         axes = la.grid_of(chart, (5,))
-        assert axes["draw"].tolist() == [0, 1, 2]
+        assert axes["repeat"].tolist() == [0, 1, 2]
         assert la.survey(chart, axes, problem, {"test": split}, plan="loop")["test_loss"].shape == (5, 3)
         with pytest.raises(la.BadInput, match="draws are numbered 0 to 2"):
-            la.survey(chart, {**axes, "draw": np.array([0.0, 3.0])}, problem, {"test": split}, plan="loop")
+            la.survey(chart, {**axes, "repeat": np.array([0.0, 3.0])}, problem, {"test": split}, plan="loop")
 
     @pytest.mark.parametrize("coords", [[1.0, 0.0], [0.0, 0.0], [0.0, math.nan]])
     def test_coordinates_that_do_not_rise_are_refused(self, coords: list[float]) -> None:
@@ -1046,7 +1048,7 @@ class TestChartsOfRuns:
         assert "3 of 8 filters of '1.weight' are zero" in capsys.readouterr().err
 
 
-PLACES = (Corner.coordinate("u"), Corner.coordinate("v"))
+SITES = (Corner.coordinate("u"), Corner.coordinate("v"))
 WHOLE = {"whole": True, "names": ["a", "b"]}
 
 
@@ -1057,18 +1059,18 @@ WHOLE = {"whole": True, "names": ["a", "b"]}
         (lambda survey: survey.isel(u=slice(0, 0)), "u holds something else"),
         (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v holds something else"),
         (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "could not convert string"),
-        (lambda survey: survey.assign({PLACES[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
-        (lambda survey: survey.assign({PLACES[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),
-        (lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {"whole": True})}), "does not name its networks"),
+        (lambda survey: survey.assign({SITES[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
+        (lambda survey: survey.assign({SITES[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),
+        (lambda survey: survey.assign({SITES[0]: ("n", [0.0, 1.0], {"whole": True})}), "does not name its networks"),
         (
-            lambda survey: survey.assign({PLACES[0]: ("n", [0.0, 1.0], {**WHOLE, "names": "ab"})}),
+            lambda survey: survey.assign({SITES[0]: ("n", [0.0, 1.0], {**WHOLE, "names": "ab"})}),
             "does not name its networks",
         ),
     ],
 )
 def test_a_survey_of_something_else_beside_a_chart_is_refused(change: Any, message: str, tmp_path: Path) -> None:
     chart = la.Slice(torch.zeros(3), torch.eye(3)[:2])
-    places = {name: ("n", [0.0, 1.0], WHOLE) for name in PLACES}
+    places = {name: ("n", [0.0, 1.0], WHOLE) for name in SITES}
     survey = xr.Dataset(places, coords={"u": [0.0, 1.0], "v": [0.0, 0.5, 1.0]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr's, of texts

@@ -339,7 +339,7 @@ class TestShortages:
             (MemoryError(), "--memory"),
             (np.exceptions.AxisError("x"), None),
             (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "--batch_size"),
-            (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), "--group"),
+            (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), "--eval_batch_size"),
             (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), "--memory"),
             (OSError(12, "Cannot allocate memory"), "--memory"),
             (OSError(24, "Too many open files"), "ulimit -n"),

@@ -139,7 +139,7 @@ def test_a_writer_that_is_gone_is_not_named(tmp_path: Path) -> None:
     lock = Lock(tmp_path / WRITERS)
     lock.share()
     (tmp_path / WRITERS).write_text(f"{2**22 + 1} {socket.gethostname()} 2001-01-01 00:00:00\n")
-    (tmp_path / "provenance.json").write_text('{"format": "lossatlas run 1"}')
+    (tmp_path / "provenance.json").write_text('{"format": "lossatlas run 2"}')
     with pytest.raises(la.BadInput, match="written by another process; wait"):
         RunDirectory(tmp_path).claim()
 

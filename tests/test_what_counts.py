@@ -176,7 +176,7 @@ def test_losses_and_derivatives_are_those_of_torch_on_the_whole_split(name: str,
     points = coefficients @ controls
     vectors = random(*points.shape, seed=4)
     for strategy in STRATEGIES:
-        engine = la.engine_for(problem, chart, split, plan=strategy, group=group)
+        engine = la.engine_for(problem, chart, split, plan=strategy, eval_batch_size=group)
         found = engine.evaluate(coefficients, controls, split, metrics_for(problem.loss, ["loss"]), group)["loss"]
         torch.testing.assert_close(found, torch.stack([expected(w) for w in points]), rtol=1e-9, atol=1e-12)
         for at, derivatives in engine.derivatives(coefficients, controls, split, group):
@@ -314,9 +314,9 @@ class TestAccuracies:
         case = CASES[name]
         problem, split = case.problem(), case.split()
         names = ["accuracy", "error", "class_accuracy"]
-        standing = Standing(problem, la.WeightSpace(problem.module), split, group=4)
+        standing = Standing(problem, la.WeightSpace(problem.module), split, eval_batch_size=4)
         chart = chart_of(problem)
-        engine = la.engine_for(problem, chart, split, plan="vmap", group=4)
+        engine = la.engine_for(problem, chart, split, plan="vmap", eval_batch_size=4)
         coefficients, controls = points_of(chart)
         found = engine.evaluate(coefficients, controls, split, metrics_for(problem.loss, names), 4)
         inputs, labels = split.data
@@ -412,7 +412,7 @@ class TestStandardErrors:
     def test_are_stored_of_losses_and_accuracies_of_a_subset(self) -> None:
         case = CASES["tokens"]
         problem, split = case.problem(), case.split().subset(6, torch.Generator().manual_seed(0))
-        survey = la.survey(chart_of(problem), {"u": np.zeros(1)}, problem, {"t": split}, plan="loop", group=2)
+        survey = la.survey(chart_of(problem), {"u": np.zeros(1)}, problem, {"t": split}, plan="loop", eval_batch_size=2)
         inputs, labels = split.data
         counted = (labels != -100).double()
         logits = problem.module(inputs).detach()
@@ -450,7 +450,7 @@ class TestFits:
         coefficients, controls = points_of(chart)
         cells = -np.ones((4, 4), dtype=np.int8)
         cells[1, 1] = 1
-        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).draw(0, 0, 0.0)
+        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0)
         functional = pattern if kind == "pattern" else Bent()
         engine = la.engine_for(problem, chart, split, plan=strategy)
         pull = engine.pullback(coefficients, controls, split.data, functional, metrics_for(problem.loss))
@@ -505,7 +505,7 @@ def test_ensembles_are_scored_by_what_counts(name: str) -> None:
     case = CASES[name]
     problem, split = case.problem(), case.split()
     chart = chart_of(problem)
-    engine = la.engine_for(problem, chart, split, plan="loop", group=3)
+    engine = la.engine_for(problem, chart, split, plan="loop", eval_batch_size=3)
     coefficients, controls = points_of(chart)
     stay, path = (PathPoints(part, controls) for part in (coefficients[:2], coefficients))
     found = ensembles_along(engine, stay, path, problem.loss, split, 3)
@@ -574,7 +574,7 @@ class TestMeansOfBatches:
         def whole(weights: Tensor) -> Tensor:
             return functional_call(problem.module, space.unflatten(weights), (), split.data)["loss"]
 
-        engine = la.engine_for(problem, chart, split, plan=strategy, group=group)
+        engine = la.engine_for(problem, chart, split, plan=strategy, eval_batch_size=group)
         found = engine.evaluate(coefficients, controls, split, metrics_for(problem.loss), group)["loss"]
         points = coefficients @ controls
         torch.testing.assert_close(found, torch.stack([whole(w) for w in points]))
@@ -592,9 +592,11 @@ class TestMeansOfBatches:
         with pytest.warns(
             Caution, match=r"BatchMean\(.*\) depends on how many .*weights=.*as large as the split"
         ) as told:
-            la.survey(chart, {"u": np.zeros(1)}, problem, {"a": split, "b": split}, plan="loop", group=4)
+            la.survey(chart, {"u": np.zeros(1)}, problem, {"a": split, "b": split}, plan="loop", eval_batch_size=4)
         assert len(told) == 1
-        la.survey(chart, {"u": np.zeros(1)}, problem, {"a": split}, plan="loop", group=EXAMPLES)  # nothing to say
+        la.survey(
+            chart, {"u": np.zeros(1)}, problem, {"a": split}, plan="loop", eval_batch_size=EXAMPLES
+        )  # nothing to say
 
     @pytest.mark.parametrize(
         ("function", "depends"),
@@ -638,7 +640,9 @@ class TestMeansOfBatches:
         split = la.Split({"inputs": torch.randn(40, 3), "labels": torch.randn(40)})
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            la.survey(chart_of_single(problem), {"u": np.zeros(1)}, problem, {"t": split}, plan="loop", group=10)
+            la.survey(
+                chart_of_single(problem), {"u": np.zeros(1)}, problem, {"t": split}, plan="loop", eval_batch_size=10
+            )
 
 
 def chart_of_single(problem: la.Problem) -> la.Slice:
@@ -701,7 +705,7 @@ class TestTheCommandLine:
         tokens += [
             "--examples",
             "40",
-            "--group",
+            "--eval_batch_size",
             "20",
             "--plan",
             "loop",

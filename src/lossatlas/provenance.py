@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["FORMAT", "MOST_THREADS", "InputPlace", "Provenance", "versions"]
 
-FORMAT = "lossatlas run 1"
+FORMAT = "lossatlas run 2"
 """The mark of a run."""
 MOST_THREADS = 1024
 """More than that no machine runs well, and each takes memory."""

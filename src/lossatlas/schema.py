@@ -8,11 +8,11 @@ written after them; its attribute ``variables`` lists what it vouches for. Every
 high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for in nats, NaN where none was.
 
 Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
-per point has a further dimension (``classes``); several draws of one slice lie along the dimension ``draw``, which is
-no axis. Where examples are a subset, ``<split>_<metric>_standard_error`` says how far a mean may be off; where a grid
+per point has a further dimension (``classes``); several repeats of one slice lie along the dimension ``repeat``, which
+is not an axis. Where examples are a subset, ``<split>_<metric>_standard_error`` says how far a mean may be off; where a grid
 was refined only as far as was needed, the boolean ``measured`` is False at points that were interpolated.
 
-A path that a network went is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`Path`.
+A path that a network went is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 The networks that a survey lies around or between are along the dimension ``corner``: see :class:`Corner`.
 """
 
@@ -24,16 +24,16 @@ __all__ = [
     "AXES",
     "CLASSES",
     "CURVE",
-    "DRAW",
     "MEASURED",
     "OFF_GRID",
+    "REPEAT",
     "SNAPSHOT",
     "STANDARD_ERROR",
     "TARGET",
     "TARGET_LOSS",
     "Along",
     "Corner",
-    "Path",
+    "OnTrajectory",
     "Quantity",
     "done_variable",
     "split_variable",
@@ -50,8 +50,8 @@ TARGET_LOSS = "target_loss"
 CURVE = "t"
 """The name of the axis of curves."""
 
-DRAW = "draw"
-"""The dimension of several draws of the same slice, numbered from 0; no axis of the chart to look along."""
+REPEAT = "repeat"
+"""The dimension of several repeats of the same slice, numbered from 0; not an axis of the chart."""
 
 CLASSES = "classes"
 """The dimension of metrics with one value per class."""
@@ -69,13 +69,13 @@ LOSS = "loss"
 """The metric that every survey has."""
 
 BESIDE = ("path_", "corner_", "along_")
-"""How the names begin of what lies beside a survey's grid: see :class:`Path`, :class:`Corner` and :class:`Along`."""
+"""How the names begin of what lies beside a survey's grid: see :class:`OnTrajectory`, :class:`Corner` and :class:`Along`."""
 
 SNAPSHOT = "snapshot"
 """The dimension of a path."""
 
 
-class Path:
+class OnTrajectory:
     """Names of the variables of a path, each (snapshot,) unless it says otherwise."""
 
     STEP = "path_step"

@@ -28,7 +28,7 @@ HOSTILE_NUMBERS = (
     2**70, 10**400, -(2**63), True,
 )  # fmt: skip
 OF_ANOTHER_TYPE = (
-    b"[1, 2]", b"3", b'"text"', b"null", b"{}", b"[]", b"true", b'{"a": 1}', b'{"format": "lossatlas run 1"}', b"NaN",
+    b"[1, 2]", b"3", b'"text"', b"null", b"{}", b"[]", b"true", b'{"a": 1}', b'{"format": "lossatlas run 2"}', b"NaN",
     b"1e999", b"- a\n- b\n", b"a: &x [1]\nb: *x\n",
     b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c + 1, c + 1, c, c) for c in range(97, 121)),
     b"a: !!python/object/apply:os.system [true]\n", b"seed: 2020-13-45\n", b"? [a]\n: b\n", b"a: 1\na: 2\n",
@@ -200,7 +200,7 @@ def _deep(rng: random.Random, content: bytes) -> bytes:
             text,
             b"a: " + text,
             content[: len(content) // 2] + text,
-            b'{"format": "lossatlas run 1", "plan": ' + text + b"}",
+            b'{"format": "lossatlas run 2", "plan": ' + text + b"}",
         )
     )
 

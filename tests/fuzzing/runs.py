@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fuzzing.children import Surroundings, command_line
 from fuzzing.mutation import DAMAGES
-from fuzzing.trial import Trial, laid
+from fuzzing.trial import Trial, site
 
 __all__ = ["GROUPS", "make_runs", "places", "run_trial"]
 
@@ -25,7 +25,7 @@ FIT = (
 )  # fmt: skip
 SURVEY = ("survey", "--grid", "3", *QUIET)
 CONNECT = ("connect", "t0", "t1", "--steps", "4", "--grid", "3", "--plane", "3", *QUIET)
-COMPARE = ("compare", "t0", "t1", "--grid", "3", "--line", "3", "--slice_points", "3", "--draws", "1", *QUIET)
+COMPARE = ("compare", "t0", "t1", "--grid", "3", "--line", "3", "--slice_points", "3", "--repeats", "1", *QUIET)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def run_trial(rng: random.Random, runs: Path, box: Path, place: str, names: Sequ
     subject = SUBJECTS[place.partition(":")[0]]
     run = place.partition(":")[0]
     argv = rng.choice((*OF_ALL, *subject.readers))
-    work = laid(box, runs, (run, *subject.needs, *(name for name in ("t0", "t1") if name in argv)))
+    work = site(box, runs, (run, *subject.needs, *(name for name in ("t0", "t1") if name in argv)))
     path = work / run / rng.choice(sorted(names))
     if argv[0] == "REOPEN":
         (work / run / "summary.json").unlink(missing_ok=True)

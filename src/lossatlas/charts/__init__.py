@@ -9,11 +9,11 @@ from lossatlas.charts.homogeneity import radial_orders
 from lossatlas.charts.kinds.bezier import Bezier
 from lossatlas.charts.kinds.chain import Chain
 from lossatlas.charts.kinds.corners import Corners
-from lossatlas.charts.kinds.draws import Draws
 from lossatlas.charts.kinds.grown import Grown
 from lossatlas.charts.kinds.plane import Plane
 from lossatlas.charts.kinds.quadrilateral import Quadrilateral
 from lossatlas.charts.kinds.radial import Radial
+from lossatlas.charts.kinds.repeated_slice import RepeatedSlice
 from lossatlas.charts.kinds.simplex import Simplex
 from lossatlas.charts.kinds.slice import Slice
 from lossatlas.charts.kinds.through import Through
@@ -28,11 +28,11 @@ __all__ = [
     "CoefficientChart",
     "Corners",
     "Curve",
-    "Draws",
     "Grown",
     "Plane",
     "Quadrilateral",
     "Radial",
+    "RepeatedSlice",
     "Simplex",
     "Slice",
     "Through",

@@ -191,7 +191,7 @@ class Split:
         fits = self._fits(count, self._source.device)
         return self._holding(rows, self._device) if fits else self._with(_rows=rows)
 
-    def groups(self, size: int) -> Iterator[Batch]:
+    def eval_batches(self, size: int) -> Iterator[Batch]:
         """The examples in order, in the fewest batches of at most ``size``, whose lengths differ by one at most.
 
         Lengths are balanced because batch statistics of a short last group would be poor ones.

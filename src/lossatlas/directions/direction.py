@@ -16,7 +16,7 @@ from lossatlas.directions.normalisations.none import AsDrawn
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
 from lossatlas.registry import Registry
-from lossatlas.training.way import MEMORY, Way
+from lossatlas.training.weight_trajectory import MEMORY, WeightTrajectory
 from lossatlas.weights import WeightSpace
 
 __all__ = ["DIRECTIONS", "Around", "Direction", "direction", "directions", "orthogonalised"]
@@ -33,7 +33,7 @@ class Around:
     """Of directions that are drawn."""
     without_vectors: bool = False
     """Whether drawn directions hold parameters of one dimension."""
-    way: Way | None = None
+    trajectory: WeightTrajectory | None = None
     """How the network got there, where somebody recorded it."""
     seed: int = 0
     """Of directions that are drawn."""
@@ -126,12 +126,12 @@ def orthogonalised(vectors: Tensor) -> Tensor:
     return scaled.to(vectors)
 
 
-def the_way(around: Around, kind: str) -> Way:
-    """The way that a kind of direction is made of.
+def require_trajectory(around: Around, kind: str) -> WeightTrajectory:
+    """The trajectory that a kind of direction is made of.
 
     Raises:
         BadInput: nobody recorded it.
     """
-    if around.way is None:
+    if around.trajectory is None:
         raise BadInput(f"direction {kind!r} is made of a trajectory; name one with --trajectory, or choose another")
-    return around.way
+    return around.trajectory

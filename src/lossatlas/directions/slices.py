@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from lossatlas.charts import Draws, Slice
+from lossatlas.charts import RepeatedSlice, Slice
 from lossatlas.directions.direction import Around, direction, directions, orthogonalised
 from lossatlas.directions.normalisation import NORMALISATIONS
 from lossatlas.errors import BadInput
@@ -28,10 +28,10 @@ def slice_around(
     normalize: str = "filter",
     without_vectors: bool = True,
     orthogonal: bool = False,
-    draws: int = 1,
+    repeats: int = 1,
     seed: int = 0,
     space: WeightSpace | None = None,
-) -> Slice | Draws:
+) -> Slice | RepeatedSlice:
     """The chart around a network along directions, one per axis (Li et al. 2018, arXiv 1712.09913).
 
     Random directions are filter-normalised and hold parameters of one dimension, as in their section 4, unless
@@ -44,45 +44,45 @@ def slice_around(
         without_vectors: random directions hold parameters of one dimension (``--ignore biasbn``): biases, and scales
             and shifts of normalisations.
         orthogonal: make each direction orthogonal to those before it.
-        draws: of the random directions; more than one lie along a further dimension ``draw``.
-        seed: of the first draw; the others follow.
+        repeats: of the random directions; more than one lie along a further dimension ``repeat``.
+        seed: of the first repeat; the others follow.
         space: which parameters vary; default all.
 
     Warns:
         UserWarning: a file that a direction is made of holds several networks that fit; says which one was taken.
 
     Raises:
-        BadInput: a direction or a normalisation that there is not, draws of what nobody draws, or random directions
+        BadInput: a direction or a normalisation that there is not, repeats of directions that are not random, or random directions
             that are zero, because all that varies has one dimension or all filters are zero.
     """
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)
     around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
-    chart, _ = slice_along(kinds, around, orthogonal, draws)
+    chart, _ = slice_along(kinds, around, orthogonal, repeats)
     for note in dict.fromkeys(around.notes):
         warnings.warn(note, stacklevel=2)
     moved = chart.to(origin.device)
-    assert isinstance(moved, Slice | Draws)
+    assert isinstance(moved, Slice | RepeatedSlice)
     return moved
 
 
 def slice_along(
-    kinds: Sequence[str], around: Around, orthogonal: bool, draws: int
-) -> tuple[Slice | Draws, dict[str, str]]:
+    kinds: Sequence[str], around: Around, orthogonal: bool, repeats: int
+) -> tuple[Slice | RepeatedSlice, dict[str, str]]:
     """The chart along directions around something, and what its axes are called.
 
     Raises:
         BadInput: as :func:`slice_around`.
     """
-    if draws > 1 and not any(direction(kind).drawn for kind in kinds):
-        raise BadInput(f"{draws} draws are asked for and no direction is drawn; leave out the draws")
+    if repeats > 1 and not any(direction(kind).drawn for kind in kinds):
+        raise BadInput(f"{repeats} repeats are asked for and no direction is random; leave out the repeats")
     found = []
-    for draw in range(draws):
-        vectors, names = directions(kinds, replace(around, seed=around.seed + draw))
+    for repeat in range(repeats):
+        vectors, names = directions(kinds, replace(around, seed=around.seed + repeat))
         found.append(orthogonalised(vectors) if orthogonal else vectors)
     for vectors in found:
         units = vectors.double() / vectors.double().norm(dim=1, keepdim=True)
         if not (torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).all():
             raise BadInput(f"the directions {', '.join(kinds)} lie along one line, or in one plane; choose others")
-    chart = Slice(around.origin, found[0]) if draws == 1 else Draws(around.origin, torch.stack(found))
+    chart = Slice(around.origin, found[0]) if repeats == 1 else RepeatedSlice(around.origin, torch.stack(found))
     return chart, dict(zip(chart.axes, names, strict=False))

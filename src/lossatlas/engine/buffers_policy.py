@@ -67,12 +67,12 @@ class BuffersPolicy(ABC):
 
     @classmethod
     @abstractmethod
-    def for_run(cls, train: Split, group: int, batches: int) -> Self:
+    def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
         """The policy as a run has it.
 
         Args:
             train: training examples.
-            group: how many of them are evaluated together.
+            eval_batch_size: how many of them are evaluated together.
             batches: from how many groups statistics are estimated, where a policy does so.
         """
 

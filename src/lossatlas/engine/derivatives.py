@@ -29,14 +29,14 @@ class Derivatives:
         network: Network,
         points: Points,
         split: Split,
-        group: int,
+        eval_batch_size: int,
         examples: int | None = None,
     ) -> None:
         self._strategy = strategy
         self._network = network
         self._points = points
         self._split = split
-        self._group = group
+        self._eval_batch_size = eval_batch_size
         self._examples = examples
 
     def gradient(self) -> Tensor:
@@ -63,7 +63,7 @@ class Derivatives:
             return self._network.space.stack(of_batch(batch, _summed(weights)))
 
         with self._network.in_force(), told_in_one_line():
-            parts = map(part, in_parts(self._split.groups(self._group), self._examples))
+            parts = map(part, in_parts(self._split.eval_batches(self._eval_batch_size), self._examples))
             total = next(parts)
             for further in parts:
                 total += further

@@ -64,7 +64,12 @@ class Engine:
         self._derived = network.at(plan.derivatives.precision)
 
     def evaluate(
-        self, coefficients: Tensor, controls: Tensor, split: Split, metrics: Mapping[str, StreamingMetric], group: int
+        self,
+        coefficients: Tensor,
+        controls: Tensor,
+        split: Split,
+        metrics: Mapping[str, StreamingMetric],
+        eval_batch_size: int,
     ) -> dict[str, Tensor]:
         """Fold metrics over a split at every point.
 
@@ -73,7 +78,7 @@ class Engine:
             controls: (m, n).
             split: the examples.
             metrics: by name.
-            group: examples per batch; under batch statistics a group is what is normalised together.
+            eval_batch_size: examples per batch; under batch statistics a group is what is normalised together.
 
         Returns:
             Per metric a tensor (P,) in float64 on the CPU, or (P, k) where it has several values per point. Where the
@@ -84,7 +89,7 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
             networks = self._points(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
-            for evaluation in self._seen(networks, split, group):
+            for evaluation in self._seen(networks, split, eval_batch_size):
                 for name, share in measured(metrics, evaluation):
                     sums[name] = sums[name] + share if name in sums else share
             for name, value in self._values(metrics, sums, networks, split).items():
@@ -207,7 +212,7 @@ class Engine:
         )
 
     def evaluations(
-        self, coefficients: Tensor, controls: Tensor, split: Split, group: int
+        self, coefficients: Tensor, controls: Tensor, split: Split, eval_batch_size: int
     ) -> Iterator[tuple[slice, slice, Evaluation]]:
         """What the networks at some points say of a split, chunk by chunk and group by group; nothing is kept.
 
@@ -217,7 +222,7 @@ class Engine:
             coefficients: (P, m).
             controls: (m, n).
             split: the examples.
-            group: examples per batch.
+            eval_batch_size: examples per batch.
 
         Yields:
             Which points, which examples, and what these points made of those.
@@ -226,20 +231,20 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
             networks = self._points(self._evaluate, coefficients[points], controls)
             seen = 0
-            for evaluation in self._seen(networks, split, group):
+            for evaluation in self._seen(networks, split, eval_batch_size):
                 count = evaluation.losses.shape[1]
                 yield points, slice(seen, seen + count), evaluation
                 seen += count
 
-    def _seen(self, networks: Points, split: Split, group: int) -> Iterator[Evaluation]:
+    def _seen(self, networks: Points, split: Split, eval_batch_size: int) -> Iterator[Evaluation]:
         """What a chunk of points makes of a split, group by group."""
-        for batch in in_parts(split.groups(group), self.plan.evaluate.examples):
+        for batch in in_parts(split.eval_batches(eval_batch_size), self.plan.evaluate.examples):
             with self._evaluated.in_force(), told_in_one_line():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
             yield Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss)
 
     def derivatives(
-        self, coefficients: Tensor, controls: Tensor, split: Split, group: int
+        self, coefficients: Tensor, controls: Tensor, split: Split, eval_batch_size: int
     ) -> Iterator[tuple[slice, Derivatives]]:
         """Gradients and Hessian products of the mean loss over a split at the points themselves, chunk by chunk.
 
@@ -247,7 +252,7 @@ class Engine:
             coefficients: (P, m).
             controls: (m, n).
             split: the examples.
-            group: examples per batch.
+            eval_batch_size: examples per batch.
 
         Yields:
             Which points, and their derivatives.
@@ -262,7 +267,7 @@ class Engine:
                     self._derived,
                     replace(self._points(self._derivatives, coefficients[points], controls), controls={}),
                     split,
-                    group,
+                    eval_batch_size,
                     self.plan.derivatives.examples,
                 ),
             )

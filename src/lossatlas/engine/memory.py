@@ -69,7 +69,7 @@ def chunk_that_fits(run: Callable[[int], object], points: int) -> int:
             torch.cuda.empty_cache()
             if points == 1:
                 raise BadInput("one point does not fit into the device's memory; use a smaller --batch_size, "
-                               "--group or model") from error  # fmt: skip
+                               "--eval_batch_size or model") from error  # fmt: skip
             points //= 2
         else:
             return points

@@ -51,7 +51,7 @@ def plan_for(
     network: Network,
     controls: Tensor,
     step_batch: Batch,
-    group_batch: Batch,
+    eval_batch: Batch,
     spec: str = AUTO,
     *,
     memory: Limit,
@@ -67,7 +67,7 @@ def plan_for(
         network: what will be evaluated.
         controls: (m, n), those of the chart.
         step_batch: a minibatch as a step of the fit will see it.
-        group_batch: a group of examples as a survey will see it.
+        eval_batch: a group of examples as a survey will see it.
         spec: ``auto`` measures every strategy for each service and takes the fastest; a strategy's name takes it
             for both; a path reads a plan file.
         memory: bytes that may be taken.
@@ -90,8 +90,8 @@ def plan_for(
         return read
     at_precision = network.at("fp32" if precision == AUTO else precision)
     step = Piece("pullback", at_precision, controls, step_batch, min(LARGEST_CHUNK, points))
-    group = Piece("evaluate", at_precision, controls, group_batch, LARGEST_CHUNK)
-    slopes = Piece("derivatives", network.at("fp32"), controls, group_batch, LARGEST_CHUNK)
+    group = Piece("evaluate", at_precision, controls, eval_batch, LARGEST_CHUNK)
+    slopes = Piece("derivatives", network.at("fp32"), controls, eval_batch, LARGEST_CHUNK)
     services: dict[str, Service] = {}
     reasons = []
     for piece, expected in ((step, 0), (group, evaluations)):
@@ -148,7 +148,7 @@ def tell_of_departure(plan: Plan, network: Network, controls: Tensor, batch: Bat
 
 
 def tell_of_slower(
-    plan: Plan, network: Network, controls: Tensor, step_batch: Batch | None, group_batch: Batch, *, memory: Limit
+    plan: Plan, network: Network, controls: Tensor, step_batch: Batch | None, eval_batch: Batch, *, memory: Limit
 ) -> None:
     """Say of a plan that was measured on another machine what it takes here, where another way is faster.
 
@@ -157,13 +157,13 @@ def tell_of_slower(
         network: what will be evaluated.
         controls: (m, n), those of the chart.
         step_batch: as for :func:`plan_for`; None where a fit makes no steps.
-        group_batch: as for :func:`plan_for`.
+        eval_batch: as for :func:`plan_for`.
         memory: bytes that other ways may take.
     """
     here = machine(network.device)
     if plan.machine in ("", here):
         return
-    for which, service, batch in (("pullback", plan.pullback, step_batch), ("evaluate", plan.evaluate, group_batch)):
+    for which, service, batch in (("pullback", plan.pullback, step_batch), ("evaluate", plan.evaluate, eval_batch)):
         if batch is None:
             continue
         piece = Piece(which, network.at(service.precision), controls, batch, LARGEST_CHUNK)

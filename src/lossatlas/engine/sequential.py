@@ -31,7 +31,7 @@ from lossatlas.engine.private import shared_copy
 
 __all__ = ["merged"]
 
-PLACES = 2**14
+SITES = 2**14
 """Numbers of a matrix that a mean over parts of an image may be."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -165,7 +165,7 @@ def _averaged(x: Tensor, pool: Any) -> Any:
     height, width = (
         side if side is not None else of for side, of in zip(_pair(pool.output_size), x.shape[-2:], strict=True)
     )
-    few = x.ndim == 4 and height * width > 1 and height * width * x.shape[2] * x.shape[3] <= PLACES
+    few = x.ndim == 4 and height * width > 1 and height * width * x.shape[2] * x.shape[3] <= SITES
     return applied(_Averaged, x, (height, width)) if few else pool(x)
 
 

@@ -27,11 +27,11 @@ from lossatlas.problem import Problem
 from lossatlas.types import Batch, Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["BATCH", "GROUP", "device_of", "engine_for", "step_size"]
+__all__ = ["BATCH", "EVAL_BATCH_SIZE", "device_of", "engine_for", "step_size"]
 
 BATCH = 32
 """Examples per step of a fit, by default."""
-GROUP = 500
+EVAL_BATCH_SIZE = 500
 """Examples per group of a survey, by default."""
 
 
@@ -45,7 +45,7 @@ def engine_for(
     plan: str | Plan = "auto",
     precision: str = "fp32",
     batch_size: int | None = None,
-    group: int = GROUP,
+    eval_batch_size: int = EVAL_BATCH_SIZE,
     points: int = LARGEST_CHUNK,
     memory: str = "auto",
     measuring: float = MEASURING_SECONDS,
@@ -66,7 +66,7 @@ def engine_for(
         plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
         precision: of evaluations and steps, unless a plan states its own: fp32, bf16, tf32, or auto, which is measured.
         batch_size: examples per step of a fit; default the split's own, else 32.
-        group: examples per group of a survey.
+        eval_batch_size: examples per group of a survey.
         points: how many points a step has at most.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         measuring: seconds that an automatic plan may be measured for.
@@ -84,27 +84,27 @@ def engine_for(
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
     split = Split.of(split).to(controls.device)
-    buffers = buffers if buffers is not None else usual_policy(chart, problem.module, split, group)
+    buffers = buffers if buffers is not None else usual_policy(chart, problem.module, split, eval_batch_size)
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
-    if group < len(split):
+    if eval_batch_size < len(split):
         _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     step_batch = split.take(torch.arange(min(step_size(batch_size, split), len(split))))
-    group_batch = next(split.groups(group))
+    eval_batch = next(split.eval_batches(eval_batch_size))
     limit = memory_limits(memory, network.device)
     if isinstance(plan, str):
         plan = plan_for(
-            network, controls, step_batch, group_batch, plan, memory=limit, precision=precision, points=points,
+            network, controls, step_batch, eval_batch, plan, memory=limit, precision=precision, points=points,
             seconds=measuring, steps=steps, evaluations=evaluations,
         )  # fmt: skip
     engine = Engine(network, plan)
     if metrics:
         engine.shapes(split, {name: each for name, each in metrics.items() if isinstance(each, StreamingMetric)})
     if stated:  # nobody has measured it
-        _check_stated(engine, controls, group_batch)
-        tell_of_departure(plan, network, controls, group_batch)
-        tell_of_slower(plan, network, controls, step_batch if steps else None, group_batch, memory=limit)
+        _check_stated(engine, controls, eval_batch)
+        tell_of_departure(plan, network, controls, eval_batch)
+        tell_of_slower(plan, network, controls, step_batch if steps else None, eval_batch, memory=limit)
     return engine
 
 
@@ -144,7 +144,7 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
         if network.tells_apart(split.take(spread(CHECKED_EXAMPLES, split)), outputs=False):
             return
         message = (
-            "the loss of an example depends on which others are evaluated with it (group): the model or the loss mixes "
+            "the loss of an example depends on which others are evaluated with it (eval_batch_size): the model or the loss mixes "
             "the examples of a batch; have them treat examples apart, or make the group as large as the split"
         )
     else:
@@ -153,7 +153,7 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
         if network.loss.weights(targets) is not None or not depends_on_groups(network, split, calls=calls):
             return
         message = (
-            f"{network.loss.record} depends on how many examples are evaluated together (group): it is not a mean over "
+            f"{network.loss.record} depends on how many examples are evaluated together (eval_batch_size): it is not a mean over "
             "examples; say what each counts (BatchMean(..., weights=...)), or make the group as large as the split"
         )
     warnings.warn(message, Caution, stacklevel=3)

@@ -44,17 +44,17 @@ def usual_buffers(chart: Chart, module: nn.Module) -> str:
     return "frozen" if chart.centred else "batch"
 
 
-def usual_policy(chart: Chart, module: nn.Module, train: Split, group: int) -> BuffersPolicy:
+def usual_policy(chart: Chart, module: nn.Module, train: Split, eval_batch_size: int) -> BuffersPolicy:
     """The policy of :func:`usual_buffers`.
 
     Args:
         chart: where networks are evaluated.
         module: the network.
         train: examples that statistics are estimated from, where they are.
-        group: how many of them are evaluated together.
+        eval_batch_size: how many of them are evaluated together.
 
     Raises:
         BadInput: as :func:`usual_buffers`.
     """
     # One example has no variance.
-    return BUFFERS[usual_buffers(chart, module)].for_run(train, max(group, 2), BATCHES)
+    return BUFFERS[usual_buffers(chart, module)].for_run(train, max(eval_batch_size, 2), BATCHES)

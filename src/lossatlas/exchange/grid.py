@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.schema import AXES, CLASSES, DRAW, MEASURED, OFF_GRID, TARGET, TARGET_LOSS
+from lossatlas.schema import AXES, CLASSES, MEASURED, OFF_GRID, REPEAT, TARGET, TARGET_LOSS
 
 __all__ = ["axes", "coordinate", "described", "on_grid"]
 
@@ -19,7 +19,7 @@ IN_NATS = ("loss", "eigenvalue")
 
 
 def axes(survey: xr.Dataset) -> tuple[str, ...]:
-    """The names of the chart's axes: the dimensions of the first loss, or else of any number, without those of draws.
+    """The names of the chart's axes: the dimensions of the first loss, or else of any number, without those of repeats.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -32,18 +32,18 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
     if not numbers:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     losses = [name for name in numbers if name.endswith("_loss")] or numbers
-    names = [str(dim) for dim in survey[losses[0]].dims if dim not in (DRAW, CLASSES)]
+    names = [str(dim) for dim in survey[losses[0]].dims if dim not in (REPEAT, CLASSES)]
     known = [axis for axis in AXES if axis in names]
     return (*known, *(name for name in names if name not in known))
 
 
 def on_grid(survey: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Numbers and booleans with a value at every point, by name, their dimensions ordered (draw, axes, classes).
+    """Numbers and booleans with a value at every point, by name, their dimensions ordered (repeat, axes, classes).
 
     A path, or what is known of single networks, is not on the grid.
     """
     names = axes(survey)
-    order = (DRAW, *names, CLASSES)
+    order = (REPEAT, *names, CLASSES)
     return {
         str(name): array.transpose(*(dim for dim in order if dim in array.dims))
         for name, array in survey.data_vars.items()

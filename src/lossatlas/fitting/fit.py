@@ -161,17 +161,17 @@ class Fit:
         started = time.perf_counter()
         factor = self._schedule(min(self.progress, 1.0))
         stage = self.objective.stage
-        draw = self.objective.draw(self._seed, self.steps, self.progress, self._gap)
+        sampled = self.objective.sample(self._seed, self.steps, self.progress, self._gap)
         if self.objective.stage != stage:
             self.running, self._remembered = {}, 0
         try:
             controls = self.chart.controls()
         except BadInput as error:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
-        coefficients = self.chart.mixture(draw.coords, controls)
+        coefficients = self.chart.mixture(sampled.coords, controls)
         batch = self._split.take(self._batches.at(self.steps))
         batch = augmented(batch, self._augment, generator(self._seed, "augment", self.steps))
-        pull = self.engine.pullback(coefficients, controls, batch, draw, self.metrics)
+        pull = self.engine.pullback(coefficients, controls, batch, sampled, self.metrics)
 
         self._optimizer.zero_grad()
         torch.autograd.backward(controls, pull.controls)
@@ -186,7 +186,7 @@ class Fit:
             group["lr"] = group["base_lr"] * factor
         self._optimizer.step()
 
-        report = draw.report(pull.metrics)
+        report = sampled.report(pull.metrics)
         self._remember(report)
         self.seconds += time.perf_counter() - started
         record = {
@@ -324,7 +324,7 @@ def fit(
     split = Split.of(split).to(device_of(chart))
     engine = engine_for(
         problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
-        batch_size=batch_size, points=objective.largest_draw, memory=memory, measuring=measuring_seconds(seconds),
+        batch_size=batch_size, points=objective.most_points, memory=memory, measuring=measuring_seconds(seconds),
     )  # fmt: skip
     budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
     running = Fit(

@@ -134,7 +134,7 @@ class CurveEvaluation:
                     continue
                 phase = f"ensembles, {split}, {path}"
                 found = ensembles_along(
-                    self.engine, ends, points, recipe.problem.loss, examples, self.config.group,
+                    self.engine, ends, points, recipe.problem.loss, examples, self.config.eval_batch_size,
                     lambda share, phase=phase: self.how.tell(phase, share),  # type: ignore[misc]
                 )  # fmt: skip
                 for metric, values in found.items():
@@ -185,7 +185,7 @@ class CurveEvaluation:
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None
     ) -> None:
         recipe = self.recipe
-        surveyor = Surveyor(self.engine, chart, splits or recipe.surveyed, recipe.metrics, self.config.group)
+        surveyor = Surveyor(self.engine, chart, splits or recipe.surveyed, recipe.metrics, self.config.eval_batch_size)
         self.how.fill(surveyor, store, phase)
 
     def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:

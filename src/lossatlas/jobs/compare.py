@@ -180,7 +180,7 @@ def _units(config: CompareConfig, base: ProblemRecipe, task: _Task, normalised: 
     everything = [len(base.data.splits[name]) for name in config.splits]
     examples = [min(length, int(config.examples)) if config.examples != "all" else length for length in everything]
     estimated = normalised and (task.kind != "slice" or config.buffers == "reestimated")
-    passed = config.buffers_batches * config.group if estimated else 0
+    passed = config.buffers_batches * config.eval_batch_size if estimated else 0
     return _points(task.config) * sum(passed + count for count in examples)
 
 
@@ -272,8 +272,8 @@ def _tasks(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> list[_
             directions=("random",),
             normalize=config.normalize,
             ignore=config.ignore,
-            draw=config.draw,
-            draws=config.draws,
+            direction_seed=config.direction_seed,
+            repeats=config.repeats,
             range=(-config.slice_range, config.slice_range),
             grid=(config.slice_points,),
         )
@@ -285,7 +285,17 @@ def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
     """The settings that all surveys have, with the problem of a network."""
     trained: TrainConfig = network.config
     names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters", "seed")
-    taken = ("splits", "examples", "group", "buffers", "buffers_batches", "plan", "memory", "precision", "device")
+    taken = (
+        "splits",
+        "examples",
+        "eval_batch_size",
+        "buffers",
+        "buffers_batches",
+        "plan",
+        "memory",
+        "precision",
+        "device",
+    )
     return SurveyConfig(
         **{name: getattr(trained, name) for name in names}, **{name: getattr(config, name) for name in taken}
     )
@@ -298,7 +308,9 @@ def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Differenc
         base = recipe.problems[network.architecture]
         split = _compared(base).to(base.device)
         load_state(base.problem.module, network.state, f"run {network.path}")
-        predicted[network.name] = Standing(base.problem, base.space, split, group=config.group).predictions(split)
+        predicted[network.name] = Standing(
+            base.problem, base.space, split, eval_batch_size=config.eval_batch_size
+        ).predictions(split)
     found = {name: each for name, each in predicted.items() if each is not None}
     if len(found) < len(predicted):
         return []
@@ -310,7 +322,7 @@ def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Differenc
 def _points(config: SurveyConfig) -> int:
     axes = 2 if len(config.between) > 2 else 1
     counts = config.grid * axes if len(config.grid) == 1 else config.grid
-    return int(np.prod(counts)) * config.draws
+    return int(np.prod(counts)) * config.repeats
 
 
 def _slug(network: Compared) -> str:

@@ -22,7 +22,7 @@ __all__ = ["comparison", "summarise"]
 
 Floats = npt.NDArray[np.float64]
 Found = Mapping[tuple[str, tuple[int, ...]], xr.Dataset]
-RUN, OTHER, DRAW = "run", "other_run", "draw"
+RUN, OTHER, REPEAT = "run", "other_run", "repeat"
 BINS = 101
 """Of the histograms of weights; an odd number, so that one of them is about zero."""
 SCORES = ("loss", "accuracy")
@@ -40,14 +40,14 @@ def comparison(
         differences: how differently the networks predict.
 
     Returns:
-        Dimensions ``run`` and ``other_run`` (both with the networks' names), ``draw``, and the coordinates of surfaces
+        Dimensions ``run`` and ``other_run`` (both with the networks' names), ``repeat``, and the coordinates of surfaces
         (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines stand where ``run`` comes first, and
         are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the diagonal.
     """
     names = [network.name for network in recipe.networks]
     count, split = len(names), config.splits[0]
     data = xr.Dataset(
-        coords={RUN: names, OTHER: names, DRAW: np.arange(config.draws)},
+        coords={RUN: names, OTHER: names, REPEAT: np.arange(config.repeats)},
         attrs={
             "split": split,
             "level": config.level,
@@ -82,7 +82,7 @@ def summarise(data: xr.Dataset) -> dict[str, Any]:
     names = [str(name) for name in data[RUN].values]
     groups, starts = ([str(value) for value in data[key].values] for key in ("group", "start"))
     single = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN,) and v.dtype.kind == "f"]
-    drawn = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, DRAW)]
+    drawn = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, REPEAT)]
     double = _pairwise(data)
     runs: dict[str, Any] = {}
     for place, name in enumerate(names):
@@ -199,8 +199,8 @@ def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:
         for axis, coords in zip(order, first.coords, strict=True):
             data.coords[axis] = (axis, coords)
         if kind == "slice":
-            values = np.stack([_draws(surface) for _, surface in sorted(loss.items())])
-            dims: tuple[str, ...] = (RUN, DRAW, *order)
+            values = np.stack([_take_repeats(surface) for _, surface in sorted(loss.items())])
+            dims: tuple[str, ...] = (RUN, REPEAT, *order)
         else:
             values = np.full((count, count, *first.values.shape), np.nan)
             for places, surface in loss.items():
@@ -229,7 +229,7 @@ def _barriers(data: xr.Dataset, split: str, found: Found, count: int) -> None:
 
 
 def _basins(data: xr.Dataset, config: CompareConfig, split: str, found: Found) -> None:
-    """Width and sharpness of each draw of each network's slice."""
+    """Width and sharpness of each repeat of each network's slice."""
     measure = {
         "width": Width(above_centre=(), ceilings=(config.level,)),
         "sharpness": Sharpness(radii=(config.radius,)),
@@ -242,11 +242,11 @@ def _basins(data: xr.Dataset, config: CompareConfig, split: str, found: Found) -
     for name, kind in measure.items():
         rows = []
         for surface in slices:
-            each = [Surface(draw, surface.coords, surface.corners, surface.axes) for draw in _draws(surface)]
+            each = [Surface(one, surface.coords, surface.corners, surface.axes) for one in _take_repeats(surface)]
             rows.append([next(iter(kind.of(one).values())) for one in each])
         values = np.array(rows, dtype=np.float64)  # None, an open basin, becomes NaN
-        _put(data, name, (RUN, DRAW), values, long_names[name], "percent" if name == "sharpness" else "1")
+        _put(data, name, (RUN, REPEAT), values, long_names[name], "percent" if name == "sharpness" else "1")
 
 
-def _draws(surface: Surface) -> Floats:
-    return surface.draws if surface.draws is not None else surface.values[None]
+def _take_repeats(surface: Surface) -> Floats:
+    return surface.repeats if surface.repeats is not None else surface.values[None]

@@ -40,7 +40,7 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     recipe = build_connect(config)
     plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = _engine(recipe, config, plan, recipe.buffers)
-    surveyor = _engine(recipe, config, engine.plan, recipe.survey_buffers)
+    survey_engine = _engine(recipe, config, engine.plan, recipe.survey_buffers)
     fit = _fit(recipe, config, engine)
     start.put(
         recipe.train.device,
@@ -58,7 +58,7 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
         *recipe.notes,
         *filter(None, [recipe.no_radial]),
     )
-    cost = ConnectCost(config, recipe, surveyor, lambda twin: _fit(twin, config, engine))
+    cost = ConnectCost(config, recipe, survey_engine, lambda twin: _fit(twin, config, engine))
 
     def foretell() -> None:
         left = 0.0 if fit.done else 1 - fit.progress
@@ -67,7 +67,7 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     descend(run, fit, "curve", how, foretell)
     run.write_bytes(CHART, chart_bytes(recipe.curve))
     started = time.perf_counter()
-    evaluation = CurveEvaluation(run, recipe, config, surveyor, how)
+    evaluation = CurveEvaluation(run, recipe, config, survey_engine, how)
     with evaluation.survey as store:
         evaluation.paths()
         evaluation.plane()
@@ -100,13 +100,13 @@ def _estimate(config: ConnectConfig) -> Estimate:
     config = completed(config)
     recipe = build_connect(config)
     engine = _engine(recipe, config, config.plan, recipe.buffers)
-    surveyor = _engine(recipe, config, engine.plan, recipe.survey_buffers)
-    cost = ConnectCost(config, recipe, surveyor, lambda twin: _fit(twin, config, engine))
+    survey_engine = _engine(recipe, config, engine.plan, recipe.survey_buffers)
+    cost = ConnectCost(config, recipe, survey_engine, lambda twin: _fit(twin, config, engine))
     grid, examples = len(recipe.t), sum(len(split) for split in recipe.surveyed.values())
     in_plane = sum(len(split) for split in recipe.in_plane.values())
     return Estimate(
         work={
-            "curve": f"{recipe.objective.largest_draw} points x {config.batch_size} examples a step",
+            "curve": f"{recipe.objective.most_points} points x {config.batch_size} examples a step",
             "paths": f"{cost.paths} x {grid} points x {examples:,} examples",
             "plane": f"{config.plane**2:,} points x {in_plane:,} examples",
         },
@@ -133,8 +133,8 @@ def _engine(recipe: ConnectRecipe, config: ConnectConfig, plan: str | Plan, buff
         memory=config.memory,
         measuring=measuring_seconds(config.seconds),
         batch_size=config.batch_size or BATCH,
-        group=config.group,
-        points=max(recipe.objective.largest_draw, 16),
+        eval_batch_size=config.eval_batch_size,
+        points=max(recipe.objective.most_points, 16),
         metrics=recipe.metrics,
     )
     for split in recipe.surveyed.values():

@@ -33,13 +33,13 @@ class ConnectCost:
     Attributes:
         config: of the curve.
         recipe: its objects, which stay as they are.
-        surveyor: the engine of the evaluation.
+        survey_engine: the engine of the evaluation.
         another: makes a fit of a recipe that is not this one's, to be stepped and thrown away.
     """
 
     config: ConnectConfig
     recipe: ConnectRecipe
-    surveyor: Engine
+    survey_engine: Engine
     another: Callable[[ConnectRecipe], Fit]
 
     @property
@@ -106,12 +106,12 @@ class ConnectCost:
             sum(len(split) for split in splits.values()) for splits in (recipe.surveyed, recipe.in_plane)
         )
         return SurveyCost(
-            self.surveyor,
+            self.survey_engine,
             recipe.straight,
             {CURVE: recipe.t.numpy()},
             recipe.metrics,
             next(iter(recipe.surveyed.values())),
-            config.group,
+            config.eval_batch_size,
             recipe.survey_buffers.passes,
             expected=self.paths * len(recipe.t) * along + config.plane**2 * in_plane,
             besides=config.seconds or 0.0,

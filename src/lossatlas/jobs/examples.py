@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lossatlas.jobs.forecast import duration
-from lossatlas.recipes.config import FEWEST
+from lossatlas.recipes.fit_config import FEWEST
 
 __all__ = ["COUNTS", "Chosen", "choose_examples"]
 

@@ -20,22 +20,22 @@ from lossatlas.errors import CannotFinish
 from lossatlas.fitting import Fit
 from lossatlas.jobs.estimate import Estimate, peak_bytes
 from lossatlas.jobs.fit_cost import FitCost
+from lossatlas.jobs.fit_summary import summarise
 from lossatlas.jobs.forecast import Forecast
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
-from lossatlas.jobs.summary import summarise
 from lossatlas.jobs.survey_cost import points_left
 from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import FitConfig
-from lossatlas.recipes.config import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
+from lossatlas.recipes.fit_config import AUTO
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.survey import put_target
 from lossatlas.views import png, view, write_report
 
-__all__ = ["make_engine", "make_fit", "make_surveyor", "run_fit"]
+__all__ = ["make_engine", "make_fit", "make_survey_engine", "run_fit"]
 
 PLATEAU = 0.1
 """A fit that ends with a smaller gap, of accuracies or else of log losses, never left where all cells look alike."""
@@ -51,8 +51,8 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     recipe = build_fit(config)
     plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = make_engine(recipe, config, plan)
-    surveyor = make_surveyor(recipe, config, engine)
-    cost, chosen = _settled(recipe, config, engine, surveyor)
+    survey_engine = make_survey_engine(recipe, config, engine)
+    cost, chosen = _settled(recipe, config, engine, survey_engine)
     recipe, config = cost.recipe, start.decide(cost.config)
     fit = make_fit(recipe, config, engine)
     start.put(
@@ -87,7 +87,7 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
         reporter.say(f"the fit {PLATEAU_ADVICE}")
 
     started = time.perf_counter()
-    survey = _survey(run, recipe, config, surveyor, how)
+    survey = _survey(run, recipe, config, survey_engine, how)
     survey_seconds = time.perf_counter() - started
     summary = summarise(recipe, config, fit, survey, survey_seconds)
     if how.pictures:
@@ -96,15 +96,15 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     return summary
 
 
-def _settled(recipe: FitRecipe, config: FitConfig, engine: Engine, surveyor: Engine) -> tuple[FitCost, str]:
+def _settled(recipe: FitRecipe, config: FitConfig, engine: Engine, survey_engine: Engine) -> tuple[FitCost, str]:
     """The costs of a fit whose survey is decided; and a line that says why, where its examples were left open."""
-    cost = FitCost(config, recipe, surveyor, lambda twin: make_fit(twin, config, engine))
+    cost = FitCost(config, recipe, survey_engine, lambda twin: make_fit(twin, config, engine))
     if config.examples != AUTO:
         return cost, ""
     chosen = cost.chosen()
     cost.config, cost.recipe = replace(config, examples=chosen.examples), recipe.surveying(chosen.examples)
     for split in cost.recipe.surveyed.values():
-        surveyor.network.check(split)
+        survey_engine.network.check(split)
     return cost, chosen.line
 
 
@@ -116,14 +116,14 @@ def _estimate(config: FitConfig) -> Estimate:
     """
     recipe = build_fit(config)
     engine = make_engine(recipe, config, config.plan, measuring=MEASURING_SECONDS)
-    surveyor = make_surveyor(recipe, config, engine)
-    cost, chosen = _settled(recipe, config, engine, surveyor)
+    survey_engine = make_survey_engine(recipe, config, engine)
+    cost, chosen = _settled(recipe, config, engine, survey_engine)
     points, examples = cost.points, sum(len(split) for split in cost.recipe.surveyed.values())
     forecast = Forecast(list(cost.phases(1.0, points, pictures=True)))
     variables = len(streaming_metrics(recipe.problem.loss, recipe.metrics)) * 4 + 1
     return Estimate(
         work={
-            "fit": f"{recipe.objective.largest_draw} points x {config.batch_size} examples a step",
+            "fit": f"{recipe.objective.most_points} points x {config.batch_size} examples a step",
             "survey": f"{points:,} points x {examples:,} examples",
             **({"examples": chosen} if chosen else {}),
         },
@@ -167,8 +167,8 @@ def make_engine(
         memory=config.memory,
         measuring=measuring if measuring is not None else measuring_seconds(config.seconds),
         batch_size=config.batch_size,
-        group=config.group,
-        points=recipe.objective.largest_draw,
+        eval_batch_size=config.eval_batch_size,
+        points=recipe.objective.most_points,
         metrics=metrics_for(recipe.problem.loss, recipe.metrics),
     )
     for split in recipe.surveyed.values():
@@ -176,7 +176,7 @@ def make_engine(
     return engine
 
 
-def make_surveyor(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Engine:
+def make_survey_engine(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Engine:
     """The engine of the survey: the fit's, unless statistics shall mean something else there."""
     if config.survey_buffers in (None, config.buffers):
         return engine
@@ -216,7 +216,7 @@ def _survey(
 ) -> xr.Dataset:
     grid = recipe.picture.grid(config.padding)
     metrics = metrics_for(recipe.problem.loss, recipe.metrics)
-    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, metrics, config.group)
+    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, metrics, config.eval_batch_size)
     attributes = {"chart": recipe.chart.fingerprint()}
     with SurveyStore(run.path / SURVEY, grid, attributes, say=how.reporter.say) as store:
         put_target(store, recipe.picture, config.padding)

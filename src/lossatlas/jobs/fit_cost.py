@@ -31,13 +31,13 @@ class FitCost:
     Attributes:
         config: of the fit.
         recipe: its objects, which stay as they are.
-        surveyor: the engine of the survey.
+        survey_engine: the engine of the survey.
         another: makes a fit of a recipe that is not this one's, to be stepped and thrown away.
     """
 
     config: FitConfig
     recipe: FitRecipe
-    surveyor: Engine
+    survey_engine: Engine
     another: Callable[[FitRecipe], Fit]
 
     @property
@@ -89,12 +89,12 @@ class FitCost:
         first = recipe.data.splits[config.splits[0]]
         examples = sum(len(split) for split in recipe.surveyed.values())
         return SurveyCost(
-            self.surveyor,
+            self.survey_engine,
             recipe.chart,
             recipe.picture.grid(config.padding),
             metrics_for(recipe.problem.loss, recipe.metrics),
             first,
-            config.group,
+            config.eval_batch_size,
             recipe.survey_buffers.passes,
             expected=self.points * examples,
             besides=self.fit(1.0).seconds,

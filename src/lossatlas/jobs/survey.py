@@ -1,4 +1,4 @@
-"""The job of ``lossatlas survey``: the surroundings of networks, and the losses on a way there."""
+"""The job of ``lossatlas survey``: the surroundings of networks, and the losses on a trajectory there."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import measuring_seconds
 from lossatlas.engine.setup import engine_for
 from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.follow_trajectory import follow_trajectory, is_followed, summarise_trajectory
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
-from lossatlas.jobs.path import follow, is_followed, path_summary
 from lossatlas.jobs.sampling import SUSTAINED
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, points_left
@@ -44,12 +44,12 @@ TYPICAL = 4
 
 
 def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
-    """Survey a chart, evaluate the way on it if there is one, draw the pictures, write the report."""
+    """Survey a chart, evaluate the trajectory on it if there is one, draw the pictures, write the report."""
     run, config, reporter = start.run, start.config, how.reporter
     recipe = build_survey(config)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
-    groups = sum(-(-len(split) // config.group) for split in recipe.surveyed.values())
+    groups = sum(-(-len(split) // config.eval_batch_size) for split in recipe.surveyed.values())
     plan = Plan.from_dict(start.stored("plan", {})) if start.continuing else config.plan
     engine = survey_engine(recipe, config, plan, evaluations=_likely_points(recipe) * groups)
     start.put(
@@ -63,25 +63,25 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         engine = survey_engine(recipe, config, recorded)  # another process began a moment before
     torch.set_num_threads(engine.plan.threads)
     engine_note = f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}"
-    how.introduce(recipe.problem, recipe.data, engine_note, *recipe.laid.notes)
+    how.introduce(recipe.problem, recipe.data, engine_note, *recipe.site.notes)
     started = time.perf_counter()
-    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.group)
+    surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.eval_batch_size)
     attributes = {"chart": recipe.chart.fingerprint()}
-    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.laid.labels, say=reporter.say) as store:
+    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.site.labels, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):
             run.write_bytes(CHART, chart_bytes(recipe.chart))
             _put_networks(store, recipe)
         left = points_left(run.path / SURVEY, _likely_points(recipe))
-        followed = recipe.laid.path is not None and is_followed(store, recipe)
+        followed = recipe.site.trajectory is not None and is_followed(store, recipe)
         how.foretell(lambda: _phases(recipe, cost_of(recipe, config, engine), left, followed, how.pictures))
         how.fill(surveyor, store, "survey", recipe.refinement)
         with store.alone("finish"):
             if run.finished:  # by another process, while this one waited
                 return run.read_json(SUMMARY)
-            if recipe.laid.path is not None:
-                follow(run, store, recipe, recipe.laid.path, config, engine, how)
+            if recipe.site.trajectory is not None:
+                follow_trajectory(run, store, recipe, recipe.site.trajectory, config, engine, how)
             seconds = time.perf_counter() - started
             survey = store.open().load()
             summary = _summary(recipe, survey, seconds)
@@ -104,9 +104,9 @@ def _estimate(config: SurveyConfig) -> Estimate:
     cost = cost_of(recipe, config, engine)
     points, examples = _likely_points(recipe), sum(len(split) for split in recipe.surveyed.values())
     work = {"survey": f"{points:,} points x {examples:,} examples"}
-    path = recipe.laid.path
-    if path is not None:
-        work["path"] = f"{len(path.way):,} snapshots x {examples:,} examples"
+    followed = recipe.site.trajectory
+    if followed is not None:
+        work["trajectory"] = f"{len(followed.trajectory):,} snapshots x {examples:,} examples"
     phases = _phases(recipe, cost, points, followed=False, pictures=True)
     return Estimate(
         work=work,
@@ -129,7 +129,7 @@ def cost_of(recipe: SurveyRecipe, config: SurveyConfig, engine: Engine) -> Surve
         recipe.grid,
         recipe.metrics,
         next(iter(recipe.surveyed.values())),
-        config.group,
+        config.eval_batch_size,
         recipe.buffers.passes,
         expected=_likely_points(recipe) * sum(len(split) for split in recipe.surveyed.values()),
     )
@@ -154,17 +154,17 @@ def _phases(
         recipe: of the survey.
         cost: of its points.
         left: how many of them are to be evaluated.
-        followed: whether the path on the chart has been.
+        followed: whether the trajectory on the chart has been.
         pictures: whether there will be any.
     """
     examples = {name: len(split) for name, split in recipe.surveyed.items()}
     known = recipe.refinement is None or recipe.refinement.budget is not None
     survey = cost.phase("survey", examples, left)
     yield survey if known else replace(survey, factor=max(2.0, survey.factor))
-    if recipe.laid.path is not None and not followed:
+    if recipe.site.trajectory is not None and not followed:
         # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
-        visits = 6 * len(recipe.laid.path.way)
-        yield cost.phase("path", examples, visits)
+        visits = 6 * len(recipe.site.trajectory.trajectory)
+        yield cost.phase("trajectory", examples, visits)
     if pictures:
         yield PICTURES
 
@@ -195,7 +195,7 @@ def survey_engine(
         precision=config.precision,
         memory=config.memory,
         measuring=measuring if measuring is not None else measuring_seconds(None),
-        group=config.group,
+        eval_batch_size=config.eval_batch_size,
         steps=False,
         evaluations=evaluations,
         metrics=recipe.metrics,
@@ -210,11 +210,11 @@ def _check_points(path: Path, recipe: SurveyRecipe) -> None:
 
 def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
     """Where the networks lie that the chart was made of, and how their weights are distributed."""
-    networks = recipe.laid.networks
+    networks = recipe.site.networks
     if not networks:
         return
     names = {"names": [network.name for network in networks]}
-    for k, axis in enumerate(axis for axis in recipe.chart.axes if axis != schema.DRAW):
+    for k, axis in enumerate(axis for axis in recipe.chart.axes if axis != schema.REPEAT):
         where = np.array([network.coords[k] for network in networks])
         store.put_beside(
             schema.Corner.coordinate(axis), (schema.Corner.DIMENSION,), where, {"long_name": axis, **names}
@@ -233,8 +233,8 @@ def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
 
 
 def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[str, Any]:
-    path = recipe.laid.path
-    found: dict[str, Any] = {} if path is None else path_summary(path, recipe, survey)
+    followed = recipe.site.trajectory
+    found: dict[str, Any] = {} if followed is None else summarise_trajectory(followed, recipe, survey)
     for name in recipe.surveyed:
         variable = schema.split_variable(name, "loss")
         if variable in survey:

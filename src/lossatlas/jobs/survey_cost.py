@@ -40,7 +40,7 @@ class SurveyCost:
         grid: coordinates along its axes.
         metrics: by name.
         split: examples of the kind that is surveyed.
-        group: how many of them are evaluated together.
+        eval_batch_size: how many of them are evaluated together.
         passed: examples that go through the network of each point besides, for its statistics.
         expected: points times examples in all, about: measuring takes a share of that.
         besides: seconds that the run takes for other things, of which measuring takes a share, too.
@@ -51,7 +51,7 @@ class SurveyCost:
     grid: Grid
     metrics: Mapping[str, Metric]
     split: Split
-    group: int
+    eval_batch_size: int
     passed: int
     expected: float
     besides: float = 0.0
@@ -82,10 +82,10 @@ class SurveyCost:
     @cached_property
     def rates(self) -> dict[str, Rate]:
         """By group of metrics what a unit takes: a point on an example, or one that passes for its statistics."""
-        whole = self.split.subset(min(self.group, len(self.split)), generator(0, "foretold"))
+        whole = self.split.subset(min(self.eval_batch_size, len(self.split)), generator(0, "foretold"))
         sizes = {min(FEW, len(whole)): whole.subset(FEW, generator(0, "foretold few")), len(whole): whole}
         splits = {str(size): split.to(self.engine.network.device) for size, split in sizes.items()}
-        surveyor = Surveyor(self.engine, self.chart, splits, self.metrics, self.group)
+        surveyor = Surveyor(self.engine, self.chart, splits, self.metrics, self.eval_batch_size)
         chunks = surveyor.chunks()
         found = {}
         for name, chunk in chunks.items():

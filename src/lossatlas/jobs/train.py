@@ -112,7 +112,7 @@ def _summary(recipe: TrainRecipe, config: TrainConfig) -> dict[str, Any]:
     metrics = streaming_metrics(problem.loss)
     scores: dict[str, float] = {}
     for name, split in recipe.evaluated.items():
-        found = Standing(problem, space, split, group=config.group).evaluate(split, metrics)
+        found = Standing(problem, space, split, eval_batch_size=config.eval_batch_size).evaluate(split, metrics)
         scores |= {f"{name}_{metric}": value for metric, value in found.items()}
     return {
         **scores,

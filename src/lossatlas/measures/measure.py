@@ -17,8 +17,8 @@ Value = float | int | list[Any] | None
 class Measure(ABC):
     """One way to describe a surface by numbers; a frozen dataclass of its options, all of which have defaults."""
 
-    compares_draws: ClassVar[bool] = False
-    """Whether it is a measure of several draws of a slice together; all others are taken of each draw."""
+    compares_repeats: ClassVar[bool] = False
+    """Whether it is a measure of several repeats of a slice together; all others are taken of each repeat."""
 
     @abstractmethod
     def applies(self, surface: Surface) -> bool:

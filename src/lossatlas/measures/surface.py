@@ -32,7 +32,7 @@ class Surface:
         coords: the coordinates along each axis, (U,), (V,), ..., ascending, not necessarily equally spaced.
         corners: name and coordinates of each network that the survey lies around or between; the first is its centre.
         axes: what the axes are called.
-        draws: (D, U, ...), the values of several draws of the same slice, of which ``values`` is one or the mean;
+        repeats: (D, U, ...), the values of several repeats of the same slice, of which ``values`` is one or the mean;
             None where there is only one.
 
     Raises:
@@ -43,7 +43,7 @@ class Surface:
     coords: tuple[Floats, ...]
     corners: tuple[tuple[str, tuple[float, ...]], ...] = ()
     axes: tuple[str, ...] = AXES
-    draws: Floats | None = None
+    repeats: Floats | None = None
 
     def __post_init__(self) -> None:
         sizes = tuple(len(c) for c in self.coords)
@@ -57,8 +57,8 @@ class Surface:
             )
         if any((np.diff(c) <= 0).any() or not np.isfinite(c).all() for c in self.coords):
             raise BadInput("the coordinates of a survey must ascend strictly; sort the survey by its axes first")
-        if self.draws is not None and self.draws.shape[1:] != self.values.shape:
-            raise BadInput(f"draws of shape {self.draws.shape}; expected (draws, *{self.values.shape})")
+        if self.repeats is not None and self.repeats.shape[1:] != self.values.shape:
+            raise BadInput(f"repeats of shape {self.repeats.shape}; expected (repeats, *{self.values.shape})")
 
     @property
     def centre(self) -> Index:

@@ -1,4 +1,4 @@
-"""The measures of a survey: its variables as surfaces, split by split and draw by draw."""
+"""The measures of a survey: its variables as surfaces, split by split and repeat by repeat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.measures.measure import MEASURES, Value
 from lossatlas.measures.surface import Floats, Surface, finite_or_none
-from lossatlas.schema import AXES, CLASSES, DRAW, TARGET_LOSS, Corner
+from lossatlas.schema import AXES, CLASSES, REPEAT, TARGET_LOSS, Corner
 
 __all__ = ["measures", "surfaces"]
 
@@ -21,10 +21,10 @@ def measures(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Va
 
     Beside those of :data:`~lossatlas.measures.MEASURES` each split has ``centre`` (the coordinates of the grid point
     nearest to the first corner, or to the origin), ``centre_loss``, ``unmeasurable_nan`` and ``unmeasurable_inf``
-    (how many values are NaN and infinite, over all draws).
+    (how many values are NaN and infinite, over all repeats).
 
     Of several draws every number is the mean over them, with ``<name>_standard_deviation`` beside it (of the sample);
-    both are None where a draw has no such number. ``draws`` is a list of the measures of each.
+    both are None where a repeat has no such number. ``draws`` is a list of the measures of each.
 
     Args:
         survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it.
@@ -40,7 +40,7 @@ def measures(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Va
 
 
 def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
-    """The surfaces of a metric by split, in the survey's order; of several draws their mean, and the draws.
+    """The surfaces of a metric by split, in the survey's order; of several repeats their mean, and the repeats.
 
     Raises:
         BadInput: the coordinates of an axis do not ascend.
@@ -48,7 +48,7 @@ def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
     found = {}
     for name, variable in survey.data_vars.items():
         split = _split(str(name), variable, metric)
-        if split and set(variable.dims) - {DRAW} and CLASSES not in variable.dims:
+        if split and set(variable.dims) - {REPEAT} and CLASSES not in variable.dims:
             found[split] = _surface(survey, variable)
     return found
 
@@ -63,17 +63,19 @@ def _split(name: str, variable: xr.DataArray, metric: str) -> str:
 
 
 def _surface(survey: xr.Dataset, variable: xr.DataArray) -> Surface:
-    dims = [str(dim) for dim in variable.dims if dim != DRAW]
+    dims = [str(dim) for dim in variable.dims if dim != REPEAT]
     axes = tuple(sorted(dims)) if set(dims) <= set(AXES) else tuple(dims)
     coords = tuple(np.asarray(survey[axis].values, dtype=np.float64) for axis in axes)
     corners = _corners(survey, axes)
-    if DRAW not in variable.dims:
+    if REPEAT not in variable.dims:
         return Surface(np.asarray(variable.transpose(*axes).values, dtype=np.float64), coords, corners, axes)
-    draws = np.asarray(variable.transpose(DRAW, *axes).values, dtype=np.float64)
-    if not len(draws):
-        raise BadInput(f"{variable.name} has no draws; expected at least one along {DRAW!r}; survey the slice again")
+    repeats = np.asarray(variable.transpose(REPEAT, *axes).values, dtype=np.float64)
+    if not len(repeats):
+        raise BadInput(
+            f"{variable.name} has no repeats; expected at least one along {REPEAT!r}; survey the slice again"
+        )
     with np.errstate(invalid="ignore", over="ignore"):
-        return Surface(draws.mean(axis=0), coords, corners, axes, draws)
+        return Surface(repeats.mean(axis=0), coords, corners, axes, repeats)
 
 
 def _corners(survey: xr.Dataset, axes: Sequence[str]) -> tuple[tuple[str, tuple[float, ...]], ...]:
@@ -93,10 +95,10 @@ def _corners(survey: xr.Dataset, axes: Sequence[str]) -> tuple[tuple[str, tuple[
 
 
 def _measures(surface: Surface, metric: str) -> dict[str, Value]:
-    if surface.draws is None:
+    if surface.repeats is None:
         return _of_one(surface, metric)
-    each = [_of_one(Surface(draw, surface.coords, surface.corners, surface.axes), metric) for draw in surface.draws]
-    return {**_over_draws(each), **_counts(surface.draws), **_taken(surface, compares_draws=True), "draws": each}
+    each = [_of_one(Surface(one, surface.coords, surface.corners, surface.axes), metric) for one in surface.repeats]
+    return {**_over_repeats(each), **_counts(surface.repeats), **_taken(surface, compares_repeats=True), "draws": each}
 
 
 def _of_one(surface: Surface, metric: str) -> dict[str, Value]:
@@ -104,12 +106,12 @@ def _of_one(surface: Surface, metric: str) -> dict[str, Value]:
         "centre": surface.at(surface.centre),
         f"centre_{metric}": finite_or_none(surface.centre_value),
     }
-    return {**centre, **_counts(surface.values), **_taken(surface, compares_draws=False)}
+    return {**centre, **_counts(surface.values), **_taken(surface, compares_repeats=False)}
 
 
-def _taken(surface: Surface, *, compares_draws: bool) -> dict[str, Value]:
+def _taken(surface: Surface, *, compares_repeats: bool) -> dict[str, Value]:
     kinds = [MEASURES[name]() for name in MEASURES]
-    fitting = [kind for kind in kinds if kind.compares_draws == compares_draws and kind.applies(surface)]
+    fitting = [kind for kind in kinds if kind.compares_repeats == compares_repeats and kind.applies(surface)]
     with np.errstate(all="ignore"):  # losses near the largest number there is
         found = {name: value for kind in fitting for name, value in kind.of(surface).items()}
     return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in found.items()}
@@ -119,8 +121,8 @@ def _counts(values: Floats) -> dict[str, Value]:
     return {"unmeasurable_nan": int(np.isnan(values).sum()), "unmeasurable_inf": int(np.isinf(values).sum())}
 
 
-def _over_draws(each: Sequence[dict[str, Value]]) -> dict[str, Value]:
-    """Means and standard deviations of what is a number; the centre is that of all draws."""
+def _over_repeats(each: Sequence[dict[str, Value]]) -> dict[str, Value]:
+    """Means and standard deviations of what is a number; the centre is that of all repeats."""
     rows: dict[str, Value] = {"centre": each[0]["centre"]}
     for name in each[0]:
         values: list[Any] = [one[name] for one in each]

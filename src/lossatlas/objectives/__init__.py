@@ -9,7 +9,7 @@ from lossatlas.objectives.clips.example import ClipPerExample
 from lossatlas.objectives.coarse_to_fine import CoarseToFine, Stage
 from lossatlas.objectives.in_simplex import InSimplex
 from lossatlas.objectives.levels import Levels
-from lossatlas.objectives.objective import Draw, Objective
+from lossatlas.objectives.objective import Objective, SampledPoints
 from lossatlas.objectives.on_curve import CURVE_OBJECTIVES, OnCurve
 from lossatlas.objectives.pattern import Pattern
 
@@ -21,13 +21,13 @@ __all__ = [
     "ClipPerCell",
     "ClipPerExample",
     "CoarseToFine",
-    "Draw",
     "InSimplex",
     "Levels",
     "Maximum",
     "Objective",
     "OnCurve",
     "Pattern",
+    "SampledPoints",
     "Stage",
     "Uniform",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import converted
-from lossatlas.objectives.objective import Draw, Objective
+from lossatlas.objectives.objective import Objective, SampledPoints
 
 __all__ = ["CoarseToFine", "Stage"]
 
@@ -50,19 +50,19 @@ class CoarseToFine(Objective):
         self.stages = tuple(stages)
         self.there = there
         self.axes = stages[0].objective.axes
-        self.largest_draw = max(stage.objective.largest_draw for stage in stages)
+        self.most_points = max(stage.objective.most_points for stage in stages)
         self.per_example = any(stage.objective.per_example for stage in stages)
         total = sum(stage.share for stage in stages)
         self._ends = [end / total for end in accumulate(stage.share for stage in stages)]
         self._stage = 0
 
-    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
         last = len(self.stages) - 1
         if self._stage < last and gap >= self.there:
             self._stage += 1
         while self._stage < last and progress >= self._ends[self._stage]:
             self._stage += 1
-        return self.stages[self._stage].objective.draw(seed, step, progress, gap)
+        return self.stages[self._stage].objective.sample(seed, step, progress, gap)
 
     @property
     def stage(self) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossatlas.charts import Grown
 from lossatlas.errors import BadInput
-from lossatlas.objectives.objective import Draw, SingleStage
+from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.streams import generator
 from lossatlas.types import Outputs
 
@@ -19,7 +19,7 @@ class InSimplex(SingleStage):
 
     Args:
         simplex: whose last vertex is trained.
-        points: how many a step draws.
+        points: how many a step samples.
         volume: the weight of the logarithm of the volume, which keeps the vertex away from the others; in nats.
 
     Raises:
@@ -28,22 +28,22 @@ class InSimplex(SingleStage):
 
     def __init__(self, simplex: Grown, points: int = 4, *, volume: float = 0.0) -> None:
         if points < 1:
-            raise BadInput(f"a step draws {points} points of the simplex; expected at least 1")
+            raise BadInput(f"a step samples {points} points of the simplex; expected at least 1")
         if not volume >= 0:
             raise BadInput(f"the weight of the volume is {volume}; expected 0 or more")
         self.axes = simplex.axes
-        self.largest_draw = points
+        self.most_points = points
         self.volume = volume
 
-    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
         # Spacings of exponentials are uniform barycentric coordinates (Devroye 1986, chapter V).
-        shape = (self.largest_draw, len(self.axes) + 1)
+        shape = (self.most_points, len(self.axes) + 1)
         waits = -torch.rand(shape, generator=generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()
         shares = waits / waits.sum(dim=1, keepdim=True)
-        return _Draw(shares[:, 1:], self.volume)
+        return _Points(shares[:, 1:], self.volume)
 
 
-class _Draw(Draw):
+class _Points(SampledPoints):
     coupled = False
 
     def __init__(self, coords: Tensor, volume: float) -> None:

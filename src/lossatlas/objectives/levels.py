@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.objectives.objective import Draw, SingleStage
+from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.pictures import LOSS_FLOOR, GreyPicture
 from lossatlas.streams import generator
 from lossatlas.types import Outputs
@@ -22,7 +22,7 @@ class Levels(SingleStage):
 
     Args:
         picture: the losses that are asked for.
-        cells: how many cells a step draws, without replacement; fewer where there are fewer.
+        cells: how many cells a step samples, without replacement; fewer where there are fewer.
 
     Raises:
         BadInput: fewer than one cell a step.
@@ -32,23 +32,23 @@ class Levels(SingleStage):
         self.picture = picture
         self.axes = picture.axes
         if cells < 1:
-            raise BadInput(f"a step draws {cells} cells; expected at least 1")
+            raise BadInput(f"a step samples {cells} cells; expected at least 1")
         target = torch.from_numpy(picture.target)
         counted = ~target.isnan()
         self.drawn = counted.numpy()
         """The cells that may be drawn, shaped like the picture's: all that are not ignored."""
         self._coords = torch.from_numpy(picture.coords())[counted]
         self._target = target[counted]
-        self.largest_draw = min(cells, len(self._target))
+        self.most_points = min(cells, len(self._target))
 
-    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
         order = torch.randperm(len(self._target), generator=generator(seed, "cells", step))
-        picked = order[: self.largest_draw]
-        return _LevelsDraw(self._coords[picked], self._target[picked])
+        picked = order[: self.most_points]
+        return _SampledLevels(self._coords[picked], self._target[picked])
 
 
 @final
-class _LevelsDraw(Draw):
+class _SampledLevels(SampledPoints):
     """Cells of one step and the logarithms of their target losses, (P,) float64."""
 
     coupled = False

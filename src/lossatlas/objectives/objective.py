@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lossatlas.engine import Functional
 
-__all__ = ["Draw", "Objective", "SingleStage"]
+__all__ = ["Objective", "SampledPoints", "SingleStage"]
 
 
-class Draw(Functional):
+class SampledPoints(Functional):
     """The points of one step and what is to be made of them."""
 
     coords: Tensor
@@ -28,13 +28,13 @@ class Objective(ABC):
 
     axes: tuple[str, ...]
     """The axes that its coordinates run along."""
-    largest_draw: int
+    most_points: int
     """The most points that a step has."""
     per_example: bool = False
     """Whether it asks for each example's own loss; a mean of the batch then does not do."""
 
     @abstractmethod
-    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
         """The points of one step.
 
         Args:

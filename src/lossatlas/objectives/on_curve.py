@@ -10,12 +10,12 @@ from torch import Tensor
 
 from lossatlas.charts import Curve
 from lossatlas.errors import BadInput
-from lossatlas.objectives.objective import Draw, SingleStage
+from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.registry import Registry
 from lossatlas.schema import CURVE
 from lossatlas.streams import generator
 
-__all__ = ["CURVE_OBJECTIVES", "CurveDraw", "OnCurve", "evenly"]
+__all__ = ["CURVE_OBJECTIVES", "OnCurve", "PointsOnCurve", "evenly"]
 
 CURVE_OBJECTIVES: Registry[type[OnCurve]] = Registry("objective", "lossatlas.objectives.along")
 
@@ -24,7 +24,7 @@ class OnCurve(SingleStage):
     """An objective of the losses along a curve.
 
     Args:
-        points: how many points a step draws: one at random in each of so many equal intervals of t, which leaves the
+        points: how many points a step samples: one at random in each of so many equal intervals of t, which leaves the
             mean over t unbiased and makes it vary less than independent draws.
         weight_decay: adds ``weight_decay / 2 * ||w||^2``, the mean over the drawn points.
 
@@ -36,10 +36,10 @@ class OnCurve(SingleStage):
 
     def __init__(self, points: int = 4, *, weight_decay: float = 0.0) -> None:
         if points < 1:
-            raise BadInput(f"a step draws {points} points of the curve; expected at least 1")
+            raise BadInput(f"a step samples {points} points of the curve; expected at least 1")
         if not weight_decay >= 0:
             raise BadInput(f"weight_decay is {weight_decay}; expected 0 or more")
-        self.largest_draw = points
+        self.most_points = points
         self.weight_decay = weight_decay
 
     @classmethod
@@ -48,14 +48,14 @@ class OnCurve(SingleStage):
         """The objective of a curve, from all that any of them can be told."""
 
     @abstractmethod
-    def draw_at(self, coords: Tensor) -> CurveDraw:
+    def sample_at(self, coords: Tensor) -> PointsOnCurve:
         """The draw of these points (P, 1)."""
 
-    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
-        return self.draw_at(evenly(self.largest_draw, generator(seed, "curve", step)))
+    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+        return self.sample_at(evenly(self.most_points, generator(seed, "curve", step)))
 
 
-class CurveDraw(Draw):
+class PointsOnCurve(SampledPoints):
     """Points of a curve: how their losses count is what kinds differ in."""
 
     coupled = False

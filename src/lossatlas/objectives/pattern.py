@@ -8,7 +8,7 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.objectives.clip import Clip
 from lossatlas.objectives.clips.example import ClipPerExample
-from lossatlas.objectives.objective import Draw, SingleStage
+from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.pictures import Picture
 from lossatlas.streams import generator
 from lossatlas.types import Outputs
@@ -23,7 +23,7 @@ class Pattern(SingleStage):
 
     Args:
         picture: what the loss is to draw.
-        cells: how many low and how many high cells a step draws, without replacement; fewer where there are fewer.
+        cells: how many low and how many high cells a step samples, without replacement; fewer where there are fewer.
         clip: bounds the losses of high cells.
         boundary_only: never draw cells in a uniform 3x3 neighbourhood; the network interpolates there. A class that
             has no other cells is drawn everywhere.
@@ -40,7 +40,7 @@ class Pattern(SingleStage):
         self.per_example = self.clip.per_example
         self.axes = picture.axes
         if cells < 1:
-            raise BadInput(f"a step draws {cells} low and high cells; expected at least 1")
+            raise BadInput(f"a step samples {cells} low and high cells; expected at least 1")
         coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
         self.drawn = picture.drawn() if boundary_only else picture.cells != 0
         """The cells that may be drawn, shaped like the picture's."""
@@ -50,18 +50,18 @@ class Pattern(SingleStage):
                 self.drawn = self.drawn | ink
             self._coords.append(coords[torch.from_numpy((ink & self.drawn).reshape(-1))])
         self._counts = [min(cells, len(c)) for c in self._coords]
-        self.largest_draw = sum(self._counts)
+        self.most_points = sum(self._counts)
 
-    def draw(self, seed: int, step: int, progress: float, gap: float = 0.0) -> Draw:
+    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
         random = generator(seed, "cells", step)
         picked = [
             coords[torch.randperm(len(coords), generator=random)[:count]]
             for coords, count in zip(self._coords, self._counts, strict=True)
         ]
-        return _PatternDraw(torch.cat(picked), self._counts[0], self.clip)
+        return _SampledCells(torch.cat(picked), self._counts[0], self.clip)
 
 
-class _PatternDraw(Draw):
+class _SampledCells(SampledPoints):
     """Cells of one step: the first ``low`` are low, the others high."""
 
     coupled = False

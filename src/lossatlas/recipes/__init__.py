@@ -5,8 +5,8 @@ Importing this package imports no torch, so that help and configuration files st
 
 from lossatlas.recipes.base import Config, ProblemConfig, differences
 from lossatlas.recipes.compare_config import CompareConfig
-from lossatlas.recipes.config import PRESETS, FitConfig
 from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.fit_config import PRESETS, FitConfig
 from lossatlas.recipes.options import completed, options_of, with_defaults
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig

@@ -33,7 +33,7 @@ __all__ = ["CompareRecipe", "Compared", "Origin", "Pair", "build_compare", "grou
 
 TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
 """What only the configuration of a training says."""
-APART = {"seed", "device", "snapshots", "group"}
+APART = {"seed", "device", "snapshots", "eval_batch_size"}
 """In what runs of one group may differ: the seed, and what changes no result."""
 SCORES = ("_loss", "_accuracy")
 """How what a run came to ends in its summary."""
@@ -167,7 +167,7 @@ def _extent(config: CompareConfig) -> Extent:
     extents = {
         "grid": comb(networks, 2) * surface,
         "line": comb(networks, 2) * config.line,
-        "slice_points and draws": networks * config.slice_points * config.draws,
+        "slice_points and repeats": networks * config.slice_points * config.repeats,
     }
     errors = config.examples != "all"
     for option, points in extents.items():

@@ -37,9 +37,9 @@ class CompareConfig(Config):
     """How far slices around a network reach either way, in lengths of their directions."""
     slice_points: int = 61
     """Points of a slice."""
-    draws: Count = 3
+    repeats: Count = 3
     """Random directions that each network is sliced along."""
-    draw: Seed = 0
+    direction_seed: Seed = 0
     """Seed of the random directions."""
     normalize: str = "filter"
     """Scale of random directions: that of the network per filter, layer or weight, or none (length 1)."""
@@ -55,7 +55,7 @@ class CompareConfig(Config):
     (frozen), on lines and surfaces between networks those that are estimated anew at every point (reestimated)."""
     buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
-    group: Count = 500
+    eval_batch_size: Count = 500
     """Examples that are evaluated together."""
     plan: str = "auto"
     """Engine plan: auto (measured once for each architecture), a strategy's name, or a plan file."""

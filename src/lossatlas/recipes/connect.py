@@ -62,7 +62,7 @@ class ConnectRecipe:
     """(k, n), in their order."""
     curve: Curve
     straight: Chain
-    """The straight way through the same networks."""
+    """The straight path through the same networks."""
     radial: Radial | None
     """The path through the origin between the first and the last."""
     no_radial: str
@@ -145,7 +145,9 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
     policies = [BUFFERS[name] for name in (config.buffers, config.survey_buffers)]
     if not normalisations_with_statistics(problem.module):
         policies = [BUFFERS["batch"]] * 2  # without statistics all are one, and this one does nothing at a point
-    buffers, survey_buffers = (policy.for_run(base.train, config.group, config.buffers_batches) for policy in policies)
+    buffers, survey_buffers = (
+        policy.for_run(base.train, config.eval_batch_size, config.buffers_batches) for policy in policies
+    )
     surveyed, in_plane = (
         {name: surveyed_subset(count, name, base.data.splits[name]).to(device) for name in config.splits}
         for count in (config.examples, config.plane_examples)

@@ -72,7 +72,7 @@ class ConnectConfig(ProblemConfig):
     """What running statistics mean at an evaluated point."""
     buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
-    group: Count = 500
+    eval_batch_size: Count = 500
     """Examples that are evaluated, and under batch statistics normalised, together."""
     plane: int = 21
     """Points along each side of the plane of the curve; 0 leaves it out."""

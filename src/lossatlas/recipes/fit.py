@@ -19,7 +19,7 @@ from lossatlas.metrics import metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.problem import Problem
-from lossatlas.recipes.config import AUTO, FEWEST, FitConfig
+from lossatlas.recipes.fit_config import AUTO, FEWEST, FitConfig
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.room import Extent
@@ -94,7 +94,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         notes = load_state(module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
         check_finite(module, f"checkpoint {config.checkpoint}")
     buffers, survey_buffers = (
-        BUFFERS[name].for_run(train, config.group, config.buffers_batches)
+        BUFFERS[name].for_run(train, config.eval_batch_size, config.buffers_batches)
         for name in (config.buffers, config.survey_buffers or config.buffers)
     )
     metrics = list(config.metrics) or None

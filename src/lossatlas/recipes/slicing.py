@@ -14,26 +14,28 @@ from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolved
-from lossatlas.recipes.place import Network
 from lossatlas.recipes.room import check_memory
+from lossatlas.recipes.site import Network
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.start import starting_state
-from lossatlas.training.way import Way
+from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.loading import check_finite_values
 
 __all__ = ["around_of", "check_finite", "named", "notes_of", "one_thread", "sliced", "tails"]
 
 
-def around_of(config: SurveyConfig, space: WeightSpace, origin: Tensor, way: Way | None = None) -> Around:
+def around_of(
+    config: SurveyConfig, space: WeightSpace, origin: Tensor, trajectory: WeightTrajectory | None = None
+) -> Around:
     """What a slice lies around."""
     return Around(
         space,
         origin,
         NORMALISATIONS[config.normalize or "none"](),
         config.ignore == "biasbn",
-        way,
-        config.draw,
+        trajectory,
+        config.direction_seed,
         memory_limit(config.memory, torch.device("cpu")),
     )
 
@@ -42,12 +44,12 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     """The chart around a network, what its axes are called, and the networks that lie on these.
 
     Raises:
-        BadInput: a direction cannot be had, or several draws are asked for of what nobody draws.
+        BadInput: a direction cannot be had, or several repeats are asked for of directions that are not random.
     """
     # Each is there by itself, and in the chart.
-    size = 2 * config.draws * len(config.kinds) * around.origin.numel() * around.origin.element_size()
-    check_memory(f"draws is {config.draws:,}", size, "their directions")
-    chart, labels = slice_along(config.kinds, around, config.orthogonal, config.draws)
+    size = 2 * config.repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
+    check_memory(f"repeats is {config.repeats:,}", size, "their directions")
+    chart, labels = slice_along(config.kinds, around, config.orthogonal, config.repeats)
     kinds = [direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []

@@ -8,19 +8,19 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.charts import CoefficientChart, Draws
+from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import metrics_for
 from lossatlas.problem import Problem
-from lossatlas.recipes.place import PLACES, Laid, centre_fingerprint
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.room import Extent
+from lossatlas.recipes.site import SITES, SurveySite, centre_fingerprint
 from lossatlas.recipes.slicing import one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.schema import DRAW
+from lossatlas.schema import REPEAT
 from lossatlas.surveying import Refinement
 from lossatlas.surveying.survey import refinement_of
 from lossatlas.weights import WeightSpace
@@ -39,7 +39,7 @@ class SurveyRecipe:
     metrics: dict[str, Metric]
     buffers: BuffersPolicy
     chart: CoefficientChart
-    laid: Laid
+    site: SurveySite
     grid: dict[str, npt.NDArray[np.float64]]
     refinement: Refinement | None
     extent: Extent
@@ -48,7 +48,7 @@ class SurveyRecipe:
         """Hashes of what a configuration names and does not hold: data, weights, and what the place names."""
         found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
         found["centre"] = centre_fingerprint(self.problem.module)
-        return {**found, **self.laid.fingerprints}
+        return {**found, **self.site.fingerprints}
 
 
 def build_survey(config: SurveyConfig) -> SurveyRecipe:
@@ -57,7 +57,7 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    place = next((name for name in PLACES if getattr(config, name)), None)
+    place = next((name for name in SITES if getattr(config, name)), None)
     if place is None:
         raise BadInput(
             "a survey needs a network; name its weights with --checkpoint, its way with --trajectory, several networks "
@@ -66,10 +66,10 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     base = build_problem(config, config.splits)
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
-        laid = PLACES[place]().lay(config, base)
-    extent = _extent(config, laid, len(metrics))
-    grid = _grid(config, laid)
-    policy = laid.buffers or usual_buffers(laid.chart, base.problem.module)
+        site = SITES[place]().build(config, base)
+    extent = _extent(config, site, len(metrics))
+    grid = _grid(config, site)
+    policy = site.buffers or usual_buffers(site.chart, base.problem.module)
     policy = policy if config.buffers == "auto" else config.buffers
     return SurveyRecipe(
         problem=base.problem,
@@ -80,38 +80,38 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
             for name in config.splits
         },
         metrics=metrics,
-        buffers=BUFFERS[policy].for_run(base.train, config.group, config.buffers_batches),
-        chart=laid.chart.to(base.device),
-        laid=laid,
+        buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
+        chart=site.chart.to(base.device),
+        site=site,
         grid=grid,
         refinement=refinement_of(grid, config.tolerance, config.budget),
         extent=extent,
     )
 
 
-def _extent(config: SurveyConfig, laid: Laid, metrics: int) -> Extent:
+def _extent(config: SurveyConfig, site: SurveySite, metrics: int) -> Extent:
     """How much there is to survey.
 
     Raises:
         BadInput: more than can be.
     """
-    axes = _axes(laid)
+    axes = _axes(site)
     counts = [len(coords) for coords in config.coordinates] or [*config.grid]
     counts = counts * len(axes) if len(counts) == 1 else counts
-    if DRAW in laid.chart.axes:
-        counts.append(config.draws)
+    if REPEAT in site.chart.axes:
+        counts.append(config.repeats)
     extent = Extent(prod(counts), len(config.splits), metrics, config.examples != "all")
     extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
     return extent
 
 
-def _axes(laid: Laid) -> list[str]:
+def _axes(site: SurveySite) -> list[str]:
     """Those of the chart that have coordinates."""
-    return [axis for axis in laid.chart.axes if axis != DRAW]
+    return [axis for axis in site.chart.axes if axis != REPEAT]
 
 
-def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]]:
-    axes = _axes(laid)
+def _grid(config: SurveyConfig, site: SurveySite) -> dict[str, npt.NDArray[np.float64]]:
+    axes = _axes(site)
     if config.at:
         given_at = config.coordinates * len(axes) if len(config.at) == 1 else config.coordinates
         if len(given_at) != len(axes):
@@ -120,7 +120,7 @@ def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]
     else:
         counts = config.grid * len(axes) if len(config.grid) == 1 else config.grid
         given = list(zip(config.range[::2], config.range[1::2], strict=True))
-        boxes = [laid.boxes[axis] for axis in axes] if not given else given * len(axes) if len(given) == 1 else given
+        boxes = [site.boxes[axis] for axis in axes] if not given else given * len(axes) if len(given) == 1 else given
         if len(counts) != len(axes):
             raise _unequal("grid", "numbers of points", len(counts), axes)
         if len(boxes) != len(axes):
@@ -132,8 +132,8 @@ def _grid(config: SurveyConfig, laid: Laid) -> dict[str, npt.NDArray[np.float64]
                     f"range is {box[0]:.17g} to {box[1]:.17g} along {axis}, too short for {len(coords)} points that "
                     "differ; choose a longer one, or fewer points"
                 )
-    if DRAW in laid.chart.axes:
-        grid[DRAW] = np.arange(laid.chart.draws if isinstance(laid.chart, Draws) else 1, dtype=np.float64)
+    if REPEAT in site.chart.axes:
+        grid[REPEAT] = np.arange(site.chart.repeats if isinstance(site.chart, RepeatedSlice) else 1, dtype=np.float64)
     return grid
 
 

@@ -39,7 +39,7 @@ class SurveyConfig(ProblemConfig):
     surface between four (quadrilateral); by their number."""
     directions: tuple[str, ...] = ()
     """What each axis points along (see `lossatlas info`), such as random, towards:CHECKPOINT or file:PATH; default two
-    components of a way, or two random ones."""
+    components of a trajectory, or two random ones."""
     orthogonal: bool = False
     """Make each direction orthogonal to those before it, as long as it was."""
     normalize: str | None = None
@@ -47,10 +47,10 @@ class SurveyConfig(ProblemConfig):
     ignore: Literal["none", "biasbn"] | None = None
     """Hold parameters of one dimension (biases, scales and shifts of normalisations) on random directions (biasbn, the
     default), or none."""
-    draw: Seed = 0
+    direction_seed: Seed = 0
     """Seed of random directions."""
-    draws: Count = 1
-    """Draws of the random directions, which are shown together."""
+    repeats: Count = 1
+    """RepeatedSlice of the random directions, which are shown together."""
     range: tuple[float, ...] = ()
     """Where axes begin and end, one pair for all or one for each; default -1 1 in lengths of the directions, or what
     shows the path or the networks."""
@@ -78,7 +78,7 @@ class SurveyConfig(ProblemConfig):
     has a meaning."""
     examples: str = "2000"
     """Examples per split, a fixed random subset; or all."""
-    group: Count = 500
+    eval_batch_size: Count = 500
     """Examples that are evaluated, and under batch statistics normalised, together."""
 
     plan: str = "auto"
@@ -131,7 +131,7 @@ class SurveyConfig(ProblemConfig):
 
     def _check_heeded(self) -> None:
         """Refuse options that what is surveyed takes no notice of."""
-        slices = {"directions", "orthogonal", "normalize", "ignore", "draw", "draws"}
+        slices = {"directions", "orthogonal", "normalize", "ignore", "direction_seed", "repeats"}
         unheeded = {
             "between": slices,
             "run": slices | {"chart", "margin"},
@@ -146,7 +146,7 @@ class SurveyConfig(ProblemConfig):
                 if getattr(self, name) not in unstated[name]:
                     raise BadInput(f"{name} means nothing with {place}; leave it out")
         if self.checkpoint and not self._is_drawn:
-            for name in ("normalize", "ignore", "draw"):
+            for name in ("normalize", "ignore", "direction_seed"):
                 if getattr(self, name) not in unstated[name]:
                     raise BadInput(f"{name} means nothing for directions that are not random; leave it out")
         if self.at and self.grid != defaults["grid"]:

@@ -84,7 +84,9 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     module.to(base.device)
     evaluated = {name: split.to(base.device) for name, split in base.data.splits.items()}
     for split in evaluated.values():
-        Standing(base.problem, base.space, split, group=config.group)  # what the summary would refuse is refused now
+        Standing(
+            base.problem, base.space, split, eval_batch_size=config.eval_batch_size
+        )  # what the summary would refuse is refused now
     begin = partial(
         Training,
         space=base.space,

@@ -41,5 +41,5 @@ class TrainConfig(ProblemConfig):
 
     snapshots: str = "epoch"
     """Which steps the trajectory keeps beside first and last: epoch, epoch:N, step:N, distance:D; or none."""
-    group: Count = 500
+    eval_batch_size: Count = 500
     """Examples that the finished network is evaluated on together."""

@@ -29,7 +29,7 @@ def ensembles_along(
     path: PathPoints,
     loss: Loss,
     split: Split,
-    group: int,
+    eval_batch_size: int,
     on_share: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Tensor]:
     """Metrics of averaged softmax outputs of networks that stay and one on a path.
@@ -43,7 +43,7 @@ def ensembles_along(
         path: those that take turns, P of them.
         loss: the problem's, one that classifies.
         split: the examples.
-        group: examples evaluated together.
+        eval_batch_size: examples evaluated together.
         on_share: told the share that is done, after every group of a chunk of points; may raise.
 
     Returns:
@@ -51,12 +51,12 @@ def ensembles_along(
     """
     metrics: dict[str, StreamingMetric] = streaming_metrics(loss, METRICS)
     kept: dict[int, list[Tensor]] = {}
-    for _, examples, evaluation in engine.evaluations(*stay, split, group):
+    for _, examples, evaluation in engine.evaluations(*stay, split, eval_batch_size):
         kept.setdefault(examples.start, []).extend(_log_probabilities(evaluation))
     found = {name: torch.zeros(len(MEMBERS), len(path.coefficients), dtype=torch.float64) for name in metrics}
     done, total = 0, len(split) * len(path.coefficients)
     sums: dict[tuple[int, str], Tensor] = {}
-    for points, examples, evaluation in engine.evaluations(*path, split, group):
+    for points, examples, evaluation in engine.evaluations(*path, split, eval_batch_size):
         own, fixed = _log_probabilities(evaluation), kept[examples.start]
         first, last = examples.start == 0, examples.stop == len(split)
         for row, others in enumerate((fixed[:0], fixed[:1], fixed)):

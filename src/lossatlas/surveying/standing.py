@@ -11,7 +11,7 @@ from lossatlas.charts import Plane
 from lossatlas.data import Split
 from lossatlas.engine import Evaluation, Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
-from lossatlas.engine.setup import GROUP, engine_for
+from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for
 from lossatlas.problem import Problem
 from lossatlas.weights import WeightSpace
 
@@ -26,28 +26,33 @@ class Standing:
         space: its parameters that derivatives are taken in.
         split: examples of the kind that it will be evaluated on, on the device to use.
         plan: how the engine runs.
-        group: examples per batch.
+        eval_batch_size: examples per batch.
 
     Raises:
         BadInput: module, loss and examples do not fit together, or the module is random in evaluation mode.
     """
 
     def __init__(
-        self, problem: Problem, space: WeightSpace, split: Split, plan: str | Plan = "loop", group: int = GROUP
+        self,
+        problem: Problem,
+        space: WeightSpace,
+        split: Split,
+        plan: str | Plan = "loop",
+        eval_batch_size: int = EVAL_BATCH_SIZE,
     ) -> None:
         weights = space.vector_of(problem.module).to(split.device)
         # A chart has an axis; nothing but its origin is ever asked for.
         chart = Plane(weights, torch.eye(1, len(weights)).to(weights), train_origin=False)
-        self._group = group
+        self._eval_batch_size = eval_batch_size
         self._controls = weights[None]
         self._coefficients = torch.ones(1, 1).to(weights)
         self._engine = engine_for(
-            problem, chart, split, space=space, buffers=FrozenStatistics(), plan=plan, group=group
+            problem, chart, split, space=space, buffers=FrozenStatistics(), plan=plan, eval_batch_size=eval_batch_size
         )
 
     def evaluate(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, float]:
         """The metrics over a split."""
-        found = self._engine.evaluate(self._coefficients, self._controls, split, metrics, self._group)
+        found = self._engine.evaluate(self._coefficients, self._controls, split, metrics, self._eval_batch_size)
         return {name: float(values[0]) for name, values in found.items()}
 
     def predictions(self, split: Split) -> tuple[Tensor, Tensor] | None:
@@ -58,7 +63,7 @@ class Standing:
             the outputs (N, ...) of all examples and what each counts in the mean loss (N,), float64; None where outputs
             are more than one tensor.
         """
-        groups = self._engine.evaluations(self._coefficients, self._controls, split, self._group)
+        groups = self._engine.evaluations(self._coefficients, self._controls, split, self._eval_batch_size)
         parts = [_counted(evaluation) for _, _, evaluation in groups if isinstance(evaluation.outputs, Tensor)]
         if not parts:
             return None
@@ -67,7 +72,7 @@ class Standing:
 
     def gradient(self, split: Split) -> Tensor:
         """The gradient (n,) of the mean loss over a split."""
-        ((_, derivatives),) = self._engine.derivatives(self._coefficients, self._controls, split, self._group)
+        ((_, derivatives),) = self._engine.derivatives(self._coefficients, self._controls, split, self._eval_batch_size)
         return derivatives.gradient()[0]
 
 

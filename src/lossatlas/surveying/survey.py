@@ -17,11 +17,11 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas import schema
-from lossatlas.charts import CoefficientChart, Draws
+from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.measuring import derived
-from lossatlas.engine.setup import GROUP, device_of, engine_for
+from lossatlas.engine.setup import EVAL_BATCH_SIZE, device_of, engine_for
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
 from lossatlas.metrics import OperatorMetric, metrics_for
@@ -56,11 +56,11 @@ def grid_of(chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0)
     Raises:
         BadInput: as many counts as axes are needed, each at least 2.
     """
-    axes = [axis for axis in chart.axes if axis != schema.DRAW]
+    axes = [axis for axis in chart.axes if axis != schema.REPEAT]
     if len(counts) != len(axes) or min(counts) < 2:
         raise BadInput(f"a grid for axes {', '.join(axes)} needs a count of at least 2 for each; got {counts}")
     made = {axis: np.linspace(-extent, extent, count) for axis, count in zip(axes, counts, strict=True)}
-    return {**made, schema.DRAW: np.arange(float(chart.draws))} if isinstance(chart, Draws) else made
+    return {**made, schema.REPEAT: np.arange(float(chart.repeats))} if isinstance(chart, RepeatedSlice) else made
 
 
 def survey(
@@ -75,7 +75,7 @@ def survey(
     plan: str | Plan = "auto",
     precision: str = "fp32",
     memory: str = "auto",
-    group: int = GROUP,
+    eval_batch_size: int = EVAL_BATCH_SIZE,
     padding: int = 4,
     tolerance: float | None = None,
     budget: int | None = None,
@@ -99,7 +99,7 @@ def survey(
         plan: how the engine runs. A store that is continued is continued with its own plan, unless one is stated.
         precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
-        group: examples that are evaluated, and under batch statistics normalised, together.
+        eval_batch_size: examples that are evaluated, and under batch statistics normalised, together.
         padding: cells around a picture.
         tolerance: evaluate points only until interpolation between them is this good, in the logarithm of the loss; the
             others are interpolated. Of a loss that is not positive, in shares of its height above its lowest value, or
@@ -133,13 +133,13 @@ def survey(
     if plan == "auto" and path is not None:
         plan = _recorded_plan(path) or plan
     if buffers is None:
-        buffers = usual_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), group)
+        buffers = usual_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
     engine = engine_for(
         problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-        group=group, memory=memory, steps=False,
-        evaluations=math.prod(map(len, coords.values())) * sum(-(-len(split) // group) for split in given.values()),
+        eval_batch_size=eval_batch_size, memory=memory, steps=False,
+        evaluations=math.prod(map(len, coords.values())) * sum(-(-len(split) // eval_batch_size) for split in given.values()),
     )  # fmt: skip
-    surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), group)
+    surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
     refinement = refinement_of(coords, tolerance, budget)
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
@@ -153,13 +153,13 @@ def refinement_of(coords: Grid, tolerance: float | None, budget: int | None) -> 
     """The refinement that a tolerance and a budget stand for; None where neither is given.
 
     Raises:
-        BadInput: as :class:`Refinement`, or several draws are to be refined.
+        BadInput: as :class:`Refinement`, or several repeats are to be refined.
     """
     if tolerance is None and budget is None:
         return None
-    if schema.DRAW in coords:
+    if schema.REPEAT in coords:
         raise BadInput(
-            "several draws are surveyed on whole grids; leave out the tolerance and the budget, or the draws"
+            "several repeats are surveyed on whole grids; leave out the tolerance and the budget, or the repeats"
         )
     return Refinement(tuple(np.asarray(axis, dtype=np.float64) for axis in coords.values()), tolerance, budget)
 
@@ -187,7 +187,7 @@ class Surveyor:
         chart: where.
         splits: examples by name.
         metrics: by name.
-        group: examples evaluated together.
+        eval_batch_size: examples evaluated together.
 
     Raises:
         BadInput: module, loss, metrics and examples do not fit together.
@@ -199,12 +199,12 @@ class Surveyor:
         chart: CoefficientChart,
         splits: Mapping[str, Split],
         metrics: Mapping[str, Metric],
-        group: int,
+        eval_batch_size: int,
     ) -> None:
         self.engine = engine
         self.chart = chart
         self._splits = splits
-        self._group = group
+        self._eval_batch_size = eval_batch_size
         for split in splits.values():
             engine.network.check(split)
         with torch.no_grad():
@@ -294,7 +294,7 @@ class Surveyor:
         service = engine.plan.evaluate if group.name == STREAMING else engine.plan.derivatives
         return {
             "examples": len(split),
-            "examples_per_group": self._group,
+            "eval_batch_size": self._eval_batch_size,
             "data": split.fingerprint(),
             "buffers": buffers,
             "loss": engine.network.loss.record,
@@ -328,10 +328,10 @@ class Surveyor:
         coefficients = self.chart.mixture(points, self._controls)
         if group.name == STREAMING:
             streaming = {name: metric for name, metric in group.metrics.items() if isinstance(metric, StreamingMetric)}
-            return self.engine.evaluate(coefficients, self._controls, split, streaming, self._group)
+            return self.engine.evaluate(coefficients, self._controls, split, streaming, self._eval_batch_size)
         ((name, metric),) = group.metrics.items()
         assert isinstance(metric, OperatorMetric)
-        derivatives = self.engine.derivatives(coefficients, self._controls, split, self._group)
+        derivatives = self.engine.derivatives(coefficients, self._controls, split, self._eval_batch_size)
         found = [derived(name, at.stop - at.start, partial(metric.value, share)) for at, share in derivatives]
         return {name: torch.cat(found)}
 

@@ -109,7 +109,7 @@ def _runs(comparison: xr.Dataset, summary: Mapping[str, Any]) -> Grid:
         f"Basin width: how far, in lengths of the slice's direction, the {attributes['split']} loss stays below "
         f"{data.number(float(attributes['level']))}; a stroke where it does to the end of the slice. Sharpness "
         f"(Keskar et al. 2017): the largest rise within {float(attributes['radius']):g} of the network, on the slice, "
-        "in percent of one plus its loss. Both are means over draws, with standard deviations."
+        "in percent of one plus its loss. Both are means over repeats, with standard deviations."
     )
     return Grid("Networks", ["run", *(PER_RUN[key] for key in keys)], rows, note)
 

@@ -41,7 +41,7 @@ CAPTIONS = {
     "lines": "The loss on the straight line between every two networks of one architecture.",
     "weights": "The weights of all networks on shared axes.",
     "differences": "Every quantity of two networks as a matrix.",
-    "sharpness": "Test error against sharpness, one mark for each network, with all its draws.",
+    "sharpness": "Test error against sharpness, one mark for each network, with all its repeats.",
 }
 """What each picture shows, by its name."""
 
@@ -426,5 +426,5 @@ def _sharpness(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     ax.set_xlabel(_told(comparison, "sharpness"))
     ax.set_ylabel(_told(comparison, "test_error"))
     ax.tick_params(labelsize=8)
-    figures.captioned(drawn, "ringed: the mean of a network's draws; dots: each draw", keys=groups.keys())
+    figures.captioned(drawn, "ringed: the mean of a network's repeats; dots: each repeat", keys=groups.keys())
     return drawn

@@ -3,8 +3,8 @@
 Arrays of a survey with axes ``u``, ``v``, ``w`` have the shape (U, V, W): their dimensions follow the axes. A plane
 is drawn with ``u`` to the right and ``v`` up, so its rows are ``v``: see :meth:`Field.plane`.
 
-Several draws of one slice are no axis: most functions here expect one draw, which :func:`first_draw` and
-:func:`each_draw` give.
+Several repeats of one slice are no axis: most functions here expect one repeat, which :func:`take_first_repeat` and
+:func:`split_repeats` give.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from lossatlas.errors import BadInput
 from lossatlas.schema import (
     CLASSES,
-    DRAW,
     MEASURED,
+    REPEAT,
     SNAPSHOT,
     TARGET,
     TARGET_LOSS,
@@ -57,11 +57,9 @@ __all__ = [
     "axis_units",
     "by_class",
     "cell_edges",
-    "draws",
-    "each_draw",
+    "count_repeats",
     "edges",
     "fields",
-    "first_draw",
     "invalid",
     "limits",
     "log_ticks",
@@ -74,7 +72,9 @@ __all__ = [
     "quantities",
     "refined",
     "runs",
+    "split_repeats",
     "spread",
+    "take_first_repeat",
     "target",
     "target_loss",
 ]
@@ -85,8 +85,8 @@ SPATIAL = ("u", "v", "w")
 HALF_SIDE = "half the longer side"
 BAND = 2.0  # standard errors on either side of a mean; about 95 % where examples are many
 STANDARD_ERROR, DONE = standard_error_variable("", "").lstrip("_"), "done"
-FIRST_OF = "first_of_draws"
-"""The attribute of a survey that is one draw of several: how many there are."""
+FIRST_OF = "first_of_repeats"
+"""The attribute of a survey that is one repeat of several: how many there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ class Field:
 def axes(survey: xr.Dataset) -> tuple[str, ...]:
     """The names of the chart's axes, ``u`` first; those of the first loss (or accuracy, or number) of the survey.
 
-    Draws and classes are no axes.
+    Repeats and classes are no axes.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -141,35 +141,35 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     places = {LOSS: 0, ACCURACY: 1, "": 3}
     some = min(names, key=lambda name: places.get(_meaning(survey, name)[1], 2))
-    dims = tuple(str(dim) for dim in survey[some].dims if dim not in (DRAW, CLASSES))
+    dims = tuple(str(dim) for dim in survey[some].dims if dim not in (REPEAT, CLASSES))
     return tuple(sorted(dims)) if set(dims) <= set(SPATIAL) else dims
 
 
-def draws(survey: xr.Dataset) -> int:
-    """How many draws of the same slice the survey holds; 1 where it has no such dimension."""
-    return int(survey.sizes.get(DRAW, 1))
+def count_repeats(survey: xr.Dataset) -> int:
+    """How many repeats of the same slice the survey holds; 1 where it has no such dimension."""
+    return int(survey.sizes.get(REPEAT, 1))
 
 
-def first_draw(survey: xr.Dataset) -> xr.Dataset:
-    """The survey's first draw, which :func:`notes` says; the survey itself where there is one only."""
-    if DRAW not in survey.sizes:
+def take_first_repeat(survey: xr.Dataset) -> xr.Dataset:
+    """The survey's first repeat, which :func:`notes` says; the survey itself where there is one only."""
+    if REPEAT not in survey.sizes:
         return survey
-    return survey.isel({DRAW: 0}).assign_attrs({FIRST_OF: draws(survey)})
+    return survey.isel({REPEAT: 0}).assign_attrs({FIRST_OF: count_repeats(survey)})
 
 
-def each_draw(survey: xr.Dataset) -> list[xr.Dataset]:
-    """The survey draw by draw; itself alone where it has no such dimension."""
-    return [survey.isel({DRAW: k}) for k in range(draws(survey))] if DRAW in survey.sizes else [survey]
+def split_repeats(survey: xr.Dataset) -> list[xr.Dataset]:
+    """The survey repeat by repeat; itself alone where it has no such dimension."""
+    return [survey.isel({REPEAT: k}) for k in range(count_repeats(survey))] if REPEAT in survey.sizes else [survey]
 
 
 def notes(survey: xr.Dataset) -> list[str]:
-    """What a caption says of the survey as a whole: points that were interpolated, and draws that are not shown."""
+    """What a caption says of the survey as a whole: points that were interpolated, and repeats that are not shown."""
     told = []
     if MEASURED in survey and not survey[MEASURED].values.all():
         at = survey[MEASURED]
         told.append(f"{int(at.sum()):,} of {at.size:,} points measured, the others interpolated")
     if (count := int(survey.attrs.get(FIRST_OF, 1))) > 1:
-        told.append(f"the first of {count} draws")
+        told.append(f"the first of {count} repeats")
     return told
 
 

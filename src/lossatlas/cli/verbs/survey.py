@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SURVEY"]
 
 
-PLACES = ("checkpoint", "trajectory", "between", "run")
+SITES = ("checkpoint", "trajectory", "between", "run")
 """Options that name what is surveyed."""
 
 
@@ -35,7 +35,7 @@ class _Options(RunOptions):
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the run that is surveyed, or of the first of several."""
-        given = next((name for place in PLACES if (name := option_given(tokens, place))), None)
+        given = next((name for place in SITES if (name := option_given(tokens, place))), None)
         if given is None:
             return {}
         named = NetworkSpec.parse(given).path

@@ -1,19 +1,19 @@
-"""Principal components of the way."""
+"""Principal components of the trajectory."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from lossatlas.directions.direction import Around, Direction, the_way
+from lossatlas.directions.direction import Around, Direction, require_trajectory
 
 __all__ = ["Component"]
 
 
 class Component(Direction):
-    """The directions in which a recorded way varies most, the first the most (Li et al. 2018, section 7.2)."""
+    """The directions in which a recorded trajectory varies most, the first the most (Li et al. 2018, section 7.2)."""
 
     def vectors(self, count: int, around: Around) -> Tensor:
-        return the_way(around, "component").components(count, around.memory).to(around.origin.dtype)
+        return require_trajectory(around, "component").components(count, around.memory).to(around.origin.dtype)
 
     def label(self, number: int) -> str:
         return f"principal component {number + 1}"

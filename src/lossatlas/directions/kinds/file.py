@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lossatlas.charts import Draws, Slice, load_chart
+from lossatlas.charts import RepeatedSlice, Slice, load_chart
 from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import check_path
@@ -57,6 +57,6 @@ class FromFile(Direction):
         chart = load_chart(path if path.name == CHART else path / CHART)
         if isinstance(chart, Slice):
             return chart.directions
-        if isinstance(chart, Draws):
+        if isinstance(chart, RepeatedSlice):
             return chart.directions[0]
         raise BadInput(f"the chart in {path} has no directions as they are; give a slice, or a file of named tensors")

@@ -22,7 +22,7 @@ class BatchStatistics(BuffersPolicy):
     follows_weights = True
 
     @classmethod
-    def for_run(cls, train: Split, group: int, batches: int) -> Self:
+    def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
         return cls()
 
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:

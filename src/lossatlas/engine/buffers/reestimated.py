@@ -63,8 +63,8 @@ class ReestimatedStatistics(BuffersPolicy):
         self.record += f" ({self._examples.fingerprint()[:8]})"
 
     @classmethod
-    def for_run(cls, train: Split, group: int, batches: int) -> Self:
-        return cls(train, batches, group)
+    def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
+        return cls(train, batches, eval_batch_size)
 
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
         """Every network can be passed examples through."""
@@ -92,7 +92,7 @@ class _Reestimated(Prepared):
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
         total: Params = {}
         batches = 0
-        for batch in self._examples.groups(self._size):
+        for batch in self._examples.eval_batches(self._size):
             with self._handed.calling():
                 found = each_point(self._statistics_of(batch), params)
             total = {name: total[name] + value if total else value for name, value in found.items()}

@@ -18,7 +18,7 @@ from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
 from lossatlas.files.reading import Unreadable, read_text, reason_of
-from lossatlas.schema import AXES, CLASSES, CURVE, DRAW
+from lossatlas.schema import AXES, CLASSES, CURVE, REPEAT
 
 __all__ = ["Csv"]
 
@@ -34,14 +34,14 @@ TRUTH = {"True": True, "False": False}
 
 @final
 class Csv(Format):
-    """A header, then one row per point: its axes, a draw and a class where there are any, and all variables.
+    """A header, then one row per point: its axes, a repeat and a class where there are any, and all variables.
 
     The last of the dimensions runs fastest. Numbers are written so that they are read back exactly, as float64 or
-    int64; NaN is ``nan``, infinities ``inf`` and ``-inf``. A variable without a value per draw or per class is repeated
+    int64; NaN is ``nan``, infinities ``inf`` and ``-inf``. A variable without a value per repeat or per class is repeated
     along them.
 
-    Columns called u, v, w, x3, x4, ..., draw and classes are read as dimensions, in whatever order the rows are. A
-    variable whose values are all equal along draws or classes, of which there are several, is read as one without that
+    Columns called u, v, w, x3, x4, ..., repeat and classes are read as dimensions, in whatever order the rows are. A
+    variable whose values are all equal along repeats or classes, of which there are several, is read as one without that
     dimension. Empty cells are NaN.
     """
 
@@ -51,8 +51,8 @@ class Csv(Format):
     def read(self, path: Path) -> xr.Dataset:
         header, rows = _table(path)
         columns = {name: _column(path, name, [row[i] for row in rows]) for i, name in enumerate(header)}
-        names = [name for name in header if name in (*AXES, CURVE, DRAW, CLASSES) or re.fullmatch(r"x[0-9]+", name)]
-        points = [name for name in names if name not in (DRAW, CLASSES)]
+        names = [name for name in header if name in (*AXES, CURVE, REPEAT, CLASSES) or re.fullmatch(r"x[0-9]+", name)]
+        points = [name for name in names if name not in (REPEAT, CLASSES)]
         if not points:
             raise BadInput(f"{path} has no column of an axis (u, v, w, x3, ..., t); got {', '.join(header)}")
         if len(names) == len(header):
@@ -69,12 +69,12 @@ class Csv(Format):
                 for name, values in coordinates.items()
             },
         )
-        return survey.transpose(*(name for name in (DRAW, *points, CLASSES) if name in names))
+        return survey.transpose(*(name for name in (REPEAT, *points, CLASSES) if name in names))
 
     def bytes_of(self, survey: xr.Dataset) -> bytes:
         variables = on_grid(survey)
-        further = [name for name in (DRAW, CLASSES) if any(name in array.dims for array in variables.values())]
-        names = (*(name for name in further if name == DRAW), *axes(survey), *(n for n in further if n == CLASSES))
+        further = [name for name in (REPEAT, CLASSES) if any(name in array.dims for array in variables.values())]
+        names = (*(name for name in further if name == REPEAT), *axes(survey), *(n for n in further if n == CLASSES))
         shape = tuple(survey.sizes[name] for name in names)
         grid = np.meshgrid(*(coordinate(survey, name) for name in names), indexing="ij")
         columns = dict(zip(names, grid, strict=True))
@@ -166,9 +166,9 @@ def _full_grid(path: Path, columns: dict[str, Array]) -> tuple[dict[str, Array],
 
 
 def _variable(names: Sequence[str], values: Array) -> tuple[list[str], Array]:
-    """The dimensions and values of a variable, without draws and classes along which it does not change."""
+    """The dimensions and values of a variable, without repeats and classes along which it does not change."""
     dims = list(names)
-    for name in (DRAW, CLASSES):
+    for name in (REPEAT, CLASSES):
         if name in dims and values.shape[dims.index(name)] > 1:
             first = values.take([0], axis=dims.index(name))
             if np.array_equal(np.broadcast_to(first, values.shape), values, equal_nan=values.dtype.kind == "f"):

@@ -16,7 +16,7 @@ from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
 from lossatlas.files.hdf5 import Dataset, read_datasets
-from lossatlas.schema import AXES, DRAW, TARGET_LOSS
+from lossatlas.schema import AXES, REPEAT, TARGET_LOSS
 
 if TYPE_CHECKING:
     import h5py
@@ -85,10 +85,10 @@ class LiHdf5(Format):
                 "select a slice of it, or write .csv"
             )
         surfaces = {name: array for name, array in on_grid(survey).items() if _theirs(name) is not None}
-        if any(DRAW in array.dims for array in surfaces.values()):
+        if any(REPEAT in array.dims for array in surfaces.values()):
             raise BadInput(
-                f"the survey holds {survey.sizes[DRAW]} draws and .h5 files of surfaces hold one; "
-                f"select one (survey.isel({DRAW}=0)), or write .csv"
+                f"the survey holds {survey.sizes[REPEAT]} repeats and .h5 files of surfaces hold one; "
+                f"select one (survey.isel({REPEAT}=0)), or write .csv"
             )
         plain = {name: array for name, array in surfaces.items() if array.ndim == len(names)}
         if not plain:

@@ -15,25 +15,25 @@ __all__ = ["Spread"]
 
 @dataclass(frozen=True)
 class Spread(Measure):
-    """The standard deviation over draws (of the sample) by the modulus of their mean, point by point, without unit.
+    """The standard deviation over repeats (of the sample) by the modulus of their mean, point by point, without unit.
 
     - ``spread_mean``, ``spread_largest``: its mean over the grid, and its largest value;
     - ``spread_largest_at``: the coordinates of that.
 
-    Points at which a draw is not finite, or the mean is 0, are left out. None with fewer than two draws.
+    Points at which a repeat is not finite, or the mean is 0, are left out. None with fewer than two repeats.
     """
 
-    compares_draws: ClassVar[bool] = True
+    compares_repeats: ClassVar[bool] = True
 
     def applies(self, surface: Surface) -> bool:
-        return surface.draws is not None
+        return surface.repeats is not None
 
     def of(self, surface: Surface) -> dict[str, Value]:
         nothing: dict[str, Value] = dict.fromkeys(("spread_mean", "spread_largest", "spread_largest_at"))
-        if surface.draws is None or len(surface.draws) < 2:
+        if surface.repeats is None or len(surface.repeats) < 2:
             return nothing
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            relative = surface.draws.std(axis=0, ddof=1) / np.abs(surface.draws.mean(axis=0))
+            relative = surface.repeats.std(axis=0, ddof=1) / np.abs(surface.repeats.mean(axis=0))
         known = np.isfinite(relative)
         if not known.any():
             return nothing

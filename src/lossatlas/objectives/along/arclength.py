@@ -10,7 +10,7 @@ from torch import Tensor
 from lossatlas.charts import Curve
 from lossatlas.charts.lengths import gram_of, quadrature, speeds
 from lossatlas.errors import BadInput
-from lossatlas.objectives.on_curve import CurveDraw, OnCurve
+from lossatlas.objectives.on_curve import OnCurve, PointsOnCurve
 from lossatlas.types import Outputs
 
 __all__ = ["ArcLength"]
@@ -45,11 +45,11 @@ class ArcLength(OnCurve):
     def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:
         return cls(curve, points, weight_decay=weight_decay)
 
-    def draw_at(self, coords: Tensor) -> CurveDraw:
-        return _Draw(coords, self.weight_decay, self._curve)
+    def sample_at(self, coords: Tensor) -> PointsOnCurve:
+        return _Points(coords, self.weight_decay, self._curve)
 
 
-class _Draw(CurveDraw):
+class _Points(PointsOnCurve):
     """Losses are multiplied with weights that depend on the controls: the product's derivative in two parts.
 
     The engine asks for the values of all points first, where the weights are numbers, and then for the geometry, where

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossatlas.charts import Curve
 from lossatlas.errors import BadInput
-from lossatlas.objectives.on_curve import CurveDraw, OnCurve
+from lossatlas.objectives.on_curve import OnCurve, PointsOnCurve
 from lossatlas.types import Outputs
 
 __all__ = ["Maximum"]
@@ -43,11 +43,11 @@ class Maximum(OnCurve):
     def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:
         return cls(points, temperature=temperature, weight_decay=weight_decay)
 
-    def draw_at(self, coords: Tensor) -> CurveDraw:
-        return _Draw(coords, self.weight_decay, self.temperature)
+    def sample_at(self, coords: Tensor) -> PointsOnCurve:
+        return _Points(coords, self.weight_decay, self.temperature)
 
 
-class _Draw(CurveDraw):
+class _Points(PointsOnCurve):
     coupled = True
     sees_outputs = False
 

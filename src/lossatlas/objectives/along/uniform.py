@@ -7,7 +7,7 @@ from typing import Self
 from torch import Tensor
 
 from lossatlas.charts import Curve
-from lossatlas.objectives.on_curve import CurveDraw, OnCurve
+from lossatlas.objectives.on_curve import OnCurve, PointsOnCurve
 from lossatlas.types import Outputs
 
 __all__ = ["Uniform"]
@@ -20,10 +20,10 @@ class Uniform(OnCurve):
     def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:
         return cls(points, weight_decay=weight_decay)
 
-    def draw_at(self, coords: Tensor) -> CurveDraw:
-        return _Draw(coords, self.weight_decay)
+    def sample_at(self, coords: Tensor) -> PointsOnCurve:
+        return _Points(coords, self.weight_decay)
 
 
-class _Draw(CurveDraw):
+class _Points(PointsOnCurve):
     def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
         return (losses @ shares).sum() / len(self.coords)

@@ -48,7 +48,7 @@ class _Family:
     """
 
     surface: Surface
-    """Of the training loss; the lines are its draws."""
+    """Of the training loss; the lines are its repeats."""
     barriers: list[float | None]
     slopes: list[float | None]
     low_error: list[float]
@@ -65,10 +65,10 @@ class _Family:
     @property
     def spread(self) -> float | None:
         """Standard deviation of the loss over the lines by its mean, the mean over the points of the line."""
-        (along,), draws = self.surface.coords, self.surface.draws
-        assert draws is not None
+        (along,), repeats = self.surface.coords, self.surface.repeats
+        assert repeats is not None
         inside = _between(along)
-        part = Surface(self.surface.values[inside], (along[inside],), draws=draws[:, inside])
+        part = Surface(self.surface.values[inside], (along[inside],), repeats=repeats[:, inside])
         value = Spread().of(part)["spread_mean"]
         return float(value) if isinstance(value, float) else None
 
@@ -159,11 +159,11 @@ def _is_line(name: str, network: str, kind: str) -> bool:
 def _family(runs: Sequence[Run]) -> _Family:
     surveys = [run.survey for run in runs]
     each = [surfaces(survey)["train"] for survey in surveys]
-    draws = np.stack([surface.values for surface in each])
+    repeats = np.stack([surface.values for surface in each])
     errors = np.stack([_errors(survey) for survey in surveys])[:, _between(each[0].coords[0])]
     numbers = [run.summary["train_surface"] for run in runs]
     return _Family(
-        replace(each[0], values=draws.mean(axis=0), draws=draws),
+        replace(each[0], values=repeats.mean(axis=0), repeats=repeats),
         [one["barrier_height"] for one in numbers],
         [one["barrier_steepest_slope"] for one in numbers],
         [float((error <= LOW_ERROR).mean()) for error in errors],
@@ -236,9 +236,9 @@ def _picture(families: Mapping[str, _Family], words: str) -> Figure:
 
 def _lines(family: _Family) -> Floats:
     """(lines, points) the losses; what is not finite is left out of the picture."""
-    draws = family.surface.draws
-    assert draws is not None
-    return np.where(np.isfinite(draws), draws, np.nan)
+    repeats = family.surface.repeats
+    assert repeats is not None
+    return np.where(np.isfinite(repeats), repeats, np.nan)
 
 
 def _verdict(families: Mapping[tuple[str, str], _Family], areas: Sequence[Sequence[Any]]) -> str:

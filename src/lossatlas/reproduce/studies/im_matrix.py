@@ -141,7 +141,7 @@ def _triangles(data: xr.Dataset) -> Curves:
 
 
 def _slices(data: xr.Dataset) -> Curves:
-    """Means over draws."""
+    """Means over repeats."""
     names = [str(name).rpartition("-") for name in data["run"].values]
     values = _log(data["slice_train_loss"].values).mean(axis=1)
     return {(name, int(seed)): values[place] for place, (name, _, seed) in enumerate(names)}

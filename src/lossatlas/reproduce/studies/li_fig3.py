@@ -24,7 +24,7 @@ from lossatlas.views import overlay, view
 __all__ = ["LI_FIG3"]
 
 SEEDS = {"small": 2, "paper": 1}
-DRAWS = 10
+REPEATS = 10
 """Of the directions of each line, as many as the paper draws together."""
 REACH = {"small": 20.0, "paper": 60.0}
 """How far plain lines go in weight space; about as far as filter-normalised ones, which are as long as the weights."""
@@ -43,7 +43,12 @@ class _HonestSlices(Study):
                 configs[name] = training
                 shared: dict[str, Any] = {**problem_of(training), "checkpoint": name, "examples": "all"}
                 shared["splits"] = ("train",) if scale == "small" else ("train", "test")
-                line = {**shared, "directions": ("random",), "draws": DRAWS, "grid": (31 if scale == "small" else 401,)}
+                line = {
+                    **shared,
+                    "directions": ("random",),
+                    "repeats": REPEATS,
+                    "grid": (31 if scale == "small" else 401,),
+                }
                 configs[f"{name}-filter"] = SurveyConfig(normalize="filter", ignore="biasbn", range=(-1, 1), **line)
                 configs[f"{name}-plain"] = SurveyConfig(
                     normalize="none", ignore="biasbn", range=(-REACH[scale], REACH[scale]), **line
@@ -75,10 +80,10 @@ class _HonestSlices(Study):
         planes = {name.removesuffix("-0"): runs[f"{name}-plane"].survey for name in first}
         figure = overlay(planes, title="filter-normalised planes")["overlay_loss"]
         shown.append(save(figure, out / "planes.png"))
-        drawn = view(runs[f"{first[0]}-filter"].survey, kinds=["draws"], title=f"{first[0]}, filter-normalised lines")
-        shown.append(save(drawn["draws"], out / "draws.png"))
+        drawn = view(runs[f"{first[0]}-filter"].survey, kinds=["repeats"], title=f"{first[0]}, filter-normalised lines")
+        shown.append(save(drawn["repeats"], out / "repeats.png"))
         head = ["weight decay", "batch", "seed", "test error, %", "train loss"]
-        columns = [*head, *(f"{kind}: sharpness, %" for kind in SLICES), "spread of draws, mean", "largest"]
+        columns = [*head, *(f"{kind}: sharpness, %" for kind in SLICES), "spread of repeats, mean", "largest"]
         sentence = (
             "Published: filter-normalised, large batches' minima are the sharper ones with and without weight decay, "
             "if not by much, and sharpness goes with the test error; slices along ten random directions nearly "
@@ -88,17 +93,17 @@ class _HonestSlices(Study):
 
 
 def _number(run: Run, name: str) -> float | None:
-    """A number of the training loss on all draws of a line together."""
+    """A number of the training loss on all repeats of a line together."""
     value: float | None = run.summary["train_surface"][name]
     return value
 
 
 def _sharpness(run: Run) -> float | None:
-    """Of the training loss on the lines around a network, within half their reach, in percent; mean of the draws."""
+    """Of the training loss on the lines around a network, within half their reach, in percent; mean of the repeats."""
     surface = surfaces(run.survey)["train"]
-    assert surface.draws is not None
+    assert surface.repeats is not None
     measure = Sharpness((run.config.range[1] / 2,))
-    found = [measure.of(replace(surface, values=draw, draws=None)) for draw in surface.draws]
+    found = [measure.of(replace(surface, values=one, repeats=None)) for one in surface.repeats]
     return _mean(value for numbers in found for value in numbers.values())
 
 
@@ -143,7 +148,7 @@ def _verdicts(runs: Mapping[str, Run], sharp: Mapping[tuple[str, str], float | N
     known = [spread for spread in spreads if spread is not None]
     if known:
         told.append(
-            f"The {DRAWS} filter-normalised draws of a network differ by {100 * min(known):.0f} to "
+            f"The {REPEATS} filter-normalised repeats of a network differ by {100 * min(known):.0f} to "
             f"{100 * max(known):.0f} % of their mean (standard deviation, averaged over the line)."
         )
     return told

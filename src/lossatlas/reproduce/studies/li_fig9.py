@@ -61,7 +61,7 @@ class _Ways(Study):
             survey, summary = run.survey, run.summary
             title = f"batch {trained.config.batch_size}, weight decay {trained.config.weight_decay:g}"
             shown.append(save(view(survey, kinds=["trajectory"], title=title)["trajectory"], out / f"{name}.png"))
-            angles = survey[schema.Path.ANGLE].values
+            angles = survey[schema.OnTrajectory.ANGLE].values
             early, late = (float(np.nanmedian(half)) for half in np.array_split(angles, 2))
             end = trained.summary
             rows.append(

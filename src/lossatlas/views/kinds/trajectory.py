@@ -32,7 +32,7 @@ class Trajectory(View):
 
     def applies(self, survey: xr.Dataset) -> bool:
         axes = data.axes(survey)
-        there = all(schema.Path.coordinate(axis) in survey for axis in axes)
+        there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in axes)
         return len(axes) == 2 and there and bool(data.fields(survey, data.LOSS))
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
@@ -64,11 +64,11 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
         figures.log_axis(bar.ax.yaxis, limits.low, limits.high)
     bar.set_label(f"{field.label} ({'nat, log scale' if limits.log else 'nat'})")
     bar.ax.tick_params(labelsize=8)
-    x, y = (survey[schema.Path.coordinate(axis)].values for axis in (u, v))
+    x, y = (survey[schema.OnTrajectory.coordinate(axis)].values for axis in (u, v))
     _path(ax, x, y, survey)
     ax.set(xlabel=data.axis_label(survey, u), ylabel=data.axis_label(survey, v))
     ax.tick_params(labelsize=8)
-    captured = survey[schema.Path.DISTANCE].attrs.get("captured")
+    captured = survey[schema.OnTrajectory.DISTANCE].attrs.get("captured")
     together = f"the plane holds {percent(captured)} of the path's variance, each axis what it says" if captured else ""
     invalid = data.invalid(field.values)
     return [
@@ -100,7 +100,7 @@ def _path(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: st
 
 def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
     """The same path in other planes, with the share of its variance that each holds."""
-    others = survey.get(schema.Path.ELSEWHERE)
+    others = survey.get(schema.OnTrajectory.ELSEWHERE)
     for index, ax in enumerate(panels):
         ax.tick_params(labelsize=7)
         if others is None or index >= len(others):
@@ -122,7 +122,7 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
     """The loss of each snapshot beside that of the point of the plane under it."""
     at, name = _clock(survey)
     split = data.fields(survey, data.LOSS)[0].split
-    curves = [survey[of(split)].values for of in (schema.Path.loss, schema.Path.loss_under)]
+    curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
     limits = data.limits(np.stack(curves), log=True)
     for values, label, colour, style in zip(
         curves, ("on the path", "in the plane under it"), (ON_PATH, UNDER), ("-", "--"), strict=True
@@ -139,9 +139,9 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
 def _distances(ax: Axes, survey: xr.Dataset) -> None:
     """How far the path is from the plane, beside how far it is from its end within the plane."""
     at, name = _clock(survey)
-    coords = np.stack([survey[schema.Path.coordinate(axis)].values for axis in data.axes(survey)])
+    coords = np.stack([survey[schema.OnTrajectory.coordinate(axis)].values for axis in data.axes(survey)])
     inside = np.linalg.norm(coords - coords[:, -1:], axis=0)
-    ax.plot(at, survey[schema.Path.DISTANCE].values, "-", color=ON_PATH, label="from the plane")
+    ax.plot(at, survey[schema.OnTrajectory.DISTANCE].values, "-", color=ON_PATH, label="from the plane")
     ax.plot(at, inside, "--", color=UNDER, label="from the end, in the plane")
     ax.set_ylim(bottom=0)
     _dress(ax, name, "distance")
@@ -153,10 +153,10 @@ def _angles(ax: Axes, survey: xr.Dataset) -> None:
     """The angle between the way to the next snapshot and the negative gradient; 90 degrees is along a contour."""
     at, name = _clock(survey)
     ax.axhline(90, color=figures.GREY, linewidth=0.8, linestyle=":")
-    ax.plot(at, survey[schema.Path.ANGLE].values, "-", color=ON_PATH)
+    ax.plot(at, survey[schema.OnTrajectory.ANGLE].values, "-", color=ON_PATH)
     ax.set_ylim(0, 180)
     ax.set_yticks([0, 45, 90, 135, 180])
-    split = survey[schema.Path.ANGLE].attrs.get("split", "")
+    split = survey[schema.OnTrajectory.ANGLE].attrs.get("split", "")
     _dress(ax, name, f"angle of step and {split} descent (\u00b0)")
     _mark(ax, at, survey)
 
@@ -175,7 +175,7 @@ def _mark(ax: Axes, at: data.Floats, survey: xr.Dataset) -> None:
 
 def _clock(survey: xr.Dataset) -> tuple[data.Floats, str]:
     """Epochs where they were told, steps otherwise."""
-    for name, label in ((schema.Path.EPOCH, "epoch"), (schema.Path.STEP, "step")):
+    for name, label in ((schema.OnTrajectory.EPOCH, "epoch"), (schema.OnTrajectory.STEP, "step")):
         if name in survey and np.isfinite(survey[name].values).all():
             return np.asarray(survey[name].values, dtype=np.float64), label
     return np.arange(survey.sizes[schema.SNAPSHOT], dtype=np.float64), "snapshot"
@@ -183,9 +183,9 @@ def _clock(survey: xr.Dataset) -> tuple[data.Floats, str]:
 
 def _drops(survey: xr.Dataset) -> data.Indices:
     """Snapshots after which the learning rate is much smaller, other than by another optimiser."""
-    if schema.Path.RATE not in survey:
+    if schema.OnTrajectory.RATE not in survey:
         return np.zeros(0, dtype=np.intp)
-    rate = survey[schema.Path.RATE].values
+    rate = survey[schema.OnTrajectory.RATE].values
     ratio = rate[1:] / rate[:-1]
     steady = np.abs(np.log(ratio)) < -np.log(STEADY)
     # One that glides down is steady nowhere.
@@ -195,7 +195,7 @@ def _drops(survey: xr.Dataset) -> data.Indices:
 
 def _switches(survey: xr.Dataset) -> data.Indices:
     """Snapshots after which another optimiser goes on."""
-    if schema.Path.PHASE not in survey:
+    if schema.OnTrajectory.PHASE not in survey:
         return np.zeros(0, dtype=np.intp)
-    phase = survey[schema.Path.PHASE].values
+    phase = survey[schema.OnTrajectory.PHASE].values
     return np.flatnonzero(phase[1:] > phase[:-1])

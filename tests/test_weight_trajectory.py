@@ -33,11 +33,11 @@ from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.survey import build_survey
 from lossatlas.streams import generator
 from lossatlas.training import Trajectory
-from lossatlas.training.way import Way
+from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights.files import load_state
 
 
-def wandering(name: str, count: int, folder: Path) -> tuple[Way, np.ndarray]:
+def wandering(name: str, count: int, folder: Path) -> tuple[WeightTrajectory, np.ndarray]:
     """A random walk of a network, and all its vectors (S, n)."""
     problem, _ = make(name)
     space = la.WeightSpace(problem.module)
@@ -50,7 +50,7 @@ def wandering(name: str, count: int, folder: Path) -> tuple[Way, np.ndarray]:
                 parameter += 10.0 ** -(k % 3) * torch.randn(parameter.shape, generator=random, dtype=torch.float64)
         trajectory.record(problem.module, step)
         rows.append(space.vector_of(problem.module).numpy())
-    return Way(trajectory, space), np.stack(rows)
+    return WeightTrajectory(trajectory, space), np.stack(rows)
 
 
 class Alive(TorchDispatchMode):
@@ -114,7 +114,9 @@ class TestComponents:
     def test_more_than_the_way_has_are_refused(self, tmp_path: Path) -> None:
         way, _ = wandering("conv", 3, tmp_path)
         assert len(way.components(2)) == 2
-        with pytest.raises(la.BadInput, match="the way of 3 snapshots has 2 dimensions, 3 components were asked for"):
+        with pytest.raises(
+            la.BadInput, match="the trajectory of 3 snapshots has 2 dimensions, 3 components were asked for"
+        ):
             way.components(3)
 
     def test_a_memory_below_one_row_says_what_it_takes(self, tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ class TestComponents:
         for step in range(3):
             trajectory.record(problem.module, step)
         with pytest.raises(la.BadInput, match="has 0 dimensions"):
-            Way(trajectory, la.WeightSpace(problem.module)).components(1)
+            WeightTrajectory(trajectory, la.WeightSpace(problem.module)).components(1)
 
 
 class TestProjection:
@@ -167,12 +169,12 @@ class TestProjection:
 class TestRefusals:
     def test_one_snapshot_is_no_way(self, tmp_path: Path) -> None:
         problem, _ = make("mlp")
-        with pytest.raises(la.BadInput, match="holds no snapshots; a way needs two or more"):
-            Way(Trajectory(tmp_path), la.WeightSpace(problem.module))
+        with pytest.raises(la.BadInput, match="holds no snapshots; a trajectory needs two or more"):
+            WeightTrajectory(Trajectory(tmp_path), la.WeightSpace(problem.module))
         trajectory = Trajectory(tmp_path)
         trajectory.record(problem.module, 0)
-        with pytest.raises(la.BadInput, match="holds 1 snapshot; a way needs two or more"):
-            Way(trajectory, la.WeightSpace(problem.module))
+        with pytest.raises(la.BadInput, match="holds 1 snapshot; a trajectory needs two or more"):
+            WeightTrajectory(trajectory, la.WeightSpace(problem.module))
 
     def test_another_architecture_is_named_by_its_first_difference(self, tmp_path: Path) -> None:
         wandering("conv", 2, tmp_path)
@@ -180,14 +182,14 @@ class TestRefusals:
         with pytest.raises(
             la.BadInput, match=r"step 0 is of another model: '.*weight' has shape \(4, 3, .* in the model"
         ):
-            Way(Trajectory(tmp_path), la.WeightSpace(other))
+            WeightTrajectory(Trajectory(tmp_path), la.WeightSpace(other))
 
     def test_a_snapshot_that_is_cut_off_is_named(self, tmp_path: Path) -> None:
         way, _ = wandering("conv", 3, tmp_path)
         path = way.snapshots[1].path
         path.write_bytes(path.read_bytes()[:-20])
         with pytest.raises(la.BadInput, match=r"000000001.safetensors cannot be read; those of steps 0, 2 are whole"):
-            Way(Trajectory(tmp_path), way.space)
+            WeightTrajectory(Trajectory(tmp_path), way.space)
 
 
 def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Path) -> None:
@@ -216,7 +218,7 @@ TRAINED = TrainConfig(
     switch=("3:adam",),
 )  # fmt: skip
 PROBLEM = {"model": TRAINED.model, "model_options": TRAINED.model_options}
-SURVEYED = SurveyConfig(**PROBLEM, grid=(5, 4), examples="200", plan="loop", group=100)
+SURVEYED = SurveyConfig(**PROBLEM, grid=(5, 4), examples="200", plan="loop", eval_batch_size=100)
 
 
 @pytest.fixture(scope="module")
@@ -393,7 +395,7 @@ class TestCommandLine:
         assert stored["model.channels"] == [3]
         assert stored["model.batch_norm"] is True
         assert stored["seed"] == 3, "of the data that the run was trained on"
-        assert set(opened(tmp_path / "run").data_vars) >= {"test_loss", "path_loss_test", schema.Path.ELSEWHERE}
+        assert set(opened(tmp_path / "run").data_vars) >= {"test_loss", "path_loss_test", schema.OnTrajectory.ELSEWHERE}
 
     @pytest.mark.parametrize("how", ["file", "folder"])
     def test_takes_it_however_the_run_is_named(self, how: str, trained: Path, tmp_path: Path) -> None:
@@ -409,7 +411,7 @@ class TestCommandLine:
         ("tokens", "message"),
         [
             (["--trajectory="], "a survey needs a network; name its weights"),
-            (["--trajectory=nowhere"], "holds no snapshots; a way needs two or more"),
+            (["--trajectory=nowhere"], "holds no snapshots; a trajectory needs two or more"),
             (
                 ["--trajectory=RUN", "--directions", "compnent"],
                 "unknown direction 'compnent'; did you mean 'component'",
@@ -486,7 +488,7 @@ def test_a_way_of_a_users_own_module_needs_its_module_alone(tmp_path: Path) -> N
         outputs = problem.feed.output(module(split.data[0]))
         problem.loss(outputs, split.data[1]).mean().backward()
         optimizer.step()
-    way = Way(trajectory, la.WeightSpace(problem.module))
+    way = WeightTrajectory(trajectory, la.WeightSpace(problem.module))
     found = way.components(2)
     plane = la.Plane(way.vector(4), found, order=range(2), train_origin=False)
     path = way.project(plane.origin, plane.controls()[1:])

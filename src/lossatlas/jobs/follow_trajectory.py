@@ -1,4 +1,4 @@
-"""The part of a survey that follows a network's way."""
+"""The part of a survey that follows a trajectory."""
 
 from __future__ import annotations
 
@@ -16,84 +16,86 @@ from lossatlas.engine import Engine
 from lossatlas.jobs.job import Handling
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import SurveyConfig
-from lossatlas.recipes.place import SurveyedPath
+from lossatlas.recipes.site import SurveyedTrajectory
 from lossatlas.recipes.survey import SurveyRecipe
 from lossatlas.rundir import RunDirectory
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.standing import Standing
 from lossatlas.weights.files import load_state
 
-__all__ = ["follow", "is_followed", "path_summary"]
+__all__ = ["follow_trajectory", "is_followed", "summarise_trajectory"]
 
 
 def is_followed(store: SurveyStore, recipe: SurveyRecipe) -> bool:
-    """Whether a store has all of the path."""
-    names = schema.Path
+    """Whether a store has all of the trajectory."""
+    names = schema.OnTrajectory
     own = (names.STEP, names.EPOCH, names.RATE, names.PHASE, names.DISTANCE, names.ANGLE, names.EXPLAINED)
     places = map(names.coordinate, recipe.chart.axes)
     losses = (of(name) for name in recipe.surveyed for of in (names.loss, names.loss_under))
     return not store.lacks(*own, names.ELSEWHERE, *places, *losses)
 
 
-def follow(
+def follow_trajectory(
     run: RunDirectory,
     store: SurveyStore,
     recipe: SurveyRecipe,
-    path: SurveyedPath,
+    followed: SurveyedTrajectory,
     config: SurveyConfig,
     engine: Engine,
     how: Handling,
 ) -> None:
-    """The path in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
+    """The trajectory in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
     if is_followed(store, recipe):
         return
-    way, here = path.way, path.here
+    trajectory, here = followed.trajectory, followed.here
     with torch.no_grad():
         controls = recipe.chart.controls()
         coefficients = recipe.chart.mixture(here.coords, controls)
     metrics = streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
-        name: engine.evaluate(coefficients, controls, split, metrics, config.group)["loss"].numpy()
+        name: engine.evaluate(coefficients, controls, split, metrics, config.eval_batch_size)["loss"].numpy()
         for name, split in recipe.surveyed.items()
     }
     losses: dict[str, list[float]] = {name: [] for name in recipe.surveyed}
     angles = []
     descended, examples = next(iter(recipe.surveyed.items()))
-    for index, snapshot in enumerate(way.snapshots):
+    for index, snapshot in enumerate(trajectory.snapshots):
         load_state(recipe.problem.module, snapshot.state(), f"snapshot {snapshot.path}")
         # Running statistics are the snapshot's own here, whatever they mean in the plane.
-        there = Standing(recipe.problem, recipe.space, examples, engine.plan, config.group)
+        there = Standing(recipe.problem, recipe.space, examples, engine.plan, config.eval_batch_size)
         for name, split in recipe.surveyed.items():
             losses[name].append(there.evaluate(split, metrics)["loss"])
         angles.append(math.nan)
-        if index + 1 < len(way):
-            angles[-1] = _degrees(way.vector(index + 1) - way.vector(index), -there.gradient(examples).cpu())
-        how.tell("path", (index + 1) / len(way))
+        if index + 1 < len(trajectory):
+            angles[-1] = _degrees(
+                trajectory.vector(index + 1) - trajectory.vector(index), -there.gradient(examples).cpu()
+            )
+        how.tell("trajectory", (index + 1) / len(trajectory))
 
     def put(name: str, values: Any, long_name: str, units: str = "1", **attributes: Any) -> None:
         array = np.asarray(values, dtype=np.float64)
         dimensions = ("plane", schema.SNAPSHOT, "axis") if array.ndim == 3 else (schema.SNAPSHOT,)
         store.put_beside(name, dimensions, array, {"long_name": long_name, "units": units, **attributes})
 
-    names = schema.Path
-    put(names.STEP, [snapshot.step for snapshot in way.snapshots], "step")
+    names = schema.OnTrajectory
+    put(names.STEP, [snapshot.step for snapshot in trajectory.snapshots], "step")
     for name, key in ((names.EPOCH, "epoch"), (names.RATE, "lr"), (names.PHASE, "phase")):
-        told = [snapshot.scalars.get(key) for snapshot in way.snapshots]
+        told = [snapshot.scalars.get(key) for snapshot in trajectory.snapshots]
         put(name, [math.nan if value is None else value for value in told], key)
     for k, axis in enumerate(recipe.chart.axes):
         put(names.coordinate(axis), here.coords[:, k], axis, captured=float(here.shares[k]))
     put(names.DISTANCE, here.distances, "distance from the plane", captured=here.captured)
     put(names.ANGLE, angles, "angle between step and negative gradient", "degree", split=descended)
-    put(names.EXPLAINED, path.explained, "share of the variance along each principal component")
+    put(names.EXPLAINED, followed.explained, "share of the variance along each principal component")
     for name in recipe.surveyed:
-        put(names.loss(name), losses[name], f"{name} loss on the path", "nat")
-        put(names.loss_under(name), under[name], f"{name} loss in the plane under it", "nat")
-    others = list(path.elsewhere.values())
+        put(names.loss(name), losses[name], f"{name} loss on the trajectory", recipe.problem.loss.units)
+        put(names.loss_under(name), under[name], f"{name} loss in the plane under it", recipe.problem.loss.units)
+    others = list(followed.elsewhere.values())
     put(
         names.ELSEWHERE,
         torch.stack([other.coords for other in others]),
-        "path in other planes",
-        planes=list(path.elsewhere),
+        "trajectory in other planes",
+        planes=list(followed.elsewhere),
         captured=[other.captured for other in others],
     )
 
@@ -106,21 +108,22 @@ def _degrees(one: Tensor, other: Tensor) -> float:
     return math.degrees(math.acos(max(-1.0, min(1.0, float(one.double() @ other.double()) / lengths))))
 
 
-def path_summary(path: SurveyedPath, recipe: SurveyRecipe, survey: xr.Dataset) -> dict[str, Any]:
-    """The numbers of a way that was followed, JSON types."""
+def summarise_trajectory(followed: SurveyedTrajectory, recipe: SurveyRecipe, survey: xr.Dataset) -> dict[str, Any]:
+    """The numbers of a trajectory that was followed, JSON types."""
     numbers = {
-        "captured_variance": path.here.captured,
-        "explained_by_components": path.explained[:10].tolist(),
+        "captured_variance": followed.here.captured,
+        "explained_by_components": followed.explained[:10].tolist(),
         **{
-            f"captured_by_{axis}": float(share) for axis, share in zip(recipe.chart.axes, path.here.shares, strict=True)
+            f"captured_by_{axis}": float(share)
+            for axis, share in zip(recipe.chart.axes, followed.here.shares, strict=True)
         },
-        "captured_elsewhere": {name: other.captured for name, other in path.elsewhere.items()},
-        "snapshots": len(path.way),
-        "largest_distance_from_plane": float(survey[schema.Path.DISTANCE].values.max()),
-        "median_angle_to_gradient": _median(survey[schema.Path.ANGLE].values),
+        "captured_elsewhere": {name: other.captured for name, other in followed.elsewhere.items()},
+        "snapshots": len(followed.trajectory),
+        "largest_distance_from_plane": float(survey[schema.OnTrajectory.DISTANCE].values.max()),
+        "median_angle_to_gradient": _median(survey[schema.OnTrajectory.ANGLE].values),
     }
     for name in recipe.surveyed:
-        true, under = (survey[of(name)].values for of in (schema.Path.loss, schema.Path.loss_under))
+        true, under = (survey[of(name)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under))
         numbers |= {f"{name}_loss_start": float(true[0]), f"{name}_loss_end": float(true[-1])}
         numbers |= {f"{name}_largest_loss_difference": float(np.abs(true - under).max())}
     return numbers

@@ -7,8 +7,8 @@ from itertools import chain
 from lossatlas.charts import CHARTS, Between
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
-from lossatlas.recipes.place import Laid, Network, Place
 from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.recipes.site import Network, SiteKind, SurveySite
 from lossatlas.recipes.slicing import check_finite, named
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.schema import AXES
@@ -22,11 +22,11 @@ LINE_MARGIN = 0.5
 """Of a line between two networks: from -0.5 to 1.5, as Li et al. 2018 show it."""
 
 
-class BetweenNetworks(Place):
+class BetweenNetworks(SiteKind):
     """The figure that trained networks span (Goodfellow et al. 2015; Im, Tao & Branson 2016; Garipov et al. 2018)."""
 
-    def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
-        if config.directions or config.draws > 1:
+    def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
+        if config.directions or config.repeats > 1:
             raise BadInput("between networks there are no directions to choose or to draw; leave them out")
         module = base.problem.module
         states, notes = [], []
@@ -48,7 +48,7 @@ class BetweenNetworks(Place):
         margin = config.margin if config.margin is not None else LINE_MARGIN if len(states) == 2 else kind.margin
         lows, highs = coords.min(dim=0).values, coords.max(dim=0).values
         reach = (highs - lows) * margin
-        return Laid(
+        return SurveySite(
             chart=chart,
             labels=_labels(chart, [name for name, _ in states]),
             boxes={

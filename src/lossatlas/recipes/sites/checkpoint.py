@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lossatlas.recipes.place import Laid, Network, Place
 from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.recipes.site import Network, SiteKind, SurveySite
 from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.start import starting_state
@@ -14,10 +14,10 @@ from lossatlas.weights.files import load_state
 __all__ = ["AroundCheckpoint"]
 
 
-class AroundCheckpoint(Place):
+class AroundCheckpoint(SiteKind):
     """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
 
-    def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
+    def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
         source = f"checkpoint {config.checkpoint}"
         notes = load_state(base.problem.module, starting_state(config.checkpoint), source)
         check_finite(base.problem.module, source)
@@ -25,7 +25,7 @@ class AroundCheckpoint(Place):
         around = around_of(config, base.space, origin)
         chart, labels, ends = sliced(config, around)
         centre = Network(Path(config.checkpoint).name, (0.0,) * len(config.kinds), origin)
-        return Laid(
+        return SurveySite(
             chart=chart,
             labels=labels,
             boxes=dict.fromkeys(labels, (-1.0, 1.0)),

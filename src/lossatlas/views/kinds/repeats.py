@@ -1,4 +1,4 @@
-"""Several draws of the same slice."""
+"""Several repeats of the same slice."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import has_points_between, panel_of
 from lossatlas.views.networks import networks
 
-__all__ = ["Draws"]
+__all__ = ["Repeats"]
 
 MOST = 12  # panels that one page shows legibly
 PANEL = 5.2  # inches; the width of one panel of curves
 
 
-class Draws(View):
-    """All draws' curves of the loss with their mean and spread, or their contours with the same levels."""
+class Repeats(View):
+    """All repeats' curves of the loss with their mean and spread, or their contours with the same levels."""
 
-    needs = "several draws, one axis or two with at least two points each, and a loss"
+    needs = "several repeats, one axis or two with at least two points each, and a loss"
     caption = "The loss of every draw of the slice: how far the picture depends on the directions that were drawn."
     rank = 15
-    all_draws = True
+    all_repeats = True
 
     def applies(self, survey: xr.Dataset) -> bool:
-        if data.draws(survey) < 2 or not data.fields(data.first_draw(survey), data.LOSS):
+        if data.count_repeats(survey) < 2 or not data.fields(data.take_first_repeat(survey), data.LOSS):
             return False
         return len(data.axes(survey)) == 1 or (len(data.axes(survey)) == 2 and has_points_between(survey))
 
@@ -40,13 +40,13 @@ class Draws(View):
 def _lines(survey: xr.Dataset, title: str) -> Figure:
     """One panel per split on shared axes: thin lines, their mean and the band around it."""
     (axis,) = data.axes(survey)
-    draws = [data.fields(one, data.LOSS) for one in data.each_draw(survey)]
-    everything = np.stack([[field.values for field in splits] for splits in draws])
+    repeats = [data.fields(one, data.LOSS) for one in data.split_repeats(survey)]
+    everything = np.stack([[field.values for field in splits] for splits in repeats])
     limits = data.limits(everything, log=True)
-    count = len(draws[0])
+    count = len(repeats[0])
     drawn = figures.figure(2.0 + PANEL * count, 4.6, title)
     at, there = lines.along(survey), networks(survey)
-    for index, field in enumerate(draws[0]):
+    for index, field in enumerate(repeats[0]):
         ax = drawn.add_subplot(1, count, index + 1)
         colour = lines.LOSS_COLOURS[index % len(lines.LOSS_COLOURS)]
         shown = np.where(np.isfinite(everything[:, index]), limits.shown(everything[:, index]), np.nan)
@@ -64,7 +64,7 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
         rows = marks.mark_line(ax, there, 0.85 * PANEL)
         ax.set_title(field.label, fontsize=10, color=looks.INK, pad=6 + marks.ROW * rows)
     keys = [
-        Line2D([], [], color=figures.GREY, linewidth=0.7, label=f"{len(draws)} draws"),
+        Line2D([], [], color=figures.GREY, linewidth=0.7, label=f"{len(repeats)} repeats"),
         Line2D([], [], color=figures.GREY, linewidth=2.2, label="geometric mean" if limits.log else "mean"),
         Patch(color=figures.GREY, alpha=0.2, linewidth=0, label="one standard deviation either way"),
     ]
@@ -75,14 +75,14 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
 
 
 def _planes(survey: xr.Dataset, title: str) -> Figure:
-    """One panel per draw of the preferred split, with one colour scale and the same levels."""
-    draws = data.each_draw(survey)
-    chosen = draws[:MOST]
+    """One panel per repeat of the preferred split, with one colour scale and the same levels."""
+    repeats = data.split_repeats(survey)
+    chosen = repeats[:MOST]
     shown = [data.preferred(data.fields(one, data.LOSS)) for one in chosen]
     everything = np.stack([field.values for field in shown])
     limits = data.limits(everything, log=True)
-    panels = [panel_of(one, field, f"draw {k}") for k, (one, field) in enumerate(zip(chosen, shown, strict=True))]
-    left_out = f"{len(chosen)} of {len(draws)} draws" * (len(chosen) < len(draws))
+    panels = [panel_of(one, field, f"repeat {k}") for k, (one, field) in enumerate(zip(chosen, shown, strict=True))]
+    left_out = f"{len(chosen)} of {len(repeats)} repeats" * (len(chosen) < len(repeats))
     label = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
     return contour_maps(
         [Maps(panels, limits, figures.LOSS, label)],

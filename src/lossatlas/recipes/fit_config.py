@@ -102,7 +102,7 @@ class FitConfig(ProblemConfig):
     examples: str = AUTO
     """Examples per split in the survey, a fixed random subset; or all. Default (auto): the most of 200, 500, 1000, 2000
     or all with which the survey takes no longer than the fit; the run records which."""
-    group: Count = 500
+    eval_batch_size: Count = 500
     """Examples that a survey evaluates, and under batch statistics normalises, together."""
     padding: int = 4
     """Cells surveyed around the picture."""

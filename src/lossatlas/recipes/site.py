@@ -13,23 +13,23 @@ from lossatlas.hashing import fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
-from lossatlas.training.way import Projection, Way
+from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
 
-__all__ = ["PLACES", "Box", "Laid", "Network", "Place", "SurveyedPath", "centre_fingerprint"]
+__all__ = ["SITES", "Box", "Network", "SiteKind", "SurveySite", "SurveyedTrajectory", "centre_fingerprint"]
 
 Box = tuple[float, float]
 """Where an axis begins and ends."""
 
 
 @dataclass(frozen=True)
-class SurveyedPath:
-    """A way and where it runs."""
+class SurveyedTrajectory:
+    """A trajectory and where it runs."""
 
-    way: Way
+    trajectory: WeightTrajectory
     here: Projection
     """In the survey's own plane."""
     explained: Tensor
-    """(S,): shares of the path's variance along all its principal components."""
+    """(S,): shares of the trajectory's variance along all its principal components."""
     elsewhere: dict[str, Projection]
     """In other planes, by what these are."""
 
@@ -45,8 +45,8 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Laid:
-    """A chart in its place."""
+class SurveySite:
+    """What a survey lies on: a chart, what pictures of it show, and the networks there."""
 
     chart: CoefficientChart
     labels: Mapping[str, str]
@@ -54,21 +54,21 @@ class Laid:
     boxes: Mapping[str, Box]
     """What the picture shows where nobody says otherwise, by axis."""
     networks: tuple[Network, ...] = ()
-    path: SurveyedPath | None = None
+    trajectory: SurveyedTrajectory | None = None
     buffers: str | None = None
-    """The policy of running statistics that the place has from a run; None: what is usual for its chart."""
+    """The policy of running statistics that the site takes from a run; None: what is usual for its chart."""
     notes: tuple[str, ...] = ()
     """What somebody should know who looks at the picture."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Hashes of what the configuration names and does not hold."""
 
 
-class Place(ABC):
+class SiteKind(ABC):
     """Where a survey lies."""
 
     @abstractmethod
-    def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
-        """The chart there; brings the problem's module to a network of the place, as far as there is one.
+    def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
+        """The chart there; brings the problem's module to a network of the site, as far as there is one.
 
         Raises:
             BadInput: what the configuration names is missing or does not fit.
@@ -80,5 +80,5 @@ def centre_fingerprint(module: nn.Module) -> str:
     return fingerprint(module.state_dict().items())
 
 
-PLACES: Registry[type[Place]] = Registry("place", "lossatlas.recipes.places")
+SITES: Registry[type[SiteKind]] = Registry("survey site", "lossatlas.recipes.sites")
 """By the field of a configuration that names one."""

@@ -9,12 +9,12 @@ from torch.nn.functional import one_hot
 from lossatlas.charts.around import HeldDirections
 from lossatlas.charts.chart import checked_coords
 from lossatlas.errors import BadInput
-from lossatlas.schema import AXES, DRAW
+from lossatlas.schema import AXES, REPEAT
 
-__all__ = ["Draws"]
+__all__ = ["RepeatedSlice"]
 
 
-class Draws(HeldDirections):
+class RepeatedSlice(HeldDirections):
     """``w(c, k) = origin + sum_i c_i d_ki``: slices along other directions d_k each, numbered by the last coordinate.
 
     Args:
@@ -28,18 +28,18 @@ class Draws(HeldDirections):
     def __init__(self, origin: Tensor, directions: Tensor) -> None:
         super().__init__(origin, directions, "D, d, n")
         d = directions.shape[1]
-        self.axes = (*(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d)), DRAW)
+        self.axes = (*(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d)), REPEAT)
 
     @property
-    def draws(self) -> int:
+    def repeats(self) -> int:
         """How many there are."""
         return len(self.directions)
 
     def coefficients(self, coords: Tensor) -> Tensor:
         coords = checked_coords(coords, self.axes)
         drawn = coords[:, -1]
-        if not torch.equal(drawn, drawn.round()) or not ((drawn >= 0) & (drawn < self.draws)).all():
-            raise BadInput(f"draws are numbered 0 to {self.draws - 1}; got {sorted(set(drawn.tolist()))}")
-        which = one_hot(drawn.long(), self.draws).to(coords)
+        if not torch.equal(drawn, drawn.round()) or not ((drawn >= 0) & (drawn < self.repeats)).all():
+            raise BadInput(f"repeats are numbered 0 to {self.repeats - 1}; got {sorted(set(drawn.tolist()))}")
+        which = one_hot(drawn.long(), self.repeats).to(coords)
         along = which[:, :, None] * coords[:, None, :-1]
         return torch.cat([coords.new_ones(len(coords), 1), along.flatten(1)], dim=1)

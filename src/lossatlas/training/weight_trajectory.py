@@ -16,7 +16,7 @@ from lossatlas.training.trajectory import INDEX, Snapshot, Trajectory
 from lossatlas.weights import Entry, WeightSpace
 from lossatlas.weights.checkpoint import listed
 
-__all__ = ["MEMORY", "Projection", "Way"]
+__all__ = ["MEMORY", "Projection", "WeightTrajectory"]
 
 MEMORY = 2**30
 """Bytes that slices of all snapshots take together, by default."""
@@ -30,19 +30,19 @@ DEPENDENT = 1e-12
 
 @dataclass(frozen=True)
 class Projection:
-    """A way in the affine plane of some directions, by least squares."""
+    """A trajectory in the affine plane of some directions, by least squares."""
 
     coords: Tensor
     """(S, d), float64, in lengths of the directions."""
     distances: Tensor
     """(S,), float64: Euclidean, of each snapshot from the plane."""
     captured: float
-    """The share of the way's variance in the plane."""
+    """The share of the trajectory's variance in the plane."""
     shares: Tensor
     """(d,), float64: the share along each direction by itself."""
 
 
-class Way:
+class WeightTrajectory:
     """The snapshots of a trajectory as vectors of one weight space, which are read when they are needed.
 
     Args:
@@ -62,7 +62,7 @@ class Way:
         self.space = space
         if len(self.snapshots) < 2:
             raise BadInput(
-                f"{trajectory.path} holds {len(self.snapshots) or 'no'} snapshot{'' if self.snapshots else 's'}; a way "
+                f"{trajectory.path} holds {len(self.snapshots) or 'no'} snapshot{'' if self.snapshots else 's'}; a trajectory "
                 "needs two or more: record more steps, or name the folder of a trajectory"
             )
         self._known: tuple[Tensor, Tensor] | None = None
@@ -86,7 +86,7 @@ class Way:
         """Principal components (count, n) of the snapshots, orthonormal, float64 (Li et al. 2018, section 7.2).
 
         From the Gram matrix (S, S) of the snapshots, relative to the last and centred, summed in float64 over slices of
-        weight space, so that every file is read once for the matrix and once for the directions. Along each the way
+        weight space, so that every file is read once for the matrix and once for the directions. Along each the trajectory
         starts on the negative side of where it ends.
 
         Args:
@@ -94,16 +94,16 @@ class Way:
             memory: bytes that the slices of all snapshots may take together.
 
         Raises:
-            BadInput: the way has fewer dimensions, or the memory does not hold a row of the longest parameter.
+            BadInput: the trajectory has fewer dimensions, or the memory does not hold a row of the longest parameter.
         """
         variances, vectors = self._spectrum(memory)
         rank = int((variances > DEPENDENT * variances[0]).sum()) if variances[0] > 0 else 0
         if count > rank:
             raise BadInput(
-                f"the way of {len(self)} snapshots has {rank} dimensions, {count} components were asked for; record "
+                f"the trajectory of {len(self)} snapshots has {rank} dimensions, {count} components were asked for; record "
                 "more snapshots or ask for fewer"
             )
-        # Coordinates along a component are its vector's entries; the way shall run from left to right.
+        # Coordinates along a component are its vector's entries; the trajectory shall run from left to right.
         signs = torch.where(vectors[-1, :count] < vectors[0, :count], -1.0, 1.0)
         weights = (vectors[:, :count] * signs / variances[:count].sqrt()).T
         raw = torch.cat([weights @ self._centred(piece) for piece in self._pieces(memory)], dim=1)
@@ -123,7 +123,7 @@ class Way:
         return self._known
 
     def project(self, origin: Tensor, directions: Tensor) -> Projection:
-        """Where the way runs in the plane through ``origin`` (n,) along ``directions`` (d, n), which need no angle.
+        """Where the trajectory runs in the plane through ``origin`` (n,) along ``directions`` (d, n), which need no angle.
 
         Raises:
             BadInput: the directions are linearly dependent.
@@ -198,9 +198,11 @@ class Way:
             return
         found = f"{trajectory.path}: the weights of step{'s' * (len(steps) > 1)} {listed(steps)} are not finite"
         if len(finite) < 2:
-            raise BadInput(f"{found}, and a way needs two snapshots that are; record more steps before it diverges")
+            raise BadInput(
+                f"{found}, and a trajectory needs two snapshots that are; record more steps before it diverges"
+            )
         warnings.warn(
-            f"{found}; the way ends at step {finite[-1].step} and is shown without them", Caution, stacklevel=3
+            f"{found}; the trajectory ends at step {finite[-1].step} and is shown without them", Caution, stacklevel=3
         )
         self.snapshots = finite
 

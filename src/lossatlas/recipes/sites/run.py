@@ -16,26 +16,26 @@ from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.files.reading import resolved
 from lossatlas.files.stores import open_store
 from lossatlas.recipes.inputs import found_again
-from lossatlas.recipes.place import Box, Laid, Network, Place, centre_fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite, centre_fingerprint
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
-from lossatlas.schema import DRAW, Corner
+from lossatlas.schema import REPEAT, Corner
 from lossatlas.surveying.store import whole_variables
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
-from lossatlas.training.way import Way
+from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights.files import load_state
 
 __all__ = ["OnChart"]
 
 
-class OnChart(Place):
+class OnChart(SiteKind):
     """The chart of a fit, a curve or another survey, and its picture's extent."""
 
-    def lay(self, config: SurveyConfig, base: ProblemRecipe) -> Laid:
-        if config.directions or config.draws > 1:
-            raise BadInput("the chart of a run has its axes; leave out the directions and the draws")
+    def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
+        if config.directions or config.repeats > 1:
+            raise BadInput("the chart of a run has its axes; leave out the directions and the repeats")
         run = RunDirectory(config.run)
         run.check("give a run of fit or survey, or survey a --checkpoint")
         if not (run.path / CHART).is_file():
@@ -51,7 +51,7 @@ class OnChart(Place):
         notes = _bring(base, stored)
         _check_centre(base, made)
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
-        return Laid(
+        return SurveySite(
             chart=chart,
             labels=labels,
             boxes=boxes,
@@ -83,14 +83,14 @@ def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
     spec = stored.get("checkpoint") or (between[0] if isinstance(between, list) and between else None)
     if spec:
         return load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
-    if way := stored.get("trajectory"):
-        snapshots = Way(Trajectory.of(Path(str(way))), base.space).snapshots
-        load_state(base.problem.module, snapshots[-1].state(), f"the end of {way}")
+    if folder := stored.get("trajectory"):
+        snapshots = WeightTrajectory(Trajectory.of(Path(str(folder))), base.space).snapshots
+        load_state(base.problem.module, snapshots[-1].state(), f"the end of {folder}")
     return ()
 
 
 def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
-    """Refuse a network that is not the one any more that the chart was laid around.
+    """Refuse a network that is not the one any more that the chart was site around.
 
     Raises:
         BadInput: its weights or its statistics have changed.
@@ -127,7 +127,7 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     coords = _values(store, survey, chart.axes)
     boxes = {axis: (float(ends[0]), float(ends[-1])) for axis, ends in coords.items()}
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
-    own = [axis for axis in chart.axes if axis != DRAW]
+    own = [axis for axis in chart.axes if axis != REPEAT]
     corners = [Corner.coordinate(axis) for axis in own]
     if not set(corners) <= whole_variables(survey):  # there are none, or it was interrupted
         return boxes, labels, ()
@@ -136,7 +136,7 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     if not isinstance(names, list) or any(len(values) != len(names) for values in along.values()):
         raise _damaged(store, f"{corners[0]} does not name its networks")
     points = np.stack([*along.values()], axis=1)
-    # Networks lie in all draws alike, or in the first.
+    # Networks lie in all repeats alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
         weights = chart.points(torch.tensor(whole))

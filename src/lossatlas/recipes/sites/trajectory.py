@@ -1,0 +1,92 @@
+"""Along the trajectory of a training."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from pathlib import Path
+
+from lossatlas.charts import Slice
+from lossatlas.directions import Around, directions
+from lossatlas.errors import BadInput
+from lossatlas.hashing import fingerprint
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.recipes.site import Box, Network, SiteKind, SurveyedTrajectory, SurveySite
+from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
+from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.training import Trajectory
+from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
+from lossatlas.views.data import percent
+from lossatlas.weights.files import load_state
+
+__all__ = ["AlongTrajectory"]
+
+ELSEWHERE = (("random", "random"), ("solution", "random"))
+"""Planes that the same trajectory is shown in for comparison (Li et al. 2018, Figure 8)."""
+NARROWEST = 0.25
+"""The shortest axis, as a share of the longest: a trajectory that hardly moves along an axis shall be seen to do so."""
+MARGIN = 0.2
+
+
+class AlongTrajectory(SiteKind):
+    """A slice around the end of a recorded trajectory, with the trajectory on it."""
+
+    def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
+        if config.repeats > 1:
+            raise BadInput(
+                "a trajectory is shown in one plane; leave out the repeats, or survey its end as a checkpoint"
+            )
+        trajectory = WeightTrajectory(Trajectory.of(Path(config.trajectory)), base.space)
+        end = f"the end of {config.trajectory}"
+        load_state(base.problem.module, trajectory.snapshots[-1].state(), end)
+        check_finite(base.problem.module, end)
+        origin = base.space.vector_of(base.problem.module)
+        around = around_of(config, base.space, origin, trajectory)
+        chart, names, ends = sliced(config, around)
+        assert isinstance(chart, Slice)
+        followed = _follow(trajectory, chart, around)
+        labels = {
+            axis: f"{names[axis]} ({percent(share)})" if share is not None else names[axis]
+            for axis, share in zip_longest(chart.axes, followed.here.shares.tolist())
+        }
+        steps = str([snapshot.step for snapshot in trajectory.snapshots])
+        return SurveySite(
+            chart=chart,
+            labels=labels,
+            boxes=_boxes(chart.axes, followed.here, config.margin if config.margin is not None else MARGIN),
+            networks=(Network(Path(config.trajectory).name, (0.0,) * len(chart.axes), origin), *ends),
+            trajectory=followed,
+            notes=notes_of(config, around),
+            fingerprints={"trajectory": fingerprint([("start", trajectory.vector(0))], steps)},
+        )
+
+
+def _follow(trajectory: WeightTrajectory, chart: Slice, around: Around) -> SurveyedTrajectory:
+    explained = trajectory.explained(around.memory)
+    if not explained.any():
+        raise BadInput("the snapshots of the trajectory are all alike, so there is nothing to survey")
+    return SurveyedTrajectory(
+        trajectory, trajectory.project(chart.origin, chart.directions), explained, _elsewhere(around)
+    )
+
+
+def _elsewhere(around: Around) -> dict[str, Projection]:
+    """The trajectory in the planes for comparison, those that there are."""
+    found = {}
+    for kinds in ELSEWHERE:
+        try:
+            vectors, names = directions(kinds, around)
+        except BadInput:
+            continue  # a trajectory that ends where it started has no direction through its solution
+        assert around.trajectory is not None
+        found[" and ".join(names)] = around.trajectory.project(around.origin, vectors)
+    return found
+
+
+def _boxes(axes: tuple[str, ...], there: Projection, margin: float) -> dict[str, Box]:
+    lows, highs = there.coords.min(dim=0).values, there.coords.max(dim=0).values
+    extents = (highs - lows).clamp(min=NARROWEST * float((highs - lows).max())) * (0.5 + margin)
+    middles = (lows + highs) / 2
+    return {
+        axis: (float(middle - extent), float(middle + extent))
+        for axis, middle, extent in zip(axes, middles, extents, strict=True)
+    }
