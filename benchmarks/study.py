@@ -32,7 +32,6 @@ from time_to_pattern import SHARED, HeldOut
 from torch import Tensor
 
 from lossatlas.fitting import Fit
-from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.objectives import CoarseToFine, Objective, Pattern, Stage
 from lossatlas.objectives.objective import SampledPoints
 from lossatlas.recipes import FitConfig
@@ -182,8 +181,8 @@ def outcome(name: str, shared: dict[str, Any], seed: int, held: int) -> dict[str
     variant = VARIANTS[name]
     config = FitConfig(**{**shared, **variant.settings, "seed": seed})
     recipe = build_fit(config)
-    engine = make_engine(recipe, config, config.plan)
-    fit = make_fit(recipe, config, engine)
+    engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
+    fit = recipe.begin_fit(engine)
     if variant.change:
         variant.change(fit)
     look = HeldOut(recipe, engine, config.eval_batch_size, held)

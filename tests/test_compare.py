@@ -22,7 +22,7 @@ from lossatlas.errors import BadInput, Interrupted
 from lossatlas.jobs.compare import COMPARISON, run_compare
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import CompareConfig, TrainConfig
-from lossatlas.recipes.compare import groups_of
+from lossatlas.recipes.compare import name_groups
 from lossatlas.reproduce import STUDIES
 from lossatlas.studies import disagreement, functional_differences, jensen_shannon, pearson, spearman, spread
 from lossatlas.surveying.standing import Standing
@@ -137,7 +137,7 @@ def test_spread_within_and_between_groups() -> None:
 
 def test_groups_are_runs_that_differ_by_the_seed_alone() -> None:
     base = TrainConfig(optimizer="sgd", model_options={"batch_norm": False})
-    named = groups_of(
+    named = name_groups(
         [
             base,
             replace(base, seed=3),
@@ -461,5 +461,5 @@ def test_the_matrix_study_compares_what_it_trains_from_common_starts() -> None:
                 trained = [runs[name] for name in config.runs]
                 assert set(config.runs) <= set(list(runs)[:place])
                 assert len({run.optimizer for run in trained}) == 5  # type: ignore[attr-defined]
-                assert len(set(groups_of(trained))) == 5  # type: ignore[arg-type]
+                assert len(set(name_groups(trained))) == 5  # type: ignore[arg-type]
                 assert len({run.seed for run in trained}) >= 2  # type: ignore[attr-defined]

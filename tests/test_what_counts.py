@@ -29,7 +29,7 @@ from lossatlas.losses import check_total, checked_total, loss_options
 from lossatlas.metrics import METRICS, MeanMetric, metrics_for
 from lossatlas.recipes import CompareConfig, FitConfig
 from lossatlas.recipes.alike import Known, check_same_losses
-from lossatlas.recipes.problem import loss_of
+from lossatlas.recipes.problem import build_loss
 from lossatlas.schedules import SCHEDULES
 from lossatlas.schema import Quantity
 from lossatlas.studies import disagreement, functional_differences, jensen_shannon
@@ -692,7 +692,7 @@ class TestTheCommandLine:
         assert capsys.readouterr().out == printed
         config = FitConfig.from_flat(flat)
         split = la.Split((torch.zeros(4, 3), torch.tensor([0, 1, 2, 1])))
-        assert loss_of(config.loss, split, config.loss_options) == la.CrossEntropy(1, 255, (1, 2, 0.5), 0.1)
+        assert build_loss(config.loss, split, config.loss_options) == la.CrossEntropy(1, 255, (1, 2, 0.5), 0.1)
 
     def test_a_loss_that_depends_on_the_group_is_noted_once(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

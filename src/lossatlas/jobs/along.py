@@ -17,12 +17,11 @@ from lossatlas.data import Split
 from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
 from lossatlas.jobs.job import Handling
-from lossatlas.recipes import ConnectConfig
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY, RunDirectory
 from lossatlas.schema import CURVE, Along, Corner
 from lossatlas.streams import generator
-from lossatlas.surveying import Surveyor, SurveyStore
+from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.best_plane import CurveInPlane, plane_of
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
@@ -50,21 +49,19 @@ class CurveEvaluation:
     Attributes:
         run: that it belongs to.
         recipe: whose curve is trained.
-        config: what is looked at.
         engine: that evaluates.
         how: it is carried out.
     """
 
     run: RunDirectory
     recipe: ConnectRecipe
-    config: ConnectConfig
     engine: Engine
     how: Handling
 
     def __post_init__(self) -> None:
-        self.survey = self._store(SURVEY, self.recipe.curve)
+        self.survey = self._store(SURVEY, self.recipe.chart)
         self.geometry: dict[str, Any] = {
-            "length": length(self.recipe.curve),
+            "length": length(self.recipe.chart),
             "straight_length": length(self.recipe.straight),
         }
         """Numbers of the curve that need no network."""
@@ -72,7 +69,7 @@ class CurveEvaluation:
     def paths(self) -> None:
         """The curve and the other paths at the same t, their norms, and the curve's distances."""
         recipe = self.recipe
-        self._fill(self.survey, recipe.curve, "survey")
+        self._fill(self.survey, recipe.chart, "survey")
         others: dict[str, CoefficientChart] = {"straight": recipe.straight}
         if recipe.radial is not None:
             others["radial"] = recipe.radial
@@ -80,8 +77,8 @@ class CurveEvaluation:
             self._beside(name, chart)
             self._put(Along.norm_on(name), norms(self._at(chart)), f"norm of the weights on the {name} path")
         self._put(Along.T, recipe.t, "t")
-        self._put(Along.LENGTH, lengths_until(recipe.curve, recipe.t), "length from t = 0")
-        curve = self._at(recipe.curve)
+        self._put(Along.LENGTH, lengths_until(recipe.chart, recipe.t), "length from t = 0")
+        curve = self._at(recipe.chart)
         self._put(Along.NORM, norms(curve), "norm of the weights")
         if recipe.radial is not None:
             radii = torch.linspace(0, 1, RADII, dtype=torch.float64)
@@ -96,15 +93,16 @@ class CurveEvaluation:
 
     def plane(self) -> None:
         """The surface of the plane of the curve, with the curve on it."""
-        if not self.config.plane:
+        points = self.recipe.config.plane
+        if not points:
             return
         smooth = torch.linspace(0, 1, SMOOTH, dtype=torch.float64)[:, None]
         try:
-            plane = plane_of(self.recipe.curve, self.recipe.networks, smooth)
+            plane = plane_of(self.recipe.chart, self.recipe.networks, smooth)
         except BadInput as error:
             self.how.reporter.say(f"no plane: {error}")
             return
-        grid = plane.grid(self.config.plane, MARGIN)
+        grid = plane.grid(points, MARGIN)
         with self._store(PLANE, plane.chart, grid, plane.labels) as store:
             self._fill(store, plane.chart, "survey of the plane", self.recipe.in_plane)
             _put_curve(store, plane, self.recipe.names)
@@ -122,9 +120,9 @@ class CurveEvaluation:
     def ensembles(self) -> None:
         """Two and three members against t: on the curve, on the straight line, a random step away."""
         recipe = self.recipe
-        if not self.config.ensembles or not recipe.problem.loss.classifies:
+        if not recipe.config.ensembles or not recipe.problem.loss.classifies:
             return
-        straight, curve = self._at(recipe.straight), self._at(recipe.curve)
+        straight, curve = self._at(recipe.straight), self._at(recipe.chart)
         ends = points_of(recipe.straight, torch.tensor([[0.0], [1.0]]))
         paths = dict(zip(ENSEMBLE_PATHS, (curve, straight, self._random_steps(curve)), strict=True))
         for split, examples in recipe.surveyed.items():
@@ -134,7 +132,7 @@ class CurveEvaluation:
                     continue
                 phase = f"ensembles, {split}, {path}"
                 found = ensembles_along(
-                    self.engine, ends, points, recipe.problem.loss, examples, self.config.eval_batch_size,
+                    self.engine, ends, points, recipe.problem.loss, examples, recipe.config.eval_batch_size,
                     lambda share, phase=phase: self.how.tell(phase, share),  # type: ignore[misc]
                 )  # fmt: skip
                 for metric, values in found.items():
@@ -148,7 +146,7 @@ class CurveEvaluation:
     def _random_steps(self, curve: PathPoints) -> PathPoints:
         """Steps from the first network in one random direction, as long as those to the curve's points."""
         first = self.recipe.networks[:1]
-        aside = torch.randn(first.shape[1], generator=generator(self.config.seed, "random step")).to(first)
+        aside = torch.randn(first.shape[1], generator=generator(self.recipe.config.seed, "random step")).to(first)
         steps = distances(curve, PathPoints(torch.ones(1, 1).to(first), first))
         away = torch.stack([torch.ones_like(steps), steps], dim=1).to(first)
         return PathPoints(away, torch.cat([first, (aside / aside.norm())[None]]))
@@ -184,9 +182,7 @@ class CurveEvaluation:
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None
     ) -> None:
-        recipe = self.recipe
-        surveyor = Surveyor(self.engine, chart, splits or recipe.surveyed, recipe.metrics, self.config.eval_batch_size)
-        self.how.fill(surveyor, store, phase)
+        self.how.fill(self.recipe.build_surveyor(self.engine, chart, splits), store, phase)
 
     def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:
         array = np.asarray(values, dtype=np.float64)

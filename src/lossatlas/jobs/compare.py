@@ -26,18 +26,18 @@ from lossatlas.jobs.compared import comparison, summarise
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
+from lossatlas.jobs.pictures import write_pictures
 from lossatlas.jobs.sampling import ONCE, SUSTAINED, Rate
 from lossatlas.jobs.starting import Start
-from lossatlas.jobs.survey import cost_of, run_survey, survey_engine
+from lossatlas.jobs.survey import estimate_cost, run_survey
 from lossatlas.recipes import CompareConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compare
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
-from lossatlas.rundir import PROVENANCE, SURVEY, RunDirectory
+from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
 from lossatlas.studies import Difference, functional_differences
 from lossatlas.surveying.standing import Standing
 from lossatlas.surveying.store import stored_survey
-from lossatlas.views import png
 from lossatlas.views.comparing import write_comparison
 from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import load_state, state_bytes
@@ -95,10 +95,8 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     summary = {**summarise(data), "seconds": time.perf_counter() - started, "peak_memory_bytes": peak_bytes()}
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
     if how.pictures:
-        images = {name: png(figure) for name, figure in draw_comparison(data).items()}
-        for name, image in images.items():
-            run.write_bytes(f"{name}.png", image)
-        write_comparison(run.path / "report.html", data, summary, run.config_text(), images)
+        images = write_pictures(run, draw_comparison(data))
+        write_comparison(run.path / REPORT, data, summary, run.config_text(), images)
     start.finish(summary, {"compare": summary["seconds"]})
     return summary
 
@@ -190,10 +188,10 @@ def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, R
     recipe = build_survey(survey)
     built = time.perf_counter() - begin
     begin = time.perf_counter()
-    engine = survey_engine(recipe, survey, config.plan, measuring=MEASURING)
+    engine = recipe.build_engine(config.plan, measuring=MEASURING)
     planned = time.perf_counter() - begin
-    checked = timed(partial(survey_engine, recipe, survey, engine.plan))
-    unit = cost_of(recipe, survey, engine).unit
+    checked = timed(partial(recipe.build_engine, engine.plan))
+    unit = estimate_cost(recipe, engine).unit
     planning = max(0.0, planned - checked) + (MEASURING_SECONDS - MEASURING) * (config.plan == "auto")
     return built + checked + STORED, planning, unit
 

@@ -12,12 +12,12 @@ import xarray as xr
 from lossatlas import schema
 from lossatlas.schema import CURVE, Along, Corner
 
-__all__ = ["connect_summary"]
+__all__ = ["summarise_curve"]
 
 Reals = npt.NDArray[np.float64]
 
 
-def connect_summary(survey: xr.Dataset, geometry: Mapping[str, Any]) -> dict[str, Any]:
+def summarise_curve(survey: xr.Dataset, geometry: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers of the test split (or the first) at the top, those of each split below.
 
     Of each split, losses in nats and errors as rates: ``<path>_max``, ``_min``, ``_mean`` and ``_barrier`` (the highest

@@ -15,7 +15,7 @@ from lossatlas.jobs.sampling import sample_steps
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
-from lossatlas.recipes import TrainConfig, completed
+from lossatlas.recipes import TrainConfig, complete
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.surveying.standing import Standing
@@ -51,7 +51,7 @@ def _estimate(config: TrainConfig) -> Estimate:
     Raises:
         BadInput: what the run itself would refuse.
     """
-    recipe = build_train(completed(config))
+    recipe = build_train(complete(config))
     training, module = recipe.training, recipe.problem.module
     steps, size = training.total_steps, min(config.batch_size, len(recipe.evaluated["train"]))
     model_bytes = sum(value.numel() * value.element_size() for value in module_state(module).values())

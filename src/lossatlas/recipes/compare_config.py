@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lossatlas.bounds import Count, Positive, Seed
 from lossatlas.errors import BadInput
@@ -19,6 +19,8 @@ GUESSING = math.log(10)
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(Config):
     """Everything that a comparison depends on; data, models and losses are those of the runs."""
+
+    verb: ClassVar[str] = "compare"
 
     runs: tuple[str, ...] = ()
     """Two or more finished runs of lossatlas train, on the same data; name them first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lossatlas.bounds import Count, NotNegative, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
@@ -15,6 +15,8 @@ __all__ = ["ConnectConfig"]
 @dataclass(frozen=True, kw_only=True)
 class ConnectConfig(ProblemConfig):
     """Everything that a curve between networks and its evaluation depend on."""
+
+    verb: ClassVar[str] = "connect"
 
     between: tuple[str, ...] = ()
     """The networks, in their order along the curve: runs of lossatlas train, files of weights, networks in them as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from lossatlas.bounds import Count, Decay, Fraction, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
@@ -24,6 +24,8 @@ FEWEST = 200
 @dataclass(frozen=True, kw_only=True)
 class FitConfig(ProblemConfig):
     """Everything that a fit of a picture and the survey of its chart depend on."""
+
+    verb: ClassVar[str] = "fit"
 
     pattern: str = "heart"
     """Picture: a name or a prefix with its argument, such as image:FILE (see `lossatlas info`). Ink is low loss."""

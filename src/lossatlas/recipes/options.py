@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput, LossatlasError, unknown
 from lossatlas.files.reading import converted
 from lossatlas.recipes.base import Config
 
-__all__ = ["checked", "completed", "options_of", "with_defaults"]
+__all__ = ["checked", "complete", "options_of", "with_defaults"]
 
 C = TypeVar("C", bound=Config)
 
@@ -62,7 +62,7 @@ def checked(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def completed(config: C) -> C:
+def complete(config: C) -> C:
     """A configuration that says every option of what it names, those nobody gave too: the record of a run.
 
     Raises:

@@ -22,7 +22,7 @@ from lossatlas.recipes.options import checked
 from lossatlas.streams import generator
 from lossatlas.weights import WeightSpace
 
-__all__ = ["ProblemRecipe", "build_problem", "loss_of", "seeded", "surveyed_subset"]
+__all__ = ["ProblemRecipe", "build_loss", "build_problem", "seeded", "take_examples"]
 
 FEW = 8
 """Examples that tell what batches look like."""
@@ -125,12 +125,12 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
         return family.build(shape, outputs)
 
 
-def surveyed_subset(examples: str, name: str, split: Split) -> Split:
+def take_examples(examples: str, name: str, split: Split) -> Split:
     """The examples of a split that a survey looks at: as many as are asked for, the same ones in every run; or all."""
     return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
 
 
-def loss_of(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:
+def build_loss(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss that a configuration names, on examples like these.
 
     Args:

@@ -8,47 +8,36 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.charts import CoefficientChart, RepeatedSlice
-from lossatlas.data import Dataset, Split
-from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
+from lossatlas.charts import RepeatedSlice
+from lossatlas.engine import BUFFERS
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import metrics_for
-from lossatlas.problem import Problem
-from lossatlas.recipes.problem import build_problem, surveyed_subset
+from lossatlas.recipes.chart_recipe import ChartRecipe
+from lossatlas.recipes.problem import build_problem, take_examples
 from lossatlas.recipes.room import Extent
-from lossatlas.recipes.site import SITES, SurveySite, centre_fingerprint
+from lossatlas.recipes.site import SITES, SurveySite, hash_network
 from lossatlas.recipes.slicing import one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.schema import REPEAT
 from lossatlas.surveying import Refinement
 from lossatlas.surveying.survey import refinement_of
-from lossatlas.weights import WeightSpace
 
 __all__ = ["SurveyRecipe", "build_survey"]
 
 
-@dataclass(frozen=True)
-class SurveyRecipe:
+@dataclass(frozen=True, kw_only=True)
+class SurveyRecipe(ChartRecipe[SurveyConfig]):
     """The objects of a survey, on its device; the module stands at the centre."""
 
-    problem: Problem
-    space: WeightSpace
-    data: Dataset
-    surveyed: dict[str, Split]
-    metrics: dict[str, Metric]
-    buffers: BuffersPolicy
-    chart: CoefficientChart
     site: SurveySite
     grid: dict[str, npt.NDArray[np.float64]]
     refinement: Refinement | None
     extent: Extent
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what a configuration names and does not hold: data, weights, and what the place names."""
-        found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
-        found["centre"] = centre_fingerprint(self.problem.module)
-        return {**found, **self.site.fingerprints}
+        centre = hash_network(self.problem.module)
+        return {**super().fingerprints(), "centre": centre, **self.site.fingerprints}
 
 
 def build_survey(config: SurveyConfig) -> SurveyRecipe:
@@ -72,17 +61,18 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     policy = site.buffers or usual_buffers(site.chart, base.problem.module)
     policy = policy if config.buffers == "auto" else config.buffers
     return SurveyRecipe(
+        config=config,
         problem=base.problem,
         space=base.space,
         data=base.data,
         surveyed={
-            name: surveyed_subset(config.examples, name, base.data.splits[name]).to(base.device)
-            for name in config.splits
+            name: take_examples(config.examples, name, base.data.splits[name]).to(base.device) for name in config.splits
         },
         metrics=metrics,
-        buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
+        survey_buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
         chart=site.chart.to(base.device),
         site=site,
+        notes=site.notes,
         grid=grid,
         refinement=refinement_of(grid, config.tolerance, config.budget),
         extent=extent,

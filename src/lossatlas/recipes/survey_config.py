@@ -23,6 +23,8 @@ GROWING = ("splits", "metrics")
 class SurveyConfig(ProblemConfig):
     """Everything that a survey around a network depends on."""
 
+    verb: ClassVar[str] = "survey"
+
     older: ClassVar[Mapping[str, Any]] = {"normalize": NOTHING, "ignore": NOTHING}
 
     checkpoint: str = ""

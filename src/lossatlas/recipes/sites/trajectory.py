@@ -9,9 +9,10 @@ from lossatlas.charts import Slice
 from lossatlas.directions import Around, directions
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
+from lossatlas.recipes.networks import check_finite
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveyedTrajectory, SurveySite
-from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
+from lossatlas.recipes.slicing import around_of, notes_of, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training import Trajectory
 from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
