@@ -1,4 +1,4 @@
-"""Ways through weight space: principal components, projections, and what a survey says of a path."""
+"""Trajectories through weight space: principal components, projections, and what a survey says of one."""
 
 from __future__ import annotations
 

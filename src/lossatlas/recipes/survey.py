@@ -45,7 +45,7 @@ class SurveyRecipe:
     extent: Extent
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what a configuration names and does not hold: data, weights, and what the place names."""
+        """Hashes of what a configuration names and does not hold: data, weights, and what the site names."""
         found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
         found["centre"] = centre_fingerprint(self.problem.module)
         return {**found, **self.site.fingerprints}
@@ -57,16 +57,16 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    place = next((name for name in SITES if getattr(config, name)), None)
-    if place is None:
+    site_name = next((name for name in SITES if getattr(config, name)), None)
+    if site_name is None:
         raise BadInput(
-            "a survey needs a network; name its weights with --checkpoint, its way with --trajectory, several networks "
-            "with --between, or a run with --run"
+            "a survey needs a network; name its weights with --checkpoint, its trajectory with --trajectory, several "
+            "networks with --between, or a run with --run"
         )
     base = build_problem(config, config.splits)
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
-        site = SITES[place]().build(config, base)
+        site = SITES[site_name]().build(config, base)
     extent = _extent(config, site, len(metrics))
     grid = _grid(config, site)
     policy = site.buffers or usual_buffers(site.chart, base.problem.module)

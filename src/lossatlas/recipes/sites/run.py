@@ -90,7 +90,7 @@ def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
 
 
 def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
-    """Refuse a network that is not the one any more that the chart was site around.
+    """Refuse a network that is not the one any more that the chart was laid around.
 
     Raises:
         BadInput: its weights or its statistics have changed.
