@@ -161,8 +161,8 @@ class Case:
 
     def engine(self, plan: str | Plan, precision: str) -> la.Engine:
         return la.engine_for(
-            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, eval_batch_size=EVAL_BATCH_SIZE,
-            batch_size=STEP_EXAMPLES, measuring=self.measuring,
+            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS,
+            eval_batch_size=EVAL_BATCH_SIZE, batch_size=STEP_EXAMPLES, measuring=self.measuring,
         )  # fmt: skip
 
     def served(self, engine: la.Engine) -> Served:
@@ -174,10 +174,10 @@ class Case:
                 engine.evaluate(self.coefficients[:count], self.controls, split, metrics, EVAL_BATCH_SIZE)
 
             return self.by_hand(evaluate)
-        draw = la.Pattern(la.picture("heart", 40), cells=POINTS // 2).sample(0, 0, 0.0)
+        points = la.Pattern(la.picture("heart", 40), cells=POINTS // 2).sample(0, 0, 0.0)
 
         def pullback(count: int, split: la.Split) -> None:
-            engine.pullback(self.coefficients[:count], self.controls, split.data, draw)
+            engine.pullback(self.coefficients[:count], self.controls, split.data, points)
 
         return self.by_hand(pullback)
 

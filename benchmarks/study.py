@@ -80,8 +80,8 @@ def warm_up(share: float) -> Change:
 class WorstFirst(Objective):
     """Hard cells: one half at random, the other half those of several times as many that were most wrong last time.
 
-    A cell's last accuracy is remembered; cells that have never been drawn count as more wrong than any. The draw is not
-    weighted back, so the gradient is no longer one of the whole picture's loss.
+    A cell's last accuracy is remembered; cells that have never been drawn count as more wrong than any. The choice is
+    not weighted back, so the gradient is no longer one of the whole picture's loss.
     """
 
     final = True
@@ -104,16 +104,16 @@ class WorstFirst(Objective):
             wrong = [self._wrong.get(tuple(row), 2.0) for row in coords[half:].tolist()]
             worst = torch.tensor(wrong).argsort(descending=True, stable=True)[: count - half]
             picked += [coords[:half], coords[half:][worst]]
-        draw = type(wide)(torch.cat(picked), self.pattern._counts[0], self.pattern.clip)
-        report = draw.report
+        points = type(wide)(torch.cat(picked), self.pattern._counts[0], self.pattern.clip)
+        report = points.report
 
         def remembered(metrics: dict[str, Tensor]) -> dict[str, float]:
-            for row, (k, value) in zip(draw.coords.tolist(), enumerate(metrics["accuracy"].tolist()), strict=True):
-                self._wrong[tuple(row)] = 1 - value if k < draw._low else value
+            for row, (k, value) in zip(points.coords.tolist(), enumerate(metrics["accuracy"].tolist()), strict=True):
+                self._wrong[tuple(row)] = 1 - value if k < points._low else value
             return report(metrics)
 
-        draw.report = remembered
-        return draw
+        points.report = remembered
+        return points
 
     def state(self) -> dict[str, Any]:
         return {}

@@ -67,10 +67,10 @@ def main() -> None:
     space = la.WeightSpace(module)
     around = Around(space, space.vector_of(module), NORMALISATIONS["filter"](), without_vectors=True)
     chart = la.Slice(around.origin, directions(["random", "random"], around)[0])
-    problem = la.Problem(module, la.CrossEntropy())
+    problem, together = la.Problem(module, la.CrossEntropy()), arguments.eval_batch_size
     engine = la.engine_for(
-        problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, eval_batch_size=arguments.group, steps=False,
-        evaluations=arguments.grid**2 * math.ceil(len(split) / arguments.group),
+        problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, steps=False,
+        eval_batch_size=together, evaluations=arguments.grid**2 * math.ceil(len(split) / together),
     )  # fmt: skip
     metrics = streaming_metrics(problem.loss)
     coords = torch.from_numpy(np.stack(np.meshgrid(*[np.linspace(-1, 1, arguments.grid)] * 2, indexing="ij"), axis=-1))
@@ -84,7 +84,7 @@ def main() -> None:
     for index, start in enumerate(range(0, len(coefficients), chunk)):
         points = coefficients[start : start + chunk]
         begin = time.perf_counter()
-        found = engine.evaluate(points, controls, split, metrics, arguments.group)
+        found = engine.evaluate(points, controls, split, metrics, together)
         ours.append((time.perf_counter() - begin) / len(points))
         evaluated += time.perf_counter() - begin
         if index in turns:

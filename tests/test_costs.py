@@ -373,13 +373,13 @@ class TestForetold:
         survey = next(phase for phase in estimate.forecast.phases if phase.name == "survey")
         assert survey.seconds == pytest.approx(4 * 2 * (100 + 3 * 50) * 0.01)
 
-    def test_a_way(self, tmp_path: Path) -> None:
+    def test_a_trajectory(self, tmp_path: Path) -> None:
         run_train(replace(TRAINING, epochs=3, snapshots="epoch"), tmp_path / "way")
         config = SurveyConfig(**HIDDEN, trajectory=str(tmp_path / "way"), grid=(6,), examples="100", plan="loop")
         reporter = Listening()
         run_survey(config, tmp_path / "run", reporter=reporter, pictures=False)
         snapshots = len(la.Trajectory(tmp_path / "way" / "snapshots").snapshots)
-        assert reporter.foretold.endswith(f"survey {duration(72)}, path {duration(6 * snapshots * 2)}")
+        assert reporter.foretold.endswith(f"survey {duration(72)}, trajectory {duration(6 * snapshots * 2)}")
 
     def test_a_curve(self, networks: list[str], tmp_path: Path) -> None:
         config = ConnectConfig(

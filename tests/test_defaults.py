@@ -103,14 +103,14 @@ class TestStatistics:
         batch = surveyed(chart, net, buffers=la.BatchStatistics())
         assert abs(float(batch["test_loss"].sel(u=0.0)) - own) > 0.01
 
-    def test_so_they_are_on_planes_and_draws_around_one(self) -> None:
+    def test_so_they_are_on_planes_and_repeats_around_one(self) -> None:
         net = normalised()
         space = la.WeightSpace(net)
         plane = la.Plane.random(net, 1, initialiser=la.Xavier(), origin=space.vector_of(net))
         assert recorded(surveyed(plane, net)) == "frozen"
-        draws = la.slice_around(net, ["random"], repeats=2)
+        repeats = la.slice_around(net, ["random"], repeats=2)
         axes = {"u": AT, "repeat": np.array([0.0, 1.0])}
-        found = la.survey(draws, axes, problem(net), {"test": la.Split(rows())}, plan="loop")
+        found = la.survey(repeats, axes, problem(net), {"test": la.Split(rows())}, plan="loop")
         assert recorded(found) == "frozen"
 
     @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ def test_tables_round_trip_exactly(tmp_path: Path, sides: tuple[int, ...]) -> No
     xr.testing.assert_identical(read_survey(tmp_path / "a.csv"), given)
 
 
-def test_tables_keep_draws_and_classes(tmp_path: Path) -> None:
+def test_tables_keep_repeats_and_classes(tmp_path: Path) -> None:
     base = survey(3, 4)
     given = xr.concat([base, base * 2, base / 3], dim="repeat", coords="minimal", combine_attrs="override")
     given = given.assign_coords(repeat=np.arange(3), classes=["cat", "dog"])
@@ -433,11 +433,11 @@ def test_the_height_of_a_line_is_along_y(tmp_path: Path) -> None:
     assert "vtkGhostType" not in mesh.point_data
 
 
-def test_draws_are_arrays_of_their_own(tmp_path: Path) -> None:
+def test_repeats_are_arrays_of_their_own(tmp_path: Path) -> None:
     pyvista = pytest.importorskip("pyvista")
     write_survey(xr.concat([survey(3, 4), 2 * survey(3, 4)], dim="repeat"), tmp_path / "a.vts")
     mesh = pyvista.read(tmp_path / "a.vts")
-    np.testing.assert_array_equal(mesh.point_data["test_loss_draw1"], 2 * mesh.point_data["test_loss_draw0"])
+    np.testing.assert_array_equal(mesh.point_data["test_loss_repeat1"], 2 * mesh.point_data["test_loss_repeat0"])
 
 
 def test_what_vtk_cannot_hold_is_refused(tmp_path: Path) -> None:

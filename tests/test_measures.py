@@ -532,11 +532,11 @@ def test_corners_of_a_survey_name_its_passes() -> None:
     assert measures(line)["test"]["barrier_height"] == 3.0
 
 
-def test_draws_are_measured_each_and_against_each_other() -> None:
+def test_repeats_are_measured_each_and_against_each_other() -> None:
     base = bowl(21, 11)
-    draws = np.stack([base, 2 * base, 3 * base], axis=1)
-    draws[0, 2, 0], draws[3, 1, 4] = NAN, INF
-    given = survey(draws, ("u", "repeat", "v"))
+    repeats = np.stack([base, 2 * base, 3 * base], axis=1)
+    repeats[0, 2, 0], repeats[3, 1, 4] = NAN, INF
+    given = survey(repeats, ("u", "repeat", "v"))
     found = measures(given)["test"]
     assert [one["curvature_u"] for one in found["draws"]] == pytest.approx([2, 4, 6], **EXACT)
     assert found["curvature_u"] == pytest.approx(4, **EXACT)
@@ -546,20 +546,20 @@ def test_draws_are_measured_each_and_against_each_other() -> None:
     assert (found["unmeasurable_nan"], found["unmeasurable_inf"]) == (1, 1)
     assert [one["unmeasurable_nan"] for one in found["draws"]] == [0, 0, 1]
     assert "spread_mean" not in found["draws"][0]
-    assert found["width_u_at_2.3026"] is None  # of the first draw the basin is open
+    assert found["width_u_at_2.3026"] is None  # of the first repeat the basin is open
     assert found["draws"][2]["width_u_at_2.3026"] is not None
     json.dumps(found, allow_nan=False)
     assert surfaces(given)["test"].values.shape == (21, 11)
 
 
-def test_spread_by_hand_and_of_a_single_draw() -> None:
+def test_spread_by_hand_and_of_a_single_repeat() -> None:
     coords = (np.arange(3.0),)
-    draws = np.array([[1.0, 2.0, 0.0], [3.0, 2.0, 0.0]])
-    found = numbers("spread", Surface(draws.mean(axis=0), coords, repeats=draws))
+    repeats = np.array([[1.0, 2.0, 0.0], [3.0, 2.0, 0.0]])
+    found = numbers("spread", Surface(repeats.mean(axis=0), coords, repeats=repeats))
     assert found["spread_mean"] == pytest.approx(math.sqrt(2) / 2 / 2, **EXACT)  # the third point has no mean to go by
     assert found["spread_largest"] == pytest.approx(math.sqrt(2) / 2, **EXACT)
     assert found["spread_largest_at"] == [0.0]
-    assert set(numbers("spread", Surface(draws[0], coords, repeats=draws[:1])).values()) == {None}
+    assert set(numbers("spread", Surface(repeats[0], coords, repeats=repeats[:1])).values()) == {None}
     single = measures(survey(bowl(5, 7)[None], ("repeat", "u", "v")))["test"]
     assert single["spread_mean"] is None
     assert single["curvature_u_standard_deviation"] is None

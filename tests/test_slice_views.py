@@ -1,4 +1,4 @@
-"""Views of slices: levels, bands, networks, draws, classes, further quantities, and surveys on shared axes."""
+"""Views of slices: levels, bands, networks, repeats, classes, further quantities, and surveys on shared axes."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def weights() -> dict[str, xr.Variable]:
     }
 
 
-def drawn_several(one: xr.Dataset, factors: tuple[float, ...]) -> xr.Dataset:
+def with_repeats(one: xr.Dataset, factors: tuple[float, ...]) -> xr.Dataset:
     loss = one["test_loss"]
     several = np.stack([factor * loss.values for factor in factors])
     return one[["test_loss"]].assign(test_loss=variable((schema.REPEAT, *map(str, loss.dims)), several, "test", "loss"))
@@ -155,8 +155,8 @@ def test_a_band_is_two_standard_errors_either_way() -> None:
     assert data.fields(line(), "loss")[0].band() is None
 
 
-def test_draws_and_classes_are_no_axes() -> None:
-    several = drawn_several(classes(plane(), 3), (1, 2))
+def test_repeats_and_classes_are_no_axes() -> None:
+    several = with_repeats(classes(plane(), 3), (1, 2))
     assert data.axes(several) == ("u", "v")
     assert data.axes(classes(plane(), 3)[["test_class_accuracy"]]) == ("u", "v")
     assert data.count_repeats(several) == 2
@@ -366,9 +366,9 @@ def test_spread_is_that_of_logarithms_on_a_logarithmic_scale() -> None:
     np.testing.assert_allclose([*mean, *low, *high], [1, 1 - np.sqrt(8), 1 + np.sqrt(8)])
 
 
-def test_all_draws_are_drawn_with_their_mean() -> None:
+def test_all_repeats_are_drawn_with_their_mean() -> None:
     factors = (0.5, 1.0, 2.0)
-    figure = view(drawn_several(line(), factors), kinds=["repeats"])["draws"]
+    figure = view(with_repeats(line(), factors), kinds=["repeats"])["repeats"]
     *curves, mean = [one.get_ydata() for one in figure.axes[0].get_lines()]
     loss = line()["test_loss"].values
     np.testing.assert_allclose(curves, [factor * loss for factor in factors])
@@ -376,8 +376,8 @@ def test_all_draws_are_drawn_with_their_mean() -> None:
     assert "3 repeats" in caption(figure)
 
 
-def test_draws_of_planes_share_levels_and_scale() -> None:
-    figure = view(drawn_several(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["repeats"])["draws"]
+def test_repeats_of_planes_share_levels_and_scale() -> None:
+    figure = view(with_repeats(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["repeats"])["repeats"]
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     filled = [next(one for one in ax.collections if isinstance(one, QuadContourSet)) for ax in panels]
     assert len(panels) == 12
@@ -385,18 +385,18 @@ def test_draws_of_planes_share_levels_and_scale() -> None:
     assert "12 of 14 repeats" in caption(figure)
 
 
-def test_other_kinds_show_the_first_draw_and_say_so() -> None:
-    drawn = view(drawn_several(plane(), (1.0, 3.0)))
-    assert list(drawn) == ["draws", "loss", "contours", "filled", "surface"]
+def test_other_kinds_show_the_first_repeat_and_say_so() -> None:
+    drawn = view(with_repeats(plane(), (1.0, 3.0)))
+    assert list(drawn) == ["repeats", "loss", "contours", "filled", "surface"]
     (mesh, *_) = drawn["loss"].axes[0].collections
     np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(21, 51), plane()["test_loss"].values.T)
     for kind in ("loss", "contours", "filled", "surface"):
         assert "the first of 2 repeats" in caption(drawn[kind])
-    assert list(view(drawn_several(line(), (1.0, 3.0)))) == ["draws", "line"]
+    assert list(view(with_repeats(line(), (1.0, 3.0)))) == ["repeats", "line"]
 
 
-def test_a_single_draw_is_an_ordinary_slice() -> None:
-    single = drawn_several(plane(), (1.0,))
+def test_a_single_repeat_is_an_ordinary_slice() -> None:
+    single = with_repeats(plane(), (1.0,))
     assert "repeats" not in view(single)
     with pytest.raises(BadInput, match="several repeats"):
         view(single, kinds=["repeats"])
@@ -503,8 +503,8 @@ def everything() -> dict[str, xr.Dataset]:
     return {
         "rich": rich.assign(test_gradient_norm=variable(("u", "v"), loss, "test", "gradient_norm")),
         "rich line": classes(line(**corners((0.0,), (1.0,), names=("<a>", "b & c")), **weights()), 3),
-        "draws": drawn_several(plane(), (1.0, 2.0)),
-        "draws of a line": drawn_several(line(), (1.0, np.inf)),
+        "repeats": with_repeats(plane(), (1.0, 2.0)),
+        "repeats of a line": with_repeats(line(), (1.0, np.inf)),
         "no loss": plane(**corners((0.0, 0.0), (0.5, 0.2)))[["test_accuracy", "corner_u", "corner_v"]],
     }
 
@@ -528,9 +528,9 @@ def test_every_slice_has_pictures_a_sentence_and_a_report(name: str, tmp_path: P
     assert "<h3>Empty</h3>" not in page
 
 
-def test_the_sentence_speaks_of_the_first_draw() -> None:
-    assert "the first of 2 repeats" in sentence(drawn_several(line(), (1.0, 2.0)))
-    assert "between 0.05 and" in sentence(drawn_several(line(), (1.0, 2.0)))
+def test_the_sentence_speaks_of_the_first_repeat() -> None:
+    assert "the first of 2 repeats" in sentence(with_repeats(line(), (1.0, 2.0)))
+    assert "between 0.05 and" in sentence(with_repeats(line(), (1.0, 2.0)))
 
 
 def test_further_quantities_are_hidden_at_first_where_they_would_flatten_accuracies() -> None:

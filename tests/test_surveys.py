@@ -178,7 +178,7 @@ class TestSubsets:
         assert "test_accuracy_standard_error" in survey
 
     def test_err_about_as_much_as_they_say(self) -> None:
-        """Over many draws of subsets the mean is within two standard errors of the whole about 95 times in 100."""
+        """Over many subsets the mean is within two standard errors of the whole about 95 times in 100."""
         random = torch.Generator().manual_seed(0)
         inputs = torch.randn(400, 3, generator=random, dtype=torch.float64)
         targets = torch.randn(400, 1, generator=random, dtype=torch.float64)
@@ -613,7 +613,7 @@ class TestTogether:
         assert bool((one.open()["test_loss"] == 1).all())
 
 
-class TestPlaces:
+class TestSites:
     def run(self, trained: Path, out: Path, *tokens: str) -> xr.Dataset:
         replaced = [token.replace("NET", str(trained / "net")) for token in tokens]
         given = ["--grid", "3"] if not {"--grid", "--at"} & {token.partition("=")[0] for token in tokens} else []
@@ -772,7 +772,7 @@ class TestPlaces:
             (["--between", "NET0", "NET1", "--normalize=filter"], "normalize means nothing with between"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "--normalize=filter"], "that are not random"),
             (["--checkpoint=NET0", "--no_metrics"], "no metrics are surveyed; expected some, or auto"),
-            (["--checkpoint=NET0", "--direction_seed=-1"], "draw is -1; expected a seed of 0 or more"),
+            (["--checkpoint=NET0", "--direction_seed=-1"], "direction_seed is -1; expected a seed of 0 or more"),
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
             (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
@@ -781,10 +781,10 @@ class TestPlaces:
             (["--checkpoint=NET0", "--directions", "towards"], "needs its checkpoint; write towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
             (["--checkpoint=NET0", "--directions", "towards:NET0"], "has the weights of the centre"),
-            (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "no direction is drawn"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "no direction is random"),
             (["--checkpoint=NET0", "--directions", "file:nowhere.pt"], "nowhere.pt does not exist"),
             (["--checkpoint=NET0", "--repeats=0"], "repeats is 0; expected a positive number"),
-            (["--checkpoint=NET0", "--repeats=2", "--tolerance=0.1"], "draws are surveyed on whole grids"),
+            (["--checkpoint=NET0", "--repeats=2", "--tolerance=0.1"], "repeats are surveyed on whole grids"),
             (["--run=NET0"], "holds no chart"),
             (["--run=NET0", "--checkpoint=NET0"], "checkpoint and run are given"),
         ],
@@ -1010,27 +1010,27 @@ class TestChartsOfRuns:
             run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
         assert not (tmp_path / "again").exists()
 
-    def test_have_all_their_draws(self, trained: Path, tmp_path: Path) -> None:
+    def test_have_all_their_repeats(self, trained: Path, tmp_path: Path) -> None:
         shared = {"model_options": {"hidden": (8,)}, "grid": (3,), "examples": "40", "plan": "loop"}
         drawn = SurveyConfig(checkpoint=str(trained / "net0"), directions=("random",), repeats=3, **shared)
         run_survey(drawn, tmp_path / "first", pictures=False)
         run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
         np.testing.assert_array_equal(opened(tmp_path / "again")["test_loss"], opened(tmp_path / "first")["test_loss"])
 
-    def test_splits_join_a_way(self, trained: Path, tmp_path: Path) -> None:
+    def test_splits_join_a_trajectory(self, trained: Path, tmp_path: Path) -> None:
         shared = {"trajectory": str(trained / "net0"), "model_options": {"hidden": (8,)}, "grid": (3,), "plan": "loop"}
         shared |= {"examples": "40"}
         run_survey(SurveyConfig(splits=("test",), **shared), tmp_path / "way", pictures=False)
         run_survey(SurveyConfig(splits=("train",), **shared), tmp_path / "way", resume=True, pictures=False)
         assert {"path_loss_train", "path_loss_test"} <= set(opened(tmp_path / "way"))
 
-    def test_grids_of_charts_with_draws_number_them(self) -> None:
+    def test_grids_of_charts_with_repeats_number_them(self) -> None:
         problem, split = make("mlp")
         chart = la.slice_around(problem.module, ["random"], repeats=3)
         axes = la.grid_of(chart, (5,))
         assert axes["repeat"].tolist() == [0, 1, 2]
         assert la.survey(chart, axes, problem, {"test": split}, plan="loop")["test_loss"].shape == (5, 3)
-        with pytest.raises(la.BadInput, match="draws are numbered 0 to 2"):
+        with pytest.raises(la.BadInput, match="repeats are numbered 0 to 2"):
             la.survey(chart, {**axes, "repeat": np.array([0.0, 3.0])}, problem, {"test": split}, plan="loop")
 
     @pytest.mark.parametrize("coords", [[1.0, 0.0], [0.0, 0.0], [0.0, math.nan]])

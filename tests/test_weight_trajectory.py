@@ -1,4 +1,4 @@
-"""Ways through weight space: principal components, projections, and what a survey says of a path."""
+"""Trajectories through weight space: principal components, projections, and what a survey says of one."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class TestComponents:
     @pytest.mark.parametrize("share", [0.5, 100.0])
     def test_are_those_of_scikit_learn_on_the_whole_matrix(self, name: str, share: float, tmp_path: Path) -> None:
         """Within a memory that holds half of the snapshots, and within one that holds them all."""
-        way, rows = wandering(name, 9, tmp_path)
+        walk, rows = wandering(name, 9, tmp_path)
         memory = int(share * rows.nbytes)
         with Alive() as alive:
-            explained = way.explained(memory)
+            explained = walk.explained(memory)
         assert alive.peak <= memory + 4 * 8 * 9**2, "beside the matrix and its eigenvectors"
         assert (alive.slices > 1) == (share < 1)
-        found = way.components(4, memory)
+        found = walk.components(4, memory)
 
         exact = PCA(svd_solver="full").fit(rows)
         np.testing.assert_allclose(explained[:8], exact.explained_variance_ratio_[:8], rtol=1e-6)
@@ -97,39 +97,39 @@ class TestComponents:
         np.testing.assert_allclose(found, signs * exact.components_[:4], atol=1e-6)
         torch.testing.assert_close(found @ found.T, torch.eye(4, dtype=torch.float64), rtol=0, atol=1e-12)
 
-    def test_let_the_way_run_from_left_to_right(self, tmp_path: Path) -> None:
-        way, rows = wandering("conv", 6, tmp_path)
-        along = (rows - rows[-1]) @ way.components(3).numpy().T
+    def test_let_the_trajectory_run_from_left_to_right(self, tmp_path: Path) -> None:
+        walk, rows = wandering("conv", 6, tmp_path)
+        along = (rows - rows[-1]) @ walk.components(3).numpy().T
         assert (along[0] < 0).all()
 
-    def test_hold_more_of_the_way_than_other_planes_and_as_much_as_they_say(self, tmp_path: Path) -> None:
-        way, rows = wandering("conv", 9, tmp_path)
+    def test_hold_more_of_the_trajectory_than_other_planes_and_as_much_as_they_say(self, tmp_path: Path) -> None:
+        walk, rows = wandering("conv", 9, tmp_path)
         origin = torch.from_numpy(rows[-1])
-        path = way.project(origin, way.components(2))
-        assert path.captured == pytest.approx(float(way.explained()[:2].sum()), rel=1e-9)
-        torch.testing.assert_close(path.shares, way.explained()[:2], rtol=1e-9, atol=0)
-        other = way.project(origin, torch.randn(2, way.space.size, dtype=torch.float64))
+        path = walk.project(origin, walk.components(2))
+        assert path.captured == pytest.approx(float(walk.explained()[:2].sum()), rel=1e-9)
+        torch.testing.assert_close(path.shares, walk.explained()[:2], rtol=1e-9, atol=0)
+        other = walk.project(origin, torch.randn(2, walk.space.size, dtype=torch.float64))
         assert other.captured < 0.1 < path.captured
 
-    def test_more_than_the_way_has_are_refused(self, tmp_path: Path) -> None:
-        way, _ = wandering("conv", 3, tmp_path)
-        assert len(way.components(2)) == 2
+    def test_more_than_the_trajectory_has_are_refused(self, tmp_path: Path) -> None:
+        walk, _ = wandering("conv", 3, tmp_path)
+        assert len(walk.components(2)) == 2
         with pytest.raises(
             la.BadInput, match="the trajectory of 3 snapshots has 2 dimensions, 3 components were asked for"
         ):
-            way.components(3)
+            walk.components(3)
 
     def test_a_memory_below_one_row_says_what_it_takes(self, tmp_path: Path) -> None:
-        way, _ = wandering("conv", 3, tmp_path)
+        walk, _ = wandering("conv", 3, tmp_path)
         with pytest.raises(
             la.BadInput, match=r"100 bytes do not hold a row of .* of 3 snapshots; allow (\d+)"
         ) as refused:
-            way.components(1, 100)
+            walk.components(1, 100)
         need = int(str(refused.value).split("allow ")[1].split()[0])
         assert need > 100
-        way.components(1, 10 * need)
+        walk.components(1, 10 * need)
 
-    def test_of_a_way_that_stands_still_there_are_none(self, tmp_path: Path) -> None:
+    def test_of_a_trajectory_that_stands_still_there_are_none(self, tmp_path: Path) -> None:
         problem, _ = make("mlp")
         trajectory = Trajectory(tmp_path)
         for step in range(3):
@@ -141,18 +141,18 @@ class TestComponents:
 class TestProjection:
     def test_of_snapshots_onto_their_own_plane_and_back_is_where_they_were(self, tmp_path: Path) -> None:
         """Along directions that are neither orthogonal nor of one length."""
-        way, rows = wandering("conv", 3, tmp_path)
+        walk, rows = wandering("conv", 3, tmp_path)
         points = torch.from_numpy(rows)
         vectors = torch.stack([points[0] - points[2], 3 * (points[1] - points[2]) + points[0] - points[2]])
-        path = way.project(points[2], vectors)
+        path = walk.project(points[2], vectors)
         torch.testing.assert_close(points[2] + path.coords @ vectors, points, rtol=0, atol=1e-6)
         assert float(path.distances.max()) < 1e-6
         assert path.captured == pytest.approx(1.0)
 
     def test_is_least_squares_and_states_what_is_left(self, tmp_path: Path) -> None:
-        way, rows = wandering("conv", 5, tmp_path)
-        vectors = torch.randn(2, way.space.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        path = way.project(torch.from_numpy(rows[1]), vectors)
+        walk, rows = wandering("conv", 5, tmp_path)
+        vectors = torch.randn(2, walk.space.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        path = walk.project(torch.from_numpy(rows[1]), vectors)
         for index, row in enumerate(rows):
             exact, *_ = np.linalg.lstsq(vectors.numpy().T, row - rows[1], rcond=None)
             np.testing.assert_allclose(path.coords[index], exact, atol=1e-9)
@@ -160,14 +160,14 @@ class TestProjection:
             assert float(path.distances[index]) == pytest.approx(left, rel=1e-9, abs=1e-9)
 
     def test_along_dependent_directions_is_refused(self, tmp_path: Path) -> None:
-        way, rows = wandering("conv", 3, tmp_path)
-        vector = torch.randn(way.space.size, dtype=torch.float64)
+        walk, rows = wandering("conv", 3, tmp_path)
+        vector = torch.randn(walk.space.size, dtype=torch.float64)
         with pytest.raises(la.BadInput, match="linearly dependent"):
-            way.project(torch.from_numpy(rows[0]), torch.stack([vector, 2 * vector]))
+            walk.project(torch.from_numpy(rows[0]), torch.stack([vector, 2 * vector]))
 
 
 class TestRefusals:
-    def test_one_snapshot_is_no_way(self, tmp_path: Path) -> None:
+    def test_one_snapshot_is_not_a_trajectory(self, tmp_path: Path) -> None:
         problem, _ = make("mlp")
         with pytest.raises(la.BadInput, match="holds no snapshots; a trajectory needs two or more"):
             WeightTrajectory(Trajectory(tmp_path), la.WeightSpace(problem.module))
@@ -185,21 +185,21 @@ class TestRefusals:
             WeightTrajectory(Trajectory(tmp_path), la.WeightSpace(other))
 
     def test_a_snapshot_that_is_cut_off_is_named(self, tmp_path: Path) -> None:
-        way, _ = wandering("conv", 3, tmp_path)
-        path = way.snapshots[1].path
+        walk, _ = wandering("conv", 3, tmp_path)
+        path = walk.snapshots[1].path
         path.write_bytes(path.read_bytes()[:-20])
         with pytest.raises(la.BadInput, match=r"000000001.safetensors cannot be read; those of steps 0, 2 are whole"):
-            WeightTrajectory(Trajectory(tmp_path), way.space)
+            WeightTrajectory(Trajectory(tmp_path), walk.space)
 
 
 def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Path) -> None:
-    way, rows = wandering("conv", 4, tmp_path)
-    around = Around(way.space, torch.from_numpy(rows[-1]), way=way, seed=3)
+    walk, rows = wandering("conv", 4, tmp_path)
+    around = Around(walk.space, torch.from_numpy(rows[-1]), trajectory=walk, seed=3)
     vectors, labels = directions(["random", "solution", "component", "random"], around)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4, dtype=torch.float64))
     straight = torch.from_numpy(rows[-1] - rows[0])
     torch.testing.assert_close(vectors[1], straight / straight.norm())
-    torch.testing.assert_close(vectors[2], way.components(1)[0])
+    torch.testing.assert_close(vectors[2], walk.components(1)[0])
     assert abs(float(vectors[0] @ vectors[3])) < 0.3
     assert labels == ["random direction 1", "from start to solution", "principal component 1", "random direction 2"]
     again, _ = directions(["random"], around)
@@ -207,7 +207,7 @@ def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Pat
     with pytest.raises(la.BadInput, match="2 axes ask for direction 'solution'"):
         directions(["solution", "solution"], around)
     with pytest.raises(la.BadInput, match="is made of a trajectory; name one with --trajectory"):
-        directions(["component"], Around(way.space, around.origin))
+        directions(["component"], Around(walk.space, around.origin))
     with pytest.raises(la.BadInput, match="unknown direction 'componnt'; did you mean 'component'"):
         directions(["componnt"], around)
 
@@ -243,7 +243,7 @@ def examples(name: str) -> Split:
     return la.load_data("digits").splits[name]
 
 
-class TestSurveyOfAWay:
+class TestSurveyOfATrajectory:
     def test_has_the_losses_of_the_snapshots_with_their_own_statistics(self, trained: Path, surveyed: Path) -> None:
         survey = opened(surveyed)
         assert survey.sizes["u"] == 5
@@ -437,24 +437,24 @@ class TestCommandLine:
         assert len(errors.splitlines()) == 1
         assert not (tmp_path / "run").exists()
 
-    def test_a_network_that_stood_still_has_no_way(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_network_that_stood_still_is_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         module = la.MLP(hidden=(8,)).build((1, 8, 8), 10)
         for step in range(3):
             Trajectory(tmp_path / "way").record(module, step)
         tokens = [f"--trajectory={tmp_path / 'way'}", "--model.hidden", "8", "--directions", "random", "random"]
         assert main(["survey", *tokens, f"--out={tmp_path / 'run'}"]) == 2
-        assert "are all alike, so there is no way to survey" in " ".join(capsys.readouterr().err.split())
+        assert "are all alike, so there is nothing to survey" in " ".join(capsys.readouterr().err.split())
 
     def test_a_dry_run_writes_nothing(self, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         tokens = ["--grid", "5", "4", "--examples=100", "--plan=loop", "--dry_run", f"--out={tmp_path / 'run'}"]
         assert main(["survey", f"--trajectory={trained}", *tokens]) == 0
         printed = capsys.readouterr().out
-        assert "survey  20 points x 200 examples" in printed
-        assert "path    5 snapshots x 200 examples" in printed
+        assert "survey     20 points x 200 examples" in printed
+        assert "trajectory 5 snapshots x 200 examples" in printed
         assert not list(tmp_path.iterdir())
 
 
-def test_a_way_that_ends_where_it_began_has_no_plane_through_its_solution(tmp_path: Path) -> None:
+def test_a_trajectory_that_ends_where_it_began_has_no_plane_through_its_solution(tmp_path: Path) -> None:
     module = la.MLP(hidden=(8,)).build((1, 8, 8), 10)
     trajectory = Trajectory(tmp_path / "way")
     start = copy.deepcopy(module.state_dict())
@@ -477,7 +477,7 @@ def stored_config(run: Path) -> dict[str, object]:
     return yaml.safe_load((run / "config.yaml").read_text())
 
 
-def test_a_way_of_a_users_own_module_needs_its_module_alone(tmp_path: Path) -> None:
+def test_a_trajectory_of_a_users_own_module_needs_its_module_alone(tmp_path: Path) -> None:
     problem, split = make("tied")
     trajectory = Trajectory(tmp_path)
     module = copy.deepcopy(problem.module)
@@ -488,10 +488,10 @@ def test_a_way_of_a_users_own_module_needs_its_module_alone(tmp_path: Path) -> N
         outputs = problem.feed.output(module(split.data[0]))
         problem.loss(outputs, split.data[1]).mean().backward()
         optimizer.step()
-    way = WeightTrajectory(trajectory, la.WeightSpace(problem.module))
-    found = way.components(2)
-    plane = la.Plane(way.vector(4), found, order=range(2), train_origin=False)
-    path = way.project(plane.origin, plane.controls()[1:])
+    walk = WeightTrajectory(trajectory, la.WeightSpace(problem.module))
+    found = walk.components(2)
+    plane = la.Plane(walk.vector(4), found, order=range(2), train_origin=False)
+    path = walk.project(plane.origin, plane.controls()[1:])
     survey = la.survey(plane, la.grid_of(plane, (4, 4)), problem, {"train": split}, plan="loop")
     assert np.isfinite(survey["train_loss"]).all()
     assert path.captured > 0.9

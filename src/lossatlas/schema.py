@@ -9,10 +9,10 @@ high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was
 
 Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
 per point has a further dimension (``classes``); several repeats of one slice lie along the dimension ``repeat``, which
-is not an axis. Where examples are a subset, ``<split>_<metric>_standard_error`` says how far a mean may be off; where a grid
-was refined only as far as was needed, the boolean ``measured`` is False at points that were interpolated.
+is not an axis. Where examples are a subset, ``<split>_<metric>_standard_error`` says how far a mean may be off; where a
+grid was refined only as far as was needed, the boolean ``measured`` is False at points that were interpolated.
 
-A path that a network went is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
+A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 The networks that a survey lies around or between are along the dimension ``corner``: see :class:`Corner`.
 """
 
@@ -69,14 +69,15 @@ LOSS = "loss"
 """The metric that every survey has."""
 
 BESIDE = ("path_", "corner_", "along_")
-"""How the names begin of what lies beside a survey's grid: see :class:`OnTrajectory`, :class:`Corner` and :class:`Along`."""
+"""How the names begin of what lies beside a survey's grid, of what :class:`OnTrajectory`, :class:`Corner` and
+:class:`Along` name."""
 
 SNAPSHOT = "snapshot"
-"""The dimension of a path."""
+"""The dimension of a trajectory."""
 
 
 class OnTrajectory:
-    """Names of the variables of a path, each (snapshot,) unless it says otherwise."""
+    """Names of the variables of a trajectory, each (snapshot,) unless it says otherwise."""
 
     STEP = "path_step"
     EPOCH = "path_epoch"
@@ -85,7 +86,7 @@ class OnTrajectory:
     DISTANCE = "path_distance"
     """Euclidean distance from the chart."""
     ANGLE = "path_angle"
-    """Degrees between the way to the next snapshot and the negative gradient; NaN at the last."""
+    """Degrees between the step to the next snapshot and the negative gradient; NaN at the last."""
     EXPLAINED = "path_explained"
     """The share of the variance along each principal component, the largest first."""
     ELSEWHERE = "path_elsewhere"

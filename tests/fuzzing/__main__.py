@@ -24,7 +24,7 @@ __all__ = ["made_runs", "main", "table"]
 TELLING = 30.0
 """Seconds between lines of progress."""
 IN_MEMORY = Path("/dev/shm")
-"""Where boxes are site and thrown away by the thousand, if there is such a place."""
+"""Where boxes are made and thrown away by the thousand, if there is such a place."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -124,7 +124,7 @@ class Bench:
 
 
 def tried_line(trial: Trial, box: Path, scratch: Path) -> tuple[Verdict, Ended]:
-    """What a command line comes to in a box that is site."""
+    """What a command line comes to in a box that is laid out."""
     before, outside = seen(box), box / "outside"
     if trial.sealed:
         unread(outside)

@@ -10,7 +10,7 @@ from typing import Any
 from fuzzing.children import Surroundings
 from fuzzing.mutation import HOSTILE_TEXTS
 from fuzzing.runs import COMPARE, CONNECT, FIT, SURVEY, TRAIN
-from fuzzing.trial import Trial, site
+from fuzzing.trial import Trial, lay_out
 
 __all__ = ["VERBS", "option_trial"]
 
@@ -126,7 +126,7 @@ def option_trial(rng: random.Random, runs: Path, box: Path, verb: str) -> Trial:
         argv += ["--out", "o"]
     around = rng.choice(SURROUNDINGS) if rng.random() < 0.03 else Surroundings()
     needs = {"survey", "way"} if verb == "view" else {"t0", "t1", "fit"} & set(line)
-    work = site(box, runs, sorted(needs))
+    work = lay_out(box, runs, sorted(needs))
     own = ("o", "o.csv", "runs", "survey" if verb == "view" else "o", *_named_places(argv, work))
     return Trial(f"{verb}: {'; '.join(what)}", tuple(argv), own, around)
 

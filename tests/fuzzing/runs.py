@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fuzzing.children import Surroundings, command_line
 from fuzzing.mutation import DAMAGES
-from fuzzing.trial import Trial, site
+from fuzzing.trial import Trial, lay_out
 
 __all__ = ["GROUPS", "make_runs", "places", "run_trial"]
 
@@ -148,7 +148,7 @@ def run_trial(rng: random.Random, runs: Path, box: Path, place: str, names: Sequ
     subject = SUBJECTS[place.partition(":")[0]]
     run = place.partition(":")[0]
     argv = rng.choice((*OF_ALL, *subject.readers))
-    work = site(box, runs, (run, *subject.needs, *(name for name in ("t0", "t1") if name in argv)))
+    work = lay_out(box, runs, (run, *subject.needs, *(name for name in ("t0", "t1") if name in argv)))
     path = work / run / rng.choice(sorted(names))
     if argv[0] == "REOPEN":
         (work / run / "summary.json").unlink(missing_ok=True)

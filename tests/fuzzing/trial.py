@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fuzzing.children import Surroundings
 
-__all__ = ["WORK", "Trial", "site"]
+__all__ = ["WORK", "Trial", "lay_out"]
 
 WORK = "work"
 """The folder in the box in which a command line runs."""
@@ -29,7 +29,7 @@ class Trial:
     """Whether what lies outside of the run must not even be read: a link leads there."""
 
 
-def site(box: Path, runs: Path, names: Iterable[str]) -> Path:
+def lay_out(box: Path, runs: Path, names: Iterable[str]) -> Path:
     """A box with copies of some runs in the folder that is worked in, and files beside that nobody may touch."""
     if box.exists():
         shutil.rmtree(box)

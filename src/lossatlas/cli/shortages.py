@@ -11,7 +11,9 @@ __all__ = ["advice", "shortage"]
 
 MEMORY = "memory"
 ADVICE = {
-    MEMORY: "lower --memory, --batch_size, --eval_batch_size, or the number of points or examples, or use a smaller model",
+    MEMORY: (
+        "lower --memory, --batch_size, --eval_batch_size, or the number of points or examples, or use a smaller model"
+    ),
     "threads or processes": "lower OMP_NUM_THREADS, or raise the limit of processes (ulimit -u) or memory (ulimit -v)",
     "open files": "raise their limit (ulimit -n)",
 }

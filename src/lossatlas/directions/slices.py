@@ -52,8 +52,8 @@ def slice_around(
         UserWarning: a file that a direction is made of holds several networks that fit; says which one was taken.
 
     Raises:
-        BadInput: a direction or a normalisation that there is not, repeats of directions that are not random, or random directions
-            that are zero, because all that varies has one dimension or all filters are zero.
+        BadInput: a direction or a normalisation that there is not, repeats of directions that are not random, or random
+            directions that are zero, because all that varies has one dimension or all filters are zero.
     """
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)

@@ -40,9 +40,9 @@ def comparison(
         differences: how differently the networks predict.
 
     Returns:
-        Dimensions ``run`` and ``other_run`` (both with the networks' names), ``repeat``, and the coordinates of surfaces
-        (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines stand where ``run`` comes first, and
-        are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the diagonal.
+        Dimensions ``run`` and ``other_run`` (both with the networks' names), ``repeat``, and the coordinates of
+        surfaces (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines stand where ``run`` comes
+        first, and are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the diagonal.
     """
     names = [network.name for network in recipe.networks]
     count, split = len(names), config.splits[0]
@@ -82,13 +82,13 @@ def summarise(data: xr.Dataset) -> dict[str, Any]:
     names = [str(name) for name in data[RUN].values]
     groups, starts = ([str(value) for value in data[key].values] for key in ("group", "start"))
     single = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN,) and v.dtype.kind == "f"]
-    drawn = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, REPEAT)]
+    repeated = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, REPEAT)]
     double = _pairwise(data)
     runs: dict[str, Any] = {}
     for place, name in enumerate(names):
         runs[name] = {"group": groups[place]}
         runs[name] |= {key: _number(data[key].values[place]) for key in single}
-        for key in drawn:
+        for key in repeated:
             values = data[key].values[place]
             whole = bool(np.isfinite(values).all())
             runs[name][key] = _number(values.mean()) if whole else None
@@ -166,8 +166,8 @@ def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
     _put(data, "weight_norm", (RUN,), np.array(norms), "norm of the weights", "1")
     starts = [float(origin.double().norm()) for origin in origins]
     _put(data, "start_norm", (RUN,), np.array(starts), "norm of the initial weights", "1")
-    way = [float((n.weights.double() - o.double()).norm()) for n, o in zip(networks, origins, strict=True)]
-    _put(data, "distance_from_start", (RUN,), np.array(way), "distance from the initial weights", "1")
+    moved = [float((n.weights.double() - o.double()).norm()) for n, o in zip(networks, origins, strict=True)]
+    _put(data, "distance_from_start", (RUN,), np.array(moved), "distance from the initial weights", "1")
     apart = np.full((count, count), np.nan)
     np.fill_diagonal(apart, 0.0)
     for pair in recipe.pairs:

@@ -42,7 +42,7 @@ def follow_trajectory(
     engine: Engine,
     how: Handling,
 ) -> None:
-    """The trajectory in the plane and elsewhere, its losses beside those under it, and how it goes against the gradient."""
+    """The trajectory in the plane and elsewhere, its losses beside those under it, and its angle to the gradient."""
     if is_followed(store, recipe):
         return
     trajectory, here = followed.trajectory, followed.here

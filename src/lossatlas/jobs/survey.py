@@ -160,7 +160,7 @@ def _phases(
     survey = cost.phase("survey", examples, left)
     yield survey if known else replace(survey, factor=max(2.0, survey.factor))
     if recipe.site.trajectory is not None and not followed:
-        # A snapshot is evaluated twice, on the way and in the plane, and its gradient taken once.
+        # A snapshot is evaluated twice, on the trajectory and in the plane, and its gradient taken once.
         visits = 6 * len(recipe.site.trajectory.trajectory)
         yield cost.phase("trajectory", examples, visits)
     if pictures:

@@ -1,4 +1,4 @@
-"""The job of ``lossatlas train``: a configuration and a directory become a trained network and the way there."""
+"""The job of ``lossatlas train``: a configuration and a directory become a trained network and its trajectory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["run_train"]
 
 
 def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
-    """Train a network, keep snapshots of the way, and evaluate what it came to."""
+    """Train a network, keep snapshots of its trajectory, and evaluate what it came to."""
     run, config = start.run, start.config
     torch.set_num_threads(start.stored("threads", torch.get_num_threads()))  # others add up in another order
     recipe = build_train(config)

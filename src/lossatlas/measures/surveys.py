@@ -23,7 +23,7 @@ def measures(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Va
     nearest to the first corner, or to the origin), ``centre_loss``, ``unmeasurable_nan`` and ``unmeasurable_inf``
     (how many values are NaN and infinite, over all repeats).
 
-    Of several draws every number is the mean over them, with ``<name>_standard_deviation`` beside it (of the sample);
+    Of several repeats every number is the mean over them, with ``<name>_standard_deviation`` beside it (of the sample);
     both are None where a repeat has no such number. ``draws`` is a list of the measures of each.
 
     Args:

@@ -49,7 +49,7 @@ class OnCurve(SingleStage):
 
     @abstractmethod
     def sample_at(self, coords: Tensor) -> PointsOnCurve:
-        """The draw of these points (P, 1)."""
+        """What the objective asks at these points (P, 1)."""
 
     def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
         return self.sample_at(evenly(self.most_points, generator(seed, "curve", step)))

@@ -1,4 +1,4 @@
-"""The interface of places: what a survey lies around, along, between or on."""
+"""The interface of survey sites: what a survey lies around, along, between or on."""
 
 from __future__ import annotations
 

@@ -46,16 +46,16 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    place = next((name for name in SITES if getattr(config, name)), None)
-    if place is None:
+    site_name = next((name for name in SITES if getattr(config, name)), None)
+    if site_name is None:
         raise BadInput(
-            "a survey needs a network; name its weights with --checkpoint, its way with --trajectory, several networks "
-            "with --between, or a run with --run"
+            "a survey needs a network; name its weights with --checkpoint, its trajectory with --trajectory, several "
+            "networks with --between, or a run with --run"
         )
     base = build_problem(config, config.splits)
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
-        site = SITES[place]().build(config, base)
+        site = SITES[site_name]().build(config, base)
     extent = _extent(config, site, len(metrics))
     grid = _grid(config, site)
     policy = site.buffers or usual_buffers(site.chart, base.problem.module)

@@ -31,7 +31,7 @@ class SurveyConfig(ProblemConfig):
     """Weights to survey around: a file, one of several networks in it as FILE#KEY, a run of lossatlas train, or a
     snapshot of one as RUN@STEP; or"""
     trajectory: str = ""
-    """the way there: such a run, or the folder of a trajectory, whose last snapshot is the centre; or"""
+    """the trajectory of such a run, or a folder that holds one, whose last snapshot is the centre; or"""
     between: tuple[str, ...] = ()
     """two, three or four networks to survey between, each as a checkpoint; or"""
     run: str = ""
@@ -143,10 +143,10 @@ class SurveyConfig(ProblemConfig):
         defaults = {field.name: field.default for field in fields(self)}
         unstated: dict[str, tuple[Any, ...]] = {name: (default,) for name, default in defaults.items()}
         unstated |= dict.fromkeys(("normalize", "ignore"), (None, NOTHING))
-        for place, names in unheeded.items():
-            for name in sorted(names) if getattr(self, place) else ():
+        for site, names in unheeded.items():
+            for name in sorted(names) if getattr(self, site) else ():
                 if getattr(self, name) not in unstated[name]:
-                    raise BadInput(f"{name} means nothing with {place}; leave it out")
+                    raise BadInput(f"{name} means nothing with {site}; leave it out")
         if self.checkpoint and not self._is_drawn:
             for name in ("normalize", "ignore", "direction_seed"):
                 if getattr(self, name) not in unstated[name]:
@@ -156,10 +156,10 @@ class SurveyConfig(ProblemConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        places = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
-        if len(places) > 1:
+        sites = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
+        if len(sites) > 1:
             raise BadInput(
-                f"{' and '.join(places)} are given; a survey lies around a checkpoint, along a trajectory, between "
+                f"{' and '.join(sites)} are given; a survey lies around a checkpoint, along a trajectory, between "
                 "networks or on the chart of a run: give one of them"
             )
         if len(self.between) == 1:

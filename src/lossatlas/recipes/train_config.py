@@ -24,7 +24,7 @@ class TrainConfig(ProblemConfig):
     weight_decay: NotNegative | None = None
     """Weight decay of all optimisers that state none of their own."""
     switch: tuple[str, ...] = ()
-    """Changes on the way, each with a fresh state: EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01."""
+    """Changes during the training, each with a fresh state: EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01."""
     schedule: str = "constant"
     """Learning-rate schedule (see `lossatlas info`)."""
     schedule_options: Options = field(default_factory=dict)

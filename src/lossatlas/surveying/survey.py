@@ -134,10 +134,11 @@ def survey(
         plan = _recorded_plan(path) or plan
     if buffers is None:
         buffers = usual_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
+    batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
     engine = engine_for(
         problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
         eval_batch_size=eval_batch_size, memory=memory, steps=False,
-        evaluations=math.prod(map(len, coords.values())) * sum(-(-len(split) // eval_batch_size) for split in given.values()),
+        evaluations=math.prod(map(len, coords.values())) * batches,
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
     refinement = refinement_of(coords, tolerance, budget)

@@ -1,4 +1,4 @@
-"""Where a training starts: weights of a file or a folder, of a finished run, or of a snapshot on somebody's way."""
+"""Where a training starts: weights of a file or a folder, of a finished run, or of a snapshot of a trajectory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trajectories: snapshots of a network on its way, from anybody's loop."""
+"""Trajectories: snapshots of a network in training, from anybody's loop."""
 
 from __future__ import annotations
 

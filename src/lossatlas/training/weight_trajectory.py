@@ -62,8 +62,8 @@ class WeightTrajectory:
         self.space = space
         if len(self.snapshots) < 2:
             raise BadInput(
-                f"{trajectory.path} holds {len(self.snapshots) or 'no'} snapshot{'' if self.snapshots else 's'}; a trajectory "
-                "needs two or more: record more steps, or name the folder of a trajectory"
+                f"{trajectory.path} holds {len(self.snapshots) or 'no'} snapshot{'' if self.snapshots else 's'}; a "
+                "trajectory needs two or more: record more steps, or name the folder of a trajectory"
             )
         self._known: tuple[Tensor, Tensor] | None = None
         self._check(trajectory)
@@ -86,8 +86,8 @@ class WeightTrajectory:
         """Principal components (count, n) of the snapshots, orthonormal, float64 (Li et al. 2018, section 7.2).
 
         From the Gram matrix (S, S) of the snapshots, relative to the last and centred, summed in float64 over slices of
-        weight space, so that every file is read once for the matrix and once for the directions. Along each the trajectory
-        starts on the negative side of where it ends.
+        weight space, so that every file is read once for the matrix and once for the directions. Along each the
+        trajectory starts on the negative side of where it ends.
 
         Args:
             count: how many directions.
@@ -100,8 +100,8 @@ class WeightTrajectory:
         rank = int((variances > DEPENDENT * variances[0]).sum()) if variances[0] > 0 else 0
         if count > rank:
             raise BadInput(
-                f"the trajectory of {len(self)} snapshots has {rank} dimensions, {count} components were asked for; record "
-                "more snapshots or ask for fewer"
+                f"the trajectory of {len(self)} snapshots has {rank} dimensions, {count} components were asked for; "
+                "record more snapshots or ask for fewer"
             )
         # Coordinates along a component are its vector's entries; the trajectory shall run from left to right.
         signs = torch.where(vectors[-1, :count] < vectors[0, :count], -1.0, 1.0)
@@ -123,7 +123,7 @@ class WeightTrajectory:
         return self._known
 
     def project(self, origin: Tensor, directions: Tensor) -> Projection:
-        """Where the trajectory runs in the plane through ``origin`` (n,) along ``directions`` (d, n), which need no angle.
+        """Where the trajectory runs in the plane through ``origin`` (n,) along ``directions`` (d, n), at any angle.
 
         Raises:
             BadInput: the directions are linearly dependent.

@@ -35,8 +35,8 @@ def view(
     """Draw a survey, and write ``<kind>.png`` files if a directory is given.
 
     Args:
-        survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it. Of several repeats
-            of a slice, kinds that are not about repeats show the first, and say so.
+        survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it. Of several
+            repeats of a slice, kinds that are not about repeats show the first, and say so.
         out: a directory for the files, made if need be; each file appears whole or not at all.
         kinds: names of kinds of pictures; None draws all that apply.
         title: a title for every picture.

@@ -64,7 +64,7 @@ def draw_comparison(comparison: xr.Dataset) -> dict[str, Figure]:
     """All pictures of a comparison, by name; those that have something to show.
 
     Args:
-        comparison: as :mod:`lossatlas.jobs.compared` makes it: dimensions ``run``, ``other_run`` and ``draw``.
+        comparison: as :mod:`lossatlas.jobs.compared` makes it: dimensions ``run``, ``other_run`` and ``repeat``.
     """
     groups = _groups(comparison)
     drawn = {
@@ -284,7 +284,7 @@ def _slices(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     drawn = figures.figure(8.6, 5.2, "")
     ax = drawn.add_subplot()
     curves = [
-        (values[run, draw], groups.colour(run)) for run in range(values.shape[0]) for draw in range(values.shape[1])
+        (values[run, repeat], groups.colour(run)) for run in range(values.shape[0]) for repeat in range(values.shape[1])
     ]
     limits = _curves(ax, at, curves)
     level = float(comparison.attrs["level"])

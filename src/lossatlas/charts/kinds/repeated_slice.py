@@ -37,9 +37,9 @@ class RepeatedSlice(HeldDirections):
 
     def coefficients(self, coords: Tensor) -> Tensor:
         coords = checked_coords(coords, self.axes)
-        drawn = coords[:, -1]
-        if not torch.equal(drawn, drawn.round()) or not ((drawn >= 0) & (drawn < self.repeats)).all():
-            raise BadInput(f"repeats are numbered 0 to {self.repeats - 1}; got {sorted(set(drawn.tolist()))}")
-        which = one_hot(drawn.long(), self.repeats).to(coords)
+        numbers = coords[:, -1]
+        if not torch.equal(numbers, numbers.round()) or not ((numbers >= 0) & (numbers < self.repeats)).all():
+            raise BadInput(f"repeats are numbered 0 to {self.repeats - 1}; got {sorted(set(numbers.tolist()))}")
+        which = one_hot(numbers.long(), self.repeats).to(coords)
         along = which[:, :, None] * coords[:, None, :-1]
         return torch.cat([coords.new_ones(len(coords), 1), along.flatten(1)], dim=1)

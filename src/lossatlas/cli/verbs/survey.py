@@ -35,7 +35,7 @@ class _Options(RunOptions):
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the run that is surveyed, or of the first of several."""
-        given = next((name for place in SITES if (name := option_given(tokens, place))), None)
+        given = next((name for site in SITES if (name := option_given(tokens, site))), None)
         if given is None:
             return {}
         named = NetworkSpec.parse(given).path
@@ -63,5 +63,5 @@ SURVEY = _Survey(
     SurveyConfig,
     _Options,
     None,
-    "Survey the surroundings of a network, its way there, what lies between networks, or the chart of a run.",
+    "Survey the surroundings of a network, its trajectory, what lies between networks, or the chart of a run.",
 )

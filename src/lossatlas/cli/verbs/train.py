@@ -50,5 +50,5 @@ TRAIN = _Train(
     TrainConfig,
     _Options,
     None,
-    "Train a network on purpose, and keep snapshots of the way there. Without options: an MLP on digits.",
+    "Train a network on purpose, and keep snapshots of its trajectory. Without options: an MLP on digits.",
 )

@@ -37,12 +37,12 @@ class Csv(Format):
     """A header, then one row per point: its axes, a repeat and a class where there are any, and all variables.
 
     The last of the dimensions runs fastest. Numbers are written so that they are read back exactly, as float64 or
-    int64; NaN is ``nan``, infinities ``inf`` and ``-inf``. A variable without a value per repeat or per class is repeated
-    along them.
+    int64; NaN is ``nan``, infinities ``inf`` and ``-inf``. A variable without a value per repeat or per class is
+    written again for each.
 
     Columns called u, v, w, x3, x4, ..., repeat and classes are read as dimensions, in whatever order the rows are. A
-    variable whose values are all equal along repeats or classes, of which there are several, is read as one without that
-    dimension. Empty cells are NaN.
+    variable whose values are all equal along repeats or classes, of which there are several, is read as one without
+    that dimension. Empty cells are NaN.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)

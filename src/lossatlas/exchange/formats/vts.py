@@ -32,8 +32,8 @@ GHOSTS = "vtkGhostType"
 class Vts(Format):
     """A structured grid in VTK's XML, with every variable as point data; is written only.
 
-    One axis becomes a line along x, two a sheet in the plane z = 0, three a block. Of a variable with several repeats or
-    classes each is an array of its own: ``test_loss_draw0``. Booleans are 0 and 1.
+    One axis becomes a line along x, two a sheet in the plane z = 0, three a block. Of a variable with several repeats
+    or classes each is an array of its own: ``test_loss_repeat0``. Booleans are 0 and 1.
     """
 
     height: str | None = None

@@ -30,7 +30,7 @@ POINTS = 21
 
 @final
 class _Switches(Study):
-    title = "Im, Tao & Branson 2016: optimisers switched on the way, from one initialisation"
+    title = "Im, Tao & Branson 2016: optimisers switched in mid-training, from one initialisation"
 
     def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
         epochs = 60 if scale == "small" else 400

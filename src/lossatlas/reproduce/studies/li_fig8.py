@@ -1,4 +1,4 @@
-"""Figure 8 of Li et al.: why random directions fail to show a way."""
+"""Figure 8 of Li et al.: why random directions fail to show a trajectory."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ PLANES = {
 
 @final
 class _RandomDirectionsFail(Study):
-    title = (
-        "Figure 8 of Li et al. 2018: the way of a training in random planes, and in that of its principal components"
-    )
+    title = "Figure 8 of Li et al. 2018: a trajectory in random planes, and in that of its principal components"
 
     def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
         training = (
@@ -60,8 +58,8 @@ class _RandomDirectionsFail(Study):
         head = ["directions", "variance in the plane", "along u", "largest distance from it", "largest loss difference"]
         sentence = (
             f"One training: test accuracy {end['test_accuracy']:.3f} after {end['steps']} steps. In the published "
-            "figure two random directions show no way at all, and a random one beside that through the solution shows "
-            "a straight line; components hold 40 to 90 % of the variance."
+            "figure two random directions show no movement at all, and a random one beside that through the solution "
+            "shows a straight line; components hold 40 to 90 % of the variance."
         )
         return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
 

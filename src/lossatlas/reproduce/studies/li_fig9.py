@@ -1,4 +1,4 @@
-"""Figure 9 of Li et al.: ways on their PCA planes, by batch size and weight decay."""
+"""Figure 9 of Li et al.: trajectories on their PCA planes, by batch size and weight decay."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ DECAYS = {"small": (0.0, 5e-3), "paper": (0.0, 5e-4)}
 
 
 @final
-class _Ways(Study):
+class _Trajectories(Study):
     title = (
-        "Figure 9 of Li et al. 2018: ways on their PCA planes, small and large batches, with and without weight decay"
+        "Figure 9 of Li et al. 2018: trajectories on their PCA planes, small and large batches, with and without "
+        "weight decay"
     )
 
     def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
@@ -71,7 +72,7 @@ class _Ways(Study):
             )
         head = ["batch", "weight decay", "component 1", "component 2", "angle to descent, first half", "second half"]
         sentence = (
-            "Published: the planes hold 40 to 90 % of the variance; ways run across the contours at first, and "
+            "Published: the planes hold 40 to 90 % of the variance; trajectories run across the contours at first, and "
             "with small batches and weight decay along them later, where they circle until the rate drops. Below 90° "
             "a step descends."
         )
@@ -82,4 +83,4 @@ def _name(batch: int, decay: float) -> str:
     return f"batch{batch}-decay{decay:g}"
 
 
-LI_FIG9 = _Ways()
+LI_FIG9 = _Trajectories()

@@ -20,7 +20,7 @@ __all__ = ["HuggingFaceTrajectory"]
 
 
 class HuggingFaceTrajectory(TrainerCallback):
-    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(..., callbacks=[HuggingFaceTrajectory("way")])``.
+    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(..., callbacks=[HuggingFaceTrajectory("trajectory")])``.
 
     Steps are the trainer's ``global_step``: of the optimiser, however many batches each takes. The first snapshot is
     the start, the last one the end of the training, also where the trainer loads its best model afterwards. A snapshot

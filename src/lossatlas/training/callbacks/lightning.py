@@ -22,7 +22,7 @@ __all__ = ["LightningTrajectory"]
 
 
 class LightningTrajectory(Callback):
-    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(callbacks=[LightningTrajectory("way")])``.
+    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(callbacks=[LightningTrajectory("trajectory")])``.
 
     Steps are the trainer's ``global_step``: of the optimiser, however many batches each takes. The first snapshot is
     the start, the last one the end of the training. A snapshot has ``epoch`` (in parts, too), and ``loss`` (the mean

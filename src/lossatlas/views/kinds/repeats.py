@@ -24,7 +24,7 @@ class Repeats(View):
     """All repeats' curves of the loss with their mean and spread, or their contours with the same levels."""
 
     needs = "several repeats, one axis or two with at least two points each, and a loss"
-    caption = "The loss of every draw of the slice: how far the picture depends on the directions that were drawn."
+    caption = "The loss of every repeat of the slice: how far the picture depends on the directions that were drawn."
     rank = 15
     all_repeats = True
 

@@ -1,4 +1,4 @@
-"""The way of a training, on the loss of the plane that it went through."""
+"""The trajectory of a training, on the loss of the plane that it went through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Trajectory(View):
     """Filled contours of the loss under the path; the same path elsewhere; losses, distances and angles on it."""
 
     needs = "two axes, a loss, and a path on them"
-    caption = "The way of the training over the loss in its plane, and what the plane does not show of it."
+    caption = "The trajectory of the training over the loss in its plane, and what the plane does not show of it."
     rank = 10
 
     def applies(self, survey: xr.Dataset) -> bool:
@@ -150,7 +150,7 @@ def _distances(ax: Axes, survey: xr.Dataset) -> None:
 
 
 def _angles(ax: Axes, survey: xr.Dataset) -> None:
-    """The angle between the way to the next snapshot and the negative gradient; 90 degrees is along a contour."""
+    """The angle between the step to the next snapshot and the negative gradient; 90 degrees is along a contour."""
     at, name = _clock(survey)
     ax.axhline(90, color=figures.GREY, linewidth=0.8, linestyle=":")
     ax.plot(at, survey[schema.OnTrajectory.ANGLE].values, "-", color=ON_PATH)
