@@ -293,7 +293,7 @@ class TestKinds:
         recipe = build_connect(settings)
         assert len(recipe.t) == 15
         assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=3)).t) == 5, "points between them"
-        for path in (recipe.curve, recipe.straight):
+        for path in (recipe.chart, recipe.straight):
             met = points_of(path, recipe.t[::2, None].float())
             assert torch.equal(met.coefficients @ met.controls, recipe.networks)
 
@@ -358,7 +358,7 @@ class TestKinds:
     def test_bends_start_at_given_networks(self, runs: Path) -> None:
         recipe = build_connect(config(runs, "r0", "r1", start=(str(runs / "r2"),)))
         third = build_connect(config(runs, "r2", "r1")).networks[0]
-        assert torch.equal(recipe.curve.bends[0], third)
+        assert torch.equal(recipe.chart.bends[0], third)
 
 
 def test_the_best_plane_is_that_of_the_singular_value_decomposition() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from lossatlas.charts.lengths import length, lengths_until
 from lossatlas.data import Split
 from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
+from lossatlas.jobs.connect_summary import summarise_curve
 from lossatlas.jobs.job import Handling
 from lossatlas.recipes.connect import ConnectRecipe
-from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY, RunDirectory
+from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY
 from lossatlas.schema import CURVE, Along, Corner
 from lossatlas.streams import generator
 from lossatlas.surveying import SurveyStore
@@ -26,7 +28,6 @@ from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.best_plane import CurveInPlane, plane_of
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
 from lossatlas.surveying.path_points import PathPoints, distances, norms, points_of
-from lossatlas.surveying.store import stored_survey
 
 __all__ = ["ENSEMBLE_PATHS", "STORES", "CurveEvaluation"]
 
@@ -47,29 +48,44 @@ class CurveEvaluation:
     """The parts of an evaluation, each kept once it is done, and not done again when a run is resumed.
 
     Attributes:
-        run: that it belongs to.
+        folder: where the surveys are kept; None keeps them in memory.
         recipe: whose curve is trained.
         engine: that evaluates.
         how: it is carried out.
     """
 
-    run: RunDirectory
+    folder: Path | None
     recipe: ConnectRecipe
     engine: Engine
     how: Handling
 
     def __post_init__(self) -> None:
-        self.survey = self._store(SURVEY, self.recipe.chart)
+        self.store = self._store(SURVEY, self.recipe.chart)
         self.geometry: dict[str, Any] = {
             "length": length(self.recipe.chart),
             "straight_length": length(self.recipe.straight),
         }
         """Numbers of the curve that need no network."""
+        self.plane_survey: xr.Dataset | None = None
+        """The surface of the curve's plane, once it is surveyed and where there is one."""
+
+    def carry_out(self) -> xr.Dataset:
+        """All parts, as far as they are not done; returns the survey of the curve with what is known along it."""
+        with self.store as store:
+            self.paths()
+            self.plane()
+            self.ensembles()
+            return store.open().load()
+
+    def summarise(self, survey: xr.Dataset) -> dict[str, Any]:
+        """The numbers of the curve, JSON types."""
+        undefined = {"radial_undefined": self.recipe.no_radial} if self.recipe.no_radial else {}
+        return {**summarise_curve(survey, self.geometry), **undefined, "parameters": self.recipe.space.size}
 
     def paths(self) -> None:
         """The curve and the other paths at the same t, their norms, and the curve's distances."""
         recipe = self.recipe
-        self._fill(self.survey, recipe.chart, "survey")
+        self._fill(self.store, recipe.chart, "survey")
         others: dict[str, CoefficientChart] = {"straight": recipe.straight}
         if recipe.radial is not None:
             others["radial"] = recipe.radial
@@ -89,7 +105,7 @@ class CurveEvaluation:
             names = [f"from {name}" for name in names]
             self.geometry["ends_moved"] = (recipe.ends.detach() - recipe.networks).norm(dim=1).tolist()
         told = {"long_name": "t", "names": names}
-        self.survey.put_beside(place, (Corner.DIMENSION,), np.linspace(0, 1, len(names)), told)
+        self.store.put_beside(place, (Corner.DIMENSION,), np.linspace(0, 1, len(names)), told)
 
     def plane(self) -> None:
         """The surface of the plane of the curve, with the curve on it."""
@@ -106,16 +122,12 @@ class CurveEvaluation:
         with self._store(PLANE, plane.chart, grid, plane.labels) as store:
             self._fill(store, plane.chart, "survey of the plane", self.recipe.in_plane)
             _put_curve(store, plane, self.recipe.names)
+            self.plane_survey = store.open().load()
         self.geometry |= {
             "curve_to_plane_max": float(plane.distances.max()),
             "curve_to_plane_rms": float(plane.distances.square().mean().sqrt()),
             "networks_to_plane_max": float(plane.network_distances.max()),
         }
-
-    def plane_survey(self) -> xr.Dataset | None:
-        """The surface of the plane, if there is one."""
-        path = self.run.path / PLANE
-        return stored_survey(path) if path.is_dir() else None
 
     def ensembles(self) -> None:
         """Two and three members against t: on the curve, on the straight line, a random step away."""
@@ -128,7 +140,7 @@ class CurveEvaluation:
         for split, examples in recipe.surveyed.items():
             for path, points in paths.items():
                 places = {metric: Along.ensemble(path, split, metric) for metric in METRICS}
-                if not self.survey.lacks(*places.values()):
+                if not self.store.lacks(*places.values()):
                     continue
                 phase = f"ensembles, {split}, {path}"
                 found = ensembles_along(
@@ -141,7 +153,7 @@ class CurveEvaluation:
                         "units": recipe.problem.loss.units if metric == "loss" else "1",
                         "names": list(MEMBERS),
                     }
-                    self.survey.put_beside(places[metric], (Along.PAIR, Along.DIMENSION), values.numpy(), told)
+                    self.store.put_beside(places[metric], (Along.PAIR, Along.DIMENSION), values.numpy(), told)
 
     def _random_steps(self, curve: PathPoints) -> PathPoints:
         """Steps from the first network in one random direction, as long as those to the curve's points."""
@@ -177,7 +189,8 @@ class CurveEvaluation:
         """The store of a chart; on the points of the curve where no grid is given."""
         grid = grid if grid is not None else {CURVE: self.recipe.t.numpy()}
         attributes = {"chart": chart.fingerprint()}
-        return SurveyStore(self.run.path / name, grid, attributes, labels, say=self.how.reporter.say)
+        folder = self.folder / name if self.folder is not None else None
+        return SurveyStore(folder, grid, attributes, labels, say=self.how.reporter.say)
 
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None
@@ -187,7 +200,7 @@ class CurveEvaluation:
     def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:
         array = np.asarray(values, dtype=np.float64)
         told = {"long_name": long_name, "units": units}
-        self.survey.put_beside(name, (Along.DIMENSION, *map(str, further)), array, told)
+        self.store.put_beside(name, (Along.DIMENSION, *map(str, further)), array, told)
 
 
 def _put_curve(store: SurveyStore, plane: CurveInPlane, names: Sequence[str]) -> None:

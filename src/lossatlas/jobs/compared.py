@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import xarray as xr
 
+from lossatlas.data import Split
 from lossatlas.measures import Surface, surfaces
 from lossatlas.measures.kinds.barrier import Barrier
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.kinds.width import Width
 from lossatlas.recipes import CompareConfig
 from lossatlas.recipes.compare import CompareRecipe
-from lossatlas.studies import Difference, pearson, spearman, spread
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.studies import Difference, functional_differences, pearson, spearman, spread
+from lossatlas.surveying.standing import Standing
+from lossatlas.weights.files import load_state
 
-__all__ = ["comparison", "summarise"]
+__all__ = ["choose_compared", "compare_predictions", "make_comparison", "summarise_comparison"]
 
 Floats = npt.NDArray[np.float64]
 Found = Mapping[tuple[str, tuple[int, ...]], xr.Dataset]
@@ -26,9 +32,11 @@ RUN, OTHER, REPEAT = "run", "other_run", "repeat"
 BINS = 101
 """Of the histograms of weights; an odd number, so that one of them is about zero."""
 SCORES = ("loss", "accuracy")
+COMPARED_SPLIT = "test"
+"""Whose outputs are compared, where there is such a split."""
 
 
-def comparison(
+def make_comparison(
     config: CompareConfig, recipe: CompareRecipe, found: Found, differences: Sequence[Difference]
 ) -> xr.Dataset:
     """The labelled data of a comparison.
@@ -77,7 +85,7 @@ def comparison(
     return data
 
 
-def summarise(data: xr.Dataset) -> dict[str, Any]:
+def summarise_comparison(data: xr.Dataset) -> dict[str, Any]:
     """The numbers of a comparison, JSON types: per run, per pair, per group, and over all of them."""
     names = [str(name) for name in data[RUN].values]
     groups, starts = ([str(value) for value in data[key].values] for key in ("group", "start"))
@@ -124,6 +132,35 @@ def summarise(data: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def choose_compared(base: ProblemRecipe) -> Split:
+    """The examples that predictions are compared on."""
+    splits = base.data.splits
+    return splits.get(COMPARED_SPLIT, next(iter(splits.values())))
+
+
+def compare_predictions(recipe: CompareRecipe, eval_batch_size: int) -> list[Difference]:
+    """How differently networks predict on all examples of the test split; nothing where outputs cannot be compared.
+
+    Args:
+        recipe: the networks.
+        eval_batch_size: examples that are evaluated together.
+    """
+    predicted = {}
+    for network in recipe.networks:
+        base = recipe.problems[network.architecture]
+        split = choose_compared(base).to(base.device)
+        load_state(base.problem.module, network.state, f"run {network.path}")
+        predicted[network.name] = Standing(
+            base.problem, base.space, split, eval_batch_size=eval_batch_size
+        ).predictions(split)
+    found = {name: each for name, each in predicted.items() if each is not None}
+    if len(found) < len(predicted):
+        return []
+    outputs, weights = ({name: each[k] for name, each in found.items()} for k in range(2))
+    loss = recipe.problems[0].problem.loss
+    return functional_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
+
+
 def _pairwise(data: xr.Dataset) -> list[str]:
     """The names of the quantities of two networks."""
     return [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, OTHER) and v.dtype.kind == "f"]
@@ -161,7 +198,7 @@ def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
 def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
     """Norms, distances and histograms; in float64, a network at a time."""
     networks, count = recipe.networks, len(recipe.networks)
-    origins = [recipe.origins[network.origin].weights for network in networks]
+    origins = [recipe.origins[n.origin].weights if n.origin else torch.tensor(math.nan) for n in networks]
     norms = [float(network.weights.double().norm()) for network in networks]
     _put(data, "weight_norm", (RUN,), np.array(norms), "norm of the weights", "1")
     starts = [float(origin.double().norm()) for origin in origins]

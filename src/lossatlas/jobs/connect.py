@@ -12,7 +12,6 @@ from lossatlas.charts import chart_bytes
 from lossatlas.engine.memory import memory_limit
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_cost import ConnectCost
-from lossatlas.jobs.connect_summary import summarise_curve
 from lossatlas.jobs.estimate import Estimate, peak_bytes
 from lossatlas.jobs.fit_summary import summarise_descent
 from lossatlas.jobs.forecast import Forecast
@@ -64,21 +63,12 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     descend(run, fit, "curve", how, foretell)
     run.write_bytes(CHART, chart_bytes(recipe.chart))
     started = time.perf_counter()
-    evaluation = CurveEvaluation(run, recipe, survey_engine, how)
-    with evaluation.survey as store:
-        evaluation.paths()
-        evaluation.plane()
-        evaluation.ensembles()
-        survey = store.open().load()
+    evaluation = CurveEvaluation(run.path, recipe, survey_engine, how)
+    survey = evaluation.carry_out()
     seconds = time.perf_counter() - started
-    summary = {
-        **summarise_curve(survey, evaluation.geometry),
-        **({"radial_undefined": recipe.no_radial} if recipe.no_radial else {}),
-        "parameters": recipe.space.size,
-        **summarise_descent(fit, seconds),
-    }
+    summary = {**evaluation.summarise(survey), **summarise_descent(fit, seconds)}
     if how.pictures:
-        _draw(run, recipe, survey, evaluation.plane_survey(), summary)
+        _draw(run, recipe, survey, evaluation.plane_survey, summary)
     start.finish(summary, {"fit": fit.seconds, "survey": seconds})
     return summary
 

@@ -31,7 +31,7 @@ from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.store import has_description, merged_grid
 
-__all__ = ["estimate_cost", "run_survey"]
+__all__ = ["estimate_cost", "put_networks", "run_survey"]
 
 SURFACE = "_surface"
 """How the parts of a summary are called that describe a split's surface."""
@@ -70,7 +70,7 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         start.reopen()
         with store.alone("beside"):
             run.write_bytes(CHART, chart_bytes(recipe.chart))
-            _put_networks(store, recipe)
+            put_networks(store, recipe)
         left = points_left(run.path / SURVEY, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
         how.foretell(lambda: _phases(recipe, estimate_cost(recipe, engine), left, followed, how.pictures))
@@ -173,7 +173,7 @@ def _check_points(path: Path, recipe: SurveyRecipe) -> None:
         merged_grid(path, recipe.grid)
 
 
-def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
+def put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
     """Where the networks lie that the chart was made of, and how their weights are distributed."""
     networks = recipe.site.networks
     if not networks:

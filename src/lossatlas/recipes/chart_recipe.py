@@ -106,7 +106,8 @@ class ChartRecipe(Generic[E]):
             plan: stated, or how it is found.
             buffers: what running statistics mean; default what they mean in the survey.
             measuring: seconds that an automatic plan may be measured for; default what the run affords.
-            evaluations: points times batches that will be evaluated, as far as is known: measuring may take 3 % of that.
+            evaluations: points times batches that will be evaluated, as far as is known; measuring may take 3 % of
+                that.
 
         Raises:
             BadInput: module, loss, metrics and data do not fit together, or the plan cannot be.

@@ -28,7 +28,16 @@ from lossatlas.training import Trajectory
 from lossatlas.types import Params
 from lossatlas.weights.files import module_state
 
-__all__ = ["CompareRecipe", "Compared", "Origin", "Pair", "build_compare", "name_groups"]
+__all__ = [
+    "CompareRecipe",
+    "Compared",
+    "Origin",
+    "Pair",
+    "build_compare",
+    "compute_extent",
+    "name_groups",
+    "pair_networks",
+]
 
 TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
 """What only the configuration of a training says."""
@@ -57,7 +66,7 @@ class Compared:
     architecture: int
     """Which of the comparison's problems it belongs to."""
     origin: str
-    """A hash of its initial weights: which of the comparison's origins it started from."""
+    """A hash of its initial weights: which of the comparison's origins it started from; empty where nobody knows."""
     state: Params
     weights: Tensor
     """(n,), on the processor."""
@@ -84,6 +93,8 @@ class Pair:
     """Which figure they span with where they started: ``simplex`` or ``quadrilateral``; empty: none."""
     reason: str = ""
     """Why they span none."""
+    joined: bool = True
+    """Whether there is a line between them."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,7 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
         BadInput: fewer than two runs, one of them twice, unfinished, damaged or no training, or runs on different data
             or under different losses.
     """
-    extent = _extent(config)
+    extent = compute_extent(config)
     runs = _runs(config.runs)
     known = [run.known for run in runs]
     for other in known[1:]:
@@ -168,8 +179,7 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
         )
         for run, group, architecture in zip(runs, name_groups([run.config for run in runs]), architectures, strict=True)
     ]
-    pairs = [_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks))]
-    return CompareRecipe(tuple(networks), tuple(pairs), tuple(problems), origins, extent)
+    return CompareRecipe(tuple(networks), pair_networks(networks), tuple(problems), origins, extent)
 
 
 def _load(
@@ -188,7 +198,7 @@ def _load(
     return states, origins
 
 
-def _extent(config: CompareConfig) -> Extent:
+def compute_extent(config: CompareConfig) -> Extent:
     """How much there is to survey at most: surfaces and lines between every two networks, and slices around each.
 
     Raises:
@@ -304,7 +314,14 @@ def _origin(run: _Run, base: ProblemRecipe) -> Origin:
 def _pair(networks: Sequence[Compared], i: int, k: int) -> Pair:
     one, other = networks[i], networks[k]
     if one.architecture != other.architecture:
-        return Pair(i, k, "", "other architecture")
+        return Pair(i, k, "", "other architecture", joined=False)
     if torch.equal(one.weights, other.weights):
-        return Pair(i, k, "", "equal weights")
+        return Pair(i, k, "", "equal weights", joined=False)
+    if not (one.origin and other.origin):
+        return Pair(i, k, "", "starts are not known")
     return Pair(i, k, "simplex" if one.origin == other.origin else "quadrilateral")
+
+
+def pair_networks(networks: Sequence[Compared]) -> tuple[Pair, ...]:
+    """Every two networks, and the figure that they span with their starts."""
+    return tuple(_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks)))

@@ -92,8 +92,12 @@ class ConnectRecipe(DescentRecipe[ConnectConfig]):
         return {**super().fingerprints(), "curve": self.start}
 
 
-def build_connect(config: ConnectConfig) -> ConnectRecipe:
+def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> ConnectRecipe:
     """The objects that a configuration stands for.
+
+    Args:
+        config: of the curve.
+        base: its problem, where that is there already.
 
     Raises:
         BadInput: the first thing that is wrong with it.
@@ -103,11 +107,11 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
             f"a curve joins two networks or more and {len(config.between)} is given; name runs or files of weights, "
             "as in lossatlas connect runs/a runs/b"
         )
-    runs = _runs(config.between)
+    runs = _runs(config.between) if base is None else []
     for run in runs[1:]:
         check_same_data(runs[0], run, HINT)
         check_same_model(runs[0], run, HINT)
-    base = build_problem(config, config.splits)
+    base = base if base is not None else build_problem(config, config.splits)
     for run in runs:
         check_data_now(run, config.data, base.data, "leave out the options of --data, or bring the data back")
     check_same_losses(runs, base.data.train, "join networks that were trained under the same loss")

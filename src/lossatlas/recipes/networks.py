@@ -95,7 +95,8 @@ def load_networks(
     """Networks by their names, as points of one weight space.
 
     Args:
-        specs: files of weights, networks in them as ``FILE#KEY``, runs, and snapshots as ``RUN@STEP``.
+        specs: files of weights, networks in them as ``FILE#KEY``, runs, snapshots as ``RUN@STEP``, or names of networks
+            that the problem has in memory.
         base: the problem; its module is left standing at the first of the networks.
         transforms: applied one after the other to all networks together.
         called: what messages call what is named.
@@ -109,7 +110,8 @@ def load_networks(
         raise BadInput(f"{twice[0]} is named twice; name networks that differ")
     module, found, notes = base.problem.module, [], list[str]()
     for spec, name in zip(specs, shorten_paths(specs), strict=True):
-        notes += load_state(module, starting_state(spec), f"{called} {spec}")
+        state = base.networks[spec] if spec in base.networks else starting_state(spec)
+        notes += load_state(module, state, f"{called} {spec}")
         check_finite(module, f"{called} {spec}")
         found.append(NetworkState(name, _copy_state(module)))
     notes += _check_what_is_held(found, base)

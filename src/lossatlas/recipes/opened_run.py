@@ -1,7 +1,7 @@
 """Run directories as objects: one way from a path to what a run was made of and what it found.
 
-Importing this module imports no torch, so that pictures of a run are redrawn quickly; whoever asks for a chart, a problem or
-an engine does.
+Importing this module imports no torch, so that pictures of a run are redrawn quickly; whoever asks for a chart, a
+problem or an engine does.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class OpenedRun:
         return self.directory.read_json(SUMMARY)
 
     def find_settings(self, needed: Collection[str] | None = (), given: Collection[str] = ()) -> dict[str, Any]:
-        """The flat configuration, with paths as they lead to its inputs from here; see ``recipes.inputs.find_inputs``."""
+        """The flat configuration, with paths as they lead to its inputs from here (``recipes.inputs.find_inputs``)."""
         return find_inputs(self.directory, needed, given)
 
     def read_config(self, *needed: str) -> Config:
@@ -253,7 +253,7 @@ class OpenedRun:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """By name the examples that the run evaluates, on its device: of a training all, else those that are surveyed."""
+        """By name the examples that the run evaluates, on its device: of a training all, else those of its survey."""
         from lossatlas.recipes.problem import take_examples
 
         data, device, config = self.base.data, self.base.device, self.config
@@ -290,9 +290,12 @@ class OpenedRun:
         """
         from lossatlas.surveying.store import stored_survey
 
+        return stored_survey(self._find_store())
+
+    def _find_store(self) -> Path:
         if not (self.path / SURVEY).is_dir():
-            raise BadInput(f"{self.path} holds no survey; give a finished run of fit, survey or connect")
-        return stored_survey(self.path / SURVEY)
+            raise BadInput(f"{self.path} holds no survey; give a run of fit, survey or connect, once it has surveyed")
+        return self.path / SURVEY
 
     def read_survey(self) -> tuple[xr.Dataset, list[str]]:
         """The survey as far as it can be read, and a line for each part that is damaged.
@@ -300,6 +303,6 @@ class OpenedRun:
         Raises:
             BadInput: there is none, or nothing of it can be read.
         """
-        from lossatlas.exchange import open_survey
+        from lossatlas.exchange import readable
 
-        return open_survey(self.path)
+        return readable(self._find_store())

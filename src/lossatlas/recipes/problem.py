@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,9 +20,10 @@ from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.options import checked
 from lossatlas.streams import generator
+from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
 
-__all__ = ["ProblemRecipe", "build_loss", "build_problem", "seeded", "take_examples"]
+__all__ = ["ProblemRecipe", "build_loss", "build_problem", "find_device", "seeded", "take_examples"]
 
 FEW = 8
 """Examples that tell what batches look like."""
@@ -30,13 +31,23 @@ FEW = 8
 
 @dataclass(frozen=True)
 class ProblemRecipe:
-    """The objects of a configuration's problem; the module is on the processor, batches are on the device."""
+    """The objects of a configuration's problem; the module is on the processor, batches are on the device.
+
+    Attributes:
+        problem: module, loss and feed.
+        space: the parameters that vary.
+        data: all splits.
+        train: the training examples, on the device.
+        device: where networks are evaluated.
+        networks: parameters and buffers of networks that are known by a name and lie in no file.
+    """
 
     problem: Problem
     space: WeightSpace
     data: Dataset
     train: Split
     device: torch.device
+    networks: Mapping[str, Params] = field(default_factory=dict)
 
 
 def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> ProblemRecipe:
@@ -49,7 +60,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    device = _device(config.device)
+    device = find_device(config.device)
     with seeded(config.seed):
         data = load_data(config.data, checked("data", config.data, config.data_options))
     for name in splits:
@@ -69,7 +80,12 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     )
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device that a configuration names; ``auto`` is a GPU where there is one.
+
+    Raises:
+        BadInput: this machine has no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -14,7 +14,7 @@ from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.chart_recipe import ChartRecipe
-from lossatlas.recipes.problem import build_problem, take_examples
+from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.site import SITES, SurveySite, hash_network
 from lossatlas.recipes.slicing import one_thread
@@ -40,8 +40,12 @@ class SurveyRecipe(ChartRecipe[SurveyConfig]):
         return {**super().fingerprints(), "centre": centre, **self.site.fingerprints}
 
 
-def build_survey(config: SurveyConfig) -> SurveyRecipe:
+def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> SurveyRecipe:
     """The objects that a configuration stands for.
+
+    Args:
+        config: of the survey.
+        base: its problem, where that is there already.
 
     Raises:
         BadInput: the first thing that is wrong with it.
@@ -52,7 +56,7 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
             "a survey needs a network; name its weights with --checkpoint, its trajectory with --trajectory, several "
             "networks with --between, or a run with --run"
         )
-    base = build_problem(config, config.splits)
+    base = base if base is not None else build_problem(config, config.splits)
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
         site = SITES[site_name]().build(config, base)
