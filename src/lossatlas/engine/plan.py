@@ -1,4 +1,7 @@
-"""Plans: which strategy serves what, and in which chunks."""
+"""Plans: which strategy serves what, and in which chunks.
+
+Each service has a strategy and a chunk of its own, because fitting, surveying and derivatives want different ones.
+"""
 
 from __future__ import annotations
 

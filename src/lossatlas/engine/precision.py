@@ -1,4 +1,8 @@
-"""Precisions: in which numbers networks are evaluated. Weights, losses and gradients stay what they are."""
+"""Precisions: in which numbers networks are evaluated. Weights, losses and gradients stay what they are.
+
+They are the network's business, not a strategy's: ``Network.at("bf16")`` is the same function under autocast, so that
+every strategy has every precision. What derives from Hessians stays in the weights' own numbers.
+"""
 
 from __future__ import annotations
 
