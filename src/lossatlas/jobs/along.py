@@ -27,7 +27,7 @@ from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.best_plane import CurveInPlane, plane_of
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
 from lossatlas.surveying.path_points import PathPoints, distances, norms, points_of
-from lossatlas.surveying.store import stored_survey
+from lossatlas.surveying.store import read_survey
 
 __all__ = ["ENSEMBLE_PATHS", "STORES", "CurveEvaluation"]
 
@@ -117,7 +117,7 @@ class CurveEvaluation:
     def plane_survey(self) -> xr.Dataset | None:
         """The surface of the plane, if there is one."""
         path = self.run.path / PLANE
-        return stored_survey(path) if path.is_dir() else None
+        return read_survey(path) if path.is_dir() else None
 
     def ensembles(self) -> None:
         """Two and three members against t: on the curve, on the straight line, a random step away."""

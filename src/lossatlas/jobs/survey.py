@@ -30,7 +30,8 @@ from lossatlas.recipes import SurveyConfig, completed
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
-from lossatlas.surveying.store import has_description, merged_grid
+from lossatlas.surveying.growth import merge_grid
+from lossatlas.surveying.store import has_description
 from lossatlas.views import png, view, write_report
 
 __all__ = ["cost_of", "run_survey", "survey_engine"]
@@ -205,7 +206,7 @@ def survey_engine(
 def _check_points(path: Path, recipe: SurveyRecipe) -> None:
     """Refuse a grid that the store cannot grow to, as long as nothing of the run has changed."""
     if has_description(path):
-        merged_grid(path, recipe.grid)
+        merge_grid(path, recipe.grid)
 
 
 def _put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
