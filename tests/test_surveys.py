@@ -598,10 +598,12 @@ class TestTogether:
         taken: list[tuple[str, str]] = []
 
         def write(name: str, store: SurveyStore) -> None:
-            for tile, where in store.work("test", "streaming"):
-                taken.append((name, str(tile)))
+            for claim in store.tiles.claims(store.work("test", "streaming")):
+                taken.append((name, str(claim.tile)))
                 time.sleep(0.02)  # what an evaluation takes
-                store.write("test", "streaming", tile, where, {"loss": np.full(int(where.sum()), 1.0)})
+                with claim:
+                    values = np.full(int(claim.missing.sum()), 1.0)
+                    store.write("test", "streaming", claim.tile, claim.missing, {"loss": values})
 
         writers = [threading.Thread(target=write, args=pair) for pair in (("one", one), ("other", other))]
         for writer in writers:

@@ -34,7 +34,7 @@ from lossatlas.recipes.compare_surveys import ComparedSurvey, count_points, find
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
-from lossatlas.surveying.store import stored_survey
+from lossatlas.surveying.store import read_survey
 from lossatlas.views.comparing import write_comparison
 from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import state_bytes
@@ -212,6 +212,6 @@ def _surveys(
             run_survey(settings, place, resume=True, pictures=False, stop=how.stop)
         except Interrupted as error:
             raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
-        found[task.kind, task.places] = stored_survey(place / SURVEY)
+        found[task.kind, task.places] = read_survey(place / SURVEY)
     how.reporter.progress("compare", 1.0, {})
     return found

@@ -18,7 +18,7 @@ from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, SURVEY
 from lossatlas.schema import CURVE, Along
 from lossatlas.surveying.ensembles import METRICS
-from lossatlas.surveying.store import glanced_at, whole_variables
+from lossatlas.surveying.store import glance_at, list_whole_variables
 from lossatlas.surveying.survey import STREAMING
 
 __all__ = ["ConnectCost"]
@@ -88,8 +88,8 @@ class ConnectCost:
         in_plane = {name: len(split) for name, split in self.recipe.in_plane.items()}
         yield self._survey.phase(PLANE, in_plane, points_left(run / PLANE, self.recipe.config.plane**2))
         visits = self._ensembles * count
-        stored = glanced_at(run / SURVEY)
-        known = whole_variables(stored) if stored is not None else set()
+        stored = glance_at(run / SURVEY)
+        known = list_whole_variables(stored) if stored is not None else set()
         todo = {
             split: number
             for split, number in examples.items()

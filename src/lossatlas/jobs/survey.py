@@ -29,7 +29,8 @@ from lossatlas.recipes import SurveyConfig, complete
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
 from lossatlas.surveying import SurveyStore
-from lossatlas.surveying.store import has_description, merged_grid
+from lossatlas.surveying.growth import merge_grid
+from lossatlas.surveying.store import has_description
 
 __all__ = ["estimate_cost", "put_networks", "run_survey"]
 
@@ -170,7 +171,7 @@ def _phases(
 def _check_points(path: Path, recipe: SurveyRecipe) -> None:
     """Refuse a grid that the store cannot grow to, as long as nothing of the run has changed."""
     if has_description(path):
-        merged_grid(path, recipe.grid)
+        merge_grid(path, recipe.grid)
 
 
 def put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:

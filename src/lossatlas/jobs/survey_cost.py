@@ -21,7 +21,7 @@ from lossatlas.schema import done_variable
 from lossatlas.streams import generator
 from lossatlas.surveying import Surveyor
 from lossatlas.surveying.arrays import TILE_POINTS, Grid
-from lossatlas.surveying.store import glanced_at
+from lossatlas.surveying.store import glance_at
 from lossatlas.surveying.survey import STREAMING
 
 __all__ = ["Left", "SurveyCost", "points_left"]
@@ -132,7 +132,7 @@ def points_left(store: Path, points: float) -> Left | float:
         store: of a survey.
         points: that it will have.
     """
-    stored = glanced_at(store)
+    stored = glance_at(store)
     if stored is None:
         return points
 

@@ -288,16 +288,16 @@ class OpenedRun:
         Raises:
             BadInput: there is none yet, or it is damaged.
         """
-        from lossatlas.surveying.store import stored_survey
+        from lossatlas.surveying.store import read_survey
 
-        return stored_survey(self._find_store())
+        return read_survey(self._find_store())
 
     def _find_store(self) -> Path:
         if not (self.path / SURVEY).is_dir():
             raise BadInput(f"{self.path} holds no survey; give a run of fit, survey or connect, once it has surveyed")
         return self.path / SURVEY
 
-    def read_survey(self) -> tuple[xr.Dataset, list[str]]:
+    def read_damaged_survey(self) -> tuple[xr.Dataset, list[str]]:
         """The survey as far as it can be read, and a line for each part that is damaged.
 
         Raises:

@@ -28,9 +28,11 @@ from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
+from lossatlas.surveying.executor import Executor, InProcess, complete
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.scale import Scale
-from lossatlas.surveying.store import SurveyStore, glanced_at
+from lossatlas.surveying.store import SurveyStore, glance_at
+from lossatlas.surveying.tile_source import Claim, TileSource
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
@@ -146,7 +148,7 @@ def survey(
     with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
         if picture is not None:
             put_target(store, picture, padding)
-        surveyor.fill(store, refinement)
+        surveyor.fill(store, refinement=refinement)
     return store.open()
 
 
@@ -178,6 +180,16 @@ class _Group:
     metrics: Mapping[str, Metric]
     quantities: Mapping[schema.Quantity, int | None]
     """And how many values each has at a point."""
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """A store that is filled, and how."""
+
+    store: SurveyStore
+    tiles: TileSource
+    executor: Executor
+    on_points: Callable[[int], None]
 
 
 class Surveyor:
@@ -238,15 +250,25 @@ class Surveyor:
     def fill(
         self,
         store: SurveyStore,
+        tiles: TileSource | None = None,
+        executor: Executor | None = None,
+        *,
         refinement: Refinement | None = None,
         on_points: Callable[[int], None] | None = None,
     ) -> None:
-        """Evaluate what a store lacks, tile by tile, beside other processes that may do the same.
+        """Evaluate what a store lacks, tile by tile, beside others that may do the same.
 
         Args:
             store: made for this chart.
+            tiles: hands out the tiles; default the store's own source. All that fill a store at once use one kind.
+            executor: has them evaluated; default one after another, where this is called.
             refinement: of the store's grid; None evaluates all of it.
-            on_points: called with the number of points done, per split and group of metrics.
+            on_points: called with the number of points done, per split and group of metrics, and with 0 while others
+                work on all that is left; may raise, which ends the filling between tiles.
+
+        Raises:
+            BadInput: as :meth:`check`, or metrics are to join a store that others write.
+            CannotFinish: the disk refuses, or the store was removed.
         """
         self.check(store)
         for split_name, split in self._splits.items():
@@ -254,10 +276,11 @@ class Surveyor:
                 errors = [name for name in group.metrics if self._has_error(split, group, name)]
                 settings = self._settings(store, split_name, group)
                 store.add(split_name, group.name, group.quantities, settings, errors, self._dtype)
-        wanted = None if refinement is None else self._refine(store, refinement, on_points)
+        filling = _Filling(store, tiles or store.tiles, executor or InProcess(), on_points or _nothing)
+        wanted = None if refinement is None else self._refine(filling, refinement)
         for split_name in self._splits:
             for group in self._groups:
-                self._evaluate(store, split_name, group, wanted, on_points)
+                self._evaluate(filling, split_name, group, wanted)
         if refinement is not None:
             with store.alone("interpolation"):
                 self._interpolate(store, refinement)
@@ -307,23 +330,20 @@ class Surveyor:
         metric = group.metrics[name]
         return isinstance(metric, StreamingMetric) and self.engine.knows_error(split, metric)
 
-    def _evaluate(
-        self,
-        store: SurveyStore,
-        split: str,
-        group: _Group,
-        wanted: Mask | None,
-        on_points: Callable[[int], None] | None,
-    ) -> None:
+    def _evaluate(self, filling: _Filling, split: str, group: _Group, wanted: Mask | None) -> None:
+        store, on_points = filling.store, filling.on_points
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
-        listen = partial(on_points, 0) if on_points is not None else _nothing
-        for tile, where in store.work(split, group.name, wanted, listen):
-            parts = [axis[part] for axis, part in zip(axes, tile, strict=True)]
-            points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(where.reshape(-1))]
+
+        def evaluate(claim: Claim) -> int:
+            parts = [axis[part] for axis, part in zip(axes, claim.tile, strict=True)]
+            points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(claim.missing.reshape(-1))]
             values = self._at(points, self._splits[split], group)
-            store.write(split, group.name, tile, where, {name: value.numpy() for name, value in values.items()})
-            if on_points is not None:
-                on_points(len(points))
+            found = {name: value.numpy() for name, value in values.items()}
+            store.write(split, group.name, claim.tile, claim.missing, found)
+            return len(points)
+
+        work = store.work(split, group.name, wanted, partial(on_points, 0))
+        complete(work, filling.tiles, filling.executor, evaluate, on_points)
 
     def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
         coefficients = self.chart.mixture(points, self._controls)
@@ -336,16 +356,16 @@ class Surveyor:
         found = [derived(name, at.stop - at.start, partial(metric.value, share)) for at, share in derivatives]
         return {name: torch.cat(found)}
 
-    def _refine(self, store: SurveyStore, refinement: Refinement, on_points: Callable[[int], None] | None) -> Mask:
+    def _refine(self, filling: _Filling, refinement: Refinement) -> Mask:
         """Evaluate the leading metric level by level; returns the points that all others are wanted at."""
-        split, group, variable = self._leading()
+        store, (split, group, variable) = filling.store, self._leading()
         while True:
             known = store.done(split, group.name)
             values = store.values(variable)
             wanted = refinement.wanted(_scale_of(values, refinement).forward(values), known)
             if known[wanted].all():
                 return known  # on a store that grew more than is wanted now
-            self._evaluate(store, split, group, wanted, on_points)
+            self._evaluate(filling, split, group, wanted)
 
     def _leading(self) -> tuple[str, _Group, str]:
         """The split, the group and the variable that decide where points are needed."""
@@ -368,8 +388,8 @@ class Surveyor:
         store.put(schema.MEASURED, known, MEASURED_ATTRIBUTES)
 
 
-def _nothing() -> None:
-    """What is done between points, where nobody asks."""
+def _nothing(_: int) -> None:
+    """What is done between tiles, where nobody asks."""
 
 
 def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:
@@ -379,6 +399,6 @@ def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:
 
 def _recorded_plan(path: Path) -> Plan | None:
     """The plan of a store that is there."""
-    stored = glanced_at(path)
+    stored = glance_at(path)
     recorded = stored.attrs.get(PLAN) if stored is not None else None
     return Plan.parse(str(recorded)) if recorded else None

@@ -103,7 +103,7 @@ def _opened(place: Path) -> xr.Dataset:
     """A survey, with a line on standard error for each part of it that is damaged."""
     from lossatlas.exchange import open_survey
 
-    survey, damaged = OpenedRun(place).read_survey() if RunDirectory(place).is_run else open_survey(place)
+    survey, damaged = OpenedRun(place).read_damaged_survey() if RunDirectory(place).is_run else open_survey(place)
     for part in damaged:
         note(f"{place}: damaged {part}")
     return survey

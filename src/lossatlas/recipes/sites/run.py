@@ -20,7 +20,7 @@ from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import SURVEY
 from lossatlas.schema import REPEAT, Corner
-from lossatlas.surveying.store import whole_variables
+from lossatlas.surveying.store import list_whole_variables
 
 __all__ = ["OnChart"]
 
@@ -71,7 +71,7 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
     own = [axis for axis in chart.axes if axis != REPEAT]
     corners = [Corner.coordinate(axis) for axis in own]
-    if not set(corners) <= whole_variables(survey):  # there are none, or it was interrupted
+    if not set(corners) <= list_whole_variables(survey):  # there are none, or it was interrupted
         return boxes, labels, ()
     along = _values(store, survey, corners)
     names = survey[corners[0]].attrs.get("names")
