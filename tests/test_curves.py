@@ -239,7 +239,7 @@ class TestObjectives:
         curve = kind.between(vectors(2, 2, seed=8), 2, vectors(2, 2, seed=9))
         engine = la.engine_for(problem, curve, split, plan=plan)
         small = Engine(engine.network, la.Plan.from_dict(_chunked(engine.plan.to_dict(), 2)))
-        draw = objective(name, curve, 5, weight_decay).sample(0, 3, 0.0)
+        draw = objective(name, curve, 5, weight_decay).sample(0, 3, 0.0, {})
         assert draw.coords.shape == (5, 1)
         pull = small.pullback(curve.coefficients(draw.coords), curve.controls(), split.data, draw)
         wanted = by_hand(name, curve, split, draw.coords, weight_decay)
@@ -273,7 +273,7 @@ class TestObjectives:
             kind_of = objective("arclength", curve, points)
             estimates = []
             for step in range(600):
-                draw = kind_of.sample(0, step, 0.0)
+                draw = kind_of.sample(0, step, 0.0, {})
                 losses = loss_along(curve, split, draw.coords).detach()
                 estimates.append(
                     float(draw.value(None, losses[:, None], torch.ones(1, dtype=torch.float64), slice(0, points)))
@@ -282,7 +282,7 @@ class TestObjectives:
             assert np.mean(estimates) == pytest.approx(exact, abs=4 * error)
             of_points[points] = error
         assert of_points[3] < of_points[1] / math.sqrt(3), "even draws vary less than independent ones"
-        draw = objective("arclength", curve, 3).sample(0, 0, 0.0)
+        draw = objective("arclength", curve, 3).sample(0, 0, 0.0, {})
         pull = engine.pullback(curve.coefficients(draw.coords), curve.controls(), split.data, draw)
         expected = draw.value(
             None,
@@ -313,7 +313,7 @@ class TestObjectives:
         losses = torch.tensor([0.1, 0.5, 2.0, 1.9], dtype=torch.float64)[:, None]
         found = {}
         for temperature in (1e-3, 0.1, 1.0, 1e3):
-            draw = la.Maximum(4, temperature=temperature).sample(0, 0, 0.0)
+            draw = la.Maximum(4, temperature=temperature).sample(0, 0, 0.0, {})
             found[temperature] = float(draw.value(None, losses, torch.ones(1, dtype=torch.float64), slice(0, 4)))
             assert losses.mean() - 1e-9 <= found[temperature] <= losses.max()
             assert losses.max() - found[temperature] <= temperature * math.log(4) + 1e-12
@@ -420,12 +420,12 @@ class TestFits:
 
     def test_simplex_draws_are_uniform_and_the_volume_has_its_slope(self) -> None:
         simplex = la.Grown(vectors(3))
-        draws = torch.cat([la.InSimplex(simplex, 50).sample(0, step, 0.0).coords for step in range(200)])
+        draws = torch.cat([la.InSimplex(simplex, 50).sample(0, step, 0.0, {}).coords for step in range(200)])
         inside = torch.cat([1 - draws.sum(dim=1, keepdim=True), draws], dim=1)
         assert float(inside.min()) >= 0
         assert torch.allclose(inside.mean(dim=0), torch.full((3,), 1 / 3).double(), atol=0.01)
         assert torch.allclose(inside.var(dim=0), torch.full((3,), 1 / 18).double(), atol=0.005)  # Dirichlet(1, 1, 1)
-        draw = la.InSimplex(simplex, volume=0.3).sample(0, 0, 0.0)
+        draw = la.InSimplex(simplex, volume=0.3).sample(0, 0, 0.0, {})
         controls = simplex.controls().detach().requires_grad_()
         value = draw.geometry(torch.zeros(0), controls @ controls.T)
         assert float(value.detach()) == pytest.approx(-0.3 * math.log(2 * simplex.volume()))

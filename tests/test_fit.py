@@ -241,7 +241,7 @@ def test_the_budget_is_one_of_two(budget: dict[str, float]) -> None:
 def test_axes_of_picture_and_chart_must_agree() -> None:
     problem, split = make("mlp")
     chart = la.Plane.random(problem.module, 3, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match=r"the picture has 2 axes \(u, v\), the chart 3 \(u, v, w\)"):
+    with pytest.raises(la.BadInput, match=r"the objective has 2 axes \(u, v\), the chart 3 \(u, v, w\)"):
         la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, plan="loop")
 
 

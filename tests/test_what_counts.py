@@ -450,7 +450,7 @@ class TestFits:
         coefficients, controls = points_of(chart)
         cells = -np.ones((4, 4), dtype=np.int8)
         cells[1, 1] = 1
-        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0)
+        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0, {})
         functional = pattern if kind == "pattern" else Bent()
         engine = la.engine_for(problem, chart, split, plan=strategy)
         pull = engine.pullback(coefficients, controls, split.data, functional, metrics_for(problem.loss))

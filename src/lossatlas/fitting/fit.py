@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +56,9 @@ class Fit:
         schedule: of the learning rate; default linear from half of the budget on.
         batch_size: examples per step, shared by all points; drawn in epochs, without replacement. Default the split's
             own, where it was made of a loader, else 32.
-        seed: of cells, batches and augmentation.
-        target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
+        seed: of the objective's points, batches and augmentation.
+        target_gap: stop once the running number ``gap`` has reached this in the objective's last stage: of objectives
+            that report one, how much higher the accuracy is where they want a low loss than where they want a high one.
         augment: applied to the images of each step's batch, one after the other; all points of a step see the same.
 
     Raises:
@@ -83,7 +84,7 @@ class Fit:
     ) -> None:
         if objective.axes != chart.axes:
             raise BadInput(
-                f"the picture has {len(objective.axes)} axes ({', '.join(objective.axes)}), "
+                f"the objective has {len(objective.axes)} axes ({', '.join(objective.axes)}), "
                 f"the chart {len(chart.axes)} ({', '.join(chart.axes)}); they must agree"
             )
         if target_gap is not None and (not 0 < target_gap <= 1 or not engine.network.loss.classifies):
@@ -96,7 +97,7 @@ class Fit:
         if objective.per_example and not engine.network.loss.per_example:
             raise BadInput(
                 f"{type(objective).__name__} needs each example's own loss, and {engine.network.loss.record} gives the "
-                "mean of a batch; return one loss per example, or clip per cell"
+                "mean of a batch; return one loss per example, or have the objective take means (a pattern: clip per cell)"
             )
         self.chart = chart
         chart.fitted_under = engine.network.buffers
@@ -127,12 +128,14 @@ class Fit:
 
     @property
     def reached_target(self) -> bool:
-        """Whether the running gap has reached the target on the last picture."""
-        return self._target_gap is not None and self.objective.final and self._gap >= self._target_gap
+        """Whether the running number ``gap`` has reached the target in the last stage."""
+        target, gap = self._target_gap, self._settled.get("gap", -math.inf)
+        return target is not None and self.objective.final and gap >= target
 
     @property
-    def _gap(self) -> float:
-        return self.running.get("gap", 0.0) if self._remembered >= REMEMBERED else 0.0
+    def _settled(self) -> Mapping[str, float]:
+        """The running numbers once there are enough steps to go by them, none before."""
+        return self.running if self._remembered >= REMEMBERED else {}
 
     @property
     def done(self) -> bool:
@@ -161,7 +164,7 @@ class Fit:
         started = time.perf_counter()
         factor = self._schedule(min(self.progress, 1.0))
         stage = self.objective.stage
-        sampled = self.objective.sample(self._seed, self.steps, self.progress, self._gap)
+        sampled = self.objective.sample(self._seed, self.steps, self.progress, self._settled)
         if self.objective.stage != stage:
             self.running, self._remembered = {}, 0
         try:
@@ -174,7 +177,7 @@ class Fit:
         pull = self.engine.pullback(coefficients, controls, batch, sampled, self.metrics)
 
         self._optimizer.zero_grad()
-        torch.autograd.backward(controls, pull.controls)
+        _send_back((controls, pull.controls), (coefficients, pull.coefficients))
         trained = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(trained, self._max_norm))
         if not math.isfinite(pull.value + norm):
@@ -250,6 +253,12 @@ class _Numbers:
     optimizer: dict[str, Any]
 
 
+def _send_back(*pulled: tuple[Tensor, Tensor | None]) -> None:
+    """Send gradients with respect to controls and coefficients into the parameters that these are made of, in one pass."""
+    sent = [(value, gradient) for value, gradient in pulled if value.requires_grad]
+    torch.autograd.backward([value for value, _ in sent], [gradient for _, gradient in sent])
+
+
 def _held(optimizer: torch.optim.Optimizer) -> int:
     """Bytes of an optimiser's parameters, a gradient each, and all that it remembers of them."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -310,8 +319,8 @@ def fit(
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
         precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
-        seed: of cells, batches and augmentation.
-        target_gap: stop once the running accuracy gap of drawn cells reaches this.
+        seed: of the objective's points, batches and augmentation.
+        target_gap: stop once the running number ``gap`` of the objective's last stage has reached this; see :class:`Fit`.
         augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
         on_step: called with what each step came to.
 

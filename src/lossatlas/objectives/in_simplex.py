@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ class InSimplex(SingleStage):
         self.most_points = points
         self.volume = volume
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         # Spacings of exponentials are uniform barycentric coordinates (Devroye 1986, chapter V).
         shape = (self.most_points, len(self.axes) + 1)
         waits = -torch.rand(shape, generator=generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import final
 
 import torch
@@ -41,7 +42,7 @@ class Levels(SingleStage):
         self._target = target[counted]
         self.most_points = min(cells, len(self._target))
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         order = torch.randperm(len(self._target), generator=generator(seed, "cells", step))
         picked = order[: self.most_points]
         return _SampledLevels(self._coords[picked], self._target[picked])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -51,7 +52,7 @@ class OnCurve(SingleStage):
     def sample_at(self, coords: Tensor) -> PointsOnCurve:
         """The draw of these points (P, 1)."""
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         return self.sample_at(evenly(self.most_points, generator(seed, "curve", step)))
 
 

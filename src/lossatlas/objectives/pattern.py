@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -52,7 +54,7 @@ class Pattern(SingleStage):
         self._counts = [min(cells, len(c)) for c in self._coords]
         self.most_points = sum(self._counts)
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         random = generator(seed, "cells", step)
         picked = [
             coords[torch.randperm(len(coords), generator=random)[:count]]
