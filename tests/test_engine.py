@@ -27,7 +27,7 @@ from lossatlas.engine.machine import machine
 from lossatlas.engine.memory import chunk_that_fits, memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.precision import tensor_float
+from lossatlas.engine.precisions import allow_tensor_float
 from lossatlas.engine.strategy import Points
 from lossatlas.metrics import METRICS, metrics_for
 
@@ -952,7 +952,7 @@ def test_layers_computed_at_the_controls_round_no_products_on_a_gpu() -> None:
         seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
         return images
 
-    with tensor_float(True):
+    with allow_tensor_float(True):
         layers.combined(torch.ones(4, 3), layer, torch.ones(3, 2))
         assert torch.backends.cuda.matmul.allow_tf32
     assert seen == [(False, False)]

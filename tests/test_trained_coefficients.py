@@ -1,4 +1,4 @@
-"""Charts whose coefficients have trained parameters: gradients against plain losses and finite differences, and fits."""
+"""Charts whose coefficients have trained parameters: gradients against plain losses and differences, and fits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ class Warped(la.CoefficientChart):
 
     axes = (CURVE,)
     centred = False
-    statistics: Params = {}
 
     def __init__(self, controls: Tensor, *, held: bool = False) -> None:
         super().__init__()
@@ -43,6 +42,10 @@ class Warped(la.CoefficientChart):
         chart = cls(state["vectors"])
         chart.load_state_dict(state)
         return chart
+
+    @property
+    def statistics(self) -> Params:
+        return {}
 
     @property
     def dimension(self) -> int:

@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lossatlas.directions.normalisation import Normalisation
-from lossatlas.directions.normalisations.none import AsDrawn
+from lossatlas.directions.normalisations import AsDrawn, Normalisation
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
 from lossatlas.registry import Registry

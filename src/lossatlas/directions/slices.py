@@ -11,7 +11,7 @@ from torch import nn
 
 from lossatlas.charts import RepeatedSlice, Slice
 from lossatlas.directions.direction import Around, direction, directions, orthogonalised
-from lossatlas.directions.normalisation import NORMALISATIONS
+from lossatlas.directions.normalisations import NORMALISATIONS
 from lossatlas.errors import BadInput
 from lossatlas.weights import WeightSpace
 

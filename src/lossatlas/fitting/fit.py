@@ -97,7 +97,7 @@ class Fit:
         if objective.per_example and not engine.network.loss.per_example:
             raise BadInput(
                 f"{type(objective).__name__} needs each example's own loss, and {engine.network.loss.record} gives the "
-                "mean of a batch; return one loss per example, or have the objective take means (a pattern: clip per cell)"
+                "mean of a batch; return one loss per example, or choose an objective of means (clip per cell)"
             )
         self.chart = chart
         chart.fitted_under = engine.network.buffers
@@ -254,7 +254,7 @@ class _Numbers:
 
 
 def _send_back(*pulled: tuple[Tensor, Tensor | None]) -> None:
-    """Send gradients with respect to controls and coefficients into the parameters that these are made of, in one pass."""
+    """Send the gradients of controls and coefficients into the parameters that these are made of, in one pass."""
     sent = [(value, gradient) for value, gradient in pulled if value.requires_grad]
     torch.autograd.backward([value for value, _ in sent], [gradient for _, gradient in sent])
 
@@ -320,7 +320,7 @@ def fit(
         precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
         seed: of the objective's points, batches and augmentation.
-        target_gap: stop once the running number ``gap`` of the objective's last stage has reached this; see :class:`Fit`.
+        target_gap: stop once the running number ``gap`` has reached this in the last stage; see :class:`Fit`.
         augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
         on_step: called with what each step came to.
 

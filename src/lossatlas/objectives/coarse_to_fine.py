@@ -38,8 +38,8 @@ class CoarseToFine(Objective):
         stages: in their order; shares are positive and are scaled to sum to one. Time that a stage leaves goes to
             those after it.
         there: what the criterion has to reach for a stage to count as done.
-        criterion: the running number that is asked for, as :meth:`SampledPoints.report` calls it. A stage that reports no
-            such number uses up its share.
+        criterion: the running number that is asked for, as :meth:`SampledPoints.report` calls it. A stage that
+            reports no such number uses up its share.
 
     Raises:
         BadInput: no stages, stages along different axes, or a share that is not positive.

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.objectives.clip import Clip
-from lossatlas.objectives.clips.example import ClipPerExample
+from lossatlas.objectives.clips import Clip, ClipPerExample
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.pictures import Picture
 from lossatlas.streams import generator

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.directions.direction import Around, Direction
-from lossatlas.directions.normalisation import normalised
+from lossatlas.directions.normalisations import normalise
 from lossatlas.errors import BadInput
 from lossatlas.streams import generator
 
@@ -26,7 +26,7 @@ class Random(Direction):
             stream = generator(around.seed, "directions/random", number)
             drawn = torch.randn(around.space.size, generator=stream, dtype=torch.float64)
             drawn = drawn / drawn.norm()
-            found.append(normalised(drawn, weights, around.space, around.normalisation, around.without_vectors))
+            found.append(normalise(drawn, weights, around.space, around.normalisation, around.without_vectors))
             if not found[-1].any():
                 raise _zero(around)
         return torch.stack(found).to(around.origin.dtype)
