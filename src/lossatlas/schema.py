@@ -36,6 +36,7 @@ __all__ = [
     "OnTrajectory",
     "Quantity",
     "done_variable",
+    "is_standard",
     "split_variable",
     "standard_error_variable",
 ]

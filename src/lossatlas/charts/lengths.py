@@ -11,7 +11,7 @@ from torch import Tensor
 from lossatlas.charts.curve import Curve
 from lossatlas.linalg import scalar_products
 
-__all__ = ["length", "lengths_until", "quadrature", "speeds"]
+__all__ = ["gram_of", "length", "lengths_until", "quadrature", "speeds"]
 
 NODES = 32
 """Of a Gauss-Legendre rule: exact to rounding where the speed is a gentle function of t."""

@@ -18,7 +18,7 @@ from lossatlas.registry import Registry
 from lossatlas.training.weight_trajectory import MEMORY, WeightTrajectory
 from lossatlas.weights import WeightSpace
 
-__all__ = ["DIRECTIONS", "Around", "Direction", "direction", "directions", "orthogonalised"]
+__all__ = ["DIRECTIONS", "Around", "Direction", "direction", "directions", "orthogonalised", "require_trajectory"]
 
 
 @dataclass(frozen=True)

@@ -163,8 +163,8 @@ class Engine:
         wants_coefficients = coefficients.requires_grad
         if wants_coefficients and self.network.varies_buffers:
             raise BadInput(
-                "gradients of coefficients are not known where statistics change with them; use another buffers policy, "
-                "such as batch, or detach the coefficients"
+                "gradients of coefficients are not known where statistics change with them; use another buffers "
+                "policy, such as batch, or detach the coefficients"
             )
         coefficients, controls = coefficients.detach(), controls.detach()
         metrics, space = metrics or {}, self.network.space

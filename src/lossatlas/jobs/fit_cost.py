@@ -21,7 +21,7 @@ from lossatlas.objectives import CoarseToFine, Objective
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe
 
-__all__ = ["FitCost", "budgeted"]
+__all__ = ["FitCost", "budgeted", "sampled_steps"]
 
 
 @dataclass

@@ -34,7 +34,7 @@ from lossatlas.surveying.store import SurveyStore, glanced_at
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["STREAMING", "Surveyor", "grid_of", "survey"]
+__all__ = ["STREAMING", "Surveyor", "grid_of", "put_target", "refinement_of", "survey"]
 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""

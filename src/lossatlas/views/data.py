@@ -50,6 +50,7 @@ __all__ = [
     "LOSS",
     "Field",
     "Floats",
+    "Indices",
     "Invalid",
     "Limits",
     "axes",
