@@ -24,7 +24,15 @@ from lossatlas.jobs.train import run_train
 from lossatlas.recipes import CompareConfig, TrainConfig
 from lossatlas.recipes.compare import groups_of
 from lossatlas.reproduce import STUDIES
-from lossatlas.studies import disagreement, functional_differences, jensen_shannon, pearson, spearman, spread
+from lossatlas.studies import (
+    disagreement,
+    functional_differences,
+    histogram_weights,
+    jensen_shannon,
+    pearson,
+    spearman,
+    spread,
+)
 from lossatlas.surveying.standing import Standing
 from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import load_state, read_state
@@ -40,6 +48,25 @@ ROUNDED = 1e-7
 
 def logits_of(*probabilities: float) -> Tensor:
     return torch.tensor([probabilities], dtype=torch.float64).log()
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_histogram_has_every_finite_weight_in_the_bin_nearest_to_it() -> None:
+    networks = [torch.tensor([-0.3, 0.001, torch.nan, 2.02]), torch.tensor([torch.inf, -1.0, 0.0, 0.0]).double()]
+    middles, counts = histogram_weights(networks)
+    assert middles.shape == (101,)
+    np.testing.assert_allclose(middles, np.linspace(-2, 2, 101), atol=1e-6)
+    for weights, row in zip(([-0.3, 0.001, 2.02], [-1.0, 0.0, 0.0]), counts, strict=True):
+        nearest = [np.abs(middles - weight).argmin() for weight in weights]
+        np.testing.assert_array_equal(row, np.bincount(nearest, minlength=101))
+
+
+def test_a_histogram_of_weights_that_are_all_zero_has_bins_all_the_same() -> None:
+    middles, counts = histogram_weights([torch.zeros(7)])
+    assert np.ptp(middles) == pytest.approx(2 * 100 / 101)
+    assert counts[0, 50] == counts.sum() == 7
 
 
 # --- outputs ---------------------------------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ def _survey(
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, metrics, config.eval_batch_size)
     attributes = {"chart": recipe.chart.fingerprint()}
     with SurveyStore(run.path / SURVEY, grid, attributes, say=how.reporter.say) as store:
-        put_target(store, recipe.picture, config.padding)
+        put_target(store, recipe.picture, config.padding, engine.network.loss)
         how.fill(surveyor, store, "survey")
         return store.open().load()
 

@@ -22,7 +22,8 @@ class InSimplex(SingleStage):
     Args:
         simplex: whose last vertex is trained.
         points: how many a step samples.
-        volume: the weight of the logarithm of the volume, which keeps the vertex away from the others; in nats.
+        volume: the weight of the logarithm of the volume, which keeps the vertex away from the others, in the loss's
+            unit.
 
     Raises:
         BadInput: fewer than one point, or a negative weight.

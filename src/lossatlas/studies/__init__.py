@@ -1,6 +1,7 @@
-"""What several networks have to do with each other: how differently they predict, and how that spreads over groups."""
+"""What several networks have to do with each other: how differently they predict, how that spreads, and how weights do."""
 
 from lossatlas.studies.differences import Difference, disagreement, functional_differences, jensen_shannon
+from lossatlas.studies.histograms import histogram_weights
 from lossatlas.studies.statistics import Moments, pearson, spearman, spread
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "Moments",
     "disagreement",
     "functional_differences",
+    "histogram_weights",
     "jensen_shannon",
     "pearson",
     "spearman",

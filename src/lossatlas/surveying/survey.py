@@ -24,6 +24,7 @@ from lossatlas.engine.measuring import derived
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, device_of, engine_for
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
+from lossatlas.losses import Loss
 from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
@@ -144,7 +145,7 @@ def survey(
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
         if picture is not None:
-            put_target(store, picture, padding)
+            put_target(store, picture, padding, engine.network.loss)
         surveyor.fill(store, refinement)
     return store.open()
 
@@ -164,9 +165,9 @@ def refinement_of(coords: Grid, tolerance: float | None, budget: int | None) -> 
     return Refinement(tuple(np.asarray(axis, dtype=np.float64) for axis in coords.values()), tolerance, budget)
 
 
-def put_target(store: SurveyStore, picture: Raster, padding: int) -> None:
-    """Write the picture that was asked for beside what was found."""
-    store.put(*picture.variable(padding))
+def put_target(store: SurveyStore, picture: Raster, padding: int, loss: Loss) -> None:
+    """Write the picture that was asked for beside what was found of a loss."""
+    store.put(*picture.variable(padding, loss.units))
 
 
 @dataclass(frozen=True)
