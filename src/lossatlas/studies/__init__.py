@@ -1,4 +1,4 @@
-"""What several networks have to do with each other: how differently they predict, how that spreads, and how weights do."""
+"""What several networks have to do with each other: how differently they predict, and how weights are spread."""
 
 from lossatlas.studies.differences import Difference, disagreement, functional_differences, jensen_shannon
 from lossatlas.studies.histograms import histogram_weights
