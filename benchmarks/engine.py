@@ -161,8 +161,8 @@ class Case:
 
     def engine(self, plan: str | Plan, precision: str) -> la.Engine:
         return la.engine_for(
-            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS, eval_batch_size=EVAL_BATCH_SIZE,
-            batch_size=STEP_EXAMPLES, measuring=self.measuring,
+            self.problem, self.chart, self.split, plan=plan, precision=precision, points=POINTS,
+            eval_batch_size=EVAL_BATCH_SIZE, batch_size=STEP_EXAMPLES, measuring=self.measuring,
         )  # fmt: skip
 
     def served(self, engine: la.Engine) -> Served:

@@ -26,9 +26,9 @@ from lossatlas.recipes.compare import groups_of
 from lossatlas.reproduce import STUDIES
 from lossatlas.studies import (
     disagreement,
-    functional_differences,
     histogram_weights,
     jensen_shannon,
+    measure_differences,
     pearson,
     spearman,
     spread,
@@ -98,7 +98,7 @@ def test_labels_that_disagree_are_counted_over_examples_and_positions() -> None:
 def test_differences_are_symmetric_bounded_and_nothing_from_itself(seed: int, classes: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     outputs = {name: scale * torch.randn(7, classes, generator=generator) for name in "abc"}
-    for difference, most in zip(functional_differences(outputs, classifies=True), (1.0, math.log(2)), strict=True):
+    for difference, most in zip(measure_differences(outputs, classifies=True), (1.0, math.log(2)), strict=True):
         assert np.array_equal(difference.values, difference.values.T)
         assert np.array_equal(np.diag(difference.values), np.zeros(3))
         assert (difference.values >= 0).all()
@@ -115,19 +115,19 @@ def test_the_root_of_the_divergence_of_one_example_is_a_metric(seed: int) -> Non
 
 def test_outputs_that_are_not_finite_have_no_difference() -> None:
     broken = torch.tensor([[float("nan"), 1.0]])
-    for difference in functional_differences({"a": broken, "b": torch.zeros(1, 2)}, classifies=True):
+    for difference in measure_differences({"a": broken, "b": torch.zeros(1, 2)}, classifies=True):
         assert np.isnan(difference.values[0, 1])
 
 
 def test_regressions_differ_by_the_squared_distance_of_their_outputs() -> None:
     one, other = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [3.0, 4.0]])
-    (difference,) = functional_differences({"a": one, "b": other}, classifies=False)
+    (difference,) = measure_differences({"a": one, "b": other}, classifies=False)
     assert difference.values[0, 1] == (4 + 25) / 2
 
 
 def test_networks_that_answer_other_questions_are_refused() -> None:
     with pytest.raises(BadInput, match=r"outputs of a have shape \(2, 3\) and those of b \(2, 4\)"):
-        functional_differences({"a": torch.zeros(2, 3), "b": torch.zeros(2, 4)}, classifies=True)
+        measure_differences({"a": torch.zeros(2, 3), "b": torch.zeros(2, 4)}, classifies=True)
 
 
 # --- numbers over runs -----------------------------------------------------------------------------------------------

@@ -526,7 +526,7 @@ def test_the_loop_takes_modules_that_cannot_take_channels_last() -> None:
     problem = la.Problem(Views(), la.SquaredError())
     split = la.Split((torch.randn(6, 3, 6, 5), torch.randn(6, 2)))
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    survey = la.survey(chart, la.grid_of(chart, (2, 2)), problem, {"train": split}, plan="loop")
+    survey = la.survey(chart, la.make_grid(chart, (2, 2)), problem, {"train": split}, plan="loop")
     assert bool(np.isfinite(survey["train_loss"]).all())
 
 

@@ -98,7 +98,7 @@ from .pictures import (
     score_loss as score_loss,
 )
 from .problem import Problem as Problem
-from .surveying import grid_of as grid_of, survey as survey
+from .surveying import make_grid as make_grid, survey as survey
 from .training import Thinning as Thinning, Training as Training, Trajectory as Trajectory
 from .training.callbacks.huggingface import HuggingFaceTrajectory as HuggingFaceTrajectory
 from .training.callbacks.lightning import LightningTrajectory as LightningTrajectory

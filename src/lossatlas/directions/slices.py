@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lossatlas.charts import RepeatedSlice, Slice
-from lossatlas.directions.direction import Around, direction, directions, orthogonalised
+from lossatlas.directions.direction import Around, make_direction, make_directions, orthogonalise
 from lossatlas.directions.normalisations import NORMALISATIONS
 from lossatlas.errors import BadInput
 from lossatlas.weights import WeightSpace
@@ -52,8 +52,8 @@ def slice_around(
         UserWarning: a file that a direction is made of holds several networks that fit; says which one was taken.
 
     Raises:
-        BadInput: a direction or a normalisation that there is not, repeats of directions that are not random, or random directions
-            that are zero, because all that varies has one dimension or all filters are zero.
+        BadInput: a direction or a normalisation that there is not, repeats of directions that are not random, or
+            random directions that are zero, because all that varies has one dimension or all filters are zero.
     """
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)
@@ -74,12 +74,12 @@ def slice_along(
     Raises:
         BadInput: as :func:`slice_around`.
     """
-    if repeats > 1 and not any(direction(kind).drawn for kind in kinds):
+    if repeats > 1 and not any(make_direction(kind).drawn for kind in kinds):
         raise BadInput(f"{repeats} repeats are asked for and no direction is random; leave out the repeats")
     found = []
     for repeat in range(repeats):
-        vectors, names = directions(kinds, replace(around, seed=around.seed + repeat))
-        found.append(orthogonalised(vectors) if orthogonal else vectors)
+        vectors, names = make_directions(kinds, replace(around, seed=around.seed + repeat))
+        found.append(orthogonalise(vectors) if orthogonal else vectors)
     for vectors in found:
         units = vectors.double() / vectors.double().norm(dim=1, keepdim=True)
         if not (torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).all():

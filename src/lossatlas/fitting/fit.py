@@ -17,7 +17,7 @@ from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import measuring_seconds
-from lossatlas.engine.setup import device_of, engine_for, step_size
+from lossatlas.engine.setup import choose_batch_size, engine_for, find_device
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.reading import converted
 from lossatlas.files.tensors import check_alike
@@ -30,7 +30,7 @@ from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
@@ -109,16 +109,16 @@ class Fit:
         self.running: dict[str, float] = {}
         """Exponential means of the reported numbers over about 20 steps of the present stage."""
         self._remembered = 0
-        split = Split.of(split).to(device_of(chart))
+        split = Split.of(split).to(find_device(chart))
         self._split = split
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
         self._schedule = schedule if schedule is not None else Linear()
-        self._batches = Batches(split, step_size(batch_size, split), seed)
+        self._batches = Batches(split, choose_batch_size(batch_size, split), seed)
         self._seed = seed
         self._target_gap = target_gap
         self._augment = tuple(augment)
-        augmented(split.take(torch.arange(1)), self._augment, generator(seed, "augment"))  # refused now or never
+        augmented(split.take(torch.arange(1)), self._augment, make_generator(seed, "augment"))  # refused now or never
         self.metrics = streaming_metrics(engine.network.loss)
 
     @property
@@ -147,7 +147,7 @@ class Fit:
         """Bytes of what is trained, a gradient each, and the optimiser's state as it is now."""
         return _held(self._optimizer)
 
-    def bytes_of_separate(self, count: int) -> int:
+    def measure_separate_bytes(self, count: int) -> int:
         """Bytes that training so many networks by themselves would hold, measured on one that makes a step."""
         weights = nn.Parameter(self.chart.controls()[0].detach().clone())
         weights.grad = torch.zeros_like(weights)
@@ -173,7 +173,7 @@ class Fit:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
         coefficients = self.chart.mixture(sampled.coords, controls)
         batch = self._split.take(self._batches.at(self.steps))
-        batch = augmented(batch, self._augment, generator(self._seed, "augment", self.steps))
+        batch = augmented(batch, self._augment, make_generator(self._seed, "augment", self.steps))
         pull = self.engine.pullback(coefficients, controls, batch, sampled, self.metrics)
 
         self._optimizer.zero_grad()
@@ -330,7 +330,7 @@ def fit(
     """
     if (steps is None) == (seconds is None):
         raise BadInput("give the budget as steps or as seconds, one of the two")
-    split = Split.of(split).to(device_of(chart))
+    split = Split.of(split).to(find_device(chart))
     engine = engine_for(
         problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
         batch_size=batch_size, points=objective.most_points, memory=memory, measuring=measuring_seconds(seconds),

@@ -34,7 +34,7 @@ from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compa
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, SURVEY, RunDirectory
-from lossatlas.studies import Difference, functional_differences
+from lossatlas.studies import Difference, measure_differences
 from lossatlas.surveying.standing import Standing
 from lossatlas.surveying.store import stored_survey
 from lossatlas.views import png
@@ -316,7 +316,7 @@ def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Differenc
         return []
     outputs, weights = ({name: each[k] for name, each in found.items()} for k in range(2))
     loss = recipe.problems[0].problem.loss
-    return functional_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
+    return measure_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
 
 
 def _points(config: SurveyConfig) -> int:

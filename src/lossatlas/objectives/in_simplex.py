@@ -10,7 +10,7 @@ from torch import Tensor
 from lossatlas.charts import Grown
 from lossatlas.errors import BadInput
 from lossatlas.objectives.objective import SampledPoints, SingleStage
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 __all__ = ["InSimplex"]
@@ -41,7 +41,9 @@ class InSimplex(SingleStage):
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         # Spacings of exponentials are uniform barycentric coordinates (Devroye 1986, chapter V).
         shape = (self.most_points, len(self.axes) + 1)
-        waits = -torch.rand(shape, generator=generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()
+        waits = (
+            -torch.rand(shape, generator=make_generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()
+        )
         shares = waits / waits.sum(dim=1, keepdim=True)
         return _Points(shares[:, 1:], self.volume)
 

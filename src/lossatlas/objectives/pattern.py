@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput
 from lossatlas.objectives.clips import Clip, ClipPerExample
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.pictures import Picture
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 __all__ = ["Pattern"]
@@ -54,7 +54,7 @@ class Pattern(SingleStage):
         self.most_points = sum(self._counts)
 
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
-        random = generator(seed, "cells", step)
+        random = make_generator(seed, "cells", step)
         picked = [
             coords[torch.randperm(len(coords), generator=random)[:count]]
             for coords, count in zip(self._coords, self._counts, strict=True)

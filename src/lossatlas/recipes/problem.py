@@ -19,7 +19,7 @@ from lossatlas.models import MODELS, check_weights_fit, load_model
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.options import checked
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.weights import WeightSpace
 
 __all__ = ["ProblemRecipe", "build_problem", "loss_of", "seeded", "surveyed_subset"]
@@ -127,7 +127,7 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
 
 def surveyed_subset(examples: str, name: str, split: Split) -> Split:
     """The examples of a split that a survey looks at: as many as are asked for, the same ones in every run; or all."""
-    return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
+    return split if examples == "all" else split.subset(int(examples), make_generator(0, f"survey/{name}"))
 
 
 def loss_of(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:

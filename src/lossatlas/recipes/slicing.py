@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart, Slice
-from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
+from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolved
@@ -50,7 +50,7 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     size = 2 * config.repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
     check_memory(f"repeats is {config.repeats:,}", size, "their directions")
     chart, labels = slice_along(config.kinds, around, config.orthogonal, config.repeats)
-    kinds = [direction(spec) for spec in config.kinds]
+    kinds = [make_direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []
     if not config.orthogonal:

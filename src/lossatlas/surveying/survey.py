@@ -21,7 +21,7 @@ from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.measuring import derived
-from lossatlas.engine.setup import EVAL_BATCH_SIZE, device_of, engine_for
+from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
@@ -35,7 +35,7 @@ from lossatlas.surveying.store import SurveyStore, glanced_at
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["STREAMING", "Surveyor", "grid_of", "put_target", "refinement_of", "survey"]
+__all__ = ["STREAMING", "Surveyor", "make_grid", "put_target", "refinement_of", "survey"]
 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
@@ -46,7 +46,9 @@ PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
 
 
-def grid_of(chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0) -> dict[str, npt.NDArray[np.float64]]:
+def make_grid(
+    chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0
+) -> dict[str, npt.NDArray[np.float64]]:
     """Equally spaced coordinates in [-extent, extent] per axis of a chart.
 
     Args:
@@ -127,7 +129,7 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    given = named_splits(splits, device_of(chart))
+    given = named_splits(splits, find_device(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
@@ -138,7 +140,8 @@ def survey(
     engine = engine_for(
         problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
         eval_batch_size=eval_batch_size, memory=memory, steps=False,
-        evaluations=math.prod(map(len, coords.values())) * sum(-(-len(split) // eval_batch_size) for split in given.values()),
+        evaluations=math.prod(map(len, coords.values()))
+        * sum(-(-len(split) // eval_batch_size) for split in given.values()),
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
     refinement = refinement_of(coords, tolerance, budget)

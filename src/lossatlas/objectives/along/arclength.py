@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import Curve
-from lossatlas.charts.lengths import gram_of, quadrature, speeds
+from lossatlas.charts.lengths import quadrature, speeds
 from lossatlas.errors import BadInput
+from lossatlas.linalg import form_gram
 from lossatlas.objectives.on_curve import OnCurve, PointsOnCurve
 from lossatlas.types import Outputs
 
@@ -65,7 +66,7 @@ class _Points(PointsOnCurve):
         if self._velocities.requires_grad:
             raise BadInput("the arc length is not differentiated in trained coefficients; hold them, or choose uniform")
         self._at_nodes = curve.velocities(nodes)
-        self._gram = gram_of(curve)
+        self._gram = form_gram(curve.controls())
         self._weights = self._of_gram(self._gram)
         self._losses = torch.zeros(len(coords), dtype=torch.float64)
 
