@@ -144,8 +144,9 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
         if network.tells_apart(split.take(spread(CHECKED_EXAMPLES, split)), outputs=False):
             return
         message = (
-            "the loss of an example depends on which others are evaluated with it (eval_batch_size): the model or the "
-            "loss mixes the examples of a batch; have them treat examples apart, or make the group as large as the split"
+            "the loss of an example depends on which others are evaluated with it (eval_batch_size): the model or "
+            "the loss mixes the examples of a batch; have them treat examples apart, or make the group as large as the "
+            "split"
         )
     else:
         targets = network.targets(split.take(torch.arange(1)))
@@ -153,8 +154,9 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
         if network.loss.weights(targets) is not None or not depends_on_groups(network, split, calls=calls):
             return
         message = (
-            f"{network.loss.record} depends on how many examples are evaluated together (eval_batch_size): it is "
-            "not a mean over examples; say what each counts (BatchMean(..., weights=...)), or make the group as large as the split"
+            f"{network.loss.record} depends on how many examples are evaluated together (eval_batch_size): it is not a "
+            "mean over examples; say what each counts (BatchMean(..., weights=...)), or make the group as large as the "
+            "split"
         )
     warnings.warn(message, Caution, stacklevel=3)
 
