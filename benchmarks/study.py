@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -95,8 +95,8 @@ class WorstFirst(Objective):
         self._wide._counts = [min(among * c, len(x)) for c, x in zip(pattern._counts, pattern._coords, strict=True)]
         self._wrong: dict[tuple[float, ...], float] = {}
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
-        wide = self._wide.sample(seed, step, progress, gap)
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
+        wide = self._wide.sample(seed, step, progress, running)
         groups = wide.coords.split([wide._low, len(wide.coords) - wide._low])
         picked = []
         for coords, count in zip(groups, self.pattern._counts, strict=True):

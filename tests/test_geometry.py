@@ -17,7 +17,7 @@ from torch import nn
 import lossatlas as la
 from lossatlas import linalg
 from lossatlas.charts import chart_bytes
-from lossatlas.linalg import combined, gram_schmidt, scalar_products
+from lossatlas.linalg import combine, form_gram, gram_schmidt
 from lossatlas.weights import INITIALISERS, Role
 from lossatlas.weights.files import load_state, read_state
 
@@ -391,8 +391,8 @@ def test_long_vectors_are_multiplied_and_mixed_slice_by_slice(monkeypatch: pytes
     monkeypatch.setattr(linalg, "SLICE", 7)
     one, other = vectors(3, 40, 0).float(), vectors(2, 40, 1).float()
     rows = torch.cat([one, other]).double()
-    torch.testing.assert_close(scalar_products(one, other), rows @ rows.T, rtol=1e-14, atol=0)
+    torch.testing.assert_close(form_gram(one, other), rows @ rows.T, rtol=1e-14, atol=0)
     shares = vectors(4, 3, 2)
-    mixed = combined(shares, one)
+    mixed = combine(shares, one)
     assert mixed.dtype == torch.float32
     assert torch.equal(mixed, (shares @ one.double()).float())

@@ -32,7 +32,7 @@ from lossatlas.recipes.alike import Known, check_same_losses
 from lossatlas.recipes.problem import build_loss
 from lossatlas.schedules import SCHEDULES
 from lossatlas.schema import Quantity
-from lossatlas.studies import disagreement, functional_differences, jensen_shannon
+from lossatlas.studies import disagreement, jensen_shannon, measure_differences
 from lossatlas.surveying.ensembles import ensembles_along
 from lossatlas.surveying.path_points import PathPoints
 from lossatlas.surveying.standing import Standing
@@ -450,7 +450,7 @@ class TestFits:
         coefficients, controls = points_of(chart)
         cells = -np.ones((4, 4), dtype=np.int8)
         cells[1, 1] = 1
-        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0)
+        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0, {})
         functional = pattern if kind == "pattern" else Bent()
         engine = la.engine_for(problem, chart, split, plan=strategy)
         pull = engine.pullback(coefficients, controls, split.data, functional, metrics_for(problem.loss))
@@ -531,7 +531,7 @@ def test_networks_differ_by_what_counts() -> None:
     for function in (disagreement, jensen_shannon):
         assert function(one, other, weights) == pytest.approx(function(one[repeated], other[repeated]), rel=1e-12)
     one[~kept] = float("nan")  # what counts nothing says nothing
-    (found,) = functional_differences({"a": one, "b": other}, classifies=False, weights=weights)
+    (found,) = measure_differences({"a": one, "b": other}, classifies=False, weights=weights)
     expected = (one[repeated] - other[repeated]).square().sum(dim=1).mean()
     assert found.values[0, 1] == pytest.approx(float(expected), rel=1e-12)
 

@@ -106,7 +106,7 @@ from .recipes.networks import (
     load_networks as load_networks,
 )
 from .recipes.opened_run import OpenedRun as OpenedRun, open_run as open_run
-from .surveying import grid_of as grid_of, survey as survey
+from .surveying import make_grid as make_grid, survey as survey
 from .training import (
     HeldTrajectory as HeldTrajectory,
     Thinning as Thinning,

@@ -1,20 +1,20 @@
-"""Names for the command line: one module of a package is one variant, named after its file.
+"""Names for the command line: of open families, whose variants are one file each, and of closed ones.
 
 A new model, picture, data set, metric or strategy is one new file: the registry finds it without importing
-its siblings, so listing the choices stays cheap.
+its siblings, so listing the choices stays cheap. The variants of a closed family stand in one module.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.users_code import called
 
-__all__ = ["Registry", "load_callable"]
+__all__ = ["Registry", "Variants", "load_callable"]
 
 T = TypeVar("T")
 
@@ -63,6 +63,27 @@ class Registry(Generic[T]):
         package = importlib.import_module(self._package)
         files = (m.name for m in pkgutil.iter_modules(package.__path__))
         return {name.replace("_", self._stroke) for name in files if not name.startswith("_")}
+
+
+class Variants(dict[str, T]):
+    """The variants of a closed family, by name in alphabetical order.
+
+    Args:
+        kind: what they are, in words, for messages ("clip", "precision").
+        variants: by name.
+    """
+
+    def __init__(self, kind: str, variants: Mapping[str, T]) -> None:
+        super().__init__(sorted(variants.items()))
+        self.kind = kind
+
+    def __missing__(self, name: str) -> T:
+        """Refuse a name that nobody has.
+
+        Raises:
+            BadInput: always; the message lists the choices.
+        """
+        raise unknown(self.kind, name, self)
 
 
 def load_callable(kind: str, spec: str) -> Callable[..., Any]:

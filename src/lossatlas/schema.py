@@ -5,7 +5,7 @@ A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension 
 each group of metrics stands a boolean ``<split>_<group>_done`` of the same shape, chunked like the tiles and
 written after them; its attribute ``variables`` lists what it vouches for. Every other array has the attribute
 ``whole`` once it was written to its end. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1
-high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for in nats, NaN where none was.
+high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for, NaN where none was.
 
 Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
 per point has a further dimension (``classes``); several repeats of one slice lie along the dimension ``repeat``, which
@@ -36,6 +36,7 @@ __all__ = [
     "OnTrajectory",
     "Quantity",
     "done_variable",
+    "is_standard",
     "split_variable",
     "standard_error_variable",
 ]

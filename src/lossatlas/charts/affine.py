@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lossatlas.charts.chart import CoefficientChart, checked_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Params
 from lossatlas.weights import Initialiser, Role, WeightSpace
 
@@ -64,7 +64,7 @@ class AffineChart(CoefficientChart):
         like = space.vector_of(module)
 
         def draw(role: Role, stream: str, index: int = 0) -> Tensor:
-            return initialiser.draw(module, space, role, generator(seed, f"chart/{stream}", index)).to(like)
+            return initialiser.draw(module, space, role, make_generator(seed, f"chart/{stream}", index)).to(like)
 
         centred = origin is not None
         if origin is None:

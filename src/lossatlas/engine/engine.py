@@ -162,7 +162,10 @@ class Engine:
         self.network.check_gradient()
         wants_coefficients = coefficients.requires_grad
         if wants_coefficients and self.network.varies_buffers:
-            raise BadInput("gradients of coefficients are not known where statistics change with them; detach these")
+            raise BadInput(
+                "gradients of coefficients are not known where statistics change with them; use another buffers "
+                "policy, such as batch, or detach the coefficients"
+            )
         coefficients, controls = coefficients.detach(), controls.detach()
         metrics, space = metrics or {}, self.network.space
         into_controls = torch.zeros_like(controls)

@@ -13,7 +13,7 @@ import xarray as xr
 
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart
-from lossatlas.charts.lengths import length, lengths_until
+from lossatlas.charts.lengths import measure_length, measure_lengths_until
 from lossatlas.data import Split
 from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
@@ -22,12 +22,12 @@ from lossatlas.jobs.job import Handling
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY
 from lossatlas.schema import CURVE, Along, Corner
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import Grid
-from lossatlas.surveying.best_plane import CurveInPlane, plane_of
+from lossatlas.surveying.best_plane import CurveInPlane, find_plane
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
-from lossatlas.surveying.path_points import PathPoints, distances, norms, points_of
+from lossatlas.surveying.path_points import PathPoints, locate_points, measure_distances, measure_norms
 
 __all__ = ["ENSEMBLE_PATHS", "STORES", "CurveEvaluation"]
 
@@ -62,8 +62,8 @@ class CurveEvaluation:
     def __post_init__(self) -> None:
         self.store = self._store(SURVEY, self.recipe.chart)
         self.geometry: dict[str, Any] = {
-            "length": length(self.recipe.chart),
-            "straight_length": length(self.recipe.straight),
+            "length": measure_length(self.recipe.chart),
+            "straight_length": measure_length(self.recipe.straight),
         }
         """Numbers of the curve that need no network."""
         self.plane_survey: xr.Dataset | None = None
@@ -91,14 +91,14 @@ class CurveEvaluation:
             others["radial"] = recipe.radial
         for name, chart in others.items():
             self._beside(name, chart)
-            self._put(Along.norm_on(name), norms(self._at(chart)), f"norm of the weights on the {name} path")
+            self._put(Along.norm_on(name), measure_norms(self._at(chart)), f"norm of the weights on the {name} path")
         self._put(Along.T, recipe.t, "t")
-        self._put(Along.LENGTH, lengths_until(recipe.chart, recipe.t), "length from t = 0")
+        self._put(Along.LENGTH, measure_lengths_until(recipe.chart, recipe.t), "length from t = 0")
         curve = self._at(recipe.chart)
-        self._put(Along.NORM, norms(curve), "norm of the weights")
+        self._put(Along.NORM, measure_norms(curve), "norm of the weights")
         if recipe.radial is not None:
             radii = torch.linspace(0, 1, RADII, dtype=torch.float64)
-            nearest = distances(curve, points_of(recipe.radial, radii[:, None]))
+            nearest = measure_distances(curve, locate_points(recipe.radial, radii[:, None]))
             self._put(Along.RADIAL_DISTANCE, nearest, "distance from the radial path")
         names, place = list(recipe.names), Corner.coordinate(CURVE)
         if recipe.moved:
@@ -114,11 +114,11 @@ class CurveEvaluation:
             return
         smooth = torch.linspace(0, 1, SMOOTH, dtype=torch.float64)[:, None]
         try:
-            plane = plane_of(self.recipe.chart, self.recipe.networks, smooth)
+            plane = find_plane(self.recipe.chart, self.recipe.networks, smooth)
         except BadInput as error:
             self.how.reporter.say(f"no plane: {error}")
             return
-        grid = plane.grid(points, MARGIN)
+        grid = plane.make_grid(points, MARGIN)
         with self._store(PLANE, plane.chart, grid, plane.labels) as store:
             self._fill(store, plane.chart, "survey of the plane", self.recipe.in_plane)
             _put_curve(store, plane, self.recipe.names)
@@ -135,7 +135,7 @@ class CurveEvaluation:
         if not recipe.config.ensembles or not recipe.problem.loss.classifies:
             return
         straight, curve = self._at(recipe.straight), self._at(recipe.chart)
-        ends = points_of(recipe.straight, torch.tensor([[0.0], [1.0]]))
+        ends = locate_points(recipe.straight, torch.tensor([[0.0], [1.0]]))
         paths = dict(zip(ENSEMBLE_PATHS, (curve, straight, self._random_steps(curve)), strict=True))
         for split, examples in recipe.surveyed.items():
             for path, points in paths.items():
@@ -158,13 +158,13 @@ class CurveEvaluation:
     def _random_steps(self, curve: PathPoints) -> PathPoints:
         """Steps from the first network in one random direction, as long as those to the curve's points."""
         first = self.recipe.networks[:1]
-        aside = torch.randn(first.shape[1], generator=generator(self.recipe.config.seed, "random step")).to(first)
-        steps = distances(curve, PathPoints(torch.ones(1, 1).to(first), first))
+        aside = torch.randn(first.shape[1], generator=make_generator(self.recipe.config.seed, "random step")).to(first)
+        steps = measure_distances(curve, PathPoints(torch.ones(1, 1).to(first), first))
         away = torch.stack([torch.ones_like(steps), steps], dim=1).to(first)
         return PathPoints(away, torch.cat([first, (aside / aside.norm())[None]]))
 
     def _at(self, chart: CoefficientChart) -> PathPoints:
-        return points_of(chart, self.recipe.t[:, None])
+        return locate_points(chart, self.recipe.t[:, None])
 
     def _beside(self, name: str, chart: CoefficientChart) -> None:
         """Survey another path, and put what is found there beside the curve's."""

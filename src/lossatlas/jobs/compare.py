@@ -16,7 +16,7 @@ from lossatlas.engine import Plan
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
-from lossatlas.engine.precision import check_precision
+from lossatlas.engine.precisions import check_precision
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import Interrupted, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, read_bytes, resolved

@@ -20,7 +20,7 @@ from lossatlas.measures.kinds.width import Width
 from lossatlas.recipes import CompareConfig
 from lossatlas.recipes.compare import CompareRecipe
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.studies import Difference, functional_differences, pearson, spearman, spread
+from lossatlas.studies import Difference, histogram_weights, measure_differences, pearson, spearman, spread
 from lossatlas.surveying.standing import Standing
 from lossatlas.weights.files import load_state
 
@@ -29,8 +29,6 @@ __all__ = ["choose_compared", "compare_predictions", "make_comparison", "summari
 Floats = npt.NDArray[np.float64]
 Found = Mapping[tuple[str, tuple[int, ...]], xr.Dataset]
 RUN, OTHER, REPEAT = "run", "other_run", "repeat"
-BINS = 101
-"""Of the histograms of weights; an odd number, so that one of them is about zero."""
 SCORES = ("loss", "accuracy")
 COMPARED_SPLIT = "test"
 """Whose outputs are compared, where there is such a split."""
@@ -158,7 +156,7 @@ def compare_predictions(recipe: CompareRecipe, eval_batch_size: int) -> list[Dif
         return []
     outputs, weights = ({name: each[k] for name, each in found.items()} for k in range(2))
     loss = recipe.problems[0].problem.loss
-    return functional_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
+    return measure_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
 
 
 def _pairwise(data: xr.Dataset) -> list[str]:
@@ -213,12 +211,9 @@ def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
             distance = float((one.weights.double() - other.weights.double()).norm())
             apart[pair.one, pair.other] = apart[pair.other, pair.one] = distance
     _put(data, "distance", (RUN, OTHER), apart, "distance between weights", "1")
-    finite = [weights[np.isfinite(weights)] for weights in (network.weights.numpy() for network in networks)]
-    reach = max((float(np.abs(values).max()) for values in finite if values.size), default=0.0) or 1.0
-    edges = np.linspace(-reach, reach, BINS + 1)
-    counts = np.stack([np.histogram(values, edges)[0] for values in finite]).astype(np.float64)
-    data.coords["bin"] = ("bin", (edges[:-1] + edges[1:]) / 2, {"long_name": "weight", "units": "1"})
-    _put(data, "weights", (RUN, "bin"), counts, "weights in a bin", "1")
+    bins, counts = histogram_weights([network.weights for network in networks])
+    data.coords["bin"] = ("bin", bins, {"long_name": "weight", "units": "1"})
+    _put(data, "weights", (RUN, "bin"), counts.astype(np.float64), "weights in a bin", "1")
 
 
 def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:

@@ -145,6 +145,6 @@ def _on_plateau(running: Mapping[str, float]) -> bool:
 def _survey(run: RunDirectory, recipe: FitRecipe, engine: Engine, how: Handling) -> xr.Dataset:
     attributes = {"chart": recipe.chart.fingerprint()}
     with SurveyStore(run.path / SURVEY, recipe.grid, attributes, say=how.reporter.say) as store:
-        put_target(store, recipe.picture, recipe.config.padding)
+        put_target(store, recipe.picture, recipe.config.padding, recipe.problem.loss)
         how.fill(recipe.build_surveyor(engine), store, "survey")
         return store.open().load()

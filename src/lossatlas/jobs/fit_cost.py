@@ -19,7 +19,7 @@ from lossatlas.jobs.survey_cost import Left, SurveyCost
 from lossatlas.objectives import CoarseToFine, Objective
 from lossatlas.recipes.fit import FitRecipe
 
-__all__ = ["FitCost", "budgeted"]
+__all__ = ["FitCost", "budgeted", "sampled_steps"]
 
 
 @dataclass

@@ -46,7 +46,7 @@ def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_second
         for split, found in maps.items()
     }
     headline = per_split.get("test", next(iter(per_split.values()), {}))
-    separate = fit.bytes_of_separate(int(np.isfinite(recipe.picture.target).sum()))
+    separate = fit.measure_separate_bytes(int(np.isfinite(recipe.picture.target).sum()))
     return {
         **headline,
         **_agreement(recipe.picture, maps),

@@ -28,6 +28,7 @@ from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, complete
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
+from lossatlas.studies import histogram_weights
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.growth import merge_grid
 from lossatlas.surveying.store import has_description
@@ -36,8 +37,6 @@ __all__ = ["estimate_cost", "put_networks", "run_survey"]
 
 SURFACE = "_surface"
 """How the parts of a summary are called that describe a split's surface."""
-BINS = 101
-"""Of a histogram of weights; an odd number, so that one of them is about zero."""
 TYPICAL = 4
 """How many times the points of its coarsest cells a refinement evaluates, about."""
 
@@ -187,15 +186,10 @@ def put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
         )
     if not store.lacks(schema.Corner.WEIGHT, schema.Corner.WEIGHTS):
         return
-    weights = [network.weights.double().numpy() for network in networks]
-    finite = [values[np.isfinite(values)] for values in weights]
-    reach = max((float(np.abs(values).max()) for values in finite if values.size), default=0.0) or 1.0
-    edges = np.linspace(-reach, reach, BINS + 1)
-    counts = np.stack([np.histogram(values, edges)[0] for values in finite])
-    bins = schema.Corner.BIN
-    store.put_beside(schema.Corner.WEIGHT, (bins,), (edges[:-1] + edges[1:]) / 2, {"long_name": "weight", "units": "1"})
+    bins, counts = histogram_weights([network.weights for network in networks])
+    store.put_beside(schema.Corner.WEIGHT, (schema.Corner.BIN,), bins, {"long_name": "weight", "units": "1"})
     attributes = {"long_name": "weights of a network", "units": "1", **names}
-    store.put_beside(schema.Corner.WEIGHTS, (schema.Corner.DIMENSION, bins), counts, attributes)
+    store.put_beside(schema.Corner.WEIGHTS, (schema.Corner.DIMENSION, schema.Corner.BIN), counts, attributes)
 
 
 def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[str, Any]:

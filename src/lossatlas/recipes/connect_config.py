@@ -35,7 +35,7 @@ class ConnectConfig(ProblemConfig):
     points: Count | None = None
     """Points of the curve drawn per step; default 1, for the maximum 4."""
     temperature: Positive = 0.01
-    """Of the soft maximum, in nats: far below the losses it is their maximum, far above their mean."""
+    """Of the soft maximum, in the loss's unit: far below the losses it is their maximum, far above their mean."""
     weight_decay: NotNegative = 0.0
     """Adds half of this times the squared norm of the drawn points' weights."""
 

@@ -19,7 +19,7 @@ from lossatlas.models import MODELS, check_weights_fit, load_model
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.options import checked
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
 
@@ -143,7 +143,7 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
 
 def take_examples(examples: str, name: str, split: Split) -> Split:
     """The examples of a split that a survey looks at: as many as are asked for, the same ones in every run; or all."""
-    return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
+    return split if examples == "all" else split.subset(int(examples), make_generator(0, f"survey/{name}"))
 
 
 def build_loss(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:

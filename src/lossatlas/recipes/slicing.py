@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import CoefficientChart, Slice
-from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
+from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
 from lossatlas.engine.memory import memory_limit
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.site import Network
@@ -45,7 +45,7 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     size = 2 * config.repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
     check_memory(f"repeats is {config.repeats:,}", size, "their directions")
     chart, labels = slice_along(config.kinds, around, config.orthogonal, config.repeats)
-    kinds = [direction(spec) for spec in config.kinds]
+    kinds = [make_direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []
     if not config.orthogonal:

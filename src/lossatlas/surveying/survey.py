@@ -21,9 +21,10 @@ from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.measuring import derived
-from lossatlas.engine.setup import EVAL_BATCH_SIZE, device_of, engine_for
+from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
+from lossatlas.losses import Loss
 from lossatlas.metrics import OperatorMetric, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
@@ -36,7 +37,7 @@ from lossatlas.surveying.tile_source import Claim, TileSource
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["STREAMING", "Surveyor", "grid_of", "survey"]
+__all__ = ["STREAMING", "Surveyor", "make_grid", "put_target", "refinement_of", "survey"]
 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
@@ -47,7 +48,9 @@ PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
 
 
-def grid_of(chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0) -> dict[str, npt.NDArray[np.float64]]:
+def make_grid(
+    chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0
+) -> dict[str, npt.NDArray[np.float64]]:
     """Equally spaced coordinates in [-extent, extent] per axis of a chart.
 
     Args:
@@ -128,7 +131,7 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    given = named_splits(splits, device_of(chart))
+    given = named_splits(splits, find_device(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
@@ -147,7 +150,7 @@ def survey(
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
         if picture is not None:
-            put_target(store, picture, padding)
+            put_target(store, picture, padding, engine.network.loss)
         surveyor.fill(store, refinement=refinement)
     return store.open()
 
@@ -167,9 +170,9 @@ def refinement_of(coords: Grid, tolerance: float | None, budget: int | None) -> 
     return Refinement(tuple(np.asarray(axis, dtype=np.float64) for axis in coords.values()), tolerance, budget)
 
 
-def put_target(store: SurveyStore, picture: Raster, padding: int) -> None:
-    """Write the picture that was asked for beside what was found."""
-    store.put(*picture.variable(padding))
+def put_target(store: SurveyStore, picture: Raster, padding: int, loss: Loss) -> None:
+    """Write the picture that was asked for beside what was found of a loss."""
+    store.put(*picture.variable(padding, loss.units))
 
 
 @dataclass(frozen=True)

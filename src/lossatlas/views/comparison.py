@@ -134,8 +134,8 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         mappable: ScalarMappable = ScalarMappable(
             BoundaryNorm([limits.low, *levels, limits.high], 256), mpl.colormaps[figures.LOSS.colours]
         )
-        unit = str(comparison.attrs.get("units", "nat"))
-        label = f"{split} loss, {unit}" + ", log scale" * limits.log
+        unit = str(comparison.attrs.get("units", "1"))
+        label = f"{split} loss" + f", {unit}" * (unit != "1") + ", log scale" * limits.log
         _bar(drawn, (bars / width, bottom / height, 0.16 / width, span), mappable, label, levels)
     if difference is not None and norm is not None:
         box = (bars / width, (bottom + 0.55 * block) / height, 0.16 / width, span)

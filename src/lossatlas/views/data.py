@@ -50,6 +50,7 @@ __all__ = [
     "LOSS",
     "Field",
     "Floats",
+    "Indices",
     "Invalid",
     "Limits",
     "axes",
@@ -115,10 +116,10 @@ class Field:
         """The values as rows of ``v`` and columns of ``u``, shape (V, U); ``w`` chooses a slice of three axes."""
         return (self.values if w is None else self.values[:, :, w]).T
 
-    def scale_label(self, limits: Limits) -> str:
-        """What a colour bar or an axis shared by all splits says: ``loss (nat, log scale)``."""
+    def scale_label(self, limits: Limits, name: str = "") -> str:
+        """What a colour bar or an axis says: ``loss (nat, log scale)``, by default for all splits."""
         inside = ", ".join([self.units] * bool(self.units) + ["log scale"] * limits.log)
-        name = self.metric.replace("_", " ") or self.label
+        name = name or self.metric.replace("_", " ") or self.label
         return f"{name} ({inside})" if inside else name
 
     def band(self, times: float = BAND) -> tuple[Floats, Floats] | None:

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from lossatlas.charts import Slice
-from lossatlas.directions import Around, directions
+from lossatlas.directions import Around, make_directions
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.recipes.networks import check_finite
@@ -75,7 +75,7 @@ def _elsewhere(around: Around) -> dict[str, Projection]:
     found = {}
     for kinds in ELSEWHERE:
         try:
-            vectors, names = directions(kinds, around)
+            vectors, names = make_directions(kinds, around)
         except BadInput:
             continue  # a trajectory that ends where it started has no direction through its solution
         assert around.trajectory is not None
