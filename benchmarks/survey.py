@@ -27,7 +27,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import lossatlas as la
-from lossatlas.directions import NORMALISATIONS, Around
+from lossatlas.directions import NORMALISATIONS, Around, make_directions
 from lossatlas.metrics import streaming_metrics
 from lossatlas.surveying.survey import EVAL_BATCH_SIZE
 

@@ -29,7 +29,7 @@ from lossatlas.recipes.connect import build_connect
 from lossatlas.rundir import PLANE
 from lossatlas.surveying.best_plane import find_best_plane
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
-from lossatlas.surveying.path_points import PathPoints
+from lossatlas.surveying.path_points import PathPoints, locate_points
 from lossatlas.views.report import text
 
 NETWORK = {"model_options": {"hidden": (8,)}}
