@@ -135,7 +135,9 @@ def test_units_are_those_of_the_metric() -> None:
 
 def test_bookkeeping_is_no_quantity() -> None:
     more = plane(
-        test_loss_standard_error=variable(("u", "v"), np.ones((51, 21)), "test", "loss"),
+        test_loss_standard_error=xr.Variable(
+            ("u", "v"), np.ones((51, 21)), {"split": "test", "metric": "loss", "companion": "standard_error"}
+        ),
         measured=xr.Variable(("u", "v"), np.ones((51, 21), dtype=np.int8)),
         test_operator_done=xr.Variable(("u", "v"), np.ones((51, 21), dtype=np.int8)),
         **corners((0, 0), (0.5, 0.1)),
@@ -159,10 +161,10 @@ def test_draws_and_classes_are_no_axes() -> None:
     several = drawn_several(classes(plane(), 3), (1, 2))
     assert data.axes(several) == ("u", "v")
     assert data.axes(classes(plane(), 3)[["test_class_accuracy"]]) == ("u", "v")
-    assert data.count_repeats(several) == 2
-    first, second = data.split_repeats(several)
+    assert data.count_samples(several) == 2
+    first, second = data.split_samples(several).values()
     np.testing.assert_array_equal(2 * first["test_loss"], second["test_loss"])
-    assert data.notes(data.take_first_repeat(several)) == ["the first of 2 repeats"]
+    assert data.notes(data.take_first_sample(several)) == ["the first of 2 repeats"]
     assert data.notes(first) == []
 
 
@@ -368,7 +370,7 @@ def test_spread_is_that_of_logarithms_on_a_logarithmic_scale() -> None:
 
 def test_all_draws_are_drawn_with_their_mean() -> None:
     factors = (0.5, 1.0, 2.0)
-    figure = view(drawn_several(line(), factors), kinds=["repeats"])["draws"]
+    figure = view(drawn_several(line(), factors), kinds=["repeats"])["repeats"]
     *curves, mean = [one.get_ydata() for one in figure.axes[0].get_lines()]
     loss = line()["test_loss"].values
     np.testing.assert_allclose(curves, [factor * loss for factor in factors])
@@ -377,7 +379,7 @@ def test_all_draws_are_drawn_with_their_mean() -> None:
 
 
 def test_draws_of_planes_share_levels_and_scale() -> None:
-    figure = view(drawn_several(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["repeats"])["draws"]
+    figure = view(drawn_several(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["repeats"])["repeats"]
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     filled = [next(one for one in ax.collections if isinstance(one, QuadContourSet)) for ax in panels]
     assert len(panels) == 12
@@ -387,12 +389,12 @@ def test_draws_of_planes_share_levels_and_scale() -> None:
 
 def test_other_kinds_show_the_first_draw_and_say_so() -> None:
     drawn = view(drawn_several(plane(), (1.0, 3.0)))
-    assert list(drawn) == ["draws", "loss", "contours", "filled", "surface"]
+    assert list(drawn) == ["repeats", "loss", "contours", "filled", "surface"]
     (mesh, *_) = drawn["loss"].axes[0].collections
     np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(21, 51), plane()["test_loss"].values.T)
     for kind in ("loss", "contours", "filled", "surface"):
         assert "the first of 2 repeats" in caption(drawn[kind])
-    assert list(view(drawn_several(line(), (1.0, 3.0)))) == ["draws", "line"]
+    assert list(view(drawn_several(line(), (1.0, 3.0)))) == ["repeats", "line"]
 
 
 def test_a_single_draw_is_an_ordinary_slice() -> None:

@@ -25,7 +25,7 @@ from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
 from lossatlas.recipes import FitConfig, SurveyConfig
-from lossatlas.schema import Quantity
+from lossatlas.schema import STANDARD_ERROR, Quantity
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import GridArrays
 from lossatlas.surveying.store import merged_grid, stored_survey
@@ -47,7 +47,7 @@ def filled(path: Path, say: Callable[[str], None] = pytest.fail, grid: Mapping[s
         store.put("target", np.sign(u).astype(np.int8), {"units": "1"})
         store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1"})
         for split, quantities in QUANTITIES.items():
-            store.add(split, "streaming", quantities, {"data": split}, ("loss",))
+            store.add(split, "streaming", quantities, {"data": split}, {"loss": (STANDARD_ERROR,)})
             for tile, where in store.work(split, "streaming"):
                 loss, errors = (number * (u + v * v)[tile][where] for number in (1.0, 0.1))
                 values = {"loss": loss, "loss_standard_error": errors}

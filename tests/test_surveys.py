@@ -784,7 +784,7 @@ class TestPlaces:
             (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "no direction is drawn"),
             (["--checkpoint=NET0", "--directions", "file:nowhere.pt"], "nowhere.pt does not exist"),
             (["--checkpoint=NET0", "--repeats=0"], "repeats is 0; expected a positive number"),
-            (["--checkpoint=NET0", "--repeats=2", "--tolerance=0.1"], "draws are surveyed on whole grids"),
+            (["--checkpoint=NET0", "--repeats=2", "--tolerance=0.1"], "repeats are surveyed on whole grids"),
             (["--run=NET0"], "holds no chart"),
             (["--run=NET0", "--checkpoint=NET0"], "checkpoint and run are given"),
         ],

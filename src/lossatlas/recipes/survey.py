@@ -13,7 +13,7 @@ from lossatlas.data import Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.problem import Problem
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.room import Extent
@@ -67,7 +67,7 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
         site = SITES[place]().build(config, base)
-    extent = _extent(config, site, len(metrics))
+    extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
     policy = site.buffers or usual_buffers(site.chart, base.problem.module)
     policy = policy if config.buffers == "auto" else config.buffers
@@ -89,7 +89,7 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
     )
 
 
-def _extent(config: SurveyConfig, site: SurveySite, metrics: int) -> Extent:
+def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
     """How much there is to survey.
 
     Raises:
@@ -100,7 +100,7 @@ def _extent(config: SurveyConfig, site: SurveySite, metrics: int) -> Extent:
     counts = counts * len(axes) if len(counts) == 1 else counts
     if REPEAT in site.chart.axes:
         counts.append(config.repeats)
-    extent = Extent(prod(counts), len(config.splits), metrics, config.examples != "all")
+    extent = Extent(prod(counts), len(config.splits), numbers)
     extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
     return extent
 

@@ -23,7 +23,7 @@ from lossatlas.files.reading import Unreadable, read_json, reason_of
 from lossatlas.files.stores import METADATA, ArrayHead, GroupHead, dangerous_chunks, open_arrays, open_store, read_head
 from lossatlas.files.writing import PARTIAL, cannot_write
 from lossatlas.locks import Lock
-from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
+from lossatlas.schema import COMPANION, DIMENSION, Companion, Quantity, done_variable, split_variable
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.mending import Mending, swept
 
@@ -135,7 +135,7 @@ class SurveyStore:
         group: str,
         quantities: Mapping[Quantity, int | None],
         attributes: Mapping[str, Any],
-        errors: Sequence[str] = (),
+        companions: Mapping[str, Sequence[Companion]] | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         """Make the arrays of one group of metrics on one split, as far as they are not there.
@@ -148,42 +148,32 @@ class SurveyStore:
             group: of metrics.
             quantities: and how many values each has at a point, where it has several.
             attributes: data and settings of the group.
-            errors: metrics whose standard errors are written, too.
+            companions: by metric what is written beside it.
             dtype: of the values.
 
         Raises:
             BadInput: the group is there with other data or settings; the first difference is named.
         """
         done = done_variable(split, group)
-        variables: dict[str, tuple[Quantity, int | None, str]] = {}
+        told: dict[str, dict[str, str]] = {}
+        further: dict[str, dict[str, int]] = {}
         for quantity, length in quantities.items():
-            variables[split_variable(split, quantity.name)] = (quantity, length, "")
-            if quantity.name in errors:
-                name = standard_error_variable(split, quantity.name)
-                variables[name] = (quantity, length, "standard error of ")
-        further = {
-            name: {} if length is None or quantity.dimension is None else {quantity.dimension: length}
-            for name, (quantity, length, _) in variables.items()
-        }
+            more = {} if length is None or quantity.dimension is None else {quantity.dimension: length}
+            for companion in (None, *(companions or {}).get(quantity.name, ())):
+                variable = split_variable(split, quantity.name)
+                name = variable if companion is None else companion.of(variable)
+                told[name], further[name] = _told(split, quantity, companion), more
         with self._held("structure"):
             self.check(split, group, quantities, attributes)
-            lacking = [name for name in variables if not self._arrays.fits(name, dtype, further[name])]
+            lacking = [name for name in told if not self._arrays.fits(name, dtype, further[name])]
             joining = self._arrays.fits(done, np.bool_)
             if joining and not lacking:
                 return
             if joining and self._writers is not None and not self._writers.alone(wait=False):
                 raise BadInput(f"another process writes to {self._path}; add metrics when it has finished")
             for name in lacking:
-                quantity, _, prefix = variables[name]
-                attrs = {
-                    "long_name": f"{prefix}{split} {quantity.long_name}",
-                    "units": quantity.units,
-                    "split": split,
-                    "metric": quantity.name,
-                    "record": quantity.record,
-                }
-                self._arrays.create(name, dtype, attrs, further[name])
-            self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(variables)})
+                self._arrays.create(name, dtype, told[name], further[name])
+            self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
             if self._writers is not None:
                 self._writers.share()
 
@@ -536,6 +526,21 @@ def _recover(path: Path) -> None:
         shutil.rmtree(_replaced(path), ignore_errors=True)
     elif _replaced(path).exists():
         os.replace(_replaced(path), path)
+
+
+def _told(split: str, quantity: Quantity, companion: Companion | None) -> dict[str, str]:
+    """The attributes of a metric's variable, or of one beside it."""
+    prefix = "" if companion is None else f"{companion.suffix.replace('_', ' ')} of "
+    told = {
+        "long_name": f"{prefix}{split} {quantity.long_name}",
+        "units": quantity.units,
+        "split": split,
+        "metric": quantity.name,
+        "record": quantity.record,
+    }
+    if quantity.dimension is not None:
+        told[DIMENSION] = quantity.dimension
+    return told if companion is None else {**told, COMPANION: companion.suffix}
 
 
 def _warn(line: str) -> None:
