@@ -211,7 +211,9 @@ class TestOperatorMetrics:
 
     def test_whose_companions_have_another_shape_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Eigenvalues, "companion", lambda *given: given[-1].residuals[:, 0])
-        with pytest.raises(LossatlasError, match=r"metric 'eigenvalues_residual' gives .* \(6,\) for 6 points; expected 3"):
+        with pytest.raises(
+            LossatlasError, match=r"'eigenvalues_residual' gives .* \(6,\) for 6 points; expected 3"
+        ):
             surveyed([Eigenvalues()])
 
     def test_whose_computation_fails_are_told_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,12 +302,13 @@ class TestCompanions:
         assert list(measures.surfaces(named, "sharpness_residual")) == ["test"]
 
 
-class TestViewsAndFormats:
-    @pytest.fixture(scope="class")
-    def found(self) -> xr.Dataset:
-        part = SPLIT.subset(7, torch.Generator().manual_seed(0))
-        return surveyed(["loss", Eigenvalues(), Largest()], splits={"test": part})
+@pytest.fixture(scope="module")
+def found() -> xr.Dataset:
+    part = SPLIT.subset(7, torch.Generator().manual_seed(0))
+    return surveyed(["loss", Eigenvalues(), Largest()], splits={"test": part})
 
+
+class TestViewsAndFormats:
     def test_pictures_show_axes_and_no_ranks(self, found: xr.Dataset, tmp_path: Path) -> None:
         assert data.axes(found) == ("u", "v")
         assert data.axes(found.drop_vars(["test_loss", "test_sharpness"])) == ("u", "v")
