@@ -211,9 +211,7 @@ class TestOperatorMetrics:
 
     def test_whose_companions_have_another_shape_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Eigenvalues, "companion", lambda *given: given[-1].residuals[:, 0])
-        with pytest.raises(
-            LossatlasError, match=r"'eigenvalues_residual' gives .* \(6,\) for 6 points; expected 3"
-        ):
+        with pytest.raises(LossatlasError, match=r"'eigenvalues_residual' gives .* \(6,\) for 6 points; expected 3"):
             surveyed([Eigenvalues()])
 
     def test_whose_computation_fails_are_told_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
