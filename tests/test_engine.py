@@ -250,7 +250,7 @@ def test_gradient_norm_is_that_of_finite_differences() -> None:
     point = torch.zeros(1, 2, dtype=torch.float64)
     motor = engine(problem)
     ((_, derivatives),) = motor.derivatives(chart.coefficients(point), chart.controls(), split, eval_batch_size=100)
-    norm = METRICS["gradient_norm"]().value(derivatives)[0]
+    norm = METRICS["gradient_norm"]().value(derivatives.gradient())[0]
     direction = derivatives.gradient()[0] / norm
     step = 1e-5
     controls = torch.stack([chart.origin.detach(), direction])

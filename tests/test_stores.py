@@ -48,7 +48,7 @@ def filled(path: Path, say: Callable[[str], None] = pytest.fail, grid: Mapping[s
         store.put("target", np.sign(u).astype(np.int8), {"units": "1"})
         store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1"})
         for split, quantities in QUANTITIES.items():
-            store.add(split, "streaming", quantities, {"data": split}, ("loss",))
+            store.add(split, "streaming", quantities, {"data": split}, {"loss": (STANDARD_ERROR,)})
             for claim in store.tiles.claims(store.work(split, "streaming")):
                 points = (u + v * v)[claim.tile][claim.missing]
                 values = {"loss": points, "loss_standard_error": 0.1 * points}

@@ -31,7 +31,7 @@ from lossatlas.recipes import CompareConfig, FitConfig
 from lossatlas.recipes.alike import Known, check_same_losses
 from lossatlas.recipes.problem import build_loss
 from lossatlas.schedules import SCHEDULES
-from lossatlas.schema import Quantity
+from lossatlas.schema import STANDARD_ERROR, Quantity
 from lossatlas.studies import disagreement, jensen_shannon, measure_differences
 from lossatlas.surveying.ensembles import ensembles_along
 from lossatlas.surveying.path_points import PathPoints
@@ -373,7 +373,7 @@ def folded(metric: MeanMetric, values: Tensor, weights: Tensor, population: int)
     loss = la.SquaredError()
     sums = sum(metric.sums(Evaluation(values[None, s], values[None, s], weights[s], None, loss)) for s in parts)
     whole = Folded(sums, len(values), population, lambda: torch.ones(1))
-    return float(metric.value(whole)), float(metric.standard_error(whole))
+    return float(metric.value(whole)), float(metric.companion(STANDARD_ERROR, whole))
 
 
 class TestStandardErrors:

@@ -13,7 +13,7 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, examples_in
 from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
-from lossatlas.engine.contracts import Metric, StreamingMetric
+from lossatlas.engine.contracts import Metric
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import memory_limits
@@ -100,7 +100,7 @@ def engine_for(
         )  # fmt: skip
     engine = Engine(network, plan)
     if metrics:
-        engine.shapes(split, {name: each for name, each in metrics.items() if isinstance(each, StreamingMetric)})
+        engine.shapes(split, metrics)
     if stated:  # nobody has measured it
         _check_stated(engine, controls, eval_batch)
         tell_of_departure(plan, network, controls, eval_batch)

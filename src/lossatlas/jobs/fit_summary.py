@@ -13,7 +13,7 @@ from lossatlas.fitting import Fit
 from lossatlas.jobs.estimate import peak_bytes
 from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlation, score_accuracy, score_loss
 from lossatlas.recipes.fit import FitRecipe
-from lossatlas.schema import split_variable, standard_error_variable
+from lossatlas.schema import STANDARD_ERROR, split_variable
 
 __all__ = ["summarise_descent", "summarise_fit"]
 
@@ -86,9 +86,9 @@ def _errors(recipe: FitRecipe, survey: xr.Dataset, split: str) -> dict[str, floa
     counted = np.isfinite(recipe.picture.target)
     found = {}
     for metric in ("accuracy", "loss"):
-        if (name := standard_error_variable(split, metric)) in survey:
+        if (name := STANDARD_ERROR.of(split_variable(split, metric))) in survey:
             errors = recipe.picture.from_grid(survey[name].values, recipe.config.padding).astype(np.float64)[counted]
-            found[f"{metric}_standard_error"] = float(np.median(errors))
+            found[STANDARD_ERROR.of(metric)] = float(np.median(errors))
     return found
 
 

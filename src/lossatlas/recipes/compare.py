@@ -211,10 +211,10 @@ def compute_extent(config: CompareConfig) -> Extent:
         "line": comb(networks, 2) * config.line,
         "slice_points and repeats": networks * config.slice_points * config.repeats,
     }
-    errors = config.examples != "all"
+    numbers = METRICS * (1 + (config.examples != "all"))
     for option, points in extents.items():
-        Extent(points, len(config.splits), METRICS, errors).check(option)
-    whole = Extent(sum(extents.values()), len(config.splits), METRICS, errors)
+        Extent(points, len(config.splits), numbers).check(option)
+    whole = Extent(sum(extents.values()), len(config.splits), numbers)
     whole.check("grid, line and slice_points")
     return whole
 

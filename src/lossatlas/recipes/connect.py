@@ -16,7 +16,7 @@ from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Momentum, Seconds, Steps
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CURVE_OBJECTIVES
 from lossatlas.recipes.alike import (
     Known,
@@ -119,7 +119,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
     metrics = metrics_for(problem.loss, config.metrics)
     if "loss" not in metrics:
         raise BadInput("metrics leave out the loss, which a curve is about; add loss or auto")
-    extent = _extent(config, len(metrics))
+    extent = _extent(config, count_numbers(metrics, sampled=config.examples != "all"))
     controls = config.bends * (len(config.between) - 1) + len(config.between)
     size = torch.float32.itemsize * controls * space.size
     check_memory(f"bends is {config.bends:,}", size, "the curve's control points")
@@ -190,7 +190,7 @@ def _runs(specs: tuple[str, ...]) -> list[Known]:
     return found
 
 
-def _extent(config: ConnectConfig, metrics: int) -> Extent:
+def _extent(config: ConnectConfig, numbers: int) -> Extent:
     """How much there is to survey: the curve, the straight line and the radial path, and the plane.
 
     Raises:
@@ -200,10 +200,9 @@ def _extent(config: ConnectConfig, metrics: int) -> Extent:
         "grid": (f"{PATHS} x {config.grid:,}", PATHS * config.grid),
         "plane": (f"{config.plane:,} x {config.plane:,}", config.plane**2),
     }
-    errors = config.examples != "all"
     for option, (dimensions, points) in extents.items():
-        Extent(points, len(config.splits), metrics, errors).check(option, dimensions)
-    whole = Extent(sum(points for _, points in extents.values()), len(config.splits), metrics, errors)
+        Extent(points, len(config.splits), numbers).check(option, dimensions)
+    whole = Extent(sum(points for _, points in extents.values()), len(config.splits), numbers)
     whole.check("grid and plane")
     return whole
 

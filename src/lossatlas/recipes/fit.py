@@ -15,7 +15,7 @@ from lossatlas.engine import BUFFERS, Engine
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Fit, Seconds, Steps
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.recipes.chart_recipe import DescentRecipe
@@ -86,7 +86,8 @@ def build_fit(config: FitConfig) -> FitRecipe:
     )
     metrics = metrics_for(problem.loss, config.metrics or None)
     sides = [side + 2 * config.padding for side in picture.shape]
-    extent = Extent(prod(sides), len(config.splits), len(metrics), errors=config.examples != "all")
+    numbers = count_numbers(metrics, sampled=config.examples != "all")
+    extent = Extent(prod(sides), len(config.splits), numbers)
     extent.check("size with padding", " x ".join(f"{side:,}" for side in sides))
     if config.target_gap is not None and not problem.loss.classifies:
         raise BadInput("target_gap is a gap of accuracies, and this loss has none; leave it out")

@@ -12,7 +12,7 @@ from lossatlas.charts import RepeatedSlice
 from lossatlas.engine import BUFFERS
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
 from lossatlas.recipes.room import Extent
@@ -60,7 +60,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
         site = SITES[site_name]().build(config, base)
-    extent = _extent(config, site, len(metrics))
+    extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
     policy = site.buffers or usual_buffers(site.chart, base.problem.module)
     policy = policy if config.buffers == "auto" else config.buffers
@@ -83,7 +83,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
     )
 
 
-def _extent(config: SurveyConfig, site: SurveySite, metrics: int) -> Extent:
+def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
     """How much there is to survey.
 
     Raises:
@@ -94,7 +94,7 @@ def _extent(config: SurveyConfig, site: SurveySite, metrics: int) -> Extent:
     counts = counts * len(axes) if len(counts) == 1 else counts
     if REPEAT in site.chart.axes:
         counts.append(config.repeats)
-    extent = Extent(prod(counts), len(config.splits), metrics, config.examples != "all")
+    extent = Extent(prod(counts), len(config.splits), numbers)
     extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
     return extent
 

@@ -18,7 +18,7 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, GroupHead, open_arrays, open_store
 from lossatlas.locks import Lock
-from lossatlas.schema import Quantity, done_variable, split_variable, standard_error_variable
+from lossatlas.schema import Companion, Quantity, done_variable, split_variable
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.mending import Mending, sweep
@@ -138,7 +138,7 @@ class SurveyStore:
         group: str,
         quantities: Mapping[Quantity, int | None],
         attributes: Mapping[str, Any],
-        errors: Sequence[str] = (),
+        companions: Mapping[str, Sequence[Companion]] | None = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         """Make the arrays of one group of metrics on one split, as far as they are not there.
@@ -151,42 +151,32 @@ class SurveyStore:
             group: of metrics.
             quantities: and how many values each has at a point, where it has several.
             attributes: data and settings of the group.
-            errors: metrics whose standard errors are written, too.
+            companions: by metric what is written beside it.
             dtype: of the values.
 
         Raises:
             BadInput: the group is there with other data or settings; the first difference is named.
         """
         done = done_variable(split, group)
-        variables: dict[str, tuple[Quantity, int | None, str]] = {}
+        told: dict[str, dict[str, str]] = {}
+        further: dict[str, dict[str, int]] = {}
         for quantity, length in quantities.items():
-            variables[split_variable(split, quantity.name)] = (quantity, length, "")
-            if quantity.name in errors:
-                name = standard_error_variable(split, quantity.name)
-                variables[name] = (quantity, length, "standard error of ")
-        further = {
-            name: {} if length is None or quantity.dimension is None else {quantity.dimension: length}
-            for name, (quantity, length, _) in variables.items()
-        }
+            more = {} if length is None or quantity.dimension is None else {quantity.dimension: length}
+            for companion in (None, *(companions or {}).get(quantity.name, ())):
+                variable = split_variable(split, quantity.name)
+                name = variable if companion is None else companion.of(variable)
+                told[name], further[name] = _told(split, quantity, companion), more
         with self._held("structure"):
             self.check(split, group, quantities, attributes)
-            lacking = [name for name in variables if not self._arrays.fits(name, dtype, further[name])]
+            lacking = [name for name in told if not self._arrays.fits(name, dtype, further[name])]
             joining = self._arrays.fits(done, np.bool_)
             if joining and not lacking:
                 return
             if joining and self._writers is not None and not self._writers.alone(wait=False):
                 raise BadInput(f"another process writes to {self._path}; add metrics when it has finished")
             for name in lacking:
-                quantity, _, prefix = variables[name]
-                attrs = {
-                    "long_name": f"{prefix}{split} {quantity.long_name}",
-                    "units": quantity.units,
-                    "split": split,
-                    "metric": quantity.name,
-                    "record": quantity.record,
-                }
-                self._arrays.create(name, dtype, attrs, further[name])
-            self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(variables)})
+                self._arrays.create(name, dtype, told[name], further[name])
+            self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
             if self._writers is not None:
                 self._writers.share()
 
@@ -377,3 +367,18 @@ def _compare(what: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     for key, value in wanted.items():
         if stored.get(key) != value:
             raise BadInput(f"{what} has {key} = {stored.get(key)!r}, this one {value!r}; choose another path")
+
+
+def _told(split: str, quantity: Quantity, companion: Companion | None) -> dict[str, str]:
+    """The attributes of a metric's variable, or of one beside it."""
+    prefix = "" if companion is None else f"{companion.suffix.replace('_', ' ')} of "
+    told = {
+        "long_name": f"{prefix}{split} {quantity.long_name}",
+        "units": quantity.units,
+        "split": split,
+        "metric": quantity.name,
+        "record": quantity.record,
+    }
+    if quantity.dimension is not None:
+        told[DIMENSION] = quantity.dimension
+    return told if companion is None else {**told, COMPANION: companion.suffix}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from torch import Tensor
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, named_splits
-from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
-from lossatlas.engine.measuring import derived
+from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
+from lossatlas.engine.measuring import computed, derived
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
-from lossatlas.metrics import OperatorMetric, metrics_for
+from lossatlas.metrics import Computation, by_computation, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
@@ -42,7 +42,7 @@ __all__ = ["STREAMING", "Surveyor", "make_grid", "put_target", "refinement_of", 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
 STREAMING = "streaming"
-"""The name of the group of metrics that are folded together; an operator metric is a group of its own."""
+"""The name of the group of metrics that are folded together; operator metrics of one computation are a group, too."""
 MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
@@ -159,14 +159,16 @@ def refinement_of(coords: Grid, tolerance: float | None, budget: int | None) -> 
     """The refinement that a tolerance and a budget stand for; None where neither is given.
 
     Raises:
-        BadInput: as :class:`Refinement`, or several repeats are to be refined.
+        BadInput: as :class:`Refinement`, or several repeats, members or samples are to be refined.
     """
     if tolerance is None and budget is None:
         return None
-    if schema.REPEAT in coords:
-        raise BadInput(
-            "several repeats are surveyed on whole grids; leave out the tolerance and the budget, or the repeats"
-        )
+    for dimension in schema.SAMPLE_DIMENSIONS:
+        if dimension in coords:
+            raise BadInput(
+                f"several {dimension}s are surveyed on whole grids; leave out the tolerance and the budget, or the "
+                f"{dimension}s"
+            )
     return Refinement(tuple(np.asarray(axis, dtype=np.float64) for axis in coords.values()), tolerance, budget)
 
 
@@ -182,7 +184,20 @@ class _Group:
     name: str
     metrics: Mapping[str, Metric]
     quantities: Mapping[schema.Quantity, int | None]
-    """And how many values each has at a point."""
+    """And how many values each has at a point, where it has several."""
+    computation: Computation | None
+    """That all of them are made of; None where they are folded."""
+
+    @property
+    def streaming(self) -> dict[str, StreamingMetric]:
+        """Those of the metrics that are folded."""
+        return {name: metric for name, metric in self.metrics.items() if isinstance(metric, StreamingMetric)}
+
+    def variables(self, split: str) -> Iterator[str]:
+        """All that a survey may hold of the group on a split."""
+        for name, metric in self.metrics.items():
+            variable = schema.split_variable(split, name)
+            yield from (variable, *(each.of(variable) for each in metric.companions))
 
 
 @dataclass(frozen=True)
@@ -241,7 +256,7 @@ class Surveyor:
         """The groups of metrics, and how many points each is evaluated at in one go."""
         plan = self.engine.plan
         return {
-            group.name: plan.evaluate.points if group.name == STREAMING else plan.derivatives.points
+            group.name: plan.evaluate.points if group.computation is None else plan.derivatives.points
             for group in self._groups
         }
 
@@ -276,9 +291,9 @@ class Surveyor:
         self.check(store)
         for split_name, split in self._splits.items():
             for group in self._groups:
-                errors = [name for name in group.metrics if self._has_error(split, group, name)]
+                beside = {name: self.engine.companions(split, metric) for name, metric in group.metrics.items()}
                 settings = self._settings(store, split_name, group)
-                store.add(split_name, group.name, group.quantities, settings, errors, self._dtype)
+                store.add(split_name, group.name, group.quantities, settings, beside, self._dtype)
         filling = _Filling(store, tiles or store.tiles, executor or InProcess(), on_points or _nothing)
         wanted = None if refinement is None else self._refine(filling, refinement)
         for split_name in self._splits:
@@ -303,22 +318,26 @@ class Surveyor:
     def _grouped(self, metrics: Mapping[str, Metric]) -> list[_Group]:
         streaming = {name: metric for name, metric in metrics.items() if isinstance(metric, StreamingMetric)}
         first = next(iter(self._splits.values()))
-        shapes = self.engine.shapes(first, streaming)
+        shapes = self.engine.shapes(first, metrics)
         loss = self.engine.network.loss
 
-        def group(name: str, members: Mapping[str, Metric]) -> _Group:
-            lengths = {key: next(iter(shapes.get(key, ())), None) for key in members}
-            return _Group(name, members, {metric.quantity(loss): lengths[key] for key, metric in members.items()})
+        def group(members: Mapping[str, Metric], computation: Computation | None = None) -> _Group:
+            quantities = {metric.quantity(loss): next(iter(shapes[name]), None) for name, metric in members.items()}
+            return _Group(STREAMING if computation is None else computation.name, members, quantities, computation)
 
-        groups = [group(STREAMING, streaming)] if streaming else []
-        operators = {name: metric for name, metric in metrics.items() if isinstance(metric, OperatorMetric)}
-        return groups + [group(name, {name: metric}) for name, metric in operators.items()]
+        operators = [group(some, next(iter(some.values())).computation) for some in by_computation(metrics)]
+        if any(each.name == STREAMING for each in operators):
+            raise BadInput(
+                f"a computation is called {STREAMING!r}, as surveys call what is folded; give it another name"
+            )
+        return ([group(streaming)] if streaming else []) + operators
 
     def _settings(self, store: SurveyStore, name: str, group: _Group) -> dict[str, int | str]:
         engine, split, buffers = self.engine, self._splits[name], self.engine.network.buffers
         if not engine.network.has_statistics:  # then all policies are one, whatever it was called
             buffers = store.settings(name, group.name).get("buffers", buffers)
-        service = engine.plan.evaluate if group.name == STREAMING else engine.plan.derivatives
+        service = engine.plan.evaluate if group.computation is None else engine.plan.derivatives
+        computation = {} if group.computation is None else {"computation": repr(group.computation)}
         return {
             "examples": len(split),
             "eval_batch_size": self._eval_batch_size,
@@ -327,11 +346,8 @@ class Surveyor:
             "loss": engine.network.loss.record,
             "network": engine.network.fingerprint,
             "precision": service.precision,
+            **computation,
         }
-
-    def _has_error(self, split: Split, group: _Group, name: str) -> bool:
-        metric = group.metrics[name]
-        return isinstance(metric, StreamingMetric) and self.engine.knows_error(split, metric)
 
     def _evaluate(self, filling: _Filling, split: str, group: _Group, wanted: Mask | None) -> None:
         store, on_points = filling.store, filling.on_points
@@ -350,14 +366,23 @@ class Surveyor:
 
     def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
         coefficients = self.chart.mixture(points, self._controls)
-        if group.name == STREAMING:
-            streaming = {name: metric for name, metric in group.metrics.items() if isinstance(metric, StreamingMetric)}
-            return self.engine.evaluate(coefficients, self._controls, split, streaming, self._eval_batch_size)
-        ((name, metric),) = group.metrics.items()
-        assert isinstance(metric, OperatorMetric)
+        if group.computation is None:
+            return self.engine.evaluate(coefficients, self._controls, split, group.streaming, self._eval_batch_size)
         derivatives = self.engine.derivatives(coefficients, self._controls, split, self._eval_batch_size)
-        found = [derived(name, at.stop - at.start, partial(metric.value, share)) for at, share in derivatives]
-        return {name: torch.cat(found)}
+        parts = [self._derived(share, at.stop - at.start, split, group) for at, share in derivatives]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _derived(self, derivatives: Derivatives, points: int, split: Split, group: _Group) -> dict[str, Tensor]:
+        """What a group makes of the derivatives at the points of a chunk, in one computation."""
+        assert group.computation is not None
+        made = computed(group.name, partial(group.computation, derivatives))
+        found = {}
+        for (name, metric), length in zip(group.metrics.items(), group.quantities.values(), strict=True):
+            shape = (points,) if length is None else (points, length)
+            found[name] = derived(name, shape, partial(metric.value, made))
+            for beside in self.engine.companions(split, metric):
+                found[beside.of(name)] = derived(beside.of(name), shape, partial(metric.companion, beside, made))
+        return found
 
     def _refine(self, filling: _Filling, refinement: Refinement) -> Mask:
         """Evaluate the leading metric level by level; returns the points that all others are wanted at."""
@@ -372,16 +397,18 @@ class Surveyor:
 
     def _leading(self) -> tuple[str, _Group, str]:
         """The split, the group and the variable that decide where points are needed."""
-        split, group = next(iter(self._splits)), self._groups[0]
-        metric = "loss" if "loss" in group.metrics else next(iter(group.metrics))
-        return split, group, schema.split_variable(split, metric)
+        single = {q.name: group for group in self._groups for q, length in group.quantities.items() if length is None}
+        if not single:
+            raise BadInput("points are refined by a metric with one value at each, such as the loss; add one")
+        metric = schema.LOSS if schema.LOSS in single else next(iter(single))
+        split = next(iter(self._splits))
+        return split, single[metric], schema.split_variable(split, metric)
 
     def _interpolate(self, store: SurveyStore, refinement: Refinement) -> None:
         """Fill the gaps between the points that were evaluated; these stay as they are."""
         split, leading, _ = self._leading()
         known = store.done(split, leading.name)
-        names = [(name, metric) for name in self._splits for group in self._groups for metric in group.metrics]
-        for variable in (of(*name) for name in names for of in (schema.split_variable, schema.standard_error_variable)):
+        for variable in [name for split in self._splits for group in self._groups for name in group.variables(split)]:
             if variable in store.begun:
                 values = store.values(variable)
                 there = known.reshape(*known.shape, *(1 for _ in range(values.ndim - known.ndim)))
