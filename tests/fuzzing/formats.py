@@ -395,7 +395,7 @@ def _charts() -> list[bytes]:
         CHARTS["plane"](ends[0], ends[1:], 2.0),
         CHARTS["corners"](ends[0], ends[1], ends[2:], 2.0),
         CHARTS["slice"](ends[0], ends[1:]),
-        CHARTS["draws"](ends[0], ends[None, 1:]),
+        CHARTS["repeated_slice"](ends[0], ends[None, 1:]),
         CHARTS["grown"](ends),
         CHARTS["radial"](ends[:2], torch.arange(6) + 1),
         CHARTS["simplex"](ends, {}),

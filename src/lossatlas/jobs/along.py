@@ -179,7 +179,8 @@ class CurveEvaluation:
         """The store of a chart; on the points of the curve where no grid is given."""
         grid = grid if grid is not None else {CURVE: self.recipe.t.numpy()}
         attributes = {"chart": chart.fingerprint()}
-        return SurveyStore(self.run.path / name, grid, attributes, labels, say=self.how.reporter.say)
+        recorded = {schema.GEOMETRY: chart.geometry().record()}
+        return SurveyStore(self.run.path / name, grid, attributes, labels, recorded, say=self.how.reporter.say)
 
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None

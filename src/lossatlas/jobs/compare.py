@@ -34,6 +34,7 @@ from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compa
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, SURVEY, RunDirectory
+from lossatlas.schema import PAIR_CORNERS
 from lossatlas.studies import Difference, functional_differences
 from lossatlas.surveying.standing import Standing
 from lossatlas.surveying.store import stored_survey
@@ -253,9 +254,9 @@ def _tasks(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> list[_
     def spanned(pair: Pair) -> SurveyConfig:
         ends = [networks[pair.one], networks[pair.other]]
         starts = [recipe.origins[end.origin].spec or str(_start_file(folder, end.origin)) for end in ends]
-        weights = [str(end.path) for end in ends]
-        between = (starts[0], *weights) if pair.chart == "simplex" else (starts[0], *weights, starts[1])
-        return replace(_survey(config, ends[0]), between=between, chart=pair.chart, grid=config.grid)  # type: ignore[arg-type]
+        specs = dict(zip(PAIR_CORNERS, (starts[0], *(str(end.path) for end in ends), starts[1]), strict=True))
+        between = tuple(specs[corner] for corner in pair.corners)
+        return replace(_survey(config, ends[0]), between=between, chart=pair.chart, grid=config.grid)
 
     surfaces, lines = [], []
     for pair in (pair for pair in recipe.pairs if pair.chart):

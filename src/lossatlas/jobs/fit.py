@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import xarray as xr
 
+from lossatlas import schema
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.memory import memory_limit
@@ -218,7 +219,8 @@ def _survey(
     metrics = metrics_for(recipe.problem.loss, recipe.metrics)
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, metrics, config.eval_batch_size)
     attributes = {"chart": recipe.chart.fingerprint()}
-    with SurveyStore(run.path / SURVEY, grid, attributes, say=how.reporter.say) as store:
+    recorded = {schema.GEOMETRY: recipe.chart.geometry().record()}
+    with SurveyStore(run.path / SURVEY, grid, attributes, recorded=recorded, say=how.reporter.say) as store:
         put_target(store, recipe.picture, config.padding)
         how.fill(surveyor, store, "survey")
         return store.open().load()

@@ -58,7 +58,7 @@ def summarise(
         "pattern": recipe.picture.name,
         "shape": list(recipe.picture.shape),
         "parameters": recipe.space.size,
-        "scale": float(recipe.chart.scale.detach()),
+        **recipe.chart.numbers(),
         "steps": fit.steps,
         "seconds": fit.seconds,
         "seconds_per_step": fit.seconds / max(1, fit.steps),

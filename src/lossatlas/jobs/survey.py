@@ -67,7 +67,10 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     started = time.perf_counter()
     surveyor = Surveyor(engine, recipe.chart, recipe.surveyed, recipe.metrics, config.eval_batch_size)
     attributes = {"chart": recipe.chart.fingerprint()}
-    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.site.labels, say=reporter.say) as store:
+    geometry = {schema.GEOMETRY: recipe.chart.geometry().record()}
+    with SurveyStore(
+        run.path / SURVEY, recipe.grid, attributes, recipe.site.labels, geometry, say=reporter.say
+    ) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):

@@ -24,6 +24,7 @@ from lossatlas.recipes.slicing import check_finite, tails
 from lossatlas.recipes.train import build_train
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import MODEL, PROVENANCE, SUMMARY, RunDirectory
+from lossatlas.schema import PAIR_CORNERS
 from lossatlas.training import Trajectory
 from lossatlas.training.start import starting_state
 from lossatlas.types import Params
@@ -85,6 +86,11 @@ class Pair:
     """Which figure they span with where they started: ``simplex`` or ``quadrilateral``; empty: none."""
     reason: str = ""
     """Why they span none."""
+
+    @property
+    def corners(self) -> tuple[str, ...]:
+        """What lies at the corners of the figure, in their order: of :data:`~lossatlas.schema.PAIR_CORNERS`."""
+        return {"": (), "simplex": PAIR_CORNERS[:-1], "quadrilateral": PAIR_CORNERS}[self.chart]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossatlas.charts import CHARTS, AffineChart
+from lossatlas.charts import Startable, made_chart
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.errors import BadInput
@@ -50,7 +50,7 @@ class FitRecipe:
     space: WeightSpace
     buffers: BuffersPolicy
     survey_buffers: BuffersPolicy
-    chart: AffineChart
+    chart: Startable
     data: Dataset
     train: Split
     augment: list[Augmentation]
@@ -115,10 +115,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         )
     # Lengths are in units of half the longer side; a cell is one in max(shape) / 2 of them.
     unit = max(picture.shape) / 2 if config.scale_unit == "cell" else 1.0
-    affine = CHARTS[config.chart]
-    if not issubclass(affine, AffineChart):
-        raise BadInput(f"chart {config.chart!r} does not start from random directions; choose plane or corners")
-    chart = affine.random(
+    chart = made_chart(
+        config.chart,
+        Startable.named(config.chart).random,
         module,
         axes,
         initialiser=INITIALISERS[config.init](),
@@ -128,6 +127,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         origin=space.vector_of(module) if config.checkpoint is not None else None,
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
         anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
+        options=checked("chart", config.chart, config.chart_options),
     )
     examples = str(FEWEST) if config.examples == AUTO else config.examples
     scale_lr = config.scale_lr if config.scale_lr is not None else config.lr

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from lossatlas.charts import CoefficientChart, load_chart
+from lossatlas.charts import CHARTS, CoefficientChart, load_chart
 from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.files.reading import resolved
 from lossatlas.files.stores import open_store
@@ -40,13 +40,14 @@ class OnChart(SiteKind):
         run.check("give a run of fit or survey, or survey a --checkpoint")
         if not (run.path / CHART).is_file():
             raise BadInput(f"{run.path} holds no chart; give a run of fit or survey, or survey a --checkpoint")
+        made = _maker(run)
+        _know_kind(made)
         chart = load_chart(run.path / CHART)
         if not isinstance(chart, CoefficientChart) or chart.dimension != base.space.size:
             raise BadInput(
                 f"the chart in {run.path} lies in R^{chart.dimension}, the model's weights in R^{base.space.size}; "
                 "choose the model and options it was made with"
             )
-        made = _maker(run)
         stored = found_again(made, needed={"checkpoint", "between", "trajectory"})
         notes = _bring(base, stored)
         _check_centre(base, made)
@@ -71,6 +72,18 @@ def _maker(run: RunDirectory) -> RunDirectory:
             raise BadInput(f"the charts of {given} and {run.path} are said to be each other's; make one anew")
         seen.add(resolved(run.path))
     return run
+
+
+def _know_kind(made: RunDirectory) -> None:
+    """Import the kind of chart that the run was told of as ``module:Class``, as its model is imported.
+
+    Raises:
+        BadInput: it is code that came with the run, or cannot be imported.
+    """
+    spec = str(made.config().get("chart", made.config().get("curve", "")))
+    if ":" in spec and spec not in CHARTS:
+        found_again(made, needed=())  # which refuses such code
+        CoefficientChart.named(spec)
 
 
 def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
