@@ -417,6 +417,7 @@ def test_a_kind_without_a_name_is_not_written() -> None:
         (["fit", "--chart=benz"], "unknown chart 'benz'; did you mean 'bent'?"),
         (["fit", "--chart=bent", "--chart.band=1"], "--chart.bend"),
         (["fit", "--chart=bent", "--chart.bend=nan"], "bend is nan; expected a number"),
+        (["fit", "--chart=bent", "--scale_lr=0.1"], "chart 'bent' trains no scale; leave it out"),
         (["fit", "--chart=corners", "--chart.order", "0", "1"], "--chart.order"),
         (["fit", "--chart.order", "0", "0"], "(0, 0) is not a permutation of 0..1"),
         (["fit", "--chart=nowhere:Chart"], "cannot import 'nowhere'"),
@@ -447,12 +448,13 @@ def test_between_networks_and_along_curves_the_kinds_that_serve_are_named(
         torch.save(la.MLP(hidden=(4,)).build((1, 8, 8), 10).state_dict(), f"{k}.pt")
     nets = [f"{k}.pt" for k in range(5)]
     survey = ("survey", "--model.hidden", "4", "--between")
+    connect = ("connect", *nets[:2], "--model.hidden", "4")
     for tokens, message in (
         ((*survey, *nets[:2], "--chart=plane"), "'plane' does not lie between networks; choose quadrilateral or"),
         ((*survey, *nets[:2], "--chart=through"), "lies between 3 networks, 2 are given; choose simplex"),
         ((*survey, *nets), "no chart is usual between 5 networks; choose up to four"),
-        (("connect", *nets[:2], "--curve=plane"), "curve 'plane' does not join networks by a curve; choose bezier or"),
-        (("connect", *nets[:2], "--curve=bezir"), "unknown curve 'bezir'; did you mean 'bezier'?"),
+        ((*connect, "--curve=plane"), "curve 'plane' does not join networks by a curve; choose bezier or"),
+        ((*connect, "--curve=bezir"), "unknown curve 'bezir'; did you mean 'bezier'?"),
     ):
         assert message in refused(capsys, *tokens, "--out=runs/x")
 
@@ -463,7 +465,7 @@ def test_the_order_of_a_plane_says_which_direction_stays_as_it_is(capsys: pytest
         "last": ["--chart.order", "1", "0"],
         "first": ["--chart.order", "0", "1"],
     }.items():
-        assert main(["fit", *SMALL, "--steps=1", "--lr=1e-30", "--no_pictures", *tokens, f"--out=runs/{name}"]) == 0
+        assert main(["fit", *SMALL, "--lr=1e-30", "--no_pictures", *tokens, f"--out=runs/{name}"]) == 0
     charts = {name: la.load_chart(f"runs/{name}/chart.safetensors") for name in ("usual", "last", "first")}
     usual, last, first = (chart.controls().detach() for chart in charts.values())
     assert torch.equal(usual, last)

@@ -44,9 +44,7 @@ class Registry(Generic[T]):
             BadInput: the name is empty, or one of the package's own.
         """
         if not name or name in self._modules():
-            raise BadInput(
-                f"{self.kind} {name!r} cannot be added: expected a name that lossatlas has not; choose another"
-            )
+            raise BadInput(f"{self.kind} {name!r} is a name of lossatlas's own, or none; add yours under another")
         self._added[name] = variant
 
     def names(self) -> list[str]:

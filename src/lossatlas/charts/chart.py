@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.func import jvp
+from torch.func import vjp
 
 from lossatlas.errors import BadInput, unknown
 from lossatlas.hashing import fingerprint
@@ -160,13 +160,13 @@ class CoefficientChart(Chart):
         """The derivatives (P, m, d) of the coefficients with respect to the coordinates (P, d).
 
         ``derivatives[:, :, k] @ controls()`` are those of the points along axis k; at a kink, those of the piece to its
-        right; NaN along an axis that only numbers things. By automatic differentiation in forward mode, one pass for
-        each axis, unless a kind knows better.
+        right; NaN along an axis that only numbers things. By automatic differentiation, one pass back for each
+        coefficient, unless a kind knows better.
         """
         coords = checked_coords(coords, self.axes)
-        tangents = torch.eye(coords.shape[1]).to(coords)
-        along = [jvp(self.coefficients, (coords,), (one.expand_as(coords),))[1] for one in tangents]
-        return torch.stack(along, dim=2)
+        # A point's coefficients depend on its own coordinates alone, so that all points go in one pass.
+        sums, back = vjp(lambda at: self.coefficients(at).sum(dim=0), coords)
+        return torch.stack([back(one)[0] for one in torch.eye(len(sums)).to(sums)], dim=1)
 
     @abstractmethod
     def controls(self) -> Tensor:

@@ -130,6 +130,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         options=checked("chart", config.chart, config.chart_options),
     )
     examples = str(FEWEST) if config.examples == AUTO else config.examples
+    has_scale = "scale" in dict(chart.named_parameters())
+    if config.scale_lr is not None and not has_scale:
+        raise BadInput(f"scale_lr is a learning rate, and chart {config.chart!r} trains no scale; leave it out")
     scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
     return FitRecipe(
         picture=picture,
@@ -146,7 +149,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         surveyed={name: surveyed_subset(examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
+        optimizer=Adam(
+            config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr} if has_scale else {}
+        ),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,
