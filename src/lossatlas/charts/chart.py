@@ -165,7 +165,7 @@ class CoefficientChart(Chart):
         """
         coords = checked_coords(coords, self.axes)
         # A point's coefficients depend on its own coordinates alone, so that all points go in one pass.
-        sums, back = vjp(lambda at: self.coefficients(at).sum(dim=0), coords)
+        sums, back = vjp(lambda at: self.coefficients(at).sum(dim=0), coords)[:2]
         return torch.stack([back(one)[0] for one in torch.eye(len(sums)).to(sums)], dim=1)
 
     @abstractmethod
