@@ -451,7 +451,7 @@ class TestCommandLine:
             (["r0", "r1", "--bends=1.5"], "--bends: 1.5 is no whole number"),
             (["r0", "r1", "--model.hidden", "8.5"], "8.5 is no whole number"),
             (["r0", "r1", "--bends=0"], "bends is 0; expected a positive number"),
-            (["r0", "r1", "r2"], "choose a chain"),
+            (["r0", "r1", "r2"], "choose chain"),
             (["r0", "r1", "--objective=maxx"], "unknown objective 'maxx'"),
             (["r0", "r1", "--objective=max", "--points=1"], "draw 2 points or more"),
             (["r0", "r1", "--grid=2"], "expected 3 or more values of t"),

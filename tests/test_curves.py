@@ -151,7 +151,7 @@ class TestCurves:
         ("make_it", "said"),
         [
             (lambda: la.Bezier.between(vectors(2), 0), "0 bends has nothing to train"),
-            (lambda: la.Bezier.between(vectors(3)), "passes through 2 networks and 3 are given; choose a chain"),
+            (lambda: la.Bezier.between(vectors(3)), "passes through 2 networks and 3 are given; choose chain"),
             (lambda: la.Chain.between(vectors(2)[[0, 0]]), "networks 1 and 2 are equal"),
             (lambda: la.Chain.between(vectors(1)), "joins two networks at least"),
             (lambda: la.Chain.between(vectors(2), 2, vectors(3)), "begin at points of shape (2, 6)"),

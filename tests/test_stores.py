@@ -25,7 +25,7 @@ from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
 from lossatlas.recipes import FitConfig, SurveyConfig
-from lossatlas.schema import Quantity
+from lossatlas.schema import STANDARD_ERROR, Quantity
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import GridArrays
 from lossatlas.surveying.growth import merge_grid

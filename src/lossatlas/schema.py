@@ -16,13 +16,19 @@ were interpolated.
 
 A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 The networks that a survey lies around or between are along the dimension ``corner``: see :class:`Corner`.
+
+The attribute ``chart`` is a hash of the chart, and ``geometry`` what pictures know of it: see :class:`Geometry`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from lossatlas.errors import BadInput
+from lossatlas.files.reading import parse_json
 
 __all__ = [
     "AXES",
@@ -30,9 +36,11 @@ __all__ = [
     "COMPANION",
     "CURVE",
     "DIMENSION",
+    "GEOMETRY",
     "MEASURED",
     "MEMBER",
     "OFF_GRID",
+    "PAIR_CORNERS",
     "REPEAT",
     "RESIDUAL",
     "SAMPLE",
@@ -44,6 +52,7 @@ __all__ = [
     "Along",
     "Companion",
     "Corner",
+    "Geometry",
     "OnTrajectory",
     "Quantity",
     "companion_of",
@@ -95,6 +104,12 @@ LOSS = "loss"
 
 BESIDE = ("path_", "corner_", "along_")
 """How names begin of what lies beside a survey's grid: :class:`OnTrajectory`, :class:`Corner` and :class:`Along`."""
+
+GEOMETRY = "geometry"
+"""The attribute, or the variable of a comparison, that holds :class:`Geometry` as JSON."""
+
+PAIR_CORNERS = ("start", "run", "other_run", "start_of_other_run")
+"""The names of the corners of the figure that two compared networks span with the weights they started from."""
 
 SNAPSHOT = "snapshot"
 """The dimension of a trajectory."""
@@ -185,6 +200,44 @@ class Along:
     def ensemble(path: str, split: str, metric: str) -> str:
         """(ensemble, along): a metric of averaged predictions; ``names`` says with whom a point of the path is."""
         return f"along_ensemble_{path}_{split}_{metric}"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What pictures know of a chart: its axes, where its corners lie, and how it interpolates between them."""
+
+    kind: str
+    """The name of the kind of chart."""
+    axes: tuple[str, ...]
+    """Those that have coordinates, d of them."""
+    interpolation: str
+    """``affine``, ``barycentric``, ``bilinear`` or ``curve``, or a word of the chart's own."""
+    corners: tuple[tuple[float, ...], ...] = ()
+    """The coordinates (d) of each network or origin that the chart was made of and passes through."""
+    names: tuple[str, ...] = ()
+    """What lies at each corner; empty where nobody said."""
+
+    def __post_init__(self) -> None:
+        if any(len(corner) != len(self.axes) for corner in self.corners):
+            raise BadInput(f"a corner of a chart along {', '.join(self.axes)} has {len(self.axes)} coordinates")
+        if self.names and len(self.names) != len(self.corners):
+            raise BadInput(f"{len(self.corners)} corners of a chart have {len(self.names)} names; expected one each")
+
+    def record(self) -> str:
+        """As JSON, which :meth:`parse` reads."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The geometry that :meth:`record` wrote.
+
+        Raises:
+            BadInput: the text is something else.
+        """
+        try:
+            return parse_json(text, cls)
+        except ValueError as error:
+            raise BadInput(f"the geometry of a chart cannot be read ({error}); make its survey anew") from error
 
 
 OFF_GRID = frozenset({Along.DIMENSION, Along.PAIR, Corner.DIMENSION, Corner.BIN, SNAPSHOT})

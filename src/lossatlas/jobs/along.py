@@ -189,7 +189,8 @@ class CurveEvaluation:
         grid = grid if grid is not None else {CURVE: self.recipe.t.numpy()}
         attributes = {"chart": chart.fingerprint()}
         folder = self.folder / name if self.folder is not None else None
-        return SurveyStore(folder, grid, attributes, labels, say=self.how.reporter.say)
+        recorded = {schema.GEOMETRY: chart.geometry().record()}
+        return SurveyStore(folder, grid, attributes, labels, recorded, say=self.how.reporter.say)
 
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None

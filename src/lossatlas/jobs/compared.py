@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from lossatlas.measures.kinds.width import Width
 from lossatlas.recipes import CompareConfig
 from lossatlas.recipes.compare import CompareRecipe
 from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.schema import GEOMETRY, Geometry
 from lossatlas.studies import Difference, histogram_weights, measure_differences, pearson, spearman, spread
 from lossatlas.surveying.standing import Standing
 from lossatlas.weights.files import load_state
@@ -49,6 +50,8 @@ def make_comparison(
         Dimensions ``run`` and ``other_run`` (both with the networks' names), ``repeat``, and the coordinates of
         surfaces (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines stand where ``run`` comes
         first, and are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the diagonal.
+        ``geometry`` says where a surface's corners lie and what is there (:class:`~lossatlas.schema.Geometry`), or is
+        empty.
     """
     names = [network.name for network in recipe.networks]
     count, split = len(names), config.splits[0]
@@ -76,6 +79,7 @@ def make_comparison(
             kinds[i, k], reasons[i, k] = pair.chart, pair.reason
     _put(data, "chart", (RUN, OTHER), kinds, "figure that two networks span with their starts", "1")
     _put(data, "reason", (RUN, OTHER), reasons, "why there is none", "1")
+    _put(data, GEOMETRY, (RUN, OTHER), _geometries(recipe, found), "geometry of that figure", "1")
     for name in config.splits:
         _landscapes(data, name, found, count)
     _barriers(data, split, found, count)
@@ -170,6 +174,18 @@ def _number(value: Any) -> float | None:
 
 def _put(data: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, long_name: str, units: str) -> None:
     data[name] = (dims, values, {"long_name": long_name, "units": units})
+
+
+def _geometries(recipe: CompareRecipe, found: Found) -> npt.NDArray[np.str_]:
+    """The record of each surface's geometry (runs, runs), its corners named; empty where there is no surface."""
+    count = len(recipe.networks)
+    records = np.full((count, count), "", dtype=object)
+    for pair in recipe.pairs:
+        places = (pair.one, pair.other)
+        if (surface := found.get(("surface", places))) is not None:
+            geometry = Geometry.parse(str(surface.attrs[GEOMETRY]))
+            records[places] = replace(geometry, names=pair.corners).record()
+    return records.astype(str)
 
 
 def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:

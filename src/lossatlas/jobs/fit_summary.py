@@ -54,7 +54,7 @@ def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_second
         "pattern": recipe.picture.name,
         "shape": list(recipe.picture.shape),
         "parameters": recipe.space.size,
-        "scale": float(recipe.chart.scale.detach()),
+        **recipe.chart.numbers(),
         **summarise_descent(fit, survey_seconds),
         "held_bytes_of_separate_models": separate,
     }

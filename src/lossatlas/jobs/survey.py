@@ -65,7 +65,10 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     started = time.perf_counter()
     surveyor = recipe.build_surveyor(engine)
     attributes = {"chart": recipe.chart.fingerprint()}
-    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recipe.site.labels, say=reporter.say) as store:
+    geometry = {schema.GEOMETRY: recipe.chart.geometry().record()}
+    with SurveyStore(
+        run.path / SURVEY, recipe.grid, attributes, recipe.site.labels, geometry, say=reporter.say
+    ) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):

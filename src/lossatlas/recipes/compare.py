@@ -24,6 +24,7 @@ from lossatlas.recipes.room import Extent
 from lossatlas.recipes.train import build_train
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import PROVENANCE, SUMMARY
+from lossatlas.schema import PAIR_CORNERS
 from lossatlas.training import Trajectory
 from lossatlas.types import Params
 from lossatlas.weights.files import module_state
@@ -95,6 +96,11 @@ class Pair:
     """Why they span none."""
     joined: bool = True
     """Whether there is a line between them."""
+
+    @property
+    def corners(self) -> tuple[str, ...]:
+        """What lies at the corners of the figure, in their order: of :data:`~lossatlas.schema.PAIR_CORNERS`."""
+        return {"": (), "simplex": PAIR_CORNERS[:-1], "quadrilateral": PAIR_CORNERS}[self.chart]
 
 
 @dataclass(frozen=True)

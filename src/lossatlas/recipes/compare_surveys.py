@@ -10,6 +10,7 @@ from lossatlas.recipes.compare import Compared, CompareRecipe, Pair
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
+from lossatlas.schema import PAIR_CORNERS
 
 __all__ = ["ComparedSurvey", "count_points", "find_start_file", "list_surveys"]
 
@@ -44,9 +45,9 @@ def list_surveys(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> 
     def spanned(pair: Pair) -> SurveyConfig:
         ends = [networks[pair.one], networks[pair.other]]
         starts = [recipe.origins[end.origin].spec or str(find_start_file(folder, end.origin)) for end in ends]
-        weights = [str(end.path) for end in ends]
-        between = (starts[0], *weights) if pair.chart == "simplex" else (starts[0], *weights, starts[1])
-        return replace(_survey(config, ends[0]), between=between, chart=pair.chart, grid=config.grid)  # type: ignore[arg-type]
+        specs = dict(zip(PAIR_CORNERS, (starts[0], *(str(end.path) for end in ends), starts[1]), strict=True))
+        between = tuple(specs[corner] for corner in pair.corners)
+        return replace(_survey(config, ends[0]), between=between, chart=pair.chart, grid=config.grid)
 
     surfaces, lines = [], []
     for pair in (pair for pair in recipe.pairs if pair.joined):

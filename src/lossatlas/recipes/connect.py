@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lossatlas.charts import CHARTS, Chain, Curve, Radial, radial_orders
+from lossatlas.charts import Chain, Curve, Radial, made_chart, radial_orders
 from lossatlas.data import AUGMENTATIONS, Split
 from lossatlas.engine import BUFFERS
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
@@ -130,11 +130,9 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
     names, networks = loaded.names, loaded.vectors
     device = base.device
     with one_thread():
-        kind = CHARTS[config.curve]
-        assert issubclass(kind, Curve)
-        curve = kind.between(
-            networks, config.bends, bends.vectors if bends is not None else None, train_ends=config.train_ends
-        )
+        kind = Curve.named(config.curve, "curve")
+        start = bends.vectors if bends is not None else None
+        curve = made_chart(config.curve, kind.between, networks, config.bends, start, train_ends=config.train_ends)
         straight = Chain(networks, [True] * len(networks))
         radial, no_radial = _radial(base, networks, memory_limit(config.memory, device))
     curve = curve.to(device)
@@ -167,7 +165,9 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         survey_buffers=survey_buffers,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=(Momentum if config.optimizer == "momentum" else Adam)(lr=config.lr or 0.0, max_norm=config.max_norm),
+        optimizer=(Momentum if config.optimizer == "momentum" else Adam)(
+            lr=config.lr if config.lr is not None else kind.usual_lr, max_norm=config.max_norm
+        ),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         surveyed=surveyed,
         in_plane=in_plane,

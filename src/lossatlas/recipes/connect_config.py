@@ -21,8 +21,8 @@ class ConnectConfig(ProblemConfig):
     between: tuple[str, ...] = ()
     """The networks, in their order along the curve: runs of lossatlas train, files of weights, networks in them as
     FILE#KEY, snapshots as RUN@STEP. On the command line they stand first."""
-    curve: Literal["bezier", "chain"] = "bezier"
-    """Bezier curve (between two networks), or polygonal chain (through two or more)."""
+    curve: str = "bezier"
+    """Kind of curve: bezier (between two networks), chain (polygonal, through two or more), or module:Class."""
     bends: Count = 1
     """Trained control points between each two networks."""
     start: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class ConnectConfig(ProblemConfig):
     optimizer: Literal["momentum", "adam"] = "momentum"
     """Gradient descent with momentum 0.9, or Adam."""
     lr: Positive | None = None
-    """Its learning rate; default 0.1 for a Bezier curve and 0.03 for a chain, whose bends have more leverage."""
+    """Its learning rate; default that of the curve: 0.1, of a chain, whose bends have more leverage, 0.03."""
     max_norm: ToInfinity = 100.0
     """Gradient norm is clipped here; inf leaves it as it is."""
     schedule: str = "linear"
@@ -98,9 +98,6 @@ class ConnectConfig(ProblemConfig):
             object.__setattr__(self, "seconds", 120.0)
         if self.points is None:
             object.__setattr__(self, "points", 4 if self.objective == "max" else 1)
-        if self.lr is None:
-            # With 0.1 a chain of convolutional networks on FashionMNIST left for good, to a norm of 500.
-            object.__setattr__(self, "lr", 0.03 if self.curve == "chain" else 0.1)
         if self.batch_size is None:
             object.__setattr__(self, "batch_size", max(1, 128 // max(1, self.points or 1)))
         if self.grid < 3:

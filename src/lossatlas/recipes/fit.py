@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossatlas.charts import CHARTS, AffineChart
+from lossatlas.charts import Startable, made_chart
 from lossatlas.data import AUGMENTATIONS
 from lossatlas.engine import BUFFERS, Engine
 from lossatlas.errors import BadInput
@@ -41,7 +41,7 @@ class FitRecipe(DescentRecipe[FitConfig]):
     examples are surveyed, ``surveyed`` has the fewest that it may come to.
     """
 
-    chart: AffineChart
+    chart: Startable
     picture: Raster
     drawn: npt.NDArray[np.bool_]
     extent: Extent
@@ -101,10 +101,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         )
     # Lengths are in units of half the longer side; a cell is one in max(shape) / 2 of them.
     unit = max(picture.shape) / 2 if config.scale_unit == "cell" else 1.0
-    affine = CHARTS[config.chart]
-    if not issubclass(affine, AffineChart):
-        raise BadInput(f"chart {config.chart!r} does not start from random directions; choose plane or corners")
-    chart = affine.random(
+    chart = made_chart(
+        config.chart,
+        Startable.named(config.chart).random,
         module,
         axes,
         initialiser=INITIALISERS[config.init](),
@@ -114,8 +113,12 @@ def build_fit(config: FitConfig) -> FitRecipe:
         origin=space.vector_of(module) if config.checkpoint is not None else None,
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
         anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
+        options=checked("chart", config.chart, config.chart_options),
     )
     examples = str(FEWEST) if config.examples == AUTO else config.examples
+    has_scale = "scale" in dict(chart.named_parameters())
+    if config.scale_lr is not None and not has_scale:
+        raise BadInput(f"scale_lr is a learning rate, and chart {config.chart!r} trains no scale; leave it out")
     scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
     return FitRecipe(
         config=config,
@@ -133,7 +136,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         surveyed={name: take_examples(examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
+        optimizer=Adam(
+            config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr} if has_scale else {}
+        ),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,

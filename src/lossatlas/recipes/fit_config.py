@@ -52,7 +52,10 @@ class FitConfig(ProblemConfig):
     buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     chart: str = "plane"
-    """Kind of chart: plane, or corners as in the multi-point paper's code."""
+    """Kind of chart: plane, corners as in the multi-point paper's code, another one that fits begin with (see
+    `lossatlas info`), or module:Class; with options as --chart.OPTION."""
+    chart_options: Options = field(default_factory=dict)
+    """Options of a kind of chart; on the command line --chart.OPTION."""
     origin_at: Literal["centre", "corner"] = "centre"
     """Where in the picture the chart's origin lies: in its centre, or in its lower left cell."""
     scale: Positive = 2.0

@@ -22,8 +22,8 @@ FILES = {"data.folder", "pattern.font"}
 """Settings that name a file or a folder."""
 PREFIXES = {"image", "grey", "array", "file", "towards"}
 """What stands before a path in a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
-CODE = {"model", "data", "loss", "metrics"}
-"""Settings that may name a ``module:callable``."""
+CODE = {"model", "data", "loss", "metrics", "chart", "curve"}
+"""Settings that may name a ``module:callable``, or a ``module:Class``."""
 SEQUENCE = "sequence"
 """What stands before pictures with commas between them."""
 

@@ -158,10 +158,13 @@ class OpenedRun:
         Raises:
             BadInput: the run has none, or its file is damaged.
         """
-        from lossatlas.charts import load_chart
+        from lossatlas.charts import CHARTS, CoefficientChart, load_chart
 
         if not (self.path / CHART).is_file():
             raise BadInput(f"{self.path} holds no chart; give a run of fit or survey, or survey a --checkpoint")
+        kind = str(getattr(self.maker.config, "chart", ""))
+        if ":" in kind and kind not in CHARTS:  # a user's own, which the file names and nothing is imported by
+            CoefficientChart.named(kind)
         return load_chart(self.path / CHART)
 
     @cached_property

@@ -18,7 +18,7 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, GroupHead, open_arrays, open_store
 from lossatlas.locks import Lock
-from lossatlas.schema import Companion, Quantity, done_variable, split_variable
+from lossatlas.schema import COMPANION, DIMENSION, Companion, Quantity, done_variable, split_variable
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.mending import Mending, sweep
