@@ -32,6 +32,7 @@ __all__ = [
     "PLANE",
     "PROVENANCE",
     "RADIAL",
+    "REPORT",
     "SNAPSHOTS",
     "STRAIGHT",
     "SUMMARY",

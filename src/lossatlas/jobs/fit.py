@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import xarray as xr
 
-from lossatlas import schema
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import Engine
 from lossatlas.engine.memory import memory_limit
@@ -144,9 +143,7 @@ def _on_plateau(running: Mapping[str, float]) -> bool:
 
 
 def _survey(run: RunDirectory, recipe: FitRecipe, engine: Engine, how: Handling) -> xr.Dataset:
-    attributes = {"chart": recipe.chart.fingerprint()}
-    recorded = {schema.GEOMETRY: recipe.chart.geometry().record()}
-    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recorded=recorded, say=how.reporter.say) as store:
+    with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, say=how.reporter.say) as store:
         put_target(store, recipe.picture, recipe.config.padding, recipe.problem.loss)
         how.fill(recipe.build_surveyor(engine), store, "survey")
         return store.open().load()

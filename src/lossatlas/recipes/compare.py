@@ -18,7 +18,7 @@ from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.networks import load_networks, shorten_paths
-from lossatlas.recipes.opened_run import DATA as DATA_SETTINGS, OpenedRun
+from lossatlas.recipes.opened_run import DATA_SETTINGS, OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.train import build_train

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from lossatlas.recipes.chart_recipe import ChartRecipe
     from lossatlas.recipes.problem import ProblemRecipe
 
-__all__ = ["CONFIGS", "OpenedRun", "open_run"]
+__all__ = ["CONFIGS", "DATA_SETTINGS", "OpenedRun", "open_run"]
 
 CONFIGS: dict[str, type[Config]] = {
     kind.verb: kind for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig)
 }
 """The configurations of runs, by the verb that makes them."""
-DATA = ("data", "data.folder")
+DATA_SETTINGS = ("data", "data.folder")
 """Settings without which there is no problem."""
 CENTRE = ("checkpoint", "between", "trajectory")
 """Settings that name the network that a chart lies around or begins at."""
@@ -176,7 +176,7 @@ class OpenedRun:
         """
         from lossatlas.recipes.problem import build_problem
 
-        config = self.read_config(*DATA)
+        config = self.read_config(*DATA_SETTINGS)
         if not isinstance(config, ProblemConfig):
             raise BadInput(f"{self.path} compares runs and has no problem of its own; open one of them")
         base = build_problem(config, getattr(config, "splits", ()))
