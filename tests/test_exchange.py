@@ -437,7 +437,7 @@ def test_draws_are_arrays_of_their_own(tmp_path: Path) -> None:
     pyvista = pytest.importorskip("pyvista")
     write_survey(xr.concat([survey(3, 4), 2 * survey(3, 4)], dim="repeat"), tmp_path / "a.vts")
     mesh = pyvista.read(tmp_path / "a.vts")
-    np.testing.assert_array_equal(mesh.point_data["test_loss_repeat1"], 2 * mesh.point_data["test_loss_draw0"])
+    np.testing.assert_array_equal(mesh.point_data["test_loss_repeat1"], 2 * mesh.point_data["test_loss_repeat0"])
 
 
 def test_what_vtk_cannot_hold_is_refused(tmp_path: Path) -> None:
