@@ -1048,7 +1048,7 @@ class TestChartsOfRuns:
         assert "3 of 8 filters of '1.weight' are zero" in capsys.readouterr().err
 
 
-SITES = (Corner.coordinate("u"), Corner.coordinate("v"))
+CORNERS = (Corner.coordinate("u"), Corner.coordinate("v"))
 WHOLE = {"whole": True, "names": ["a", "b"]}
 
 
@@ -1059,18 +1059,18 @@ WHOLE = {"whole": True, "names": ["a", "b"]}
         (lambda survey: survey.isel(u=slice(0, 0)), "u holds something else"),
         (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v holds something else"),
         (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "could not convert string"),
-        (lambda survey: survey.assign({SITES[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
-        (lambda survey: survey.assign({SITES[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),
-        (lambda survey: survey.assign({SITES[0]: ("n", [0.0, 1.0], {"whole": True})}), "does not name its networks"),
+        (lambda survey: survey.assign({CORNERS[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
+        (lambda survey: survey.assign({CORNERS[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),
+        (lambda survey: survey.assign({CORNERS[0]: ("n", [0.0, 1.0], {"whole": True})}), "does not name its networks"),
         (
-            lambda survey: survey.assign({SITES[0]: ("n", [0.0, 1.0], {**WHOLE, "names": "ab"})}),
+            lambda survey: survey.assign({CORNERS[0]: ("n", [0.0, 1.0], {**WHOLE, "names": "ab"})}),
             "does not name its networks",
         ),
     ],
 )
 def test_a_survey_of_something_else_beside_a_chart_is_refused(change: Any, message: str, tmp_path: Path) -> None:
     chart = la.Slice(torch.zeros(3), torch.eye(3)[:2])
-    places = {name: ("n", [0.0, 1.0], WHOLE) for name in SITES}
+    places = {name: ("n", [0.0, 1.0], WHOLE) for name in CORNERS}
     survey = xr.Dataset(places, coords={"u": [0.0, 1.0], "v": [0.0, 0.5, 1.0]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr's, of texts
