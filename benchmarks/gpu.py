@@ -70,7 +70,7 @@ class Size:
     side: int = 40
     depth: int = 56
     examples: int = 50_000
-    group: int = 5_000
+    eval_batch_size: int = 5_000
     points: int = 100
     measuring: float = MEASURING_SECONDS
     """Seconds for a plan."""
@@ -274,14 +274,14 @@ def resnet(bench: Bench) -> dict[str, Any]:
     network = la.ResNet(depth=size.depth).build((3, 32, 32), 10).to(bench.device).eval()
     problem, chart, controls, coefficients = _around(bench, network)
     split = bench.images(size.examples, 3, 32, 32)
-    groups = math.ceil(size.examples / size.group)
+    batches = math.ceil(size.examples / size.eval_batch_size)
     engine = la.engine_for(
-        problem, chart, split, buffers=FrozenStatistics(), precision="bf16", eval_batch_size=size.group,
-        evaluations=size.points * groups, steps=False, measuring=size.measuring,
+        problem, chart, split, buffers=FrozenStatistics(), precision="bf16", eval_batch_size=size.eval_batch_size,
+        evaluations=size.points * batches, steps=False, measuring=size.measuring,
     )  # fmt: skip
     metrics = metrics_for(problem.loss)
     with torch.no_grad():
-        seconds = bench.seconds(lambda: engine.evaluate(coefficients, controls, split, metrics, size.group))
+        seconds = bench.seconds(lambda: engine.evaluate(coefficients, controls, split, metrics, size.eval_batch_size))
     return {
         "depth": size.depth, "points": size.points, "examples": size.examples, "seconds": seconds,
         "seconds_of_51x51_extrapolated": seconds / size.points * GRID, "service": asdict(engine.plan.evaluate),
@@ -295,7 +295,7 @@ def hessian(bench: Bench) -> dict[str, Any]:
     network = la.ResNet(depth=8 if bench.size.quick else 20).build((3, 32, 32), 10).to(bench.device).eval()
     problem, chart, controls, coefficients = _around(bench, network)
     split = bench.images(min(bench.size.examples, 2_000), 3, 32, 32)
-    group = min(bench.size.group, 500)
+    group = min(bench.size.eval_batch_size, 500)
     engine = la.engine_for(problem, chart, split, buffers=FrozenStatistics(), plan="loop", eval_batch_size=group)
     _, derivatives = next(engine.derivatives(coefficients[:1], controls, split, group))
     vectors = torch.randn_like(controls[:1])

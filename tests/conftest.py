@@ -11,6 +11,9 @@ import pytest
 
 # Before torch is imported: threads that wait by counting make the files that are tested side by side ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Processes side by side have a core each: with more threads than that, small networks take half as long again.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +22,25 @@ def nothing_is_brought_to_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """What is done with several threads is tried with two, where a process has one, too."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(2, before))
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def points_are_spread_over_threads(request: pytest.FixtureRequest) -> None:
+    """A test that has a strategy as a parameter has two threads for the one that wants several."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if any(parameters.get(name) in ("threads", "auto") for name in ("strategy", "plan")):
+        request.getfixturevalue("two_threads")
 
 
 @pytest.fixture(autouse=True)

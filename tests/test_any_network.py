@@ -848,6 +848,7 @@ def plan_it(problem: la.Problem, split: la.Split) -> None:
 @pytest.mark.parametrize("use", [survey_it, fit_it, plan_it])
 @pytest.mark.parametrize("place", ["forward", "loss"])
 @pytest.mark.parametrize(("kind", "calls"), [(None, 6), (Broke, 2), (Broke, 9), (KeyboardInterrupt, 9)])
+@pytest.mark.usefixtures("two_threads")
 def test_a_users_module_comes_back_as_it_was(
     name: str,
     use: Callable[[la.Problem, la.Split], None],

@@ -575,7 +575,7 @@ class TestDiverged:
         assert main(["survey", *tokens, f"--out={tmp_path / 'x'}"]) == 0
         notes = capsys.readouterr().err
         assert f"the weights of steps {steps[-2]}, {steps[-1]} are not finite" in notes
-        assert f"the way ends at step {steps[-3]}" in notes
+        assert f"the trajectory ends at step {steps[-3]}" in notes
         survey = xr.open_zarr(tmp_path / "x" / "survey.zarr", consolidated=False)
         assert survey["path_step"].values.tolist() == steps[:-2]
         assert np.isfinite(survey["path_loss_train"]).all()
@@ -588,7 +588,7 @@ class TestDiverged:
         for path in sorted((diverged / "snapshots").glob("*.safetensors"))[1:]:
             save_file({name: torch.full_like(value, math.inf) for name, value in load_file(path).items()}, path)
         assert main(["survey", f"--trajectory={diverged}", *QUICK, f"--out={tmp_path / 'x'}"]) == 2
-        assert "are not finite, and a way needs two snapshots that are" in capsys.readouterr().err
+        assert "are not finite, and a trajectory needs two snapshots that are" in capsys.readouterr().err
         assert not (tmp_path / "x").exists()
 
     @pytest.mark.parametrize("verb", ["survey --checkpoint={}", "survey --between {} a", "connect {} a",

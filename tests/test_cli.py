@@ -152,8 +152,9 @@ class TestARun:
 
     def test_a_survey_under_other_statistics_than_the_fit(self) -> None:
         model = ["--model=conv", "--model.channels=4", "--model.hidden=8", "--model.batch_norm"]
-        assert fit("--out=runs/a", *model) == 0
-        assert fit("--out=runs/b", "--survey_buffers=reestimated", "--buffers_batches=2", *model) == 0
+        few = ["--size=6", "--padding=0"]
+        assert fit("--out=runs/a", *model, *few) == 0
+        assert fit("--out=runs/b", "--survey_buffers=reestimated", "--buffers_batches=2", *model, *few) == 0
         charts = [Path(f"runs/{name}/chart.safetensors").read_bytes() for name in "ab"]
         assert charts[0] == charts[1], "the fit is the same"
         surveys = [xr.open_zarr(f"runs/{name}/survey.zarr", consolidated=False, chunks=None) for name in "ab"]
@@ -220,7 +221,7 @@ class TestARun:
 
     def test_derivatives_of_a_survey_under_reestimated_statistics(self) -> None:
         model = ["--model=conv", "--model.channels=4", "--model.hidden=8", "--model.batch_norm"]
-        survey = ["--survey_buffers=reestimated", "--metrics", "loss", "gradient_norm", "--splits=test"]
+        survey = ["--survey_buffers=reestimated", "--metrics", "loss", "gradient_norm", "--splits=test", "--size=6"]
         assert fit("--out=runs/a", *model, *survey) == 0
         stored = xr.open_zarr("runs/a/survey.zarr", consolidated=False, chunks=None)
         assert float(stored["test_gradient_norm"].min()) > 0

@@ -216,7 +216,7 @@ class TestResuming:
         settings = config(runs, "r0", "r1")
         with pytest.raises(la.Interrupted, match="continue with --out"):
             run_connect(settings, tmp_path / "ab", stop=stop, checkpoint_seconds=0)
-        run_connect(settings, tmp_path / "ab", resume=True)
+        run_connect(settings, tmp_path / "ab", resume=True, pictures=False)
         assert (tmp_path / "ab" / "chart.safetensors").read_bytes() == (joined / "chart.safetensors").read_bytes()
         for store in ("survey.zarr", "straight.zarr", PLANE):
             assert opened(tmp_path / "ab" / store).equals(opened(joined / store))
@@ -298,7 +298,7 @@ class TestKinds:
             assert torch.equal(met.coefficients @ met.controls, recipe.networks)
 
     def test_ends_may_be_trained_too(self, runs: Path, tmp_path: Path) -> None:
-        summary = run_connect(config(runs, "r0", "r1", train_ends=True, lr=0.2), tmp_path / "ab")
+        summary = run_connect(config(runs, "r0", "r1", train_ends=True, lr=0.2), tmp_path / "ab", pictures=False)
         recipe = build_connect(config(runs, "r0", "r1"))
         chart = la.load_chart(tmp_path / "ab" / "chart.safetensors")
         ends = chart.points(torch.tensor([[0.0], [1.0]])).detach()

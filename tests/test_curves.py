@@ -240,10 +240,10 @@ class TestObjectives:
         curve = kind.between(vectors(2, 2, seed=8), 2, vectors(2, 2, seed=9))
         engine = la.engine_for(problem, curve, split, plan=plan)
         small = Engine(engine.network, la.Plan.from_dict(_chunked(engine.plan.to_dict(), 2)))
-        draw = objective(name, curve, 5, weight_decay).sample(0, 3, 0.0, {})
-        assert draw.coords.shape == (5, 1)
-        pull = small.pullback(curve.coefficients(draw.coords), curve.controls(), split.data, draw)
-        wanted = by_hand(name, curve, split, draw.coords, weight_decay)
+        sampled = objective(name, curve, 5, weight_decay).sample(0, 3, 0.0, {})
+        assert sampled.coords.shape == (5, 1)
+        pull = small.pullback(curve.coefficients(sampled.coords), curve.controls(), split.data, sampled)
+        wanted = by_hand(name, curve, split, sampled.coords, weight_decay)
         assert pull.value == pytest.approx(float(wanted.detach()), rel=1e-12)
         (gradient,) = torch.autograd.grad(wanted, curve.bends)
         held = curve.held
@@ -255,7 +255,7 @@ class TestObjectives:
                 for sign in (1, -1):
                     with torch.no_grad():
                         curve.bends[k, i] += sign * step
-                        moved.append(float(by_hand(name, curve, split, draw.coords, weight_decay)))
+                        moved.append(float(by_hand(name, curve, split, sampled.coords, weight_decay)))
                         curve.bends[k, i] -= sign * step
                 assert float(pull.controls[~held][k, i]) == pytest.approx((moved[0] - moved[1]) / (2 * step), rel=1e-5)
 
@@ -274,20 +274,20 @@ class TestObjectives:
             kind_of = objective("arclength", curve, points)
             estimates = []
             for step in range(600):
-                draw = kind_of.sample(0, step, 0.0, {})
-                losses = loss_along(curve, split, draw.coords).detach()
+                sampled = kind_of.sample(0, step, 0.0, {})
+                losses = loss_along(curve, split, sampled.coords).detach()
                 estimates.append(
-                    float(draw.value(None, losses[:, None], torch.ones(1, dtype=torch.float64), slice(0, points)))
+                    float(sampled.value(None, losses[:, None], torch.ones(1, dtype=torch.float64), slice(0, points)))
                 )
             error = np.std(estimates) / math.sqrt(len(estimates))
             assert np.mean(estimates) == pytest.approx(exact, abs=4 * error)
             of_points[points] = error
-        assert of_points[3] < of_points[1] / math.sqrt(3), "even draws vary less than independent ones"
-        draw = objective("arclength", curve, 3).sample(0, 0, 0.0, {})
-        pull = engine.pullback(curve.coefficients(draw.coords), curve.controls(), split.data, draw)
-        expected = draw.value(
+        assert of_points[3] < of_points[1] / math.sqrt(3), "evenly placed points vary less than independent ones"
+        sampled = objective("arclength", curve, 3).sample(0, 0, 0.0, {})
+        pull = engine.pullback(curve.coefficients(sampled.coords), curve.controls(), split.data, sampled)
+        expected = sampled.value(
             None,
-            loss_along(curve, split, draw.coords).detach()[:, None],
+            loss_along(curve, split, sampled.coords).detach()[:, None],
             torch.ones(1, dtype=torch.float64),
             slice(0, 3),
         )
@@ -317,8 +317,8 @@ class TestObjectives:
         losses = torch.tensor([0.1, 0.5, 2.0, 1.9], dtype=torch.float64)[:, None]
         found = {}
         for temperature in (1e-3, 0.1, 1.0, 1e3):
-            draw = la.Maximum(4, temperature=temperature).sample(0, 0, 0.0, {})
-            found[temperature] = float(draw.value(None, losses, torch.ones(1, dtype=torch.float64), slice(0, 4)))
+            sampled = la.Maximum(4, temperature=temperature).sample(0, 0, 0.0, {})
+            found[temperature] = float(sampled.value(None, losses, torch.ones(1, dtype=torch.float64), slice(0, 4)))
             assert losses.mean() - 1e-9 <= found[temperature] <= losses.max()
             assert losses.max() - found[temperature] <= temperature * math.log(4) + 1e-12
         assert sorted(found.values(), reverse=True) == list(found.values())
@@ -424,14 +424,14 @@ class TestFits:
 
     def test_simplex_draws_are_uniform_and_the_volume_has_its_slope(self) -> None:
         simplex = la.Grown(vectors(3))
-        draws = torch.cat([la.InSimplex(simplex, 50).sample(0, step, 0.0, {}).coords for step in range(200)])
-        inside = torch.cat([1 - draws.sum(dim=1, keepdim=True), draws], dim=1)
+        sampled = torch.cat([la.InSimplex(simplex, 50).sample(0, step, 0.0, {}).coords for step in range(200)])
+        inside = torch.cat([1 - sampled.sum(dim=1, keepdim=True), sampled], dim=1)
         assert float(inside.min()) >= 0
         assert torch.allclose(inside.mean(dim=0), torch.full((3,), 1 / 3).double(), atol=0.01)
         assert torch.allclose(inside.var(dim=0), torch.full((3,), 1 / 18).double(), atol=0.005)  # Dirichlet(1, 1, 1)
-        draw = la.InSimplex(simplex, volume=0.3).sample(0, 0, 0.0, {})
+        sampled = la.InSimplex(simplex, volume=0.3).sample(0, 0, 0.0, {})
         controls = simplex.controls().detach().requires_grad_()
-        value = draw.geometry(torch.zeros(0), controls @ controls.T)
+        value = sampled.geometry(torch.zeros(0), controls @ controls.T)
         assert float(value.detach()) == pytest.approx(-0.3 * math.log(2 * simplex.volume()))
 
 

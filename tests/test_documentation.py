@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 def test_examples_run_as_they_stand(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
-    small = re.sub(r"steps=\d+", "steps=3", code)
+    small = re.sub(r"steps=\d+", "steps=3", code).replace("size=24", "size=8").replace("size=(18, 24)", "size=(6, 8)")
     assert small != code
     exec(compile(small, page, "exec"), {})
     assert {path.name for path in Path("pictures").iterdir()} >= {"loss.png", "target.png"}

@@ -260,6 +260,7 @@ def test_gradient_norm_is_that_of_finite_differences() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.usefixtures("two_threads")
 def test_the_users_module_is_never_changed(name: str) -> None:
     problem, split = make(name)
     problem.module.train()
@@ -958,6 +959,7 @@ def test_layers_computed_at_the_controls_round_no_products_on_a_gpu() -> None:
     assert seen == [(False, False)]
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_whether_products_are_rounded_is_stated_while_a_strategy_works_and_restored() -> None:
     seen = []
 

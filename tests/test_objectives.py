@@ -27,18 +27,18 @@ def picture() -> la.Picture:
 
 class TestPattern:
     def test_equation_3(self) -> None:
-        draw = la.Pattern(picture(), cells=4).sample(seed=0, step=0, progress=0.0, running={})
+        sampled = la.Pattern(picture(), cells=4).sample(seed=0, step=0, progress=0.0, running={})
         losses = torch.rand(8, 5, dtype=torch.float64) * 6
         low, high = losses[:4], losses[4:]
         expected = low.mean() - high.clamp(max=2.5).mean()
-        torch.testing.assert_close(draw.value(None, losses, alike(losses), slice(0, 8)), expected)
+        torch.testing.assert_close(sampled.value(None, losses, alike(losses), slice(0, 8)), expected)
 
     def test_shares_of_any_chunks_add_up(self) -> None:
-        draw = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).sample(seed=0, step=0, progress=0.0, running={})
+        sampled = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).sample(seed=0, step=0, progress=0.0, running={})
         losses = torch.rand(8, 5, dtype=torch.float64) * 3
         parts = [slice(0, 3), slice(3, 5), slice(5, 8)]
-        total = sum(draw.value(None, losses[part], alike(losses), part) for part in parts)
-        torch.testing.assert_close(total, draw.value(None, losses, alike(losses), slice(0, 8)))
+        total = sum(sampled.value(None, losses[part], alike(losses), part) for part in parts)
+        torch.testing.assert_close(total, sampled.value(None, losses, alike(losses), slice(0, 8)))
 
     def test_cells_come_from_their_class_without_replacement_and_from_the_boundary(self) -> None:
         wanted = picture()
@@ -78,29 +78,29 @@ def grey() -> la.GreyPicture:
 class TestLevels:
     def test_value_and_gradient_against_plain_float64(self) -> None:
         wanted = grey()
-        draw = la.Levels(wanted, cells=5).sample(seed=0, step=0, progress=0.0, running={})
+        sampled = la.Levels(wanted, cells=5).sample(seed=0, step=0, progress=0.0, running={})
         place = {tuple(c): t for c, t in zip(wanted.coords().reshape(-1, 2), wanted.losses.ravel(), strict=True)}
-        targets = np.array([place[tuple(c)] for c in draw.coords.tolist()])
+        targets = np.array([place[tuple(c)] for c in sampled.coords.tolist()])
         numbers = np.random.default_rng(0).gamma(1, 1, (5, 4))
         numbers[2] = 0.0
         losses = torch.tensor(numbers, requires_grad=True)
-        value = draw.value(None, losses, alike(losses), slice(0, 5))
+        value = sampled.value(None, losses, alike(losses), slice(0, 5))
         means = numbers.mean(axis=1)
         miss = np.log(np.maximum(means, 1e-12)) - np.log(targets)
         assert value.item() == pytest.approx(np.mean(miss**2), rel=1e-12)
         (gradient,) = torch.autograd.grad(value, losses)
         slope = np.where(means > 1e-12, 2 * miss / (5 * 4 * np.maximum(means, 1e-12)), 0.0)
         np.testing.assert_allclose(gradient.numpy(), slope[:, None].repeat(4, 1), rtol=1e-12)
-        report = draw.report({"loss": torch.tensor(means), "accuracy": torch.full((5,), 0.5)})
+        report = sampled.report({"loss": torch.tensor(means), "accuracy": torch.full((5,), 0.5)})
         assert report["log_loss_rmse"] == pytest.approx(np.sqrt(np.mean(miss**2)))
         assert report["mean_loss"] == pytest.approx(means.mean())
 
     def test_shares_of_any_chunks_add_up(self) -> None:
-        draw = la.Levels(grey(), cells=8).sample(seed=0, step=0, progress=0.0, running={})
+        sampled = la.Levels(grey(), cells=8).sample(seed=0, step=0, progress=0.0, running={})
         losses = torch.rand(8, 5, dtype=torch.float64) * 3
         parts = [slice(0, 3), slice(3, 8)]
-        total = sum(draw.value(None, losses[part], alike(losses), part) for part in parts)
-        torch.testing.assert_close(total, draw.value(None, losses, alike(losses), slice(0, 8)))
+        total = sum(sampled.value(None, losses[part], alike(losses), part) for part in parts)
+        torch.testing.assert_close(total, sampled.value(None, losses, alike(losses), slice(0, 8)))
 
     def test_cells_that_count_are_drawn_without_replacement(self) -> None:
         everything = la.Levels(grey(), cells=1000)

@@ -167,6 +167,7 @@ def whole(case: Case, problem: la.Problem, split: la.Split) -> Callable[[Tensor]
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("group", [1, 4, EXAMPLES])
+@pytest.mark.usefixtures("two_threads")
 def test_losses_and_derivatives_are_those_of_torch_on_the_whole_split(name: str, group: int) -> None:
     case = CASES[name]
     problem, split = case.problem(), case.split()
