@@ -34,7 +34,9 @@ class TestPattern:
         torch.testing.assert_close(sampled.value(None, losses, alike(losses), slice(0, 8)), expected)
 
     def test_shares_of_any_chunks_add_up(self) -> None:
-        sampled = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).sample(seed=0, step=0, progress=0.0, running={})
+        sampled = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).sample(
+            seed=0, step=0, progress=0.0, running={}
+        )
         losses = torch.rand(8, 5, dtype=torch.float64) * 3
         parts = [slice(0, 3), slice(3, 5), slice(5, 8)]
         total = sum(sampled.value(None, losses[part], alike(losses), part) for part in parts)
