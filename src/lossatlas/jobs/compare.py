@@ -30,6 +30,7 @@ from lossatlas.jobs.sampling import ONCE, SUSTAINED, Rate
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey import cost_of, run_survey, survey_engine
 from lossatlas.recipes import CompareConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compare
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
@@ -321,8 +322,9 @@ def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Differenc
 
 def _points(config: SurveyConfig) -> int:
     axes = 2 if len(config.between) > 2 else 1
-    counts = config.grid * axes if len(config.grid) == 1 else config.grid
-    return int(np.prod(counts)) * config.repeats
+    grid = stated(config.grid)
+    counts = grid * axes if len(grid) == 1 else grid
+    return int(np.prod(counts)) * stated(config.repeats)
 
 
 def _slug(network: Compared) -> str:

@@ -15,6 +15,7 @@ from lossatlas.measures.kinds.barrier import Barrier
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.kinds.width import Width
 from lossatlas.recipes import CompareConfig
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.compare import CompareRecipe
 from lossatlas.studies import Difference, pearson, spearman, spread
 
@@ -47,7 +48,7 @@ def comparison(
     names = [network.name for network in recipe.networks]
     count, split = len(names), config.splits[0]
     data = xr.Dataset(
-        coords={RUN: names, OTHER: names, REPEAT: np.arange(config.repeats)},
+        coords={RUN: names, OTHER: names, REPEAT: np.arange(stated(config.repeats))},
         attrs={
             "split": split,
             "level": config.level,

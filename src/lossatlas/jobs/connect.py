@@ -12,7 +12,7 @@ from lossatlas.charts import chart_bytes
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import measuring_seconds
-from lossatlas.engine.setup import BATCH, engine_for
+from lossatlas.engine.setup import engine_for
 from lossatlas.fitting import Fit
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_cost import ConnectCost
@@ -23,6 +23,7 @@ from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.recipes import ConnectConfig, completed
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
 from lossatlas.rundir import CHART, RunDirectory
 from lossatlas.views import png, view, write_report
@@ -132,7 +133,7 @@ def _engine(recipe: ConnectRecipe, config: ConnectConfig, plan: str | Plan, buff
         precision=config.precision,
         memory=config.memory,
         measuring=measuring_seconds(config.seconds),
-        batch_size=config.batch_size or BATCH,
+        batch_size=stated(config.batch_size),
         eval_batch_size=config.eval_batch_size,
         points=max(recipe.objective.most_points, 16),
         metrics=recipe.metrics,
@@ -151,7 +152,7 @@ def _fit(recipe: ConnectRecipe, config: ConnectConfig, engine: Engine) -> Fit:
         recipe.budget,
         optimizer=recipe.optimizer,
         schedule=recipe.schedule,
-        batch_size=config.batch_size or BATCH,
+        batch_size=stated(config.batch_size),
         seed=config.seed,
         augment=recipe.augment,
     )

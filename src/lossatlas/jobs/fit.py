@@ -28,8 +28,8 @@ from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.survey_cost import points_left
 from lossatlas.metrics import metrics_for, streaming_metrics
 from lossatlas.recipes import FitConfig
+from lossatlas.recipes.base import AUTO, stated
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.recipes.fit_config import AUTO
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import Surveyor, SurveyStore
 from lossatlas.surveying.survey import put_target
@@ -166,7 +166,7 @@ def make_engine(
         precision=config.precision,
         memory=config.memory,
         measuring=measuring if measuring is not None else measuring_seconds(config.seconds),
-        batch_size=config.batch_size,
+        batch_size=stated(config.batch_size),
         eval_batch_size=config.eval_batch_size,
         points=recipe.objective.most_points,
         metrics=metrics_for(recipe.problem.loss, recipe.metrics),
@@ -178,7 +178,7 @@ def make_engine(
 
 def make_survey_engine(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Engine:
     """The engine of the survey: the fit's, unless statistics shall mean something else there."""
-    if config.survey_buffers in (None, config.buffers):
+    if config.survey_buffers in (AUTO, config.buffers):
         return engine
     return make_engine(recipe, config, engine.plan, recipe.survey_buffers)
 
@@ -193,7 +193,7 @@ def make_fit(recipe: FitRecipe, config: FitConfig, engine: Engine) -> Fit:
         recipe.budget,
         optimizer=recipe.optimizer,
         schedule=recipe.schedule,
-        batch_size=config.batch_size,
+        batch_size=stated(config.batch_size),
         seed=config.seed,
         target_gap=config.target_gap,
         augment=recipe.augment,

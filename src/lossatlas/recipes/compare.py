@@ -16,6 +16,7 @@ from lossatlas.files.reading import converted, resolved
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
@@ -163,11 +164,12 @@ def _extent(config: CompareConfig) -> Extent:
         BadInput: more than can be.
     """
     networks = len(config.runs)
-    surface = prod(config.grid * 2 if len(config.grid) == 1 else config.grid)
+    grid = stated(config.grid)
+    surface = prod(grid * 2 if len(grid) == 1 else grid)
     extents = {
         "grid": comb(networks, 2) * surface,
         "line": comb(networks, 2) * config.line,
-        "slice_points and repeats": networks * config.slice_points * config.repeats,
+        "slice_points and repeats": networks * config.slice_points * stated(config.repeats),
     }
     errors = config.examples != "all"
     for option, points in extents.items():

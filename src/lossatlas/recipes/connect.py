@@ -27,6 +27,7 @@ from lossatlas.recipes.alike import (
     check_same_model,
     known_of,
 )
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, surveyed_subset
@@ -129,7 +130,7 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
     controls = config.bends * (len(config.between) - 1) + len(config.between)
     size = torch.float32.itemsize * controls * space.size
     check_memory(f"bends is {config.bends:,}", size, "the curve's control points")
-    drawn = config.points or 1
+    drawn = stated(config.points)
     check_memory(f"points is {drawn:,}", torch.float64.itemsize * drawn * (1 + controls), "coordinates of a step")
     notes: list[str] = []
     start = _networks(config.start, base, notes)[1] if config.start else None
@@ -152,6 +153,7 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         {name: surveyed_subset(count, name, base.data.splits[name]).to(device) for name in config.splits}
         for count in (config.examples, config.plane_examples)
     )
+    optimizer = Momentum if config.optimizer == "momentum" else Adam
     return ConnectRecipe(
         problem=problem,
         space=space,
@@ -164,18 +166,18 @@ def build_connect(config: ConnectConfig) -> ConnectRecipe:
         radial=radial.to(device) if radial is not None else None,
         no_radial=no_radial,
         objective=CURVE_OBJECTIVES[config.objective].of_curve(
-            curve, config.points or 1, config.weight_decay, config.temperature
+            curve, drawn, stated(config.weight_decay), config.temperature
         ),
         buffers=buffers,
         survey_buffers=survey_buffers,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=(Momentum if config.optimizer == "momentum" else Adam)(lr=config.lr or 0.0, max_norm=config.max_norm),
+        optimizer=optimizer(lr=stated(config.lr), max_norm=config.max_norm),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         surveyed=surveyed,
         in_plane=in_plane,
         metrics=metrics,
-        t=_times(config.grid, len(names) - 1),
+        t=_times(config.times, len(names) - 1),
         start=fingerprint(curve.state_dict().items()),
         extent=extent,
         notes=tuple(dict.fromkeys(notes)),
@@ -221,7 +223,7 @@ def _extent(config: ConnectConfig, metrics: int) -> Extent:
         BadInput: more than can be.
     """
     extents = {
-        "grid": (f"{PATHS} x {config.grid:,}", PATHS * config.grid),
+        "grid": (f"{PATHS} x {config.times:,}", PATHS * config.times),
         "plane": (f"{config.plane:,} x {config.plane:,}", config.plane**2),
     }
     errors = config.examples != "all"

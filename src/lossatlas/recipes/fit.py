@@ -19,7 +19,8 @@ from lossatlas.metrics import metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
 from lossatlas.problem import Problem
-from lossatlas.recipes.fit_config import AUTO, FEWEST, FitConfig
+from lossatlas.recipes.base import AUTO, stated
+from lossatlas.recipes.fit_config import FEWEST, FitConfig
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import build_problem, surveyed_subset
 from lossatlas.recipes.room import Extent
@@ -55,7 +56,7 @@ class FitRecipe:
     train: Split
     augment: list[Augmentation]
     surveyed: dict[str, Split]
-    metrics: list[str] | None
+    metrics: tuple[str, ...]
     budget: Budget
     optimizer: Adam
     schedule: Schedule
@@ -95,12 +96,11 @@ def build_fit(config: FitConfig) -> FitRecipe:
         check_finite(module, f"checkpoint {config.checkpoint}")
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.eval_batch_size, config.buffers_batches)
-        for name in (config.buffers, config.survey_buffers or config.buffers)
+        for name in (config.buffers, config.buffers if config.survey_buffers == AUTO else config.survey_buffers)
     )
-    metrics = list(config.metrics) or None
     sides = [side + 2 * config.padding for side in picture.shape]
     extent = Extent(
-        prod(sides), len(config.splits), len(metrics_for(problem.loss, metrics)), errors=config.examples != "all"
+        prod(sides), len(config.splits), len(metrics_for(problem.loss, config.metrics)), errors=config.examples != "all"
     )
     extent.check("size with padding", " x ".join(f"{side:,}" for side in sides))
     if config.target_gap is not None and not problem.loss.classifies:
@@ -130,7 +130,8 @@ def build_fit(config: FitConfig) -> FitRecipe:
         anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
     )
     examples = str(FEWEST) if config.examples == AUTO else config.examples
-    scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
+    lr = stated(config.lr)
+    scale_lr = config.scale_lr if config.scale_lr is not None else lr
     return FitRecipe(
         picture=picture,
         drawn=drawn,
@@ -144,9 +145,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         train=train,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         surveyed={name: surveyed_subset(examples, name, data.splits[name]).to(device) for name in config.splits},
-        metrics=metrics,
+        metrics=config.metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
+        optimizer=Adam(lr, config.betas, config.max_norm, {"scale": scale_lr * unit / lr}),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,

@@ -7,6 +7,7 @@ from itertools import chain
 from lossatlas.charts import CHARTS, Between
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Network, SiteKind, SurveySite
 from lossatlas.recipes.slicing import check_finite, named
@@ -26,7 +27,7 @@ class BetweenNetworks(SiteKind):
     """The figure that trained networks span (Goodfellow et al. 2015; Im, Tao & Branson 2016; Garipov et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        if config.directions or config.repeats > 1:
+        if config.directions or stated(config.repeats) > 1:
             raise BadInput("between networks there are no directions to choose or to draw; leave them out")
         module = base.problem.module
         states, notes = [], []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Network, SiteKind, SurveySite
 from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
@@ -18,13 +19,14 @@ class AroundCheckpoint(SiteKind):
     """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        source = f"checkpoint {config.checkpoint}"
-        notes = load_state(base.problem.module, starting_state(config.checkpoint), source)
+        checkpoint = stated(config.checkpoint)
+        source = f"checkpoint {checkpoint}"
+        notes = load_state(base.problem.module, starting_state(checkpoint), source)
         check_finite(base.problem.module, source)
         origin = base.space.vector_of(base.problem.module)
         around = around_of(config, base.space, origin)
         chart, labels, ends = sliced(config, around)
-        centre = Network(Path(config.checkpoint).name, (0.0,) * len(config.kinds), origin)
+        centre = Network(Path(checkpoint).name, (0.0,) * len(config.kinds), origin)
         return SurveySite(
             chart=chart,
             labels=labels,

@@ -15,6 +15,7 @@ from lossatlas.charts import CoefficientChart, load_chart
 from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.files.reading import resolved
 from lossatlas.files.stores import open_store
+from lossatlas.recipes.base import AUTO, stated
 from lossatlas.recipes.inputs import found_again
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite, centre_fingerprint
@@ -34,9 +35,9 @@ class OnChart(SiteKind):
     """The chart of a fit, a curve or another survey, and its picture's extent."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        if config.directions or config.repeats > 1:
+        if config.directions or stated(config.repeats) > 1:
             raise BadInput("the chart of a run has its axes; leave out the directions and the repeats")
-        run = RunDirectory(config.run)
+        run = RunDirectory(stated(config.run))
         run.check("give a run of fit or survey, or survey a --checkpoint")
         if not (run.path / CHART).is_file():
             raise BadInput(f"{run.path} holds no chart; give a run of fit or survey, or survey a --checkpoint")
@@ -105,8 +106,8 @@ def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
 
 def _buffers(stored: dict[str, object]) -> str | None:
     """The policy that a run states; None where it has what is usual."""
-    policy = str(stored.get("survey_buffers") or stored.get("buffers") or "auto")
-    return policy if policy != "auto" else None
+    policies = (str(stored.get(name, AUTO)) for name in ("survey_buffers", "buffers"))
+    return next((policy for policy in policies if policy != AUTO), None)
 
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
