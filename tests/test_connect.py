@@ -292,7 +292,8 @@ class TestKinds:
         settings = config(runs, *copies, curve="chain", bends=2, grid=(9,))
         recipe = build_connect(settings)
         assert len(recipe.t) == 15
-        assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=(3,))).t) == 5, "points between them"
+        short = build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=(3,)))
+        assert len(short.t) == 5, "points between them"
         for path in (recipe.curve, recipe.straight):
             met = points_of(path, recipe.t[::2, None].float())
             assert torch.equal(met.coefficients @ met.controls, recipe.networks)

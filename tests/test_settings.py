@@ -17,6 +17,7 @@ from lossatlas.cli.main import main
 from lossatlas.provenance import FORMAT
 from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.base import AUTO
+from lossatlas.recipes.compare import groups_of
 from lossatlas.rundir import RunDirectory
 
 CONFIGS: dict[str, type[Config]] = {
@@ -177,8 +178,8 @@ class TestSettled:
         (["survey", "--no_metrics"], "no metrics are surveyed"),
         (["compare", "--no_splits"], "no splits are surveyed"),
         (["survey", "--no_grid"], "grid is ; expected"),
-        (["connect", "--no_grid"], "grid is ; expected one number of 3 or more"),
-        (["connect", "--grid", "5", "7"], "grid is 5 7; expected one number of 3 or more"),
+        (["connect", "--no_grid"], "grid is ; expected 3 or more values of t, as one number"),
+        (["connect", "--grid", "5", "7"], "grid is 5 7; expected 3 or more values of t, as one number"),
         (["connect", "--optimizer=adm"], "unknown optimizer of a curve 'adm'; did you mean 'adam'"),
         (["compare", "--buffers=frozen"], "buffers is 'frozen'; expected auto, reestimated or batch"),
         (["compare", "--ignore=all"], "ignore"),
@@ -269,3 +270,8 @@ class TestOlderRuns:
             assert not other.is_run
             with pytest.raises(la.BadInput, match="is not a lossatlas run, so --overwrite leaves it alone"):
                 other.check_free(overwrite=True)
+
+
+def test_names_of_groups_follow_one_order() -> None:
+    one, other = TrainConfig(), TrainConfig(lr=0.1, weight_decay=1e-3, batch_size=64, epochs=2.0, init_gain=2.0)
+    assert groups_of([one, other])[1] == "adam lr=0.1 weight_decay=0.001 epochs=2.0 batch_size=64 init_gain=2.0"

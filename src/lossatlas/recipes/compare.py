@@ -36,6 +36,8 @@ TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
 """What only the configuration of a training says."""
 APART = {"seed", "device", "snapshots", "eval_batch_size"}
 """In what runs of one group may differ: the seed, and what changes no result."""
+ORDER = ("model", "output", "parameters", "lr", "weight_decay", "schedule", "epochs", "batch_size", "augment")
+"""In which settings stand in the name of a group; others follow."""
 SCORES = ("_loss", "_accuracy")
 """How what a run came to ends in its summary."""
 METRICS = 1
@@ -186,11 +188,11 @@ def groups_of(configs: Sequence[TrainConfig]) -> list[str]:
     """
     flat = [{k: v for k, v in config.flat().items() if k not in APART} for config in configs]
     named = {"optimizer", "switch"}
-    apart = [
-        key
-        for key in dict.fromkeys(key for one in flat for key in one)
-        if key not in named and len({repr(one.get(key)) for one in flat}) > 1
-    ]
+    keys = sorted(
+        dict.fromkeys(key for one in flat for key in one),
+        key=lambda key: ORDER.index(key) if key in ORDER else len(ORDER),
+    )
+    apart = [key for key in keys if key not in named and len({repr(one.get(key)) for one in flat}) > 1]
     return [" ".join([str(one["optimizer"]), *one["switch"], *_phrases(one, apart)]) for one in flat]
 
 

@@ -73,7 +73,7 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
             self._settle(batch_size=max(1, 128 // stated(self.points)))
         grid = stated(self.grid)
         if len(grid) != 1 or grid[0] < 3:
-            raise BadInput(f"grid is {' '.join(map(str, grid))}; expected one number of 3 or more values of t")
+            raise BadInput(f"grid is {' '.join(map(str, grid))}; expected 3 or more values of t, as one number")
         if self.plane < 0 or self.plane == 1:
             raise BadInput(f"plane is {self.plane}; expected 2 or more points along each side, or 0 for no plane")
         check_count("plane_examples", self.plane_examples, "all")

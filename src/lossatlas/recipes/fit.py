@@ -96,7 +96,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         check_finite(module, f"checkpoint {config.checkpoint}")
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.eval_batch_size, config.buffers_batches)
-        for name in (config.buffers, config.buffers if config.survey_buffers == AUTO else config.survey_buffers)
+        for name in (config.buffers, config.survey_buffers if config.survey_buffers != AUTO else config.buffers)
     )
     sides = [side + 2 * config.padding for side in picture.shape]
     extent = Extent(

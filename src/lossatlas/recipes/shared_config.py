@@ -145,7 +145,7 @@ class EvaluationConfig(EvalBatchConfig):
     outputs on all test examples."""
     buffers: str = AUTO
     """What running statistics mean at a point (see `lossatlas info`); auto: those of the batch while a chart or a curve
-    is fitted, in surveys around a network its own (frozen), between networks those that are estimated anew at every
+    is fitted; on slices around a network its own (frozen), between networks those that are estimated anew at every
     point (reestimated), and on the chart of a run those of the run."""
     buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""

@@ -105,6 +105,12 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             if getattr(self, name) == AUTO:
                 self._settle(**{name: usual if self._is_drawn else NOTHING})
 
+    def _is_stated(self, name: str) -> bool:
+        """Whether a setting says something else than where nobody states it."""
+        default = getattr(type(self), name)
+        unstated = (default, self.usual.get(name, default), *([NOTHING] if name in ("normalize", "ignore") else []))
+        return getattr(self, name) not in unstated
+
     def _check_heeded(self) -> None:
         """Refuse options that what is surveyed takes no notice of."""
         slices = {"directions", "orthogonal", "normalize", "ignore", "direction_seed", "repeats"}
@@ -114,21 +120,15 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             "checkpoint": {"chart", "margin"},
             "trajectory": {"chart"},
         }
-
-        def is_stated(name: str) -> bool:
-            default = getattr(type(self), name)
-            unstated = (default, self.usual.get(name, default), *([NOTHING] if name in ("normalize", "ignore") else []))
-            return getattr(self, name) not in unstated
-
         for place, names in unheeded.items():
             for name in sorted(names) if getattr(self, place) else ():
-                if is_stated(name):
+                if self._is_stated(name):
                     raise BadInput(f"{name} means nothing with {place}; leave it out")
         if self.checkpoint and not self._is_drawn:
             for name in ("normalize", "ignore", "direction_seed"):
-                if is_stated(name):
+                if self._is_stated(name):
                     raise BadInput(f"{name} means nothing for directions that are not random; leave it out")
-        if self.at and is_stated("grid"):
+        if self.at and self._is_stated("grid"):
             raise BadInput("at gives all coordinates of a grid; leave out the grid")
 
     def __post_init__(self) -> None:
