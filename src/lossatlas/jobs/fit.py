@@ -25,8 +25,8 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.survey_cost import points_left
 from lossatlas.recipes import FitConfig
+from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.recipes.fit_config import AUTO
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import put_target

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolved
 from lossatlas.provenance import Provenance
-from lossatlas.recipes.base import Config, ProblemConfig
+from lossatlas.recipes.base import AUTO, Config, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
@@ -222,8 +222,8 @@ class OpenedRun:
     def stated_buffers(self) -> str | None:
         """What running statistics are said to mean in the run's survey; None where that is what is usual."""
         stored = self.find_settings()
-        policy = str(stored.get("survey_buffers") or stored.get("buffers") or "auto")
-        return policy if policy != "auto" else None
+        said = [stored.get(name, AUTO) for name in ("survey_buffers", "buffers")]
+        return next((str(policy) for policy in said if policy != AUTO), None)
 
     @cached_property
     def recipe(self) -> ChartRecipe[Any]:
@@ -270,7 +270,7 @@ class OpenedRun:
         """By name what the run measures."""
         from lossatlas.metrics import metrics_for
 
-        return metrics_for(self.problem.loss, getattr(self.config, "metrics", None) or None)
+        return metrics_for(self.problem.loss, getattr(self.config, "metrics", (AUTO,)))
 
     @property
     def plan(self) -> Plan | str:
