@@ -17,7 +17,7 @@ from lossatlas.cli.main import main
 from lossatlas.provenance import FORMAT
 from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.base import AUTO
-from lossatlas.recipes.compare import groups_of
+from lossatlas.recipes.compare import name_groups
 from lossatlas.rundir import RunDirectory
 
 CONFIGS: dict[str, type[Config]] = {
@@ -274,4 +274,4 @@ class TestOlderRuns:
 
 def test_names_of_groups_follow_one_order() -> None:
     one, other = TrainConfig(), TrainConfig(lr=0.1, weight_decay=1e-3, batch_size=64, epochs=2.0, init_gain=2.0)
-    assert groups_of([one, other])[1] == "adam lr=0.1 weight_decay=0.001 epochs=2.0 batch_size=64 init_gain=2.0"
+    assert name_groups([one, other])[1] == "adam lr=0.1 weight_decay=0.001 epochs=2.0 batch_size=64 init_gain=2.0"
