@@ -292,7 +292,9 @@ class TestKinds:
         settings = config(runs, *copies, curve="chain", bends=2, grid=(9,))
         recipe = build_connect(settings)
         assert len(recipe.t) == 15
-        assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=(3,))).t) == 5, "points between them"
+        assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=(3,))).t) == 5, (
+            "points between them"
+        )
         for path in (recipe.chart, recipe.straight):
             met = locate_points(path, recipe.t[::2, None].float())
             assert torch.equal(met.coefficients @ met.controls, recipe.networks)
