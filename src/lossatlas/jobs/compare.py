@@ -12,13 +12,11 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.engine import Plan
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
-from lossatlas.engine.planning import MEASURING_SECONDS
+from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
-from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import Interrupted, in_one_line, unknown
+from lossatlas.errors import Interrupted, in_one_line
 from lossatlas.files.reading import Unreadable, read_bytes, resolved
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
@@ -183,10 +181,7 @@ def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, R
 
 def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
     """Refuse what the surveys would refuse, before anything is written."""
-    if config.plan != "auto" and not config.plan.endswith(".json") and config.plan not in STRATEGIES:
-        raise unknown("plan", config.plan, ["auto", *STRATEGIES, "FILE.json"])
-    if config.plan.endswith(".json"):
-        Plan.read(Path(config.plan))
+    check_plan(config.plan)
     check_precision(config.precision)
     tasks = [task for task in list_surveys(config, recipe, Path()) if task.kind == "slice"]
     for architecture in range(len(recipe.problems)):

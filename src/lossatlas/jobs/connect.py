@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import torch
 import xarray as xr
 
 from lossatlas.charts import chart_bytes
@@ -38,14 +37,7 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
     engine = recipe.build_engine(start.find_plan(start.config.plan), buffers=recipe.buffers)
     survey_engine = recipe.build_survey_engine(engine)
     fit = recipe.begin_fit(engine)
-    start.put(
-        recipe.train.device,
-        recipe.fingerprints(),
-        disk=recipe.extent.disk,
-        plan=engine.plan.to_dict(),
-        normalisation=recipe.data.normalisation,
-    )
-    torch.set_num_threads(engine.plan.threads)
+    start.put_planned(recipe, engine, recipe.extent)
     how.introduce(
         recipe.problem,
         recipe.data,

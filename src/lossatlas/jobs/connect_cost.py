@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lossatlas.engine import Engine
 from lossatlas.jobs.along import ENSEMBLE_PATHS, STORES
-from lossatlas.jobs.fit_cost import budgeted, sampled_steps
+from lossatlas.jobs.fit_cost import DescentCost
 from lossatlas.jobs.forecast import PICTURES, Phase
-from lossatlas.jobs.sampling import Rate
 from lossatlas.jobs.survey_cost import SurveyCost, points_left
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, SURVEY
@@ -24,19 +20,8 @@ from lossatlas.surveying.survey import STREAMING
 __all__ = ["ConnectCost"]
 
 
-@dataclass
-class ConnectCost:
-    """The costs of a curve, each measured when it is first asked for.
-
-    Attributes:
-        recipe: the objects of the curve, which stay as they are.
-        engine: of its steps.
-        survey_engine: of the evaluation.
-    """
-
-    recipe: ConnectRecipe
-    engine: Engine
-    survey_engine: Engine
+class ConnectCost(DescentCost[ConnectRecipe]):
+    """The costs of a curve and of its evaluation."""
 
     @property
     def paths(self) -> int:
@@ -51,22 +36,13 @@ class ConnectCost:
             run: the directory with what is there; None: nothing is.
             pictures: whether there will be any.
         """
-        config = self.recipe.config
-        yield budgeted("curve", config.steps, config.seconds, left, lambda: self.step)
+        yield self.descend("curve", left)
         surveys = [*self._surveys(run or Path("nowhere", "at all"))]
         seconds = sum(phase.seconds for phase in surveys)
         off = sum(phase.seconds * phase.factor for phase in surveys) / seconds if seconds else 1.0
         yield Phase("survey", seconds, off)
         if pictures:
             yield PICTURES
-
-    @cached_property
-    def step(self) -> Rate:
-        """A step, made with a copy of the curve."""
-        recipe = self.recipe
-        curve, objective = copy.deepcopy((recipe.chart, recipe.objective))  # together: objectives may know their curve
-        twin = replace(recipe, chart=curve, objective=objective)
-        return sampled_steps(twin.begin_fit(self.engine), recipe.config.steps or 1)
 
     @property
     def _stores(self) -> list[str]:
@@ -103,14 +79,6 @@ class ConnectCost:
         along, in_plane = (
             sum(len(split) for split in splits.values()) for splits in (recipe.surveyed, recipe.in_plane)
         )
-        return SurveyCost(
-            self.survey_engine,
-            recipe.straight,
-            {CURVE: recipe.t.numpy()},
-            recipe.metrics,
-            next(iter(recipe.surveyed.values())),
-            config.eval_batch_size,
-            recipe.survey_buffers.passes,
-            expected=self.paths * len(recipe.t) * along + config.plane**2 * in_plane,
-            besides=config.seconds or 0.0,
-        )
+        expected = self.paths * len(recipe.t) * along + config.plane**2 * in_plane
+        grid = {CURVE: recipe.t.numpy()}
+        return SurveyCost(recipe, self.survey_engine, grid, expected, config.seconds or 0.0, recipe.straight)

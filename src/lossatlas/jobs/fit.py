@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import xarray as xr
 
 from lossatlas.charts import chart_bytes
@@ -50,14 +49,7 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
     recipe = cost.recipe
     start.decide(recipe.config)
     fit = recipe.begin_fit(engine)
-    start.put(
-        recipe.train.device,
-        recipe.fingerprints(),
-        disk=recipe.extent.disk,
-        plan=engine.plan.to_dict(),
-        normalisation=recipe.data.normalisation,
-    )
-    torch.set_num_threads(engine.plan.threads)
+    start.put_planned(recipe, engine, recipe.extent)
     how.introduce(
         recipe.problem,
         recipe.data,

@@ -8,13 +8,14 @@ from typing import Any, Generic, TypeVar
 import torch
 import yaml
 
-from lossatlas.engine import Plan
+from lossatlas.engine import Engine, Plan
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import expanded, resolved
 from lossatlas.provenance import versions
 from lossatlas.recipes import Config, complete, differences, with_defaults
+from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.inputs import locate_inputs, respell_inputs
-from lossatlas.recipes.room import check_disk
+from lossatlas.recipes.room import Extent, check_disk
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory
 
 __all__ = ["Start"]
@@ -146,6 +147,24 @@ class Start(Generic[C]):
             raise BadInput(f"{self.run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
         self._provenance = {key: value for key, value in stored.items() if key not in ("format", "timings")}
         self.placed = True
+
+    def put_planned(self, recipe: ChartRecipe[Any], engine: Engine, extent: Extent) -> None:
+        """:meth:`put` of a run whose networks an engine evaluates, and the threads of its plan.
+
+        Args:
+            recipe: of the run.
+            engine: whose plan is recorded.
+            extent: of its surveys.
+
+        Raises:
+            BadInput: as there.
+        """
+        plan, data = engine.plan, recipe.data
+        fingerprints = recipe.fingerprints()
+        self.put(
+            engine.network.device, fingerprints, disk=extent.disk, plan=plan.to_dict(), normalisation=data.normalisation
+        )
+        torch.set_num_threads(plan.threads)
 
     def reopen(self) -> None:
         """Let the run be one that is to get more, now that everything that could be refused has been."""

@@ -50,16 +50,10 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     batches = sum(-(-len(split) // recipe.config.eval_batch_size) for split in recipe.surveyed.values())
     plan = start.find_plan(recipe.config.plan)
     engine = recipe.build_engine(plan, evaluations=_likely_points(recipe) * batches)
-    start.put(
-        engine.network.device,
-        recipe.fingerprints(),
-        disk=recipe.extent.disk,
-        plan=engine.plan.to_dict(),
-        normalisation=recipe.data.normalisation,
-    )
+    start.put_planned(recipe, engine, recipe.extent)
     if (recorded := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
         engine = recipe.build_engine(recorded)  # another process began a moment before
-    torch.set_num_threads(engine.plan.threads)
+        torch.set_num_threads(engine.plan.threads)
     engine_note = f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}"
     how.introduce(recipe.problem, recipe.data, engine_note, *recipe.notes)
     started = time.perf_counter()
@@ -121,16 +115,8 @@ run_survey = Job(SurveyConfig, _carry_out, _estimate, together=True)
 
 def estimate_cost(recipe: SurveyRecipe, engine: Engine) -> SurveyCost:
     """What evaluating points of a survey takes."""
-    return SurveyCost(
-        engine,
-        recipe.chart,
-        recipe.grid,
-        recipe.metrics,
-        recipe.examples,
-        recipe.config.eval_batch_size,
-        recipe.survey_buffers.passes,
-        expected=_likely_points(recipe) * sum(len(split) for split in recipe.surveyed.values()),
-    )
+    examples = sum(len(split) for split in recipe.surveyed.values())
+    return SurveyCost(recipe, engine, recipe.grid, expected=_likely_points(recipe) * examples)
 
 
 def _likely_points(recipe: SurveyRecipe) -> int:

@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split
-from lossatlas.engine import Engine, Metric
+from lossatlas.engine import Engine
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
+from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.schema import done_variable
 from lossatlas.streams import make_generator
-from lossatlas.surveying import Surveyor
 from lossatlas.surveying.arrays import TILE_POINTS, Grid
 from lossatlas.surveying.store import glance_at
 from lossatlas.surveying.survey import STREAMING
@@ -35,26 +35,20 @@ class SurveyCost:
     """What evaluating points of a chart takes, measured on a few of them when it is first asked for.
 
     Attributes:
-        engine: of the survey.
-        chart: where.
-        grid: coordinates along its axes.
-        metrics: by name.
-        split: examples of the kind that is surveyed.
-        eval_batch_size: how many of them are evaluated together.
-        passed: examples that go through the network of each point besides, for its statistics.
+        recipe: of the survey.
+        engine: likewise.
+        grid: coordinates along the axes of a chart.
         expected: points times examples in all, about: measuring takes a share of that.
         besides: seconds that the run takes for other things, of which measuring takes a share, too.
+        chart: where; default the recipe's.
     """
 
+    recipe: ChartRecipe[Any]
     engine: Engine
-    chart: CoefficientChart
     grid: Grid
-    metrics: Mapping[str, Metric]
-    split: Split
-    eval_batch_size: int
-    passed: int
     expected: float
     besides: float = 0.0
+    chart: CoefficientChart | None = None
     most: int = field(init=False)
     """Points that are evaluated at once, as far as the plan lets them."""
 
@@ -71,7 +65,7 @@ class SurveyCost:
         """
         left = points if callable(points) else lambda *_: points
         parts = [
-            (rate.seconds * left(split, group) * (self.passed + count), rate.factor)
+            (rate.seconds * left(split, group) * (self.recipe.survey_buffers.passes + count), rate.factor)
             for group, rate in self.rates.items()
             for split, count in examples.items()
         ]
@@ -82,10 +76,11 @@ class SurveyCost:
     @cached_property
     def rates(self) -> dict[str, Rate]:
         """By group of metrics what a unit takes: a point on an example, or one that passes for its statistics."""
-        whole = self.split.subset(min(self.eval_batch_size, len(self.split)), make_generator(0, "foretold"))
+        split = self.recipe.data.splits[next(iter(self.recipe.surveyed))]
+        whole = split.subset(min(self.recipe.config.eval_batch_size, len(split)), make_generator(0, "foretold"))
         sizes = {min(FEW, len(whole)): whole.subset(FEW, make_generator(0, "foretold few")), len(whole): whole}
         splits = {str(size): split.to(self.engine.network.device) for size, split in sizes.items()}
-        surveyor = Surveyor(self.engine, self.chart, splits, self.metrics, self.eval_batch_size)
+        surveyor = self.recipe.build_surveyor(self.engine, self.chart, splits)
         chunks = surveyor.chunks()
         found = {}
         for name, chunk in chunks.items():
@@ -96,7 +91,7 @@ class SurveyCost:
                 examples=len(whole),
                 apart=1 if strategy.stacks_points else min(self.engine.plan.threads, self.most),
                 stacks=strategy.stacks_points,
-                passed=self.passed,
+                passed=self.recipe.survey_buffers.passes,
             )
 
             def run(points: int, examples: int, name: str = name) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Augmentation, Dataset, Split
@@ -14,6 +14,9 @@ from lossatlas.fitting import Adam, Budget, Fit, Momentum
 from lossatlas.objectives import Objective
 from lossatlas.problem import Problem
 from lossatlas.recipes.alike import DATA
+from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.fit_config import FitConfig
+from lossatlas.recipes.shared_config import EvaluationConfig
 from lossatlas.schedules import Schedule
 from lossatlas.surveying import Surveyor
 from lossatlas.weights import WeightSpace
@@ -21,30 +24,8 @@ from lossatlas.weights import WeightSpace
 __all__ = ["ChartRecipe", "DescentRecipe"]
 
 
-class _Evaluating(Protocol):
-    """What a configuration says of evaluation."""
-
-    @property
-    def precision(self) -> str: ...
-    @property
-    def memory(self) -> str: ...
-    @property
-    def eval_batch_size(self) -> int: ...
-
-
-class _Descending(_Evaluating, Protocol):
-    """What it says of the steps of a fit."""
-
-    @property
-    def seconds(self) -> float | None: ...
-    @property
-    def batch_size(self) -> int | None: ...
-    @property
-    def seed(self) -> int: ...
-
-
-E = TypeVar("E", bound=_Evaluating, covariant=True)
-D = TypeVar("D", bound=_Descending, covariant=True)
+E = TypeVar("E", bound=EvaluationConfig, covariant=True)
+D = TypeVar("D", bound=FitConfig | ConnectConfig, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
