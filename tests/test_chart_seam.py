@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.bounds import NamedOptions
-from lossatlas.charts import CHARTS, Between, ChartStart, CoefficientChart, Startable, chart_bytes
+from lossatlas.charts import CHARTS, Between, ChartStart, CoefficientChart, Startable, encode_chart
 from lossatlas.cli import main
 from lossatlas.registry import Registry
 from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
@@ -404,7 +404,7 @@ def test_nothing_that_a_file_names_is_imported(tmp_path: Path, monkeypatch: pyte
 
 def test_a_kind_without_a_name_is_not_written() -> None:
     with pytest.raises(la.BadInput, match=r"have no name yet; give them one: CHARTS.add\('bent', Bent\)"):
-        chart_bytes(KINDS["bent"])
+        encode_chart(KINDS["bent"])
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from lossatlas.recipes import ConnectConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.connect import build_connect
 from lossatlas.rundir import PLANE
 from lossatlas.surveying.best_plane import find_best_plane
-from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
+from lossatlas.surveying.ensembles import MEMBERS, METRICS, evaluate_ensembles
 from lossatlas.surveying.path_points import PathPoints, locate_points
 from lossatlas.views.report import text
 
@@ -390,7 +390,7 @@ def test_ensembles_of_sequences_count_positions_alike() -> None:
     engine = la.engine_for(problem, la.Chain(weights), split, plan="loop")
     one = torch.tensor([[1.0, 0.0]]).double()
     stay, zero = PathPoints(one, weights), PathPoints(one.flip(1), weights)
-    losses = ensembles_along(engine, stay, zero, problem.loss, split, 5)["loss"][:, 0].tolist()
+    losses = evaluate_ensembles(engine, stay, zero, problem.loss, split, 5)["loss"][:, 0].tolist()
     assert losses[0] == pytest.approx(math.log(7))
     assert losses[1] == losses[2]
     logits = problem.module(split.data[0]).detach()
@@ -539,7 +539,7 @@ def test_positions_without_a_label_do_not_count_in_ensembles() -> None:
     engine = la.engine_for(problem, la.Simplex(weights), split, plan="loop")
     one = torch.eye(2, dtype=torch.float64)[:1]
     stay, zero = PathPoints(one, weights), PathPoints(one.flip(1), weights)
-    found = ensembles_along(engine, stay, zero, problem.loss, split, 4)
+    found = evaluate_ensembles(engine, stay, zero, problem.loss, split, 4)
     mean = (module(tokens).detach().softmax(dim=-1) + 0.2) / 2
     kept = torch.tensor([0, 2, 3])
     losses = -mean.log().gather(-1, labels.clamp(min=0)[..., None])[..., 0][:, kept]

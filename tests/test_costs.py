@@ -22,10 +22,10 @@ from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.examples import CAUTION, COUNTS, choose_examples
 from lossatlas.jobs.fit import run_fit
-from lossatlas.jobs.forecast import PICTURES, Forecast, Phase, duration
+from lossatlas.jobs.forecast import PICTURES, Forecast, Phase, format_duration
 from lossatlas.jobs.sampling import FEW, MOST_SECONDS, SUSTAINED, Rate, Work, sample_points, sample_steps
 from lossatlas.jobs.survey import run_survey
-from lossatlas.jobs.survey_cost import points_left
+from lossatlas.jobs.survey_cost import count_points_left
 from lossatlas.jobs.sweep import JOBS
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import CompareConfig, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
@@ -232,7 +232,7 @@ class TestForecast:
 
     @given(st.floats(1, 1e7))
     def test_durations_are_right_to_two_figures_or_so(self, seconds: float) -> None:
-        assert read(duration(seconds)) == pytest.approx(seconds, rel=0.09, abs=0.5)
+        assert read(format_duration(seconds)) == pytest.approx(seconds, rel=0.09, abs=0.5)
 
 
 @pytest.mark.usefixtures("slow")
@@ -341,7 +341,7 @@ class TestForetold:
             run_fit(replace(FIT, examples="30"), tmp_path / "run", stop=stop, pictures=False)
         reporter = Listening()
         if after == 7:  # after the train split's only tile: 36 s of 72 are left
-            store = points_left(tmp_path / "run" / "survey.zarr", POINTS)
+            store = count_points_left(tmp_path / "run" / "survey.zarr", POINTS)
             assert callable(store)
             assert (store("train", "streaming"), store("test", "streaming")) == (0, POINTS)
             run_fit(replace(FIT, examples="30"), tmp_path / "run", resume=True, pictures=False, reporter=reporter)
@@ -363,7 +363,7 @@ class TestForetold:
         reporter = Listening()
         finer = replace(config, grid=(11,))
         run_survey(finer, tmp_path / "run", reporter=reporter, resume=True, pictures=False)
-        assert reporter.foretold == f"this will take about 2 min 50 s: survey {duration((121 - 36) * 2)}"
+        assert reporter.foretold == f"this will take about 2 min 50 s: survey {format_duration((121 - 36) * 2)}"
 
     def test_statistics_that_are_estimated_anew_are_counted(self, networks: list[str], tmp_path: Path) -> None:
         config = SurveyConfig(
@@ -379,7 +379,9 @@ class TestForetold:
         reporter = Listening()
         run_survey(config, tmp_path / "run", reporter=reporter, pictures=False)
         snapshots = len(la.Trajectory(tmp_path / "way" / "snapshots").snapshots)
-        assert reporter.foretold.endswith(f"survey {duration(72)}, trajectory {duration(6 * snapshots * 2)}")
+        assert reporter.foretold.endswith(
+            f"survey {format_duration(72)}, trajectory {format_duration(6 * snapshots * 2)}"
+        )
 
     def test_a_curve(self, networks: list[str], tmp_path: Path) -> None:
         config = ConnectConfig(
@@ -407,10 +409,10 @@ class TestForetold:
 
         with pytest.raises(la.Interrupted):
             run_connect(larger, tmp_path / "run", reporter=reporter, pictures=False, stop=stop)
-        assert reporter.foretold.endswith(f"curve 5 s, survey {duration((paths * 5 * 800 + 9 * 40) * 0.01)}")
+        assert reporter.foretold.endswith(f"curve 5 s, survey {format_duration((paths * 5 * 800 + 9 * 40) * 0.01)}")
         reporter = Listening()
         run_connect(larger, tmp_path / "run", reporter=reporter, pictures=False, resume=True)
-        left = duration(((paths - 1) * 5 * 800 + 9 * 40) * 0.01)
+        left = format_duration(((paths - 1) * 5 * 800 + 9 * 40) * 0.01)
         assert reporter.foretold == f"this will take about {left}: survey {left}"
 
     def test_a_comparison(self, networks: list[str], tmp_path: Path) -> None:
@@ -538,4 +540,4 @@ def test_a_fit_that_cannot_step_says_so_itself(tmp_path: Path) -> None:
 
 
 def test_points_of_a_store_that_is_not_there_are_all_left(tmp_path: Path) -> None:
-    assert points_left(tmp_path / "none", 7) == 7
+    assert count_points_left(tmp_path / "none", 7) == 7

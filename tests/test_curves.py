@@ -14,7 +14,7 @@ from networks import make
 from torch import Tensor, nn
 
 import lossatlas as la
-from lossatlas.charts import chart_bytes
+from lossatlas.charts import encode_chart
 from lossatlas.charts.lengths import measure_length, measure_lengths_until, quadrature, speeds
 from lossatlas.engine import Engine
 from lossatlas.linalg import form_gram
@@ -140,7 +140,7 @@ class TestCurves:
             la.Radial(w[:2], torch.tensor([1, 1, 1, 2, 1, 2])),
         ]
         for chart in charts:
-            (tmp_path / "chart").write_bytes(chart_bytes(chart))
+            (tmp_path / "chart").write_bytes(encode_chart(chart))
             again = la.load_chart(tmp_path / "chart")
             assert type(again) is type(chart)
             assert torch.equal(again.controls(), chart.controls())

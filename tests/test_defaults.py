@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import lossatlas as la
-from lossatlas.charts import CHARTS, CoefficientChart, chart_bytes
+from lossatlas.charts import CHARTS, CoefficientChart, encode_chart
 from lossatlas.cli.main import main
 from lossatlas.directions import NORMALISATIONS, Around, make_directions
 from lossatlas.jobs.survey import run_survey
@@ -161,7 +161,7 @@ class TestStatistics:
         picture = la.picture("heart", size=(7, 7))
         pattern = la.Pattern(picture, cells=2)
         la.fit(chart, pattern, problem(net), split, steps=2, buffers=buffers, plan="loop")
-        (tmp_path / "chart").write_bytes(chart_bytes(chart))
+        (tmp_path / "chart").write_bytes(encode_chart(chart))
         for one in (chart, la.load_chart(tmp_path / "chart"), copy.deepcopy(chart)):
             assert isinstance(one, la.Plane)
             found = la.survey(one, picture, problem(net), {"test": split}, padding=0, plan="loop")

@@ -29,7 +29,7 @@ from PIL import Image
 from safetensors.torch import save
 
 import lossatlas
-from lossatlas.charts import Slice, chart_bytes, load_chart
+from lossatlas.charts import Slice, encode_chart, load_chart
 from lossatlas.cli.layers import read_yaml as read_config
 from lossatlas.data.load import data_options
 from lossatlas.engine import Plan
@@ -54,7 +54,7 @@ from lossatlas.files.reading import (
 from lossatlas.files.stores import METADATA, check_store, open_store
 from lossatlas.files.tensors import check_alike, read_tensors
 from lossatlas.files.writing import atomic_write
-from lossatlas.jobs.compare import COMPARISON, stored_comparison
+from lossatlas.jobs.compare import COMPARISON, read_comparison
 from lossatlas.pictures import ArraySource, picture
 from lossatlas.reproduce.study import Run
 from lossatlas.rundir import CONFIG, LOG, PROVENANCE, RunDirectory
@@ -604,12 +604,12 @@ KINDS = {
     "tensors": Kind("a.safetensors", lambda: save({"a": torch.ones(3)}), read_state),
     "pickle": Kind("a.pt", pickled, read_state),
     "index": Kind("m.index.json", lambda: b'{"weight_map": {"a": "a.safetensors"}}', read_state),
-    "chart": Kind("c.safetensors", lambda: chart_bytes(Slice(torch.ones(3), torch.eye(3)[:2])), load_chart),
+    "chart": Kind("c.safetensors", lambda: encode_chart(Slice(torch.ones(3), torch.eye(3)[:2])), load_chart),
     "table": Kind("a.csv", lambda: b"u,test_loss\n0,1\n1,2\n", open_survey),
     "surface": Kind("a.h5", surface, open_survey),
     "comparison": Kind(
         COMPARISON, lambda: bytes(xr.Dataset({"a": 1.0}).to_netcdf(engine="scipy")),
-        lambda p: stored_comparison(p.parent),
+        lambda p: read_comparison(p.parent),
     ),
     "image": Kind("a.png", image, lambda p: picture(f"image:{p}")),
     "grey": Kind("a.png", image, lambda p: picture(f"grey:{p}")),

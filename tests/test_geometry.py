@@ -16,7 +16,7 @@ from torch import nn
 
 import lossatlas as la
 from lossatlas import linalg
-from lossatlas.charts import chart_bytes
+from lossatlas.charts import encode_chart
 from lossatlas.linalg import combine, form_gram, gram_schmidt
 from lossatlas.weights import INITIALISERS, Role
 from lossatlas.weights.files import load_state, read_state
@@ -113,7 +113,7 @@ class TestPlane:
 
     def test_a_file_keeps_the_chart(self, tmp_path) -> None:
         chart = la.Plane(vectors(1, 7, 0)[0], vectors(2, 7, 1), 3.0, order=(0, 1))
-        (tmp_path / "chart.safetensors").write_bytes(chart_bytes(chart))
+        (tmp_path / "chart.safetensors").write_bytes(encode_chart(chart))
         again = la.load_chart(tmp_path / "chart.safetensors")
         assert again.fingerprint() == chart.fingerprint()
         assert torch.equal(again.controls(), chart.controls())
@@ -323,7 +323,7 @@ def test_an_anchor_is_where_the_origin_lies(kind: type[la.Plane] | type[la.Corne
     torch.testing.assert_close(points[0], chart.origin.detach())
     torch.testing.assert_close(points, centred.points(coords - torch.tensor([-1.0, 0.25])).detach())
     torch.testing.assert_close(chart.coords_of(points), coords)
-    (tmp_path / "chart.safetensors").write_bytes(chart_bytes(chart))
+    (tmp_path / "chart.safetensors").write_bytes(encode_chart(chart))
     loaded = la.load_chart(tmp_path / "chart.safetensors")
     assert type(loaded) is kind
     torch.testing.assert_close(loaded.points(coords), chart.points(coords))
@@ -341,7 +341,7 @@ def test_a_simplex_has_its_networks_at_the_corners_and_weights_that_sum_to_one(t
         torch.testing.assert_close(point, space.vector_of(module))
     torch.testing.assert_close(chart.coefficients(coords).sum(dim=1), torch.ones(4))
     assert {name.rpartition(".")[2] for name in chart.statistics} == {"running_mean", "running_var"}
-    (tmp_path / "chart.safetensors").write_bytes(chart_bytes(chart))
+    (tmp_path / "chart.safetensors").write_bytes(encode_chart(chart))
     loaded = la.load_chart(tmp_path / "chart.safetensors")
     assert isinstance(loaded, la.Simplex)
     torch.testing.assert_close(loaded.statistics, chart.statistics)

@@ -390,7 +390,7 @@ def test_members_of_members_are_told_apart() -> None:
 
 
 def test_members_are_surveyed_on_whole_grids() -> None:
-    from lossatlas.surveying.survey import refinement_of
+    from lossatlas.surveying.survey import make_refinement
 
     with pytest.raises(la.BadInput, match="several members are surveyed on whole grids"):
-        refinement_of({"u": np.zeros(1), schema.MEMBER: np.zeros(1)}, 0.1, None)
+        make_refinement({"u": np.zeros(1), schema.MEMBER: np.zeros(1)}, 0.1, None)

@@ -33,7 +33,7 @@ from lossatlas.recipes.problem import build_loss
 from lossatlas.schedules import SCHEDULES
 from lossatlas.schema import STANDARD_ERROR, Quantity
 from lossatlas.studies import disagreement, jensen_shannon, measure_differences
-from lossatlas.surveying.ensembles import ensembles_along
+from lossatlas.surveying.ensembles import evaluate_ensembles
 from lossatlas.surveying.path_points import PathPoints
 from lossatlas.surveying.standing import Standing
 from lossatlas.training.optimizers import parse_optimizer
@@ -509,7 +509,7 @@ def test_ensembles_are_scored_by_what_counts(name: str) -> None:
     engine = la.engine_for(problem, chart, split, plan="loop", eval_batch_size=3)
     coefficients, controls = points_of(chart)
     stay, path = (PathPoints(part, controls) for part in (coefficients[:2], coefficients))
-    found = ensembles_along(engine, stay, path, problem.loss, split, 3)
+    found = evaluate_ensembles(engine, stay, path, problem.loss, split, 3)
     space, (inputs, labels) = la.WeightSpace(problem.module), split.data
     axis = case.axis if case.axis is not None else -1
     each = [

@@ -387,7 +387,7 @@ def _charts() -> list[bytes]:
     import torch
 
     from lossatlas.charts import CHARTS
-    from lossatlas.charts.files import chart_bytes
+    from lossatlas.charts.files import encode_chart
 
     ends = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
     held = [True, False, True]
@@ -404,7 +404,7 @@ def _charts() -> list[bytes]:
         CHARTS["bezier"](ends, held),
         CHARTS["chain"](ends, held),
     )
-    return [chart_bytes(chart) for chart in charts]
+    return [encode_chart(chart) for chart in charts]
 
 
 def _chart(path: Path) -> None:

@@ -136,14 +136,14 @@ def _options(rng: random.Random, verb: str, argv: list[str]) -> list[tuple[str, 
     if verb in PLAIN:
         return [(name, "str") for name in PLAIN[verb]]
     from lossatlas.cli.app import VERBS as KNOWN
-    from lossatlas.recipes.options import options_of
+    from lossatlas.recipes.options import find_options
 
     configured: Any = KNOWN[verb]
     named = configured._config.named()
     if named and rng.random() < 0.2:
         thing = rng.choice(named)
         spec = rng.choice(NAMED[thing])
-        kind = options_of(thing, spec)
+        kind = find_options(thing, spec)
         if kind is not None and fields(kind):
             argv[:] = [*_without(argv, f"--{thing}."), f"--{thing}", spec]
             return [(f"{thing}.{field.name}", str(field.type)) for field in fields(kind)]

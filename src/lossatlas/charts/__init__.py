@@ -3,9 +3,9 @@
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CHARTS, Chart, CoefficientChart
-from lossatlas.charts.choosing import chart_between, chart_options, made_chart
+from lossatlas.charts.choosing import chart_options, choose_chart_between, make_chart
 from lossatlas.charts.curve import Curve
-from lossatlas.charts.files import chart_bytes, load_chart
+from lossatlas.charts.files import encode_chart, load_chart
 from lossatlas.charts.homogeneity import radial_orders
 from lossatlas.charts.kinds.bezier import Bezier
 from lossatlas.charts.kinds.chain import Chain
@@ -40,10 +40,10 @@ __all__ = [
     "Slice",
     "Startable",
     "Through",
-    "chart_between",
-    "chart_bytes",
     "chart_options",
+    "choose_chart_between",
+    "encode_chart",
     "load_chart",
-    "made_chart",
+    "make_chart",
     "radial_orders",
 ]

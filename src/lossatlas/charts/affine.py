@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import axes_named, checked_coords
+from lossatlas.charts.chart import check_coords, name_axes
 from lossatlas.charts.forms import affine, affine_derivatives
 from lossatlas.charts.startable import Startable
 from lossatlas.errors import BadInput
@@ -37,7 +37,7 @@ class AffineChart(Startable):
         anchor = [0.0] * d if anchor is None else [float(a) for a in anchor]
         if len(anchor) != d:
             raise BadInput(f"the origin of a chart with {d} axes has {d} coordinates; got {len(anchor)}")
-        self.axes = axes_named(d)
+        self.axes = name_axes(d)
         self.register_buffer("anchor", torch.tensor(anchor, dtype=torch.float64))
         self.register_buffer("_centred", torch.tensor(centred))
 
@@ -50,11 +50,11 @@ class AffineChart(Startable):
         return {}
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         return affine(coords - self.anchor.to(coords))
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        return affine_derivatives(checked_coords(coords, self.axes))
+        return affine_derivatives(check_coords(coords, self.axes))
 
     def corner_coords(self) -> Tensor:
         return self.anchor[None].cpu()

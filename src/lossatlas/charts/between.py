@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart, axes_named
+from lossatlas.charts.chart import CoefficientChart, name_axes
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
@@ -58,7 +58,7 @@ class Between(CoefficientChart):
         self.register_buffer("corners", corners.detach().clone())
         for name, values in (statistics or {}).items():
             self.register_buffer(PREFIX + name.replace(".", "/"), values.detach().clone())
-        self.axes = axes_named(self._dimensions(len(corners)))
+        self.axes = name_axes(self._dimensions(len(corners)))
 
     @classmethod
     def takes(cls, networks: int) -> bool:

@@ -19,7 +19,7 @@ from lossatlas.registry import Registry, load_callable
 from lossatlas.schema import AXES, REPEAT, Geometry
 from lossatlas.types import Params
 
-__all__ = ["CHARTS", "Chart", "CoefficientChart", "axes_named", "checked_coords"]
+__all__ = ["CHARTS", "Chart", "CoefficientChart", "check_coords", "name_axes"]
 
 CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
 
@@ -163,7 +163,7 @@ class CoefficientChart(Chart):
         right; NaN along an axis that only numbers things. By automatic differentiation, one pass back for each
         coefficient, unless a kind knows better.
         """
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         # A point's coefficients depend on its own coordinates alone, so that all points go in one pass.
         sums, back = vjp(lambda at: self.coefficients(at).sum(dim=0), coords)[:2]
         return torch.stack([back(one)[0] for one in torch.eye(len(sums)).to(sums)], dim=1)
@@ -205,16 +205,16 @@ def _loaded(spec: str, option: str) -> type[Chart]:
     return found
 
 
-def axes_named(count: int) -> tuple[str, ...]:
+def name_axes(count: int) -> tuple[str, ...]:
     """The names of so many axes.
 
-    >>> axes_named(4)
+    >>> name_axes(4)
     ('u', 'v', 'w', 'x3')
     """
     return tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(count))
 
 
-def checked_coords(coords: Tensor, axes: tuple[str, ...]) -> Tensor:
+def check_coords(coords: Tensor, axes: tuple[str, ...]) -> Tensor:
     """Coordinates (P, d) as real numbers.
 
     Raises:

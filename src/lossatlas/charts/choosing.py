@@ -9,11 +9,11 @@ import torch
 
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CoefficientChart
-from lossatlas.charts.files import remade
+from lossatlas.charts.files import remake_chart
 from lossatlas.errors import BadInput, LossatlasError, in_one_line
 from lossatlas.users_code import called
 
-__all__ = ["chart_between", "chart_options", "made_chart"]
+__all__ = ["chart_options", "choose_chart_between", "make_chart"]
 
 AUTO: Final = "auto"
 """As a name: the usual chart between so many networks."""
@@ -30,7 +30,7 @@ def chart_options(spec: str) -> type | None:
     return None if spec == AUTO else CoefficientChart.named(spec).options
 
 
-def chart_between(spec: str, networks: int) -> type[Between]:
+def choose_chart_between(spec: str, networks: int) -> type[Between]:
     """The kind of chart between so many networks that a name stands for, or the usual one (``auto``).
 
     Raises:
@@ -50,7 +50,7 @@ def chart_between(spec: str, networks: int) -> type[Between]:
     return kind
 
 
-def made_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> K:
+def make_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> K:
     """The chart that a method of its kind makes; one from outside of the package is tried before anything relies on it.
 
     Args:
@@ -90,6 +90,6 @@ def _try(chart: CoefficientChart) -> None:
         found = getattr(chart, name)(coords)
         if found.shape != shape:
             raise ValueError(f"its {name} are {tuple(found.shape)} at 2 points; expected {shape}")
-    again = remade(type(chart), chart.kind(), {name: value.cpu() for name, value in chart.state_dict().items()})
+    again = remake_chart(type(chart), chart.kind(), {name: value.cpu() for name, value in chart.state_dict().items()})
     if again.fingerprint() != chart.fingerprint():
         raise ValueError("what from_state makes of its state_dict is another chart")

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart, checked_coords
+from lossatlas.charts.chart import CoefficientChart, check_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import CURVE
 from lossatlas.types import Params
@@ -163,4 +163,4 @@ class Curve(CoefficientChart):
 
     def _t(self, coords: Tensor) -> Tensor:
         """The t (P, 1) of coordinates, checked."""
-        return checked_coords(coords, self.axes)
+        return check_coords(coords, self.axes)

@@ -17,7 +17,7 @@ from lossatlas.files.reading import Unreadable, parse_json, reason_of
 from lossatlas.files.tensors import check_alike, read_tensors
 from lossatlas.users_code import called
 
-__all__ = ["chart_bytes", "load_chart", "remade"]
+__all__ = ["encode_chart", "load_chart", "remake_chart"]
 
 OWN_KINDS = "; a kind of your own is added first, by lossatlas.charts.CHARTS.add or --chart module:Class"
 NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -31,7 +31,7 @@ class _Told:
     fitted_under: str | None = None
 
 
-def chart_bytes(chart: Chart) -> bytes:
+def encode_chart(chart: Chart) -> bytes:
     """A chart as a safetensors file that :func:`load_chart` reads.
 
     Raises:
@@ -60,7 +60,7 @@ def load_chart(path: Path | str) -> Chart:
         told = parse_json(metadata["lossatlas"], _Told)
         if told.chart not in CHARTS:  # and nothing that a file names is ever imported
             raise unknown("chart", told.chart, CHARTS, OWN_KINDS)
-        chart = remade(CHARTS[told.chart], told.chart, state)
+        chart = remake_chart(CHARTS[told.chart], told.chart, state)
     except ValueError as error:
         reason = reason_of(error)
         raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
@@ -70,7 +70,7 @@ def load_chart(path: Path | str) -> Chart:
     return chart
 
 
-def remade(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Chart:
+def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Chart:
     """The chart of a kind whose state this is.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from lossatlas.cli.app import option_given
 from lossatlas.errors import BadInput
-from lossatlas.recipes import Config, options_of
+from lossatlas.recipes import Config, find_options
 
 __all__ = ["option_types", "with_options"]
 
@@ -33,7 +33,7 @@ def option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:
             found[name] = _NoOptions  # help alone need not import the defaults'
         else:
             spec = config.meant(name, spec if spec is not None else getattr(config, name))
-            found[name] = options_of(name, spec) or _NoOptions
+            found[name] = find_options(name, spec) or _NoOptions
             if name == "loss" and found[name] is _NoOptions:
                 _check_no_options(spec, tokens)
     return found

@@ -26,7 +26,7 @@ from lossatlas.streams import make_generator
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import Grid
 from lossatlas.surveying.best_plane import CurveInPlane, find_plane
-from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
+from lossatlas.surveying.ensembles import MEMBERS, METRICS, evaluate_ensembles
 from lossatlas.surveying.path_points import PathPoints, locate_points, measure_distances, measure_norms
 
 __all__ = ["ENSEMBLE_PATHS", "STORES", "CurveEvaluation"]
@@ -143,7 +143,7 @@ class CurveEvaluation:
                 if not self.store.lacks(*places.values()):
                     continue
                 phase = f"ensembles, {split}, {path}"
-                found = ensembles_along(
+                found = evaluate_ensembles(
                     self.engine, ends, points, recipe.problem.loss, examples, recipe.config.eval_batch_size,
                     lambda share, phase=phase: self.how.tell(phase, share),  # type: ignore[misc]
                 )  # fmt: skip

@@ -19,7 +19,7 @@ from lossatlas.engine.precisions import check_precision
 from lossatlas.errors import Interrupted, in_one_line
 from lossatlas.files.reading import Unreadable, read_bytes, resolved
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
-from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
+from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_seconds
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.pictures import write_pictures
@@ -37,7 +37,7 @@ from lossatlas.views.comparing import write_comparison
 from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import state_bytes
 
-__all__ = ["COMPARISON", "run_compare", "stored_comparison"]
+__all__ = ["COMPARISON", "read_comparison", "run_compare"]
 
 COMPARISON = "comparison.nc"
 MOST_BYTES = 2**30
@@ -49,7 +49,7 @@ STORED = 0.4
 """Seconds that the files of a survey take, about, whatever its size."""
 
 
-def stored_comparison(path: Path) -> xr.Dataset:
+def read_comparison(path: Path) -> xr.Dataset:
     """The data of a comparison that is finished.
 
     Args:
@@ -88,7 +88,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     summary = {
         **summarise_comparison(data),
         "seconds": time.perf_counter() - started,
-        "peak_memory_bytes": peak_bytes(),
+        "peak_memory_bytes": measure_peak_bytes(),
     }
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
     if how.pictures:
@@ -116,7 +116,7 @@ def _estimate(config: CompareConfig) -> Estimate:
             "survey": ", ".join(f"{kinds.count(kind)} {kind}s" for kind in dict.fromkeys(kinds)),
         },
         forecast=Forecast(list(_phases(config, recipe, tasks, Path("nowhere", "at all"), pictures=True))),
-        peak_bytes=peak_bytes(),
+        peak_bytes=measure_peak_bytes(),
         chunk_bytes=memory_limit(config.memory, recipe.problems[0].device),
         disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
     )
@@ -173,7 +173,7 @@ def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, R
     begin = time.perf_counter()
     engine = recipe.build_engine(config.plan, measuring=MEASURING)
     planned = time.perf_counter() - begin
-    checked = timed(partial(recipe.build_engine, engine.plan))
+    checked = measure_seconds(partial(recipe.build_engine, engine.plan))
     unit = estimate_cost(recipe, engine).unit
     planning = max(0.0, planned - checked) + (MEASURING_SECONDS - MEASURING) * (config.plan == "auto")
     return built + checked + STORED, planning, unit

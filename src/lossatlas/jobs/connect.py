@@ -7,11 +7,11 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.charts import chart_bytes
+from lossatlas.charts import encode_chart
 from lossatlas.engine.memory import memory_limit
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_cost import ConnectCost
-from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.fit_summary import summarise_descent
 from lossatlas.jobs.forecast import Forecast
 from lossatlas.jobs.job import Handling, Job
@@ -53,7 +53,7 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
         how.foretell(lambda: cost.phases(left, run.path, how.pictures))
 
     descend(run, fit, "curve", how, foretell)
-    run.write_bytes(CHART, chart_bytes(recipe.chart))
+    run.write_bytes(CHART, encode_chart(recipe.chart))
     started = time.perf_counter()
     evaluation = CurveEvaluation(run.path, recipe, survey_engine, how)
     survey = evaluation.carry_out()
@@ -83,7 +83,7 @@ def _estimate(config: ConnectConfig) -> Estimate:
             "plane": f"{config.plane**2:,} points x {in_plane:,} examples",
         },
         forecast=Forecast(list(cost.phases(1.0, None, pictures=True))),
-        peak_bytes=peak_bytes(),
+        peak_bytes=measure_peak_bytes(),
         chunk_bytes=memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 * (config.bends + 2) + config.plane**2 * 40 + 6_000_000,
     )

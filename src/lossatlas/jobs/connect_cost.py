@@ -9,7 +9,7 @@ from pathlib import Path
 from lossatlas.jobs.along import ENSEMBLE_PATHS, STORES
 from lossatlas.jobs.fit_cost import DescentCost
 from lossatlas.jobs.forecast import PICTURES, Phase
-from lossatlas.jobs.survey_cost import SurveyCost, points_left
+from lossatlas.jobs.survey_cost import SurveyCost, count_points_left
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, SURVEY
 from lossatlas.schema import CURVE, Along
@@ -60,9 +60,9 @@ class ConnectCost(DescentCost[ConnectRecipe]):
         examples = {name: len(split) for name, split in self.recipe.surveyed.items()}
         count = len(self.recipe.t)
         for store in self._stores:
-            yield self._survey.phase(store, examples, points_left(run / store, count))
+            yield self._survey.phase(store, examples, count_points_left(run / store, count))
         in_plane = {name: len(split) for name, split in self.recipe.in_plane.items()}
-        yield self._survey.phase(PLANE, in_plane, points_left(run / PLANE, self.recipe.config.plane**2))
+        yield self._survey.phase(PLANE, in_plane, count_points_left(run / PLANE, self.recipe.config.plane**2))
         visits = self._ensembles * count
         stored = glance_at(run / SURVEY)
         known = list_whole_variables(stored) if stored is not None else set()

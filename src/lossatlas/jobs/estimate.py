@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lossatlas.jobs.forecast import Forecast
 
-__all__ = ["Estimate", "peak_bytes", "timed"]
+__all__ = ["Estimate", "measure_peak_bytes", "measure_seconds"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Estimate:
     """What a whole chunk of points may take besides, at most."""
 
 
-def peak_bytes() -> int:
+def measure_peak_bytes() -> int:
     """The most memory that the process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def timed(run: Callable[[], object]) -> float:
+def measure_seconds(run: Callable[[], object]) -> float:
     """Seconds that it takes."""
     begin = time.perf_counter()
     run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lossatlas.jobs.forecast import duration
+from lossatlas.jobs.forecast import format_duration
 from lossatlas.recipes.fit_config import FEWEST
 
 __all__ = ["COUNTS", "Chosen", "choose_examples"]
@@ -47,5 +47,5 @@ def choose_examples(
     what = "all of each split" if everything else f"{count:,} of each split, a random subset"
     there = "within" if needed <= seconds else "more than"
     other = "another number" if needed <= seconds else "fewer"
-    why = f"their survey takes about {duration(needed)}, {there} the fit's own {duration(seconds)}"
+    why = f"their survey takes about {format_duration(needed)}, {there} the fit's own {format_duration(seconds)}"
     return Chosen(ALL if everything else str(count), f"{what}: {why} (--examples takes {other})")

@@ -9,12 +9,12 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.charts import chart_bytes
+from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
-from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.fit_cost import FitCost
 from lossatlas.jobs.fit_summary import summarise_fit
 from lossatlas.jobs.forecast import Forecast
@@ -22,7 +22,7 @@ from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.pictures import draw_survey
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
-from lossatlas.jobs.survey_cost import points_left
+from lossatlas.jobs.survey_cost import count_points_left
 from lossatlas.recipes import FitConfig
 from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
@@ -61,13 +61,13 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
 
     def foretell() -> None:
         left = 0.0 if fit.done else 1 - fit.progress
-        how.foretell(lambda: cost.phases(left, points_left(run.path / SURVEY, cost.points), how.pictures))
+        how.foretell(lambda: cost.phases(left, count_points_left(run.path / SURVEY, cost.points), how.pictures))
 
     descend(run, fit, "fit", how, foretell)
     if fit.reached_target:
         how.reporter.say(f"reached the target gap after {fit.steps} steps")
     plateau = _on_plateau(fit.running)
-    run.write_bytes(CHART, chart_bytes(recipe.chart))
+    run.write_bytes(CHART, encode_chart(recipe.chart))
     if plateau and recipe.config.target_gap is not None:
         raise CannotFinish(f"the fit {PLATEAU_ADVICE}")
     if plateau:
@@ -115,7 +115,7 @@ def _estimate(config: FitConfig) -> Estimate:
             **({"examples": chosen} if chosen else {}),
         },
         forecast=forecast,
-        peak_bytes=peak_bytes(),
+        peak_bytes=measure_peak_bytes(),
         chunk_bytes=memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
         + points * variables * len(recipe.surveyed)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from lossatlas.fitting import Fit
-from lossatlas.jobs.estimate import peak_bytes
+from lossatlas.jobs.estimate import measure_peak_bytes
 from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlation, score_accuracy, score_loss
 from lossatlas.recipes.fit import FitRecipe
 from lossatlas.schema import STANDARD_ERROR, split_variable
@@ -68,7 +68,7 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
         "seconds_per_step": fit.seconds / max(1, fit.steps),
         "survey_seconds": survey_seconds,
         "held_bytes": fit.held_bytes,
-        "peak_memory_bytes": peak_bytes(),
+        "peak_memory_bytes": measure_peak_bytes(),
     }
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["LONG", "PICTURES", "Forecast", "Phase", "duration"]
+__all__ = ["LONG", "PICTURES", "Forecast", "Phase", "format_duration"]
 
 LONG = 60.0
 """Seconds above which a run is foretold."""
@@ -50,7 +50,7 @@ class Forecast:
     @property
     def parts(self) -> str:
         """The phases with their times, as in ``fit 4 min 30 s, survey 25 s``."""
-        return ", ".join(f"{phase.name} {duration(phase.seconds)}" for phase in self.phases if phase.seconds)
+        return ", ".join(f"{phase.name} {format_duration(phase.seconds)}" for phase in self.phases if phase.seconds)
 
     def line(self) -> str:
         """All of it in one line.
@@ -58,13 +58,13 @@ class Forecast:
         >>> Forecast([Phase("fit", 270), Phase("survey", 25.2), PICTURES]).line()
         'this will take about 5 min: fit 4 min 30 s, survey 25 s, pictures 5 s'
         """
-        return f"this will take about {duration(self.seconds)}: {self.parts}"
+        return f"this will take about {format_duration(self.seconds)}: {self.parts}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time to two figures or so, in the units that people use.
 
-    >>> [duration(seconds) for seconds in (0.2, 47.4, 96, 3590, 8000, 300_000)]
+    >>> [format_duration(seconds) for seconds in (0.2, 47.4, 96, 3590, 8000, 300_000)]
     ['0.2 s', '47 s', '1 min 40 s', '59 min 50 s', '2 h 10 min', '3 d 11 h']
     """
     if seconds < 59.5:

@@ -17,7 +17,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from lossatlas.charts import Curve, chart_bytes
+from lossatlas.charts import Curve, encode_chart
 from lossatlas.data import Dataset, Split, named_splits
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput
@@ -111,7 +111,7 @@ def connect(
     folder = Path(path) if path is not None else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(folder / CHART, chart_bytes(recipe.chart))
+        atomic_write(folder / CHART, encode_chart(recipe.chart))
     evaluation = CurveEvaluation(folder, recipe, survey_engine, _quietly(folder))
     survey = evaluation.carry_out()
     summary = evaluation.summarise(survey)

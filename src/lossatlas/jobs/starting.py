@@ -12,7 +12,7 @@ from lossatlas.engine import Engine, Plan
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import expanded, resolved
 from lossatlas.provenance import versions
-from lossatlas.recipes import Config, complete, differences, with_defaults
+from lossatlas.recipes import Config, complete, fill_defaults, list_differences
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.inputs import locate_inputs, respell_inputs
 from lossatlas.recipes.room import Extent, check_disk
@@ -78,10 +78,10 @@ class Start(Generic[C]):
     def _check_settings(self) -> None:
         """Compare with the run that is there, which may grow where its configuration says how."""
         # An option that is younger than the run has there what the run did without it: its default.
-        stored = with_defaults(type(self.config), self.run.config())
+        stored = fill_defaults(type(self.config), self.run.config())
         self.config = self.config.settled(stored)
         stored = respell_inputs(self.run, stored, self.config.flat())
-        if not (found := differences(stored, self.config.flat())):
+        if not (found := list_differences(stored, self.config.flat())):
             return
         grown = self.config.grown_from(stored)
         if grown is None:
@@ -89,7 +89,7 @@ class Start(Generic[C]):
                 f"{self.run.path} was started with other settings: {'; '.join(found)}; leave them out or use a new "
                 "--out"
             )
-        self.config, self.grows = grown, bool(differences(stored, grown.flat()))
+        self.config, self.grows = grown, bool(list_differences(stored, grown.flat()))
 
     def decide(self, config: C) -> C:
         """Settle what the configuration of a new run left open, before it is recorded by :meth:`put`."""
@@ -143,7 +143,7 @@ class Start(Generic[C]):
         self._check_settings()
         before, stored = self.run.provenance(), self.run.read_json(PROVENANCE)
         was, now = {"device": before.device, **before.fingerprints}, {"device": str(device), **fingerprints}
-        if found := differences(was, now):
+        if found := list_differences(was, now):
             raise BadInput(f"{self.run.path} was started on other inputs: {'; '.join(found)}; use a new --out")
         self._provenance = {key: value for key, value in stored.items() if key not in ("format", "timings")}
         self.placed = True

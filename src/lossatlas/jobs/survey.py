@@ -13,17 +13,17 @@ import torch
 import xarray as xr
 
 from lossatlas import schema
-from lossatlas.charts import chart_bytes
+from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine, Plan
 from lossatlas.engine.memory import memory_limit
-from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.follow_trajectory import follow_trajectory, is_followed, summarise_trajectory
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.pictures import draw_survey
 from lossatlas.jobs.sampling import SUSTAINED
 from lossatlas.jobs.starting import Start
-from lossatlas.jobs.survey_cost import Left, SurveyCost, points_left
+from lossatlas.jobs.survey_cost import Left, SurveyCost, count_points_left
 from lossatlas.measures import measures
 from lossatlas.recipes import SurveyConfig, complete
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
@@ -63,9 +63,9 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):
-            run.write_bytes(CHART, chart_bytes(recipe.chart))
+            run.write_bytes(CHART, encode_chart(recipe.chart))
             put_networks(store, recipe)
-        left = points_left(run.path / SURVEY, _likely_points(recipe))
+        left = count_points_left(run.path / SURVEY, _likely_points(recipe))
         followed = recipe.site.trajectory is not None and is_followed(store, recipe)
         how.foretell(lambda: _phases(recipe, estimate_cost(recipe, engine), left, followed, how.pictures))
         how.fill(surveyor, store, "survey", recipe.refinement)
@@ -103,7 +103,7 @@ def _estimate(config: SurveyConfig) -> Estimate:
     return Estimate(
         work=work,
         forecast=Forecast([Phase("preparation", prepared, SUSTAINED), *phases]),
-        peak_bytes=peak_bytes(),
+        peak_bytes=measure_peak_bytes(),
         chunk_bytes=memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
@@ -194,7 +194,7 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         **{f"{split}{SURFACE}": dict(numbers) for split, numbers in measures(survey).items()},
         "parameters": recipe.space.size,
         "seconds": seconds,
-        "peak_memory_bytes": peak_bytes(),
+        "peak_memory_bytes": measure_peak_bytes(),
     }
 
 

@@ -24,7 +24,7 @@ from lossatlas.surveying.arrays import TILE_POINTS, Grid
 from lossatlas.surveying.store import glance_at
 from lossatlas.surveying.survey import STREAMING
 
-__all__ = ["Left", "SurveyCost", "points_left"]
+__all__ = ["Left", "SurveyCost", "count_points_left"]
 
 Left = Callable[[str, str], float]
 """From a split and a group of metrics to how many points are to be evaluated."""
@@ -120,7 +120,7 @@ class SurveyCost:
         return torch.from_numpy(np.stack(each, axis=1).astype(np.float64))
 
 
-def points_left(store: Path, points: float) -> Left | float:
+def count_points_left(store: Path, points: float) -> Left | float:
     """How many points of a store are to be evaluated; all of them where there is none yet.
 
     Args:

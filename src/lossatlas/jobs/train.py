@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lossatlas.errors import CannotFinish
-from lossatlas.jobs.estimate import Estimate, peak_bytes
+from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.forecast import Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.sampling import sample_steps
@@ -16,7 +16,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, complete
-from lossatlas.recipes.base import stated
+from lossatlas.recipes.base import require
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.surveying.standing import Standing
@@ -54,13 +54,13 @@ def _estimate(config: TrainConfig) -> Estimate:
     """
     recipe = build_train(complete(config))
     training, module = recipe.training, recipe.problem.module
-    steps, size = training.total_steps, min(stated(config.batch_size), len(recipe.evaluated["train"]))
+    steps, size = training.total_steps, min(require(config.batch_size), len(recipe.evaluated["train"]))
     model_bytes = sum(value.numel() * value.element_size() for value in module_state(module).values())
     snapshots = recipe.thinning.count(steps, training.epochs) if recipe.thinning is not None else 0
     return Estimate(
         work={"train": f"{steps:,} steps x {size} examples, {recipe.space.size:,} parameters"},
         forecast=Forecast(list(_phases(recipe, config, steps))),
-        peak_bytes=peak_bytes(),
+        peak_bytes=measure_peak_bytes(),
         disk_bytes=model_bytes * (4 + len(training.members) + snapshots) + 200 * steps,
     )
 
@@ -76,7 +76,7 @@ def _phases(recipe: TrainRecipe, config: TrainConfig, steps: int) -> Iterator[Ph
     except CannotFinish:  # which the training will say
         return
     yield Phase("training", steps * rate.seconds, rate.factor)
-    size = min(stated(config.batch_size), len(recipe.evaluated["train"]))
+    size = min(require(config.batch_size), len(recipe.evaluated["train"]))
     evaluated = sum(len(split) for split in recipe.evaluated.values())
     # Forwards alone is about a third of a step.
     yield Phase("evaluation", evaluated / size * rate.seconds / 3, max(2.0, rate.factor))
@@ -119,5 +119,5 @@ def _summary(recipe: TrainRecipe, config: TrainConfig) -> dict[str, Any]:
         "epochs": config.epochs,
         "seconds": training.seconds,
         "seconds_per_step": training.seconds / max(1, training.steps),
-        "peak_memory_bytes": peak_bytes(),
+        "peak_memory_bytes": measure_peak_bytes(),
     }

@@ -6,8 +6,8 @@ from lossatlas.metrics.metric import (
     AUTO,
     METRICS,
     OperatorMetric,
-    by_computation,
     count_numbers,
+    group_by_computation,
     metrics_for,
     streaming_metrics,
 )
@@ -20,8 +20,8 @@ __all__ = [
     "MeanMetric",
     "OperatorMetric",
     "PerExampleMetric",
-    "by_computation",
     "count_numbers",
+    "group_by_computation",
     "metrics_for",
     "streaming_metrics",
 ]

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from lossatlas.engine import Evaluation
 
-__all__ = ["hits"]
+__all__ = ["find_hits"]
 
 
-def hits(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+def find_hits(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
     """Where the largest logit is the label's and counts, which positions count, and the labels there.
 
     Positions of an example (of a sequence, of an image) are one axis. Which of them count, the loss says

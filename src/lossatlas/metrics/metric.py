@@ -12,7 +12,15 @@ from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.users import PerExampleMetric
 from lossatlas.registry import Registry, load_callable
 
-__all__ = ["AUTO", "METRICS", "OperatorMetric", "by_computation", "count_numbers", "metrics_for", "streaming_metrics"]
+__all__ = [
+    "AUTO",
+    "METRICS",
+    "OperatorMetric",
+    "count_numbers",
+    "group_by_computation",
+    "metrics_for",
+    "streaming_metrics",
+]
 
 
 class OperatorMetric(Metric):
@@ -61,7 +69,7 @@ def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict
     return found
 
 
-def by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, OperatorMetric]]:
+def group_by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, OperatorMetric]]:
     """The operator metrics among some, those that share a computation together."""
     groups: list[dict[str, OperatorMetric]] = []
     for name, metric in metrics.items():
@@ -93,7 +101,7 @@ def _check_together(metrics: Mapping[str, Metric]) -> None:
                     "another name"
                 )
     named: dict[str, str] = {}
-    for group in by_computation(metrics):
+    for group in group_by_computation(metrics):
         name, metric = next(iter(group.items()))
         own = metric.computation
         if own.name in named:

@@ -3,11 +3,11 @@
 Importing this package imports no torch, so that help and configuration files stay quick.
 """
 
-from lossatlas.recipes.base import Config, ProblemConfig, differences
+from lossatlas.recipes.base import Config, ProblemConfig, list_differences
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import PRESETS, FitConfig
-from lossatlas.recipes.options import complete, options_of, with_defaults
+from lossatlas.recipes.options import complete, fill_defaults, find_options
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 
@@ -21,7 +21,7 @@ __all__ = [
     "SurveyConfig",
     "TrainConfig",
     "complete",
-    "differences",
-    "options_of",
-    "with_defaults",
+    "fill_defaults",
+    "find_options",
+    "list_differences",
 ]

@@ -30,8 +30,8 @@ __all__ = [
     "check_count",
     "check_device",
     "check_named_once",
-    "differences",
-    "stated",
+    "list_differences",
+    "require",
 ]
 
 T = TypeVar("T")
@@ -145,7 +145,7 @@ class ProblemConfig(Config):
     """Seed of everything that is random."""
 
 
-def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def list_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Where two flat configurations differ, one phrase each."""
     return [
         f"{name} was {stored.get(name)!r} and is {wanted.get(name)!r}"
@@ -154,7 +154,7 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
     ]
 
 
-def stated(value: T | None) -> T:
+def require(value: T | None) -> T:
     """The value of a setting that may be left open, and that its configuration has settled."""
     assert value is not None
     return value

@@ -16,7 +16,7 @@ from lossatlas.files.reading import converted, resolved
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
-from lossatlas.recipes.base import stated
+from lossatlas.recipes.base import require
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.networks import load_networks, shorten_paths
 from lossatlas.recipes.opened_run import DATA_SETTINGS, OpenedRun
@@ -41,8 +41,6 @@ __all__ = [
     "pair_networks",
 ]
 
-TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
-"""What only the configuration of a training says."""
 APART = {"seed", "device", "snapshots", "eval_batch_size"}
 """In what runs of one group may differ: the seed, and what changes no result."""
 ORDER = ("model", "output", "parameters", "lr", "weight_decay", "schedule", "epochs", "batch_size", "augment")
@@ -214,12 +212,12 @@ def compute_extent(config: CompareConfig) -> Extent:
         BadInput: more than can be.
     """
     networks = len(config.runs)
-    grid = stated(config.grid)
+    grid = require(config.grid)
     surface = prod(grid * 2 if len(grid) == 1 else grid)
     extents = {
         "grid": comb(networks, 2) * surface,
         "line": comb(networks, 2) * config.line,
-        "slice_points and repeats": networks * config.slice_points * stated(config.repeats),
+        "slice_points and repeats": networks * config.slice_points * require(config.repeats),
     }
     numbers = METRICS * (1 + (config.examples != "all"))
     for option, points in extents.items():

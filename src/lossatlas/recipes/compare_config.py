@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from lossatlas.bounds import Positive
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, stated
+from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.shared_config import DirectionConfig, EvaluationConfig, GridConfig
 
 __all__ = ["CompareConfig"]
@@ -56,7 +56,7 @@ class CompareConfig(EvaluationConfig, ComparedConfig):
         super().__post_init__()
         if self.buffers not in POLICIES:
             raise BadInput(f"buffers is {self.buffers!r}; expected {', '.join(POLICIES[:-1])} or {POLICIES[-1]}")
-        grid = stated(self.grid)
+        grid = require(self.grid)
         if not 1 <= len(grid) <= 2 or min(grid) < 2:
             raise BadInput(
                 f"grid is {' '.join(map(str, grid))}; expected one number of at least 2 points for both axes, or "

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 from pathlib import Path
 
-from lossatlas.recipes.base import ProblemConfig, stated
+from lossatlas.recipes.base import ProblemConfig, require
 from lossatlas.recipes.compare import Compared, CompareRecipe, Pair
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.shared_config import EvaluationConfig
@@ -84,8 +84,8 @@ def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
 def count_points(config: SurveyConfig) -> int:
     """How many points a survey of a comparison has."""
     axes = 2 if len(config.between) > 2 else 1
-    grid = stated(config.grid)
-    return prod(grid * axes if len(grid) == 1 else grid) * stated(config.repeats)
+    grid = require(config.grid)
+    return prod(grid * axes if len(grid) == 1 else grid) * require(config.repeats)
 
 
 def _slug(network: Compared) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lossatlas.charts import Chain, Curve, Radial, made_chart, radial_orders
+from lossatlas.charts import Chain, Curve, Radial, make_chart, radial_orders
 from lossatlas.data import AUGMENTATIONS, Split
 from lossatlas.engine import BUFFERS
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
@@ -25,15 +25,15 @@ from lossatlas.recipes.alike import (
     check_same_losses,
     check_same_model,
 )
-from lossatlas.recipes.base import stated
+from lossatlas.recipes.base import require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.opened_run import OpenedRun
-from lossatlas.recipes.options import checked
+from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
 from lossatlas.recipes.room import Extent, check_memory
-from lossatlas.recipes.slicing import one_thread
+from lossatlas.recipes.slicing import use_one_thread
 from lossatlas.rundir import RunDirectory
 from lossatlas.schedules import SCHEDULES
 from lossatlas.specs import NetworkSpec
@@ -124,16 +124,16 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
     controls = config.bends * (len(config.between) - 1) + len(config.between)
     size = torch.float32.itemsize * controls * space.size
     check_memory(f"bends is {config.bends:,}", size, "the curve's control points")
-    drawn = stated(config.points)
+    drawn = require(config.points)
     check_memory(f"points is {drawn:,}", torch.float64.itemsize * drawn * (1 + controls), "coordinates of a step")
     bends = load_networks(config.start, base) if config.start else None
     loaded = load_networks(config.between, base)
     names, networks = loaded.names, loaded.vectors
     device = base.device
-    with one_thread():
+    with use_one_thread():
         kind = Curve.named(config.curve, "curve")
         start = bends.vectors if bends is not None else None
-        curve = made_chart(config.curve, kind.between, networks, config.bends, start, train_ends=config.train_ends)
+        curve = make_chart(config.curve, kind.between, networks, config.bends, start, train_ends=config.train_ends)
         straight = Chain(networks, [True] * len(networks))
         radial, no_radial = _radial(base, networks, memory_limit(config.memory, device))
     curve = curve.to(device)
@@ -161,14 +161,14 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         radial=radial.to(device) if radial is not None else None,
         no_radial=no_radial,
         objective=CURVE_OBJECTIVES[config.objective].of_curve(
-            curve, drawn, stated(config.weight_decay), config.temperature
+            curve, drawn, require(config.weight_decay), config.temperature
         ),
         buffers=buffers,
         survey_buffers=survey_buffers,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=optimizer(lr=config.lr if config.lr is not None else kind.usual_lr, max_norm=config.max_norm),
-        schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
+        schedule=SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options)),
         surveyed=surveyed,
         in_plane=in_plane,
         metrics=metrics,

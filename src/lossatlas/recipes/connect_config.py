@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from lossatlas.bounds import Count, Positive
 from lossatlas.errors import BadInput, unknown
-from lossatlas.recipes.base import ProblemConfig, check_count, stated
+from lossatlas.recipes.base import ProblemConfig, check_count, require
 from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
 
 __all__ = ["ConnectConfig"]
@@ -68,8 +68,8 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
         if self.points is None:
             self._settle(points=4 if self.objective == "max" else 1)
         if self.batch_size is None:
-            self._settle(batch_size=max(1, 128 // stated(self.points)))
-        grid = stated(self.grid)
+            self._settle(batch_size=max(1, 128 // require(self.points)))
+        grid = require(self.grid)
         if len(grid) != 1 or grid[0] < 3:
             raise BadInput(f"grid is {' '.join(map(str, grid))}; expected 3 or more values of t, as one number")
         if self.plane < 0 or self.plane == 1:
@@ -79,4 +79,4 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
     @property
     def times(self) -> int:
         """Values of t that paths are evaluated at, at least."""
-        return stated(self.grid)[0]
+        return require(self.grid)[0]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossatlas.charts import Startable, made_chart
+from lossatlas.charts import Startable, make_chart
 from lossatlas.data import AUGMENTATIONS
 from lossatlas.engine import BUFFERS, Engine
 from lossatlas.errors import BadInput
@@ -18,11 +18,11 @@ from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
-from lossatlas.recipes.base import AUTO, stated
+from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit_config import FEWEST, FitConfig
 from lossatlas.recipes.networks import load_networks
-from lossatlas.recipes.options import checked
+from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import build_problem, take_examples
 from lossatlas.recipes.room import Extent
 from lossatlas.schedules import SCHEDULES
@@ -74,7 +74,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    source = picture_source(config.pattern, config.invert, checked("pattern", config.pattern, config.pattern_options))
+    source = picture_source(
+        config.pattern, config.invert, check_options("pattern", config.pattern, config.pattern_options)
+    )
     picture = source.render(parse_size(config.size) if config.size is not None else None)
     objective, drawn = _objective(config, source, picture)
     base = build_problem(config, config.splits)
@@ -102,7 +104,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         )
     # Lengths are in units of half the longer side; a cell is one in max(shape) / 2 of them.
     unit = max(picture.shape) / 2 if config.scale_unit == "cell" else 1.0
-    chart = made_chart(
+    chart = make_chart(
         config.chart,
         Startable.named(config.chart).random,
         module,
@@ -114,13 +116,13 @@ def build_fit(config: FitConfig) -> FitRecipe:
         origin=space.vector_of(module) if config.checkpoint is not None else None,
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
         anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
-        options=checked("chart", config.chart, config.chart_options),
+        options=check_options("chart", config.chart, config.chart_options),
     )
     examples = str(FEWEST) if config.examples == AUTO else config.examples
     has_scale = "scale" in dict(chart.named_parameters())
     if config.scale_lr is not None and not has_scale:
         raise BadInput(f"scale_lr is a learning rate, and chart {config.chart!r} trains no scale; leave it out")
-    lr = stated(config.lr)
+    lr = require(config.lr)
     scale_lr = config.scale_lr if config.scale_lr is not None else lr
     return FitRecipe(
         config=config,
@@ -139,7 +141,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(lr, config.betas, config.max_norm, {"scale": scale_lr * unit / lr} if has_scale else {}),
-        schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
+        schedule=SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,
     )

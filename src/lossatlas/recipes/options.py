@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput, LossatlasError, unknown
 from lossatlas.files.reading import converted
 from lossatlas.recipes.base import Config
 
-__all__ = ["checked", "complete", "options_of", "with_defaults"]
+__all__ = ["check_options", "complete", "fill_defaults", "find_options"]
 
 C = TypeVar("C", bound=Config)
 
@@ -28,7 +28,7 @@ OF_CLASSES = {"chart"}
 """Fields in which a ``module:Class`` has options, too: to know them is to import it."""
 
 
-def options_of(name: str, spec: str) -> type | None:
+def find_options(name: str, spec: str) -> type | None:
     """The dataclass of the options of what ``spec`` names in the field ``name``; None where it has none.
 
     Raises:
@@ -39,13 +39,13 @@ def options_of(name: str, spec: str) -> type | None:
     return found
 
 
-def checked(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of what ``spec`` names in the field ``name``, of the types that they have there.
 
     Raises:
         BadInput: nothing has the name, it has no such option, or the option is of another type.
     """
-    kind = options_of(name, spec)
+    kind = find_options(name, spec)
     hints = {} if kind is None else get_type_hints(kind, include_extras=True)
     known = [] if kind is None else [field.name for field in fields(kind)]
     found = {}
@@ -77,7 +77,7 @@ def complete(config: C) -> C:
     return replace(config, **changes)
 
 
-def with_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, Any]:
+def fill_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, Any]:
     """A flat configuration of this kind with the defaults of what it does not say, options of what it names among them.
 
     It may be the record of a run of somebody else, so nothing of theirs is imported for it.
@@ -96,5 +96,5 @@ def with_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, An
 
 
 def _defaults(name: str, spec: str) -> dict[str, Any]:
-    kind = options_of(name, spec)
+    kind = find_options(name, spec)
     return {} if kind is None else asdict(kind())

@@ -18,7 +18,7 @@ from lossatlas.losses import LOSSES, Loss, load_loss
 from lossatlas.models import MODELS, check_weights_fit, load_model
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
-from lossatlas.recipes.options import checked
+from lossatlas.recipes.options import check_options
 from lossatlas.streams import make_generator
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
@@ -62,7 +62,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     """
     device = find_device(config.device)
     with seeded(config.seed):
-        data = load_data(config.data, checked("data", config.data, config.data_options))
+        data = load_data(config.data, check_options("data", config.data, config.data_options))
     for name in splits:
         if name not in data.splits:
             raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
@@ -128,7 +128,7 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
     if ":" in config.model:
         with seeded(config.seed):
             return load_model(config.model)
-    family = MODELS[config.model](**checked("model", config.model, config.model_options))
+    family = MODELS[config.model](**check_options("model", config.model, config.model_options))
     if inputs is None or not isinstance(targets, Tensor):
         raise BadInput(
             f"model {config.model!r} takes one tensor and gives another; for other batches give --model module:callable"
@@ -178,4 +178,4 @@ def _loss(name: str, targets: Any, options: Mapping[str, Any] | None = None) -> 
     if name not in LOSSES:
         raise unknown("loss", name, ["auto", *LOSSES, "module:callable"])
     kind: Callable[..., Loss] = LOSSES[name]
-    return kind(**checked("loss", name, options or {}))
+    return kind(**check_options("loss", name, options or {}))

@@ -11,17 +11,17 @@ from torch import Tensor
 from lossatlas.charts import CoefficientChart, Slice
 from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
 from lossatlas.engine.memory import memory_limit
-from lossatlas.recipes.base import stated
+from lossatlas.recipes.base import require
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.site import Network
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights import WeightSpace
 
-__all__ = ["around_of", "notes_of", "one_thread", "sliced"]
+__all__ = ["list_notes", "make_around", "make_slice", "use_one_thread"]
 
 
-def around_of(
+def make_around(
     config: SurveyConfig, space: WeightSpace, origin: Tensor, trajectory: WeightTrajectory | None = None
 ) -> Around:
     """What a slice lies around."""
@@ -36,14 +36,14 @@ def around_of(
     )
 
 
-def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict[str, str], list[Network]]:
+def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict[str, str], list[Network]]:
     """The chart around a network, what its axes are called, and the networks that lie on these.
 
     Raises:
         BadInput: a direction cannot be had, or several repeats are asked for of directions that are not random.
     """
     # Each is there by itself, and in the chart.
-    repeats = stated(config.repeats)
+    repeats = require(config.repeats)
     size = 2 * repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
     check_memory(f"repeats is {repeats:,}", size, "their directions")
     chart, labels = slice_along(config.kinds, around, config.orthogonal, repeats)
@@ -58,7 +58,7 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     return chart, labels, ends
 
 
-def notes_of(config: SurveyConfig, around: Around) -> tuple[str, ...]:
+def list_notes(config: SurveyConfig, around: Around) -> tuple[str, ...]:
     """What there is to say of files of directions, and what a normalisation holds for the network has nothing there."""
     return (*dict.fromkeys(around.notes), *_zero_filters(config, around))
 
@@ -76,7 +76,7 @@ def _zero_filters(config: SurveyConfig, around: Around) -> tuple[str, ...]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def use_one_thread() -> Iterator[None]:
     """While entered, sums are formed in one order: a grid must not depend on how many threads a machine has."""
     before = torch.get_num_threads()
     try:

@@ -13,16 +13,16 @@ from lossatlas.engine import BUFFERS
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import count_numbers, metrics_for
-from lossatlas.recipes.base import AUTO, stated
+from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.site import SITES, SurveySite, hash_network
-from lossatlas.recipes.slicing import one_thread
+from lossatlas.recipes.slicing import use_one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.schema import REPEAT
 from lossatlas.surveying import Refinement
-from lossatlas.surveying.survey import refinement_of
+from lossatlas.surveying.survey import make_refinement
 
 __all__ = ["SurveyRecipe", "build_survey"]
 
@@ -59,7 +59,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
         )
     base = base if base is not None else build_problem(config, config.splits)
     metrics = metrics_for(base.problem.loss, config.metrics)
-    with one_thread():
+    with use_one_thread():
         site = SITES[site_name]().build(config, base)
     extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
@@ -79,7 +79,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
         site=site,
         notes=site.notes,
         grid=grid,
-        refinement=refinement_of(grid, config.tolerance, config.budget),
+        refinement=make_refinement(grid, config.tolerance, config.budget),
         extent=extent,
     )
 
@@ -91,10 +91,10 @@ def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
         BadInput: more than can be.
     """
     axes = _axes(site)
-    counts = [len(coords) for coords in config.coordinates] or [*stated(config.grid)]
+    counts = [len(coords) for coords in config.coordinates] or [*require(config.grid)]
     counts = counts * len(axes) if len(counts) == 1 else counts
     if REPEAT in site.chart.axes:
-        counts.append(stated(config.repeats))
+        counts.append(require(config.repeats))
     extent = Extent(prod(counts), len(config.splits), numbers)
     extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
     return extent
@@ -113,7 +113,7 @@ def _grid(config: SurveyConfig, site: SurveySite) -> dict[str, npt.NDArray[np.fl
             raise _unequal("at", "lists of coordinates", len(given_at), axes)
         grid = {axis: np.array(at) for axis, at in zip(axes, given_at, strict=True)}
     else:
-        grid_points, ends = stated(config.grid), config.range or ()
+        grid_points, ends = require(config.grid), config.range or ()
         counts = grid_points * len(axes) if len(grid_points) == 1 else grid_points
         given = list(zip(ends[::2], ends[1::2], strict=True))
         boxes = [site.boxes[axis] for axis in axes] if not given else given * len(axes) if len(given) == 1 else given

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from lossatlas.bounds import Count, Positive, is_ordinary
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, ProblemConfig, stated
+from lossatlas.recipes.base import AUTO, ProblemConfig, require
 from lossatlas.recipes.shared_config import (
     BetweenConfig,
     ChartConfig,
@@ -155,7 +155,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
                 f"{len(self.kinds)} directions are given; expected one per axis of a line, a plane or a volume, "
                 "such as component component"
             )
-        grid = stated(self.grid)
+        grid = require(self.grid)
         if not grid or min(grid) < 2:
             raise BadInput(
                 f"grid is {' '.join(map(str, grid))}; expected one number of at least 2 points for all axes, "

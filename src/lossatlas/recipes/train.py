@@ -14,9 +14,9 @@ from lossatlas.data import AUGMENTATIONS, Dataset, Split
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
-from lossatlas.recipes.base import stated
+from lossatlas.recipes.base import require
 from lossatlas.recipes.networks import check_finite, load_networks
-from lossatlas.recipes.options import checked
+from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import build_problem
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schedules import SCHEDULES
@@ -92,9 +92,9 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         split=base.train,
         epochs=config.epochs,
         optimizer=optimizer,
-        schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
+        schedule=SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options)),
         switches=switches,
-        batch_size=stated(config.batch_size),
+        batch_size=require(config.batch_size),
         seed=config.seed,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
     )

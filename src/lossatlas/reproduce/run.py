@@ -17,7 +17,7 @@ from lossatlas.files.reading import resolved
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.provenance import versions
-from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, differences
+from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, list_differences
 from lossatlas.recipes.fit import build_fit
 from lossatlas.recipes.inputs import NETWORKS, change_paths
 from lossatlas.recipes.train import build_train
@@ -163,7 +163,7 @@ def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config
 
 def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:
     run.check("it cannot be resumed; choose another --out")
-    found = differences(run.config(), yaml.safe_load(yaml.safe_dump(stated)))
+    found = list_differences(run.config(), yaml.safe_load(yaml.safe_dump(stated)))
     if found:
         names = ", ".join(phrase.split()[0] for phrase in found)
         raise BadInput(f"{run.path} was started with other settings ({names}); leave them out or use a new --out")

@@ -22,7 +22,7 @@ from lossatlas.files.stores import METADATA, ArrayHead
 from lossatlas.files.writing import cannot_write, gone
 from lossatlas.schema import is_standard
 
-__all__ = ["TILE_POINTS", "VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "dimensions_of"]
+__all__ = ["TILE_POINTS", "VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions"]
 
 TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""
@@ -124,7 +124,7 @@ class GridArrays:
         if name not in self:
             return False
         array, more = self[name], tuple((further or {}).values())
-        found = (array.dtype, array.shape, array.chunks, dimensions_of(array))
+        found = (array.dtype, array.shape, array.chunks, list_dimensions(array))
         return found == (
             np.dtype(dtype), (*self.shape, *more), (*self._tile, *more), (*self.axes, *(further or {})),
         )  # fmt: skip
@@ -135,7 +135,7 @@ class GridArrays:
         Raises:
             ValueError: it says so, and has another shape.
         """
-        if dimensions_of(array)[: len(self.axes)] != self.axes:
+        if list_dimensions(array)[: len(self.axes)] != self.axes:
             return False
         more = array.shape[len(self.axes) :]
         if array.shape != (*self.shape, *more) or array.chunks != (*self._tile, *more):
@@ -232,7 +232,7 @@ class GridArrays:
         places = [np.searchsorted(self.grid[axis], known.grid[axis]) for axis in self.axes]
         for name in known:
             array, values = known[name], known.read(name)
-            dimensions = dimensions_of(array)
+            dimensions = list_dimensions(array)
             attributes = {key: value for key, value in array.attrs.items() if key != WHOLE}
             if dimensions[: len(self.axes)] == self.axes:
                 further = dict(zip(dimensions, values.shape, strict=True))
@@ -310,7 +310,7 @@ class GridArrays:
             self[name].update_attributes({WHOLE: True})
 
 
-def dimensions_of(array: zarr.Array[Any]) -> tuple[str, ...]:
+def list_dimensions(array: zarr.Array[Any]) -> tuple[str, ...]:
     """The names of an array's dimensions; none where its description does not say them."""
     return tuple(map(str, getattr(array.metadata, "dimension_names", None) or ()))
 

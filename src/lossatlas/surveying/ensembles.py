@@ -15,7 +15,7 @@ from lossatlas.losses import Loss
 from lossatlas.metrics import streaming_metrics
 from lossatlas.surveying.path_points import PathPoints
 
-__all__ = ["MEMBERS", "METRICS", "ensembles_along"]
+__all__ = ["MEMBERS", "METRICS", "evaluate_ensembles"]
 
 MEMBERS = ("alone", "first", "all")
 """What a point of the path is averaged with: nothing, the first of the networks that stay, all of them."""
@@ -23,7 +23,7 @@ METRICS = ("loss", "accuracy")
 """What ensembles are measured by."""
 
 
-def ensembles_along(
+def evaluate_ensembles(
     engine: Engine,
     stay: PathPoints,
     path: PathPoints,

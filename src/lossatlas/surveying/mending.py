@@ -18,7 +18,7 @@ from lossatlas.files.reading import read_json, reason_of
 from lossatlas.files.room import free_room
 from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_arrays_fit, dangerous_chunks
 from lossatlas.files.writing import PARTIAL
-from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, dimensions_of
+from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, list_dimensions
 from lossatlas.surveying.tile_source import TileSource
 
 __all__ = ["Mending", "sweep"]
@@ -198,7 +198,7 @@ def _vouched(marks: zarr.Array[Any]) -> list[str]:
 
 def _where(array: zarr.Array[Any], chunks: Sequence[Chunk]) -> str:
     """Chunks in words."""
-    places = [chunk.where(dimensions_of(array)) for chunk in chunks[:NAMED]]
+    places = [chunk.where(list_dimensions(array)) for chunk in chunks[:NAMED]]
     return "; ".join(places) + (f" and {len(chunks) - NAMED} more places" if len(chunks) > NAMED else "")
 
 

@@ -25,7 +25,7 @@ from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
-from lossatlas.metrics import Computation, by_computation, metrics_for
+from lossatlas.metrics import Computation, group_by_computation, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
@@ -37,7 +37,7 @@ from lossatlas.surveying.tile_source import Claim, TileSource
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["STREAMING", "Surveyor", "make_grid", "put_target", "refinement_of", "survey"]
+__all__ = ["STREAMING", "Surveyor", "make_grid", "make_refinement", "put_target", "survey"]
 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
@@ -146,7 +146,7 @@ def survey(
         evaluations=math.prod(map(len, coords.values())) * batches,
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
-    refinement = refinement_of(coords, tolerance, budget)
+    refinement = make_refinement(coords, tolerance, budget)
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
         if picture is not None:
@@ -155,7 +155,7 @@ def survey(
     return store.open()
 
 
-def refinement_of(coords: Grid, tolerance: float | None, budget: int | None) -> Refinement | None:
+def make_refinement(coords: Grid, tolerance: float | None, budget: int | None) -> Refinement | None:
     """The refinement that a tolerance and a budget stand for; None where neither is given.
 
     Raises:
@@ -325,7 +325,7 @@ class Surveyor:
             quantities = {metric.quantity(loss): next(iter(shapes[name]), None) for name, metric in members.items()}
             return _Group(STREAMING if computation is None else computation.name, members, quantities, computation)
 
-        operators = [group(some, next(iter(some.values())).computation) for some in by_computation(metrics)]
+        operators = [group(some, next(iter(some.values())).computation) for some in group_by_computation(metrics)]
         if any(each.name == STREAMING for each in operators):
             raise BadInput(
                 f"a computation is called {STREAMING!r}, as surveys call what is folded; give it another name"

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart, axes_named, checked_coords
+from lossatlas.charts.chart import CoefficientChart, check_coords, name_axes
 from lossatlas.charts.forms import barycentric, barycentric_corners, barycentric_derivatives
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
@@ -39,7 +39,7 @@ class Grown(CoefficientChart):
         self.fixed: Tensor
         self.register_buffer("fixed", vertices[:-1].detach().clone())
         self.vertex = nn.Parameter(vertices[-1:].detach().clone())
-        self.axes = axes_named(len(vertices) - 1)
+        self.axes = name_axes(len(vertices) - 1)
 
     @classmethod
     def from_network(cls, weights: Tensor, generator: torch.Generator, spread: float = 0.1) -> Self:
@@ -72,10 +72,10 @@ class Grown(CoefficientChart):
         return {}
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        return barycentric(checked_coords(coords, self.axes))
+        return barycentric(check_coords(coords, self.axes))
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        return barycentric_derivatives(checked_coords(coords, self.axes))
+        return barycentric_derivatives(check_coords(coords, self.axes))
 
     def corner_coords(self) -> Tensor:
         return barycentric_corners(len(self.axes))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.between import Between
-from lossatlas.charts.chart import checked_coords
+from lossatlas.charts.chart import check_coords
 
 __all__ = ["Quadrilateral"]
 
@@ -29,10 +29,10 @@ class Quadrilateral(Between):
         return torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]).double()
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        u, v = checked_coords(coords, self.axes).unbind(dim=1)
+        u, v = check_coords(coords, self.axes).unbind(dim=1)
         return torch.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], dim=1)
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        u, v = checked_coords(coords, self.axes).unbind(dim=1)
+        u, v = check_coords(coords, self.axes).unbind(dim=1)
         along_u, along_v = torch.stack([v - 1, 1 - v, v, -v], dim=1), torch.stack([u - 1, -u, u, 1 - u], dim=1)
         return torch.stack([along_u, along_v], dim=2)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from lossatlas.charts.chart import CoefficientChart, checked_coords
+from lossatlas.charts.chart import CoefficientChart, check_coords
 from lossatlas.errors import BadInput
 from lossatlas.schema import CURVE
 from lossatlas.types import Params
@@ -69,13 +69,13 @@ class Radial(CoefficientChart):
         return {}
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         powers = torch.tensor(self._powers, device=coords.device)
         first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
         return torch.cat([first**powers, second**powers], dim=1)
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         powers = torch.tensor(self._powers, device=coords.device)
         first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
         slopes = -2 * powers * first ** (powers - 1), 2 * powers * second ** (powers - 1)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from lossatlas.charts.around import HeldDirections
-from lossatlas.charts.chart import axes_named, checked_coords
+from lossatlas.charts.chart import check_coords, name_axes
 from lossatlas.errors import BadInput
 from lossatlas.schema import REPEAT
 
@@ -27,7 +27,7 @@ class RepeatedSlice(HeldDirections):
 
     def __init__(self, origin: Tensor, directions: Tensor) -> None:
         super().__init__(origin, directions, "D, d, n")
-        self.axes = (*axes_named(directions.shape[1]), REPEAT)
+        self.axes = (*name_axes(directions.shape[1]), REPEAT)
 
     @property
     def repeats(self) -> int:
@@ -35,13 +35,13 @@ class RepeatedSlice(HeldDirections):
         return len(self.directions)
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         along = self._which(coords)[:, :, None] * coords[:, None, :-1]
         return torch.cat([coords.new_ones(len(coords), 1), along.flatten(1)], dim=1)
 
     def derivatives(self, coords: Tensor) -> Tensor:
         """Those along the axes of the slice a point is on; NaN along the last, which numbers repeats and has none."""
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         d = coords.shape[1] - 1
         own = torch.einsum("pr,ij->prij", self._which(coords), torch.eye(d).to(coords)).flatten(1, 2)
         slopes = torch.cat([coords.new_zeros(len(coords), 1, d), own], dim=1)

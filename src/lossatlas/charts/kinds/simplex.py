@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lossatlas.charts.between import Between
-from lossatlas.charts.chart import checked_coords
+from lossatlas.charts.chart import check_coords
 from lossatlas.charts.forms import barycentric, barycentric_corners, barycentric_derivatives
 
 __all__ = ["Simplex"]
@@ -39,7 +39,7 @@ class Simplex(Between):
         return {"u": f"from {names[0]} (0) to {names[1]} (1)"} if len(names) == 2 else super().labels(names)
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        return barycentric(checked_coords(coords, self.axes))
+        return barycentric(check_coords(coords, self.axes))
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        return barycentric_derivatives(checked_coords(coords, self.axes))
+        return barycentric_derivatives(check_coords(coords, self.axes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lossatlas.charts.around import HeldDirections
-from lossatlas.charts.chart import axes_named, checked_coords
+from lossatlas.charts.chart import check_coords, name_axes
 from lossatlas.charts.forms import affine, affine_derivatives
 
 __all__ = ["Slice"]
@@ -26,10 +26,10 @@ class Slice(HeldDirections):
 
     def __init__(self, origin: Tensor, directions: Tensor) -> None:
         super().__init__(origin, directions, "d, n")
-        self.axes = axes_named(len(directions))
+        self.axes = name_axes(len(directions))
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        return affine(checked_coords(coords, self.axes))
+        return affine(check_coords(coords, self.axes))
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        return affine_derivatives(checked_coords(coords, self.axes))
+        return affine_derivatives(check_coords(coords, self.axes))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.between import Between
-from lossatlas.charts.chart import checked_coords
+from lossatlas.charts.chart import check_coords
 from lossatlas.charts.forms import barycentric, barycentric_derivatives
 from lossatlas.types import Params
 
@@ -56,11 +56,11 @@ class Through(Between):
         return torch.stack([torch.stack([zero, zero]), torch.stack([right.norm(), zero]), torch.stack([along, height])])
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         return barycentric(self._shares(coords))
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
+        coords = check_coords(coords, self.axes)
         slopes = self._shares(torch.eye(2).to(coords))  # rows: the axes
         return barycentric_derivatives(coords) @ slopes.T
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lossatlas.engine import Evaluation
 from lossatlas.losses import Loss
-from lossatlas.metrics.hits import hits
+from lossatlas.metrics.hits import find_hits
 from lossatlas.metrics.mean import MeanMetric
 from lossatlas.schema import Quantity
 
@@ -23,7 +23,7 @@ class Accuracy(MeanMetric):
         return Quantity("accuracy", "accuracy", "1")
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
-        right, counted, _ = hits(evaluation)
+        right, counted, _ = find_hits(evaluation)
         return right.sum(dim=2).double() / counted.sum(dim=1).clamp(min=1)
 
     def weights(self, evaluation: Evaluation) -> Tensor:

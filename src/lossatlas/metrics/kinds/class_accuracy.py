@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossatlas.engine import Evaluation, Folded, StreamingMetric
 from lossatlas.losses import Loss
-from lossatlas.metrics.hits import hits
+from lossatlas.metrics.hits import find_hits
 from lossatlas.schema import CLASSES, Quantity
 
 __all__ = ["ClassAccuracy"]
@@ -30,7 +30,7 @@ class ClassAccuracy(StreamingMetric):
 
     def sums(self, evaluation: Evaluation) -> Tensor:
         classes = evaluation.labelled.logits.shape[-1]
-        right, counted, labels = hits(evaluation)
+        right, counted, labels = find_hits(evaluation)
         there = torch.bincount(labels[counted], minlength=classes)
         found = torch.stack([torch.bincount(labels[at_point], minlength=classes) for at_point in right])
         return torch.stack([found, there.expand_as(found)], dim=2).double()

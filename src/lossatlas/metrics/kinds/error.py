@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lossatlas.engine import Evaluation
 from lossatlas.losses import Loss
-from lossatlas.metrics.hits import hits
+from lossatlas.metrics.hits import find_hits
 from lossatlas.metrics.mean import MeanMetric
 from lossatlas.schema import Quantity
 
@@ -23,7 +23,7 @@ class ErrorRate(MeanMetric):
         return Quantity("error", "error rate", "1")
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
-        right, counted, _ = hits(evaluation)
+        right, counted, _ = find_hits(evaluation)
         positions = counted.sum(dim=1)
         return (positions - right.sum(dim=2)).double() / positions.clamp(min=1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from lossatlas.charts import chart_between, made_chart
+from lossatlas.charts import choose_chart_between, make_chart
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
-from lossatlas.recipes.base import stated
+from lossatlas.recipes.base import require
 from lossatlas.recipes.networks import load_networks
-from lossatlas.recipes.options import checked
+from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Network, SiteKind, SurveySite
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -20,12 +20,12 @@ class BetweenNetworks(SiteKind):
     """The figure that trained networks span (Goodfellow et al. 2015; Im, Tao & Branson 2016; Garipov et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        if config.directions or stated(config.repeats) > 1:
+        if config.directions or require(config.repeats) > 1:
             raise BadInput("between networks there are no directions to choose or to draw; leave them out")
         loaded = load_networks(config.between, base)
-        kind = chart_between(config.chart, len(loaded.names))
-        options = checked("chart", config.chart, config.chart_options)
-        chart = made_chart(config.chart, kind.between_states, loaded.states, base.space, options)
+        kind = choose_chart_between(config.chart, len(loaded.names))
+        options = check_options("chart", config.chart, config.chart_options)
+        chart = make_chart(config.chart, kind.between_states, loaded.states, base.space, options)
         chart.check_spans()
         if len(chart.axes) > len(AXES):
             raise BadInput(

@@ -9,11 +9,11 @@ from lossatlas.charts import Slice
 from lossatlas.directions import Around, make_directions
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
-from lossatlas.recipes.base import stated
+from lossatlas.recipes.base import require
 from lossatlas.recipes.networks import check_finite
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveyedTrajectory, SurveySite
-from lossatlas.recipes.slicing import around_of, notes_of, sliced
+from lossatlas.recipes.slicing import list_notes, make_around, make_slice
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training import Trajectory
 from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
@@ -33,18 +33,18 @@ class AlongTrajectory(SiteKind):
     """A slice around the end of a recorded trajectory, with the trajectory on it."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        if stated(config.repeats) > 1:
+        if require(config.repeats) > 1:
             raise BadInput(
                 "a trajectory is shown in one plane; leave out the repeats, or survey its end as a checkpoint"
             )
-        folder = stated(config.trajectory)
+        folder = require(config.trajectory)
         trajectory = WeightTrajectory(Trajectory.of(Path(folder)), base.space)
         end = f"the end of {folder}"
         load_state(base.problem.module, trajectory.snapshots[-1].state(), end)
         check_finite(base.problem.module, end)
         origin = base.space.vector_of(base.problem.module)
-        around = around_of(config, base.space, origin, trajectory)
-        chart, names, ends = sliced(config, around)
+        around = make_around(config, base.space, origin, trajectory)
+        chart, names, ends = make_slice(config, around)
         assert isinstance(chart, Slice)
         followed = _follow(trajectory, chart, around)
         labels = {
@@ -58,7 +58,7 @@ class AlongTrajectory(SiteKind):
             boxes=_boxes(chart.axes, followed.here, config.margin if config.margin is not None else MARGIN),
             networks=(Network(Path(folder).name, (0.0,) * len(chart.axes), origin), *ends),
             trajectory=followed,
-            notes=notes_of(config, around),
+            notes=list_notes(config, around),
             fingerprints={"trajectory": fingerprint([("start", trajectory.vector(0))], steps)},
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from lossatlas.jobs.compare import stored_comparison
+from lossatlas.jobs.compare import read_comparison
 from lossatlas.recipes import CompareConfig, Config, TrainConfig
 from lossatlas.reproduce.drawing import save, table
 from lossatlas.reproduce.study import Run, Study
@@ -66,7 +66,7 @@ class _Matrix(Study):
 
     def _of_one(self, net: str, run: Run, out: Path) -> str:
         summary = run.summary
-        data = stored_comparison(run.path)
+        data = read_comparison(run.path)
         shown = [
             save(figure, out / f"{net}-{name}.png")
             for name, figure in draw_comparison(data).items()
