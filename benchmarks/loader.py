@@ -69,7 +69,7 @@ def main() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(784, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
     problem = la.Problem(module, la.CrossEntropy())
     chart = la.slice_around(module, ("random", "random"), seed=1)
-    grid = la.grid_of(chart, (5, 5))
+    grid = la.make_grid(chart, (5, 5))
     plan = la.engine_for(problem, chart, splits["tensors"]).plan
     plan = replace(plan, evaluate=replace(plan.evaluate, points=arguments.points))
     times: dict[str, list[float]] = {name: [] for name in splits}

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -32,7 +32,6 @@ from time_to_pattern import SHARED, HeldOut
 from torch import Tensor
 
 from lossatlas.fitting import Fit
-from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.objectives import CoarseToFine, Objective, Pattern, Stage
 from lossatlas.objectives.objective import SampledPoints
 from lossatlas.recipes import FitConfig
@@ -96,8 +95,8 @@ class WorstFirst(Objective):
         self._wide._counts = [min(among * c, len(x)) for c, x in zip(pattern._counts, pattern._coords, strict=True)]
         self._wrong: dict[tuple[float, ...], float] = {}
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
-        wide = self._wide.sample(seed, step, progress, gap)
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
+        wide = self._wide.sample(seed, step, progress, running)
         groups = wide.coords.split([wide._low, len(wide.coords) - wide._low])
         picked = []
         for coords, count in zip(groups, self.pattern._counts, strict=True):
@@ -182,8 +181,8 @@ def outcome(name: str, shared: dict[str, Any], seed: int, held: int) -> dict[str
     variant = VARIANTS[name]
     config = FitConfig(**{**shared, **variant.settings, "seed": seed})
     recipe = build_fit(config)
-    engine = make_engine(recipe, config, config.plan)
-    fit = make_fit(recipe, config, engine)
+    engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
+    fit = recipe.begin_fit(engine)
     if variant.change:
         variant.change(fit)
     look = HeldOut(recipe, engine, config.eval_batch_size, held)

@@ -27,7 +27,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import lossatlas as la
-from lossatlas.directions import NORMALISATIONS, Around, directions
+from lossatlas.directions import NORMALISATIONS, Around, make_directions
 from lossatlas.metrics import streaming_metrics
 from lossatlas.surveying.survey import EVAL_BATCH_SIZE
 
@@ -66,7 +66,7 @@ def main() -> None:
     module = la.Conv().build((1, 28, 28), 10).eval()
     space = la.WeightSpace(module)
     around = Around(space, space.vector_of(module), NORMALISATIONS["filter"](), without_vectors=True)
-    chart = la.Slice(around.origin, directions(["random", "random"], around)[0])
+    chart = la.Slice(around.origin, make_directions(["random", "random"], around)[0])
     problem, together = la.Problem(module, la.CrossEntropy()), arguments.eval_batch_size
     engine = la.engine_for(
         problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, steps=False,

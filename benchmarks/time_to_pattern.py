@@ -26,7 +26,6 @@ from rich.console import Console
 from rich.table import Table
 
 import lossatlas as la
-from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import PRESETS, FitConfig
 from lossatlas.recipes.fit import FitRecipe, build_fit
@@ -66,8 +65,8 @@ def seconds_to(preset: str, seed: int, cap: float) -> dict[str, Any]:
     settings = {**PRESETS[preset], **SHARED, "seed": seed}
     config = FitConfig(**settings)
     recipe = build_fit(config)
-    engine = make_engine(recipe, config, config.plan)
-    fit = make_fit(recipe, config, engine)
+    engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
+    fit = recipe.begin_fit(engine)
     held_out = HeldOut(recipe, engine, config.eval_batch_size)
     reached: dict[float, float] = {}
     found, look = 0.0, 1.0

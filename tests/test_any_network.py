@@ -937,4 +937,4 @@ def test_a_stated_plan_that_cannot_serve_is_refused_in_one_line() -> None:
     split = la.Split((torch.randn(6, 3), torch.randn(6, 2)))
     chart = plane(problem, axes=1)
     with pytest.raises(la.BadInput, match="strategy 'vmap' of the plan cannot evaluate this model"):
-        la.survey(chart, la.grid_of(chart, (3,)), problem, {"test": split}, plan=la.Plan.of("vmap", 2))
+        la.survey(chart, la.make_grid(chart, (3,)), problem, {"test": split}, plan=la.Plan.of("vmap", 2))

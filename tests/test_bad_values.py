@@ -179,7 +179,7 @@ class TestRoom:
             monkeypatch.setattr(f"{module}.free_memory", lambda _: 10**9)
 
     def test_points_take_memory_disk_and_hours(self) -> None:
-        extent = Extent(10**9, splits=2, metrics=2, errors=True)
+        extent = Extent(10**9, splits=2, numbers=4)
         assert extent.memory == 14 * 8 * 10**9
         assert extent.disk == math.ceil(10**9 / 256) * (8 + 2) * 4096
         assert extent.hours == pytest.approx(2e4 / 3600)
@@ -191,9 +191,9 @@ class TestRoom:
 
     def test_a_year_is_too_long_whatever_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lossatlas.recipes.room.free_memory", lambda _: 10**30)
-        Extent(10**12, splits=1, metrics=1, errors=False).check("grid")
+        Extent(10**12, splits=1, numbers=1).check("grid")
         with pytest.raises(la.BadInput, match="hours"):
-            Extent(10**13, splits=1, metrics=1, errors=False).check("grid")
+            Extent(10**13, splits=1, numbers=1).check("grid")
 
     @pytest.mark.parametrize(
         ("family", "message"),

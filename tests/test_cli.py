@@ -304,7 +304,7 @@ class TestBadInput:
             (["--augment=rotate"], "unknown augmentation 'rotate'"),
             (["--augment=crop", "--pattern=text:la", "--model=nowhere:net"], "cannot import 'nowhere'"),
             (["--chart=plain"], "unknown chart 'plain'; did you mean 'plane'?"),
-            (["--chart=simplex"], "chart 'simplex' does not start from random directions"),
+            (["--chart=simplex"], "chart 'simplex' cannot be fitted; choose corners or plane"),
             (["--origin_at=top"], "top"),
             (["--buffers=interpolated", "--model=conv", "--model.batch_norm"], "a chart between trained networks"),
             (["--buffers=reestimated"], "a fit cannot follow statistics"),

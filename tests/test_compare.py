@@ -22,9 +22,17 @@ from lossatlas.errors import BadInput, Interrupted
 from lossatlas.jobs.compare import COMPARISON, run_compare
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import CompareConfig, TrainConfig
-from lossatlas.recipes.compare import groups_of
+from lossatlas.recipes.compare import name_groups
 from lossatlas.reproduce import STUDIES
-from lossatlas.studies import disagreement, functional_differences, jensen_shannon, pearson, spearman, spread
+from lossatlas.studies import (
+    disagreement,
+    histogram_weights,
+    jensen_shannon,
+    measure_differences,
+    pearson,
+    spearman,
+    spread,
+)
 from lossatlas.surveying.standing import Standing
 from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import load_state, read_state
@@ -40,6 +48,25 @@ ROUNDED = 1e-7
 
 def logits_of(*probabilities: float) -> Tensor:
     return torch.tensor([probabilities], dtype=torch.float64).log()
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_histogram_has_every_finite_weight_in_the_bin_nearest_to_it() -> None:
+    networks = [torch.tensor([-0.3, 0.001, torch.nan, 2.02]), torch.tensor([torch.inf, -1.0, 0.0, 0.0]).double()]
+    middles, counts = histogram_weights(networks)
+    assert middles.shape == (101,)
+    np.testing.assert_allclose(middles, np.linspace(-2, 2, 101), atol=1e-6)
+    for weights, row in zip(([-0.3, 0.001, 2.02], [-1.0, 0.0, 0.0]), counts, strict=True):
+        nearest = [np.abs(middles - weight).argmin() for weight in weights]
+        np.testing.assert_array_equal(row, np.bincount(nearest, minlength=101))
+
+
+def test_a_histogram_of_weights_that_are_all_zero_has_bins_all_the_same() -> None:
+    middles, counts = histogram_weights([torch.zeros(7)])
+    assert np.ptp(middles) == pytest.approx(2 * 100 / 101)
+    assert counts[0, 50] == counts.sum() == 7
 
 
 # --- outputs ---------------------------------------------------------------------------------------------------------
@@ -71,7 +98,7 @@ def test_labels_that_disagree_are_counted_over_examples_and_positions() -> None:
 def test_differences_are_symmetric_bounded_and_nothing_from_itself(seed: int, classes: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     outputs = {name: scale * torch.randn(7, classes, generator=generator) for name in "abc"}
-    for difference, most in zip(functional_differences(outputs, classifies=True), (1.0, math.log(2)), strict=True):
+    for difference, most in zip(measure_differences(outputs, classifies=True), (1.0, math.log(2)), strict=True):
         assert np.array_equal(difference.values, difference.values.T)
         assert np.array_equal(np.diag(difference.values), np.zeros(3))
         assert (difference.values >= 0).all()
@@ -88,19 +115,19 @@ def test_the_root_of_the_divergence_of_one_example_is_a_metric(seed: int) -> Non
 
 def test_outputs_that_are_not_finite_have_no_difference() -> None:
     broken = torch.tensor([[float("nan"), 1.0]])
-    for difference in functional_differences({"a": broken, "b": torch.zeros(1, 2)}, classifies=True):
+    for difference in measure_differences({"a": broken, "b": torch.zeros(1, 2)}, classifies=True):
         assert np.isnan(difference.values[0, 1])
 
 
 def test_regressions_differ_by_the_squared_distance_of_their_outputs() -> None:
     one, other = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [3.0, 4.0]])
-    (difference,) = functional_differences({"a": one, "b": other}, classifies=False)
+    (difference,) = measure_differences({"a": one, "b": other}, classifies=False)
     assert difference.values[0, 1] == (4 + 25) / 2
 
 
 def test_networks_that_answer_other_questions_are_refused() -> None:
     with pytest.raises(BadInput, match=r"outputs of a have shape \(2, 3\) and those of b \(2, 4\)"):
-        functional_differences({"a": torch.zeros(2, 3), "b": torch.zeros(2, 4)}, classifies=True)
+        measure_differences({"a": torch.zeros(2, 3), "b": torch.zeros(2, 4)}, classifies=True)
 
 
 # --- numbers over runs -----------------------------------------------------------------------------------------------
@@ -137,7 +164,7 @@ def test_spread_within_and_between_groups() -> None:
 
 def test_groups_are_runs_that_differ_by_the_seed_alone() -> None:
     base = TrainConfig(optimizer="sgd", model_options={"batch_norm": False})
-    named = groups_of(
+    named = name_groups(
         [
             base,
             replace(base, seed=3),
@@ -461,5 +488,5 @@ def test_the_matrix_study_compares_what_it_trains_from_common_starts() -> None:
                 trained = [runs[name] for name in config.runs]
                 assert set(config.runs) <= set(list(runs)[:place])
                 assert len({run.optimizer for run in trained}) == 5  # type: ignore[attr-defined]
-                assert len(set(groups_of(trained))) == 5  # type: ignore[arg-type]
+                assert len(set(name_groups(trained))) == 5  # type: ignore[arg-type]
                 assert len({run.seed for run in trained}) >= 2  # type: ignore[attr-defined]

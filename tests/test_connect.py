@@ -27,9 +27,9 @@ from lossatlas.jobs.train import run_train
 from lossatlas.recipes import ConnectConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.connect import build_connect
 from lossatlas.rundir import PLANE
-from lossatlas.surveying.best_plane import best_plane
+from lossatlas.surveying.best_plane import find_best_plane
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
-from lossatlas.surveying.path_points import PathPoints, points_of
+from lossatlas.surveying.path_points import PathPoints, locate_points
 from lossatlas.views.report import text
 
 NETWORK = {"model_options": {"hidden": (8,)}}
@@ -293,8 +293,8 @@ class TestKinds:
         recipe = build_connect(settings)
         assert len(recipe.t) == 15
         assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=3)).t) == 5, "points between them"
-        for path in (recipe.curve, recipe.straight):
-            met = points_of(path, recipe.t[::2, None].float())
+        for path in (recipe.chart, recipe.straight):
+            met = locate_points(path, recipe.t[::2, None].float())
             assert torch.equal(met.coefficients @ met.controls, recipe.networks)
 
     def test_ends_may_be_trained_too(self, runs: Path, tmp_path: Path) -> None:
@@ -358,25 +358,25 @@ class TestKinds:
     def test_bends_start_at_given_networks(self, runs: Path) -> None:
         recipe = build_connect(config(runs, "r0", "r1", start=(str(runs / "r2"),)))
         third = build_connect(config(runs, "r2", "r1")).networks[0]
-        assert torch.equal(recipe.curve.bends[0], third)
+        assert torch.equal(recipe.chart.bends[0], third)
 
 
 def test_the_best_plane_is_that_of_the_singular_value_decomposition() -> None:
     curve = la.Bezier(torch.randn(5, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
     t = torch.linspace(0, 1, 40, dtype=torch.float64)[:, None]
-    plane = best_plane(curve, t)
+    plane = find_best_plane(curve, t)
     points = curve.points(t).detach()
     away = points - points.mean(dim=0)
     _, extents, directions = torch.linalg.svd(away, full_matrices=False)
     wanted = away - away @ directions[:2].T @ directions[:2]
     assert torch.allclose(plane.distances, wanted.norm(dim=1))
     assert torch.allclose(plane.coords.square().sum(dim=0).sqrt(), extents[:2])
-    coords, distances = plane.over(points)
+    coords, distances = plane.project(points)
     assert torch.allclose(coords, plane.coords)
     assert torch.allclose(distances, plane.distances)
     assert torch.allclose(plane.chart.directions @ plane.chart.directions.T, torch.eye(2).double(), atol=1e-10)
     with pytest.raises(la.BadInput, match="straight line"):
-        best_plane(la.Chain(points[:2]), t)
+        find_best_plane(la.Chain(points[:2]), t)
 
 
 def test_ensembles_of_sequences_count_positions_alike() -> None:
@@ -451,7 +451,7 @@ class TestCommandLine:
             (["r0", "r1", "--bends=1.5"], "--bends: 1.5 is no whole number"),
             (["r0", "r1", "--model.hidden", "8.5"], "8.5 is no whole number"),
             (["r0", "r1", "--bends=0"], "bends is 0; expected a positive number"),
-            (["r0", "r1", "r2"], "choose a chain"),
+            (["r0", "r1", "r2"], "choose chain"),
             (["r0", "r1", "--objective=maxx"], "unknown objective 'maxx'"),
             (["r0", "r1", "--objective=max", "--points=1"], "draw 2 points or more"),
             (["r0", "r1", "--grid=2"], "expected 3 or more values of t"),
@@ -549,7 +549,7 @@ def test_curves_that_close_have_a_best_plane() -> None:
     for seed in range(20):
         corners = torch.randn(3, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         curve = la.Chain(torch.cat([corners, corners[:1]]))
-        plane = best_plane(curve, t)
+        plane = find_best_plane(curve, t)
         assert plane.chart.points(plane.coords).isfinite().all()
 
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.charts import chart_bytes
-from lossatlas.charts.lengths import gram_of, length, lengths_until, quadrature, speeds
+from lossatlas.charts.lengths import measure_length, measure_lengths_until, quadrature, speeds
 from lossatlas.engine import Engine
+from lossatlas.linalg import form_gram
 from lossatlas.objectives import CURVE_OBJECTIVES
-from lossatlas.objectives.on_curve import OnCurve, evenly
-from lossatlas.streams import generator
+from lossatlas.objectives.on_curve import OnCurve, spread_evenly
+from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 KINDS = [la.Bezier, la.Chain]
@@ -150,7 +151,7 @@ class TestCurves:
         ("make_it", "said"),
         [
             (lambda: la.Bezier.between(vectors(2), 0), "0 bends has nothing to train"),
-            (lambda: la.Bezier.between(vectors(3)), "passes through 2 networks and 3 are given; choose a chain"),
+            (lambda: la.Bezier.between(vectors(3)), "passes through 2 networks and 3 are given; choose chain"),
             (lambda: la.Chain.between(vectors(2)[[0, 0]]), "networks 1 and 2 are equal"),
             (lambda: la.Chain.between(vectors(1)), "joins two networks at least"),
             (lambda: la.Chain.between(vectors(2), 2, vectors(3)), "begin at points of shape (2, 6)"),
@@ -172,15 +173,15 @@ class TestLengths:
         curve = kind(vectors(4))
         t = torch.linspace(0, 1, 30001, dtype=torch.float64)
         steps = curve.points(t[:, None]).detach().diff(dim=0).norm(dim=1)
-        assert length(curve) == pytest.approx(float(steps.sum()), rel=1e-7)
+        assert measure_length(curve) == pytest.approx(float(steps.sum()), rel=1e-7)
         some = torch.tensor([0.0, 0.1, 0.4, 0.75, 1.0], dtype=torch.float64)
         until = torch.cat([torch.zeros(1).double(), steps.cumsum(dim=0)])
-        assert torch.allclose(lengths_until(curve, some), until[(some * 30000).round().long()], rtol=1e-6)
+        assert torch.allclose(measure_lengths_until(curve, some), until[(some * 30000).round().long()], rtol=1e-6)
 
     def test_the_parabola_has_its_closed_form(self) -> None:
         # (t, t^2) as a Bezier curve: controls (0, 0), (1/2, 0), (1, 1).
         parabola = la.Bezier(torch.tensor([[0, 0], [0.5, 0], [1, 1]], dtype=torch.float64))
-        assert length(parabola) == pytest.approx(math.sqrt(5) / 2 + math.asinh(2) / 4, rel=1e-12)
+        assert measure_length(parabola) == pytest.approx(math.sqrt(5) / 2 + math.asinh(2) / 4, rel=1e-12)
 
 
 class Bowl(nn.Module):
@@ -239,7 +240,7 @@ class TestObjectives:
         curve = kind.between(vectors(2, 2, seed=8), 2, vectors(2, 2, seed=9))
         engine = la.engine_for(problem, curve, split, plan=plan)
         small = Engine(engine.network, la.Plan.from_dict(_chunked(engine.plan.to_dict(), 2)))
-        sampled = objective(name, curve, 5, weight_decay).sample(0, 3, 0.0)
+        sampled = objective(name, curve, 5, weight_decay).sample(0, 3, 0.0, {})
         assert sampled.coords.shape == (5, 1)
         pull = small.pullback(curve.coefficients(sampled.coords), curve.controls(), split.data, sampled)
         wanted = by_hand(name, curve, split, sampled.coords, weight_decay)
@@ -263,8 +264,8 @@ class TestObjectives:
         problem, split = bowl()
         curve = kind(torch.tensor([[0, 0], [4, 0.2], [4.2, 0.5], [0, 1]], dtype=torch.float64))
         nodes, weights = quadrature(curve)
-        rates = speeds(curve.velocities(nodes), gram_of(curve))
-        exact = float(weights @ (loss_along(curve, split, nodes) * rates).detach()) / length(curve)
+        rates = speeds(curve.velocities(nodes), form_gram(curve.controls()))
+        exact = float(weights @ (loss_along(curve, split, nodes) * rates).detach()) / measure_length(curve)
         even = float(weights @ loss_along(curve, split, nodes).detach())
         assert abs(exact - even) > 0.02 * exact, "the two problems differ here"
         engine = la.engine_for(problem, curve, split, plan="loop")
@@ -273,7 +274,7 @@ class TestObjectives:
             kind_of = objective("arclength", curve, points)
             estimates = []
             for step in range(600):
-                sampled = kind_of.sample(0, step, 0.0)
+                sampled = kind_of.sample(0, step, 0.0, {})
                 losses = loss_along(curve, split, sampled.coords).detach()
                 estimates.append(
                     float(sampled.value(None, losses[:, None], torch.ones(1, dtype=torch.float64), slice(0, points)))
@@ -282,7 +283,7 @@ class TestObjectives:
             assert np.mean(estimates) == pytest.approx(exact, abs=4 * error)
             of_points[points] = error
         assert of_points[3] < of_points[1] / math.sqrt(3), "evenly placed points vary less than independent ones"
-        sampled = objective("arclength", curve, 3).sample(0, 0, 0.0)
+        sampled = objective("arclength", curve, 3).sample(0, 0, 0.0, {})
         pull = engine.pullback(curve.coefficients(sampled.coords), curve.controls(), split.data, sampled)
         expected = sampled.value(
             None,
@@ -296,13 +297,16 @@ class TestObjectives:
         _, split = bowl()
         curve = la.Bezier(torch.tensor([[0, 0], [3, 0.2], [1, 1]], dtype=torch.float64))
         nodes, weights = quadrature(curve)
-        rates, losses = speeds(curve.velocities(nodes), gram_of(curve)), loss_along(curve, split, nodes).detach()
+        rates, losses = (
+            speeds(curve.velocities(nodes), form_gram(curve.controls())),
+            loss_along(curve, split, nodes).detach(),
+        )
         whole = float(weights @ rates)
         exact = float(weights @ (losses * rates)) / whole
         stated = -float(weights @ ((losses - exact) * rates * (rates - whole))) / whole**2
         random, points = torch.Generator().manual_seed(0), 20
         t = torch.rand(200_000, points, generator=random, dtype=torch.float64).view(-1, 1)
-        rates = speeds(curve.velocities(t), gram_of(curve)).view(-1, points)
+        rates = speeds(curve.velocities(t), form_gram(curve.controls())).view(-1, points)
         losses = loss_along(curve, split, t).detach().view(-1, points)
         estimates = (losses * rates).sum(dim=1) / rates.sum(dim=1)
         error = float(estimates.std()) / math.sqrt(len(estimates))
@@ -313,7 +317,7 @@ class TestObjectives:
         losses = torch.tensor([0.1, 0.5, 2.0, 1.9], dtype=torch.float64)[:, None]
         found = {}
         for temperature in (1e-3, 0.1, 1.0, 1e3):
-            sampled = la.Maximum(4, temperature=temperature).sample(0, 0, 0.0)
+            sampled = la.Maximum(4, temperature=temperature).sample(0, 0, 0.0, {})
             found[temperature] = float(sampled.value(None, losses, torch.ones(1, dtype=torch.float64), slice(0, 4)))
             assert losses.mean() - 1e-9 <= found[temperature] <= losses.max()
             assert losses.max() - found[temperature] <= temperature * math.log(4) + 1e-12
@@ -322,7 +326,7 @@ class TestObjectives:
 
     def test_a_draw_has_one_point_in_each_interval(self) -> None:
         for step in range(20):
-            t = evenly(5, generator(0, "curve", step))
+            t = spread_evenly(5, make_generator(0, "curve", step))
             assert ((t[:, 0] * 5).floor() == torch.arange(5)).all()
 
     @pytest.mark.parametrize(
@@ -420,12 +424,12 @@ class TestFits:
 
     def test_simplex_draws_are_uniform_and_the_volume_has_its_slope(self) -> None:
         simplex = la.Grown(vectors(3))
-        sampled = torch.cat([la.InSimplex(simplex, 50).sample(0, step, 0.0).coords for step in range(200)])
+        sampled = torch.cat([la.InSimplex(simplex, 50).sample(0, step, 0.0, {}).coords for step in range(200)])
         inside = torch.cat([1 - sampled.sum(dim=1, keepdim=True), sampled], dim=1)
         assert float(inside.min()) >= 0
         assert torch.allclose(inside.mean(dim=0), torch.full((3,), 1 / 3).double(), atol=0.01)
         assert torch.allclose(inside.var(dim=0), torch.full((3,), 1 / 18).double(), atol=0.005)  # Dirichlet(1, 1, 1)
-        sampled = la.InSimplex(simplex, volume=0.3).sample(0, 0, 0.0)
+        sampled = la.InSimplex(simplex, volume=0.3).sample(0, 0, 0.0, {})
         controls = simplex.controls().detach().requires_grad_()
         value = sampled.geometry(torch.zeros(0), controls @ controls.T)
         assert float(value.detach()) == pytest.approx(-0.3 * math.log(2 * simplex.volume()))
@@ -490,7 +494,7 @@ def test_lengths_hold_on_curves_that_turn_round_on_the_spot(controls: list[list[
     curve = la.Bezier(torch.tensor(controls, dtype=torch.float64))
     t = torch.linspace(0, 1, 2_000_001, dtype=torch.float64)[:, None]
     steps = curve.points(t).detach().diff(dim=0).norm(dim=1)
-    assert length(curve) == pytest.approx(float(steps.sum()), rel=1e-5)
-    until = lengths_until(curve, torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64))
+    assert measure_length(curve) == pytest.approx(float(steps.sum()), rel=1e-5)
+    until = measure_lengths_until(curve, torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64))
     expected = [0.0, float(steps[:600_000].sum()), float(steps[:1_400_000].sum()), float(steps.sum())]
     assert until.tolist() == pytest.approx(expected, rel=1e-5)

@@ -25,7 +25,7 @@ from lossatlas.data.cache import read_cache
 from lossatlas.files.tensors import read_tensors
 from lossatlas.fitting import Fit
 from lossatlas.hashing import fingerprint
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 
 SHARED = Path(os.environ.get("LOSSATLAS_DATA") or Path(__file__).parents[2] / "shared" / "data")
 NAMES = ["cat", "dog", "newt"]
@@ -420,7 +420,7 @@ def test_published_sets(
 class TestSplit:
     def splits(self, count: int = 23) -> tuple[la.Split, la.Split]:
         """One split, held whole and streamed."""
-        images = torch.randint(256, (count, 3, 4, 5), generator=generator(0, "images"), dtype=torch.uint8)
+        images = torch.randint(256, (count, 3, 4, 5), generator=make_generator(0, "images"), dtype=torch.uint8)
         data = (images, torch.arange(count))
         normalise = la.Normalise((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
         return la.Split(data, normalise), la.Split(data, normalise, memory=0.0)
@@ -432,21 +432,21 @@ class TestSplit:
         batches = [(one.take(some), other.take(some)), *zip(one.eval_batches(4), other.eval_batches(4), strict=True)]
         for first, second in [*batches, (one.data, other.data)]:
             assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(first, second, strict=True))
-        assert torch.equal(one.draw(6, generator(0, "a")), other.draw(6, generator(0, "a")))
+        assert torch.equal(one.draw(6, make_generator(0, "a")), other.draw(6, make_generator(0, "a")))
 
     def test_streamed_and_held_are_the_same(self) -> None:
         held, streamed = self.splits()
         self.same(held, streamed)
-        parts = [split.subset(11, generator(1, "part")) for split in (held, streamed)]
+        parts = [split.subset(11, make_generator(1, "part")) for split in (held, streamed)]
         assert [part.streamed for part in parts] == [False, True]
         assert parts[1]._source.leaves[0].data_ptr() == streamed._source.leaves[0].data_ptr(), "nothing is copied"
         self.same(*parts)
-        self.same(*(part.subset(6, generator(2, "part")) for part in parts))
+        self.same(*(part.subset(6, make_generator(2, "part")) for part in parts))
 
     def test_only_batches_move_to_a_device_that_is_too_small(self) -> None:
         held, streamed = (split.to("meta") for split in self.splits())
         assert [split._source.leaves[0].device.type for split in (held, streamed)] == ["meta", "cpu"]
-        part = streamed.subset(11, generator(1, "part"))
+        part = streamed.subset(11, make_generator(1, "part"))
         for split in (held, streamed, part):
             assert split.device.type == "meta"
             for images, labels in (split.take(torch.arange(3)), next(split.eval_batches(5))):
@@ -464,7 +464,7 @@ class TestSplit:
             assert split.device == torch.device("cuda", 0)
             assert split.take(torch.arange(3))[0].device == next(split.eval_batches(5))[0].device == split.device
         self.same(held, streamed)
-        self.same(*(split.subset(11, generator(1, "part")) for split in (held, streamed)))
+        self.same(*(split.subset(11, make_generator(1, "part")) for split in (held, streamed)))
         self.same(self.splits()[0], streamed)
         self.same(held.to("cpu"), streamed.to("cpu"))
         assert not streamed.to("cpu").streamed
@@ -504,37 +504,37 @@ class TestSplit:
             chart = la.Plane.random(problem.module, initialiser=la.Xavier(), seed=1)
             pattern = la.Pattern(la.picture("heart", 8), cells=4)
             la.fit(chart, pattern, problem, data.train, steps=3, batch_size=8, plan="loop")
-            part = data.test.subset(7, generator(0, "survey"))
+            part = data.test.subset(7, make_generator(0, "survey"))
             assert part.streamed == (memory == 0)
-            survey = la.survey(chart, la.grid_of(chart, (3, 2)), problem, {"test": part}, plan="loop")
+            survey = la.survey(chart, la.make_grid(chart, (3, 2)), problem, {"test": part}, plan="loop")
             ends.append((chart.fingerprint(), survey["test_loss"].values.tolist()))
         assert ends[0] == ends[1]
 
 
 class TestAugmentation:
-    images = torch.randn(4000, 2, 8, 10, generator=generator(0, "images"))
+    images = torch.randn(4000, 2, 8, 10, generator=make_generator(0, "images"))
 
     @pytest.mark.parametrize("name", list(AUGMENTATIONS))
     def test_draws_are_the_generators_and_the_images_stay(self, name: str) -> None:
         change, before = AUGMENTATIONS[name](), self.images[:50].clone()
-        first, second, other = (change(before, generator(0, "augment", step)) for step in (3, 3, 4))
+        first, second, other = (change(before, make_generator(0, "augment", step)) for step in (3, 3, 4))
         assert torch.equal(first, second)
         assert not torch.equal(first, other)
         assert torch.equal(before, self.images[:50])
         assert (first.shape, first.dtype) == (before.shape, before.dtype)
 
     def test_mirror_images(self) -> None:
-        assert torch.equal(la.Flip(0.0)(self.images, generator(0, "a")), self.images)
-        flipped = la.Flip()(self.images, generator(0, "a"))
+        assert torch.equal(la.Flip(0.0)(self.images, make_generator(0, "a")), self.images)
+        flipped = la.Flip()(self.images, make_generator(0, "a"))
         swapped = (flipped != self.images).flatten(1).any(dim=1)
         assert torch.equal(flipped[swapped], self.images[swapped].flip(3))
         assert float(swapped.float().mean()) == pytest.approx(0.5, abs=0.04)
-        again = la.Flip()(flipped, generator(0, "a"))
+        again = la.Flip()(flipped, make_generator(0, "a"))
         assert torch.equal(again, self.images)
 
     def test_crops_are_shifts_with_zeros_behind_them(self) -> None:
         images = self.images[:300]
-        cropped = la.Crop()(images, generator(0, "a"))
+        cropped = la.Crop()(images, make_generator(0, "a"))
         shifts = set()
         for image, crop in zip(images, cropped, strict=True):
             padded = torch.nn.functional.pad(image, [4] * 4)
@@ -542,11 +542,11 @@ class TestAugmentation:
             assert len(found) == 1
             shifts.update(found)
         assert len(shifts) > 70, "of 81"
-        assert torch.equal(la.Crop(padding=0)(images, generator(0, "a")), images)
+        assert torch.equal(la.Crop(padding=0)(images, make_generator(0, "a")), images)
 
     def test_cutouts_are_squares_with_their_centre_anywhere(self) -> None:
         ones = torch.ones(4000, 2, 8, 10)
-        cut = la.Cutout()(ones, generator(0, "a"))
+        cut = la.Cutout()(ones, make_generator(0, "a"))
         assert torch.equal(cut[:, 0], cut[:, 1])
         holes = cut[:, 0] == 0
         heights, widths = holes.any(dim=2).sum(dim=1), holes.any(dim=1).sum(dim=1)
@@ -555,13 +555,13 @@ class TestAugmentation:
         assert float(heights.double().mean()) == pytest.approx((2 + 3 + 4 * 5 + 3) / 8, rel=0.02)
         assert float(widths.double().mean()) == pytest.approx((2 + 3 + 4 * 7 + 3) / 10, rel=0.02)
         assert holes.any(dim=0).all()
-        assert int(la.Cutout(side=1)(ones, generator(0, "a"))[:, 0].eq(0).sum()) == 4000
+        assert int(la.Cutout(side=1)(ones, make_generator(0, "a"))[:, 0].eq(0).sum()) == 4000
 
     @given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 5))
     def test_any_shape(self, height: int, width: int, padding: int) -> None:
         images = torch.ones(3, 1, height, width)
         for change in (la.Crop(padding), la.Flip(), la.Cutout()):
-            assert change(images, generator(0, "a")).shape == images.shape
+            assert change(images, make_generator(0, "a")).shape == images.shape
 
     @pytest.mark.parametrize("make", [lambda: la.Crop(-1), lambda: la.Flip(1.5), lambda: la.Cutout(0)])
     def test_options_that_cannot_be(self, make: Callable[[], la.Augmentation]) -> None:
@@ -578,8 +578,8 @@ class TestAugmentation:
     )
     def test_what_is_no_image_is_refused(self, batch: Any, found: str) -> None:
         with pytest.raises(la.BadInput, match=f"needs pairs .*{found}"):
-            augmented(batch, [la.Flip()], generator(0, "a"))
-        assert augmented(batch, [], generator(0, "a")) is batch
+            augmented(batch, [la.Flip()], make_generator(0, "a"))
+        assert augmented(batch, [], make_generator(0, "a")) is batch
 
     def make_fit(self, augment: tuple[la.Augmentation, ...]) -> Fit:
         problem, split = make("conv")

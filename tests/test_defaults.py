@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 import lossatlas as la
 from lossatlas.charts import CHARTS, CoefficientChart, chart_bytes
 from lossatlas.cli.main import main
-from lossatlas.directions import NORMALISATIONS, Around, directions
+from lossatlas.directions import NORMALISATIONS, Around, make_directions
 from lossatlas.jobs.survey import run_survey
 from lossatlas.recipes import SurveyConfig
 from lossatlas.surveying.refinement import Refinement
@@ -249,10 +249,10 @@ class TestOfTheCommandLine:
 
     @staticmethod
     def splits() -> dict[str, la.Split]:
-        from lossatlas.streams import generator
+        from lossatlas.streams import make_generator
 
         data = la.load_data("digits")
-        return {name: data.splits[name].subset(60, generator(0, f"survey/{name}")) for name in ("train", "test")}
+        return {name: data.splits[name].subset(60, make_generator(0, f"survey/{name}")) for name in ("train", "test")}
 
     def test_a_slice_is_the_one_of_python(self, tmp_path: Path) -> None:
         net, path = self.saved(tmp_path, 0)
@@ -297,7 +297,7 @@ class TestRandomDirections:
     def around(net: nn.Module, kind: str, without_vectors: bool) -> Tensor:
         space = la.WeightSpace(net)
         place = Around(space, space.vector_of(net), NORMALISATIONS[kind](), without_vectors, seed=4)
-        return directions(["random", "random"], place)[0]
+        return make_directions(["random", "random"], place)[0]
 
     def test_are_filter_normalised_and_hold_biases(self) -> None:
         net = normalised()
@@ -534,7 +534,7 @@ class TestRefinementOfLossesThatAreNotPositive:
         net = plain()
         x, y = rows()[0], torch.randn(60, 3, generator=torch.Generator().manual_seed(1))
         chart = la.slice_around(net, normalize="layer")
-        grid = la.grid_of(chart, (65, 65))
+        grid = la.make_grid(chart, (65, 65))
 
         def density(outputs: Tensor, targets: Tensor) -> Tensor:
             return 300 * (mse_loss(outputs, targets, reduction="none").mean(dim=1) - 2.5)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.cli.main import main
-from lossatlas.directions import NORMALISATIONS, Around, directions
+from lossatlas.directions import NORMALISATIONS, Around, make_directions
 from lossatlas.weights.files import module_state, state_bytes
 
 
@@ -24,7 +24,7 @@ def around(module: nn.Module, kind: str, without_vectors: bool = False) -> Aroun
 
 def drawn(module: nn.Module, kind: str, without_vectors: bool = False) -> dict[str, Tensor]:
     place = around(module, kind, without_vectors)
-    vectors, _ = directions(["random", "random"], place)
+    vectors, _ = make_directions(["random", "random"], place)
     return place.space.unflatten(vectors[0])
 
 
@@ -80,9 +80,9 @@ def test_rescaling_layers_against_each_other_distorts_plain_surfaces_alone(kind:
     surfaces = []
     for network in (module, rescaled(module, 7.0)):
         problem, place = la.Problem(network, la.CrossEntropy()), around(network, kind, without_vectors=True)
-        vectors, _ = directions(["random", "random"], place)
+        vectors, _ = make_directions(["random", "random"], place)
         chart = la.Slice(place.origin, vectors)
-        grid = la.grid_of(chart, (5, 4))
+        grid = la.make_grid(chart, (5, 4))
         surfaces.append(la.survey(chart, grid, problem, {"train": la.Split((rows, labels))}, plan="loop")["train_loss"])
     assert np.allclose(surfaces[0], surfaces[1], rtol=1e-6) == same
 
@@ -130,9 +130,9 @@ class TestCommandLine:
         chart = la.load_chart(tmp_path / "run" / "chart.safetensors")
         module = la.MLP(hidden=(8,)).build((1, 8, 8), 10)
         nn.utils.vector_to_parameters(chart.points(torch.tensor([[0.5, 1.0]]))[0], module.parameters())
-        from lossatlas.streams import generator
+        from lossatlas.streams import make_generator
 
-        split = la.load_data("digits").splits["test"].subset(100, generator(0, "survey/test"))
+        split = la.load_data("digits").splits["test"].subset(100, make_generator(0, "survey/test"))
         images, labels = split.take(torch.arange(100))
         with torch.no_grad():
             loss = float(nn.functional.cross_entropy(module(images), labels))

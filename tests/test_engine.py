@@ -27,7 +27,7 @@ from lossatlas.engine.machine import machine
 from lossatlas.engine.memory import chunk_that_fits, memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.precision import tensor_float
+from lossatlas.engine.precisions import allow_tensor_float
 from lossatlas.engine.strategy import Points
 from lossatlas.metrics import METRICS, metrics_for
 
@@ -250,7 +250,7 @@ def test_gradient_norm_is_that_of_finite_differences() -> None:
     point = torch.zeros(1, 2, dtype=torch.float64)
     motor = engine(problem)
     ((_, derivatives),) = motor.derivatives(chart.coefficients(point), chart.controls(), split, eval_batch_size=100)
-    norm = METRICS["gradient_norm"]().value(derivatives)[0]
+    norm = METRICS["gradient_norm"]().value(derivatives.gradient())[0]
     direction = derivatives.gradient()[0] / norm
     step = 1e-5
     controls = torch.stack([chart.origin.detach(), direction])
@@ -527,7 +527,7 @@ def test_the_loop_takes_modules_that_cannot_take_channels_last() -> None:
     problem = la.Problem(Views(), la.SquaredError())
     split = la.Split((torch.randn(6, 3, 6, 5), torch.randn(6, 2)))
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    survey = la.survey(chart, la.grid_of(chart, (2, 2)), problem, {"train": split}, plan="loop")
+    survey = la.survey(chart, la.make_grid(chart, (2, 2)), problem, {"train": split}, plan="loop")
     assert bool(np.isfinite(survey["train_loss"]).all())
 
 
@@ -953,7 +953,7 @@ def test_layers_computed_at_the_controls_round_no_products_on_a_gpu() -> None:
         seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
         return images
 
-    with tensor_float(True):
+    with allow_tensor_float(True):
         layers.combined(torch.ones(4, 3), layer, torch.ones(3, 2))
         assert torch.backends.cuda.matmul.allow_tf32
     assert seen == [(False, False)]

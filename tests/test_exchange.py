@@ -641,8 +641,10 @@ def test_a_store_of_tiles_as_surveys_write_them(tmp_path: Path) -> None:
     made = SurveyStore(path, grid, {"chart": "abc"})
     made.add("test", "streaming", {Quantity("loss", "loss", "nat"): None}, {"examples": 9})
     values = loss_at(*np.meshgrid(*grid.values(), indexing="ij"))
-    for tile, where in made.work("test", "streaming"):
-        made.write("test", "streaming", tile, where, {"loss": values[tile][where]})
+    for claim in made.tiles.claims(made.work("test", "streaming")):
+        with claim:
+            found = {"loss": values[claim.tile][claim.missing]}
+            made.write("test", "streaming", claim.tile, claim.missing, found)
     made.close()
     expected = whole(path)
     chunks = sorted((path / "test_loss" / "c").glob("*/*"))

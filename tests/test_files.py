@@ -59,7 +59,7 @@ from lossatlas.pictures import ArraySource, picture
 from lossatlas.reproduce.study import Run
 from lossatlas.rundir import CONFIG, LOG, PROVENANCE, RunDirectory
 from lossatlas.specs import NetworkSpec
-from lossatlas.surveying.store import stored_survey
+from lossatlas.surveying.store import read_survey
 from lossatlas.training import Trajectory
 from lossatlas.weights.files import read_state
 
@@ -456,7 +456,7 @@ CHUNKED = {"name": "regular", "configuration": {"chunk_shape": [3, 3]}}
 def test_what_a_store_may_not_ask_for_is_refused(store: Path, change: dict[str, Any], reason: str) -> None:
     path = store / "test_loss" / METADATA
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    for read in (check_store, stored_survey):
+    for read in (check_store, read_survey):
         with one_line(reason):
             read(store)
 
@@ -479,13 +479,13 @@ def test_a_chunk_that_unpacks_to_far_more_than_it_should_is_refused_unread(store
     assert len(bomb) < 2**14
     chunk.write_bytes(bomb)
     with one_line("c/0/0 cannot be read: it unpacks to 134,217,728 bytes, and a chunk of its array has 72"):
-        stored_survey(store)
+        read_survey(store)
     survey, (entry,) = open_survey(store)
     assert entry.startswith("test_loss/c/0/0: it unpacks to 134,217,728 bytes")
     assert np.isnan(survey["test_loss"].values).sum() == 9
     chunk.write_bytes(bomb[:4] + b"\0" + bomb[5:])  # one that does not say how much
     with one_line("it does not say to how many bytes it unpacks"):
-        stored_survey(store)
+        read_survey(store)
 
 
 SMALL, BOMB = numcodecs.Zstd(level=3).encode(np.zeros((3, 3))), numcodecs.Zstd(level=3).encode(bytes(2**27))
@@ -533,7 +533,7 @@ def test_a_chunk_that_is_merely_damaged_is_found_when_it_is_read(store: Path, co
 def test_a_store_in_which_something_leads_out_of_it_is_refused(store: Path, tmp_path: Path) -> None:
     shutil.move(store / "test_loss", tmp_path / "elsewhere")
     (store / "test_loss").symlink_to(tmp_path / "elsewhere")
-    for read in (check_store, stored_survey, open_survey):
+    for read in (check_store, read_survey, open_survey):
         with one_line("test_loss is a link that leads out of"):
             read(store)
 
@@ -547,7 +547,7 @@ def test_damaged_stores_are_read_in_part_or_refused(store: Path, damage: int) ->
     for place in random.integers(0, len(content), 1 + damage % 3):
         content[place] = random.integers(256)
     path.write_bytes(content)
-    for read in (open_survey, stored_survey):
+    for read in (open_survey, read_survey):
         assert "\n" not in refusal(partial(read, store))
 
 
@@ -670,7 +670,7 @@ ELSEWHERE = {
     "jobs/log.py": "to write",
     "locks.py": "a lock, of which some hundred bytes are read",
     "surveying/arrays.py": "a store that the door checked, or a new one",
-    "surveying/store.py": "in memory",
+    "surveying/growth.py": "coordinates whose chunks the door looked at",
     "training/trajectory.py": "to write",
 }
 """Modules that open something by themselves, and why that is no file of others."""

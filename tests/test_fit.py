@@ -164,8 +164,8 @@ def test_what_separate_networks_would_hold_is_what_one_with_its_adam_holds() -> 
     # A module's optimiser counts steps for each parameter.
     counters = 4 * (len(list(module.parameters())) - 1)
     one = sum(value.numel() * value.element_size() for value in held) - counters
-    assert fit.bytes_of_separate(1) == one
-    assert fit.bytes_of_separate(100) == 100 * one
+    assert fit.measure_separate_bytes(1) == one
+    assert fit.measure_separate_bytes(100) == 100 * one
 
 
 def test_batches_run_through_epochs_without_replacement() -> None:
@@ -241,7 +241,7 @@ def test_the_budget_is_one_of_two(budget: dict[str, float]) -> None:
 def test_axes_of_picture_and_chart_must_agree() -> None:
     problem, split = make("mlp")
     chart = la.Plane.random(problem.module, 3, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match=r"the picture has 2 axes \(u, v\), the chart 3 \(u, v, w\)"):
+    with pytest.raises(la.BadInput, match=r"the objective has 2 axes \(u, v\), the chart 3 \(u, v, w\)"):
         la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, plan="loop")
 
 
@@ -249,7 +249,7 @@ class TestSurvey:
     def test_values_sit_at_their_coordinates_on_a_grid_that_is_not_square(self) -> None:
         problem, split = make("regression")
         chart = la.Plane.random(problem.module, initialiser=la.ModuleDefault())
-        grid = la.grid_of(chart, (5, 3))
+        grid = la.make_grid(chart, (5, 3))
         survey = la.survey(chart, grid, problem, {"train": split}, metrics=["loss", "gradient_norm"], plan="loop")
         assert dict(survey.sizes) == {"u": 5, "v": 3}
         engine = la.engine_for(problem, chart, split, plan="loop")
@@ -267,7 +267,7 @@ class TestSurvey:
     def test_a_store_cut_off_is_completed_with_the_same_values(self, tmp_path) -> None:
         problem, split = make("mlp")
         chart = la.Plane.random(problem.module, initialiser=la.ModuleDefault())
-        grid = la.grid_of(chart, (40, 36))
+        grid = la.make_grid(chart, (40, 36))
         whole = la.survey(chart, grid, problem, {"train": split}, plan="loop")
         path = tmp_path / "survey.zarr"
         la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path)
@@ -283,7 +283,7 @@ class TestSurvey:
     def test_a_metric_can_be_added_later_and_another_chart_is_refused(self, tmp_path) -> None:
         problem, split = make("mlp")
         chart, other = (la.Plane.random(problem.module, initialiser=la.Xavier(), seed=s) for s in (0, 1))
-        grid = la.grid_of(chart, (3, 2))
+        grid = la.make_grid(chart, (3, 2))
         path = tmp_path / "survey.zarr"
         first = la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path).load()
         both = la.survey(chart, grid, problem, {"train": split}, metrics=["gradient_norm"], plan="loop", path=path)
@@ -294,7 +294,7 @@ class TestSurvey:
         with pytest.raises(la.BadInput, match="has precision = 'fp32', this one 'bf16'; choose another path"):
             la.survey(chart, grid, problem, {"train": split}, plan="loop", precision="bf16", path=path)
         with pytest.raises(la.BadInput, match="another grid: 3 points along u that the 4 wanted do not hold; .* 5"):
-            la.survey(chart, la.grid_of(chart, (4, 2)), problem, {"train": split}, plan="loop", path=path)
+            la.survey(chart, la.make_grid(chart, (4, 2)), problem, {"train": split}, plan="loop", path=path)
         half = la.Split(split.take(torch.arange(6)))
         joined = la.survey(chart, grid, problem, {"train": split}, metrics=["loss", "accuracy"], plan="loop", path=path)
         assert joined["train_loss"].equals(first["train_loss"])
@@ -304,7 +304,7 @@ class TestSurvey:
     def test_a_metric_joins_its_group(self, tmp_path) -> None:
         problem, split = make("mlp")
         chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-        grid = la.grid_of(chart, (3, 2))
+        grid = la.make_grid(chart, (3, 2))
         options = {"plan": "loop", "path": tmp_path / "survey.zarr"}
         alone = la.survey(chart, grid, problem, {"train": split}, metrics=["loss"], **options).load()
         both = la.survey(chart, grid, problem, {"train": split}, metrics=["loss", "accuracy"], **options)
@@ -318,14 +318,14 @@ class TestSurvey:
         (tmp_path / "thesis" / "a.txt").write_text("years of work")
         with pytest.raises(la.BadInput, match="not a survey that can be continued"):
             la.survey(
-                chart, la.grid_of(chart, (3, 2)), problem, {"train": split}, plan="loop", path=tmp_path / "thesis"
+                chart, la.make_grid(chart, (3, 2)), problem, {"train": split}, plan="loop", path=tmp_path / "thesis"
             )
         assert (tmp_path / "thesis" / "a.txt").read_text() == "years of work"
 
     def test_a_store_whose_making_was_cut_off_is_completed(self, tmp_path) -> None:
         problem, split = make("mlp")
         chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-        grid = la.grid_of(chart, (3, 2))
+        grid = la.make_grid(chart, (3, 2))
         path = tmp_path / "survey.zarr"
         whole = la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path).load()
         import shutil
@@ -337,7 +337,7 @@ class TestSurvey:
     def test_unknown_metrics_are_refused(self) -> None:
         problem, split = make("regression")
         chart = la.Plane.random(problem.module, initialiser=la.ModuleDefault())
-        grid = la.grid_of(chart, (3, 2))
+        grid = la.make_grid(chart, (3, 2))
         with pytest.raises(la.BadInput, match="unknown metric 'los'; did you mean 'loss'"):
             la.survey(chart, grid, problem, {"train": split}, metrics=["los"])
         with pytest.raises(la.BadInput, match="'accuracy' has no meaning under SquaredError"):

@@ -501,7 +501,9 @@ def test_measures_of_a_survey_by_split() -> None:
     given["train_loss"] = given["test_loss"] * 2
     given["odd_name"] = given["test_loss"].assign_attrs(split="half", metric="loss")
     given["test_accuracy"] = given["test_loss"] * 0
-    given["test_loss_standard_error"] = given["test_loss"].assign_attrs(split="test", metric="loss")
+    given["test_loss_standard_error"] = given["test_loss"].assign_attrs(
+        split="test", metric="loss", companion="standard_error"
+    )
     given["target_loss"] = given["test_loss"]
     given["test_streaming_done"] = given["test_loss"] > 0
     found = measures(given)

@@ -27,14 +27,16 @@ def picture() -> la.Picture:
 
 class TestPattern:
     def test_equation_3(self) -> None:
-        sampled = la.Pattern(picture(), cells=4).sample(seed=0, step=0, progress=0.0)
+        sampled = la.Pattern(picture(), cells=4).sample(seed=0, step=0, progress=0.0, running={})
         losses = torch.rand(8, 5, dtype=torch.float64) * 6
         low, high = losses[:4], losses[4:]
         expected = low.mean() - high.clamp(max=2.5).mean()
         torch.testing.assert_close(sampled.value(None, losses, alike(losses), slice(0, 8)), expected)
 
     def test_shares_of_any_chunks_add_up(self) -> None:
-        sampled = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).sample(seed=0, step=0, progress=0.0)
+        sampled = la.Pattern(picture(), cells=4, clip=la.ClipPerCell(1.0)).sample(
+            seed=0, step=0, progress=0.0, running={}
+        )
         losses = torch.rand(8, 5, dtype=torch.float64) * 3
         parts = [slice(0, 3), slice(3, 5), slice(5, 8)]
         total = sum(sampled.value(None, losses[part], alike(losses), part) for part in parts)
@@ -46,7 +48,11 @@ class TestPattern:
             wanted.coords().reshape(-1, 2), wanted.cells.ravel(), wanted.drawn().ravel(), strict=True
         )}  # fmt: skip
         for step in range(20):
-            coords = la.Pattern(wanted, cells=6, boundary_only=True).sample(seed=3, step=step, progress=0.5).coords
+            coords = (
+                la.Pattern(wanted, cells=6, boundary_only=True)
+                .sample(seed=3, step=step, progress=0.5, running={})
+                .coords
+            )
             found = [place[tuple(c)] for c in coords.tolist()]
             assert [value for value, _ in found] == [1] * 6 + [-1] * 6
             assert all(drawn for _, drawn in found)
@@ -59,10 +65,10 @@ class TestPattern:
 
     def test_draws_are_functions_of_seed_and_step(self) -> None:
         pattern = la.Pattern(picture(), cells=5)
-        one, again = (pattern.sample(1, 7, 0.0).coords for _ in range(2))
+        one, again = (pattern.sample(1, 7, 0.0, {}).coords for _ in range(2))
         assert torch.equal(one, again)
-        assert not torch.equal(one, pattern.sample(1, 8, 0.0).coords)
-        assert not torch.equal(one, pattern.sample(2, 7, 0.0).coords)
+        assert not torch.equal(one, pattern.sample(1, 8, 0.0, {}).coords)
+        assert not torch.equal(one, pattern.sample(2, 7, 0.0, {}).coords)
 
 
 def grey() -> la.GreyPicture:
@@ -74,7 +80,7 @@ def grey() -> la.GreyPicture:
 class TestLevels:
     def test_value_and_gradient_against_plain_float64(self) -> None:
         wanted = grey()
-        sampled = la.Levels(wanted, cells=5).sample(seed=0, step=0, progress=0.0)
+        sampled = la.Levels(wanted, cells=5).sample(seed=0, step=0, progress=0.0, running={})
         place = {tuple(c): t for c, t in zip(wanted.coords().reshape(-1, 2), wanted.losses.ravel(), strict=True)}
         targets = np.array([place[tuple(c)] for c in sampled.coords.tolist()])
         numbers = np.random.default_rng(0).gamma(1, 1, (5, 4))
@@ -92,7 +98,7 @@ class TestLevels:
         assert report["mean_loss"] == pytest.approx(means.mean())
 
     def test_shares_of_any_chunks_add_up(self) -> None:
-        sampled = la.Levels(grey(), cells=8).sample(seed=0, step=0, progress=0.0)
+        sampled = la.Levels(grey(), cells=8).sample(seed=0, step=0, progress=0.0, running={})
         losses = torch.rand(8, 5, dtype=torch.float64) * 3
         parts = [slice(0, 3), slice(3, 8)]
         total = sum(sampled.value(None, losses[part], alike(losses), part) for part in parts)
@@ -101,11 +107,11 @@ class TestLevels:
     def test_cells_that_count_are_drawn_without_replacement(self) -> None:
         everything = la.Levels(grey(), cells=1000)
         assert everything.most_points == 40 == everything.drawn.sum()
-        coords = everything.sample(1, 2, 0.0).coords
+        coords = everything.sample(1, 2, 0.0, {}).coords
         counted = grey().coords()[everything.drawn]
         assert {tuple(c) for c in coords.tolist()} == {tuple(c) for c in counted.tolist()}
         some = la.Levels(grey(), cells=7)
-        one, again, next_one = (some.sample(1, step, 0.0).coords for step in (7, 7, 8))
+        one, again, next_one = (some.sample(1, step, 0.0, {}).coords for step in (7, 7, 8))
         assert torch.equal(one, again)
         assert not torch.equal(one, next_one)
         assert len({tuple(c) for c in one.tolist()}) == 7
@@ -141,7 +147,7 @@ class TestCoarseToFine:
         objective = self.make()
         seen = []
         for progress in (0.0, 0.3, 0.34, 0.6, 0.67, 1.0):
-            objective.sample(0, 0, progress)
+            objective.sample(0, 0, progress, {})
             seen.append(objective.stage)
         assert seen == [0, 0, 1, 1, 2, 2]
         assert objective.final
@@ -150,13 +156,19 @@ class TestCoarseToFine:
         objective = self.make(there=0.8)
         seen = []
         for gap in (0.0, 0.79, 0.8, 0.0, 0.95, 0.95):
-            objective.sample(0, 0, 0.0, gap)
+            objective.sample(0, 0, 0.0, {"gap": gap, "loss": 9.0})
             seen.append(objective.stage)
         assert seen == [0, 0, 1, 1, 2, 2]
 
+    def test_the_criterion_is_any_number_that_is_reported(self) -> None:
+        objective = la.CoarseToFine(self.make().stages, there=-1.5, criterion="score")
+        for numbers, stage in (({}, 0), ({"gap": 1.0}, 0), ({"score": -1.6}, 0), ({"score": -1.5}, 1)):
+            objective.sample(0, 0, 0.0, numbers)
+            assert objective.stage == stage
+
     def test_state_round_trip(self) -> None:
         objective, other = self.make(), self.make()
-        objective.sample(0, 0, 0.5)
+        objective.sample(0, 0, 0.5, {})
         other.restore(objective.state())
         assert other.state() == objective.state()
         assert other.stage == 1

@@ -135,7 +135,9 @@ def test_units_are_those_of_the_metric() -> None:
 
 def test_bookkeeping_is_no_quantity() -> None:
     more = plane(
-        test_loss_standard_error=variable(("u", "v"), np.ones((51, 21)), "test", "loss"),
+        test_loss_standard_error=xr.Variable(
+            ("u", "v"), np.ones((51, 21)), {"split": "test", "metric": "loss", "companion": "standard_error"}
+        ),
         measured=xr.Variable(("u", "v"), np.ones((51, 21), dtype=np.int8)),
         test_operator_done=xr.Variable(("u", "v"), np.ones((51, 21), dtype=np.int8)),
         **corners((0, 0), (0.5, 0.1)),
@@ -159,10 +161,10 @@ def test_repeats_and_classes_are_no_axes() -> None:
     several = with_repeats(classes(plane(), 3), (1, 2))
     assert data.axes(several) == ("u", "v")
     assert data.axes(classes(plane(), 3)[["test_class_accuracy"]]) == ("u", "v")
-    assert data.count_repeats(several) == 2
-    first, second = data.split_repeats(several)
+    assert data.count_samples(several) == 2
+    first, second = data.split_samples(several).values()
     np.testing.assert_array_equal(2 * first["test_loss"], second["test_loss"])
-    assert data.notes(data.take_first_repeat(several)) == ["the first of 2 repeats"]
+    assert data.notes(data.take_first_sample(several)) == ["the first of 2 repeats"]
     assert data.notes(first) == []
 
 

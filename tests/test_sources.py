@@ -59,10 +59,11 @@ def test_targets_go_to_the_grid_and_back(shape: tuple[int, ...], padding: int) -
         (GreyPicture(losses, "grey"), TARGET_LOSS, np.float32),
         (Picture(cells, "mask"), TARGET, np.int8),
     ):
-        stored, values, attributes = this.variable(padding)
+        stored, values, attributes = this.variable(padding, "bit")
         assert (stored, values.dtype) == (name, kind)
         assert values.shape == tuple(len(along) for along in this.grid(padding).values())
         assert this.name in attributes["long_name"]
+        assert attributes["units"] == ("bit" if name == TARGET_LOSS else "1")
         back = this.from_grid(values, padding)
         wanted = this.losses.astype(np.float32) if isinstance(this, GreyPicture) else this.cells
         np.testing.assert_array_equal(back, wanted)

@@ -27,11 +27,11 @@ import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.data import Batches, batch_source
 from lossatlas.fitting import Fit
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 
 N = 61
-X = torch.randn(N, 4, generator=generator(0, "x"))
-Y = torch.randint(3, (N,), generator=generator(0, "y"))
+X = torch.randn(N, 4, generator=make_generator(0, "x"))
+Y = torch.randint(3, (N,), generator=make_generator(0, "y"))
 LENGTHS = [1 + k % 5 for k in range(N)]
 SEQUENCES = [{"tokens": torch.arange(length) + k, "label": k % 3} for k, length in enumerate(LENGTHS)]
 
@@ -102,7 +102,7 @@ def same(one: la.Split, other: la.Split) -> None:
     assert equal(one.take(some), other.take(some))
     for first, second in zip(one.eval_batches(17), other.eval_batches(17), strict=True):
         assert equal(first, second)
-    parts = [split.subset(11, generator(1, "part")) for split in (one, other)]
+    parts = [split.subset(11, make_generator(1, "part")) for split in (one, other)]
     assert equal(*(part.take(torch.arange(11)) for part in parts))
     assert parts[0].fingerprint() == parts[1].fingerprint() != one.fingerprint()
     assert [part.population for part in parts] == [len(one)] * 2
@@ -211,7 +211,7 @@ class TestWhatIsTaken:
         assert (numpys == np.random.get_state()[1]).all()
 
     def test_a_transform_is_applied(self) -> None:
-        images = torch.randint(256, (N, 3, 2, 2), generator=generator(0, "i"), dtype=torch.uint8)
+        images = torch.randint(256, (N, 3, 2, 2), generator=make_generator(0, "i"), dtype=torch.uint8)
         normalise = la.Normalise((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
         same(la.Split.of(TensorDataset(images, Y), transform=normalise), la.Split((images, Y), normalise))
 
@@ -222,7 +222,7 @@ class TestWhatIsTaken:
     def test_any_loader_is_its_tensors(
         self, count: int, width: int, batch: int, group: int, memory: float, seed: int
     ) -> None:
-        x = torch.randn(count, width, generator=generator(seed, "x"))
+        x = torch.randn(count, width, generator=make_generator(seed, "x"))
         y = torch.arange(count)
         items = Map([{"x": a, "y": b} for a, b in zip(x, y, strict=True)])
         split = la.Split.of(DataLoader(items, batch_size=batch, shuffle=True, drop_last=True), memory=memory)
@@ -231,9 +231,9 @@ class TestWhatIsTaken:
         groups, others = ([*one.eval_batches(group)] for one in (split, whole))
         assert equal([g["x"] for g in groups], [g["x"] for g in others])
         assert torch.equal(torch.cat([g["y"] for g in groups]), y)
-        rows = torch.randperm(count, generator=generator(seed, "rows"))[:3]
+        rows = torch.randperm(count, generator=make_generator(seed, "rows"))[:3]
         assert equal(split.take(rows), {"x": x[rows], "y": y[rows]})
-        parts = [one.subset(1 + count // 2, generator(seed, "part")) for one in (split, whole, split)]
+        parts = [one.subset(1 + count // 2, make_generator(seed, "part")) for one in (split, whole, split)]
         assert len({part.fingerprint() for part in parts}) == 1
         assert split.fingerprint() == whole.fingerprint()
 
@@ -247,7 +247,7 @@ class TestLoaders:
         split = la.Split.of(self.loader(shuffle=True))
         assert split.notes == ("examples are in the order of the data set: the loader's shuffling is left to steps",)
         assert split.batch_size == 8
-        assert split.to("cpu").subset(9, generator(0, "a")).batch_size == 8
+        assert split.to("cpu").subset(9, make_generator(0, "a")).batch_size == 8
 
     @pytest.mark.parametrize(
         "sampler",
@@ -351,12 +351,12 @@ class TestCollations:
         each = 4 * 4 + 8
         split = la.Split.of(source, memory=12 * each / 2**30)
         assert not split.held
-        part = split.subset(11, generator(0, "part"))
+        part = split.subset(11, make_generator(0, "part"))
         assert part.held
         source.read.clear()
         [*part.eval_batches(3)]
         assert not source.read
-        assert not split.subset(13, generator(0, "part")).held
+        assert not split.subset(13, make_generator(0, "part")).held
 
     def test_large_sources_are_known_by_some_of_their_items(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for module in ("tensors", "items"):
@@ -377,8 +377,8 @@ class TestCollations:
     def test_checks_look_at_the_beginning_of_what_is_streamed(self) -> None:
         held, streamed = (la.Split.of(Map(pairs()), memory=memory) for memory in (1.0, 0.0))
         assert equal([torch.cat([y for _, y in one.inspect(7)]) for one in (held, streamed)], [Y, Y[:7]])
-        assert torch.equal(torch.cat([y for _, y in tensors.subset(9, generator(0, "a")).inspect()]).sort().values,
-                           tensors.subset(9, generator(0, "a")).data[1].sort().values)  # fmt: skip
+        assert torch.equal(torch.cat([y for _, y in tensors.subset(9, make_generator(0, "a")).inspect()]).sort().values,
+                           tensors.subset(9, make_generator(0, "a")).data[1].sort().values)  # fmt: skip
         padding = la.Split.of(Map(SEQUENCES), collate=padded)
         assert sum(len(batch["labels"]) for batch in padding.inspect(3)) == N
 
@@ -818,7 +818,7 @@ class TestWhereSplitsAreTaken:
     def test_surveys_fits_engines_and_statistics(self, source: Any) -> None:
         def results(examples: Any, **steps: Any) -> list[Any]:
             chart = self.chart()
-            grid = la.grid_of(chart, (3, 2))
+            grid = la.make_grid(chart, (3, 2))
             reestimated = la.ReestimatedStatistics(examples, 2, 5)
             survey = la.survey(chart, grid, self.problem, {"t": examples}, plan="loop", buffers=reestimated)
             engine = la.engine_for(self.problem, chart, examples, plan="loop")
@@ -890,8 +890,8 @@ class TestWhereSplitsAreTaken:
 
         def survey(count: int, **options: Any) -> Any:
             split = la.Split.of(DataLoader(Map(pairs()), batch_size=7), **options)
-            part = split.subset(20, generator(0, "part"))
-            grid = la.grid_of(chart, (count, 3))
+            part = split.subset(20, make_generator(0, "part"))
+            grid = la.make_grid(chart, (count, 3))
             return la.survey(chart, grid, self.problem, {"t": part}, plan="loop", path=tmp_path / "s").load()
 
         streamed = survey(3, memory=0.0)
@@ -907,7 +907,7 @@ class TestWhereSplitsAreTaken:
             (DataLoader(Map(pairs())), "splits have names; got DataLoader"),
         ):
             with pytest.raises(la.BadInput, match=said):
-                la.survey(chart, la.grid_of(chart, (2, 2)), self.problem, splits, plan="loop")
+                la.survey(chart, la.make_grid(chart, (2, 2)), self.problem, splits, plan="loop")
 
     def test_a_dataset_of_anything(self) -> None:
         data = la.Dataset("mine", DataLoader(TensorDataset(X, Y), shuffle=True), (X.numpy(), Y.numpy()))

@@ -25,10 +25,11 @@ from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
 from lossatlas.recipes import FitConfig, SurveyConfig
-from lossatlas.schema import Quantity
+from lossatlas.schema import STANDARD_ERROR, Quantity
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import GridArrays
-from lossatlas.surveying.store import merged_grid, stored_survey
+from lossatlas.surveying.growth import merge_grid
+from lossatlas.surveying.store import read_survey
 
 GRID = {"u": np.linspace(-1, 1, 20), "v": np.linspace(-1, 1, 18)}
 CHART = {"chart": "a chart"}
@@ -47,13 +48,14 @@ def filled(path: Path, say: Callable[[str], None] = pytest.fail, grid: Mapping[s
         store.put("target", np.sign(u).astype(np.int8), {"units": "1"})
         store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1"})
         for split, quantities in QUANTITIES.items():
-            store.add(split, "streaming", quantities, {"data": split}, ("loss",))
-            for tile, where in store.work(split, "streaming"):
-                loss, errors = (number * (u + v * v)[tile][where] for number in (1.0, 0.1))
-                values = {"loss": loss, "loss_standard_error": errors}
+            store.add(split, "streaming", quantities, {"data": split}, {"loss": (STANDARD_ERROR,)})
+            for claim in store.tiles.claims(store.work(split, "streaming")):
+                points = (u + v * v)[claim.tile][claim.missing]
+                values = {"loss": points, "loss_standard_error": 0.1 * points}
                 if len(quantities) == 2:
-                    values["rates"] = np.stack([loss] * 3, axis=1)
-                store.write(split, "streaming", tile, where, values)
+                    values["rates"] = np.stack([points] * 3, axis=1)
+                with claim:
+                    store.write(split, "streaming", claim.tile, claim.missing, values)
         return store.open().load()
 
 
@@ -311,11 +313,11 @@ class TestDamage:
         mark = copied / "train_streaming_done" / CHUNK
         mark.unlink()
         with SurveyStore(copied, GRID, CHART, say=lambda _: None) as one:
-            tiles = one.work("train", "streaming")
-            next(tiles)
+            claim = next(one.tiles.claims(one.work("train", "streaming")))
             mark.write_bytes(b"not a chunk")
             SurveyStore(copied, GRID, CHART, say=pytest.fail).close()
             assert mark.is_file()
+            claim.release()
 
     def test_that_is_dangerous_is_not_decoded_while_others_write(self, copied: Path) -> None:
         with SurveyStore(copied, GRID, CHART):
@@ -330,14 +332,15 @@ class TestDamage:
     def test_of_a_tile_that_somebody_works_on_is_left_to_him(self, copied: Path) -> None:
         (copied / "train_loss" / CHUNK).unlink()
         with SurveyStore(copied, GRID, CHART, say=lambda _: None) as one:
-            tiles = one.work("train", "streaming")
-            tile, where = next(tiles)
+            work = one.work("train", "streaming")
+            claim = next(one.tiles.claims(work))
             shutil.copy(copied / "train_streaming_done/c/0/0", copied / "train_streaming_done/c/0/1")
             with SurveyStore(copied, GRID, CHART, say=pytest.fail):
                 pass  # what is damaged there will be written by the other one
             assert (copied / "train_streaming_done/c/0/1").is_file()
-            one.write("train", "streaming", tile, where, {"loss": np.zeros(32)})
-            assert not list(tiles)
+            with claim:
+                one.write("train", "streaming", claim.tile, claim.missing, {"loss": np.zeros(32)})
+            assert work.is_done
 
 
 class TestOfOthers:
@@ -387,7 +390,7 @@ class TestOfOthers:
         zarr.create_array(str(copied / "u"), data=np.arange(2.0**21), dimension_names=["u"], chunks=(2**21,))
         wanted = {**GRID, "u": np.linspace(0, 1, 2**20)}
         with pytest.raises(la.BadInput, match="2097152 points along u that the 1048576 wanted do not hold"):
-            merged_grid(copied, wanted)
+            merge_grid(copied, wanted)
 
 
 class TestRefusingDisks:
@@ -442,7 +445,8 @@ class TestRemoved:
             for write in (
                 lambda: store.put_beside("b", ("along",), np.arange(3.0), {}),
                 lambda: store.put("c", np.zeros((20, 18)), {}),
-                lambda: next(store.work("train", "streaming")),
+                lambda: store.work("train", "streaming").is_done,
+                lambda: store.tiles.hold("train_streaming_done", (slice(0, 16), slice(0, 16))),
                 lambda: store.values("a"),
                 store.open,
             ):
@@ -495,12 +499,12 @@ class TestManyTiles:
 
         with SurveyStore(tmp_path / "s", axes, {}) as store:
             store.add("test", "streaming", QUANTITIES["test"], {})
-            tile, _ = next(store.work("test", "streaming", listen=listen))
-            assert tile == (slice(0, 16), slice(0, 16))
+            claim = next(store.tiles.claims(store.work("test", "streaming", listen=listen)))
+            assert claim.tile == (slice(0, 16), slice(0, 16))
             assert heard == 0
             nothing = np.broadcast_to(np.zeros((), dtype=bool), store.shape)
             with pytest.raises(Stopped):
-                next(store.work("test", "streaming", nothing, listen))
+                next(store.tiles.claims(store.work("test", "streaming", nothing, listen)))
 
 
 @pytest.mark.parametrize("folder", ["~", "~nobody-here", "%20", "a b"])
@@ -518,7 +522,7 @@ def test_folders_of_others_in_a_store_are_passed_over_without_a_word(
 ) -> None:
     filled(tmp_path / "s.zarr")
     (tmp_path / "s.zarr" / name).mkdir()
-    assert set(stored_survey(tmp_path / "s.zarr")) >= {"train_loss"}
+    assert set(read_survey(tmp_path / "s.zarr")) >= {"train_loss"}
     SurveyStore(tmp_path / "s.zarr", GRID, CHART).open()
     assert not recwarn.list
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.cli.main import main
-from lossatlas.directions import NORMALISATIONS, Around, directions
+from lossatlas.directions import NORMALISATIONS, Around, make_directions
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
@@ -36,7 +36,7 @@ from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.sites.run import _shown
 from lossatlas.schema import Corner
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.surveying import Refinement, SurveyStore
 from lossatlas.weights.files import read_state
 
@@ -445,10 +445,10 @@ def surface() -> tuple[np.ndarray, np.ndarray]:
         optimizer.step()
     space = la.WeightSpace(module)
     around = Around(space, space.vector_of(module), NORMALISATIONS["filter"](), without_vectors=True)
-    vectors, _ = directions(["random", "random"], around)
+    vectors, _ = make_directions(["random", "random"], around)
     chart = la.Slice(around.origin, vectors)
     problem = la.Problem(module, la.CrossEntropy())
-    at = la.grid_of(chart, (129, 129))
+    at = la.make_grid(chart, (129, 129))
     survey = la.survey(chart, at, problem, {"train": split}, metrics=["loss"], plan="batched", eval_batch_size=200)
     return at["u"], np.log(survey["train_loss"].values.astype(np.float64))
 
@@ -602,10 +602,12 @@ class TestTogether:
         taken: list[tuple[str, str]] = []
 
         def write(name: str, store: SurveyStore) -> None:
-            for tile, where in store.work("test", "streaming"):
-                taken.append((name, str(tile)))
+            for claim in store.tiles.claims(store.work("test", "streaming")):
+                taken.append((name, str(claim.tile)))
                 time.sleep(0.02)  # what an evaluation takes
-                store.write("test", "streaming", tile, where, {"loss": np.full(int(where.sum()), 1.0)})
+                with claim:
+                    values = np.full(int(claim.missing.sum()), 1.0)
+                    store.write("test", "streaming", claim.tile, claim.missing, {"loss": values})
 
         writers = [threading.Thread(target=write, args=pair) for pair in (("one", one), ("other", other))]
         for writer in writers:
@@ -628,7 +630,7 @@ class TestSites:
         """Of weights on the forty test images of a survey."""
         module = la.MLP(hidden=(8,)).build((1, 8, 8), 10)
         module.load_state_dict(state)
-        split = la.load_data("digits").splits["test"].subset(40, generator(0, "survey/test"))
+        split = la.load_data("digits").splits["test"].subset(40, make_generator(0, "survey/test"))
         images, labels = split.take(torch.arange(40))
         with torch.no_grad():
             return float(nn.functional.cross_entropy(module(images), labels))
@@ -1031,7 +1033,7 @@ class TestChartsOfRuns:
     def test_grids_of_charts_with_repeats_number_them(self) -> None:
         problem, split = make("mlp")
         chart = la.slice_around(problem.module, ["random"], repeats=3)
-        axes = la.grid_of(chart, (5,))
+        axes = la.make_grid(chart, (5,))
         assert axes["repeat"].tolist() == [0, 1, 2]
         assert la.survey(chart, axes, problem, {"test": split}, plan="loop")["test_loss"].shape == (5, 3)
         with pytest.raises(la.BadInput, match="repeats are numbered 0 to 2"):

@@ -26,12 +26,12 @@ import lossatlas as la
 from lossatlas import schema
 from lossatlas.cli.main import main
 from lossatlas.data.split import Split
-from lossatlas.directions import Around, directions
+from lossatlas.directions import Around, make_directions
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.survey import build_survey
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.training import Trajectory
 from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights.files import load_state
@@ -195,21 +195,21 @@ class TestRefusals:
 def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Path) -> None:
     walk, rows = wandering("conv", 4, tmp_path)
     around = Around(walk.space, torch.from_numpy(rows[-1]), trajectory=walk, seed=3)
-    vectors, labels = directions(["random", "solution", "component", "random"], around)
+    vectors, labels = make_directions(["random", "solution", "component", "random"], around)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4, dtype=torch.float64))
     straight = torch.from_numpy(rows[-1] - rows[0])
     torch.testing.assert_close(vectors[1], straight / straight.norm())
     torch.testing.assert_close(vectors[2], walk.components(1)[0])
     assert abs(float(vectors[0] @ vectors[3])) < 0.3
     assert labels == ["random direction 1", "from start to solution", "principal component 1", "random direction 2"]
-    again, _ = directions(["random"], around)
+    again, _ = make_directions(["random"], around)
     torch.testing.assert_close(again[0], vectors[0])
     with pytest.raises(la.BadInput, match="2 axes ask for direction 'solution'"):
-        directions(["solution", "solution"], around)
+        make_directions(["solution", "solution"], around)
     with pytest.raises(la.BadInput, match="is made of a trajectory; name one with --trajectory"):
-        directions(["component"], Around(walk.space, around.origin))
+        make_directions(["component"], Around(walk.space, around.origin))
     with pytest.raises(la.BadInput, match="unknown direction 'componnt'; did you mean 'component'"):
-        directions(["componnt"], around)
+        make_directions(["componnt"], around)
 
 
 TRAINED = TrainConfig(
@@ -252,7 +252,7 @@ class TestSurveyOfATrajectory:
         chart = la.load_chart(surveyed / "chart.safetensors")
         space = la.WeightSpace(module)
         end = load_file(trained / "model.safetensors")
-        split = examples("test").subset(200, generator(0, "survey/test"))
+        split = examples("test").subset(200, make_generator(0, "survey/test"))
         images, labels = split.take(torch.arange(len(split)))
 
         def loss() -> float:
@@ -273,7 +273,7 @@ class TestSurveyOfATrajectory:
     def test_has_the_angle_between_steps_and_descent(self, trained: Path, surveyed: Path) -> None:
         survey = opened(surveyed)
         module = la.Conv(channels=(3,), hidden=6, batch_norm=True, max_pool=False).build((1, 8, 8), 10)
-        split = examples("train").subset(200, generator(0, "survey/train"))
+        split = examples("train").subset(200, make_generator(0, "survey/train"))
         images, labels = split.take(torch.arange(len(split)))
         snapshots = Trajectory(trained / "snapshots").snapshots
         space = la.WeightSpace(module)
@@ -492,6 +492,6 @@ def test_a_trajectory_of_a_users_own_module_needs_its_module_alone(tmp_path: Pat
     found = walk.components(2)
     plane = la.Plane(walk.vector(4), found, order=range(2), train_origin=False)
     path = walk.project(plane.origin, plane.controls()[1:])
-    survey = la.survey(plane, la.grid_of(plane, (4, 4)), problem, {"train": split}, plan="loop")
+    survey = la.survey(plane, la.make_grid(plane, (4, 4)), problem, {"train": split}, plan="loop")
     assert np.isfinite(survey["train_loss"]).all()
     assert path.captured > 0.9

@@ -29,10 +29,10 @@ from lossatlas.losses import check_total, checked_total, loss_options
 from lossatlas.metrics import METRICS, MeanMetric, metrics_for
 from lossatlas.recipes import CompareConfig, FitConfig
 from lossatlas.recipes.alike import Known, check_same_losses
-from lossatlas.recipes.problem import loss_of
+from lossatlas.recipes.problem import build_loss
 from lossatlas.schedules import SCHEDULES
-from lossatlas.schema import Quantity
-from lossatlas.studies import disagreement, functional_differences, jensen_shannon
+from lossatlas.schema import STANDARD_ERROR, Quantity
+from lossatlas.studies import disagreement, jensen_shannon, measure_differences
 from lossatlas.surveying.ensembles import ensembles_along
 from lossatlas.surveying.path_points import PathPoints
 from lossatlas.surveying.standing import Standing
@@ -374,7 +374,7 @@ def folded(metric: MeanMetric, values: Tensor, weights: Tensor, population: int)
     loss = la.SquaredError()
     sums = sum(metric.sums(Evaluation(values[None, s], values[None, s], weights[s], None, loss)) for s in parts)
     whole = Folded(sums, len(values), population, lambda: torch.ones(1))
-    return float(metric.value(whole)), float(metric.standard_error(whole))
+    return float(metric.value(whole)), float(metric.companion(STANDARD_ERROR, whole))
 
 
 class TestStandardErrors:
@@ -451,7 +451,7 @@ class TestFits:
         coefficients, controls = points_of(chart)
         cells = -np.ones((4, 4), dtype=np.int8)
         cells[1, 1] = 1
-        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0)
+        pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0, {})
         functional = pattern if kind == "pattern" else Bent()
         engine = la.engine_for(problem, chart, split, plan=strategy)
         pull = engine.pullback(coefficients, controls, split.data, functional, metrics_for(problem.loss))
@@ -532,7 +532,7 @@ def test_networks_differ_by_what_counts() -> None:
     for function in (disagreement, jensen_shannon):
         assert function(one, other, weights) == pytest.approx(function(one[repeated], other[repeated]), rel=1e-12)
     one[~kept] = float("nan")  # what counts nothing says nothing
-    (found,) = functional_differences({"a": one, "b": other}, classifies=False, weights=weights)
+    (found,) = measure_differences({"a": one, "b": other}, classifies=False, weights=weights)
     expected = (one[repeated] - other[repeated]).square().sum(dim=1).mean()
     assert found.values[0, 1] == pytest.approx(float(expected), rel=1e-12)
 
@@ -693,7 +693,7 @@ class TestTheCommandLine:
         assert capsys.readouterr().out == printed
         config = FitConfig.from_flat(flat)
         split = la.Split((torch.zeros(4, 3), torch.tensor([0, 1, 2, 1])))
-        assert loss_of(config.loss, split, config.loss_options) == la.CrossEntropy(1, 255, (1, 2, 0.5), 0.1)
+        assert build_loss(config.loss, split, config.loss_options) == la.CrossEntropy(1, 255, (1, 2, 0.5), 0.1)
 
     def test_a_loss_that_depends_on_the_group_is_noted_once(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

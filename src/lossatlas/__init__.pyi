@@ -63,6 +63,7 @@ from .fitting import (
     Steps as Steps,
     fit as fit,
 )
+from .jobs.library import CurveResult as CurveResult, compare as compare, connect as connect
 from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as NetworkLoss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
@@ -98,8 +99,22 @@ from .pictures import (
     score_loss as score_loss,
 )
 from .problem import Problem as Problem
-from .surveying import grid_of as grid_of, survey as survey
-from .training import Thinning as Thinning, Training as Training, Trajectory as Trajectory
+from .recipes.networks import (
+    LoadedNetworks as LoadedNetworks,
+    NetworkState as NetworkState,
+    NetworkTransform as NetworkTransform,
+    load_networks as load_networks,
+)
+from .recipes.opened_run import OpenedRun as OpenedRun, open_run as open_run
+from .surveying import make_grid as make_grid, survey as survey
+from .training import (
+    HeldTrajectory as HeldTrajectory,
+    Thinning as Thinning,
+    Training as Training,
+    TrainResult as TrainResult,
+    Trajectory as Trajectory,
+    train as train,
+)
 from .training.callbacks.huggingface import HuggingFaceTrajectory as HuggingFaceTrajectory
 from .training.callbacks.lightning import LightningTrajectory as LightningTrajectory
 from .views import view as view, write_report as write_report

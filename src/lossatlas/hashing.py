@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["fingerprint", "fingerprint_of_parts"]
+__all__ = ["fingerprint", "fingerprint_parts"]
 
 CHUNK = 2**24
 """About how many bytes are looked at in one go, so that memory-mapped tensors are never loaded whole."""
@@ -27,12 +27,12 @@ def fingerprint(named: Iterable[tuple[str, Tensor]], kind: str = "", rows: Tenso
     def shape(tensor: Tensor) -> tuple[int, ...]:
         return tuple(tensor.shape) if rows is None else (len(rows), *tensor.shape[1:])
 
-    return fingerprint_of_parts(
+    return fingerprint_parts(
         ((name, tensor.dtype, shape(tensor), _parts(tensor.detach(), rows)) for name, tensor in named), kind
     )
 
 
-def fingerprint_of_parts(
+def fingerprint_parts(
     named: Iterable[tuple[str, torch.dtype, tuple[int, ...], Iterable[Tensor]]], kind: str = ""
 ) -> str:
     """The :func:`fingerprint` of tensors that come in parts.

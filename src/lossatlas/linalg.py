@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossatlas.errors import BadInput
 
-__all__ = ["combined", "gram_schmidt", "scalar_products"]
+__all__ = ["combine", "form_gram", "gram_schmidt"]
 
 _DEPENDENT = 1e-12
 """A direction whose part outside the others' span is smaller than this share of it counts as dependent."""
@@ -19,7 +19,7 @@ SLICE = 2**22
 """Numbers of a vector that are widened at once: weight vectors are long, and a copy in float64 is twice one."""
 
 
-def scalar_products(*vectors: Tensor) -> Tensor:
+def form_gram(*vectors: Tensor) -> Tensor:
     """The scalar products (m, m) of the rows of matrices (m_1, n), (m_2, n), ..., m of them in all.
 
     Formed in float64, slice by slice; on the processor.
@@ -32,7 +32,7 @@ def scalar_products(*vectors: Tensor) -> Tensor:
     return found
 
 
-def combined(coefficients: Tensor, vectors: Tensor) -> Tensor:
+def combine(coefficients: Tensor, vectors: Tensor) -> Tensor:
     """``coefficients @ vectors`` for (P, m) in float64 and (m, n), formed in float64 slice by slice, in their dtype."""
     found = torch.empty(len(coefficients), vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
     shares = coefficients.to(vectors.device)

@@ -39,6 +39,8 @@ class Provenance:
     """Where a run comes from, as far as those need it who continue it or build on it."""
 
     format: str
+    verb: str = ""
+    """That made the run."""
     versions: dict[str, str] = field(default_factory=dict)
     device: str = ""
     fingerprints: dict[str, str] = field(default_factory=dict)

@@ -1,20 +1,21 @@
-"""Names for the command line: one module of a package is one variant, named after its file.
+"""Names for the command line: of open families, whose variants are one file each, and of closed ones.
 
 A new model, picture, data set, metric or strategy is one new file: the registry finds it without importing
-its siblings, so listing the choices stays cheap.
+its siblings, so listing the choices stays cheap. The variants of a closed family stand in one
+module. What is written elsewhere is added by name (:meth:`Registry.add`).
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.users_code import called
 
-__all__ = ["Registry", "load_callable"]
+__all__ = ["Registry", "Variants", "load_callable"]
 
 T = TypeVar("T")
 
@@ -33,10 +34,32 @@ class Registry(Generic[T]):
         self.kind = kind
         self._package = package
         self._stroke = "-" if dashes else "_"
+        self._added: dict[str, T] = {}
+
+    def add(self, name: str, variant: T) -> None:
+        """Make known under a name what is written outside of the package, in this process.
+
+        A name that was added before then stands for the new variant, as when a cell of a notebook runs again.
+
+        Raises:
+            BadInput: the name is empty, or one of the package's own.
+        """
+        if not name or name in self._modules():
+            raise BadInput(f"{self.kind} {name!r} is a name of lossatlas's own, or none; add yours under another")
+        self._added[name] = variant
 
     def names(self) -> list[str]:
-        """All names in alphabetical order; imports nothing but the package itself."""
-        return sorted(self._modules())
+        """The package's own names in alphabetical order, then those added; imports nothing but the package itself."""
+        return [*sorted(self._modules()), *self._added]
+
+    def name_of(self, variant: T) -> str | None:
+        """The name of a variant; None where it was not added and is not the package's own."""
+        added = next((name for name, other in self._added.items() if other is variant), None)
+        if added is not None:
+            return added
+        package, _, module = str(getattr(variant, "__module__", "")).rpartition(".")
+        name = module.replace("_", self._stroke)
+        return name if package == self._package and name in self._modules() and self[name] is variant else None
 
     def __getitem__(self, name: str) -> T:
         """The variant called ``name``.
@@ -44,6 +67,8 @@ class Registry(Generic[T]):
         Raises:
             BadInput: nothing is registered under that name; the message lists the choices.
         """
+        if name in self._added:
+            return self._added[name]
         if name not in self._modules():
             raise unknown(self.kind, name, self.names())
         module = importlib.import_module(f"{self._package}.{name.replace(self._stroke, '_')}")
@@ -63,6 +88,27 @@ class Registry(Generic[T]):
         package = importlib.import_module(self._package)
         files = (m.name for m in pkgutil.iter_modules(package.__path__))
         return {name.replace("_", self._stroke) for name in files if not name.startswith("_")}
+
+
+class Variants(dict[str, T]):
+    """The variants of a closed family, by name in alphabetical order.
+
+    Args:
+        kind: what they are, in words, for messages ("clip", "precision").
+        variants: by name.
+    """
+
+    def __init__(self, kind: str, variants: Mapping[str, T]) -> None:
+        super().__init__(sorted(variants.items()))
+        self.kind = kind
+
+    def __missing__(self, name: str) -> T:
+        """Refuse a name that nobody has.
+
+        Raises:
+            BadInput: always; the message lists the choices.
+        """
+        raise unknown(self.kind, name, self)
 
 
 def load_callable(kind: str, spec: str) -> Callable[..., Any]:

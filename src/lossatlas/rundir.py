@@ -24,7 +24,21 @@ from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_writ
 from lossatlas.locks import Lock, lock_folder
 from lossatlas.provenance import FORMAT, Provenance
 
-__all__ = ["RunDirectory", "plain"]
+__all__ = [
+    "CHART",
+    "LOG",
+    "MEMBERS",
+    "MODEL",
+    "PLANE",
+    "PROVENANCE",
+    "RADIAL",
+    "SNAPSHOTS",
+    "STRAIGHT",
+    "SUMMARY",
+    "SURVEY",
+    "RunDirectory",
+    "plain",
+]
 
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
@@ -36,6 +50,7 @@ PLANE = "plane.zarr"
 CHART = "chart.safetensors"
 LOG = "metrics.jsonl"
 MODEL = "model.safetensors"
+REPORT = "report.html"
 SNAPSHOTS = "snapshots"
 MEMBERS = "members"
 WRITERS = ".writers"

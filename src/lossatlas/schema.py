@@ -5,39 +5,61 @@ A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension 
 each group of metrics stands a boolean ``<split>_<group>_done`` of the same shape, chunked like the tiles and
 written after them; its attribute ``variables`` lists what it vouches for. Every other array has the attribute
 ``whole`` once it was written to its end. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1
-high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for in nats, NaN where none was.
+high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for, NaN where none was.
 
 Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
-per point has a further dimension (``classes``); several repeats of one slice lie along the dimension ``repeat``, which
-is not an axis. Where examples are a subset, ``<split>_<metric>_standard_error`` says how far a mean may be off; where a
-grid was refined only as far as was needed, the boolean ``measured`` is False at points that were interpolated.
+per point has a further dimension (``classes``), which its attribute ``dimension`` names; several repeats of one slice
+lie along the dimension ``repeat``, one of :data:`SAMPLE_DIMENSIONS`, none of which is an axis. What tells how far a
+metric may be off stands beside it as ``<split>_<metric>_<suffix>``, with the attribute ``companion``: see
+:class:`Companion`. Where a grid was refined only as far as was needed, the boolean ``measured`` is False at points that
+were interpolated.
 
 A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 The networks that a survey lies around or between are along the dimension ``corner``: see :class:`Corner`.
+
+The attribute ``chart`` is a hash of the chart, and ``geometry`` what pictures know of it: see :class:`Geometry`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from lossatlas.errors import BadInput
+from lossatlas.files.reading import parse_json
 
 __all__ = [
     "AXES",
     "CLASSES",
+    "COMPANION",
     "CURVE",
+    "DIMENSION",
+    "GEOMETRY",
     "MEASURED",
+    "MEMBER",
     "OFF_GRID",
+    "PAIR_CORNERS",
     "REPEAT",
+    "RESIDUAL",
+    "SAMPLE",
+    "SAMPLE_DIMENSIONS",
     "SNAPSHOT",
     "STANDARD_ERROR",
     "TARGET",
     "TARGET_LOSS",
     "Along",
+    "Companion",
     "Corner",
+    "Geometry",
     "OnTrajectory",
     "Quantity",
+    "companion_of",
     "done_variable",
+    "is_standard",
     "split_variable",
-    "standard_error_variable",
+    "value_dimensions",
 ]
 
 AXES = ("u", "v", "w")
@@ -53,14 +75,26 @@ CURVE = "t"
 REPEAT = "repeat"
 """The dimension of several repeats of the same slice, numbered from 0; not an axis of the chart."""
 
+MEMBER = "member"
+"""The dimension of the members of an ensemble, likewise."""
+
+SAMPLE = "sample"
+"""The dimension of samples of a distribution, likewise."""
+
+SAMPLE_DIMENSIONS = (REPEAT, MEMBER, SAMPLE)
+"""Dimensions along which the same thing was surveyed several times; none of them is an axis of a chart."""
+
 CLASSES = "classes"
 """The dimension of metrics with one value per class."""
 
+DIMENSION = "dimension"
+"""The attribute of a variable with several values at a point that names their dimension."""
+
+COMPANION = "companion"
+"""The attribute of a variable beside a metric that says which of its companions it is, by its suffix."""
+
 MEASURED = "measured"
 """Where points were evaluated; elsewhere values are interpolated. Without it all were."""
-
-STANDARD_ERROR = "_standard_error"
-"""How the names of standard errors end."""
 
 DONE = "_done"
 """How the names of marks end."""
@@ -69,8 +103,13 @@ LOSS = "loss"
 """The metric that every survey has."""
 
 BESIDE = ("path_", "corner_", "along_")
-"""How the names begin of what lies beside a survey's grid, of what :class:`OnTrajectory`, :class:`Corner` and
-:class:`Along` name."""
+"""How names begin of what lies beside a survey's grid: :class:`OnTrajectory`, :class:`Corner` and :class:`Along`."""
+
+GEOMETRY = "geometry"
+"""The attribute, or the variable of a comparison, that holds :class:`Geometry` as JSON."""
+
+PAIR_CORNERS = ("start", "run", "other_run", "start_of_other_run")
+"""The names of the corners of the figure that two compared networks span with the weights they started from."""
 
 SNAPSHOT = "snapshot"
 """The dimension of a trajectory."""
@@ -163,6 +202,44 @@ class Along:
         return f"along_ensemble_{path}_{split}_{metric}"
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """What pictures know of a chart: its axes, where its corners lie, and how it interpolates between them."""
+
+    kind: str
+    """The name of the kind of chart."""
+    axes: tuple[str, ...]
+    """Those that have coordinates, d of them."""
+    interpolation: str
+    """``affine``, ``barycentric``, ``bilinear`` or ``curve``, or a word of the chart's own."""
+    corners: tuple[tuple[float, ...], ...] = ()
+    """The coordinates (d) of each network or origin that the chart was made of and passes through."""
+    names: tuple[str, ...] = ()
+    """What lies at each corner; empty where nobody said."""
+
+    def __post_init__(self) -> None:
+        if any(len(corner) != len(self.axes) for corner in self.corners):
+            raise BadInput(f"a corner of a chart along {', '.join(self.axes)} has {len(self.axes)} coordinates")
+        if self.names and len(self.names) != len(self.corners):
+            raise BadInput(f"{len(self.corners)} corners of a chart have {len(self.names)} names; expected one each")
+
+    def record(self) -> str:
+        """As JSON, which :meth:`parse` reads."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The geometry that :meth:`record` wrote.
+
+        Raises:
+            BadInput: the text is something else.
+        """
+        try:
+            return parse_json(text, cls)
+        except ValueError as error:
+            raise BadInput(f"the geometry of a chart cannot be read ({error}); make its survey anew") from error
+
+
 OFF_GRID = frozenset({Along.DIMENSION, Along.PAIR, Corner.DIMENSION, Corner.BIN, SNAPSHOT})
 """Dimensions of what lies beside a survey's grid: none of them is an axis."""
 
@@ -172,8 +249,8 @@ class Quantity:
     """A measured quantity: the name of its variable and what plots say of it.
 
     ``units`` follows UDUNITS where there is a unit (``"nat"``) and is ``"1"`` for fractions and ratios. ``dimension``
-    is that of the values at one point, where there are several; ``record`` says what exactly is measured, where the
-    name alone does not.
+    is that of the values at one point, where there are several (how many, the metric says); ``record`` says what
+    exactly is measured, where the name alone does not.
     """
 
     name: str
@@ -183,14 +260,50 @@ class Quantity:
     record: str = ""
 
 
+@dataclass(frozen=True)
+class Companion:
+    """Numbers that stand beside a metric and say how far it may be off, of its shape and in its units.
+
+    ``suffix`` is what they are called, and how the names of their variables end; those that are ``sampled`` are known
+    only where examples are a random subset of more.
+    """
+
+    suffix: str
+    sampled: bool = False
+
+    def of(self, metric: str) -> str:
+        """What they are called beside a metric, or their variable beside a metric's: ``test_loss_standard_error``."""
+        return f"{metric}_{self.suffix}"
+
+
+STANDARD_ERROR = Companion("standard_error", sampled=True)
+"""Of a mean over a subset of examples, as an estimate for all of them."""
+
+RESIDUAL = Companion("residual")
+"""By how much a value misses the equation that it solves approximately."""
+
+
 def split_variable(split: str, metric: str) -> str:
     """The name of a metric's variable for one split: ``test_accuracy``."""
     return f"{split}_{metric}"
 
 
-def standard_error_variable(split: str, metric: str) -> str:
-    """The name of the standard error of a metric's mean over a subset of examples: ``test_loss_standard_error``."""
-    return f"{split_variable(split, metric)}{STANDARD_ERROR}"
+def companion_of(name: str, attributes: Mapping[Any, Any]) -> str:
+    """The suffix of the companion that a variable is, by its attributes; empty where it is none.
+
+    The name tells only where there are no attributes of ours, as in tables of others.
+
+    >>> companion_of("test_loss_standard_error", {}), companion_of("test_standard_error", {"metric": "standard_error"})
+    ('standard_error', '')
+    """
+    if COMPANION in attributes or "metric" in attributes:
+        return str(attributes.get(COMPANION, ""))
+    return next((known.suffix for known in (STANDARD_ERROR, RESIDUAL) if name.endswith(known.of(""))), "")
+
+
+def value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+    """The dimensions along which metrics have several values at a point, by the attributes of variables."""
+    return frozenset({CLASSES, *(str(each[DIMENSION]) for each in variables if DIMENSION in each)})
 
 
 def done_variable(split: str, group: str) -> str:
@@ -205,4 +318,4 @@ def is_standard(name: str) -> bool:
     (True, True, True, False)
     """
     known = (TARGET, TARGET_LOSS, MEASURED)
-    return name in known or name.startswith(BESIDE) or name.endswith((DONE, STANDARD_ERROR, f"_{LOSS}"))
+    return name in known or name.startswith(BESIDE) or name.endswith((DONE, STANDARD_ERROR.of(""), f"_{LOSS}"))

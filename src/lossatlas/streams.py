@@ -10,10 +10,10 @@ import hashlib
 
 import torch
 
-__all__ = ["generator"]
+__all__ = ["make_generator"]
 
 
-def generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
+def make_generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
     """A fresh CPU generator for one stream at one step.
 
     >>> a, b = (torch.rand(2, generator=generator(0, "cells", 7)) for _ in range(2))

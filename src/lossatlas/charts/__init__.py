@@ -3,6 +3,7 @@
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CHARTS, Chart, CoefficientChart
+from lossatlas.charts.choosing import chart_between, chart_options, made_chart
 from lossatlas.charts.curve import Curve
 from lossatlas.charts.files import chart_bytes, load_chart
 from lossatlas.charts.homogeneity import radial_orders
@@ -17,6 +18,7 @@ from lossatlas.charts.kinds.repeated_slice import RepeatedSlice
 from lossatlas.charts.kinds.simplex import Simplex
 from lossatlas.charts.kinds.slice import Slice
 from lossatlas.charts.kinds.through import Through
+from lossatlas.charts.startable import ChartStart, Startable
 
 __all__ = [
     "CHARTS",
@@ -25,6 +27,7 @@ __all__ = [
     "Bezier",
     "Chain",
     "Chart",
+    "ChartStart",
     "CoefficientChart",
     "Corners",
     "Curve",
@@ -35,8 +38,12 @@ __all__ = [
     "RepeatedSlice",
     "Simplex",
     "Slice",
+    "Startable",
     "Through",
+    "chart_between",
     "chart_bytes",
+    "chart_options",
     "load_chart",
+    "made_chart",
     "radial_orders",
 ]

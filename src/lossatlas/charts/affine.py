@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart, checked_coords
+from lossatlas.charts.chart import axes_named, checked_coords
+from lossatlas.charts.forms import affine, affine_derivatives
+from lossatlas.charts.startable import Startable
 from lossatlas.errors import BadInput
-from lossatlas.schema import AXES
-from lossatlas.streams import generator
 from lossatlas.types import Params
-from lossatlas.weights import Initialiser, Role, WeightSpace
 
 __all__ = ["AffineChart"]
 
 
-class AffineChart(CoefficientChart):
+class AffineChart(Startable):
     """``w(c) = origin + sum_k (c_k - anchor_k) * f_k``: a line, a plane, a solid; any number of axes.
 
     ``controls()`` are the origin and the frame f, (d + 1, n). ``anchor`` (d,) are the coordinates of the origin: zero
     where it lies in the middle of a picture.
     """
 
+    counts = MappingProxyType({"_centred": torch.bool})
+    interpolation = "affine"
     scale: nn.Parameter
     anchor: Tensor
     _centred: Tensor
@@ -37,74 +37,9 @@ class AffineChart(CoefficientChart):
         anchor = [0.0] * d if anchor is None else [float(a) for a in anchor]
         if len(anchor) != d:
             raise BadInput(f"the origin of a chart with {d} axes has {d} coordinates; got {len(anchor)}")
-        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
+        self.axes = axes_named(d)
         self.register_buffer("anchor", torch.tensor(anchor, dtype=torch.float64))
         self.register_buffer("_centred", torch.tensor(centred))
-
-    @classmethod
-    def random(
-        cls,
-        module: nn.Module,
-        axes: int = 2,
-        *,
-        initialiser: Initialiser,
-        scale: float = 1.0,
-        seed: int = 0,
-        space: WeightSpace | None = None,
-        origin: Tensor | None = None,
-        train_origin: bool = True,
-        anchor: Sequence[float] | None = None,
-    ) -> Self:
-        """A chart through random weights, or around a given ``origin`` (n,), along random directions.
-
-        On the device and in the precision of the module's parameters. The same seed gives the same first directions
-        whatever the number of axes.
-        """
-        space = space if space is not None else WeightSpace(module)
-        like = space.vector_of(module)
-
-        def draw(role: Role, stream: str, index: int = 0) -> Tensor:
-            return initialiser.draw(module, space, role, generator(seed, f"chart/{stream}", index)).to(like)
-
-        centred = origin is not None
-        if origin is None:
-            origin = draw(Role.ORIGIN, "origin")
-        directions = [draw(Role.DIRECTION, "direction", k) for k in range(axes)]
-        stacked = torch.stack(directions) if directions else like.new_zeros(0, space.size)
-        return cls._started(
-            origin,
-            stacked,
-            lambda: draw(Role.ORIGIN, "corner"),
-            scale=scale,
-            train_origin=train_origin,
-            centred=centred,
-            anchor=anchor,
-        )
-
-    @classmethod
-    @abstractmethod
-    def _started(
-        cls,
-        origin: Tensor,
-        directions: Tensor,
-        place: Callable[[], Tensor],
-        *,
-        scale: float,
-        train_origin: bool,
-        centred: bool,
-        anchor: Sequence[float] | None,
-    ) -> Self:
-        """The chart that begins with what was drawn.
-
-        Args:
-            origin: (n,).
-            directions: (d, n).
-            place: draws another place (n,), as the origin was.
-            scale: the factor of all coordinates.
-            train_origin: whether a fit may move the origin.
-            centred: whether the origin was trained before.
-            anchor: (d,), the origin's coordinates.
-        """
 
     @property
     def centred(self) -> bool:
@@ -116,7 +51,16 @@ class AffineChart(CoefficientChart):
 
     def coefficients(self, coords: Tensor) -> Tensor:
         coords = checked_coords(coords, self.axes)
-        return torch.cat([coords.new_ones(len(coords), 1), coords - self.anchor.to(coords)], dim=1)
+        return affine(coords - self.anchor.to(coords))
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        return affine_derivatives(checked_coords(coords, self.axes))
+
+    def corner_coords(self) -> Tensor:
+        return self.anchor[None].cpu()
+
+    def numbers(self) -> dict[str, float]:
+        return {"scale": float(self.scale.detach())}
 
     def coords_of(self, points: Tensor) -> Tensor:
         """Coordinates (P, d) of the orthogonal projections of points (P, n) onto the chart, in float64."""

@@ -26,6 +26,8 @@ class HeldDirections(CoefficientChart):
         BadInput: shapes do not fit, or a direction is zero.
     """
 
+    interpolation = "affine"
+
     def __init__(self, origin: Tensor, directions: Tensor, shape: str) -> None:
         super().__init__()
         dimensions = shape.count(",") + 1
@@ -49,6 +51,9 @@ class HeldDirections(CoefficientChart):
     @property
     def centred(self) -> bool:
         return True
+
+    def corner_coords(self) -> Tensor:
+        return torch.zeros(1, self.directions.shape[-2], dtype=torch.float64)
 
     @property
     def dimension(self) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart
+from lossatlas.charts.chart import CoefficientChart, axes_named
 from lossatlas.errors import BadInput
-from lossatlas.schema import AXES
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import module_state
@@ -39,26 +38,32 @@ class Between(CoefficientChart):
         BadInput: another number of networks than the figure has.
     """
 
+    service = "survey --between"
+    refusal = "does not lie between networks"
     joins_networks = True
     least: ClassVar[int]
     """Corners at least."""
     most: ClassVar[int | None] = None
     """Corners at most; None where there is no such number."""
-    margin: ClassVar[float] = 0.2
-    """How far pictures usually reach beyond the figure, in shares of its extent."""
+    usual_for: ClassVar[tuple[int, ...]] = ()
+    """The numbers of networks that this is the figure of where nobody names another."""
 
     def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
         super().__init__()
         kind = type(self).__name__.lower()
-        if corners.ndim != 2 or len(corners) < self.least or (self.most is not None and len(corners) > self.most):
+        if corners.ndim != 2 or not self.takes(len(corners)):
             expected = f"{self.least}" if self.most == self.least else f"at least {self.least}"
             raise BadInput(f"a {kind} needs {expected} weight vectors (m, n); got {tuple(corners.shape)}")
         self.corners: Tensor
         self.register_buffer("corners", corners.detach().clone())
         for name, values in (statistics or {}).items():
             self.register_buffer(PREFIX + name.replace(".", "/"), values.detach().clone())
-        d = self._dimensions(len(corners))
-        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(d))
+        self.axes = axes_named(self._dimensions(len(corners)))
+
+    @classmethod
+    def takes(cls, networks: int) -> bool:
+        """Whether the figure lies between so many networks."""
+        return networks >= cls.least and (cls.most is None or networks <= cls.most)
 
     @classmethod
     def between(cls, modules: Sequence[nn.Module], space: WeightSpace | None = None) -> Self:
@@ -75,8 +80,15 @@ class Between(CoefficientChart):
         return cls.between_states([module_state(module) for module in modules], space)
 
     @classmethod
-    def between_states(cls, states: Sequence[Mapping[str, Tensor]], space: WeightSpace) -> Self:
+    def between_states(
+        cls, states: Sequence[Mapping[str, Tensor]], space: WeightSpace, options: Mapping[str, Any] | None = None
+    ) -> Self:
         """The same from named tensors, those of the parameters and of all buffers.
+
+        Args:
+            states: in the order of the networks.
+            space: which parameters vary.
+            options: the kind's own.
 
         Raises:
             BadInput: as the chart; or a parameter is missing or has another shape.
@@ -87,7 +99,19 @@ class Between(CoefficientChart):
             if name.rpartition(".")[2] in STATISTICS and all(name in state for state in states)
         ]
         statistics = {name: torch.stack([state[name] for state in states]) for name in buffers}
-        return cls(torch.stack([space.flatten(state) for state in states]), statistics)
+        corners = torch.stack([space.flatten(state) for state in states])
+        return cls.spanned(corners, statistics, cls.made_options(options))
+
+    @classmethod
+    def spanned(cls, corners: Tensor, statistics: Params, options: Any) -> Self:
+        """The figure of some corners; a kind with options of its own heeds them here.
+
+        Args:
+            corners: (m, n).
+            statistics: per buffer its values at the corners (m, *shape).
+            options: an instance of the kind's :attr:`options`; None where it has none.
+        """
+        return cls(corners, statistics)
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
@@ -101,6 +125,15 @@ class Between(CoefficientChart):
     @abstractmethod
     def corner_coords(self) -> Tensor:
         """Where the corners are: (m, d), float64."""
+
+    @property
+    def margin(self) -> float:
+        """How far pictures usually reach beyond the figure, in shares of its extent."""
+        return 0.2
+
+    def labels(self, names: Sequence[str]) -> dict[str, str]:
+        """What the axes are called, by axis, between networks of these names."""
+        return {axis: axis for axis in self.axes}
 
     @property
     def centred(self) -> bool:

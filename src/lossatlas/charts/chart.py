@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import fields
+from inspect import isabstract
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.func import vjp
 
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, unknown
 from lossatlas.hashing import fingerprint
-from lossatlas.registry import Registry
+from lossatlas.registry import Registry, load_callable
+from lossatlas.schema import AXES, REPEAT, Geometry
 from lossatlas.types import Params
 
-__all__ = ["CHARTS", "Chart", "CoefficientChart", "checked_coords"]
+__all__ = ["CHARTS", "Chart", "CoefficientChart", "axes_named", "checked_coords"]
 
 CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
 
@@ -21,13 +27,22 @@ CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
 class Chart(nn.Module, ABC):
     """A map from coordinates to weight space; strictly, a local parametrisation of a surface in it.
 
-    A chart is a module: its parameters are what a fit trains, its state is what is written to disk.
+    A chart is a module: its parameters are what a fit trains, its state is what is written to disk. What a kind of
+    chart can serve follows from what it implements: :class:`~lossatlas.charts.Startable` begins a fit,
+    :class:`~lossatlas.charts.Between` lies between networks, :class:`~lossatlas.charts.Curve` joins them.
     """
 
     axes: tuple[str, ...]
     """The name of each coordinate."""
     joins_networks: ClassVar[bool] = False
     """Whether the chart lies between several networks, whose own statistics fit at none of its other points."""
+    options: ClassVar[type[Any] | None] = None
+    """The frozen dataclass of the kind's own options, ``--chart.OPTION`` on the command line; None where it has none.
+    They are given to what makes a chart; what it needs of them later belongs to its state."""
+    counts: ClassVar[Mapping[str, torch.dtype]] = MappingProxyType({})
+    """The types of those tensors of its state that are whole numbers or marks."""
+    interpolation: ClassVar[str] = "general"
+    """How coordinates interpolate: see :class:`~lossatlas.schema.Geometry`."""
     fitted_under: str = ""
     """The buffers policy of the fit that trained the chart; empty where none did."""
 
@@ -50,6 +65,38 @@ class Chart(nn.Module, ABC):
     def from_state(cls, state: dict[str, Tensor]) -> Chart:
         """The chart whose ``state_dict`` this is."""
 
+    @classmethod
+    def kind(cls) -> str:
+        """The name of this kind of chart: the registry's, or else that of its class."""
+        return CHARTS.name_of(cls) or cls.__name__.lower()
+
+    @classmethod
+    def made_options(cls, given: Mapping[str, Any] | None) -> Any:
+        """The kind's options, an instance of :attr:`options`; None where it has none.
+
+        Raises:
+            BadInput: one of those given is not among them, or out of its bounds.
+        """
+        known = [field.name for field in fields(cls.options)] if cls.options is not None else []
+        for name in given or ():
+            if name not in known:
+                raise (
+                    unknown(f"option of chart {cls.kind()!r}:", name, known)
+                    if known
+                    else BadInput(f"chart {cls.kind()!r} has no options; leave out {name!r}")
+                )
+        return cls.options(**given or {}) if cls.options is not None else None
+
+    def corner_coords(self) -> Tensor:
+        """The coordinates (k, d), float64, of the networks or the origin that the chart passes through; may be none."""
+        return torch.empty(0, len(self.axes), dtype=torch.float64)
+
+    def geometry(self) -> Geometry:
+        """What pictures know of the chart; repeats of a slice are numbered, and so are not among its axes."""
+        axes = tuple(axis for axis in self.axes if axis != REPEAT)
+        corners = tuple(tuple(corner) for corner in self.corner_coords().tolist())
+        return Geometry(self.kind(), axes, self.interpolation, corners)
+
     def fingerprint(self) -> str:
         """A hash of the chart's kind, axes and tensors: surveys of equal charts have equal ones."""
         return fingerprint(sorted(self.state_dict().items()), kind=f"{type(self).__name__} {self.axes}")
@@ -62,6 +109,44 @@ class CoefficientChart(Chart):
     charts apart instead of asking for points.
     """
 
+    service: ClassVar[str] = ""
+    """What verb asks for kinds of charts that implement a base, and how; empty: none does."""
+    refusal: ClassVar[str] = "is not made of coefficients and controls"
+    """What is said of a kind that does not implement the base."""
+
+    @classmethod
+    def services(cls) -> tuple[str, ...]:
+        """What the kind can be asked for, by the bases that it implements."""
+        return tuple(str(vars(base)["service"]) for base in cls.__mro__ if vars(base).get("service"))
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of the kinds that implement this base."""
+        return [name for name in CHARTS if issubclass(CHARTS[name], cls)]
+
+    @classmethod
+    def named(cls, spec: str, option: str = "chart") -> type[Self]:
+        """The kind that a name or ``module:Class`` stands for, which implements this base.
+
+        A class is added to the registry under the latter, so that charts of it are written and read back.
+
+        Args:
+            spec: the name.
+            option: that gives it, for messages.
+
+        Raises:
+            BadInput: nothing has the name, it is not a kind of chart, or it does not implement the base; the choices
+                are listed.
+        """
+        if spec not in CHARTS and ":" in spec:
+            CHARTS.add(spec, _loaded(spec, option))
+        if spec not in CHARTS:
+            raise unknown(option, spec, [*cls.names(), "module:Class"])
+        kind = CHARTS[spec]
+        if not issubclass(kind, cls):
+            raise BadInput(f"{option} {spec!r} {cls.refusal}; choose {' or '.join(cls.names())}")
+        return kind
+
     @property
     @abstractmethod
     def statistics(self) -> Params:
@@ -70,6 +155,18 @@ class CoefficientChart(Chart):
     @abstractmethod
     def coefficients(self, coords: Tensor) -> Tensor:
         """The coefficients (P, m) at coordinates (P, d)."""
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        """The derivatives (P, m, d) of the coefficients with respect to the coordinates (P, d).
+
+        ``derivatives[:, :, k] @ controls()`` are those of the points along axis k; at a kink, those of the piece to its
+        right; NaN along an axis that only numbers things. By automatic differentiation, one pass back for each
+        coefficient, unless a kind knows better.
+        """
+        coords = checked_coords(coords, self.axes)
+        # A point's coefficients depend on its own coordinates alone, so that all points go in one pass.
+        sums, back = vjp(lambda at: self.coefficients(at).sum(dim=0), coords)[:2]
+        return torch.stack([back(one)[0] for one in torch.eye(len(sums)).to(sums)], dim=1)
 
     @abstractmethod
     def controls(self) -> Tensor:
@@ -91,6 +188,30 @@ class CoefficientChart(Chart):
         """
         dtype = torch.promote_types(torch.promote_types(coords.dtype, controls.dtype), torch.float32)
         return self.coefficients(coords.to(controls.device, dtype)).to(controls)
+
+
+def _loaded(spec: str, option: str) -> type[Chart]:
+    """The class that ``module:Class`` names.
+
+    Raises:
+        BadInput: it cannot be imported, is not a kind of chart, or leaves something of its bases' to be written.
+    """
+    found: Any = load_callable(option, spec)
+    if not isinstance(found, type) or not issubclass(found, CoefficientChart):
+        raise BadInput(f"{option} {spec!r} is not a kind of chart; expected a subclass of lossatlas.CoefficientChart")
+    if isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        raise BadInput(f"{option} {spec!r} lacks {lacking}; write what its base classes leave open")
+    return found
+
+
+def axes_named(count: int) -> tuple[str, ...]:
+    """The names of so many axes.
+
+    >>> axes_named(4)
+    ('u', 'v', 'w', 'x3')
+    """
+    return tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(count))
 
 
 def checked_coords(coords: Tensor, axes: tuple[str, ...]) -> Tensor:

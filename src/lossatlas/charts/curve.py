@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import ClassVar, Self
 
 import torch
@@ -32,10 +32,16 @@ class Curve(CoefficientChart):
         BadInput: fewer than two controls, shapes that do not fit, or equal neighbours that stay.
     """
 
+    service = "connect"
+    refusal = "does not join networks by a curve"
     joins_networks = True
     axes: tuple[str, ...] = (CURVE,)
+    counts = MappingProxyType({"held": torch.bool})
+    interpolation = "curve"
     most_networks: ClassVar[int | None] = None
     """Through how many networks such a curve can pass; None where there is no such number."""
+    usual_lr: ClassVar[float] = 0.1
+    """The learning rate of its bends where nobody says another."""
 
     def __init__(self, controls: Tensor, held: Sequence[bool] | None = None) -> None:
         super().__init__()
@@ -79,8 +85,8 @@ class Curve(CoefficientChart):
             raise BadInput(f"a {kind} curve joins two networks at least (k, n); got {tuple(networks.shape)}")
         if cls.most_networks is not None and len(networks) > cls.most_networks:
             raise BadInput(
-                f"a {kind} curve passes through {cls.most_networks} networks and {len(networks)} are given; choose a "
-                "chain"
+                f"a {kind} curve passes through {cls.most_networks} networks and {len(networks)} are given; choose "
+                f"{' or '.join(cls._through(len(networks)))}"
             )
         if bends < 1:
             raise BadInput(f"a {kind} curve with {bends} bends has nothing to train; give it one bend or more")
@@ -103,6 +109,11 @@ class Curve(CoefficientChart):
             parts += [ends[0][None], own if start is None else start[leg * bends : (leg + 1) * bends].to(own)]
         held = ([not train_ends] + [False] * bends) * legs + [not train_ends]
         return cls(torch.cat([*parts, networks[-1:]]), held)
+
+    @staticmethod
+    def _through(networks: int) -> list[str]:
+        """The kinds of curves that pass through so many networks."""
+        return [name for name in Curve.names() if (Curve.named(name).most_networks or networks) >= networks]
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Self:
@@ -136,12 +147,15 @@ class Curve(CoefficientChart):
         """Ascending t from 0 to 1 between which the curve is smooth."""
         return (0.0, 1.0)
 
-    @abstractmethod
     def velocities(self, coords: Tensor) -> Tensor:
         """The derivatives (P, m + 1) of the coefficients with respect to t at coordinates (P, 1).
 
         ``velocities @ controls()`` are those of the points; at a kink, that of the piece to its right.
         """
+        return self.derivatives(coords)[:, :, 0]
+
+    def corner_coords(self) -> Tensor:
+        return torch.tensor(self.breaks, dtype=torch.float64)[:, None]
 
     def control_coords(self) -> Tensor:
         """The t (m + 1,), float64, that a straight and even curve has its controls at."""

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, parse_json, reason_of
 from lossatlas.files.tensors import check_alike, read_tensors
+from lossatlas.users_code import called
 
-__all__ = ["chart_bytes", "load_chart"]
+__all__ = ["chart_bytes", "load_chart", "remade"]
 
-COUNTS = {"order": torch.int64, "orders": torch.int64, "held": torch.bool, "_centred": torch.bool}
-"""Tensors of charts that are whole numbers or marks."""
+OWN_KINDS = "; a kind of your own is added first, by lossatlas.charts.CHARTS.add or --chart module:Class"
 NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -32,8 +32,15 @@ class _Told:
 
 
 def chart_bytes(chart: Chart) -> bytes:
-    """A chart as a safetensors file that :func:`load_chart` reads."""
-    kind = next(name for name in CHARTS if CHARTS[name] is type(chart))
+    """A chart as a safetensors file that :func:`load_chart` reads.
+
+    Raises:
+        BadInput: its kind has no name, by which a file could be read back.
+    """
+    kind = CHARTS.name_of(type(chart))
+    if kind is None:
+        own = type(chart).__name__
+        raise BadInput(f"charts of the kind {own} have no name yet; give them one: CHARTS.add({own.lower()!r}, {own})")
     tensors = {name: value.detach().cpu().contiguous() for name, value in chart.state_dict().items()}
     # One entry: safetensors writes several in an order of its own, and equal charts shall be equal files.
     told = {"chart": kind, "axes": chart.axes, "fitted_under": chart.fitted_under}
@@ -44,14 +51,16 @@ def load_chart(path: Path | str) -> Chart:
     """The chart in a ``chart.safetensors``, on the CPU.
 
     Raises:
-        BadInput: the file is missing, damaged, or holds no chart.
+        BadInput: the file is missing, damaged, or holds no chart, or one of a kind that nobody has added.
     """
     try:
         state, metadata = read_tensors(path)
         if "lossatlas" not in metadata:
             raise Unreadable(path, "it does not say which")
         told = parse_json(metadata["lossatlas"], _Told)
-        chart = _made(told.chart, state)
+        if told.chart not in CHARTS:  # and nothing that a file names is ever imported
+            raise unknown("chart", told.chart, CHARTS, OWN_KINDS)
+        chart = remade(CHARTS[told.chart], told.chart, state)
     except ValueError as error:
         reason = reason_of(error)
         raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
@@ -61,19 +70,23 @@ def load_chart(path: Path | str) -> Chart:
     return chart
 
 
-def _made(kind: str, state: dict[str, Tensor]) -> Chart:
+def remade(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Chart:
     """The chart of a kind whose state this is.
 
+    Args:
+        kind: of chart.
+        name: of the kind, for messages.
+        state: of unknown origin.
+
     Raises:
-        ValueError: nobody knows the kind, or this is not the state of one.
+        ValueError: this is not the state of such a chart.
     """
-    for name, value in state.items():
-        if value.dtype not in ((COUNTS[name],) if name in COUNTS else NUMBERS):
-            raise ValueError(f"its {name!r} is of type {value.dtype}")
-    family = CHARTS[kind]
+    for key, value in state.items():
+        if value.dtype not in ((kind.counts[key],) if key in kind.counts else NUMBERS):
+            raise ValueError(f"its {key!r} is of type {value.dtype}")
     try:
-        chart = family.from_state(state)
+        chart = called(kind.from_state, state)
     except Exception as error:  # each kind takes its tensors apart in its own way
-        raise ValueError(f"its tensors are not those of a {kind}: {in_one_line(error)}") from error
+        raise ValueError(f"its tensors are not those of a {name}: {in_one_line(error)}") from error
     check_alike(state, chart.state_dict())
     return chart

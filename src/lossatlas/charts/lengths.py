@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts.curve import Curve
-from lossatlas.linalg import scalar_products
+from lossatlas.linalg import form_gram
 
-__all__ = ["length", "lengths_until", "quadrature", "speeds"]
+__all__ = ["measure_length", "measure_lengths_until", "quadrature", "speeds"]
 
 NODES = 32
 """Of a Gauss-Legendre rule: exact to rounding where the speed is a gentle function of t."""
@@ -36,24 +36,19 @@ def quadrature(curve: Curve) -> tuple[Tensor, Tensor]:
     return at[:, None], torch.cat([(high - low) / 2 * weights for low, high in pieces])
 
 
-def length(curve: Curve) -> float:
+def measure_length(curve: Curve) -> float:
     """The length of a curve in weight space."""
     nodes, weights = quadrature(curve)
-    return float(weights @ speeds(curve.velocities(nodes), gram_of(curve)))
+    return float(weights @ speeds(curve.velocities(nodes), form_gram(curve.controls())))
 
 
-def lengths_until(curve: Curve, t: Tensor) -> Tensor:
+def measure_lengths_until(curve: Curve, t: Tensor) -> Tensor:
     """The lengths (P,), float64, from 0 to each t (P,), ascending in [0, 1]."""
     steps = torch.linspace(0, 1, PARTS * (len(curve.breaks) - 1) + 1, dtype=torch.float64)
     ends = torch.unique(torch.cat([torch.tensor(curve.breaks, dtype=torch.float64), steps, t.double().cpu()]))
     nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
     low, high = ends[:-1, None], ends[1:, None]
     at = (low + high) / 2 + (high - low) / 2 * nodes
-    rates = speeds(curve.velocities(at.reshape(-1, 1)), gram_of(curve)).view(at.shape)
+    rates = speeds(curve.velocities(at.reshape(-1, 1)), form_gram(curve.controls())).view(at.shape)
     until = torch.cat([torch.zeros(1).double(), ((high - low)[:, 0] / 2 * (rates @ weights)).cumsum(dim=0)])
     return until[torch.searchsorted(ends, t.double().cpu())]
-
-
-def gram_of(curve: Curve) -> Tensor:
-    """The scalar products (m + 1, m + 1) of a curve's controls, float64, on the processor."""
-    return scalar_products(curve.controls())

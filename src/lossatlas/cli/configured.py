@@ -22,7 +22,7 @@ from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import with_names
 from lossatlas.errors import BadInput, Interrupted
 from lossatlas.recipes import Config, ProblemConfig
-from lossatlas.recipes.inputs import found_again
+from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.registry import Registry
 from lossatlas.rundir import RunDirectory
 
@@ -138,7 +138,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         if flag_given(tokens, "resume") and (run := RunDirectory(out)).is_run:
             # What a finished run was made of need not be there any more, unless it is to grow, which is seen later.
             needed = () if run.finished else None
-            layers.append(tokens_of(found_again(run, needed, {*options_in(tokens), *options})))
+            layers.append(tokens_of(OpenedRun(out).find_settings(needed, {*options_in(tokens), *options})))
         if preset is not None and self._presets is not None:
             layers.append(tokens_of(self._presets[preset]))
         layers.append(tokens_of(options))
@@ -215,7 +215,8 @@ def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
     given = options_in(tokens)
     problem -= {name for name in ProblemConfig.named() if name in given}
     needed = {f"{name}.folder" for name in problem} | problem
-    return {name: value for name, value in found_again(run, needed, given).items() if name.partition(".")[0] in problem}
+    settings = OpenedRun(path).find_settings(needed, given)
+    return {name: value for name, value in settings.items() if name.partition(".")[0] in problem}
 
 
 def _print_estimate(estimate: Estimate) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lossatlas.data.split import Split
 from lossatlas.errors import BadInput
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 
 __all__ = ["Batches"]
 
@@ -39,5 +39,5 @@ class Batches:
         """Indices (B,) of the examples of a step."""
         epoch, place = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, self._split.draw(len(self._split), generator(self._seed, "batches", epoch))
+            self._order = epoch, self._split.draw(len(self._split), make_generator(self._seed, "batches", epoch))
         return self._order[1][place * self.size : (place + 1) * self.size]

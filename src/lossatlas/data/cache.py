@@ -1,5 +1,8 @@
 """Decoded images on disk, mapped into memory when they are read.
 
+Images are decoded once and held as bytes; they are normalised batch by batch, on the device. So a split that is too
+large for a device is streamed from the mapped file, with equal results.
+
 A cache file has the form of safetensors: labels and images of both splits, and what was measured on the way. It is
 written beside its place and renamed, holds a checksum, and is remade where that does not agree.
 """

@@ -1,4 +1,4 @@
-"""What a data source loads: a training and a test split."""
+"""What a data source loads: a training split and perhaps a test split."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Dataset"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test split, or whatever :meth:`Split.of` makes splits of.
+    """A training and perhaps a test split, or whatever :meth:`Split.of` makes splits of.
 
     ``classes`` is the number of classes where targets are labels and somebody has counted them, else None.
     """
 
     name: str
     train: Split
-    test: Split
+    test: Split | None = None
     classes: int | None = None
     class_names: tuple[str, ...] = ()
     """In the order of the labels; empty where they have no names."""
@@ -30,8 +30,8 @@ class Dataset:
     """A sentence that says how inputs were normalised and where the constants come from; empty if they were not."""
 
     def __post_init__(self) -> None:
-        for name in ("train", "test"):
-            object.__setattr__(self, name, Split.of(getattr(self, name)))
+        for name, split in self.splits.items():
+            object.__setattr__(self, name, Split.of(split))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -51,8 +51,8 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """Both splits by name."""
-        return {"train": self.train, "test": self.test}
+        """Those that there are, by name."""
+        return {"train": self.train} | ({"test": self.test} if self.test is not None else {})
 
 
 def _classes(batch: Batch) -> int | None:

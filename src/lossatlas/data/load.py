@@ -16,7 +16,7 @@ from lossatlas.files.reading import check_path, expanded
 from lossatlas.registry import load_callable
 from lossatlas.users_code import called
 
-__all__ = ["data_options", "load_data"]
+__all__ = ["FORMS", "data_options", "load_data"]
 
 HUB = "hub:"
 FORMS = ("hub:OWNER/NAME", "FOLDER", "module:callable")

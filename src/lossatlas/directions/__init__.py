@@ -1,7 +1,7 @@
 """Directions of slices, by name: what the axes of a chart around a network point along."""
 
-from lossatlas.directions.direction import DIRECTIONS, Around, Direction, direction, directions, orthogonalised
-from lossatlas.directions.normalisation import NORMALISATIONS, Normalisation
+from lossatlas.directions.direction import DIRECTIONS, Around, Direction, make_direction, make_directions, orthogonalise
+from lossatlas.directions.normalisations import NORMALISATIONS, Normalisation
 from lossatlas.directions.slices import slice_along, slice_around
 
 __all__ = [
@@ -10,9 +10,9 @@ __all__ = [
     "Around",
     "Direction",
     "Normalisation",
-    "direction",
-    "directions",
-    "orthogonalised",
+    "make_direction",
+    "make_directions",
+    "orthogonalise",
     "slice_along",
     "slice_around",
 ]

@@ -11,15 +11,22 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lossatlas.directions.normalisation import Normalisation
-from lossatlas.directions.normalisations.none import AsDrawn
+from lossatlas.directions.normalisations import AsDrawn, Normalisation
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
 from lossatlas.registry import Registry
 from lossatlas.training.weight_trajectory import MEMORY, WeightTrajectory
 from lossatlas.weights import WeightSpace
 
-__all__ = ["DIRECTIONS", "Around", "Direction", "direction", "directions", "orthogonalised"]
+__all__ = [
+    "DIRECTIONS",
+    "Around",
+    "Direction",
+    "make_direction",
+    "make_directions",
+    "orthogonalise",
+    "require_trajectory",
+]
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Direction(ABC):
         return None
 
     @abstractmethod
-    def vectors(self, count: int, around: Around) -> Tensor:
+    def make_vectors(self, count: int, around: Around) -> Tensor:
         """As many of them as axes ask for this kind: (count, n).
 
         Raises:
@@ -87,7 +94,7 @@ class Direction(ABC):
 DIRECTIONS: Registry[type[Direction]] = Registry("direction", "lossatlas.directions.kinds")
 
 
-def direction(spec: str) -> Direction:
+def make_direction(spec: str) -> Direction:
     """The kind that a name stands for, with what follows its colon.
 
     Raises:
@@ -97,14 +104,14 @@ def direction(spec: str) -> Direction:
     return DIRECTIONS[kind](argument)
 
 
-def directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[str]]:
+def make_directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[str]]:
     """The directions (d, n) of the kinds that are named, one per axis, and what the axes are called.
 
     Raises:
         BadInput: an unknown kind, or one that cannot be had here.
     """
-    kinds = {name: direction(name) for name in names}
-    found = {name: iter(kinds[name].vectors(count, around)) for name, count in Counter(names).items()}
+    kinds = {name: make_direction(name) for name in names}
+    found = {name: iter(kinds[name].make_vectors(count, around)) for name, count in Counter(names).items()}
     numbers: Counter[str] = Counter()
     vectors, labels = [], []
     for name in names:
@@ -114,7 +121,7 @@ def directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[str]]
     return torch.stack(vectors), labels
 
 
-def orthogonalised(vectors: Tensor) -> Tensor:
+def orthogonalise(vectors: Tensor) -> Tensor:
     """Directions (d, n) orthogonal to those before them, as long as they were.
 
     Raises:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from lossatlas.charts import RepeatedSlice, Slice
-from lossatlas.directions.direction import Around, direction, directions, orthogonalised
-from lossatlas.directions.normalisation import NORMALISATIONS
+from lossatlas.directions.direction import Around, make_direction, make_directions, orthogonalise
+from lossatlas.directions.normalisations import NORMALISATIONS
 from lossatlas.errors import BadInput
 from lossatlas.weights import WeightSpace
 
@@ -74,12 +74,12 @@ def slice_along(
     Raises:
         BadInput: as :func:`slice_around`.
     """
-    if repeats > 1 and not any(direction(kind).drawn for kind in kinds):
+    if repeats > 1 and not any(make_direction(kind).drawn for kind in kinds):
         raise BadInput(f"{repeats} repeats are asked for and no direction is random; leave out the repeats")
     found = []
     for repeat in range(repeats):
-        vectors, names = directions(kinds, replace(around, seed=around.seed + repeat))
-        found.append(orthogonalised(vectors) if orthogonal else vectors)
+        vectors, names = make_directions(kinds, replace(around, seed=around.seed + repeat))
+        found.append(orthogonalise(vectors) if orthogonal else vectors)
     for vectors in found:
         units = vectors.double() / vectors.double().norm(dim=1, keepdim=True)
         if not (torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).all():

@@ -7,7 +7,7 @@ from lossatlas.engine.engine import Engine, Pullback
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import plan_for
-from lossatlas.engine.precision import PRECISIONS, Precision
+from lossatlas.engine.precisions import PRECISIONS, Precision
 from lossatlas.engine.strategy import STRATEGIES, Strategy
 
 __all__ = [

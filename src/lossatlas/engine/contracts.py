@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.errors import BadInput
 from lossatlas.losses import Labelled, Loss, told_apart, weights_of
-from lossatlas.schema import Quantity
+from lossatlas.schema import Companion, Quantity
 from lossatlas.types import Batch, Outputs
 
 __all__ = ["Evaluation", "Folded", "Functional", "Metric", "StreamingMetric"]
@@ -55,7 +55,13 @@ class Functional(ABC):
 
 
 class Metric(ABC):
-    """A number at every point: streaming, or made of derivatives (:class:`lossatlas.metrics.OperatorMetric`)."""
+    """A number at every point, or several: streaming, or of derivatives (:class:`lossatlas.metrics.OperatorMetric`).
+
+    What it is made of, ``found`` below, is a :class:`Folded` or what a computation came to.
+    """
+
+    companions: ClassVar[tuple[Companion, ...]] = ()
+    """What :meth:`companion` gives beside the values."""
 
     @classmethod
     def of(cls, argument: str) -> Self:
@@ -72,7 +78,23 @@ class Metric(ABC):
 
     @abstractmethod
     def quantity(self, loss: Loss) -> Quantity:
-        """Name and unit under this loss."""
+        """Name and unit under this loss, and the dimension of the values at a point where there are several."""
+
+    def length(self, evaluation: Evaluation) -> int:
+        """How many values there are at a point; asked for where the quantity has a dimension.
+
+        Args:
+            evaluation: what one network made of a few examples.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has a dimension, and does not say how long it is")
+
+    @abstractmethod
+    def value(self, found: Any) -> Tensor:
+        """The metric (p,) at p points, or (p, k) where it has k values at each."""
+
+    def companion(self, companion: Companion, found: Any) -> Tensor:
+        """One of :attr:`companions`, of the shape of :meth:`value`."""
+        raise NotImplementedError(f"{type(self).__name__} has companions, and does not say what they are")
 
 
 @dataclass(frozen=True)
@@ -138,17 +160,10 @@ class Folded:
 class StreamingMetric(Metric):
     """A metric that is folded over the outputs and losses of one point's batches."""
 
-    has_standard_error: bool = False
-    """Whether :meth:`standard_error` is known where examples were drawn."""
-
     @abstractmethod
     def sums(self, evaluation: Evaluation) -> Tensor:
         """Sums (p, ...) over a batch's examples, to be added over batches in float64."""
 
     @abstractmethod
     def value(self, folded: Folded) -> Tensor:
-        """The metric (p,), or (p, k) where its quantity has a dimension."""
-
-    def standard_error(self, folded: Folded) -> Tensor:
-        """The standard error of the metric, of its shape, as an estimate for all that the examples were drawn from."""
-        raise NotImplementedError
+        """The metric (p,), or (p, k), of its sums."""

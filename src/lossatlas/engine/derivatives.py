@@ -1,4 +1,8 @@
-"""Derivatives of the mean loss over a split at a chunk of points."""
+"""Derivatives of the mean loss over a split at a chunk of points.
+
+They are services of a strategy, not of a metric: a metric asks for a gradient or a Hessian product, and whichever
+strategy runs makes it of its own ``pullback`` and ``hessian_product``.
+"""
 
 from __future__ import annotations
 

@@ -12,20 +12,20 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from lossatlas.data import Split, in_parts
 from lossatlas.engine.checking import spread
-from lossatlas.engine.contracts import Evaluation, Folded, Functional, StreamingMetric
+from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
 from lossatlas.engine.derivatives import Derivatives
 from lossatlas.engine.failures import told_in_one_line
-from lossatlas.engine.measuring import measured, tried
+from lossatlas.engine.measuring import length_of, measured, tried
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput
 from lossatlas.losses import shares_of, told_apart
-from lossatlas.schema import STANDARD_ERROR
+from lossatlas.schema import Companion
 from lossatlas.types import Batch, Outputs
 from lossatlas.weights import WeightSpace
 
-__all__ = ["Engine", "Pullback", "error_of"]
+__all__ = ["Engine", "Pullback"]
 
 FEW = 8
 """Examples that metrics are tried on."""
@@ -81,8 +81,8 @@ class Engine:
             eval_batch_size: examples per batch; under batch statistics a group is what is normalised together.
 
         Returns:
-            Per metric a tensor (P,) in float64 on the CPU, or (P, k) where it has several values per point. Where the
-            split is a random subset, also the standard errors that are known, under the name of :func:`error_of`.
+            Per metric a tensor (P,) in float64 on the CPU, or (P, k) where it has several values per point; also its
+            :meth:`companions`, under the names of :meth:`~lossatlas.schema.Companion.of`.
         """
         coefficients, controls = coefficients.detach(), controls.detach()
         parts: dict[str, list[Tensor]] = {}
@@ -96,8 +96,10 @@ class Engine:
                 parts.setdefault(name, []).append(value.cpu())
         return {name: torch.cat(values) for name, values in parts.items()}
 
-    def shapes(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, tuple[int, ...]]:
-        """What each metric returns per point: () for a number, (k,) for several; tried on a few examples.
+    def shapes(self, split: Split, metrics: Mapping[str, Metric]) -> dict[str, tuple[int, ...]]:
+        """What each metric says that it has at a point: () for a number, (k,) for several.
+
+        Streaming metrics are tried on a few examples.
 
         Raises:
             BadInput: a metric fails on the network's outputs, or returns something else than it says.
@@ -107,37 +109,47 @@ class Engine:
         with self._evaluated.calling(), self._evaluated.in_force(), told_in_one_line():
             outputs, losses = self._evaluated({}, batch)
         evaluation = Evaluation.of_one(outputs, losses, self.network.targets(batch), batch, self.network.loss)
-        found = {}
+        found: dict[str, tuple[int, ...]] = {}
         for name, metric in metrics.items():
-
-            def value_of(sums: Tensor, metric: StreamingMetric = metric) -> Tensor:
-                return metric.value(Folded(sums, count, count, lambda: torch.ones(1)))
-
-            value = tried(name, metric, evaluation, value_of)
             several = metric.quantity(self.network.loss).dimension is not None
-            if value.shape[:1] != (1,) or value.ndim != 1 + several:
-                wanted = "one row of values" if several else "one number"
-                raise BadInput(f"metric {name!r} returned shape {tuple(value.shape)} for one point; expected {wanted}")
-            found[name] = tuple(value.shape[1:])
+            found[name] = (length_of(name, metric, evaluation),) if several else ()
+            if isinstance(metric, StreamingMetric):
+                self._check_shape(name, metric, evaluation, split, found[name])
         return found
+
+    def _check_shape(
+        self, name: str, metric: StreamingMetric, evaluation: Evaluation, split: Split, shape: tuple[int, ...]
+    ) -> None:
+        """Refuse a metric whose values, or whose companions', are not of the shape that it says."""
+        count = evaluation.losses.shape[1]
+
+        def made(sums: Tensor) -> list[Tensor]:
+            folded = Folded(sums, count, split.population, lambda: torch.ones(1))
+            beside = [metric.companion(each, folded) for each in self.companions(split, metric)]
+            return [metric.value(folded), *beside]
+
+        for value in tried(name, metric, evaluation, made):
+            if value.shape != (1, *shape):
+                wanted = f"a row of the {shape[0]} values that it says" if shape else "one number"
+                raise BadInput(f"metric {name!r} returned shape {tuple(value.shape)} for one point; expected {wanted}")
 
     def _values(
         self, metrics: Mapping[str, StreamingMetric], sums: Mapping[str, Tensor], networks: Points, split: Split
     ) -> dict[str, Tensor]:
-        """Metrics of the p points of a chunk, and their standard errors where the split is a sample."""
+        """Metrics of the p points of a chunk, and what is known beside them."""
         squared_norms = partial(_squared_norms, networks, self.network.space)
         found = {}
         for name, metric in metrics.items():
             folded = Folded(sums[name], len(split), split.population, squared_norms)
             found[name] = metric.value(folded)
-            if self.knows_error(split, metric):
-                found[error_of(name)] = metric.standard_error(folded)
+            for beside in self.companions(split, metric):
+                found[beside.of(name)] = metric.companion(beside, folded)
         return found
 
-    def knows_error(self, split: Split, metric: StreamingMetric) -> bool:
-        """Whether :meth:`evaluate` returns a standard error of a metric: of a mean over a random subset."""
-        drawn = split.population > len(split) > 1
-        return drawn and metric.has_standard_error and self.network.loss.per_example
+    def companions(self, split: Split, metric: Metric) -> tuple[Companion, ...]:
+        """What is known beside a metric on a split: of what is sampled nothing, unless the split is a random subset."""
+        sampled = split.population > len(split) > 1 and self.network.loss.per_example
+        return tuple(each for each in metric.companions if sampled or not each.sampled)
 
     def pullback(
         self,
@@ -162,7 +174,10 @@ class Engine:
         self.network.check_gradient()
         wants_coefficients = coefficients.requires_grad
         if wants_coefficients and self.network.varies_buffers:
-            raise BadInput("gradients of coefficients are not known where statistics change with them; detach these")
+            raise BadInput(
+                "gradients of coefficients are not known where statistics change with them; use another buffers "
+                "policy, such as batch, or detach the coefficients"
+            )
         coefficients, controls = coefficients.detach(), controls.detach()
         metrics, space = metrics or {}, self.network.space
         into_controls = torch.zeros_like(controls)
@@ -301,11 +316,6 @@ class Engine:
     def _chunks(count: int, size: int) -> Iterator[slice]:
         for start in range(0, count, size):
             yield slice(start, min(start + size, count))
-
-
-def error_of(metric: str) -> str:
-    """Under which name :meth:`Engine.evaluate` returns the standard error of a metric."""
-    return f"{metric}{STANDARD_ERROR}"
 
 
 def _squared_norms(networks: Points, space: WeightSpace) -> Tensor:

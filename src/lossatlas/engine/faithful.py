@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lossatlas.engine.purity import comparable
 from lossatlas.errors import BadInput
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Params
 
 __all__ = ["Caller", "check_faithful", "elsewhere", "unused_parameters"]
@@ -59,7 +59,7 @@ IN_LOSS = (
 
 def elsewhere(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
     """Other weights than a module's own: each tensor plus noise of a share of its size."""
-    drawn = torch.randn(DRAWN, generator=generator(0, "elsewhere"))
+    drawn = torch.randn(DRAWN, generator=make_generator(0, "elsewhere"))
     found = {}
     for index, (name, value) in enumerate(own.items()):
         noise = drawn.roll(index).to(value).repeat(-(-value.numel() // DRAWN))[: value.numel()].view(value.shape)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from lossatlas.engine.precision import tensor_float
+from lossatlas.engine.precisions import allow_tensor_float
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
@@ -116,7 +116,7 @@ def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor |
     device = coefficients.device.type
     kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     full = [None if arg is None else arg.to(coefficients.dtype) for arg in args]
-    with torch.autocast(device, enabled=False), tensor_float(False):
+    with torch.autocast(device, enabled=False), allow_tensor_float(False):
         values = layer(*full)
         result = (coefficients @ values.flatten(1)).view(-1, *values.shape[1:])
     return result if kind is None or result.dtype != torch.float32 else result.to(kind)

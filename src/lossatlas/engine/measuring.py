@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.engine.contracts import Evaluation, StreamingMetric
+from lossatlas.engine.contracts import Evaluation, Metric, StreamingMetric
 from lossatlas.engine.purity import comparable
 from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
 from lossatlas.users_code import called
 
-__all__ = ["derived", "measured", "tried"]
+__all__ = ["computed", "derived", "length_of", "measured", "tried"]
+
+T = TypeVar("T")
 
 
 def measured(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> Iterator[tuple[str, Tensor]]:
@@ -31,14 +34,14 @@ def measured(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> 
         yield name, sums
 
 
-def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Callable[[Tensor], Tensor]) -> Tensor:
+def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Callable[[Tensor], T]) -> T:
     """What a metric comes to on a few examples, found to leave every number of them as it was.
 
     Args:
         name: of the metric.
         metric: that is tried.
         evaluation: of one network.
-        value: makes the metric of its sums.
+        value: makes of its sums what the metric comes to.
 
     Raises:
         ModelFailure: as :func:`measured`; also where it writes past what torch counts, as through NumPy.
@@ -51,16 +54,38 @@ def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Cal
     return _checked(name, lambda: value(sums))
 
 
-def derived(name: str, points: int, value: Callable[[], Tensor]) -> Tensor:
-    """What a metric of derivatives makes of so many points (p,), on the processor.
+def length_of(name: str, metric: Metric, evaluation: Evaluation) -> int:
+    """How many values a metric says that it has at a point, where it has several.
+
+    Raises:
+        ModelFailure: it fails, or says something else.
+    """
+    said = _checked(name, lambda: metric.length(evaluation))
+    if isinstance(said, bool) or not isinstance(said, int) or said < 1:
+        raise ModelFailure(f"metric {name!r} says that it has {said!r} values at a point; expected a positive number")
+    return said
+
+
+def computed(name: str, work: Callable[[], Any]) -> Any:
+    """What a computation on derivatives comes to.
+
+    Raises:
+        ModelFailure: it fails.
+    """
+    return _checked(name, work, "computation")
+
+
+def derived(name: str, shape: tuple[int, ...], value: Callable[[], Tensor]) -> Tensor:
+    """What a metric of derivatives, or a companion, makes of p points: (p,), or (p, k), on the processor.
 
     Raises:
         ModelFailure: it fails, or returns something else.
     """
     found = _checked(name, value)
-    if not isinstance(found, Tensor) or found.shape != (points,) or found.is_complex():
+    if not isinstance(found, Tensor) or found.shape != shape or found.is_complex():
         said = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-        raise ModelFailure(f"metric {name!r} gives {said} for {points} points; expected a real number for each")
+        each = f"{shape[1]} real numbers" if len(shape) > 1 else "a real number"
+        raise ModelFailure(f"metric {name!r} gives {said} for {shape[0]} points; expected {each} for each")
     return found.detach().cpu()
 
 
@@ -73,14 +98,14 @@ def _sums(name: str, metric: StreamingMetric, evaluation: Evaluation) -> Tensor:
     return sums.detach().double()
 
 
-def _checked(name: str, work: Callable[[], Tensor]) -> Tensor:
+def _checked(name: str, work: Callable[[], T], kind: str = "metric") -> T:
     """What is done for a metric; whatever it raises is told in one line."""
     try:
         return called(work)
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # it may be the user's own
-        raise ModelFailure(f"metric {name!r} fails on the model's output: {in_one_line(error)}") from error
+        raise ModelFailure(f"{kind} {name!r} fails on the model's output: {in_one_line(error)}") from error
 
 
 def _given(evaluation: Evaluation) -> list[Tensor]:

@@ -15,7 +15,7 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, examples_in, rows_of
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, check
-from lossatlas.engine.precision import PRECISIONS, Precision
+from lossatlas.engine.precisions import PRECISIONS, Precision
 from lossatlas.engine.private import (
     NARROW,
     Handed,

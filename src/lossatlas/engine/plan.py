@@ -1,4 +1,7 @@
-"""Plans: which strategy serves what, and in which chunks."""
+"""Plans: which strategy serves what, and in which chunks.
+
+Each service has a strategy and a chunk of its own, because fitting, surveying and derivatives want different ones.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lossatlas.engine.precision import PRECISIONS
+from lossatlas.engine.precisions import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, LossatlasError, in_one_line
 from lossatlas.files.reading import Unreadable, converted, parse_json, read_json

@@ -16,7 +16,7 @@ from lossatlas.engine.machine import machine
 from lossatlas.engine.network import Network
 from lossatlas.engine.piece import PLAIN, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
-from lossatlas.engine.precision import AUTO, PRECISIONS, check_precision
+from lossatlas.engine.precisions import AUTO, PRECISIONS, check_precision
 from lossatlas.engine.race import PATIENCE, ROUNDS, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, Caution, unknown

@@ -13,7 +13,7 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, examples_in
 from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
-from lossatlas.engine.contracts import Metric, StreamingMetric
+from lossatlas.engine.contracts import Metric
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import memory_limits
@@ -27,7 +27,7 @@ from lossatlas.problem import Problem
 from lossatlas.types import Batch, Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["BATCH", "EVAL_BATCH_SIZE", "device_of", "engine_for", "step_size"]
+__all__ = ["BATCH", "EVAL_BATCH_SIZE", "choose_batch_size", "engine_for", "find_device"]
 
 BATCH = 32
 """Examples per step of a fit, by default."""
@@ -90,7 +90,7 @@ def engine_for(
     if eval_batch_size < len(split):
         _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
-    step_batch = split.take(torch.arange(min(step_size(batch_size, split), len(split))))
+    step_batch = split.take(torch.arange(min(choose_batch_size(batch_size, split), len(split))))
     eval_batch = next(split.eval_batches(eval_batch_size))
     limit = memory_limits(memory, network.device)
     if isinstance(plan, str):
@@ -100,7 +100,7 @@ def engine_for(
         )  # fmt: skip
     engine = Engine(network, plan)
     if metrics:
-        engine.shapes(split, {name: each for name, each in metrics.items() if isinstance(each, StreamingMetric)})
+        engine.shapes(split, metrics)
     if stated:  # nobody has measured it
         _check_stated(engine, controls, eval_batch)
         tell_of_departure(plan, network, controls, eval_batch)
@@ -160,12 +160,12 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
     warnings.warn(message, Caution, stacklevel=3)
 
 
-def step_size(batch_size: int | None, split: Split, otherwise: int = BATCH) -> int:
+def choose_batch_size(batch_size: int | None, split: Split, otherwise: int = BATCH) -> int:
     """Examples per step: as many as are stated, else as the split's loader has, else ``otherwise``."""
     return batch_size if batch_size is not None else split.batch_size or otherwise
 
 
-def device_of(module: nn.Module) -> torch.device:
+def find_device(module: nn.Module) -> torch.device:
     """Where a chart or a network is."""
     held = next(chain(module.parameters(), module.buffers()), None)
     return held.device if held is not None else torch.device("cpu")

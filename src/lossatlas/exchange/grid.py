@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.schema import AXES, CLASSES, MEASURED, OFF_GRID, REPEAT, TARGET, TARGET_LOSS
+from lossatlas.schema import (
+    AXES,
+    CLASSES,
+    DIMENSION,
+    MEASURED,
+    OFF_GRID,
+    SAMPLE_DIMENSIONS,
+    TARGET,
+    TARGET_LOSS,
+    companion_of,
+    value_dimensions,
+)
 
 __all__ = ["axes", "coordinate", "described", "on_grid"]
 
 SPLITS = ("train_", "test_")
-BESIDE = ("_done", "_standard_error")
-"""How names of variables end that say something about others."""
+DONE = "_done"
+"""How names of marks end."""
 IN_NATS = ("loss", "eigenvalue")
 
 
 def axes(survey: xr.Dataset) -> tuple[str, ...]:
-    """The names of the chart's axes: the dimensions of the first loss, or else of any number, without those of repeats.
+    """The names of the chart's axes: the dimensions of the first loss, or else of any number, without those of
+    samples and of several values at a point.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -32,23 +45,37 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
     if not numbers:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     losses = [name for name in numbers if name.endswith("_loss")] or numbers
-    names = [str(dim) for dim in survey[losses[0]].dims if dim not in (REPEAT, CLASSES)]
+    further = {*SAMPLE_DIMENSIONS, *value_dimensions(array.attrs for array in survey.data_vars.values())}
+    names = [str(dim) for dim in survey[losses[0]].dims if dim not in further]
     known = [axis for axis in AXES if axis in names]
     return (*known, *(name for name in names if name not in known))
 
 
 def on_grid(survey: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Numbers and booleans with a value at every point, by name, their dimensions ordered (repeat, axes, classes).
+    """Numbers and booleans with a value at every point, by name, their dimensions ordered (samples, axes, classes).
 
+    A metric with several values that are not of classes is one variable for each of them: ``test_eigenvalues_rank0``.
     A path, or what is known of single networks, is not on the grid.
     """
     names = axes(survey)
-    order = (REPEAT, *names, CLASSES)
+    order = (*SAMPLE_DIMENSIONS, *names, CLASSES)
     return {
-        str(name): array.transpose(*(dim for dim in order if dim in array.dims))
-        for name, array in survey.data_vars.items()
+        name: array.transpose(*(dim for dim in order if dim in array.dims))
+        for name, array in _one_by_one(survey)
         if set(names) <= set(array.dims) <= set(order) and array.dtype.kind in "biuf"
     }
+
+
+def _one_by_one(survey: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
+    """All variables by name, those with several values at a point value by value; classes stay together."""
+    for name, array in survey.data_vars.items():
+        dimension = str(array.attrs.get(DIMENSION, CLASSES))
+        if dimension == CLASSES or dimension not in array.dims:
+            yield str(name), array
+            continue
+        suffix = f"_{beside}" if (beside := companion_of(str(name), array.attrs)) else ""
+        for k in range(array.sizes[dimension]):
+            yield f"{str(name).removesuffix(suffix)}_{dimension}{k}{suffix}", array.isel({dimension: k}, drop=True)
 
 
 def coordinate(survey: xr.Dataset, dimension: str) -> np.ndarray[Any, Any]:
@@ -63,7 +90,7 @@ def described(name: str) -> dict[str, str]:
     {'long_name': 'test loss', 'units': 'nat', 'split': 'test', 'metric': 'loss'}
     """
     attributes = {"long_name": name.replace("_", " ")}
-    if name.endswith(BESIDE) or name in (TARGET, MEASURED):
+    if name.endswith(DONE) or companion_of(name, {}) or name in (TARGET, MEASURED):
         return attributes
     attributes["units"] = "nat" if name.endswith(IN_NATS) else "1"
     split, _, metric = name.partition("_") if name.startswith(SPLITS) else name.rpartition("_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import measuring_seconds
-from lossatlas.engine.setup import device_of, engine_for, step_size
+from lossatlas.engine.setup import choose_batch_size, engine_for, find_device
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.reading import converted
 from lossatlas.files.tensors import check_alike
@@ -30,7 +30,7 @@ from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
@@ -56,8 +56,9 @@ class Fit:
         schedule: of the learning rate; default linear from half of the budget on.
         batch_size: examples per step, shared by all points; drawn in epochs, without replacement. Default the split's
             own, where it was made of a loader, else 32.
-        seed: of cells, batches and augmentation.
-        target_gap: stop once the running accuracy gap of drawn cells reaches this on the last picture.
+        seed: of the objective's points, batches and augmentation.
+        target_gap: stop once the running number ``gap`` has reached this in the objective's last stage: of objectives
+            that report one, how much higher the accuracy is where they want a low loss than where they want a high one.
         augment: applied to the images of each step's batch, one after the other; all points of a step see the same.
 
     Raises:
@@ -83,7 +84,7 @@ class Fit:
     ) -> None:
         if objective.axes != chart.axes:
             raise BadInput(
-                f"the picture has {len(objective.axes)} axes ({', '.join(objective.axes)}), "
+                f"the objective has {len(objective.axes)} axes ({', '.join(objective.axes)}), "
                 f"the chart {len(chart.axes)} ({', '.join(chart.axes)}); they must agree"
             )
         if target_gap is not None and (not 0 < target_gap <= 1 or not engine.network.loss.classifies):
@@ -96,7 +97,7 @@ class Fit:
         if objective.per_example and not engine.network.loss.per_example:
             raise BadInput(
                 f"{type(objective).__name__} needs each example's own loss, and {engine.network.loss.record} gives the "
-                "mean of a batch; return one loss per example, or clip per cell"
+                "mean of a batch; return one loss per example, or choose an objective of means (clip per cell)"
             )
         self.chart = chart
         chart.fitted_under = engine.network.buffers
@@ -108,16 +109,16 @@ class Fit:
         self.running: dict[str, float] = {}
         """Exponential means of the reported numbers over about 20 steps of the present stage."""
         self._remembered = 0
-        split = Split.of(split).to(device_of(chart))
+        split = Split.of(split).to(find_device(chart))
         self._split = split
         self._max_norm = optimizer.max_norm
         self._optimizer = optimizer.build(chart)
         self._schedule = schedule if schedule is not None else Linear()
-        self._batches = Batches(split, step_size(batch_size, split), seed)
+        self._batches = Batches(split, choose_batch_size(batch_size, split), seed)
         self._seed = seed
         self._target_gap = target_gap
         self._augment = tuple(augment)
-        augmented(split.take(torch.arange(1)), self._augment, generator(seed, "augment"))  # refused now or never
+        augmented(split.take(torch.arange(1)), self._augment, make_generator(seed, "augment"))  # refused now or never
         self.metrics = streaming_metrics(engine.network.loss)
 
     @property
@@ -127,12 +128,14 @@ class Fit:
 
     @property
     def reached_target(self) -> bool:
-        """Whether the running gap has reached the target on the last picture."""
-        return self._target_gap is not None and self.objective.final and self._gap >= self._target_gap
+        """Whether the running number ``gap`` has reached the target in the last stage."""
+        target, gap = self._target_gap, self._settled.get("gap", -math.inf)
+        return target is not None and self.objective.final and gap >= target
 
     @property
-    def _gap(self) -> float:
-        return self.running.get("gap", 0.0) if self._remembered >= REMEMBERED else 0.0
+    def _settled(self) -> Mapping[str, float]:
+        """The running numbers once there are enough steps to go by them, none before."""
+        return self.running if self._remembered >= REMEMBERED else {}
 
     @property
     def done(self) -> bool:
@@ -144,7 +147,7 @@ class Fit:
         """Bytes of what is trained, a gradient each, and the optimiser's state as it is now."""
         return _held(self._optimizer)
 
-    def bytes_of_separate(self, count: int) -> int:
+    def measure_separate_bytes(self, count: int) -> int:
         """Bytes that training so many networks by themselves would hold, measured on one that makes a step."""
         weights = nn.Parameter(self.chart.controls()[0].detach().clone())
         weights.grad = torch.zeros_like(weights)
@@ -161,7 +164,7 @@ class Fit:
         started = time.perf_counter()
         factor = self._schedule(min(self.progress, 1.0))
         stage = self.objective.stage
-        sampled = self.objective.sample(self._seed, self.steps, self.progress, self._gap)
+        sampled = self.objective.sample(self._seed, self.steps, self.progress, self._settled)
         if self.objective.stage != stage:
             self.running, self._remembered = {}, 0
         try:
@@ -170,11 +173,11 @@ class Fit:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
         coefficients = self.chart.mixture(sampled.coords, controls)
         batch = self._split.take(self._batches.at(self.steps))
-        batch = augmented(batch, self._augment, generator(self._seed, "augment", self.steps))
+        batch = augmented(batch, self._augment, make_generator(self._seed, "augment", self.steps))
         pull = self.engine.pullback(coefficients, controls, batch, sampled, self.metrics)
 
         self._optimizer.zero_grad()
-        torch.autograd.backward(controls, pull.controls)
+        _send_back((controls, pull.controls), (coefficients, pull.coefficients))
         trained = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(trained, self._max_norm))
         if not math.isfinite(pull.value + norm):
@@ -250,6 +253,12 @@ class _Numbers:
     optimizer: dict[str, Any]
 
 
+def _send_back(*pulled: tuple[Tensor, Tensor | None]) -> None:
+    """Send the gradients of controls and coefficients into the parameters that these are made of, in one pass."""
+    sent = [(value, gradient) for value, gradient in pulled if value.requires_grad]
+    torch.autograd.backward([value for value, _ in sent], [gradient for _, gradient in sent])
+
+
 def _held(optimizer: torch.optim.Optimizer) -> int:
     """Bytes of an optimiser's parameters, a gradient each, and all that it remembers of them."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -310,8 +319,8 @@ def fit(
         plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
         precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
-        seed: of cells, batches and augmentation.
-        target_gap: stop once the running accuracy gap of drawn cells reaches this.
+        seed: of the objective's points, batches and augmentation.
+        target_gap: stop once the running number ``gap`` has reached this in the last stage; see :class:`Fit`.
         augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
         on_step: called with what each step came to.
 
@@ -321,7 +330,7 @@ def fit(
     """
     if (steps is None) == (seconds is None):
         raise BadInput("give the budget as steps or as seconds, one of the two")
-    split = Split.of(split).to(device_of(chart))
+    split = Split.of(split).to(find_device(chart))
     engine = engine_for(
         problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
         batch_size=batch_size, points=objective.most_points, memory=memory, measuring=measuring_seconds(seconds),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +13,21 @@ import xarray as xr
 
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart
-from lossatlas.charts.lengths import length, lengths_until
+from lossatlas.charts.lengths import measure_length, measure_lengths_until
 from lossatlas.data import Split
 from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
+from lossatlas.jobs.connect_summary import summarise_curve
 from lossatlas.jobs.job import Handling
-from lossatlas.recipes import ConnectConfig
 from lossatlas.recipes.connect import ConnectRecipe
-from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY, RunDirectory
+from lossatlas.rundir import PLANE, RADIAL, STRAIGHT, SURVEY
 from lossatlas.schema import CURVE, Along, Corner
-from lossatlas.streams import generator
-from lossatlas.surveying import Surveyor, SurveyStore
+from lossatlas.streams import make_generator
+from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import Grid
-from lossatlas.surveying.best_plane import CurveInPlane, plane_of
+from lossatlas.surveying.best_plane import CurveInPlane, find_plane
 from lossatlas.surveying.ensembles import MEMBERS, METRICS, ensembles_along
-from lossatlas.surveying.path_points import PathPoints, distances, norms, points_of
-from lossatlas.surveying.store import stored_survey
+from lossatlas.surveying.path_points import PathPoints, locate_points, measure_distances, measure_norms
 
 __all__ = ["ENSEMBLE_PATHS", "STORES", "CurveEvaluation"]
 
@@ -48,93 +48,103 @@ class CurveEvaluation:
     """The parts of an evaluation, each kept once it is done, and not done again when a run is resumed.
 
     Attributes:
-        run: that it belongs to.
+        folder: where the surveys are kept; None keeps them in memory.
         recipe: whose curve is trained.
-        config: what is looked at.
         engine: that evaluates.
         how: it is carried out.
     """
 
-    run: RunDirectory
+    folder: Path | None
     recipe: ConnectRecipe
-    config: ConnectConfig
     engine: Engine
     how: Handling
 
     def __post_init__(self) -> None:
-        self.survey = self._store(SURVEY, self.recipe.curve)
+        self.store = self._store(SURVEY, self.recipe.chart)
         self.geometry: dict[str, Any] = {
-            "length": length(self.recipe.curve),
-            "straight_length": length(self.recipe.straight),
+            "length": measure_length(self.recipe.chart),
+            "straight_length": measure_length(self.recipe.straight),
         }
         """Numbers of the curve that need no network."""
+        self.plane_survey: xr.Dataset | None = None
+        """The surface of the curve's plane, once it is surveyed and where there is one."""
+
+    def carry_out(self) -> xr.Dataset:
+        """All parts, as far as they are not done; returns the survey of the curve with what is known along it."""
+        with self.store as store:
+            self.paths()
+            self.plane()
+            self.ensembles()
+            return store.open().load()
+
+    def summarise(self, survey: xr.Dataset) -> dict[str, Any]:
+        """The numbers of the curve, JSON types."""
+        undefined = {"radial_undefined": self.recipe.no_radial} if self.recipe.no_radial else {}
+        return {**summarise_curve(survey, self.geometry), **undefined, "parameters": self.recipe.space.size}
 
     def paths(self) -> None:
         """The curve and the other paths at the same t, their norms, and the curve's distances."""
         recipe = self.recipe
-        self._fill(self.survey, recipe.curve, "survey")
+        self._fill(self.store, recipe.chart, "survey")
         others: dict[str, CoefficientChart] = {"straight": recipe.straight}
         if recipe.radial is not None:
             others["radial"] = recipe.radial
         for name, chart in others.items():
             self._beside(name, chart)
-            self._put(Along.norm_on(name), norms(self._at(chart)), f"norm of the weights on the {name} path")
+            self._put(Along.norm_on(name), measure_norms(self._at(chart)), f"norm of the weights on the {name} path")
         self._put(Along.T, recipe.t, "t")
-        self._put(Along.LENGTH, lengths_until(recipe.curve, recipe.t), "length from t = 0")
-        curve = self._at(recipe.curve)
-        self._put(Along.NORM, norms(curve), "norm of the weights")
+        self._put(Along.LENGTH, measure_lengths_until(recipe.chart, recipe.t), "length from t = 0")
+        curve = self._at(recipe.chart)
+        self._put(Along.NORM, measure_norms(curve), "norm of the weights")
         if recipe.radial is not None:
             radii = torch.linspace(0, 1, RADII, dtype=torch.float64)
-            nearest = distances(curve, points_of(recipe.radial, radii[:, None]))
+            nearest = measure_distances(curve, locate_points(recipe.radial, radii[:, None]))
             self._put(Along.RADIAL_DISTANCE, nearest, "distance from the radial path")
         names, place = list(recipe.names), Corner.coordinate(CURVE)
         if recipe.moved:
             names = [f"from {name}" for name in names]
             self.geometry["ends_moved"] = (recipe.ends.detach() - recipe.networks).norm(dim=1).tolist()
         told = {"long_name": "t", "names": names}
-        self.survey.put_beside(place, (Corner.DIMENSION,), np.linspace(0, 1, len(names)), told)
+        self.store.put_beside(place, (Corner.DIMENSION,), np.linspace(0, 1, len(names)), told)
 
     def plane(self) -> None:
         """The surface of the plane of the curve, with the curve on it."""
-        if not self.config.plane:
+        points = self.recipe.config.plane
+        if not points:
             return
         smooth = torch.linspace(0, 1, SMOOTH, dtype=torch.float64)[:, None]
         try:
-            plane = plane_of(self.recipe.curve, self.recipe.networks, smooth)
+            plane = find_plane(self.recipe.chart, self.recipe.networks, smooth)
         except BadInput as error:
             self.how.reporter.say(f"no plane: {error}")
             return
-        grid = plane.grid(self.config.plane, MARGIN)
+        grid = plane.make_grid(points, MARGIN)
         with self._store(PLANE, plane.chart, grid, plane.labels) as store:
             self._fill(store, plane.chart, "survey of the plane", self.recipe.in_plane)
             _put_curve(store, plane, self.recipe.names)
+            self.plane_survey = store.open().load()
         self.geometry |= {
             "curve_to_plane_max": float(plane.distances.max()),
             "curve_to_plane_rms": float(plane.distances.square().mean().sqrt()),
             "networks_to_plane_max": float(plane.network_distances.max()),
         }
 
-    def plane_survey(self) -> xr.Dataset | None:
-        """The surface of the plane, if there is one."""
-        path = self.run.path / PLANE
-        return stored_survey(path) if path.is_dir() else None
-
     def ensembles(self) -> None:
         """Two and three members against t: on the curve, on the straight line, a random step away."""
         recipe = self.recipe
-        if not self.config.ensembles or not recipe.problem.loss.classifies:
+        if not recipe.config.ensembles or not recipe.problem.loss.classifies:
             return
-        straight, curve = self._at(recipe.straight), self._at(recipe.curve)
-        ends = points_of(recipe.straight, torch.tensor([[0.0], [1.0]]))
+        straight, curve = self._at(recipe.straight), self._at(recipe.chart)
+        ends = locate_points(recipe.straight, torch.tensor([[0.0], [1.0]]))
         paths = dict(zip(ENSEMBLE_PATHS, (curve, straight, self._random_steps(curve)), strict=True))
         for split, examples in recipe.surveyed.items():
             for path, points in paths.items():
                 places = {metric: Along.ensemble(path, split, metric) for metric in METRICS}
-                if not self.survey.lacks(*places.values()):
+                if not self.store.lacks(*places.values()):
                     continue
                 phase = f"ensembles, {split}, {path}"
                 found = ensembles_along(
-                    self.engine, ends, points, recipe.problem.loss, examples, self.config.eval_batch_size,
+                    self.engine, ends, points, recipe.problem.loss, examples, recipe.config.eval_batch_size,
                     lambda share, phase=phase: self.how.tell(phase, share),  # type: ignore[misc]
                 )  # fmt: skip
                 for metric, values in found.items():
@@ -143,18 +153,18 @@ class CurveEvaluation:
                         "units": recipe.problem.loss.units if metric == "loss" else "1",
                         "names": list(MEMBERS),
                     }
-                    self.survey.put_beside(places[metric], (Along.PAIR, Along.DIMENSION), values.numpy(), told)
+                    self.store.put_beside(places[metric], (Along.PAIR, Along.DIMENSION), values.numpy(), told)
 
     def _random_steps(self, curve: PathPoints) -> PathPoints:
         """Steps from the first network in one random direction, as long as those to the curve's points."""
         first = self.recipe.networks[:1]
-        aside = torch.randn(first.shape[1], generator=generator(self.config.seed, "random step")).to(first)
-        steps = distances(curve, PathPoints(torch.ones(1, 1).to(first), first))
+        aside = torch.randn(first.shape[1], generator=make_generator(self.recipe.config.seed, "random step")).to(first)
+        steps = measure_distances(curve, PathPoints(torch.ones(1, 1).to(first), first))
         away = torch.stack([torch.ones_like(steps), steps], dim=1).to(first)
         return PathPoints(away, torch.cat([first, (aside / aside.norm())[None]]))
 
     def _at(self, chart: CoefficientChart) -> PathPoints:
-        return points_of(chart, self.recipe.t[:, None])
+        return locate_points(chart, self.recipe.t[:, None])
 
     def _beside(self, name: str, chart: CoefficientChart) -> None:
         """Survey another path, and put what is found there beside the curve's."""
@@ -163,8 +173,7 @@ class CurveEvaluation:
             found = store.open().load()
         for key, variable in found.data_vars.items():
             told = dict(variable.attrs)
-            measured = {"split", "metric"} <= told.keys()
-            if measured and key == schema.split_variable(told["split"], told["metric"]):  # and no standard error
+            if {"split", "metric"} <= told.keys() and not schema.companion_of(str(key), told):
                 place = Along.of(name, told["split"], told["metric"])
                 words = f"{told['long_name']} on the {name} path"
                 self._put(place, variable.values, words, told["units"], variable.dims[1:])
@@ -179,19 +188,19 @@ class CurveEvaluation:
         """The store of a chart; on the points of the curve where no grid is given."""
         grid = grid if grid is not None else {CURVE: self.recipe.t.numpy()}
         attributes = {"chart": chart.fingerprint()}
-        return SurveyStore(self.run.path / name, grid, attributes, labels, say=self.how.reporter.say)
+        folder = self.folder / name if self.folder is not None else None
+        recorded = {schema.GEOMETRY: chart.geometry().record()}
+        return SurveyStore(folder, grid, attributes, labels, recorded, say=self.how.reporter.say)
 
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None
     ) -> None:
-        recipe = self.recipe
-        surveyor = Surveyor(self.engine, chart, splits or recipe.surveyed, recipe.metrics, self.config.eval_batch_size)
-        self.how.fill(surveyor, store, phase)
+        self.how.fill(self.recipe.build_surveyor(self.engine, chart, splits), store, phase)
 
     def _put(self, name: str, values: Any, long_name: str, units: str = "1", further: Sequence[Hashable] = ()) -> None:
         array = np.asarray(values, dtype=np.float64)
         told = {"long_name": long_name, "units": units}
-        self.survey.put_beside(name, (Along.DIMENSION, *map(str, further)), array, told)
+        self.store.put_beside(name, (Along.DIMENSION, *map(str, further)), array, told)
 
 
 def _put_curve(store: SurveyStore, plane: CurveInPlane, names: Sequence[str]) -> None:

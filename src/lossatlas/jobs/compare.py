@@ -5,51 +5,46 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from lossatlas.data import Split
 from lossatlas.engine import Plan
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
-from lossatlas.engine.precision import check_precision
+from lossatlas.engine.precisions import check_precision
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import Interrupted, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, read_bytes, resolved
-from lossatlas.jobs.compared import comparison, summarise
+from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
 from lossatlas.jobs.estimate import Estimate, peak_bytes, timed
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
+from lossatlas.jobs.pictures import write_pictures
 from lossatlas.jobs.sampling import ONCE, SUSTAINED, Rate
 from lossatlas.jobs.starting import Start
-from lossatlas.jobs.survey import cost_of, run_survey, survey_engine
-from lossatlas.recipes import CompareConfig, SurveyConfig, TrainConfig
-from lossatlas.recipes.compare import Compared, CompareRecipe, Pair, build_compare
+from lossatlas.jobs.survey import estimate_cost, run_survey
+from lossatlas.recipes import CompareConfig, SurveyConfig
+from lossatlas.recipes.compare import CompareRecipe, build_compare
+from lossatlas.recipes.compare_surveys import ComparedSurvey, count_points, find_start_file, list_surveys
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
-from lossatlas.rundir import PROVENANCE, SURVEY, RunDirectory
-from lossatlas.studies import Difference, functional_differences
-from lossatlas.surveying.standing import Standing
-from lossatlas.surveying.store import stored_survey
-from lossatlas.views import png
+from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
+from lossatlas.surveying.store import read_survey
 from lossatlas.views.comparing import write_comparison
 from lossatlas.views.comparison import draw_comparison
-from lossatlas.weights.files import load_state, state_bytes
+from lossatlas.weights.files import state_bytes
 
 __all__ = ["COMPARISON", "run_compare", "stored_comparison"]
 
 COMPARISON = "comparison.nc"
 MOST_BYTES = 2**30
 """Of a comparison's data."""
-SURVEYS, STARTS = "surveys", "starts"
-COMPARED_SPLIT = "test"
-"""Whose outputs are compared, where there is such a split."""
+SURVEYS = "surveys"
 MEASURING = 0.5
 """Seconds that a plan is measured for which only foretells."""
 STORED = 0.4
@@ -85,20 +80,22 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     how.reporter.say(f"loss: {recipe.problems[0].problem.loss.record}")
     started = time.perf_counter()
     for key, origin in recipe.origins.items():
-        if not origin.spec and not _start_file(run.path, key).is_file():
-            run.write_bytes(str(_start_file(Path(), key)), state_bytes(origin.state))
-    tasks = _tasks(config, recipe, resolved(run.path))
+        if not origin.spec and not find_start_file(run.path, key).is_file():
+            run.write_bytes(str(find_start_file(Path(), key)), state_bytes(origin.state))
+    tasks = list_surveys(config, recipe, resolved(run.path))
     how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
     found = _surveys(config, tasks, run, how)
     how.reporter.say("comparing what the networks predict")
-    data = comparison(config, recipe, found, _differences(config, recipe))
-    summary = {**summarise(data), "seconds": time.perf_counter() - started, "peak_memory_bytes": peak_bytes()}
+    data = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
+    summary = {
+        **summarise_comparison(data),
+        "seconds": time.perf_counter() - started,
+        "peak_memory_bytes": peak_bytes(),
+    }
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
     if how.pictures:
-        images = {name: png(figure) for name, figure in draw_comparison(data).items()}
-        for name, image in images.items():
-            run.write_bytes(f"{name}.png", image)
-        write_comparison(run.path / "report.html", data, summary, run.config_text(), images)
+        images = write_pictures(run, draw_comparison(data))
+        write_comparison(run.path / REPORT, data, summary, run.config_text(), images)
     start.finish(summary, {"compare": summary["seconds"]})
     return summary
 
@@ -111,9 +108,9 @@ def _estimate(config: CompareConfig) -> Estimate:
     """
     recipe = build_compare(config)
     _check(config, recipe)
-    tasks = _tasks(config, recipe, Path())
+    tasks = list_surveys(config, recipe, Path())
     kinds = [task.kind for task in tasks]
-    points = sum(_points(task.config) for task in tasks)
+    points = sum(count_points(task.config) for task in tasks)
     largest = max(recipe.networks, key=lambda network: len(network.weights))
     return Estimate(
         work={
@@ -131,22 +128,8 @@ run_compare = Job(CompareConfig, _carry_out, _estimate)
 """The job of ``lossatlas compare``."""
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One survey of a comparison."""
-
-    kind: str
-    """``surface``, ``line`` or ``slice``."""
-    places: tuple[int, ...]
-    """Of the networks that it is about."""
-    architecture: int
-    name: str
-    """Of its run directory."""
-    config: SurveyConfig
-
-
 def _phases(
-    config: CompareConfig, recipe: CompareRecipe, tasks: Sequence[_Task], run: Path, pictures: bool
+    config: CompareConfig, recipe: CompareRecipe, tasks: Sequence[ComparedSurvey], run: Path, pictures: bool
 ) -> Iterator[Phase]:
     """What is to come.
 
@@ -168,20 +151,20 @@ def _phases(
         seconds += len(left) * fixed + units * unit.seconds + (planning if len(left) == len(own) else 0.0)
         worst += len(left) * fixed * ONCE + units * unit.seconds * unit.factor
         networks = sum(network.architecture == architecture for network in recipe.networks)
-        predicting += networks * (fixed + len(_compared(base)) * unit.seconds)
+        predicting += networks * (fixed + len(choose_compared(base)) * unit.seconds)
     yield Phase("surveys", seconds, max(SUSTAINED, worst / seconds) if seconds else 1.0)
     yield Phase("predictions", predicting, ONCE)
     if pictures:
         yield PICTURES
 
 
-def _units(config: CompareConfig, base: ProblemRecipe, task: _Task, normalised: bool) -> int:
+def _units(config: CompareConfig, base: ProblemRecipe, task: ComparedSurvey, normalised: bool) -> int:
     """Points times examples of a survey, those that statistics are estimated from among them."""
     everything = [len(base.data.splits[name]) for name in config.splits]
     examples = [min(length, int(config.examples)) if config.examples != "all" else length for length in everything]
     estimated = normalised and (task.kind != "slice" or config.buffers == "reestimated")
     passed = config.buffers_batches * config.eval_batch_size if estimated else 0
-    return _points(task.config) * sum(passed + count for count in examples)
+    return count_points(task.config) * sum(passed + count for count in examples)
 
 
 def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, Rate]:
@@ -190,18 +173,12 @@ def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, R
     recipe = build_survey(survey)
     built = time.perf_counter() - begin
     begin = time.perf_counter()
-    engine = survey_engine(recipe, survey, config.plan, measuring=MEASURING)
+    engine = recipe.build_engine(config.plan, measuring=MEASURING)
     planned = time.perf_counter() - begin
-    checked = timed(partial(survey_engine, recipe, survey, engine.plan))
-    unit = cost_of(recipe, survey, engine).unit
+    checked = timed(partial(recipe.build_engine, engine.plan))
+    unit = estimate_cost(recipe, engine).unit
     planning = max(0.0, planned - checked) + (MEASURING_SECONDS - MEASURING) * (config.plan == "auto")
     return built + checked + STORED, planning, unit
-
-
-def _compared(base: ProblemRecipe) -> Split:
-    """The examples that predictions are compared on."""
-    splits = base.data.splits
-    return splits.get(COMPARED_SPLIT, next(iter(splits.values())))
 
 
 def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
@@ -211,13 +188,13 @@ def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
     if config.plan.endswith(".json"):
         Plan.read(Path(config.plan))
     check_precision(config.precision)
-    tasks = [task for task in _tasks(config, recipe, Path()) if task.kind == "slice"]
+    tasks = [task for task in list_surveys(config, recipe, Path()) if task.kind == "slice"]
     for architecture in range(len(recipe.problems)):
         build_survey(next(task.config for task in tasks if task.architecture == architecture))
 
 
 def _surveys(
-    config: CompareConfig, tasks: Sequence[_Task], run: RunDirectory, how: Handling
+    config: CompareConfig, tasks: Sequence[ComparedSurvey], run: RunDirectory, how: Handling
 ) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
     """All surveys, by their kind and the networks that they are about; carried out as far as they are not finished."""
     plans: dict[int, str] = {}
@@ -235,100 +212,6 @@ def _surveys(
             run_survey(settings, place, resume=True, pictures=False, stop=how.stop)
         except Interrupted as error:
             raise Interrupted(f"interrupted in the comparison; continue with --out {run.path} --resume") from error
-        found[task.kind, task.places] = stored_survey(place / SURVEY)
+        found[task.kind, task.places] = read_survey(place / SURVEY)
     how.reporter.progress("compare", 1.0, {})
     return found
-
-
-def _tasks(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> list[_Task]:
-    """The surveys of a comparison: surfaces first, whose plan serves the others, too.
-
-    Args:
-        config: of the comparison.
-        recipe: its objects.
-        folder: that of the run, where initial weights lie that no snapshot holds.
-    """
-    networks = recipe.networks
-
-    def spanned(pair: Pair) -> SurveyConfig:
-        ends = [networks[pair.one], networks[pair.other]]
-        starts = [recipe.origins[end.origin].spec or str(_start_file(folder, end.origin)) for end in ends]
-        weights = [str(end.path) for end in ends]
-        between = (starts[0], *weights) if pair.chart == "simplex" else (starts[0], *weights, starts[1])
-        return replace(_survey(config, ends[0]), between=between, chart=pair.chart, grid=config.grid)  # type: ignore[arg-type]
-
-    surfaces, lines = [], []
-    for pair in (pair for pair in recipe.pairs if pair.chart):
-        one, other = networks[pair.one], networks[pair.other]
-        places, name = (pair.one, pair.other), f"{_slug(one)}--{_slug(other)}"
-        surfaces.append(_Task("surface", places, one.architecture, name, spanned(pair)))
-        line = replace(_survey(config, one), between=(str(one.path), str(other.path)), grid=(config.line,))
-        lines.append(_Task("line", places, one.architecture, f"{name}.line", line))
-    slices = []
-    for place, network in enumerate(networks):
-        settings = replace(
-            _survey(config, network),
-            checkpoint=str(network.path),
-            directions=("random",),
-            normalize=config.normalize,
-            ignore=config.ignore,
-            direction_seed=config.direction_seed,
-            repeats=config.repeats,
-            range=(-config.slice_range, config.slice_range),
-            grid=(config.slice_points,),
-        )
-        slices.append(_Task("slice", (place,), network.architecture, f"{_slug(network)}.slice", settings))
-    return [*surfaces, *lines, *slices]
-
-
-def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
-    """The settings that all surveys have, with the problem of a network."""
-    trained: TrainConfig = network.config
-    names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters", "seed")
-    taken = (
-        "splits",
-        "examples",
-        "eval_batch_size",
-        "buffers",
-        "buffers_batches",
-        "plan",
-        "memory",
-        "precision",
-        "device",
-    )
-    return SurveyConfig(
-        **{name: getattr(trained, name) for name in names}, **{name: getattr(config, name) for name in taken}
-    )
-
-
-def _differences(config: CompareConfig, recipe: CompareRecipe) -> list[Difference]:
-    """How differently the networks predict on all examples of the test split."""
-    predicted = {}
-    for network in recipe.networks:
-        base = recipe.problems[network.architecture]
-        split = _compared(base).to(base.device)
-        load_state(base.problem.module, network.state, f"run {network.path}")
-        predicted[network.name] = Standing(
-            base.problem, base.space, split, eval_batch_size=config.eval_batch_size
-        ).predictions(split)
-    found = {name: each for name, each in predicted.items() if each is not None}
-    if len(found) < len(predicted):
-        return []
-    outputs, weights = ({name: each[k] for name, each in found.items()} for k in range(2))
-    loss = recipe.problems[0].problem.loss
-    return functional_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
-
-
-def _points(config: SurveyConfig) -> int:
-    axes = 2 if len(config.between) > 2 else 1
-    counts = config.grid * axes if len(config.grid) == 1 else config.grid
-    return int(np.prod(counts)) * config.repeats
-
-
-def _slug(network: Compared) -> str:
-    """A network's name as that of a directory."""
-    return network.name.replace("/", "+")
-
-
-def _start_file(folder: Path, key: str) -> Path:
-    return folder / STARTS / f"{key}.safetensors"

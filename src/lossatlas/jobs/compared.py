@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import xarray as xr
 
+from lossatlas.data import Split
 from lossatlas.measures import Surface, surfaces
 from lossatlas.measures.kinds.barrier import Barrier
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.kinds.width import Width
 from lossatlas.recipes import CompareConfig
 from lossatlas.recipes.compare import CompareRecipe
-from lossatlas.studies import Difference, pearson, spearman, spread
+from lossatlas.recipes.problem import ProblemRecipe
+from lossatlas.schema import GEOMETRY, Geometry
+from lossatlas.studies import Difference, histogram_weights, measure_differences, pearson, spearman, spread
+from lossatlas.surveying.standing import Standing
+from lossatlas.weights.files import load_state
 
-__all__ = ["comparison", "summarise"]
+__all__ = ["choose_compared", "compare_predictions", "make_comparison", "summarise_comparison"]
 
 Floats = npt.NDArray[np.float64]
 Found = Mapping[tuple[str, tuple[int, ...]], xr.Dataset]
 RUN, OTHER, REPEAT = "run", "other_run", "repeat"
-BINS = 101
-"""Of the histograms of weights; an odd number, so that one of them is about zero."""
 SCORES = ("loss", "accuracy")
+COMPARED_SPLIT = "test"
+"""Whose outputs are compared, where there is such a split."""
 
 
-def comparison(
+def make_comparison(
     config: CompareConfig, recipe: CompareRecipe, found: Found, differences: Sequence[Difference]
 ) -> xr.Dataset:
     """The labelled data of a comparison.
@@ -43,6 +50,8 @@ def comparison(
         Dimensions ``run`` and ``other_run`` (both with the networks' names), ``repeat``, and the coordinates of
         surfaces (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines stand where ``run`` comes
         first, and are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the diagonal.
+        ``geometry`` says where a surface's corners lie and what is there (:class:`~lossatlas.schema.Geometry`), or is
+        empty.
     """
     names = [network.name for network in recipe.networks]
     count, split = len(names), config.splits[0]
@@ -70,6 +79,7 @@ def comparison(
             kinds[i, k], reasons[i, k] = pair.chart, pair.reason
     _put(data, "chart", (RUN, OTHER), kinds, "figure that two networks span with their starts", "1")
     _put(data, "reason", (RUN, OTHER), reasons, "why there is none", "1")
+    _put(data, GEOMETRY, (RUN, OTHER), _geometries(recipe, found), "geometry of that figure", "1")
     for name in config.splits:
         _landscapes(data, name, found, count)
     _barriers(data, split, found, count)
@@ -77,7 +87,7 @@ def comparison(
     return data
 
 
-def summarise(data: xr.Dataset) -> dict[str, Any]:
+def summarise_comparison(data: xr.Dataset) -> dict[str, Any]:
     """The numbers of a comparison, JSON types: per run, per pair, per group, and over all of them."""
     names = [str(name) for name in data[RUN].values]
     groups, starts = ([str(value) for value in data[key].values] for key in ("group", "start"))
@@ -124,6 +134,35 @@ def summarise(data: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def choose_compared(base: ProblemRecipe) -> Split:
+    """The examples that predictions are compared on."""
+    splits = base.data.splits
+    return splits.get(COMPARED_SPLIT, next(iter(splits.values())))
+
+
+def compare_predictions(recipe: CompareRecipe, eval_batch_size: int) -> list[Difference]:
+    """How differently networks predict on all examples of the test split; nothing where outputs cannot be compared.
+
+    Args:
+        recipe: the networks.
+        eval_batch_size: examples that are evaluated together.
+    """
+    predicted = {}
+    for network in recipe.networks:
+        base = recipe.problems[network.architecture]
+        split = choose_compared(base).to(base.device)
+        load_state(base.problem.module, network.state, f"run {network.path}")
+        predicted[network.name] = Standing(
+            base.problem, base.space, split, eval_batch_size=eval_batch_size
+        ).predictions(split)
+    found = {name: each for name, each in predicted.items() if each is not None}
+    if len(found) < len(predicted):
+        return []
+    outputs, weights = ({name: each[k] for name, each in found.items()} for k in range(2))
+    loss = recipe.problems[0].problem.loss
+    return measure_differences(outputs, classifies=loss.classifies, weights=next(iter(weights.values())))
+
+
 def _pairwise(data: xr.Dataset) -> list[str]:
     """The names of the quantities of two networks."""
     return [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, OTHER) and v.dtype.kind == "f"]
@@ -135,6 +174,18 @@ def _number(value: Any) -> float | None:
 
 def _put(data: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, long_name: str, units: str) -> None:
     data[name] = (dims, values, {"long_name": long_name, "units": units})
+
+
+def _geometries(recipe: CompareRecipe, found: Found) -> npt.NDArray[np.str_]:
+    """The record of each surface's geometry (runs, runs), its corners named; empty where there is no surface."""
+    count = len(recipe.networks)
+    records = np.full((count, count), "", dtype=object)
+    for pair in recipe.pairs:
+        places = (pair.one, pair.other)
+        if (surface := found.get(("surface", places))) is not None:
+            geometry = Geometry.parse(str(surface.attrs[GEOMETRY]))
+            records[places] = replace(geometry, names=pair.corners).record()
+    return records.astype(str)
 
 
 def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
@@ -161,7 +212,7 @@ def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
 def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
     """Norms, distances and histograms; in float64, a network at a time."""
     networks, count = recipe.networks, len(recipe.networks)
-    origins = [recipe.origins[network.origin].weights for network in networks]
+    origins = [recipe.origins[n.origin].weights if n.origin else torch.tensor(math.nan) for n in networks]
     norms = [float(network.weights.double().norm()) for network in networks]
     _put(data, "weight_norm", (RUN,), np.array(norms), "norm of the weights", "1")
     starts = [float(origin.double().norm()) for origin in origins]
@@ -176,12 +227,9 @@ def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
             distance = float((one.weights.double() - other.weights.double()).norm())
             apart[pair.one, pair.other] = apart[pair.other, pair.one] = distance
     _put(data, "distance", (RUN, OTHER), apart, "distance between weights", "1")
-    finite = [weights[np.isfinite(weights)] for weights in (network.weights.numpy() for network in networks)]
-    reach = max((float(np.abs(values).max()) for values in finite if values.size), default=0.0) or 1.0
-    edges = np.linspace(-reach, reach, BINS + 1)
-    counts = np.stack([np.histogram(values, edges)[0] for values in finite]).astype(np.float64)
-    data.coords["bin"] = ("bin", (edges[:-1] + edges[1:]) / 2, {"long_name": "weight", "units": "1"})
-    _put(data, "weights", (RUN, "bin"), counts, "weights in a bin", "1")
+    bins, counts = histogram_weights([network.weights for network in networks])
+    data.coords["bin"] = ("bin", bins, {"long_name": "weight", "units": "1"})
+    _put(data, "weights", (RUN, "bin"), counts.astype(np.float64), "weights in a bin", "1")
 
 
 def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from lossatlas.engine import Engine
-from lossatlas.fitting import Fit
 from lossatlas.jobs.along import ENSEMBLE_PATHS, STORES
 from lossatlas.jobs.fit_cost import budgeted, sampled_steps
 from lossatlas.jobs.forecast import PICTURES, Phase
 from lossatlas.jobs.sampling import Rate
 from lossatlas.jobs.survey_cost import SurveyCost, points_left
-from lossatlas.recipes import ConnectConfig
 from lossatlas.recipes.connect import ConnectRecipe
 from lossatlas.rundir import PLANE, SURVEY
 from lossatlas.schema import CURVE, Along
 from lossatlas.surveying.ensembles import METRICS
-from lossatlas.surveying.store import glanced_at, whole_variables
+from lossatlas.surveying.store import glance_at, list_whole_variables
 from lossatlas.surveying.survey import STREAMING
 
 __all__ = ["ConnectCost"]
@@ -31,16 +29,14 @@ class ConnectCost:
     """The costs of a curve, each measured when it is first asked for.
 
     Attributes:
-        config: of the curve.
-        recipe: its objects, which stay as they are.
-        survey_engine: the engine of the evaluation.
-        another: makes a fit of a recipe that is not this one's, to be stepped and thrown away.
+        recipe: the objects of the curve, which stay as they are.
+        engine: of its steps.
+        survey_engine: of the evaluation.
     """
 
-    config: ConnectConfig
     recipe: ConnectRecipe
+    engine: Engine
     survey_engine: Engine
-    another: Callable[[ConnectRecipe], Fit]
 
     @property
     def paths(self) -> int:
@@ -55,7 +51,8 @@ class ConnectCost:
             run: the directory with what is there; None: nothing is.
             pictures: whether there will be any.
         """
-        yield budgeted("curve", self.config.steps, self.config.seconds, left, lambda: self.step)
+        config = self.recipe.config
+        yield budgeted("curve", config.steps, config.seconds, left, lambda: self.step)
         surveys = [*self._surveys(run or Path("nowhere", "at all"))]
         seconds = sum(phase.seconds for phase in surveys)
         off = sum(phase.seconds * phase.factor for phase in surveys) / seconds if seconds else 1.0
@@ -66,9 +63,10 @@ class ConnectCost:
     @cached_property
     def step(self) -> Rate:
         """A step, made with a copy of the curve."""
-        config, recipe = self.config, self.recipe
-        curve, objective = copy.deepcopy((recipe.curve, recipe.objective))  # together: objectives may know their curve
-        return sampled_steps(self.another(replace(recipe, curve=curve, objective=objective)), config.steps or 1)
+        recipe = self.recipe
+        curve, objective = copy.deepcopy((recipe.chart, recipe.objective))  # together: objectives may know their curve
+        twin = replace(recipe, chart=curve, objective=objective)
+        return sampled_steps(twin.begin_fit(self.engine), recipe.config.steps or 1)
 
     @property
     def _stores(self) -> list[str]:
@@ -80,7 +78,7 @@ class ConnectCost:
     @property
     def _ensembles(self) -> int:
         """How many paths ensembles are evaluated on."""
-        return len(ENSEMBLE_PATHS) * (self.config.ensembles and self.recipe.problem.loss.classifies)
+        return len(ENSEMBLE_PATHS) * (self.recipe.config.ensembles and self.recipe.problem.loss.classifies)
 
     def _surveys(self, run: Path) -> Iterator[Phase]:
         examples = {name: len(split) for name, split in self.recipe.surveyed.items()}
@@ -88,10 +86,10 @@ class ConnectCost:
         for store in self._stores:
             yield self._survey.phase(store, examples, points_left(run / store, count))
         in_plane = {name: len(split) for name, split in self.recipe.in_plane.items()}
-        yield self._survey.phase(PLANE, in_plane, points_left(run / PLANE, self.config.plane**2))
+        yield self._survey.phase(PLANE, in_plane, points_left(run / PLANE, self.recipe.config.plane**2))
         visits = self._ensembles * count
-        stored = glanced_at(run / SURVEY)
-        known = whole_variables(stored) if stored is not None else set()
+        stored = glance_at(run / SURVEY)
+        known = list_whole_variables(stored) if stored is not None else set()
         todo = {
             split: number
             for split, number in examples.items()
@@ -101,7 +99,7 @@ class ConnectCost:
 
     @cached_property
     def _survey(self) -> SurveyCost:
-        recipe, config = self.recipe, self.config
+        recipe, config = self.recipe, self.recipe.config
         along, in_plane = (
             sum(len(split) for split in splits.values()) for splits in (recipe.surveyed, recipe.in_plane)
         )

@@ -12,18 +12,18 @@ import xarray as xr
 from lossatlas import schema
 from lossatlas.schema import CURVE, Along, Corner
 
-__all__ = ["connect_summary"]
+__all__ = ["summarise_curve"]
 
 Reals = npt.NDArray[np.float64]
 
 
-def connect_summary(survey: xr.Dataset, geometry: Mapping[str, Any]) -> dict[str, Any]:
+def summarise_curve(survey: xr.Dataset, geometry: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers of the test split (or the first) at the top, those of each split below.
 
-    Of each split, losses in nats and errors as rates: ``<path>_max``, ``_min``, ``_mean`` and ``_barrier`` (the highest
-    loss above that of the worst of the networks that are joined), where the path is the curve, the straight line or the
-    radial path; ``worse_end``, the loss of that network; ``curve_integral``, the mean over the curve's length; the same
-    of errors as ``<path>_error_max`` and so on. A loss that is not finite somewhere leaves None.
+    Of each split, losses in their unit and errors as rates: ``<path>_max``, ``_min``, ``_mean`` and ``_barrier`` (the
+    highest loss above that of the worst of the networks that are joined), where the path is the curve, the straight
+    line or the radial path; ``worse_end``, the loss of that network; ``curve_integral``, the mean over the curve's
+    length; the same of errors as ``<path>_error_max`` and so on. A loss that is not finite somewhere leaves None.
 
     Args:
         survey: of the curve, with what is known of the other paths.

@@ -16,12 +16,10 @@ from lossatlas.jobs.examples import Chosen, choose_examples
 from lossatlas.jobs.forecast import PICTURES, Phase
 from lossatlas.jobs.sampling import Rate, sample_steps
 from lossatlas.jobs.survey_cost import Left, SurveyCost
-from lossatlas.metrics import metrics_for
 from lossatlas.objectives import CoarseToFine, Objective
-from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe
 
-__all__ = ["FitCost", "budgeted"]
+__all__ = ["FitCost", "budgeted", "sampled_steps"]
 
 
 @dataclass
@@ -29,26 +27,24 @@ class FitCost:
     """The costs of a fit, each measured when it is first asked for.
 
     Attributes:
-        config: of the fit.
-        recipe: its objects, which stay as they are.
-        survey_engine: the engine of the survey.
-        another: makes a fit of a recipe that is not this one's, to be stepped and thrown away.
+        recipe: the objects of the fit, which stay as they are.
+        engine: of its steps.
+        survey_engine: of the survey.
     """
 
-    config: FitConfig
     recipe: FitRecipe
+    engine: Engine
     survey_engine: Engine
-    another: Callable[[FitRecipe], Fit]
 
     @property
     def points(self) -> int:
         """Of the survey."""
-        return int(np.prod([len(coords) for coords in self.recipe.picture.grid(self.config.padding).values()]))
+        return int(np.prod([len(coords) for coords in self.recipe.grid.values()]))
 
     @property
     def available(self) -> dict[str, int]:
         """Examples by split, as many as there are."""
-        return {name: len(self.recipe.data.splits[name]) for name in self.config.splits}
+        return {name: len(self.recipe.data.splits[name]) for name in self.recipe.surveyed}
 
     def chosen(self) -> Chosen:
         """As many examples as keep the survey within the fit's own time."""
@@ -69,7 +65,7 @@ class FitCost:
 
     def fit(self, left: float) -> Phase:
         """The fit, of whose budget a share is left."""
-        return budgeted("fit", self.config.steps, self.config.seconds, left, lambda: self.step)
+        return budgeted("fit", self.recipe.config.steps, self.recipe.config.seconds, left, lambda: self.step)
 
     def survey(self, examples: Mapping[str, int], points: Left | float | None = None) -> Phase:
         """The survey of so many examples by split; of all points, unless it is said how many are left."""
@@ -81,20 +77,19 @@ class FitCost:
         recipe = self.recipe
         objective = _last(copy.deepcopy(recipe.objective))
         twin = replace(recipe, chart=copy.deepcopy(recipe.chart), objective=objective)
-        return sampled_steps(self.another(twin), self.config.steps or 1)
+        return sampled_steps(twin.begin_fit(self.engine), recipe.config.steps or 1)
 
     @cached_property
     def _survey(self) -> SurveyCost:
-        recipe, config = self.recipe, self.config
-        first = recipe.data.splits[config.splits[0]]
+        recipe = self.recipe
         examples = sum(len(split) for split in recipe.surveyed.values())
         return SurveyCost(
             self.survey_engine,
             recipe.chart,
-            recipe.picture.grid(config.padding),
-            metrics_for(recipe.problem.loss, recipe.metrics),
-            first,
-            config.eval_batch_size,
+            recipe.grid,
+            recipe.metrics,
+            recipe.data.splits[next(iter(recipe.surveyed))],
+            recipe.config.eval_batch_size,
             recipe.survey_buffers.passes,
             expected=self.points * examples,
             besides=self.fit(1.0).seconds,

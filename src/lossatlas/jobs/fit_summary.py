@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,31 +10,28 @@ import numpy.typing as npt
 import xarray as xr
 
 from lossatlas.fitting import Fit
+from lossatlas.jobs.estimate import peak_bytes
 from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlation, score_accuracy, score_loss
-from lossatlas.recipes import FitConfig
 from lossatlas.recipes.fit import FitRecipe
-from lossatlas.schema import split_variable, standard_error_variable
+from lossatlas.schema import STANDARD_ERROR, split_variable
 
-__all__ = ["summarise"]
+__all__ = ["summarise_descent", "summarise_fit"]
 
 Reals = npt.NDArray[np.float64]
 
 
-def summarise(
-    recipe: FitRecipe, config: FitConfig, fit: Fit, survey: xr.Dataset, survey_seconds: float
-) -> dict[str, Any]:
+def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_seconds: float) -> dict[str, Any]:
     """The summary of a run: scores of the test split (or the first) at the top, those of each split below.
 
     Args:
         recipe: of the run.
-        config: its configuration.
         fit: finished.
         survey: finished.
         survey_seconds: how long it took.
     """
     maps = {
         split: {
-            name: recipe.picture.from_grid(survey[variable].values, config.padding).astype(np.float64)
+            name: recipe.picture.from_grid(survey[variable].values, recipe.config.padding).astype(np.float64)
             for name in ("accuracy", "loss")
             if (variable := split_variable(split, name)) in survey
         }
@@ -45,12 +41,12 @@ def summarise(
         split: {
             **_scores(recipe, found),
             "examples": len(recipe.surveyed[split]),
-            **_errors(recipe, config, survey, split),
+            **_errors(recipe, survey, split),
         }
         for split, found in maps.items()
     }
     headline = per_split.get("test", next(iter(per_split.values()), {}))
-    separate = fit.bytes_of_separate(int(np.isfinite(recipe.picture.target).sum()))
+    separate = fit.measure_separate_bytes(int(np.isfinite(recipe.picture.target).sum()))
     return {
         **headline,
         **_agreement(recipe.picture, maps),
@@ -58,14 +54,21 @@ def summarise(
         "pattern": recipe.picture.name,
         "shape": list(recipe.picture.shape),
         "parameters": recipe.space.size,
-        "scale": float(recipe.chart.scale.detach()),
+        **recipe.chart.numbers(),
+        **summarise_descent(fit, survey_seconds),
+        "held_bytes_of_separate_models": separate,
+    }
+
+
+def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
+    """What the steps of a finished fit and a survey of so many seconds took."""
+    return {
         "steps": fit.steps,
         "seconds": fit.seconds,
         "seconds_per_step": fit.seconds / max(1, fit.steps),
         "survey_seconds": survey_seconds,
         "held_bytes": fit.held_bytes,
-        "held_bytes_of_separate_models": separate,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": peak_bytes(),
     }
 
 
@@ -78,14 +81,14 @@ def _scores(recipe: FitRecipe, found: Mapping[str, Reals]) -> dict[str, Any]:
     return scores
 
 
-def _errors(recipe: FitRecipe, config: FitConfig, survey: xr.Dataset, split: str) -> dict[str, float]:
+def _errors(recipe: FitRecipe, survey: xr.Dataset, split: str) -> dict[str, float]:
     """By metric the standard error of a cell, median over those that count; nothing where all examples were taken."""
     counted = np.isfinite(recipe.picture.target)
     found = {}
     for metric in ("accuracy", "loss"):
-        if (name := standard_error_variable(split, metric)) in survey:
-            errors = recipe.picture.from_grid(survey[name].values, config.padding).astype(np.float64)[counted]
-            found[f"{metric}_standard_error"] = float(np.median(errors))
+        if (name := STANDARD_ERROR.of(split_variable(split, metric))) in survey:
+            errors = recipe.picture.from_grid(survey[name].values, recipe.config.padding).astype(np.float64)[counted]
+            found[STANDARD_ERROR.of(metric)] = float(np.median(errors))
     return found
 
 

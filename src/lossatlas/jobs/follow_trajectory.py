@@ -15,7 +15,6 @@ from lossatlas import schema
 from lossatlas.engine import Engine
 from lossatlas.jobs.job import Handling
 from lossatlas.metrics import streaming_metrics
-from lossatlas.recipes import SurveyConfig
 from lossatlas.recipes.site import SurveyedTrajectory
 from lossatlas.recipes.survey import SurveyRecipe
 from lossatlas.rundir import RunDirectory
@@ -40,7 +39,6 @@ def follow_trajectory(
     store: SurveyStore,
     recipe: SurveyRecipe,
     followed: SurveyedTrajectory,
-    config: SurveyConfig,
     engine: Engine,
     how: Handling,
 ) -> None:
@@ -53,7 +51,7 @@ def follow_trajectory(
         coefficients = recipe.chart.mixture(here.coords, controls)
     metrics = streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
-        name: engine.evaluate(coefficients, controls, split, metrics, config.eval_batch_size)["loss"].numpy()
+        name: engine.evaluate(coefficients, controls, split, metrics, recipe.config.eval_batch_size)["loss"].numpy()
         for name, split in recipe.surveyed.items()
     }
     losses: dict[str, list[float]] = {name: [] for name in recipe.surveyed}
@@ -62,7 +60,7 @@ def follow_trajectory(
     for index, snapshot in enumerate(trajectory.snapshots):
         load_state(recipe.problem.module, snapshot.state(), f"snapshot {snapshot.path}")
         # Running statistics are the snapshot's own here, whatever they mean in the plane.
-        there = Standing(recipe.problem, recipe.space, examples, engine.plan, config.eval_batch_size)
+        there = Standing(recipe.problem, recipe.space, examples, engine.plan, recipe.config.eval_batch_size)
         for name, split in recipe.surveyed.items():
             losses[name].append(there.evaluate(split, metrics)["loss"])
         angles.append(math.nan)

@@ -80,7 +80,7 @@ class Handling:
             finished += count
             self.tell(phase, min(finished / total, 1.0))
 
-        surveyor.fill(store, refinement, on_points)
+        surveyor.fill(store, refinement=refinement, on_points=on_points)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any, Generic, TypeVar
 import torch
 import yaml
 
+from lossatlas.engine import Plan
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import expanded, resolved
 from lossatlas.provenance import versions
-from lossatlas.recipes import Config, completed, differences, with_defaults
-from lossatlas.recipes.inputs import inputs_of, respelled
+from lossatlas.recipes import Config, complete, differences, with_defaults
+from lossatlas.recipes.inputs import locate_inputs, respell_inputs
 from lossatlas.recipes.room import check_disk
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory
 
@@ -42,7 +43,7 @@ class Start(Generic[C]):
         self.run = RunDirectory(out)
         self.run.recover()
         self.continuing = resume and self.run.exists
-        self.config = completed(config)
+        self.config = complete(config)
         """The configuration that says every option of what it names."""
         self._provenance: dict[str, Any] = {}
         self.placed = False
@@ -63,7 +64,7 @@ class Start(Generic[C]):
     def _check_inputs(self) -> None:
         """Refuse to replace what the run is to be made of."""
         place = resolved(self.run.path)
-        for path in inputs_of(self.config.flat(), place) if self.run.exists else ():
+        for path in locate_inputs(self.config.flat(), place) if self.run.exists else ():
             named = resolved(expanded(path))
             if named == place or place in named.parents:
                 raise BadInput(f"--out {self.run.path} holds {path}, which the run is made of; choose another --out")
@@ -78,7 +79,7 @@ class Start(Generic[C]):
         # An option that is younger than the run has there what the run did without it: as a rule its default.
         stored = with_defaults(type(self.config), {**self.config.older, **self.run.config()})
         self.config = self.config.settled(stored)
-        stored = respelled(self.run, stored, self.config.flat())
+        stored = respell_inputs(self.run, stored, self.config.flat())
         if not (found := differences(stored, self.config.flat())):
             return
         grown = self.config.grown_from(stored)
@@ -99,6 +100,10 @@ class Start(Generic[C]):
         found = getattr(self.run.provenance(), name) if self.continuing else None
         return otherwise if found is None else found
 
+    def find_plan(self, stated: str) -> str | Plan:
+        """The plan of the run that is continued; what the configuration states where a run begins."""
+        return Plan.from_dict(self.stored("plan", {})) if self.continuing else stated
+
     def put(self, device: torch.device, fingerprints: dict[str, str], *, disk: int, **more: Any) -> None:
         """Put a new run in place; or refuse to continue with data, weights or pictures changed under the same name.
 
@@ -114,10 +119,11 @@ class Start(Generic[C]):
         """
         flat = self.config.flat()
         self._provenance = {
+            "verb": self.config.verb,
             "versions": versions(),
             "device": str(device),
             "fingerprints": fingerprints,
-            "inputs": inputs_of(flat, self.run.path),
+            "inputs": locate_inputs(flat, self.run.path),
             **more,
         }
         if not self.continuing:

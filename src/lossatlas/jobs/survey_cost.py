@@ -18,10 +18,10 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
 from lossatlas.schema import done_variable
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.surveying import Surveyor
 from lossatlas.surveying.arrays import TILE_POINTS, Grid
-from lossatlas.surveying.store import glanced_at
+from lossatlas.surveying.store import glance_at
 from lossatlas.surveying.survey import STREAMING
 
 __all__ = ["Left", "SurveyCost", "points_left"]
@@ -82,8 +82,8 @@ class SurveyCost:
     @cached_property
     def rates(self) -> dict[str, Rate]:
         """By group of metrics what a unit takes: a point on an example, or one that passes for its statistics."""
-        whole = self.split.subset(min(self.eval_batch_size, len(self.split)), generator(0, "foretold"))
-        sizes = {min(FEW, len(whole)): whole.subset(FEW, generator(0, "foretold few")), len(whole): whole}
+        whole = self.split.subset(min(self.eval_batch_size, len(self.split)), make_generator(0, "foretold"))
+        sizes = {min(FEW, len(whole)): whole.subset(FEW, make_generator(0, "foretold few")), len(whole): whole}
         splits = {str(size): split.to(self.engine.network.device) for size, split in sizes.items()}
         surveyor = Surveyor(self.engine, self.chart, splits, self.metrics, self.eval_batch_size)
         chunks = surveyor.chunks()
@@ -132,7 +132,7 @@ def points_left(store: Path, points: float) -> Left | float:
         store: of a survey.
         points: that it will have.
     """
-    stored = glanced_at(store)
+    stored = glance_at(store)
     if stored is None:
         return points
 

@@ -15,11 +15,11 @@ from lossatlas.jobs.sampling import sample_steps
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
-from lossatlas.recipes import TrainConfig, completed
+from lossatlas.recipes import TrainConfig, complete
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.surveying.standing import Standing
-from lossatlas.training import Trajectory
+from lossatlas.training import Trajectory, record_start, record_step
 from lossatlas.weights.files import module_state, state_bytes
 
 __all__ = ["run_train"]
@@ -51,7 +51,7 @@ def _estimate(config: TrainConfig) -> Estimate:
     Raises:
         BadInput: what the run itself would refuse.
     """
-    recipe = build_train(completed(config))
+    recipe = build_train(complete(config))
     training, module = recipe.training, recipe.problem.module
     steps, size = training.total_steps, min(config.batch_size, len(recipe.evaluated["train"]))
     model_bytes = sum(value.numel() * value.element_size() for value in module_state(module).values())
@@ -92,16 +92,13 @@ def _train(run: RunDirectory, recipe: TrainRecipe, config: TrainConfig, how: Han
             how.foretell(lambda: _phases(recipe, config, training.total_steps - training.steps))
         if trajectory is not None:
             trajectory.cut(training.steps)
-            if not trajectory.snapshots:
-                trajectory.record(module, 0, epoch=0.0, phase=0)
+        record_start(trajectory, training)
 
     def on_step(record: dict[str, float]) -> None:
         if training.steps in members:
             name = f"{MEMBERS}/{members.index(training.steps):03d}.safetensors"
             run.write_bytes(name, state_bytes(module_state(module)))
-        if trajectory is not None:
-            told = {name: record[name] for name in ("epoch", "loss", "accuracy", "lr", "phase") if name in record}
-            (trajectory.keep if training.done else trajectory.record)(module, training.steps, **told)
+        record_step(trajectory, training, record)
 
     descend(run, training, "train", how, on_start, on_step)
 

@@ -1,4 +1,8 @@
-"""Per-example losses: what the height of a landscape is."""
+"""Per-example losses: what the height of a landscape is.
+
+They have a package of their own below ``problem``: a loss knows what outputs and labels fit it, and a new one is one
+file.
+"""
 
 from lossatlas.losses.judging import judged
 from lossatlas.losses.labelled import Labelled

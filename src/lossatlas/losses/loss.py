@@ -18,7 +18,7 @@ from lossatlas.losses.terms import checked_factors, summed
 from lossatlas.registry import Registry, load_callable
 from lossatlas.users_code import called
 
-__all__ = ["LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "loss_options", "name_of", "written"]
+__all__ = ["AUTO", "LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "loss_options", "name_of", "written"]
 
 LOSSES: Registry[type[Loss]] = Registry("loss", "lossatlas.losses.kinds")
 AUTO: Final = "auto"

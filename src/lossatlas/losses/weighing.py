@@ -1,4 +1,8 @@
-"""What examples count: a mean loss is a ratio of sums, of weighted losses and of weights."""
+"""What examples count: a mean loss is a ratio of sums, of weighted losses and of weights.
+
+It is so everywhere. What an example counts does not depend on the point: functionals get shares that sum to one in a
+batch, metrics fold both sums, and derivatives are divided by the total weight once.
+"""
 
 from __future__ import annotations
 

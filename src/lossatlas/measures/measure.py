@@ -26,7 +26,7 @@ class Measure(ABC):
 
     @abstractmethod
     def of(self, surface: Surface) -> dict[str, Value]:
-        """The numbers by name; no name is that of another measure. Units are nats where a name's docs say no other."""
+        """The numbers by name; no name is that of another measure. Units are the loss's unless its docs say others."""
 
 
 MEASURES: Registry[type[Measure]] = Registry("measure", "lossatlas.measures.kinds")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
 
-__all__ = ["Floats", "Index", "Surface", "beyond", "finite_or_none", "interpolated"]
+__all__ = ["ROUNDING", "Floats", "Index", "Surface", "beyond", "finite_or_none", "interpolated"]
 
 Floats = NDArray[np.float64]
 Index = tuple[int, ...]

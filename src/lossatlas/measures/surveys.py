@@ -1,4 +1,4 @@
-"""The measures of a survey: its variables as surfaces, split by split and repeat by repeat."""
+"""The measures of a survey: its variables as surfaces, split by split and sample by sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.measures.measure import MEASURES, Value
 from lossatlas.measures.surface import Floats, Surface, finite_or_none
-from lossatlas.schema import AXES, CLASSES, REPEAT, TARGET_LOSS, Corner
+from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS, Corner, companion_of, value_dimensions
 
 __all__ = ["measures", "surfaces"]
 
@@ -23,8 +23,8 @@ def measures(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Va
     nearest to the first corner, or to the origin), ``centre_loss``, ``unmeasurable_nan`` and ``unmeasurable_inf``
     (how many values are NaN and infinite, over all repeats).
 
-    Of several repeats every number is the mean over them, with ``<name>_standard_deviation`` beside it (of the sample);
-    both are None where a repeat has no such number. ``draws`` is a list of the measures of each.
+    Of several repeats, members or samples every number is the mean over them, with ``<name>_standard_deviation`` beside
+    it (of the sample); both are None where one of them has no such number. ``draws`` is a list of the measures of each.
 
     Args:
         survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it.
@@ -40,22 +40,23 @@ def measures(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Va
 
 
 def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
-    """The surfaces of a metric by split, in the survey's order; of several repeats their mean, and the repeats.
+    """The surfaces of a metric by split, in the survey's order; of several repeats, members or samples their mean, too.
 
     Raises:
         BadInput: the coordinates of an axis do not ascend.
     """
     found = {}
+    several = value_dimensions(variable.attrs for variable in survey.data_vars.values())
     for name, variable in survey.data_vars.items():
         split = _split(str(name), variable, metric)
-        if split and set(variable.dims) - {REPEAT} and CLASSES not in variable.dims:
+        if split and set(variable.dims) - set(SAMPLE_DIMENSIONS) and not several & set(variable.dims):
             found[split] = _surface(survey, variable)
     return found
 
 
 def _split(name: str, variable: xr.DataArray, metric: str) -> str:
     """The split that a variable holds the metric of; empty if it does not."""
-    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or name.endswith("_standard_error"):
+    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or companion_of(name, variable.attrs):
         return ""
     if {"split", "metric"} <= set(variable.attrs):
         return str(variable.attrs["split"]) if variable.attrs["metric"] == metric else ""
@@ -63,17 +64,18 @@ def _split(name: str, variable: xr.DataArray, metric: str) -> str:
 
 
 def _surface(survey: xr.Dataset, variable: xr.DataArray) -> Surface:
-    dims = [str(dim) for dim in variable.dims if dim != REPEAT]
+    samples = [dim for dim in SAMPLE_DIMENSIONS if dim in variable.dims]
+    dims = [str(dim) for dim in variable.dims if dim not in samples]
     axes = tuple(sorted(dims)) if set(dims) <= set(AXES) else tuple(dims)
     coords = tuple(np.asarray(survey[axis].values, dtype=np.float64) for axis in axes)
     corners = _corners(survey, axes)
-    if REPEAT not in variable.dims:
+    if not samples:
         return Surface(np.asarray(variable.transpose(*axes).values, dtype=np.float64), coords, corners, axes)
-    repeats = np.asarray(variable.transpose(REPEAT, *axes).values, dtype=np.float64)
-    if not len(repeats):
-        raise BadInput(
-            f"{variable.name} has no repeats; expected at least one along {REPEAT!r}; survey the slice again"
-        )
+    for dim in samples:
+        if not variable.sizes[dim]:
+            raise BadInput(f"{variable.name} has no {dim}s; expected at least one along {dim!r}; survey it again")
+    values = np.asarray(variable.transpose(*samples, *axes).values, dtype=np.float64)
+    repeats = values.reshape(-1, *values.shape[len(samples) :])
     with np.errstate(invalid="ignore", over="ignore"):
         return Surface(repeats.mean(axis=0), coords, corners, axes, repeats)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lossatlas.engine import Evaluation, Folded, StreamingMetric
 from lossatlas.errors import ModelFailure
+from lossatlas.schema import STANDARD_ERROR, Companion
 
 __all__ = ["MeanMetric"]
 
@@ -19,7 +20,7 @@ class MeanMetric(StreamingMetric):
     With weights w (:meth:`weights`) of numbers v it is the ratio of sums ``sum_i w_i v_i / sum_i w_i`` over a split.
     """
 
-    has_standard_error = True
+    companions = (STANDARD_ERROR,)
 
     @abstractmethod
     def per_example(self, evaluation: Evaluation) -> Tensor:
@@ -48,8 +49,8 @@ class MeanMetric(StreamingMetric):
         """NaN where nothing counts."""
         return folded.sums[:, 0] / folded.sums[:, 3]
 
-    def standard_error(self, folded: Folded) -> Tensor:
-        """Of the ratio in a sample without replacement (Cochran 1977, section 2.11).
+    def companion(self, companion: Companion, folded: Folded) -> Tensor:
+        """The standard error of the ratio in a sample without replacement (Cochran 1977, section 2.11).
 
         With R the ratio, n examples of N and the residuals ``e_i = w_i v_i - R w_i``::
 

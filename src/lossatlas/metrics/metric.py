@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import Tensor
-
-from lossatlas.engine import Derivatives, Metric, StreamingMetric
+from lossatlas.engine import Metric, StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
+from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.users import PerExampleMetric
 from lossatlas.registry import Registry, load_callable
 
-__all__ = ["AUTO", "METRICS", "OperatorMetric", "metrics_for", "streaming_metrics"]
+__all__ = ["AUTO", "METRICS", "OperatorMetric", "by_computation", "count_numbers", "metrics_for", "streaming_metrics"]
 
 
 class OperatorMetric(Metric):
     """A metric of the derivatives at a point."""
 
+    @property
     @abstractmethod
-    def value(self, derivatives: Derivatives) -> Tensor:
-        """The metric (p,) at the p points of a chunk."""
+    def computation(self) -> Computation:
+        """What :meth:`value` and :meth:`companion` are given the result of; metrics with equal ones share a run."""
 
 
 METRICS: Registry[type[Metric]] = Registry("metric", "lossatlas.metrics.kinds")
@@ -57,7 +57,51 @@ def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict
             if name in found and found[name].quantity(loss) != metric.quantity(loss):
                 raise BadInput(f"two metrics are called {name!r}; give one of them another name")
             found[name] = metric
+    _check_together(found)
     return found
+
+
+def by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, OperatorMetric]]:
+    """The operator metrics among some, those that share a computation together."""
+    groups: list[dict[str, OperatorMetric]] = []
+    for name, metric in metrics.items():
+        if isinstance(metric, OperatorMetric):
+            own = metric.computation
+            group = next((one for one in groups if next(iter(one.values())).computation == own), None)
+            if group is None:
+                groups.append(group := {})
+            group[name] = metric
+    return groups
+
+
+def count_numbers(metrics: Mapping[str, Metric], *, sampled: bool) -> int:
+    """How many numbers a point has at least, companions included; ``sampled``: where examples are a random subset."""
+    return sum(1 + sum(sampled or not each.sampled for each in metric.companions) for metric in metrics.values())
+
+
+def _check_together(metrics: Mapping[str, Metric]) -> None:
+    """Refuse metrics of which two would have the same variables or marks in a survey.
+
+    Raises:
+        BadInput: a companion is called as a metric is, or two computations that differ have one name.
+    """
+    for name, metric in metrics.items():
+        for beside in metric.companions:
+            if beside.of(name) in metrics:
+                raise BadInput(
+                    f"metric {beside.of(name)!r} is called as what stands beside metric {name!r}; give one of them "
+                    "another name"
+                )
+    named: dict[str, str] = {}
+    for group in by_computation(metrics):
+        name, metric = next(iter(group.items()))
+        own = metric.computation
+        if own.name in named:
+            raise BadInput(
+                f"metrics {named[own.name]!r} and {name!r} are made of different computations called {own.name!r}; "
+                "give them equal options, or measure them in different surveys"
+            )
+        named[own.name] = name
 
 
 def _metric(spec: str) -> Metric:

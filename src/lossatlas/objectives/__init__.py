@@ -3,9 +3,7 @@
 from lossatlas.objectives.along.arclength import ArcLength
 from lossatlas.objectives.along.max import Maximum
 from lossatlas.objectives.along.uniform import Uniform
-from lossatlas.objectives.clip import CLIPS, Clip
-from lossatlas.objectives.clips.cell import ClipPerCell
-from lossatlas.objectives.clips.example import ClipPerExample
+from lossatlas.objectives.clips import CLIPS, Clip, ClipPerCell, ClipPerExample
 from lossatlas.objectives.coarse_to_fine import CoarseToFine, Stage
 from lossatlas.objectives.in_simplex import InSimplex
 from lossatlas.objectives.levels import Levels

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -36,19 +37,22 @@ class CoarseToFine(Objective):
     Args:
         stages: in their order; shares are positive and are scaled to sum to one. Time that a stage leaves goes to
             those after it.
-        there: the running gap on the drawn cells at which a picture counts as there.
+        there: what the criterion has to reach for a stage to count as done.
+        criterion: the running number that is asked for, as :meth:`SampledPoints.report` calls it. A stage that
+            reports no such number uses up its share.
 
     Raises:
         BadInput: no stages, stages along different axes, or a share that is not positive.
     """
 
-    def __init__(self, stages: Sequence[Stage], there: float = 0.9) -> None:
+    def __init__(self, stages: Sequence[Stage], there: float = 0.9, criterion: str = "gap") -> None:
         if not stages or not all(stage.share > 0 for stage in stages):
             raise BadInput("coarse-to-fine needs stages with positive shares of the budget")
         if len({stage.objective.axes for stage in stages}) > 1:
             raise BadInput("the stages of coarse-to-fine run along different axes; expected pictures of one rank")
         self.stages = tuple(stages)
         self.there = there
+        self.criterion = criterion
         self.axes = stages[0].objective.axes
         self.most_points = max(stage.objective.most_points for stage in stages)
         self.per_example = any(stage.objective.per_example for stage in stages)
@@ -56,13 +60,13 @@ class CoarseToFine(Objective):
         self._ends = [end / total for end in accumulate(stage.share for stage in stages)]
         self._stage = 0
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         last = len(self.stages) - 1
-        if self._stage < last and gap >= self.there:
+        if self._stage < last and running.get(self.criterion, -math.inf) >= self.there:
             self._stage += 1
         while self._stage < last and progress >= self._ends[self._stage]:
             self._stage += 1
-        return self.stages[self._stage].objective.sample(seed, step, progress, gap)
+        return self.stages[self._stage].objective.sample(seed, step, progress, running)
 
     @property
     def stage(self) -> int:

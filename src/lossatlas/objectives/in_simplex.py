@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from lossatlas.charts import Grown
 from lossatlas.errors import BadInput
 from lossatlas.objectives.objective import SampledPoints, SingleStage
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 __all__ = ["InSimplex"]
@@ -20,7 +22,8 @@ class InSimplex(SingleStage):
     Args:
         simplex: whose last vertex is trained.
         points: how many a step samples.
-        volume: the weight of the logarithm of the volume, which keeps the vertex away from the others; in nats.
+        volume: the weight of the logarithm of the volume, which keeps the vertex away from the others, in the loss's
+            unit.
 
     Raises:
         BadInput: fewer than one point, or a negative weight.
@@ -35,10 +38,12 @@ class InSimplex(SingleStage):
         self.most_points = points
         self.volume = volume
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         # Spacings of exponentials are uniform barycentric coordinates (Devroye 1986, chapter V).
         shape = (self.most_points, len(self.axes) + 1)
-        waits = -torch.rand(shape, generator=generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()
+        waits = (
+            -torch.rand(shape, generator=make_generator(seed, "simplex", step), dtype=torch.float64).clamp(1e-300).log()
+        )
         shares = waits / waits.sum(dim=1, keepdim=True)
         return _Points(shares[:, 1:], self.volume)
 

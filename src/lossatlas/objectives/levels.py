@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import final
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.pictures import LOSS_FLOOR, GreyPicture
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 __all__ = ["Levels"]
@@ -41,8 +42,8 @@ class Levels(SingleStage):
         self._target = target[counted]
         self.most_points = min(cells, len(self._target))
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
-        order = torch.randperm(len(self._target), generator=generator(seed, "cells", step))
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
+        order = torch.randperm(len(self._target), generator=make_generator(seed, "cells", step))
         picked = order[: self.most_points]
         return _SampledLevels(self._coords[picked], self._target[picked])
 

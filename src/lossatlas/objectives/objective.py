@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -20,7 +21,7 @@ class SampledPoints(Functional):
 
     @abstractmethod
     def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
-        """Numbers for people, from the metrics (P,) on the step's batch."""
+        """Numbers by name, from the metrics (P,) on the step's batch: for people, and for what goes by them."""
 
 
 class Objective(ABC):
@@ -34,14 +35,15 @@ class Objective(ABC):
     """Whether it asks for each example's own loss; a mean of the batch then does not do."""
 
     @abstractmethod
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         """The points of one step.
 
         Args:
             seed: of the fit.
             step: counted from 0.
             progress: the share of the budget used, in [0, 1].
-            gap: the accuracy gap of late steps of the present stage; 0 as long as there is none to speak of.
+            running: means over late steps of the present stage of what :meth:`SampledPoints.report` said, by its names;
+                empty as long as there were too few steps to speak of.
         """
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -13,9 +14,9 @@ from lossatlas.errors import BadInput
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.registry import Registry
 from lossatlas.schema import CURVE
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 
-__all__ = ["CURVE_OBJECTIVES", "OnCurve", "PointsOnCurve", "evenly"]
+__all__ = ["CURVE_OBJECTIVES", "OnCurve", "PointsOnCurve", "spread_evenly"]
 
 CURVE_OBJECTIVES: Registry[type[OnCurve]] = Registry("objective", "lossatlas.objectives.along")
 
@@ -51,8 +52,8 @@ class OnCurve(SingleStage):
     def sample_at(self, coords: Tensor) -> PointsOnCurve:
         """What the objective asks at these points (P, 1)."""
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
-        return self.sample_at(evenly(self.most_points, generator(seed, "curve", step)))
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
+        return self.sample_at(spread_evenly(self.most_points, make_generator(seed, "curve", step)))
 
 
 class PointsOnCurve(SampledPoints):
@@ -79,7 +80,7 @@ class PointsOnCurve(SampledPoints):
         return numbers
 
 
-def evenly(points: int, random: torch.Generator) -> Tensor:
+def spread_evenly(points: int, random: torch.Generator) -> Tensor:
     """A t (P, 1), float64, in each of P equal intervals of [0, 1]."""
     within = torch.rand(points, generator=random, dtype=torch.float64)
     return ((torch.arange(points) + within) / points)[:, None]

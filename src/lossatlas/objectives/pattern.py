@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.objectives.clip import Clip
-from lossatlas.objectives.clips.example import ClipPerExample
+from lossatlas.objectives.clips import Clip, ClipPerExample
 from lossatlas.objectives.objective import SampledPoints, SingleStage
 from lossatlas.pictures import Picture
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Outputs
 
 __all__ = ["Pattern"]
@@ -52,8 +53,8 @@ class Pattern(SingleStage):
         self._counts = [min(cells, len(c)) for c in self._coords]
         self.most_points = sum(self._counts)
 
-    def sample(self, seed: int, step: int, progress: float, gap: float = 0.0) -> SampledPoints:
-        random = generator(seed, "cells", step)
+    def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
+        random = make_generator(seed, "cells", step)
         picked = [
             coords[torch.randperm(len(coords), generator=random)[:count]]
             for coords, count in zip(self._coords, self._counts, strict=True)

@@ -18,7 +18,7 @@ __all__ = ["GreyPicture"]
 @final
 @dataclass(frozen=True, eq=False)
 class GreyPicture(Raster):
-    """Target losses in nats; NaN where a cell is ignored. The geometry is :class:`Raster`'s.
+    """Target losses, in the fitted loss's unit; NaN where a cell is ignored. The geometry is :class:`Raster`'s.
 
     Args:
         losses: (W,), (H, W) or (D, H, W), positive, in any real type. A read-only float64 copy is kept.
@@ -47,25 +47,25 @@ class GreyPicture(Raster):
 
     @property
     def target(self) -> npt.NDArray[np.float64]:
-        """The logarithm of the target loss, in nats of log loss; NaN where a cell is ignored."""
+        """The natural logarithm of the target loss; NaN where a cell is ignored."""
         return np.log(self.losses)
 
-    def variable(self, padding: int) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+    def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
         values = self.to_grid(self.losses.astype(np.float32), padding, np.nan)
-        return TARGET_LOSS, values, {"long_name": f"target loss: {self.name}", "units": "nat"}
+        return TARGET_LOSS, values, {"long_name": f"target loss: {self.name}", "units": loss_units}
 
 
 def _as_losses(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     """A float64 copy of the array, once everything that :class:`GreyPicture` promises has been checked."""
     check_sides(array.shape, name)
     if array.dtype == np.bool_ or not np.isrealobj(array) or not np.issubdtype(array.dtype, np.number):
-        raise BadInput(f"picture {name!r} has losses of type {array.dtype}; expected real numbers, in nats")
+        raise BadInput(f"picture {name!r} has losses of type {array.dtype}; expected real numbers, in the loss's unit")
     losses = array.astype(np.float64)
     counted = losses[~np.isnan(losses)]
     odd = counted[~((counted > 0) & np.isfinite(counted))]
     if odd.size:
         raise BadInput(
-            f"picture {name!r} has a target loss of {odd[0]}; expected positive losses in nats, or NaN to ignore a cell"
+            f"picture {name!r} has a target loss of {odd[0]}; expected positive losses, or NaN to ignore a cell"
         )
     if np.unique(counted).size < 2:
         raise BadInput(f"picture {name!r} has fewer than two levels of loss; expected at least two: nothing else shows")

@@ -63,7 +63,7 @@ class Picture(Raster):
         """+1 on high cells, -1 on low ones, NaN on those that are ignored."""
         return np.where(self.cells == 0, np.nan, -self.cells.astype(np.float64))
 
-    def variable(self, padding: int) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+    def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
         attributes = {"long_name": f"target: {self.name}", "units": "1", "flags": "+1 low, -1 high, 0 ignored"}
         return TARGET, self.on_grid(padding), attributes
 

@@ -43,8 +43,12 @@ class Raster(ABC):
         """What the loss should look like, shaped like the cells: larger is higher, NaN is ignored."""
 
     @abstractmethod
-    def variable(self, padding: int) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
+    def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
         """What a survey stores of the picture: a variable's name, its values on ``grid(padding)``, its attributes.
+
+        Args:
+            padding: cells around the picture.
+            loss_units: the unit of the loss that is fitted to it.
 
         Raises:
             BadInput: the padding is negative.

@@ -18,7 +18,7 @@ from lossatlas.pictures.raster import Raster
 __all__ = ["LOSS_FLOOR", "correlation", "score_accuracy", "score_loss"]
 
 LOSS_FLOOR = 1e-12
-"""Losses below this (in nats) count as this in a logarithm."""
+"""Losses below this count as this in a logarithm."""
 
 Reals = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
 
     Args:
         picture: what was asked for.
-        loss: in nats, shaped like the cells; ignored cells may hold anything.
+        loss: shaped like the cells; ignored cells may hold anything.
 
     Returns:
         ``log_loss_correlation`` with the target (Pearson) and ``log_loss_rank_correlation`` (Spearman, average ranks

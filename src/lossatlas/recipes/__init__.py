@@ -7,7 +7,7 @@ from lossatlas.recipes.base import Config, ProblemConfig, differences
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import PRESETS, FitConfig
-from lossatlas.recipes.options import completed, options_of, with_defaults
+from lossatlas.recipes.options import complete, options_of, with_defaults
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 
@@ -20,7 +20,7 @@ __all__ = [
     "ProblemConfig",
     "SurveyConfig",
     "TrainConfig",
-    "completed",
+    "complete",
     "differences",
     "options_of",
     "with_defaults",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from lossatlas.data import Dataset, Split
 from lossatlas.errors import BadInput
-from lossatlas.recipes.inputs import found_again
-from lossatlas.recipes.problem import loss_of
-from lossatlas.rundir import RunDirectory
+from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.recipes.problem import build_loss
 
 __all__ = [
     "DATA",
@@ -19,7 +18,6 @@ __all__ = [
     "check_same_data",
     "check_same_losses",
     "check_same_model",
-    "known_of",
 ]
 
 DATA = "data/"
@@ -39,6 +37,11 @@ class Known:
     fingerprints: Mapping[str, str]
     """Its provenance's hashes."""
 
+    @classmethod
+    def of(cls, name: str, run: OpenedRun) -> Self:
+        """What a run says of itself, under the name that messages call it by."""
+        return cls(name, run.find_settings(), run.provenance.fingerprints)
+
     @property
     def data(self) -> dict[str, str]:
         """The hashes of its splits, by ``data/<split>``."""
@@ -47,11 +50,6 @@ class Known:
     def settings_of(self, thing: str) -> dict[str, Any]:
         """Those of data, model or loss, with their options."""
         return {k: v for k, v in self.settings.items() if k.partition(".")[0] == thing and k not in APART}
-
-
-def known_of(name: str, run: RunDirectory) -> Known:
-    """What a run says of itself."""
-    return Known(name, found_again(run, needed=()), run.provenance().fingerprints)
 
 
 def check_same_data(one: Known, other: Known, hint: str) -> None:
@@ -108,7 +106,7 @@ def _record(run: Known, split: Split) -> str:
     """Of the loss of a run, on such examples."""
     settings = run.settings_of("loss")
     options = {key.partition(".")[2]: value for key, value in settings.items() if "." in key}
-    return loss_of(str(settings.get("loss", "auto")), split, options).record
+    return build_loss(str(settings.get("loss", "auto")), split, options).record
 
 
 def check_same_model(one: Known, other: Known, hint: str) -> None:

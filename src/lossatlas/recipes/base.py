@@ -34,6 +34,8 @@ Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
 class Config(Bounded):
     """Everything that a run depends on; the base of every verb's configuration."""
 
+    verb: ClassVar[str]
+    """That makes the run."""
     older: ClassVar[Mapping[str, Any]] = {}
     """What runs did that are older than an option, where that is not its default now."""
 

@@ -17,19 +17,28 @@ from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
 from lossatlas.recipes.compare_config import CompareConfig
-from lossatlas.recipes.inputs import found_again
+from lossatlas.recipes.networks import load_networks, shorten_paths
+from lossatlas.recipes.opened_run import DATA as DATA_SETTINGS, OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.room import Extent
-from lossatlas.recipes.slicing import check_finite, tails
 from lossatlas.recipes.train import build_train
 from lossatlas.recipes.train_config import TrainConfig
-from lossatlas.rundir import MODEL, PROVENANCE, SUMMARY, RunDirectory
+from lossatlas.rundir import PROVENANCE, SUMMARY
+from lossatlas.schema import PAIR_CORNERS
 from lossatlas.training import Trajectory
-from lossatlas.training.start import starting_state
 from lossatlas.types import Params
-from lossatlas.weights.files import load_state, module_state, read_state
+from lossatlas.weights.files import module_state
 
-__all__ = ["CompareRecipe", "Compared", "Origin", "Pair", "build_compare", "groups_of"]
+__all__ = [
+    "CompareRecipe",
+    "Compared",
+    "Origin",
+    "Pair",
+    "build_compare",
+    "compute_extent",
+    "name_groups",
+    "pair_networks",
+]
 
 TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
 """What only the configuration of a training says."""
@@ -58,7 +67,7 @@ class Compared:
     architecture: int
     """Which of the comparison's problems it belongs to."""
     origin: str
-    """A hash of its initial weights: which of the comparison's origins it started from."""
+    """A hash of its initial weights: which of the comparison's origins it started from; empty where nobody knows."""
     state: Params
     weights: Tensor
     """(n,), on the processor."""
@@ -85,6 +94,13 @@ class Pair:
     """Which figure they span with where they started: ``simplex`` or ``quadrilateral``; empty: none."""
     reason: str = ""
     """Why they span none."""
+    joined: bool = True
+    """Whether there is a line between them."""
+
+    @property
+    def corners(self) -> tuple[str, ...]:
+        """What lies at the corners of the figure, in their order: of :data:`~lossatlas.schema.PAIR_CORNERS`."""
+        return {"": (), "simplex": PAIR_CORNERS[:-1], "quadrilateral": PAIR_CORNERS}[self.chart]
 
 
 @dataclass(frozen=True)
@@ -111,14 +127,29 @@ class CompareRecipe:
 
 @dataclass(frozen=True)
 class _Run:
-    """What a run directory says."""
+    """A finished training, and what it is called."""
 
     name: str
-    path: Path
+    opened: OpenedRun
     config: TrainConfig
     scores: Mapping[str, float | None]
-    fingerprints: Mapping[str, str]
-    state: Params
+
+    @property
+    def known(self) -> Known:
+        """What it says of its problem."""
+        return Known(self.name, self.config.flat(), self.opened.provenance.fingerprints)
+
+    @property
+    def origin(self) -> str:
+        """A hash of its initial weights.
+
+        Raises:
+            BadInput: its record does not say it.
+        """
+        found = self.opened.provenance.fingerprints
+        if MODULE not in found:
+            raise BadInput(f"{self.opened.path / PROVENANCE} says nothing of the run's initial weights; train it again")
+        return found[MODULE]
 
 
 def build_compare(config: CompareConfig) -> CompareRecipe:
@@ -128,35 +159,52 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
         BadInput: fewer than two runs, one of them twice, unfinished, damaged or no training, or runs on different data
             or under different losses.
     """
-    extent = _extent(config)
+    extent = compute_extent(config)
     runs = _runs(config.runs)
-    known = [Known(run.name, run.config.flat(), run.fingerprints) for run in runs]
+    known = [run.known for run in runs]
     for other in known[1:]:
         check_same_data(known[0], other, "compare runs on the same data")
-    keys = [_architecture(run.config) for run in runs]
-    order = list(dict.fromkeys(keys))
-    problems = [_problem(config, runs[keys.index(key)]) for key in order]
+    architectures = [_architecture(run.config) for run in runs]
+    kinds = list(dict.fromkeys(architectures))
+    problems = [_problem(config, runs[architectures.index(kind)]) for kind in kinds]
     data = problems[0].data
     check_data_now(known[0], runs[0].config.data, data, "bring them back, or train again")
     check_same_losses(known, data.train, "compare runs under the same loss")
-    origins: dict[str, Origin] = {}
-    networks = []
-    for run, group, key in zip(runs, groups_of([run.config for run in runs]), keys, strict=True):
-        base = problems[order.index(key)]
-        origin = run.fingerprints[MODULE]
-        if origin not in origins:
-            origins[origin] = _origin(run, base)
-        load_state(base.problem.module, run.state, f"run {run.path}")
-        check_finite(base.problem.module, f"run {run.path}")
-        weights = base.space.vector_of(base.problem.module).clone()
-        networks.append(
-            Compared(run.name, run.path, run.config, run.scores, group, order.index(key), origin, run.state, weights)
+    states, origins = _load(runs, architectures, dict(zip(kinds, problems, strict=True)))
+    networks = [
+        Compared(
+            name=run.name,
+            path=run.opened.path,
+            config=run.config,
+            scores=run.scores,
+            group=group,
+            architecture=kinds.index(architecture),
+            origin=run.origin,
+            state=states[run.name],
+            weights=problems[kinds.index(architecture)].space.flatten(states[run.name]),
         )
-    pairs = [_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks))]
-    return CompareRecipe(tuple(networks), tuple(pairs), tuple(problems), origins, extent)
+        for run, group, architecture in zip(runs, name_groups([run.config for run in runs]), architectures, strict=True)
+    ]
+    return CompareRecipe(tuple(networks), pair_networks(networks), tuple(problems), origins, extent)
 
 
-def _extent(config: CompareConfig) -> Extent:
+def _load(
+    runs: Sequence[_Run], architectures: Sequence[Any], problems: Mapping[Any, ProblemRecipe]
+) -> tuple[dict[str, Params], dict[str, Origin]]:
+    """The trained networks by the names of their runs, and the initial weights by their hashes."""
+    states: dict[str, Params] = {}
+    origins: dict[str, Origin] = {}
+    for architecture, base in problems.items():
+        own = [run for run, other in zip(runs, architectures, strict=True) if other == architecture]
+        loaded = load_networks([str(run.opened.path) for run in own], base, called="run")
+        states |= {run.name: state for run, state in zip(own, loaded.states, strict=True)}
+        for run in own:
+            if run.origin not in origins:
+                origins[run.origin] = _origin(run, base)
+    return states, origins
+
+
+def compute_extent(config: CompareConfig) -> Extent:
     """How much there is to survey at most: surfaces and lines between every two networks, and slices around each.
 
     Raises:
@@ -169,15 +217,15 @@ def _extent(config: CompareConfig) -> Extent:
         "line": comb(networks, 2) * config.line,
         "slice_points and repeats": networks * config.slice_points * config.repeats,
     }
-    errors = config.examples != "all"
+    numbers = METRICS * (1 + (config.examples != "all"))
     for option, points in extents.items():
-        Extent(points, len(config.splits), METRICS, errors).check(option)
-    whole = Extent(sum(extents.values()), len(config.splits), METRICS, errors)
+        Extent(points, len(config.splits), numbers).check(option)
+    whole = Extent(sum(extents.values()), len(config.splits), numbers)
     whole.check("grid, line and slice_points")
     return whole
 
 
-def groups_of(configs: Sequence[TrainConfig]) -> list[str]:
+def name_groups(configs: Sequence[TrainConfig]) -> list[str]:
     """What each run's group is called: its optimiser and switches, and in what else groups differ.
 
     Runs whose configurations differ by the seed alone are one group.
@@ -213,35 +261,28 @@ def _runs(specs: Sequence[str]) -> list[_Run]:
     for spec, path in zip(specs, paths, strict=True):
         if paths.count(path) > 1:
             raise BadInput(f"{spec} is named twice; name runs that differ")
-    return [_read(name, path, spec) for name, path, spec in zip(tails([*map(str, paths)]), paths, specs, strict=True)]
+    names = shorten_paths([*map(str, paths)])
+    return [_read(name, path, spec) for name, path, spec in zip(names, paths, specs, strict=True)]
 
 
 def _read(name: str, path: Path, spec: str) -> _Run:
-    run = RunDirectory(path)
-    run.check("name finished runs of lossatlas train")
-    stored = found_again(run, needed={"data", "data.folder"})
-    if not stored.keys() >= TRAINING:
+    opened = OpenedRun(path, "name finished runs of lossatlas train")
+    if opened.verb != TrainConfig.verb:
         raise BadInput(f"{spec} is a run of another verb than train; name finished runs of lossatlas train")
-    if not run.finished:
+    if not opened.finished:
         raise BadInput(f"{spec} is not finished; continue it with lossatlas train --out {spec} --resume")
-    try:
-        config = TrainConfig.from_flat(stored)
-    except BadInput as error:
-        raise BadInput(f"{spec} has a config.yaml that is not a training's ({error}); train it again") from error
-    state = read_state(path / MODEL)
-    found = run.provenance().fingerprints
-    if MODULE not in found:
-        raise BadInput(f"{path / PROVENANCE} says nothing of the run's initial weights; train it again")
-    return _Run(name, path, config, _scores(run), found, state)
+    config = opened.read_config(*DATA_SETTINGS)
+    assert isinstance(config, TrainConfig)
+    return _Run(name, opened, config, _scores(opened))
 
 
-def _scores(run: RunDirectory) -> dict[str, float | None]:
+def _scores(run: OpenedRun) -> dict[str, float | None]:
     """What a run came to, by ``<split>_loss`` and ``<split>_accuracy``.
 
     Raises:
         BadInput: its summary says something else than numbers there.
     """
-    told = {key: value for key, value in run.read_json(SUMMARY).items() if key.endswith(SCORES)}
+    told = {key: value for key, value in run.summary.items() if key.endswith(SCORES)}
     try:
         return converted(told, dict[str, float | None])
     except ValueError as error:
@@ -260,26 +301,33 @@ def _problem(config: CompareConfig, run: _Run) -> ProblemRecipe:
 
 def _origin(run: _Run, base: ProblemRecipe) -> Origin:
     """Where a run started: its first snapshot, or the initialisation that its configuration stands for."""
-    first = next((snapshot for snapshot in Trajectory.of(run.path).snapshots if snapshot.step == 0), None)
+    path = run.opened.path
+    first = next((snapshot for snapshot in Trajectory.of(path).snapshots if snapshot.step == 0), None)
     if first is not None:
-        spec, state = f"{run.path}@0", dict(starting_state(f"{run.path}@0"))
+        spec = f"{path}@0"
+        (state,) = load_networks([spec], base, called="the start").states
     else:
         recipe = build_train(replace(run.config, device="cpu"))
-        if recipe.start != run.fingerprints[MODULE]:
+        if recipe.start != run.origin:
             raise BadInput(
                 f"the initial weights of {run.name} cannot be made again (the model's initialisation, its seed or "
                 "what it started from has changed); train with snapshots, which keep them"
             )
         spec, state = "", {name: value.clone() for name, value in module_state(recipe.problem.module).items()}
-    load_state(base.problem.module, state, f"the start of {run.path}")
-    check_finite(base.problem.module, f"the start of {run.path}")
-    return Origin(spec, state, base.space.vector_of(base.problem.module).clone())
+    return Origin(spec, state, base.space.flatten(state))
 
 
 def _pair(networks: Sequence[Compared], i: int, k: int) -> Pair:
     one, other = networks[i], networks[k]
     if one.architecture != other.architecture:
-        return Pair(i, k, "", "other architecture")
+        return Pair(i, k, "", "other architecture", joined=False)
     if torch.equal(one.weights, other.weights):
-        return Pair(i, k, "", "equal weights")
+        return Pair(i, k, "", "equal weights", joined=False)
+    if not (one.origin and other.origin):
+        return Pair(i, k, "", "starts are not known")
     return Pair(i, k, "simplex" if one.origin == other.origin else "quadrilateral")
+
+
+def pair_networks(networks: Sequence[Compared]) -> tuple[Pair, ...]:
+    """Every two networks, and the figure that they span with their starts."""
+    return tuple(_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks)))

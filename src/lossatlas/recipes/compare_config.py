@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lossatlas.bounds import Count, Positive, Seed
 from lossatlas.errors import BadInput
@@ -13,12 +13,14 @@ from lossatlas.recipes.base import Config, check_count, check_device, check_name
 __all__ = ["CompareConfig"]
 
 GUESSING = math.log(10)
-"""The loss in nats of guessing among ten classes."""
+"""The cross-entropy of guessing among ten classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig(Config):
     """Everything that a comparison depends on; data, models and losses are those of the runs."""
+
+    verb: ClassVar[str] = "compare"
 
     runs: tuple[str, ...] = ()
     """Two or more finished runs of lossatlas train, on the same data; name them first."""
@@ -46,7 +48,7 @@ class CompareConfig(Config):
     ignore: Literal["none", "biasbn"] = "biasbn"
     """Hold parameters of one dimension on random directions (biasbn), or none."""
     level: Positive = GUESSING
-    """Loss up to which a basin is as wide as it is; default that of guessing among ten classes, in nats."""
+    """Loss up to which a basin is as wide as it is; default the cross-entropy of guessing among ten classes."""
     radius: Positive = 0.5
     """How far from a network its sharpness looks, in the slices' unit."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lossatlas.bounds import Count, NotNegative, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
@@ -16,11 +16,13 @@ __all__ = ["ConnectConfig"]
 class ConnectConfig(ProblemConfig):
     """Everything that a curve between networks and its evaluation depend on."""
 
+    verb: ClassVar[str] = "connect"
+
     between: tuple[str, ...] = ()
     """The networks, in their order along the curve: runs of lossatlas train, files of weights, networks in them as
     FILE#KEY, snapshots as RUN@STEP. On the command line they stand first."""
-    curve: Literal["bezier", "chain"] = "bezier"
-    """Bezier curve (between two networks), or polygonal chain (through two or more)."""
+    curve: str = "bezier"
+    """Kind of curve: bezier (between two networks), chain (polygonal, through two or more), or module:Class."""
     bends: Count = 1
     """Trained control points between each two networks."""
     start: tuple[str, ...] = ()
@@ -33,7 +35,7 @@ class ConnectConfig(ProblemConfig):
     points: Count | None = None
     """Points of the curve drawn per step; default 1, for the maximum 4."""
     temperature: Positive = 0.01
-    """Of the soft maximum, in nats: far below the losses it is their maximum, far above their mean."""
+    """Of the soft maximum, in the loss's unit: far below the losses it is their maximum, far above their mean."""
     weight_decay: NotNegative = 0.0
     """Adds half of this times the squared norm of the drawn points' weights."""
 
@@ -48,7 +50,7 @@ class ConnectConfig(ProblemConfig):
     optimizer: Literal["momentum", "adam"] = "momentum"
     """Gradient descent with momentum 0.9, or Adam."""
     lr: Positive | None = None
-    """Its learning rate; default 0.1 for a Bezier curve and 0.03 for a chain, whose bends have more leverage."""
+    """Its learning rate; default that of the curve: 0.1, of a chain, whose bends have more leverage, 0.03."""
     max_norm: ToInfinity = 100.0
     """Gradient norm is clipped here; inf leaves it as it is."""
     schedule: str = "linear"
@@ -96,9 +98,6 @@ class ConnectConfig(ProblemConfig):
             object.__setattr__(self, "seconds", 120.0)
         if self.points is None:
             object.__setattr__(self, "points", 4 if self.objective == "max" else 1)
-        if self.lr is None:
-            # With 0.1 a chain of convolutional networks on FashionMNIST left for good, to a norm of 500.
-            object.__setattr__(self, "lr", 0.03 if self.curve == "chain" else 0.1)
         if self.batch_size is None:
             object.__setattr__(self, "batch_size", max(1, 128 // max(1, self.points or 1)))
         if self.grid < 3:

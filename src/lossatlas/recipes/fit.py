@@ -9,25 +9,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossatlas.charts import CHARTS, AffineChart
-from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
-from lossatlas.engine import BUFFERS, BuffersPolicy
+from lossatlas.charts import Startable, made_chart
+from lossatlas.data import AUGMENTATIONS
+from lossatlas.engine import BUFFERS, Engine
 from lossatlas.errors import BadInput
-from lossatlas.fitting import Adam, Budget, Seconds, Steps
+from lossatlas.fitting import Adam, Fit, Seconds, Steps
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
-from lossatlas.problem import Problem
+from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit_config import AUTO, FEWEST, FitConfig
+from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.options import checked
-from lossatlas.recipes.problem import build_problem, surveyed_subset
+from lossatlas.recipes.problem import build_problem, take_examples
 from lossatlas.recipes.room import Extent
-from lossatlas.recipes.slicing import check_finite
-from lossatlas.schedules import SCHEDULES, Schedule
-from lossatlas.training.start import starting_state
-from lossatlas.weights import INITIALISERS, WeightSpace
-from lossatlas.weights.files import load_state
+from lossatlas.schedules import SCHEDULES
+from lossatlas.weights import INITIALISERS
 
 __all__ = ["FitRecipe", "build_fit"]
 
@@ -35,46 +33,38 @@ SMALLEST_STAGE = 6
 """Coarser pictures than this many cells are left out."""
 
 
-@dataclass(frozen=True)
-class FitRecipe:
+@dataclass(frozen=True, kw_only=True)
+class FitRecipe(DescentRecipe[FitConfig]):
     """The objects of a fit, on its device.
 
-    ``drawn`` are the cells that the fit may draw, shaped like the picture's; ``data`` is whole, ``surveyed`` what the
-    survey looks at: the fewest examples that it may come to, as long as how many is undecided.
+    ``drawn`` are the cells that the fit may sample, shaped like the picture's. As long as nobody has decided how many
+    examples are surveyed, ``surveyed`` has the fewest that it may come to.
     """
 
+    chart: Startable
     picture: Raster
     drawn: npt.NDArray[np.bool_]
-    objective: Objective
-    problem: Problem
-    space: WeightSpace
-    buffers: BuffersPolicy
-    survey_buffers: BuffersPolicy
-    chart: AffineChart
-    data: Dataset
-    train: Split
-    augment: list[Augmentation]
-    surveyed: dict[str, Split]
-    metrics: list[str] | None
-    budget: Budget
-    optimizer: Adam
-    schedule: Schedule
     extent: Extent
     """Of the survey."""
-    notes: tuple[str, ...] = ()
-    """What somebody should know of the file of weights."""
 
     def surveying(self, examples: str) -> FitRecipe:
         """The same fit with a survey of so many examples per split, or ``all``."""
         device = self.train.device
-        chosen = {name: surveyed_subset(examples, name, self.data.splits[name]).to(device) for name in self.surveyed}
-        return replace(self, surveyed=chosen)
+        chosen = {name: take_examples(examples, name, self.data.splits[name]).to(device) for name in self.surveyed}
+        return replace(self, config=replace(self.config, examples=examples), surveyed=chosen)
+
+    @property
+    def grid(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The coordinates of the survey along each axis."""
+        return self.picture.grid(self.config.padding)
+
+    def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
+        return super().begin_fit(engine, self.config.target_gap if target_gap is None else target_gap)
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what a configuration names and does not hold: data, picture and module."""
-        splits = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
         cells = fingerprint([("target", torch.from_numpy(self.picture.target))])
-        return {**splits, "picture": cells, "module": fingerprint(self.problem.module.state_dict().items())}
+        module = fingerprint(self.problem.module.state_dict().items())
+        return {**super().fingerprints(), "picture": cells, "module": module}
 
 
 def build_fit(config: FitConfig) -> FitRecipe:
@@ -89,19 +79,15 @@ def build_fit(config: FitConfig) -> FitRecipe:
     base = build_problem(config, config.splits)
     problem, space, data, train, device = base.problem, base.space, base.data, base.train, base.device
     module = problem.module
-    notes: tuple[str, ...] = ()
-    if config.checkpoint is not None:
-        notes = load_state(module, starting_state(config.checkpoint), f"checkpoint {config.checkpoint}")
-        check_finite(module, f"checkpoint {config.checkpoint}")
+    notes = load_networks([config.checkpoint], base).notes if config.checkpoint is not None else ()
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.eval_batch_size, config.buffers_batches)
         for name in (config.buffers, config.survey_buffers or config.buffers)
     )
-    metrics = list(config.metrics) or None
+    metrics = metrics_for(problem.loss, config.metrics or None)
     sides = [side + 2 * config.padding for side in picture.shape]
-    extent = Extent(
-        prod(sides), len(config.splits), len(metrics_for(problem.loss, metrics)), errors=config.examples != "all"
-    )
+    numbers = count_numbers(metrics, sampled=config.examples != "all")
+    extent = Extent(prod(sides), len(config.splits), numbers)
     extent.check("size with padding", " x ".join(f"{side:,}" for side in sides))
     if config.target_gap is not None and not problem.loss.classifies:
         raise BadInput("target_gap is a gap of accuracies, and this loss has none; leave it out")
@@ -115,10 +101,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         )
     # Lengths are in units of half the longer side; a cell is one in max(shape) / 2 of them.
     unit = max(picture.shape) / 2 if config.scale_unit == "cell" else 1.0
-    affine = CHARTS[config.chart]
-    if not issubclass(affine, AffineChart):
-        raise BadInput(f"chart {config.chart!r} does not start from random directions; choose plane or corners")
-    chart = affine.random(
+    chart = made_chart(
+        config.chart,
+        Startable.named(config.chart).random,
         module,
         axes,
         initialiser=INITIALISERS[config.init](),
@@ -128,10 +113,15 @@ def build_fit(config: FitConfig) -> FitRecipe:
         origin=space.vector_of(module) if config.checkpoint is not None else None,
         train_origin=config.train_origin if config.train_origin is not None else config.checkpoint is None,
         anchor=[coords[0] for coords in picture.grid(0).values()] if config.origin_at == "corner" else None,
+        options=checked("chart", config.chart, config.chart_options),
     )
     examples = str(FEWEST) if config.examples == AUTO else config.examples
+    has_scale = "scale" in dict(chart.named_parameters())
+    if config.scale_lr is not None and not has_scale:
+        raise BadInput(f"scale_lr is a learning rate, and chart {config.chart!r} trains no scale; leave it out")
     scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
     return FitRecipe(
+        config=config,
         picture=picture,
         drawn=drawn,
         objective=objective,
@@ -143,10 +133,12 @@ def build_fit(config: FitConfig) -> FitRecipe:
         data=data,
         train=train,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
-        surveyed={name: surveyed_subset(examples, name, data.splits[name]).to(device) for name in config.splits},
+        surveyed={name: take_examples(examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=Adam(config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr}),
+        optimizer=Adam(
+            config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr} if has_scale else {}
+        ),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from lossatlas.bounds import Count, Decay, Fraction, Positive, StepCount, ToInfinity
 from lossatlas.errors import BadInput
@@ -24,6 +24,8 @@ FEWEST = 200
 @dataclass(frozen=True, kw_only=True)
 class FitConfig(ProblemConfig):
     """Everything that a fit of a picture and the survey of its chart depend on."""
+
+    verb: ClassVar[str] = "fit"
 
     pattern: str = "heart"
     """Picture: a name or a prefix with its argument, such as image:FILE (see `lossatlas info`). Ink is low loss."""
@@ -50,7 +52,10 @@ class FitConfig(ProblemConfig):
     buffers_batches: Count = 8
     """Groups of training examples that reestimated statistics come from, at each point."""
     chart: str = "plane"
-    """Kind of chart: plane, or corners as in the multi-point paper's code."""
+    """Kind of chart: plane, corners as in the multi-point paper's code, another one that fits begin with (see
+    `lossatlas info`), or module:Class; with options as --chart.OPTION."""
+    chart_options: Options = field(default_factory=dict)
+    """Options of a kind of chart; on the command line --chart.OPTION."""
     origin_at: Literal["centre", "corner"] = "centre"
     """Where in the picture the chart's origin lies: in its centre, or in its lower left cell."""
     scale: Positive = 2.0

@@ -14,7 +14,7 @@ from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
 
-__all__ = ["NETWORKS", "found_again", "inputs_of", "respelled", "with_paths"]
+__all__ = ["NETWORKS", "change_paths", "find_inputs", "locate_inputs", "respell_inputs"]
 
 NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "init_from", "start"}
 """Settings that name networks, each of which lies in a file, a folder or a run."""
@@ -22,13 +22,13 @@ FILES = {"data.folder", "pattern.font"}
 """Settings that name a file or a folder."""
 PREFIXES = {"image", "grey", "array", "file", "towards"}
 """What stands before a path in a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
-CODE = {"model", "data", "loss", "metrics"}
-"""Settings that may name a ``module:callable``."""
+CODE = {"model", "data", "loss", "metrics", "chart", "curve"}
+"""Settings that may name a ``module:callable``, or a ``module:Class``."""
 SEQUENCE = "sequence"
 """What stands before pictures with commas between them."""
 
 
-def inputs_of(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str]]:
+def locate_inputs(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str]]:
     """Where the paths that a flat configuration names lie now, with what an ``InputPlace`` holds of each.
 
     Args:
@@ -46,7 +46,7 @@ def inputs_of(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str]]:
     return places
 
 
-def found_again(
+def find_inputs(
     run: RunDirectory, needed: Collection[str] | None = None, given: Collection[str] = ()
 ) -> dict[str, Any]:
     """The flat configuration of a run, with the paths in it as they lead to the inputs from here.
@@ -80,7 +80,7 @@ def found_again(
         return path if place == _absolute(path) else place
 
     return {
-        name: with_paths(name, value, lambda path, name=name: found(name, path))  # type: ignore[misc]
+        name: change_paths(name, value, lambda path, name=name: found(name, path))  # type: ignore[misc]
         for name, value in flat.items()
     }
 
@@ -109,7 +109,7 @@ def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
                 )
 
 
-def respelled(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def respell_inputs(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A run's stored settings, with paths spelled as they are given wherever they may mean the same.
 
     They do where the given path leads to one of the places at which the input is looked for; and where the input is at
@@ -130,7 +130,7 @@ def respelled(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, 
 
     def may_be(name: str, before: Any, now: Any) -> bool:
         one, other = _paths(name, before), _paths(name, now)
-        alike = with_paths(name, before, lambda _: "") == with_paths(name, now, lambda _: "")
+        alike = change_paths(name, before, lambda _: "") == change_paths(name, now, lambda _: "")
         return alike and len(one) == len(other) and all(map(same, one, other))
 
     return {name: given[name] if name in given and may_be(name, v, given[name]) else v for name, v in stored.items()}
@@ -154,14 +154,14 @@ def _paths(name: str, value: Any) -> list[str]:
         found.append(path)
         return path
 
-    with_paths(name, value, note)
+    change_paths(name, value, note)
     return found
 
 
-def with_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
+def change_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
     """The value of the setting called ``name`` with each path in it changed; other values stay as they are."""
     if isinstance(value, list | tuple):
-        return type(value)(with_paths(name, item, change) for item in value)
+        return type(value)(change_paths(name, item, change) for item in value)
     if not isinstance(value, str) or not value:
         return value
     if name in NETWORKS:
@@ -169,7 +169,7 @@ def with_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
     if name in ("pattern", "directions"):
         prefix, colon, rest = value.partition(":")
         if prefix == SEQUENCE:
-            return f"{prefix}:" + ",".join(with_paths(name, part, change) for part in rest.split(","))
+            return f"{prefix}:" + ",".join(change_paths(name, part, change) for part in rest.split(","))
         return prefix + colon + _with_network(rest, change) if prefix.strip() in PREFIXES and rest else value
     is_path = name in FILES or (name == "plan" and value.endswith(".json")) or (name == "data" and ":" not in value)
     return change(value) if is_path else value

@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput, LossatlasError, unknown
 from lossatlas.files.reading import converted
 from lossatlas.recipes.base import Config
 
-__all__ = ["checked", "completed", "options_of", "with_defaults"]
+__all__ = ["checked", "complete", "options_of", "with_defaults"]
 
 C = TypeVar("C", bound=Config)
 
@@ -21,8 +21,11 @@ RESOLVERS = {
     "loss": ("lossatlas.losses", "loss_options"),
     "pattern": ("lossatlas.pictures", "options_of"),
     "schedule": ("lossatlas.schedules", "schedule_options"),
+    "chart": ("lossatlas.charts", "chart_options"),
 }
 """Per field that names something with options of its own, who knows their type; imported when somebody asks."""
+OF_CLASSES = {"chart"}
+"""Fields in which a ``module:Class`` has options, too: to know them is to import it."""
 
 
 def options_of(name: str, spec: str) -> type | None:
@@ -62,7 +65,7 @@ def checked(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def completed(config: C) -> C:
+def complete(config: C) -> C:
     """A configuration that says every option of what it names, those nobody gave too: the record of a run.
 
     Raises:
@@ -77,6 +80,8 @@ def completed(config: C) -> C:
 def with_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, Any]:
     """A flat configuration of this kind with the defaults of what it does not say, options of what it names among them.
 
+    It may be the record of a run of somebody else, so nothing of theirs is imported for it.
+
     Raises:
         BadInput: nothing has a name.
     """
@@ -84,6 +89,7 @@ def with_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, An
     options = {
         f"{name}.{option}": list(value) if isinstance(value, tuple) else value
         for name in config.named()
+        if not (name in OF_CLASSES and ":" in str(whole[name]))
         for option, value in _defaults(name, whole[name]).items()
     }
     return {**options, **whole}

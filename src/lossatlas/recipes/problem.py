@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,10 +19,11 @@ from lossatlas.models import MODELS, check_weights_fit, load_model
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.options import checked
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
+from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
 
-__all__ = ["ProblemRecipe", "build_problem", "loss_of", "seeded", "surveyed_subset"]
+__all__ = ["ProblemRecipe", "build_loss", "build_problem", "find_device", "seeded", "take_examples"]
 
 FEW = 8
 """Examples that tell what batches look like."""
@@ -30,13 +31,23 @@ FEW = 8
 
 @dataclass(frozen=True)
 class ProblemRecipe:
-    """The objects of a configuration's problem; the module is on the processor, batches are on the device."""
+    """The objects of a configuration's problem; the module is on the processor, batches are on the device.
+
+    Attributes:
+        problem: module, loss and feed.
+        space: the parameters that vary.
+        data: all splits.
+        train: the training examples, on the device.
+        device: where networks are evaluated.
+        networks: parameters and buffers of networks that are known by a name and lie in no file.
+    """
 
     problem: Problem
     space: WeightSpace
     data: Dataset
     train: Split
     device: torch.device
+    networks: Mapping[str, Params] = field(default_factory=dict)
 
 
 def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> ProblemRecipe:
@@ -49,7 +60,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    device = _device(config.device)
+    device = find_device(config.device)
     with seeded(config.seed):
         data = load_data(config.data, checked("data", config.data, config.data_options))
     for name in splits:
@@ -69,7 +80,12 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
     )
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device that a configuration names; ``auto`` is a GPU where there is one.
+
+    Raises:
+        BadInput: this machine has no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -125,12 +141,12 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
         return family.build(shape, outputs)
 
 
-def surveyed_subset(examples: str, name: str, split: Split) -> Split:
+def take_examples(examples: str, name: str, split: Split) -> Split:
     """The examples of a split that a survey looks at: as many as are asked for, the same ones in every run; or all."""
-    return split if examples == "all" else split.subset(int(examples), generator(0, f"survey/{name}"))
+    return split if examples == "all" else split.subset(int(examples), make_generator(0, f"survey/{name}"))
 
 
-def loss_of(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:
+def build_loss(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:
     """The loss that a configuration names, on examples like these.
 
     Args:

@@ -34,19 +34,17 @@ class Extent:
     Attributes:
         points: that are evaluated.
         splits: on how many splits each is.
-        metrics: numbers on each split.
-        errors: whether each of these has a standard error.
+        numbers: on each split, at least.
     """
 
     points: int
     splits: int
-    metrics: int
-    errors: bool
+    numbers: int
 
     @property
     def variables(self) -> int:
         """Numbers of a point."""
-        return self.splits * self.metrics * (1 + self.errors)
+        return self.splits * self.numbers
 
     @property
     def memory(self) -> int:

@@ -15,7 +15,7 @@ from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
 from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
 
-__all__ = ["SITES", "Box", "Network", "SiteKind", "SurveySite", "SurveyedTrajectory", "centre_fingerprint"]
+__all__ = ["SITES", "Box", "Network", "SiteKind", "SurveySite", "SurveyedTrajectory", "hash_network"]
 
 Box = tuple[float, float]
 """Where an axis begins and ends."""
@@ -75,7 +75,7 @@ class SiteKind(ABC):
         """
 
 
-def centre_fingerprint(module: nn.Module) -> str:
+def hash_network(module: nn.Module) -> str:
     """A hash of the network that a survey lies around, by which it is known again."""
     return fingerprint(module.state_dict().items())
 

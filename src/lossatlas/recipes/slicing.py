@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lossatlas.charts import CoefficientChart, Slice
-from lossatlas.directions import NORMALISATIONS, Around, direction, slice_along
+from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
 from lossatlas.engine.memory import memory_limit
-from lossatlas.errors import BadInput
-from lossatlas.files.reading import resolved
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.site import Network
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.training.start import starting_state
 from lossatlas.training.weight_trajectory import WeightTrajectory
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.loading import check_finite_values
 
-__all__ = ["around_of", "check_finite", "named", "notes_of", "one_thread", "sliced", "tails"]
+__all__ = ["around_of", "notes_of", "one_thread", "sliced"]
 
 
 def around_of(
@@ -50,7 +45,7 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
     size = 2 * config.repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
     check_memory(f"repeats is {config.repeats:,}", size, "their directions")
     chart, labels = slice_along(config.kinds, around, config.orthogonal, config.repeats)
-    kinds = [direction(spec) for spec in config.kinds]
+    kinds = [make_direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []
     if not config.orthogonal:
@@ -76,43 +71,6 @@ def _zero_filters(config: SurveyConfig, around: Around) -> tuple[str, ...]:
         for name, count in zeros.items()
         if count
     )
-
-
-def check_finite(module: nn.Module, source: str) -> None:
-    """Refuse a network whose loss is nowhere a number.
-
-    Raises:
-        BadInput: a parameter is not finite; the first one is named.
-    """
-    for name, parameter in module.named_parameters():
-        check_finite_values(name, parameter, source)
-
-
-def named(specs: Sequence[str]) -> dict[str, Mapping[str, Tensor]]:
-    """The states of several networks by short names: the ends of their paths, as long as it takes to tell them apart.
-
-    Raises:
-        BadInput: one cannot be read, or stands there twice.
-    """
-    places = [str(resolved(spec)) for spec in specs]
-    twice = [spec for spec, place in zip(specs, places, strict=True) if places.count(place) > 1]
-    if twice:
-        raise BadInput(f"{twice[0]} is named twice; name networks that differ")
-    names = tails(specs)
-    return {name: starting_state(spec) for name, spec in zip(names, specs, strict=True)}
-
-
-def tails(paths: Sequence[str]) -> list[str]:
-    """Short names of paths that differ: their ends, as long as it takes to tell them apart.
-
-    >>> tails(["runs/a/last", "runs/b/last"])
-    ['a/last', 'b/last']
-    """
-    parts = [Path(path).parts for path in paths]
-    length = next(
-        (k for k in range(1, max(map(len, parts)) + 1) if len({part[-k:] for part in parts}) == len(parts)), 1
-    )
-    return [str(Path(*part[-length:])) for part in parts]
 
 
 @contextmanager

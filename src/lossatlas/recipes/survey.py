@@ -8,51 +8,44 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.charts import CoefficientChart, RepeatedSlice
-from lossatlas.data import Dataset, Split
-from lossatlas.engine import BUFFERS, BuffersPolicy, Metric
+from lossatlas.charts import RepeatedSlice
+from lossatlas.engine import BUFFERS
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
-from lossatlas.metrics import metrics_for
-from lossatlas.problem import Problem
-from lossatlas.recipes.problem import build_problem, surveyed_subset
+from lossatlas.metrics import count_numbers, metrics_for
+from lossatlas.recipes.chart_recipe import ChartRecipe
+from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
 from lossatlas.recipes.room import Extent
-from lossatlas.recipes.site import SITES, SurveySite, centre_fingerprint
+from lossatlas.recipes.site import SITES, SurveySite, hash_network
 from lossatlas.recipes.slicing import one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.schema import REPEAT
 from lossatlas.surveying import Refinement
 from lossatlas.surveying.survey import refinement_of
-from lossatlas.weights import WeightSpace
 
 __all__ = ["SurveyRecipe", "build_survey"]
 
 
-@dataclass(frozen=True)
-class SurveyRecipe:
+@dataclass(frozen=True, kw_only=True)
+class SurveyRecipe(ChartRecipe[SurveyConfig]):
     """The objects of a survey, on its device; the module stands at the centre."""
 
-    problem: Problem
-    space: WeightSpace
-    data: Dataset
-    surveyed: dict[str, Split]
-    metrics: dict[str, Metric]
-    buffers: BuffersPolicy
-    chart: CoefficientChart
     site: SurveySite
     grid: dict[str, npt.NDArray[np.float64]]
     refinement: Refinement | None
     extent: Extent
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what a configuration names and does not hold: data, weights, and what the site names."""
-        found = {f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()}
-        found["centre"] = centre_fingerprint(self.problem.module)
-        return {**found, **self.site.fingerprints}
+        centre = hash_network(self.problem.module)
+        return {**super().fingerprints(), "centre": centre, **self.site.fingerprints}
 
 
-def build_survey(config: SurveyConfig) -> SurveyRecipe:
+def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> SurveyRecipe:
     """The objects that a configuration stands for.
+
+    Args:
+        config: of the survey.
+        base: its problem, where that is there already.
 
     Raises:
         BadInput: the first thing that is wrong with it.
@@ -63,33 +56,34 @@ def build_survey(config: SurveyConfig) -> SurveyRecipe:
             "a survey needs a network; name its weights with --checkpoint, its trajectory with --trajectory, several "
             "networks with --between, or a run with --run"
         )
-    base = build_problem(config, config.splits)
+    base = base if base is not None else build_problem(config, config.splits)
     metrics = metrics_for(base.problem.loss, config.metrics)
     with one_thread():
         site = SITES[site_name]().build(config, base)
-    extent = _extent(config, site, len(metrics))
+    extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
     policy = site.buffers or usual_buffers(site.chart, base.problem.module)
     policy = policy if config.buffers == "auto" else config.buffers
     return SurveyRecipe(
+        config=config,
         problem=base.problem,
         space=base.space,
         data=base.data,
         surveyed={
-            name: surveyed_subset(config.examples, name, base.data.splits[name]).to(base.device)
-            for name in config.splits
+            name: take_examples(config.examples, name, base.data.splits[name]).to(base.device) for name in config.splits
         },
         metrics=metrics,
-        buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
+        survey_buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
         chart=site.chart.to(base.device),
         site=site,
+        notes=site.notes,
         grid=grid,
         refinement=refinement_of(grid, config.tolerance, config.budget),
         extent=extent,
     )
 
 
-def _extent(config: SurveyConfig, site: SurveySite, metrics: int) -> Extent:
+def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
     """How much there is to survey.
 
     Raises:
@@ -100,7 +94,7 @@ def _extent(config: SurveyConfig, site: SurveySite, metrics: int) -> Extent:
     counts = counts * len(axes) if len(counts) == 1 else counts
     if REPEAT in site.chart.axes:
         counts.append(config.repeats)
-    extent = Extent(prod(counts), len(config.splits), metrics, config.examples != "all")
+    extent = Extent(prod(counts), len(config.splits), numbers)
     extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
     return extent
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
 from lossatlas.bounds import Count, Positive, Seed, is_ordinary
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import ProblemConfig, check_count, check_named_once
+from lossatlas.recipes.base import Options, ProblemConfig, check_count, check_named_once
 
 __all__ = ["SurveyConfig"]
 
@@ -23,6 +23,8 @@ GROWING = ("splits", "metrics")
 class SurveyConfig(ProblemConfig):
     """Everything that a survey around a network depends on."""
 
+    verb: ClassVar[str] = "survey"
+
     older: ClassVar[Mapping[str, Any]] = {"normalize": NOTHING, "ignore": NOTHING}
 
     checkpoint: str = ""
@@ -34,9 +36,11 @@ class SurveyConfig(ProblemConfig):
     """two, three or four networks to survey between, each as a checkpoint; or"""
     run: str = ""
     """a run whose chart is surveyed again, such as a fit's or another survey's."""
-    chart: Literal["auto", "simplex", "through", "quadrilateral"] = "auto"
+    chart: str = "auto"
     """Between networks: barycentric coordinates (simplex), a plane through three in distances (through), a bilinear
-    surface between four (quadrilateral); by their number."""
+    surface between four (quadrilateral), or module:Class, with options as --chart.OPTION; auto goes by their number."""
+    chart_options: Options = field(default_factory=dict)
+    """Options of a kind of chart; on the command line --chart.OPTION."""
     directions: tuple[str, ...] = ()
     """What each axis points along (see `lossatlas info`), such as random, towards:CHECKPOINT or file:PATH; default two
     components of a trajectory, or two random ones."""
@@ -178,6 +182,8 @@ class SurveyConfig(ProblemConfig):
         for axis in self.coordinates:
             if len(axis) < 2 or not all(a < b for a, b in pairwise(axis)) or not all(map(is_ordinary, axis)):
                 raise BadInput(f"at is {' '.join(self.at)}; expected two or more rising numbers for each axis")
+        if self.chart == "auto" and self.chart_options:
+            raise BadInput("chart is auto, and there are options of a chart; name the one that has them")
         if self.at and self.range:
             raise BadInput("at gives all coordinates of a grid; leave out the range")
         check_named_once("splits", self.splits, "surveyed", "train, test or both")

@@ -14,16 +14,15 @@ from lossatlas.data import AUGMENTATIONS, Dataset, Split
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
+from lossatlas.recipes.networks import check_finite, load_networks
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import build_problem
-from lossatlas.recipes.slicing import check_finite
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schedules import SCHEDULES
 from lossatlas.surveying.standing import Standing
 from lossatlas.training import OptimizerChoice, Thinning, Training, parse_optimizer, parse_switch, parse_thinning
-from lossatlas.training.start import starting_state
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import load_state, module_state
+from lossatlas.weights.files import module_state
 
 __all__ = ["TrainRecipe", "build_train"]
 
@@ -71,10 +70,9 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     optimizer = _decaying(parse_optimizer(config.optimizer).with_options(lr=config.lr), config)
     switches = [parse_switch(spec) for spec in config.switch]
     switches = [replace(switch, optimizer=_decaying(switch.optimizer, config)) for switch in switches]
-    state = starting_state(config.init_from) if config.init_from is not None else None
     base = build_problem(config)
     module = base.problem.module
-    notes = load_state(module, state, f"the start {config.init_from}") if state is not None else ()
+    notes = load_networks([config.init_from], base, called="the start").notes if config.init_from is not None else ()
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from lossatlas.bounds import Count, NotNegative, Positive
 from lossatlas.recipes.base import Options, ProblemConfig
@@ -13,6 +14,8 @@ __all__ = ["TrainConfig"]
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(ProblemConfig):
     """Everything that a training depends on."""
+
+    verb: ClassVar[str] = "train"
 
     optimizer: str = "adam"
     """Optimiser (see `lossatlas info`) with options as in momentum,lr=0.05, or a class as torch.optim.NAdam."""

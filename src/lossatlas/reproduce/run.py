@@ -14,13 +14,12 @@ from lossatlas.data import data_options
 from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, unknown
 from lossatlas.files.reading import resolved
-from lossatlas.jobs.fit import make_engine, make_fit
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.provenance import versions
 from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, differences
 from lossatlas.recipes.fit import build_fit
-from lossatlas.recipes.inputs import NETWORKS, with_paths
+from lossatlas.recipes.inputs import NETWORKS, change_paths
 from lossatlas.recipes.train import build_train
 from lossatlas.reproduce.study import SCALES, Run, Study
 from lossatlas.rundir import SUMMARY, RunDirectory
@@ -134,7 +133,8 @@ def _check(configs: Mapping[str, Config]) -> None:
         if isinstance(config, FitConfig):
             recipe = build_fit(config)
             # A stated strategy spares the measurement; what is wrong with a plan is found all the same.
-            make_fit(recipe, config, make_engine(recipe, config, "loop" if config.plan == "auto" else config.plan))
+            plan = "loop" if config.plan == "auto" else config.plan
+            recipe.begin_fit(recipe.build_engine(plan, buffers=recipe.buffers))
         elif isinstance(config, TrainConfig):
             build_train(replace(config, init_from=None))
 
@@ -158,7 +158,7 @@ def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config
         return str(resolved(runs / path)) if path in configs else path
 
     links = {field.name for field in fields(config)} & (NETWORKS | {"directions"})
-    return replace(config, **{name: with_paths(name, getattr(config, name), placed) for name in sorted(links)})
+    return replace(config, **{name: change_paths(name, getattr(config, name), placed) for name in sorted(links)})
 
 
 def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from lossatlas.files.reading import read_lines
 from lossatlas.recipes import Config
 from lossatlas.registry import Registry
 from lossatlas.rundir import LOG, SURVEY
-from lossatlas.surveying.store import stored_survey
+from lossatlas.surveying.store import read_survey
 
 __all__ = ["SCALES", "STUDIES", "Run", "Study"]
 
@@ -39,7 +39,7 @@ class Run:
     @property
     def survey(self) -> xr.Dataset:
         """What it surveyed."""
-        return stored_survey(self.path / SURVEY)
+        return read_survey(self.path / SURVEY)
 
     def log(self) -> list[dict[str, Any]]:
         """What it noted of each step."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lossatlas.errors import BadInput
 
-__all__ = ["Difference", "disagreement", "functional_differences", "jensen_shannon", "mean_squared_difference"]
+__all__ = ["Difference", "disagreement", "jensen_shannon", "mean_squared_difference", "measure_differences"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def mean_squared_difference(one: Tensor, other: Tensor, weights: Tensor | None =
     return _mean((one.double() - other.double()).square().flatten(1).sum(dim=1), weights)
 
 
-def functional_differences(
+def measure_differences(
     outputs: Mapping[str, Tensor], *, classifies: bool, weights: Tensor | None = None
 ) -> list[Difference]:
     """All differences between every two networks that their outputs allow.

@@ -2,6 +2,6 @@
 
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.store import SurveyStore
-from lossatlas.surveying.survey import STREAMING, Surveyor, grid_of, survey
+from lossatlas.surveying.survey import STREAMING, Surveyor, make_grid, survey
 
-__all__ = ["STREAMING", "Refinement", "SurveyStore", "Surveyor", "grid_of", "survey"]
+__all__ = ["STREAMING", "Refinement", "SurveyStore", "Surveyor", "make_grid", "survey"]

@@ -22,7 +22,7 @@ from lossatlas.files.stores import METADATA, ArrayHead
 from lossatlas.files.writing import cannot_write, gone
 from lossatlas.schema import is_standard
 
-__all__ = ["VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "dimensions_of"]
+__all__ = ["TILE_POINTS", "VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "dimensions_of"]
 
 TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""

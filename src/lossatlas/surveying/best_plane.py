@@ -12,9 +12,9 @@ from torch import Tensor
 
 from lossatlas.charts import CoefficientChart, Curve, Slice, Through
 from lossatlas.errors import BadInput
-from lossatlas.linalg import combined, scalar_products
+from lossatlas.linalg import combine, form_gram
 
-__all__ = ["BestPlane", "CurveInPlane", "best_plane", "plane_of"]
+__all__ = ["BestPlane", "CurveInPlane", "find_best_plane", "find_plane"]
 
 FLAT = 1e-6
 """A curve whose second extent is smaller than this share of its first is straight."""
@@ -31,16 +31,16 @@ class BestPlane:
     distances: Tensor
     """(T,), float64: of the points from the plane."""
 
-    def over(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Coordinates (K, 2) of the projections of weight vectors (K, n), and their distances (K,), float64."""
-        gram = scalar_products(weights, self.chart.origin[None], self.chart.directions)
+    def project(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Project weight vectors (K, n) onto it: their coordinates (K, 2) and distances from it (K,), float64."""
+        gram = form_gram(weights, self.chart.origin[None], self.chart.directions)
         count = len(weights)
         coords = gram[:count, count + 1 :] - gram[count, count + 1 :]
         away = gram.diagonal()[:count] - 2 * gram[:count, count] + gram[count, count]
         return coords, (away - coords.square().sum(dim=1)).clamp(min=0).sqrt()
 
 
-def best_plane(curve: CoefficientChart, coords: Tensor) -> BestPlane:
+def find_best_plane(curve: CoefficientChart, coords: Tensor) -> BestPlane:
     """The plane with the least squared distances from points of a chart (singular value decomposition).
 
     It comes from scalar products of the controls; the points themselves are never formed.
@@ -56,7 +56,7 @@ def best_plane(curve: CoefficientChart, coords: Tensor) -> BestPlane:
         controls = curve.controls()
         shares = curve.coefficients(coords.double().to(controls.device)).cpu()
     away = shares - shares.mean(dim=0)
-    values, vectors = torch.linalg.eigh(away @ scalar_products(controls) @ away.T)
+    values, vectors = torch.linalg.eigh(away @ form_gram(controls) @ away.T)
     extents = values.clamp(min=0).sqrt()
     if not extents[-2] > FLAT * extents[-1]:
         raise _straight()
@@ -65,8 +65,8 @@ def best_plane(curve: CoefficientChart, coords: Tensor) -> BestPlane:
     first = -first if first[-1] < first[0] else first
     second = -second if second[len(second) // 2] < second[[0, -1]].mean() else second
     chosen, lengths = torch.stack([first, second]), extents[[-1, -2]]
-    directions = combined(chosen @ away / lengths[:, None], controls)
-    origin = combined(shares.mean(dim=0, keepdim=True), controls)[0]
+    directions = combine(chosen @ away / lengths[:, None], controls)
+    origin = combine(shares.mean(dim=0, keepdim=True), controls)[0]
     at = (chosen * lengths[:, None]).T
     rest = (vectors[:, :-2] * extents[:-2]).square().sum(dim=1).sqrt()
     return BestPlane(Slice(origin, directions), at, rest)
@@ -90,7 +90,7 @@ class CurveInPlane:
     corners: Tensor
     """(c, 2), float64: what a picture should show beside the curve: networks, and a bend where there is only one."""
 
-    def grid(self, points: int, margin: float) -> dict[str, npt.NDArray[np.float64]]:
+    def make_grid(self, points: int, margin: float) -> dict[str, npt.NDArray[np.float64]]:
         """So many coordinates along each axis, beyond what is to be shown by a share of its extent."""
         shown = torch.cat([self.coords, self.corners])
         low, high = shown.min(dim=0).values, shown.max(dim=0).values
@@ -99,11 +99,11 @@ class CurveInPlane:
         return {axis: np.linspace(first, last, points) for axis, first, last in ends}
 
 
-def plane_of(curve: Curve, networks: Tensor, coords: Tensor) -> CurveInPlane:
+def find_plane(curve: Curve, networks: Tensor, coords: Tensor) -> CurveInPlane:
     """The plane of a curve between networks.
 
     With one bend between two networks that stayed it is the plane through these three, the straight line its first
-    axis; otherwise :func:`best_plane`.
+    axis; otherwise :func:`find_best_plane`.
 
     Args:
         curve: the chart.
@@ -125,9 +125,9 @@ def plane_of(curve: Curve, networks: Tensor, coords: Tensor) -> CurveInPlane:
         at = curve.coefficients(coords.double()) @ ends[[0, 2, 1]]
         labels = {"u": "distance along the straight line", "v": "distance across it"}
         return CurveInPlane(through, labels, at, at.new_zeros(len(at)), ends[:2], at.new_zeros(2), ends)
-    nearest = best_plane(curve, coords)
+    nearest = find_best_plane(curve, coords)
     labels = {axis: f"principal direction {k + 1} of the curve" for k, axis in enumerate(nearest.chart.axes)}
-    over, away = nearest.over(networks)
+    over, away = nearest.project(networks)
     return CurveInPlane(nearest.chart, labels, nearest.coords, nearest.distances, over, away, over)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,15 +18,16 @@ from lossatlas.files.reading import read_json, reason_of
 from lossatlas.files.room import free_room
 from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_arrays_fit, dangerous_chunks
 from lossatlas.files.writing import PARTIAL
-from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, Tile, dimensions_of
+from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, dimensions_of
+from lossatlas.surveying.tile_source import TileSource
 
-__all__ = ["Mending", "swept"]
+__all__ = ["Mending", "sweep"]
 
 NAMED = 3
 """How many places a line names."""
 
 
-def swept(path: Path) -> None:
+def sweep(path: Path) -> None:
     """Remove temporary files of writers that were killed; to be called by one who knows that no other one writes."""
     for left in path.rglob(f"*{PARTIAL}"):
         if left.is_file():
@@ -45,15 +45,15 @@ class Mending:
         path: of the store.
         arrays: in it; their coordinates have been read.
         alone: whether no other process writes to the store.
-        claim: from marks and a tile to the right to change it, and whether it was had.
+        tiles: says of each tile whether somebody works on it.
     """
 
     path: Path
     arrays: GridArrays
     alone: bool
-    claim: Callable[[str, Tile], AbstractContextManager[bool]]
+    tiles: TileSource
 
-    def lines(self) -> Iterator[str]:
+    def mend(self) -> Iterator[str]:
         """Mend the store; a line comes for each array that was damaged.
 
         Raises:
@@ -151,11 +151,15 @@ class Mending:
     def _taken(self, mark: str, chunk: Chunk, name: str, key: str) -> bool:
         """Take a tile of an array away, and its marks first; unless another process has that tile."""
         marks = self.arrays[mark]
-        with self.claim(mark, chunk.region[: marks.ndim]) as mine:
-            if mine:
-                _remove(self.path / mark / marks.metadata.encode_chunk_key(chunk.place[: marks.ndim]))
-                _remove(self.path / name / key)
-        return mine
+        release = self.tiles.hold(mark, chunk.region[: marks.ndim])
+        if release is None:
+            return False
+        try:
+            _remove(self.path / mark / marks.metadata.encode_chunk_key(chunk.place[: marks.ndim]))
+            _remove(self.path / name / key)
+        finally:
+            release()
+        return True
 
     def _gone(self, name: str, reason: str) -> str:
         """Take a whole array away.

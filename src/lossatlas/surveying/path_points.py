@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.linalg import scalar_products
+from lossatlas.linalg import form_gram
 
-__all__ = ["PathPoints", "distances", "norms", "points_of"]
+__all__ = ["PathPoints", "locate_points", "measure_distances", "measure_norms"]
 
 
 class PathPoints(NamedTuple):
@@ -22,21 +22,21 @@ class PathPoints(NamedTuple):
     """(m, n)."""
 
 
-def points_of(chart: CoefficientChart, coords: Tensor) -> PathPoints:
+def locate_points(chart: CoefficientChart, coords: Tensor) -> PathPoints:
     """The points of a chart at coordinates (P, d), without gradients."""
     with torch.no_grad():
         controls = chart.controls()
         return PathPoints(chart.mixture(coords, controls), controls)
 
 
-def norms(points: PathPoints) -> Tensor:
+def measure_norms(points: PathPoints) -> Tensor:
     """The Euclidean norms (P,), float64, on the processor."""
-    return _roots(points.coefficients.double().cpu(), scalar_products(points.controls))
+    return _roots(points.coefficients.double().cpu(), form_gram(points.controls))
 
 
-def distances(points: PathPoints, others: PathPoints) -> Tensor:
+def measure_distances(points: PathPoints, others: PathPoints) -> Tensor:
     """The Euclidean distance (P,), float64, on the processor, of each point from the nearest of the others."""
-    gram = scalar_products(points.controls, others.controls)
+    gram = form_gram(points.controls, others.controls)
     mine, theirs = (part.coefficients.double().cpu() for part in (points, others))
     left = torch.cat([mine, mine.new_zeros(len(mine), theirs.shape[1])], dim=1)
     right = torch.cat([theirs.new_zeros(len(theirs), mine.shape[1]), theirs], dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,33 +19,38 @@ from torch import Tensor
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, named_splits
-from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan, StreamingMetric
-from lossatlas.engine.measuring import derived
-from lossatlas.engine.setup import EVAL_BATCH_SIZE, device_of, engine_for
+from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
+from lossatlas.engine.measuring import computed, derived
+from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
-from lossatlas.metrics import OperatorMetric, metrics_for
+from lossatlas.losses import Loss
+from lossatlas.metrics import Computation, by_computation, metrics_for
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
+from lossatlas.surveying.executor import Executor, InProcess, complete
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.scale import Scale
-from lossatlas.surveying.store import SurveyStore, glanced_at
+from lossatlas.surveying.store import SurveyStore, glance_at
+from lossatlas.surveying.tile_source import Claim, TileSource
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
-__all__ = ["STREAMING", "Surveyor", "grid_of", "survey"]
+__all__ = ["STREAMING", "Surveyor", "make_grid", "put_target", "refinement_of", "survey"]
 
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
 STREAMING = "streaming"
-"""The name of the group of metrics that are folded together; an operator metric is a group of its own."""
+"""The name of the group of metrics that are folded together; operator metrics of one computation are a group, too."""
 MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
 
 
-def grid_of(chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0) -> dict[str, npt.NDArray[np.float64]]:
+def make_grid(
+    chart: CoefficientChart, counts: Sequence[int], extent: float = 1.0
+) -> dict[str, npt.NDArray[np.float64]]:
     """Equally spaced coordinates in [-extent, extent] per axis of a chart.
 
     Args:
@@ -126,7 +131,7 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    given = named_splits(splits, device_of(chart))
+    given = named_splits(splits, find_device(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
@@ -142,11 +147,11 @@ def survey(
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
     refinement = refinement_of(coords, tolerance, budget)
-    recorded = {PLAN: json.dumps(engine.plan.to_dict())}
+    recorded = {PLAN: json.dumps(engine.plan.to_dict()), schema.GEOMETRY: chart.geometry().record()}
     with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
         if picture is not None:
-            put_target(store, picture, padding)
-        surveyor.fill(store, refinement)
+            put_target(store, picture, padding, engine.network.loss)
+        surveyor.fill(store, refinement=refinement)
     return store.open()
 
 
@@ -154,20 +159,22 @@ def refinement_of(coords: Grid, tolerance: float | None, budget: int | None) -> 
     """The refinement that a tolerance and a budget stand for; None where neither is given.
 
     Raises:
-        BadInput: as :class:`Refinement`, or several repeats are to be refined.
+        BadInput: as :class:`Refinement`, or several repeats, members or samples are to be refined.
     """
     if tolerance is None and budget is None:
         return None
-    if schema.REPEAT in coords:
-        raise BadInput(
-            "several repeats are surveyed on whole grids; leave out the tolerance and the budget, or the repeats"
-        )
+    for dimension in schema.SAMPLE_DIMENSIONS:
+        if dimension in coords:
+            raise BadInput(
+                f"several {dimension}s are surveyed on whole grids; leave out the tolerance and the budget, or the "
+                f"{dimension}s"
+            )
     return Refinement(tuple(np.asarray(axis, dtype=np.float64) for axis in coords.values()), tolerance, budget)
 
 
-def put_target(store: SurveyStore, picture: Raster, padding: int) -> None:
-    """Write the picture that was asked for beside what was found."""
-    store.put(*picture.variable(padding))
+def put_target(store: SurveyStore, picture: Raster, padding: int, loss: Loss) -> None:
+    """Write the picture that was asked for beside what was found of a loss."""
+    store.put(*picture.variable(padding, loss.units))
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,30 @@ class _Group:
     name: str
     metrics: Mapping[str, Metric]
     quantities: Mapping[schema.Quantity, int | None]
-    """And how many values each has at a point."""
+    """And how many values each has at a point, where it has several."""
+    computation: Computation | None
+    """That all of them are made of; None where they are folded."""
+
+    @property
+    def streaming(self) -> dict[str, StreamingMetric]:
+        """Those of the metrics that are folded."""
+        return {name: metric for name, metric in self.metrics.items() if isinstance(metric, StreamingMetric)}
+
+    def variables(self, split: str) -> Iterator[str]:
+        """All that a survey may hold of the group on a split."""
+        for name, metric in self.metrics.items():
+            variable = schema.split_variable(split, name)
+            yield from (variable, *(each.of(variable) for each in metric.companions))
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """A store that is filled, and how."""
+
+    store: SurveyStore
+    tiles: TileSource
+    executor: Executor
+    on_points: Callable[[int], None]
 
 
 class Surveyor:
@@ -226,7 +256,7 @@ class Surveyor:
         """The groups of metrics, and how many points each is evaluated at in one go."""
         plan = self.engine.plan
         return {
-            group.name: plan.evaluate.points if group.name == STREAMING else plan.derivatives.points
+            group.name: plan.evaluate.points if group.computation is None else plan.derivatives.points
             for group in self._groups
         }
 
@@ -238,26 +268,37 @@ class Surveyor:
     def fill(
         self,
         store: SurveyStore,
+        tiles: TileSource | None = None,
+        executor: Executor | None = None,
+        *,
         refinement: Refinement | None = None,
         on_points: Callable[[int], None] | None = None,
     ) -> None:
-        """Evaluate what a store lacks, tile by tile, beside other processes that may do the same.
+        """Evaluate what a store lacks, tile by tile, beside others that may do the same.
 
         Args:
             store: made for this chart.
+            tiles: hands out the tiles; default the store's own source. All that fill a store at once use one kind.
+            executor: has them evaluated; default one after another, where this is called.
             refinement: of the store's grid; None evaluates all of it.
-            on_points: called with the number of points done, per split and group of metrics.
+            on_points: called with the number of points done, per split and group of metrics, and with 0 while others
+                work on all that is left; may raise, which ends the filling between tiles.
+
+        Raises:
+            BadInput: as :meth:`check`, or metrics are to join a store that others write.
+            CannotFinish: the disk refuses, or the store was removed.
         """
         self.check(store)
         for split_name, split in self._splits.items():
             for group in self._groups:
-                errors = [name for name in group.metrics if self._has_error(split, group, name)]
+                beside = {name: self.engine.companions(split, metric) for name, metric in group.metrics.items()}
                 settings = self._settings(store, split_name, group)
-                store.add(split_name, group.name, group.quantities, settings, errors, self._dtype)
-        wanted = None if refinement is None else self._refine(store, refinement, on_points)
+                store.add(split_name, group.name, group.quantities, settings, beside, self._dtype)
+        filling = _Filling(store, tiles or store.tiles, executor or InProcess(), on_points or _nothing)
+        wanted = None if refinement is None else self._refine(filling, refinement)
         for split_name in self._splits:
             for group in self._groups:
-                self._evaluate(store, split_name, group, wanted, on_points)
+                self._evaluate(filling, split_name, group, wanted)
         if refinement is not None:
             with store.alone("interpolation"):
                 self._interpolate(store, refinement)
@@ -277,22 +318,26 @@ class Surveyor:
     def _grouped(self, metrics: Mapping[str, Metric]) -> list[_Group]:
         streaming = {name: metric for name, metric in metrics.items() if isinstance(metric, StreamingMetric)}
         first = next(iter(self._splits.values()))
-        shapes = self.engine.shapes(first, streaming)
+        shapes = self.engine.shapes(first, metrics)
         loss = self.engine.network.loss
 
-        def group(name: str, members: Mapping[str, Metric]) -> _Group:
-            lengths = {key: next(iter(shapes.get(key, ())), None) for key in members}
-            return _Group(name, members, {metric.quantity(loss): lengths[key] for key, metric in members.items()})
+        def group(members: Mapping[str, Metric], computation: Computation | None = None) -> _Group:
+            quantities = {metric.quantity(loss): next(iter(shapes[name]), None) for name, metric in members.items()}
+            return _Group(STREAMING if computation is None else computation.name, members, quantities, computation)
 
-        groups = [group(STREAMING, streaming)] if streaming else []
-        operators = {name: metric for name, metric in metrics.items() if isinstance(metric, OperatorMetric)}
-        return groups + [group(name, {name: metric}) for name, metric in operators.items()]
+        operators = [group(some, next(iter(some.values())).computation) for some in by_computation(metrics)]
+        if any(each.name == STREAMING for each in operators):
+            raise BadInput(
+                f"a computation is called {STREAMING!r}, as surveys call what is folded; give it another name"
+            )
+        return ([group(streaming)] if streaming else []) + operators
 
     def _settings(self, store: SurveyStore, name: str, group: _Group) -> dict[str, int | str]:
         engine, split, buffers = self.engine, self._splits[name], self.engine.network.buffers
         if not engine.network.has_statistics:  # then all policies are one, whatever it was called
             buffers = store.settings(name, group.name).get("buffers", buffers)
-        service = engine.plan.evaluate if group.name == STREAMING else engine.plan.derivatives
+        service = engine.plan.evaluate if group.computation is None else engine.plan.derivatives
+        computation = {} if group.computation is None else {"computation": repr(group.computation)}
         return {
             "examples": len(split),
             "eval_batch_size": self._eval_batch_size,
@@ -301,64 +346,69 @@ class Surveyor:
             "loss": engine.network.loss.record,
             "network": engine.network.fingerprint,
             "precision": service.precision,
+            **computation,
         }
 
-    def _has_error(self, split: Split, group: _Group, name: str) -> bool:
-        metric = group.metrics[name]
-        return isinstance(metric, StreamingMetric) and self.engine.knows_error(split, metric)
-
-    def _evaluate(
-        self,
-        store: SurveyStore,
-        split: str,
-        group: _Group,
-        wanted: Mask | None,
-        on_points: Callable[[int], None] | None,
-    ) -> None:
+    def _evaluate(self, filling: _Filling, split: str, group: _Group, wanted: Mask | None) -> None:
+        store, on_points = filling.store, filling.on_points
         axes = [torch.from_numpy(np.array(coords, dtype=np.float64)) for coords in store.grid.values()]
-        listen = partial(on_points, 0) if on_points is not None else _nothing
-        for tile, where in store.work(split, group.name, wanted, listen):
-            parts = [axis[part] for axis, part in zip(axes, tile, strict=True)]
-            points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(where.reshape(-1))]
+
+        def evaluate(claim: Claim) -> int:
+            parts = [axis[part] for axis, part in zip(axes, claim.tile, strict=True)]
+            points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(claim.missing.reshape(-1))]
             values = self._at(points, self._splits[split], group)
-            store.write(split, group.name, tile, where, {name: value.numpy() for name, value in values.items()})
-            if on_points is not None:
-                on_points(len(points))
+            found = {name: value.numpy() for name, value in values.items()}
+            store.write(split, group.name, claim.tile, claim.missing, found)
+            return len(points)
+
+        work = store.work(split, group.name, wanted, partial(on_points, 0))
+        complete(work, filling.tiles, filling.executor, evaluate, on_points)
 
     def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
         coefficients = self.chart.mixture(points, self._controls)
-        if group.name == STREAMING:
-            streaming = {name: metric for name, metric in group.metrics.items() if isinstance(metric, StreamingMetric)}
-            return self.engine.evaluate(coefficients, self._controls, split, streaming, self._eval_batch_size)
-        ((name, metric),) = group.metrics.items()
-        assert isinstance(metric, OperatorMetric)
+        if group.computation is None:
+            return self.engine.evaluate(coefficients, self._controls, split, group.streaming, self._eval_batch_size)
         derivatives = self.engine.derivatives(coefficients, self._controls, split, self._eval_batch_size)
-        found = [derived(name, at.stop - at.start, partial(metric.value, share)) for at, share in derivatives]
-        return {name: torch.cat(found)}
+        parts = [self._derived(share, at.stop - at.start, split, group) for at, share in derivatives]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _refine(self, store: SurveyStore, refinement: Refinement, on_points: Callable[[int], None] | None) -> Mask:
+    def _derived(self, derivatives: Derivatives, points: int, split: Split, group: _Group) -> dict[str, Tensor]:
+        """What a group makes of the derivatives at the points of a chunk, in one computation."""
+        assert group.computation is not None
+        made = computed(group.name, partial(group.computation, derivatives))
+        found = {}
+        for (name, metric), length in zip(group.metrics.items(), group.quantities.values(), strict=True):
+            shape = (points,) if length is None else (points, length)
+            found[name] = derived(name, shape, partial(metric.value, made))
+            for beside in self.engine.companions(split, metric):
+                found[beside.of(name)] = derived(beside.of(name), shape, partial(metric.companion, beside, made))
+        return found
+
+    def _refine(self, filling: _Filling, refinement: Refinement) -> Mask:
         """Evaluate the leading metric level by level; returns the points that all others are wanted at."""
-        split, group, variable = self._leading()
+        store, (split, group, variable) = filling.store, self._leading()
         while True:
             known = store.done(split, group.name)
             values = store.values(variable)
             wanted = refinement.wanted(_scale_of(values, refinement).forward(values), known)
             if known[wanted].all():
                 return known  # on a store that grew more than is wanted now
-            self._evaluate(store, split, group, wanted, on_points)
+            self._evaluate(filling, split, group, wanted)
 
     def _leading(self) -> tuple[str, _Group, str]:
         """The split, the group and the variable that decide where points are needed."""
-        split, group = next(iter(self._splits)), self._groups[0]
-        metric = "loss" if "loss" in group.metrics else next(iter(group.metrics))
-        return split, group, schema.split_variable(split, metric)
+        single = {q.name: group for group in self._groups for q, length in group.quantities.items() if length is None}
+        if not single:
+            raise BadInput("points are refined by a metric with one value at each, such as the loss; add one")
+        metric = schema.LOSS if schema.LOSS in single else next(iter(single))
+        split = next(iter(self._splits))
+        return split, single[metric], schema.split_variable(split, metric)
 
     def _interpolate(self, store: SurveyStore, refinement: Refinement) -> None:
         """Fill the gaps between the points that were evaluated; these stay as they are."""
         split, leading, _ = self._leading()
         known = store.done(split, leading.name)
-        names = [(name, metric) for name in self._splits for group in self._groups for metric in group.metrics]
-        for variable in (of(*name) for name in names for of in (schema.split_variable, schema.standard_error_variable)):
+        for variable in [name for split in self._splits for group in self._groups for name in group.variables(split)]:
             if variable in store.begun:
                 values = store.values(variable)
                 there = known.reshape(*known.shape, *(1 for _ in range(values.ndim - known.ndim)))
@@ -368,8 +418,8 @@ class Surveyor:
         store.put(schema.MEASURED, known, MEASURED_ATTRIBUTES)
 
 
-def _nothing() -> None:
-    """What is done between points, where nobody asks."""
+def _nothing(_: int) -> None:
+    """What is done between tiles, where nobody asks."""
 
 
 def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:
@@ -379,6 +429,6 @@ def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:
 
 def _recorded_plan(path: Path) -> Plan | None:
     """The plan of a store that is there."""
-    stored = glanced_at(path)
+    stored = glance_at(path)
     recorded = stored.attrs.get(PLAN) if stored is not None else None
     return Plan.parse(str(recorded)) if recorded else None

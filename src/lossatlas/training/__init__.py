@@ -2,18 +2,24 @@
 
 from lossatlas.training.optimizers import OPTIMIZERS, OptimizerChoice, parse_optimizer
 from lossatlas.training.thinning import Thinning, parse_thinning
+from lossatlas.training.train import TrainResult, record_start, record_step, train
 from lossatlas.training.training import Switch, Training, parse_switch
-from lossatlas.training.trajectory import Snapshot, Trajectory
+from lossatlas.training.trajectory import HeldTrajectory, Snapshot, Trajectory
 
 __all__ = [
     "OPTIMIZERS",
+    "HeldTrajectory",
     "OptimizerChoice",
     "Snapshot",
     "Switch",
     "Thinning",
+    "TrainResult",
     "Training",
     "Trajectory",
     "parse_optimizer",
     "parse_switch",
     "parse_thinning",
+    "record_start",
+    "record_step",
+    "train",
 ]

@@ -16,7 +16,7 @@ from lossatlas.bounds import Elapsed, Tally, is_ordinary
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
-from lossatlas.engine.setup import device_of, step_size
+from lossatlas.engine.setup import choose_batch_size, find_device
 from lossatlas.errors import BadInput, CannotFinish, in_one_line
 from lossatlas.files.reading import converted
 from lossatlas.files.tensors import check_alike
@@ -25,7 +25,7 @@ from lossatlas.metrics import streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
@@ -123,14 +123,14 @@ class Training:
         self._problem = problem
         self._handed = Handed(problem.feed, problem.loss)
         self._space = space
-        split = Split.of(split).to(device_of(problem.module))
+        split = Split.of(split).to(find_device(problem.module))
         self._split = split
-        self._batches = Batches(split, step_size(batch_size, split, BATCH), seed)
+        self._batches = Batches(split, choose_batch_size(batch_size, split, BATCH), seed)
         self.total_steps = max(1, round(epochs * self._batches.per_epoch))
         self._schedule = schedule
         self._seed = seed
         self._augment = tuple(augment)
-        augmented(split.take(torch.arange(1)), self._augment, generator(seed, "augment"))  # refused now or never
+        augmented(split.take(torch.arange(1)), self._augment, make_generator(seed, "augment"))  # refused now or never
         self._phases = self._planned(optimizer, switches, epochs)
         self._vector = _flat_parameters(self.module, space)
         self._start = self._vector.clone()
@@ -182,7 +182,9 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         batch = augmented(
-            self._split.take(self._batches.at(self.steps)), self._augment, generator(self._seed, "augment", self.steps)
+            self._split.take(self._batches.at(self.steps)),
+            self._augment,
+            make_generator(self._seed, "augment", self.steps),
         )
         outputs, losses = self._call(batch)
         targets = self._handed.targets(batch)
@@ -249,7 +251,7 @@ class Training:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             # torch.manual_seed notes for each kind of device who called it, which takes as long as a small step.
             seeded = torch.default_generator if device.type == "cpu" else torch
-            seeded.manual_seed(generator(self._seed, "module", self.steps).initial_seed())
+            seeded.manual_seed(make_generator(self._seed, "module", self.steps).initial_seed())
             module.train()
             seen = self._handed.called_with(module, batch)
         return self._handed.judged(seen, batch)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ from lossatlas.rundir import SNAPSHOTS
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights.files import module_state, state_bytes
 
-__all__ = ["INDEX", "Snapshot", "Trajectory"]
+__all__ = ["INDEX", "HeldSnapshot", "HeldTrajectory", "Recording", "Snapshot", "Trajectory"]
 
 INDEX = "index.jsonl"
 OWN = {"step", "file"}
@@ -35,13 +37,37 @@ LAST = 2**63
 
 
 @dataclass(frozen=True)
+class HeldSnapshot:
+    """A network at one step, in memory.
+
+    Attributes:
+        step: of the training.
+        scalars: what was told with it: losses, rates, epochs.
+        tensors: parameters and buffers by name, tied ones under their first name.
+    """
+
+    step: int
+    scalars: Mapping[str, float]
+    tensors: Mapping[str, Tensor]
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and buffers by name, tied ones under their first name."""
+        return dict(self.tensors)
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A network at one step."""
+    """A network at one step, in a file.
+
+    Attributes:
+        step: of the training.
+        path: of the file.
+        scalars: what was told with it: losses, rates, epochs.
+    """
 
     step: int
     path: Path
     scalars: Mapping[str, float]
-    """What was told with it: losses, rates, epochs."""
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and buffers by name, tied ones under their first name.
@@ -57,35 +83,25 @@ class Snapshot:
             ) from error
 
 
-class Trajectory:
-    """A folder of snapshots with an index, readable while it is written.
+S = TypeVar("S", Snapshot, HeldSnapshot)
 
-    A snapshot is written whole before it is named in the index, so whatever the index names can be read.
+
+class Recording(ABC, Generic[S]):
+    """Keeps a network at some of the steps that it is told of.
 
     Args:
-        path: the folder; made with the first snapshot.
-        thinning: which steps are kept; default all that are told.
-
-    Raises:
-        BadInput: a line of the index, other than one that was cut off at its end, cannot be read, or names a file
-            outside of the folder; or a link in the folder leads out of it.
+        thinning: which steps are kept; None: all.
     """
 
-    def __init__(self, path: Path | str, thinning: Thinning | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, thinning: Thinning | None) -> None:
         self.thinning = thinning
-        self._length = 0
-        self._written: int | None = None
-        """The length that this object gave the index."""
-        self.snapshots: list[Snapshot] = self._read()
-        """Those that are whole, in the order of their steps."""
+        self.snapshots: list[S] = []
+        """In the order of their steps."""
         self._last: Tensor | None = None
 
-    @classmethod
-    def of(cls, path: Path) -> Trajectory:
-        """The trajectory of a run directory, or of a folder that is one itself."""
-        check_path(path)
-        return cls(path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path)
+    @abstractmethod
+    def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> S:
+        """Keep a model as it is."""
 
     def record(self, model: nn.Module, step: int, **scalars: float) -> bool:
         """Keep the model as it is, if a snapshot is due.
@@ -105,7 +121,7 @@ class Trajectory:
         self._check(step, scalars)
         due = self._due(model, step, scalars)
         if due:
-            self._write(model, step, scalars)
+            self._add(model, step, scalars)
         return due
 
     def keep(self, model: nn.Module, step: int, **scalars: float) -> None:
@@ -116,20 +132,12 @@ class Trajectory:
             CannotFinish: the disk refuses.
         """
         self._check(step, scalars)
-        self._write(model, step, scalars)
+        self._add(model, step, scalars)
 
-    def cut(self, step: int) -> None:
-        """Forget snapshots of later steps, which a training that continues from ``step`` will make again."""
-        kept = [snapshot for snapshot in self.snapshots if snapshot.step <= step]
-        gone = self.snapshots[len(kept) :]
-        if not gone:
-            return
-        self.snapshots = kept
-        self._last = None
-        atomic_write(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
-        self._length = self._written = sum(len(_line(snapshot)) for snapshot in kept)
-        for snapshot in gone:
-            snapshot.path.unlink(missing_ok=True)
+    def _add(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
+        self.snapshots.append(self._store(model, int(step), {name: float(value) for name, value in scalars.items()}))
+        if self.thinning is not None and self.thinning.looks_at_weights:
+            self._last = _vector(model)
 
     def _check(self, step: int, scalars: Mapping[str, float]) -> None:
         for name in OWN & scalars.keys():
@@ -158,11 +166,60 @@ class Trajectory:
         epochs = float(scalars.get("epoch", math.nan)) - last.scalars.get("epoch", 0.0)
         return self.thinning.due(step - last.step, epochs if math.isfinite(epochs) else None, distance)
 
-    def _write(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> None:
+
+class HeldTrajectory(Recording[HeldSnapshot]):
+    """Snapshots of a network, in memory."""
+
+    def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> HeldSnapshot:
+        return HeldSnapshot(step, scalars, {name: value.clone() for name, value in module_state(model).items()})
+
+
+class Trajectory(Recording[Snapshot]):
+    """A folder of snapshots with an index, readable while it is written.
+
+    A snapshot is written whole before it is named in the index, so whatever the index names can be read.
+
+    Args:
+        path: the folder; made with the first snapshot.
+        thinning: which steps are kept; default all that are told.
+
+    Raises:
+        BadInput: a line of the index, other than one that was cut off at its end, cannot be read, or names a file
+            outside of the folder; or a link in the folder leads out of it.
+    """
+
+    def __init__(self, path: Path | str, thinning: Thinning | None = None) -> None:
+        super().__init__(thinning)
+        self.path = Path(path)
+        self._length = 0
+        self._written: int | None = None
+        """The length that this object gave the index."""
+        self.snapshots = self._read()
+
+    @classmethod
+    def of(cls, path: Path) -> Trajectory:
+        """The trajectory of a run directory, or of a folder that is one itself."""
+        check_path(path)
+        return cls(path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path)
+
+    def cut(self, step: int) -> None:
+        """Forget snapshots of later steps, which a training that continues from ``step`` will make again."""
+        kept = [snapshot for snapshot in self.snapshots if snapshot.step <= step]
+        gone = self.snapshots[len(kept) :]
+        if not gone:
+            return
+        self.snapshots = kept
+        self._last = None
+        atomic_write(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
+        self._length = self._written = sum(len(_line(snapshot)) for snapshot in kept)
+        for snapshot in gone:
+            snapshot.path.unlink(missing_ok=True)
+
+    def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> Snapshot:
         self._check_index()
-        path = self.path / _file_of(int(step))
+        path = self.path / _file_of(step)
         atomic_write(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
-        snapshot = Snapshot(int(step), path, {name: float(value) for name, value in scalars.items()})
+        snapshot = Snapshot(step, path, scalars)
         try:
             with (self.path / INDEX).open("ab") as index:
                 index.truncate(self._length)  # what a killed writer left of a line
@@ -173,9 +230,7 @@ class Trajectory:
                 self._length = self._written = index.tell()
         except OSError as error:
             raise cannot_write(self.path / INDEX, error) from error
-        self.snapshots.append(snapshot)
-        if self.thinning is not None and self.thinning.looks_at_weights:
-            self._last = _vector(model)
+        return snapshot
 
     def _check_index(self) -> None:
         """Refuse to write an index that somebody else has written since: it would be cut, or filled with zeros.
@@ -263,7 +318,7 @@ def _vector(model: nn.Module) -> Tensor:
     return torch.cat([value.reshape(-1).float().cpu() for value in _parameters(model).values()])
 
 
-def _vector_of(snapshot: Snapshot, model: nn.Module) -> Tensor:
+def _vector_of(snapshot: Snapshot | HeldSnapshot, model: nn.Module) -> Tensor:
     state = snapshot.state()
     for name, parameter in _parameters(model).items():
         if name not in state or state[name].shape != parameter.shape:

@@ -16,7 +16,7 @@ from lossatlas.errors import BadInput
 from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
 from lossatlas.views.base import View
-from lossatlas.views.data import axes, quantities, take_first_repeat
+from lossatlas.views.data import axes, quantities, take_first_sample
 from lossatlas.views.files import png
 from lossatlas.views.overlaying import overlay
 from lossatlas.views.report import write_report
@@ -36,7 +36,7 @@ def view(
 
     Args:
         survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it. Of several
-            repeats of a slice, kinds that are not about repeats show the first, and say so.
+            repeats of a slice, or members or samples, kinds that are not about these show the first, and say so.
         out: a directory for the files, made if need be; each file appears whole or not at all.
         kinds: names of kinds of pictures; None draws all that apply.
         title: a title for every picture.
@@ -62,13 +62,13 @@ def view(
 
 
 def _given(kind: View, survey: xr.Dataset) -> xr.Dataset:
-    return survey if kind.all_repeats else take_first_repeat(survey)
+    return survey if kind.all_samples else take_first_sample(survey)
 
 
 def _does_not_apply(name: str, kind: View, survey: xr.Dataset) -> BadInput:
     fitting = [other for other in VIEWS if (one := VIEWS[other]()).applies(_given(one, survey))]
     # What is known of paths, curves and networks beside the points is long for a line; its number must do.
-    over = sorted(field.name for field in quantities(take_first_repeat(survey)))
+    over = sorted(field.name for field in quantities(take_first_sample(survey)))
     beside = len(survey.data_vars) - len(over)
     has = f"axes {', '.join(axes(survey))} and variables {', '.join(over)}{f' and {beside} more' * bool(beside)}"
     return BadInput(

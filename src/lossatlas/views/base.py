@@ -20,14 +20,14 @@ class View(ABC):
         needs: what a survey must have, in words that end the sentence "it needs ...".
         caption: what the picture shows of any survey, in one sentence; also its text for those who cannot see it.
         rank: its place among the pictures of one survey, small first.
-        all_repeats: whether it is given all repeats of a slice; otherwise the first of them is all it is given.
+        all_samples: whether it is given all repeats of a slice, or members or samples; otherwise it is given the first.
         whole: whether a page shows it as wide as the page is, however high that makes it: pictures of many panels.
     """
 
     needs: ClassVar[str]
     caption: ClassVar[str]
     rank: ClassVar[int]
-    all_repeats: ClassVar[bool] = False
+    all_samples: ClassVar[bool] = False
     whole: ClassVar[bool] = False
 
     @abstractmethod

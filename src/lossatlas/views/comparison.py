@@ -16,6 +16,7 @@ from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
 from lossatlas.views import data, figures, lines, looks
 from lossatlas.views.levels import contour_levels
 from lossatlas.views.looks import GREY, INK, PAPER
@@ -30,6 +31,8 @@ PAIRWISE = ("distance", "barrier", "barrier_slope", "disagreement", "js_divergen
 SHARES = {"disagreement"}
 READABLE = 14  # networks; in larger matrices numbers would run into each other
 MARKS = (("o", "the column's network"), ("^", "the row's network"), ("s", "where they started"))
+MARK_OF = dict(zip(PAIR_CORNERS, "so^s", strict=True))
+"""How each corner of a surface is marked."""
 DIFFERENCES = "YlGnBu"
 EMPTY, FAINT = "#f1f0ec", "#9a9ca5"
 WIDE = 100  # largest over smallest beyond which a quantity has a logarithmic scale
@@ -122,7 +125,8 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         lower = axes_at(k, i)
         if surface is not None and np.isfinite(losses[i, k]).any():
             coords = [np.asarray(comparison[axis].values, dtype=np.float64) for axis in ("u", "v")]
-            _surface(lower, coords, losses[i, k].T, limits, levels, str(comparison["chart"].values[i, k]))
+            geometry = Geometry.parse(str(comparison[GEOMETRY].values[i, k]))
+            _surface(lower, coords, losses[i, k].T, limits, levels, geometry)
         else:
             lower.set_facecolor(EMPTY)
             reason = str(comparison["reason"].values[i, k]) or "no surface"
@@ -134,8 +138,8 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         mappable: ScalarMappable = ScalarMappable(
             BoundaryNorm([limits.low, *levels, limits.high], 256), mpl.colormaps[figures.LOSS.colours]
         )
-        unit = str(comparison.attrs.get("units", "nat"))
-        label = f"{split} loss, {unit}" + ", log scale" * limits.log
+        unit = str(comparison.attrs.get("units", "1"))
+        label = f"{split} loss" + f", {unit}" * (unit != "1") + ", log scale" * limits.log
         _bar(drawn, (bars / width, bottom / height, 0.16 / width, span), mappable, label, levels)
     if difference is not None and norm is not None:
         box = (bars / width, (bottom + 0.55 * block) / height, 0.16 / width, span)
@@ -198,7 +202,7 @@ def _surface(
     values: data.Floats,
     limits: data.Limits,
     levels: Sequence[float],
-    chart: str,
+    geometry: Geometry,
 ) -> None:
     finite = np.isfinite(values)
     held = np.ma.masked_where(~finite, np.clip(limits.shown(values), limits.low, limits.high))
@@ -208,13 +212,10 @@ def _surface(
     passing = [level for level in levels if held.min() < level < held.max()]
     if passing:
         ax.contour(*coords, held, levels=passing, colors=PAPER, linewidths=0.4, alpha=0.7)
-    starts, ends = {
-        "simplex": (((0.0, 0.0),), ((1.0, 0.0), (0.0, 1.0))),
-        "quadrilateral": (((0.0, 0.0), (0.0, 1.0)), ((1.0, 0.0), (1.0, 1.0))),
-    }[chart]
-    placed = [("s", *start) for start in starts] + [(mark, *end) for mark, end in zip("o^", ends, strict=True)]
-    for mark, u, v in placed:
-        ax.plot([u], [v], mark, color=PAPER, markeredgecolor=INK, markersize=5, markeredgewidth=1, clip_on=False)
+    for name, (u, v) in zip(geometry.names, geometry.corners, strict=False):
+        ax.plot(
+            [u], [v], MARK_OF[name], color=PAPER, markeredgecolor=INK, markersize=5, markeredgewidth=1, clip_on=False
+        )
 
 
 def _cell(ax: Axes, comparison: xr.Dataset, difference: str | None, norm: Normalize | None, i: int, k: int) -> None:

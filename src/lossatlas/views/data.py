@@ -3,12 +3,13 @@
 Arrays of a survey with axes ``u``, ``v``, ``w`` have the shape (U, V, W): their dimensions follow the axes. A plane
 is drawn with ``u`` to the right and ``v`` up, so its rows are ``v``: see :meth:`Field.plane`.
 
-Several repeats of one slice are no axis: most functions here expect one repeat, which :func:`take_first_repeat` and
-:func:`split_repeats` give.
+Several repeats of one slice, or members or samples, are no axis: most functions here expect one of them, which
+:func:`take_first_sample` and :func:`split_samples` give.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,13 +21,15 @@ from lossatlas.errors import BadInput
 from lossatlas.schema import (
     CLASSES,
     MEASURED,
-    REPEAT,
+    SAMPLE_DIMENSIONS,
     SNAPSHOT,
+    STANDARD_ERROR,
     TARGET,
     TARGET_LOSS,
     Along,
     Corner,
-    standard_error_variable,
+    companion_of,
+    value_dimensions,
 )
 from lossatlas.views.scales import (
     ACCURACY,
@@ -50,6 +53,7 @@ __all__ = [
     "LOSS",
     "Field",
     "Floats",
+    "Indices",
     "Invalid",
     "Limits",
     "axes",
@@ -57,7 +61,7 @@ __all__ = [
     "axis_units",
     "by_class",
     "cell_edges",
-    "count_repeats",
+    "count_samples",
     "edges",
     "fields",
     "invalid",
@@ -72,9 +76,10 @@ __all__ = [
     "quantities",
     "refined",
     "runs",
-    "split_repeats",
+    "samples_in_words",
+    "split_samples",
     "spread",
-    "take_first_repeat",
+    "take_first_sample",
     "target",
     "target_loss",
 ]
@@ -84,9 +89,9 @@ Indices = NDArray[np.intp]
 SPATIAL = ("u", "v", "w")
 HALF_SIDE = "half the longer side"
 BAND = 2.0  # standard errors on either side of a mean; about 95 % where examples are many
-STANDARD_ERROR, DONE = standard_error_variable("", "").lstrip("_"), "done"
-FIRST_OF = "first_of_repeats"
-"""The attribute of a survey that is one repeat of several: how many there are."""
+DONE = "done"
+FIRST_OF = "first_of_samples"
+"""The attribute of a survey that is one sample of several: how many there are, in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +120,10 @@ class Field:
         """The values as rows of ``v`` and columns of ``u``, shape (V, U); ``w`` chooses a slice of three axes."""
         return (self.values if w is None else self.values[:, :, w]).T
 
-    def scale_label(self, limits: Limits) -> str:
-        """What a colour bar or an axis shared by all splits says: ``loss (nat, log scale)``."""
+    def scale_label(self, limits: Limits, name: str = "") -> str:
+        """What a colour bar or an axis says: ``loss (nat, log scale)``, by default for all splits."""
         inside = ", ".join([self.units] * bool(self.units) + ["log scale"] * limits.log)
-        name = self.metric.replace("_", " ") or self.label
+        name = name or self.metric.replace("_", " ") or self.label
         return f"{name} ({inside})" if inside else name
 
     def band(self, times: float = BAND) -> tuple[Floats, Floats] | None:
@@ -131,7 +136,7 @@ class Field:
 def axes(survey: xr.Dataset) -> tuple[str, ...]:
     """The names of the chart's axes, ``u`` first; those of the first loss (or accuracy, or number) of the survey.
 
-    Repeats and classes are no axes.
+    Samples and the values of one metric at a point are no axes.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -141,35 +146,52 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     places = {LOSS: 0, ACCURACY: 1, "": 3}
     some = min(names, key=lambda name: places.get(_meaning(survey, name)[1], 2))
-    dims = tuple(str(dim) for dim in survey[some].dims if dim not in (REPEAT, CLASSES))
+    further = {*SAMPLE_DIMENSIONS, *value_dimensions(variable.attrs for variable in survey.data_vars.values())}
+    dims = tuple(str(dim) for dim in survey[some].dims if dim not in further)
     return tuple(sorted(dims)) if set(dims) <= set(SPATIAL) else dims
 
 
-def count_repeats(survey: xr.Dataset) -> int:
-    """How many repeats of the same slice the survey holds; 1 where it has no such dimension."""
-    return int(survey.sizes.get(REPEAT, 1))
+def count_samples(survey: xr.Dataset) -> int:
+    """How many repeats, members or samples of the same thing the survey holds; 1 where it has no such dimension."""
+    return math.prod(survey.sizes[dim] for dim in _sampled(survey))
 
 
-def take_first_repeat(survey: xr.Dataset) -> xr.Dataset:
-    """The survey's first repeat, which :func:`notes` says; the survey itself where there is one only."""
-    if REPEAT not in survey.sizes:
+def samples_in_words(survey: xr.Dataset) -> str:
+    """What :func:`count_samples` counts: ``3 repeats``, ``5 members``."""
+    return " x ".join(f"{survey.sizes[dim]} {dim}s" for dim in _sampled(survey))
+
+
+def take_first_sample(survey: xr.Dataset) -> xr.Dataset:
+    """The survey's first sample, which :func:`notes` says if there are others; the survey itself without samples."""
+    if not (dims := _sampled(survey)):
         return survey
-    return survey.isel({REPEAT: 0}).assign_attrs({FIRST_OF: count_repeats(survey)})
+    told = {FIRST_OF: samples_in_words(survey)} if count_samples(survey) > 1 else {}
+    return survey.isel(dict.fromkeys(dims, 0)).assign_attrs(told)
 
 
-def split_repeats(survey: xr.Dataset) -> list[xr.Dataset]:
-    """The survey repeat by repeat; itself alone where it has no such dimension."""
-    return [survey.isel({REPEAT: k}) for k in range(count_repeats(survey))] if REPEAT in survey.sizes else [survey]
+def split_samples(survey: xr.Dataset) -> dict[str, xr.Dataset]:
+    """The survey sample by sample, by what each is called: ``repeat 0``; itself alone where it has none."""
+    dims = _sampled(survey)
+    return {
+        ", ".join(f"{dim} {k}" for dim, k in zip(dims, place, strict=True)): survey.isel(
+            dict(zip(dims, place, strict=True))
+        )
+        for place in np.ndindex(*(survey.sizes[dim] for dim in dims))
+    }
+
+
+def _sampled(survey: xr.Dataset) -> list[str]:
+    return [dim for dim in SAMPLE_DIMENSIONS if dim in survey.sizes]
 
 
 def notes(survey: xr.Dataset) -> list[str]:
-    """What a caption says of the survey as a whole: points that were interpolated, and repeats that are not shown."""
+    """What a caption says of the survey as a whole: points that were interpolated, and samples that are not shown."""
     told = []
     if MEASURED in survey and not survey[MEASURED].values.all():
         at = survey[MEASURED]
         told.append(f"{int(at.sum()):,} of {at.size:,} points measured, the others interpolated")
-    if (count := int(survey.attrs.get(FIRST_OF, 1))) > 1:
-        told.append(f"the first of {count} repeats")
+    if FIRST_OF in survey.attrs:
+        told.append(f"the first of {survey.attrs[FIRST_OF]}")
     return told
 
 
@@ -199,7 +221,7 @@ def by_class(survey: xr.Dataset) -> dict[str, list[Field]]:
     order = axes(survey)
     found = {}
     for name in _numeric(survey):
-        if set(survey[name].dims) == {*order, CLASSES}:
+        if set(survey[name].dims) == {*order, CLASSES} and not companion_of(name, survey[name].attrs):
             whole = _field(survey, name, [*order, CLASSES])
             labels = survey[CLASSES].values if CLASSES in survey.coords else range(whole.values.shape[-1])
             errors = [None] * len(labels) if whole.error is None else np.moveaxis(whole.error, -1, 0)
@@ -315,11 +337,11 @@ def _meaning(survey: xr.Dataset, name: str) -> tuple[str, str]:
     Stores that were written before variables said it themselves have splits without underscores, so that
     ``train_regularised_loss`` is no loss of a split ``train_regularised``.
     """
-    if name in (TARGET, TARGET_LOSS, MEASURED) or name.endswith((f"_{STANDARD_ERROR}", f"_{DONE}")):
+    attrs = survey[name].attrs
+    if name in (TARGET, TARGET_LOSS, MEASURED) or name.endswith(f"_{DONE}") or companion_of(name, attrs):
         return "", ""
     if _beside(survey, name):
         return "", ""
-    attrs = survey[name].attrs
     if "metric" in attrs:
         return str(attrs.get("split", "")), str(attrs["metric"])
     split, _, metric = name.partition("_")
@@ -333,7 +355,7 @@ def _field(survey: xr.Dataset, name: str, order: Sequence[Hashable]) -> Field:
     label = long_name if split.lower() in long_name.lower() else f"{split} {long_name}"
     units = str(variable.attrs.get("units", ""))
     values = np.asarray(variable.transpose(*order).values, dtype=np.float64)
-    off = survey.get(f"{name}_{STANDARD_ERROR}")
-    known = off is not None and set(off.dims) == set(order)
+    off = survey.get(beside := STANDARD_ERROR.of(name))
+    known = off is not None and set(off.dims) == set(order) and companion_of(beside, off.attrs) == STANDARD_ERROR.suffix
     error = np.asarray(off.transpose(*order).values, dtype=np.float64) if off is not None and known else None
     return Field(name, label, "" if units == "1" else units, metric, values, split, error)

@@ -38,7 +38,7 @@ class Interactive:
 
 def interactive(survey: xr.Dataset) -> Interactive | None:
     """The interactive picture for the survey's number of axes; None if there is none for it."""
-    survey = data.take_first_repeat(survey)
+    survey = data.take_first_sample(survey)
     make = {1: _lines, 2: _plane, 3: _slices}.get(len(data.axes(survey)))
     return make(survey) if make else None
 

@@ -44,7 +44,7 @@ def overlay(surveys: Mapping[str, xr.Dataset], out: Path | str | None = None, ti
 
     if not surveys:
         raise BadInput("there is no survey to draw; give one at least")
-    given = {name: data.take_first_repeat(survey) for name, survey in surveys.items()}
+    given = {name: data.take_first_sample(survey) for name, survey in surveys.items()}
     axes = {name: data.axes(survey) for name, survey in given.items()}
     if len({len(order) for order in axes.values()}) > 1:
         told = ", ".join(f"{name!r} has {len(order)} ({', '.join(order)})" for name, order in axes.items())

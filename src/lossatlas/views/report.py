@@ -167,7 +167,7 @@ def write_page(
 
 def sentence(survey: xr.Dataset) -> str:
     """What one sees, in one sentence, from the survey alone."""
-    survey = data.take_first_repeat(survey)
+    survey = data.take_first_sample(survey)
     axes = data.axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
     place = {1: "curve" if Along.T in survey else "line", 2: "plane", 3: "volume"}.get(len(axes), "region")

@@ -26,7 +26,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 LOSS, ACCURACY = "loss", "accuracy"
-ALL_ZERO_FLOOR = 1e-12  # nats; used only where no positive loss could serve
+ALL_ZERO_FLOOR = 1e-12  # used only where no positive loss could serve
 TAIL = 1.0  # percent cut at each end when outliers would flatten the picture
 OUTLIER_RATIO = 3.0  # full range over central range beyond which the ends are cut
 WIDE_RATIO = 100.0  # largest over smallest beyond which quantities other than losses have a logarithmic scale too

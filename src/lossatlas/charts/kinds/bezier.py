@@ -23,10 +23,10 @@ class Bezier(Curve):
     def coefficients(self, coords: Tensor) -> Tensor:
         return _bernstein(self._t(coords), self.degree)
 
-    def velocities(self, coords: Tensor) -> Tensor:
+    def derivatives(self, coords: Tensor) -> Tensor:
         lower = _bernstein(self._t(coords), self.degree - 1)
         none = lower.new_zeros(len(lower), 1)
-        return self.degree * (torch.cat([none, lower], dim=1) - torch.cat([lower, none], dim=1))
+        return (self.degree * (torch.cat([none, lower], dim=1) - torch.cat([lower, none], dim=1)))[:, :, None]
 
 
 def _bernstein(t: Tensor, m: int) -> Tensor:

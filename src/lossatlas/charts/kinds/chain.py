@@ -21,6 +21,8 @@ class Chain(Curve):
     on.
     """
 
+    usual_lr = 0.03  # with 0.1 a chain of convolutional networks on FashionMNIST left for good, to a norm of 500
+
     def coefficients(self, coords: Tensor) -> Tensor:
         at = self._pieces(coords)
         piece = self._piece(at)
@@ -28,12 +30,12 @@ class Chain(Curve):
         shares = shares.scatter(1, piece, 1 - (at - piece))
         return shares.scatter(1, piece + 1, at - piece)
 
-    def velocities(self, coords: Tensor) -> Tensor:
+    def derivatives(self, coords: Tensor) -> Tensor:
         at = self._pieces(coords)
         piece = self._piece(at)
         ends = at.new_zeros(len(at), self.degree + 1)
         ends.scatter_(1, piece, -float(self.degree))
-        return ends.scatter_(1, piece + 1, float(self.degree))
+        return ends.scatter_(1, piece + 1, float(self.degree))[:, :, None]
 
     def _piece(self, at: Tensor) -> Tensor:
         """The number (P, 1) of the piece that a point is on; the outer ones go on beyond the ends."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from lossatlas.charts.affine import AffineChart
+from lossatlas.charts.startable import ChartStart
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
 
@@ -58,18 +59,16 @@ class Corners(AffineChart):
         self.scale = nn.Parameter(torch.tensor(float(scale), dtype=origin.dtype, device=origin.device))
 
     @classmethod
-    def _started(
-        cls,
-        origin: Tensor,
-        directions: Tensor,
-        place: Callable[[], Tensor],
-        *,
-        scale: float,
-        train_origin: bool,
-        centred: bool,
-        anchor: Sequence[float] | None,
-    ) -> Self:
-        return cls(origin, place(), directions[1:], scale, train_origin=train_origin, centred=centred, anchor=anchor)
+    def started(cls, start: ChartStart, options: None) -> Self:
+        return cls(
+            start.origin(),
+            start.corner(),
+            start.directions()[1:],
+            start.scale,
+            train_origin=start.train_origin,
+            centred=start.centred,
+            anchor=start.anchor,
+        )
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Corners:

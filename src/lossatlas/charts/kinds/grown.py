@@ -8,9 +8,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from lossatlas.charts.chart import CoefficientChart, checked_coords
+from lossatlas.charts.chart import CoefficientChart, axes_named, checked_coords
+from lossatlas.charts.forms import barycentric, barycentric_corners, barycentric_derivatives
 from lossatlas.errors import BadInput
-from lossatlas.schema import AXES
 from lossatlas.types import Params
 
 __all__ = ["Grown"]
@@ -30,6 +30,7 @@ class Grown(CoefficientChart):
     """
 
     joins_networks = True
+    interpolation = "barycentric"
 
     def __init__(self, vertices: Tensor) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class Grown(CoefficientChart):
         self.fixed: Tensor
         self.register_buffer("fixed", vertices[:-1].detach().clone())
         self.vertex = nn.Parameter(vertices[-1:].detach().clone())
-        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(len(vertices) - 1))
+        self.axes = axes_named(len(vertices) - 1)
 
     @classmethod
     def from_network(cls, weights: Tensor, generator: torch.Generator, spread: float = 0.1) -> Self:
@@ -71,8 +72,13 @@ class Grown(CoefficientChart):
         return {}
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
-        return torch.cat([1 - coords.sum(dim=1, keepdim=True), coords], dim=1)
+        return barycentric(checked_coords(coords, self.axes))
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        return barycentric_derivatives(checked_coords(coords, self.axes))
+
+    def corner_coords(self) -> Tensor:
+        return barycentric_corners(len(self.axes))
 
     def controls(self) -> Tensor:
         return torch.cat([self.fixed, self.vertex])

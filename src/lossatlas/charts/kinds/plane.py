@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from lossatlas.bounds import NamedOptions
 from lossatlas.charts.affine import AffineChart
+from lossatlas.charts.startable import ChartStart
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
 
 __all__ = ["Plane"]
+
+
+@dataclass(frozen=True)
+class _Options(NamedOptions):
+    order: tuple[int, ...] = ()
+    """Numbers of the axes, from 0, in the order in which their directions are made orthogonal; the first stays as it
+    is. Default: the last axis first."""
 
 
 class Plane(AffineChart):
@@ -35,6 +46,9 @@ class Plane(AffineChart):
     Raises:
         BadInput: shapes do not fit, there are more directions than dimensions, or the order is no permutation.
     """
+
+    options = _Options
+    counts = MappingProxyType({**AffineChart.counts, "order": torch.int64})
 
     def __init__(
         self,
@@ -64,18 +78,16 @@ class Plane(AffineChart):
         self.scale = nn.Parameter(torch.tensor(float(scale), dtype=origin.dtype, device=origin.device))
 
     @classmethod
-    def _started(
-        cls,
-        origin: Tensor,
-        directions: Tensor,
-        place: Callable[[], Tensor],
-        *,
-        scale: float,
-        train_origin: bool,
-        centred: bool,
-        anchor: Sequence[float] | None,
-    ) -> Self:
-        return cls(origin, directions, scale, train_origin=train_origin, centred=centred, anchor=anchor)
+    def started(cls, start: ChartStart, options: _Options) -> Self:
+        return cls(
+            start.origin(),
+            start.directions(),
+            start.scale,
+            train_origin=start.train_origin,
+            order=options.order or None,
+            centred=start.centred,
+            anchor=start.anchor,
+        )
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Plane:

@@ -18,6 +18,8 @@ class Quadrilateral(Between):
     """
 
     least = most = 4
+    usual_for = (4,)
+    interpolation = "bilinear"
 
     @classmethod
     def _dimensions(cls, corners: int) -> int:
@@ -29,3 +31,8 @@ class Quadrilateral(Between):
     def coefficients(self, coords: Tensor) -> Tensor:
         u, v = checked_coords(coords, self.axes).unbind(dim=1)
         return torch.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], dim=1)
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        u, v = checked_coords(coords, self.axes).unbind(dim=1)
+        along_u, along_v = torch.stack([v - 1, 1 - v, v, -v], dim=1), torch.stack([u - 1, -u, u, 1 - u], dim=1)
+        return torch.stack([along_u, along_v], dim=2)

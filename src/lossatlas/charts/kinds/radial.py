@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,8 @@ class Radial(CoefficientChart):
     """
 
     joins_networks = True
+    counts = MappingProxyType({"orders": torch.int64})
+    interpolation = "curve"
     axes: tuple[str, ...] = (CURVE,)
 
     def __init__(self, ends: Tensor, orders: Tensor) -> None:
@@ -69,6 +73,17 @@ class Radial(CoefficientChart):
         powers = torch.tensor(self._powers, device=coords.device)
         first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
         return torch.cat([first**powers, second**powers], dim=1)
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        coords = checked_coords(coords, self.axes)
+        powers = torch.tensor(self._powers, device=coords.device)
+        first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
+        slopes = -2 * powers * first ** (powers - 1), 2 * powers * second ** (powers - 1)
+        before = coords < 0.5  # where nothing of the second leg is there yet; 0^0 is 1
+        return torch.cat([slopes[0] * before, slopes[1] * ~before], dim=1)[:, :, None]
+
+    def corner_coords(self) -> Tensor:
+        return torch.tensor([[0.0], [1.0]], dtype=torch.float64)
 
     def controls(self) -> Tensor:
         return torch.stack([end * (self.orders == order) for end in self.ends for order in self._powers])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import checked_coords
+from lossatlas.charts.forms import barycentric, barycentric_corners, barycentric_derivatives
 
 __all__ = ["Simplex"]
 
@@ -18,15 +20,26 @@ class Simplex(Between):
     """
 
     least = 2
+    usual_for = (2,)
+    interpolation = "barycentric"
 
     @classmethod
     def _dimensions(cls, corners: int) -> int:
         return corners - 1
 
     def corner_coords(self) -> Tensor:
-        m = len(self.corners)
-        return torch.cat([torch.zeros(1, m - 1), torch.eye(m - 1)]).double()
+        return barycentric_corners(len(self.axes))
+
+    @property
+    def margin(self) -> float:
+        """Of a line: from -0.5 to 1.5, as Li et al. 2018 show it."""
+        return 0.5 if len(self.corners) == 2 else super().margin
+
+    def labels(self, names: Sequence[str]) -> dict[str, str]:
+        return {"u": f"from {names[0]} (0) to {names[1]} (1)"} if len(names) == 2 else super().labels(names)
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
-        return torch.cat([1 - coords.sum(dim=1, keepdim=True), coords], dim=1)
+        return barycentric(checked_coords(coords, self.axes))
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        return barycentric_derivatives(checked_coords(coords, self.axes))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lossatlas.charts.around import HeldDirections
-from lossatlas.charts.chart import checked_coords
-from lossatlas.schema import AXES
+from lossatlas.charts.chart import axes_named, checked_coords
+from lossatlas.charts.forms import affine, affine_derivatives
 
 __all__ = ["Slice"]
 
@@ -27,8 +26,10 @@ class Slice(HeldDirections):
 
     def __init__(self, origin: Tensor, directions: Tensor) -> None:
         super().__init__(origin, directions, "d, n")
-        self.axes = tuple(AXES[k] if k < len(AXES) else f"x{k}" for k in range(len(directions)))
+        self.axes = axes_named(len(directions))
 
     def coefficients(self, coords: Tensor) -> Tensor:
-        coords = checked_coords(coords, self.axes)
-        return torch.cat([coords.new_ones(len(coords), 1), coords], dim=1)
+        return affine(checked_coords(coords, self.axes))
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        return affine_derivatives(checked_coords(coords, self.axes))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import checked_coords
+from lossatlas.charts.forms import barycentric, barycentric_derivatives
 from lossatlas.types import Params
 
 __all__ = ["Through"]
@@ -23,6 +26,8 @@ class Through(Between):
     """
 
     least = most = 3
+    usual_for = (3,)
+    interpolation = "affine"
 
     def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
         super().__init__(corners, statistics)
@@ -36,6 +41,10 @@ class Through(Between):
     def corner_coords(self) -> Tensor:
         return self._triangle
 
+    def labels(self, names: Sequence[str]) -> dict[str, str]:
+        line = f"{names[0]} to {names[1]}"
+        return {"u": f"distance from {line}", "v": f"distance from that line towards {names[2]}"}
+
     @staticmethod
     def _coords_of(corners: Tensor) -> Tensor:
         """On the processor, once: it goes over whole weight vectors."""
@@ -48,6 +57,15 @@ class Through(Between):
 
     def coefficients(self, coords: Tensor) -> Tensor:
         coords = checked_coords(coords, self.axes)
+        return barycentric(self._shares(coords))
+
+    def derivatives(self, coords: Tensor) -> Tensor:
+        coords = checked_coords(coords, self.axes)
+        slopes = self._shares(torch.eye(2).to(coords))  # rows: the axes
+        return barycentric_derivatives(coords) @ slopes.T
+
+    def _shares(self, coords: Tensor) -> Tensor:
+        """The barycentric coordinates (P, 2) of the second and the third network."""
         triangle = self.corner_coords()[1:].to(coords.device)  # rows: the second and the third network
-        shares = torch.linalg.solve(triangle.T, coords.double().T).T.to(coords.dtype)
-        return torch.cat([1 - shares.sum(dim=1, keepdim=True), shares], dim=1)
+        shares: Tensor = torch.linalg.solve(triangle.T, coords.double().T).T
+        return shares.to(coords.dtype)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lossatlas.cli.app import PlainVerb
+
+if TYPE_CHECKING:
+    from lossatlas.charts import CoefficientChart
 
 __all__ = ["INFO"]
 
@@ -16,7 +21,7 @@ def info() -> int | None:
     from rich.table import Table
     from rich.text import Text
 
-    from lossatlas.charts import CHARTS
+    from lossatlas.charts import CoefficientChart
     from lossatlas.data import AUGMENTATIONS, DATA
     from lossatlas.data.load import FORMS
     from lossatlas.directions import DIRECTIONS, NORMALISATIONS
@@ -56,7 +61,7 @@ def info() -> int | None:
         "directions": [*DIRECTIONS],
         "normalisations": [*NORMALISATIONS],
         "presets": [*PRESETS],
-        "charts": [*CHARTS],
+        "charts": [_told(name, CoefficientChart.named(name)) for name in CoefficientChart.names()] + ["module:Class"],
         "studies": [*STUDIES],
         "buffers": [*BUFFERS],
         "plans": ["auto", *STRATEGIES, "FILE.json"],
@@ -66,10 +71,19 @@ def info() -> int | None:
     }
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, entries in rows.items():
-        told = ("\n" if name == "models" else ", ").join(entries)
+        told = ("\n" if name in ("models", "charts") else ", ").join(entries)
         table.add_row(Text(name, "bold"), Text(printable(told, keep="\n")))
     Console().print(table)
     return None
+
+
+def _told(name: str, kind: type[CoefficientChart]) -> str:
+    """A kind of chart, the verbs that it serves, and its options."""
+    from dataclasses import fields
+
+    own = [f"--chart.{field.name}" for field in fields(kind.options)] if kind.options is not None else []
+    told = "; ".join(part for part in (", ".join(kind.services()), " ".join(own)) if part)
+    return f"{name}: {told}" if told else name
 
 
 INFO = PlainVerb(info)

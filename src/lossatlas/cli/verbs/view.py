@@ -12,6 +12,7 @@ from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolved
 from lossatlas.files.writing import check_place
+from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _opened(place: Path) -> xr.Dataset:
     """A survey, with a line on standard error for each part of it that is damaged."""
     from lossatlas.exchange import open_survey
 
-    survey, damaged = open_survey(place)
+    survey, damaged = OpenedRun(place).read_damaged_survey() if RunDirectory(place).is_run else open_survey(place)
     for part in damaged:
         note(f"{place}: damaged {part}")
     return survey

@@ -15,7 +15,7 @@ from lossatlas.data.item_reader import ItemReader
 from lossatlas.data.trees import bytes_of, form
 from lossatlas.data.workers import Workers, read_ahead
 from lossatlas.errors import BadInput, CannotFinish
-from lossatlas.hashing import fingerprint, fingerprint_of_parts
+from lossatlas.hashing import fingerprint, fingerprint_parts
 from lossatlas.types import Batch
 
 __all__ = ["Items"]
@@ -113,7 +113,7 @@ class Items(BatchSource):
         if self._reader.uniform:  # as if they were tensors: leaf by leaf
             parts = pieces(index, self.at_once)
             leaves = tree_leaves(self._reader.tried)
-            return fingerprint_of_parts(
+            return fingerprint_parts(
                 (
                     (str(i), leaf.dtype, (len(index), *leaf.shape[1:]), self._leaf(i, parts))
                     for i, leaf in enumerate(leaves)

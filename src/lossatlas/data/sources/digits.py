@@ -11,7 +11,7 @@ from torch import Tensor
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.source import DataSource
 from lossatlas.data.split import Split
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 
 __all__ = ["Digits"]
 
@@ -29,7 +29,7 @@ class Digits(DataSource):
 
     def load(self) -> Dataset:
         images, labels = _read()
-        order = torch.randperm(len(labels), generator=generator(0, "data/digits"))
+        order = torch.randperm(len(labels), generator=make_generator(0, "data/digits"))
         test, train = order[:TEST_EXAMPLES], order[TEST_EXAMPLES:]
         return Dataset(
             name="digits",

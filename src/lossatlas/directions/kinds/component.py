@@ -12,7 +12,7 @@ __all__ = ["Component"]
 class Component(Direction):
     """The directions in which a recorded trajectory varies most, the first the most (Li et al. 2018, section 7.2)."""
 
-    def vectors(self, count: int, around: Around) -> Tensor:
+    def make_vectors(self, count: int, around: Around) -> Tensor:
         return require_trajectory(around, "component").components(count, around.memory).to(around.origin.dtype)
 
     def label(self, number: int) -> str:

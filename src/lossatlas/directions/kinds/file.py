@@ -25,7 +25,7 @@ class FromFile(Direction):
 
     takes = "path"
 
-    def vectors(self, count: int, around: Around) -> Tensor:
+    def make_vectors(self, count: int, around: Around) -> Tensor:
         path = Path(self.argument)
         found = self._of_slice(path) if self._is_chart(path) else self._of_state(around)
         if count > len(found):

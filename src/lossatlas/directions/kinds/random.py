@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from lossatlas.directions.direction import Around, Direction
-from lossatlas.directions.normalisation import normalised
+from lossatlas.directions.normalisations import normalise
 from lossatlas.errors import BadInput
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 
 __all__ = ["Random"]
 
@@ -18,15 +18,15 @@ class Random(Direction):
 
     drawn = True
 
-    def vectors(self, count: int, around: Around) -> Tensor:
+    def make_vectors(self, count: int, around: Around) -> Tensor:
         weights = around.origin.double()
         found = []
         for number in range(count):
             # One stream each, so that a further axis leaves the others as they are.
-            stream = generator(around.seed, "directions/random", number)
+            stream = make_generator(around.seed, "directions/random", number)
             drawn = torch.randn(around.space.size, generator=stream, dtype=torch.float64)
             drawn = drawn / drawn.norm()
-            found.append(normalised(drawn, weights, around.space, around.normalisation, around.without_vectors))
+            found.append(normalise(drawn, weights, around.space, around.normalisation, around.without_vectors))
             if not found[-1].any():
                 raise _zero(around)
         return torch.stack(found).to(around.origin.dtype)

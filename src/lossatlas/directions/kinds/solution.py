@@ -13,7 +13,7 @@ __all__ = ["Solution"]
 class Solution(Direction):
     """From the start of a recorded trajectory to its end (Goodfellow et al. 2015; Li et al. 2018, Figure 8)."""
 
-    def vectors(self, count: int, around: Around) -> Tensor:
+    def make_vectors(self, count: int, around: Around) -> Tensor:
         if count > 1:
             raise BadInput(f"{count} axes ask for direction 'solution'; there is one, choose another for the others")
         trajectory = require_trajectory(around, "solution")

@@ -23,7 +23,7 @@ class Towards(Direction):
     def end(self) -> str | None:
         return Path(self.argument).name
 
-    def vectors(self, count: int, around: Around) -> Tensor:
+    def make_vectors(self, count: int, around: Around) -> Tensor:
         if count > 1:
             raise BadInput(f"{count} axes ask for direction 'towards:{self.argument}'; there is one, choose another")
         other, notes = vector_of_state(around.space, starting_state(self.argument), f"checkpoint {self.argument}")

@@ -22,7 +22,7 @@ from lossatlas.engine.buffers_policy import (
 )
 from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
-from lossatlas.streams import generator
+from lossatlas.streams import make_generator
 from lossatlas.types import Batch, Params, Source
 
 __all__ = ["ReestimatedStatistics"]
@@ -50,7 +50,7 @@ class ReestimatedStatistics(BuffersPolicy):
     def __init__(self, examples: Split | Source, batches: int = 8, size: int = 500) -> None:
         if batches < 1 or size < 2:
             raise BadInput(f"statistics from {batches} batches of {size} examples; expected at least 1 of 2")
-        self._examples = Split.of(examples).subset(batches * size, generator(0, "buffers"))
+        self._examples = Split.of(examples).subset(batches * size, make_generator(0, "buffers"))
         self._size = size
         self.passes = len(self._examples)
         groups = -(-len(self._examples) // size)

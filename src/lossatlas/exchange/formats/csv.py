@@ -18,7 +18,7 @@ from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
 from lossatlas.files.reading import Unreadable, read_text, reason_of
-from lossatlas.schema import AXES, CLASSES, CURVE, REPEAT
+from lossatlas.schema import AXES, CLASSES, CURVE, SAMPLE_DIMENSIONS
 
 __all__ = ["Csv"]
 
@@ -29,6 +29,8 @@ MOST_CELLS = 2**24
 """Each takes some hundred bytes while a table is read."""
 MARK = "\ufeff"
 """What some programs put before a text."""
+FURTHER = (*SAMPLE_DIMENSIONS, CLASSES)
+"""Dimensions that are not axes."""
 TRUTH = {"True": True, "False": False}
 
 
@@ -38,11 +40,11 @@ class Csv(Format):
 
     The last of the dimensions runs fastest. Numbers are written so that they are read back exactly, as float64 or
     int64; NaN is ``nan``, infinities ``inf`` and ``-inf``. A variable without a value per repeat or per class is
-    written again for each.
+    repeated along them. Members and samples are written as repeats are.
 
-    Columns called u, v, w, x3, x4, ..., repeat and classes are read as dimensions, in whatever order the rows are. A
-    variable whose values are all equal along repeats or classes, of which there are several, is read as one without
-    that dimension. Empty cells are NaN.
+    Columns called u, v, w, x3, x4, ..., repeat, member, sample and classes are read as dimensions, in whatever order
+    the rows are. A variable whose values are all equal along repeats or classes, of which there are several, is read as
+    one without that dimension. Empty cells are NaN.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
@@ -51,8 +53,8 @@ class Csv(Format):
     def read(self, path: Path) -> xr.Dataset:
         header, rows = _table(path)
         columns = {name: _column(path, name, [row[i] for row in rows]) for i, name in enumerate(header)}
-        names = [name for name in header if name in (*AXES, CURVE, REPEAT, CLASSES) or re.fullmatch(r"x[0-9]+", name)]
-        points = [name for name in names if name not in (REPEAT, CLASSES)]
+        names = [name for name in header if name in (*AXES, CURVE, *FURTHER) or re.fullmatch(r"x[0-9]+", name)]
+        points = [name for name in names if name not in FURTHER]
         if not points:
             raise BadInput(f"{path} has no column of an axis (u, v, w, x3, ..., t); got {', '.join(header)}")
         if len(names) == len(header):
@@ -69,12 +71,12 @@ class Csv(Format):
                 for name, values in coordinates.items()
             },
         )
-        return survey.transpose(*(name for name in (REPEAT, *points, CLASSES) if name in names))
+        return survey.transpose(*(name for name in (*SAMPLE_DIMENSIONS, *points, CLASSES) if name in names))
 
     def bytes_of(self, survey: xr.Dataset) -> bytes:
         variables = on_grid(survey)
-        further = [name for name in (REPEAT, CLASSES) if any(name in array.dims for array in variables.values())]
-        names = (*(name for name in further if name == REPEAT), *axes(survey), *(n for n in further if n == CLASSES))
+        order = (*SAMPLE_DIMENSIONS, *axes(survey), CLASSES)
+        names = [name for name in order if any(name in array.dims for array in variables.values())]
         shape = tuple(survey.sizes[name] for name in names)
         grid = np.meshgrid(*(coordinate(survey, name) for name in names), indexing="ij")
         columns = dict(zip(names, grid, strict=True))
@@ -168,7 +170,7 @@ def _full_grid(path: Path, columns: dict[str, Array]) -> tuple[dict[str, Array],
 def _variable(names: Sequence[str], values: Array) -> tuple[list[str], Array]:
     """The dimensions and values of a variable, without repeats and classes along which it does not change."""
     dims = list(names)
-    for name in (REPEAT, CLASSES):
+    for name in FURTHER:
         if name in dims and values.shape[dims.index(name)] > 1:
             first = values.take([0], axis=dims.index(name))
             if np.array_equal(np.broadcast_to(first, values.shape), values, equal_nan=values.dtype.kind == "f"):

@@ -16,7 +16,7 @@ from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, described, on_grid
 from lossatlas.files.hdf5 import Dataset, read_datasets
-from lossatlas.schema import AXES, REPEAT, TARGET_LOSS
+from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS
 
 if TYPE_CHECKING:
     import h5py
@@ -85,11 +85,12 @@ class LiHdf5(Format):
                 "select a slice of it, or write .csv"
             )
         surfaces = {name: array for name, array in on_grid(survey).items() if _theirs(name) is not None}
-        if any(REPEAT in array.dims for array in surfaces.values()):
-            raise BadInput(
-                f"the survey holds {survey.sizes[REPEAT]} repeats and .h5 files of surfaces hold one; "
-                f"select one (survey.isel({REPEAT}=0)), or write .csv"
-            )
+        for dim in SAMPLE_DIMENSIONS:
+            if any(dim in array.dims for array in surfaces.values()):
+                raise BadInput(
+                    f"the survey holds {survey.sizes[dim]} {dim}s and .h5 files of surfaces hold one; "
+                    f"select one (survey.isel({dim}=0)), or write .csv"
+                )
         plain = {name: array for name, array in surfaces.items() if array.ndim == len(names)}
         if not plain:
             raise BadInput(

@@ -16,7 +16,7 @@ import xarray as xr
 from lossatlas.errors import BadInput, unknown
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import axes, coordinate, on_grid
-from lossatlas.schema import CLASSES, REPEAT
+from lossatlas.schema import CLASSES, SAMPLE_DIMENSIONS
 
 __all__ = ["Vts"]
 
@@ -32,8 +32,8 @@ GHOSTS = "vtkGhostType"
 class Vts(Format):
     """A structured grid in VTK's XML, with every variable as point data; is written only.
 
-    One axis becomes a line along x, two a sheet in the plane z = 0, three a block. Of a variable with several repeats
-    or classes each is an array of its own: ``test_loss_repeat0``. Booleans are 0 and 1.
+    One axis becomes a line along x, two a sheet in the plane z = 0, three a block. Of a variable with several repeats,
+    members, samples or classes each is an array of its own: ``test_loss_repeat0``. Booleans are 0 and 1.
     """
 
     height: str | None = None
@@ -84,7 +84,7 @@ class Vts(Format):
 def _arrays(survey: xr.Dataset) -> Iterator[tuple[str, Array]]:
     """All variables, each (points,) with x running fastest."""
     for name, array in on_grid(survey).items():
-        several = [dim for dim in (REPEAT, CLASSES) if dim in array.dims]
+        several = [dim for dim in (*SAMPLE_DIMENSIONS, CLASSES) if dim in array.dims]
         for where in np.ndindex(*(array.sizes[dim] for dim in several)):
             chosen = dict(zip(several, where, strict=True))
             label = "".join(f"_{dim}{k}" for dim, k in chosen.items())

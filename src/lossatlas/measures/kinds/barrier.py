@@ -20,16 +20,19 @@ class Barrier(Measure):
 
     On a line L(t) between its first two networks, at t_0 and t_1, over the stretch between them:
 
-    - ``barrier_height``: max of ``L(t) - ((1 - s) L(t_0) + s L(t_1))``, ``s = (t - t_0) / (t_1 - t_0)``, in nats
-      (the barrier of Entezari et al. 2021, arXiv 2110.06296); 0 where nothing rises above the straight line;
+    - ``barrier_height``: max of ``L(t) - ((1 - s) L(t_0) + s L(t_1))``, ``s = (t - t_0) / (t_1 - t_0)``, in the
+      loss's unit (the barrier of Entezari et al. 2021, arXiv 2110.06296); 0 where nothing rises above the
+      straight line;
     - ``barrier_at``: the t of that maximum; None where the height is 0;
-    - ``barrier_above_higher_end``: max of ``L(t) - max(L(t_0), L(t_1))``, in nats;
-    - ``barrier_steepest_slope``: max of ``|dL / dt|`` of finite differences, in nats per unit of the coordinate.
+    - ``barrier_above_higher_end``: max of ``L(t) - max(L(t_0), L(t_1))``, in the loss's unit;
+    - ``barrier_steepest_slope``: max of ``|dL / dt|`` of finite differences, in the loss's unit per unit of the
+      coordinate.
 
     In a surface, for each pair of networks ``a`` and ``b``, at the grid points nearest to them:
 
-    - ``pass_level_between_a_and_b``: the least over all paths on the grid of the largest loss on the way, in nats;
-    - ``pass_height_between_a_and_b``: that level above the higher one of the two networks' losses, in nats;
+    - ``pass_level_between_a_and_b``: the least over all paths on the grid of the largest loss on the way, in the
+      loss's unit;
+    - ``pass_height_between_a_and_b``: that level above the higher one of the two networks' losses, in the loss's unit;
     - ``pass_at_between_a_and_b``: the coordinates of the pass.
 
     Args:

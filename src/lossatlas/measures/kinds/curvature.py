@@ -15,7 +15,7 @@ __all__ = ["Curvature"]
 
 @dataclass(frozen=True)
 class Curvature(Measure):
-    """The Hessian of the slice at the centre, from the 3^d points around it, in nats per squared unit of coordinates.
+    """The Hessian of the slice at the centre, from the 3^d points around it, in units of loss by squared coordinate.
 
     The derivatives are those of the parabola through three points, equally spaced or not, so the Hessian of a
     quadratic function is exact:

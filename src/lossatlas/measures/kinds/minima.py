@@ -18,10 +18,10 @@ class Minima(Measure):
     - ``minima_more_persistent_than_<threshold>``: how many; the lowest of all is one of them;
     - ``minima_most_persistent``: the first of them, each with its coordinates ``at`` and ``loss``, its
       ``persistence`` (None if no way leads to a lower minimum), and the coordinates ``saddle_at`` and ``saddle_loss``
-      of the saddle there and ``parent_at`` of the lower minimum (None likewise). Losses in nats.
+      of the saddle there and ``parent_at`` of the lower minimum (None likewise). Losses in their unit.
 
     Args:
-        thresholds: persistences in nats.
+        thresholds: persistences in the loss's unit.
         most: how many minima are listed.
         diagonal: whether diagonal neighbours are neighbours.
     """

@@ -32,9 +32,9 @@ class Width(Measure):
     before the loss is at the level again. 0 where the centre is not below the level.
 
     Args:
-        above_centre: levels in nats above the loss of the centre.
-        ceilings: levels in nats; by default the loss of guessing among ten classes, which is about that of an
-            untrained network and the ceiling of Im et al.'s pictures.
+        above_centre: levels in the loss's unit above the loss of the centre.
+        ceilings: levels of the loss; by default the cross-entropy of guessing among ten classes, which is about that of
+            an untrained network and the ceiling of Im et al.'s pictures.
         diagonal: whether the sublevel set is connected through diagonal neighbours too.
     """
 

@@ -25,6 +25,9 @@ class ClassAccuracy(StreamingMetric):
     def quantity(self, loss: Loss) -> Quantity:
         return Quantity("class_accuracy", "accuracy of a class", "1", CLASSES)
 
+    def length(self, evaluation: Evaluation) -> int:
+        return evaluation.labelled.logits.shape[-1]
+
     def sums(self, evaluation: Evaluation) -> Tensor:
         classes = evaluation.labelled.logits.shape[-1]
         right, counted, labels = hits(evaluation)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from lossatlas.engine import Derivatives
 from lossatlas.losses import Loss
+from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.metric import OperatorMetric
 from lossatlas.schema import Quantity
 
 __all__ = ["GradientNorm"]
 
 
+@dataclass(frozen=True)
+class Gradient(Computation):
+    """The gradient (p, n) of the mean loss in weight space."""
+
+    name = "gradient_norm"
+
+    def __call__(self, derivatives: Derivatives) -> Tensor:
+        return derivatives.gradient()
+
+
 class GradientNorm(OperatorMetric):
     """The Euclidean norm of the gradient of the mean loss in weight space."""
+
+    computation = Gradient()
 
     def applies(self, loss: Loss) -> bool:
         return True
@@ -21,6 +36,6 @@ class GradientNorm(OperatorMetric):
     def quantity(self, loss: Loss) -> Quantity:
         return Quantity("gradient_norm", "gradient norm", loss.units)
 
-    def value(self, derivatives: Derivatives) -> Tensor:
-        norms: Tensor = derivatives.gradient().double().norm(dim=1)
+    def value(self, gradient: Tensor) -> Tensor:
+        norms: Tensor = gradient.double().norm(dim=1)
         return norms

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import Curve
-from lossatlas.charts.lengths import gram_of, quadrature, speeds
+from lossatlas.charts.lengths import quadrature, speeds
 from lossatlas.errors import BadInput
+from lossatlas.linalg import form_gram
 from lossatlas.objectives.on_curve import OnCurve, PointsOnCurve
 from lossatlas.types import Outputs
 
@@ -34,7 +35,7 @@ class ArcLength(OnCurve):
         weight_decay: likewise.
 
     Raises:
-        BadInput: in a step, where another curve is fitted.
+        BadInput: in a step, where another curve is fitted, or one whose coefficients are trained.
     """
 
     def __init__(self, curve: Curve, points: int = 4, *, weight_decay: float = 0.0) -> None:
@@ -62,8 +63,10 @@ class _Points(PointsOnCurve):
         super().__init__(coords, weight_decay)
         nodes, self._rule = quadrature(curve)
         self._velocities = curve.velocities(coords)
+        if self._velocities.requires_grad:
+            raise BadInput("the arc length is not differentiated in trained coefficients; hold them, or choose uniform")
         self._at_nodes = curve.velocities(nodes)
-        self._gram = gram_of(curve)
+        self._gram = form_gram(curve.controls())
         self._weights = self._of_gram(self._gram)
         self._losses = torch.zeros(len(coords), dtype=torch.float64)
 

@@ -21,7 +21,7 @@ DEFAULT_SIZE = 32
 FLAT = 1e-4  # of the brightest: below this a range of greys is the rounding of a resize
 
 HIGHEST = 1e4
-"""nats; far above what a clipped step can ask for."""
+"""Far above what a clipped step can ask for."""
 
 
 @final
@@ -30,9 +30,9 @@ class GreyImage(PrefixSource):
     """A picture file whose luminance becomes target losses: dark is low, in proportion to the loss's logarithm."""
 
     low: float = 0.05
-    """The loss of the darkest cell, in nats."""
+    """The loss of the darkest cell."""
     high: float = 2.3
-    """The loss of the brightest cell, in nats; that of a guess among ten classes is ln 10 = 2.3."""
+    """The loss of the brightest cell; the cross-entropy of a guess among ten classes is ln 10 = 2.3."""
 
     form: ClassVar[str] = "grey:FILE"
 
@@ -45,7 +45,7 @@ class GreyImage(PrefixSource):
         if not LOSS_FLOOR < self.low < self.high < HIGHEST:
             raise BadInput(
                 f"grey levels beyond the loss range: low is {self.low} and high {self.high}; expected "
-                f"{LOSS_FLOOR:g} < low < high < {HIGHEST:g} nats"
+                f"{LOSS_FLOOR:g} < low < high < {HIGHEST:g}"
             )
         return _Grey(rest, self.low, self.high, invert)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Network, SiteKind, SurveySite
-from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
+from lossatlas.recipes.slicing import around_of, notes_of, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.training.start import starting_state
-from lossatlas.weights.files import load_state
 
 __all__ = ["AroundCheckpoint"]
 
@@ -18,10 +17,8 @@ class AroundCheckpoint(SiteKind):
     """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        source = f"checkpoint {config.checkpoint}"
-        notes = load_state(base.problem.module, starting_state(config.checkpoint), source)
-        check_finite(base.problem.module, source)
-        origin = base.space.vector_of(base.problem.module)
+        loaded = load_networks([config.checkpoint], base)
+        (origin,) = loaded.vectors
         around = around_of(config, base.space, origin)
         chart, labels, ends = sliced(config, around)
         centre = Network(Path(config.checkpoint).name, (0.0,) * len(config.kinds), origin)
@@ -30,5 +27,5 @@ class AroundCheckpoint(SiteKind):
             labels=labels,
             boxes=dict.fromkeys(labels, (-1.0, 1.0)),
             networks=(centre, *ends),
-            notes=(*notes, *notes_of(config, around)),
+            notes=(*loaded.notes, *notes_of(config, around)),
         )

@@ -11,21 +11,16 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
-from lossatlas.charts import CoefficientChart, load_chart
+from lossatlas.charts import CoefficientChart
 from lossatlas.errors import BadInput, Caution, in_one_line
-from lossatlas.files.reading import resolved
 from lossatlas.files.stores import open_store
-from lossatlas.recipes.inputs import found_again
+from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite, centre_fingerprint
+from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.rundir import CHART, SURVEY, RunDirectory
+from lossatlas.rundir import SURVEY
 from lossatlas.schema import REPEAT, Corner
-from lossatlas.surveying.store import whole_variables
-from lossatlas.training import Trajectory
-from lossatlas.training.start import starting_state
-from lossatlas.training.weight_trajectory import WeightTrajectory
-from lossatlas.weights.files import load_state
+from lossatlas.surveying.store import list_whole_variables
 
 __all__ = ["OnChart"]
 
@@ -36,77 +31,24 @@ class OnChart(SiteKind):
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
         if config.directions or config.repeats > 1:
             raise BadInput("the chart of a run has its axes; leave out the directions and the repeats")
-        run = RunDirectory(config.run)
-        run.check("give a run of fit or survey, or survey a --checkpoint")
-        if not (run.path / CHART).is_file():
-            raise BadInput(f"{run.path} holds no chart; give a run of fit or survey, or survey a --checkpoint")
-        chart = load_chart(run.path / CHART)
+        run = OpenedRun(config.run or "", "give a run of fit or survey, or survey a --checkpoint")
+        chart = run.chart
         if not isinstance(chart, CoefficientChart) or chart.dimension != base.space.size:
             raise BadInput(
                 f"the chart in {run.path} lies in R^{chart.dimension}, the model's weights in R^{base.space.size}; "
                 "choose the model and options it was made with"
             )
-        made = _maker(run)
-        stored = found_again(made, needed={"checkpoint", "between", "trajectory"})
-        notes = _bring(base, stored)
-        _check_centre(base, made)
+        notes = run.maker.place_module(base)
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
         return SurveySite(
             chart=chart,
             labels=labels,
             boxes=boxes,
             networks=networks,
-            buffers=_buffers(stored),
+            buffers=run.maker.stated_buffers,
             notes=notes,
             fingerprints={"chart": chart.fingerprint()},
         )
-
-
-def _maker(run: RunDirectory) -> RunDirectory:
-    """The run that made the chart: one that surveyed the chart of another has it from there."""
-    given, seen = run.path, {resolved(run.path)}
-    while before := found_again(run, needed={"run"}).get("run"):
-        run = RunDirectory(str(before))
-        if resolved(run.path) in seen:
-            raise BadInput(f"the charts of {given} and {run.path} are said to be each other's; make one anew")
-        seen.add(resolved(run.path))
-    return run
-
-
-def _bring(base: ProblemRecipe, stored: dict[str, object]) -> tuple[str, ...]:
-    """Bring the module to the network that the run's chart lies around, for what is the same at all its points.
-
-    Returns:
-        What somebody should know of the file that the network is in.
-    """
-    between = stored.get("between") or ()
-    spec = stored.get("checkpoint") or (between[0] if isinstance(between, list) and between else None)
-    if spec:
-        return load_state(base.problem.module, starting_state(str(spec)), f"checkpoint {spec}")
-    if folder := stored.get("trajectory"):
-        snapshots = WeightTrajectory(Trajectory.of(Path(str(folder))), base.space).snapshots
-        load_state(base.problem.module, snapshots[-1].state(), f"the end of {folder}")
-    return ()
-
-
-def _check_centre(base: ProblemRecipe, made: RunDirectory) -> None:
-    """Refuse a network that is not the one any more that the chart was laid around.
-
-    Raises:
-        BadInput: its weights or its statistics have changed.
-    """
-    known = made.provenance().fingerprints.get("centre")
-    if known is not None and known != centre_fingerprint(base.problem.module):
-        raise BadInput(
-            f"the network that {made.path} was made of has changed since, so its chart does not lie around it now; "
-            "make that run anew"
-        )
-
-
-def _buffers(stored: dict[str, object]) -> str | None:
-    """The policy that a run states; None where it has what is usual."""
-    policy = str(stored.get("survey_buffers") or stored.get("buffers") or "auto")
-    return policy if policy != "auto" else None
 
 
 def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
@@ -129,7 +71,7 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
     own = [axis for axis in chart.axes if axis != REPEAT]
     corners = [Corner.coordinate(axis) for axis in own]
-    if not set(corners) <= whole_variables(survey):  # there are none, or it was interrupted
+    if not set(corners) <= list_whole_variables(survey):  # there are none, or it was interrupted
         return boxes, labels, ()
     along = _values(store, survey, corners)
     names = survey[corners[0]].attrs.get("names")

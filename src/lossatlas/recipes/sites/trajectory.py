@@ -6,12 +6,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from lossatlas.charts import Slice
-from lossatlas.directions import Around, directions
+from lossatlas.directions import Around, make_directions
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
+from lossatlas.recipes.networks import check_finite
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveyedTrajectory, SurveySite
-from lossatlas.recipes.slicing import around_of, check_finite, notes_of, sliced
+from lossatlas.recipes.slicing import around_of, notes_of, sliced
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training import Trajectory
 from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
@@ -74,7 +75,7 @@ def _elsewhere(around: Around) -> dict[str, Projection]:
     found = {}
     for kinds in ELSEWHERE:
         try:
-            vectors, names = directions(kinds, around)
+            vectors, names = make_directions(kinds, around)
         except BadInput:
             continue  # a trajectory that ends where it started has no direction through its solution
         assert around.trajectory is not None

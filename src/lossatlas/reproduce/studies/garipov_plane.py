@@ -12,7 +12,7 @@ from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, curve_of
 from lossatlas.reproduce.drawing import save, table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.rundir import PLANE
-from lossatlas.surveying.store import stored_survey
+from lossatlas.surveying.store import read_survey
 from lossatlas.views import view
 
 __all__ = ["GARIPOV_PLANE"]
@@ -41,7 +41,7 @@ class _Planes(Study):
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         shown, rows = [], []
         for curve in CURVES:
-            plane = stored_survey(runs[curve].path / PLANE)
+            plane = read_survey(runs[curve].path / PLANE)
             shown.append(save(view(plane, kinds=["curve_plane"], title=curve)["curve_plane"], out / f"{curve}.png"))
             regularised = plane["train_regularised_loss"]
             summary = runs[curve].summary

@@ -1,6 +1,8 @@
-"""Several repeats of the same slice."""
+"""Several repeats of the same slice, or members or samples."""
 
 from __future__ import annotations
+
+from itertools import islice
 
 import numpy as np
 import xarray as xr
@@ -21,15 +23,15 @@ PANEL = 5.2  # inches; the width of one panel of curves
 
 
 class Repeats(View):
-    """All repeats' curves of the loss with their mean and spread, or their contours with the same levels."""
+    """All samples' curves of the loss with their mean and spread, or their contours with the same levels."""
 
-    needs = "several repeats, one axis or two with at least two points each, and a loss"
+    needs = "several repeats, members or samples, one axis or two with at least two points each, and a loss"
     caption = "The loss of every repeat of the slice: how far the picture depends on the directions that were drawn."
     rank = 15
-    all_repeats = True
+    all_samples = True
 
     def applies(self, survey: xr.Dataset) -> bool:
-        if data.count_repeats(survey) < 2 or not data.fields(data.take_first_repeat(survey), data.LOSS):
+        if data.count_samples(survey) < 2 or not data.fields(data.take_first_sample(survey), data.LOSS):
             return False
         return len(data.axes(survey)) == 1 or (len(data.axes(survey)) == 2 and has_points_between(survey))
 
@@ -40,13 +42,13 @@ class Repeats(View):
 def _lines(survey: xr.Dataset, title: str) -> Figure:
     """One panel per split on shared axes: thin lines, their mean and the band around it."""
     (axis,) = data.axes(survey)
-    repeats = [data.fields(one, data.LOSS) for one in data.split_repeats(survey)]
-    everything = np.stack([[field.values for field in splits] for splits in repeats])
+    samples = [data.fields(one, data.LOSS) for one in data.split_samples(survey).values()]
+    everything = np.stack([[field.values for field in splits] for splits in samples])
     limits = data.limits(everything, log=True)
-    count = len(repeats[0])
+    count = len(samples[0])
     drawn = figures.figure(2.0 + PANEL * count, 4.6, title)
     at, there = lines.along(survey), networks(survey)
-    for index, field in enumerate(repeats[0]):
+    for index, field in enumerate(samples[0]):
         ax = drawn.add_subplot(1, count, index + 1)
         colour = lines.LOSS_COLOURS[index % len(lines.LOSS_COLOURS)]
         shown = np.where(np.isfinite(everything[:, index]), limits.shown(everything[:, index]), np.nan)
@@ -64,7 +66,7 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
         rows = marks.mark_line(ax, there, 0.85 * PANEL)
         ax.set_title(field.label, fontsize=10, color=looks.INK, pad=6 + marks.ROW * rows)
     keys = [
-        Line2D([], [], color=figures.GREY, linewidth=0.7, label=f"{len(repeats)} repeats"),
+        Line2D([], [], color=figures.GREY, linewidth=0.7, label=data.samples_in_words(survey)),
         Line2D([], [], color=figures.GREY, linewidth=2.2, label="geometric mean" if limits.log else "mean"),
         Patch(color=figures.GREY, alpha=0.2, linewidth=0, label="one standard deviation either way"),
     ]
@@ -75,19 +77,19 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
 
 
 def _planes(survey: xr.Dataset, title: str) -> Figure:
-    """One panel per repeat of the preferred split, with one colour scale and the same levels."""
-    repeats = data.split_repeats(survey)
-    chosen = repeats[:MOST]
-    shown = [data.preferred(data.fields(one, data.LOSS)) for one in chosen]
+    """One panel per sample of the preferred split, with one colour scale and the same levels."""
+    samples = data.split_samples(survey)
+    chosen = dict(islice(samples.items(), MOST))
+    shown = [data.preferred(data.fields(one, data.LOSS)) for one in chosen.values()]
     everything = np.stack([field.values for field in shown])
     limits = data.limits(everything, log=True)
-    panels = [panel_of(one, field, f"repeat {k}") for k, (one, field) in enumerate(zip(chosen, shown, strict=True))]
-    left_out = f"{len(chosen)} of {len(repeats)} repeats" * (len(chosen) < len(repeats))
+    panels = [panel_of(one, field, name) for (name, one), field in zip(chosen.items(), shown, strict=True)]
+    left_out = f"{len(chosen)} of {data.samples_in_words(survey)}" * (len(chosen) < len(samples))
     label = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
     return contour_maps(
         [Maps(panels, limits, figures.LOSS, label)],
         filled=True,
         shared=True,
         title=title,
-        notes=[left_out, networks(chosen[0]).outside, *data.notes(survey)],
+        notes=[left_out, networks(data.take_first_sample(survey)).outside, *data.notes(survey)],
     )

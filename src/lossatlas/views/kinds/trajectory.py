@@ -62,7 +62,7 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     bar = drawn.colorbar(filled, ax=ax, location="left", aspect=40, pad=0.02)
     if limits.log:
         figures.log_axis(bar.ax.yaxis, limits.low, limits.high)
-    bar.set_label(f"{field.label} ({'nat, log scale' if limits.log else 'nat'})")
+    bar.set_label(field.scale_label(limits, field.label))
     bar.ax.tick_params(labelsize=8)
     x, y = (survey[schema.OnTrajectory.coordinate(axis)].values for axis in (u, v))
     _path(ax, x, y, survey)
@@ -121,7 +121,8 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
 def _losses(ax: Axes, survey: xr.Dataset) -> None:
     """The loss of each snapshot beside that of the point of the plane under it."""
     at, name = _clock(survey)
-    split = data.fields(survey, data.LOSS)[0].split
+    field = data.fields(survey, data.LOSS)[0]
+    split = field.split
     curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
     limits = data.limits(np.stack(curves), log=True)
     for values, label, colour, style in zip(
@@ -131,7 +132,7 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
     if limits.log:
         ax.set_yscale("log")
         figures.log_axis(ax.yaxis, *(float(end) for end in ax.get_ylim()))
-    _dress(ax, name, f"{split} loss (nat)")
+    _dress(ax, name, f"{split} loss" + f" ({field.units})" * bool(field.units))
     ax.legend(fontsize=8, frameon=False)
     _mark(ax, at, survey)
 

@@ -1,0 +1,95 @@
+"""Kinds of charts as configurations name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import torch
+
+from lossatlas.charts.between import Between
+from lossatlas.charts.chart import CoefficientChart
+from lossatlas.charts.files import remade
+from lossatlas.errors import BadInput, LossatlasError, in_one_line
+from lossatlas.users_code import called
+
+__all__ = ["chart_between", "chart_options", "made_chart"]
+
+AUTO: Final = "auto"
+"""As a name: the usual chart between so many networks."""
+
+K = TypeVar("K", bound=CoefficientChart)
+
+
+def chart_options(spec: str) -> type | None:
+    """The dataclass of the options of a kind of chart; None where it has none, or is not known yet (``auto``).
+
+    Raises:
+        BadInput: nothing has the name.
+    """
+    return None if spec == AUTO else CoefficientChart.named(spec).options
+
+
+def chart_between(spec: str, networks: int) -> type[Between]:
+    """The kind of chart between so many networks that a name stands for, or the usual one (``auto``).
+
+    Raises:
+        BadInput: it lies between another number of networks, or none is usual for this one.
+    """
+    names = Between.names()
+    usual = next((name for name in names if networks in Between.named(name).usual_for), None)
+    if spec == AUTO and usual is None:
+        raise BadInput(f"no chart is usual between {networks} networks; choose up to four, or name one with --chart")
+    kind = Between.named(usual if spec == AUTO and usual is not None else spec)
+    if not kind.takes(networks):
+        fitting = [name for name in names if Between.named(name).takes(networks)]
+        raise BadInput(
+            f"chart {spec!r} lies between {kind.most or kind.least} networks, {networks} are given; choose "
+            f"{' or '.join(fitting)}"
+        )
+    return kind
+
+
+def made_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> K:
+    """The chart that a method of its kind makes; one from outside of the package is tried before anything relies on it.
+
+    Args:
+        spec: what the kind was called.
+        make: the method.
+        args: its arguments.
+        kwargs: likewise.
+
+    Raises:
+        BadInput: the kind fails, or does not keep what charts promise; says in what.
+    """
+    kind: type = getattr(make, "__self__", type(None))
+    if kind.__module__.startswith(f"{__package__}."):
+        return make(*args, **kwargs)
+    try:
+        chart = called(make, *args, **kwargs)
+        called(_try, chart)
+    except LossatlasError:
+        raise
+    except Exception as error:  # somebody else's code may fail in any way
+        raise BadInput(f"chart {spec!r} failed: {in_one_line(error, kind=True)}") from error
+    return chart
+
+
+@torch.no_grad()
+def _try(chart: CoefficientChart) -> None:
+    """Refuse a chart whose parts do not fit together, or that does not come back from its own state.
+
+    Raises:
+        ValueError: says which.
+    """
+    count, controls = len(chart.axes), chart.controls()
+    if controls.ndim != 2 or controls.shape[1] != chart.dimension:
+        raise ValueError(f"its controls are {tuple(controls.shape)}; expected (m, {chart.dimension})")
+    coords = torch.linspace(0.25, 0.5, 2).to(controls)[:, None].expand(2, count)
+    for name, shape in (("coefficients", (2, len(controls))), ("derivatives", (2, len(controls), count))):
+        found = getattr(chart, name)(coords)
+        if found.shape != shape:
+            raise ValueError(f"its {name} are {tuple(found.shape)} at 2 points; expected {shape}")
+    again = remade(type(chart), chart.kind(), {name: value.cpu() for name, value in chart.state_dict().items()})
+    if again.fingerprint() != chart.fingerprint():
+        raise ValueError("what from_state makes of its state_dict is another chart")

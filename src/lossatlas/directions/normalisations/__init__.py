@@ -1,1 +1,0 @@
-"""The normalisations of directions: one module is one kind, named after its file."""

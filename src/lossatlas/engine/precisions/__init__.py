@@ -1,1 +1,0 @@
-"""One module per precision, named as on the command line."""

@@ -1,0 +1,280 @@
+"""Curves and comparisons for Python: objects in, results out, as ``la.fit`` and ``la.survey`` do it.
+
+What the command line reads from files is given here, and goes the same way from there on: the configurations, recipes
+and engines are those of ``lossatlas connect`` and ``lossatlas compare``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from lossatlas.charts import Curve, chart_bytes
+from lossatlas.data import Dataset, Split, named_splits
+from lossatlas.engine import Plan
+from lossatlas.errors import BadInput
+from lossatlas.files.writing import atomic_write
+from lossatlas.hashing import fingerprint
+from lossatlas.jobs.along import CurveEvaluation
+from lossatlas.jobs.compared import compare_predictions, make_comparison
+from lossatlas.jobs.job import Handling
+from lossatlas.jobs.reporter import Silent
+from lossatlas.jobs.survey import put_networks
+from lossatlas.metrics import streaming_metrics
+from lossatlas.problem import Problem
+from lossatlas.recipes import CompareConfig, ConnectConfig, TrainConfig
+from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
+from lossatlas.recipes.compare_surveys import list_surveys
+from lossatlas.recipes.connect import build_connect
+from lossatlas.recipes.networks import load_networks
+from lossatlas.recipes.problem import ProblemRecipe, find_device
+from lossatlas.recipes.survey import build_survey
+from lossatlas.rundir import CHART
+from lossatlas.surveying import SurveyStore
+from lossatlas.surveying.standing import Standing
+from lossatlas.types import Params, Source
+from lossatlas.weights import WeightSpace
+from lossatlas.weights.files import load_state, module_state
+
+__all__ = ["CurveResult", "compare", "connect"]
+
+Network = nn.Module | Mapping[str, Tensor]
+"""A network of a problem's architecture: a module, or its named parameters and buffers."""
+C = TypeVar("C", ConnectConfig, CompareConfig)
+GIVEN = ("data", "model", "loss", "output")
+"""Settings of a configuration that objects stand for."""
+START = "@0"
+"""What is appended to a network's name for where its training started."""
+
+
+@dataclass(frozen=True)
+class CurveResult:
+    """A curve between networks, and what lies along it and around it."""
+
+    chart: Curve
+    """The trained curve."""
+    history: list[dict[str, float]]
+    """What each step came to."""
+    survey: xr.Dataset
+    """Metrics along the curve, and on other paths between the same networks: see :class:`lossatlas.schema.Along`."""
+    plane: xr.Dataset | None
+    """The surface of the curve's plane; None where none was asked for, or the curve is straight."""
+    summary: dict[str, Any]
+    """Barriers, lengths and so on, as in ``summary.json``."""
+    plan: Plan
+
+
+def connect(
+    networks: Sequence[Network] | Mapping[str, Network],
+    problem: Problem,
+    splits: Mapping[str, Split | Source],
+    *,
+    path: Path | str | None = None,
+    on_step: Callable[[dict[str, float]], None] | None = None,
+    **settings: Any,
+) -> CurveResult:
+    """Join trained networks by a curve of low loss, and evaluate what lies along it.
+
+    Args:
+        networks: two or more of one architecture, in their order along the curve: modules or their named tensors.
+        problem: its module has that architecture, and is as it was when this returns.
+        splits: examples by name, ``train`` and perhaps ``test``; the curve is trained on the former.
+        path: a folder for the curve and its surveys, which are continued where they are there; None keeps all in
+            memory.
+        on_step: called with what each step came to.
+        settings: options of ``lossatlas connect`` (:class:`~lossatlas.recipes.ConnectConfig`), such as
+            ``curve="chain"``, ``steps=1000``, ``grid=61`` or ``plane=0``.
+
+    Raises:
+        BadInput: a setting that there is not, or networks, problem and examples that do not fit together.
+        CannotFinish: the objective is not finite any more.
+    """
+    states = _name_states(networks)
+    config = _configure(ConnectConfig, {**settings, "between": tuple(states)}, splits)
+    with _left_alone(problem.module):
+        recipe = build_connect(config, _assemble(problem, splits, config.parameters, config.device, states))
+        engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
+        survey_engine = recipe.build_survey_engine(engine)
+    fit, history = recipe.begin_fit(engine), []
+    while not fit.done:
+        history.append(fit.step())
+        if on_step is not None:
+            on_step(history[-1])
+    folder = Path(path) if path is not None else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(folder / CHART, chart_bytes(recipe.chart))
+    evaluation = CurveEvaluation(folder, recipe, survey_engine, _quietly(folder))
+    survey = evaluation.carry_out()
+    summary = evaluation.summarise(survey)
+    return CurveResult(recipe.chart, history, survey, evaluation.plane_survey, summary, engine.plan)
+
+
+def compare(
+    networks: Mapping[str, Network],
+    problem: Problem,
+    splits: Mapping[str, Split | Source],
+    *,
+    starts: Mapping[str, Network] | None = None,
+    groups: Mapping[str, str] | None = None,
+    path: Path | str | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """Compare trained networks of one architecture: what lies between every two, around each, and what they predict.
+
+    Args:
+        networks: two or more by name: modules or their named tensors.
+        problem: its module has that architecture, and is as it was when this returns.
+        splits: examples by name, ``train`` and perhaps ``test``.
+        starts: by name the weights that trainings started from; two networks span a surface with them.
+        groups: by name what networks are called together that differ in nothing but chance; default each by itself.
+        path: a folder for the surveys, which are continued where they are there; None keeps them in memory.
+        settings: options of ``lossatlas compare`` (:class:`~lossatlas.recipes.CompareConfig`), such as ``grid=(22,)``,
+            ``line=41`` or ``repeats=3``.
+
+    Returns:
+        The labelled data: see :func:`lossatlas.jobs.compared.make_comparison`. ``la.views.draw_comparison`` draws them.
+
+    Raises:
+        BadInput: a setting that there is not, or networks, problem and examples that do not fit together.
+    """
+    states, begun = _name_states(networks), _name_states(starts or {})
+    if strangers := [name for name in begun if name not in states]:
+        raise BadInput(
+            f"starts names {strangers[0]!r}, which is not among the networks; name the same networks in both"
+        )
+    config = _configure(CompareConfig, {**settings, "runs": tuple(states)}, splits)
+    folder = Path(path) if path is not None else None
+    with _left_alone(problem.module):
+        known = {**states, **{name + START: state for name, state in begun.items()}}
+        base = _assemble(problem, splits, ("*",), config.device, known)
+        recipe = _gather(config, base, tuple(states), begun, groups or {})
+        found: dict[tuple[str, tuple[int, ...]], xr.Dataset] = {}
+        plan: str | Plan = config.plan
+        for task in list_surveys(config, recipe, Path()):
+            surveyed = build_survey(task.config, base)
+            engine = surveyed.build_engine(plan)
+            plan = engine.plan  # the first is measured for all
+            store = folder / f"{task.name}.zarr" if folder is not None else None
+            attributes = {"chart": surveyed.chart.fingerprint()}
+            with SurveyStore(store, surveyed.grid, attributes, surveyed.site.labels) as opened:
+                put_networks(opened, surveyed)
+                surveyed.build_surveyor(engine).fill(opened)
+                found[task.kind, task.places] = opened.open().load()
+        return make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
+
+
+def _gather(
+    config: CompareConfig,
+    base: ProblemRecipe,
+    names: Sequence[str],
+    begun: Mapping[str, Params],
+    groups: Mapping[str, str],
+) -> CompareRecipe:
+    """The networks of a comparison, with what they come to on all examples."""
+    loaded = load_networks(names, base, called="network")
+    origins = {}
+    keys = {name: fingerprint(sorted(state.items())) for name, state in begun.items()}
+    for name, key in keys.items():
+        if key not in origins:
+            start = load_networks([name + START], base, called="the start")
+            origins[key] = Origin(name + START, start.states[0], start.vectors[0])
+    networks = [
+        Compared(
+            name=name,
+            path=Path(name),
+            config=TrainConfig(),
+            scores=_score(base, state, name, config.eval_batch_size),
+            group=groups.get(name, name),
+            architecture=0,
+            origin=keys.get(name, ""),
+            state=state,
+            weights=base.space.flatten(state),
+        )
+        for name, state in zip(names, loaded.states, strict=True)
+    ]
+    return CompareRecipe(tuple(networks), pair_networks(networks), (base,), origins, compute_extent(config))
+
+
+def _score(base: ProblemRecipe, state: Params, name: str, eval_batch_size: int) -> dict[str, float]:
+    """Loss and accuracy of a network by ``<split>_<metric>``, on all examples of each split."""
+    load_state(base.problem.module, state, name)
+    metrics = streaming_metrics(base.problem.loss)
+    scores: dict[str, float] = {}
+    for split_name, split in base.data.splits.items():
+        there = split.to(base.device)
+        found = Standing(base.problem, base.space, there, eval_batch_size=eval_batch_size).evaluate(there, metrics)
+        scores |= {f"{split_name}_{metric}": value for metric, value in found.items()}
+    return scores
+
+
+def _name_states(networks: Sequence[Network] | Mapping[str, Network]) -> dict[str, Params]:
+    """Parameters and buffers by the names of the networks; those in a sequence are numbered.
+
+    Raises:
+        BadInput: a name could be a path.
+    """
+    named = networks if isinstance(networks, Mapping) else {f"network {k + 1}": one for k, one in enumerate(networks)}
+    for name in named:
+        if not name or {"/", "@", "#"} & set(name):
+            raise BadInput(f"a network is called {name!r}; expected a name without /, @ and #")
+    return {name: module_state(one) if isinstance(one, nn.Module) else dict(one) for name, one in named.items()}
+
+
+def _configure(kind: type[C], settings: Mapping[str, Any], splits: Mapping[str, Any]) -> C:
+    """A configuration of settings that may be left out, on the splits that there are.
+
+    Raises:
+        BadInput: there is no such setting, or it is what objects say here.
+    """
+    for name in (*GIVEN, *(f"{name}_options" for name in GIVEN)):
+        if name in settings:
+            raise BadInput(f"{name} is a setting of the command line; here problem and splits say it: leave it out")
+    flat = {"splits": [name for name in kind().splits if name in splits], **settings}
+    return kind.from_flat({name: list(value) if isinstance(value, tuple) else value for name, value in flat.items()})
+
+
+def _assemble(
+    problem: Problem,
+    splits: Mapping[str, Split | Source],
+    parameters: Sequence[str],
+    device: str,
+    networks: Mapping[str, Params],
+) -> ProblemRecipe:
+    """The objects that a configuration would stand for.
+
+    Raises:
+        BadInput: there are no examples to train on, or others than those of training and test.
+    """
+    if "train" not in splits or set(splits) - {"train", "test"}:
+        raise BadInput(f"splits are {', '.join(splits) or 'missing'}; expected train, and perhaps test")
+    named = named_splits(splits)
+    data = Dataset("given", named["train"], named.get("test"))
+    where = find_device(device)
+    space = WeightSpace(problem.module, parameters)
+    return ProblemRecipe(problem, space, data, data.train.to(where), where, networks)
+
+
+@contextmanager
+def _left_alone(module: nn.Module) -> Iterator[None]:
+    """While entered, a module may be brought to other networks; afterwards it is as it was."""
+    before = {name: value.clone() for name, value in module_state(module).items()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in module_state(module).items():
+                value.copy_(before[name])
+
+
+def _quietly(folder: Path | None) -> Handling:
+    """How work is carried out that nobody is told of."""
+    return Handling(folder or Path(), math.inf, pictures=False, reporter=Silent(), stop=lambda: False)

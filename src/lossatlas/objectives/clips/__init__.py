@@ -1,1 +1,0 @@
-"""One module per clip, named as on the command line."""

@@ -1,0 +1,208 @@
+"""What the runs have in common that evaluate networks on a chart, and those among them that train it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from lossatlas.charts import CoefficientChart
+from lossatlas.data import Augmentation, Dataset, Split
+from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
+from lossatlas.engine.planning import LARGEST_CHUNK, measuring_seconds
+from lossatlas.engine.setup import engine_for
+from lossatlas.fitting import Adam, Budget, Fit, Momentum
+from lossatlas.objectives import Objective
+from lossatlas.problem import Problem
+from lossatlas.recipes.alike import DATA
+from lossatlas.schedules import Schedule
+from lossatlas.surveying import Surveyor
+from lossatlas.weights import WeightSpace
+
+__all__ = ["ChartRecipe", "DescentRecipe"]
+
+
+class _Evaluating(Protocol):
+    """What a configuration says of evaluation."""
+
+    @property
+    def precision(self) -> str: ...
+    @property
+    def memory(self) -> str: ...
+    @property
+    def eval_batch_size(self) -> int: ...
+
+
+class _Descending(_Evaluating, Protocol):
+    """What it says of the steps of a fit."""
+
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def batch_size(self) -> int | None: ...
+    @property
+    def seed(self) -> int: ...
+
+
+E = TypeVar("E", bound=_Evaluating, covariant=True)
+D = TypeVar("D", bound=_Descending, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartRecipe(Generic[E]):
+    """The objects that evaluate networks on a chart, on its device.
+
+    Attributes:
+        config: what they were made of.
+        problem: module, loss and feed.
+        space: the parameters that the chart spans.
+        data: all splits, whole.
+        chart: the networks.
+        surveyed: by name the examples that are evaluated.
+        metrics: by name what is measured.
+        survey_buffers: what running statistics mean at a point.
+        notes: what somebody should know of the files of weights.
+    """
+
+    config: E
+    problem: Problem
+    space: WeightSpace
+    data: Dataset
+    chart: CoefficientChart
+    surveyed: dict[str, Split]
+    metrics: dict[str, Metric]
+    survey_buffers: BuffersPolicy
+    notes: tuple[str, ...] = ()
+
+    @property
+    def examples(self) -> Split:
+        """Examples of the kind that is evaluated."""
+        return next(iter(self.surveyed.values()))
+
+    @property
+    def steps_with(self) -> tuple[int, int | None] | None:
+        """Points and examples of a step; None where no steps are made."""
+        return None
+
+    @property
+    def seconds(self) -> float | None:
+        """What the run may take, where that is known: the longer, the longer its plan may be measured for."""
+        return None
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of what the configuration names and does not hold."""
+        return {f"{DATA}{name}": split.fingerprint() for name, split in self.data.splits.items()}
+
+    def build_engine(
+        self,
+        plan: str | Plan,
+        *,
+        buffers: BuffersPolicy | None = None,
+        measuring: float | None = None,
+        evaluations: int = 0,
+    ) -> Engine:
+        """The engine, checked on all examples that will be seen.
+
+        Args:
+            plan: stated, or how it is found.
+            buffers: what running statistics mean; default what they mean in the survey.
+            measuring: seconds that an automatic plan may be measured for; default what the run affords.
+            evaluations: points times batches that will be evaluated, as far as is known; measuring may take 3 % of
+                that.
+
+        Raises:
+            BadInput: module, loss, metrics and data do not fit together, or the plan cannot be.
+        """
+        points, batch_size = self.steps_with or (LARGEST_CHUNK, None)
+        engine = engine_for(
+            self.problem,
+            self.chart,
+            self.examples,
+            space=self.space,
+            buffers=buffers if buffers is not None else self.survey_buffers,
+            plan=plan,
+            precision=self.config.precision,
+            memory=self.config.memory,
+            measuring=measuring if measuring is not None else measuring_seconds(self.seconds),
+            batch_size=batch_size,
+            eval_batch_size=self.config.eval_batch_size,
+            points=points,
+            steps=self.steps_with is not None,
+            evaluations=evaluations,
+            metrics=self.metrics,
+        )
+        for split in self.surveyed.values():
+            engine.network.check(split)
+        return engine
+
+    def build_surveyor(
+        self, engine: Engine, chart: CoefficientChart | None = None, splits: dict[str, Split] | None = None
+    ) -> Surveyor:
+        """What evaluates the metrics at points of the chart, or of another one, on these examples or on others."""
+        return Surveyor(
+            engine,
+            chart if chart is not None else self.chart,
+            splits if splits is not None else self.surveyed,
+            self.metrics,
+            self.config.eval_batch_size,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentRecipe(ChartRecipe[D]):
+    """The objects of a chart that is trained before it is surveyed.
+
+    Attributes:
+        train: the examples that it is trained on.
+        objective: what is minimised.
+        buffers: what running statistics mean while it is.
+        augment: applied to the images of each step.
+        budget: in steps or in seconds.
+        optimizer: of the chart's parameters.
+        schedule: of the learning rate.
+    """
+
+    train: Split
+    objective: Objective
+    buffers: BuffersPolicy
+    augment: list[Augmentation]
+    budget: Budget
+    optimizer: Adam | Momentum
+    schedule: Schedule
+
+    @property
+    def examples(self) -> Split:
+        return self.train
+
+    @property
+    def steps_with(self) -> tuple[int, int | None]:
+        return self.objective.most_points, self.config.batch_size
+
+    @property
+    def seconds(self) -> float | None:
+        return self.config.seconds
+
+    def build_survey_engine(self, engine: Engine) -> Engine:
+        """The engine of the survey: the fit's, unless statistics mean something else there."""
+        same = self.survey_buffers.record == self.buffers.record
+        return engine if same else self.build_engine(engine.plan)
+
+    def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
+        """The fit at its first step.
+
+        Args:
+            engine: under the policy of the fit.
+            target_gap: stop once the running gap reaches this.
+        """
+        return Fit(
+            self.chart,
+            self.objective,
+            engine,
+            self.train,
+            self.budget,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            target_gap=target_gap,
+            augment=self.augment,
+        )

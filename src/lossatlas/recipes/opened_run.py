@@ -1,0 +1,311 @@
+"""Run directories as objects: one way from a path to what a run was made of and what it found.
+
+Importing this module imports no torch, so that pictures of a run are redrawn quickly; whoever asks for a chart, a
+problem or an engine does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lossatlas.errors import BadInput
+from lossatlas.files.reading import resolved
+from lossatlas.provenance import Provenance
+from lossatlas.recipes.base import Config, ProblemConfig
+from lossatlas.recipes.compare_config import CompareConfig
+from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.fit_config import FitConfig
+from lossatlas.recipes.inputs import find_inputs
+from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.recipes.train_config import TrainConfig
+from lossatlas.rundir import CHART, MODEL, SUMMARY, SURVEY, RunDirectory
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from lossatlas.charts import Chart
+    from lossatlas.data import Split
+    from lossatlas.engine import Engine, Metric, Plan
+    from lossatlas.problem import Problem
+    from lossatlas.recipes.chart_recipe import ChartRecipe
+    from lossatlas.recipes.problem import ProblemRecipe
+
+__all__ = ["CONFIGS", "OpenedRun", "open_run"]
+
+CONFIGS: dict[str, type[Config]] = {
+    kind.verb: kind for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig)
+}
+"""The configurations of runs, by the verb that makes them."""
+DATA = ("data", "data.folder")
+"""Settings without which there is no problem."""
+CENTRE = ("checkpoint", "between", "trajectory")
+"""Settings that name the network that a chart lies around or begins at."""
+
+
+def open_run(path: Path | str) -> OpenedRun:
+    """A run directory as objects.
+
+    Args:
+        path: of a run of ``lossatlas train``, ``fit``, ``connect``, ``survey`` or ``compare``, finished or not.
+
+    Raises:
+        BadInput: there is no run of this version of lossatlas.
+    """
+    return OpenedRun(path)
+
+
+class OpenedRun:
+    """A run as objects, each of which is made of the run's own record when it is first asked for.
+
+    What is not there any more (data that were moved, a ``module:callable`` that is gone) is told in one line by whoever
+    needs it; all else can be had. The run may have been moved, and is not changed.
+
+    Args:
+        path: the run directory.
+        advice: what to do where it is not one.
+
+    Raises:
+        BadInput: it is not one.
+    """
+
+    def __init__(self, path: Path | str, advice: str = "name a run directory") -> None:
+        self.directory = RunDirectory(path)
+        self.directory.check(advice)
+
+    @property
+    def path(self) -> Path:
+        """Of the run directory."""
+        return self.directory.path
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Where the run comes from: versions, plan, device, hashes of its inputs."""
+        return self.directory.provenance()
+
+    @property
+    def verb(self) -> str:
+        """The verb that made the run.
+
+        Raises:
+            BadInput: the record does not say one that there is.
+        """
+        if self.provenance.verb not in CONFIGS:
+            raise BadInput(f"{self.path} does not say which verb made it; make the run anew")
+        return self.provenance.verb
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.directory.finished
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers that the run came to, JSON types.
+
+        Raises:
+            BadInput: it is not finished, or they cannot be read.
+        """
+        return self.directory.read_json(SUMMARY)
+
+    def find_settings(self, needed: Collection[str] | None = (), given: Collection[str] = ()) -> dict[str, Any]:
+        """The flat configuration, with paths as they lead to its inputs from here (``recipes.inputs.find_inputs``)."""
+        return find_inputs(self.directory, needed, given)
+
+    def read_config(self, *needed: str) -> Config:
+        """The configuration, with paths as they lead to its inputs from here.
+
+        Args:
+            needed: settings whose files and folders have to be there.
+
+        Raises:
+            BadInput: one of them is nowhere, or the configuration cannot be read.
+        """
+        kind = CONFIGS[self.verb]
+        try:
+            return kind.from_flat(self.find_settings(needed))
+        except BadInput as error:
+            if "these are not the settings" not in str(error):
+                raise
+            raise BadInput(f"{self.path} has a config.yaml that cannot be read ({error}); make the run anew") from error
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration, whether or not its inputs are still there."""
+        return self.read_config()
+
+    @cached_property
+    def maker(self) -> OpenedRun:
+        """The run that made the chart: one that surveyed the chart of another run has it from there.
+
+        Raises:
+            BadInput: such a run is gone, or two are said to have it from each other.
+        """
+        made, seen = self, {resolved(self.path)}
+        while before := made.find_settings({"run"}).get("run"):
+            made = OpenedRun(str(before))
+            if resolved(made.path) in seen:
+                raise BadInput(f"the charts of {self.path} and {made.path} are said to be each other's; make one anew")
+            seen.add(resolved(made.path))
+        return made
+
+    @cached_property
+    def chart(self) -> Chart:
+        """The chart of a fit, a curve or a survey.
+
+        Raises:
+            BadInput: the run has none, or its file is damaged.
+        """
+        from lossatlas.charts import CHARTS, CoefficientChart, load_chart
+
+        if not (self.path / CHART).is_file():
+            raise BadInput(f"{self.path} holds no chart; give a run of fit or survey, or survey a --checkpoint")
+        kind = str(getattr(self.maker.config, "chart", ""))
+        if ":" in kind and kind not in CHARTS:  # a user's own, which the file names and nothing is imported by
+            CoefficientChart.named(kind)
+        return load_chart(self.path / CHART)
+
+    @cached_property
+    def base(self) -> ProblemRecipe:
+        """The objects of the problem; the module stands where the run has it.
+
+        That is the trained network of a training, the network that a chart lies around or begins at, and else the
+        initialisation.
+        """
+        from lossatlas.recipes.problem import build_problem
+
+        config = self.read_config(*DATA)
+        if not isinstance(config, ProblemConfig):
+            raise BadInput(f"{self.path} compares runs and has no problem of its own; open one of them")
+        base = build_problem(config, getattr(config, "splits", ()))
+        self.maker.place_module(base)
+        return base
+
+    def place_module(self, base: ProblemRecipe) -> tuple[str, ...]:
+        """Bring a problem's module to the network of this run; returns what somebody should know of its file.
+
+        Raises:
+            BadInput: the network is gone, does not fit, or has changed since the run.
+        """
+        from lossatlas.recipes.networks import load_networks
+        from lossatlas.recipes.site import hash_network
+        from lossatlas.training import Trajectory
+        from lossatlas.training.weight_trajectory import WeightTrajectory
+        from lossatlas.weights.files import load_state
+
+        notes: tuple[str, ...] = ()
+        if self.verb == TrainConfig.verb:
+            if not (self.path / MODEL).is_file():
+                raise BadInput(
+                    f"{self.path} is not finished, so it holds no network; continue it with lossatlas train --out "
+                    f"{self.path} --resume"
+                )
+            return load_networks([str(self.path)], base).notes
+        stored = self.find_settings(CENTRE)
+        between = stored.get("between") or [None]
+        if spec := stored.get("checkpoint") or between[0]:
+            notes = load_networks([str(spec)], base).notes
+        elif folder := stored.get("trajectory"):
+            last = WeightTrajectory(Trajectory.of(Path(str(folder))), base.space).snapshots[-1]
+            load_state(base.problem.module, last.state(), f"the end of {folder}")
+        known = self.provenance.fingerprints.get("centre")
+        if known is not None and known != hash_network(base.problem.module):
+            raise BadInput(
+                f"the network that {self.path} was made of has changed since, so its chart does not lie around it now; "
+                "make that run anew"
+            )
+        return notes
+
+    @property
+    def stated_buffers(self) -> str | None:
+        """What running statistics are said to mean in the run's survey; None where that is what is usual."""
+        stored = self.find_settings()
+        policy = str(stored.get("survey_buffers") or stored.get("buffers") or "auto")
+        return policy if policy != "auto" else None
+
+    @cached_property
+    def recipe(self) -> ChartRecipe[Any]:
+        """The objects that evaluate networks on the chart, as the run's survey does."""
+        from lossatlas.charts import CoefficientChart
+        from lossatlas.engine import BUFFERS
+        from lossatlas.engine.usual import usual_buffers
+        from lossatlas.recipes.chart_recipe import ChartRecipe
+
+        chart, base = self.chart, self.base
+        if not isinstance(chart, CoefficientChart):
+            raise BadInput(f"the chart of {self.path} is not made of control vectors, which the engine needs")
+        config = cast("SurveyConfig", self.config)
+        policy = self.stated_buffers or self.maker.stated_buffers or usual_buffers(chart, base.problem.module)
+        return ChartRecipe(
+            config=config,
+            problem=base.problem,
+            space=base.space,
+            data=base.data,
+            chart=chart.to(base.device),
+            surveyed=self.splits,
+            metrics=self.metrics,
+            survey_buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
+        )
+
+    @property
+    def problem(self) -> Problem:
+        """Module, loss and feed."""
+        return self.base.problem
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """By name the examples that the run evaluates, on its device: of a training all, else those of its survey."""
+        from lossatlas.recipes.problem import take_examples
+
+        data, device, config = self.base.data, self.base.device, self.config
+        if isinstance(config, TrainConfig):
+            return {name: split.to(device) for name, split in data.splits.items()}
+        surveyed = cast("SurveyConfig", config)
+        return {name: take_examples(surveyed.examples, name, data.splits[name]).to(device) for name in surveyed.splits}
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """By name what the run measures."""
+        from lossatlas.metrics import metrics_for
+
+        return metrics_for(self.problem.loss, getattr(self.config, "metrics", None) or None)
+
+    @property
+    def plan(self) -> Plan | str:
+        """The plan that the run was carried out with; ``auto`` where it has none."""
+        from lossatlas.engine import Plan
+
+        return Plan.from_dict(self.provenance.plan) if self.provenance.plan else "auto"
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine of the run's survey: its plan, and what running statistics mean there."""
+        return self.recipe.build_engine(self.plan)
+
+    @cached_property
+    def survey(self) -> xr.Dataset:
+        """The survey, in memory.
+
+        Raises:
+            BadInput: there is none yet, or it is damaged.
+        """
+        from lossatlas.surveying.store import read_survey
+
+        return read_survey(self._find_store())
+
+    def _find_store(self) -> Path:
+        if not (self.path / SURVEY).is_dir():
+            raise BadInput(f"{self.path} holds no survey; give a run of fit, survey or connect, once it has surveyed")
+        return self.path / SURVEY
+
+    def read_damaged_survey(self) -> tuple[xr.Dataset, list[str]]:
+        """The survey as far as it can be read, and a line for each part that is damaged.
+
+        Raises:
+            BadInput: there is none, or nothing of it can be read.
+        """
+        from lossatlas.exchange import readable
+
+        return readable(self._find_store())

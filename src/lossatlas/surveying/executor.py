@@ -1,0 +1,80 @@
+"""The interface of executors: where and how many at once the tiles of a survey are evaluated."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+
+from lossatlas.surveying.tile_source import Claim, TileSource, Work
+
+__all__ = ["Executor", "InProcess", "complete"]
+
+POLL = 0.1
+"""Seconds between looks at tiles that others work on, at least."""
+PATIENCE = 4
+"""How many times as long as such a look took is waited for the next one, at least: many marks take long to read."""
+
+
+class Executor(ABC):
+    """Runs a function of a tile for all tiles that a source hands out."""
+
+    @abstractmethod
+    def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
+        """Have claims evaluated, several at once or one by one, and release each.
+
+        Claims are taken as they are needed. However it ends, by what ``evaluate`` or ``claims`` raise or because it is
+        closed, no claim that was taken is held afterwards.
+
+        Args:
+            evaluate: finds the values of a claim's missing points, writes and marks them; returns how many these are.
+            claims: one pass of a source.
+
+        Yields:
+            The number of points, whenever some are done.
+        """
+
+
+class InProcess(Executor):
+    """Evaluates tiles where it is called, one after another."""
+
+    def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
+        """Evaluate each claim and release it before its points are told."""
+        for claim in claims:
+            with claim:
+                count = evaluate(claim)
+            yield count
+
+
+def complete(
+    work: Work,
+    tiles: TileSource,
+    executor: Executor,
+    evaluate: Callable[[Claim], int],
+    on_points: Callable[[int], None],
+) -> None:
+    """Have all of a work done, beside others that may do the same: when this ends, all wanted points are marked.
+
+    Tiles that others hold come last: they are asked for again until they are done, or free because their holder was
+    lost.
+
+    Args:
+        work: what is to be done.
+        tiles: hands it out.
+        executor: has it evaluated.
+        evaluate: as :meth:`Executor.run` takes it.
+        on_points: called with the number of points done here, between tiles, and with 0 while others work on all that
+            is left; may raise.
+    """
+    while True:
+        idle, started = True, time.perf_counter()
+        with closing(executor.run(evaluate, tiles.claims(work))) as counts:
+            for count in counts:
+                idle = False
+                on_points(count)
+        if work.is_done:
+            return
+        if idle:
+            on_points(0)
+            time.sleep(max(POLL, PATIENCE * (time.perf_counter() - started)))

@@ -1,0 +1,142 @@
+"""The interface of tile sources: who hands out the tiles of a survey.
+
+What is done, the marks in the store say, and they alone. A tile source keeps others from a tile while somebody works on
+it; where it forgets who that was, because a process was killed or a machine was lost, a tile is done twice at worst.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from lossatlas.errors import BadInput
+from lossatlas.surveying.arrays import GridArrays, Mask, Tile
+
+__all__ = ["Claim", "TileSource", "Work"]
+
+
+def _nothing() -> None:
+    """What is done where nobody has to be told."""
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A tile that is its holder's alone until it is released, by :meth:`release` or at the end of a ``with``.
+
+    Attributes:
+        tile: where it lies on the grid.
+        missing: (the tile's shape) which of its points are to be evaluated; one at least.
+        release: lets others have it; may be called again.
+    """
+
+    tile: Tile
+    missing: Mask
+    release: Callable[[], None] = _nothing
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """The points of a grid that one group of metrics is wanted at, and which of them are not evaluated yet.
+
+    Attributes:
+        arrays: of the survey.
+        marks: the name of the array there that says which points are evaluated.
+        wanted: which points of the grid; None for all.
+        listen: called again and again where many tiles are looked through; may raise.
+    """
+
+    arrays: GridArrays
+    marks: str
+    wanted: Mask | None = None
+    listen: Callable[[], None] = _nothing
+    _finished: set[int] = field(default_factory=set, init=False, repr=False)
+    """The numbers of the grid's parts that have been found finished."""
+
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles in which a point is missing, in order; there may be too many to list."""
+        for number, part in enumerate(self.arrays.parts()):
+            if number in self._finished:
+                continue
+            if number:
+                self.listen()
+            missing = self.missing(part)
+            if not missing.any():
+                self._finished.add(number)
+                continue
+            for tile in self.arrays.tiles(part):
+                inside = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(tile, part, strict=True))
+                if missing[tuple(inside)].any():
+                    yield tile
+
+    def missing(self, part: Tile) -> Mask:
+        """Which points of a part of the grid, of its shape, are wanted and not marked now."""
+        try:
+            unknown: Mask = ~self.arrays.read(self.marks, part)
+        except BadInput:  # a mark that cannot be read marks nothing: the tile is written anew
+            unknown = np.ones([side.stop - side.start for side in part], dtype=bool)
+        return unknown if self.wanted is None else unknown & self.wanted[part]
+
+    def claim(self, tile: Tile, release: Callable[[], None] = _nothing) -> Claim | None:
+        """The claim of a tile that is held by now; None, and it is released, where nothing is missing any more.
+
+        Args:
+            tile: of the grid.
+            release: lets others have it.
+        """
+        with ExitStack() as held:
+            held.callback(release)
+            missing = self.missing(tile)
+            if not missing.any():
+                return None
+            held.pop_all()
+        return Claim(tile, missing, release)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all wanted points are marked."""
+        return next(self.tiles(), None) is None
+
+
+class TileSource(ABC):
+    """Hands out the tiles of a survey, so that no two evaluate the same one at once."""
+
+    @abstractmethod
+    def hold(self, marks: str, tile: Tile) -> Callable[[], None] | None:
+        """Have a tile for oneself; does not wait.
+
+        Args:
+            marks: the array that says which points are evaluated: groups are worked on independently.
+            tile: of the grid.
+
+        Returns:
+            What lets others have it, to be called once or more; None where somebody has it.
+
+        Raises:
+            CannotFinish: nothing can be written where tiles are held, or the survey was removed.
+        """
+
+    def claims(self, work: Work) -> Iterator[Claim]:
+        """The tiles that have points to evaluate and that nobody else holds, in one pass.
+
+        It waits for nobody, so that who holds several claims and asks for one more cannot wait for another who does
+        the same. What others held, or gave back without having finished it, comes in a later pass, which
+        :func:`~lossatlas.surveying.executor.complete` asks for until nothing is left.
+
+        Args:
+            work: what is to be done.
+        """
+        for tile in work.tiles():
+            release = self.hold(work.marks, tile)
+            if release is not None and (claim := work.claim(tile, release)) is not None:
+                yield claim

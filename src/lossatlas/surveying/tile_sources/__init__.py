@@ -1,0 +1,1 @@
+"""Tile sources, one per module."""

@@ -1,0 +1,294 @@
+"""Runs as objects, networks in one weight space, and trainings, curves and comparisons from Python."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+import lossatlas as la
+from lossatlas.cli import main
+from lossatlas.recipes import TrainConfig
+from lossatlas.recipes.networks import load_networks
+from lossatlas.recipes.problem import build_problem
+from lossatlas.schedules.kinds.constant import Constant
+from lossatlas.training import parse_optimizer
+from lossatlas.weights.files import module_state, state_bytes
+
+QUIET = ("--plan=loop", "--examples=60", "--eval_batch_size=30", "--no_pictures")
+SMALL = ("--model.hidden=6", "--device=cpu")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two trainings, a fit, a survey around one of them, a survey of that survey's chart, a curve and a comparison."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for seed in (1, 2):
+            assert main(["train", f"--out=t{seed}", "--epochs=1", f"--seed={seed}", "--snapshots=epoch", *SMALL]) == 0
+        assert main(["fit", "--out=f", "--steps=3", "--size=6", "--padding=1", *QUIET, *SMALL]) == 0
+        assert (
+            main(["survey", "--out=s", "--checkpoint=t1", "--grid=3", "--metrics", "loss", "gradient_norm", *QUIET])
+            == 0
+        )
+        assert main(["survey", "--out=again", "--run=s", "--grid=3", *QUIET]) == 0
+        curve = ("--steps=3", "--grid=3", "--plane=0", "--no_ensembles")
+        assert main(["connect", "t1", "t2", "--out=c", *curve, *QUIET]) == 0
+        few = ("--grid=3", "--line=3", "--slice_points=3", "--repeats=1")
+        assert main(["compare", "t1", "t2", "--out=cmp", *few, *QUIET]) == 0
+    return folder
+
+
+def problem(seed: int = 0) -> la.Problem:
+    torch.manual_seed(seed)
+    return la.Problem(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2)), la.CrossEntropy())
+
+
+def examples(count: int = 64, seed: int = 0) -> la.Split:
+    inputs = torch.randn(count, 3, generator=torch.Generator().manual_seed(seed))
+    return la.Split((inputs, (inputs.sum(dim=1) > 0).long()))
+
+
+def trained(seed: int) -> nn.Module:
+    return la.train(problem(seed), examples(), epochs=4, batch_size=16, seed=seed, snapshots="none").module
+
+
+class TestOpenedRuns:
+    """What a run was made of is there again, and gives the numbers that the run found."""
+
+    @pytest.mark.parametrize("name", ["f", "s", "again", "c"])
+    def test_an_engine_gives_the_numbers_of_the_survey(
+        self, runs: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(runs)
+        run = la.open_run(name)
+        survey = run.survey
+        assert run.splits.keys() == {"train", "test"}
+        assert "loss" in run.metrics
+        coords = np.stack(np.meshgrid(*(survey[axis] for axis in run.chart.axes), indexing="ij"), axis=-1)
+        points = torch.from_numpy(coords.reshape(-1, coords.shape[-1]))
+        controls = run.chart.controls().detach()
+        coefficients = run.chart.mixture(points, controls).detach()
+        metrics = {"loss": run.metrics["loss"]}
+        found = run.engine.evaluate(coefficients, controls, run.splits["test"], metrics, run.config.eval_batch_size)
+        np.testing.assert_array_equal(found["loss"].numpy().astype(np.float32), survey["test_loss"].values.reshape(-1))
+        assert run.engine.plan.evaluate.strategy == "loop"
+
+    def test_a_training_is_its_network(self, runs: Path) -> None:
+        run = la.open_run(runs / "t1")
+        assert run.verb == "train"
+        assert isinstance(run.config, TrainConfig)
+        assert run.finished
+        (state,) = load_networks([str(runs / "t1")], build_problem(run.config)).states
+        for key, value in module_state(run.problem.module).items():
+            assert torch.equal(value, state[key])
+        x, y = run.splits["test"].take(torch.arange(len(run.splits["test"])))
+        with torch.no_grad():
+            loss = nn.functional.cross_entropy(run.problem.module.eval()(x).double(), y)
+        assert float(loss) == pytest.approx(run.summary["test_loss"], rel=1e-5)
+        with pytest.raises(la.BadInput, match="t1 holds no chart"):
+            _ = run.chart
+
+    def test_a_comparison_has_no_problem_of_its_own(self, runs: Path) -> None:
+        run = la.open_run(runs / "cmp")
+        assert run.verb == "compare"
+        with pytest.raises(la.BadInput, match="compares runs and has no problem of its own; open one of them"):
+            _ = run.problem
+
+    def test_what_is_gone_concerns_who_needs_it(self, runs: Path, tmp_path: Path) -> None:
+        for name in ("t1", "s"):
+            shutil.copytree(runs / name, tmp_path / name)
+        shutil.rmtree(tmp_path / "t1")
+        (tmp_path / "moved").mkdir()
+        (tmp_path / "s").rename(tmp_path / "moved" / "s")
+        text = (tmp_path / "moved" / "s" / "provenance.json").read_text()
+        (tmp_path / "moved" / "s" / "provenance.json").write_text(text.replace(str(runs), str(tmp_path / "nowhere")))
+        run = la.open_run(tmp_path / "moved" / "s")
+        assert run.chart.axes == ("u", "v")
+        assert "test_loss" in run.survey
+        assert run.config.grid == (3,)
+        with pytest.raises(la.BadInput, match=r"checkpoint t1 of .* is not there; it was looked for as"):
+            _ = run.problem
+
+    def test_what_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(la.BadInput, match="is not a lossatlas run; name a run directory"):
+            la.open_run(tmp_path)
+
+
+class Permuted(la.NetworkTransform):
+    """Reorders the hidden units of all networks but the first: functions stay, points of weight space do not."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self.order = torch.tensor(order)
+
+    def transform(
+        self, networks: Sequence[la.NetworkState], problem: la.Problem, space: la.WeightSpace
+    ) -> list[la.NetworkState]:
+        first, *others = networks
+        return [first, *(la.NetworkState(f"{other.name} permuted", self._of(other.state)) for other in others)]
+
+    def _of(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        into, out = (name for name, value in state.items() if value.ndim == 2)
+        bias = into.replace("weight", "bias")
+        reordered = {into: state[into][self.order], bias: state[bias][self.order], out: state[out][:, self.order]}
+        return {**state, **reordered}
+
+
+class TestLoadedNetworks:
+    """Networks that are named become points of one weight space, checked once."""
+
+    def base(self, seed: int = 1):
+        return build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=seed, device="cpu"))
+
+    def test_a_transform_of_ones_own_is_applied(self, runs: Path) -> None:
+        base = self.base()
+        specs = [str(runs / "t1"), str(runs / "t2")]
+        plain = load_networks(specs, base)
+        moved = load_networks(specs, base, [Permuted([5, 4, 3, 2, 1, 0])])
+        assert moved.names == ("t1", "t2 permuted")
+        assert torch.equal(moved.vectors[0], plain.vectors[0])
+        assert not torch.equal(moved.vectors[1], plain.vectors[1])
+        x = base.train.take(torch.arange(8))[0]
+        outputs = [torch.func.functional_call(base.problem.module, loaded.states[1], (x,)) for loaded in (plain, moved)]
+        torch.testing.assert_close(*outputs)
+
+    def test_snapshots_runs_and_files_are_networks(self, runs: Path, tmp_path: Path) -> None:
+        base = self.base()
+        (tmp_path / "w.safetensors").write_bytes(state_bytes(module_state(base.problem.module)))
+        loaded = load_networks([f"{runs / 't1'}@0", str(runs / "t1"), str(tmp_path / "w.safetensors")], base)
+        assert loaded.vectors.shape == (3, base.space.size)
+        assert torch.equal(base.space.vector_of(base.problem.module), loaded.vectors[0]), (
+            "the module is left at the first"
+        )
+
+    def test_networks_that_differ_in_what_does_not_vary_are_refused(self, runs: Path) -> None:
+        base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
+        with pytest.raises(la.BadInput, match="t1 and t2 differ in '.*bias', which does not vary; let it vary"):
+            load_networks([str(runs / "t1"), str(runs / "t2")], base)
+
+    def test_a_buffer_that_no_chart_interpolates_is_told(self) -> None:
+        class Scaled(nn.Module):
+            def __init__(self, scale: float) -> None:
+                super().__init__()
+                self.linear = nn.Linear(3, 2)
+                self.register_buffer("scale", torch.tensor(scale))
+
+        base = copy.copy(self.base())
+        one, other = Scaled(1.0), Scaled(2.0)
+        own = la.Problem(one, la.CrossEntropy())
+        states = {"a": module_state(one), "b": module_state(other)}
+        data = base.data
+        base = type(base)(own, la.WeightSpace(one), data, base.train, base.device, states)
+        assert load_networks(["a", "b"], base).notes == (
+            "a and b differ in the buffer 'scale'; between them it is the first's",
+        )
+
+
+class TestTrain:
+    def test_it_is_the_training_in_one_call(self) -> None:
+        result = la.train(problem(3), examples(), epochs=2, batch_size=16, optimizer="momentum,lr=0.05", seed=5)
+        other = problem(3)
+        training = la.Training(
+            other, la.WeightSpace(other.module), examples(), epochs=2,
+            optimizer=parse_optimizer("momentum,lr=0.05"), schedule=Constant(), batch_size=16, seed=5,
+        )  # fmt: skip
+        while not training.done:
+            training.step()
+        for mine, theirs in zip(result.module.parameters(), other.module.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+        assert result.steps == len(result.history) == 8
+
+    @pytest.mark.parametrize("where", ["memory", "folder"])
+    def test_snapshots_are_kept(self, where: str, tmp_path: Path) -> None:
+        path = tmp_path / "way" if where == "folder" else None
+        result = la.train(problem(), examples(), epochs=3, batch_size=32, snapshots="epoch", path=path)
+        assert result.trajectory is not None
+        assert [snapshot.step for snapshot in result.trajectory.snapshots] == [0, 2, 4, 6]
+        last = result.trajectory.snapshots[-1].state()
+        for name, value in module_state(result.module).items():
+            assert torch.equal(last[name], value)
+        assert result.trajectory.snapshots[-1].scalars["epoch"] == 3.0
+        if path is not None:
+            with pytest.raises(la.BadInput, match="holds snapshots of a training; give each training a folder"):
+                la.train(problem(), examples(), epochs=1, path=path)
+
+
+class TestConnect:
+    def networks(self) -> list[nn.Module]:
+        return [trained(1), trained(2)]
+
+    def test_in_memory_and_in_a_folder_alike(self, tmp_path: Path) -> None:
+        networks, own = self.networks(), problem(9)
+        before = copy.deepcopy(own.module.state_dict())
+        settings = {"steps": 20, "grid": 9, "plane": 3, "plan": "loop", "seed": 4, "batch_size": 16, "device": "cpu"}
+        told: list[dict[str, float]] = []
+        splits = {"train": examples(), "test": examples(32, 1)}
+        memory = la.connect(networks, own, splits, on_step=told.append, **settings)
+        stored = la.connect(networks, own, splits, path=tmp_path / "curve", **settings)
+        xr.testing.assert_equal(memory.survey.drop_attrs(), stored.survey.drop_attrs())
+        assert memory.history[-1]["objective"] == stored.history[-1]["objective"]
+        assert len(told) == 20
+        assert memory.plane is not None
+        assert memory.summary["curve_max"] == stored.summary["curve_max"]
+        assert (tmp_path / "curve" / "survey.zarr").is_dir()
+        for name, value in own.module.state_dict().items():
+            assert torch.equal(value, before[name]), "the problem's module is as it was"
+        ends = memory.chart.points(torch.tensor([[0.0], [1.0]]))
+        for end, network in zip(ends, networks, strict=True):
+            assert torch.equal(end, la.WeightSpace(network).vector_of(network))
+        x, y = splits["test"].take(torch.arange(32))
+        with torch.no_grad():
+            losses = [float(nn.functional.cross_entropy(network.eval()(x), y)) for network in networks]
+        np.testing.assert_allclose(memory.survey["test_loss"].values[[0, -1]], losses, rtol=1e-5)
+        assert "curve" in la.view(memory.survey)
+
+    def test_wrong_settings_are_one_line(self) -> None:
+        networks, own, splits = self.networks(), problem(), {"train": examples()}
+        with pytest.raises(la.BadInput, match="not the settings of a ConnectConfig"):
+            la.connect(networks, own, splits, stepps=3)
+        with pytest.raises(la.BadInput, match="data is a setting of the command line; here problem and splits say it"):
+            la.connect(networks, own, splits, data="digits")
+        with pytest.raises(la.BadInput, match="splits are test; expected train, and perhaps test"):
+            la.connect(networks, own, {"test": examples()}, steps=3)
+        with pytest.raises(la.BadInput, match="a curve joins two networks or more and 1 is given"):
+            la.connect(networks[:1], own, splits, steps=3)
+
+
+class TestCompare:
+    def test_networks_with_and_without_starts(self) -> None:
+        start = copy.deepcopy(problem(7).module)
+        networks = {}
+        for seed in (1, 2):
+            own = problem(7)
+            networks[f"n{seed}"] = la.train(own, examples(), epochs=3, batch_size=8, seed=seed, snapshots="none").module
+        settings = {"grid": [8], "line": 9, "slice_points": 5, "repeats": 2, "plan": "loop", "device": "cpu"}
+        splits = {"train": examples(), "test": examples(32, 1)}
+        own = problem(0)
+        bare = la.compare(networks, own, splits, **settings)
+        whole = la.compare(networks, own, splits, starts=dict.fromkeys(networks, start), **settings)
+        np.testing.assert_array_equal(bare["line_train_loss"], whole["line_train_loss"])
+        assert "surface_train_loss" not in bare
+        assert str(bare["reason"].values[0, 1]) == "starts are not known"
+        assert np.isnan(bare["start_norm"].values).all()
+        assert whole["surface_train_loss"].shape == (2, 2, 8, 8)
+        assert str(whole["chart"].values[0, 1]) == "simplex"
+        x, y = splits["train"].take(torch.arange(64))
+        with torch.no_grad():
+            losses = [float(nn.functional.cross_entropy(n.eval()(x), y)) for n in networks.values()]
+        line = whole["line_train_loss"].sel(run="n1", other_run="n2")
+        np.testing.assert_allclose([line.sel(alpha=0.0), line.sel(alpha=1.0)], losses, rtol=1e-5)
+        np.testing.assert_allclose(whole["train_loss"], losses, rtol=1e-5)
+        apart = [la.WeightSpace(n).vector_of(n) for n in networks.values()]
+        assert float(whole["distance"].values[0, 1]) == pytest.approx(float((apart[0] - apart[1]).norm()), rel=1e-5)
+
+    def test_strangers_among_the_starts_are_refused(self) -> None:
+        with pytest.raises(la.BadInput, match="starts names 'c', which is not among the networks"):
+            la.compare({"a": trained(1), "b": trained(2)}, problem(), {"train": examples()}, starts={"c": trained(1)})

@@ -1,0 +1,316 @@
+"""Who hands out the tiles of a survey, and who has them evaluated: sources and executors of one's own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from networks import make, plane
+from nursery import Child
+
+from lossatlas.engine.setup import engine_for
+from lossatlas.metrics import metrics_for
+from lossatlas.schema import Quantity
+from lossatlas.surveying import Refinement, Surveyor, SurveyStore, executor
+from lossatlas.surveying.arrays import Tile
+from lossatlas.surveying.executor import Executor, InProcess, complete
+from lossatlas.surveying.tile_source import Claim, TileSource, Work
+from lossatlas.surveying.tile_sources.alone import Alone
+
+GRID = {"u": np.linspace(-1, 1, 20), "v": np.linspace(-1, 1, 18)}
+"""Of four tiles."""
+LOSS = Quantity("loss", "loss", "nat")
+
+
+class Backwards(Alone):
+    """Hands out the last tile first, and keeps which it did."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[int, ...]] = []
+
+    def claims(self, work: Work) -> Iterator[Claim]:
+        for claim in reversed(list(super().claims(work))):
+            self.given.append(corner(claim.tile))
+            yield claim
+
+
+class Leases(TileSource):
+    """What several threads share; a lease runs out when tiles have been asked for so many times since it was given."""
+
+    def __init__(self, length: float = np.inf) -> None:
+        self._length = length
+        self._now = 0
+        self._ends: dict[tuple[str, tuple[int, ...]], float] = {}
+        self._lock = threading.Lock()
+
+    def hold(self, marks: str, tile: Tile) -> Callable[[], None] | None:
+        key = marks, corner(tile)
+        with self._lock:
+            self._now += 1
+            if self._ends.get(key, 0) > self._now:
+                return None
+            self._ends[key] = self._now + self._length
+        return lambda: self._release(key)
+
+    def _release(self, key: tuple[str, tuple[int, ...]]) -> None:
+        with self._lock:
+            self._ends.pop(key, None)
+
+
+class Several(Executor):
+    """Holds several claims at once, and evaluates the last of them first."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
+        while True:
+            with ExitStack() as held:
+                taken = [held.enter_context(claim) for claim in islice(claims, self._count)]
+                for claim in reversed(taken):
+                    with claim:
+                        count = evaluate(claim)
+                    yield count
+            if not taken:
+                return
+
+
+def corner(tile: Tile) -> tuple[int, ...]:
+    return tuple(side.start for side in tile)
+
+
+def opened(path: Path | None) -> SurveyStore:
+    """A store that lacks the loss at all its points."""
+    store = SurveyStore(path, GRID, {"chart": "a chart"})
+    store.add("test", "streaming", {LOSS: None}, {})
+    return store
+
+
+def number(store: SurveyStore, claim: Claim) -> int:
+    """Write what stands in for losses: the row times a hundred, plus the column."""
+    u, v = np.indices(store.shape)
+    values = (100.0 * u + v)[claim.tile][claim.missing]
+    store.write("test", "streaming", claim.tile, claim.missing, {"loss": values})
+    return len(values)
+
+
+def finish(store: SurveyStore, tiles: TileSource, on_points: Callable[[int], None] = lambda _: None) -> None:
+    complete(store.work("test", "streaming"), tiles, InProcess(), lambda claim: number(store, claim), on_points)
+
+
+def is_whole(store: SurveyStore) -> bool:
+    u, v = np.indices(store.shape)
+    return np.array_equal(store.values("test_loss"), 100 * u + v) and bool(store.done("test", "streaming").all())
+
+
+def free(store: SurveyStore) -> int:
+    """How many of the four tiles nobody holds."""
+    corners = [(slice(u, u + 16), slice(v, v + 16)) for u in (0, 16) for v in (0, 16)]
+    releases = [store.tiles.hold("test_streaming_done", tile) for tile in corners]
+    for release in releases:
+        if release is not None:
+            release()
+    return sum(release is not None for release in releases)
+
+
+def surveyor() -> Surveyor:
+    problem, split = make("mlp")
+    chart = plane(problem, scale=3.0)
+    engine = engine_for(problem, chart, split, plan="loop", steps=False)
+    return Surveyor(engine, chart, {"train": split, "test": split}, metrics_for(problem.loss, None), 1000)
+
+
+def filled(tiles: TileSource | None = None, executor: Executor | None = None) -> xr.Dataset:
+    store = SurveyStore(None, GRID, {})
+    surveyor().fill(store, tiles, executor)
+    return store.open().load()
+
+
+@pytest.fixture(scope="module")
+def usual() -> xr.Dataset:
+    """What the store's own source and the process itself find."""
+    return filled()
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for others looks again at once."""
+    monkeypatch.setattr(executor, "POLL", 0.0)
+    monkeypatch.setattr(executor, "PATIENCE", 0.0)
+
+
+class TestSources:
+    def test_another_order_finds_the_same(self, usual: xr.Dataset) -> None:
+        tiles = Backwards()
+        assert filled(tiles).identical(usual)
+        assert tiles.given == [(16, 16), (16, 0), (0, 16), (0, 0)] * 2, "once for each split"
+
+    def test_two_surveyors_share_one_without_doing_anything_twice(self, usual: xr.Dataset, hurried: None) -> None:
+        store, tiles, both = SurveyStore(None, GRID, {}), Leases(), threading.Barrier(2)
+        done: dict[str, int] = {"one": 0, "other": 0}
+
+        def fill(name: str, one: Surveyor) -> None:
+            def on_points(count: int) -> None:
+                if count and not done[name]:
+                    both.wait(60)  # until the other one has a tile, too
+                done[name] += count
+
+            one.fill(store, tiles, on_points=on_points)
+
+        surveyors = {name: surveyor() for name in done}
+        threads = [threading.Thread(target=fill, args=pair) for pair in surveyors.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(done.values()) == 2 * 20 * 18
+        assert min(done.values()) > 0
+        assert store.open().load().identical(usual)
+
+    def test_nobody_waits_for_tiles_while_claims_are_held(self, tmp_path: Path) -> None:
+        """Two that hold two of four tiles each, and want three, would wait for ever."""
+        with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
+            passes = [store.tiles.claims(store.work("test", "streaming")) for store in (one, other)]
+            held = [next(claims) for _ in range(2) for claims in passes]
+            assert len({corner(claim.tile) for claim in held}) == 4
+            assert [next(claims, None) for claims in passes] == [None, None]
+            for claim in held:
+                claim.release()
+
+    def test_what_others_hold_is_waited_for_and_somebody_is_told(self, tmp_path: Path, hurried: None) -> None:
+        with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
+            claim = next(other.tiles.claims(other.work("test", "streaming")))
+            told: list[int] = []
+
+            def on_points(count: int) -> None:
+                told.append(count)
+                if told[-3:] == [0, 0, 0]:
+                    number(other, claim)
+                    claim.release()
+
+            finish(one, one.tiles, on_points)
+            assert told[:3] == [16 * 2, 4 * 16, 4 * 2], "the tile that was held comes last"
+            assert set(told[3:]) == {0}, "the other one did it"
+            assert is_whole(one)
+
+    def test_what_somebody_else_has_done_in_the_meantime_is_not_handed_out(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
+            claims = one.tiles.claims(one.work("test", "streaming"))
+            first = next(claims)
+            finished = Several(3).run(
+                lambda claim: number(other, claim), other.tiles.claims(other.work("test", "streaming"))
+            )
+            assert sum(finished) == 20 * 18 - 16 * 16
+            assert next(claims, None) is None
+            assert free(other) == 3, "what was looked at is released"
+            first.release()
+            assert free(other) == 4
+
+
+class TestExecutors:
+    @pytest.mark.parametrize("count", [1, 3, 100])
+    def test_several_tiles_at_once_give_the_same(self, count: int, usual: xr.Dataset) -> None:
+        assert filled(executor=Several(count)).identical(usual)
+
+    def test_refinement_goes_through_both(self) -> None:
+        axes = {axis: np.linspace(-1, 1, 33) for axis in "uv"}
+        expected, store = (SurveyStore(None, axes, {}) for _ in range(2))
+        refinement = Refinement(tuple(axes.values()), budget=400)
+        surveyor().fill(expected, refinement=refinement)
+        surveyor().fill(store, Backwards(), Several(3), refinement=refinement)
+        found = store.open().load()
+        assert found.identical(expected.open().load())
+        assert 289 < int(found["measured"].sum()) <= 400
+
+    def test_claims_are_held_together(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
+            seen: list[int] = []
+
+            def evaluate(claim: Claim) -> int:
+                seen.append(free(other))
+                return number(one, claim)
+
+            complete(one.work("test", "streaming"), one.tiles, Several(3), evaluate, lambda _: None)
+            assert seen == [1, 2, 3, 3], "three were held, then two, one, and the one that was left"
+            assert is_whole(one)
+
+    @pytest.mark.parametrize("where", ["evaluation", "listener"])
+    def test_an_interrupt_leaves_nothing_held(self, where: str, tmp_path: Path) -> None:
+        def stop(*_: object) -> int:
+            raise KeyboardInterrupt
+
+        with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
+            evaluate = stop if where == "evaluation" else lambda claim: number(one, claim)
+            with pytest.raises(KeyboardInterrupt) as caught:
+                complete(one.work("test", "streaming"), one.tiles, Several(3), evaluate, stop)
+            assert free(other) == 4
+            assert caught.tb is not None, "which keeps alive whatever was held by reference alone"
+            assert int(one.done("test", "streaming").sum()) == (0 if where == "evaluation" else 4 * 16)
+
+    def test_what_an_executor_gives_back_undone_comes_again(self, hurried: None) -> None:
+        lost: list[Claim] = []
+
+        class Losing(InProcess):
+            def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
+                if not lost:  # as a worker that dies with its tile
+                    lost.append(next(claims))
+                    lost[0].release()
+                yield from super().run(evaluate, claims)
+
+        store, counts = opened(None), list[int]()
+        complete(store.work("test", "streaming"), Leases(), Losing(), lambda claim: number(store, claim), counts.append)
+        assert is_whole(store)
+        assert [count for count in counts if count] == [16 * 2, 4 * 16, 4 * 2, 16 * 16]
+
+
+def hold_a_tile(path: Path) -> None:
+    """Claim the first tile, and never come back."""
+    store = opened(path)
+    claim = next(store.tiles.claims(store.work("test", "streaming")))
+    (path.parent / "held").touch()
+    time.sleep(600)
+    claim.release()
+
+
+class TestAbandoned:
+    def test_by_a_process_that_was_killed(self, tmp_path: Path, hurried: None) -> None:
+        opened(tmp_path / "s").close()
+        with Child(hold_a_tile, tmp_path / "s") as child, opened(tmp_path / "s") as store:
+            while not (tmp_path / "held").exists():
+                assert child.process.is_alive(), child.errors
+                time.sleep(0.01)
+            told: list[int] = []
+
+            def on_points(count: int) -> None:
+                told.append(count)
+                if count == 0:
+                    child.process.kill()
+
+            finish(store, store.tiles, on_points)
+            assert 0 in told, "the tile was held"
+            assert told[-1] == 16 * 16
+            assert is_whole(store)
+
+    def test_by_one_whose_lease_ran_out(self, hurried: None) -> None:
+        store, tiles, told = opened(None), Leases(length=10), list[int]()
+        lost = next(tiles.claims(store.work("test", "streaming")))
+        finish(store, tiles, told.append)
+        assert corner(lost.tile) == (0, 0)
+        assert [count for count in told if count] == [16 * 2, 4 * 16, 4 * 2, 16 * 16]
+        assert 0 in told
+        assert is_whole(store)
+
+    def test_in_a_process_that_works_alone(self) -> None:
+        store = opened(None)
+        next(store.tiles.claims(store.work("test", "streaming")))
+        told: list[int] = []
+        finish(store, store.tiles, told.append)
+        assert told == [16 * 16, 16 * 2, 4 * 16, 4 * 2]
+        assert is_whole(store)
