@@ -77,7 +77,7 @@ def survey(run: Path, inputs: Path, pictures: bool) -> None:
 
 def connect(run: Path, inputs: Path, pictures: bool) -> None:
     config = ConnectConfig(
-        **NETWORK, between=(str(inputs / "net0"), str(inputs / "net1")), steps=4, batch_size=64, grid=5, plane=3,
+        **NETWORK, between=(str(inputs / "net0"), str(inputs / "net1")), steps=4, batch_size=64, grid=(5,), plane=3,
         examples="20", plane_examples="20", plan="loop",
     )  # fmt: skip
     run_connect(config, run, resume=True, checkpoint_seconds=0, pictures=pictures)

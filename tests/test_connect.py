@@ -35,7 +35,7 @@ from lossatlas.views.report import text
 NETWORK = {"model_options": {"hidden": (8,)}}
 TRAINING = TrainConfig(**NETWORK, epochs=6, batch_size=128, snapshots="none")
 SMALL = {
-    **NETWORK, "steps": 30, "batch_size": 64, "grid": 9, "plane": 5, "examples": "100", "plane_examples": "40",
+    **NETWORK, "steps": 30, "batch_size": 64, "grid": (9,), "plane": 5, "examples": "100", "plane_examples": "40",
     "plan": "loop", "lr": 0.05,
 }  # fmt: skip
 
@@ -289,10 +289,12 @@ class TestKinds:
         state = load_file(runs / "r0" / "model.safetensors")
         for k, name in enumerate(copies):
             save_file({key: value + 1e-3 * k for key, value in state.items()}, runs / name)
-        settings = config(runs, *copies, curve="chain", bends=2, grid=9)
+        settings = config(runs, *copies, curve="chain", bends=2, grid=(9,))
         recipe = build_connect(settings)
         assert len(recipe.t) == 15
-        assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=3)).t) == 5, "points between them"
+        assert len(build_connect(config(runs, "r0", "r1", "r2", curve="chain", grid=(3,))).t) == 5, (
+            "points between them"
+        )
         for path in (recipe.chart, recipe.straight):
             met = locate_points(path, recipe.t[::2, None].float())
             assert torch.equal(met.coefficients @ met.controls, recipe.networks)
@@ -330,7 +332,7 @@ class TestKinds:
         self, runs: Path, tmp_path: Path
     ) -> None:
         network = {"channels": (4,), "hidden": 6, "batch_norm": True, "max_pool": False}
-        settings = config(runs, "bn0", "bn1", model="conv", model_options=network, steps=3, grid=3, plane=2)
+        settings = config(runs, "bn0", "bn1", model="conv", model_options=network, steps=3, grid=(3,), plane=2)
         summary = run_connect(settings, tmp_path / "ab")
         survey = opened(tmp_path / "ab" / "survey.zarr")
         assert survey["test_streaming_done"].attrs["buffers"].startswith("reestimated from")

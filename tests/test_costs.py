@@ -383,7 +383,14 @@ class TestForetold:
 
     def test_a_curve(self, networks: list[str], tmp_path: Path) -> None:
         config = ConnectConfig(
-            **HIDDEN, between=tuple(networks), steps=5, grid=5, plane=3, examples="40", plane_examples="20", plan="loop"
+            **HIDDEN,
+            between=tuple(networks),
+            steps=5,
+            grid=(5,),
+            plane=3,
+            examples="40",
+            plane_examples="20",
+            plan="loop",
         )
         paths = 3 + 3  # curve, straight, radial; ensembles on three
         seconds = (paths * 5 * 80 + 9 * 40) * 0.01
@@ -513,7 +520,7 @@ class TestForetellingChangesNothing:
     @pytest.mark.parametrize("objective", ["uniform", "arclength", "max"])
     def test_a_curve(self, objective: Any, networks: list[str], tmp_path: Path) -> None:
         config = ConnectConfig(
-            **HIDDEN, between=tuple(networks), objective=objective, steps=4, grid=3, plane=0, ensembles=False,
+            **HIDDEN, between=tuple(networks), objective=objective, steps=4, grid=(3,), plane=0, ensembles=False,
             examples="20", plan="loop",
         )  # fmt: skip
         for name, reporter in (("silent", None), ("loud", Listening())):

@@ -354,10 +354,10 @@ class TestRandomDirections:
             ({"between": ("a", "b")}, "none", "none"),
             ({"between": ("a", "b"), "normalize": "none", "ignore": "none"}, "none", "none"),
             ({"run": "a"}, "none", "none"),
-            ({}, None, None),
+            ({}, "auto", "auto"),
         ],
     )
-    def test_what_a_survey_records_of_them(self, options: Any, normalize: str | None, ignore: str | None) -> None:
+    def test_what_a_survey_records_of_them(self, options: Any, normalize: str, ignore: str) -> None:
         config = SurveyConfig(**options)
         assert (config.normalize, config.ignore) == (normalize, ignore)
         assert SurveyConfig.from_flat(config.flat()) == config
@@ -370,28 +370,6 @@ class TestRandomDirections:
                 SurveyConfig(**place, **given)
         with pytest.raises(la.BadInput, match=f"{name} means nothing for directions that are not random"):
             SurveyConfig(checkpoint="a", directions=("towards:b",), **given)
-
-    def test_a_run_that_is_older_than_they_are_goes_on(self, tmp_path: Path) -> None:
-        """What nobody said was raw then, and says nothing between networks."""
-        import yaml
-
-        for seed in range(2):
-            net = la.MLP(hidden=(4,)).build((1, 8, 8), 10)
-            (tmp_path / f"{seed}.safetensors").write_bytes(state_bytes(module_state(net)))
-        shared = ["--model.hidden", "4", "--grid=3", "--examples=40", "--plan=loop", "--no_pictures"]
-        nets = [str(tmp_path / f"{seed}.safetensors") for seed in range(2)]
-        for name, place, raw in (
-            ("line", ["--between", *nets], []),
-            ("slice", ["--checkpoint", nets[0]], ["--normalize=none", "--ignore=none"]),
-        ):
-            run = [*place, f"--out={tmp_path / name}", *shared]
-            assert main(["survey", *run, *raw]) == 0
-            config = tmp_path / name / "config.yaml"
-            stored = yaml.safe_load(config.read_text())
-            assert stored.pop("normalize") == stored.pop("ignore") == "none"
-            assert stored.pop("output") is None
-            config.write_text(yaml.safe_dump(stored))
-            assert main(["survey", *run, *raw, "--resume", "--metrics", "error"]) == 0
 
 
 def charts(dtype: torch.dtype) -> list[CoefficientChart]:

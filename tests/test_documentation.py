@@ -19,14 +19,23 @@ from lossatlas.cli.main import main
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/own_module.md"])
-def test_examples_run_as_they_stand(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "drawn"),
+    [
+        ("README.md", {"loss", "target"}),
+        ("docs/own_module.md", {"loss", "target"}),
+        ("docs/from_python.md", {"curve"}),
+    ],
+)
+def test_examples_run_as_they_stand(
+    page: str, drawn: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     small = re.sub(r"steps=\d+", "steps=3", code).replace("size=24", "size=8").replace("size=(18, 24)", "size=(6, 8)")
     assert small != code
     exec(compile(small, page, "exec"), {})
-    assert {path.name for path in Path("pictures").iterdir()} >= {"loss.png", "target.png"}
+    assert {path.stem for path in Path("pictures").iterdir()} >= drawn
 
 
 def test_the_pages_of_trainings_lead_to_their_pictures(
@@ -112,7 +121,7 @@ def test_every_verb_is_in_the_documentation(verb: str) -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 

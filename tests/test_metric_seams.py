@@ -21,7 +21,7 @@ from lossatlas.errors import LossatlasError
 from lossatlas.exchange import read_survey, write_survey
 from lossatlas.metrics import Computation, OperatorMetric, count_numbers, metrics_for
 from lossatlas.schema import RESIDUAL, Companion, Quantity
-from lossatlas.views import data, view
+from lossatlas.views import VIEWS, data, view
 
 K = 3
 DIMENSION = "rank"
@@ -350,7 +350,10 @@ class TestSamples:
     def test_along_a_line_are_counted_in_its_words(
         self, dimension: str, several: xr.Dataset, text: Callable[[Any], str]
     ) -> None:
-        assert f"3 {dimension}s" in text(view(several.isel(v=0, drop=True))["repeats"])
+        line = several.isel(v=0, drop=True)
+        assert f"3 {dimension}s" in text(view(line)["repeats"])
+        told = VIEWS["repeats"]().told(line)
+        assert told == f"The loss of 3 {dimension}s: how far the picture depends on which of them is shown."
 
     def test_are_measured_each(self, dimension: str, several: xr.Dataset) -> None:
         (surface,) = measures.surfaces(several).values()

@@ -254,7 +254,7 @@ def tiny(config: ProblemConfig) -> ProblemConfig:
         small |= {"batch_size": 1347, "epochs": 60 if config.switch else 12, "augment": ()}
         small |= {} if config.snapshots == "none" else {"snapshots": "epoch:2"}
     elif isinstance(config, ConnectConfig):
-        small |= {"steps": 4, "batch_size": 32, "grid": 5, "plane": config.plane and 3, "examples": "60",
+        small |= {"steps": 4, "batch_size": 32, "grid": (5,), "plane": config.plane and 3, "examples": "60",
                   "plane_examples": "30", "plan": "loop", "augment": (), "lr": 0.05}  # fmt: skip
     else:
         small |= {"grid": (3,), "examples": "40", "plan": "loop"}

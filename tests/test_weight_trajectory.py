@@ -410,7 +410,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
-            (["--trajectory="], "a survey needs a network; name its weights"),
+            (["--trajectory="], "trajectory is empty; name something, or leave it out"),
             (["--trajectory=nowhere"], "holds no snapshots; a trajectory needs two or more"),
             (
                 ["--trajectory=RUN", "--directions", "compnent"],

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, reason_of
 from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write, check_place, check_way, gone
 from lossatlas.locks import Lock, lock_folder
-from lossatlas.provenance import FORMAT, Provenance
+from lossatlas.provenance import FORMAT, MARK, Provenance
 
 __all__ = [
     "CHART",
@@ -32,6 +33,7 @@ __all__ = [
     "PLANE",
     "PROVENANCE",
     "RADIAL",
+    "REPORT",
     "SNAPSHOTS",
     "STRAIGHT",
     "SUMMARY",
@@ -93,14 +95,33 @@ class RunDirectory:
         """Whether the path holds a lossatlas run, finished or not.
 
         Raises:
-            BadInput: what would say so is a link that leads elsewhere.
+            BadInput: it holds one of another version's format; or what would say so is a link that leads elsewhere.
         """
+        self.check_format()
+        return self._mark() == FORMAT
+
+    def check_format(self) -> None:
+        """Refuse a run in the format of another version of lossatlas, which is neither read nor replaced.
+
+        Raises:
+            BadInput: the path holds one; or what would say so is a link that leads elsewhere.
+        """
+        there, here = re.fullmatch(MARK, self._mark()), re.fullmatch(MARK, FORMAT)
+        if there is not None and here is not None and there[0] != here[0]:
+            age = "an older" if int(there[1]) < int(here[1]) else "a newer"
+            raise BadInput(
+                f"{self.path} is a run of {age} lossatlas, in format {there[0]!r}, and this one reads and writes "
+                f"{here[0]!r}; make it anew with this version in another --out, or remove it"
+            )
+
+    def _mark(self) -> str:
+        """What the provenance says of the directory's format; empty where it says nothing."""
         if os.path.islink(self.path / PROVENANCE):  # noqa: PTH114 (Path.is_symlink raises where a name is too long)
             self._check_inside()
         try:
-            return bool(read_json(self.path / PROVENANCE, dict[str, Any]).get("format") == FORMAT)
+            return str(read_json(self.path / PROVENANCE, dict[str, Any]).get("format", ""))
         except Unreadable:
-            return False
+            return ""
 
     @property
     def finished(self) -> bool:
@@ -133,9 +154,11 @@ class RunDirectory:
         """Refuse a path that a new run may not take; changes nothing.
 
         Raises:
-            BadInput: something is there and is not to be overwritten, or is not a lossatlas run, or is being written;
-                or the parent cannot be written.
+            BadInput: something is there and is not to be overwritten, or is not a lossatlas run, or is one in another
+                format, or is being written; or the parent cannot be written.
         """
+        if self.exists:
+            self.check_format()
         if self.exists and not overwrite:
             raise BadInput(
                 f"{self.path} exists; choose another --out, or use --resume to continue it or --overwrite to replace it"
@@ -251,9 +274,10 @@ class RunDirectory:
         """The stored configuration.
 
         Raises:
-            BadInput: it cannot be read, or is not a mapping of options.
+            BadInput: it cannot be read, is not a mapping of options, or is that of a run in another format.
         """
         self._check_inside()
+        self.check_format()
         stored = read_yaml(self.path / CONFIG)
         if not isinstance(stored, dict) or not all(isinstance(key, str) for key in stored):
             raise Unreadable(self.path / CONFIG, "it is not a mapping of options")

@@ -37,6 +37,7 @@ __all__ = [
     "CURVE",
     "DIMENSION",
     "GEOMETRY",
+    "LOSS",
     "MEASURED",
     "MEMBER",
     "OFF_GRID",

@@ -32,7 +32,7 @@ def option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:
         if spec is None and {"--help", "-h"} & set(tokens):
             found[name] = _NoOptions  # help alone need not import the defaults'
         else:
-            spec = spec if spec is not None else getattr(config, name)
+            spec = config.meant(name, spec if spec is not None else getattr(config, name))
             found[name] = options_of(name, spec) or _NoOptions
             if name == "loss" and found[name] is _NoOptions:
                 _check_no_options(spec, tokens)

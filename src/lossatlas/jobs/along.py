@@ -187,10 +187,8 @@ class CurveEvaluation:
     ) -> SurveyStore:
         """The store of a chart; on the points of the curve where no grid is given."""
         grid = grid if grid is not None else {CURVE: self.recipe.t.numpy()}
-        attributes = {"chart": chart.fingerprint()}
         folder = self.folder / name if self.folder is not None else None
-        recorded = {schema.GEOMETRY: chart.geometry().record()}
-        return SurveyStore(folder, grid, attributes, labels, recorded, say=self.how.reporter.say)
+        return SurveyStore.of_chart(folder, chart, grid, labels, say=self.how.reporter.say)
 
     def _fill(
         self, store: SurveyStore, chart: CoefficientChart, phase: str, splits: dict[str, Split] | None = None

@@ -18,6 +18,7 @@ from lossatlas.measures.kinds.barrier import Barrier
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.kinds.width import Width
 from lossatlas.recipes import CompareConfig
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.compare import CompareRecipe
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.schema import GEOMETRY, Geometry
@@ -56,7 +57,7 @@ def make_comparison(
     names = [network.name for network in recipe.networks]
     count, split = len(names), config.splits[0]
     data = xr.Dataset(
-        coords={RUN: names, OTHER: names, REPEAT: np.arange(config.repeats)},
+        coords={RUN: names, OTHER: names, REPEAT: np.arange(stated(config.repeats))},
         attrs={
             "split": split,
             "level": config.level,

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import xarray as xr
 
-from lossatlas import schema
 from lossatlas.charts import chart_bytes
 from lossatlas.engine import Engine
 from lossatlas.engine.memory import memory_limit
@@ -26,8 +25,8 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.jobs.survey_cost import points_left
 from lossatlas.recipes import FitConfig
+from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.fit import FitRecipe, build_fit
-from lossatlas.recipes.fit_config import AUTO
 from lossatlas.rundir import CHART, SURVEY, RunDirectory
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.survey import put_target
@@ -144,9 +143,7 @@ def _on_plateau(running: Mapping[str, float]) -> bool:
 
 
 def _survey(run: RunDirectory, recipe: FitRecipe, engine: Engine, how: Handling) -> xr.Dataset:
-    attributes = {"chart": recipe.chart.fingerprint()}
-    recorded = {schema.GEOMETRY: recipe.chart.geometry().record()}
-    with SurveyStore(run.path / SURVEY, recipe.grid, attributes, recorded=recorded, say=how.reporter.say) as store:
+    with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, say=how.reporter.say) as store:
         put_target(store, recipe.picture, recipe.config.padding, recipe.problem.loss)
         how.fill(recipe.build_surveyor(engine), store, "survey")
         return store.open().load()

@@ -76,8 +76,8 @@ class Start(Generic[C]):
 
     def _check_settings(self) -> None:
         """Compare with the run that is there, which may grow where its configuration says how."""
-        # An option that is younger than the run has there what the run did without it: as a rule its default.
-        stored = with_defaults(type(self.config), {**self.config.older, **self.run.config()})
+        # An option that is younger than the run has there what the run did without it: its default.
+        stored = with_defaults(type(self.config), self.run.config())
         self.config = self.config.settled(stored)
         stored = respell_inputs(self.run, stored, self.config.flat())
         if not (found := differences(stored, self.config.flat())):

@@ -64,11 +64,8 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     how.introduce(recipe.problem, recipe.data, engine_note, *recipe.notes)
     started = time.perf_counter()
     surveyor = recipe.build_surveyor(engine)
-    attributes = {"chart": recipe.chart.fingerprint()}
-    geometry = {schema.GEOMETRY: recipe.chart.geometry().record()}
-    with SurveyStore(
-        run.path / SURVEY, recipe.grid, attributes, recipe.site.labels, geometry, say=reporter.say
-    ) as store:
+    path, labels = run.path / SURVEY, recipe.site.labels
+    with SurveyStore.of_chart(path, recipe.chart, recipe.grid, labels, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):

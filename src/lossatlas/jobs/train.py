@@ -16,6 +16,7 @@ from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
 from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, complete
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.surveying.standing import Standing
@@ -53,7 +54,7 @@ def _estimate(config: TrainConfig) -> Estimate:
     """
     recipe = build_train(complete(config))
     training, module = recipe.training, recipe.problem.module
-    steps, size = training.total_steps, min(config.batch_size, len(recipe.evaluated["train"]))
+    steps, size = training.total_steps, min(stated(config.batch_size), len(recipe.evaluated["train"]))
     model_bytes = sum(value.numel() * value.element_size() for value in module_state(module).values())
     snapshots = recipe.thinning.count(steps, training.epochs) if recipe.thinning is not None else 0
     return Estimate(
@@ -75,7 +76,7 @@ def _phases(recipe: TrainRecipe, config: TrainConfig, steps: int) -> Iterator[Ph
     except CannotFinish:  # which the training will say
         return
     yield Phase("training", steps * rate.seconds, rate.factor)
-    size = min(config.batch_size, len(recipe.evaluated["train"]))
+    size = min(stated(config.batch_size), len(recipe.evaluated["train"]))
     evaluated = sum(len(split) for split in recipe.evaluated.values())
     # Forwards alone is about a third of a step.
     yield Phase("evaluation", evaluated / size * rate.seconds / 3, max(2.0, rate.factor))

@@ -1,11 +1,20 @@
-"""What configurations have in common: how they are spelt on the command line and in YAML, and the problem."""
+"""What configurations have in common: how they are spelt on the command line and in YAML, and the problem.
+
+One rule for what settings say beside values of their own:
+
+- None, an option that is left out: nothing was said. There is no such thing (``checkpoint``), or the default follows
+  from the verb and the other settings (``lr``).
+- ``auto``, which can be said: lossatlas decides, by measuring or from the verb, the data, the network and the chart.
+- ``none``, which can be said: without.
+- An empty list, where there may be none of what it lists: there are none (``augment``).
+"""
 
 # Annotations are evaluated here, not where a subclass is defined: the command line reads them.
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from cyclopts import Parameter
 
@@ -14,6 +23,7 @@ from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.files.reading import converted
 
 __all__ = [
+    "AUTO",
     "Config",
     "Options",
     "ProblemConfig",
@@ -21,8 +31,13 @@ __all__ = [
     "check_device",
     "check_named_once",
     "differences",
+    "stated",
 ]
 
+T = TypeVar("T")
+
+AUTO: Final = "auto"
+"""What a setting says that leaves it to lossatlas."""
 OPTIONS = "_options"
 """How the fields end that hold the options of a named thing."""
 
@@ -36,8 +51,29 @@ class Config(Bounded):
 
     verb: ClassVar[str]
     """That makes the run."""
-    older: ClassVar[Mapping[str, Any]] = {}
-    """What runs did that are older than an option, where that is not its default now."""
+    usual: ClassVar[Mapping[str, Any]] = {}
+    """What this verb makes of settings that several verbs share where they have their common default."""
+
+    device: str = AUTO
+    """Device: auto, cpu, cuda, cuda:1, ..."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_device(self.device)
+        for each in fields(self):
+            if getattr(self, each.name) == "":
+                raise BadInput(f"{each.name} is empty; name something, or leave it out")
+        self._settle(**{name: self.meant(name, getattr(self, name)) for name in self.usual})
+
+    @classmethod
+    def meant(cls, name: str, said: Any) -> Any:
+        """What a value of a setting comes to with this verb, which settles the common default by itself."""
+        return cls.usual.get(name, said) if said == getattr(cls, name) else said
+
+    def _settle(self, **values: Any) -> None:
+        """Decide what was left open; only while the configuration is made."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def named(cls) -> tuple[str, ...]:
@@ -107,12 +143,6 @@ class ProblemConfig(Config):
     """Patterns of the parameters that vary; the others are held fixed."""
     seed: Seed = 0
     """Seed of everything that is random."""
-    device: str = "auto"
-    """Device: auto, cpu, cuda, cuda:1, ..."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_device(self.device)
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -122,6 +152,12 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         for name in sorted({*stored, *wanted})
         if stored.get(name) != wanted.get(name)
     ]
+
+
+def stated(value: T | None) -> T:
+    """The value of a setting that may be left open, and that its configuration has settled."""
+    assert value is not None
+    return value
 
 
 def check_device(name: str) -> None:

@@ -16,9 +16,10 @@ from lossatlas.files.reading import converted, resolved
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.networks import load_networks, shorten_paths
-from lossatlas.recipes.opened_run import DATA as DATA_SETTINGS, OpenedRun
+from lossatlas.recipes.opened_run import DATA_SETTINGS, OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.train import build_train
@@ -44,6 +45,8 @@ TRAINING = {"optimizer", "epochs", "switch", "init_gain"}
 """What only the configuration of a training says."""
 APART = {"seed", "device", "snapshots", "eval_batch_size"}
 """In what runs of one group may differ: the seed, and what changes no result."""
+ORDER = ("model", "output", "parameters", "lr", "weight_decay", "schedule", "epochs", "batch_size", "augment")
+"""In which settings stand in the name of a group; others follow."""
 SCORES = ("_loss", "_accuracy")
 """How what a run came to ends in its summary."""
 METRICS = 1
@@ -211,11 +214,12 @@ def compute_extent(config: CompareConfig) -> Extent:
         BadInput: more than can be.
     """
     networks = len(config.runs)
-    surface = prod(config.grid * 2 if len(config.grid) == 1 else config.grid)
+    grid = stated(config.grid)
+    surface = prod(grid * 2 if len(grid) == 1 else grid)
     extents = {
         "grid": comb(networks, 2) * surface,
         "line": comb(networks, 2) * config.line,
-        "slice_points and repeats": networks * config.slice_points * config.repeats,
+        "slice_points and repeats": networks * config.slice_points * stated(config.repeats),
     }
     numbers = METRICS * (1 + (config.examples != "all"))
     for option, points in extents.items():
@@ -232,11 +236,11 @@ def name_groups(configs: Sequence[TrainConfig]) -> list[str]:
     """
     flat = [{k: v for k, v in config.flat().items() if k not in APART} for config in configs]
     named = {"optimizer", "switch"}
-    apart = [
-        key
-        for key in dict.fromkeys(key for one in flat for key in one)
-        if key not in named and len({repr(one.get(key)) for one in flat}) > 1
-    ]
+    keys = sorted(
+        dict.fromkeys(key for one in flat for key in one),
+        key=lambda key: ORDER.index(key) if key in ORDER else len(ORDER),
+    )
+    apart = [key for key in keys if key not in named and len({repr(one.get(key)) for one in flat}) > 1]
     return [" ".join([str(one["optimizer"]), *one["switch"], *_phrases(one, apart)]) for one in flat]
 
 

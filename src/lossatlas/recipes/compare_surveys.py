@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import prod
 from pathlib import Path
 
+from lossatlas.recipes.base import ProblemConfig, stated
 from lossatlas.recipes.compare import Compared, CompareRecipe, Pair
 from lossatlas.recipes.compare_config import CompareConfig
+from lossatlas.recipes.shared_config import EvaluationConfig
 from lossatlas.recipes.survey_config import SurveyConfig
-from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schema import PAIR_CORNERS
 
 __all__ = ["ComparedSurvey", "count_points", "find_start_file", "list_surveys"]
@@ -76,29 +77,15 @@ def list_surveys(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> 
 
 def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
     """The settings that all surveys have, with the problem of a network."""
-    trained: TrainConfig = network.config
-    names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters", "seed")
-    taken = (
-        "splits",
-        "examples",
-        "eval_batch_size",
-        "buffers",
-        "buffers_batches",
-        "plan",
-        "memory",
-        "precision",
-        "device",
-    )
-    return SurveyConfig(
-        **{name: getattr(trained, name) for name in names}, **{name: getattr(config, name) for name in taken}
-    )
+    problem = {each.name: getattr(network.config, each.name) for each in fields(ProblemConfig)}
+    return SurveyConfig(**{**problem, **{each.name: getattr(config, each.name) for each in fields(EvaluationConfig)}})
 
 
 def count_points(config: SurveyConfig) -> int:
     """How many points a survey of a comparison has."""
     axes = 2 if len(config.between) > 2 else 1
-    counts = config.grid * axes if len(config.grid) == 1 else config.grid
-    return prod(counts) * config.repeats
+    grid = stated(config.grid)
+    return prod(grid * axes if len(grid) == 1 else grid) * stated(config.repeats)
 
 
 def _slug(network: Compared) -> str:

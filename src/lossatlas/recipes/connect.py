@@ -25,6 +25,7 @@ from lossatlas.recipes.alike import (
     check_same_losses,
     check_same_model,
 )
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.networks import load_networks
@@ -123,7 +124,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
     controls = config.bends * (len(config.between) - 1) + len(config.between)
     size = torch.float32.itemsize * controls * space.size
     check_memory(f"bends is {config.bends:,}", size, "the curve's control points")
-    drawn = config.points or 1
+    drawn = stated(config.points)
     check_memory(f"points is {drawn:,}", torch.float64.itemsize * drawn * (1 + controls), "coordinates of a step")
     bends = load_networks(config.start, base) if config.start else None
     loaded = load_networks(config.between, base)
@@ -146,6 +147,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         {name: take_examples(count, name, base.data.splits[name]).to(device) for name in config.splits}
         for count in (config.examples, config.plane_examples)
     )
+    optimizer = Momentum if config.optimizer == "momentum" else Adam
     return ConnectRecipe(
         config=config,
         problem=problem,
@@ -159,20 +161,18 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         radial=radial.to(device) if radial is not None else None,
         no_radial=no_radial,
         objective=CURVE_OBJECTIVES[config.objective].of_curve(
-            curve, config.points or 1, config.weight_decay, config.temperature
+            curve, drawn, stated(config.weight_decay), config.temperature
         ),
         buffers=buffers,
         survey_buffers=survey_buffers,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=(Momentum if config.optimizer == "momentum" else Adam)(
-            lr=config.lr if config.lr is not None else kind.usual_lr, max_norm=config.max_norm
-        ),
+        optimizer=optimizer(lr=config.lr if config.lr is not None else kind.usual_lr, max_norm=config.max_norm),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         surveyed=surveyed,
         in_plane=in_plane,
         metrics=metrics,
-        t=_times(config.grid, len(names) - 1),
+        t=_times(config.times, len(names) - 1),
         start=fingerprint(curve.state_dict().items()),
         extent=extent,
         notes=tuple(dict.fromkeys([*(bends.notes if bends is not None else ()), *loaded.notes])),
@@ -197,7 +197,7 @@ def _extent(config: ConnectConfig, numbers: int) -> Extent:
         BadInput: more than can be.
     """
     extents = {
-        "grid": (f"{PATHS} x {config.grid:,}", PATHS * config.grid),
+        "grid": (f"{PATHS} x {config.times:,}", PATHS * config.times),
         "plane": (f"{config.plane:,} x {config.plane:,}", config.plane**2),
     }
     for option, (dimensions, points) in extents.items():

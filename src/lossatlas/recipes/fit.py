@@ -18,8 +18,9 @@ from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
+from lossatlas.recipes.base import AUTO, stated
 from lossatlas.recipes.chart_recipe import DescentRecipe
-from lossatlas.recipes.fit_config import AUTO, FEWEST, FitConfig
+from lossatlas.recipes.fit_config import FEWEST, FitConfig
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import build_problem, take_examples
@@ -82,9 +83,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
     notes = load_networks([config.checkpoint], base).notes if config.checkpoint is not None else ()
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.eval_batch_size, config.buffers_batches)
-        for name in (config.buffers, config.survey_buffers or config.buffers)
+        for name in (config.buffers, config.survey_buffers if config.survey_buffers != AUTO else config.buffers)
     )
-    metrics = metrics_for(problem.loss, config.metrics or None)
+    metrics = metrics_for(problem.loss, config.metrics)
     sides = [side + 2 * config.padding for side in picture.shape]
     numbers = count_numbers(metrics, sampled=config.examples != "all")
     extent = Extent(prod(sides), len(config.splits), numbers)
@@ -119,7 +120,8 @@ def build_fit(config: FitConfig) -> FitRecipe:
     has_scale = "scale" in dict(chart.named_parameters())
     if config.scale_lr is not None and not has_scale:
         raise BadInput(f"scale_lr is a learning rate, and chart {config.chart!r} trains no scale; leave it out")
-    scale_lr = config.scale_lr if config.scale_lr is not None else config.lr
+    lr = stated(config.lr)
+    scale_lr = config.scale_lr if config.scale_lr is not None else lr
     return FitRecipe(
         config=config,
         picture=picture,
@@ -136,9 +138,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         surveyed={name: take_examples(examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=Adam(
-            config.lr, config.betas, config.max_norm, {"scale": scale_lr * unit / config.lr} if has_scale else {}
-        ),
+        optimizer=Adam(lr, config.betas, config.max_norm, {"scale": scale_lr * unit / lr} if has_scale else {}),
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolved
 from lossatlas.provenance import Provenance
-from lossatlas.recipes.base import Config, ProblemConfig
+from lossatlas.recipes.base import AUTO, Config, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from lossatlas.recipes.chart_recipe import ChartRecipe
     from lossatlas.recipes.problem import ProblemRecipe
 
-__all__ = ["CONFIGS", "OpenedRun", "open_run"]
+__all__ = ["CONFIGS", "DATA_SETTINGS", "OpenedRun", "open_run"]
 
 CONFIGS: dict[str, type[Config]] = {
     kind.verb: kind for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig)
 }
 """The configurations of runs, by the verb that makes them."""
-DATA = ("data", "data.folder")
+DATA_SETTINGS = ("data", "data.folder")
 """Settings without which there is no problem."""
 CENTRE = ("checkpoint", "between", "trajectory")
 """Settings that name the network that a chart lies around or begins at."""
@@ -176,7 +176,7 @@ class OpenedRun:
         """
         from lossatlas.recipes.problem import build_problem
 
-        config = self.read_config(*DATA)
+        config = self.read_config(*DATA_SETTINGS)
         if not isinstance(config, ProblemConfig):
             raise BadInput(f"{self.path} compares runs and has no problem of its own; open one of them")
         base = build_problem(config, getattr(config, "splits", ()))
@@ -222,8 +222,8 @@ class OpenedRun:
     def stated_buffers(self) -> str | None:
         """What running statistics are said to mean in the run's survey; None where that is what is usual."""
         stored = self.find_settings()
-        policy = str(stored.get("survey_buffers") or stored.get("buffers") or "auto")
-        return policy if policy != "auto" else None
+        said = [stored.get(name, AUTO) for name in ("survey_buffers", "buffers")]
+        return next((str(policy) for policy in said if policy != AUTO), None)
 
     @cached_property
     def recipe(self) -> ChartRecipe[Any]:
@@ -270,7 +270,7 @@ class OpenedRun:
         """By name what the run measures."""
         from lossatlas.metrics import metrics_for
 
-        return metrics_for(self.problem.loss, getattr(self.config, "metrics", None) or None)
+        return metrics_for(self.problem.loss, getattr(self.config, "metrics", (AUTO,)))
 
     @property
     def plan(self) -> Plan | str:

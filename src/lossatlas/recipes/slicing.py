@@ -11,6 +11,7 @@ from torch import Tensor
 from lossatlas.charts import CoefficientChart, Slice
 from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
 from lossatlas.engine.memory import memory_limit
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.site import Network
 from lossatlas.recipes.survey_config import SurveyConfig
@@ -27,7 +28,7 @@ def around_of(
     return Around(
         space,
         origin,
-        NORMALISATIONS[config.normalize or "none"](),
+        NORMALISATIONS[config.normalize](),
         config.ignore == "biasbn",
         trajectory,
         config.direction_seed,
@@ -42,9 +43,10 @@ def sliced(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict
         BadInput: a direction cannot be had, or several repeats are asked for of directions that are not random.
     """
     # Each is there by itself, and in the chart.
-    size = 2 * config.repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
-    check_memory(f"repeats is {config.repeats:,}", size, "their directions")
-    chart, labels = slice_along(config.kinds, around, config.orthogonal, config.repeats)
+    repeats = stated(config.repeats)
+    size = 2 * repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
+    check_memory(f"repeats is {repeats:,}", size, "their directions")
+    chart, labels = slice_along(config.kinds, around, config.orthogonal, repeats)
     kinds = [make_direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []

@@ -13,6 +13,7 @@ from lossatlas.engine import BUFFERS
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import count_numbers, metrics_for
+from lossatlas.recipes.base import AUTO, stated
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
 from lossatlas.recipes.room import Extent
@@ -63,7 +64,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
     extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
     policy = site.buffers or usual_buffers(site.chart, base.problem.module)
-    policy = policy if config.buffers == "auto" else config.buffers
+    policy = policy if config.buffers == AUTO else config.buffers
     return SurveyRecipe(
         config=config,
         problem=base.problem,
@@ -90,10 +91,10 @@ def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
         BadInput: more than can be.
     """
     axes = _axes(site)
-    counts = [len(coords) for coords in config.coordinates] or [*config.grid]
+    counts = [len(coords) for coords in config.coordinates] or [*stated(config.grid)]
     counts = counts * len(axes) if len(counts) == 1 else counts
     if REPEAT in site.chart.axes:
-        counts.append(config.repeats)
+        counts.append(stated(config.repeats))
     extent = Extent(prod(counts), len(config.splits), numbers)
     extent.check("at" if config.at else "grid", " x ".join(f"{count:,}" for count in counts))
     return extent
@@ -112,8 +113,9 @@ def _grid(config: SurveyConfig, site: SurveySite) -> dict[str, npt.NDArray[np.fl
             raise _unequal("at", "lists of coordinates", len(given_at), axes)
         grid = {axis: np.array(at) for axis, at in zip(axes, given_at, strict=True)}
     else:
-        counts = config.grid * len(axes) if len(config.grid) == 1 else config.grid
-        given = list(zip(config.range[::2], config.range[1::2], strict=True))
+        grid_points, ends = stated(config.grid), config.range or ()
+        counts = grid_points * len(axes) if len(grid_points) == 1 else grid_points
+        given = list(zip(ends[::2], ends[1::2], strict=True))
         boxes = [site.boxes[axis] for axis in axes] if not given else given * len(axes) if len(given) == 1 else given
         if len(counts) != len(axes):
             raise _unequal("grid", "numbers of points", len(counts), axes)

@@ -14,6 +14,7 @@ from lossatlas.data import AUGMENTATIONS, Dataset, Split
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.networks import check_finite, load_networks
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import build_problem
@@ -93,7 +94,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
         optimizer=optimizer,
         schedule=SCHEDULES[config.schedule](**checked("schedule", config.schedule, config.schedule_options)),
         switches=switches,
-        batch_size=config.batch_size,
+        batch_size=stated(config.batch_size),
         seed=config.seed,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
     )

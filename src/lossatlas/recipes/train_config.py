@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from lossatlas.bounds import Count, NotNegative, Positive
-from lossatlas.recipes.base import Options, ProblemConfig
+from lossatlas.bounds import Positive
+from lossatlas.recipes.base import ProblemConfig
+from lossatlas.recipes.shared_config import EvalBatchConfig, OptimizerConfig
 
 __all__ = ["TrainConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(ProblemConfig):
+class TrainConfig(EvalBatchConfig, OptimizerConfig, ProblemConfig):
     """Everything that a training depends on."""
 
     verb: ClassVar[str] = "train"
+    usual: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "schedule": "constant", "batch_size": 128}
 
-    optimizer: str = "adam"
-    """Optimiser (see `lossatlas info`) with options as in momentum,lr=0.05, or a class as torch.optim.NAdam."""
-    lr: Positive | None = None
-    """Its learning rate; default its own."""
-    weight_decay: NotNegative | None = None
-    """Weight decay of all optimisers that state none of their own."""
     switch: tuple[str, ...] = ()
     """Changes during the training, each with a fresh state: EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01."""
-    schedule: str = "constant"
-    """Learning-rate schedule (see `lossatlas info`)."""
-    schedule_options: Options = field(default_factory=dict)
-    """Options of a schedule; on the command line --schedule.OPTION."""
     epochs: Positive = 10.0
     """How often all training examples are seen."""
-    batch_size: Count = 128
-    """Examples per step."""
-    augment: tuple[str, ...] = ()
-    """Augmentations of a step's images (see `lossatlas info`)."""
 
     init_from: str | None = None
     """Weights to start from: a file, one of several networks in it as FILE#KEY, a run, or a run's snapshot as RUN@STEP;
@@ -44,5 +33,3 @@ class TrainConfig(ProblemConfig):
 
     snapshots: str = "epoch"
     """Which steps the trajectory keeps beside first and last: epoch, epoch:N, step:N, distance:D; or none."""
-    eval_batch_size: Count = 500
-    """Examples that the finished network is evaluated on together."""

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import xarray as xr
 import zarr.storage
 
+from lossatlas.charts import Chart
 from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, in_one_line
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, GroupHead, open_arrays, open_store
 from lossatlas.locks import Lock
-from lossatlas.schema import COMPANION, DIMENSION, Companion, Quantity, done_variable, split_variable
+from lossatlas.schema import COMPANION, DIMENSION, GEOMETRY, Companion, Quantity, done_variable, split_variable
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.mending import Mending, sweep
@@ -99,6 +100,33 @@ class SurveyStore:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def of_chart(
+        cls,
+        path: Path | None,
+        chart: Chart,
+        grid: Grid,
+        labels: Mapping[str, str] | None = None,
+        recorded: Mapping[str, Any] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> Self:
+        """The store of a chart's survey, which says whose it is and records the chart's geometry.
+
+        Args:
+            path: as for the class, and likewise all that follows.
+            chart: whose points are evaluated.
+            grid: per axis of the chart its ascending coordinates.
+            labels: what plots call the axes.
+            recorded: further attributes.
+            say: told of each array that was damaged.
+
+        Raises:
+            BadInput: as the class.
+            CannotFinish: likewise.
+        """
+        geometry = {GEOMETRY: chart.geometry().record()}
+        return cls(path, grid, {"chart": chart.fingerprint()}, labels, {**geometry, **(recorded or {})}, say)
 
     def __enter__(self) -> Self:
         return self

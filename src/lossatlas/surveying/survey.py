@@ -147,8 +147,8 @@ def survey(
     )  # fmt: skip
     surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
     refinement = refinement_of(coords, tolerance, budget)
-    recorded = {PLAN: json.dumps(engine.plan.to_dict()), schema.GEOMETRY: chart.geometry().record()}
-    with SurveyStore(path, coords, {"chart": chart.fingerprint()}, recorded=recorded) as store:
+    recorded = {PLAN: json.dumps(engine.plan.to_dict())}
+    with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
         if picture is not None:
             put_target(store, picture, padding, engine.network.loss)
         surveyor.fill(store, refinement=refinement)

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.rundir import MODEL, SNAPSHOTS
+from lossatlas.rundir import MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.specs import NetworkSpec
 from lossatlas.training.trajectory import Trajectory
 from lossatlas.weights.files import read_checkpoint, weights_in
@@ -31,6 +31,7 @@ def starting_state(spec: str) -> Mapping[str, Tensor]:
     path = named.path
     if named.step:
         return _snapshot(path, named.step)
+    RunDirectory(path).check_format()
     if path.is_dir() and weights_in(path) is None:
         if (path / SNAPSHOTS).is_dir() or path.name == SNAPSHOTS:
             raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")

@@ -19,7 +19,7 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, check_path, parse_json, read_bytes
 from lossatlas.files.tensors import read_tensors
 from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write, gone
-from lossatlas.rundir import SNAPSHOTS
+from lossatlas.rundir import SNAPSHOTS, RunDirectory
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights.files import module_state, state_bytes
 
@@ -200,6 +200,7 @@ class Trajectory(Recording[Snapshot]):
     def of(cls, path: Path) -> Trajectory:
         """The trajectory of a run directory, or of a folder that is one itself."""
         check_path(path)
+        RunDirectory(path).check_format()
         return cls(path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path)
 
     def cut(self, step: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lossatlas.charts import chart_between, made_chart
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.options import checked
 from lossatlas.recipes.problem import ProblemRecipe
@@ -19,7 +20,7 @@ class BetweenNetworks(SiteKind):
     """The figure that trained networks span (Goodfellow et al. 2015; Im, Tao & Branson 2016; Garipov et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        if config.directions or config.repeats > 1:
+        if config.directions or stated(config.repeats) > 1:
             raise BadInput("between networks there are no directions to choose or to draw; leave them out")
         loaded = load_networks(config.between, base)
         kind = chart_between(config.chart, len(loaded.names))

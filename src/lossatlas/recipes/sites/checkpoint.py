@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Network, SiteKind, SurveySite
@@ -17,11 +18,12 @@ class AroundCheckpoint(SiteKind):
     """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        loaded = load_networks([config.checkpoint], base)
+        checkpoint = stated(config.checkpoint)
+        loaded = load_networks([checkpoint], base)
         (origin,) = loaded.vectors
         around = around_of(config, base.space, origin)
         chart, labels, ends = sliced(config, around)
-        centre = Network(Path(config.checkpoint).name, (0.0,) * len(config.kinds), origin)
+        centre = Network(Path(checkpoint).name, (0.0,) * len(config.kinds), origin)
         return SurveySite(
             chart=chart,
             labels=labels,

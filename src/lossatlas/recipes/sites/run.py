@@ -14,6 +14,7 @@ import xarray as xr
 from lossatlas.charts import CoefficientChart
 from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.files.stores import open_store
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite
@@ -29,9 +30,9 @@ class OnChart(SiteKind):
     """The chart of a fit, a curve or another survey, and its picture's extent."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        if config.directions or config.repeats > 1:
+        if config.directions or stated(config.repeats) > 1:
             raise BadInput("the chart of a run has its axes; leave out the directions and the repeats")
-        run = OpenedRun(config.run or "", "give a run of fit or survey, or survey a --checkpoint")
+        run = OpenedRun(stated(config.run), "give a run of fit or survey, or survey a --checkpoint")
         chart = run.chart
         if not isinstance(chart, CoefficientChart) or chart.dimension != base.space.size:
             raise BadInput(

@@ -9,6 +9,7 @@ from lossatlas.charts import Slice
 from lossatlas.directions import Around, make_directions
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
+from lossatlas.recipes.base import stated
 from lossatlas.recipes.networks import check_finite
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveyedTrajectory, SurveySite
@@ -32,12 +33,13 @@ class AlongTrajectory(SiteKind):
     """A slice around the end of a recorded trajectory, with the trajectory on it."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        if config.repeats > 1:
+        if stated(config.repeats) > 1:
             raise BadInput(
                 "a trajectory is shown in one plane; leave out the repeats, or survey its end as a checkpoint"
             )
-        trajectory = WeightTrajectory(Trajectory.of(Path(config.trajectory)), base.space)
-        end = f"the end of {config.trajectory}"
+        folder = stated(config.trajectory)
+        trajectory = WeightTrajectory(Trajectory.of(Path(folder)), base.space)
+        end = f"the end of {folder}"
         load_state(base.problem.module, trajectory.snapshots[-1].state(), end)
         check_finite(base.problem.module, end)
         origin = base.space.vector_of(base.problem.module)
@@ -54,7 +56,7 @@ class AlongTrajectory(SiteKind):
             chart=chart,
             labels=labels,
             boxes=_boxes(chart.axes, followed.here, config.margin if config.margin is not None else MARGIN),
-            networks=(Network(Path(config.trajectory).name, (0.0,) * len(chart.axes), origin), *ends),
+            networks=(Network(Path(folder).name, (0.0,) * len(chart.axes), origin), *ends),
             trajectory=followed,
             notes=notes_of(config, around),
             fingerprints={"trajectory": fingerprint([("start", trajectory.vector(0))], steps)},

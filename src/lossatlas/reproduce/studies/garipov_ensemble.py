@@ -57,7 +57,7 @@ class _Ensembles(Study):
         shared: dict[str, Any] = (
             {"epochs": 600, "lr": 0.015, "weight_decay": 5e-4, "buffers_batches": 100}
             if paper
-            else {"steps": 1500, "lr": 0.05, "weight_decay": 5e-4, "splits": ("test",), "grid": 21}
+            else {"steps": 1500, "lr": 0.05, "weight_decay": 5e-4, "splits": ("test",), "grid": (21,)}
         )
         shared |= {"augment": base.augment, "plane": 0, "examples": "all"}
         curves = {f"G-{name}": curve_of(base, "G", name, **shared) for name in partners}

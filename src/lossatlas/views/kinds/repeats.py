@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lossatlas.views import data, figures, lines, looks, marks
-from lossatlas.views.base import View
+from lossatlas.views.base import Telling
 from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import has_points_between, panel_of
 from lossatlas.views.networks import networks
@@ -22,11 +22,11 @@ MOST = 12  # panels that one page shows legibly
 PANEL = 5.2  # inches; the width of one panel of curves
 
 
-class Repeats(View):
+class Repeats(Telling):
     """All samples' curves of the loss with their mean and spread, or their contours with the same levels."""
 
     needs = "several repeats, members or samples, one axis or two with at least two points each, and a loss"
-    caption = "The loss of every repeat of the slice: how far the picture depends on the directions that were drawn."
+    caption = "The loss of every repeat, member or sample: how far the picture depends on which of them is shown."
     rank = 15
     all_samples = True
 
@@ -34,6 +34,9 @@ class Repeats(View):
         if data.count_samples(survey) < 2 or not data.fields(data.take_first_sample(survey), data.LOSS):
             return False
         return len(data.axes(survey)) == 1 or (len(data.axes(survey)) == 2 and has_points_between(survey))
+
+    def told(self, survey: xr.Dataset) -> str:
+        return f"The loss of {data.samples_in_words(survey)}: how far the picture depends on which of them is shown."
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         return (_lines if len(data.axes(survey)) == 1 else _planes)(survey, title)
