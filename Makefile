@@ -25,9 +25,10 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/lossatlas fit --overwrite
 
-# Files keep to one process each: their tests share what they train. A process takes more than a gigabyte.
+# Processes begin with a row of files each, so that tests share what they train; who is done takes half of what another
+# has left. A process takes more than a gigabyte.
 test: setup
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 # Hostile inputs, for an hour on two cores: make fuzz SECONDS=60 WORKERS=1 SEED=3 ONLY=formats/png. What fails is kept in
 # .fuzz, and tried again by make fuzz CASE=.fuzz/NAME.

@@ -174,7 +174,7 @@ class Case:
                 engine.evaluate(self.coefficients[:count], self.controls, split, metrics, EVAL_BATCH_SIZE)
 
             return self.by_hand(evaluate)
-        points = la.Pattern(la.picture("heart", 40), cells=POINTS // 2).sample(0, 0, 0.0)
+        points = la.Pattern(la.picture("heart", 40), cells=POINTS // 2).sample(0, 0, 0.0, {})
 
         def pullback(count: int, split: la.Split) -> None:
             engine.pullback(self.coefficients[:count], self.controls, split.data, points)

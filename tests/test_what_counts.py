@@ -591,7 +591,7 @@ class TestMeansOfBatches:
         problem, split = language(None), la.Split(texts())
         chart = chart_of(problem)
         with pytest.warns(
-            Caution, match=r"BatchMean\(.*\) depends on how many .*weights=.*as large as the split"
+            Caution, match=r"BatchMean\(.*\) depends on how many .*weights=.*evaluate the whole split together"
         ) as told:
             la.survey(chart, {"u": np.zeros(1)}, problem, {"a": split, "b": split}, plan="loop", eval_batch_size=4)
         assert len(told) == 1

@@ -16,7 +16,7 @@ __all__ = ["make_generator"]
 def make_generator(seed: int, stream: str, step: int = 0) -> torch.Generator:
     """A fresh CPU generator for one stream at one step.
 
-    >>> a, b = (torch.rand(2, generator=generator(0, "cells", 7)) for _ in range(2))
+    >>> a, b = (torch.rand(2, generator=make_generator(0, "cells", 7)) for _ in range(2))
     >>> bool((a == b).all())
     True
     """

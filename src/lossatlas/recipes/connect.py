@@ -167,7 +167,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         survey_buffers=survey_buffers,
         augment=[AUGMENTATIONS[name]() for name in config.augment],
         budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
-        optimizer=optimizer(lr=config.lr if config.lr is not None else kind.usual_lr, max_norm=config.max_norm),
+        optimizer=optimizer(lr=require(config.lr), max_norm=config.max_norm),
         schedule=SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options)),
         surveyed=surveyed,
         in_plane=in_plane,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lossatlas.bounds import Count, Positive
+from lossatlas.charts import Curve
 from lossatlas.errors import BadInput, unknown
 from lossatlas.recipes.base import ProblemConfig, check_count, require
 from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
@@ -65,6 +66,8 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
         super().__post_init__()
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer of a curve", self.optimizer, OPTIMIZERS)
+        if self.lr is None:
+            self._settle(lr=Curve.named(self.curve, "curve").usual_lr)
         if self.points is None:
             self._settle(points=4 if self.objective == "max" else 1)
         if self.batch_size is None:
