@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,13 +166,30 @@ class TestLoadedNetworks:
         (tmp_path / "w.safetensors").write_bytes(state_bytes(module_state(base.problem.module)))
         loaded = load_networks([f"{runs / 't1'}@0", str(runs / "t1"), str(tmp_path / "w.safetensors")], base)
         assert loaded.vectors.shape == (3, base.space.size)
-        assert torch.equal(base.space.vector_of(base.problem.module), loaded.vectors[0]), (
-            "the module is left at the first"
-        )
+        assert torch.equal(base.space.vector_of(base.problem.module), loaded.vectors[2]), "the module is as it was"
+        loaded.bring(base.problem.module)
+        assert torch.equal(base.space.vector_of(base.problem.module), loaded.vectors[0])
+
+    def test_a_transform_that_changes_what_is_held_is_refused(self, runs: Path) -> None:
+        base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
+        start = {name: value.clone() for name, value in module_state(base.problem.module).items()}
+        base = replace(base, networks={"a": start, "b": {**start, **self.other_weights(start)}})
+        assert load_networks(["a", "b"], base).names == ("a", "b")
+        with pytest.raises(la.BadInput, match="a and b permuted differ in '.*bias', which does not vary"):
+            load_networks(["a", "b"], base, [Permuted([5, 4, 3, 2, 1, 0])])
+
+    def other_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: 1.5 * value for name, value in state.items() if name.endswith("weight")}
+
+    def test_a_run_that_networks_are_loaded_for_stays_what_it_is(self, runs: Path) -> None:
+        run = la.open_run(runs / "s")
+        before = run.base.space.vector_of(run.problem.module)
+        la.load_networks([str(runs / "t2")], run.base)
+        assert torch.equal(run.base.space.vector_of(run.problem.module), before)
 
     def test_networks_that_differ_in_what_does_not_vary_are_refused(self, runs: Path) -> None:
         base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
-        with pytest.raises(la.BadInput, match="t1 and t2 differ in '.*bias', which does not vary; let it vary"):
+        with pytest.raises(la.BadInput, match="t1 and t2 differ in '.*bias', which does not vary; name it among"):
             load_networks([str(runs / "t1"), str(runs / "t2")], base)
 
     def test_a_buffer_that_no_chart_interpolates_is_told(self) -> None:
@@ -258,8 +276,70 @@ class TestConnect:
             la.connect(networks, own, splits, data="digits")
         with pytest.raises(la.BadInput, match="splits are test; expected train, and perhaps test"):
             la.connect(networks, own, {"test": examples()}, steps=3)
-        with pytest.raises(la.BadInput, match="a curve joins two networks or more and 1 is given"):
+        with pytest.raises(la.BadInput, match="a curve joins two networks or more and 1 is given; give the others"):
             la.connect(networks[:1], own, splits, steps=3)
+        with pytest.raises(la.BadInput, match="between is a setting of the command line; here networks says it"):
+            la.connect(networks, own, splits, between=("a", "b"))
+        with pytest.raises(la.BadInput, match="network 2 is a int; expected a module, or its tensors by name"):
+            la.connect([networks[0], 3], own, splits)
+        with pytest.raises(la.BadInput, match="a network is called 1; expected a name"):
+            la.connect({1: networks[0], 2: networks[1]}, own, splits)
+
+    def test_a_folder_with_a_curve_is_left_alone(self, tmp_path: Path) -> None:
+        networks, own, splits = self.networks(), problem(9), {"train": examples()}
+        settings = {"steps": 3, "grid": 5, "plane": 0, "plan": "loop", "device": "cpu", "ensembles": False}
+        la.connect(networks, own, splits, path=tmp_path / "curve", **settings)
+        before = {path: path.read_bytes() for path in (tmp_path / "curve").rglob("*") if path.is_file()}
+        with pytest.raises(la.BadInput, match="curve is not empty; give each curve a folder of its own"):
+            la.connect(networks[::-1], own, splits, path=tmp_path / "curve", **settings)
+        assert before == {path: path.read_bytes() for path in (tmp_path / "curve").rglob("*") if path.is_file()}
+        (tmp_path / "file").touch()
+        for path in (tmp_path / "file", ""):
+            with pytest.raises(la.BadInput, match="which is not a folder"):
+                la.connect(networks, own, splits, path=path, **settings)
+
+    def test_numbers_may_be_numpys_and_counts_numbers(self) -> None:
+        networks, own, splits = self.networks(), problem(9), {"train": examples()}
+        settings = {"steps": np.int64(3), "plane": 0, "plan": "loop", "device": "cpu", "ensembles": False}
+        found = la.connect(networks, own, splits, grid=np.int32(5), examples=50, **settings)
+        same = la.connect(networks, own, splits, grid=(5,), examples="50", **settings)
+        xr.testing.assert_equal(found.survey.drop_attrs(), same.survey.drop_attrs())
+
+    def test_bends_start_at_other_networks(self) -> None:
+        networks, own, splits = self.networks(), problem(9), {"train": examples()}
+        settings = {"steps": 1, "lr": 1e-12, "grid": 3, "plane": 0, "plan": "loop", "device": "cpu", "ensembles": False}
+        middle = trained(3)
+        curve = la.connect(networks, own, splits, start=[middle], **settings).chart
+        bend = curve.controls().detach()[1]
+        torch.testing.assert_close(bend, la.WeightSpace(middle).vector_of(middle), rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_the_module_of_the_problem_may_be_one_of_the_networks(self, place: int) -> None:
+        networks, splits = self.networks(), {"train": examples()}
+        settings = {"steps": 3, "grid": 5, "plane": 0, "plan": "loop", "device": "cpu", "ensembles": False}
+        apart = la.connect(networks, problem(9), splits, **settings)
+        own = la.connect(networks, la.Problem(networks[place], la.CrossEntropy()), splits, **settings)
+        xr.testing.assert_equal(apart.survey.drop_attrs(), own.survey.drop_attrs())
+
+    def test_buffers_that_differ_are_told_of(self) -> None:
+        class Shifted(nn.Module):
+            def __init__(self, shift: float) -> None:
+                super().__init__()
+                self.linear = nn.Linear(3, 2)
+                self.register_buffer("shift", torch.tensor(shift))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return self.linear(x) + self.shift
+
+        networks = [Shifted(0.0), Shifted(4.0)]
+        own, splits = la.Problem(Shifted(0.0), la.CrossEntropy()), {"train": examples()}
+        with pytest.warns(la.Caution, match="network 1 and network 2 differ in the buffer 'shift'; between them it is"):
+            la.connect(networks, own, splits, steps=1, grid=3, plane=0, plan="loop", device="cpu", ensembles=False)
+        with pytest.warns(la.Caution, match="a and b differ in the buffer 'shift'; between them it is"):
+            la.compare(
+                dict(zip("ab", networks, strict=True)), own, splits, grid=3, line=3, slice_points=3, repeats=1,
+                plan="loop", device="cpu",
+            )  # fmt: skip
 
 
 class TestCompare:
@@ -288,6 +368,24 @@ class TestCompare:
         np.testing.assert_allclose(whole["train_loss"], losses, rtol=1e-5)
         apart = [la.WeightSpace(n).vector_of(n) for n in networks.values()]
         assert float(whole["distance"].values[0, 1]) == pytest.approx(float((apart[0] - apart[1]).norm()), rel=1e-5)
+
+    def test_the_module_of_the_problem_may_be_one_of_the_networks(self) -> None:
+        networks = {f"n{seed}": trained(seed) for seed in (1, 2, 3)}
+        settings = {"grid": [8], "line": 5, "slice_points": 3, "repeats": 1, "plan": "loop", "device": "cpu"}
+        apart = la.compare(networks, problem(9), {"train": examples()}, **settings)
+        for network in networks.values():
+            own = la.compare(networks, la.Problem(network, la.CrossEntropy()), {"train": examples()}, **settings)
+            xr.testing.assert_equal(apart, own)
+
+    def test_too_few_networks_and_strangers_among_the_groups_are_refused(self) -> None:
+        networks, own, splits = {"a": trained(1), "b": trained(2)}, problem(), {"train": examples()}
+        for few in ({}, {"a": networks["a"]}):
+            with pytest.raises(la.BadInput, match="a comparison needs two networks or more and has [01]; give"):
+                la.compare(few, own, splits)
+        with pytest.raises(la.BadInput, match="groups names 'z', which is not among the networks; expected a, b"):
+            la.compare(networks, own, splits, groups={"z": "g"})
+        with pytest.raises(la.BadInput, match="runs is a setting of the command line; here networks says it"):
+            la.compare(networks, own, splits, runs=("a",))
 
     def test_strangers_among_the_starts_are_refused(self) -> None:
         with pytest.raises(la.BadInput, match="starts names 'c', which is not among the networks"):

@@ -7,20 +7,20 @@ and engines are those of ``lossatlas connect`` and ``lossatlas compare``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
+import numpy as np
 import xarray as xr
 from torch import Tensor, nn
 
 from lossatlas.charts import Curve, encode_chart
 from lossatlas.data import Dataset, Split, named_splits
 from lossatlas.engine import Plan
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 from lossatlas.files.writing import atomic_write
 from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
@@ -34,7 +34,7 @@ from lossatlas.recipes import CompareConfig, ConnectConfig, TrainConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
 from lossatlas.recipes.compare_surveys import list_surveys
 from lossatlas.recipes.connect import build_connect
-from lossatlas.recipes.networks import load_networks
+from lossatlas.recipes.networks import copy_state, keep_module, load_networks
 from lossatlas.recipes.problem import ProblemRecipe, find_device
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import CHART
@@ -42,15 +42,18 @@ from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.standing import Standing
 from lossatlas.types import Params, Source
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import load_state, module_state
+from lossatlas.weights.files import load_state
 
 __all__ = ["CurveResult", "compare", "connect"]
 
 Network = nn.Module | Mapping[str, Tensor]
 """A network of a problem's architecture: a module, or its named parameters and buffers."""
 C = TypeVar("C", ConnectConfig, CompareConfig)
-GIVEN = ("data", "model", "loss", "output")
-"""Settings of a configuration that objects stand for."""
+GIVEN = {
+    **dict.fromkeys(("data", "model", "loss", "output"), "problem and splits say it"),
+    **dict.fromkeys(("between", "runs"), "networks says it"),
+}
+"""Settings of a configuration that objects stand for, and which."""
 START = "@0"
 """What is appended to a network's name for where its training started."""
 
@@ -77,6 +80,7 @@ def connect(
     problem: Problem,
     splits: Mapping[str, Split | Source],
     *,
+    start: Sequence[Network] = (),
     path: Path | str | None = None,
     on_step: Callable[[dict[str, float]], None] | None = None,
     **settings: Any,
@@ -87,20 +91,30 @@ def connect(
         networks: two or more of one architecture, in their order along the curve: modules or their named tensors.
         problem: its module has that architecture, and is as it was when this returns.
         splits: examples by name, ``train`` and perhaps ``test``; the curve is trained on the former.
-        path: a folder for the curve and its surveys, which are continued where they are there; None keeps all in
-            memory.
+        start: networks that the bends start at; default the straight segments.
+        path: a folder for the curve and its surveys, which is new or empty; None keeps all in memory.
         on_step: called with what each step came to.
         settings: options of ``lossatlas connect`` (:class:`~lossatlas.recipes.ConnectConfig`), such as
             ``curve="chain"``, ``steps=1000``, ``grid=61`` or ``plane=0``.
+
+    Warns:
+        Caution: the networks differ in a buffer, of which points between them have the first one's.
 
     Raises:
         BadInput: a setting that there is not, or networks, problem and examples that do not fit together.
         CannotFinish: the objective is not finite any more.
     """
-    states = _name_states(networks)
-    config = _configure(ConnectConfig, {**settings, "between": tuple(states)}, splits)
-    with _left_alone(problem.module):
-        recipe = build_connect(config, _assemble(problem, splits, config.parameters, config.device, states))
+    states, bends = _name_states(networks), _name_states(start, "start")
+    if len(states) < 2:
+        raise BadInput(f"a curve joins two networks or more and {len(states)} is given; give the others, too")
+    config = _configure(ConnectConfig, settings, splits, between=tuple(states), start=tuple(bends))
+    folder = _find_folder(path)
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        raise BadInput(f"{path} is not empty; give each curve a folder of its own")
+    with keep_module(problem.module):
+        base = _assemble(problem, splits, config.parameters, config.device, {**states, **bends})
+        recipe = build_connect(config, base)
+        _warn(recipe.notes)
         engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
         survey_engine = recipe.build_survey_engine(engine)
     fit, history = recipe.begin_fit(engine), []
@@ -108,7 +122,6 @@ def connect(
         history.append(fit.step())
         if on_step is not None:
             on_step(history[-1])
-    folder = Path(path) if path is not None else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write(folder / CHART, encode_chart(recipe.chart))
@@ -145,15 +158,21 @@ def compare(
 
     Raises:
         BadInput: a setting that there is not, or networks, problem and examples that do not fit together.
+
+    Warns:
+        Caution: the networks differ in a buffer, of which points between them have the first one's.
     """
     states, begun = _name_states(networks), _name_states(starts or {})
-    if strangers := [name for name in begun if name not in states]:
-        raise BadInput(
-            f"starts names {strangers[0]!r}, which is not among the networks; name the same networks in both"
-        )
-    config = _configure(CompareConfig, {**settings, "runs": tuple(states)}, splits)
-    folder = Path(path) if path is not None else None
-    with _left_alone(problem.module):
+    if len(states) < 2:
+        raise BadInput(f"a comparison needs two networks or more and has {len(states)}; give the others, too")
+    for called, named in (("starts", begun), ("groups", groups or {})):
+        if strangers := [name for name in named if name not in states]:
+            raise BadInput(
+                f"{called} names {strangers[0]!r}, which is not among the networks; expected {', '.join(states)}"
+            )
+    config = _configure(CompareConfig, settings, splits, runs=tuple(states))
+    folder = _find_folder(path)
+    with keep_module(problem.module):
         known = {**states, **{name + START: state for name, state in begun.items()}}
         base = _assemble(problem, splits, ("*",), config.device, known)
         recipe = _gather(config, base, tuple(states), begun, groups or {})
@@ -180,6 +199,7 @@ def _gather(
 ) -> CompareRecipe:
     """The networks of a comparison, with what they come to on all examples."""
     loaded = load_networks(names, base, called="network")
+    _warn(loaded.notes)
     origins = {}
     keys = {name: fingerprint(sorted(state.items())) for name, state in begun.items()}
     for name, key in keys.items():
@@ -215,30 +235,69 @@ def _score(base: ProblemRecipe, state: Params, name: str, eval_batch_size: int) 
     return scores
 
 
-def _name_states(networks: Sequence[Network] | Mapping[str, Network]) -> dict[str, Params]:
-    """Parameters and buffers by the names of the networks; those in a sequence are numbered.
+def _name_states(networks: Sequence[Network] | Mapping[str, Network], called: str = "network") -> dict[str, Params]:
+    """Copies of parameters and buffers by the names of the networks; those in a sequence are numbered.
 
     Raises:
-        BadInput: a name could be a path.
+        BadInput: a name could be a path, or something is not a network.
     """
-    named = networks if isinstance(networks, Mapping) else {f"network {k + 1}": one for k, one in enumerate(networks)}
-    for name in named:
-        if not name or {"/", "@", "#"} & set(name):
-            raise BadInput(f"a network is called {name!r}; expected a name without /, @ and #")
-    return {name: module_state(one) if isinstance(one, nn.Module) else dict(one) for name, one in named.items()}
+    named = networks if isinstance(networks, Mapping) else {f"{called} {k + 1}": one for k, one in enumerate(networks)}
+    states = {}
+    for name, one in named.items():
+        if not isinstance(name, str) or not name.isprintable() or not name or {"/", "@", "#"} & set(name):
+            raise BadInput(f"a network is called {name!r}; expected a name in letters, without /, @ and #")
+        if isinstance(one, nn.Module):
+            states[name] = copy_state(one)
+        elif isinstance(one, Mapping):
+            states[name] = {
+                key: value.detach().clone() if isinstance(value, Tensor) else value for key, value in one.items()
+            }
+        else:
+            raise BadInput(f"{name} is a {type(one).__name__}; expected a module, or its tensors by name")
+    return states
 
 
-def _configure(kind: type[C], settings: Mapping[str, Any], splits: Mapping[str, Any]) -> C:
-    """A configuration of settings that may be left out, on the splits that there are.
+def _configure(kind: type[C], settings: Mapping[str, Any], splits: Mapping[str, Any], **names: tuple[str, ...]) -> C:
+    """A configuration of settings that may be left out, on the splits and networks that there are.
+
+    A setting that the command line writes as text may be a number here, and a list with one entry that entry.
 
     Raises:
         BadInput: there is no such setting, or it is what objects say here.
     """
-    for name in (*GIVEN, *(f"{name}_options" for name in GIVEN)):
-        if name in settings:
-            raise BadInput(f"{name} is a setting of the command line; here problem and splits say it: leave it out")
-    flat = {"splits": [name for name in kind().splits if name in splits], **settings}
+    for name, instead in GIVEN.items():
+        if {name, f"{name}_options"} & set(settings):
+            raise BadInput(f"{name} is a setting of the command line; here {instead}: leave it out")
+    usual = kind()
+    flat: dict[str, Any] = {"splits": [name for name in usual.splits if name in splits], **names}
+    for name, value in settings.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        default = getattr(usual, name, None)
+        if isinstance(default, tuple) and isinstance(value, (str, int, float)):
+            value = [value]
+        elif isinstance(default, str) and isinstance(value, (int, Path)) and not isinstance(value, bool):
+            value = str(value)
+        flat[name] = value
     return kind.from_flat({name: list(value) if isinstance(value, tuple) else value for name, value in flat.items()})
+
+
+def _find_folder(path: Path | str | None) -> Path | None:
+    """The folder that results are kept in; None keeps them in memory.
+
+    Raises:
+        BadInput: the path is empty, or leads to something else.
+    """
+    if path is None:
+        return None
+    if not str(path) or (Path(path).exists() and not Path(path).is_dir()):
+        raise BadInput(f"path is {str(path)!r}, which is not a folder; give a new or empty one, or leave it out")
+    return Path(path)
+
+
+def _warn(notes: Iterable[str]) -> None:
+    """Tell whoever called from Python what the command line prints."""
+    for note in notes:
+        warnings.warn(note, Caution, stacklevel=3)
 
 
 def _assemble(
@@ -260,18 +319,6 @@ def _assemble(
     where = find_device(device)
     space = WeightSpace(problem.module, parameters)
     return ProblemRecipe(problem, space, data, data.train.to(where), where, networks)
-
-
-@contextmanager
-def _left_alone(module: nn.Module) -> Iterator[None]:
-    """While entered, a module may be brought to other networks; afterwards it is as it was."""
-    before = {name: value.clone() for name, value in module_state(module).items()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, value in module_state(module).items():
-                value.copy_(before[name])
 
 
 def _quietly(folder: Path | None) -> Handling:

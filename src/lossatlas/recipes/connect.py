@@ -128,6 +128,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
     check_memory(f"points is {drawn:,}", torch.float64.itemsize * drawn * (1 + controls), "coordinates of a step")
     bends = load_networks(config.start, base) if config.start else None
     loaded = load_networks(config.between, base)
+    loaded.bring(problem.module)
     names, networks = loaded.names, loaded.vectors
     device = base.device
     with use_one_thread():

@@ -82,7 +82,11 @@ def build_fit(config: FitConfig) -> FitRecipe:
     base = build_problem(config, config.splits)
     problem, space, data, train, device = base.problem, base.space, base.data, base.train, base.device
     module = problem.module
-    notes = load_networks([config.checkpoint], base).notes if config.checkpoint is not None else ()
+    notes: tuple[str, ...] = ()
+    if config.checkpoint is not None:
+        loaded = load_networks([config.checkpoint], base)
+        loaded.bring(module)
+        notes = loaded.notes
     buffers, survey_buffers = (
         BUFFERS[name].for_run(train, config.eval_batch_size, config.buffers_batches)
         for name in (config.buffers, config.survey_buffers if config.survey_buffers != AUTO else config.buffers)

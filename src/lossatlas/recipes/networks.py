@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,16 @@ from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state, module_state
 from lossatlas.weights.loading import check_finite_values
 
-__all__ = ["LoadedNetworks", "NetworkState", "NetworkTransform", "check_finite", "load_networks", "shorten_paths"]
+__all__ = [
+    "LoadedNetworks",
+    "NetworkState",
+    "NetworkTransform",
+    "check_finite",
+    "copy_state",
+    "keep_module",
+    "load_networks",
+    "shorten_paths",
+]
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class NetworkTransform(ABC):
 
 @dataclass(frozen=True)
 class LoadedNetworks:
-    """Networks in one weight space, in their order; the problem's module stands at the first.
+    """Networks in one weight space, in their order.
 
     Attributes:
         networks: with short names that tell them apart.
@@ -84,6 +94,10 @@ class LoadedNetworks:
         """The networks as vectors (k, n), in the module's numbers and where it is."""
         return torch.stack([self.space.flatten(state) for state in self.states])
 
+    def bring(self, module: nn.Module) -> None:
+        """Bring a module of their architecture to the first of them, in place."""
+        load_state(module, self.networks[0].state, self.networks[0].name)
+
 
 def load_networks(
     specs: Sequence[str],
@@ -97,7 +111,7 @@ def load_networks(
     Args:
         specs: files of weights, networks in them as ``FILE#KEY``, runs, snapshots as ``RUN@STEP``, or names of networks
             that the problem has in memory.
-        base: the problem; its module is left standing at the first of the networks.
+        base: the problem; its module is as it was when this returns.
         transforms: applied one after the other to all networks together.
         called: what messages call what is named.
 
@@ -109,21 +123,35 @@ def load_networks(
     if twice := [spec for spec, place in zip(specs, places, strict=True) if places.count(place) > 1]:
         raise BadInput(f"{twice[0]} is named twice; name networks that differ")
     module, found, notes = base.problem.module, [], list[str]()
-    for spec, name in zip(specs, shorten_paths(specs), strict=True):
-        state = base.networks[spec] if spec in base.networks else starting_state(spec)
-        notes += load_state(module, state, f"{called} {spec}")
-        check_finite(module, f"{called} {spec}")
-        found.append(NetworkState(name, _copy_state(module)))
-    notes += _check_what_is_held(found, base)
-    for transform in transforms:
-        found = [_restore(network, module) for network in transform.transform(found, base.problem, base.space)]
-        if not found:
-            raise BadInput(f"{type(transform).__name__} left no network; expected one at least")
-    load_state(module, found[0].state, found[0].name)
+    with keep_module(module):
+        for spec, name in zip(specs, shorten_paths(specs), strict=True):
+            state = base.networks[spec] if spec in base.networks else starting_state(spec)
+            notes += load_state(module, state, f"{called} {spec}")
+            check_finite(module, f"{called} {spec}")
+            found.append(NetworkState(name, copy_state(module)))
+        notes += _check_what_is_held(found, base)
+        for transform in transforms:
+            found = [_restore(network, module) for network in transform.transform(found, base.problem, base.space)]
+            if not found:
+                raise BadInput(f"{type(transform).__name__} left no network; expected one at least")
+            notes += _check_what_is_held(found, base)
     return LoadedNetworks(tuple(found), base.space, tuple(dict.fromkeys(notes)))
 
 
-def _copy_state(module: nn.Module) -> Params:
+@contextmanager
+def keep_module(module: nn.Module) -> Iterator[None]:
+    """While entered, a module may be brought to other networks; afterwards it is as it was."""
+    before = copy_state(module)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in module_state(module).items():
+                value.copy_(before[name])
+
+
+def copy_state(module: nn.Module) -> Params:
+    """Parameters and buffers of a module by name, which stay what they are when it is brought elsewhere."""
     return {name: value.clone() for name, value in module_state(module).items()}
 
 
@@ -131,7 +159,7 @@ def _restore(network: NetworkState, module: nn.Module) -> NetworkState:
     """A network that a transform made, as the module has it; refused where it does not fit the module."""
     load_state(module, network.state, network.name)
     check_finite(module, network.name)
-    return NetworkState(network.name, _copy_state(module))
+    return NetworkState(network.name, copy_state(module))
 
 
 def _check_what_is_held(networks: Sequence[NetworkState], base: ProblemRecipe) -> list[str]:
@@ -151,8 +179,8 @@ def _check_what_is_held(networks: Sequence[NetworkState], base: ProblemRecipe) -
             continue
         if name in parameters:
             raise BadInput(
-                f"{first.name} and {unequal[0].name} differ in {name!r}, which does not vary; let it vary, with "
-                "--parameters"
+                f"{first.name} and {unequal[0].name} differ in {name!r}, which does not vary; name it among "
+                "the parameters that do"
             )
         notes.append(
             f"{first.name} and {unequal[0].name} differ in the buffer {name!r}; between them it is the first's"

@@ -189,7 +189,6 @@ class OpenedRun:
         Raises:
             BadInput: the network is gone, does not fit, or has changed since the run.
         """
-        from lossatlas.recipes.networks import load_networks
         from lossatlas.recipes.site import hash_network
         from lossatlas.training import Trajectory
         from lossatlas.training.weight_trajectory import WeightTrajectory
@@ -202,11 +201,11 @@ class OpenedRun:
                     f"{self.path} is not finished, so it holds no network; continue it with lossatlas train --out "
                     f"{self.path} --resume"
                 )
-            return load_networks([str(self.path)], base).notes
+            return _bring(str(self.path), base)
         stored = self.find_settings(CENTRE)
         between = stored.get("between") or [None]
         if spec := stored.get("checkpoint") or between[0]:
-            notes = load_networks([str(spec)], base).notes
+            notes = _bring(str(spec), base)
         elif folder := stored.get("trajectory"):
             last = WeightTrajectory(Trajectory.of(Path(str(folder))), base.space).snapshots[-1]
             load_state(base.problem.module, last.state(), f"the end of {folder}")
@@ -309,3 +308,12 @@ class OpenedRun:
         from lossatlas.exchange import readable
 
         return readable(self._find_store())
+
+
+def _bring(spec: str, base: ProblemRecipe) -> tuple[str, ...]:
+    """Bring a problem's module to a network; returns what somebody should know of its file."""
+    from lossatlas.recipes.networks import load_networks
+
+    loaded = load_networks([spec], base)
+    loaded.bring(base.problem.module)
+    return loaded.notes

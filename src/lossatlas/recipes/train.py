@@ -73,7 +73,11 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     switches = [replace(switch, optimizer=_decaying(switch.optimizer, config)) for switch in switches]
     base = build_problem(config)
     module = base.problem.module
-    notes = load_networks([config.init_from], base, called="the start").notes if config.init_from is not None else ()
+    notes: tuple[str, ...] = ()
+    if config.init_from is not None:
+        loaded = load_networks([config.init_from], base, called="the start")
+        loaded.bring(module)
+        notes = loaded.notes
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:

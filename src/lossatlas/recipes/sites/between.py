@@ -23,6 +23,7 @@ class BetweenNetworks(SiteKind):
         if config.directions or require(config.repeats) > 1:
             raise BadInput("between networks there are no directions to choose or to draw; leave them out")
         loaded = load_networks(config.between, base)
+        loaded.bring(base.problem.module)
         kind = choose_chart_between(config.chart, len(loaded.names))
         options = check_options("chart", config.chart, config.chart_options)
         chart = make_chart(config.chart, kind.between_states, loaded.states, base.space, options)

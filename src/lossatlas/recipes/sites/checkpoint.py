@@ -20,6 +20,7 @@ class AroundCheckpoint(SiteKind):
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
         checkpoint = require(config.checkpoint)
         loaded = load_networks([checkpoint], base)
+        loaded.bring(base.problem.module)
         (origin,) = loaded.vectors
         around = make_around(config, base.space, origin)
         chart, labels, ends = make_slice(config, around)
