@@ -49,11 +49,12 @@ class AxesConfig(GridConfig, DirectionConfig):
     """Make each direction orthogonal to those before it, as long as it was."""
     range: tuple[float, ...] | None = None
     """Where axes begin and end, one pair for all or one for each; default -1 1 in lengths of the directions, or what
-    shows the path or the networks."""
+    shows the trajectory or the networks."""
     at: tuple[str, ...] = ()
     """Coordinates instead of a range and a grid, numbers with commas for each axis: --at=-1,-0.5,0,1."""
     margin: Positive | None = None
-    """How far the picture reaches beyond a path or networks, in shares of their extent; default 0.2, on a line 0.5."""
+    """How far the picture reaches beyond a trajectory or networks, in shares of their extent; default 0.2, on a line
+    0.5."""
     tolerance: Positive | None = None
     """Evaluate points only until interpolation of the others is this good, in the logarithm of the loss (where it is
     not positive, in shares of its height above its lowest value)."""
