@@ -259,7 +259,7 @@ class TestBadInput:
             (["--data=nowhere:data"], "cannot import 'nowhere'"),
             (["--data=mnist", "--data.folder=nowhere"], "there is no folder nowhere"),
             (["--data=mnist", "--data.folder=~nobody-here/x"], "there is no folder ~nobody-here/x"),
-            (["--data=~nobody-here/x"], "data '~nobody-here/x' is no folder"),
+            (["--data=~nobody-here/x"], "data '~nobody-here/x' is not a folder"),
             (["--data=" + "x" * 300], "x cannot be read: File name too long"),
             (["--data=mnist", "--data.folder=" + "x" * 300], "x cannot be read: File name too long"),
             (["--checkpoint=" + "x/" * 3000], "x/... cannot be read: File name too long"),

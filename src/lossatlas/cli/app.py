@@ -88,7 +88,7 @@ def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
     if int in types and not types & {float, str}:
         for token in tokens:
             if "." in token.value and not float(token.value).is_integer():
-                raise ValueError(f"{token.value} is no whole number")
+                raise ValueError(f"{token.value} is not a whole number")
     made = convert(wanted, tokens)
     if isinstance(made, tuple) and any(isinstance(each, tuple | list) for each in made):
         raise ValueError("there is a list among its values; write them one after the other")

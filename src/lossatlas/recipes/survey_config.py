@@ -126,10 +126,10 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             "checkpoint": {"chart", "margin"},
             "trajectory": {"chart"},
         }
-        for place, names in unheeded.items():
-            for name in sorted(names) if getattr(self, place) else ():
+        for site, names in unheeded.items():
+            for name in sorted(names) if getattr(self, site) else ():
                 if self._is_stated(name):
-                    raise BadInput(f"{name} means nothing with {place}; leave it out")
+                    raise BadInput(f"{name} means nothing with {site}; leave it out")
         if self.checkpoint and not self._is_drawn:
             for name in ("normalize", "ignore", "direction_seed"):
                 if self._is_stated(name):
@@ -139,10 +139,10 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        places = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
-        if len(places) > 1:
+        sites = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
+        if len(sites) > 1:
             raise BadInput(
-                f"{' and '.join(places)} are given; a survey lies around a checkpoint, along a trajectory, between "
+                f"{' and '.join(sites)} are given; a survey lies around a checkpoint, along a trajectory, between "
                 "networks or on the chart of a run: give one of them"
             )
         if len(self.between) == 1:
