@@ -238,7 +238,7 @@ class TestARun:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from lossatlas.cli import main; main(['--help']); main(['fit', '--help']);"
+        "import sys; from lossatlas.cli import main; [main([*verb, '--help']) for verb in ([], ['fit'], ['connect'])];"
         "heavy = {'torch', 'numpy', 'matplotlib', 'xarray', 'plotly', 'sklearn'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
@@ -259,7 +259,7 @@ class TestBadInput:
             (["--data=nowhere:data"], "cannot import 'nowhere'"),
             (["--data=mnist", "--data.folder=nowhere"], "there is no folder nowhere"),
             (["--data=mnist", "--data.folder=~nobody-here/x"], "there is no folder ~nobody-here/x"),
-            (["--data=~nobody-here/x"], "data '~nobody-here/x' is no folder"),
+            (["--data=~nobody-here/x"], "data '~nobody-here/x' is not a folder"),
             (["--data=" + "x" * 300], "x cannot be read: File name too long"),
             (["--data=mnist", "--data.folder=" + "x" * 300], "x cannot be read: File name too long"),
             (["--checkpoint=" + "x/" * 3000], "x/... cannot be read: File name too long"),

@@ -462,7 +462,7 @@ class TestRadial:
             ("batch_norm", "it has normalisations"),
             ("resnet", "it has normalisations"),
             ("dict_batches", "its outputs are not multiplied"),
-            ("tied", "is no weight or bias"),
+            ("tied", "is not a weight or bias"),
             ("skips", "skips layers, or has other activations than ReLU"),
         ],
     )

@@ -356,8 +356,8 @@ class TestRefusals:
             ("fasion_mnist", "did you mean 'fashion_mnist'. Choices: .*hub:OWNER/NAME"),
             ("", "unknown data set ''"),
             ("hub:cifar10", "expected hub:OWNER/NAME"),
-            ("uoft-cs/cifar10", "is no folder; a name of the hub is written hub:OWNER/NAME"),
-            ("/there/is/none", "is no folder; check the path"),
+            ("uoft-cs/cifar10", "is not a folder; a name of the hub is written hub:OWNER/NAME"),
+            ("/there/is/none", "is not a folder; check the path"),
             ("nowhere:data", "cannot import"),
         ],
     )

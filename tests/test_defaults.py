@@ -288,8 +288,7 @@ class TestOfTheCommandLine:
         with pytest.raises(SystemExit):
             raise SystemExit(main(["compare", "--help"]))
         text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        assert "on slices around a network its own (frozen)" in text
-        assert "between networks those that are estimated anew at every point (reestimated)" in text
+        assert "auto is frozen around one network, which has its own, reestimated between several" in text
 
 
 class TestRandomDirections:

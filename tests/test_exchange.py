@@ -304,7 +304,7 @@ def test_rows_in_any_order_with_empty_cells_are_read(tmp_path: Path) -> None:
         ("u,v\n1,2\n", "no variables"),
         ("u,u,test_loss\n1,2,3\n", "two of one name"),
         ("u,test_loss\n0,1\n1\n", "line 3: 1 cells"),
-        ("u,test_loss\n0,1\n1,abc\n", "'abc' in column test_loss is no number"),
+        ("u,test_loss\n0,1\n1,abc\n", "'abc' in column test_loss is not a number"),
         ("u,test_loss\n0,1\nnan,1\n", "column u has coordinates that are not finite"),
         ("u,v,test_loss\n0,0,1\n0,1,1\n1,0,1\n", "no row for the point u = 1, v = 1: 3 rows of 4"),
         ("u,v,test_loss\n0,1,1\n1,0,1\n1,1,1\n", "no row for the point u = 0, v = 0"),

@@ -170,7 +170,7 @@ class TestPairs:
         assert la.Problem(net, la.CrossEntropy()).feed.inputs(((X, Z), LABELS))[0] == ((X, Z),)
 
     def test_three_entries_are_no_pair(self) -> None:
-        """The lengths are no labels."""
+        """The lengths are not labels."""
         said = refusal(seeded(lambda: nn.Linear(4, 3)), (X, LENGTHS, LABELS))
         assert said.startswith(
             "a batch is a tuple of 3 (shape (8, 4), shape (8,), shape (8,)); expected (inputs, targets)"

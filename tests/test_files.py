@@ -673,7 +673,7 @@ ELSEWHERE = {
     "surveying/growth.py": "coordinates whose chunks the door looked at",
     "training/trajectory.py": "to write",
 }
-"""Modules that open something by themselves, and why that is no file of others."""
+"""Modules that open something by themselves, and why that is not a file of others."""
 
 
 def test_nobody_reads_a_file_of_others_past_the_door() -> None:

@@ -322,7 +322,7 @@ class Energy(nn.Module):
 
 
 class ByFunction(nn.Module):
-    """Group normalisation that is no layer of torch's."""
+    """Group normalisation that is not a layer of torch's."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import textwrap
 from dataclasses import fields
 from itertools import pairwise
@@ -27,8 +28,6 @@ CONFIGS: dict[str, type[Config]] = {
     "compare": CompareConfig,
     "train": TrainConfig,
 }
-ELSEWHERE = {"chart"}
-"""Declared by fits and surveys, each for the charts that it can have."""
 
 
 def declarers(name: str) -> set[type]:
@@ -52,7 +51,7 @@ NAMES = sorted({field.name for config in CONFIGS.values() for field in fields(co
 
 
 class TestDeclaredOnce:
-    @pytest.mark.parametrize("name", sorted({*NAMES} - ELSEWHERE))
+    @pytest.mark.parametrize("name", NAMES)
     def test_each_setting_in_one_class(self, name: str) -> None:
         assert len(declarers(name)) == 1
 
@@ -60,21 +59,30 @@ class TestDeclaredOnce:
     def test_its_help_stands_alone(self, name: str) -> None:
         for kind in declarers(name):
             text = documented(kind)[name]
+            assert not re.search(r"\b(of|in|around) a (fit|training|survey|comparison|curve)\b|^Default|Default:", text)
             assert text[0].isupper()
             assert text.endswith(".")
             assert text.rstrip(".").split()[-1] not in {"or", "and"}
 
     @pytest.mark.parametrize("verb", CONFIGS)
-    def test_the_command_line_shows_it(
+    def test_the_command_line_shows_it_and_what_this_verb_settles_it_to(
         self, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        assert main([verb, "--print_config"]) == 0
+        printed = yaml.safe_load(capsys.readouterr().out)
         monkeypatch.setenv("COLUMNS", "2000")  # each option on a line
         assert main([verb, "--help"]) == 0
         lines = [" ".join(line.strip("\u2502 ").split()) for line in capsys.readouterr().out.splitlines()]
-        for name in (field.name for field in fields(CONFIGS[verb]) if not field.name.endswith("_options")):  # type: ignore[arg-type]
+        for name, settled in CONFIGS[verb]().flat().items():
             kind = next(kind for kind in CONFIGS[verb].__mro__ if kind in declarers(name))
             [shown] = [line for line in lines if line.startswith(f"--{name} ")]
             assert " ".join(documented(kind)[name].replace("`", "").split()) in shown
+            [default] = re.findall(r" \[default: (.+)\]$", shown) or [None]
+            assert (default is None) == (settled is None or settled == [])
+            if default is not None:
+                said = [default] if isinstance(settled, bool) else [f"--{name}", *default.split()]
+                assert main([verb, *said, "--print_config"]) == 0
+                assert yaml.safe_load(capsys.readouterr().out) == printed
 
     @pytest.mark.parametrize(
         ("verb", "order"),
@@ -116,6 +124,7 @@ class TestSettled:
                  "weight_decay": 0.0, "buffers": "batch", "survey_buffers": "reestimated", "grid": [61],
                  "examples": "2000", "splits": ["train", "test"]},
             ),
+            (ConnectConfig(), {"lr": la.Bezier.usual_lr}),
             (ConnectConfig(curve="chain", objective="max"), {"lr": 0.03, "points": 4, "batch_size": 32}),
             (
                 CompareConfig(),

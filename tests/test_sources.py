@@ -304,7 +304,7 @@ def test_a_draw_is_a_function_of_its_key() -> None:
 def test_probabilities_outside_are_refused(rest: str) -> None:
     with pytest.raises(BadInput, match=r"a probability outside \(0, 1\)"):
         picture(f"random:{rest}")
-    with pytest.raises(BadInput, match="'half' is no probability"):
+    with pytest.raises(BadInput, match="'half' is not a probability"):
         picture("random:half")
 
 

@@ -369,14 +369,14 @@ class TestSurveyOfATrajectory:
         np.testing.assert_allclose(marks["end"], path[[-1]])
         shares = [ax.get_title() for ax in small if ax.get_title()]
         assert len(shares) == 2
-        assert all("of the path's variance" in share for share in shares)
+        assert all("of the trajectory's variance" in share for share in shares)
         assert (surveyed / "trajectory.png").exists()
         assert "principal component 1" in survey["u"].attrs["long_name"]
 
     def test_without_a_path_there_is_no_such_picture(self, surveyed: Path) -> None:
         bare = opened(surveyed)
         bare = bare.drop_vars([name for name in bare.data_vars if str(name).startswith("path_")])
-        with pytest.raises(la.BadInput, match="it needs two axes, a loss, and a path on them"):
+        with pytest.raises(la.BadInput, match="it needs two axes, a loss, and a trajectory on them"):
             la.view(bare, kinds=["trajectory"])
 
     def test_says_how_much_other_planes_hold(self, surveyed: Path) -> None:

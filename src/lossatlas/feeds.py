@@ -60,8 +60,8 @@ class Pair(Feed):
             other mapping or object.
 
     Raises:
-        BadInput: from its methods: a batch is no pair; or what the module returns has several tensors by name, none of
-            which is called logits, and the loss takes one.
+        BadInput: from its methods: a batch is not a pair; or what the module returns has several tensors by name, none
+            of which is called logits, and the loss takes one.
     """
 
     output_key: str | int | None = AUTO
@@ -105,7 +105,7 @@ class Dict(Feed):
             ``Problem(model, BatchMean(lambda own, labels: own), Dict(output="loss", with_targets=True))``.
 
     Raises:
-        BadInput: from its methods: a batch is no mapping, or an entry is missing; and as :class:`Pair`.
+        BadInput: from its methods: a batch is not a mapping, or an entry is missing; and as :class:`Pair`.
     """
 
     _first = False
@@ -168,7 +168,7 @@ def _pair(batch: Batch) -> tuple[Any, Any]:
     """The inputs and the targets of a batch.
 
     Raises:
-        BadInput: it is no pair.
+        BadInput: it is not a pair.
     """
     if isinstance(batch, Mapping):
         keys = "" if LABELS in batch else "targets=KEY"

@@ -26,7 +26,7 @@ PATIENCE = 60.0
 IDLE = 10.0
 """Seconds without any computing after which a child hangs: it waits for something that nobody will bring."""
 ASKED = 4.0
-"""Seconds of computing after which a command line is asked to stop: to take long is no fault."""
+"""Seconds of computing after which a command line is asked to stop: to take long is not a fault."""
 TICK = os.sysconf("SC_CLK_TCK")
 CAPABILITIES = 0x20080522
 """The version of how Linux is told what a process may do."""

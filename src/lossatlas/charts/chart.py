@@ -150,7 +150,7 @@ class CoefficientChart(Chart):
     @property
     @abstractmethod
     def statistics(self) -> Params:
-        """Running statistics at the controls, (m, *shape) by buffer name; empty where controls are no networks."""
+        """Running statistics at the controls, (m, *shape) by buffer name; empty where controls are not networks."""
 
     @abstractmethod
     def coefficients(self, coords: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ __all__ = ["Curve"]
 class Curve(CoefficientChart):
     """``phi(t) = sum_i a_i(t) w_i`` for t in [0, 1], with a_i that sum to one (Garipov et al. 2018, arXiv 1802.10026).
 
-    Its first control is at t = 0 and its last at t = 1, exactly. Controls that are held are no parameters, so that no
+    Its first control is at t = 0 and its last at t = 1, exactly. Controls that are held are not parameters, so that no
     optimiser can move them, not by rounding either.
 
     Args:

@@ -71,7 +71,7 @@ def radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tensor], 
     for entry in space.entries:
         order = next((powers[name] for name in entry.names if name in powers), None)
         if order is None or len(entry.names) > 1:
-            raise _undefined(f"parameter {entry.name!r} is no weight or bias of one linear or convolutional layer")
+            raise _undefined(f"parameter {entry.name!r} is not a weight or bias of one linear or convolutional layer")
         orders[entry.slice] = order
 
     def outputs(weights: Tensor) -> list[Any]:

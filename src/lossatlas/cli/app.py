@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +11,7 @@ from cyclopts import App, Parameter, Token, convert
 
 from lossatlas.cli.process import LIBRARIES, check_limits, check_threads
 from lossatlas.cli.signals import check_interrupts
+from lossatlas.cli.verb_help import VerbHelp, spell
 from lossatlas.registry import Registry
 
 __all__ = ["VERBS", "PlainVerb", "Verb", "flag_given", "make_app", "option_given", "run", "tokens_of"]
@@ -29,6 +30,10 @@ class Verb(ABC):
     @abstractmethod
     def function(self, tokens: list[str]) -> Callable[..., int | None]:
         """What the verb calls, for layered tokens: options may depend on others, as a model's do on its name."""
+
+    def settled(self) -> Mapping[str, Any]:
+        """By option the defaults that the verb settles to something else than they were declared with."""
+        return {}
 
 
 class PlainVerb(Verb):
@@ -62,12 +67,13 @@ def make_app(tokens: list[str]) -> App:
             negative_iterable="no_",
             negative_none=(),
             show_env_var=False,
+            show_default=spell,
             converter=_converted,
         ),
     )
     for name in VERBS:
         own = tokens[1:] if tokens[:1] == [name] else ["--help"]  # all that is asked of the others
-        app.command(VERBS[name].function(own), name=name)
+        app.command(VERBS[name].function(own), name=name, help_formatter=VerbHelp(VERBS[name].settled()))
     return app
 
 
@@ -82,7 +88,7 @@ def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
     if int in types and not types & {float, str}:
         for token in tokens:
             if "." in token.value and not float(token.value).is_integer():
-                raise ValueError(f"{token.value} is no whole number")
+                raise ValueError(f"{token.value} is not a whole number")
     made = convert(wanted, tokens)
     if isinstance(made, tuple) and any(isinstance(each, tuple | list) for each in made):
         raise ValueError("there is a list among its values; write them one after the other")

@@ -145,6 +145,9 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         given = merged_tokens(layers, tokens)
         return merged_tokens([tokens_of(self.inherited(given))], given)
 
+    def settled(self) -> Mapping[str, Any]:
+        return self._config().flat()
+
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """Settings that another run, which the tokens of all other layers name, lends to this one."""
         return {}

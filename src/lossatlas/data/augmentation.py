@@ -39,7 +39,7 @@ def augmented(batch: Batch, augmentations: Sequence[Augmentation], generator: to
     """A batch ``(images, targets)`` with its images (B, C, H, W) changed by each augmentation in turn.
 
     Raises:
-        BadInput: there are augmentations, and the batch is no such pair.
+        BadInput: there are augmentations, and the batch is not such a pair.
     """
     if not augmentations:
         return batch

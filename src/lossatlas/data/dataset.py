@@ -39,7 +39,7 @@ class Dataset:
         return tuple(f"{name}: {note}" for name, split in self.splits.items() for note in split.notes)
 
     def count_classes(self) -> int | None:
-        """The number of classes, for which all labels are looked at where nobody said; None: targets are no labels.
+        """The number of classes, for which all labels are looked at where nobody said; None: targets are not labels.
 
         Labels are the second of two, or what dicts have under ``labels``.
         """

@@ -93,7 +93,7 @@ def load_images(place: Place, options: Images, folder: str | None = None) -> Dat
         folder: read instead of the place's.
 
     Raises:
-        BadInput: they are not there, or are no images of one size and mode with labels.
+        BadInput: they are not there, or are not images of one size and mode with labels.
     """
     if folder is not None:
         place = replace(place, folder=expanded(folder))

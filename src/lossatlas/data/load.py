@@ -75,7 +75,7 @@ def data_options(spec: str) -> type[DataSource] | None:
         return None
     if spec and ("/" in spec or folder.exists()):
         hint = "a name of the hub is written hub:OWNER/NAME" if spec.count("/") == 1 else "check the path"
-        raise BadInput(f"data {spec!r} is no folder; {hint}")
+        raise BadInput(f"data {spec!r} is not a folder; {hint}")
     raise unknown("data set", spec, [*DATA, *FORMS])
 
 

@@ -46,7 +46,7 @@ def tables_in(request: Request, folder: Path, scratch: Path) -> Any:
     thrown away, and lossatlas keeps what was decoded under a key of its own.
 
     Raises:
-        BadInput: the folder is no data set.
+        BadInput: the folder is not a data set.
     """
     try:
         return _load(str(folder.resolve()), request.config, str(scratch))

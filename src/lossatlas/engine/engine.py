@@ -78,7 +78,7 @@ class Engine:
             controls: (m, n).
             split: the examples.
             metrics: by name.
-            eval_batch_size: examples per batch; under batch statistics a group is what is normalised together.
+            eval_batch_size: examples per batch; under batch statistics those of one are normalised together.
 
         Returns:
             Per metric a tensor (P,) in float64 on the CPU, or (P, k) where it has several values per point; also its

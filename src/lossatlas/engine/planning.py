@@ -76,7 +76,7 @@ def plan_for(
             which counts.
         points: how many points a step of the fit has.
         seconds: what measuring may take, about.
-        steps: whether a fit will make steps; if not, what has no memory for them is no reason to refuse.
+        steps: whether a fit will make steps; if not, what has no memory for them is not a reason to refuse.
         evaluations: points times groups of examples that will be evaluated, as far as is known: measuring may take
             3 % of what that takes, where it is more than ``seconds``.
 

@@ -131,7 +131,7 @@ def _each(params: Params) -> Iterator[Params]:
 
 
 def _stack(per_point: Sequence[Outputs]) -> Outputs:
-    """Tensors of all points together; of what is no tensor (an object of the user's) nothing is handed on."""
+    """Tensors of all points together; of what is not a tensor (an object of the user's) nothing is handed on."""
 
     def together(*leaves: Any) -> Tensor | None:
         return torch.stack(leaves) if all(isinstance(leaf, Tensor) for leaf in leaves) else None

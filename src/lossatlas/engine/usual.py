@@ -12,7 +12,7 @@ from lossatlas.errors import BadInput
 __all__ = ["usual_buffers", "usual_policy"]
 
 BATCHES = 8
-"""Groups of examples that statistics are estimated from, as on the command line."""
+"""Batches of examples that statistics are estimated from, as on the command line."""
 
 
 def usual_buffers(chart: Chart, module: nn.Module) -> str:

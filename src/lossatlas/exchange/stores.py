@@ -52,7 +52,7 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
 
     A store is not written to. Chunks with what zarr cannot decode are NaN (False in marks, 0 in a target; other
     integers become floats), variables without their description are left out, and where coordinates are lost, points
-    are numbered from 0. A chunk that is not there holds nothing, which is no damage: zarr leaves out chunks that
+    are numbered from 0. A chunk that is not there holds nothing, which is not damage: zarr leaves out chunks that
     consist of the fill value. Numbers that changed and can be decoded are noticed by their check sums, as far as the
     store has any: lossatlas writes them.
 

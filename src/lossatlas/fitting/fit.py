@@ -63,8 +63,8 @@ class Fit:
 
     Raises:
         BadInput: objective and chart have different axes, the batch size is below 1, the target gap cannot be, the
-            buffers policy does not tell how statistics change with weights, or the examples are no images that could be
-            augmented.
+            buffers policy does not tell how statistics change with weights, or the examples are not images that could
+            be augmented.
     """
 
     def __init__(

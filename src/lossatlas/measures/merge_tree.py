@@ -98,7 +98,7 @@ class MergeTree:
         return None if top == never else Pass(float(self.levels[top]), self.index(top))
 
     def component(self, index: Index, level: float) -> NDArray[np.bool_]:
-        """The connected part of ``{L < level}`` around a grid point, shaped like the grid; empty if it is no part."""
+        """The connected part of ``{L < level}`` around a grid point, shaped like the grid; empty if it lies in none."""
         limit = int(np.searchsorted(self.levels, level, side="left"))
         lowest = np.arange(len(self.levels) + 1)
         for minimum in sorted(self.deaths):  # a parent's rank is lower, so it is settled
@@ -118,7 +118,7 @@ def merge_tree(values: Floats, *, diagonal: bool = False) -> MergeTree:
 
     Every point belongs to the basin of its lowest neighbour, which it is connected with at its own level; so basins
     join where two neighbours belong to different ones, at the higher of the two, and union-find has only those joints
-    to go through. NaN and infinities are no part of any component.
+    to go through. NaN and infinities are not a part of any component.
 
     Args:
         values: (U, ...) in any units.

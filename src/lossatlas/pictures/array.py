@@ -30,7 +30,7 @@ class ArraySource(Source):
         invert: turn ink and background; ignored cells stay ignored.
 
     Raises:
-        BadInput: the file cannot be read as one array of numbers, or the array is no picture (see
+        BadInput: the file cannot be read as one array of numbers, or the array is not a picture (see
             :class:`Picture`).
     """
 

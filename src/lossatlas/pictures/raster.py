@@ -120,7 +120,7 @@ class Raster(ABC):
 
 
 def check_sides(shape: tuple[int, ...], name: str) -> None:
-    """Refuse what is no line, plane or solid of at least four cells a side.
+    """Refuse what is not a line, plane or solid of at least four cells a side.
 
     Raises:
         BadInput: it is not.

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Augmentation, Dataset, Split
+from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, measuring_seconds
 from lossatlas.engine.setup import engine_for
-from lossatlas.fitting import Adam, Budget, Fit, Momentum
+from lossatlas.fitting import Adam, Budget, Fit, Momentum, Seconds, Steps
 from lossatlas.objectives import Objective
 from lossatlas.problem import Problem
 from lossatlas.recipes.alike import DATA
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
+from lossatlas.recipes.options import check_options
 from lossatlas.recipes.shared_config import EvaluationConfig
-from lossatlas.schedules import Schedule
+from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.surveying import Surveyor
 from lossatlas.weights import WeightSpace
 
@@ -136,19 +137,33 @@ class DescentRecipe(ChartRecipe[D]):
         train: the examples that it is trained on.
         objective: what is minimised.
         buffers: what running statistics mean while it is.
+        optimizer: of the chart's parameters.
         augment: applied to the images of each step.
         budget: in steps or in seconds.
-        optimizer: of the chart's parameters.
         schedule: of the learning rate.
+
+    Raises:
+        BadInput: nothing is called as the configuration calls one of the last three, or it has other options.
     """
 
     train: Split
     objective: Objective
     buffers: BuffersPolicy
-    augment: list[Augmentation]
-    budget: Budget
     optimizer: Adam | Momentum
-    schedule: Schedule
+    augment: list[Augmentation] = field(init=False)
+    budget: Budget = field(init=False)
+    schedule: Schedule = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        options = check_options("schedule", config.schedule, config.schedule_options)
+        made = {
+            "augment": [AUGMENTATIONS[name]() for name in config.augment],
+            "budget": Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
+            "schedule": SCHEDULES[config.schedule](**options),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
 
     @property
     def examples(self) -> Split:

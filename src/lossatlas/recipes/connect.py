@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import Chain, Curve, Radial, make_chart, radial_orders
-from lossatlas.data import AUGMENTATIONS, Split
+from lossatlas.data import Split
 from lossatlas.engine import BUFFERS
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
-from lossatlas.fitting import Adam, Momentum, Seconds, Steps
+from lossatlas.fitting import Adam, Momentum
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CURVE_OBJECTIVES
@@ -30,12 +30,10 @@ from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.opened_run import OpenedRun
-from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
 from lossatlas.recipes.room import Extent, check_memory
 from lossatlas.recipes.slicing import use_one_thread
 from lossatlas.rundir import RunDirectory
-from lossatlas.schedules import SCHEDULES
 from lossatlas.specs import NetworkSpec
 
 __all__ = ["ConnectRecipe", "build_connect"]
@@ -166,10 +164,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         ),
         buffers=buffers,
         survey_buffers=survey_buffers,
-        augment=[AUGMENTATIONS[name]() for name in config.augment],
-        budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=optimizer(lr=require(config.lr), max_norm=config.max_norm),
-        schedule=SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options)),
         surveyed=surveyed,
         in_plane=in_plane,
         metrics=metrics,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lossatlas.bounds import Count, Positive
-from lossatlas.charts import Curve
 from lossatlas.errors import BadInput, unknown
 from lossatlas.recipes.base import ProblemConfig, check_count, require
 from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
@@ -22,7 +21,8 @@ class CurveConfig(BetweenConfig, ProblemConfig):
     """A curve between networks, and what is minimised along it."""
 
     curve: str = "bezier"
-    """Kind of curve: bezier (between two networks), chain (polygonal, through two or more), or module:Class."""
+    """Kind of curve: bezier (between two networks), chain (polygonal, through two or more; its bends have more
+    leverage, and the default of lr is 0.03), or module:Class."""
     bends: Count = 1
     """Trained control points between each two networks."""
     start: tuple[str, ...] = ()
@@ -31,9 +31,10 @@ class CurveConfig(BetweenConfig, ProblemConfig):
     """Let the curve leave the networks: its ends are trained like its bends, and only start at them."""
     objective: str = "uniform"
     """What is minimised: the expected loss over t (uniform) or over the curve's length (arclength), or its maximum
-    (max)."""
+    (max). To it comes half of weight_decay times the mean squared norm of the drawn points' weights."""
     points: Count | None = None
-    """Points of the curve drawn per step; default 1, for the maximum 4."""
+    """Points of the curve drawn per step, 4 by default where the maximum is minimised. They share the examples of a
+    step: by default 128 divided by their number."""
     temperature: Positive = 0.01
     """Of the soft maximum, in the unit of the loss: far below the losses it is their maximum, far above their mean."""
 
@@ -44,6 +45,7 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
 
     verb: ClassVar[str] = "connect"
     usual: ClassVar[Mapping[str, Any]] = {
+        "lr": 0.1,  # of the default curve
         "optimizer": "momentum",
         "schedule": "linear",
         "weight_decay": 0.0,
@@ -63,10 +65,13 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
     """Evaluate ensembles of the ends and a point of the curve."""
 
     def __post_init__(self) -> None:
+        stated = self.lr is not None
         super().__post_init__()
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer of a curve", self.optimizer, OPTIMIZERS)
-        if self.lr is None:
+        if not stated and self.curve != type(self).curve:
+            from lossatlas.charts import Curve  # with torch, which help does without
+
             self._settle(lr=Curve.named(self.curve, "curve").usual_lr)
         if self.points is None:
             self._settle(points=4 if self.objective == "max" else 1)

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import torch
 
 from lossatlas.charts import Startable, make_chart
-from lossatlas.data import AUGMENTATIONS
 from lossatlas.engine import BUFFERS, Engine
 from lossatlas.errors import BadInput
-from lossatlas.fitting import Adam, Fit, Seconds, Steps
+from lossatlas.fitting import Adam, Fit
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
@@ -25,7 +24,6 @@ from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import build_problem, take_examples
 from lossatlas.recipes.room import Extent
-from lossatlas.schedules import SCHEDULES
 from lossatlas.weights import INITIALISERS
 
 __all__ = ["FitRecipe", "build_fit"]
@@ -140,12 +138,9 @@ def build_fit(config: FitConfig) -> FitRecipe:
         chart=chart.to(device),
         data=data,
         train=train,
-        augment=[AUGMENTATIONS[name]() for name in config.augment],
         surveyed={name: take_examples(examples, name, data.splits[name]).to(device) for name in config.splits},
         metrics=metrics,
-        budget=Steps(config.steps) if config.steps is not None else Seconds(config.seconds or 0.0),
         optimizer=Adam(lr, config.betas, config.max_norm, {"scale": scale_lr * unit / lr} if has_scale else {}),
-        schedule=SCHEDULES[config.schedule](**check_options("schedule", config.schedule, config.schedule_options)),
         extent=extent,
         notes=notes,
     )

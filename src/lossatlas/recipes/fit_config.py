@@ -38,7 +38,7 @@ class PictureConfig(CheckpointConfig, ChartConfig, ProblemConfig):
     train_origin: bool | None = None
     """Let the fit move the chart's origin; default only where it started at random."""
     init: str = "xavier"
-    """Initialiser of origin and directions (see `lossatlas info`)."""
+    """Initialiser of directions, and of the origin where no checkpoint is given (see `lossatlas info`)."""
     origin_at: Literal["centre", "corner"] = "centre"
     """Where in the picture the chart's origin lies: in its centre, or in its lower left cell."""
     scale: Positive = 2.0

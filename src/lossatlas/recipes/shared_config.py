@@ -32,8 +32,8 @@ class CheckpointConfig(Config):
     """A network that something lies around."""
 
     checkpoint: str | None = None
-    """Network that the chart or the survey lies around: a file of weights, one of several networks in it as FILE#KEY, a
-    run of lossatlas train, or a snapshot of one as RUN@STEP. A fit without one starts at random."""
+    """Network to lie around: a file of weights, one of several networks in it as FILE#KEY, a run of lossatlas train, or
+    a snapshot of one as RUN@STEP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,8 @@ class ChartConfig(Config):
     """What kind of chart something is."""
 
     chart: str = AUTO
-    """Kind of chart (see `lossatlas info`), or module:Class, with options as --chart.OPTION. A fit begins with a plane,
-    or with corners as in the multi-point paper's code. Between networks a survey has barycentric coordinates (simplex),
-    a plane through three in distances (through), or a bilinear surface between four (quadrilateral). auto: plane in a
-    fit, by the number of networks in a survey."""
+    """Kind of chart (see `lossatlas info`), or module:Class, with options as --chart.OPTION. A default of auto goes by
+    the number of networks that the chart lies between."""
     chart_options: Options = field(default_factory=dict)
     """Options of a kind of chart; on the command line --chart.OPTION."""
 
@@ -59,8 +57,8 @@ class BetweenConfig(Config):
     """Networks that something lies between."""
 
     between: tuple[str, ...] = ()
-    """Networks to lie between: files of weights, networks in them as FILE#KEY, runs of lossatlas train, or snapshots as
-    RUN@STEP. A survey takes two, three or four; a curve two or more, in the order in which it passes through them."""
+    """Networks to lie between, two or more in their order: files of weights, networks in them as FILE#KEY, runs of
+    lossatlas train, or snapshots as RUN@STEP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +66,7 @@ class GridConfig(Config):
     """Where something is evaluated along its axes."""
 
     grid: tuple[int, ...] | None = None
-    """Points along each axis, one number for each or one for all. Default: 25 of a survey; 22 of the surfaces of a
-    comparison, where with 1 more than a multiple of 7 all networks are among them; 61 values of t of a curve, to which
-    it adds as many as it takes for all networks of a chain to be among them, and points between them."""
+    """Points along each axis, one number for each or one for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +81,7 @@ class DirectionConfig(Config):
     direction_seed: Seed = 0
     """Seed of random directions."""
     repeats: Count | None = None
-    """How many times random directions are drawn, to be shown together. Default: 1, and 3 in a comparison."""
+    """How many times random directions are drawn, to be shown together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +89,13 @@ class SteppedConfig(Config):
     """Steps of an optimiser on batches of training examples."""
 
     batch_size: Count | None = None
-    """Examples per step. Default: 32 of a fit and 128 of a training; those of a curve are 128 divided by the number of
-    points of a step, which share them."""
+    """Examples per step."""
     augment: tuple[str, ...] = ()
     """Augmentations of a step's images (see `lossatlas info`)."""
     lr: Positive | None = None
-    """Learning rate. Default: 0.005 of a fit, 0.1 of a Bezier curve, 0.03 of a chain, whose bends have more leverage,
-    and of a training the optimiser's own."""
+    """Learning rate; where no default is shown, the optimiser's own."""
     schedule: str = AUTO
-    """Learning-rate schedule (see `lossatlas info`); auto: constant for a training, linear for a fit or a curve."""
+    """Learning-rate schedule (see `lossatlas info`), or auto for the default."""
     schedule_options: Options = field(default_factory=dict)
     """Options of a schedule; on the command line --schedule.OPTION."""
 
@@ -111,11 +105,10 @@ class OptimizerConfig(SteppedConfig):
     """Which optimiser steps, and how it decays weights."""
 
     optimizer: str = AUTO
-    """Optimiser: of a curve momentum (gradient descent with momentum 0.9) or adam; of a training a name (see `lossatlas
-    info`) with options as in momentum,lr=0.05, or a class as torch.optim.NAdam; auto: momentum, of a training adam."""
+    """Optimiser (see `lossatlas info`), such as momentum (gradient descent with momentum 0.9) or adam; or auto for the
+    default."""
     weight_decay: NotNegative | None = None
-    """Weight decay: in a training of all optimisers that state none of their own (default: theirs); along a curve half
-    of this times the squared norm of the drawn points' weights joins the objective (default: 0)."""
+    """Weight decay; where no default is shown, the optimiser's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +121,12 @@ class FittedConfig(SteppedConfig):
     steps: StepCount | None = None
     """Budget in steps, in place of seconds."""
     seconds: Positive | None = None
-    """Budget in seconds of fitting. Default: 45 for a picture and 120 for a curve, unless steps are given."""
+    """Budget in seconds of fitting, unless steps are given."""
     max_norm: ToInfinity = 100.0
     """Gradient norm is clipped here; inf leaves it as it is."""
     survey_buffers: str = AUTO
-    """What running statistics mean at a point that is surveyed after the fit (see `lossatlas info`); auto: the same as
-    in the fit of a picture, and along a curve those that are estimated anew at every point (reestimated)."""
+    """What running statistics mean at a point that is surveyed after the fit (see `lossatlas info`). A default of auto
+    means what they mean while fitting."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -156,20 +149,18 @@ class EvaluationConfig(EvalBatchConfig):
     """On what a survey evaluates networks, and how."""
 
     splits: tuple[str, ...] = (AUTO,)
-    """Splits that are surveyed; auto: train and test, in a comparison train alone, whose barriers, widths and pictures
-    are of the first."""
+    """Splits that networks are evaluated on (train, test), or auto for the default; what is told of one split is told
+    of the first."""
     examples: str = AUTO
-    """Examples per split that are surveyed, a fixed random subset; or all. auto: 2000; in a fit the most of 200, 500,
-    1000, 2000 or all with which the survey takes no longer than the fit (the run records which). A comparison compares
-    outputs on all test examples."""
+    """Examples per split that networks are evaluated on, a fixed random subset; or all. A default of auto is the most
+    of 200, 500, 1000, 2000 or all with which that takes no longer than fitting (the run records which)."""
     buffers: str = AUTO
-    """What running statistics mean at a point (see `lossatlas info`); auto: those of the batch while a chart or a curve
-    is fitted; on slices around a network its own (frozen), between networks those that are estimated anew at every
-    point (reestimated), and on the chart of a run those of the run."""
+    """What running statistics mean at a point (see `lossatlas info`). A default of auto is frozen around one network,
+    which has its own, reestimated between several, and on the chart of a run what they mean there."""
     buffers_batches: Count = 8
-    """Groups of training examples that reestimated statistics come from, at each point."""
+    """Batches of eval_batch_size training examples that reestimated statistics come from, at each point."""
     plan: str = AUTO
-    """Engine plan: auto (measures; a comparison once for each architecture), a strategy's name, or a plan file."""
+    """Engine plan: auto, which measures, a strategy's name, or a plan file."""
     memory: str = AUTO
     """Memory that a chunk of points may take, such as 500MB or 2GiB; auto is a quarter of what is free."""
     precision: str = "fp32"
@@ -187,7 +178,7 @@ class MetricsConfig(EvaluationConfig):
 
     metrics: tuple[str, ...] = (AUTO,)
     """Metrics that are surveyed (see `lossatlas info`), or module:callable; auto is the loss, and the accuracy where it
-    has a meaning. Those of a curve have the loss among them."""
+    has a meaning."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -49,11 +49,12 @@ class AxesConfig(GridConfig, DirectionConfig):
     """Make each direction orthogonal to those before it, as long as it was."""
     range: tuple[float, ...] | None = None
     """Where axes begin and end, one pair for all or one for each; default -1 1 in lengths of the directions, or what
-    shows the path or the networks."""
+    shows the trajectory or the networks."""
     at: tuple[str, ...] = ()
     """Coordinates instead of a range and a grid, numbers with commas for each axis: --at=-1,-0.5,0,1."""
     margin: Positive | None = None
-    """How far the picture reaches beyond a path or networks, in shares of their extent; default 0.2, on a line 0.5."""
+    """How far the picture reaches beyond a trajectory or networks, in shares of their extent; default 0.2, on a line
+    0.5."""
     tolerance: Positive | None = None
     """Evaluate points only until interpolation of the others is this good, in the logarithm of the loss (where it is
     not positive, in shares of its height above its lowest value)."""
@@ -125,10 +126,10 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
             "checkpoint": {"chart", "margin"},
             "trajectory": {"chart"},
         }
-        for place, names in unheeded.items():
-            for name in sorted(names) if getattr(self, place) else ():
+        for site, names in unheeded.items():
+            for name in sorted(names) if getattr(self, site) else ():
                 if self._is_stated(name):
-                    raise BadInput(f"{name} means nothing with {place}; leave it out")
+                    raise BadInput(f"{name} means nothing with {site}; leave it out")
         if self.checkpoint and not self._is_drawn:
             for name in ("normalize", "ignore", "direction_seed"):
                 if self._is_stated(name):
@@ -138,10 +139,10 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        places = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
-        if len(places) > 1:
+        sites = [name for name in ("checkpoint", "trajectory", "between", "run") if getattr(self, name)]
+        if len(sites) > 1:
             raise BadInput(
-                f"{' and '.join(places)} are given; a survey lies around a checkpoint, along a trajectory, between "
+                f"{' and '.join(sites)} are given; a survey lies around a checkpoint, along a trajectory, between "
                 "networks or on the chart of a run: give one of them"
             )
         if len(self.between) == 1:

@@ -21,7 +21,8 @@ class TrainConfig(EvalBatchConfig, OptimizerConfig, ProblemConfig):
     usual: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "schedule": "constant", "batch_size": 128}
 
     switch: tuple[str, ...] = ()
-    """Changes during the training, each with a fresh state: EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01."""
+    """Changes during the training, each with a fresh state: EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01. An optimiser here
+    and in --optimizer may have options so, and may be a class as torch.optim.NAdam."""
     epochs: Positive = 10.0
     """How often all training examples are seen."""
 

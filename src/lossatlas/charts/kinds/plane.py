@@ -44,7 +44,7 @@ class Plane(AffineChart):
         anchor: (d,), the origin's coordinates; default 0.
 
     Raises:
-        BadInput: shapes do not fit, there are more directions than dimensions, or the order is no permutation.
+        BadInput: shapes do not fit, there are more directions than dimensions, or the order is not a permutation.
     """
 
     options = _Options

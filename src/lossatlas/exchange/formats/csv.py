@@ -134,7 +134,7 @@ def _column(path: Path, name: str, cells: Sequence[str]) -> Array:
         except ValueError:
             if name == CLASSES:
                 return np.array(cells)
-            raise BadInput(f"{path}: {cell!r} in column {name} is no number; expected one in every row") from None
+            raise BadInput(f"{path}: {cell!r} in column {name} is not a number; expected one in every row") from None
     return np.array(numbers)
 
 

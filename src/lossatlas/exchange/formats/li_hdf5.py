@@ -117,7 +117,7 @@ def _theirs(name: str) -> str | None:
 
 
 def _ours(name: str) -> str | None:
-    """What a dataset of theirs is called here; None for what is no surface."""
+    """What a dataset of theirs is called here; None for what is not a surface."""
     if name in EIGENVALUES:
         return EIGENVALUES[name]
     if name.endswith(THEIR_ACCURACY):

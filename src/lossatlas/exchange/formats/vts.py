@@ -76,7 +76,7 @@ class Vts(Format):
         values = arrays[name].astype(np.float64)
         shown = np.isfinite(values) & (values > 0)
         if not shown.any():
-            raise BadInput(f"{name} is nowhere positive and finite, so its logarithm is no height; take another")
+            raise BadInput(f"{name} is nowhere positive and finite, so its logarithm is not a height; take another")
         heights = np.log10(values, out=np.zeros_like(values), where=shown)
         return np.where(shown, heights, heights[shown].min()), ~shown
 

@@ -205,7 +205,7 @@ def _checked_weights(weight: Any) -> tuple[float, ...]:
 
 
 def _check_probabilities(targets: Tensor, axis: int) -> None:
-    """Refuse scores that are no distributions, as of several labels at once."""
+    """Refuse scores that are not distributions, as of several labels at once."""
     off = float((targets.double().sum(dim=axis) - 1).abs().max())
     if not off <= ROUNDING or float(targets.min()) < 0:
         raise BadInput(

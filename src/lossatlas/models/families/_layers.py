@@ -44,7 +44,7 @@ def image_channels(network: str, inputs: tuple[int, ...], smallest: int) -> int:
             single one, only the centre of a 3x3 kernel would ever see anything.
 
     Raises:
-        BadInput: they are no images, or too small.
+        BadInput: they are not images, or too small.
     """
     if len(inputs) != 3:
         raise BadInput(f"{network} needs images (channels, height, width); the examples have shape {inputs}")

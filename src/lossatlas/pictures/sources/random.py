@@ -38,13 +38,13 @@ class RandomMask(PrefixSource):
         """The probability ``rest``; ``invert`` turns the rings as well.
 
         Raises:
-            BadInput: it is no number inside (0, 1).
+            BadInput: it is not a number inside (0, 1).
         """
         try:
             probability = float(rest)
         except ValueError as error:
             raise BadInput(
-                f"{rest!r} is no probability; expected a number inside (0, 1), such as random:0.3"
+                f"{rest!r} is not a probability; expected a number inside (0, 1), such as random:0.3"
             ) from error
         if not 0 < probability < 1:
             raise BadInput(f"a probability outside (0, 1): {rest}; expected a number inside, such as random:0.3")

@@ -16,17 +16,17 @@ from lossatlas.views.data import percent
 
 __all__ = ["Trajectory"]
 
-PATH, DROP, SWITCH = "#ffffff", "#e4572e", "#35b779"
-ON_PATH, UNDER = "#3b0f70", "#de4968"
+LINE, DROP, SWITCH = "#ffffff", "#e4572e", "#35b779"
+ON_TRAJECTORY, UNDER = "#3b0f70", "#de4968"
 LEVELS = 24
 DROPPED, STEADY = 0.9, 0.99
 """A rate that falls below the one share of the snapshot's before has dropped, if it kept the other before or after."""
 
 
 class Trajectory(View):
-    """Filled contours of the loss under the path; the same path elsewhere; losses, distances and angles on it."""
+    """Filled contours of the loss under the trajectory; it elsewhere; losses, distances and angles on it."""
 
-    needs = "two axes, a loss, and a path on them"
+    needs = "two axes, a loss, and a trajectory on them"
     caption = "The trajectory of the training over the loss in its plane, and what the plane does not show of it."
     rank = 10
 
@@ -48,7 +48,7 @@ class Trajectory(View):
 
 
 def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
-    """The loss as filled contours, the path, and where its rate dropped; returns sentences of the caption."""
+    """The loss as filled contours, the trajectory, and where its rate dropped; returns sentences of the caption."""
     field = data.fields(survey, data.LOSS)[0]
     u, v = data.axes(survey)
     limits = data.limits(field.values, log=True)
@@ -65,11 +65,13 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     bar.set_label(field.scale_label(limits, field.label))
     bar.ax.tick_params(labelsize=8)
     x, y = (survey[schema.OnTrajectory.coordinate(axis)].values for axis in (u, v))
-    _path(ax, x, y, survey)
+    _draw_trajectory(ax, x, y, survey)
     ax.set(xlabel=data.axis_label(survey, u), ylabel=data.axis_label(survey, v))
     ax.tick_params(labelsize=8)
     captured = survey[schema.OnTrajectory.DISTANCE].attrs.get("captured")
-    together = f"the plane holds {percent(captured)} of the path's variance, each axis what it says" if captured else ""
+    together = (
+        f"the plane holds {percent(captured)} of the trajectory's variance, each axis what it says" if captured else ""
+    )
     invalid = data.invalid(field.values)
     return [
         together,
@@ -80,7 +82,7 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     ]
 
 
-def _path(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: str = PATH) -> None:
+def _draw_trajectory(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: str = LINE) -> None:
     ax.plot(x, y, "-", color=line, linewidth=1.2, zorder=3)
     ax.plot(x, y, ".", color=line, markersize=4, zorder=3)
     ax.plot(x[:1], y[:1], "o", color=line, markeredgecolor="black", markersize=6, zorder=6, label="start")
@@ -99,7 +101,7 @@ def _path(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: st
 
 
 def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
-    """The same path in other planes, with the share of its variance that each holds."""
+    """The same trajectory in other planes, with the share of its variance that each holds."""
     others = survey.get(schema.OnTrajectory.ELSEWHERE)
     for index, ax in enumerate(panels):
         ax.tick_params(labelsize=7)
@@ -107,12 +109,12 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
             ax.set_axis_off()
             continue
         x, y = (np.asarray(others[index, :, k].values, dtype=np.float64) for k in range(2))
-        ax.plot(x, y, "-", color=ON_PATH, linewidth=0.9)
-        ax.plot(x, y, ".", color=ON_PATH, markersize=3)
-        ax.plot(x[-1:], y[-1:], "*", color=ON_PATH, markersize=9)
+        ax.plot(x, y, "-", color=ON_TRAJECTORY, linewidth=0.9)
+        ax.plot(x, y, ".", color=ON_TRAJECTORY, markersize=3)
+        ax.plot(x[-1:], y[-1:], "*", color=ON_TRAJECTORY, markersize=9)
         first, _, second = str(others.attrs["planes"][index]).partition(" and ")
         held = percent(others.attrs["captured"][index])
-        ax.set_title(f"{held} of the path's variance", fontsize=9, color=figures.GREY)
+        ax.set_title(f"{held} of the trajectory's variance", fontsize=9, color=figures.GREY)
         ax.set_xlabel(first, fontsize=8)
         ax.set_ylabel(second, fontsize=8)
         ax.locator_params(nbins=4)
@@ -126,7 +128,7 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
     curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
     limits = data.limits(np.stack(curves), log=True)
     for values, label, colour, style in zip(
-        curves, ("on the path", "in the plane under it"), (ON_PATH, UNDER), ("-", "--"), strict=True
+        curves, ("on the trajectory", "in the plane under it"), (ON_TRAJECTORY, UNDER), ("-", "--"), strict=True
     ):
         ax.plot(at, np.where(np.isfinite(values), limits.shown(values), np.nan), style, color=colour, label=label)
     if limits.log:
@@ -138,11 +140,11 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
 
 
 def _distances(ax: Axes, survey: xr.Dataset) -> None:
-    """How far the path is from the plane, beside how far it is from its end within the plane."""
+    """How far the trajectory is from the plane, beside how far it is from its end within the plane."""
     at, name = _clock(survey)
     coords = np.stack([survey[schema.OnTrajectory.coordinate(axis)].values for axis in data.axes(survey)])
     inside = np.linalg.norm(coords - coords[:, -1:], axis=0)
-    ax.plot(at, survey[schema.OnTrajectory.DISTANCE].values, "-", color=ON_PATH, label="from the plane")
+    ax.plot(at, survey[schema.OnTrajectory.DISTANCE].values, "-", color=ON_TRAJECTORY, label="from the plane")
     ax.plot(at, inside, "--", color=UNDER, label="from the end, in the plane")
     ax.set_ylim(bottom=0)
     _dress(ax, name, "distance")
@@ -154,7 +156,7 @@ def _angles(ax: Axes, survey: xr.Dataset) -> None:
     """The angle between the step to the next snapshot and the negative gradient; 90 degrees is along a contour."""
     at, name = _clock(survey)
     ax.axhline(90, color=figures.GREY, linewidth=0.8, linestyle=":")
-    ax.plot(at, survey[schema.OnTrajectory.ANGLE].values, "-", color=ON_PATH)
+    ax.plot(at, survey[schema.OnTrajectory.ANGLE].values, "-", color=ON_TRAJECTORY)
     ax.set_ylim(0, 180)
     ax.set_yticks([0, 45, 90, 135, 180])
     split = survey[schema.OnTrajectory.ANGLE].attrs.get("split", "")
