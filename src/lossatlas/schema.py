@@ -36,6 +36,7 @@ __all__ = [
     "COMPANION",
     "CURVE",
     "DIMENSION",
+    "DONE",
     "GEOMETRY",
     "LOSS",
     "MEASURED",
@@ -56,6 +57,8 @@ __all__ = [
     "Geometry",
     "OnTrajectory",
     "Quantity",
+    "check_dimension",
+    "check_name",
     "companion_of",
     "done_variable",
     "is_standard",
@@ -282,6 +285,34 @@ STANDARD_ERROR = Companion("standard_error", sampled=True)
 
 RESIDUAL = Companion("residual")
 """By how much a value misses the equation that it solves approximately."""
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse what cannot be part of a variable's name, which is a folder's, too: such names are Python's identifiers.
+
+    Args:
+        what: has the name, for messages.
+        name: that it gives itself.
+
+    Raises:
+        BadInput: it is not one.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise BadInput(f"{what} is called {name!r}; expected letters, digits and _, and a letter or _ first")
+
+
+def check_dimension(metric: str, name: str) -> None:
+    """Refuse a dimension of a metric's values that means something else in a survey, or may in another one.
+
+    Raises:
+        BadInput: it is not a name, or it is an axis, a dimension of samples or of what lies beside the grid, or one of
+            the variables that surveys have anyhow.
+    """
+    check_name(f"the dimension of metric {metric!r}", name)
+    if name in (LOSS, *AXES, CURVE, *SAMPLE_DIMENSIONS, *OFF_GRID) or is_standard(name):
+        raise BadInput(
+            f"the dimension {name!r} of metric {metric!r} means something else in a survey; give it another name"
+        )
 
 
 def split_variable(split: str, metric: str) -> str:
