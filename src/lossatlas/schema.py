@@ -61,6 +61,7 @@ __all__ = [
     "check_name",
     "companion_of",
     "done_variable",
+    "is_name",
     "is_standard",
     "split_variable",
     "value_dimensions",
@@ -287,8 +288,13 @@ RESIDUAL = Companion("residual")
 """By how much a value misses the equation that it solves approximately."""
 
 
+def is_name(name: object) -> bool:
+    """Whether axes, dimensions and metrics can be called so, and thus variables and folders: as Python's variables."""
+    return isinstance(name, str) and name.isidentifier()
+
+
 def check_name(what: str, name: object) -> None:
-    """Refuse what cannot be part of a variable's name, which is a folder's, too: such names are Python's identifiers.
+    """Refuse what :func:`is_name` says no of.
 
     Args:
         what: has the name, for messages.
@@ -297,7 +303,7 @@ def check_name(what: str, name: object) -> None:
     Raises:
         BadInput: it is not one.
     """
-    if not isinstance(name, str) or not name.isidentifier():
+    if not is_name(name):
         raise BadInput(f"{what} is called {name!r}; expected letters, digits and _, and a letter or _ first")
 
 
