@@ -139,6 +139,78 @@ class Failing(Bent):
         raise RuntimeError("no coefficients today")
 
 
+class Absent(Bent):
+    """Keeps a number that its coefficients need beside its state."""
+
+    factor = 1.0
+
+    @classmethod
+    def started(cls, start: ChartStart, options: BentOptions) -> Self:
+        chart = super().started(start, options)
+        chart.factor = 5.0
+        return chart
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        return super().coefficients(coords) * torch.tensor([1.0, self.factor, 1.0, 1.0]).to(coords)
+
+
+class FewRows(Bent):
+    """Fits two points alone."""
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        found = super().coefficients(coords)
+        return found if len(coords) == 2 else found[:1]
+
+
+class Mixing(Bent):
+    """Its rows depend on each other's coordinates."""
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        return super().coefficients(coords - coords.mean(dim=0))
+
+
+class Twice(Bent):
+    axes = ("u", "u")
+
+
+class Spaced(Bent):
+    axes = ("u", "v 2")
+
+
+class Many(Bent):
+    """Fails at the points of a step alone."""
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        return super().coefficients(coords)[:5]
+
+
+class Stretched(Bent):
+    """Its first coordinate is stretched by what is trained."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.stretch = nn.Parameter(torch.ones((), dtype=self.origin.dtype))
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> Self:
+        chart = super().from_state(state)
+        chart.load_state_dict(state)
+        return chart
+
+    def coefficients(self, coords: Tensor) -> Tensor:
+        return super().coefficients(torch.cat([coords[:, :1] * self.stretch.to(coords), coords[:, 1:]], dim=1))
+
+
+class Detached(Bent):
+    def coefficients(self, coords: Tensor) -> Tensor:
+        return super().coefficients(coords).detach()
+
+
+class StretchedDetached(Stretched):
+    def coefficients(self, coords: Tensor) -> Tensor:
+        return super().coefficients(coords).detach()
+
+
 @pytest.fixture
 def registered() -> Iterator[None]:
     """The kinds of this file by name, as long as a test runs."""
@@ -424,6 +496,16 @@ def test_a_kind_without_a_name_is_not_written() -> None:
         (["fit", "--chart=math:sqrt"], "'math:sqrt' is not a kind of chart"),
         (["fit", "--chart=test_chart_seam:Unfinished"], "lacks centred, coefficients, controls, dimension, from_state"),
         (["fit", "--chart=test_chart_seam:Forgetful"], "is another chart"),
+        (
+            ["fit", "--chart=test_chart_seam:Absent"],
+            "has other coefficients; keep all that they depend on",
+        ),
+        (["fit", "--chart=test_chart_seam:FewRows"], "its coefficients are (1, 4) at 5 points; expected (5, 4)"),
+        (["fit", "--chart=test_chart_seam:Mixing"], "its coefficients at 2 of 5 points are others than at all"),
+        (["fit", "--chart=test_chart_seam:Twice"], "its axes are ('u', 'u'); expected distinct names"),
+        (["fit", "--chart=test_chart_seam:Spaced"], "its axes are ('u', 'v 2'); expected distinct names"),
+        (["fit", "--chart=test_chart_seam:Many"], "coefficients of Many at 8 points are (5, 4); expected (8, 4)"),
+        (["fit", "--chart=test_chart_seam:StretchedDetached"], "change with its parameter 'stretch' and have no grad"),
         (["fit", "--chart=test_chart_seam:Failing"], "failed: RuntimeError: no coefficients today"),
         (["fit", "--chart=test_chart_seam:Sagging"], "cannot be fitted"),
         (["survey", "--between", "a", "b", "--chart=planet"], "unknown chart 'planet'; did you mean 'plane'"),
@@ -438,6 +520,31 @@ def test_what_does_not_fit_is_refused_in_one_line(
     monkeypatch.syspath_prepend(Path(__file__).parent)
     more = SMALL if tokens[0] == "fit" else ()
     assert message in refused(capsys, tokens[0], *more, *tokens[1:], "--out=runs/x")
+
+
+def fitted(kind: type[Bent]) -> Bent:
+    """After three steps on a few examples."""
+    net = la.MLP(hidden=(4,)).build((3,), 2)
+    inputs = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    split = la.Split((inputs, (inputs[:, 0] > 0).long()))
+    chart, picture = kind.random(net, initialiser=la.Xavier()), la.picture("heart", size=(7, 7))
+    la.fit(chart, la.Pattern(picture, cells=2), la.Problem(net, la.CrossEntropy()), split, steps=3, plan="loop")
+    return chart
+
+
+def test_coefficients_that_are_not_trained_need_no_gradient() -> None:
+    for own, other in zip(fitted(Bent).parameters(), fitted(Detached).parameters(), strict=True):
+        assert torch.equal(own, other)
+    assert float(fitted(Stretched).stretch.detach()) != 1, "those that are have one"
+    with pytest.raises(la.BadInput, match="'stretch' and have no gradient"):
+        fitted(StretchedDetached)
+
+
+def test_progress_is_told_where_only_low_cells_have_a_finite_loss() -> None:
+    from lossatlas.cli.progress import _described
+
+    assert _described({"low_loss": 1.0, "low_accuracy": 0.5, "high_accuracy": 0.25}) == "low/high accuracy 0.50/0.25"
+    assert _described({"low_loss": 1.0}) == ""
 
 
 def test_between_networks_and_along_curves_the_kinds_that_serve_are_named(

@@ -236,6 +236,144 @@ class TestOperatorMetrics:
         assert count_numbers(metrics, sampled=True) == 5
 
 
+class Named(Eigenvalues):
+    """Eigenvalues under any name, along any dimension."""
+
+    def __init__(
+        self, name: Any = "named", k: int = K, dimension: Any = DIMENSION, computation: Any = None, suffix: str = ""
+    ) -> None:
+        super().__init__(computation or Subspace(k=k), getattr(computation, "k", k))
+        self.name, self.dimension = name, dimension
+        self.companions = (Companion(suffix),) if suffix else ()  # type: ignore[misc]
+
+    def quantity(self, loss: la.Loss) -> Quantity:
+        return Quantity(self.name, "eigenvalue of the Hessian", loss.units, self.dimension)
+
+    def companion(self, companion: Companion, found: Ritz) -> Tensor:
+        return found.residuals
+
+
+@dataclass(frozen=True)
+class Other(Subspace):
+    name = "other"
+
+
+@dataclass(frozen=True)
+class Climbing(Subspace):
+    name = "../x"
+
+
+class Nameless(Computation):
+    def __call__(self, derivatives: Derivatives) -> Tensor:
+        return derivatives.gradient()
+
+
+def refused(metrics: list[Any], path: Path | None = None, runs: list[int] | None = None) -> str:
+    """The one line that a survey is refused with, before any derivative is asked for."""
+    before = sum(runs or ())
+    with pytest.raises(la.BadInput) as caught:
+        surveyed(metrics, path)
+    assert "\n" not in str(caught.value)
+    assert sum(runs or ()) == before, "nothing is evaluated"
+    return str(caught.value)
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "2x", 3, None])
+    def test_that_no_variable_can_have_are_refused(self, name: Any, tmp_path: Path, runs: list[int]) -> None:
+        assert f"(Named) is called {name!r}; expected letters" in refused([Named(name)], tmp_path / "s", runs)
+        mine = la.PerExampleMetric(lambda outputs, _: outputs[:, 0])
+        mine.name = name
+        assert "expected letters" in refused([mine], tmp_path / "s")
+        if name is not None:
+            assert "the dimension of metric 'named' is called" in refused([Named(dimension=name)], tmp_path / "s", runs)
+        assert not (tmp_path / "s").exists()
+
+    @pytest.mark.parametrize(
+        "dimension", ["u", "w", "t", "loss", "repeat", "member", "along", "bin", "target", "x_done"]
+    )
+    def test_of_dimensions_that_mean_something_else_are_refused(self, dimension: str, runs: list[int]) -> None:
+        assert f"the dimension {dimension!r} of metric 'named' means something" in refused(
+            [Named(dimension=dimension)], None, runs
+        )
+
+    def test_of_dimensions_that_are_metrics_or_variables_are_refused(self, runs: list[int]) -> None:
+        message = "metric 'sharpness' is called as the dimension of metric 'named'"
+        assert message in refused([Named(dimension="sharpness"), Largest()], None, runs)
+        assert "'test_sharpness' of metric 'named' is a variable of split 'test', too" in refused(
+            [Named(dimension="test_sharpness"), Largest()], None, runs
+        )
+
+    def test_of_marks_companions_and_computations_are_refused(self, runs: list[int]) -> None:
+        assert "metric 'subspace_done' ends in '_done' as marks do" in refused([Named("subspace_done")], None, runs)
+        assert "what stands beside metric 'named' is called 'a/b'" in refused([Named(suffix="a/b")], None, runs)
+        assert "what stands beside metric 'a_b' is called as what stands beside metric 'a', 'a_b_c'" in refused(
+            [Named("a_b", suffix="c"), Named("a", suffix="b_c")], None, runs
+        )
+        assert "the computation of metric 'named' is called '../x'" in refused([Named(computation=Climbing())])
+        assert "the computation of metric 'named' is called None" in refused([Named(computation=Nameless())])
+        assert "the computation of metric 'named' is <class" in refused([Named(computation=Subspace)])
+
+    def test_of_splits_and_metrics_that_make_one_variable_are_refused(self) -> None:
+        splits = {"a": SPLIT, "a_b": SPLIT}
+        with pytest.raises(la.BadInput, match="a_b_loss would be a variable of split 'a' and one of split 'a_b'"):
+            surveyed(["loss", la.PerExampleMetric(lambda outputs, _: outputs[:, 0], "b_loss")], splits=splits)
+
+    def test_what_is_not_an_object_of_a_metric_is_refused(self) -> None:
+        assert refused([Largest]) == "metric Largest is a class; give an object of it, such as Largest()"
+        assert "a metric is given as function; expected a name" in refused([lambda outputs, _: outputs])
+
+    def test_two_of_one_name_that_differ_are_refused_and_equal_ones_are_one(self) -> None:
+        message = "metrics 2 (Named) and 3 (Named) are both called 'named' and differ"
+        assert message in refused(["loss", Named(k=3), Named(k=2)])
+        assert "metrics 1 (MeanLoss) and 2 (PerExampleMetric)" in refused(["loss", la.PerExampleMetric(len, "loss")])
+        metrics = ["loss", "auto", Named(), Named(), "regularised_loss:1e-3", "regularised_loss:1e-3"]
+        assert list(metrics_for(PROBLEM.loss, metrics)) == ["loss", "named", "regularised_loss"]
+        assert "both called 'regularised_loss'" in refused(["regularised_loss:1e-3", "regularised_loss:1e-4"])
+
+
+class TestLengths:
+    def test_of_one_dimension_that_differ_in_a_call_are_refused(self, tmp_path: Path, runs: list[int]) -> None:
+        message = "metrics 'named' and 'fewer' have 3 and 2 values along 'rank'"
+        both = [Named(), Named("fewer", computation=Other(k=2))]
+        assert message in refused(both, tmp_path / "s", runs)
+        assert not (tmp_path / "s").exists()
+
+    def test_of_one_dimension_that_differ_from_what_a_survey_holds_are_refused(
+        self, tmp_path: Path, runs: list[int]
+    ) -> None:
+        path = tmp_path / "s"
+        first = surveyed(["loss", Named()], path)
+        assert "dimension 'rank' has 3 values in the survey, and 2 in metric 'fewer'" in refused(
+            ["loss", Named("fewer", computation=Other(k=2))], path, runs
+        )
+        assert surveyed(["loss", Named()], path).identical(first), "the survey is as it was"
+        along = Named("fewer", dimension="number", computation=Other(k=2))
+        assert surveyed(["loss", Named(), along], path).sizes["number"] == 2
+
+    def test_names_that_a_survey_holds_for_something_else_are_refused(self, tmp_path: Path, runs: list[int]) -> None:
+        path = tmp_path / "s"
+        surveyed([Named(dimension="test_loss_rank"), "loss"], path)
+        mine = la.PerExampleMetric(lambda outputs, _: outputs[:, 0], "loss_rank")
+        assert "test_loss_rank is a dimension in the survey" in refused(["loss", mine], path, runs)
+        over = Named("over", dimension="test_named", computation=Other())
+        assert "test_named is a variable in the survey" in refused([over], path, runs)
+
+    @pytest.mark.parametrize("again", [2, None])
+    def test_of_a_metric_that_a_survey_holds_with_another_length_are_refused(
+        self, again: int | None, tmp_path: Path, runs: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "s"
+        first = surveyed([Named()], path)
+        monkeypatch.setattr(Named, "length", lambda *_: 2)
+        message = (
+            f"test_named in the survey has 3 along 'rank' at a point, this one {'2 along' if again else 'one value'}"
+        )
+        assert message in refused([Named(dimension=DIMENSION if again else None)], path, runs)
+        monkeypatch.undo()
+        assert surveyed([Named()], path).identical(first)
+
+
 class Pair(StreamingMetric):
     """The mean of the outputs and of their squares, which says that it has as many values as it is told to say."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import xarray as xr
 from networks import make, plane
 from nursery import Child
 
+import lossatlas as la
 from lossatlas.engine.setup import engine_for
 from lossatlas.metrics import metrics_for
 from lossatlas.schema import Quantity
@@ -80,6 +82,21 @@ class Several(Executor):
                     yield count
             if not taken:
                 return
+
+
+class InThreads(Executor):
+    """Evaluates as many claims at once as it has threads."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
+        def one(claim: Claim) -> int:
+            with claim:
+                return evaluate(claim)
+
+        with ThreadPoolExecutor(self._count) as pool:
+            yield from pool.map(one, claims)
 
 
 def corner(tile: Tile) -> tuple[int, ...]:
@@ -218,6 +235,22 @@ class TestExecutors:
     @pytest.mark.parametrize("count", [1, 3, 100])
     def test_several_tiles_at_once_give_the_same(self, count: int, usual: xr.Dataset) -> None:
         assert filled(executor=Several(count)).identical(usual)
+
+    def test_an_engine_serves_one_thread_at_a_time(self, usual: xr.Dataset) -> None:
+        one, store = surveyor(), SurveyStore(None, GRID, {})
+        with one.engine.network.in_force(), pytest.raises(la.BadInput, match="called by two threads at once") as caught:
+            one.fill(store, executor=InThreads(1))
+        assert "\n" not in str(caught.value)
+        assert not store.done("train", "streaming").any()
+        one.fill(store, executor=InThreads(1))
+        assert store.open().load().identical(usual), "in another thread, but alone, and the engine is as it was"
+
+    def test_threads_that_share_an_engine_find_the_same_or_are_refused(self, usual: xr.Dataset) -> None:
+        one, store = surveyor(), SurveyStore(None, GRID, {})
+        with suppress(la.BadInput):
+            one.fill(store, executor=InThreads(4))
+        one.fill(store)
+        assert store.open().load().identical(usual)
 
     def test_refinement_goes_through_both(self) -> None:
         axes = {axis: np.linspace(-1, 1, 33) for axis in "uv"}

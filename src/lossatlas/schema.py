@@ -36,6 +36,7 @@ __all__ = [
     "COMPANION",
     "CURVE",
     "DIMENSION",
+    "DONE",
     "GEOMETRY",
     "LOSS",
     "MEASURED",
@@ -56,8 +57,11 @@ __all__ = [
     "Geometry",
     "OnTrajectory",
     "Quantity",
+    "check_dimension",
+    "check_name",
     "companion_of",
     "done_variable",
+    "is_name",
     "is_standard",
     "split_variable",
     "value_dimensions",
@@ -282,6 +286,39 @@ STANDARD_ERROR = Companion("standard_error", sampled=True)
 
 RESIDUAL = Companion("residual")
 """By how much a value misses the equation that it solves approximately."""
+
+
+def is_name(name: object) -> bool:
+    """Whether axes, dimensions and metrics can be called so, and thus variables and folders: as Python's variables."""
+    return isinstance(name, str) and name.isidentifier()
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse what :func:`is_name` says no of.
+
+    Args:
+        what: has the name, for messages.
+        name: that it gives itself.
+
+    Raises:
+        BadInput: it is not one.
+    """
+    if not is_name(name):
+        raise BadInput(f"{what} is called {name!r}; expected letters, digits and _, and a letter or _ first")
+
+
+def check_dimension(metric: str, name: str) -> None:
+    """Refuse a dimension of a metric's values that means something else in a survey, or may in another one.
+
+    Raises:
+        BadInput: it is not a name, or it is an axis, a dimension of samples or of what lies beside the grid, or one of
+            the variables that surveys have anyhow.
+    """
+    check_name(f"the dimension of metric {metric!r}", name)
+    if name in (LOSS, *AXES, CURVE, *SAMPLE_DIMENSIONS, *OFF_GRID) or is_standard(name):
+        raise BadInput(
+            f"the dimension {name!r} of metric {metric!r} means something else in a survey; give it another name"
+        )
 
 
 def split_variable(split: str, metric: str) -> str:

@@ -19,6 +19,7 @@ from lossatlas.charts.kinds.simplex import Simplex
 from lossatlas.charts.kinds.slice import Slice
 from lossatlas.charts.kinds.through import Through
 from lossatlas.charts.startable import ChartStart, Startable
+from lossatlas.charts.trying import check_coefficients
 
 __all__ = [
     "CHARTS",
@@ -41,6 +42,7 @@ __all__ = [
     "Startable",
     "Through",
     "chart_options",
+    "check_coefficients",
     "choose_chart_between",
     "encode_chart",
     "load_chart",

@@ -185,9 +185,16 @@ class CoefficientChart(Chart):
         Args:
             coords: (P, d), of any dtype and on any device.
             controls: what :meth:`controls` returned.
+
+        Raises:
+            BadInput: the coefficients are of another shape.
         """
         dtype = torch.promote_types(torch.promote_types(coords.dtype, controls.dtype), torch.float32)
-        return self.coefficients(coords.to(controls.device, dtype)).to(controls)
+        found = self.coefficients(coords.to(controls.device, dtype)).to(controls)
+        if found.shape != (expected := (len(coords), len(controls))):
+            what = f"the coefficients of {type(self).__name__} at {len(coords)} points"
+            raise BadInput(f"{what} are {tuple(found.shape)}; expected {expected}")
+        return found
 
 
 def _loaded(spec: str, option: str) -> type[Chart]:

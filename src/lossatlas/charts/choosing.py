@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-import torch
-
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CoefficientChart
-from lossatlas.charts.files import remake_chart
+from lossatlas.charts.trying import is_own, try_chart
 from lossatlas.errors import BadInput, LossatlasError, in_one_line
 from lossatlas.users_code import called
 
@@ -63,33 +61,13 @@ def make_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> 
         BadInput: the kind fails, or does not keep what charts promise; says in what.
     """
     kind: type = getattr(make, "__self__", type(None))
-    if kind.__module__.startswith(f"{__package__}."):
+    if is_own(kind):
         return make(*args, **kwargs)
     try:
         chart = called(make, *args, **kwargs)
-        called(_try, chart)
+        called(try_chart, chart)
     except LossatlasError:
         raise
     except Exception as error:  # somebody else's code may fail in any way
         raise BadInput(f"chart {spec!r} failed: {in_one_line(error, kind=True)}") from error
     return chart
-
-
-@torch.no_grad()
-def _try(chart: CoefficientChart) -> None:
-    """Refuse a chart whose parts do not fit together, or that does not come back from its own state.
-
-    Raises:
-        ValueError: says which.
-    """
-    count, controls = len(chart.axes), chart.controls()
-    if controls.ndim != 2 or controls.shape[1] != chart.dimension:
-        raise ValueError(f"its controls are {tuple(controls.shape)}; expected (m, {chart.dimension})")
-    coords = torch.linspace(0.25, 0.5, 2).to(controls)[:, None].expand(2, count)
-    for name, shape in (("coefficients", (2, len(controls))), ("derivatives", (2, len(controls), count))):
-        found = getattr(chart, name)(coords)
-        if found.shape != shape:
-            raise ValueError(f"its {name} are {tuple(found.shape)} at 2 points; expected {shape}")
-    again = remake_chart(type(chart), chart.kind(), {name: value.cpu() for name, value in chart.state_dict().items()})
-    if again.fingerprint() != chart.fingerprint():
-        raise ValueError("what from_state makes of its state_dict is another chart")

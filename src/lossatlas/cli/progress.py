@@ -68,7 +68,7 @@ class RichReporter(Reporter):
 
 
 def _described(numbers: Mapping[str, float]) -> str:
-    shown = [name for name in ("loss", "accuracy") if f"low_{name}" in numbers]
+    shown = [name for name in ("loss", "accuracy") if {f"low_{name}", f"high_{name}"} <= numbers.keys()]
     if shown:
         pairs = [f"{name} {numbers[f'low_{name}']:.2f}/{numbers[f'high_{name}']:.2f}" for name in shown]
         return "low/high " + ", ".join(pairs)

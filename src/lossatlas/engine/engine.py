@@ -47,6 +47,8 @@ class Pullback:
 class Engine:
     """Evaluates a network at ``coefficients (P, m) @ controls (m, n)``; one chunk of weight vectors at a time.
 
+    For one thread at a time: a second one is refused, as are all that share the network. Strategies may use threads.
+
     Args:
         network: the problem under a buffers policy.
         plan: strategies and chunk sizes, from :func:`~lossatlas.engine.plan_for` or stated.

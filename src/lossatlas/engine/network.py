@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -89,6 +90,7 @@ class Network:
         self.has_gradient = True
         """Whether losses have a gradient in the weights; not where the forward pass works under ``torch.no_grad``."""
         self._tried = False
+        self._turn = _Turn()
         self.fingerprint = self._fingerprint()
         """A hash of everything that is the same at every point: held parameters, buffers and their names."""
 
@@ -152,8 +154,13 @@ class Network:
         return twin
 
     def in_force(self) -> AbstractContextManager[object]:
-        """To be entered around everything that a strategy does with it, backwards too."""
+        """To be entered around everything that a strategy does with it, backwards too; by one thread at a time.
+
+        Raises:
+            BadInput: another thread is inside.
+        """
         stack = ExitStack()
+        stack.enter_context(self._turn)
         stack.enter_context(self._precision.of_process())
         if self.differentiates:  # a gradient of the loss is a second derivative
             stack.enter_context(plain_attention())
@@ -281,6 +288,27 @@ class Network:
         """A copy of the user's module on the device, in 32 bits at least."""
         module = private_copy(self.original).to(self.device)
         return module.float() if self.handed.widens else module
+
+
+class _Turn:
+    """Lets one thread in, and refuses others meanwhile; networks that share a module share it.
+
+    A functional call has other parameters in the module's places as long as it lasts: whoever calls it then finds
+    those, and leaves them behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise BadInput(
+                "an engine is called by two threads at once, and serves one at a time; make each thread or process an "
+                "engine of its own"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _normalises_by_the_batch(module: nn.Module) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.bounds import Elapsed, Tally
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import CoefficientChart, check_coefficients
 from lossatlas.data import Augmentation, Batches, Split, augmented
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.buffers.batch import BatchStatistics
@@ -63,8 +63,8 @@ class Fit:
 
     Raises:
         BadInput: objective and chart have different axes, the batch size is below 1, the target gap cannot be, the
-            buffers policy does not tell how statistics change with weights, or the examples are not images that could
-            be augmented.
+            buffers policy does not tell how statistics change with weights, the examples are not images that could be
+            augmented, or the chart is as :func:`~lossatlas.charts.check_coefficients` refuses it.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Fit:
                 f"{type(objective).__name__} needs each example's own loss, and {engine.network.loss.record} gives the "
                 "mean of a batch; return one loss per example, or choose an objective of means (clip per cell)"
             )
+        check_coefficients(chart, objective.most_points)
         self.chart = chart
         chart.fitted_under = engine.network.buffers
         self.objective = objective

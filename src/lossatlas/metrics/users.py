@@ -42,7 +42,7 @@ class PerExampleMetric(MeanMetric):
     def quantity(self, loss: Loss) -> Quantity:
         named = self.function if hasattr(self.function, "__qualname__") else type(self.function)
         record = f"{named.__module__}.{named.__qualname__}"
-        return Quantity(self.name, self.name.replace("_", " "), self.units, record=record)
+        return Quantity(self.name, str(self.name).replace("_", " "), self.units, record=record)
 
     def per_example(self, evaluation: Evaluation) -> Tensor:
         points, examples = evaluation.losses.shape

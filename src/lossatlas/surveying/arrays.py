@@ -142,6 +142,18 @@ class GridArrays:
             raise ValueError(f"its shape is {array.shape} in chunks of {array.chunks}, the grid's {self.shape}")
         return True
 
+    def further(self, name: str) -> dict[str, int]:
+        """How long the dimensions of an array over the grid are, beyond the axes."""
+        array, axes = self[name], len(self.axes)
+        return dict(zip(list_dimensions(array)[axes:], array.shape[axes:], strict=False))
+
+    def lengths(self) -> dict[str, int]:
+        """How long each dimension is that an array has."""
+        found: dict[str, int] = {}
+        for name in self:
+            found |= zip(list_dimensions(self[name]), self[name].shape, strict=False)
+        return found
+
     def create(
         self, name: str, dtype: Any, attributes: Mapping[Any, Any], further: Mapping[str, int] | None = None
     ) -> None:

@@ -18,11 +18,17 @@ PATIENCE = 4
 
 
 class Executor(ABC):
-    """Runs a function of a tile for all tiles that a source hands out."""
+    """Runs a function of a tile for all tiles that a source hands out.
+
+    That function is of one :class:`Surveyor`, whose engine serves one thread at a time, and refuses a second one in
+    one line: it has other parameters in its module's places as long as a call lasts. Several claims may thus be held at
+    once, and evaluated one by one, in any thread; who evaluates several at the same time makes each thread or process
+    an engine and a :class:`Surveyor` of its own, all of which fill one store.
+    """
 
     @abstractmethod
     def run(self, evaluate: Callable[[Claim], int], claims: Iterator[Claim]) -> Generator[int, None, None]:
-        """Have claims evaluated, several at once or one by one, and release each.
+        """Have claims evaluated, in any order, and release each.
 
         Claims are taken as they are needed. However it ends, by what ``evaluate`` or ``claims`` raise or because it is
         closed, no claim that was taken is held afterwards.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -189,7 +189,7 @@ class SurveyStore:
         told: dict[str, dict[str, str]] = {}
         further: dict[str, dict[str, int]] = {}
         for quantity, length in quantities.items():
-            more = {} if length is None or quantity.dimension is None else {quantity.dimension: length}
+            more = _further(quantity, length)
             for companion in (None, *(companions or {}).get(quantity.name, ())):
                 variable = split_variable(split, quantity.name)
                 name = variable if companion is None else companion.of(variable)
@@ -208,21 +208,44 @@ class SurveyStore:
             if self._writers is not None:
                 self._writers.share()
 
-    def check(self, split: str, group: str, quantities: Iterable[Quantity], attributes: Mapping[str, Any]) -> None:
+    def check(
+        self, split: str, group: str, quantities: Mapping[Quantity, int | None], attributes: Mapping[str, Any]
+    ) -> None:
         """Refuse a group that :meth:`add` would refuse for what it is; changes nothing.
 
         Raises:
-            BadInput: the group is there with other data or settings, or a metric means something else there.
+            BadInput: the group is there with other data or settings, a metric means something else there or has another
+                number of values, or one of its names stands for something else there.
         """
         done = done_variable(split, group)
         if done in self._arrays:
             _compare(f"{done} in the survey", dict(self._arrays[done].attrs), attributes)
-        for quantity in quantities:
+        new = dict(quantities)
+        for quantity, length in quantities.items():
             name = split_variable(split, quantity.name)
             if name in self._arrays:
+                del new[quantity]
                 stored = self._arrays[name].attrs.get("record", quantity.record)
                 if stored != quantity.record:
                     raise BadInput(f"{name} in the survey is {stored}, this one {quantity.record}; choose another path")
+                there, here = self._arrays.further(name), _further(quantity, length)
+                if there != here:
+                    raise BadInput(
+                        f"{name} in the survey has {_counted(there)} at a point, this one {_counted(here)}; choose "
+                        "another path, or another name for the metric"
+                    )
+        lengths = self._arrays.lengths() if new else {}
+        for quantity, length in new.items():
+            name, dimension = split_variable(split, quantity.name), quantity.dimension
+            if name in lengths:
+                raise BadInput(f"{name} is a dimension in the survey; give metric {quantity.name!r} another name")
+            if dimension is not None and dimension in self._arrays:
+                raise BadInput(f"{dimension} is a variable in the survey; give the dimension another name")
+            if dimension is not None and lengths.get(dimension, length) != length:
+                raise BadInput(
+                    f"dimension {dimension!r} has {lengths[dimension]} values in the survey, and {length} in metric "
+                    f"{quantity.name!r}; give it another name, or choose another path"
+                )
 
     def settings(self, split: str, group: str) -> dict[str, Any]:
         """Data and settings of a group that is there; empty where it is not."""
@@ -389,6 +412,16 @@ def list_whole_variables(survey: xr.Dataset) -> set[str]:
 
 def _warn(line: str) -> None:
     warnings.warn(line, Caution, stacklevel=2)
+
+
+def _further(quantity: Quantity, length: int | None) -> dict[str, int]:
+    """The dimension of a metric's values at a point, and how long it is; nothing where there is one value."""
+    return {} if length is None or quantity.dimension is None else {quantity.dimension: length}
+
+
+def _counted(further: Mapping[str, int]) -> str:
+    """The values at a point in words."""
+    return " and ".join(f"{length} along {name!r}" for name, length in further.items()) or "one value"
 
 
 def _compare(what: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -150,6 +150,7 @@ def survey(
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
         if picture is not None:
+            surveyor.check(store)
             put_target(store, picture, padding, engine.network.loss)
         surveyor.fill(store, refinement=refinement)
     return store.open()
@@ -241,6 +242,7 @@ class Surveyor:
         with torch.no_grad():
             self._controls = chart.controls()
         self._groups = self._grouped(metrics)
+        self._check_names()
 
     @property
     def _dtype(self) -> type[np.floating[Any]]:
@@ -331,6 +333,39 @@ class Surveyor:
                 f"a computation is called {STREAMING!r}, as surveys call what is folded; give it another name"
             )
         return ([group(streaming)] if streaming else []) + operators
+
+    def _check_names(self) -> None:
+        """Refuse metrics that would make a survey in which one name stands for two things.
+
+        Raises:
+            BadInput: two variables have one name, a dimension is called as one of them or as an axis, or it has two
+                lengths.
+        """
+        taken = dict.fromkeys(self.chart.axes, "an axis of the chart")
+        for split in self._splits:
+            for group in self._groups:
+                for variable in (*group.variables(split), schema.done_variable(split, group.name)):
+                    if variable in taken:
+                        raise BadInput(
+                            f"{variable} would be {taken[variable]} and one of split {split!r}; give a split or a "
+                            "metric another name"
+                        )
+                    taken[variable] = f"a variable of split {split!r}"
+        lengths: dict[str | None, tuple[int | None, str]] = {None: (None, "")}
+        for group in self._groups:
+            for quantity, length in group.quantities.items():
+                name, dimension = quantity.name, quantity.dimension
+                if dimension is not None and dimension in taken:
+                    raise BadInput(
+                        f"the dimension {dimension!r} of metric {name!r} is {taken[dimension]}, too; give it another "
+                        "name"
+                    )
+                there, first = lengths.setdefault(dimension, (length, name))
+                if there != length:
+                    raise BadInput(
+                        f"metrics {first!r} and {name!r} have {there} and {length} values along {dimension!r}; give "
+                        "the dimension of one of them another name"
+                    )
 
     def _settings(self, store: SurveyStore, name: str, group: _Group) -> dict[str, int | str]:
         engine, split, buffers = self.engine, self._splits[name], self.engine.network.buffers
