@@ -589,7 +589,7 @@ def test_a_slow_network_is_measured_on_fewer_examples() -> None:
     plan = la.engine_for(problem, chart, split, batch_size=16, eval_batch_size=400).plan
     assert plan.evaluate.examples == 128
     assert "loop/32 4" in plan.reason, "a point on all examples takes 0.4 seconds"
-    assert re.search(r"evaluate without vmap: of (3\d\d|4\d\d) ms a point 0% is calls", plan.reason)
+    assert re.search(r"evaluate without vmap: of \d{3,} ms a point \d% is calls", plan.reason)
     assert calls.count(400) == 0
     assert calls.count(32) > 10
 
