@@ -70,7 +70,7 @@ class TestDeclaredOnce:
     ) -> None:
         monkeypatch.setenv("COLUMNS", "2000")  # each option on a line
         assert main([verb, "--help"]) == 0
-        lines = [" ".join(line.strip("\u2502 ").split()) for line in capsys.readouterr().out.splitlines()]
+        lines = [line.strip("\u2502 ") for line in capsys.readouterr().out.splitlines()]
         for name in (field.name for field in fields(CONFIGS[verb]) if not field.name.endswith("_options")):  # type: ignore[arg-type]
             kind = next(kind for kind in CONFIGS[verb].__mro__ if kind in declarers(name))
             [shown] = [line for line in lines if line.startswith(f"--{name} ")]

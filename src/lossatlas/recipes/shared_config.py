@@ -111,8 +111,9 @@ class OptimizerConfig(SteppedConfig):
     """Which optimiser steps, and how it decays weights."""
 
     optimizer: str = AUTO
-    """Optimiser: of a curve momentum (gradient descent with momentum 0.9) or adam; of a training a name (see `lossatlas
-    info`) with options as in momentum,lr=0.05, or a class as torch.optim.NAdam; auto: momentum, of a training adam."""
+    """Optimiser: of a curve momentum (gradient descent with momentum 0.9) or adam; of a training a name
+    (see `lossatlas info`) with options as in momentum,lr=0.05, or a class as torch.optim.NAdam; auto: momentum, of a
+    training adam."""
     weight_decay: NotNegative | None = None
     """Weight decay: in a training of all optimisers that state none of their own (default: theirs); along a curve half
     of this times the squared norm of the drawn points' weights joins the objective (default: 0)."""
