@@ -72,7 +72,7 @@ class TestDeclaredOnce:
         printed = yaml.safe_load(capsys.readouterr().out)
         monkeypatch.setenv("COLUMNS", "2000")  # each option on a line
         assert main([verb, "--help"]) == 0
-        lines = [" ".join(line.strip("\u2502 ").split()) for line in capsys.readouterr().out.splitlines()]
+        lines = [line.strip("\u2502 ") for line in capsys.readouterr().out.splitlines()]
         for name, settled in CONFIGS[verb]().flat().items():
             kind = next(kind for kind in CONFIGS[verb].__mro__ if kind in declarers(name))
             [shown] = [line for line in lines if line.startswith(f"--{name} ")]

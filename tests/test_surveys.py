@@ -145,7 +145,7 @@ class TestMetrics:
             metrics_for(la.CrossEntropy(), names)
 
     def test_two_of_one_name_are_refused(self) -> None:
-        with pytest.raises(la.BadInput, match="two metrics are called 'loss'"):
+        with pytest.raises(la.BadInput, match="1 .MeanLoss. and 2 .PerExampleMetric. are both called 'loss'"):
             metrics_for(la.CrossEntropy(), ["auto", la.PerExampleMetric(margins, "loss")])
 
     def test_positions_without_a_label_do_not_count(self) -> None:
@@ -939,7 +939,7 @@ class TestOthersAtWork:
         la.survey(chart, grid(3, 3), metrics=["regularised_loss:0.1"], **options)
         with pytest.raises(la.BadInput, match="is weight decay 0.1, this one weight decay 0.2"):
             la.survey(chart, grid(3, 3), metrics=["regularised_loss:0.2"], **options)
-        with pytest.raises(la.BadInput, match="two metrics are called 'regularised_loss'"):
+        with pytest.raises(la.BadInput, match="are both called 'regularised_loss' and differ"):
             metrics_for(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
 
     def test_an_addition_that_is_refused_changes_nothing(self, trained: Path, tmp_path: Path) -> None:
