@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lossatlas.bounds import Count, Positive
-from lossatlas.charts import Curve
 from lossatlas.errors import BadInput, unknown
 from lossatlas.recipes.base import ProblemConfig, check_count, require
 from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
@@ -67,6 +66,8 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer of a curve", self.optimizer, OPTIMIZERS)
         if self.lr is None:
+            from lossatlas.charts import Curve  # imported late: help is there before torch
+
             self._settle(lr=Curve.named(self.curve, "curve").usual_lr)
         if self.points is None:
             self._settle(points=4 if self.objective == "max" else 1)
