@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "versions"]
+__all__ = ["DATA", "FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "versions"]
 
 FORMAT = "lossatlas run 2"
 """The mark of a run."""
 MARK = r"lossatlas run ([0-9]{1,9})"
 """A pattern of the marks of runs in all formats, older and newer, with the number of each."""
+DATA = "data/"
+"""How the names of splits begin among the fingerprints."""
 MOST_THREADS = 1024
 """More than that no machine runs well, and each takes memory."""
 

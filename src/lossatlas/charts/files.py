@@ -14,10 +14,10 @@ from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, parse_json, reason_of
-from lossatlas.files.tensors import check_alike, read_tensors
+from lossatlas.files.tensors import check_alike, opened_tensors, read_tensors
 from lossatlas.users_code import called
 
-__all__ = ["encode_chart", "load_chart", "remake_chart"]
+__all__ = ["encode_chart", "load_chart", "read_kind", "remake_chart"]
 
 OWN_KINDS = "; a kind of your own is added first, by lossatlas.charts.CHARTS.add or --chart module:Class"
 NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -55,19 +55,39 @@ def load_chart(path: Path | str) -> Chart:
     """
     try:
         state, metadata = read_tensors(path)
-        if "lossatlas" not in metadata:
-            raise Unreadable(path, "it does not say which")
-        told = parse_json(metadata["lossatlas"], _Told)
+        told = _read_told(path, metadata)
         if told.chart not in CHARTS:  # and nothing that a file names is ever imported
             raise unknown("chart", told.chart, CHARTS, OWN_KINDS)
         chart = remake_chart(CHARTS[told.chart], told.chart, state)
     except ValueError as error:
-        reason = reason_of(error)
-        raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
+        raise _no_chart(path, error) from error
     # Older files do not say it: their planes were fitted under what is usual in a fit.
     usual = "batch" if isinstance(chart, AffineChart) else ""
     chart.fitted_under = told.fitted_under if told.fitted_under is not None else usual
     return chart
+
+
+def read_kind(path: Path | str) -> str:
+    """The name of the kind of chart in a ``chart.safetensors``, which nobody need have added.
+
+    Raises:
+        BadInput: the file is missing, damaged, or holds no chart.
+    """
+    try:
+        with opened_tensors(path) as file:
+            return _read_told(path, file.metadata).chart
+    except ValueError as error:
+        raise _no_chart(path, error) from error
+
+
+def _read_told(path: Path | str, metadata: dict[str, str]) -> _Told:
+    if "lossatlas" not in metadata:
+        raise Unreadable(path, "it does not say which")
+    return parse_json(metadata["lossatlas"], _Told)
+
+
+def _no_chart(path: Path | str, error: ValueError) -> BadInput:
+    return BadInput(f"{path} holds no chart ({reason_of(error)}); give the chart.safetensors of a run")
 
 
 def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Chart:

@@ -12,9 +12,10 @@ from lossatlas.engine import Engine, Plan
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import expanded, resolved
 from lossatlas.provenance import versions
-from lossatlas.recipes import Config, complete, fill_defaults, list_differences
+from lossatlas.recipes import Config, complete, list_differences
 from lossatlas.recipes.chart_recipe import ChartRecipe
-from lossatlas.recipes.inputs import locate_inputs, respell_inputs
+from lossatlas.recipes.inputs import locate_inputs
+from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.room import Extent, check_disk
 from lossatlas.rundir import PROVENANCE, SUMMARY, RunDirectory
 
@@ -57,7 +58,6 @@ class Start(Generic[C]):
             self.run.check_free(overwrite=overwrite)
             self._check_inputs()
             return
-        self.run.check("it cannot be resumed; choose another --out")
         self._check_settings()
         if not together and not self.run.finished:
             self.run.claim()
@@ -77,10 +77,8 @@ class Start(Generic[C]):
 
     def _check_settings(self) -> None:
         """Compare with the run that is there, which may grow where its configuration says how."""
-        # An option that is younger than the run has there what the run did without it: its default.
-        stored = fill_defaults(type(self.config), self.run.config())
+        stored = OpenedRun(self.run.path, "it cannot be resumed; choose another --out").respell_settings(self.config)
         self.config = self.config.settled(stored)
-        stored = respell_inputs(self.run, stored, self.config.flat())
         if not (found := list_differences(stored, self.config.flat())):
             return
         grown = self.config.grown_from(stored)

@@ -7,7 +7,7 @@ from lossatlas.recipes.base import Config, ProblemConfig, list_differences
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import PRESETS, FitConfig
-from lossatlas.recipes.options import complete, fill_defaults, find_options
+from lossatlas.recipes.options import complete, find_options
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 
@@ -21,7 +21,6 @@ __all__ = [
     "SurveyConfig",
     "TrainConfig",
     "complete",
-    "fill_defaults",
     "find_options",
     "list_differences",
 ]

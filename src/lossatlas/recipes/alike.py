@@ -6,22 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lossatlas.data import Dataset, Split
+from lossatlas.data import Split
 from lossatlas.errors import BadInput
+from lossatlas.provenance import DATA
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.problem import build_loss
 
-__all__ = [
-    "DATA",
-    "Known",
-    "check_data_now",
-    "check_same_data",
-    "check_same_losses",
-    "check_same_model",
-]
+__all__ = ["Known", "check_same_data", "check_same_losses", "check_same_model"]
 
-DATA = "data/"
-"""How fingerprints of splits begin in a run's provenance."""
 APART = {"data.folder"}
 """Settings that say where something lies and not what it is."""
 
@@ -121,24 +113,6 @@ def check_same_model(one: Known, other: Known, hint: str) -> None:
             f"{one.name} and {other.name} have different architectures: {what} is {mine!r} of the one and {theirs!r} "
             f"of the other; {hint}"
         )
-
-
-def check_data_now(run: Known, data: str, now: Dataset, hint: str) -> None:
-    """Refuse data that are not those which a run was trained on, as far as its provenance says.
-
-    Args:
-        run: the run.
-        data: what the data are called now.
-        now: they themselves.
-        hint: what to do.
-
-    Raises:
-        BadInput: a split that both have is another one.
-    """
-    for name, split in now.splits.items():
-        was, found = run.data.get(f"{DATA}{name}"), split.fingerprint()
-        if was is not None and was != found:
-            raise BadInput(f"the {name} examples of {data} are not those that {run.name} was trained on; {hint}")
 
 
 def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

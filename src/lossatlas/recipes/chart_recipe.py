@@ -13,11 +13,12 @@ from lossatlas.engine.setup import engine_for
 from lossatlas.fitting import Adam, Budget, Fit, Momentum, Seconds, Steps
 from lossatlas.objectives import Objective
 from lossatlas.problem import Problem
-from lossatlas.recipes.alike import DATA
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.options import check_options
+from lossatlas.recipes.problem import ProblemRecipe, hash_data
 from lossatlas.recipes.shared_config import EvaluationConfig
+from lossatlas.recipes.site import hash_network
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.surveying import Surveyor
 from lossatlas.weights import WeightSpace
@@ -35,9 +36,7 @@ class ChartRecipe(Generic[E]):
 
     Attributes:
         config: what they were made of.
-        problem: module, loss and feed.
-        space: the parameters that the chart spans.
-        data: all splits, whole.
+        base: module, loss, feed and data.
         chart: the networks.
         surveyed: by name the examples that are evaluated.
         metrics: by name what is measured.
@@ -46,14 +45,27 @@ class ChartRecipe(Generic[E]):
     """
 
     config: E
-    problem: Problem
-    space: WeightSpace
-    data: Dataset
+    base: ProblemRecipe
     chart: CoefficientChart
     surveyed: dict[str, Split]
     metrics: dict[str, Metric]
     survey_buffers: BuffersPolicy
     notes: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> Problem:
+        """Module, loss and feed."""
+        return self.base.problem
+
+    @property
+    def space(self) -> WeightSpace:
+        """The parameters that the chart spans."""
+        return self.base.space
+
+    @property
+    def data(self) -> Dataset:
+        """All splits, whole."""
+        return self.base.data
 
     @property
     def examples(self) -> Split:
@@ -72,7 +84,7 @@ class ChartRecipe(Generic[E]):
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what the configuration names and does not hold."""
-        return {f"{DATA}{name}": split.fingerprint() for name, split in self.data.splits.items()}
+        return hash_data(self.data)
 
     def build_engine(
         self,
@@ -134,7 +146,6 @@ class DescentRecipe(ChartRecipe[D]):
     """The objects of a chart that is trained before it is surveyed.
 
     Attributes:
-        train: the examples that it is trained on.
         objective: what is minimised.
         buffers: what running statistics mean while it is.
         optimizer: of the chart's parameters.
@@ -146,7 +157,6 @@ class DescentRecipe(ChartRecipe[D]):
         BadInput: nothing is called as the configuration calls one of the last three, or it has other options.
     """
 
-    train: Split
     objective: Objective
     buffers: BuffersPolicy
     optimizer: Adam | Momentum
@@ -166,6 +176,11 @@ class DescentRecipe(ChartRecipe[D]):
             object.__setattr__(self, name, value)
 
     @property
+    def train(self) -> Split:
+        """The examples that it is trained on, on the device."""
+        return self.base.train
+
+    @property
     def examples(self) -> Split:
         return self.train
 
@@ -176,6 +191,9 @@ class DescentRecipe(ChartRecipe[D]):
     @property
     def seconds(self) -> float | None:
         return self.config.seconds
+
+    def fingerprints(self) -> dict[str, str]:
+        return {**super().fingerprints(), "module": hash_network(self.problem.module)}
 
     def build_survey_engine(self, engine: Engine) -> Engine:
         """The engine of the survey: the fit's, unless statistics mean something else there."""

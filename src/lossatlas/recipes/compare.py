@@ -15,12 +15,12 @@ from lossatlas.errors import BadInput
 from lossatlas.files.reading import converted, resolved
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
-from lossatlas.recipes.alike import DATA, Known, check_data_now, check_same_data, check_same_losses
+from lossatlas.recipes.alike import Known, check_same_data, check_same_losses
 from lossatlas.recipes.base import require
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.networks import load_networks, shorten_paths
 from lossatlas.recipes.opened_run import DATA_SETTINGS, OpenedRun
-from lossatlas.recipes.problem import ProblemRecipe, build_problem
+from lossatlas.recipes.problem import ProblemRecipe, build_problem, check_data_now, hash_data
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.train import build_train
 from lossatlas.recipes.train_config import TrainConfig
@@ -119,9 +119,8 @@ class CompareRecipe:
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what the configuration names and does not hold: data, and weights at the end of each run."""
-        splits = self.problems[0].data.splits
         return {
-            **{f"{DATA}{name}": split.fingerprint() for name, split in splits.items()},
+            **hash_data(self.problems[0].data),
             **{network.name: fingerprint(sorted(network.state.items())) for network in self.networks},
         }
 
@@ -169,7 +168,8 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
     kinds = list(dict.fromkeys(architectures))
     problems = [_problem(config, runs[architectures.index(kind)]) for kind in kinds]
     data = problems[0].data
-    check_data_now(known[0], runs[0].config.data, data, "bring them back, or train again")
+    hashes, hint = known[0].fingerprints, "bring them back, or train again"
+    check_data_now(hashes, data, runs[0].config.data, runs[0].name, hint)
     check_same_losses(known, data.train, "compare runs under the same loss")
     states, origins = _load(runs, architectures, dict(zip(kinds, problems, strict=True)))
     networks = [

@@ -10,27 +10,19 @@ from torch import Tensor
 
 from lossatlas.charts import Chain, Curve, Radial, make_chart, radial_orders
 from lossatlas.data import Split
-from lossatlas.engine import BUFFERS
-from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Momentum
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CURVE_OBJECTIVES
-from lossatlas.recipes.alike import (
-    Known,
-    check_data_now,
-    check_same_data,
-    check_same_losses,
-    check_same_model,
-)
+from lossatlas.recipes.alike import Known, check_same_data, check_same_losses, check_same_model
 from lossatlas.recipes.base import require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.opened_run import OpenedRun
-from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
+from lossatlas.recipes.problem import ProblemRecipe, build_problem, check_data_now
 from lossatlas.recipes.room import Extent, check_memory
 from lossatlas.recipes.slicing import use_one_thread
 from lossatlas.rundir import RunDirectory
@@ -112,7 +104,8 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         check_same_model(runs[0], run, HINT)
     base = base if base is not None else build_problem(config, config.splits)
     for run in runs:
-        check_data_now(run, config.data, base.data, "leave out the options of --data, or bring the data back")
+        hint = "leave out the options of --data, or bring the data back"
+        check_data_now(run.fingerprints, base.data, config.data, run.name, hint)
     check_same_losses(runs, base.data.train, "join networks that were trained under the same loss")
     problem, space = base.problem, base.space
     metrics = metrics_for(problem.loss, config.metrics)
@@ -136,23 +129,13 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         straight = Chain(networks, [True] * len(networks))
         radial, no_radial = _radial(base, networks, memory_limit(config.memory, device))
     curve = curve.to(device)
-    policies = [BUFFERS[name] for name in (config.buffers, config.survey_buffers)]
-    if not normalisations_with_statistics(problem.module):
-        policies = [BUFFERS["batch"]] * 2  # without statistics all are one, and this one does nothing at a point
     buffers, survey_buffers = (
-        policy.for_run(base.train, config.eval_batch_size, config.buffers_batches) for policy in policies
-    )
-    surveyed, in_plane = (
-        {name: take_examples(count, name, base.data.splits[name]).to(device) for name in config.splits}
-        for count in (config.examples, config.plane_examples)
+        base.make_buffers(base.settle_buffers(policy), config) for policy in (config.buffers, config.survey_buffers)
     )
     optimizer = Momentum if config.optimizer == "momentum" else Adam
     return ConnectRecipe(
         config=config,
-        problem=problem,
-        space=space,
-        data=base.data,
-        train=base.train,
+        base=base,
         names=names,
         networks=networks.to(device),
         chart=curve,
@@ -165,8 +148,8 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         buffers=buffers,
         survey_buffers=survey_buffers,
         optimizer=optimizer(lr=require(config.lr), max_norm=config.max_norm),
-        surveyed=surveyed,
-        in_plane=in_plane,
+        surveyed=base.take_examples(config.examples, config.splits),
+        in_plane=base.take_examples(config.plane_examples, config.splits),
         metrics=metrics,
         t=_times(config.times, len(names) - 1),
         start=fingerprint(curve.state_dict().items()),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from lossatlas.charts import Startable, make_chart
-from lossatlas.engine import BUFFERS, Engine
+from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Fit
 from lossatlas.hashing import fingerprint
@@ -20,9 +20,9 @@ from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size,
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit_config import FEWEST, FitConfig
-from lossatlas.recipes.networks import load_networks
+from lossatlas.recipes.networks import bring_module
 from lossatlas.recipes.options import check_options
-from lossatlas.recipes.problem import build_problem, take_examples
+from lossatlas.recipes.problem import build_problem
 from lossatlas.recipes.room import Extent
 from lossatlas.weights import INITIALISERS
 
@@ -48,8 +48,7 @@ class FitRecipe(DescentRecipe[FitConfig]):
 
     def surveying(self, examples: str) -> FitRecipe:
         """The same fit with a survey of so many examples per split, or ``all``."""
-        device = self.train.device
-        chosen = {name: take_examples(examples, name, self.data.splits[name]).to(device) for name in self.surveyed}
+        chosen = self.base.take_examples(examples, self.surveyed)
         return replace(self, config=replace(self.config, examples=examples), surveyed=chosen)
 
     @property
@@ -62,8 +61,7 @@ class FitRecipe(DescentRecipe[FitConfig]):
 
     def fingerprints(self) -> dict[str, str]:
         cells = fingerprint([("target", torch.from_numpy(self.picture.target))])
-        module = fingerprint(self.problem.module.state_dict().items())
-        return {**super().fingerprints(), "picture": cells, "module": module}
+        return {**super().fingerprints(), "picture": cells}
 
 
 def build_fit(config: FitConfig) -> FitRecipe:
@@ -78,15 +76,10 @@ def build_fit(config: FitConfig) -> FitRecipe:
     picture = source.render(parse_size(config.size) if config.size is not None else None)
     objective, drawn = _objective(config, source, picture)
     base = build_problem(config, config.splits)
-    problem, space, data, train, device = base.problem, base.space, base.data, base.train, base.device
-    module = problem.module
-    notes: tuple[str, ...] = ()
-    if config.checkpoint is not None:
-        loaded = load_networks([config.checkpoint], base)
-        loaded.bring(module)
-        notes = loaded.notes
+    problem, space, module = base.problem, base.space, base.problem.module
+    notes = bring_module(config.checkpoint, base) if config.checkpoint is not None else ()
     buffers, survey_buffers = (
-        BUFFERS[name].for_run(train, config.eval_batch_size, config.buffers_batches)
+        base.make_buffers(name, config)
         for name in (config.buffers, config.survey_buffers if config.survey_buffers != AUTO else config.buffers)
     )
     metrics = metrics_for(problem.loss, config.metrics)
@@ -131,14 +124,11 @@ def build_fit(config: FitConfig) -> FitRecipe:
         picture=picture,
         drawn=drawn,
         objective=objective,
-        problem=problem,
-        space=space,
+        base=base,
         buffers=buffers,
         survey_buffers=survey_buffers,
-        chart=chart.to(device),
-        data=data,
-        train=train,
-        surveyed={name: take_examples(examples, name, data.splits[name]).to(device) for name in config.splits},
+        chart=chart.to(base.device),
+        surveyed=base.take_examples(examples, config.splits),
         metrics=metrics,
         optimizer=Adam(lr, config.betas, config.max_norm, {"scale": scale_lr * unit / lr} if has_scale else {}),
         extent=extent,

@@ -27,6 +27,7 @@ __all__ = [
     "LoadedNetworks",
     "NetworkState",
     "NetworkTransform",
+    "bring_module",
     "check_finite",
     "copy_state",
     "keep_module",
@@ -136,6 +137,22 @@ def load_networks(
                 raise BadInput(f"{type(transform).__name__} left no network; expected one at least")
             notes += _check_what_is_held(found, base)
     return LoadedNetworks(tuple(found), base.space, tuple(dict.fromkeys(notes)))
+
+
+def bring_module(spec: str, base: ProblemRecipe, *, called: str = "checkpoint") -> tuple[str, ...]:
+    """Bring a problem's module to a network; returns what somebody should know of its file.
+
+    Args:
+        spec: of the network, as :func:`load_networks` takes it.
+        base: the problem.
+        called: what messages call what is named.
+
+    Raises:
+        BadInput: it cannot be read, does not fit or is not finite.
+    """
+    loaded = load_networks([spec], base, called=called)
+    loaded.bring(base.problem.module)
+    return loaded.notes
 
 
 @contextmanager

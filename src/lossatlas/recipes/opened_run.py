@@ -18,10 +18,12 @@ from lossatlas.recipes.base import AUTO, Config, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
-from lossatlas.recipes.inputs import find_inputs
+from lossatlas.recipes.inputs import find_inputs, respell_inputs
+from lossatlas.recipes.options import fill_defaults
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import CHART, MODEL, SUMMARY, SURVEY, RunDirectory
+from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,6 +45,10 @@ DATA_SETTINGS = ("data", "data.folder")
 """Settings without which there is no problem."""
 CENTRE = ("checkpoint", "between", "trajectory")
 """Settings that name the network that a chart lies around or begins at."""
+CHARTED = (FitConfig.verb, ConnectConfig.verb, SurveyConfig.verb)
+"""Verbs whose runs come to a chart and a survey."""
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""What normalisations keep of examples."""
 
 
 def open_run(path: Path | str) -> OpenedRun:
@@ -60,8 +66,8 @@ def open_run(path: Path | str) -> OpenedRun:
 class OpenedRun:
     """A run as objects, each of which is made of the run's own record when it is first asked for.
 
-    What is not there any more (data that were moved, a ``module:callable`` that is gone) is told in one line by whoever
-    needs it; all else can be had. The run may have been moved, and is not changed.
+    What is not there any more (data that were moved, a ``module:callable`` that is gone), or is another one by now, is
+    told in one line by whoever needs it; all else can be had. The run may have been moved, and is not changed.
 
     Args:
         path: the run directory.
@@ -108,11 +114,27 @@ class OpenedRun:
         Raises:
             BadInput: it is not finished, or they cannot be read.
         """
+        if not self.finished:
+            raise self._lack("summary", "make the run anew")
         return self.directory.read_json(SUMMARY)
+
+    def _lack(self, thing: str, advice: str, verbs: Collection[str] = tuple(CONFIGS)) -> BadInput:
+        """That the run has something not, which runs of some verbs come to in the end."""
+        if self.provenance.verb in verbs and not self.finished:
+            advice = f"it is not finished: continue it with lossatlas {self.verb} --out {self.path} --resume"
+        return BadInput(f"{self.path} holds no {thing}; {advice}")
 
     def find_settings(self, needed: Collection[str] | None = (), given: Collection[str] = ()) -> dict[str, Any]:
         """The flat configuration, with paths as they lead to its inputs from here (``recipes.inputs.find_inputs``)."""
         return find_inputs(self.directory, needed, given)
+
+    def respell_settings(self, config: Config) -> dict[str, Any]:
+        """The flat configuration as another one spells it, with what it does not say.
+
+        An option that is younger than the run has there what the run did without it: its default. Paths are spelled as
+        the other configuration has them wherever they may mean the same.
+        """
+        return respell_inputs(self.directory, fill_defaults(type(config), self.directory.config()), config.flat())
 
     def read_config(self, *needed: str) -> Config:
         """The configuration, with paths as they lead to its inputs from here.
@@ -159,13 +181,29 @@ class OpenedRun:
             BadInput: the run has none, or its file is damaged.
         """
         from lossatlas.charts import CHARTS, CoefficientChart, load_chart
+        from lossatlas.charts.files import read_kind
 
-        if not (self.path / CHART).is_file():
-            raise BadInput(f"{self.path} holds no chart; give a run of fit or survey, or survey a --checkpoint")
-        kind = str(getattr(self.maker.config, "chart", ""))
-        if ":" in kind and kind not in CHARTS:  # a user's own, which the file names and nothing is imported by
-            CoefficientChart.named(kind)
-        return load_chart(self.path / CHART)
+        path = self.path / CHART
+        if not path.is_file():
+            raise self._lack("chart", "give a run of fit or survey, or survey a --checkpoint", CHARTED)
+        if ":" in (kind := read_kind(path)) and kind not in CHARTS:  # nothing that the file alone names is imported
+            stored = self.maker.find_settings()
+            if kind in (stored.get("chart"), stored.get("curve")):
+                CoefficientChart.named(kind)
+        return load_chart(path)
+
+    @cached_property
+    def _unplaced(self) -> ProblemRecipe:
+        """The objects of the problem, wherever its module stands."""
+        from lossatlas.recipes.problem import build_problem, check_data_now
+
+        config = self.read_config(*DATA_SETTINGS)
+        if not isinstance(config, ProblemConfig):
+            raise BadInput(f"{self.path} compares runs and has no problem of its own; open one of them")
+        base = build_problem(config, getattr(config, "splits", ()))
+        known, hint = self.provenance.fingerprints, "bring them back, or make the run anew"
+        check_data_now(known, base.data, config.data, str(self.path), hint)
+        return base
 
     @cached_property
     def base(self) -> ProblemRecipe:
@@ -173,15 +211,13 @@ class OpenedRun:
 
         That is the trained network of a training, the network that a chart lies around or begins at, and else the
         initialisation.
-        """
-        from lossatlas.recipes.problem import build_problem
 
-        config = self.read_config(*DATA_SETTINGS)
-        if not isinstance(config, ProblemConfig):
-            raise BadInput(f"{self.path} compares runs and has no problem of its own; open one of them")
-        base = build_problem(config, getattr(config, "splits", ()))
-        self.maker.place_module(base)
-        return base
+        Raises:
+            BadInput: the run compares others; or its data or its network are gone, or have changed since.
+        """
+        self.maker.place_module(self._unplaced)
+        self._check_network(self._unplaced)
+        return self._unplaced
 
     def place_module(self, base: ProblemRecipe) -> tuple[str, ...]:
         """Bring a problem's module to the network of this run; returns what somebody should know of its file.
@@ -189,7 +225,7 @@ class OpenedRun:
         Raises:
             BadInput: the network is gone, does not fit, or has changed since the run.
         """
-        from lossatlas.recipes.site import hash_network
+        from lossatlas.recipes.networks import bring_module
         from lossatlas.training import Trajectory
         from lossatlas.training.weight_trajectory import WeightTrajectory
         from lossatlas.weights.files import load_state
@@ -197,25 +233,41 @@ class OpenedRun:
         notes: tuple[str, ...] = ()
         if self.verb == TrainConfig.verb:
             if not (self.path / MODEL).is_file():
-                raise BadInput(
-                    f"{self.path} is not finished, so it holds no network; continue it with lossatlas train --out "
-                    f"{self.path} --resume"
-                )
-            return _bring(str(self.path), base)
-        stored = self.find_settings(CENTRE)
+                raise self._lack("network", "train it anew")
+            return bring_module(str(self.path), base)
+        stored = self.find_settings({"checkpoint", "trajectory"})
         between = stored.get("between") or [None]
+        if between[0] and not NetworkSpec.parse(between[0]).path.exists():
+            self.find_settings({"between"})  # says where it was looked for; the others need not be there
         if spec := stored.get("checkpoint") or between[0]:
-            notes = _bring(str(spec), base)
+            notes = bring_module(str(spec), base)
         elif folder := stored.get("trajectory"):
             last = WeightTrajectory(Trajectory.of(Path(str(folder))), base.space).snapshots[-1]
             load_state(base.problem.module, last.state(), f"the end of {folder}")
-        known = self.provenance.fingerprints.get("centre")
-        if known is not None and known != hash_network(base.problem.module):
+        self._check_network(base)
+        return notes
+
+    def _check_network(self, base: ProblemRecipe) -> None:
+        """Refuse a module that does not stand at the network that the run has it at, as far as its record says.
+
+        The initialisation that a chart was started from counts only where points of the chart do not say all of a
+        network: somebody may choose another seed for a survey of it.
+
+        Raises:
+            BadInput: it stands elsewhere.
+        """
+        from lossatlas.recipes.site import hash_network
+
+        known = self.provenance.fingerprints
+        was = known.get("centre", known.get("module"))
+        if self.verb == TrainConfig.verb or was is None or was == hash_network(base.problem.module):
+            return
+        stored = self.maker.find_settings()
+        if any(stored.get(name) for name in CENTRE) or not _says_all(base):
             raise BadInput(
                 f"the network that {self.path} was made of has changed since, so its chart does not lie around it now; "
                 "make that run anew"
             )
-        return notes
 
     @property
     def stated_buffers(self) -> str | None:
@@ -228,7 +280,6 @@ class OpenedRun:
     def recipe(self) -> ChartRecipe[Any]:
         """The objects that evaluate networks on the chart, as the run's survey does."""
         from lossatlas.charts import CoefficientChart
-        from lossatlas.engine import BUFFERS
         from lossatlas.engine.usual import usual_buffers
         from lossatlas.recipes.chart_recipe import ChartRecipe
 
@@ -236,16 +287,15 @@ class OpenedRun:
         if not isinstance(chart, CoefficientChart):
             raise BadInput(f"the chart of {self.path} is not made of control vectors, which the engine needs")
         config = cast("SurveyConfig", self.config)
-        policy = self.stated_buffers or self.maker.stated_buffers or usual_buffers(chart, base.problem.module)
+        stated = self.stated_buffers or self.maker.stated_buffers
+        policy = base.settle_buffers(stated) if stated else usual_buffers(chart, base.problem.module)
         return ChartRecipe(
             config=config,
-            problem=base.problem,
-            space=base.space,
-            data=base.data,
+            base=base,
             chart=chart.to(base.device),
             surveyed=self.splits,
             metrics=self.metrics,
-            survey_buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
+            survey_buffers=base.make_buffers(policy, config),
         )
 
     @property
@@ -256,20 +306,18 @@ class OpenedRun:
     @cached_property
     def splits(self) -> dict[str, Split]:
         """By name the examples that the run evaluates, on its device: of a training all, else those of its survey."""
-        from lossatlas.recipes.problem import take_examples
-
-        data, device, config = self.base.data, self.base.device, self.config
+        base, config = self._unplaced, self.config
         if isinstance(config, TrainConfig):
-            return {name: split.to(device) for name, split in data.splits.items()}
+            return base.take_examples("all", base.data.splits)
         surveyed = cast("SurveyConfig", config)
-        return {name: take_examples(surveyed.examples, name, data.splits[name]).to(device) for name in surveyed.splits}
+        return base.take_examples(surveyed.examples, surveyed.splits)
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
         """By name what the run measures."""
         from lossatlas.metrics import metrics_for
 
-        return metrics_for(self.problem.loss, getattr(self.config, "metrics", (AUTO,)))
+        return metrics_for(self._unplaced.problem.loss, getattr(self.config, "metrics", (AUTO,)))
 
     @property
     def plan(self) -> Plan | str:
@@ -280,8 +328,17 @@ class OpenedRun:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine of the run's survey: its plan, and what running statistics mean there."""
-        return self.recipe.build_engine(self.plan)
+        """The engine of the run's survey: its plan, and what running statistics mean there.
+
+        A training has no survey: its engine evaluates any points of weight space, with the statistics that the trained
+        network has.
+        """
+        from lossatlas.surveying.standing import Standing
+
+        if not isinstance(self.config, TrainConfig):
+            return self.recipe.build_engine(self.plan)
+        base, batch_size = self.base, self.config.eval_batch_size
+        return Standing(base.problem, base.space, self.splits["train"], eval_batch_size=batch_size).engine
 
     @cached_property
     def survey(self) -> xr.Dataset:
@@ -296,7 +353,7 @@ class OpenedRun:
 
     def _find_store(self) -> Path:
         if not (self.path / SURVEY).is_dir():
-            raise BadInput(f"{self.path} holds no survey; give a run of fit, survey or connect, once it has surveyed")
+            raise self._lack("survey", "give a run of fit, survey or connect, once it has surveyed", CHARTED)
         return self.path / SURVEY
 
     def read_damaged_survey(self) -> tuple[xr.Dataset, list[str]]:
@@ -310,10 +367,7 @@ class OpenedRun:
         return readable(self._find_store())
 
 
-def _bring(spec: str, base: ProblemRecipe) -> tuple[str, ...]:
-    """Bring a problem's module to a network; returns what somebody should know of its file."""
-    from lossatlas.recipes.networks import load_networks
-
-    loaded = load_networks([spec], base)
-    loaded.bring(base.problem.module)
-    return loaded.notes
+def _says_all(base: ProblemRecipe) -> bool:
+    """Whether a point of weight space is a whole network, but for running statistics, of which policies take care."""
+    spanned = {name for entry in base.space.entries for name in entry.names}
+    return all(name in spanned or name.endswith(STATISTICS) for name in base.problem.module.state_dict())

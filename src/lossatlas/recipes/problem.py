@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,18 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.data import Dataset, Split, load_data
+from lossatlas.engine import BUFFERS, BuffersPolicy
+from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.errors import BadInput, unknown
 from lossatlas.feeds import AUTO, Dict, Feed, Pair
 from lossatlas.losses import LOSSES, Loss, load_loss
 from lossatlas.models import MODELS, check_weights_fit, load_model
 from lossatlas.problem import Problem
+from lossatlas.provenance import DATA
 from lossatlas.recipes.base import ProblemConfig
 from lossatlas.recipes.options import check_options
+from lossatlas.recipes.shared_config import EvaluationConfig
 from lossatlas.streams import make_generator
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
 
-__all__ = ["ProblemRecipe", "build_loss", "build_problem", "find_device", "seeded", "take_examples"]
+__all__ = ["ProblemRecipe", "build_loss", "build_problem", "check_data_now", "find_device", "hash_data", "seeded"]
+
 
 FEW = 8
 """Examples that tell what batches look like."""
@@ -48,6 +53,29 @@ class ProblemRecipe:
     train: Split
     device: torch.device
     networks: Mapping[str, Params] = field(default_factory=dict)
+
+    def take_examples(self, examples: str, splits: Iterable[str]) -> dict[str, Split]:
+        """By name the examples of splits that are looked at, on the device.
+
+        Args:
+            examples: so many of each, the same ones in every run; or ``all``.
+            splits: their names.
+        """
+        found = {name: self.data.splits[name] for name in splits}
+        if examples != "all":
+            found = {k: split.subset(int(examples), make_generator(0, f"survey/{k}")) for k, split in found.items()}
+        return {name: split.to(self.device) for name, split in found.items()}
+
+    def settle_buffers(self, policy: str) -> str:
+        """What a policy comes to: without running statistics all are one, and ``batch`` does nothing at a point.
+
+        One that there is not stays, for those to refuse who make it.
+        """
+        return policy if policy not in BUFFERS or normalisations_with_statistics(self.problem.module) else "batch"
+
+    def make_buffers(self, policy: str, config: EvaluationConfig) -> BuffersPolicy:
+        """A policy of running statistics by its name, as a configuration has it."""
+        return BUFFERS[policy].for_run(self.train, config.eval_batch_size, config.buffers_batches)
 
 
 def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> ProblemRecipe:
@@ -141,9 +169,28 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
         return family.build(shape, outputs)
 
 
-def take_examples(examples: str, name: str, split: Split) -> Split:
-    """The examples of a split that a survey looks at: as many as are asked for, the same ones in every run; or all."""
-    return split if examples == "all" else split.subset(int(examples), make_generator(0, f"survey/{name}"))
+def hash_data(data: Dataset) -> dict[str, str]:
+    """Hashes of all splits, as the provenance of a run has them."""
+    return {f"{DATA}{name}": split.fingerprint() for name, split in data.splits.items()}
+
+
+def check_data_now(known: Mapping[str, str], now: Dataset, data: str, run: str, hint: str) -> None:
+    """Refuse data that are not those that a run was made on, as far as its provenance says.
+
+    Args:
+        known: the hashes of its provenance.
+        now: the data.
+        data: what they are called.
+        run: what the run is called.
+        hint: what to do.
+
+    Raises:
+        BadInput: a split that both have is another one.
+    """
+    for key, found in hash_data(now).items():
+        if known.get(key, found) != found:
+            name = key.removeprefix(DATA)
+            raise BadInput(f"the {name} examples of {data} are not those that {run} was made on; {hint}")
 
 
 def build_loss(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:

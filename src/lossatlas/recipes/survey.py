@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.charts import RepeatedSlice
-from lossatlas.engine import BUFFERS
 from lossatlas.engine.usual import usual_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import ChartRecipe
-from lossatlas.recipes.problem import ProblemRecipe, build_problem, take_examples
+from lossatlas.recipes.problem import ProblemRecipe, build_problem
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.site import SITES, SurveySite, hash_network
 from lossatlas.recipes.slicing import use_one_thread
@@ -63,18 +62,14 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
         site = SITES[site_name]().build(config, base)
     extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
-    policy = site.buffers or usual_buffers(site.chart, base.problem.module)
-    policy = policy if config.buffers == AUTO else config.buffers
+    said = config.buffers if config.buffers != AUTO else site.buffers
+    policy = said or usual_buffers(site.chart, base.problem.module)
     return SurveyRecipe(
         config=config,
-        problem=base.problem,
-        space=base.space,
-        data=base.data,
-        surveyed={
-            name: take_examples(config.examples, name, base.data.splits[name]).to(base.device) for name in config.splits
-        },
+        base=base,
+        surveyed=base.take_examples(config.examples, config.splits),
         metrics=metrics,
-        survey_buffers=BUFFERS[policy].for_run(base.train, config.eval_batch_size, config.buffers_batches),
+        survey_buffers=base.make_buffers(policy, config),
         chart=site.chart.to(base.device),
         site=site,
         notes=site.notes,

@@ -15,9 +15,9 @@ from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import require
-from lossatlas.recipes.networks import check_finite, load_networks
+from lossatlas.recipes.networks import bring_module, check_finite
 from lossatlas.recipes.options import check_options
-from lossatlas.recipes.problem import build_problem
+from lossatlas.recipes.problem import build_problem, hash_data
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schedules import SCHEDULES
 from lossatlas.surveying.standing import Standing
@@ -55,10 +55,7 @@ class TrainRecipe:
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what a configuration names and does not hold: data and weights at the start."""
-        return {
-            **{f"data/{name}": split.fingerprint() for name, split in self.data.splits.items()},
-            "module": self.start,
-        }
+        return {**hash_data(self.data), "module": self.start}
 
 
 def build_train(config: TrainConfig) -> TrainRecipe:
@@ -73,11 +70,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     switches = [replace(switch, optimizer=_decaying(switch.optimizer, config)) for switch in switches]
     base = build_problem(config)
     module = base.problem.module
-    notes: tuple[str, ...] = ()
-    if config.init_from is not None:
-        loaded = load_networks([config.init_from], base, called="the start")
-        loaded.bring(module)
-        notes = loaded.notes
+    notes = bring_module(config.init_from, base, called="the start") if config.init_from is not None else ()
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:
@@ -85,11 +78,9 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     check_finite(module, "the start" if config.init_gain == 1 else f"the start, with init_gain {config.init_gain:g},")
     start = fingerprint(module.state_dict().items())
     module.to(base.device)
-    evaluated = {name: split.to(base.device) for name, split in base.data.splits.items()}
-    for split in evaluated.values():
-        Standing(
-            base.problem, base.space, split, eval_batch_size=config.eval_batch_size
-        )  # what the summary would refuse is refused now
+    evaluated = base.take_examples("all", base.data.splits)
+    for split in evaluated.values():  # what the summary would refuse is refused now
+        Standing(base.problem, base.space, split, eval_batch_size=config.eval_batch_size)
     begin = partial(
         Training,
         space=base.space,
@@ -108,17 +99,8 @@ def build_train(config: TrainConfig) -> TrainRecipe:
             f"epochs is {config.epochs:g}, which are {written(training.total_steps)} steps; expected {MOST_STEPS:,} at "
             "most, a year of the shortest"
         )
-    return TrainRecipe(
-        base.problem,
-        base.space,
-        base.data,
-        evaluated,
-        training,
-        thinning,
-        start,
-        _twin_of(base.problem, begin),
-        notes,
-    )
+    twin = _twin_of(base.problem, begin)
+    return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start, twin, notes)
 
 
 def _twin_of(problem: Problem, begin: Callable[[Problem], Training]) -> Callable[[], Training]:

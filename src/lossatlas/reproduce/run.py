@@ -20,6 +20,7 @@ from lossatlas.provenance import versions
 from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, list_differences
 from lossatlas.recipes.fit import build_fit
 from lossatlas.recipes.inputs import NETWORKS, change_paths
+from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.train import build_train
 from lossatlas.reproduce.study import SCALES, Run, Study
 from lossatlas.rundir import SUMMARY, RunDirectory
@@ -81,7 +82,7 @@ def _begun(
     """The directory of a study that is begun, or continued; claimed."""
     run.recover()
     if resume and run.exists:
-        _check_same(run, stated)
+        _check_same(OpenedRun(run.path, "it cannot be resumed; choose another --out"), stated)
         run.claim()
     else:
         run.check_free(overwrite=overwrite)
@@ -161,9 +162,8 @@ def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config
     return replace(config, **{name: change_paths(name, getattr(config, name), placed) for name in sorted(links)})
 
 
-def _check_same(run: RunDirectory, stated: Mapping[str, Any]) -> None:
-    run.check("it cannot be resumed; choose another --out")
-    found = list_differences(run.config(), yaml.safe_load(yaml.safe_dump(stated)))
+def _check_same(run: OpenedRun, stated: Mapping[str, Any]) -> None:
+    found = list_differences(run.find_settings(), yaml.safe_load(yaml.safe_dump(stated)))
     if found:
         names = ", ".join(phrase.split()[0] for phrase in found)
         raise BadInput(f"{run.path} was started with other settings ({names}); leave them out or use a new --out")

@@ -46,13 +46,14 @@ class Standing:
         self._eval_batch_size = eval_batch_size
         self._controls = weights[None]
         self._coefficients = torch.ones(1, 1).to(weights)
-        self._engine = engine_for(
+        self.engine = engine_for(
             problem, chart, split, space=space, buffers=FrozenStatistics(), plan=plan, eval_batch_size=eval_batch_size
         )
+        """Evaluates any points of weight space, with these statistics."""
 
     def evaluate(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, float]:
         """The metrics over a split."""
-        found = self._engine.evaluate(self._coefficients, self._controls, split, metrics, self._eval_batch_size)
+        found = self.engine.evaluate(self._coefficients, self._controls, split, metrics, self._eval_batch_size)
         return {name: float(values[0]) for name, values in found.items()}
 
     def predictions(self, split: Split) -> tuple[Tensor, Tensor] | None:
@@ -63,7 +64,7 @@ class Standing:
             the outputs (N, ...) of all examples and what each counts in the mean loss (N,), float64; None where outputs
             are more than one tensor.
         """
-        groups = self._engine.evaluations(self._coefficients, self._controls, split, self._eval_batch_size)
+        groups = self.engine.evaluations(self._coefficients, self._controls, split, self._eval_batch_size)
         parts = [_counted(evaluation) for _, _, evaluation in groups if isinstance(evaluation.outputs, Tensor)]
         if not parts:
             return None
@@ -72,7 +73,7 @@ class Standing:
 
     def gradient(self, split: Split) -> Tensor:
         """The gradient (n,) of the mean loss over a split."""
-        ((_, derivatives),) = self._engine.derivatives(self._coefficients, self._controls, split, self._eval_batch_size)
+        ((_, derivatives),) = self.engine.derivatives(self._coefficients, self._controls, split, self._eval_batch_size)
         return derivatives.gradient()[0]
 
 

@@ -39,14 +39,14 @@ class OnChart(SiteKind):
                 f"the chart in {run.path} lies in R^{chart.dimension}, the model's weights in R^{base.space.size}; "
                 "choose the model and options it was made with"
             )
-        notes = run.maker.place_module(base)
+        notes, buffers = run.maker.place_module(base), run.maker.stated_buffers
         boxes, labels, networks = _shown(run.path / SURVEY, chart)
         return SurveySite(
             chart=chart,
             labels=labels,
             boxes=boxes,
             networks=networks,
-            buffers=run.maker.stated_buffers,
+            buffers=base.settle_buffers(buffers) if buffers is not None else None,
             notes=notes,
             fingerprints={"chart": chart.fingerprint()},
         )
