@@ -13,9 +13,9 @@ from torch import Tensor
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, in_one_line, unknown
-from lossatlas.files.reading import Unreadable, parse_json, reason_of
+from lossatlas.files.reading import Unreadable, parse_json, tell_reason
 from lossatlas.files.tensors import check_alike, read_tensors
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
 __all__ = ["encode_chart", "load_chart", "remake_chart"]
 
@@ -62,7 +62,7 @@ def load_chart(path: Path | str) -> Chart:
             raise unknown("chart", told.chart, CHARTS, OWN_KINDS)
         chart = remake_chart(CHARTS[told.chart], told.chart, state)
     except ValueError as error:
-        reason = reason_of(error)
+        reason = tell_reason(error)
         raise BadInput(f"{path} holds no chart ({reason}); give the chart.safetensors of a run") from error
     # Older files do not say it: their planes were fitted under what is usual in a fit.
     usual = "batch" if isinstance(chart, AffineChart) else ""
@@ -85,7 +85,7 @@ def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Char
         if value.dtype not in ((kind.counts[key],) if key in kind.counts else NUMBERS):
             raise ValueError(f"its {key!r} is of type {value.dtype}")
     try:
-        chart = called(kind.from_state, state)
+        chart = call_users(kind.from_state, state)
     except Exception as error:  # each kind takes its tensors apart in its own way
         raise ValueError(f"its tensors are not those of a {name}: {in_one_line(error)}") from error
     check_alike(state, chart.state_dict())
