@@ -40,10 +40,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES
-from lossatlas.engine.machine import machine
+from lossatlas.engine.machine import name_machine
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import MEASURING_SECONDS
-from lossatlas.engine.race import HOPELESS, Contestant, race, ratio
+from lossatlas.engine.race import HOPELESS, Contestant, compare_times, race
 from lossatlas.metrics import metrics_for
 from lossatlas.models.family import Family
 
@@ -285,7 +285,8 @@ def records(case: Case, seconds: float, gemm: dict[str, float], console: Console
         gflops = flops / per_image / 1e9
         rate = gemm[precision or "fp32"]
         over = [
-            1 / ratio(times, found.rounds[other]) if other in found.rounds else 0.0 for other in ("script", "loader")
+            1 / compare_times(times, found.rounds[other]) if other in found.rounds else 0.0
+            for other in ("script", "loader")
         ]
         yield Record(
             case.name, case.service, picked.get(label, strategy), precision or "fp32", 1 / per_image, gflops, rate,
@@ -334,7 +335,7 @@ def main() -> None:
         gemm[precision] = gemm_gflops(precision, device)
     rates = ", ".join(f"{precision} {rate:,.0f}" for precision, rate in gemm.items())
     console.print(
-        f"{machine(device)}; {torch.get_num_threads()} threads, torch {torch.__version__}; GEMM {rates} GFLOP/s"
+        f"{name_machine(device)}; {torch.get_num_threads()} threads, torch {torch.__version__}; GEMM {rates} GFLOP/s"
     )
     for precision in [each for each in gemm if each != "fp32" and gemm[each] < gemm["fp32"]]:
         console.print(f"{precision} is dropped: its products are slower than those of fp32")

@@ -36,7 +36,7 @@ from torch.func import functional_call
 import lossatlas as la
 from lossatlas.engine import PRECISIONS, STRATEGIES, Functional
 from lossatlas.engine.buffers.frozen import FrozenStatistics
-from lossatlas.engine.machine import machine
+from lossatlas.engine.machine import name_machine
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.metrics import metrics_for
@@ -350,7 +350,7 @@ def main() -> int:
     bench = Bench(device, TOY if options.toy else Size(), console)
     missing = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
     result: dict[str, Any] = {
-        "machine": machine(device), "torch": torch.__version__, "cuda": torch.version.cuda, "missing": missing,
+        "machine": name_machine(device), "torch": torch.__version__, "cuda": torch.version.cuda, "missing": missing,
         "toy": options.toy, "parts": {},
     }  # fmt: skip
     console.print(f"{result['machine']}, torch {torch.__version__}")

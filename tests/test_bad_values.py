@@ -20,7 +20,7 @@ import lossatlas as la
 from lossatlas.bounds import Bounded, NamedOptions, Positive
 from lossatlas.cli import main
 from lossatlas.data import AUGMENTATIONS, DATA
-from lossatlas.data.load import data_options
+from lossatlas.data.load import find_data_options
 from lossatlas.losses import LOSSES
 from lossatlas.models import MODELS, check_weights_fit
 from lossatlas.pictures import SOURCES
@@ -29,7 +29,7 @@ from lossatlas.recipes.room import Extent
 from lossatlas.schedules import SCHEDULES
 from lossatlas.training import parse_optimizer, parse_switch, parse_thinning
 from lossatlas.weights.files import load_state, read_checkpoint
-from lossatlas.weights.loading import vector_of_state
+from lossatlas.weights.loading import flatten_state
 
 CONFIGS = (FitConfig, SurveyConfig, ConnectConfig, TrainConfig, CompareConfig)
 REGISTRIES = (MODELS, SCHEDULES, DATA, SOURCES, AUGMENTATIONS, LOSSES)
@@ -41,7 +41,7 @@ OPTIONS = [
         for name in registry
         if hasattr(registry[name], "__dataclass_fields__")
     ),
-    data_options("hub:some/images"),
+    find_data_options("hub:some/images"),
     la.Adam,
     la.Momentum,
 ]
@@ -511,7 +511,7 @@ def test_weights_of_a_file_that_are_not_plain_real_numbers(kind: str, tmp_path: 
     torch.save({**module.state_dict(), "0.weight": make()}, tmp_path / "x.pt")
     for use in (
         lambda: load_state(module, read_checkpoint(tmp_path / "x.pt"), "it"),
-        lambda: vector_of_state(la.WeightSpace(module), read_checkpoint(tmp_path / "x.pt"), "it"),
+        lambda: flatten_state(la.WeightSpace(module), read_checkpoint(tmp_path / "x.pt"), "it"),
     ):
         with pytest.raises(la.BadInput, match=message):
             use()

@@ -32,7 +32,7 @@ from lossatlas.training.start import starting_state
 from lossatlas.weights import WeightSpace, checkpoint, unpickling
 from lossatlas.weights.checkpoint import Checkpoint
 from lossatlas.weights.files import load_state, module_state, read_checkpoint, state_bytes
-from lossatlas.weights.loading import vector_of_state
+from lossatlas.weights.loading import flatten_state
 
 NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "anything", "a.b")
 PREFIXES = (
@@ -383,11 +383,11 @@ class TestSeveral:
         space = WeightSpace(trained)
         path = saved(tmp_path, {"model": put(trained.state_dict(), "module."), "ema": mean.state_dict()})
         for key, module, lines in (("", trained, 1), ("#ema", mean, 0)):
-            vector, said = vector_of_state(space, starting_state(f"{path}{key}"), "it")
+            vector, said = flatten_state(space, starting_state(f"{path}{key}"), "it")
             assert torch.equal(vector, space.vector_of(module))
             assert len(said) == lines
         with pytest.raises(la.BadInput, match="'scale' of shape .* is missing"):
-            vector_of_state(space, {"weight": torch.ones(2)}, "it")
+            flatten_state(space, {"weight": torch.ones(2)}, "it")
 
 
 class Reduced:

@@ -20,7 +20,7 @@ from PIL import Image
 import lossatlas as la
 from lossatlas.cli import main
 from lossatlas.cli.app import VERBS
-from lossatlas.cli.layers import merged_tokens
+from lossatlas.cli.layers import merge_tokens
 from lossatlas.recipes import FitConfig
 
 SMALL = {
@@ -44,7 +44,7 @@ def fit(*tokens: str) -> int:
     """Run a small fit with some options in place of its own."""
     model = any(token.startswith("--model=") for token in tokens)
     small = {name: own for name, own in SMALL.items() if not (model and name == "model.hidden")}
-    return main(["fit", *merged_tokens([small], tokens)])
+    return main(["fit", *merge_tokens([small], tokens)])
 
 
 @pytest.fixture(autouse=True)

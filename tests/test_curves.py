@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.charts import encode_chart
-from lossatlas.charts.lengths import measure_length, measure_lengths_until, quadrature, speeds
+from lossatlas.charts.lengths import measure_length, measure_lengths_until, measure_speeds, quadrature
 from lossatlas.engine import Engine
 from lossatlas.linalg import form_gram
 from lossatlas.objectives import CURVE_OBJECTIVES
@@ -264,7 +264,7 @@ class TestObjectives:
         problem, split = bowl()
         curve = kind(torch.tensor([[0, 0], [4, 0.2], [4.2, 0.5], [0, 1]], dtype=torch.float64))
         nodes, weights = quadrature(curve)
-        rates = speeds(curve.velocities(nodes), form_gram(curve.controls()))
+        rates = measure_speeds(curve.velocities(nodes), form_gram(curve.controls()))
         exact = float(weights @ (loss_along(curve, split, nodes) * rates).detach()) / measure_length(curve)
         even = float(weights @ loss_along(curve, split, nodes).detach())
         assert abs(exact - even) > 0.02 * exact, "the two problems differ here"
@@ -298,7 +298,7 @@ class TestObjectives:
         curve = la.Bezier(torch.tensor([[0, 0], [3, 0.2], [1, 1]], dtype=torch.float64))
         nodes, weights = quadrature(curve)
         rates, losses = (
-            speeds(curve.velocities(nodes), form_gram(curve.controls())),
+            measure_speeds(curve.velocities(nodes), form_gram(curve.controls())),
             loss_along(curve, split, nodes).detach(),
         )
         whole = float(weights @ rates)
@@ -306,7 +306,7 @@ class TestObjectives:
         stated = -float(weights @ ((losses - exact) * rates * (rates - whole))) / whole**2
         random, points = torch.Generator().manual_seed(0), 20
         t = torch.rand(200_000, points, generator=random, dtype=torch.float64).view(-1, 1)
-        rates = speeds(curve.velocities(t), form_gram(curve.controls())).view(-1, points)
+        rates = measure_speeds(curve.velocities(t), form_gram(curve.controls())).view(-1, points)
         losses = loss_along(curve, split, t).detach().view(-1, points)
         estimates = (losses * rates).sum(dim=1) / rates.sum(dim=1)
         error = float(estimates.std()) / math.sqrt(len(estimates))
@@ -442,7 +442,7 @@ class TestRadial:
             problem.module.double()
             space = la.WeightSpace(problem.module)
             ends = vectors(2, space.size) / 3
-            orders = la.radial_orders(problem, space, ends, split.take(torch.arange(4)))
+            orders = la.find_radial_orders(problem, space, ends, split.take(torch.arange(4)))
             path = la.Radial(ends, orders)
             assert torch.equal(path.points(at(0.0, 1.0)), ends)
             assert not path.points(at(0.5)).any()
@@ -475,7 +475,7 @@ class TestRadial:
             problem, split = make(name)
         space = la.WeightSpace(problem.module)
         with pytest.raises(la.BadInput, match="the radial path is not defined for this network") as refused:
-            la.radial_orders(problem, space, vectors(2, space.size), split.take(torch.arange(4)))
+            la.find_radial_orders(problem, space, vectors(2, space.size), split.take(torch.arange(4)))
         assert why in str(refused.value)
         assert len(str(refused.value).splitlines()) == 1
 
@@ -484,7 +484,7 @@ def test_the_radial_path_takes_all_parameters_to_the_origin() -> None:
     problem, split = make("mlp")
     space = la.WeightSpace(problem.module, ["*weight"])
     with pytest.raises(la.BadInput, match="bias' does not vary, and the path takes all of them to the origin"):
-        la.radial_orders(problem, space, vectors(2, space.size), split.take(torch.arange(4)))
+        la.find_radial_orders(problem, space, vectors(2, space.size), split.take(torch.arange(4)))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save
 
 import lossatlas as la
-from lossatlas.data import AUGMENTATIONS, DATA, augmented, data_options, reading
+from lossatlas.data import AUGMENTATIONS, DATA, augment_batch, find_data_options, reading
 from lossatlas.data.cache import read_cache
 from lossatlas.files.tensors import read_tensors
 from lossatlas.fitting import Fit
@@ -381,8 +381,8 @@ def test_every_source_is_a_dataclass_of_options() -> None:
     for name in DATA:
         found = {field.name for field in fields(DATA[name])}
         assert found == (set() if name == "digits" else images | {"folder"})
-    assert {field.name for field in fields(data_options("hub:zoo/pets"))} == images
-    assert data_options("os:getcwd") is None
+    assert {field.name for field in fields(find_data_options("hub:zoo/pets"))} == images
+    assert find_data_options("os:getcwd") is None
 
 
 def test_datasets_is_imported_only_where_it_is_used() -> None:
@@ -578,8 +578,8 @@ class TestAugmentation:
     )
     def test_what_is_no_image_is_refused(self, batch: Any, found: str) -> None:
         with pytest.raises(la.BadInput, match=f"needs pairs .*{found}"):
-            augmented(batch, [la.Flip()], make_generator(0, "a"))
-        assert augmented(batch, [], make_generator(0, "a")) is batch
+            augment_batch(batch, [la.Flip()], make_generator(0, "a"))
+        assert augment_batch(batch, [], make_generator(0, "a")) is batch
 
     def make_fit(self, augment: tuple[la.Augmentation, ...]) -> Fit:
         problem, split = make("conv")

@@ -23,8 +23,8 @@ import lossatlas as la
 from lossatlas.engine import STRATEGIES, layer as layers
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.layer import StackedLayers
-from lossatlas.engine.machine import machine
-from lossatlas.engine.memory import chunk_that_fits, memory_limit
+from lossatlas.engine.machine import name_machine
+from lossatlas.engine.memory import find_fitting_chunk, memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.precisions import allow_tensor_float
@@ -565,7 +565,7 @@ def test_an_automatic_plan_serves_the_network_and_says_why() -> None:
     assert made.plan.pullback.strategy in STRATEGIES
     assert made.plan.pullback.points <= 5
     assert "us/point" in made.plan.reason
-    assert made.plan.machine == machine(torch.device("cpu"))
+    assert made.plan.machine == name_machine(torch.device("cpu"))
     assert Plan.from_dict(made.plan.to_dict()) == made.plan
 
 
@@ -653,10 +653,10 @@ def test_a_chunk_is_halved_until_it_fits() -> None:
         if points > 12:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    assert chunk_that_fits(run, 100) == 12
+    assert find_fitting_chunk(run, 100) == 12
     assert tried == [100, 50, 25, 12]
     with pytest.raises(la.BadInput, match="one point does not fit into the device's memory"):
-        chunk_that_fits(lambda points: run(points + 12), 4)
+        find_fitting_chunk(lambda points: run(points + 12), 4)
 
 
 class Impure(nn.Module):
@@ -954,7 +954,7 @@ def test_layers_computed_at_the_controls_round_no_products_on_a_gpu() -> None:
         return images
 
     with allow_tensor_float(True):
-        layers.combined(torch.ones(4, 3), layer, torch.ones(3, 2))
+        layers.combine_layers(torch.ones(4, 3), layer, torch.ones(3, 2))
         assert torch.backends.cuda.matmul.allow_tf32
     assert seen == [(False, False)]
 

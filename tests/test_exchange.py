@@ -15,7 +15,7 @@ import xarray as xr
 from lossatlas.cli.main import main
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.exchange import FORMATS, open_survey, read_survey, readable, write_survey
-from lossatlas.exchange.grid import axes, described
+from lossatlas.exchange.grid import describe_variable, find_axes
 from lossatlas.exchange.stores import is_store
 from lossatlas.files import hdf5
 
@@ -38,7 +38,7 @@ def survey(*sides: int, dtype: str = "float64") -> xr.Dataset:
         "train_accuracy": (correct / 9973).astype(dtype),
     }
     return xr.Dataset(
-        {name: (tuple(grid), array, described(name)) for name, array in given.items()},
+        {name: (tuple(grid), array, describe_variable(name)) for name, array in given.items()},
         coords={axis: (axis, points, {"long_name": axis, "units": "1"}) for axis, points in grid.items()},
     )
 
@@ -257,8 +257,8 @@ def test_tables_round_trip_exactly(tmp_path: Path, sides: tuple[int, ...]) -> No
     given["train_loss"][(0,) * len(sides)] = -np.inf
     given["test_loss"][(-1,) * len(sides)] = np.nan
     given["test_streaming_done"] = np.isfinite(given["test_loss"])
-    given["test_streaming_done"].attrs = described("test_streaming_done")
-    given["target"] = (given["train_loss"].dims, np.arange(np.prod(sides)).reshape(sides), described("target"))
+    given["test_streaming_done"].attrs = describe_variable("test_streaming_done")
+    given["target"] = (given["train_loss"].dims, np.arange(np.prod(sides)).reshape(sides), describe_variable("target"))
     write_survey(given, tmp_path / "a.csv")
     xr.testing.assert_identical(read_survey(tmp_path / "a.csv"), given)
 
@@ -482,7 +482,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def test_what_is_not_on_the_grid_is_left_out(name: str, tmp_path: Path) -> None:
     path = {"path_u": (("snapshot",), np.arange(3.0)), "path_loss_test": (("snapshot",), np.arange(3.0))}
     given = survey(3, 4).transpose("v", "u")
-    assert axes(given) == ("u", "v")
+    assert find_axes(given) == ("u", "v")
     assert FORMATS[name]().bytes_of(given.assign(path)) == FORMATS[name]().bytes_of(survey(3, 4))
 
 

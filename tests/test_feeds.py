@@ -24,7 +24,7 @@ from lossatlas.data import Dataset
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.problem import build_problem
-from lossatlas.reproduce.settings import problem_of
+from lossatlas.reproduce.settings import copy_problem
 from lossatlas.rundir import RunDirectory
 
 # Where one of several outputs is looked at, the layers of the others are.
@@ -457,7 +457,7 @@ class TestOfTheCommandLine:
         assert not (mine / "fit").exists()
 
     def test_it_belongs_to_the_problem_that_studies_share(self) -> None:
-        assert problem_of(TrainConfig(output="out"))["output"] == "out"
+        assert copy_problem(TrainConfig(output="out"))["output"] == "out"
         assert FitConfig(output="0").output == "0"
 
     @pytest.mark.parametrize(("data", "model"), [("two", "Both"), ("dicts", "Labelled"), ("data", "Labelled")])

@@ -31,7 +31,7 @@ from safetensors.torch import save
 import lossatlas
 from lossatlas.charts import Slice, encode_chart, load_chart
 from lossatlas.cli.layers import read_yaml as read_config
-from lossatlas.data.load import data_options
+from lossatlas.data.load import find_data_options
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.exchange import open_survey
@@ -42,7 +42,7 @@ from lossatlas.files.reading import (
     DEPTH,
     Unreadable,
     converted,
-    opened,
+    open_file,
     parse_json,
     parse_yaml,
     read_bytes,
@@ -105,7 +105,7 @@ def test_no_handle_is_left_open(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     before = len([*Path("/proc/self/fd").iterdir()])
     for path in (tmp_path / "pipe", tmp_path, tmp_path / "none", tmp_path / "a\0b"):
-        with one_line("cannot be read", Unreadable), opened(path):
+        with one_line("cannot be read", Unreadable), open_file(path):
             pass
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
@@ -708,7 +708,7 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() == "new"
 
 
-@pytest.mark.parametrize("look", [NetworkSpec.parse, lambda text: Trajectory.of(Path(text)), data_options])
+@pytest.mark.parametrize("look", [NetworkSpec.parse, lambda text: Trajectory.of(Path(text)), find_data_options])
 def test_paths_of_which_nobody_knows_whether_they_are_there(look: Callable[[str], Any]) -> None:
     for text in ("x" * 300, "x/" * 3000):
         with one_line("cannot be read: File name too long", Unreadable):

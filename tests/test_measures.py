@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.polynomial import Polynomial
 
 from lossatlas.errors import BadInput
-from lossatlas.measures import MEASURES, MergeTree, Pass, Surface, measures, merge_tree, surfaces
+from lossatlas.measures import MEASURES, MergeTree, Pass, Surface, measure_survey, merge_tree, surfaces
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -506,7 +506,7 @@ def test_measures_of_a_survey_by_split() -> None:
     )
     given["target_loss"] = given["test_loss"]
     given["test_streaming_done"] = given["test_loss"] > 0
-    found = measures(given)
+    found = measure_survey(given)
     assert set(found) == {"test", "train", "half"}
     assert found["test"]["curvature_u"] == pytest.approx(2, **EXACT)
     assert found["test"]["curvature_v"] == pytest.approx(4, **EXACT)
@@ -516,22 +516,24 @@ def test_measures_of_a_survey_by_split() -> None:
     assert found["half"] == found["test"]
     assert "barrier_height" not in found["test"]
     assert "spread_mean" not in found["test"]
-    assert set(measures(given, "accuracy")) == {"test"}
-    assert measures(given, "entropy") == {}
+    assert set(measure_survey(given, "accuracy")) == {"test"}
+    assert measure_survey(given, "entropy") == {}
 
 
 def test_corners_of_a_survey_name_its_passes() -> None:
     given = survey(bowl(21, 11))
     given["corner_u"] = ("corner", [0.5, -0.5, 0.0], {"names": ["sgd", "adam", "sgd"]})
-    assert "pass_height_between_sgd_0_and_adam" not in measures(given)["test"]  # nobody says where they are along v
+    assert (
+        "pass_height_between_sgd_0_and_adam" not in measure_survey(given)["test"]
+    )  # nobody says where they are along v
     given["corner_v"] = ("corner", [0.2, 0.2, 0.0], {"names": ["sgd", "adam", "sgd"]})
     given["corner_weights"] = (("corner", "bin"), np.ones((3, 4)))
-    found = measures(given)["test"]
+    found = measure_survey(given)["test"]
     assert found["centre"] == pytest.approx([0.5, 0.2])
     assert found["pass_height_between_sgd_0_and_adam"] == pytest.approx(0, abs=1e-12)
     assert found["pass_height_between_adam_and_sgd_2"] == pytest.approx(0, abs=1e-12)
     line = survey(np.array([0.0, 1.0, 3.0, 1.0, 0.0]), ("u",)).assign(corner_u=("corner", [-1.0, 1.0]))
-    assert measures(line)["test"]["barrier_height"] == 3.0
+    assert measure_survey(line)["test"]["barrier_height"] == 3.0
 
 
 def test_repeats_are_measured_each_and_against_each_other() -> None:
@@ -539,7 +541,7 @@ def test_repeats_are_measured_each_and_against_each_other() -> None:
     repeats = np.stack([base, 2 * base, 3 * base], axis=1)
     repeats[0, 2, 0], repeats[3, 1, 4] = NAN, INF
     given = survey(repeats, ("u", "repeat", "v"))
-    found = measures(given)["test"]
+    found = measure_survey(given)["test"]
     assert [one["curvature_u"] for one in found["draws"]] == pytest.approx([2, 4, 6], **EXACT)
     assert found["curvature_u"] == pytest.approx(4, **EXACT)
     assert found["curvature_u_standard_deviation"] == pytest.approx(2, **EXACT)
@@ -562,7 +564,7 @@ def test_spread_by_hand_and_of_a_single_repeat() -> None:
     assert found["spread_largest"] == pytest.approx(math.sqrt(2) / 2, **EXACT)
     assert found["spread_largest_at"] == [0.0]
     assert set(numbers("spread", Surface(repeats[0], coords, repeats=repeats[:1])).values()) == {None}
-    single = measures(survey(bowl(5, 7)[None], ("repeat", "u", "v")))["test"]
+    single = measure_survey(survey(bowl(5, 7)[None], ("repeat", "u", "v")))["test"]
     assert single["spread_mean"] is None
     assert single["curvature_u_standard_deviation"] is None
     assert single["curvature_u"] == pytest.approx(2, **EXACT)
@@ -593,12 +595,12 @@ def test_nothing_breaks_and_everything_is_counted(case: str, networks: bool) -> 
     given = survey(loss, ("u", "v", "w")[: loss.ndim])
     if networks:
         given = given.assign({f"corner_{dim}": ("corner", [-1.0, 1.0]) for dim in given["test_loss"].dims})
-    found = measures(given)["test"]
+    found = measure_survey(given)["test"]
     json.dumps(found, allow_nan=False)
     assert found["unmeasurable_nan"] == np.isnan(loss).sum()
     assert found["unmeasurable_inf"] == np.isinf(loss).sum()
     assert found["minima_more_persistent_than_0.1"] >= bool(np.isfinite(loss).any())
-    repeated = measures(xr.concat([given[["test_loss"]]] * 2, "repeat"))["test"]
+    repeated = measure_survey(xr.concat([given[["test_loss"]]] * 2, "repeat"))["test"]
     json.dumps(repeated, allow_nan=False)
     assert repeated["unmeasurable_nan"] == 2 * np.isnan(loss).sum()
 
@@ -611,13 +613,13 @@ def test_a_single_row_has_the_minima_of_a_line() -> None:
 
 def test_what_is_no_surface_is_refused() -> None:
     with pytest.raises(BadInput, match="ascend"):
-        measures(survey(bowl(5, 4)).isel(u=slice(None, None, -1)))
+        measure_survey(survey(bowl(5, 4)).isel(u=slice(None, None, -1)))
     with pytest.raises(BadInput, match="as many"):
         Surface(np.zeros((3, 4)), (np.arange(4.0), np.arange(3.0)))
     with pytest.raises(BadInput, match="for each of them"):
         Surface(np.zeros(3), (np.arange(3.0),), (("a", (0.0, 0.0)),))
     with pytest.raises(BadInput, match="no repeats"):
-        measures(survey(np.zeros((0, 3)), ("repeat", "u")))
+        measure_survey(survey(np.zeros((0, 3)), ("repeat", "u")))
 
 
 def test_no_two_measures_have_a_name_in_common() -> None:

@@ -26,9 +26,9 @@ from lossatlas.pictures import (
     Shape,
     ShapeSource,
     Source,
+    find_source,
     parse_size,
     picture,
-    picture_source,
 )
 
 Cells = npt.NDArray[np.int8]
@@ -569,14 +569,14 @@ def test_an_array_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_pictures_name_the_nearest() -> None:
     with pytest.raises(BadInput, match="unknown picture 'hart'; did you mean 'heart'.*array:FILE.*image:FILE"):
-        picture_source("hart")
+        find_source("hart")
     with pytest.raises(BadInput, match="unknown picture 'imge:'; did you mean 'image:FILE'"):
-        picture_source("imge:cat.png")
+        find_source("imge:cat.png")
     with pytest.raises(BadInput, match="'image:' ends at its colon; expected image:FILE"):
-        picture_source("image:")
+        find_source("image:")
     for spec in ("", "image", "heart:", "__init__", "_strokes"):
         with pytest.raises(BadInput, match="unknown picture"):
-            picture_source(spec)
+            find_source(spec)
 
 
 def test_every_prefix_has_its_form() -> None:

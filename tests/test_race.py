@@ -15,10 +15,10 @@ from torch import nn
 
 import lossatlas as la
 from lossatlas.engine import planning
-from lossatlas.engine.machine import machine
+from lossatlas.engine.machine import name_machine
 from lossatlas.engine.piece import Pace, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
-from lossatlas.engine.race import ROUNDS, Contestant, Outcome, race, ratio, simplest_of_the_fastest
+from lossatlas.engine.race import ROUNDS, Contestant, Outcome, choose_simplest, compare_times, race
 
 
 class Machine:
@@ -282,11 +282,11 @@ class TestChoice:
     def test_takes_the_simpler_one_unless_another_is_clearly_faster(
         self, simple: Sequence[float], clever: Sequence[float], winner: str
     ) -> None:
-        assert simplest_of_the_fastest({"simple": simple, "clever": clever}) == winner
+        assert choose_simplest({"simple": simple, "clever": clever}) == winner
 
     def test_pairs_what_was_timed_in_turn(self) -> None:
         """On a machine that becomes four times slower, both do."""
-        assert ratio([0.9, 1.8, 3.6], [1, 2, 4]) == pytest.approx(0.9)
+        assert compare_times([0.9, 1.8, 3.6], [1, 2, 4]) == pytest.approx(0.9)
 
     @pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
     def test_bursts_of_noise_seldom_make_it_choose_what_is_slower(self, share: float) -> None:
@@ -457,7 +457,7 @@ class TestPlansOfOtherMachines:
             self.engine("A processor (avx2)", tmp_path, steps=False)
         assert len(raced) == 1
 
-    @pytest.mark.parametrize("machine", ["", machine(torch.device("cpu"))])
+    @pytest.mark.parametrize("machine", ["", name_machine(torch.device("cpu"))])
     def test_a_plan_of_this_machine_or_of_none_is_not_measured_again(
         self, raced: list[list[str]], tmp_path: Path, machine: str, recwarn: pytest.WarningsRecorder
     ) -> None:

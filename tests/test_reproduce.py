@@ -16,10 +16,10 @@ import yaml
 import lossatlas as la
 from lossatlas.cli import main
 from lossatlas.jobs.sweep import run_sweep
-from lossatlas.measures import measures
+from lossatlas.measures import measure_survey
 from lossatlas.recipes import PRESETS, ConnectConfig, FitConfig, ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce import STUDIES, Run, Study
-from lossatlas.reproduce.drawing import table
+from lossatlas.reproduce.drawing import write_table
 from lossatlas.reproduce.run import run_study
 from lossatlas.training import Trajectory
 
@@ -356,7 +356,7 @@ def a_slice(config: ProblemConfig, folder: Path, losses: Any, *axes: Any, **besi
     survey = xr.Dataset(variables, coords=dict(zip(("u", "v"), axes, strict=False)))
     folder.mkdir(parents=True)
     survey.to_zarr(folder / "survey.zarr", zarr_format=3, consolidated=False)
-    summary = {"train_surface": measures(survey)["train"], "train_highest_loss": float(np.max(losses))}
+    summary = {"train_surface": measure_survey(survey)["train"], "train_highest_loss": float(np.max(losses))}
     return Run(config, summary, folder)
 
 
@@ -488,7 +488,7 @@ def test_a_run_that_is_made_of_one_that_could_not_be_finished_is_not_bad_input(t
 
 
 def test_tables_are_markdown() -> None:
-    lines = table(["a", "b"], [[1, 0.12345], ["x", None]]).splitlines()
+    lines = write_table(["a", "b"], [[1, 0.12345], ["x", None]]).splitlines()
     assert lines == ["| a | b |", "| --- | --- |", "| 1 | 0.123 |", "| x | - |"]
 
 

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.engine.plan import Plan, Service
-from lossatlas.engine.purity import comparable
+from lossatlas.engine.purity import is_comparable
 from lossatlas.engine.strategy import STRATEGIES
 
 COORDS = np.array([-0.7, 0.0, 0.6])
@@ -600,10 +600,10 @@ class TestChecks:
 
     def test_what_can_be_compared(self) -> None:
         x = torch.ones(2, 3)
-        assert comparable(x)
-        assert not any(map(comparable, [None, 3, x.to_sparse(), x.to("meta"), nn.UninitializedParameter()]))
+        assert is_comparable(x)
+        assert not any(map(is_comparable, [None, 3, x.to_sparse(), x.to("meta"), nn.UninitializedParameter()]))
         seen: list[bool] = []
-        torch.vmap(lambda row: [seen.append(comparable(row)), row][1])(x)
+        torch.vmap(lambda row: [seen.append(is_comparable(row)), row][1])(x)
         assert seen == [False]
 
     @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")

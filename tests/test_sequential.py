@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.engine import BUFFERS
 from lossatlas.engine.plan import Plan
-from lossatlas.engine.sequential import merged
+from lossatlas.engine.sequential import merge_layers
 from lossatlas.metrics import metrics_for
 
 RELU = nn.ReLU()
@@ -98,7 +98,7 @@ def images(*shape: int) -> Tensor:
 class TestValues:
     def test_are_those_of_the_layers_one_after_the_other(self, name: str) -> None:
         module, x = row(name), images()
-        found = merged(module)
+        found = merge_layers(module)
         assert found is not None
         kept = x.clone()
         with torch.no_grad():
@@ -110,7 +110,7 @@ class TestValues:
 
     def test_and_so_are_gradients_and_their_gradients(self, name: str) -> None:
         module, results = row(name), []
-        twin = merged(module)
+        twin = merge_layers(module)
         assert twin is not None
         for each in (module, twin):
             x = images().requires_grad_()
@@ -127,7 +127,7 @@ class TestValues:
         """A ReLU that turned NaN into 0 would hide that a network overflows."""
         module, x = row(name), images()
         x[0, 0, 4, 4] = value
-        found = merged(module)
+        found = merge_layers(module)
         assert found is not None
         with torch.no_grad():
             torch.testing.assert_close(found(x), module(x), rtol=1e-9, atol=1e-9, equal_nan=True)
@@ -214,7 +214,7 @@ def registered() -> nn.Module:
 def test_what_somebody_has_changed_or_looks_at_is_called_as_it_is(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     module = build().double().eval()
-    found, x = merged(module), images()
+    found, x = merge_layers(module), images()
     assert found is not None
     with torch.no_grad():
         torch.testing.assert_close(found(x), module(x))
@@ -222,7 +222,7 @@ def test_what_somebody_has_changed_or_looks_at_is_called_as_it_is(build: Callabl
 
 def test_layers_of_a_subclass_are_merged_where_it_calls_them_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     module = residual().double().eval()
-    found, called = merged(module), []
+    found, called = merge_layers(module), []
     assert found is not None
     assert isinstance(found[0], Residual)
     for kind in (nn.BatchNorm2d, nn.ReLU):
@@ -235,7 +235,7 @@ def test_layers_of_a_subclass_are_merged_where_it_calls_them_in_a_row(monkeypatc
 
 
 def test_who_keeps_a_list_of_subclasses_has_no_other_one() -> None:
-    assert merged(registered()) is not None
+    assert merge_layers(registered()) is not None
     assert not Registered.kinds
 
 
@@ -248,7 +248,7 @@ def test_who_keeps_a_list_of_subclasses_has_no_other_one() -> None:
     ],
 )
 def test_where_there_is_nothing_to_merge_nothing_is_copied(module: nn.Module) -> None:
-    assert merged(module) is None
+    assert merge_layers(module) is None
 
 
 def test_a_layer_that_is_missing_is_left_to_who_knows_of_it() -> None:
@@ -261,7 +261,7 @@ def test_a_layer_that_is_missing_is_left_to_who_knows_of_it() -> None:
     inner = Patched(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
     inner._modules["1"] = None
     module = nn.Sequential(inner, nn.Conv2d(4, 4, 3), nn.ReLU()).double().eval()
-    found = merged(module)
+    found = merge_layers(module)
     assert found is not None
     with torch.no_grad():
         torch.testing.assert_close(found(images()), module(images()))
@@ -272,7 +272,7 @@ def test_a_layer_that_is_missing_is_left_to_who_knows_of_it() -> None:
 def test_forward_mode_goes_through() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2)).double()
-    found = merged(module)
+    found = merge_layers(module)
     assert found is not None
     ours, theirs = (torch.func.jvp(each, (images(),), (torch.ones_like(images()),)) for each in (found, module))
     torch.testing.assert_close(ours, theirs)
@@ -285,7 +285,7 @@ def test_kernels_without_bound_are_not_made(weight: float, scale: float) -> None
     module = nn.Sequential(nn.Conv2d(2, 4, 3, bias=False), norm, nn.ReLU()).double().eval()
     nn.init.constant_(module[0].weight, weight)
     nn.init.constant_(norm.weight, scale)
-    found = merged(module)
+    found = merge_layers(module)
     assert found is not None
     with torch.no_grad():
         wanted = module(torch.zeros_like(images()))
@@ -344,7 +344,7 @@ def test_networks_that_do_odd_things_have_the_gradients_that_they_have(build: ty
 def test_names_and_the_module_itself_stay() -> None:
     module = nn.Sequential(OrderedDict(first=nn.Sequential(nn.Conv2d(2, 4, 3), settled(4), nn.ReLU())))
     before = copy.deepcopy(module.state_dict())
-    found = merged(module)
+    found = merge_layers(module)
     assert found is not None
     assert type(module) is type(module[0]) is nn.Sequential
     assert list(found.state_dict()) == list(before)
@@ -354,7 +354,7 @@ def test_names_and_the_module_itself_stay() -> None:
 def test_windows_of_padding_alone_stay_what_torch_makes_of_them() -> None:
     """Minus infinity, which a ReLU behind the maximum would turn into 0."""
     module = nn.Sequential(nn.Conv2d(2, 4, 9), nn.ReLU(), nn.MaxPool2d(2, 1, padding=1, dilation=3)).double()
-    found, x = merged(module), images()
+    found, x = merge_layers(module), images()
     assert found is not None
     with torch.no_grad():
         wanted = module(x)
@@ -369,7 +369,7 @@ def test_scales_without_bound_are_not_put_into_kernels() -> None:
     assert norm.running_var is not None
     norm.running_var[1] = 0.0
     module = nn.Sequential(nn.Conv2d(2, 4, 3), norm, nn.ReLU()).double().eval()
-    found = merged(module)
+    found = merge_layers(module)
     x = images()
     x[:, :, :4] = 0.0
     assert found is not None

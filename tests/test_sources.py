@@ -20,9 +20,9 @@ from lossatlas.pictures import (
     Picture,
     Raster,
     TextWords,
-    options_of,
+    find_picture_options,
+    find_source,
     picture,
-    picture_source,
 )
 from lossatlas.schema import TARGET, TARGET_LOSS
 
@@ -113,16 +113,16 @@ def test_losses_are_a_read_only_copy() -> None:
 
 def test_every_option_has_a_default_and_the_next_name_is_suggested() -> None:
     for prefix in SOURCES:
-        assert options_of(f"{prefix}:x") is SOURCES[prefix]
+        assert find_picture_options(f"{prefix}:x") is SOURCES[prefix]
         SOURCES[prefix]()
-    assert options_of("heart") is None
+    assert find_picture_options("heart") is None
     with pytest.raises(BadInput, match="unknown option of picture 'random:0.3': 'sed'; did you mean 'seed'. .*rings"):
-        picture_source("random:0.3", options={"sed": 1})
+        find_source("random:0.3", options={"sed": 1})
     for spec in ("heart", "array:x.npy"):
         with pytest.raises(BadInput, match=f"picture '{spec}' has no options; leave out 'seed'"):
-            picture_source(spec, options={"seed": 1})
+            find_source(spec, options={"seed": 1})
     with pytest.raises(BadInput, match="unknown picture"):
-        options_of("hart")
+        find_picture_options("hart")
 
 
 def test_options_are_documented() -> None:
@@ -136,9 +136,9 @@ def test_options_are_documented() -> None:
 def test_only_random_masks_have_no_coarse_version(tmp_path: Path) -> None:
     photo = ramp(tmp_path)
     for spec in ("heart", "text:HI", f"image:{photo}", f"grey:{photo}", "sequence:heart,text:HI"):
-        assert picture_source(spec).scalable
-    assert not picture_source("random:0.5").scalable
-    assert not picture_source("sequence:heart,random:0.5").scalable
+        assert find_source(spec).scalable
+    assert not find_source("random:0.5").scalable
+    assert not find_source("sequence:heart,random:0.5").scalable
 
 
 # --- Otsu's threshold

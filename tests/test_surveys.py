@@ -31,7 +31,7 @@ from lossatlas.directions import NORMALISATIONS, Around, make_directions
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
-from lossatlas.measures import measures
+from lossatlas.measures import measure_survey
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.sites.run import _shown
@@ -851,7 +851,7 @@ class TestClosedForms:
         u, v = np.meshgrid(*at.values(), indexing="ij")
         closed = form[0, 0] * u**2 + 2 * form[0, 1] * u * v + form[1, 1] * v**2
         np.testing.assert_allclose(survey["train_loss"], closed, rtol=1e-10, atol=1e-12)
-        found = measures(survey)["train"]
+        found = measure_survey(survey)["train"]
         expected = np.linalg.eigvalsh(2 * form)
         assert found["curvature_u"] == pytest.approx(2 * form[0, 0], rel=1e-10)
         assert found["curvature_uv"] == pytest.approx(2 * form[0, 1], rel=1e-10)
@@ -869,7 +869,7 @@ class TestClosedForms:
         closed = (2.25 * t * (1 - t)) ** 2
         np.testing.assert_allclose(survey["train_loss"], closed, rtol=1e-10, atol=1e-12)
         survey["corner_u"] = ("corner", [0.0, 1.0], {"names": ["a", "b"]})
-        found = measures(survey)["train"]
+        found = measure_survey(survey)["train"]
         assert found["barrier_height"] == pytest.approx(0.5625**2, rel=1e-10)
         assert found["barrier_above_higher_end"] == pytest.approx(0.5625**2, rel=1e-10)
         assert found["barrier_at"] == pytest.approx(0.5, abs=1e-10)
@@ -891,7 +891,7 @@ class TestClosedForms:
         np.testing.assert_allclose(survey["train_loss"], (a * b - 1) ** 2, rtol=1e-10, atol=1e-12)
         for axis, places in (("u", [2.0, 0.5]), ("v", [0.5, 2.0])):
             survey[f"corner_{axis}"] = ("corner", places, {"names": ["a", "b"]})
-        found = measures(survey)["train"]
+        found = measure_survey(survey)["train"]
         assert found["pass_height_between_a_and_b"] < 1e-3, "a staircase of the grid along the valley"
 
 

@@ -24,8 +24,8 @@ from nursery import Child, result_of
 from lossatlas import views
 from lossatlas.cli import main
 from lossatlas.cli.progress import RichReporter
-from lossatlas.cli.shortages import shortage
-from lossatlas.cli.signals import asked_to_stop, interruptible
+from lossatlas.cli.shortages import explain_shortage
+from lossatlas.cli.signals import is_asked_to_stop, watch_signals
 from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, in_one_line, printable
 from lossatlas.exchange import write_survey
 from lossatlas.free_memory import free_memory
@@ -304,8 +304,8 @@ class TestSignals:
         found: list[bool] = []
 
         def ask() -> None:
-            with interruptible():
-                found.append(asked_to_stop())
+            with watch_signals():
+                found.append(is_asked_to_stop())
 
         thread = threading.Thread(target=ask)
         thread.start()
@@ -318,13 +318,13 @@ class TestSignals:
 
 def _outlived() -> bool:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with interruptible():
+    with watch_signals():
         os.kill(os.getpid(), signal.SIGHUP)
-        return not asked_to_stop()
+        return not is_asked_to_stop()
 
 
 def _child_of_one_that_listens() -> int:
-    with interruptible():
+    with watch_signals():
         child = os.fork()
         if not child:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -360,7 +360,7 @@ class TestShortages:
 
         monkeypatch.setattr("lossatlas.jobs.fit.run_fit", fail)
         if advice is None:
-            assert shortage(error) is None
+            assert explain_shortage(error) is None
             with pytest.raises(type(error)):
                 main(["fit"])
         else:

@@ -25,7 +25,7 @@ from lossatlas.engine.network import Network
 from lossatlas.errors import Caution
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
-from lossatlas.losses import check_total, checked_total, loss_options
+from lossatlas.losses import check_total, find_loss_options, total_weights
 from lossatlas.metrics import METRICS, MeanMetric, metrics_for
 from lossatlas.recipes import CompareConfig, FitConfig
 from lossatlas.recipes.alike import Known, check_same_losses
@@ -293,13 +293,13 @@ class TestRefusals:
     def test_a_split_that_is_padding_alone(self) -> None:
         loss, labels = la.CrossEntropy(), torch.full((5, 3), -100)
         loss.check(random(5, 3, 4), labels, labels)  # another part of the split may count
-        total = checked_total(loss, labels, 5)
-        assert checked_total(loss, torch.zeros_like(labels), 5) == 15
+        total = total_weights(loss, labels, 5)
+        assert total_weights(loss, torch.zeros_like(labels), 5) == 15
         with pytest.raises(la.BadInput, match="no example counts under CrossEntropy"):
             check_total(loss, total)
         unseen = la.CrossEntropy(weight=(1, 0, 1), label_smoothing=0.1)
         with pytest.raises(la.BadInput, match="no example counts"):
-            check_total(unseen, checked_total(unseen, torch.ones(5, dtype=torch.int64), 5))
+            check_total(unseen, total_weights(unseen, torch.ones(5, dtype=torch.int64), 5))
 
     def test_a_column_of_targets_for_a_row_of_predictions(self) -> None:
         with pytest.raises(la.BadInput, match=r"output \(4,\) does not fit squared error with targets \(4, 1\)"):
@@ -778,6 +778,6 @@ class TestTheCommandLine:
             check_same_losses(runs, split, "or else")
 
     def test_only_losses_with_options_have_some(self) -> None:
-        assert loss_options("cross_entropy") is la.CrossEntropy
-        assert loss_options("squared_error") is loss_options("auto") is loss_options("mine:own") is None
+        assert find_loss_options("cross_entropy") is la.CrossEntropy
+        assert find_loss_options("squared_error") is find_loss_options("auto") is find_loss_options("mine:own") is None
         assert "loss" not in CompareConfig.named()

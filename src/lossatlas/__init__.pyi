@@ -15,8 +15,8 @@ from .charts import (
     Simplex as Simplex,
     Slice as Slice,
     Through as Through,
+    find_radial_orders as find_radial_orders,
     load_chart as load_chart,
-    radial_orders as radial_orders,
 )
 from .data import (
     Augmentation as Augmentation,

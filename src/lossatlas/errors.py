@@ -17,7 +17,7 @@ __all__ = [
     "ModelFailure",
     "in_one_line",
     "printable",
-    "raised_instead",
+    "tell_raised",
     "unknown",
 ]
 
@@ -80,7 +80,7 @@ def in_one_line(error: BaseException, *, kind: bool = False) -> str:
     return said if " " in said and not kind else f"{name}: {said}"
 
 
-def raised_instead(error: BaseException) -> str:
+def tell_raised(error: BaseException) -> str:
     """What to say of code that raises what ends a process, such as SystemExit, where an error was due; and where."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -11,7 +11,7 @@ from lossatlas.files.room import free_room
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SHARE", "free_disk", "free_memory", "in_bytes"]
+__all__ = ["SHARE", "format_bytes", "free_disk", "free_memory"]
 
 SHARE = 0.25
 """Of what is free, by default: others work on this machine, too."""
@@ -39,10 +39,10 @@ def free_disk(place: Path) -> int | None:
         return None
 
 
-def in_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """A number of bytes in the unit that people would use.
 
-    >>> in_bytes(1536), in_bytes(5e15)
+    >>> format_bytes(1536), format_bytes(5e15)
     ('1.54 kB', '5 PB')
     """
     unit = next((unit for unit in UNITS if count < 1000 * UNITS[unit]), "EB")

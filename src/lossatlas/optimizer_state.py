@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["load_optimizer_state", "optimizer_state"]
+__all__ = ["load_optimizer_state", "read_optimizer_state"]
 
 PREFIX = "optimizer."
 SIDE = 3
 """Of small parameters that stand in for others."""
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What an optimiser remembers of each parameter: tensors, and JSON types; both named ``optimizer.INDEX.NAME``."""
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, Any] = {}
@@ -26,7 +26,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Make an optimiser remember what :func:`optimizer_state` gave of one like it; other names are passed over.
+    """Make an optimiser remember what :func:`read_optimizer_state` gave of one like it; other names are passed over.
 
     Raises:
         ValueError: it is not what such an optimiser remembers of these parameters; names the first difference.

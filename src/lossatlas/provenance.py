@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["DATA", "FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "versions"]
+__all__ = ["DATA", "FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "list_versions"]
 
 FORMAT = "lossatlas run 2"
 """The mark of a run."""
@@ -20,7 +20,7 @@ MOST_THREADS = 1024
 """More than that no machine runs well, and each takes memory."""
 
 
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """The versions that results depend on."""
     found = {"python": platform.python_version()}
     for package in ("lossatlas", "torch", "numpy", "xarray", "zarr"):
@@ -45,7 +45,7 @@ class Provenance:
     format: str
     verb: str = ""
     """That made the run."""
-    versions: dict[str, str] = field(default_factory=dict)
+    list_versions: dict[str, str] = field(default_factory=dict)
     device: str = ""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """Hashes of what the configuration names and does not hold."""

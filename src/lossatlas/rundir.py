@@ -20,7 +20,7 @@ from typing import Any
 
 from lossatlas.errors import BadInput
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, reason_of
+from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, tell_reason
 from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write, check_place, check_way, gone
 from lossatlas.locks import Lock, lock_folder
 from lossatlas.provenance import FORMAT, MARK, Provenance
@@ -39,7 +39,7 @@ __all__ = [
     "SUMMARY",
     "SURVEY",
     "RunDirectory",
-    "plain",
+    "drop_infinite",
 ]
 
 CONFIG = "config.yaml"
@@ -87,7 +87,7 @@ class RunDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except (OSError, ValueError) as error:  # a null byte in it is a ValueError
-            raise BadInput(f"cannot use {self.path} ({reason_of(error)}); choose another --out") from error
+            raise BadInput(f"cannot use {self.path} ({tell_reason(error)}); choose another --out") from error
         return True
 
     @property
@@ -442,15 +442,15 @@ class RunDirectory:
 
 
 def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
+    return json.dumps(drop_infinite(content), indent=2, allow_nan=False) + "\n"
 
 
-def plain(value: Any) -> Any:
+def drop_infinite(value: Any) -> Any:
     """JSON has no NaN and no infinities: they become null, never a number."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): drop_infinite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [drop_infinite(item) for item in value]
     if isinstance(value, float) and not (abs(value) < float("inf")):
         return None
     return value

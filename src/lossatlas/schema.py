@@ -60,10 +60,10 @@ __all__ = [
     "check_dimension",
     "check_name",
     "companion_of",
-    "done_variable",
     "is_name",
     "is_standard",
-    "split_variable",
+    "name_done_variable",
+    "name_variable",
     "value_dimensions",
 ]
 
@@ -321,7 +321,7 @@ def check_dimension(metric: str, name: str) -> None:
         )
 
 
-def split_variable(split: str, metric: str) -> str:
+def name_variable(split: str, metric: str) -> str:
     """The name of a metric's variable for one split: ``test_accuracy``."""
     return f"{split}_{metric}"
 
@@ -344,7 +344,7 @@ def value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
     return frozenset({CLASSES, *(str(each[DIMENSION]) for each in variables if DIMENSION in each)})
 
 
-def done_variable(split: str, group: str) -> str:
+def name_done_variable(split: str, group: str) -> str:
     """The name of the boolean that says which points of a group are finished: ``test_streaming_done``."""
     return f"{split}_{group}{DONE}"
 

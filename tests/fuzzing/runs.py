@@ -103,17 +103,17 @@ def _stopping(asked: int) -> Iterator[None]:
     """Have runs stop when they ask for the so-manyth time; never where that is 0."""
     from lossatlas.cli import configured
 
-    left, usual = [asked], configured.asked_to_stop
+    left, usual = [asked], configured.is_asked_to_stop
 
     def stop() -> bool:
         left[0] -= 1
         return left[0] == 0
 
-    configured.asked_to_stop = stop  # type: ignore[attr-defined]
+    configured.is_asked_to_stop = stop  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        configured.asked_to_stop = usual  # type: ignore[attr-defined]
+        configured.is_asked_to_stop = usual  # type: ignore[attr-defined]
 
 
 def places(runs: Path) -> dict[str, list[str]]:

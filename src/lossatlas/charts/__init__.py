@@ -3,10 +3,10 @@
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CHARTS, Chart, CoefficientChart
-from lossatlas.charts.choosing import chart_options, choose_chart_between, make_chart
+from lossatlas.charts.choosing import choose_chart_between, find_chart_options, make_chart
 from lossatlas.charts.curve import Curve
 from lossatlas.charts.files import encode_chart, load_chart
-from lossatlas.charts.homogeneity import radial_orders
+from lossatlas.charts.homogeneity import find_radial_orders
 from lossatlas.charts.kinds.bezier import Bezier
 from lossatlas.charts.kinds.chain import Chain
 from lossatlas.charts.kinds.corners import Corners
@@ -41,11 +41,11 @@ __all__ = [
     "Slice",
     "Startable",
     "Through",
-    "chart_options",
     "check_coefficients",
     "choose_chart_between",
     "encode_chart",
+    "find_chart_options",
+    "find_radial_orders",
     "load_chart",
     "make_chart",
-    "radial_orders",
 ]

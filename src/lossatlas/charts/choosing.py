@@ -9,9 +9,9 @@ from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.charts.trying import is_own, try_chart
 from lossatlas.errors import BadInput, LossatlasError, in_one_line
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["chart_options", "choose_chart_between", "make_chart"]
+__all__ = ["choose_chart_between", "find_chart_options", "make_chart"]
 
 AUTO: Final = "auto"
 """As a name: the usual chart between so many networks."""
@@ -19,7 +19,7 @@ AUTO: Final = "auto"
 K = TypeVar("K", bound=CoefficientChart)
 
 
-def chart_options(spec: str) -> type | None:
+def find_chart_options(spec: str) -> type | None:
     """The dataclass of the options of a kind of chart; None where it has none, or is not known yet (``auto``).
 
     Raises:
@@ -64,8 +64,8 @@ def make_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> 
     if is_own(kind):
         return make(*args, **kwargs)
     try:
-        chart = called(make, *args, **kwargs)
-        called(try_chart, chart)
+        chart = call_users(make, *args, **kwargs)
+        call_users(try_chart, chart)
     except LossatlasError:
         raise
     except Exception as error:  # somebody else's code may fail in any way

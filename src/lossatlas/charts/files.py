@@ -13,9 +13,9 @@ from torch import Tensor
 from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, in_one_line, unknown
-from lossatlas.files.reading import Unreadable, parse_json, reason_of
-from lossatlas.files.tensors import check_alike, opened_tensors, read_tensors
-from lossatlas.users_code import called
+from lossatlas.files.reading import Unreadable, parse_json, tell_reason
+from lossatlas.files.tensors import check_alike, open_tensors, read_tensors
+from lossatlas.users_code import call_users
 
 __all__ = ["encode_chart", "load_chart", "read_kind", "remake_chart"]
 
@@ -74,7 +74,7 @@ def read_kind(path: Path | str) -> str:
         BadInput: the file is missing, damaged, or holds no chart.
     """
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             return _read_told(path, file.metadata).chart
     except ValueError as error:
         raise _no_chart(path, error) from error
@@ -87,7 +87,7 @@ def _read_told(path: Path | str, metadata: dict[str, str]) -> _Told:
 
 
 def _no_chart(path: Path | str, error: ValueError) -> BadInput:
-    return BadInput(f"{path} holds no chart ({reason_of(error)}); give the chart.safetensors of a run")
+    return BadInput(f"{path} holds no chart ({tell_reason(error)}); give the chart.safetensors of a run")
 
 
 def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Chart:
@@ -105,7 +105,7 @@ def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Char
         if value.dtype not in ((kind.counts[key],) if key in kind.counts else NUMBERS):
             raise ValueError(f"its {key!r} is of type {value.dtype}")
     try:
-        chart = called(kind.from_state, state)
+        chart = call_users(kind.from_state, state)
     except Exception as error:  # each kind takes its tensors apart in its own way
         raise ValueError(f"its tensors are not those of a {name}: {in_one_line(error)}") from error
     check_alike(state, chart.state_dict())

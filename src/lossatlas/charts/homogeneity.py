@@ -17,7 +17,7 @@ from lossatlas.problem import Problem
 from lossatlas.types import Batch
 from lossatlas.weights import WeightSpace
 
-__all__ = ["radial_orders"]
+__all__ = ["find_radial_orders"]
 
 FACTORS = (0.5, 0.8)
 """Of the weights, that the claim is tried at."""
@@ -26,7 +26,7 @@ CLOSE = 1e-6
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tensor], batch: Batch) -> Tensor:
+def find_radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tensor], batch: Batch) -> Tensor:
     """The orders (n,) of a network's numbers on the path through the origin: see :class:`lossatlas.Radial`.
 
     Layers are counted in the order in which they are called; that outputs are then multiplied with s^L, for the L

@@ -11,7 +11,7 @@ from torch import Tensor
 from lossatlas.charts.curve import Curve
 from lossatlas.linalg import form_gram
 
-__all__ = ["measure_length", "measure_lengths_until", "quadrature", "speeds"]
+__all__ = ["measure_length", "measure_lengths_until", "measure_speeds", "quadrature"]
 
 NODES = 32
 """Of a Gauss-Legendre rule: exact to rounding where the speed is a gentle function of t."""
@@ -22,7 +22,7 @@ SLOWEST = 1e-24
 """Squared: a speed below is rounding, and its root has no slope."""
 
 
-def speeds(velocities: Tensor, gram: Tensor) -> Tensor:
+def measure_speeds(velocities: Tensor, gram: Tensor) -> Tensor:
     """``||phi'(t)||`` (P,) from derivatives of coefficients (P, m) and the controls' scalar products (m, m)."""
     return ((velocities @ gram) * velocities).sum(dim=1).clamp(min=SLOWEST).sqrt()
 
@@ -39,7 +39,7 @@ def quadrature(curve: Curve) -> tuple[Tensor, Tensor]:
 def measure_length(curve: Curve) -> float:
     """The length of a curve in weight space."""
     nodes, weights = quadrature(curve)
-    return float(weights @ speeds(curve.velocities(nodes), form_gram(curve.controls())))
+    return float(weights @ measure_speeds(curve.velocities(nodes), form_gram(curve.controls())))
 
 
 def measure_lengths_until(curve: Curve, t: Tensor) -> Tensor:
@@ -49,6 +49,6 @@ def measure_lengths_until(curve: Curve, t: Tensor) -> Tensor:
     nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
     low, high = ends[:-1, None], ends[1:, None]
     at = (low + high) / 2 + (high - low) / 2 * nodes
-    rates = speeds(curve.velocities(at.reshape(-1, 1)), form_gram(curve.controls())).view(at.shape)
+    rates = measure_speeds(curve.velocities(at.reshape(-1, 1)), form_gram(curve.controls())).view(at.shape)
     until = torch.cat([torch.zeros(1).double(), ((high - low)[:, 0] / 2 * (rates @ weights)).cumsum(dim=0)])
     return until[torch.searchsorted(ends, t.double().cpu())]

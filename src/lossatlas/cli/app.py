@@ -14,7 +14,7 @@ from lossatlas.cli.signals import check_interrupts
 from lossatlas.cli.verb_help import VerbHelp, spell
 from lossatlas.registry import Registry
 
-__all__ = ["VERBS", "PlainVerb", "Verb", "flag_given", "make_app", "option_given", "run", "tokens_of"]
+__all__ = ["VERBS", "PlainVerb", "Verb", "find_option", "is_flag_given", "make_app", "make_tokens", "run"]
 
 TRUE = ("yes", "y", "1", "true", "t")
 """What cyclopts takes for a flag that is on."""
@@ -119,7 +119,7 @@ def _spelled(token: str) -> str:
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else token
 
 
-def option_given(tokens: list[str], name: str) -> str | None:
+def find_option(tokens: list[str], name: str) -> str | None:
     """The value that tokens give an option, before they are parsed; the last one counts."""
     found = None
     for i, token in enumerate(tokens):
@@ -129,7 +129,7 @@ def option_given(tokens: list[str], name: str) -> str | None:
     return found
 
 
-def flag_given(tokens: list[str], name: str) -> bool:
+def is_flag_given(tokens: list[str], name: str) -> bool:
     """Whether tokens turn a flag on, before they are parsed; the last one counts."""
     given = False
     for token in tokens:
@@ -139,7 +139,7 @@ def flag_given(tokens: list[str], name: str) -> bool:
     return given
 
 
-def tokens_of(flat: dict[str, Any]) -> dict[str, list[str]]:
+def make_tokens(flat: dict[str, Any]) -> dict[str, list[str]]:
     """A flat configuration as command-line tokens, by option; None is left out."""
     return {name: _tokens(name, value) for name, value in flat.items() if value is not None}
 

@@ -10,11 +10,11 @@ from typing import Any
 from lossatlas.cli.terminal import note
 from lossatlas.errors import Caution, printable
 
-__all__ = ["cautions_told"]
+__all__ = ["tell_cautions"]
 
 
 @contextmanager
-def cautions_told() -> Iterator[None]:
+def tell_cautions() -> Iterator[None]:
     """While entered, each :class:`~lossatlas.errors.Caution` is one line on stderr; others have no escape sequences."""
     told: set[str] = set()
     with warnings.catch_warnings():

@@ -13,13 +13,13 @@ import yaml
 from cyclopts import CycloptsError, Parameter
 
 from lossatlas.bounds import Bounded
-from lossatlas.cli.app import Verb, flag_given, make_app, option_given, tokens_of
-from lossatlas.cli.layers import merged_tokens, options_in, read_yaml
-from lossatlas.cli.named import option_types, with_options
+from lossatlas.cli.app import Verb, find_option, is_flag_given, make_app, make_tokens
+from lossatlas.cli.layers import list_options, merge_tokens, read_yaml
+from lossatlas.cli.named import add_options, find_option_types
 from lossatlas.cli.process import RUN, check_limits
-from lossatlas.cli.signals import asked_to_stop, check_interrupts
+from lossatlas.cli.signals import check_interrupts, is_asked_to_stop
 from lossatlas.cli.terminal import say
-from lossatlas.cli.unnamed import with_names
+from lossatlas.cli.unnamed import put_names_first
 from lossatlas.errors import BadInput, Interrupted
 from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.recipes.opened_run import OpenedRun
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
     from lossatlas.jobs.job import Job
 
-__all__ = ["ConfiguredVerb", "RunOptions", "lent_problem", "numbers_told", "print_place"]
+__all__ = ["ConfiguredVerb", "RunOptions", "format_numbers", "lend_problem", "print_place"]
 
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound="RunOptions")
@@ -119,7 +119,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             with RichReporter() as reporter:
                 if line := self.before(config, run):
                     reporter.say(line)
-                summary = job(config, run.out, reporter=reporter, stop=asked_to_stop, **run.handling())
+                summary = job(config, run.out, reporter=reporter, stop=is_asked_to_stop, **run.handling())
         except KeyboardInterrupt as error:
             if own and place.is_run:
                 raise Interrupted(f"interrupted; continue with --out {run.out} --resume") from error
@@ -129,21 +129,21 @@ class ConfiguredVerb(Verb, Generic[C, R]):
     def layered(self, tokens: list[str]) -> list[str]:
         """The tokens with those of the stored run, the preset and the configuration file put before them."""
         if self.unnamed is not None:
-            nested = option_types(tokens, self._config)
-            tokens = with_names(tokens, self.unnamed, self._config, self._run, nested=nested)
+            nested = find_option_types(tokens, self._config)
+            tokens = put_names_first(tokens, self.unnamed, self._config, self._run, nested=nested)
         layers: list[Mapping[str, list[str]]] = []
-        out = Path(option_given(tokens, "out") or self._run().out)
-        preset, config = option_given(tokens, "preset"), option_given(tokens, "config")
+        out = Path(find_option(tokens, "out") or self._run().out)
+        preset, config = find_option(tokens, "preset"), find_option(tokens, "config")
         options = self._checked_yaml(Path(config)) if config else {}  # an empty path is refused with all others
-        if flag_given(tokens, "resume") and (run := RunDirectory(out)).is_run:
+        if is_flag_given(tokens, "resume") and (run := RunDirectory(out)).is_run:
             # What a finished run was made of need not be there any more, unless it is to grow, which is seen later.
             needed = () if run.finished else None
-            layers.append(tokens_of(OpenedRun(out).find_settings(needed, {*options_in(tokens), *options})))
+            layers.append(make_tokens(OpenedRun(out).find_settings(needed, {*list_options(tokens), *options})))
         if preset is not None and self._presets is not None:
-            layers.append(tokens_of(self._presets[preset]))
-        layers.append(tokens_of(options))
-        given = merged_tokens(layers, tokens)
-        return merged_tokens([tokens_of(self.inherited(given))], given)
+            layers.append(make_tokens(self._presets[preset]))
+        layers.append(make_tokens(options))
+        given = merge_tokens(layers, tokens)
+        return merge_tokens([make_tokens(self.inherited(given))], given)
 
     def settled(self) -> Mapping[str, Any]:
         return self._config().flat()
@@ -153,13 +153,13 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         return {}
 
     def function(self, tokens: list[str]) -> Callable[..., int | None]:
-        types = option_types(tokens, self._config)
+        types = find_option_types(tokens, self._config)
 
         def verb(*, config: Any = None, run: Any = None, **options: Any) -> int | None:
             config = config if config is not None else self._config()
             run = run if run is not None else self._run()
             given = {name: options.get(f"{name}_options", kind()) for name, kind in types.items()}
-            config = with_options(config, given)
+            config = add_options(config, given)
             if run.print_config:
                 say(yaml.safe_dump(config.flat(), sort_keys=False).removesuffix("\n"), keep="\n")
                 return None
@@ -195,7 +195,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
             raise BadInput(
                 f"config {path}: {misplaced[0]} is an option of the command line alone; leave it out of the file"
             )
-        tokens = [self._name, *(token for group in tokens_of(options).values() for token in group)]
+        tokens = [self._name, *(token for group in make_tokens(options).values() for token in group)]
         try:
             make_app(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
         except (CycloptsError, BadInput) as error:
@@ -203,7 +203,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         return options
 
 
-def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -> dict[str, Any]:
+def lend_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -> dict[str, Any]:
     """The problem of the run at a path, as far as the tokens state none; nothing where there is no run.
 
     Args:
@@ -215,7 +215,7 @@ def lent_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
     if not run.is_run:
         return {}
     problem = {field.name for field in fields(ProblemConfig)} - set(without)
-    given = options_in(tokens)
+    given = list_options(tokens)
     problem -= {name for name in ProblemConfig.named() if name in given}
     needed = {f"{name}.folder" for name in problem} | problem
     settings = OpenedRun(path).find_settings(needed, given)
@@ -237,7 +237,7 @@ def _print_estimate(estimate: Estimate) -> None:
         say(f"{name:<{width}} {text}")
 
 
-def numbers_told(found: object, names: Iterable[str], digits: int = 4) -> str:
+def format_numbers(found: object, names: Iterable[str], digits: int = 4) -> str:
     """``loss 0.31, accuracy 0.9``: the numbers among entries of a summary, which may be anybody's."""
     entries = found if isinstance(found, Mapping) else {}
     numbers = {name: entries[name] for name in names if isinstance(entries.get(name), int | float)}

@@ -9,7 +9,7 @@ from typing import Any
 from lossatlas.errors import BadInput
 from lossatlas.files import reading
 
-__all__ = ["merged_tokens", "options_in", "read_yaml"]
+__all__ = ["list_options", "merge_tokens", "read_yaml"]
 
 ALTERNATIVES = (("steps", "seconds"),)
 """Options of which a layer that gives one takes the others out of the layers below."""
@@ -35,14 +35,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def merged_tokens(layers: Sequence[Mapping[str, Sequence[str]]], tokens: Sequence[str]) -> list[str]:
+def merge_tokens(layers: Sequence[Mapping[str, Sequence[str]]], tokens: Sequence[str]) -> list[str]:
     """The tokens of a command line with those of lower layers put before them where they are not given.
 
     Args:
         layers: per layer tokens by option, the lowest first.
         tokens: the command line's own.
     """
-    given = options_in(tokens)
+    given = list_options(tokens)
     merged: dict[str, Sequence[str]] = {}
     for layer in layers:
         merged = {k: v for k, v in merged.items() if not _is_replaced(k, set(layer))} | dict(layer)
@@ -50,7 +50,7 @@ def merged_tokens(layers: Sequence[Mapping[str, Sequence[str]]], tokens: Sequenc
     return [*kept, *tokens]
 
 
-def options_in(tokens: Sequence[str]) -> set[str]:
+def list_options(tokens: Sequence[str]) -> set[str]:
     """The options that the tokens of a command line give."""
     return {_option(token) for token in tokens if token.startswith("--")}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from lossatlas.cli.cautions import cautions_told
+from lossatlas.cli.cautions import tell_cautions
 from lossatlas.cli.process import check_folder, settle
-from lossatlas.cli.shortages import advice, shortage
-from lossatlas.cli.signals import interruptible
-from lossatlas.cli.terminal import note, streams
-from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, raised_instead
-from lossatlas.files.reading import reason_of
+from lossatlas.cli.shortages import advise, explain_shortage
+from lossatlas.cli.signals import watch_signals
+from lossatlas.cli.terminal import guard_streams, note
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, LossatlasError, tell_raised
+from lossatlas.files.reading import tell_reason
 
 __all__ = ["main"]
 
@@ -25,12 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the command line; None takes that of the process, which ends afterwards.
     """
-    with interruptible(last=argv is None) as interrupted, streams() as output:
+    with watch_signals(last=argv is None) as interrupted, guard_streams() as output:
         code = _outcome(list(sys.argv[1:] if argv is None else argv), interrupted)
         output.flush()
         # Who closes a pipe, or starts the process without output, wants to read no more.
         if code == 0 and output.failure is not None and not isinstance(output.failure, BrokenPipeError):
-            reason = reason_of(output.failure)
+            reason = tell_reason(output.failure)
             note(f"standard output cannot be written ({reason}); send it elsewhere")
             return CannotFinish.exit_code
         return code
@@ -45,14 +45,14 @@ def _outcome(tokens: list[str], interrupted: Callable[[], bool]) -> int:
             note("interrupted")
             return Interrupted.exit_code
         if isinstance(error, LossatlasError):
-            note(f"{error}{advice(error)}")
+            note(f"{error}{advise(error)}")
             return error.exit_code
-        if (said := shortage(error)) is not None:
+        if (said := explain_shortage(error)) is not None:
             note(said)
             return CannotFinish.exit_code
         if isinstance(error, Exception):
             raise
-        note(raised_instead(error))  # a user's code ends the process, and nothing is computed yet
+        note(tell_raised(error))  # a user's code ends the process, and nothing is computed yet
         return BadInput.exit_code
 
 
@@ -66,7 +66,7 @@ def _run(tokens: list[str]) -> int:
     from lossatlas.cli.app import run
 
     try:
-        with cautions_told():
+        with tell_cautions():
             return run(tokens)
     except UnusedCliTokensError as error:
         left = " ".join(error.unused_tokens or ())

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
-from lossatlas.cli.app import option_given
+from lossatlas.cli.app import find_option
 from lossatlas.errors import BadInput
 from lossatlas.recipes import Config, find_options
 
-__all__ = ["option_types", "with_options"]
+__all__ = ["add_options", "find_option_types"]
 
 C = TypeVar("C", bound=Config)
 
@@ -20,7 +20,7 @@ class _NoOptions:
     """The options of a thing that has none, or that nobody named."""
 
 
-def option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:
+def find_option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:
     """Per named option the dataclass of the options of what the tokens name.
 
     Raises:
@@ -28,7 +28,7 @@ def option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:
     """
     found: dict[str, type] = {}
     for name in config.named():
-        spec = option_given(tokens, name)
+        spec = find_option(tokens, name)
         if spec is None and {"--help", "-h"} & set(tokens):
             found[name] = _NoOptions  # help alone need not import the defaults'
         else:
@@ -49,7 +49,7 @@ def _check_no_options(loss: str, tokens: list[str]) -> None:
         )
 
 
-def with_options(config: C, options: Mapping[str, Any]) -> C:
-    """A configuration with the options of its named things, per name a dataclass of :func:`option_types`."""
+def add_options(config: C, options: Mapping[str, Any]) -> C:
+    """A configuration with the options of its named things, per name a dataclass of :func:`find_option_types`."""
     changes: dict[str, Any] = {f"{name}_options": asdict(value) for name, value in options.items()}
     return replace(config, **changes)

@@ -8,7 +8,7 @@ import sys
 import threading
 
 from lossatlas.errors import BadInput
-from lossatlas.files.room import left_to_the_process
+from lossatlas.files.room import find_process_room
 
 __all__ = ["LIBRARIES", "RUN", "check_folder", "check_limits", "check_threads", "settle"]
 
@@ -48,7 +48,7 @@ def check_limits(need: int) -> None:
     Raises:
         BadInput: they leave less.
     """
-    left = left_to_the_process()
+    left = find_process_room()
     if left is not None and left < need:
         raise BadInput(
             f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB, and what is to come takes "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lossatlas.errors import in_one_line
 
-__all__ = ["advice", "shortage"]
+__all__ = ["advise", "explain_shortage"]
 
 MEMORY = "memory"
 ADVICE = {
@@ -38,7 +38,7 @@ SAYINGS = {
 """What libraries say whose errors have no kind of their own."""
 
 
-def shortage(error: BaseException) -> str | None:
+def explain_shortage(error: BaseException) -> str | None:
     """What ran out and what to do, in one line; None where an error, and those that led to it, mean something else."""
     for each in _chain(error):
         if (lacking := _lacking(each)) is not None:
@@ -46,7 +46,7 @@ def shortage(error: BaseException) -> str | None:
     return None
 
 
-def advice(error: BaseException) -> str:
+def advise(error: BaseException) -> str:
     """What to do about the shortage that led to an error, after a semicolon; empty where none did or it says so."""
     lacking = next((found for each in _chain(error) if (found := _lacking(each)) is not None), None)
     if lacking is None or "--memory" in str(error) or "ulimit" in str(error):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["asked_to_stop", "check_interrupts", "interruptible"]
+__all__ = ["check_interrupts", "is_asked_to_stop", "watch_signals"]
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -58,8 +58,8 @@ def check_interrupts() -> None:
 
 
 @contextmanager
-def interruptible(*, last: bool = False) -> Iterator[Callable[[], bool]]:
-    """While entered, the signals raise KeyboardInterrupt, until :func:`asked_to_stop` is called.
+def watch_signals(*, last: bool = False) -> Iterator[Callable[[], bool]]:
+    """While entered, the signals raise KeyboardInterrupt, until :func:`is_asked_to_stop` is called.
 
     Args:
         last: the process ends afterwards, and a second signal ends it at once, without a word.
@@ -84,8 +84,8 @@ def interruptible(*, last: bool = False) -> Iterator[Callable[[], bool]]:
             signal.signal(number, signal.SIG_DFL if last or handler is None else handler)
 
 
-def asked_to_stop() -> bool:
-    """Whether there was a signal, within :func:`interruptible`; to be asked between steps.
+def is_asked_to_stop() -> bool:
+    """Whether there was a signal, within :func:`watch_signals`; to be asked between steps.
 
     The first question turns signals into answers to it: until then they interrupt at once, for nobody would hear them
     while a long computation is planned. A second SIGINT interrupts at once in any case.

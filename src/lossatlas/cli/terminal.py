@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 from lossatlas.errors import printable
 
-__all__ = ["Stream", "note", "say", "streams"]
+__all__ = ["Stream", "guard_streams", "note", "say"]
 
 LONGEST = 4000
 """Characters of a line on standard error."""
@@ -84,7 +84,7 @@ class Stream:
 
 
 @contextmanager
-def streams() -> Iterator[Stream]:
+def guard_streams() -> Iterator[Stream]:
     """While entered, standard output and standard error are such streams; gives that of the output."""
     _occupy()
     before = sys.stdout, sys.stderr

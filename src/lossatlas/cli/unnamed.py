@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
-__all__ = ["with_names"]
+__all__ = ["put_names_first"]
 
 
-def with_names(tokens: list[str], option: str, *parts: type, nested: Mapping[str, type]) -> list[str]:
+def put_names_first(tokens: list[str], option: str, *parts: type, nested: Mapping[str, type]) -> list[str]:
     """Tokens with those that belong to no option put first, as the values of one.
 
     They may stand before, between and after the options. After an option that takes a list they would be its values.

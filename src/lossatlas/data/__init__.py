@@ -1,11 +1,11 @@
 """Data: named sets of examples."""
 
-from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augmented
+from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augment_batch
 from lossatlas.data.batches import Batches
 from lossatlas.data.dataset import Dataset
-from lossatlas.data.load import data_options, load_data
+from lossatlas.data.load import find_data_options, load_data
 from lossatlas.data.named import named_splits
-from lossatlas.data.parts import examples_in, in_parts, rows_of
+from lossatlas.data.parts import count_examples, cut_parts, take_rows
 from lossatlas.data.source import DATA, DataSource
 from lossatlas.data.split import Split
 from lossatlas.data.transform import Normalise, Transform
@@ -20,11 +20,11 @@ __all__ = [
     "Normalise",
     "Split",
     "Transform",
-    "augmented",
-    "data_options",
-    "examples_in",
-    "in_parts",
+    "augment_batch",
+    "count_examples",
+    "cut_parts",
+    "find_data_options",
     "load_data",
     "named_splits",
-    "rows_of",
+    "take_rows",
 ]

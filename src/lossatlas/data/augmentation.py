@@ -13,7 +13,7 @@ from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
 from lossatlas.types import Batch
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "augmented"]
+__all__ = ["AUGMENTATIONS", "Augmentation", "augment_batch"]
 
 
 class Augmentation(NamedOptions, ABC):
@@ -35,7 +35,7 @@ class Augmentation(NamedOptions, ABC):
 AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", "lossatlas.data.augmentations")
 
 
-def augmented(batch: Batch, augmentations: Sequence[Augmentation], generator: torch.Generator) -> Batch:
+def augment_batch(batch: Batch, augmentations: Sequence[Augmentation], generator: torch.Generator) -> Batch:
     """A batch ``(images, targets)`` with its images (B, C, H, W) changed by each augmentation in turn.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossatlas.types import Batch
 
-__all__ = ["FULL_HASH", "READ_BYTES", "SAMPLED", "BatchSource", "pieces", "spread"]
+__all__ = ["FULL_HASH", "READ_BYTES", "SAMPLED", "BatchSource", "cut_pieces", "spread"]
 
 READ_BYTES = 2**26
 """About how many bytes are read in one go."""
@@ -95,6 +95,6 @@ def spread(count: int, most: int = SAMPLED) -> Tensor:
     return torch.arange(count) if count <= most else torch.linspace(0, count - 1, most).round().long()
 
 
-def pieces(index: Tensor, size: int) -> list[Tensor]:
+def cut_pieces(index: Tensor, size: int) -> list[Tensor]:
     """Indices (n,), at most so many at a time."""
     return [index[start : start + size] for start in range(0, len(index), size)]

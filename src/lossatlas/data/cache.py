@@ -28,10 +28,10 @@ from torch import Tensor
 
 from lossatlas.data.reading import Part
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import expanded, parse_json
-from lossatlas.files.tensors import opened_tensors
+from lossatlas.files.reading import expand_home, parse_json
+from lossatlas.files.tensors import open_tensors
 
-__all__ = ["Stored", "cache_path", "read_cache", "scratch", "write_cache"]
+__all__ = ["Stored", "locate_cache", "make_scratch", "read_cache", "write_cache"]
 
 FORMAT = "lossatlas images 1"
 CHUNK = 2**24
@@ -64,7 +64,7 @@ class Stored:
     """Likewise; 1 for a channel that is the same everywhere."""
 
 
-def cache_path(name: str, key: str) -> Path:
+def locate_cache(name: str, key: str) -> Path:
     """The cache file of what ``key`` describes; ``name`` is there for people.
 
     Cache files are in the folder LOSSATLAS_CACHE, else in ``lossatlas`` under XDG_CACHE_HOME or ``~/.cache``.
@@ -73,11 +73,11 @@ def cache_path(name: str, key: str) -> Path:
     folder = os.environ.get("LOSSATLAS_CACHE") or Path(home) / "lossatlas"
     digest = hashlib.blake2b(f"{FORMAT}\n{key}".encode(), digest_size=12).hexdigest()
     plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[-40:].strip("-")
-    return expanded(folder) / f"{plain}-{digest}.safetensors"
+    return expand_home(folder) / f"{plain}-{digest}.safetensors"
 
 
 @contextmanager
-def scratch(path: Path) -> Iterator[Path]:
+def make_scratch(path: Path) -> Iterator[Path]:
     """A folder beside a cache file that is gone in the end.
 
     Raises:
@@ -95,7 +95,7 @@ def scratch(path: Path) -> Iterator[Path]:
 def read_cache(path: Path) -> Stored | None:
     """What a cache file holds; None where there is none or it is damaged."""
     try:
-        with opened_tensors(path) as file:
+        with open_tensors(path) as file:
             tensors, names = {name: file[name] for name in file.names}, file.metadata.get("names", "")
         classes = parse_json(names, list[str])
     except ValueError:

@@ -10,16 +10,16 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from lossatlas.bounds import INFINITE
-from lossatlas.data.cache import Stored, cache_path, read_cache, scratch, write_cache
+from lossatlas.data.cache import Stored, locate_cache, make_scratch, read_cache, write_cache
 from lossatlas.data.dataset import Dataset
-from lossatlas.data.reading import Part, Request, fingerprints, parts, tables_in, tables_on_hub
+from lossatlas.data.reading import Part, Request, fetch_tables, find_parts, list_fingerprints, read_tables
 from lossatlas.data.source import DataSource
 from lossatlas.data.split import Split
 from lossatlas.data.transform import Normalise
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import check_path, expanded
+from lossatlas.files.reading import check_path, expand_home
 
-__all__ = ["Images", "NamedImages", "Place", "images_at", "load_images"]
+__all__ = ["Images", "NamedImages", "Place", "load_images", "make_image_source"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class NamedImages(Images, ABC):
         return load_images(self.place, self, self.folder)
 
 
-def images_at(place: Place) -> type[DataSource]:
+def make_image_source(place: Place) -> type[DataSource]:
     """The data source of the images at one place."""
 
     @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def load_images(place: Place, options: Images, folder: str | None = None) -> Dat
         BadInput: they are not there, or are not images of one size and mode with labels.
     """
     if folder is not None:
-        place = replace(place, folder=expanded(folder))
+        place = replace(place, folder=expand_home(folder))
     request = Request(
         place.name,
         config=options.config,
@@ -111,15 +111,15 @@ def load_images(place: Place, options: Images, folder: str | None = None) -> Dat
 def _stored(place: Place, request: Request) -> Stored:
     """The decoded images, from the cache where they are in it."""
     if place.folder is None:
-        tables = tables_on_hub(request, place.hub or "")
-        path = cache_path(place.name, f"{request} {fingerprints(tables)}")
-        return read_cache(path) or _remade(path, *parts(request, tables))
-    path = cache_path(place.name, f"{request} {_listing(place.folder)}")
+        tables = fetch_tables(request, place.hub or "")
+        path = locate_cache(place.name, f"{request} {list_fingerprints(tables)}")
+        return read_cache(path) or _remade(path, *find_parts(request, tables))
+    path = locate_cache(place.name, f"{request} {_listing(place.folder)}")
     found = read_cache(path)
     if found is not None:
         return found
-    with scratch(path) as folder:
-        return _remade(path, *parts(request, tables_in(request, place.folder, folder)))
+    with make_scratch(path) as folder:
+        return _remade(path, *find_parts(request, read_tables(request, place.folder, folder)))
 
 
 def _remade(path: Path, train: Part, test: Part) -> Stored:

@@ -17,13 +17,22 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves
 from torch.utils.data import default_collate
 
 from lossatlas.data.batch_source import spread
-from lossatlas.data.randomness import undisturbed
-from lossatlas.data.trees import as_tree, bytes_of, differing, form, leaf_names, numbers, ordered_like, owned
+from lossatlas.data.randomness import keep_generators
+from lossatlas.data.trees import (
+    copy_owned,
+    count_bytes,
+    find_difference,
+    form,
+    make_tree,
+    name_leaves,
+    order_like,
+    stack_numbers,
+)
 from lossatlas.errors import BadInput, in_one_line
 from lossatlas.types import Batch
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["Collate", "ItemReader", "collated_by_default", "stacked"]
+__all__ = ["Collate", "ItemReader", "is_default_collation", "stack"]
 
 Collate = Callable[[list[Any]], Any]
 """What makes a batch of a list of items."""
@@ -53,7 +62,7 @@ class ItemReader:
     @property
     def uniform(self) -> bool:
         """Whether items are stacked, so that examples are the same whatever they are batched with."""
-        return collated_by_default(self.collate)
+        return is_default_collation(self.collate)
 
     @cached_property
     def tried(self) -> Batch:
@@ -65,7 +74,7 @@ class ItemReader:
         rows = self._index[spread(len(self._index))].tolist()
         first = self._batch(rows)
         second = first if self.allow_random else self._batch(rows)
-        if (row := differing(first, second)) is not None:
+        if (row := find_difference(first, second)) is not None:
             which = f"item {rows[row]}" if row >= 0 else "what is read of the items"
             raise BadInput(
                 f"{which} of the data set differs when it is read twice: drawn at random (augmented, masked?); give "
@@ -76,7 +85,7 @@ class ItemReader:
     @property
     def bytes_per_example(self) -> float:
         """Of a batch, by those that were tried."""
-        return bytes_of(self.tried) / len(tree_leaves(self.tried)[0])
+        return count_bytes(self.tried) / len(tree_leaves(self.tried)[0])
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """The batch of these items.
@@ -84,7 +93,7 @@ class ItemReader:
         Raises:
             BadInput: one cannot be read, they cannot be collated, or the batch has another structure than others.
         """
-        batch = ordered_like(self._batch(rows), self.tried)
+        batch = order_like(self._batch(rows), self.tried)
         self._check_like_others(batch, rows)
         return batch
 
@@ -95,7 +104,7 @@ class ItemReader:
             BadInput: one cannot be read.
         """
         try:
-            found = called(self._fetched, rows)
+            found = call_users(self._fetched, rows)
         except Exception as error:  # the user's own data set may fail in any way
             raise self._unread(rows, error) from error
         if len(found) != len(rows):
@@ -114,24 +123,24 @@ class ItemReader:
         several = getattr(self.items, "__getitems__", None)
         if type(self.items) in (list, dict):  # in memory already, all of them
             return [self.items[row] for row in rows]
-        return list(map(owned, several(list(rows)) if several else (self.items[row] for row in rows)))
+        return list(map(copy_owned, several(list(rows)) if several else (self.items[row] for row in rows)))
 
     def _drawn(self, row: int) -> Any:
-        with undisturbed(row):
-            return owned(self.items[row])
+        with keep_generators(row):
+            return copy_owned(self.items[row])
 
     def _batch(self, rows: Sequence[int]) -> Batch:
         items = self.fetched(rows)
         seed = zlib.crc32(np.asarray(rows, np.int64).tobytes())
         try:
-            with undisturbed(seed) if self.allow_random else nullcontext():
-                collated = called(self.collate, items)
+            with keep_generators(seed) if self.allow_random else nullcontext():
+                collated = call_users(self.collate, items)
         except Exception as error:  # and so may the collation
             raise self._uncollated(items, rows, error) from error
         if not self.uniform:  # it may fill the same memory anew
-            collated = owned(collated)
-        batch = as_tree(collated, self.left_out)
-        leaves, names = tree_leaves(batch), leaf_names(batch)
+            collated = copy_owned(collated)
+        batch = make_tree(collated, self.left_out)
+        leaves, names = tree_leaves(batch), name_leaves(batch)
         if not leaves:
             raise BadInput("the examples hold no numbers (text is left out); make numbers of them, as by collate=")
         for name, leaf in zip(names, leaves, strict=True):
@@ -146,17 +155,17 @@ class ItemReader:
         (spec, kinds), (known_spec, known) = _kind(batch), _kind(self.tried)
         which = f"items {rows[0]} to {rows[-1]}" if len(rows) > 1 else f"item {rows[0]}"
         if spec != known_spec:
-            found, expected = (", ".join(leaf_names(tree)) for tree in (batch, self.tried))
+            found, expected = (", ".join(name_leaves(tree)) for tree in (batch, self.tried))
             raise BadInput(
                 f"{which} of the data set have another structure than others: {found} instead of {expected}; expected "
                 "one for all"
             )
-        for name, kind, other in zip(leaf_names(batch), kinds, known, strict=True):
+        for name, kind, other in zip(name_leaves(batch), kinds, known, strict=True):
             if kind != other:
                 found = self._odd_item(name, rows) or f"{kind} in {which} of the data set and {other} in others"
                 raise BadInput(f"entry {name!r} is {found}; convert it")
         if self.uniform:
-            for name, leaf, other in zip(leaf_names(batch), tree_leaves(batch), tree_leaves(self.tried), strict=True):
+            for name, leaf, other in zip(name_leaves(batch), tree_leaves(batch), tree_leaves(self.tried), strict=True):
                 if leaf.shape[1:] != other.shape[1:]:
                     raise BadInput(
                         f"entry {name!r} has shape {tuple(leaf.shape[1:])} in {which} of the data set and "
@@ -179,13 +188,13 @@ class ItemReader:
 
     def _entry(self, row: int, name: str) -> str:
         batch = self._batch([row])
-        return form(dict(zip(leaf_names(batch), tree_leaves(batch), strict=True)).get(name, ()))
+        return form(dict(zip(name_leaves(batch), tree_leaves(batch), strict=True)).get(name, ()))
 
     def _unread(self, rows: Sequence[int], error: Exception) -> BadInput:
         row = rows[0]
         for row in rows:
             try:
-                called(operator.getitem, self.items, row)
+                call_users(operator.getitem, self.items, row)
             except Exception as found:
                 error = found
                 break
@@ -202,7 +211,7 @@ class ItemReader:
         alone = [[place] for place in range(len(items))]
         for places in [*alone, *([0, place] for place in range(1, len(items)))]:
             try:
-                called(self.collate, [items[place] for place in places])
+                call_users(self.collate, [items[place] for place in places])
             except Exception as found:
                 which, said = f"on item{'s' * (len(places) > 1)} {' and '.join(str(rows[p]) for p in places)}", found
                 break
@@ -214,20 +223,20 @@ class ItemReader:
         return BadInput(f"the collation fails {which} of the data set: {in_one_line(said, kind=True)}")
 
 
-def stacked(items: list[Any]) -> Any:
+def stack(items: list[Any]) -> Any:
     """What torch's default collation makes of items, to which a list of numbers is one tensor."""
     return default_collate([_with_tensors(item) for item in items])
 
 
-def collated_by_default(collate: Collate) -> bool:
+def is_default_collation(collate: Collate) -> bool:
     """Whether a collation stacks items as torch does by default."""
-    return collate in (stacked, default_collate)
+    return collate in (stack, default_collate)
 
 
 def _with_tensors(item: Any) -> Any:
     if isinstance(item, dict):
         return {key: _with_tensors(part) for key, part in item.items()}
-    if isinstance(item, list) and (made := numbers(item)) is not None:
+    if isinstance(item, list) and (made := stack_numbers(item)) is not None:
         return made
     if type(item) in (tuple, list):
         return type(item)(_with_tensors(part) for part in item)

@@ -8,15 +8,15 @@ from dataclasses import fields
 from typing import Any
 
 from lossatlas.data.dataset import Dataset
-from lossatlas.data.hub import Place, images_at
+from lossatlas.data.hub import Place, make_image_source
 from lossatlas.data.named import named_splits
 from lossatlas.data.source import DATA, DataSource
 from lossatlas.errors import BadInput, in_one_line, unknown
-from lossatlas.files.reading import check_path, expanded
+from lossatlas.files.reading import check_path, expand_home
 from lossatlas.registry import load_callable
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["FORMS", "data_options", "load_data"]
+__all__ = ["FORMS", "find_data_options", "load_data"]
 
 HUB = "hub:"
 FORMS = ("hub:OWNER/NAME", "FOLDER", "module:callable")
@@ -29,13 +29,13 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
         spec: a name; ``hub:OWNER/NAME``; a folder in the hub's layout; or ``module:callable``, which takes no arguments
             and returns a :class:`Dataset`, or ``(train, test)``, in a dict or a pair, of whatever :meth:`Split.of`
             takes: tensors, data sets, loaders, splits.
-        options: of the source that :func:`data_options` names.
+        options: of the source that :func:`find_data_options` names.
 
     Raises:
         BadInput: an unknown specification or option, data that are missing or cannot be read, or a callable that fails
             or returns something else.
     """
-    source = data_options(spec)
+    source = find_data_options(spec)
     given = dict(options or {})
     if source is None:
         if given:
@@ -52,7 +52,7 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
     return source(**given).load()
 
 
-def data_options(spec: str) -> type[DataSource] | None:
+def find_data_options(spec: str) -> type[DataSource] | None:
     """The source that a specification stands for, a dataclass whose fields are its options; None for a callable.
 
     Nothing is read: whether the data are there and can be used is found when they are loaded.
@@ -66,11 +66,11 @@ def data_options(spec: str) -> type[DataSource] | None:
         name = spec.removeprefix(HUB)
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
             raise BadInput(f"data {spec!r} names nothing on the hub; expected hub:OWNER/NAME")
-        return images_at(Place(spec, hub=name))
-    folder = expanded(spec)
+        return make_image_source(Place(spec, hub=name))
+    folder = expand_home(spec)
     check_path(folder)
     if spec and folder.is_dir():
-        return images_at(Place(spec, folder=folder))
+        return make_image_source(Place(spec, folder=folder))
     if ":" in spec:
         return None
     if spec and ("/" in spec or folder.exists()):
@@ -82,7 +82,7 @@ def data_options(spec: str) -> type[DataSource] | None:
 def _from_callable(spec: str) -> Dataset:
     function = load_callable("data", spec)
     try:
-        made = called(function)
+        made = call_users(function)
     except Exception as error:  # the user's own code may fail in any way
         raise BadInput(f"data {spec!r} failed: {in_one_line(error)}") from error
     if isinstance(made, Dataset):

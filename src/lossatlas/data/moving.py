@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-__all__ = ["moved"]
+__all__ = ["move"]
 
 
-def moved(tree: Any, device: torch.device) -> Any:
+def move(tree: Any, device: torch.device) -> Any:
     """Tensors on a device: themselves where they are there already.
 
     From the processor to a GPU they go by way of pinned memory, which the GPU reads on its own, while whoever asked

@@ -9,20 +9,20 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.types import Batch
 
-__all__ = ["examples_in", "in_parts", "rows_of"]
+__all__ = ["count_examples", "cut_parts", "take_rows"]
 
 
-def examples_in(batch: Batch) -> int:
+def count_examples(batch: Batch) -> int:
     """How many examples a batch has: the length of its tensors."""
     return next(len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
 
 
-def rows_of(batch: Batch, part: slice) -> Batch:
+def take_rows(batch: Batch, part: slice) -> Batch:
     """Some of the examples of a batch; what does not run over examples stays."""
     return tree_map(lambda leaf: leaf[part] if isinstance(leaf, Tensor) and leaf.ndim else leaf, batch)
 
 
-def in_parts(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
+def cut_parts(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
     """Groups, or the fewest parts of them that have no more than so many examples each.
 
     Args:
@@ -30,8 +30,8 @@ def in_parts(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
         examples: at most; None: groups stay whole.
     """
     for group in groups:
-        size = examples_in(group)
+        size = count_examples(group)
         count = 1 if examples is None else -(-size // examples)
         edges = [size * k // count for k in range(count + 1)]
         for part in map(slice, edges[:-1], edges[1:]):
-            yield group if count == 1 else rows_of(group, part)
+            yield group if count == 1 else take_rows(group, part)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["undisturbed"]
+__all__ = ["keep_generators"]
 
 
 @contextmanager
-def undisturbed(seed: int | None = None) -> Iterator[None]:
+def keep_generators(seed: int | None = None) -> Iterator[None]:
     """The generators of torch (on the processor), NumPy and Python are afterwards as they were.
 
     Args:

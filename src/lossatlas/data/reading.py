@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import BadInput, in_one_line
-from lossatlas.files.images import decoded_image
-from lossatlas.files.reading import opened
+from lossatlas.files.images import decode_image
+from lossatlas.files.reading import open_file
 
-__all__ = ["Part", "Request", "fingerprints", "parts", "tables_in", "tables_on_hub"]
+__all__ = ["Part", "Request", "fetch_tables", "find_parts", "list_fingerprints", "read_tables"]
 
 TEST_SPLITS = ("test", "validation", "val")
 BANDS = {"L": 1, "RGB": 3}
@@ -39,7 +39,7 @@ class Request:
     label: str | None
 
 
-def tables_in(request: Request, folder: Path, scratch: Path) -> Any:
+def read_tables(request: Request, folder: Path, scratch: Path) -> Any:
     """The splits of a folder in the hub's layout, a ``datasets.DatasetDict``.
 
     ``datasets`` recognises a folder that has changed by its times alone, so its own copy goes to ``scratch``, which is
@@ -57,7 +57,7 @@ def tables_in(request: Request, folder: Path, scratch: Path) -> Any:
         ) from error
 
 
-def tables_on_hub(request: Request, name: str) -> Any:
+def fetch_tables(request: Request, name: str) -> Any:
     """The splits of a data set on the hub, or of the copy of it that ``datasets`` keeps.
 
     Raises:
@@ -76,7 +76,7 @@ def tables_on_hub(request: Request, name: str) -> Any:
         ) from error
 
 
-def fingerprints(tables: Any) -> dict[str, str]:
+def list_fingerprints(tables: Any) -> dict[str, str]:
     """What ``datasets`` tells splits and their revisions apart by; for the hub, where it holds the commit."""
     return {name: table._fingerprint for name, table in tables.items()}
 
@@ -140,7 +140,7 @@ class Part:
             yield np.ascontiguousarray(np.stack(chunk))
 
 
-def parts(request: Request, tables: Any) -> tuple[Part, Part]:
+def find_parts(request: Request, tables: Any) -> tuple[Part, Part]:
     """The training and the test part of a ``datasets.DatasetDict``.
 
     Raises:
@@ -246,8 +246,8 @@ def _decoded(table: Any, column: str, start: int, count: int) -> Iterator[npt.ND
         if stored is None:
             raise BadInput("an image is missing; remove its row from the data")
         try:
-            with opened(stored["path"]) if stored["bytes"] is None else io.BytesIO(stored["bytes"]) as file:
-                image = decoded_image(file)
+            with open_file(stored["path"]) if stored["bytes"] is None else io.BytesIO(stored["bytes"]) as file:
+                image = decode_image(file)
         except ValueError as error:
             raise BadInput(
                 f"column {column!r} has something in row {row} that cannot be decoded as an image ({_reason(error)})"

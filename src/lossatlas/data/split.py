@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lossatlas.data.batch_source import BatchSource
 from lossatlas.data.batch_sources.tensors import Tensors
-from lossatlas.data.moving import moved
-from lossatlas.data.taking import taken
+from lossatlas.data.moving import move
+from lossatlas.data.taking import take_source
 from lossatlas.data.transform import Transform
-from lossatlas.data.trees import plain
+from lossatlas.data.trees import strip_tensor
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import SHARE, free_memory
 from lossatlas.types import Batch, Source
@@ -50,7 +50,7 @@ class Split:
         """Examples per step that the source asks for, where it is a loader."""
         source = Tensors(data)
         for leaf in source.leaves:
-            plain(leaf)
+            strip_tensor(leaf)
         self._use(source)
 
     def _use(self, source: BatchSource) -> None:
@@ -125,7 +125,7 @@ class Split:
         if memory != "auto" and not memory >= 0:
             raise BadInput(f"memory is {memory}; expected GiB, or 'auto' for a quarter of what is free")
         limit = SHARE * free_memory(torch.device("cpu")) if memory == "auto" else memory * GIB
-        found = taken(source, collate, first, limit, workers, allow_random)
+        found = take_source(source, collate, first, limit, workers, allow_random)
         made = cls.__new__(cls)
         made.transform = transform
         made.memory = None if memory == "auto" else memory
@@ -222,7 +222,7 @@ class Split:
 
     def _batch(self, held: Batch) -> Batch:
         """A batch of held examples as it is handed out."""
-        batch = moved(held, self._device)
+        batch = move(held, self._device)
         return batch if self.transform is None else self.transform(batch)
 
     def _holding(self, rows: Tensor | None, device: torch.device) -> Split:

@@ -17,13 +17,23 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 from lossatlas.errors import BadInput, in_one_line
 from lossatlas.types import Batch
 
-__all__ = ["as_tree", "bytes_of", "differing", "form", "is_named_tuple", "leaf_names", "numbers", "ordered_like",
-           "owned", "plain"]  # fmt: skip
+__all__ = [
+    "copy_owned",
+    "count_bytes",
+    "find_difference",
+    "form",
+    "is_named_tuple",
+    "make_tree",
+    "name_leaves",
+    "order_like",
+    "stack_numbers",
+    "strip_tensor",
+]  # fmt: skip
 
 NUMBERS = (bool, int, float, complex, np.generic)
 
 
-def as_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Batch:
+def make_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Batch:
     """A batch as a pytree of tensors: nothing is copied that need not be.
 
     Mappings of any kind become dicts, arrays and lists of numbers tensors; tuples, named ones too, stay what they are,
@@ -38,15 +48,15 @@ def as_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Ba
         BadInput: there is something in it that has no numbers.
     """
     if isinstance(value, Tensor):
-        return plain(value, where)
+        return strip_tensor(value, where)
     if isinstance(value, Mapping):
         return _dict(value, left_out if left_out is not None else set(), where)
     if is_named_tuple(value):
-        return type(value)(*(as_tree(part, left_out, _inside(where, name)) for name, part in _fields(value)))
+        return type(value)(*(make_tree(part, left_out, _inside(where, name)) for name, part in _fields(value)))
     if isinstance(value, tuple | list):
-        if isinstance(value, list) and (made := numbers(value)) is not None:
+        if isinstance(value, list) and (made := stack_numbers(value)) is not None:
             return made
-        parts = [as_tree(part, left_out, _inside(where, place)) for place, part in enumerate(value)]
+        parts = [make_tree(part, left_out, _inside(where, place)) for place, part in enumerate(value)]
         return parts if isinstance(value, list) and where else tuple(parts)
     if isinstance(value, NUMBERS) or hasattr(value, "__array__"):
         return _tensor(np.asarray(value), where)
@@ -56,10 +66,10 @@ def as_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Ba
     )
 
 
-def numbers(value: Sequence[Any]) -> Tensor | None:
+def stack_numbers(value: Sequence[Any]) -> Tensor | None:
     """The tensor that a list of numbers, or of such lists of one length, stands for; None where it is something else.
 
-    >>> numbers([[1, 2], [3, 4]]).shape
+    >>> stack_numbers([[1, 2], [3, 4]]).shape
     torch.Size([2, 2])
     """
     first: Any = value
@@ -78,12 +88,12 @@ def is_named_tuple(value: Any) -> bool:
     return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
-def leaf_names(tree: Batch, where: str = "") -> list[str]:
+def name_leaves(tree: Batch, where: str = "") -> list[str]:
     """What each leaf of a pytree is called, in the order of the leaves."""
     if isinstance(tree, dict):
-        return [name for key, part in tree.items() for name in leaf_names(part, _inside(where, key))]
+        return [name for key, part in tree.items() for name in name_leaves(part, _inside(where, key))]
     if isinstance(tree, tuple | list):
-        return [name for key, part in _fields(tree) for name in leaf_names(part, _inside(where, key))]
+        return [name for key, part in _fields(tree) for name in name_leaves(part, _inside(where, key))]
     return [where]
 
 
@@ -100,17 +110,17 @@ def form(tree: Batch) -> str:
     return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape[1:])}"
 
 
-def bytes_of(tree: Batch) -> int:
+def count_bytes(tree: Batch) -> int:
     """Bytes of all its tensors."""
     return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(tree))
 
 
-def differing(one: Batch, other: Batch) -> int | None:
+def find_difference(one: Batch, other: Batch) -> int | None:
     """The first example in which two batches differ, -1 where it cannot be told; None: they are equal.
 
     Numbers that are not numbers are equal to one another, and dicts of the same entries whatever their order.
     """
-    (ones, structure), (others, another) = tree_flatten(one), tree_flatten(ordered_like(other, one))
+    (ones, structure), (others, another) = tree_flatten(one), tree_flatten(order_like(other, one))
     if structure != another:
         return -1
     found: list[int] = []
@@ -123,20 +133,20 @@ def differing(one: Batch, other: Batch) -> int | None:
     return min(found, default=None)
 
 
-def ordered_like(tree: Batch, like: Batch) -> Batch:
+def order_like(tree: Batch, like: Batch) -> Batch:
     """A pytree whose dicts have their entries in the order of another's, wherever they have the same keys.
 
-    >>> ordered_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
+    >>> order_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
     {'a': 2, 'b': 1}
     """
     if isinstance(tree, dict) and isinstance(like, dict) and tree.keys() == like.keys():
-        return {key: ordered_like(tree[key], part) for key, part in like.items()}
+        return {key: order_like(tree[key], part) for key, part in like.items()}
     if isinstance(tree, tuple | list) and type(tree) is type(like) and len(tree) == len(like):
-        return _like(tree, [ordered_like(part, other) for part, other in zip(tree, like, strict=True)])
+        return _like(tree, [order_like(part, other) for part, other in zip(tree, like, strict=True)])
     return tree
 
 
-def owned(value: Any) -> Any:
+def copy_owned(value: Any) -> Any:
     """An item or a batch whose tensors and arrays are copies: whoever gave it may fill the same memory anew.
 
     Looks into mappings, lists, tuples and dataclasses, and copies what has a method ``clone``; other objects are
@@ -149,14 +159,14 @@ def owned(value: Any) -> Any:
     if isinstance(value, Mapping):
         return _owned_mapping(value)
     if is_named_tuple(value) or type(value) in (tuple, list):
-        return _like(value, [owned(part) for part in value])
+        return _like(value, [copy_owned(part) for part in value])
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _owned_fields(value)
     return value.clone() if callable(getattr(value, "clone", None)) and not isinstance(value, type) else value
 
 
 def _owned_mapping(value: Mapping[Any, Any]) -> Any:
-    parts = {key: owned(part) for key, part in value.items()}
+    parts = {key: copy_owned(part) for key, part in value.items()}
     if type(value) is dict:
         return parts
     try:
@@ -171,7 +181,7 @@ def _owned_fields(value: Any) -> Any:
     twin = copy.copy(value)
     for field in dataclasses.fields(value):
         if hasattr(value, field.name):
-            object.__setattr__(twin, field.name, owned(getattr(value, field.name)))  # it may be frozen
+            object.__setattr__(twin, field.name, copy_owned(getattr(value, field.name)))  # it may be frozen
     return twin
 
 
@@ -186,7 +196,7 @@ def _dict(value: Mapping[Any, Any], left_out: set[str], where: str) -> dict[Any,
         if _is_text(part):
             left_out.add(_inside(where, key))
         else:
-            made[key] = as_tree(part, left_out, _inside(where, key))
+            made[key] = make_tree(part, left_out, _inside(where, key))
     return made
 
 
@@ -211,7 +221,7 @@ def _named(where: str) -> str:
     return f"entry {where!r} of the examples" if where else "what is given as examples"
 
 
-def plain(tensor: Tensor, where: str = "") -> Tensor:
+def strip_tensor(tensor: Tensor, where: str = "") -> Tensor:
     """A tensor without its graph, and without what a class of somebody's makes of it.
 
     Raises:

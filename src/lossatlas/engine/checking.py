@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.data import Split, examples_in
-from lossatlas.engine.failures import model_failure
-from lossatlas.engine.faithful import Caller, check_faithful, elsewhere, unused_parameters
-from lossatlas.engine.private import Watching, without_graph
-from lossatlas.engine.purity import alike, check_pure, comparable, equal, recomputes
+from lossatlas.data import Split, count_examples
+from lossatlas.engine.failures import make_failure
+from lossatlas.engine.faithful import Caller, check_faithful, find_unused, perturb
+from lossatlas.engine.private import Watching, drop_graph
+from lossatlas.engine.purity import alike, check_pure, equal, is_comparable, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, in_one_line
-from lossatlas.losses import check_total, checked_total
+from lossatlas.losses import check_total, total_weights
 from lossatlas.types import Batch, Outputs, Params
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _check_merged(network: Network, batch: Batch) -> None:
 def _numbers(network: Network, batch: Batch) -> list[Tensor]:
     """Outputs and losses at the module's own parameters, without a graph, and what gradient losses have in them."""
     with network.calling():
-        found = [leaf for leaf in tree_leaves(without_graph(network({}, batch))) if comparable(leaf)]
+        found = [leaf for leaf in tree_leaves(drop_graph(network({}, batch))) if is_comparable(leaf)]
     if network.has_gradient:
         params = dict(network.module.named_parameters())
         point = {name: params[name].detach().clone().requires_grad_() for name in network.varied}
@@ -130,7 +130,7 @@ def _called_with_graph(network: Network, batch: Batch, error: Exception) -> Outp
 
 
 def _failure(network: Network, error: Exception, batch: Batch) -> LossatlasError:
-    failure = model_failure(error)
+    failure = make_failure(error)
     kinds = {leaf.dtype for leaf in tree_leaves(network.handed.owned(network.handed.given(batch))) if _is_real(leaf)}
     own = {value.dtype for value in network.module.parameters() if _is_real(value)}
     if "dtype" in str(error) and len(kinds) == len(own) == 1 and kinds != own:
@@ -143,7 +143,7 @@ def _leaves(network: Network, module: nn.Module, params: Params, batch: Batch) -
     """What the loss sees of a module, as a flat list without a graph."""
     with network.handed.calling():
         leaves = tree_leaves(network.handed.called(module, params, batch))
-    return [leaf.detach() if comparable(leaf) else leaf for leaf in leaves]
+    return [leaf.detach() if is_comparable(leaf) else leaf for leaf in leaves]
 
 
 def _check_follows(network: Network, fresh: nn.Module, batch: Batch) -> None:
@@ -152,7 +152,7 @@ def _check_follows(network: Network, fresh: nn.Module, batch: Batch) -> None:
     ``fresh`` is the same module, which was never called before.
     """
     own = dict(network.module.named_parameters(remove_duplicate=False))
-    there = elsewhere({name: own[name] for name in sorted(network.varied)})
+    there = perturb({name: own[name] for name in sorted(network.varied)})
     try:
         expected = _leaves(network, fresh, there, batch)
     except Exception:  # it need not be defined there
@@ -170,17 +170,17 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
     targets = network.targets(batch)
     total, looked_at = 0.0, 0
     for part in split.inspect():
-        of_part, count = network.targets(part), examples_in(part)
+        of_part, count = network.targets(part), count_examples(part)
         if not network.loss.sees_network:
             network.loss.check(outputs, targets, of_part)
-        total += checked_total(network.loss, of_part, count)
+        total += total_weights(network.loss, of_part, count)
         looked_at += count
     if looked_at == len(split):  # nobody knows what of a stream counts
         check_total(network.loss, total)
     if not network.loss.sees_network:
         network.handed.loss = network.loss.settled(outputs, targets)
     seen = [*tree_leaves(outputs), *tree_leaves(targets)]
-    given = [leaf.clone() if comparable(leaf) else leaf for leaf in seen]
+    given = [leaf.clone() if is_comparable(leaf) else leaf for leaf in seen]
     try:
         with network.handed.calling():
             losses, again = (network.handed.judged(outputs, batch)[1] for _ in range(2))
@@ -223,11 +223,11 @@ def _check_parameters(network: Network, split: Split) -> None:
     try:
         check_faithful(network.original, twin, sorted(network.varied), caller(two))
         suspects = _without_gradient(network, few)
-        unused = unused_parameters(twin, suspects, caller(many)) if suspects else []
+        unused = find_unused(twin, suspects, caller(many)) if suspects else []
     except LossatlasError:
         raise
     except Exception as error:
-        raise model_failure(error, "the model fails at other weights than its own") from error
+        raise make_failure(error, "the model fails at other weights than its own") from error
     if unused and len(unused) == len(network.varied):
         raise BadInput("no parameter that varies changes the model's output; choose others, or another output")
     if unused:
@@ -246,7 +246,7 @@ def _judged(network: Network, module: nn.Module, params: Params, batch: Batch) -
     with handed.calling():
         seen = handed.called(module, params, batch) if params else handed.called_with(module, batch)
         outputs, losses = handed.judged(seen, batch)
-    return [leaf.detach() if comparable(leaf) else leaf for leaf in [*tree_leaves(outputs), losses]]
+    return [leaf.detach() if is_comparable(leaf) else leaf for leaf in [*tree_leaves(outputs), losses]]
 
 
 def _counts(network: Network, batch: Batch) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.errors import BadInput
-from lossatlas.losses import Labelled, Loss, told_apart, weights_of
+from lossatlas.losses import Labelled, Loss, split_terms, weigh_examples
 from lossatlas.schema import Companion, Quantity
 from lossatlas.types import Batch, Outputs
 
@@ -117,7 +117,7 @@ class Evaluation:
     @classmethod
     def of(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:
         """What p networks made of a batch: outputs (p, B, ...), which may have the terms of the loss beside them."""
-        plain, terms = told_apart(outputs)
+        plain, terms = split_terms(outputs)
         return cls(plain, losses, targets, batch, loss, terms)
 
     @classmethod
@@ -129,7 +129,7 @@ class Evaluation:
     @cached_property
     def weights(self) -> Tensor:
         """What each example counts in the mean loss (B,), float64."""
-        return weights_of(self.loss, self.targets, self.losses)
+        return weigh_examples(self.loss, self.targets, self.losses)
 
     @cached_property
     def labelled(self) -> Labelled:

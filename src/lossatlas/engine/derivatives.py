@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from lossatlas.data import Split, examples_in, in_parts
-from lossatlas.engine.failures import told_in_one_line
+from lossatlas.data import Split, count_examples, cut_parts
+from lossatlas.engine.failures import tell_failures
 from lossatlas.engine.network import Network
 from lossatlas.engine.strategy import Points, Strategy, Term
 from lossatlas.errors import CannotFinish
@@ -63,11 +63,11 @@ class Derivatives:
         def part(batch: Batch) -> Tensor:
             nonlocal counted
             weights = self._network.loss.weights(self._network.targets(batch))
-            counted += examples_in(batch) if weights is None else float(weights.double().sum())
+            counted += count_examples(batch) if weights is None else float(weights.double().sum())
             return self._network.space.stack(of_batch(batch, _summed(weights)))
 
-        with self._network.in_force(), told_in_one_line():
-            parts = map(part, in_parts(self._split.eval_batches(self._eval_batch_size), self._examples))
+        with self._network.in_force(), tell_failures():
+            parts = map(part, cut_parts(self._split.eval_batches(self._eval_batch_size), self._examples))
             total = next(parts)
             for further in parts:
                 total += further

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from lossatlas.data import Split, in_parts
+from lossatlas.data import Split, cut_parts
 from lossatlas.engine.checking import spread
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
 from lossatlas.engine.derivatives import Derivatives
-from lossatlas.engine.failures import told_in_one_line
-from lossatlas.engine.measuring import length_of, measured, tried
+from lossatlas.engine.failures import tell_failures
+from lossatlas.engine.measuring import count_values, measure_batch, try_metric
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput
-from lossatlas.losses import shares_of, told_apart
+from lossatlas.losses import share_examples, split_terms
 from lossatlas.schema import Companion
 from lossatlas.types import Batch, Outputs
 from lossatlas.weights import WeightSpace
@@ -92,7 +92,7 @@ class Engine:
             networks = self._points(self._evaluate, coefficients[points], controls)
             sums: dict[str, Tensor] = {}
             for evaluation in self._seen(networks, split, eval_batch_size):
-                for name, share in measured(metrics, evaluation):
+                for name, share in measure_batch(metrics, evaluation):
                     sums[name] = sums[name] + share if name in sums else share
             for name, value in self._values(metrics, sums, networks, split).items():
                 parts.setdefault(name, []).append(value.cpu())
@@ -108,13 +108,13 @@ class Engine:
         """
         count = min(FEW, len(split))
         batch = split.take(spread(count, split))
-        with self._evaluated.calling(), self._evaluated.in_force(), told_in_one_line():
+        with self._evaluated.calling(), self._evaluated.in_force(), tell_failures():
             outputs, losses = self._evaluated({}, batch)
         evaluation = Evaluation.of_one(outputs, losses, self.network.targets(batch), batch, self.network.loss)
         found: dict[str, tuple[int, ...]] = {}
         for name, metric in metrics.items():
             several = metric.quantity(self.network.loss).dimension is not None
-            found[name] = (length_of(name, metric, evaluation),) if several else ()
+            found[name] = (count_values(name, metric, evaluation),) if several else ()
             if isinstance(metric, StreamingMetric):
                 self._check_shape(name, metric, evaluation, split, found[name])
         return found
@@ -130,7 +130,7 @@ class Engine:
             beside = [metric.companion(each, folded) for each in self.companions(split, metric)]
             return [metric.value(folded), *beside]
 
-        for value in tried(name, metric, evaluation, made):
+        for value in try_metric(name, metric, evaluation, made):
             if value.shape != (1, *shape):
                 wanted = f"a row of the {shape[0]} values that it says" if shape else "one number"
                 raise BadInput(f"metric {name!r} returned shape {tuple(value.shape)} for one point; expected {wanted}")
@@ -189,8 +189,8 @@ class Engine:
         weights = self.network.loss.weights(targets)
 
         def direct(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
-            plain, _ = told_apart(outputs)
-            return functional.value(plain, losses, shares_of(weights, losses), points)
+            plain, _ = split_terms(outputs)
+            return functional.value(plain, losses, share_examples(weights, losses), points)
 
         term: Term = direct
         if functional.coupled:
@@ -202,7 +202,7 @@ class Engine:
         for points in self._chunks(len(coefficients), self.plan.pullback.points):
             share = coefficients[points].requires_grad_(wants_coefficients)
             networks = self._points(self._pullback, share, controls)
-            with self._pulled.in_force(), told_in_one_line():
+            with self._pulled.in_force(), tell_failures():
                 got = self._pullback.pullback(self._pulled, networks, batch, _shifted(term, points.start))
             space.fold(got.params, share.detach(), into_controls)
             space.add(got.controls, into_controls)
@@ -212,7 +212,7 @@ class Engine:
                     into_coefficients[points] += got.coefficients
             values.append(got.value)
             evaluation = Evaluation.of(got.outputs, got.losses, targets, batch, self.network.loss)
-            for name, sums in measured(metrics, evaluation):
+            for name, sums in measure_batch(metrics, evaluation):
                 examples = got.losses.shape[1]
                 folded = Folded(sums, examples, examples, partial(_squared_norms, networks, space))
                 found[name].append(metrics[name].value(folded))
@@ -255,8 +255,8 @@ class Engine:
 
     def _seen(self, networks: Points, split: Split, eval_batch_size: int) -> Iterator[Evaluation]:
         """What a chunk of points makes of a split, group by group."""
-        for batch in in_parts(split.eval_batches(eval_batch_size), self.plan.evaluate.examples):
-            with self._evaluated.in_force(), told_in_one_line():
+        for batch in cut_parts(split.eval_batches(eval_batch_size), self.plan.evaluate.examples):
+            with self._evaluated.in_force(), tell_failures():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
             yield Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss)
 
@@ -295,7 +295,7 @@ class Engine:
         In full precision, whatever the networks are then called in: rounded weights would lie elsewhere.
         """
         space, held = self.network.space, coefficients.detach()
-        with self.network.in_force(), told_in_one_line():
+        with self.network.in_force(), tell_failures():
             params = self.network.with_buffers(strategy.each_point, space.combine(held, controls), held)
         return Points(params, coefficients, space.unflatten(controls))
 
@@ -309,7 +309,7 @@ class Engine:
             found, losses = self._pullback.forward(self._pulled, networks, batch)
             return found if outputs else (), losses
 
-        with self._pulled.in_force(), told_in_one_line():
+        with self._pulled.in_force(), tell_failures():
             parts = [part(points) for points in self._chunks(len(coefficients), self.plan.pullback.points)]
         together = tree_map(lambda *leaves: torch.cat(leaves), *(found for found, _ in parts))
         return together, torch.cat([losses for _, losses in parts])

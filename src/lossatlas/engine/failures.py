@@ -11,21 +11,21 @@ from torch import nn
 
 from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
 
-__all__ = ["layer_of", "model_failure", "told_in_one_line"]
+__all__ = ["find_layer", "make_failure", "tell_failures"]
 
 
-def model_failure(error: BaseException, what: str = "the model fails on these data") -> ModelFailure:
+def make_failure(error: BaseException, what: str = "the model fails on these data") -> ModelFailure:
     """The error that says in one line what failed, in which layer, and how.
 
     Args:
         error: of the user's own code.
         what: fails.
     """
-    layer = layer_of(error)
+    layer = find_layer(error)
     return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {in_one_line(error)}")
 
 
-def layer_of(error: BaseException) -> str:
+def find_layer(error: BaseException) -> str:
     """The innermost layer that an error came out of, as ``layer 'encoder.0' (Linear)``; empty where none is known."""
     frames = (frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__))
     entered: Sequence[nn.Module] = [part for part in frames if isinstance(part, nn.Module)]
@@ -39,7 +39,7 @@ def layer_of(error: BaseException) -> str:
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
+def tell_failures() -> Iterator[None]:
     """While entered, whatever a user's module or loss raises is a :class:`ModelFailure` that says it in one line.
 
     What lossatlas says itself stays, and so does a device that runs out of memory, which a smaller chunk may mend.
@@ -49,4 +49,4 @@ def told_in_one_line() -> Iterator[None]:
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # the user's own code may fail in any way
-        raise model_failure(error, "the model fails on some of the data") from error
+        raise make_failure(error, "the model fails on some of the data") from error

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossatlas.engine.purity import comparable
+from lossatlas.engine.purity import is_comparable
 from lossatlas.errors import BadInput
 from lossatlas.streams import make_generator
 from lossatlas.types import Params
 
-__all__ = ["Caller", "check_faithful", "elsewhere", "unused_parameters"]
+__all__ = ["Caller", "check_faithful", "find_unused", "perturb"]
 
 Caller = Callable[[nn.Module, Params], Sequence[object]]
 """What a module makes of a few examples, called functionally with parameters, or as it is where there are none: a flat
@@ -57,7 +57,7 @@ IN_LOSS = (
 )
 
 
-def elsewhere(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
+def perturb(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
     """Other weights than a module's own: each tensor plus noise of a share of its size."""
     drawn = torch.randn(DRAWN, generator=make_generator(0, "elsewhere"))
     found = {}
@@ -83,7 +83,7 @@ def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], 
     own = dict(twin.named_parameters(remove_duplicate=False))
     names = [name for name in varied if name in own]
     for step in STEPS:
-        there = elsewhere({name: own[name] for name in names}, step)
+        there = perturb({name: own[name] for name in names}, step)
         found = call(twin, there)
         if all(bool(torch.isfinite(leaf).all()) for leaf in _floats(found)):
             break
@@ -117,7 +117,7 @@ def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], 
     raise BadInput(_refusal(named, IN_MODULE if in_module else IN_LOSS))
 
 
-def unused_parameters(twin: nn.Module, candidates: Sequence[str], call: Caller) -> list[str]:
+def find_unused(twin: nn.Module, candidates: Sequence[str], call: Caller) -> list[str]:
     """Those of some parameters that change nothing, called with others.
 
     Args:
@@ -126,7 +126,7 @@ def unused_parameters(twin: nn.Module, candidates: Sequence[str], call: Caller) 
         call: calls it.
     """
     own = dict(twin.named_parameters(remove_duplicate=False))
-    there = elsewhere({name: own[name] for name in candidates if name in own})
+    there = perturb({name: own[name] for name in candidates if name in own})
     before = call(twin, {})
 
     def among(names: Sequence[str]) -> list[str]:
@@ -145,7 +145,7 @@ def _overwritten(module: nn.Module, params: Params) -> Iterator[None]:
     Through ``data``: a graph that the user holds need not know.
     """
     named = dict(module.named_parameters(remove_duplicate=False))
-    buffers = [value.data for value in module.buffers() if comparable(value)]
+    buffers = [value.data for value in module.buffers() if is_comparable(value)]
     places = [*(named[name].data for name in params if name in named), *buffers]
     kept = [place.clone() for place in places]
     try:
@@ -171,7 +171,7 @@ def _refusal(names: Sequence[str], cause: str) -> str:
 def _buffers(twin: nn.Module) -> Params:
     """Copies of the buffers of a twin: what its original writes to them, it writes to these."""
     kept = dict(twin.named_buffers(remove_duplicate=False))
-    return {name: value.detach().clone() for name, value in kept.items() if comparable(value)}
+    return {name: value.detach().clone() for name, value in kept.items() if is_comparable(value)}
 
 
 def _state(twin: nn.Module) -> Params:
@@ -204,7 +204,7 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
 def _undo(value: object, depth: int) -> Iterator[Callable[[], object]]:
     """What gives a container, those in it, and tensors that are neither parameters nor buffers, back what they held."""
     if isinstance(value, Tensor):
-        if isinstance(value, nn.Parameter) or not (value.is_leaf and comparable(value) and value.numel() < LARGE):
+        if isinstance(value, nn.Parameter) or not (value.is_leaf and is_comparable(value) and value.numel() < LARGE):
             return
         before = value.detach().clone()
         yield lambda: value.data.copy_(before)
@@ -222,7 +222,7 @@ def _refill(container: Any, held: Any) -> None:
 
 
 def _floats(leaves: Sequence[object]) -> list[Tensor]:
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and comparable(leaf) and leaf.is_floating_point()]
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and is_comparable(leaf) and leaf.is_floating_point()]
 
 
 def _differ(found: Sequence[object], wanted: Sequence[object], before: Sequence[object]) -> bool:
@@ -230,7 +230,10 @@ def _differ(found: Sequence[object], wanted: Sequence[object], before: Sequence[
     triples = [
         (a, b.to(a.device), c.to(a.device))
         for a, b, c in zip(found, wanted, before, strict=False)
-        if isinstance(a, Tensor) and isinstance(b, Tensor) and isinstance(c, Tensor) and all(map(comparable, (a, b, c)))
+        if isinstance(a, Tensor)
+        and isinstance(b, Tensor)
+        and isinstance(c, Tensor)
+        and all(map(is_comparable, (a, b, c)))
     ]
     return len(found) != len(wanted) or any(_apart(*triple) for triple in triples)
 

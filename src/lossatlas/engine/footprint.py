@@ -11,7 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Footprint", "Limit", "peak_bytes_of"]
+__all__ = ["Footprint", "Limit", "measure_peak_bytes"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-def peak_bytes_of(work: Callable[[], object]) -> int:
+def measure_peak_bytes(work: Callable[[], object]) -> int:
     """The most bytes of tensors that are alive at a time while something is done, those that were there before aside.
 
     What an operation takes for itself while it runs is not seen. Of one thread.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.data import Split, rows_of
+from lossatlas.data import Split, take_rows
 from lossatlas.engine.checking import spread
 from lossatlas.engine.network import Network
 from lossatlas.types import Batch, Outputs
@@ -55,7 +55,7 @@ def depends_on_groups(network: Network, split: Split, *, calls: bool) -> bool:
 
 
 def _half(network: Network, outputs: Outputs, targets: Any, half: slice) -> float:
-    of_half = [rows_of(tree, half) for tree in (outputs, targets)]
+    of_half = [take_rows(tree, half) for tree in (outputs, targets)]
     return float(network.loss(*of_half)[0])
 
 

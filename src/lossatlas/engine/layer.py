@@ -15,8 +15,20 @@ from lossatlas.engine.precisions import allow_tensor_float
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
-__all__ = ["LAYERS", "Layer", "Made", "Rule", "StackedLayers", "applied", "combined", "in_autocast",
-           "normalised", "pays", "per_channel", "stacked"]  # fmt: skip
+__all__ = [
+    "LAYERS",
+    "Layer",
+    "Made",
+    "Rule",
+    "StackedLayers",
+    "apply",
+    "cast_for_autocast",
+    "combine_layers",
+    "pays",
+    "scale_and_shift",
+    "shape_per_channel",
+    "stack",
+]  # fmt: skip
 
 LAYERS: Registry[type[Layer]] = Registry("layer", "lossatlas.engine.layers")
 
@@ -71,13 +83,13 @@ class Rule(torch.autograd.Function):
         """Nothing is kept: torch differentiates the rule itself."""
 
 
-def applied(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+def apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
     """The function's value, typed."""
     result: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]
     return result
 
 
-def stacked(value: Tensor, axis: int | None, info: Any) -> Tensor:
+def stack(value: Tensor, axis: int | None, info: Any) -> Tensor:
     """What a rule is given for one argument, with the networks in dimension 0."""
     return value.expand(info.batch_size, *value.shape) if axis is None else value.movedim(axis, 0)
 
@@ -100,7 +112,7 @@ def pays(info: Any, in_dims: tuple[int | None, ...], weights: Tensor) -> bool:
     return in_dims[0] is None and OVERHEAD * controls * (points + inputs) <= points * inputs
 
 
-def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
+def combine_layers(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
     """A layer at p points from its values at m controls: it is linear in its weights, and its input is shared.
 
     In full precision: coefficients or values that were rounded would move whole networks.
@@ -122,13 +134,13 @@ def combined(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor |
     return result if kind is None or result.dtype != torch.float32 else result.to(kind)
 
 
-def per_channel(value: Tensor, axis: int | None, features: Tensor) -> Tensor:
+def shape_per_channel(value: Tensor, axis: int | None, features: Tensor) -> Tensor:
     """What a rule is given for each channel, as (p or 1, 1, c, 1, ...): it goes with features (q, B, c, ...)."""
     ends = (1 for _ in features.shape[3:])
     return (value if axis is None else value.movedim(axis, 0)).reshape(-1, 1, features.shape[2], *ends)
 
 
-def normalised(
+def scale_and_shift(
     features: Tensor, centre: Tensor, spread: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """``(features - centre) / sqrt(spread + eps) * weight + bias``, as one scale and one shift.
@@ -189,7 +201,7 @@ def _by_function() -> Mapping[object, Layer]:
     return {LAYERS[name].function: LAYERS[name]() for name in LAYERS}
 
 
-def in_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+def cast_for_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors in the numbers that autocast would form a product in, before they are unfolded to many."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):

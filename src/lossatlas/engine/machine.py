@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["machine"]
+__all__ = ["name_machine"]
 
 UNITS = "avx2", "avx512f", "avx512_bf16", "amx_bf16"
 """Flags of processors that the speed of products hangs on."""
 
 
-def machine(device: torch.device) -> str:
+def name_machine(device: torch.device) -> str:
     """A processor or a GPU by its name; of a processor the units for vectors and matrices that torch makes use of.
 
-    >>> machine(torch.device("cpu")) == machine(torch.device("cpu"))
+    >>> name_machine(torch.device("cpu")) == name_machine(torch.device("cpu"))
     True
     """
     return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()

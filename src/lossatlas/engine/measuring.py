@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from lossatlas.engine.contracts import Evaluation, Metric, StreamingMetric
-from lossatlas.engine.purity import comparable
+from lossatlas.engine.purity import is_comparable
 from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["computed", "derived", "length_of", "measured", "tried"]
+__all__ = ["check_derived", "count_values", "measure_batch", "run_computation", "try_metric"]
 
 T = TypeVar("T")
 
 
-def measured(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> Iterator[tuple[str, Tensor]]:
+def measure_batch(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> Iterator[tuple[str, Tensor]]:
     """The sums (p, ...) of each metric over a batch, float64, without a graph.
 
     Raises:
@@ -34,7 +34,7 @@ def measured(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> 
         yield name, sums
 
 
-def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Callable[[Tensor], T]) -> T:
+def try_metric(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Callable[[Tensor], T]) -> T:
     """What a metric comes to on a few examples, found to leave every number of them as it was.
 
     Args:
@@ -44,17 +44,17 @@ def tried(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Cal
         value: makes of its sums what the metric comes to.
 
     Raises:
-        ModelFailure: as :func:`measured`; also where it writes past what torch counts, as through NumPy.
+        ModelFailure: as :func:`measure_batch`; also where it writes past what torch counts, as through NumPy.
     """
     given = _given(evaluation)
     copies = [tensor.clone() for tensor in given]
-    ((_, sums),) = measured({name: metric}, evaluation)
+    ((_, sums),) = measure_batch({name: metric}, evaluation)
     if not all(torch.equal(_bits(a), _bits(b)) for a, b in zip(copies, given, strict=True)):
         raise _writes(name)
     return _checked(name, lambda: value(sums))
 
 
-def length_of(name: str, metric: Metric, evaluation: Evaluation) -> int:
+def count_values(name: str, metric: Metric, evaluation: Evaluation) -> int:
     """How many values a metric says that it has at a point, where it has several.
 
     Raises:
@@ -66,7 +66,7 @@ def length_of(name: str, metric: Metric, evaluation: Evaluation) -> int:
     return said
 
 
-def computed(name: str, work: Callable[[], Any]) -> Any:
+def run_computation(name: str, work: Callable[[], Any]) -> Any:
     """What a computation on derivatives comes to.
 
     Raises:
@@ -75,7 +75,7 @@ def computed(name: str, work: Callable[[], Any]) -> Any:
     return _checked(name, work, "computation")
 
 
-def derived(name: str, shape: tuple[int, ...], value: Callable[[], Tensor]) -> Tensor:
+def check_derived(name: str, shape: tuple[int, ...], value: Callable[[], Tensor]) -> Tensor:
     """What a metric of derivatives, or a companion, makes of p points: (p,), or (p, k), on the processor.
 
     Raises:
@@ -101,7 +101,7 @@ def _sums(name: str, metric: StreamingMetric, evaluation: Evaluation) -> Tensor:
 def _checked(name: str, work: Callable[[], T], kind: str = "metric") -> T:
     """What is done for a metric; whatever it raises is told in one line."""
     try:
-        return called(work)
+        return call_users(work)
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # it may be the user's own
@@ -113,7 +113,7 @@ def _given(evaluation: Evaluation) -> list[Tensor]:
     leaves = tree_leaves(
         [evaluation.outputs, evaluation.losses, evaluation.targets, evaluation.batch, evaluation.terms]
     )
-    return [leaf for leaf in leaves if comparable(leaf) and not leaf.is_inference()]
+    return [leaf for leaf in leaves if is_comparable(leaf) and not leaf.is_inference()]
 
 
 def _bits(tensor: Tensor) -> Tensor:

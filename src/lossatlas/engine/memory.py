@@ -11,7 +11,7 @@ from lossatlas.engine.footprint import Limit
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import SHARE, free_memory
 
-__all__ = ["chunk_that_fits", "memory_limit", "memory_limits"]
+__all__ = ["find_fitting_chunk", "memory_limit", "memory_limits"]
 
 LARGEST_SHARE = 0.75
 """Of what is free, for what cannot be divided."""
@@ -56,7 +56,7 @@ def memory_limits(spec: str, device: torch.device) -> Limit:
     return Limit(usual, max(usual, int(LARGEST_SHARE * free_memory(device))) if spec == "auto" else usual)
 
 
-def chunk_that_fits(run: Callable[[int], object], points: int) -> int:
+def find_fitting_chunk(run: Callable[[int], object], points: int) -> int:
     """The largest of ``points``, its half, its quarter, ... that a run does not run out of memory with.
 
     Raises:

@@ -13,22 +13,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split, examples_in, rows_of
+from lossatlas.data import Split, count_examples, take_rows
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precisions import PRECISIONS, Precision
 from lossatlas.engine.private import (
     NARROW,
     Handed,
-    bare,
+    copy_private,
+    copy_shared,
+    drop_graph,
+    force_plain_attention,
     install,
-    plain_attention,
-    private_copy,
-    shared_copy,
-    without_graph,
+    unwrap,
 )
 from lossatlas.engine.purity import equal
-from lossatlas.engine.sequential import merged
+from lossatlas.engine.sequential import merge_layers
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import Loss
@@ -75,15 +75,15 @@ class Network:
         self.precision = "fp32"
         """By name."""
         self._precision: Precision = PRECISIONS["fp32"]()
-        self.original = bare(problem.module)
+        self.original = unwrap(problem.module)
         """The user's own module: to be read and copied, never changed."""
         # Numbers of 16 bits are too coarse for the steps of a map; layers in autocast choose their own (see `at`).
         self.handed.widens = any(value.dtype in NARROW for value in self.original.parameters())
         self._prepared = buffers.prepare(self.copied(), self.handed, chart)
         self.module = self._prepared.module.requires_grad_(False)
-        self._fresh = shared_copy(self.module)
+        self._fresh = copy_shared(self.module)
         """The same, never called: what calls leave behind in a module need not have a copy."""
-        self._merged = merged(self._fresh)
+        self._merged = merge_layers(self._fresh)
         """With layers merged, never called either; None where there are none, or other numbers come of it."""
         self._recomputing: nn.Module | None = None
         """A copy that keeps the parameters of its last call, for modules whose backward pass reads them again."""
@@ -163,13 +163,13 @@ class Network:
         stack.enter_context(self._turn)
         stack.enter_context(self._precision.of_process())
         if self.differentiates:  # a gradient of the loss is a second derivative
-            stack.enter_context(plain_attention())
+            stack.enter_context(force_plain_attention())
         return stack
 
     def replica(self) -> Network:
         """The same function on a copy of the module, for another thread."""
         twin = copy.copy(self)
-        twin.module = shared_copy(self._fresh)
+        twin.module = copy_shared(self._fresh)
         if self._recomputing is not None:
             twin._recomputing = copy.deepcopy(self.module)
         return twin
@@ -183,7 +183,7 @@ class Network:
             return self
         twin = copy.copy(self)
         twin._fresh = self._merged
-        twin.module = shared_copy(self._merged)
+        twin.module = copy_shared(self._merged)
         return twin
 
     def call_unmerged(self) -> None:
@@ -222,13 +222,13 @@ class Network:
 
         Where the policy normalises by the batch they need not, and nobody is surprised; that is not looked at.
         """
-        examples = min(CHECKED_EXAMPLES, examples_in(batch))
+        examples = min(CHECKED_EXAMPLES, count_examples(batch))
         if self._prepared.couples_examples or examples < 2:
             return True
         edges = (0, examples), (0, examples // 2), (examples // 2, examples)
-        parts = (rows_of(batch, slice(*ends)) for ends in edges)
+        parts = (take_rows(batch, slice(*ends)) for ends in edges)
         with self.calling(), self.in_force():
-            results = [without_graph(self({}, part)) for part in parts]
+            results = [drop_graph(self({}, part)) for part in parts]
         seen = results if outputs else [losses for _, losses in results]
         try:
             whole, *halves = seen
@@ -286,7 +286,7 @@ class Network:
 
     def copied(self) -> nn.Module:
         """A copy of the user's module on the device, in 32 bits at least."""
-        module = private_copy(self.original).to(self.device)
+        module = copy_private(self.original).to(self.device)
         return module.float() if self.handed.widens else module
 
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.data import examples_in, in_parts, rows_of
-from lossatlas.engine.footprint import Footprint, Limit, peak_bytes_of
-from lossatlas.engine.memory import chunk_that_fits
+from lossatlas.data import count_examples, cut_parts, take_rows
+from lossatlas.engine.footprint import Footprint, Limit, measure_peak_bytes
+from lossatlas.engine.memory import find_fitting_chunk
 from lossatlas.engine.network import Network
 from lossatlas.engine.private import FORWARD_MODE
-from lossatlas.engine.purity import TINY, alike, comparable
+from lossatlas.engine.purity import TINY, alike, is_comparable
 from lossatlas.engine.race import Contestant
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
 from lossatlas.errors import BadInput, in_one_line
@@ -115,7 +115,7 @@ class Piece:
         self._controls = controls
         self._batch = batch
         self._most = most
-        self.examples = examples_in(batch)
+        self.examples = count_examples(batch)
         self.raced = self.examples
         """Examples of a run that is timed."""
         self.long = False
@@ -204,11 +204,11 @@ class Piece:
         if not self._network.can_cut(self._batch):
             return False
         network, some = self._network.at("fp32"), min(self.examples, 2 * min(PARTS))
-        points, batch = self._probes(2), rows_of(self._batch, slice(some))
+        points, batch = self._probes(2), take_rows(self._batch, slice(some))
         strategy: Strategy = STRATEGIES[PLAIN]()
         with network.in_force():
             whole = strategy.forward(network, points, batch)[1]
-            halves = [strategy.forward(network, points, part)[1] for part in in_parts([batch], -(-some // 2))]
+            halves = [strategy.forward(network, points, part)[1] for part in cut_parts([batch], -(-some // 2))]
         return alike(torch.cat(halves, dim=1), whole, ROUNDING)
 
     def work(self, name: str, count: int, examples: int | None = None, part: int | None = None) -> Callable[[], None]:
@@ -224,7 +224,7 @@ class Piece:
         coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
         coefficients[:, 0] = 1.0
         points = self._points(coefficients)
-        batches = list(in_parts([rows_of(self._batch, slice(examples))], part))
+        batches = list(cut_parts([take_rows(self._batch, slice(examples))], part))
         services: dict[str, Callable[[Batch], object]] = {
             "evaluate": lambda batch: strategy.forward(self._network, points, batch),
             "pullback": lambda batch: strategy.pullback(self._network, points, batch, _summed_loss),
@@ -256,7 +256,7 @@ class Piece:
     def departure(self, way: Way) -> float:
         """How far losses are from those in fp32 at a few points: the largest difference, as a share of the largest."""
         strategy: Strategy = STRATEGIES[way.strategy]()
-        points, batch = self._probes(3), rows_of(self._batch, slice(COMPARED))
+        points, batch = self._probes(3), take_rows(self._batch, slice(COMPARED))
         means = []
         for network in (self._network, self._network.at("fp32")):
             with network.in_force():
@@ -339,7 +339,7 @@ class Piece:
         """The chunk, or the largest of its halves that a GPU has room for."""
         if self._network.device.type == "cpu":
             return chunk
-        return chunk_that_fits(lambda count: self.work(name, count)(), chunk)
+        return find_fitting_chunk(lambda count: self.work(name, count)(), chunk)
 
     def _points(self, coefficients: Tensor) -> Points:
         space = self._network.space
@@ -376,7 +376,7 @@ class Piece:
                 f"strategy {name!r} works on several networks at the same time, and this one is differentiated in "
                 "forward mode as it is called, which all threads of a process share"
             )
-        network, batch = self._network.at("fp32"), rows_of(self._batch, slice(FEW))
+        network, batch = self._network.at("fp32"), take_rows(self._batch, slice(FEW))
         points = self._probes(2).params
         first, second = ({key: value[k] for key, value in points.items()} for k in range(2))
         with network.in_force(), network.calling():
@@ -391,11 +391,11 @@ class Piece:
         """Outputs, losses and, of services that differentiate, the gradient in the controls."""
         strategy: Strategy = STRATEGIES[name]()
         network, space = self._network.at("fp32"), self._network.space
-        points, batch = self._probes(2), rows_of(self._batch, slice(PROBED_EXAMPLES[0]))
+        points, batch = self._probes(2), take_rows(self._batch, slice(PROBED_EXAMPLES[0]))
         with network.in_force():
             if self.which == "evaluate":
                 outputs, losses = strategy.forward(network, points, batch)
-                return [*filter(comparable, tree_leaves(outputs)), losses]
+                return [*filter(is_comparable, tree_leaves(outputs)), losses]
             got = strategy.pullback(network, points, batch, _summed_loss)
         into = torch.zeros_like(self._controls)
         space.fold(got.params, points.coefficients, into)
@@ -420,7 +420,7 @@ class Piece:
             # Not watched: torch ends the process where second derivatives of a transform in a forward pass
             # (torch.func.hessian) meet a dispatch mode. They keep what first ones do, and the way back of these.
             piece, times = Piece("pullback", self._network, self._controls, self._batch, 1), SECOND
-        kept, kept_of_more = (times * float(peak_bytes_of(piece.work(name, 1, count))) for count in (few, more))
+        kept, kept_of_more = (times * float(measure_peak_bytes(piece.work(name, 1, count))) for count in (few, more))
         slope = max(0.0, (kept_of_more - kept) / (more - few)) if more > few else kept_of_more / more
         returned = STRATEGIES[name].stacks_points or self.which == "derivatives"
         return Footprint(
@@ -434,8 +434,8 @@ class Piece:
     def _returned(self, examples: int) -> int:
         """Bytes of the outputs and losses of one point on so many examples."""
         with self._network.calling(), self._network.in_force():
-            leaves = tree_leaves(self._network({}, rows_of(self._batch, slice(examples))))
-        return sum(leaf.numel() * leaf.element_size() for leaf in leaves if comparable(leaf))
+            leaves = tree_leaves(self._network({}, take_rows(self._batch, slice(examples))))
+        return sum(leaf.numel() * leaf.element_size() for leaf in leaves if is_comparable(leaf))
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -55,7 +55,7 @@ class Plan:
     """Whether calls take a graph even where no gradient is wanted, because the network is differentiated by its inputs
     as it is called."""
     machine: str = ""
-    """What it was measured on, as :func:`~lossatlas.engine.machine.machine` says it; empty where it was stated."""
+    """What it was measured on, as :func:`~lossatlas.engine.machine.name_machine` says it; empty where it was stated."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.differentiates_inputs, bool):

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lossatlas.engine.failures import model_failure
+from lossatlas.engine.failures import make_failure
 from lossatlas.engine.footprint import Limit
-from lossatlas.engine.machine import machine
+from lossatlas.engine.machine import name_machine
 from lossatlas.engine.network import Network
 from lossatlas.engine.piece import PLAIN, Piece, Portion, Way
 from lossatlas.engine.plan import Plan, Service
@@ -22,8 +22,15 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, Caution, unknown
 from lossatlas.types import Batch
 
-__all__ = ["LARGEST_CHUNK", "MEASURING_SECONDS", "check_plan", "measuring_seconds", "plan_for",
-           "tell_of_departure", "tell_of_slower"]  # fmt: skip
+__all__ = [
+    "LARGEST_CHUNK",
+    "MEASURING_SECONDS",
+    "allow_measuring",
+    "check_plan",
+    "plan_for",
+    "tell_of_departure",
+    "tell_of_slower",
+]  # fmt: skip
 
 MEASURING_SECONDS = 2.0
 """What measuring may take where a run does not say more."""
@@ -38,7 +45,7 @@ DEPARTURE = 0.01
 """How far losses in another precision may be from those in fp32 at a few points, as a share of the largest."""
 
 
-def measuring_seconds(budget: float | None) -> float:
+def allow_measuring(budget: float | None) -> float:
     """What an automatic plan may cost a run: 2 seconds, or 3 % of a budget of a minute and more, a minute at most.
 
     Args:
@@ -127,7 +134,7 @@ def plan_for(
         threads=torch.get_num_threads(),
         reason="; ".join(["measured" if spec == AUTO else "stated", *reasons]),
         differentiates_inputs=network.differentiates,
-        machine=machine(network.device) if spec == AUTO else "",
+        machine=name_machine(network.device) if spec == AUTO else "",
     )
 
 
@@ -160,7 +167,7 @@ def tell_of_slower(
         eval_batch: as for :func:`plan_for`.
         memory: bytes that other ways may take.
     """
-    here = machine(network.device)
+    here = name_machine(network.device)
     if plan.machine in ("", here):
         return
     for which, service, batch in (("pullback", plan.pullback, step_batch), ("evaluate", plan.evaluate, eval_batch)):
@@ -284,7 +291,7 @@ def _raced(piece: Piece, memory: Limit, seconds: float, expected: int, stated: W
     try:
         pace = piece.pace(plain[PLAIN])
     except Exception as error:  # the user's own module may fail in any way
-        raise model_failure(error, "the model fails on a batch of these data") from error
+        raise make_failure(error, "the model fails on a batch of these data") from error
     seconds = max(seconds, min(MOST_SECONDS, SHARE * expected * pace.whole))
     # So that everybody has a run to warm up and ROUNDS rounds before the race's patience is over.
     a_run = PATIENCE * seconds / len(STRATEGIES) / (ROUNDS + 1)

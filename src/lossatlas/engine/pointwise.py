@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.private import GROUP_NORM, plain_attention, without_graph
+from lossatlas.engine.private import GROUP_NORM, drop_graph, force_plain_attention
 from lossatlas.engine.strategy import (
     Gradients,
     Points,
     Strategy,
     Term,
-    curvature,
-    gradient,
-    leaves,
+    apply_hessian,
+    derive_gradient,
+    make_leaves,
 )
 from lossatlas.types import Batch, Outputs, Params
 
@@ -59,8 +59,8 @@ class Pointwise(Strategy):
         def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
             with network.calling():
                 # A forward pass that differentiates itself may do so by its weights.
-                point = leaves(each[i], network.varied) if network.differentiates else each[i]
-                return without_graph(network(point, batch))
+                point = make_leaves(each[i], network.varied) if network.differentiates else each[i]
+                return drop_graph(network(point, batch))
 
         results = self.over(len(each), network, call)
         return _stack([outputs for outputs, _ in results]), torch.stack([losses for _, losses in results])
@@ -70,10 +70,10 @@ class Pointwise(Strategy):
         each = list(_each(points.params))
 
         def call(i: int, network: Network) -> tuple[Params, Tensor, Outputs, Tensor]:
-            point = leaves(each[i], network.varied)
+            point = make_leaves(each[i], network.varied)
             outputs, losses = network(point, batch)
             share = term(tree_map(_alone, outputs), losses[None], slice(i, i + 1))
-            return gradient(share, point), share.detach(), *without_graph((outputs, losses))
+            return derive_gradient(share, point), share.detach(), *drop_graph((outputs, losses))
 
         gradients, values, outputs, losses = zip(*self.over(len(each), network, call), strict=True)
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
@@ -83,12 +83,12 @@ class Pointwise(Strategy):
         pairs = list(zip(_each(points.params), _each(vectors), strict=True))
 
         def call(i: int, network: Network) -> Params:
-            point, vector = leaves(pairs[i][0], network.varied), pairs[i][1]
+            point, vector = make_leaves(pairs[i][0], network.varied), pairs[i][1]
             outputs, losses = network(point, batch)
             share = term(tree_map(_alone, outputs), losses[None], slice(i, i + 1))
-            return curvature(share, point, vector)
+            return apply_hessian(share, point, vector)
 
-        with plain_attention():
+        with force_plain_attention():
             stacked: Params = _stack(self.over(len(pairs), network, call))
         return stacked
 

@@ -16,12 +16,24 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.errors import BadInput, in_one_line
 from lossatlas.feeds import Feed
-from lossatlas.losses import Loss, judged
+from lossatlas.losses import Loss, judge
 from lossatlas.types import Batch, Outputs, Params
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["FORWARD_MODE", "GROUP_NORM", "NARROW", "Handed", "Lent", "Watching", "bare", "install", "plain_attention",
-           "private_copy", "shared_copy", "without_graph"]  # fmt: skip
+__all__ = [
+    "FORWARD_MODE",
+    "GROUP_NORM",
+    "NARROW",
+    "Handed",
+    "Lent",
+    "Watching",
+    "copy_private",
+    "copy_shared",
+    "drop_graph",
+    "force_plain_attention",
+    "install",
+    "unwrap",
+]  # fmt: skip
 
 NARROW = (torch.float16, torch.bfloat16)
 """Numbers of fewer than 32 bits."""
@@ -82,16 +94,16 @@ class Handed:
         """
         if self.loss.sees_network:
             within = {f"module.{name}": value for name, value in params.items()}
-            return called(functional_call, Lent(module), within, (self.loss.of_network, self.owned(batch)))
+            return call_users(functional_call, Lent(module), within, (self.loss.of_network, self.owned(batch)))
         args, kwargs = self.owned(self._feed.inputs(batch))
-        return self._feed.output(called(functional_call, module, params, args, kwargs))
+        return self._feed.output(call_users(functional_call, module, params, args, kwargs))
 
     def called_with(self, module: nn.Module, batch: Batch) -> Outputs:
         """The same of a module that has its parameters in place."""
         if self.loss.sees_network:
-            return called(self.loss.of_network, module, self.owned(batch))
+            return call_users(self.loss.of_network, module, self.owned(batch))
         args, kwargs = self.owned(self._feed.inputs(batch))
-        return self._feed.output(called(module, *args, **kwargs))
+        return self._feed.output(call_users(module, *args, **kwargs))
 
     def given(self, batch: Batch) -> Any:
         """What the module, or the loss that calls it, is given of a batch, as it is."""
@@ -111,20 +123,20 @@ class Handed:
 
     def judged(self, seen: Outputs, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs and the losses (B,) of what the loss saw; the terms of a loss that has several beside the outputs."""
-        return called(judged, self.loss, seen, self.targets(batch))
+        return call_users(judge, self.loss, seen, self.targets(batch))
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares with; all of the batch where the loss calls the network."""
         return batch if self.loss.sees_network else self._feed.targets(batch)
 
 
-def without_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:
+def drop_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:
     """Outputs and losses as numbers: networks that are differentiated by their inputs leave graphs behind."""
     detached: tuple[Outputs, Tensor] = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, results)
     return detached
 
 
-def plain_attention() -> AbstractContextManager[object]:
+def force_plain_attention() -> AbstractContextManager[object]:
     """Attention is computed step by step: torch's fused kernels have no second derivatives and no rule for ``vmap``.
 
     In force for the whole process, so a strategy enters it before it hands work to threads.
@@ -132,7 +144,7 @@ def plain_attention() -> AbstractContextManager[object]:
     return sdpa_kernel(SDPBackend.MATH)
 
 
-def shared_copy(module: nn.Module) -> nn.Module:
+def copy_shared(module: nn.Module) -> nn.Module:
     """A copy with parts of its own that hold the same parameters and buffers.
 
     For functional calls, which put others in their places for as long as they last: two at the same time, or of another
@@ -165,15 +177,15 @@ class _Around(nn.Module):
         return self.get_submodule(self._name)(*args, **kwargs)
 
 
-def bare(module: nn.Module) -> nn.Module:
+def unwrap(module: nn.Module) -> nn.Module:
     """The module itself, called by the same names without ``DataParallel`` and ``torch.compile`` around it."""
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return _Around("module", bare(module.module))
+        return _Around("module", unwrap(module.module))
     compiled = getattr(module, "_orig_mod", None)
-    return _Around("_orig_mod", bare(compiled)) if isinstance(compiled, nn.Module) else module
+    return _Around("_orig_mod", unwrap(compiled)) if isinstance(compiled, nn.Module) else module
 
 
-def private_copy(module: nn.Module) -> nn.Module:
+def copy_private(module: nn.Module) -> nn.Module:
     """A copy that shares nothing with the module. ``DataParallel`` and ``torch.compile`` are left out of it.
 
     What the module remembers of the graph of a last call is copied without the graph.
@@ -187,7 +199,7 @@ def private_copy(module: nn.Module) -> nn.Module:
                 f"{f'layer {name!r}' if name else 'the model'} is TorchScript, which cannot be called with other "
                 "parameters; build it from its Python class and load its state_dict"
             )
-    module = bare(module)
+    module = unwrap(module)
     remembered = (leaf for part in module.modules() for leaf in tree_leaves(vars(part)))
     memo = {id(leaf): leaf.detach().clone() for leaf in remembered if isinstance(leaf, Tensor) and not leaf.is_leaf}
     try:

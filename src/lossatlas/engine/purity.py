@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from lossatlas.engine.private import Lent
 from lossatlas.errors import BadInput
 
-__all__ = ["TINY", "alike", "check_pure", "comparable", "equal", "recomputes"]
+__all__ = ["TINY", "alike", "check_pure", "equal", "is_comparable", "recomputes"]
 
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
 """Sums in another order differ by less; dropped units and noise by more."""
@@ -33,10 +33,10 @@ def check_pure(module: nn.Module, call: Callable[[], object]) -> None:
         BadInput: a layer gives other outputs for equal inputs, or the call writes to a parameter or a buffer; all are
             named.
     """
-    before = {name: value.clone() for name, value in _own(module) if comparable(value)}
+    before = {name: value.clone() for name, value in _own(module) if is_comparable(value)}
     first, second = _recorded(module, call), _recorded(module, call)
     for name, value in _own(module):
-        if name in before and comparable(value) and not _unchanged(before[name], value):
+        if name in before and is_comparable(value) and not _unchanged(before[name], value):
             what = "parameter" if isinstance(value, nn.Parameter) else "buffer"
             raise BadInput(
                 f"the forward pass writes to {what} {name!r} in evaluation mode; expected a function of parameters and "
@@ -114,7 +114,7 @@ def _recorded(module: nn.Module, call: Callable[[], object]) -> list[tuple[str, 
     return seen
 
 
-def comparable(value: Any) -> bool:
+def is_comparable(value: Any) -> bool:
     """Whether a value is a tensor whose numbers can be looked at, now and later.
 
     Nested and sparse tensors have no shape to compare, those of a transform (``torch.func`` inside a forward pass) die
@@ -130,12 +130,12 @@ def comparable(value: Any) -> bool:
 
 
 def _copy(leaf: Any) -> Any:
-    return leaf.detach().clone() if comparable(leaf) else None
+    return leaf.detach().clone() if is_comparable(leaf) else None
 
 
 def equal(first: list[Any], second: list[Any], *, exactly: bool = False) -> bool:
     """Whether the tensors of two lists are the same, up to rounding or exactly; what cannot be compared is left out."""
-    pairs = [(a, b) for a, b in zip(first, second, strict=False) if comparable(a) and comparable(b)]
+    pairs = [(a, b) for a, b in zip(first, second, strict=False) if is_comparable(a) and is_comparable(b)]
     same = _unchanged if exactly else _close
     return all(a.shape == b.shape and same(a, b) for a, b in pairs)
 

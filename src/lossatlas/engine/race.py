@@ -12,7 +12,7 @@ import torch
 
 from lossatlas.errors import in_one_line
 
-__all__ = ["HOPELESS", "PATIENCE", "ROUNDS", "Contestant", "Outcome", "race", "ratio", "simplest_of_the_fastest"]
+__all__ = ["HOPELESS", "PATIENCE", "ROUNDS", "Contestant", "Outcome", "choose_simplest", "compare_times", "race"]
 
 RUNS = 8
 """About how many runs a contestant's share of the budget is good for."""
@@ -78,11 +78,11 @@ class Outcome:
 
     @property
     def winner(self) -> str:
-        """Who is to do the work; see :func:`simplest_of_the_fastest`."""
-        return simplest_of_the_fastest(self.rounds)
+        """Who is to do the work; see :func:`choose_simplest`."""
+        return choose_simplest(self.rounds)
 
 
-def ratio(times: Sequence[float], others: Sequence[float]) -> float:
+def compare_times(times: Sequence[float], others: Sequence[float]) -> float:
     """How many times as long the first takes as the second: the median over rounds, in which both were timed in turn.
 
     Noise of a shared machine lasts longer than a round, mostly, and meets both.
@@ -90,7 +90,7 @@ def ratio(times: Sequence[float], others: Sequence[float]) -> float:
     return median(_paired(times, others))
 
 
-def simplest_of_the_fastest(rounds: Mapping[str, Sequence[float]]) -> str:
+def choose_simplest(rounds: Mapping[str, Sequence[float]]) -> str:
     """Of contestants, the simpler first, the one that nobody is clearly faster than, or else the fastest.
 
     A later one takes the place of an earlier one where its median ratio says so by a margin and more rounds than chance
@@ -100,7 +100,7 @@ def simplest_of_the_fastest(rounds: Mapping[str, Sequence[float]]) -> str:
     Args:
         rounds: per name the seconds of each round, in the order of rounds; who dropped out has fewer.
 
-    >>> simplest_of_the_fastest({"plain": [1.0, 1.1, 3.0, 1.0], "clever": [1.0, 1.0, 1.0, 1.0]})
+    >>> choose_simplest({"plain": [1.0, 1.1, 3.0, 1.0], "clever": [1.0, 1.0, 1.0, 1.0]})
     'plain'
     """
     names = iter(rounds)
@@ -275,7 +275,7 @@ def _finalists(racing: Mapping[str, _Runner]) -> dict[str, _Runner]:
     """Who would be taken now, and who was the fastest."""
     if not racing:
         return {}
-    taken = simplest_of_the_fastest({name: runner.times for name, runner in racing.items()})
+    taken = choose_simplest({name: runner.times for name, runner in racing.items()})
     fastest = min(racing, key=lambda name: median(racing[name].times))
     return {name: racing[name] for name in racing if name in (taken, fastest)}
 

@@ -26,17 +26,17 @@ from torch.nn import functional
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.modules.utils import _pair
 
-from lossatlas.engine.layer import applied
-from lossatlas.engine.private import shared_copy
+from lossatlas.engine.layer import apply
+from lossatlas.engine.private import copy_shared
 
-__all__ = ["merged"]
+__all__ = ["merge_layers"]
 
 SITES = 2**14
 """Numbers of a matrix that a mean over parts of an image may be."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def merged(module: nn.Module) -> nn.Module | None:
+def merge_layers(module: nn.Module) -> nn.Module | None:
     """A copy in which each ``nn.Sequential`` calls its layers merged; None where there is nothing to merge.
 
     Parameters and buffers are the module's own, under the same names. A subclass with a ``forward`` of its own keeps
@@ -46,7 +46,7 @@ def merged(module: nn.Module) -> nn.Module | None:
     found = [part for part in module.modules() if isinstance(part, nn.Sequential) and _can_merge(list(_flat(part)))]
     if not found or _has_any_global_hook():  # type: ignore[no-untyped-call]
         return None
-    twin = shared_copy(module)
+    twin = copy_shared(module)
     rows = [part for part in twin.modules() if isinstance(part, nn.Sequential) and "forward" not in vars(part)]
     classes = {kind: _merged_class(kind) for kind in {type(part) for part in rows} if kind is not nn.Sequential}
     for part in rows:
@@ -166,7 +166,7 @@ def _averaged(x: Tensor, pool: Any) -> Any:
         side if side is not None else of for side, of in zip(_pair(pool.output_size), x.shape[-2:], strict=True)
     )
     few = x.ndim == 4 and height * width > 1 and height * width * x.shape[2] * x.shape[3] <= SITES
-    return applied(_Averaged, x, (height, width)) if few else pool(x)
+    return apply(_Averaged, x, (height, width)) if few else pool(x)
 
 
 class _Averaged(torch.autograd.Function):

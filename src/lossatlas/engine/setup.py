@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split, examples_in
+from lossatlas.data import Split, count_examples
 from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
 from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
 from lossatlas.engine.contracts import Metric
@@ -131,10 +131,10 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
                     f"strategy {name!r} of the plan cannot {verb} this model: {in_one_line(error)}; use --plan auto"
                 ) from error
     parts = [each.examples for each in (plan.evaluate, plan.derivatives) if each.examples is not None]
-    if parts and min(parts) < examples_in(batch) and not Piece("evaluate", network, controls, batch, 1).can_cut:
+    if parts and min(parts) < count_examples(batch) and not Piece("evaluate", network, controls, batch, 1).can_cut:
         raise BadInput(
-            f"the plan evaluates {min(parts)} examples at a time, and those of a group ({examples_in(batch)}) belong "
-            "together here; use --plan auto"
+            f"the plan evaluates {min(parts)} examples at a time, and those of a group ({count_examples(batch)}) "
+            "belong together here; use --plan auto"
         )
 
 

@@ -20,10 +20,10 @@ __all__ = [
     "Points",
     "Strategy",
     "Term",
-    "curvature",
-    "gradient",
-    "leaves",
-    "slopes",
+    "apply_hessian",
+    "derive_gradient",
+    "derive_slopes",
+    "make_leaves",
 ]
 
 STRATEGIES: Registry[type[Strategy]] = Registry("engine strategy", "lossatlas.engine.strategies")
@@ -68,18 +68,18 @@ class Gradients:
     """(p, m), likewise with respect to coefficients, where they require a gradient."""
 
 
-def leaves(params: Params, varied: Collection[str]) -> Params:
+def make_leaves(params: Params, varied: Collection[str]) -> Params:
     """The same numbers, those in ``varied`` as parameters that gradients are taken for; buffers among them are held."""
     return {name: value.detach().requires_grad_(name in varied) for name, value in params.items()}
 
 
-def gradient(scalar: Tensor, params: Params) -> Params:
+def derive_gradient(scalar: Tensor, params: Params) -> Params:
     """The gradient of a scalar with respect to those that are leaves; zero where it does not depend on them."""
-    (pieces,) = slopes(scalar, params)
+    (pieces,) = derive_slopes(scalar, params)
     return {name: torch.zeros_like(params[name]) if piece is None else piece for name, piece in pieces.items()}
 
 
-def slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | None]]:
+def derive_slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | None]]:
     """The gradient of a scalar with respect to the leaves of each group; None where it does not depend on one."""
     varied = [{name: value for name, value in group.items() if value.requires_grad} for group in groups]
     flat = [value for group in varied for value in group.values()]
@@ -88,7 +88,7 @@ def slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | None]]:
     return [{name: next(pieces) for name in group} for group in varied]
 
 
-def curvature(scalar: Tensor, params: Params, vectors: Params) -> Params:
+def apply_hessian(scalar: Tensor, params: Params, vectors: Params) -> Params:
     """The Hessian of a scalar times vectors, by differentiating the slope along them (Pearlmutter 1994).
 
     In the parameters that the vectors name: buffers among the others are held.
@@ -98,7 +98,7 @@ def curvature(scalar: Tensor, params: Params, vectors: Params) -> Params:
         return {name: torch.zeros_like(value) for name, value in varied.items()}
     slope = torch.autograd.grad(scalar, list(varied.values()), create_graph=True, materialize_grads=True)
     along = [(piece * vectors[name]).sum() for name, piece in zip(varied, slope, strict=True)]
-    return gradient(torch.stack(along).sum(), varied)
+    return derive_gradient(torch.stack(along).sum(), varied)
 
 
 class Strategy(ABC):

@@ -9,11 +9,11 @@ from typing import ClassVar
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import Unreadable, reason_of
+from lossatlas.files.reading import Unreadable, tell_reason
 from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
 
-__all__ = ["FORMATS", "Format", "read_survey", "readable_suffixes", "write_survey"]
+__all__ = ["FORMATS", "Format", "list_suffixes", "read_survey", "write_survey"]
 
 
 class Format(ABC):
@@ -47,7 +47,7 @@ class Format(ABC):
 FORMATS: Registry[type[Format]] = Registry("format", "lossatlas.exchange.formats")
 
 
-def readable_suffixes() -> list[str]:
+def list_suffixes() -> list[str]:
     """The ends of the names of files that :func:`read_survey` reads."""
     return sorted(suffix for name in FORMATS if FORMATS[name].reads for suffix in FORMATS[name].suffixes)
 
@@ -63,7 +63,7 @@ def read_survey(path: Path | str) -> xr.Dataset:
     if not form.reads:
         raise BadInput(
             f"{path} cannot be read, {path.suffix} is only written; files that are read end in "
-            f"{', '.join(readable_suffixes())}"
+            f"{', '.join(list_suffixes())}"
         )
     if not path.is_file():
         raise BadInput(f"{path} does not exist or is not a file; give a file that ends in {path.suffix}")
@@ -72,7 +72,7 @@ def read_survey(path: Path | str) -> xr.Dataset:
     except Exception as error:  # what reads a file has many ways to find it damaged
         if isinstance(error, BadInput) and not isinstance(error, Unreadable):
             raise
-        reason = reason_of(error)
+        reason = tell_reason(error)
         raise BadInput(f"{path} cannot be read, it may be damaged ({reason}); expected {_kind(path)}") from error
 
 

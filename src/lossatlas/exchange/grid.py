@@ -22,7 +22,7 @@ from lossatlas.schema import (
     value_dimensions,
 )
 
-__all__ = ["axes", "coordinate", "described", "on_grid"]
+__all__ = ["describe_variable", "find_axes", "find_coordinate", "find_gridded"]
 
 SPLITS = ("train_", "test_")
 DONE = "_done"
@@ -30,7 +30,7 @@ DONE = "_done"
 IN_NATS = ("loss", "eigenvalue")
 
 
-def axes(survey: xr.Dataset) -> tuple[str, ...]:
+def find_axes(survey: xr.Dataset) -> tuple[str, ...]:
     """The names of the chart's axes: the dimensions of the first loss, or else of any number, without those of
     samples and of several values at a point.
 
@@ -51,13 +51,13 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
     return (*known, *(name for name in names if name not in known))
 
 
-def on_grid(survey: xr.Dataset) -> dict[str, xr.DataArray]:
+def find_gridded(survey: xr.Dataset) -> dict[str, xr.DataArray]:
     """Numbers and booleans with a value at every point, by name, their dimensions ordered (samples, axes, classes).
 
     A metric with several values that are not of classes is one variable for each of them: ``test_eigenvalues_rank0``.
     A path, or what is known of single networks, is not on the grid.
     """
-    names = axes(survey)
+    names = find_axes(survey)
     order = (*SAMPLE_DIMENSIONS, *names, CLASSES)
     return {
         name: array.transpose(*(dim for dim in order if dim in array.dims))
@@ -78,15 +78,15 @@ def _one_by_one(survey: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
             yield f"{str(name).removesuffix(suffix)}_{dimension}{k}{suffix}", array.isel({dimension: k}, drop=True)
 
 
-def coordinate(survey: xr.Dataset, dimension: str) -> np.ndarray[Any, Any]:
+def find_coordinate(survey: xr.Dataset, dimension: str) -> np.ndarray[Any, Any]:
     """Where the points are along a dimension, (length,); numbers from 0 where nothing is said of it."""
     return np.asarray(survey[dimension].values)
 
 
-def described(name: str) -> dict[str, str]:
+def describe_variable(name: str) -> dict[str, str]:
     """The attributes of a variable of which only the name is known: what plots say of it, units, split and metric.
 
-    >>> described("test_loss")
+    >>> describe_variable("test_loss")
     {'long_name': 'test loss', 'units': 'nat', 'split': 'test', 'metric': 'loss'}
     """
     attributes = {"long_name": name.replace("_", " ")}

@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.exchange.format import read_survey, readable_suffixes
+from lossatlas.exchange.format import list_suffixes, read_survey
 from lossatlas.exchange.stores import is_store, readable
 from lossatlas.rundir import SURVEY, RunDirectory
 
@@ -34,5 +34,5 @@ def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         return read_survey(path), []
     raise BadInput(
         f"{path} is not a lossatlas run with a survey, not a {SURVEY} and not a file that ends in "
-        f"{', '.join(readable_suffixes())}; give one of them"
+        f"{', '.join(list_suffixes())}; give one of them"
     )

@@ -14,15 +14,15 @@ import xarray as xr
 import zarr
 
 from lossatlas.errors import BadInput
-from lossatlas.files.chunks import DamagedChunk, damaged_chunks
+from lossatlas.files.chunks import DamagedChunk, find_damaged_chunks
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, read_json, reason_of
+from lossatlas.files.reading import Unreadable, read_json, tell_reason
 from lossatlas.files.stores import (
     CHUNKS,
     METADATA,
     GroupHead,
     check_arrays_fit,
-    dangerous_chunks,
+    find_dangerous_chunks,
     open_store,
     read_head,
 )
@@ -82,14 +82,14 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         damages = [
             _Damage(part.name, chunk)
             for part in sorted(each for each in copy.iterdir() if each.is_dir())
-            for chunk in damaged_chunks(zarr.open_array(str(part), mode="r"))
+            for chunk in find_damaged_chunks(zarr.open_array(str(part), mode="r"))
         ]
         for damage in damages:
             (copy / damage.variable / damage.chunk.key).unlink(missing_ok=True)
         try:
             survey = open_store(copy).load()
         except Exception as error:  # such as dimensions that contradict each other
-            reason = reason_of(error)
+            reason = tell_reason(error)
             raise BadInput(f"{path} cannot be read ({reason}); survey again") from error
     for damage in damages:
         survey = _emptied(survey, damage)
@@ -142,13 +142,13 @@ def _repair_metadata(copy: Path, path: Path) -> list[str]:
             head = read_head(part)
             zarr.open_array(str(part), mode="r")
         except Exception as error:  # a description can be cut off, or say what is not so
-            reason = reason_of(error)
+            reason = tell_reason(error)
             if (part / METADATA).exists() or (part / CHUNKS).exists():
                 lost.append(f"{part.name}/{METADATA}: the variable is left out ({reason})")
             shutil.rmtree(part)
             continue
         heads.append(head)
-        for chunk, reason in list(dangerous_chunks(part, head)):
+        for chunk, reason in list(find_dangerous_chunks(part, head)):
             lost.append(f"{chunk.relative_to(copy).as_posix()}: {reason}")
             chunk.unlink()
     check_arrays_fit(path, heads)

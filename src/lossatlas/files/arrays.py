@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import in_one_line
-from lossatlas.files.reading import Unreadable, opened
+from lossatlas.files.reading import Unreadable, open_file
 
 __all__ = ["ARCHIVE", "read_array"]
 
@@ -30,7 +30,7 @@ def read_array(path: Path | str) -> npt.NDArray[Any]:
         Unreadable: it is missing, not a regular file, not of this format, truncated, too large, or holds other things
             than booleans and real numbers.
     """
-    with opened(path) as file:
+    with open_file(path) as file:
         try:
             if file.read(len(ARCHIVE)) == ARCHIVE:
                 raise Unreadable(path, "it is an archive of arrays and not a single one")

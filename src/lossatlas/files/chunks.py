@@ -13,7 +13,7 @@ import zarr
 from lossatlas.errors import in_one_line
 from lossatlas.files.reading import Unreadable
 
-__all__ = ["Chunk", "DamagedChunk", "chunks_of", "damaged_chunks", "is_damage"]
+__all__ = ["Chunk", "DamagedChunk", "find_damaged_chunks", "is_damage", "list_chunks"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DamagedChunk(Chunk):
     reason: str
 
 
-def chunks_of(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> Iterator[list[Chunk]]:
+def list_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> Iterator[list[Chunk]]:
     """All chunks that an array can have, row by row: those that share their place along the first dimension.
 
     Args:
@@ -58,15 +58,15 @@ def chunks_of(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> Iter
         yield chunks
 
 
-def damaged_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> Iterator[DamagedChunk]:
-    """Chunks that are there and cannot be decoded; arguments as :func:`chunks_of`.
+def find_damaged_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> Iterator[DamagedChunk]:
+    """Chunks that are there and cannot be decoded; arguments as :func:`list_chunks`.
 
     A row of chunks is read at once, and chunk by chunk only if something is wrong with it.
 
     Raises:
         MemoryError, OSError: one cannot be read whatever it holds.
     """
-    for chunks in chunks_of(array, rows):
+    for chunks in list_chunks(array, rows):
         if _problem(array, chunks[0].region[:1] or ...) is None:
             continue
         for chunk in chunks:

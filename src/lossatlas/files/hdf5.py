@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.errors import in_one_line
-from lossatlas.files.reading import Unreadable, opened, parse_json
+from lossatlas.files.reading import Unreadable, open_file, parse_json
 from lossatlas.files.room import free_room
 
 __all__ = ["Dataset", "read_datasets"]
@@ -61,7 +61,7 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
         Unreadable: the file is missing, not a regular file or damaged; or some of it lies in other files, or does not
             fit the memory.
     """
-    with opened(path):  # which refuses pipes, that would be waited for
+    with open_file(path):  # which refuses pipes, that would be waited for
         pass
     room = min(MOST_BYTES, free_room() // COPIES)
     try:

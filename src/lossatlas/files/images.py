@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lossatlas.errors import in_one_line
 
-__all__ = ["FORMATS", "decoded_image"]
+__all__ = ["FORMATS", "decode_image"]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM")
 """Others of Pillow's decoders call programs."""
@@ -17,7 +17,7 @@ MOST_PIXELS = 10**8
 """More than cameras have; a file of a kilobyte can ask for any number."""
 
 
-def decoded_image(file: BinaryIO) -> Image.Image:
+def decode_image(file: BinaryIO) -> Image.Image:
     """The image in a file, upright.
 
     Raises:

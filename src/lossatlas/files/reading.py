@@ -25,8 +25,8 @@ __all__ = [
     "Unreadable",
     "check_path",
     "converted",
-    "expanded",
-    "opened",
+    "expand_home",
+    "open_file",
     "parse_json",
     "parse_yaml",
     "read_bytes",
@@ -34,8 +34,8 @@ __all__ = [
     "read_lines",
     "read_text",
     "read_yaml",
-    "reason_of",
     "resolved",
+    "tell_reason",
 ]
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Unreadable(BadInput):
 
 
 @contextmanager
-def opened(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
+def open_file(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
     """A file to read bytes from.
 
     Args:
@@ -82,7 +82,7 @@ def opened(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
         # A pipe without a writer would be waited for.
         handle = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if regular else 0))
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
-        raise Unreadable(path, reason_of(error)) from error
+        raise Unreadable(path, tell_reason(error)) from error
     mode = os.fstat(handle).st_mode
     if stat.S_ISDIR(mode) or (regular and not stat.S_ISREG(mode)):
         os.close(handle)
@@ -103,7 +103,7 @@ def check_path(path: Path) -> None:
         return
     except (OSError, ValueError) as error:
         name = str(path)  # which is most of the line where it is too long
-        raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", reason_of(error)) from error
+        raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", tell_reason(error)) from error
     if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
         raise Unreadable(path, os.strerror(errno.EACCES))
 
@@ -117,7 +117,7 @@ def resolved(path: Path | str) -> Path:
     return Path(os.path.realpath(path))
 
 
-def expanded(path: Path | str) -> Path:
+def expand_home(path: Path | str) -> Path:
     """A path in which ``~`` stands for somebody's home, if anybody has the name."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises where nobody has it)
 
@@ -133,11 +133,11 @@ def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True
     Raises:
         Unreadable: it is missing, of another kind, longer, or the system refuses.
     """
-    with opened(path, regular=regular) as file:
+    with open_file(path, regular=regular) as file:
         try:
             content = file.read() if math.isinf(most) else file.read(int(most) + 1)
         except OSError as error:
-            raise Unreadable(path, reason_of(error)) from error
+            raise Unreadable(path, tell_reason(error)) from error
     if len(content) > most:
         raise Unreadable(path, f"it is longer than {int(most):,} bytes")
     return content
@@ -327,7 +327,7 @@ def _unknown(found: Any, made: Any) -> Iterator[str]:
             yield from _unknown(found[name], getattr(made, name))
 
 
-def reason_of(error: BaseException) -> str:
+def tell_reason(error: BaseException) -> str:
     """Why something could not be read, in one line and without the path where the error keeps that apart."""
     if isinstance(error, Unreadable):
         return error.reason

@@ -12,7 +12,7 @@ except ImportError:  # a system without such limits
 
 from lossatlas.files.reading import Unreadable, read_text
 
-__all__ = ["free_room", "left_to_the_process"]
+__all__ = ["find_process_room", "free_room"]
 
 UNKNOWN = 2**32
 """Where nobody says how much is free."""
@@ -20,7 +20,7 @@ UNKNOWN = 2**32
 
 def free_room() -> int:
     """Bytes of memory that the system, the container and the limits of this process could still give."""
-    known = [number for number in (_available(), _left_to_the_group(), left_to_the_process()) if number is not None]
+    known = [number for number in (_available(), _left_to_the_group(), find_process_room()) if number is not None]
     return min(known, default=_there())
 
 
@@ -50,7 +50,7 @@ def _left_to_the_group() -> int | None:
     return max(0, int(limit) - int(used)) if limit.isdecimal() else None
 
 
-def left_to_the_process() -> int | None:
+def find_process_room() -> int | None:
     """Bytes that this process may still take by the limits of its address space and data; None where none is set."""
     if resource is None:
         return None

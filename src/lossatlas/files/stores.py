@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from lossatlas.errors import LossatlasError, in_one_line
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, converted, opened, read_json
+from lossatlas.files.reading import Unreadable, converted, open_file, read_json
 from lossatlas.files.room import free_room
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = [
     "GroupHead",
     "check_arrays_fit",
     "check_store",
-    "dangerous_chunks",
+    "find_dangerous_chunks",
     "open_arrays",
     "open_store",
     "read_head",
@@ -222,7 +222,7 @@ def check_store(path: Path) -> None:
         raise Unreadable(path / METADATA, f"it says of {odd!r} what its own description does not say")
     check_arrays_fit(path, list(heads.values()))
     for part, head in heads.items():
-        for chunk, reason in dangerous_chunks(part, head):
+        for chunk, reason in find_dangerous_chunks(part, head):
             raise Unreadable(chunk, reason)
 
 
@@ -250,7 +250,7 @@ def check_arrays_fit(path: Path, heads: list[ArrayHead]) -> None:
         raise Unreadable(path, f"it asks for {count:,} chunks, more than {MOST_CHUNKS:,}")
 
 
-def dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]:
+def find_dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]:
     """The chunks in an array's folder that may unpack to far more than they should, and what is wrong with each.
 
     Those that are merely damaged are none of them: decoding them fails, and takes no more than a whole one.
@@ -263,7 +263,7 @@ def dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]
         try:
             reason = _excess(size := chunk.stat().st_size, head)
             if reason is None and "zstd" in names:
-                with opened(chunk) as file:
+                with open_file(chunk) as file:
                     reason = _danger(file, size - around, head)
         except (OSError, LossatlasError):  # gone again, or whoever reads it will say so
             continue

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lossatlas.errors import LossatlasError
-from lossatlas.files.reading import Unreadable, opened, reason_of
+from lossatlas.files.reading import Unreadable, open_file, tell_reason
 
-__all__ = ["TensorFile", "check_alike", "opened_tensors", "read_tensors"]
+__all__ = ["TensorFile", "check_alike", "open_tensors", "read_tensors"]
 
 
 class TensorFile:
@@ -40,13 +40,13 @@ class TensorFile:
 
 
 @contextmanager
-def opened_tensors(path: Path | str) -> Iterator[TensorFile]:
+def open_tensors(path: Path | str) -> Iterator[TensorFile]:
     """A safetensors file to read from.
 
     Raises:
         Unreadable: it is missing, not a regular file, truncated or damaged; also where a tensor is asked for.
     """
-    with opened(path):  # which refuses pipes, that would be waited for
+    with open_file(path):  # which refuses pipes, that would be waited for
         pass
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -54,7 +54,7 @@ def opened_tensors(path: Path | str) -> Iterator[TensorFile]:
     except LossatlasError:
         raise
     except Exception as error:  # names of numbers that torch lacks, shapes that overflow: each its own kind of error
-        raise Unreadable(path, reason_of(error)) from error
+        raise Unreadable(path, tell_reason(error)) from error
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -63,7 +63,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         Unreadable: it is missing, not a regular file, truncated or damaged.
     """
-    with opened_tensors(path) as file:
+    with open_tensors(path) as file:
         # Copies: what is mapped changes with the file, and a file that is cut while it is mapped kills the process.
         return {name: file[name].clone() for name in file.names}, file.metadata
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from lossatlas.bounds import Elapsed, Tally
 from lossatlas.charts import CoefficientChart, check_coefficients
-from lossatlas.data import Augmentation, Batches, Split, augmented
+from lossatlas.data import Augmentation, Batches, Split, augment_batch
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.buffers.batch import BatchStatistics
-from lossatlas.engine.planning import measuring_seconds
+from lossatlas.engine.planning import allow_measuring
 from lossatlas.engine.setup import choose_batch_size, engine_for, find_device
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.reading import converted
@@ -26,7 +26,7 @@ from lossatlas.fitting.momentum import Momentum
 from lossatlas.fitting.optimizer import Adam
 from lossatlas.metrics import streaming_metrics
 from lossatlas.objectives import Objective
-from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
+from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
@@ -119,7 +119,9 @@ class Fit:
         self._seed = seed
         self._target_gap = target_gap
         self._augment = tuple(augment)
-        augmented(split.take(torch.arange(1)), self._augment, make_generator(seed, "augment"))  # refused now or never
+        augment_batch(
+            split.take(torch.arange(1)), self._augment, make_generator(seed, "augment")
+        )  # refused now or never
         self.metrics = streaming_metrics(engine.network.loss)
 
     @property
@@ -174,7 +176,7 @@ class Fit:
             raise CannotFinish(f"{error} (at step {self.steps}); use a lower learning rate") from error
         coefficients = self.chart.mixture(sampled.coords, controls)
         batch = self._split.take(self._batches.at(self.steps))
-        batch = augmented(batch, self._augment, make_generator(self._seed, "augment", self.steps))
+        batch = augment_batch(batch, self._augment, make_generator(self._seed, "augment", self.steps))
         pull = self.engine.pullback(coefficients, controls, batch, sampled, self.metrics)
 
         self._optimizer.zero_grad()
@@ -206,7 +208,7 @@ class Fit:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON types from which :meth:`restore` continues bit for bit."""
-        tensors, numbers = optimizer_state(self._optimizer)
+        tensors, numbers = read_optimizer_state(self._optimizer)
         tensors |= {f"chart.{name}": value for name, value in self.chart.state_dict().items()}
         scalars = {
             "steps": self.steps,
@@ -334,7 +336,7 @@ def fit(
     split = Split.of(split).to(find_device(chart))
     engine = engine_for(
         problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
-        batch_size=batch_size, points=objective.most_points, memory=memory, measuring=measuring_seconds(seconds),
+        batch_size=batch_size, points=objective.most_points, memory=memory, measuring=allow_measuring(seconds),
     )  # fmt: skip
     budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
     running = Fit(

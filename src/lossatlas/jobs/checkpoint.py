@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossatlas.bounds import Tally
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted, parse_json, reason_of
+from lossatlas.files.reading import converted, parse_json, tell_reason
 from lossatlas.files.tensors import read_tensors
 from lossatlas.rundir import RunDirectory
 
@@ -69,6 +69,6 @@ def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
         head = converted(state, _Head)
         work.restore(tensors, state)
     except ValueError as error:
-        reason = reason_of(error)
+        reason = tell_reason(error)
         raise BadInput(f"{path} cannot be continued ({reason}); start again with --overwrite") from error
     return head.log_length

@@ -96,7 +96,7 @@ def _joined(survey: xr.Dataset) -> npt.NDArray[np.intp]:
 
 
 def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> Reals | None:
-    name = schema.split_variable(split, metric) if path == "curve" else Along.of(path, split, metric)
+    name = schema.name_variable(split, metric) if path == "curve" else Along.of(path, split, metric)
     return np.asarray(survey[name].values, dtype=np.float64) if name in survey else None
 
 

@@ -11,9 +11,9 @@ import xarray as xr
 
 from lossatlas.fitting import Fit
 from lossatlas.jobs.estimate import measure_peak_bytes
-from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlation, score_accuracy, score_loss
+from lossatlas.pictures import LOSS_FLOOR, Picture, Raster, correlate, score_accuracy, score_loss
 from lossatlas.recipes.fit import FitRecipe
-from lossatlas.schema import STANDARD_ERROR, split_variable
+from lossatlas.schema import STANDARD_ERROR, name_variable
 
 __all__ = ["summarise_descent", "summarise_fit"]
 
@@ -33,7 +33,7 @@ def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_second
         split: {
             name: recipe.picture.from_grid(survey[variable].values, recipe.config.padding).astype(np.float64)
             for name in ("accuracy", "loss")
-            if (variable := split_variable(split, name)) in survey
+            if (variable := name_variable(split, name)) in survey
         }
         for split in recipe.surveyed
     }
@@ -86,7 +86,7 @@ def _errors(recipe: FitRecipe, survey: xr.Dataset, split: str) -> dict[str, floa
     counted = np.isfinite(recipe.picture.target)
     found = {}
     for metric in ("accuracy", "loss"):
-        if (name := STANDARD_ERROR.of(split_variable(split, metric))) in survey:
+        if (name := STANDARD_ERROR.of(name_variable(split, metric))) in survey:
             errors = recipe.picture.from_grid(survey[name].values, recipe.config.padding).astype(np.float64)[counted]
             found[STANDARD_ERROR.of(metric)] = float(np.median(errors))
     return found
@@ -104,5 +104,5 @@ def _agreement(picture: Raster, maps: Mapping[str, Mapping[str, Reals]]) -> dict
             if name == "loss":
                 pair = [np.log(np.maximum(values, LOSS_FLOOR)) for values in pair]
             finite = np.isfinite(pair).all(axis=0)
-            agreement[key] = correlation(*(values[finite] for values in pair)) if finite.any() else None
+            agreement[key] = correlate(*(values[finite] for values in pair)) if finite.any() else None
     return agreement

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from lossatlas.data import Dataset
-from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, raised_instead
+from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, tell_raised
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
 from lossatlas.jobs.reporter import Patient, Reporter, Silent
@@ -163,7 +163,7 @@ class Job(Generic[C]):
         except (Exception, KeyboardInterrupt):
             raise
         except BaseException as error:  # a user's code that ends the process
-            raise (CannotFinish if start.placed else BadInput)(raised_instead(error)) from error
+            raise (CannotFinish if start.placed else BadInput)(tell_raised(error)) from error
 
 
 def _kept(error: BadInput, start: Start[C]) -> CannotFinish:

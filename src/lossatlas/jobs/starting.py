@@ -10,8 +10,8 @@ import yaml
 
 from lossatlas.engine import Engine, Plan
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import expanded, resolved
-from lossatlas.provenance import versions
+from lossatlas.files.reading import expand_home, resolved
+from lossatlas.provenance import list_versions
 from lossatlas.recipes import Config, complete, list_differences
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.inputs import locate_inputs
@@ -66,7 +66,7 @@ class Start(Generic[C]):
         """Refuse to replace what the run is to be made of."""
         place = resolved(self.run.path)
         for path in locate_inputs(self.config.flat(), place) if self.run.exists else ():
-            named = resolved(expanded(path))
+            named = resolved(expand_home(path))
             if named == place or place in named.parents:
                 raise BadInput(f"--out {self.run.path} holds {path}, which the run is made of; choose another --out")
 
@@ -119,7 +119,7 @@ class Start(Generic[C]):
         flat = self.config.flat()
         self._provenance = {
             "verb": self.config.verb,
-            "versions": versions(),
+            "versions": list_versions(),
             "device": str(device),
             "fingerprints": fingerprints,
             "inputs": locate_inputs(flat, self.run.path),

@@ -24,7 +24,7 @@ from lossatlas.jobs.pictures import draw_survey
 from lossatlas.jobs.sampling import SUSTAINED
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.survey_cost import Left, SurveyCost, count_points_left
-from lossatlas.measures import measures
+from lossatlas.measures import measure_survey
 from lossatlas.recipes import SurveyConfig, complete
 from lossatlas.recipes.survey import SurveyRecipe, build_survey
 from lossatlas.rundir import CHART, SUMMARY, SURVEY, RunDirectory
@@ -182,7 +182,7 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
     followed = recipe.site.trajectory
     found: dict[str, Any] = {} if followed is None else summarise_trajectory(followed, recipe, survey)
     for name in recipe.surveyed:
-        variable = schema.split_variable(name, "loss")
+        variable = schema.name_variable(name, "loss")
         if variable in survey:
             values = survey[variable].values[np.isfinite(survey[variable].values)]
             ends = (float(values.min()), float(values.max())) if values.size else (None, None)
@@ -191,7 +191,7 @@ def _summary(recipe: SurveyRecipe, survey: xr.Dataset, seconds: float) -> dict[s
         found["points_evaluated"] = int(survey[schema.MEASURED].sum())
     return {
         **found,
-        **{f"{split}{SURFACE}": dict(numbers) for split, numbers in measures(survey).items()},
+        **{f"{split}{SURFACE}": dict(numbers) for split, numbers in measure_survey(survey).items()},
         "parameters": recipe.space.size,
         "seconds": seconds,
         "peak_memory_bytes": measure_peak_bytes(),

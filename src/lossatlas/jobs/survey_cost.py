@@ -18,7 +18,7 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
 from lossatlas.recipes.chart_recipe import ChartRecipe
-from lossatlas.schema import done_variable
+from lossatlas.schema import name_done_variable
 from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import TILE_POINTS, Grid
 from lossatlas.surveying.store import glance_at
@@ -132,7 +132,7 @@ def count_points_left(store: Path, points: float) -> Left | float:
         return points
 
     def left(split: str, group: str) -> float:
-        name = done_variable(split, group)
+        name = name_done_variable(split, group)
         try:
             return max(0.0, points - float(stored[name].values.sum())) if name in stored else points
         except Exception:  # a mark that is damaged marks nothing; zarr has many ways to say so

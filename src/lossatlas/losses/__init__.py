@@ -4,12 +4,12 @@ They have a package of their own below ``problem``: a loss knows what outputs an
 file.
 """
 
-from lossatlas.losses.judging import judged
+from lossatlas.losses.judging import judge
 from lossatlas.losses.labelled import Labelled
-from lossatlas.losses.loss import AUTO, LOSSES, BatchMean, Loss, PerExample, load_loss, loss_options
+from lossatlas.losses.loss import AUTO, LOSSES, BatchMean, Loss, PerExample, find_loss_options, load_loss
 from lossatlas.losses.network_loss import NetworkLoss
-from lossatlas.losses.terms import told_apart
-from lossatlas.losses.weighing import check_total, checked_total, shares_of, weights_of
+from lossatlas.losses.terms import split_terms
+from lossatlas.losses.weighing import check_total, share_examples, total_weights, weigh_examples
 
 __all__ = [
     "AUTO",
@@ -20,11 +20,11 @@ __all__ = [
     "NetworkLoss",
     "PerExample",
     "check_total",
-    "checked_total",
-    "judged",
+    "find_loss_options",
+    "judge",
     "load_loss",
-    "loss_options",
-    "shares_of",
-    "told_apart",
-    "weights_of",
+    "share_examples",
+    "split_terms",
+    "total_weights",
+    "weigh_examples",
 ]

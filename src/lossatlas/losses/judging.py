@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from lossatlas.losses.loss import Loss
-from lossatlas.losses.terms import Termwise, summed
+from lossatlas.losses.terms import Termwise, sum_terms
 from lossatlas.types import Outputs
 
-__all__ = ["judged"]
+__all__ = ["judge"]
 
 
-def judged(loss: Loss, seen: Outputs, targets: Any) -> tuple[Outputs, Tensor]:
+def judge(loss: Loss, seen: Outputs, targets: Any) -> tuple[Outputs, Tensor]:
     """Outputs and losses (B,) of a batch; beside the outputs the terms of a loss that has several.
 
     Args:
@@ -24,5 +24,5 @@ def judged(loss: Loss, seen: Outputs, targets: Any) -> tuple[Outputs, Tensor]:
     own = loss.sees_network
     if not loss.terms:
         return seen, seen if own else loss(seen, targets)
-    total, terms = summed(seen if own else loss.of_terms(seen, targets), loss.terms)
+    total, terms = sum_terms(seen if own else loss.of_terms(seen, targets), loss.terms)
     return Termwise(total if own else seen, terms), total

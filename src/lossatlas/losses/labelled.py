@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossatlas.errors import BadInput
 
-__all__ = ["Labelled", "axis_of_classes", "counted_from_the_end", "labels_of"]
+__all__ = ["Labelled", "count_from_the_end", "find_class_axis", "read_labels"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Labelled:
     """Along which the classes lie in the outputs, counted from the end."""
 
 
-def axis_of_classes(outputs: Sequence[int], labels: Sequence[int], stated: int | None = None) -> int:
+def find_class_axis(outputs: Sequence[int], labels: Sequence[int], stated: int | None = None) -> int:
     """The axis that the classes lie along, counted from the end.
 
     Labels may have an axis of length one in the place of the classes, as (N, 1) for logits (N, C).
@@ -39,7 +39,7 @@ def axis_of_classes(outputs: Sequence[int], labels: Sequence[int], stated: int |
     Raises:
         BadInput: there is no such axis, no axis fits, or the second and the last both do.
 
-    >>> axis_of_classes((8, 5, 12), (8, 12)), axis_of_classes((8, 12, 5), (8, 12))
+    >>> find_class_axis((8, 5, 12), (8, 12)), find_class_axis((8, 12, 5), (8, 12))
     (-2, -1)
     """
     shape, labels = tuple(outputs), tuple(labels)
@@ -48,7 +48,7 @@ def axis_of_classes(outputs: Sequence[int], labels: Sequence[int], stated: int |
             f"the model's output {shape} does not fit cross-entropy and accuracies, which need logits (B, ..., C); "
             "with one logit per example give a loss of your own, of binary_cross_entropy_with_logits"
         )
-    candidates = sorted({1 - len(shape), -1} if stated is None else {counted_from_the_end(shape, stated)})
+    candidates = sorted({1 - len(shape), -1} if stated is None else {count_from_the_end(shape, stated)})
     fitting = [axis for axis in candidates if labels in _fitting(shape, axis)]
     if len(fitting) > 1:
         raise BadInput(
@@ -64,7 +64,7 @@ def axis_of_classes(outputs: Sequence[int], labels: Sequence[int], stated: int |
     return fitting[0]
 
 
-def counted_from_the_end(outputs: Sequence[int], stated: int) -> int:
+def count_from_the_end(outputs: Sequence[int], stated: int) -> int:
     """An axis of outputs (B, ...), beyond that of the examples, that is stated in either way.
 
     Raises:
@@ -79,7 +79,7 @@ def counted_from_the_end(outputs: Sequence[int], stated: int) -> int:
     return axis
 
 
-def labels_of(outputs: Sequence[int], labels: Tensor, axis: int) -> Tensor:
+def read_labels(outputs: Sequence[int], labels: Tensor, axis: int) -> Tensor:
     """Labels (B, ...) as int64, without an axis of length one in the place of the classes."""
     inner, _ = _fitting(outputs, axis)
     return labels.long().reshape(inner)

@@ -13,12 +13,22 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lossatlas.errors import BadInput, in_one_line, unknown
-from lossatlas.losses.labelled import Labelled, axis_of_classes, labels_of
-from lossatlas.losses.terms import checked_factors, summed
+from lossatlas.losses.labelled import Labelled, find_class_axis, read_labels
+from lossatlas.losses.terms import check_factors, sum_terms
 from lossatlas.registry import Registry, load_callable
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["AUTO", "LOSSES", "BatchMean", "Loss", "PerExample", "load_loss", "loss_options", "name_of", "written"]
+__all__ = [
+    "AUTO",
+    "LOSSES",
+    "BatchMean",
+    "Loss",
+    "PerExample",
+    "find_loss_options",
+    "load_loss",
+    "name_loss",
+    "write_terms",
+]
 
 LOSSES: Registry[type[Loss]] = Registry("loss", "lossatlas.losses.kinds")
 AUTO: Final = "auto"
@@ -80,8 +90,8 @@ class Loss(ABC):
             raise BadInput(
                 f"accuracies under {self.record} need a tensor of logits (B, ..., C) and one of integer labels"
             )
-        axis = axis_of_classes(outputs.shape[1:], targets.shape, -1)
-        labels = labels_of(outputs.shape[1:], targets, axis)
+        axis = find_class_axis(outputs.shape[1:], targets.shape, -1)
+        labels = read_labels(outputs.shape[1:], targets, axis)
         return Labelled(outputs, labels, labels >= 0, axis)
 
     def settled(self, outputs: Any, targets: Any) -> Loss:
@@ -137,19 +147,19 @@ class PerExample(Loss):
         units: str = "1",
     ) -> None:
         self.function = function
-        self.terms = checked_factors(terms)
+        self.terms = check_factors(terms)
         self.weigh = weights
         self.classifies = classifies
         self.units = units
 
     @property
     def record(self) -> str:
-        weighed = f", weights={name_of(self.weigh)}" if self.weigh is not None else ""
-        return f"{type(self).__name__}({name_of(self.function)}{weighed}{written(self.terms)})"
+        weighed = f", weights={name_loss(self.weigh)}" if self.weigh is not None else ""
+        return f"{type(self).__name__}({name_loss(self.function)}{weighed}{write_terms(self.terms)})"
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         if self.terms:
-            return summed(self.of_terms(outputs, targets), self.terms)[0]
+            return sum_terms(self.of_terms(outputs, targets), self.terms)[0]
         losses: Tensor = self.function(outputs, targets)
         return losses
 
@@ -203,7 +213,7 @@ class BatchMean(PerExample):
         return expanded
 
 
-def loss_options(name: str) -> type[Loss] | None:
+def find_loss_options(name: str) -> type[Loss] | None:
     """The dataclass of a loss's options; None where it has none, or what it is is not known yet (``auto``).
 
     Raises:
@@ -225,7 +235,7 @@ def load_loss(spec: str) -> Loss:
     found: Any = load_callable("loss", spec)
     if isinstance(found, type):
         try:
-            found = called(found)
+            found = call_users(found)
         except Exception as error:  # the user's own code may fail in any way
             raise BadInput(f"loss {spec!r} failed: {in_one_line(error)}") from error
         if not callable(found):
@@ -233,7 +243,7 @@ def load_loss(spec: str) -> Loss:
     return found if isinstance(found, Loss) else PerExample(found)
 
 
-def name_of(function: Callable[..., Any]) -> str:
+def name_loss(function: Callable[..., Any]) -> str:
     """Where a function is defined; of other callables their class."""
     named = function if hasattr(function, "__qualname__") else type(function)
     if isinstance(function, torch.nn.Module):
@@ -241,6 +251,6 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def written(terms: Mapping[str, float]) -> str:
+def write_terms(terms: Mapping[str, float]) -> str:
     """The factors of terms as they stand in a record; nothing where there are none."""
     return f", terms={', '.join(f'{factor:g} {name}' for name, factor in terms.items())}" if terms else ""

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.losses.loss import Loss, name_of, written
-from lossatlas.losses.terms import checked_factors
+from lossatlas.losses.loss import Loss, name_loss, write_terms
+from lossatlas.losses.terms import check_factors
 
 __all__ = ["NetworkLoss"]
 
@@ -55,13 +55,13 @@ class NetworkLoss(Loss):
     ) -> None:
         self.function = function
         self.weigh = weights
-        self.terms = checked_factors(terms)
+        self.terms = check_factors(terms)
         self.units = units
 
     @property
     def record(self) -> str:
-        weighed = f", weights={name_of(self.weigh)}" if self.weigh is not None else ""
-        return f"{type(self).__name__}({name_of(self.function)}{weighed}{written(self.terms)})"
+        weighed = f", weights={name_loss(self.weigh)}" if self.weigh is not None else ""
+        return f"{type(self).__name__}({name_loss(self.function)}{weighed}{write_terms(self.terms)})"
 
     def of_network(self, network: nn.Module, batch: Any) -> Any:
         return self.function(network, batch)

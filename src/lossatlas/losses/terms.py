@@ -11,7 +11,7 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.types import Outputs
 
-__all__ = ["Termwise", "checked_factors", "summed", "told_apart"]
+__all__ = ["Termwise", "check_factors", "split_terms", "sum_terms"]
 
 
 class Termwise(NamedTuple):
@@ -22,12 +22,12 @@ class Termwise(NamedTuple):
     """By name (..., B), without the factors."""
 
 
-def told_apart(outputs: Outputs) -> tuple[Outputs, dict[str, Tensor]]:
+def split_terms(outputs: Outputs) -> tuple[Outputs, dict[str, Tensor]]:
     """Outputs by themselves, and the terms that are beside them, if any are."""
     return (outputs.outputs, outputs.terms) if isinstance(outputs, Termwise) else (outputs, {})
 
 
-def checked_factors(factors: Mapping[str, float] | None) -> dict[str, float]:
+def check_factors(factors: Mapping[str, float] | None) -> dict[str, float]:
     """What the terms of a loss are multiplied with in their sum; nothing where a loss has one term.
 
     Raises:
@@ -42,7 +42,7 @@ def checked_factors(factors: Mapping[str, float] | None) -> dict[str, float]:
     return {name: float(factor) for name, factor in (factors or {}).items()}
 
 
-def summed(values: Any, factors: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+def sum_terms(values: Any, factors: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum (B,) of terms with their factors, and the terms (B,) in the order of these.
 
     Raises:

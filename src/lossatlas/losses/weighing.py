@@ -13,16 +13,16 @@ from torch import Tensor
 
 from lossatlas.errors import BadInput, CannotFinish, in_one_line
 from lossatlas.losses.loss import Loss
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["check_total", "checked_total", "shares_of", "weights_of"]
+__all__ = ["check_total", "share_examples", "total_weights", "weigh_examples"]
 
 
 NOTHING = 1e-20
 """Weights with no larger sum are none: divided by it, rounding would be all there is."""
 
 
-def weights_of(loss: Loss, targets: Any, losses: Tensor) -> Tensor:
+def weigh_examples(loss: Loss, targets: Any, losses: Tensor) -> Tensor:
     """What each example of a batch counts (B,), float64, where its losses (..., B) are; ones where all count alike."""
     weights = loss.weights(targets)
     if weights is None:
@@ -33,7 +33,7 @@ def weights_of(loss: Loss, targets: Any, losses: Tensor) -> Tensor:
     return weights
 
 
-def shares_of(weights: Tensor | None, losses: Tensor) -> Tensor:
+def share_examples(weights: Tensor | None, losses: Tensor) -> Tensor:
     """What each example counts in the mean of its batch (B,), in the numbers of the losses (..., B).
 
     They sum to one; all are zero where nothing in the batch counts.
@@ -49,7 +49,7 @@ def shares_of(weights: Tensor | None, losses: Tensor) -> Tensor:
     return (weights / total.where(total > 0, 1)).to(losses.dtype)
 
 
-def checked_total(loss: Loss, targets: Any, examples: int) -> float:
+def total_weights(loss: Loss, targets: Any, examples: int) -> float:
     """What examples count together, of any part of a split.
 
     Args:
@@ -61,7 +61,7 @@ def checked_total(loss: Loss, targets: Any, examples: int) -> float:
         BadInput: the weights are not one number per example, or a negative or infinite one is among them.
     """
     try:
-        weights = called(loss.weights, targets)
+        weights = call_users(loss.weights, targets)
     except BadInput:
         raise
     except Exception as error:  # it may be the user's own
@@ -87,7 +87,7 @@ def check_total(loss: Loss, total: float) -> None:
 
     Args:
         loss: that weighs examples.
-        total: what all examples count together, the sum of :func:`checked_total` over the split's parts.
+        total: what all examples count together, the sum of :func:`total_weights` over the split's parts.
 
     Raises:
         BadInput: it is zero.

@@ -8,7 +8,7 @@ is None: nothing is guessed.
 from lossatlas.measures.measure import MEASURES, Measure, Value
 from lossatlas.measures.merge_tree import MergeTree, Minimum, Pass, merge_tree
 from lossatlas.measures.surface import Surface
-from lossatlas.measures.surveys import measures, surfaces
+from lossatlas.measures.surveys import measure_survey, surfaces
 
 __all__ = [
     "MEASURES",
@@ -18,7 +18,7 @@ __all__ = [
     "Pass",
     "Surface",
     "Value",
-    "measures",
+    "measure_survey",
     "merge_tree",
     "surfaces",
 ]

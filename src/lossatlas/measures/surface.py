@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
 
-__all__ = ["ROUNDING", "Floats", "Index", "Surface", "beyond", "finite_or_none", "interpolated"]
+__all__ = ["ROUNDING", "Floats", "Index", "Surface", "drop_infinite", "interpolate", "lies_beyond"]
 
 Floats = NDArray[np.float64]
 Index = tuple[int, ...]
@@ -85,18 +85,18 @@ class Surface:
         return self.values[tuple(index)]
 
 
-def finite_or_none(value: float) -> float | None:
+def drop_infinite(value: float) -> float | None:
     """A plain number, or None where it is NaN or infinite."""
     return float(value) if np.isfinite(value) else None
 
 
-def beyond(coords: Floats, place: float) -> bool:
+def lies_beyond(coords: Floats, place: float) -> bool:
     """Whether a place lies outside a grid's coordinates (U,), by more than they may be rounded."""
     slack = ROUNDING * (coords[-1] - coords[0])
     return bool(place < coords[0] - slack or place > coords[-1] + slack)
 
 
-def interpolated(values: Floats, coords: Floats, place: float, axis: int = 0) -> Floats:
+def interpolate(values: Floats, coords: Floats, place: float, axis: int = 0) -> Floats:
     """Values at a place along an axis, linear between its neighbours; that axis is gone. Beyond the grid its end's.
 
     A value that is not finite is not mixed into a point that lies on another.

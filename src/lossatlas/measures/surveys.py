@@ -10,13 +10,13 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.measures.measure import MEASURES, Value
-from lossatlas.measures.surface import Floats, Surface, finite_or_none
+from lossatlas.measures.surface import Floats, Surface, drop_infinite
 from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS, Corner, companion_of, value_dimensions
 
-__all__ = ["measures", "surfaces"]
+__all__ = ["measure_survey", "surfaces"]
 
 
-def measures(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Value]]:
+def measure_survey(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Value]]:
     """All measures that apply to a survey, by split and name.
 
     Beside those of :data:`~lossatlas.measures.MEASURES` each split has ``centre`` (the coordinates of the grid point
@@ -106,7 +106,7 @@ def _measures(surface: Surface, metric: str) -> dict[str, Value]:
 def _of_one(surface: Surface, metric: str) -> dict[str, Value]:
     centre: dict[str, Value] = {
         "centre": surface.at(surface.centre),
-        f"centre_{metric}": finite_or_none(surface.centre_value),
+        f"centre_{metric}": drop_infinite(surface.centre_value),
     }
     return {**centre, **_counts(surface.values), **_taken(surface, compares_repeats=False)}
 
@@ -116,7 +116,7 @@ def _taken(surface: Surface, *, compares_repeats: bool) -> dict[str, Value]:
     fitting = [kind for kind in kinds if kind.compares_repeats == compares_repeats and kind.applies(surface)]
     with np.errstate(all="ignore"):  # losses near the largest number there is
         found = {name: value for kind in fitting for name, value in kind.of(surface).items()}
-    return {name: finite_or_none(value) if isinstance(value, float) else value for name, value in found.items()}
+    return {name: drop_infinite(value) if isinstance(value, float) else value for name, value in found.items()}
 
 
 def _counts(values: Floats) -> dict[str, Value]:
@@ -132,7 +132,7 @@ def _over_repeats(each: Sequence[dict[str, Value]]) -> dict[str, Value]:
             continue
         known, several = None not in values, len(values) > 1
         with np.errstate(all="ignore"):
-            rows[name] = finite_or_none(np.mean(values)) if known else None
-            deviation = finite_or_none(np.std(values, ddof=1)) if known and several else None
+            rows[name] = drop_infinite(np.mean(values)) if known else None
+            deviation = drop_infinite(np.std(values, ddof=1)) if known and several else None
         rows[f"{name}_standard_deviation"] = deviation
     return {name: value for name, value in rows.items() if not name.startswith("unmeasurable")}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine import Evaluation
-from lossatlas.engine.purity import comparable
+from lossatlas.engine.purity import is_comparable
 from lossatlas.errors import ModelFailure
 from lossatlas.losses import Loss
 from lossatlas.metrics.mean import MeanMetric
@@ -71,4 +71,4 @@ def _tensor(returned: Any) -> Tensor | None:
             return torch.as_tensor(returned)
         except (TypeError, ValueError, RuntimeError):
             return None
-    return returned if comparable(returned) else None
+    return returned if is_comparable(returned) else None

@@ -10,11 +10,11 @@ from torch import nn
 
 from lossatlas.bounds import NamedOptions
 from lossatlas.errors import BadInput, in_one_line
-from lossatlas.free_memory import free_memory, in_bytes
+from lossatlas.free_memory import format_bytes, free_memory
 from lossatlas.registry import Registry, load_callable
-from lossatlas.users_code import called
+from lossatlas.users_code import call_users
 
-__all__ = ["MODELS", "Family", "check_weights_fit", "load_model", "model_options"]
+__all__ = ["MODELS", "Family", "check_weights_fit", "find_model_options", "load_model"]
 
 
 class Family(NamedOptions, ABC):
@@ -32,7 +32,7 @@ class Family(NamedOptions, ABC):
 MODELS: Registry[type[Family]] = Registry("model", "lossatlas.models.families")
 
 
-def model_options(spec: str) -> type[Family] | None:
+def find_model_options(spec: str) -> type[Family] | None:
     """The dataclass of a model's options; None for ``module:callable``, which takes none.
 
     Raises:
@@ -61,14 +61,14 @@ def check_weights_fit(name: str, family: Family, inputs: tuple[int, ...], output
         if isinstance(error, BadInput):
             raise
         raise BadInput(
-            f"model {name!r} would have more than 2^63 bytes of weights, and {in_bytes(free)} of memory are free; "
+            f"model {name!r} would have more than 2^63 bytes of weights, and {format_bytes(free)} of memory are free; "
             f"choose a smaller one ({in_one_line(error)})"
         ) from error
     size = sum(value.numel() * value.element_size() for value in chain(made.parameters(), made.buffers()))
     if size > free:
         raise BadInput(
-            f"model {name!r} would have {in_bytes(size)} of weights, and {in_bytes(free)} of memory are free; choose a "
-            "smaller one"
+            f"model {name!r} would have {format_bytes(size)} of weights, and {format_bytes(free)} of memory are free; "
+            "choose a smaller one"
         )
 
 
@@ -80,7 +80,7 @@ def load_model(spec: str) -> nn.Module:
     """
     factory = load_callable("model", spec)
     try:
-        made = called(factory)
+        made = call_users(factory)
     except Exception as error:  # the user's own code may fail in any way
         raise BadInput(f"model {spec!r} failed: {in_one_line(error)}") from error
     if not isinstance(made, nn.Module):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from lossatlas.pictures.array import ArraySource
 from lossatlas.pictures.grey import GreyPicture
-from lossatlas.pictures.names import SHAPES, SOURCES, options_of, picture, picture_source
+from lossatlas.pictures.names import SHAPES, SOURCES, find_picture_options, find_source, picture
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
-from lossatlas.pictures.scores import LOSS_FLOOR, correlation, score_accuracy, score_loss
+from lossatlas.pictures.scores import LOSS_FLOOR, correlate, score_accuracy, score_loss
 from lossatlas.pictures.shape import Shape, ShapeSource
 from lossatlas.pictures.source import PrefixSource, Size, Source, parse_size
 from lossatlas.pictures.sources.array import ArrayFile
@@ -39,11 +39,11 @@ __all__ = [
     "Size",
     "Source",
     "TextWords",
-    "correlation",
-    "options_of",
+    "correlate",
+    "find_picture_options",
+    "find_source",
     "parse_size",
     "picture",
-    "picture_source",
     "score_accuracy",
     "score_loss",
 ]

@@ -12,7 +12,7 @@ from lossatlas.errors import BadInput
 from lossatlas.files.arrays import read_array
 from lossatlas.files.reading import Unreadable
 from lossatlas.pictures.picture import Picture
-from lossatlas.pictures.source import Size, Source, shape_at
+from lossatlas.pictures.source import Size, Source, scale_shape
 
 __all__ = ["ArraySource"]
 
@@ -52,7 +52,7 @@ class ArraySource(Source):
         a third of the array's size; otherwise it takes whichever of high and ignored covers more of it (high if
         they are equal).
         """
-        shape = shape_at(size, self._native.shape, self.name)
+        shape = scale_shape(size, self._native.shape, self.name)
         cells = self._native.cells if shape == self._native.shape else _resampled(self._native, shape)
         return Picture(-cells if self._invert else cells, self.name)
 

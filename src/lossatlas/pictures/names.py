@@ -12,7 +12,7 @@ from lossatlas.pictures.shape import Shape, ShapeSource
 from lossatlas.pictures.source import PrefixSource, Size, Source
 from lossatlas.registry import Registry
 
-__all__ = ["SHAPES", "SOURCES", "options_of", "picture", "picture_source"]
+__all__ = ["SHAPES", "SOURCES", "find_picture_options", "find_source", "picture"]
 
 SHAPES: Registry[Shape] = Registry("picture", "lossatlas.pictures.shapes")
 """The shapes by name."""
@@ -21,7 +21,7 @@ SOURCES: Registry[type[PrefixSource]] = Registry("picture", "lossatlas.pictures.
 """The options of the sources by prefix."""
 
 
-def options_of(spec: str) -> type[PrefixSource] | None:
+def find_picture_options(spec: str) -> type[PrefixSource] | None:
     """The dataclass of options of a picture: that of its prefix, None for a shape, which has no options.
 
     Args:
@@ -30,7 +30,7 @@ def options_of(spec: str) -> type[PrefixSource] | None:
     Raises:
         BadInput: an unknown name or prefix (the message has the nearest match), or nothing after the colon.
 
-    >>> [field.name for field in fields(options_of("random:0.3"))]
+    >>> [field.name for field in fields(find_picture_options("random:0.3"))]
     ['rings', 'seed']
     """
     prefix, colon, rest = spec.partition(":")
@@ -44,19 +44,19 @@ def options_of(spec: str) -> type[PrefixSource] | None:
     return SOURCES[prefix]
 
 
-def picture_source(spec: str, invert: bool = False, options: Mapping[str, Any] | None = None) -> Source:
+def find_source(spec: str, invert: bool = False, options: Mapping[str, Any] | None = None) -> Source:
     """The source for a name (``heart``) or a prefix with its argument (``image:FILE``, ``text:WORDS``).
 
     Args:
         spec: what the user wrote.
         invert: turn ink and background.
-        options: fields of the prefix's dataclass (:func:`options_of`); shapes have none.
+        options: fields of the prefix's dataclass (:func:`find_picture_options`); shapes have none.
 
     Raises:
         BadInput: an unknown name, prefix or option (the message has the nearest match), or a source that cannot be
             read.
     """
-    family, given = options_of(spec), dict(options or {})
+    family, given = find_picture_options(spec), dict(options or {})
     choices = [field.name for field in fields(family)] if family is not None else []
     for name in given:
         if not choices:
@@ -78,11 +78,11 @@ def picture(spec: str, size: Size | None = None, invert: bool = False, **options
         options: those of the prefix.
 
     Raises:
-        BadInput: see :func:`picture_source` and :meth:`Source.render`.
+        BadInput: see :func:`find_source` and :meth:`Source.render`.
 
     >>> picture("heart", (20, 30)).shape
     (20, 30)
     >>> picture("random:0.3", 12, seed=1).shape
     (12, 12)
     """
-    return picture_source(spec, invert, options).render(size)
+    return find_source(spec, invert, options).render(size)

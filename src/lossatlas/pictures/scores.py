@@ -15,7 +15,7 @@ from lossatlas.errors import BadInput
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
 
-__all__ = ["LOSS_FLOOR", "correlation", "score_accuracy", "score_loss"]
+__all__ = ["LOSS_FLOOR", "correlate", "score_accuracy", "score_loss"]
 
 LOSS_FLOOR = 1e-12
 """Losses below this count as this in a logarithm."""
@@ -98,8 +98,8 @@ def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
         scores = {"log_loss_rmse": None if logs is None else float(np.sqrt(np.mean((logs - target) ** 2)))}
     return {
         **scores,
-        "log_loss_correlation": None if logs is None else correlation(logs, target),
-        "log_loss_rank_correlation": None if logs is None else correlation(_ranks(logs), _ranks(target)),
+        "log_loss_correlation": None if logs is None else correlate(logs, target),
+        "log_loss_rank_correlation": None if logs is None else correlate(_ranks(logs), _ranks(target)),
         "non_finite": int(np.count_nonzero(counted & ~finite)),
     }
 
@@ -130,7 +130,7 @@ def _ranks(values: Floats) -> Floats:
     return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
-def correlation(a: Floats, b: Floats) -> float | None:
+def correlate(a: Floats, b: Floats) -> float | None:
     """Pearson's correlation; None where one of the two is constant."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.pictures.picture import Picture
-from lossatlas.pictures.source import Size, Source, shape_at
+from lossatlas.pictures.source import Size, Source, scale_shape
 
 __all__ = ["Shape", "ShapeSource"]
 
@@ -54,7 +54,7 @@ class ShapeSource(Source):
 
     def render(self, size: Size | None = None) -> Picture:
         """A cell is ink where the shape covers at least half of it; see :meth:`Source.render`."""
-        sides = shape_at(size, (DEFAULT_SIZES[self.rank],) * self.rank, self.name)
+        sides = scale_shape(size, (DEFAULT_SIZES[self.rank],) * self.rank, self.name)
         pixel = 2 / min(sides)
         # The last dimension of the array is x, the one before y (downwards), the first of three z.
         steps = [(np.arange(side * SAMPLES) - (side * SAMPLES - 1) / 2) * (pixel / SAMPLES) for side in sides]

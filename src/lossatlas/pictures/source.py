@@ -12,7 +12,7 @@ from lossatlas.bounds import NamedOptions
 from lossatlas.errors import BadInput
 from lossatlas.pictures.raster import SMALLEST_SIDE, Raster
 
-__all__ = ["PrefixSource", "Size", "Source", "parse_size", "shape_at"]
+__all__ = ["PrefixSource", "Size", "Source", "parse_size", "scale_shape"]
 
 MOST_CELLS = 10**6
 """Each is a network that a survey evaluates."""
@@ -86,7 +86,7 @@ def parse_size(text: str) -> Size:
     return sides[0] if len(sides) == 1 else sides
 
 
-def shape_at(size: Size | None, native: tuple[int, ...], name: str) -> tuple[int, ...]:
+def scale_shape(size: Size | None, native: tuple[int, ...], name: str) -> tuple[int, ...]:
     """The shape of a source of the shape ``native`` when it is rendered at ``size``.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
-from lossatlas.engine.planning import LARGEST_CHUNK, measuring_seconds
+from lossatlas.engine.planning import LARGEST_CHUNK, allow_measuring
 from lossatlas.engine.setup import engine_for
 from lossatlas.fitting import Adam, Budget, Fit, Momentum, Seconds, Steps
 from lossatlas.objectives import Objective
@@ -116,7 +116,7 @@ class ChartRecipe(Generic[E]):
             plan=plan,
             precision=self.config.precision,
             memory=self.config.memory,
-            measuring=measuring if measuring is not None else measuring_seconds(self.seconds),
+            measuring=measuring if measuring is not None else allow_measuring(self.seconds),
             batch_size=batch_size,
             eval_batch_size=self.config.eval_batch_size,
             points=points,

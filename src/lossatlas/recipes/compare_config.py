@@ -25,8 +25,7 @@ class ComparedConfig(GridConfig, DirectionConfig):
     """What a comparison looks at: surfaces and lines between networks, and slices around them."""
 
     runs: tuple[str, ...] = ()
-    """Two or more finished runs of lossatlas train, on the same data; name them first. What they predict is compared on
-    all test examples."""
+    """Two or more finished runs of lossatlas train, on the same data; name them first."""
     line: int = 41
     """Points on the line between two networks, which goes from -0.5 to 1.5."""
     slice_range: Positive = 1.5
@@ -34,7 +33,7 @@ class ComparedConfig(GridConfig, DirectionConfig):
     slice_points: int = 61
     """Points of a slice."""
     level: Positive = GUESSING
-    """Loss up to which a basin is as wide as it is; by default that of guessing among ten classes, in nats."""
+    """Loss up to which a basin is as wide as it is; default that of guessing among ten classes, in nats."""
     radius: Positive = 0.5
     """How far from a network its sharpness looks, in the slices' unit."""
 

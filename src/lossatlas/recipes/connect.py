@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lossatlas.charts import Chain, Curve, Radial, make_chart, radial_orders
+from lossatlas.charts import Chain, Curve, Radial, find_radial_orders, make_chart
 from lossatlas.data import Split
 from lossatlas.engine.memory import memory_limit
 from lossatlas.errors import BadInput
@@ -195,7 +195,7 @@ def _radial(base: ProblemRecipe, networks: Tensor, memory: int) -> tuple[Radial 
     ends = networks[[0, -1]]
     batch = base.train.take(torch.arange(min(TRIED, len(base.train))))
     try:
-        path = Radial(ends, radial_orders(base.problem, base.space, list(ends), batch))
+        path = Radial(ends, find_radial_orders(base.problem, base.space, list(ends), batch))
     except BadInput as error:
         return None, f"{NO_RADIAL}: {str(error).removesuffix('; leave it out')}"
     if (needed := path.held_bytes) > memory:

@@ -16,7 +16,7 @@ from lossatlas.fitting import Adam, Fit
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
-from lossatlas.pictures import GreyPicture, Picture, Raster, Source, parse_size, picture_source
+from lossatlas.pictures import GreyPicture, Picture, Raster, Source, find_source, parse_size
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit_config import FEWEST, FitConfig
@@ -70,7 +70,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
     Raises:
         BadInput: the first thing that is wrong with it.
     """
-    source = picture_source(
+    source = find_source(
         config.pattern, config.invert, check_options("pattern", config.pattern, config.pattern_options)
     )
     picture = source.render(parse_size(config.size) if config.size is not None else None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import expanded, resolved
+from lossatlas.files.reading import expand_home, resolved
 from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
@@ -143,7 +143,7 @@ def _looked_for(run: RunDirectory, path: str, place: InputPlace) -> list[str]:
 
 def _absolute(path: str | Path) -> str:
     """A path from the root, in which links keep their names."""
-    return os.path.abspath(expanded(path))  # noqa: PTH100
+    return os.path.abspath(expand_home(path))  # noqa: PTH100
 
 
 def _paths(name: str, value: Any) -> list[str]:

@@ -16,12 +16,12 @@ __all__ = ["check_options", "complete", "fill_defaults", "find_options"]
 C = TypeVar("C", bound=Config)
 
 RESOLVERS = {
-    "model": ("lossatlas.models", "model_options"),
-    "data": ("lossatlas.data", "data_options"),
-    "loss": ("lossatlas.losses", "loss_options"),
-    "pattern": ("lossatlas.pictures", "options_of"),
-    "schedule": ("lossatlas.schedules", "schedule_options"),
-    "chart": ("lossatlas.charts", "chart_options"),
+    "model": ("lossatlas.models", "find_model_options"),
+    "data": ("lossatlas.data", "find_data_options"),
+    "loss": ("lossatlas.losses", "find_loss_options"),
+    "pattern": ("lossatlas.pictures", "find_picture_options"),
+    "schedule": ("lossatlas.schedules", "find_schedule_options"),
+    "chart": ("lossatlas.charts", "find_chart_options"),
 }
 """Per field that names something with options of its own, who knows their type; imported when somebody asks."""
 OF_CLASSES = {"chart"}

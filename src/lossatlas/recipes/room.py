@@ -12,7 +12,7 @@ import torch
 
 from lossatlas.bounds import YEAR
 from lossatlas.errors import BadInput
-from lossatlas.free_memory import free_disk, free_memory, in_bytes
+from lossatlas.free_memory import format_bytes, free_disk, free_memory
 from lossatlas.surveying.arrays import TILE_POINTS
 
 __all__ = ["Extent", "check_disk", "check_memory"]
@@ -75,9 +75,9 @@ class Extent:
         if self.memory > free or self.hours > YEAR / 3600:
             points = f"{dimensions} = {self.points:,}" if dimensions else f"{self.points:,}"
             raise BadInput(
-                f"{options}: {points} points take {in_bytes(self.memory)} of memory, of which {in_bytes(free)} are "
-                f"free, {in_bytes(self.disk)} on disk and {self.hours:,.3g} hours, all of it at the very least; choose "
-                "fewer"
+                f"{options}: {points} points take {format_bytes(self.memory)} of memory, of which {format_bytes(free)} "
+                f"are free, {format_bytes(self.disk)} on disk and {self.hours:,.3g} hours, all of it at the very "
+                "least; choose fewer"
             )
 
 
@@ -94,7 +94,9 @@ def check_memory(option: str, size: int, what: str) -> None:
     """
     free = free_memory(torch.device("cpu"))
     if size > free:
-        raise BadInput(f"{option}: {what} take {in_bytes(size)} of memory, and {in_bytes(free)} are free; choose fewer")
+        raise BadInput(
+            f"{option}: {what} take {format_bytes(size)} of memory, and {format_bytes(free)} are free; choose fewer"
+        )
 
 
 def check_disk(place: Path, size: int) -> None:
@@ -110,6 +112,6 @@ def check_disk(place: Path, size: int) -> None:
     free = free_disk(place)
     if free is not None and size > free:
         raise BadInput(
-            f"the run takes {in_bytes(size)} on disk at least, and {in_bytes(free)} are free at {place}; make room, "
-            "choose another --out, or ask for less"
+            f"the run takes {format_bytes(size)} on disk at least, and {format_bytes(free)} are free at {place}; make "
+            "room, choose another --out, or ask for less"
         )

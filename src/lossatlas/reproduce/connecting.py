@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from lossatlas.recipes import ConnectConfig, TrainConfig
-from lossatlas.reproduce.settings import problem_of
+from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.study import Run
 
-__all__ = ["PRERESNET", "SCHEDULE", "SMALL_NETWORK", "VGG16", "curve_of", "loss_and_error"]
+__all__ = ["PRERESNET", "SCHEDULE", "SMALL_NETWORK", "VGG16", "configure_curve", "list_loss_and_error"]
 
 SCHEDULE: dict[str, Any] = {"schedule": "linear", "schedule_options": {"begin": 0.5, "end": 0.9, "low": 0.01}}
 """The learning rate of Garipov et al. 2018 (arXiv 1802.10026): constant, then linear to 1 % at 90 %, then constant."""
@@ -35,7 +35,7 @@ PRERESNET: dict[str, Any] = {
 """As published."""
 
 
-def curve_of(training: TrainConfig, *ends: str, epochs: float | None = None, **options: Any) -> ConnectConfig:
+def configure_curve(training: TrainConfig, *ends: str, epochs: float | None = None, **options: Any) -> ConnectConfig:
     """A curve between runs of a training.
 
     Args:
@@ -46,10 +46,10 @@ def curve_of(training: TrainConfig, *ends: str, epochs: float | None = None, **o
     """
     if epochs is not None:
         options["steps"] = round(epochs * 50_000 / 128)
-    return ConnectConfig(**{**problem_of(training), "between": ends, **SCHEDULE, **options})
+    return ConnectConfig(**{**copy_problem(training), "between": ends, **SCHEDULE, **options})
 
 
-def loss_and_error(run: Run, path: str = "curve") -> list[object]:
+def list_loss_and_error(run: Run, path: str = "curve") -> list[object]:
     """Cells of a table: lowest to highest training loss and test error in per cent on a path of a run."""
     train, test = run.summary["train_scores"], run.summary["test_scores"]
     losses = f"{train[f'{path}_min']:.3f} to {train[f'{path}_max']:.3f}"

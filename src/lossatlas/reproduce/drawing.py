@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from lossatlas.files.writing import atomic_write
 from lossatlas.views import data, figures, png
 
-__all__ = ["Curve", "curves", "maps", "save", "table"]
+__all__ = ["Curve", "draw_curves", "draw_maps", "save", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def save(figure: Figure, path: Path) -> str:
     return f"![{path.stem}]({path.name})"
 
 
-def maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> Figure:
+def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> Figure:
     """One map per survey with one colour scale; surveys share their grid.
 
     Args:
@@ -67,7 +67,7 @@ def maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: 
     )
 
 
-def curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
+def draw_curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
     """Curves with error bars of one standard deviation."""
     figure = figures.figure(6.4, 4.4, "")
     ax = figure.add_subplot()
@@ -86,7 +86,7 @@ def curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
     return figure
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def write_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; numbers get three digits, None a stroke."""
 
     def cell(value: object) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, final
 
 from lossatlas.recipes import FitConfig
-from lossatlas.reproduce.drawing import maps, save, table
-from lossatlas.reproduce.settings import paper_fit, small_fit
+from lossatlas.reproduce.drawing import draw_maps, save, write_table
+from lossatlas.reproduce.settings import configure_paper_fit, configure_small_fit
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.schema import split_variable
+from lossatlas.schema import name_variable
 
 __all__ = ["Gallery", "Piece"]
 
@@ -61,8 +61,8 @@ class Gallery(Study):
 
     def runs(self, scale: str) -> dict[str, FitConfig]:
         if scale == "small":
-            return {p.name: small_fit(pattern=p.picture, data=p.data, **p.small) for p in self._pieces}
-        return {p.name: paper_fit(pattern=p.picture, data=p.data, **p.paper) for p in self._pieces}
+            return {p.name: configure_small_fit(pattern=p.picture, data=p.data, **p.small) for p in self._pieces}
+        return {p.name: configure_paper_fit(pattern=p.picture, data=p.data, **p.paper) for p in self._pieces}
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         shown = []
@@ -70,7 +70,7 @@ class Gallery(Study):
             surveys = {run.summary["pattern"]: run.survey for run in runs.values() if run.config.data == data}
             for split in self._splits:
                 for metric in self._metrics:
-                    figure = maps(surveys, split_variable(split, metric), f"{data}, {split} {metric}")
+                    figure = draw_maps(surveys, name_variable(split, metric), f"{data}, {split} {metric}")
                     shown.append(save(figure, out / f"{data}-{split}-{metric}.png"))
         keys = ("gap", "iou", "low_accuracy", "high_accuracy", "train_test_correlation", "steps", "seconds")
         rows = [
@@ -79,4 +79,4 @@ class Gallery(Study):
             for run in runs.values()
         ]
         head = ["data", "picture", "size", *(key.replace("_", " ") for key in keys)]
-        return "\n\n".join([self._note, *shown, table(head, rows)]) + "\n"
+        return "\n\n".join([self._note, *shown, write_table(head, rows)]) + "\n"

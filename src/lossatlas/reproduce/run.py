@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from lossatlas.data import data_options
+from lossatlas.data import find_data_options
 from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, unknown
 from lossatlas.files.reading import resolved
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
-from lossatlas.provenance import versions
+from lossatlas.provenance import list_versions
 from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, list_differences
 from lossatlas.recipes.fit import build_fit
 from lossatlas.recipes.inputs import NETWORKS, change_paths
@@ -25,7 +25,7 @@ from lossatlas.recipes.train import build_train
 from lossatlas.reproduce.study import SCALES, Run, Study
 from lossatlas.rundir import SUMMARY, RunDirectory
 
-__all__ = ["run_study", "stated_runs"]
+__all__ = ["run_study", "state_runs"]
 
 RUNS = "runs"
 
@@ -69,7 +69,7 @@ def run_study(
     reporter = reporter if reporter is not None else Silent()
     if resume and overwrite:
         raise BadInput("--resume continues a study and --overwrite replaces it; give one of the two")
-    configs = stated_runs(study, scale, folder, device, plan)
+    configs = state_runs(study, scale, folder, device, plan)
     stated = {"study": study.title, "scale": scale, "runs": {key: config.flat() for key, config in configs.items()}}
     with closing(_begun(RunDirectory(out), study, configs, stated, resume=resume, overwrite=overwrite)) as run:
         return _carried_out(run, study, scale, configs, reporter, stop)
@@ -87,7 +87,7 @@ def _begun(
     else:
         run.check_free(overwrite=overwrite)
         _check(configs)
-        provenance = {"versions": versions(), "study": study.title}
+        provenance = {"versions": list_versions(), "study": study.title}
         run.begin(yaml.safe_dump(stated, sort_keys=False), provenance, replace=overwrite)
     return run
 
@@ -110,7 +110,7 @@ def _carried_out(
     return summaries
 
 
-def stated_runs(study: Study, scale: str, folder: Path | None, device: str, plan: str) -> dict[str, Config]:
+def state_runs(study: Study, scale: str, folder: Path | None, device: str, plan: str) -> dict[str, Config]:
     """A study's runs as they will be carried out.
 
     Raises:
@@ -144,7 +144,7 @@ def _placed(config: Config, folder: Path | None, device: str, plan: str) -> Conf
     changes: dict[str, Any] = {}
     if isinstance(config, ProblemConfig):
         options = dict(config.data_options)
-        source = data_options(config.data)
+        source = find_data_options(config.data)
         if folder is not None and source is not None and "folder" in {field.name for field in fields(source)}:  # type: ignore[arg-type]
             options["folder"] = str(folder / config.data)
         changes["data_options"] = options

@@ -6,7 +6,7 @@ from typing import Any
 
 from lossatlas.recipes import PRESETS, FitConfig, ProblemConfig
 
-__all__ = ["PAPER_TRAINING", "paper_fit", "problem_of", "small_fit"]
+__all__ = ["PAPER_TRAINING", "configure_paper_fit", "configure_small_fit", "copy_problem"]
 
 SMALL: dict[str, Any] = {
     "model": "conv", "cells": 16, "batch_size": 16, "lr": 2e-3, "scale_lr": 8e-3, "examples": "1000", "padding": 2,
@@ -21,17 +21,17 @@ PAPER_TRAINING: dict[str, Any] = {
 """How Li et al. 2018 (arXiv 1712.09913) train: SGD with Nesterov momentum, divided by 10 at 150, 225 and 275 epochs."""
 
 
-def problem_of(config: ProblemConfig) -> dict[str, Any]:
+def copy_problem(config: ProblemConfig) -> dict[str, Any]:
     """The settings that another run takes over to see the same problem."""
     names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters")
     return {name: getattr(config, name) for name in names}
 
 
-def paper_fit(**settings: Any) -> FitConfig:
+def configure_paper_fit(**settings: Any) -> FitConfig:
     """A fit with the paper's settings, some of them replaced."""
     return FitConfig(**PRESETS["paper"] | settings)
 
 
-def small_fit(**settings: Any) -> FitConfig:
+def configure_small_fit(**settings: Any) -> FitConfig:
     """A fit for two cores, some settings replaced."""
     return FitConfig(**SMALL | settings)

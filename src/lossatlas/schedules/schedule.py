@@ -10,7 +10,7 @@ from msgspec import Meta
 from lossatlas.bounds import NamedOptions
 from lossatlas.registry import Registry
 
-__all__ = ["SCHEDULES", "Cycles", "Schedule", "schedule_options"]
+__all__ = ["SCHEDULES", "Cycles", "Schedule", "find_schedule_options"]
 
 
 MOST_CYCLES = 1000
@@ -33,7 +33,7 @@ class Schedule(NamedOptions, ABC):
 SCHEDULES: Registry[type[Schedule]] = Registry("schedule", "lossatlas.schedules.kinds")
 
 
-def schedule_options(name: str) -> type[Schedule]:
+def find_schedule_options(name: str) -> type[Schedule]:
     """The dataclass of a schedule's options.
 
     Raises:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import zarr
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import Unreadable, read_json, reason_of
-from lossatlas.files.stores import METADATA, ArrayHead, dangerous_chunks, read_head
+from lossatlas.files.reading import Unreadable, read_json, tell_reason
+from lossatlas.files.stores import METADATA, ArrayHead, find_dangerous_chunks, read_head
 from lossatlas.files.writing import PARTIAL, cannot_write
 from lossatlas.surveying.arrays import Grid, GridArrays
 
@@ -56,14 +56,14 @@ def _is_axis(folder: Path) -> bool:
 
 def _read_coordinate(path: Path, axis: str) -> npt.NDArray[np.float64]:
     try:
-        for _, reason in dangerous_chunks(path / axis, read_head(path / axis)):
+        for _, reason in find_dangerous_chunks(path / axis, read_head(path / axis)):
             raise ValueError(reason)
         found = np.asarray(zarr.open_array(str(path / axis), mode="r")[...], dtype=np.float64)
         if found.ndim == 1 and np.isfinite(found).all() and (np.diff(found) > 0).all():
             return found
         reason = "its numbers do not rise"
     except Exception as error:  # zarr has many ways to find an array damaged
-        reason = reason_of(error)
+        reason = tell_reason(error)
     raise BadInput(
         f"{path} is damaged: the coordinates along {axis} cannot be read ({reason}); look at the rest with lossatlas "
         "view, and survey anew with --overwrite"

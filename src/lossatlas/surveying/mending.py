@@ -13,10 +13,10 @@ import numpy as np
 import zarr
 
 from lossatlas.errors import BadInput
-from lossatlas.files.chunks import Chunk, DamagedChunk, chunks_of, damaged_chunks, is_damage
-from lossatlas.files.reading import read_json, reason_of
+from lossatlas.files.chunks import Chunk, DamagedChunk, find_damaged_chunks, is_damage, list_chunks
+from lossatlas.files.reading import read_json, tell_reason
 from lossatlas.files.room import free_room
-from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_arrays_fit, dangerous_chunks
+from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_arrays_fit, find_dangerous_chunks
 from lossatlas.files.writing import PARTIAL
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, list_dimensions
 from lossatlas.surveying.tile_source import TileSource
@@ -74,7 +74,7 @@ class Mending:
                 head = read_json(folder / METADATA, ArrayHead)
                 if head.chunk_bytes > (room := free_room()):
                     raise ValueError(f"a chunk of it has {head.chunk_bytes:,} bytes, and {room:,} are there for it")
-                for chunk, reason in list(dangerous_chunks(folder, head)):
+                for chunk, reason in list(find_dangerous_chunks(folder, head)):
                     if not (self.alone and self.arrays.wrote(folder.name)):
                         raise ValueError(f"{chunk.relative_to(folder).as_posix()}: {reason}")
                     _remove(chunk)  # which is lost, then
@@ -89,12 +89,12 @@ class Mending:
             except Exception as error:  # zarr has many ways to find an array damaged
                 if not is_damage(error):
                     raise
-                reason = f"its description lacks {error}" if isinstance(error, KeyError) else reason_of(error)
+                reason = f"its description lacks {error}" if isinstance(error, KeyError) else tell_reason(error)
                 yield self._gone(folder.name, reason)
         marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
         vouched = {name for array in marks.values() for name in _vouched(array)}
         for name in tiled.keys() - marks.keys() - vouched:  # who would notice that a tile of it is gone?
-            if (damage := next(damaged_chunks(tiled[name], self._rows(name)), None)) is not None:
+            if (damage := next(find_damaged_chunks(tiled[name], self._rows(name)), None)) is not None:
                 yield self._gone(name, damage.reason)
         for mark in marks:
             yield from self._mended_tiles(mark, {name: tiled[name] for name in _vouched(marks[mark]) if name in tiled})
@@ -105,22 +105,22 @@ class Mending:
         Raises:
             ValueError: one is.
         """
-        for row in chunks_of(array):
+        for row in list_chunks(array):
             for chunk in row:
                 if not (self.path / array.basename / chunk.key).is_file():
                     raise ValueError(f"{chunk.key} is missing")
-        for damage in damaged_chunks(array):
+        for damage in find_damaged_chunks(array):
             raise ValueError(damage.reason)
 
     def _mended_tiles(self, mark: str, tiled: dict[str, zarr.Array[Any]]) -> Iterator[str]:
         """Take away tiles that are damaged, marks of tiles that are missing, and marks that are damaged themselves."""
         marks = self.arrays[mark]
         for name, array in {mark: marks, **tiled}.items():
-            damages = chain(self._folders(name, array), damaged_chunks(array, self._rows(name)))
+            damages = chain(self._folders(name, array), find_damaged_chunks(array, self._rows(name)))
             found = [damage for damage in damages if self._taken(mark, damage, name, damage.key)]
             if found:
                 yield self._told(name, f"is damaged at {_where(array, found)} ({found[0].reason})", " there")
-        marked = [chunk for row in chunks_of(marks, self._rows(mark)) for chunk in self._marked(marks, row)]
+        marked = [chunk for row in list_chunks(marks, self._rows(mark)) for chunk in self._marked(marks, row)]
         for name, array in tiled.items():
             further = (0,) * (array.ndim - marks.ndim)
             keys = [array.metadata.encode_chunk_key((*chunk.place, *further)) for chunk in marked]
@@ -135,7 +135,7 @@ class Mending:
     @staticmethod
     def _marked(marks: zarr.Array[Any], row: list[Chunk]) -> list[Chunk]:
         """The chunks of a row in which a point is marked; one that is damaged, and somebody else's, marks nothing."""
-        damaged = {chunk.place for chunk in damaged_chunks(marks, [row[0].place[0]])}
+        damaged = {chunk.place for chunk in find_damaged_chunks(marks, [row[0].place[0]])}
         if damaged:
             return [chunk for chunk in row if chunk.place not in damaged and np.any(marks[chunk.region])]
         values = np.asarray(marks[row[0].region[:1]])
@@ -143,7 +143,7 @@ class Mending:
 
     def _folders(self, name: str, array: zarr.Array[Any]) -> Iterator[DamagedChunk]:
         """Folders in the places of chunks, which are read as if there were none."""
-        for row in chunks_of(array, self._rows(name)):
+        for row in list_chunks(array, self._rows(name)):
             for chunk in row:
                 if (self.path / name / chunk.key).is_dir():
                     yield DamagedChunk(chunk.place, chunk.key, chunk.region, "a folder is in its place")

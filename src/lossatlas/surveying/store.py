@@ -19,7 +19,7 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, GroupHead, open_arrays, open_store
 from lossatlas.locks import Lock
-from lossatlas.schema import COMPANION, DIMENSION, GEOMETRY, Companion, Quantity, done_variable, split_variable
+from lossatlas.schema import COMPANION, DIMENSION, GEOMETRY, Companion, Quantity, name_done_variable, name_variable
 from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.mending import Mending, sweep
@@ -185,13 +185,13 @@ class SurveyStore:
         Raises:
             BadInput: the group is there with other data or settings; the first difference is named.
         """
-        done = done_variable(split, group)
+        done = name_done_variable(split, group)
         told: dict[str, dict[str, str]] = {}
         further: dict[str, dict[str, int]] = {}
         for quantity, length in quantities.items():
             more = _further(quantity, length)
             for companion in (None, *(companions or {}).get(quantity.name, ())):
-                variable = split_variable(split, quantity.name)
+                variable = name_variable(split, quantity.name)
                 name = variable if companion is None else companion.of(variable)
                 told[name], further[name] = _told(split, quantity, companion), more
         with self._held("structure"):
@@ -217,12 +217,12 @@ class SurveyStore:
             BadInput: the group is there with other data or settings, a metric means something else there or has another
                 number of values, or one of its names stands for something else there.
         """
-        done = done_variable(split, group)
+        done = name_done_variable(split, group)
         if done in self._arrays:
             _compare(f"{done} in the survey", dict(self._arrays[done].attrs), attributes)
         new = dict(quantities)
         for quantity, length in quantities.items():
-            name = split_variable(split, quantity.name)
+            name = name_variable(split, quantity.name)
             if name in self._arrays:
                 del new[quantity]
                 stored = self._arrays[name].attrs.get("record", quantity.record)
@@ -236,7 +236,7 @@ class SurveyStore:
                     )
         lengths = self._arrays.lengths() if new else {}
         for quantity, length in new.items():
-            name, dimension = split_variable(split, quantity.name), quantity.dimension
+            name, dimension = name_variable(split, quantity.name), quantity.dimension
             if name in lengths:
                 raise BadInput(f"{name} is a dimension in the survey; give metric {quantity.name!r} another name")
             if dimension is not None and dimension in self._arrays:
@@ -249,7 +249,7 @@ class SurveyStore:
 
     def settings(self, split: str, group: str) -> dict[str, Any]:
         """Data and settings of a group that is there; empty where it is not."""
-        done = done_variable(split, group)
+        done = name_done_variable(split, group)
         return dict(self._arrays[done].attrs) if done in self._arrays else {}
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
@@ -287,7 +287,7 @@ class SurveyStore:
             wanted: which points of the grid; default all.
             listen: called again and again where many tiles are looked through; may raise.
         """
-        return Work(self._arrays, done_variable(split, group), wanted, listen)
+        return Work(self._arrays, name_done_variable(split, group), wanted, listen)
 
     def write(
         self, split: str, group: str, tile: Tile, where: Mask, values: Mapping[str, npt.NDArray[np.float64]]
@@ -302,13 +302,13 @@ class SurveyStore:
             values: per metric (K,) or (K, k) at these K points, in their order.
         """
         for name, array in values.items():
-            self._arrays.write_points(split_variable(split, name), tile, where, array)
+            self._arrays.write_points(name_variable(split, name), tile, where, array)
         marks = np.ones(int(where.sum()), dtype=bool)
-        self._arrays.write_points(done_variable(split, group), tile, where, marks)
+        self._arrays.write_points(name_done_variable(split, group), tile, where, marks)
 
     def done(self, split: str, group: str) -> Mask:
         """Which points of the grid are evaluated."""
-        return self._arrays.read(done_variable(split, group))
+        return self._arrays.read(name_done_variable(split, group))
 
     def values(self, variable: str) -> npt.NDArray[np.float64]:
         """A whole variable as it stands."""

@@ -20,7 +20,7 @@ from lossatlas import schema
 from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
-from lossatlas.engine.measuring import computed, derived
+from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import usual_policy
 from lossatlas.errors import BadInput
@@ -197,7 +197,7 @@ class _Group:
     def variables(self, split: str) -> Iterator[str]:
         """All that a survey may hold of the group on a split."""
         for name, metric in self.metrics.items():
-            variable = schema.split_variable(split, name)
+            variable = schema.name_variable(split, name)
             yield from (variable, *(each.of(variable) for each in metric.companions))
 
 
@@ -344,7 +344,7 @@ class Surveyor:
         taken = dict.fromkeys(self.chart.axes, "an axis of the chart")
         for split in self._splits:
             for group in self._groups:
-                for variable in (*group.variables(split), schema.done_variable(split, group.name)):
+                for variable in (*group.variables(split), schema.name_done_variable(split, group.name)):
                     if variable in taken:
                         raise BadInput(
                             f"{variable} would be {taken[variable]} and one of split {split!r}; give a split or a "
@@ -410,13 +410,13 @@ class Surveyor:
     def _derived(self, derivatives: Derivatives, points: int, split: Split, group: _Group) -> dict[str, Tensor]:
         """What a group makes of the derivatives at the points of a chunk, in one computation."""
         assert group.computation is not None
-        made = computed(group.name, partial(group.computation, derivatives))
+        made = run_computation(group.name, partial(group.computation, derivatives))
         found = {}
         for (name, metric), length in zip(group.metrics.items(), group.quantities.values(), strict=True):
             shape = (points,) if length is None else (points, length)
-            found[name] = derived(name, shape, partial(metric.value, made))
+            found[name] = check_derived(name, shape, partial(metric.value, made))
             for beside in self.engine.companions(split, metric):
-                found[beside.of(name)] = derived(beside.of(name), shape, partial(metric.companion, beside, made))
+                found[beside.of(name)] = check_derived(beside.of(name), shape, partial(metric.companion, beside, made))
         return found
 
     def _refine(self, filling: _Filling, refinement: Refinement) -> Mask:
@@ -437,7 +437,7 @@ class Surveyor:
             raise BadInput("points are refined by a metric with one value at each, such as the loss; add one")
         metric = schema.LOSS if schema.LOSS in single else next(iter(single))
         split = next(iter(self._splits))
-        return split, single[metric], schema.split_variable(split, metric)
+        return split, single[metric], schema.name_variable(split, metric)
 
     def _interpolate(self, store: SurveyStore, refinement: Refinement) -> None:
         """Fill the gaps between the points that were evaluated; these stay as they are."""

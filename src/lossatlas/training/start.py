@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput
 from lossatlas.rundir import MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.specs import NetworkSpec
 from lossatlas.training.trajectory import Trajectory
-from lossatlas.weights.files import read_checkpoint, weights_in
+from lossatlas.weights.files import find_weights, read_checkpoint
 
 __all__ = ["starting_state"]
 
@@ -32,7 +32,7 @@ def starting_state(spec: str) -> Mapping[str, Tensor]:
     if named.step:
         return _snapshot(path, named.step)
     RunDirectory(path).check_format()
-    if path.is_dir() and weights_in(path) is None:
+    if path.is_dir() and find_weights(path) is None:
         if (path / SNAPSHOTS).is_dir() or path.name == SNAPSHOTS:
             raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
         raise BadInput(f"{path} holds no {MODEL}; name a run of lossatlas train, or a file of weights")

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.bounds import Elapsed, Tally, is_ordinary
-from lossatlas.data import Augmentation, Batches, Split, augmented
+from lossatlas.data import Augmentation, Batches, Split, augment_batch
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import choose_batch_size, find_device
 from lossatlas.errors import BadInput, CannotFinish, in_one_line
 from lossatlas.files.reading import converted
 from lossatlas.files.tensors import check_alike
-from lossatlas.losses import Loss, checked_total, shares_of
+from lossatlas.losses import Loss, share_examples, total_weights
 from lossatlas.metrics import streaming_metrics
-from lossatlas.optimizer_state import load_optimizer_state, optimizer_state
+from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
 from lossatlas.streams import make_generator
@@ -130,7 +130,9 @@ class Training:
         self._schedule = schedule
         self._seed = seed
         self._augment = tuple(augment)
-        augmented(split.take(torch.arange(1)), self._augment, make_generator(seed, "augment"))  # refused now or never
+        augment_batch(
+            split.take(torch.arange(1)), self._augment, make_generator(seed, "augment")
+        )  # refused now or never
         self._phases = self._planned(optimizer, switches, epochs)
         self._vector = _flat_parameters(self.module, space)
         self._start = self._vector.clone()
@@ -181,14 +183,14 @@ class Training:
         rate = self._phases[self._phase][1].lr * factor
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        batch = augmented(
+        batch = augment_batch(
             self._split.take(self._batches.at(self.steps)),
             self._augment,
             make_generator(self._seed, "augment", self.steps),
         )
         outputs, losses = self._call(batch)
         targets = self._handed.targets(batch)
-        loss = losses @ shares_of(self._loss.weights(targets), losses)
+        loss = losses @ share_examples(self._loss.weights(targets), losses)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}", rate)
@@ -221,7 +223,7 @@ class Training:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON types from which :meth:`restore` continues bit for bit."""
-        tensors, numbers = optimizer_state(self._optimizer)
+        tensors, numbers = read_optimizer_state(self._optimizer)
         tensors |= {f"module.{name}": value for name, value in module_state(self.module).items()}
         return tensors, {"steps": self.steps, "seconds": self.seconds, "optimizer": numbers}
 
@@ -262,7 +264,7 @@ class Training:
         targets = self._handed.targets(batch)
         try:
             outputs, losses = self._call(batch, copy.deepcopy(self.module))
-            first = float(losses.detach() @ shares_of(self._loss.weights(targets), losses))
+            first = float(losses.detach() @ share_examples(self._loss.weights(targets), losses))
         except BadInput:
             raise
         except Exception as error:  # the user's own module and data may fail in any way
@@ -275,7 +277,7 @@ class Training:
                 "NaN among them, or lower the weights (init_gain)"
             )
         self._loss.check(outputs, targets, targets)
-        checked_total(self._loss, targets, len(losses))
+        total_weights(self._loss, targets, len(losses))
         self._handed.loss = self._loss.settled(outputs, targets)
 
     def _planned(

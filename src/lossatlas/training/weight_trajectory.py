@@ -11,10 +11,10 @@ from torch import Tensor
 
 from lossatlas.errors import BadInput, Caution
 from lossatlas.files.reading import Unreadable
-from lossatlas.files.tensors import opened_tensors
+from lossatlas.files.tensors import open_tensors
 from lossatlas.training.trajectory import INDEX, Snapshot, Trajectory
 from lossatlas.weights import Entry, WeightSpace
-from lossatlas.weights.checkpoint import listed
+from lossatlas.weights.checkpoint import list_names
 
 __all__ = ["MEMORY", "Projection", "WeightTrajectory"]
 
@@ -196,7 +196,7 @@ class WeightTrajectory:
         steps = [str(snapshot.step) for snapshot in self.snapshots if snapshot not in finite]
         if not steps:
             return
-        found = f"{trajectory.path}: the weights of step{'s' * (len(steps) > 1)} {listed(steps)} are not finite"
+        found = f"{trajectory.path}: the weights of step{'s' * (len(steps) > 1)} {list_names(steps)} are not finite"
         if len(finite) < 2:
             raise BadInput(
                 f"{found}, and a trajectory needs two snapshots that are; record more steps before it diverges"
@@ -224,13 +224,13 @@ class WeightTrajectory:
 
 def _is_finite(snapshot: Snapshot, space: WeightSpace) -> bool:
     """Whether all weights of a snapshot are; one parameter of it is read at a time."""
-    with opened_tensors(snapshot.path) as file:
+    with open_tensors(snapshot.path) as file:
         names = (next(name for name in entry.names if name in file.names) for entry in space.entries)
         return all(bool(file[name].double().isfinite().all()) for name in names)
 
 
 def _check_shapes(snapshot: Snapshot, space: WeightSpace) -> None:
-    with opened_tensors(snapshot.path) as file:
+    with open_tensors(snapshot.path) as file:
         parts = {name: file.part(name) for name in file.names}
         shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
         kinds = {name: str(part.get_dtype()) for name, part in parts.items()}
@@ -262,7 +262,7 @@ def _width(entry: Entry, rows: slice) -> int:
 
 def _read_into(row: Tensor, snapshot: Snapshot, piece: list[tuple[Entry, slice]]) -> None:
     at = 0
-    with opened_tensors(snapshot.path) as file:
+    with open_tensors(snapshot.path) as file:
         there = set(file.names)
         for entry, rows in piece:
             name = next(name for name in entry.names if name in there)

@@ -13,7 +13,7 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.weights.unpickling import NESTED, NumpyArray
 
-__all__ = ["WRAPPERS", "Checkpoint", "joined", "listed", "plain_name", "wrapper"]
+__all__ = ["WRAPPERS", "Checkpoint", "find_wrapper", "join_names", "list_names", "strip_name"]
 
 WRAPPERS = ("module.", "_orig_mod.")
 """What ``DataParallel`` and ``torch.compile`` put before every name."""
@@ -49,11 +49,13 @@ class Checkpoint(Mapping[str, Tensor]):
     def __init__(self, parts: Mapping[str, Mapping[str, Any]], file: str, key: str | None = None) -> None:
         self.parts = parts
         self.file = file
-        self.key = plain_name(f"{key or ''}.")[:-1]
+        self.key = strip_name(f"{key or ''}.")[:-1]
         if not parts:
             raise BadInput(f"checkpoint {file} holds no state_dict (names and tensors); save model.state_dict()")
         if key is not None and not (key and any(True for _ in self._under())):
-            raise BadInput(f"checkpoint {file} holds nothing under {key!r}; its keys: {listed(self._keys()) or 'none'}")
+            raise BadInput(
+                f"checkpoint {file} holds nothing under {key!r}; its keys: {list_names(self._keys()) or 'none'}"
+            )
         self._plain: dict[str, Tensor] | None = None
 
     @classmethod
@@ -72,19 +74,19 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def covers(self, path: str) -> bool:
         """Whether the key is this dotted path or one above it."""
-        return not self.key or plain_name(f"{path}.").startswith(f"{self.key}.")
+        return not self.key or strip_name(f"{path}.").startswith(f"{self.key}.")
 
     def likely(self) -> tuple[str, str]:
         """The part that is most likely meant, and what its names begin with there; the same as the mapping."""
         inside = [part for part in self.parts if self.covers(part)]
         if not inside:  # the key leads into the names of a part
-            part = next(part for part, name in self._under() if self.covers(joined(part, name)))
+            part = next(part for part, name in self._under() if self.covers(join_names(part, name)))
             prefix = self.key.removeprefix(f"{part}.") + "."
         else:
-            usual = (joined(self.key, name) for name in NESTED)
+            usual = (join_names(self.key, name) for name in NESTED)
             part, prefix = next((name for name in usual if name in inside), inside[0]), ""
-        names = [plain_name(name) for part_, name in self._under() if part_ == part]
-        while more := wrapper(name.removeprefix(prefix) for name in names):
+        names = [strip_name(name) for part_, name in self._under() if part_ == part]
+        while more := find_wrapper(name.removeprefix(prefix) for name in names):
             prefix += more
         return part, prefix
 
@@ -100,7 +102,7 @@ class Checkpoint(Mapping[str, Tensor]):
     def _state(self) -> dict[str, Tensor]:
         if self._plain is None:
             part, prefix = self.likely()
-            entries = {plain_name(name): value for name, value in self.parts[part].items()}
+            entries = {strip_name(name): value for name, value in self.parts[part].items()}
             self._plain = {
                 name.removeprefix(prefix): value
                 for name, value in entries.items()
@@ -112,7 +114,7 @@ class Checkpoint(Mapping[str, Tensor]):
         """The parts and names of all tensors under the key."""
         for part, entries in self.parts.items():
             for name, value in entries.items():
-                if isinstance(value, Tensor) and self.covers(joined(part, name)):
+                if isinstance(value, Tensor) and self.covers(join_names(part, name)):
                     yield part, name
 
     def _keys(self) -> list[str]:
@@ -120,28 +122,28 @@ class Checkpoint(Mapping[str, Tensor]):
         found: dict[str, None] = {}
         for part, entries in self.parts.items():
             found |= dict.fromkeys([part] if part else [])
-            found |= dict.fromkeys(joined(part, name.partition(".")[0]) for name in entries if "." in name)
+            found |= dict.fromkeys(join_names(part, name.partition(".")[0]) for name in entries if "." in name)
         return list(found)
 
 
-def joined(*names: str) -> str:
+def join_names(*names: str) -> str:
     """A dotted path; what is empty leaves no dot."""
     return ".".join(name for name in names if name)
 
 
-def listed(names: Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """The first of some names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
 
 
-def plain_name(name: str) -> str:
+def strip_name(name: str) -> str:
     """A name without what wrappers put into it that no module of anybody is called."""
     return INSIDE.sub("", name)
 
 
-def wrapper(names: Iterable[str]) -> str:
+def find_wrapper(names: Iterable[str]) -> str:
     """What a wrapper put before all of the names; nothing where none did."""
     names = list(names)
     return next((prefix for prefix in WRAPPERS if names and all(name.startswith(prefix) for name in names)), "")
@@ -187,7 +189,7 @@ def _parts(
         items = [(str(place), value) for place, value in enumerate(content) if isinstance(value, Mapping)]
     for name, value in items:
         if isinstance(value, Mapping | list | tuple) and not OPTIMIZER.search(name):
-            yield from _parts(value, joined(path, name), visits, (*above, id(content)))
+            yield from _parts(value, join_names(path, name), visits, (*above, id(content)))
 
 
 def _tensor(value: Any) -> Any:

@@ -18,7 +18,7 @@ from lossatlas.weights.checkpoint import Checkpoint
 from lossatlas.weights.loading import load_state, module_state
 from lossatlas.weights.unpickling import load_file
 
-__all__ = ["load_state", "module_state", "read_checkpoint", "read_state", "state_bytes", "weights_in"]
+__all__ = ["find_weights", "load_state", "module_state", "read_checkpoint", "read_state", "state_bytes"]
 
 INDEX = ".index.json"
 """How the file ends that says which shard each tensor is in."""
@@ -28,7 +28,7 @@ IN_FOLDERS = (
 """The weights of a model in a folder, as Hugging Face writes them."""
 
 
-def weights_in(folder: Path) -> Path | None:
+def find_weights(folder: Path) -> Path | None:
     """The file of a folder that holds the weights of a model, or the index of its shards; None where there is none."""
     return next((folder / name for name in IN_FOLDERS if (folder / name).is_file()), None)
 
@@ -57,7 +57,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """
     file = str(path)
     if path.is_dir():
-        found = weights_in(path)
+        found = find_weights(path)
         if found is None:
             raise BadInput(f"folder {path} holds no weights; expected one of {', '.join(IN_FOLDERS)}")
         path = found

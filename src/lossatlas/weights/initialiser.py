@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lossatlas.registry import Registry
 from lossatlas.weights.space import WeightSpace
 
-__all__ = ["INITIALISERS", "Initialiser", "Role", "is_normalisation_scale", "normalisation_scale"]
+__all__ = ["INITIALISERS", "Initialiser", "Role", "draw_normalisation_scale", "is_normalisation_scale"]
 
 INITIALISERS: Registry[type[Initialiser]] = Registry("initialiser", "lossatlas.weights.initialisers")
 
@@ -37,7 +37,7 @@ def is_normalisation_scale(module: nn.Module, name: str) -> bool:
     return local == "weight" and "Norm" in type(module.get_submodule(owner)).__name__
 
 
-def normalisation_scale(shape: tuple[int, ...], role: Role, generator: torch.Generator) -> Tensor:
+def draw_normalisation_scale(shape: tuple[int, ...], role: Role, generator: torch.Generator) -> Tensor:
     """Scales drawn as appendix C of Skorokhodov & Burtsev 2019 amounts to.
 
     The paper stores scales minus one half, from U[-0.5, 0.5], and adds the half back in the forward pass.

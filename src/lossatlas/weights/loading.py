@@ -9,21 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput, in_one_line
-from lossatlas.weights.checkpoint import Checkpoint, listed, plain_name
+from lossatlas.weights.checkpoint import Checkpoint, list_names, strip_name
 from lossatlas.weights.matching import (
     EXTRA_STATE,
     Copy,
     Wanted,
-    chosen_copy,
-    closest_copy,
+    choose_copy,
+    find_closest_copy,
+    find_shape,
+    is_same,
     is_sparse,
-    left_out,
-    same,
-    shape_of,
+    list_left_out,
 )
 from lossatlas.weights.space import WeightSpace
 
-__all__ = ["check_finite_values", "load_state", "module_state", "vector_of_state"]
+__all__ = ["check_finite_values", "flatten_state", "load_state", "module_state"]
 
 TOP = "the top level"
 """What a place without a key is called."""
@@ -41,7 +41,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
         module: changed in place.
         state: has every parameter and buffer of the module in its shape, at whatever place and after whatever prefix.
             Of tied ones, one name is enough; buffers that count batches, or that the module does not save, may be
-            missing. Which of several copies is taken: see :func:`~lossatlas.weights.matching.chosen_copy`.
+            missing. Which of several copies is taken: see :func:`~lossatlas.weights.matching.choose_copy`.
         source: what messages call the state.
 
     Returns:
@@ -54,12 +54,12 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
     checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_module(module)
     own = module.state_dict()
     unsaved = {name: value for name, value in module_state(module).items() if name not in own}
-    found = chosen_copy(checkpoint, wanted, source)
+    found = choose_copy(checkpoint, wanted, source)
     if found is None:
         raise _difference([*own, *unsaved], wanted, checkpoint, source)
     copy, copies = found
     given = _with_tied(copy.named(), wanted, source)
-    values = {name: given[plain_name(name)] for name in [*own, *unsaved] if plain_name(name) in given}
+    values = {name: given[strip_name(name)] for name in [*own, *unsaved] if strip_name(name) in given}
     _check_kinds({**own, **dict(module.named_parameters()), **unsaved}, values, source)
     more = {name: value for name in own if (value := _extra_state(checkpoint, copy, name)) is not None}
     try:
@@ -73,7 +73,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
     return (*_notes(checkpoint, copy, copies, source), *_list(f"{source} lacks, and the model keeps:", kept))
 
 
-def vector_of_state(space: WeightSpace, state: Mapping[str, Any], source: str) -> tuple[Tensor, tuple[str, ...]]:
+def flatten_state(space: WeightSpace, state: Mapping[str, Any], source: str) -> tuple[Tensor, tuple[str, ...]]:
     """The vector (n,) of a state that has the parameters of a space, as :func:`load_state` finds them.
 
     Tensors that are not in the space mean nothing.
@@ -91,10 +91,10 @@ def vector_of_state(space: WeightSpace, state: Mapping[str, Any], source: str) -
             fit and nothing tells which is meant.
     """
     checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_space(space)
-    found = chosen_copy(checkpoint, wanted, source)
-    copy = found[0] if found is not None else closest_copy(checkpoint, wanted)
+    found = choose_copy(checkpoint, wanted, source)
+    copy = found[0] if found is not None else find_closest_copy(checkpoint, wanted)
     given = copy.named()
-    named = {name: given[plain_name(name)] for name in _names(space) if plain_name(name) in given}
+    named = {name: given[strip_name(name)] for name in _names(space) if strip_name(name) in given}
     if found is not None:
         _check_kinds({name: nn.Parameter(torch.empty(0)) for name in named}, named, source)
         named = {name: value if value.dtype is torch.float64 else value.float() for name, value in named.items()}
@@ -109,16 +109,16 @@ def _names(space: WeightSpace) -> list[str]:
 
 def _difference(own: list[str], wanted: Wanted, checkpoint: Checkpoint, source: str) -> BadInput:
     """The first of the module's tensors that is missing or has another shape in what comes closest to it."""
-    copy = closest_copy(checkpoint, wanted)
+    copy = find_closest_copy(checkpoint, wanted)
     given = copy.named()
     lacking = {name for group in wanted.groups if not any(other in given for other in group) for name in group}
     for name in own:
-        plain = plain_name(name)
-        here, there = wanted.shapes.get(plain), shape_of(given.get(plain))
+        plain = strip_name(name)
+        here, there = wanted.shapes.get(plain), find_shape(given.get(plain))
         if plain in lacking or (plain in given and here != there):
             return _other(source, name, there, here)
-    extra = left_out(checkpoint, [copy])[0]
-    return _other(source, extra, shape_of(checkpoint.parts[copy.part][extra]), None)
+    extra = list_left_out(checkpoint, [copy])[0]
+    return _other(source, extra, find_shape(checkpoint.parts[copy.part][extra]), None)
 
 
 def _other(source: str, name: str, there: tuple[int, ...] | None, here: tuple[int, ...] | None) -> BadInput:
@@ -139,7 +139,7 @@ def _with_tied(given: Mapping[str, Tensor], wanted: Wanted, source: str) -> dict
     for group in wanted.groups:
         present = [name for name in group if name in given]
         for name in present[1:]:
-            if not same(given[present[0]], given[name]):
+            if not is_same(given[present[0]], given[name]):
                 raise BadInput(
                     f"{source} is of another model: {present[0]!r} and {name!r} differ there and are one in the model; "
                     "choose the model and options it was trained with"
@@ -192,17 +192,17 @@ def _extra_state(checkpoint: Checkpoint, copy: Copy, name: str) -> Any:
     """What the file has of a state that is more than parameters and buffers; None where it has none."""
     if name.rpartition(".")[2] != EXTRA_STATE:
         return None
-    return copy.entry(checkpoint, plain_name(name))
+    return copy.entry(checkpoint, strip_name(name))
 
 
 def _notes(checkpoint: Checkpoint, copy: Copy, copies: list[Copy], source: str) -> tuple[str, ...]:
-    extra = left_out(checkpoint, [copy, *copies])
+    extra = list_left_out(checkpoint, [copy, *copies])
     left = _list(f"{source} has more than the model, which is left out:", extra)
     return (*_taken(checkpoint, copy, copies, source), *left)
 
 
 def _list(said: str, names: list[str]) -> tuple[str, ...]:
-    return (f"{said} {listed(names)}",) if names else ()
+    return (f"{said} {list_names(names)}",) if names else ()
 
 
 def _taken(checkpoint: Checkpoint, copy: Copy, copies: list[Copy], source: str) -> tuple[str, ...]:
@@ -211,4 +211,4 @@ def _taken(checkpoint: Checkpoint, copy: Copy, copies: list[Copy], source: str) 
     if not others or (checkpoint.key and checkpoint.key == copy.path):
         return ()
     taken = f"{source} holds several networks that fit: {copy.path or TOP} is taken"
-    return (f"{taken}, {checkpoint.file}#KEY takes another ({listed(others)})",)
+    return (f"{taken}, {checkpoint.file}#KEY takes another ({list_names(others)})",)

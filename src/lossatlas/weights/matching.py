@@ -11,11 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.weights.checkpoint import WRAPPERS, Checkpoint, joined, listed, plain_name
+from lossatlas.weights.checkpoint import WRAPPERS, Checkpoint, join_names, list_names, strip_name
 from lossatlas.weights.space import WeightSpace
 from lossatlas.weights.unpickling import NESTED
 
-__all__ = ["EXTRA_STATE", "Copy", "Wanted", "chosen_copy", "closest_copy", "is_sparse", "left_out", "same", "shape_of"]
+__all__ = [
+    "EXTRA_STATE",
+    "Copy",
+    "Wanted",
+    "choose_copy",
+    "find_closest_copy",
+    "find_shape",
+    "is_same",
+    "is_sparse",
+    "list_left_out",
+]
 
 COUNTER = "num_batches_tracked"
 """A buffer that old files lack, and that no evaluation reads."""
@@ -30,7 +40,7 @@ EXTRA_STATE = "_extra_state"
 
 @dataclass(frozen=True)
 class Wanted:
-    """The tensors that a network needs, by names without what wrappers put into them (:func:`plain_name`)."""
+    """The tensors that a network needs, by names without what wrappers put into them (:func:`strip_name`)."""
 
     shapes: Mapping[str, tuple[int, ...]]
     groups: tuple[tuple[str, ...], ...]
@@ -64,8 +74,8 @@ class Wanted:
     @classmethod
     def _plain(cls, shapes: Mapping[str, tuple[int, ...]], groups: list[tuple[str, ...]]) -> Wanted:
         return cls(
-            {plain_name(name): shape for name, shape in shapes.items()},
-            tuple(tuple(map(plain_name, group)) for group in groups),
+            {strip_name(name): shape for name, shape in shapes.items()},
+            tuple(tuple(map(strip_name, group)) for group in groups),
         )
 
     def unwrapped(self) -> Wanted | None:
@@ -91,7 +101,7 @@ class Wanted:
     def fits(self, copy: Copy) -> bool:
         """Whether all that is needed is there, and whatever is there has its shape."""
         present = all(any(name in copy.tensors for name in group) for group in self.groups)
-        return present and all(shape_of(value) == self.shapes[name] for name, value in copy.tensors.items())
+        return present and all(find_shape(value) == self.shapes[name] for name, value in copy.tensors.items())
 
     @property
     def wrapped_by_somebody(self) -> bool:
@@ -114,27 +124,27 @@ class Copy:
     @property
     def path(self) -> str:
         """The key that chooses it."""
-        return joined(self.part, self.prefix.rstrip("."))
+        return join_names(self.part, self.prefix.rstrip("."))
 
     def named(self) -> dict[str, Tensor]:
         """Its tensors by the network's own names, without what wrappers put into them."""
-        numbers = {name: value for name, value in self.tensors.items() if shape_of(value) is not None}
+        numbers = {name: value for name, value in self.tensors.items() if find_shape(value) is not None}
         return {self.before + name: torch.as_tensor(value).detach() for name, value in numbers.items()}
 
     def entry(self, checkpoint: Checkpoint, name: str) -> Any:
         """What the place has under another one of these names; None where it has nothing."""
         wanted = self.prefix + name.removeprefix(self.before)
         entries = checkpoint.parts[self.part].items()
-        return next((value for known, value in entries if plain_name(known) == wanted), None)
+        return next((value for known, value in entries if strip_name(known) == wanted), None)
 
     def equals(self, other: Copy) -> bool:
         """Whether the values of both are the same."""
         return self.tensors.keys() == other.tensors.keys() and all(
-            same(value, other.tensors[name]) for name, value in self.tensors.items()
+            is_same(value, other.tensors[name]) for name, value in self.tensors.items()
         )
 
 
-def chosen_copy(checkpoint: Checkpoint, wanted: Wanted, source: str) -> tuple[Copy, list[Copy]] | None:
+def choose_copy(checkpoint: Checkpoint, wanted: Wanted, source: str) -> tuple[Copy, list[Copy]] | None:
     """The network's tensors in a checkpoint, and all places where they are; None where no place has all of them.
 
     Of several copies that differ the plain one is taken: the one under usual keys (:data:`PLAIN`), of these the one
@@ -146,13 +156,13 @@ def chosen_copy(checkpoint: Checkpoint, wanted: Wanted, source: str) -> tuple[Co
     for layer in wanted.layers():
         found = [copy for copy in _copies(checkpoint, layer) if layer.fits(copy)]
         if layer.wrapped_by_somebody:  # a small network may fit anywhere: then all of the file has to be its own
-            found = [copy for copy in found if not left_out(checkpoint, [copy])]
+            found = [copy for copy in found if not list_left_out(checkpoint, [copy])]
         if found:
             return _plainest(checkpoint, found, source), found
     return None
 
 
-def closest_copy(checkpoint: Checkpoint, wanted: Wanted) -> Copy:
+def find_closest_copy(checkpoint: Checkpoint, wanted: Wanted) -> Copy:
     """The place that has most of the network's names, whatever their shapes, or else where a network would be."""
     part, prefix = checkpoint.likely()
     found = [copy for layer in wanted.layers() for copy in _copies(checkpoint, layer)]
@@ -163,7 +173,7 @@ def closest_copy(checkpoint: Checkpoint, wanted: Wanted) -> Copy:
     )
 
 
-def left_out(checkpoint: Checkpoint, copies: list[Copy]) -> list[str]:
+def list_left_out(checkpoint: Checkpoint, copies: list[Copy]) -> list[str]:
     """The tensors that stand beside the first of some copies, under the checkpoint's key, and are in none of them."""
     part = copies[0].part
     used = {copy.prefix + name for copy in copies if copy.part == part for name in copy.tensors}
@@ -171,20 +181,20 @@ def left_out(checkpoint: Checkpoint, copies: list[Copy]) -> list[str]:
         name
         for name, value in checkpoint.parts[part].items()
         if isinstance(value, Tensor)
-        and checkpoint.covers(joined(part, name))
-        and plain_name(name) not in used
+        and checkpoint.covers(join_names(part, name))
+        and strip_name(name) not in used
         and name.rpartition(".")[2] != EXTRA_STATE
     ]
 
 
-def shape_of(value: Any) -> tuple[int, ...] | None:
+def find_shape(value: Any) -> tuple[int, ...] | None:
     """Of a tensor, or of a number; None of anything else, such as tensors in a tensor."""
     if isinstance(value, Tensor):
         return None if value.is_nested else tuple(value.shape)
     return () if isinstance(value, int | float | complex) else None
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Whether two tensors, or numbers, have equal values; what is not a number equals itself.
 
     Tensors that are sparse, quantised or without numbers equal themselves alone: those of a file may lead anywhere.
@@ -204,7 +214,7 @@ def is_sparse(value: Any) -> bool:
 def _copies(checkpoint: Checkpoint, wanted: Wanted) -> Iterator[Copy]:
     """Every place that has some of the names."""
     for part, entries in checkpoint.parts.items():
-        plain = {plain_name(name): value for name, value in entries.items()}
+        plain = {strip_name(name): value for name, value in entries.items()}
         for prefix in _prefixes(plain, wanted):
             tensors = {name: plain[prefix + name] for name in wanted.shapes if prefix + name in plain}
             copy = Copy(part, prefix, tensors, wanted.before)
@@ -232,7 +242,7 @@ def _plainest(checkpoint: Checkpoint, copies: list[Copy], source: str) -> Copy:
     if len(differing) > 1:
         raise BadInput(
             f"{source} holds several networks that fit; choose one of "
-            f"{listed(f'{checkpoint.file}#{copy.path}' for copy in differing)}"
+            f"{list_names(f'{checkpoint.file}#{copy.path}' for copy in differing)}"
         )
     return differing[0]
 

@@ -24,7 +24,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from lossatlas.errors import BadInput, LossatlasError, printable
 from lossatlas.files.arrays import ARCHIVE
-from lossatlas.files.reading import opened
+from lossatlas.files.reading import open_file
 from lossatlas.files.room import free_room
 
 __all__ = ["NESTED", "NumpyArray", "load_file"]
@@ -162,7 +162,7 @@ def _check_size(path: Path) -> None:
     Raises:
         BadInput: it is one.
     """
-    with opened(path) as file:
+    with open_file(path) as file:
         if file.read(len(ARCHIVE)) != ARCHIVE:
             return
         with zipfile.ZipFile(file) as archive:

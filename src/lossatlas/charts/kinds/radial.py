@@ -19,9 +19,9 @@ class Radial(CoefficientChart):
     """``w_1 -> 0 -> w_2``: on a leg a number of order k is multiplied with s^k, s from 1 to 0 and from 0 to 1.
 
     In a plain network of rectifiers the i-th layer's weights have order 1 and its biases order i
-    (:func:`lossatlas.charts.radial_orders`); then all logits are multiplied with s^L and no label changes before the
-    origin (Garipov et al. 2018, section 3.1 of the supplement). The controls are the parts of equal order of each end,
-    so that this path, too, is coefficients times controls.
+    (:func:`lossatlas.charts.find_radial_orders`); then all logits are multiplied with s^L and no label changes before
+    the origin (Garipov et al. 2018, section 3.1 of the supplement). The controls are the parts of equal order of each
+    end, so that this path, too, is coefficients times controls.
 
     Args:
         ends: (2, n).

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, numbers_told, print_place
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import CompareConfig
 
@@ -37,7 +37,7 @@ class _Compare(ConfiguredVerb[CompareConfig, _Options]):
         shown = ("distance", "barrier", "disagreement", "js_divergence", "squared_difference")
         pairs = summary.get("pairs")
         for name, pair in pairs.items() if isinstance(pairs, Mapping) else ():
-            say(f"{name}: {numbers_told(pair, shown, digits=3)}")
+            say(f"{name}: {format_numbers(pair, shown, digits=3)}")
         print_place(run, run.pictures)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
-from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, numbers_told, print_place
+from lossatlas.cli.app import find_option
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import ConnectConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
@@ -36,12 +36,12 @@ class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
 
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the first network's run."""
-        given = option_given(tokens, "between")
+        given = find_option(tokens, "between")
         if given is None:
             return {}
         named = NetworkSpec.parse(given).path
         run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
-        return lent_problem(run, tokens, without=("device", "seed"))
+        return lend_problem(run, tokens, without=("device", "seed"))
 
     def job(self) -> Job[ConnectConfig]:
         from lossatlas.jobs.connect import run_connect
@@ -51,9 +51,9 @@ class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         shown = ("worse_end", "curve_max", "curve_mean", "curve_barrier", "straight_barrier")
         for split in ("train", "test"):
-            if numbers := numbers_told(summary.get(f"{split}_scores"), shown):
+            if numbers := format_numbers(summary.get(f"{split}_scores"), shown):
                 say(f"{split}: {numbers}")
-        if length := numbers_told({"length": summary.get("length_ratio")}, ["length"], digits=3):
+        if length := format_numbers({"length": summary.get("length_ratio")}, ["length"], digits=3):
             say(f"{length} times the straight line's, {summary.get('steps')} steps")
         print_place(run, run.pictures)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, numbers_told, print_place
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import PRESETS, FitConfig
 
@@ -49,7 +49,7 @@ class _Fit(ConfiguredVerb[FitConfig, _Options]):
         return f"preset {run.preset}: {settings}"
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
-        say(numbers_told(summary, SHOWN))
+        say(format_numbers(summary, SHOWN))
         print_place(run, run.pictures)
 
 

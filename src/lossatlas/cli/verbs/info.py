@@ -32,7 +32,7 @@ def info() -> int | None:
     from lossatlas.models import MODELS
     from lossatlas.objectives import CLIPS, CURVE_OBJECTIVES
     from lossatlas.pictures import SHAPES, SOURCES
-    from lossatlas.provenance import versions
+    from lossatlas.provenance import list_versions
     from lossatlas.recipes import PRESETS
     from lossatlas.reproduce import STUDIES
     from lossatlas.schedules import SCHEDULES
@@ -67,7 +67,7 @@ def info() -> int | None:
         "plans": ["auto", *STRATEGIES, "FILE.json"],
         "precisions": [*PRECISIONS],
         "devices": devices,
-        "versions": [f"{name} {number}" for name, number in versions().items()],
+        "versions": [f"{name} {number}" for name, number in list_versions().items()],
     }
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, entries in rows.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossatlas.cli.app import PlainVerb
-from lossatlas.cli.signals import asked_to_stop
+from lossatlas.cli.signals import is_asked_to_stop
 from lossatlas.cli.terminal import say
 from lossatlas.files.reading import read_text
 
@@ -40,13 +40,13 @@ def reproduce(
     """
     from lossatlas.cli.progress import RichReporter
     from lossatlas.reproduce import STUDIES
-    from lossatlas.reproduce.run import run_study, stated_runs
+    from lossatlas.reproduce.run import run_study, state_runs
 
     chosen = STUDIES[study]
     if print_config:
         import yaml
 
-        runs = stated_runs(chosen, scale, folder, device, plan)
+        runs = state_runs(chosen, scale, folder, device, plan)
         stated = {name: config.flat() for name, config in runs.items()}
         say(yaml.safe_dump(stated, sort_keys=False).removesuffix("\n"), keep="\n")
         return None
@@ -54,7 +54,7 @@ def reproduce(
     with RichReporter() as reporter:
         run_study(
             chosen, scale, place, folder=folder, device=device, plan=plan, resume=resume, overwrite=overwrite,
-            reporter=reporter, stop=asked_to_stop,
+            reporter=reporter, stop=is_asked_to_stop,
         )  # fmt: skip
     say(read_text(place / "results.md"), keep="\n")
     say(f"written to {place / 'results.md'}")

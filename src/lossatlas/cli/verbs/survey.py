@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, numbers_told, print_place
+from lossatlas.cli.app import find_option
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem, print_place
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import SurveyConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
@@ -35,12 +35,12 @@ class _Options(RunOptions):
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the run that is surveyed, or of the first of several."""
-        given = next((name for site in SITES if (name := option_given(tokens, site))), None)
+        given = next((name for site in SITES if (name := find_option(tokens, site))), None)
         if given is None:
             return {}
         named = NetworkSpec.parse(given).path
         run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
-        return lent_problem(run, tokens, without=("device",))
+        return lend_problem(run, tokens, without=("device",))
 
     def job(self) -> Job[SurveyConfig]:
         from lossatlas.jobs.survey import run_survey
@@ -54,7 +54,7 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
                 say(f"captured variance {captured:.1%}, {snapshots} snapshots, {from_plane}")
         if isinstance(points := summary.get("points_evaluated"), int | float):
             say(f"{points:,} points evaluated, the others interpolated")
-        say(numbers_told(summary, [name for name in summary if name.endswith("est_loss")]))
+        say(format_numbers(summary, [name for name in summary if name.endswith("est_loss")]))
         print_place(run, run.pictures)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
-from lossatlas.cli.app import option_given
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, lent_problem, numbers_told
+from lossatlas.cli.app import find_option
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import TrainConfig
 from lossatlas.specs import NetworkSpec
@@ -31,8 +31,8 @@ class _Options(RunOptions):
 class _Train(ConfiguredVerb[TrainConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the run that is branched from, its seed included."""
-        spec = option_given(tokens, "init_from")
-        return lent_problem(NetworkSpec.parse(spec).path, tokens, without=("device",)) if spec else {}
+        spec = find_option(tokens, "init_from")
+        return lend_problem(NetworkSpec.parse(spec).path, tokens, without=("device",)) if spec else {}
 
     def job(self) -> Job[TrainConfig]:
         from lossatlas.jobs.train import run_train
@@ -41,7 +41,7 @@ class _Train(ConfiguredVerb[TrainConfig, _Options]):
 
     def tell(self, summary: Mapping[str, Any], run: _Options) -> None:
         shown = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "steps", "seconds")
-        say(numbers_told(summary, shown))
+        say(format_numbers(summary, shown))
         say(f"weights: {run.out / 'model.safetensors'}")
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from lossatlas.data.batch_source import FULL_HASH, READ_BYTES, SAMPLED, BatchSource, pieces, spread
+from lossatlas.data.batch_source import FULL_HASH, READ_BYTES, SAMPLED, BatchSource, cut_pieces, spread
 from lossatlas.data.batch_sources.tensors import Tensors
 from lossatlas.data.item_reader import ItemReader
-from lossatlas.data.trees import bytes_of, form
+from lossatlas.data.trees import count_bytes, form
 from lossatlas.data.workers import Workers, read_ahead
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.hashing import fingerprint, fingerprint_parts
@@ -71,7 +71,7 @@ class Items(BatchSource):
         made: list[Batch] | None = [] if self.held else None
         size = 0
         for batch in _midway(self._batches(wanted)):
-            size += bytes_of(batch)
+            size += count_bytes(batch)
             if size > self._room:
                 made = None
             if made is not None:
@@ -88,7 +88,7 @@ class Items(BatchSource):
         index = self._of(rows)
         if self._reader.uniform:
             return Tensors(self._stacked(index, device), brief=True)
-        parts = [part.tolist() for part in pieces(index, self.at_once)]
+        parts = [part.tolist() for part in cut_pieces(index, self.at_once)]
         reader = self._reader
         if not self.held:
             read = zip(parts, read_ahead(reader.fetched, parts, self._workers), strict=True)
@@ -111,7 +111,7 @@ class Items(BatchSource):
             kind = f"{kind}|{SAMPLED} of {len(index)}"
             return fingerprint(((str(i), leaf) for i, leaf in enumerate(some)), kind)
         if self._reader.uniform:  # as if they were tensors: leaf by leaf
-            parts = pieces(index, self.at_once)
+            parts = cut_pieces(index, self.at_once)
             leaves = tree_leaves(self._reader.tried)
             return fingerprint_parts(
                 (
@@ -120,7 +120,7 @@ class Items(BatchSource):
                 ),
                 kind,
             )
-        batches = enumerate(self._batches(pieces(index, HASHED)))
+        batches = enumerate(self._batches(cut_pieces(index, HASHED)))
         named = ((f"{k}.{i}", leaf) for k, batch in batches for i, leaf in enumerate(tree_leaves(batch)))
         return fingerprint(named, kind)
 
@@ -140,7 +140,7 @@ class Items(BatchSource):
         like, structure = tree_flatten(self._reader.tried)
         made = [torch.empty(len(index), *leaf.shape[1:], dtype=leaf.dtype, device=device) for leaf in like]
         done = 0
-        parts = [part.tolist() for part in pieces(index, self.at_once)]
+        parts = [part.tolist() for part in cut_pieces(index, self.at_once)]
         for batch in read_ahead(self._reader.batch, parts, self._workers):
             leaves = tree_leaves(batch)
             for whole, leaf in zip(made, leaves, strict=True):

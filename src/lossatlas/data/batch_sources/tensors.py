@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.data.batch_source import FULL_HASH, READ_BYTES, SAMPLED, BatchSource, spread
-from lossatlas.data.moving import moved
+from lossatlas.data.moving import move
 from lossatlas.data.trees import form
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
@@ -60,7 +60,7 @@ class Tensors(BatchSource):
         return max(1, READ_BYTES // max(1, self.bytes_of(1)))
 
     def read(self, rows: Tensor) -> Batch:
-        rows = moved(rows, self.device)
+        rows = move(rows, self.device)
         return tree_map(lambda leaf: leaf[rows], self.data)
 
     def parts(self, parts: Sequence[slice], rows: Tensor | None = None) -> Iterator[Batch]:

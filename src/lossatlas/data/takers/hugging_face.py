@@ -8,7 +8,7 @@ from torch.utils.data import Subset
 
 from lossatlas.errors import BadInput
 
-__all__ = ["is_hugging_face", "with_tensors"]
+__all__ = ["format_tensors", "is_hugging_face"]
 
 
 def is_hugging_face(source: Any) -> bool:
@@ -16,7 +16,7 @@ def is_hugging_face(source: Any) -> bool:
     return any(kind.__module__.partition(".")[0] == "datasets" for kind in type(source).__mro__)
 
 
-def with_tensors(source: Any) -> tuple[Any, tuple[str, ...]]:
+def format_tensors(source: Any) -> tuple[Any, tuple[str, ...]]:
     """A data set whose items hold its columns of numbers as tensors, and what is to be said of it; not changed itself.
 
     One with a transform of the user's own stays as it is, and so does what is not of ``datasets``; a
@@ -26,7 +26,7 @@ def with_tensors(source: Any) -> tuple[Any, tuple[str, ...]]:
         BadInput: there are several data sets in it, or no column of numbers.
     """
     if type(source) is Subset:
-        inner, said = with_tensors(source.dataset)
+        inner, said = format_tensors(source.dataset)
         return Subset(inner, source.indices), said
     if not is_hugging_face(source):
         return source, ()

@@ -10,15 +10,15 @@ from torch.utils.data import TensorDataset, default_collate
 
 from lossatlas.data.batch_sources.items import Items
 from lossatlas.data.batch_sources.tensors import Tensors
-from lossatlas.data.item_reader import ItemReader, stacked
-from lossatlas.data.takers.taken import GIB, How, Taken, notes_of
+from lossatlas.data.item_reader import ItemReader, stack
+from lossatlas.data.takers.taken import GIB, How, Taken, list_notes
 from lossatlas.data.workers import Workers
 from lossatlas.errors import BadInput, in_one_line
 
-__all__ = ["length_of", "of_items"]
+__all__ = ["count_items", "take_items"]
 
 
-def of_items(source: Any, how: How, rows: Tensor | None = None, notes: tuple[str, ...] = ()) -> Taken:
+def take_items(source: Any, how: How, rows: Tensor | None = None, notes: tuple[str, ...] = ()) -> Taken:
     """What has ``source[index]`` and a length.
 
     Args:
@@ -30,13 +30,13 @@ def of_items(source: Any, how: How, rows: Tensor | None = None, notes: tuple[str
     Raises:
         BadInput: there are no items, or they cannot be read or collated.
     """
-    collate = how.collate if how.collate is not None else stacked
-    count = length_of(source, how.first)
+    collate = how.collate if how.collate is not None else stack
+    count = count_items(source, how.first)
     rows = rows if rows is not None else torch.arange(count)
     if how.first is not None and how.first < len(rows):
         notes = (*notes, f"the first {how.first:,} of {len(rows):,} examples")
         rows = rows[: how.first]
-    if type(source) is TensorDataset and collate in (stacked, default_collate):
+    if type(source) is TensorDataset and collate in (stack, default_collate):
         whole = Tensors(tuple(source.tensors))
         return Taken(whole if len(rows) == count else whole.kept(rows, whole.device), notes)
     reader = ItemReader(source, rows, count, collate, allow_random=how.allow_random)
@@ -48,7 +48,7 @@ def _read(reader: ItemReader, rows: Tensor, how: How, *, held: bool) -> Taken:
     size = len(rows) * reader.bytes_per_example  # which tries some
     workers = Workers(how.workers or 0, how.options)
     items = Items(reader, rows, workers, held=held, room=int(max(0, how.limit - size)))
-    notes = notes_of(reader.left_out)
+    notes = list_notes(reader.left_out)
     if how.allow_random:
         notes = (*notes, "items may be random; what torch, NumPy and Python draw is seeded by their indices")
     if size <= how.limit or (held and not reader.uniform):
@@ -57,7 +57,7 @@ def _read(reader: ItemReader, rows: Tensor, how: How, *, held: bool) -> Taken:
     return Taken(items, (*notes, streamed))
 
 
-def length_of(source: Any, otherwise: int | None = None) -> int:
+def count_items(source: Any, otherwise: int | None = None) -> int:
     """How many items a data set has; ``otherwise`` where it does not say."""
     try:
         count = len(source)

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.data.item_reader import ItemReader, stacked
-from lossatlas.data.takers.items import of_items
+from lossatlas.data.item_reader import ItemReader, stack
+from lossatlas.data.takers.items import take_items
 from lossatlas.data.takers.lists import is_batch
 from lossatlas.data.takers.taken import GIB, How, Taken
-from lossatlas.data.takers.tensors import joined_batches
-from lossatlas.data.trees import as_tree, bytes_of, differing, owned
+from lossatlas.data.takers.tensors import join_batches
+from lossatlas.data.trees import copy_owned, count_bytes, find_difference, make_tree
 from lossatlas.errors import BadInput, in_one_line
 
-__all__ = ["of_iterable"]
+__all__ = ["take_iterable"]
 
 
-def of_iterable(source: Iterable[Any], how: How) -> Taken:
+def take_iterable(source: Iterable[Any], how: How) -> Taken:
     """The first examples of what yields examples, or batches of them.
 
     Raises:
@@ -40,8 +40,8 @@ def of_iterable(source: Iterable[Any], how: How) -> Taken:
             if not elements:
                 batches = how.collate is None and is_batch(element)
                 _check_room(element, how, batches=batches)
-            elements.append(owned(element))  # the next one may be read into the same memory
-            count += len(tree_leaves(as_tree(element))[0]) if batches else 1
+            elements.append(copy_owned(element))  # the next one may be read into the same memory
+            count += len(tree_leaves(make_tree(element))[0]) if batches else 1
             if count >= how.first:
                 break
     except BadInput:
@@ -55,17 +55,17 @@ def of_iterable(source: Iterable[Any], how: How) -> Taken:
     enough = count >= how.first
     note = f"the first {how.first:,} examples" if enough else f"all {count:,} examples, fewer than first={how.first},"
     _check_begins_alike(source, elements[0], how, batches=batches)
-    found = joined_batches(elements, how) if batches else of_items(elements, replace(how, workers=0))
+    found = join_batches(elements, how) if batches else take_items(elements, replace(how, workers=0))
     return found.noted((f"{note} of an object of type {type(source).__name__}",))
 
 
 def _check_room(element: Any, how: How, *, batches: bool) -> None:
     """Refuse more examples than may be held, by the first: what has no index cannot be read again later."""
     try:
-        tree = as_tree(element)
+        tree = make_tree(element)
     except BadInput:  # only the collation makes numbers of it
         return
-    each = bytes_of(tree) / (len(tree_leaves(tree)[0]) if batches else 1)
+    each = count_bytes(tree) / (len(tree_leaves(tree)[0]) if batches else 1)
     if (size := (how.first or 0) * each) > how.limit:
         raise BadInput(
             f"{how.first:,} examples take {size / GIB:.3g} GiB, and {how.limit / GIB:.3g} GiB may be held; take a "
@@ -79,12 +79,12 @@ def _check_begins_alike(source: Iterable[Any], first: Any, how: How, *, batches:
         return
     again = list(islice(source, 1))
     if batches:
-        trees = [as_tree(element) for element in (first, *again)]
+        trees = [make_tree(element) for element in (first, *again)]
     else:
-        collate = how.collate if how.collate is not None else stacked
+        collate = how.collate if how.collate is not None else stack
         row = torch.arange(1)
         trees = [ItemReader([one], row, 1, collate, allow_random=True).batch([0]) for one in (first, *again)]
-    if len(trees) < 2 or differing(*trees) is not None:
+    if len(trees) < 2 or find_difference(*trees) is not None:
         raise BadInput(
             f"the {type(source).__name__} begins with another example when it is read twice (shuffled, augmented?); "
             "give one that stays the same, or allow_random=True to keep what one reading gives"

@@ -7,16 +7,16 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.data.takers.items import of_items
+from lossatlas.data.takers.items import take_items
 from lossatlas.data.takers.taken import How, Taken
-from lossatlas.data.takers.tensors import joined_batches, of_tensors
-from lossatlas.data.trees import as_tree, form
+from lossatlas.data.takers.tensors import join_batches, take_tensors
+from lossatlas.data.trees import form, make_tree
 from lossatlas.errors import BadInput
 
-__all__ = ["is_batch", "of_list"]
+__all__ = ["is_batch", "take_list"]
 
 
-def of_list(source: list[Any], how: How) -> Taken:
+def take_list(source: list[Any], how: How) -> Taken:
     """A list of batches, whose tensors all run over the same number of examples, or of items; or of tensors: one batch.
 
     Raises:
@@ -25,13 +25,13 @@ def of_list(source: list[Any], how: How) -> Taken:
     if not source:
         raise BadInput("the list of examples is empty; expected at least one batch or item")
     if how.collate is not None:
-        return of_items(source, how)
+        return take_items(source, how)
     one = source[0]
-    if all(isinstance(part, Tensor) or hasattr(part, "__array__") for part in source) and as_tree(one).ndim:
-        return of_tensors(source, how)
+    if all(isinstance(part, Tensor) or hasattr(part, "__array__") for part in source) and make_tree(one).ndim:
+        return take_tensors(source, how)
     if not is_batch(one):
-        return of_items(source, how)
-    return joined_batches(source, how)
+        return take_items(source, how)
+    return join_batches(source, how)
 
 
 def is_batch(one: Any) -> bool:
@@ -41,14 +41,14 @@ def is_batch(one: Any) -> bool:
         BadInput: it could be either.
     """
     try:
-        leaves = tree_leaves(as_tree(one))
+        leaves = tree_leaves(make_tree(one))
     except BadInput:
         return False
     if not leaves or any(not leaf.ndim for leaf in leaves) or len({len(leaf) for leaf in leaves}) > 1:
         return False
     if len(leaves) > 1 and all(leaf.ndim == 1 for leaf in leaves):
         raise BadInput(
-            f"a list whose elements are {form(as_tree(one))} of length {len(leaves[0])} could hold examples or "
+            f"a list whose elements are {form(make_tree(one))} of length {len(leaves[0])} could hold examples or "
             "batches; give collate=torch.utils.data.default_collate for examples, or batches joined by torch.cat"
         )
     return True

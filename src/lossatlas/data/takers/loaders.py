@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, default_convert
 
-from lossatlas.data.batch_source import pieces
-from lossatlas.data.item_reader import ItemReader, collated_by_default, stacked
-from lossatlas.data.takers.hugging_face import with_tensors
-from lossatlas.data.takers.items import length_of, of_items
-from lossatlas.data.takers.iterables import of_iterable
+from lossatlas.data.batch_source import cut_pieces
+from lossatlas.data.item_reader import ItemReader, is_default_collation, stack
+from lossatlas.data.takers.hugging_face import format_tensors
+from lossatlas.data.takers.items import count_items, take_items
+from lossatlas.data.takers.iterables import take_iterable
 from lossatlas.data.takers.lists import is_batch
-from lossatlas.data.takers.samplers import rows_of
+from lossatlas.data.takers.samplers import list_rows
 from lossatlas.data.takers.taken import How, Taken
-from lossatlas.data.takers.tensors import joined_batches
+from lossatlas.data.takers.tensors import join_batches
 
-__all__ = ["of_loader"]
+__all__ = ["take_loader"]
 
 
-def of_loader(loader: DataLoader[Any], how: How) -> Taken:
+def take_loader(loader: DataLoader[Any], how: How) -> Taken:
     """The loader's examples and collation; their order is that of the data set.
 
     Raises:
@@ -37,30 +37,30 @@ def of_loader(loader: DataLoader[Any], how: How) -> Taken:
     size = size if isinstance(size, int) and size > 0 else None
     if loader.batch_size is None and sampler is None and how.collate is None:
         return _without_batches(loader, how)
-    own = how.collate is None and not collated_by_default(loader.collate_fn)  # to what the data set gives as it is
-    data, said = with_tensors(loader.dataset) if not own else (kind.dataset, ())
+    own = how.collate is None and not is_default_collation(loader.collate_fn)  # to what the data set gives as it is
+    data, said = format_tensors(loader.dataset) if not own else (kind.dataset, ())
     how = replace(how, collate=how.collate if how.collate is not None else loader.collate_fn)
     if isinstance(loader.dataset, IterableDataset):
-        return of_iterable(data, how).noted(said, size)
-    rows, notes = rows_of(loader, length_of(data))
-    return of_items(data, how, rows, notes).noted(said, size)
+        return take_iterable(data, how).noted(said, size)
+    rows, notes = list_rows(loader, count_items(data))
+    return take_items(data, how, rows, notes).noted(said, size)
 
 
 def _without_batches(loader: DataLoader[Any], how: How) -> Taken:
     """Of a loader without batches (``batch_size=None``), whose data set gives examples, or batches of its own."""
     plain = loader.collate_fn is default_convert
     given: Any = loader.dataset
-    data, said = with_tensors(given) if plain else (given, ())
+    data, said = format_tensors(given) if plain else (given, ())
     if isinstance(given, IterableDataset):
-        return of_iterable(data if plain else map(loader.collate_fn, data), how).noted(said)
-    rows, notes = rows_of(loader, length_of(data))
+        return take_iterable(data if plain else map(loader.collate_fn, data), how).noted(said)
+    rows, notes = list_rows(loader, count_items(data))
     items = data if plain else _Converted(data, loader.collate_fn)
-    everything = rows if rows is not None else torch.arange(length_of(data))
-    reader = ItemReader(items, everything, len(items), stacked, allow_random=how.allow_random)
+    everything = rows if rows is not None else torch.arange(count_items(data))
+    reader = ItemReader(items, everything, len(items), stack, allow_random=how.allow_random)
     if is_batch(reader.fetched(everything[:1].tolist())[0]):
-        found = [batch for part in pieces(everything, 16) for batch in reader.fetched(part.tolist())]
-        return joined_batches(found, how).noted((*said, *notes))
-    return of_items(items, how, rows, notes).noted(said)
+        found = [batch for part in cut_pieces(everything, 16) for batch in reader.fetched(part.tolist())]
+        return join_batches(found, how).noted((*said, *notes))
+    return take_items(items, how, rows, notes).noted(said)
 
 
 class _Converted:

@@ -17,15 +17,15 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from lossatlas.data.randomness import undisturbed
+from lossatlas.data.randomness import keep_generators
 from lossatlas.errors import BadInput, in_one_line
 
-__all__ = ["rows_of"]
+__all__ = ["list_rows"]
 
 TAKE_ALL = "give the data set itself, or torch.utils.data.Subset of it"
 
 
-def rows_of(loader: DataLoader[Any], count: int) -> tuple[Tensor | None, tuple[str, ...]]:
+def list_rows(loader: DataLoader[Any], count: int) -> tuple[Tensor | None, tuple[str, ...]]:
     """The indices (n,) that a loader's sampler takes, ascending, and what is to be said of it; None: all of them.
 
     Args:
@@ -71,7 +71,7 @@ def _asked(sampler: Iterable[Any], count: int) -> list[int]:
     """All indices of one epoch; one more than there are examples where it goes on."""
     found: list[int] = []
     try:
-        with undisturbed():
+        with keep_generators():
             for one in islice(sampler, count + 1):
                 found += [int(row) for row in one] if isinstance(one, Iterable) else [int(one)]
                 if len(found) > count:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossatlas.data.batch_source import BatchSource
 
-__all__ = ["GIB", "How", "Taken", "notes_of"]
+__all__ = ["GIB", "How", "Taken", "list_notes"]
 
 GIB = 2**30
 
@@ -42,6 +42,6 @@ class Taken:
         return Taken(self.source, (*notes, *self.notes), batch_size)
 
 
-def notes_of(left_out: set[str]) -> tuple[str, ...]:
+def list_notes(left_out: set[str]) -> tuple[str, ...]:
     """What is said of entries that are left out."""
     return (f"entries without numbers are left out: {', '.join(sorted(left_out))}",) if left_out else ()

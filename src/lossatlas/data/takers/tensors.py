@@ -9,15 +9,15 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from lossatlas.data.batch_sources.tensors import Tensors
-from lossatlas.data.takers.taken import How, Taken, notes_of
-from lossatlas.data.trees import as_tree, form, leaf_names, ordered_like
+from lossatlas.data.takers.taken import How, Taken, list_notes
+from lossatlas.data.trees import form, make_tree, name_leaves, order_like
 from lossatlas.errors import BadInput
 from lossatlas.types import Batch, Source
 
-__all__ = ["joined_batches", "of_tensors"]
+__all__ = ["join_batches", "take_tensors"]
 
 
-def of_tensors(source: Source, how: How) -> Taken:
+def take_tensors(source: Source, how: How) -> Taken:
     """One batch of all examples.
 
     Raises:
@@ -26,11 +26,11 @@ def of_tensors(source: Source, how: How) -> Taken:
     if how.collate is not None:
         raise BadInput("collate= makes batches of items, and tensors are one batch already; leave it out")
     left_out: set[str] = set()
-    tree = as_tree(source, left_out)
+    tree = make_tree(source, left_out)
     leaves = tree_leaves(tree)
     if not leaves:
         raise BadInput("there are no numbers in what is given as examples; expected tensors or arrays")
-    lengths = {name: len(leaf) if leaf.ndim else None for name, leaf in zip(leaf_names(tree), leaves, strict=True)}
+    lengths = {name: len(leaf) if leaf.ndim else None for name, leaf in zip(name_leaves(tree), leaves, strict=True)}
     if None in lengths.values() or len({*lengths.values()}) > 1:
         found = ", ".join(f"{name or 'it'}: {'a number' if n is None else n}" for name, n in lengths.items())
         raise BadInput(
@@ -40,30 +40,30 @@ def of_tensors(source: Source, how: How) -> Taken:
     if how.first is not None:
         leaves, structure = tree_flatten(tree)
         tree = tree_unflatten([leaf[: how.first] for leaf in leaves], structure)
-    return Taken(Tensors(tree), notes_of(left_out))
+    return Taken(Tensors(tree), list_notes(left_out))
 
 
-def joined_batches(batches: list[Any], how: How) -> Taken:
+def join_batches(batches: list[Any], how: How) -> Taken:
     """Batches of equal structure, whatever their lengths, as one.
 
     Raises:
         BadInput: structures, types or shapes differ.
     """
     left_out: set[str] = set()
-    trees = [as_tree(batch, left_out) for batch in batches]
-    trees = [ordered_like(tree, trees[0]) for tree in trees]
+    trees = [make_tree(batch, left_out) for batch in batches]
+    trees = [order_like(tree, trees[0]) for tree in trees]
     leaves, structure = tree_flatten(trees[0])
     columns: list[list[Tensor]] = [[] for _ in leaves]
     for place, tree in enumerate(trees):
         found, other = tree_flatten(tree)
         if other != structure:
             raise BadInput(
-                f"batch {place} has another structure than batch 0: {', '.join(leaf_names(tree))} instead of "
-                f"{', '.join(leaf_names(trees[0]))}; expected one for all"
+                f"batch {place} has another structure than batch 0: {', '.join(name_leaves(tree))} instead of "
+                f"{', '.join(name_leaves(trees[0]))}; expected one for all"
             )
         if len({len(leaf) if leaf.ndim else 0 for leaf in found}) > 1:
             raise BadInput(f"the tensors of batch {place} have different lengths: {form(tree)}; expected one")
-        for name, column, leaf, like in zip(leaf_names(tree), columns, found, leaves, strict=True):
+        for name, column, leaf, like in zip(name_leaves(tree), columns, found, leaves, strict=True):
             if leaf.dtype != like.dtype or leaf.shape[1:] != like.shape[1:]:
                 raise BadInput(
                     f"entry {name!r} is {form(leaf)} in batch {place} and {form(like)} in batch 0; expected one type "
@@ -71,6 +71,6 @@ def joined_batches(batches: list[Any], how: How) -> Taken:
                 )
             column.append(leaf)
     joined: Batch = tree_unflatten([torch.cat(column) for column in columns], structure)
-    made = of_tensors(joined, how)
+    made = take_tensors(joined, how)
     said = f"{len(batches):,} batches are joined: {len(made.source):,} examples"
-    return made.noted((said, *notes_of(left_out)))
+    return made.noted((said, *list_notes(left_out)))

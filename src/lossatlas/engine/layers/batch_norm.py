@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised, per_channel
+from lossatlas.engine.layer import Layer, Made, Rule, apply, scale_and_shift, shape_per_channel
 
 __all__ = ["BatchNorm"]
 
@@ -39,7 +39,7 @@ class BatchNorm(Layer):
             )
         if training and input.numel() == input.shape[1]:
             return None  # torch refuses one value per channel
-        return applied(_Stacked, input, running_mean, running_var, weight, bias, eps)
+        return apply(_Stacked, input, running_mean, running_var, weight, bias, eps)
 
 
 class _Stacked(Rule):
@@ -60,8 +60,11 @@ class _Stacked(Rule):
             wide = features if features.dtype == torch.float64 else features.float()
             spread, centre = torch.var_mean(wide, dim=rest, correction=0, keepdim=True)
         else:
-            spread, centre = per_channel(variance, in_dims[2], features), per_channel(mean, in_dims[1], features)
-        scale = None if weight is None else per_channel(weight, in_dims[3], features)
-        shift = None if bias is None else per_channel(bias, in_dims[4], features)
-        result = normalised(features, centre, spread, scale, shift, eps)
+            spread, centre = (
+                shape_per_channel(variance, in_dims[2], features),
+                shape_per_channel(mean, in_dims[1], features),
+            )
+        scale = None if weight is None else shape_per_channel(weight, in_dims[3], features)
+        shift = None if bias is None else shape_per_channel(bias, in_dims[4], features)
+        result = scale_and_shift(features, centre, spread, scale, shift, eps)
         return result.expand(info.batch_size, *result.shape[1:]), 0

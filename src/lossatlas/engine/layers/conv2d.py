@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.modules.utils import _pair
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied, combined, in_autocast, pays, stacked
+from lossatlas.engine.layer import Layer, Made, Rule, apply, cast_for_autocast, combine_layers, pays, stack
 
 __all__ = ["Conv2d"]
 
@@ -37,7 +37,7 @@ class Conv2d(Layer):
     ) -> Tensor | None:
         if groups != 1 or isinstance(padding, str) or _both(dilation) != (1, 1) or input.ndim != 4:
             return None
-        return applied(_Stacked, input, weight, bias, _both(stride), _both(padding), *made.of(weight, bias))
+        return apply(_Stacked, input, weight, bias, _both(stride), _both(padding), *made.of(weight, bias))
 
 
 def _both(setting: Any) -> tuple[int, int]:
@@ -66,9 +66,9 @@ class _Stacked(Rule):
         # (q, B, c, h, w), where q is 1 for images that all networks share: their patches are made once.
         images = x[None] if in_dims[0] is None else x.movedim(in_dims[0], 0)
         if coefficients is not None and weights is not None and pays(info, in_dims, weights):
-            return combined(coefficients, products, images, weights, biases).permute(0, 1, 4, 2, 3), 0
-        bias = None if bias is None else stacked(bias, in_dims[2], info)
-        return products(images, stacked(weight, in_dims[1], info), bias).permute(0, 1, 4, 2, 3), 0
+            return combine_layers(coefficients, products, images, weights, biases).permute(0, 1, 4, 2, 3), 0
+        bias = None if bias is None else stack(bias, in_dims[2], info)
+        return products(images, stack(weight, in_dims[1], info), bias).permute(0, 1, 4, 2, 3), 0
 
 
 def _products(
@@ -76,8 +76,8 @@ def _products(
 ) -> Tensor:
     """(q, B, h', w', o) of images (q or 1, B, c, h, w), kernels (q, o, c, k, l) and biases (q, o)."""
     count, outputs, _, *size = kernels.shape
-    images, kernels = in_autocast(images, kernels)
-    patches = applied(_Patches, images.permute(0, 1, 3, 4, 2), tuple(size), stride, padding)
+    images, kernels = cast_for_autocast(images, kernels)
+    patches = apply(_Patches, images.permute(0, 1, 3, 4, 2), tuple(size), stride, padding)
     rows = patches.flatten(1, 3).flatten(2).expand(count, -1, -1)
     matrices = kernels.permute(0, 3, 4, 2, 1).reshape(count, -1, outputs)
     if biases is None:
@@ -104,7 +104,7 @@ class _Patches(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return applied(_FromPatches, gradient, *ctx.settings), None, None, None
+        return apply(_FromPatches, gradient, *ctx.settings), None, None, None
 
 
 class _FromPatches(torch.autograd.Function):
@@ -127,4 +127,4 @@ class _FromPatches(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return applied(_Patches, gradient, *ctx.settings), None, None, None, None
+        return apply(_Patches, gradient, *ctx.settings), None, None, None, None

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._C._functorch import is_batchedtensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied, normalised, per_channel
+from lossatlas.engine.layer import Layer, Made, Rule, apply, scale_and_shift, shape_per_channel
 
 __all__ = ["GroupNorm"]
 
@@ -40,7 +40,7 @@ class GroupNorm(Layer):
             return None  # torch refuses one value per group
         if not any(value is not None and is_batchedtensor(value) for value in (input, weight, bias)):
             return None  # all networks share it
-        return applied(_Stacked, input, num_groups, weight, bias, eps)
+        return apply(_Stacked, input, num_groups, weight, bias, eps)
 
 
 class _Stacked(Rule):
@@ -60,7 +60,7 @@ class _Stacked(Rule):
         moments = torch.var_mean(grouped, dim=list(range(3, grouped.ndim)), correction=0)
         width, shape = features.shape[2] // groups, (*features.shape[:3], *(1 for _ in features.shape[3:]))
         spread, centre = (each.repeat_interleave(width, dim=2).reshape(shape) for each in moments)
-        scale = None if weight is None else per_channel(weight, in_dims[2], features)
-        shift = None if bias is None else per_channel(bias, in_dims[3], features)
-        result = normalised(features, centre, spread, scale, shift, eps)
+        scale = None if weight is None else shape_per_channel(weight, in_dims[2], features)
+        shift = None if bias is None else shape_per_channel(bias, in_dims[3], features)
+        result = scale_and_shift(features, centre, spread, scale, shift, eps)
         return result.expand(info.batch_size, *result.shape[1:]), 0

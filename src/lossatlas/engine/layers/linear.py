@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.engine.layer import Layer, Made, Rule, applied, combined, pays, stacked
+from lossatlas.engine.layer import Layer, Made, Rule, apply, combine_layers, pays, stack
 
 __all__ = ["Linear"]
 
@@ -22,7 +22,7 @@ class Linear(Layer):
     function = staticmethod(functional.linear)
 
     def call(self, made: Made, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
-        return applied(_Stacked, input, weight, bias, *made.of(weight, bias))
+        return apply(_Stacked, input, weight, bias, *made.of(weight, bias))
 
 
 class _Stacked(Rule):
@@ -38,9 +38,9 @@ class _Stacked(Rule):
         biases: Tensor | None,
     ) -> tuple[Tensor, int]:
         if coefficients is not None and weights is not None and pays(info, in_dims, weights):
-            return combined(coefficients, _products, x.expand(len(weights), *x.shape), weights, biases), 0
-        bias = None if bias is None else stacked(bias, in_dims[2], info)
-        return _products(stacked(x, in_dims[0], info), stacked(weight, in_dims[1], info), bias), 0
+            return combine_layers(coefficients, _products, x.expand(len(weights), *x.shape), weights, biases), 0
+        bias = None if bias is None else stack(bias, in_dims[2], info)
+        return _products(stack(x, in_dims[0], info), stack(weight, in_dims[1], info), bias), 0
 
 
 def _products(inputs: Tensor, weights: Tensor, biases: Tensor | None) -> Tensor:

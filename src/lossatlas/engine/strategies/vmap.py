@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.func import vmap
 
 from lossatlas.engine.network import Network
-from lossatlas.engine.private import plain_attention, without_graph
+from lossatlas.engine.private import drop_graph, force_plain_attention
 from lossatlas.engine.strategy import (
     Gradients,
     Points,
     Strategy,
     Term,
-    curvature,
-    leaves,
-    slopes,
+    apply_hessian,
+    derive_slopes,
+    make_leaves,
 )
 from lossatlas.types import Batch, Outputs, Params
 
@@ -37,15 +37,15 @@ class Vmap(Strategy):
 
     def forward(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
         with network.calling():
-            return without_graph(self._all(network, points, batch))
+            return drop_graph(self._all(network, points, batch))
 
     def pullback(self, network: Network, points: Points, batch: Batch, term: Term) -> Gradients:
-        params = leaves(points.params, network.varied)
-        controls = leaves(points.controls, network.varied)
+        params = make_leaves(points.params, network.varied)
+        controls = make_leaves(points.controls, network.varied)
         coefficients = points.coefficients.detach().requires_grad_(points.coefficients.requires_grad)
         outputs, losses = self._all(network, Points(params, coefficients, controls), batch)
         value = term(outputs, losses, slice(0, len(losses)))
-        by_params, by_controls, by_coefficients = slopes(value, params, controls, {"all": coefficients})
+        by_params, by_controls, by_coefficients = derive_slopes(value, params, controls, {"all": coefficients})
         return Gradients(
             {
                 name: torch.zeros_like(params[name]) if piece is None else piece
@@ -53,15 +53,15 @@ class Vmap(Strategy):
                 if piece is not None or by_controls.get(name) is None
             },
             value.detach(),
-            *without_graph((outputs, losses)),
+            *drop_graph((outputs, losses)),
             {name: piece for name, piece in by_controls.items() if piece is not None},
             by_coefficients.get("all"),
         )
 
     def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
-        params = leaves(points.params, network.varied)
+        params = make_leaves(points.params, network.varied)
         outputs, losses = self._all(network, Points(params, points.coefficients, {}), batch)
-        return curvature(term(outputs, losses, slice(0, len(losses))), params, vectors)
+        return apply_hessian(term(outputs, losses, slice(0, len(losses))), params, vectors)
 
     def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
         """Entered around one network's call, with vectorised tensors that stand for those of all."""
@@ -72,6 +72,6 @@ class Vmap(Strategy):
             with self.layers(params, coefficients, points.controls):
                 return network(params, batch)
 
-        with plain_attention():
+        with force_plain_attention():
             result: tuple[Outputs, Tensor] = vmap(one)(points.params, points.coefficients)
         return result

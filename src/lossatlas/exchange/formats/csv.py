@@ -16,8 +16,8 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
-from lossatlas.exchange.grid import axes, coordinate, described, on_grid
-from lossatlas.files.reading import Unreadable, read_text, reason_of
+from lossatlas.exchange.grid import describe_variable, find_axes, find_coordinate, find_gridded
+from lossatlas.files.reading import Unreadable, read_text, tell_reason
 from lossatlas.schema import AXES, CLASSES, CURVE, SAMPLE_DIMENSIONS
 
 __all__ = ["Csv"]
@@ -65,7 +65,7 @@ class Csv(Format):
             name: _variable(names, columns[name][order].reshape(shape)) for name in header if name not in names
         }
         survey = xr.Dataset(
-            {name: (dims, values, described(name)) for name, (dims, values) in variables.items()},
+            {name: (dims, values, describe_variable(name)) for name, (dims, values) in variables.items()},
             coords={
                 name: (name, values, {"long_name": name, "units": "1"} if name in points else {})
                 for name, values in coordinates.items()
@@ -74,11 +74,11 @@ class Csv(Format):
         return survey.transpose(*(name for name in (*SAMPLE_DIMENSIONS, *points, CLASSES) if name in names))
 
     def bytes_of(self, survey: xr.Dataset) -> bytes:
-        variables = on_grid(survey)
-        order = (*SAMPLE_DIMENSIONS, *axes(survey), CLASSES)
+        variables = find_gridded(survey)
+        order = (*SAMPLE_DIMENSIONS, *find_axes(survey), CLASSES)
         names = [name for name in order if any(name in array.dims for array in variables.values())]
         shape = tuple(survey.sizes[name] for name in names)
-        grid = np.meshgrid(*(coordinate(survey, name) for name in names), indexing="ij")
+        grid = np.meshgrid(*(find_coordinate(survey, name) for name in names), indexing="ij")
         columns = dict(zip(names, grid, strict=True))
         for name, array in variables.items():
             whole = array.expand_dims({other: survey.sizes[other] for other in names if other not in array.dims})
@@ -106,7 +106,7 @@ def _table(path: Path) -> tuple[list[str], list[list[str]]]:
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if row]
     except (Unreadable, csv.Error) as error:
-        reason = reason_of(error)
+        reason = tell_reason(error)
         raise BadInput(f"{path} cannot be read as a table ({reason}); expected comma-separated values") from error
     if len(rows) < 2:
         raise BadInput(f"{path} holds no points; expected a header and one row per point")

@@ -14,7 +14,7 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import Format
-from lossatlas.exchange.grid import axes, coordinate, described, on_grid
+from lossatlas.exchange.grid import describe_variable, find_axes, find_coordinate, find_gridded
 from lossatlas.files.hdf5 import Dataset, read_datasets
 from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS
 
@@ -69,7 +69,7 @@ class LiHdf5(Format):
         if not values:
             raise _lacks(path, "no surface such as train_loss or train_acc", arrays)
         survey = xr.Dataset(
-            {name: (tuple(grid), array, described(name)) for name, array in values.items()},
+            {name: (tuple(grid), array, describe_variable(name)) for name, array in values.items()},
             coords={axis: (axis, points, {"long_name": axis, "units": "1"}) for axis, points in grid.items()},
             attrs={DIRECTIONS: directions} if directions else {},
         )
@@ -78,13 +78,13 @@ class LiHdf5(Format):
     def bytes_of(self, survey: xr.Dataset) -> bytes:
         import h5py
 
-        names = axes(survey)
+        names = find_axes(survey)
         if len(names) > len(COORDINATES):
             raise BadInput(
                 f"the survey has {len(names)} axes ({', '.join(names)}) and .h5 files of surfaces have one or two; "
                 "select a slice of it, or write .csv"
             )
-        surfaces = {name: array for name, array in on_grid(survey).items() if _theirs(name) is not None}
+        surfaces = {name: array for name, array in find_gridded(survey).items() if _theirs(name) is not None}
         for dim in SAMPLE_DIMENSIONS:
             if any(dim in array.dims for array in surfaces.values()):
                 raise BadInput(
@@ -101,7 +101,7 @@ class LiHdf5(Format):
         with h5py.File(content, "w") as file:
             file[DIRECTIONS] = str(survey.attrs.get(DIRECTIONS, ""))
             for name, axis in zip(COORDINATES, names, strict=False):
-                file[name] = np.asarray(coordinate(survey, axis), dtype=np.float64)
+                file[name] = np.asarray(find_coordinate(survey, axis), dtype=np.float64)
             for name, array in plain.items():
                 _put(file, survey, name, array)
         return content.getvalue()
@@ -178,7 +178,7 @@ def _not_done(survey: xr.Dataset, name: str, array: xr.DataArray) -> npt.NDArray
     split = str(array.attrs.get("split", name.split("_", 1)[0]))
     marks = [
         mark.values
-        for other, mark in on_grid(survey).items()
+        for other, mark in find_gridded(survey).items()
         if other.startswith(f"{split}_") and other.endswith("_done") and mark.dims == array.dims
     ]
     return ~np.all(np.stack(marks), axis=0) if marks else np.zeros(array.shape, dtype=bool)

@@ -15,7 +15,7 @@ import xarray as xr
 
 from lossatlas.errors import BadInput, unknown
 from lossatlas.exchange.format import Format
-from lossatlas.exchange.grid import axes, coordinate, on_grid
+from lossatlas.exchange.grid import find_axes, find_coordinate, find_gridded
 from lossatlas.schema import CLASSES, SAMPLE_DIMENSIONS
 
 __all__ = ["Vts"]
@@ -49,14 +49,14 @@ class Vts(Format):
         raise BadInput(f"{path} cannot be read, .vts is only written")
 
     def bytes_of(self, survey: xr.Dataset) -> bytes:
-        names = axes(survey)
+        names = find_axes(survey)
         if len(names) > MOST_AXES:
             raise BadInput(
                 f"the survey has {len(names)} axes ({', '.join(names)}) and .vts files have three at most; "
                 "select a slice of it, or write .csv"
             )
         # VTK counts points with x running fastest, which is Fortran's order of our (u, v, w).
-        grid = np.meshgrid(*(coordinate(survey, name) for name in names), indexing="ij")
+        grid = np.meshgrid(*(find_coordinate(survey, name) for name in names), indexing="ij")
         points = np.zeros((grid[0].size, 3))
         for column, along in zip(points.T, grid, strict=False):
             column[:] = along.ravel(order="F")
@@ -83,7 +83,7 @@ class Vts(Format):
 
 def _arrays(survey: xr.Dataset) -> Iterator[tuple[str, Array]]:
     """All variables, each (points,) with x running fastest."""
-    for name, array in on_grid(survey).items():
+    for name, array in find_gridded(survey).items():
         several = [dim for dim in (*SAMPLE_DIMENSIONS, CLASSES) if dim in array.dims]
         for where in np.ndindex(*(array.sizes[dim] for dim in several)):
             chosen = dict(zip(several, where, strict=True))

@@ -14,7 +14,7 @@ from torch.nn import functional
 from lossatlas.bounds import Share, check_numbers
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
-from lossatlas.losses.labelled import Labelled, axis_of_classes, counted_from_the_end, labels_of
+from lossatlas.losses.labelled import Labelled, count_from_the_end, find_class_axis, read_labels
 from lossatlas.losses.loss import Loss
 
 __all__ = ["CrossEntropy"]
@@ -92,7 +92,7 @@ class CrossEntropy(Loss):
         if targets.is_floating_point():
             labels = targets.movedim(axis, -1).to(logits).flatten(0, -2)
         else:
-            labels = labels_of(outputs.shape, targets, axis).flatten()
+            labels = read_labels(outputs.shape, targets, axis).flatten()
         weight = None
         if self.weight is not None:
             weight = torch.tensor(self.weight, dtype=logits.dtype, device=logits.device)
@@ -128,7 +128,7 @@ class CrossEntropy(Loss):
         if targets.is_floating_point():
             labels = targets.movedim(axis, -1).argmax(dim=-1)
             return Labelled(logits, labels, torch.ones_like(labels, dtype=torch.bool), axis)
-        labels = labels_of(outputs.shape[1:], targets, axis)
+        labels = read_labels(outputs.shape[1:], targets, axis)
         return Labelled(logits, labels, labels != self.ignore_index, axis)
 
     def settled(self, outputs: Any, targets: Any) -> CrossEntropy:
@@ -168,14 +168,14 @@ class CrossEntropy(Loss):
         """That of the classes, counted from the end, in outputs (B, ...) of one network."""
         stated = self.class_axis if self.class_axis is not None else self._settled
         if not targets.is_floating_point():
-            return axis_of_classes(outputs, targets.shape, stated)
+            return find_class_axis(outputs, targets.shape, stated)
         if targets.shape != outputs:
             raise BadInput(
                 f"the model's output {tuple(outputs)} does not fit probabilities {tuple(targets.shape)}; expected "
                 "equal shapes, or integer labels"
             )
         if stated is not None:
-            return counted_from_the_end(outputs, stated)
+            return count_from_the_end(outputs, stated)
         if len(outputs) == 2:
             return -1
         raise BadInput(

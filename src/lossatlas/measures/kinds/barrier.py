@@ -9,7 +9,7 @@ import numpy as np
 
 from lossatlas.measures.measure import Measure, Value
 from lossatlas.measures.merge_tree import MergeTree, merge_tree
-from lossatlas.measures.surface import ROUNDING, Floats, Surface, beyond, finite_or_none, interpolated
+from lossatlas.measures.surface import ROUNDING, Floats, Surface, drop_infinite, interpolate, lies_beyond
 
 __all__ = ["Barrier"]
 
@@ -56,12 +56,12 @@ def _on_line(surface: Surface) -> dict[str, Value]:
     (coords,), values = surface.coords, surface.values
     (_, (start,)), (_, (end,)) = surface.corners[:2]
     names = ("barrier_height", "barrier_at", "barrier_above_higher_end", "barrier_steepest_slope")
-    if start == end or beyond(coords, start) or beyond(coords, end):
+    if start == end or lies_beyond(coords, start) or lies_beyond(coords, end):
         return dict.fromkeys(names)
     low, high = sorted((start, end))
     inside = (coords >= low) & (coords <= high)
     losses = values[inside]
-    ends = [float(interpolated(values, coords, place)) for place in (start, end)]
+    ends = [float(interpolate(values, coords, place)) for place in (start, end)]
     if not np.isfinite([*losses, *ends]).all():
         return dict.fromkeys(names)
     share = (coords[inside] - start) / (end - start)
@@ -81,13 +81,13 @@ def _steepest(values: Floats, coords: Floats, low: float, high: float) -> float 
     touched = (coords[1:] > low + slack) & (coords[:-1] < high - slack)
     with np.errstate(invalid="ignore", over="ignore"):
         slopes = np.abs(np.diff(values) / np.diff(coords))[touched]
-    return finite_or_none(float(slopes.max())) if slopes.size else None
+    return drop_infinite(float(slopes.max())) if slopes.size else None
 
 
 def _pass(surface: Surface, tree: MergeTree, first: int, second: int) -> dict[str, Value]:
     (name, start), (other, end) = surface.corners[first], surface.corners[second]
     keys = [f"pass_{what}_between_{name}_and_{other}" for what in ("level", "height", "at")]
-    if any(beyond(c, p) for point in (start, end) for c, p in zip(surface.coords, point, strict=True)):
+    if any(lies_beyond(c, p) for point in (start, end) for c, p in zip(surface.coords, point, strict=True)):
         return dict.fromkeys(keys)
     ends = surface.nearest(start), surface.nearest(end)
     lowest = tree.pass_between(*ends)

@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 
 from lossatlas.measures.measure import Measure, Value
-from lossatlas.measures.surface import Floats, Surface, finite_or_none
+from lossatlas.measures.surface import Floats, Surface, drop_infinite
 
 __all__ = ["Curvature"]
 
@@ -39,7 +39,7 @@ class Curvature(Measure):
             for second in range(first, dimensions):
                 hessian[first, second] = hessian[second, first] = _derivative(surface, first, second)
         named = {
-            f"curvature_{axes[first]}{axes[second] if second > first else ''}": finite_or_none(hessian[first, second])
+            f"curvature_{axes[first]}{axes[second] if second > first else ''}": drop_infinite(hessian[first, second])
             for first in range(dimensions)
             for second in range(first, dimensions)
         }

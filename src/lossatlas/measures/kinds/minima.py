@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lossatlas.measures.measure import Measure, Value
 from lossatlas.measures.merge_tree import Minimum, merge_tree
-from lossatlas.measures.surface import Surface, finite_or_none
+from lossatlas.measures.surface import Surface, drop_infinite
 
 __all__ = ["Minima"]
 
@@ -47,8 +47,8 @@ def _described(surface: Surface, minimum: Minimum) -> dict[str, Value]:
     return {
         "at": surface.at(minimum.index),
         "loss": minimum.birth,
-        "persistence": finite_or_none(minimum.persistence),
+        "persistence": drop_infinite(minimum.persistence),
         "saddle_at": None if minimum.saddle is None else surface.at(minimum.saddle),
-        "saddle_loss": finite_or_none(minimum.death),
+        "saddle_loss": drop_infinite(minimum.death),
         "parent_at": None if minimum.parent is None else surface.at(minimum.parent),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossatlas.measures.measure import Measure, Value
-from lossatlas.measures.surface import ROUNDING, Surface, interpolated
+from lossatlas.measures.surface import ROUNDING, Surface, interpolate
 
 __all__ = ["Sharpness"]
 
@@ -46,7 +46,7 @@ def _sharpness(surface: Surface, radius: float) -> float | None:
         if at in (0, len(coords) - 1) or coords[at - 1] < low - slack or coords[at + 1] > high + slack:
             return None
         inside = np.compress((coords >= low) & (coords <= high), values, axis)
-        ends = [np.expand_dims(interpolated(values, coords, place, axis), axis) for place in (low, high)]
+        ends = [np.expand_dims(interpolate(values, coords, place, axis), axis) for place in (low, high)]
         values = np.concatenate([ends[0], inside, ends[1]], axis)
     if not np.isfinite(values).all() or surface.centre_value <= -1:
         return None

@@ -6,7 +6,7 @@ from torch import nn
 
 from lossatlas.errors import BadInput
 
-__all__ = ["Convolution", "image_channels", "preactivated"]
+__all__ = ["Convolution", "image_channels", "make_preactivated"]
 
 
 class Convolution(nn.Conv2d):
@@ -29,7 +29,7 @@ class Convolution(nn.Conv2d):
             nn.init.zeros_(self.bias)
 
 
-def preactivated(width_in: int, width_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+def make_preactivated(width_in: int, width_out: int, kernel: int, stride: int = 1) -> list[nn.Module]:
     """Batch normalisation, ReLU and a convolution without biases, in this order."""
     return [nn.BatchNorm2d(width_in), nn.ReLU(), Convolution(width_in, width_out, kernel, stride)]
 

@@ -7,9 +7,9 @@ from itertools import chain
 
 from torch import Tensor, nn
 
-from lossatlas.models.families._layers import Convolution, preactivated
+from lossatlas.models.families._layers import Convolution, make_preactivated
 
-__all__ = ["EXPANSION", "SMALLEST", "residual_network"]
+__all__ = ["EXPANSION", "SMALLEST", "make_residual_network"]
 
 SMALLEST = 5
 """Smallest images of which more than one pixel reaches the third stage: 5, 3, 2."""
@@ -17,7 +17,7 @@ EXPANSION = 4
 """How many times a bottleneck's output is wider than its 3x3 convolution."""
 
 
-def residual_network(
+def make_residual_network(
     channels: int, stem: int, widths: Sequence[int], units: int, outputs: int, bottleneck: bool = False
 ) -> nn.Sequential:
     """A 3x3 convolution, stages of residual units, normalisation, ReLU, global average pooling, a linear layer.
@@ -54,7 +54,7 @@ class _Unit(nn.Module):
             shapes = [(width_in, inner, 1, stride), (inner, inner, 3, 1), (inner, width_out, 1, 1)]
         else:
             shapes = [(width_in, width_out, 3, stride), (width_out, width_out, 3, 1)]
-        normalisation, relu, *residual = chain.from_iterable(preactivated(*shape) for shape in shapes)
+        normalisation, relu, *residual = chain.from_iterable(make_preactivated(*shape) for shape in shapes)
         self.activation = nn.Sequential(normalisation, relu)
         self.residual = nn.Sequential(*residual)
         self.shortcut = Convolution(width_in, width_out, 1, stride) if width_in != width_out else None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lossatlas.bounds import Count, Depth, Fraction
 from lossatlas.errors import BadInput
-from lossatlas.models.families._layers import Convolution, image_channels, preactivated
+from lossatlas.models.families._layers import Convolution, image_channels, make_preactivated
 from lossatlas.models.family import Family
 
 __all__ = ["DenseNet"]
@@ -52,7 +52,7 @@ class DenseNet(Family):
         for block, added in enumerate(blocks):
             if block:
                 kept = max(1, int(self.compression * width))
-                layers += [*preactivated(width, kept, 1), nn.AvgPool2d(2)]
+                layers += [*make_preactivated(width, kept, 1), nn.AvgPool2d(2)]
                 width = kept
             for _ in range(added):
                 layers.append(_Layer(width, self.growth, self.bottleneck))
@@ -80,8 +80,8 @@ class _Layer(nn.Module):
     def __init__(self, width: int, growth: int, bottleneck: bool) -> None:
         super().__init__()
         inner = BOTTLENECK * growth
-        squeeze = preactivated(width, inner, 1) if bottleneck else []
-        self.grown = nn.Sequential(*squeeze, *preactivated(inner if bottleneck else width, growth, 3))
+        squeeze = make_preactivated(width, inner, 1) if bottleneck else []
+        self.grown = nn.Sequential(*squeeze, *make_preactivated(inner if bottleneck else width, growth, 3))
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.cat([features, self.grown(features)], dim=1)

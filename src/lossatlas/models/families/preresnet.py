@@ -9,7 +9,7 @@ from torch import nn
 from lossatlas.bounds import Count, Depth
 from lossatlas.errors import BadInput
 from lossatlas.models.families._layers import image_channels
-from lossatlas.models.families._preactivation import EXPANSION, SMALLEST, residual_network
+from lossatlas.models.families._preactivation import EXPANSION, SMALLEST, make_residual_network
 from lossatlas.models.family import Family
 
 __all__ = ["PreResNet"]
@@ -45,4 +45,4 @@ class PreResNet(Family):
             raise BadInput(f"preresnet's depth is {self.depth}; expected {expected} {kind} bottlenecks")
         expansion = EXPANSION if self.bottleneck else 1
         widths = [2**stage * self.width * expansion for stage in range(STAGES)]
-        return residual_network(channels, self.width, widths, units, outputs, self.bottleneck)
+        return make_residual_network(channels, self.width, widths, units, outputs, self.bottleneck)

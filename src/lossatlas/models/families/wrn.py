@@ -9,7 +9,7 @@ from torch import nn
 from lossatlas.bounds import Count, Depth
 from lossatlas.errors import BadInput
 from lossatlas.models.families._layers import image_channels
-from lossatlas.models.families._preactivation import SMALLEST, residual_network
+from lossatlas.models.families._preactivation import SMALLEST, make_residual_network
 from lossatlas.models.family import Family
 
 __all__ = ["WRN"]
@@ -39,4 +39,4 @@ class WRN(Family):
         if units < 1 or rest:
             raise BadInput(f"wrn's depth is {self.depth}; expected 6 n + 4, such as 10, 16, 22, 28 or 40")
         widths = [factor * WIDTH * self.widen for factor in (1, 2, 4)]
-        return residual_network(channels, WIDTH, widths, units, outputs)
+        return make_residual_network(channels, WIDTH, widths, units, outputs)

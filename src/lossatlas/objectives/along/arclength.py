@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.charts import Curve
-from lossatlas.charts.lengths import quadrature, speeds
+from lossatlas.charts.lengths import measure_speeds, quadrature
 from lossatlas.errors import BadInput
 from lossatlas.linalg import form_gram
 from lossatlas.objectives.on_curve import OnCurve, PointsOnCurve
@@ -86,4 +86,4 @@ class _Points(PointsOnCurve):
     def _of_gram(self, gram: Tensor) -> Tensor:
         """The weights (P,) of the losses, for scalar products (m, m) of the controls."""
         at, nodes, rule = (part.to(gram.device) for part in (self._velocities, self._at_nodes, self._rule))
-        return speeds(at, gram) / (len(at) * (rule @ speeds(nodes, gram)))
+        return measure_speeds(at, gram) / (len(at) * (rule @ measure_speeds(nodes, gram)))

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from lossatlas.errors import BadInput
-from lossatlas.files.images import decoded_image
-from lossatlas.files.reading import opened, reason_of
+from lossatlas.files.images import decode_image
+from lossatlas.files.reading import open_file, tell_reason
 
-__all__ = ["Pixels", "Reals", "read_image", "resized"]
+__all__ = ["Pixels", "Reals", "read_image", "resize_values"]
 
 Reals = npt.NDArray[np.floating[Any]]
 
@@ -35,14 +35,14 @@ def read_image(path: str) -> Pixels:
         BadInput: the file is missing, too large, of another format or cannot be decoded.
     """
     try:
-        with opened(path) as file:
-            return _pixels(decoded_image(file))
+        with open_file(path) as file:
+            return _pixels(decode_image(file))
     except Exception as error:  # colours of damaged files are converted in many ways
-        detail = reason_of(error)
+        detail = tell_reason(error)
         raise BadInput(f"cannot read image {path!r} ({detail}); expected a whole picture file") from error
 
 
-def resized(values: Reals, shape: tuple[int, int]) -> Reals:
+def resize_values(values: Reals, shape: tuple[int, int]) -> Reals:
     """Values (H, W) at another shape, antialiased."""
     image = Image.fromarray(values.astype(np.float32))
     return np.asarray(image.resize(shape[::-1], Image.Resampling.LANCZOS))

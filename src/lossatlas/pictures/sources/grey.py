@@ -12,8 +12,8 @@ from lossatlas.errors import BadInput
 from lossatlas.pictures.grey import GreyPicture
 from lossatlas.pictures.raster import Raster
 from lossatlas.pictures.scores import LOSS_FLOOR
-from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
-from lossatlas.pictures.sources._files import Reals, read_image, resized
+from lossatlas.pictures.source import PrefixSource, Size, Source, scale_shape
+from lossatlas.pictures.sources._files import Reals, read_image, resize_values
 
 __all__ = ["GreyImage"]
 
@@ -70,10 +70,10 @@ class _Grey(Source):
         """
         native = self._luminance.shape
         # Beside an edge the resampling overshoots: clipped, lest the overshoot take the ends of the range.
-        grey = self._resized(shape_at(DEFAULT_SIZE if size is None else size, native, self.name))
+        grey = self._resized(scale_shape(DEFAULT_SIZE if size is None else size, native, self.name))
         self._check_range(grey)
         # One stretch for every size, so that coarse pictures ask for the same losses as fine ones.
-        usual = self._resized(shape_at(DEFAULT_SIZE, native, self.name))
+        usual = self._resized(scale_shape(DEFAULT_SIZE, native, self.name))
         bright = np.clip((grey - usual.min()) / np.ptp(usual), 0, 1)
         low, high = np.log(self._ends)
         share = 1 - bright if self._invert else bright
@@ -81,7 +81,7 @@ class _Grey(Source):
 
     def _resized(self, shape: tuple[int, ...]) -> Reals:
         height, width = shape
-        grey = resized(self._luminance, (height, width)).astype(np.float64)
+        grey = resize_values(self._luminance, (height, width)).astype(np.float64)
         return np.clip(grey, self._luminance.min(), self._luminance.max())
 
     def _check_range(self, grey: Reals) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from lossatlas.errors import BadInput
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
-from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
-from lossatlas.pictures.sources._files import Reals, read_image, resized
+from lossatlas.pictures.source import PrefixSource, Size, Source, scale_shape
+from lossatlas.pictures.sources._files import Reals, read_image, resize_values
 
 __all__ = ["ImageFile"]
 
@@ -76,8 +76,8 @@ class _Image(Source):
         anybody wants networks.
         """
         default = min(DEFAULT_SIZE, max(self._paper.shape))
-        height, width = shape_at(default if size is None else size, self._paper.shape, self.name)
-        ink = resized(self._paper, (height, width)) < self._limit
+        height, width = scale_shape(default if size is None else size, self._paper.shape, self.name)
+        ink = resize_values(self._paper, (height, width)) < self._limit
         try:
             return Picture(ink != self._invert, self.name)
         except BadInput as error:

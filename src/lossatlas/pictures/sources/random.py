@@ -12,7 +12,7 @@ from lossatlas.bounds import Seed
 from lossatlas.errors import BadInput
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
-from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
+from lossatlas.pictures.source import PrefixSource, Size, Source, scale_shape
 
 __all__ = ["RandomMask"]
 
@@ -65,7 +65,7 @@ class _Random(Source):
 
     def render(self, size: Size | None = None) -> Raster:
         """A function of seed, probability and shape alone; see :meth:`Source.render`."""
-        shape = shape_at(size, (DEFAULT_SIZE, DEFAULT_SIZE), self.name)
+        shape = scale_shape(size, (DEFAULT_SIZE, DEFAULT_SIZE), self.name)
         key = f"{self._options.seed}/random/{self._probability!r}/{'x'.join(map(str, shape))}"
         digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
         low = np.random.default_rng(int.from_bytes(digest, "little")).random(shape) < self._probability

@@ -10,10 +10,10 @@ import numpy as np
 
 from lossatlas.bounds import Count
 from lossatlas.errors import BadInput
-from lossatlas.pictures.names import picture_source
+from lossatlas.pictures.names import find_source
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import SMALLEST_SIDE, Raster
-from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
+from lossatlas.pictures.source import PrefixSource, Size, Source, scale_shape
 
 __all__ = ["PictureSequence"]
 
@@ -44,7 +44,7 @@ class PictureSequence(PrefixSource):
         for spec in map(str.strip, rest.split(",")):
             if spec.partition(":")[0] in BARRED:
                 raise BadInput(f"{spec!r} cannot stand in a sequence; expected shapes, images and texts")
-            part = picture_source(spec, invert)
+            part = find_source(spec, invert)
             if part.rank != 2:
                 raise BadInput(f"picture {part.name!r} in a sequence has {part.rank} axes; expected pictures of two")
             parts.append(part)
@@ -79,7 +79,7 @@ class _Sequence(Source):
 
     def _sides(self, size: Size | None) -> tuple[int, ...]:
         if isinstance(size, tuple):
-            return shape_at(size, (1,) * self.rank, self.name)
+            return scale_shape(size, (1,) * self.rank, self.name)
         longest = DEFAULT_SIZE if size is None else size
         count = len(self._parts)
         layers = self._layers if self._layers is not None else max(round(longest / count), -(-SMALLEST_SIDE // count))

@@ -14,10 +14,10 @@ from msgspec import Meta
 from PIL import Image, ImageDraw, ImageFont
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import Unreadable, read_bytes, reason_of
+from lossatlas.files.reading import Unreadable, read_bytes, tell_reason
 from lossatlas.pictures.picture import Picture
 from lossatlas.pictures.raster import Raster
-from lossatlas.pictures.source import PrefixSource, Size, Source, shape_at
+from lossatlas.pictures.source import PrefixSource, Size, Source, scale_shape
 
 __all__ = ["TextWords"]
 
@@ -87,7 +87,7 @@ class _Text(Source):
 
     def render(self, size: Size | None = None) -> Raster:
         """Drawn large and averaged over each cell; paper is added where the shape is another one than the text's."""
-        height, width = shape = shape_at(DEFAULT_SIZE if size is None else size, self._native, self.name)
+        height, width = shape = scale_shape(DEFAULT_SIZE if size is None else size, self._native, self.name)
         cell = min(n / m for n, m in zip(shape, self._native, strict=True))
         with _drawable(self._options.font):
             font = _font(self._options.font, int(np.ceil(FONT_SIZE * max(1.0, FINENESS * cell))))
@@ -122,7 +122,7 @@ def _drawable(path: str | None) -> Iterator[None]:
     try:
         yield
     except (OSError, Unreadable) as error:
-        detail = reason_of(error)
+        detail = tell_reason(error)
         raise BadInput(f"cannot read font {path!r} ({detail}); expected a .ttf or .otf file") from error
 
 

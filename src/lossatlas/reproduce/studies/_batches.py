@@ -8,7 +8,7 @@ from typing import Any
 from lossatlas.recipes import TrainConfig
 from lossatlas.reproduce.settings import PAPER_TRAINING
 
-__all__ = ["BATCHES", "DECAYS", "name_of", "trainings"]
+__all__ = ["BATCHES", "DECAYS", "configure_trainings", "name_training"]
 
 BATCHES = {"small": (32, 1347), "paper": (128, 8192)}
 """At the small scale the large batch is all of the digits."""
@@ -16,14 +16,14 @@ DECAYS = {"small": (0.0, 5e-3), "paper": (0.0, 5e-4)}
 """The small scale has some 4,000 steps where the published trainings have 117,000, so its decay is ten times theirs."""
 
 
-def trainings(scale: str, seed: int = 0) -> dict[tuple[int, float], TrainConfig]:
+def configure_trainings(scale: str, seed: int = 0) -> dict[tuple[int, float], TrainConfig]:
     """VGG-9 with batch normalisation by batch size and weight decay, as many epochs for each; one initialisation."""
     return {
         (batch, decay): _training(scale, batch, decay, seed) for decay, batch in product(DECAYS[scale], BATCHES[scale])
     }
 
 
-def name_of(batch: int, decay: float) -> str:
+def name_training(batch: int, decay: float) -> str:
     """What the run of a training is called."""
     return f"batch{batch}-decay{decay:g}"
 

@@ -10,8 +10,8 @@ from typing import Any, final
 import numpy as np
 
 from lossatlas.recipes import ProblemConfig, TrainConfig
-from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, VGG16, curve_of, loss_and_error
-from lossatlas.reproduce.drawing import Curve, curves, save, table
+from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, VGG16, configure_curve, list_loss_and_error
+from lossatlas.reproduce.drawing import Curve, draw_curves, save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.schema import Along
 from lossatlas.views import view
@@ -49,19 +49,19 @@ class _Curves(Study):
             shared = {"steps": 2000, "examples": "2000", "plane": 0, "ensembles": False}
         found: dict[str, ProblemConfig] = {f"end-{k}": _seeded(training, k) for k in range(2)}
         for curve in ("bezier", "chain"):
-            found[curve] = curve_of(training, "end-0", "end-1", curve=curve, **shared)
+            found[curve] = configure_curve(training, "end-0", "end-1", curve=curve, **shared)
         if scale == "paper":
             residual = TrainConfig(**PRERESNET)
             found |= {f"{RESIDUAL}end-{k}": _seeded(residual, k) for k in range(2)}
             own = {**shared, "epochs": 200, "lr": 0.03, "weight_decay": 3e-4}
             for curve in ("bezier", "chain"):
                 ends = f"{RESIDUAL}end-0", f"{RESIDUAL}end-1"
-                found[f"{RESIDUAL}{curve}"] = curve_of(residual, *ends, curve=curve, **own)
+                found[f"{RESIDUAL}{curve}"] = configure_curve(residual, *ends, curve=curve, **own)
         # The three problems on equal budgets: as many points and images a step for all of them.
-        steps = curve_of(training, "end-0", "end-1", **shared).steps or 0
+        steps = configure_curve(training, "end-0", "end-1", **shared).steps or 0
         for column in COLUMNS:
             drawn = {**shared, "points": 4, "batch_size": 32}
-            found[f"bezier-{column}"] = curve_of(training, "end-0", "end-1", **_column(drawn, column, steps))
+            found[f"bezier-{column}"] = configure_curve(training, "end-0", "end-1", **_column(drawn, column, steps))
         # And over several pairs of ends: on the digits, at any scale. The networks are small and trained to the end, so
         # that no curve found so far is as low as they are.
         small = TrainConfig(
@@ -72,7 +72,7 @@ class _Curves(Study):
             found |= {end: _seeded(small, 2 * seed + k) for k, end in enumerate(ends)}
             drawn = {"points": 4, "batch_size": 32, "seed": seed, "examples": "all", "plane": 0, "ensembles": False}
             for column in COLUMNS:
-                found[f"digits-{seed}-{column}"] = curve_of(small, *ends, **_column(drawn, column, 1500))
+                found[f"digits-{seed}-{column}"] = configure_curve(small, *ends, **_column(drawn, column, 1500))
         return found
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
@@ -83,9 +83,9 @@ class _Curves(Study):
                 continue
             if name.endswith("bezier"):
                 straight = name.replace("bezier", "straight line")
-                rows.append([straight, *loss_and_error(runs[name], "straight"), None, None, 1.0])
+                rows.append([straight, *list_loss_and_error(runs[name], "straight"), None, None, 1.0])
             train = runs[name].summary["train_scores"]
-            rows.append([name, *loss_and_error(runs[name]), train["curve_mean"], train["curve_integral"],
+            rows.append([name, *list_loss_and_error(runs[name]), train["curve_mean"], train["curve_integral"],
                          runs[name].summary["length_ratio"]])  # fmt: skip
         worse, test = first.summary["train_scores"]["worse_end"], first.summary["test_scores"]["worse_end"]
         barriers = [first.summary["train_scores"][f"{path}_barrier"] for path in ("straight", "curve")]
@@ -94,15 +94,15 @@ class _Curves(Study):
             f"{barriers[0]:.3f} nats above it and the Bézier curve {barriers[1]:.3f}."
         )
         head = ["path", "train loss", "test error %", "mean loss", "mean over length", "length"]
-        published = table(
+        published = write_table(
             ["", "VGG16 loss", "error %", "PreResNet-164 loss", "error %", "WRN-28-10 loss", "error %"], PUBLISHED
         )
         shown = [
             save(view(first.survey, kinds=["curve"])["curve"], out / "curve.png"),
-            save(curves(_objectives(runs), "t", "train loss"), out / "objectives.png"),
+            save(draw_curves(_objectives(runs), "t", "train loss"), out / "objectives.png"),
         ]
         digits, verdict = _maxima(runs)
-        parts = [sentence, table(head, rows), "Published (CIFAR-10):", published, verdict, digits, *shown]
+        parts = [sentence, write_table(head, rows), "Published (CIFAR-10):", published, verdict, digits, *shown]
         return "\n\n".join(parts) + "\n"
 
 
@@ -147,7 +147,7 @@ def _maxima(runs: Mapping[str, Run]) -> tuple[str, str]:
         f"On equal budgets (digits) the maximum objective ends at a lower highest loss than the uniform one for "
         f"{lower} of {SEEDS} pairs of ends; in equal time, a third more steps (longer), for {sooner}:"
     )
-    return table(head, rows), verdict
+    return write_table(head, rows), verdict
 
 
 GARIPOV_CURVE = _Curves()

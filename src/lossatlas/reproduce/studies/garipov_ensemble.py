@@ -12,8 +12,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from lossatlas.recipes import ProblemConfig, TrainConfig
-from lossatlas.reproduce.connecting import curve_of
-from lossatlas.reproduce.drawing import save, table
+from lossatlas.reproduce.connecting import configure_curve
+from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.schema import Along
 from lossatlas.views import view
@@ -60,7 +60,7 @@ class _Ensembles(Study):
             else {"steps": 1500, "lr": 0.05, "weight_decay": 5e-4, "splits": ("test",), "grid": (21,)}
         )
         shared |= {"augment": base.augment, "plane": 0, "examples": "all"}
-        curves = {f"G-{name}": curve_of(base, "G", name, **shared) for name in partners}
+        curves = {f"G-{name}": configure_curve(base, "G", name, **shared) for name in partners}
         return {"G": base, **partners, **curves}
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
@@ -83,7 +83,7 @@ class _Ensembles(Study):
             "from a little way along the curve, as good as one with the other end long before it, and better than one "
             "on the straight line or a random step away. (The best t is chosen on the test examples: a bound.)"
         )
-        return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
+        return "\n\n".join([sentence, write_table(head, rows), *shown]) + "\n"
 
 
 def _errors(survey: xr.Dataset, path: str) -> npt.NDArray[np.float64]:

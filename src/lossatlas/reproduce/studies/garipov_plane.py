@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, final
 
 from lossatlas.recipes import ProblemConfig, TrainConfig
-from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, curve_of
-from lossatlas.reproduce.drawing import save, table
+from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, configure_curve
+from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.rundir import PLANE
 from lossatlas.surveying.store import read_survey
@@ -36,7 +36,7 @@ class _Planes(Study):
             shared = {"steps": 2000, "plane_examples": "1000"}
         shared |= {"metrics": ("auto", f"regularised_loss:{training.weight_decay:g}"), "ensembles": False}
         ends = {f"end-{k}": replace(training, seed=k) for k in range(2)}
-        return {**ends, **{curve: curve_of(training, *ends, curve=curve, **shared) for curve in CURVES}}
+        return {**ends, **{curve: configure_curve(training, *ends, curve=curve, **shared) for curve in CURVES}}
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         shown, rows = [], []
@@ -52,7 +52,7 @@ class _Planes(Study):
             "Published: a valley of nearly constant loss joins the two ends in the planes of both curves. (The plane "
             "through three independent minima, which stands beside them, is `lossatlas survey --between A B C`.)"
         )
-        return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
+        return "\n\n".join([sentence, write_table(head, rows), *shown]) + "\n"
 
 
 GARIPOV_PLANE = _Planes()

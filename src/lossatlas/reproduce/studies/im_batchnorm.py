@@ -16,8 +16,8 @@ from lossatlas.measures import surfaces
 from lossatlas.measures.kinds.spread import Spread
 from lossatlas.measures.surface import ROUNDING, Floats, Surface
 from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
-from lossatlas.reproduce.drawing import save, table
-from lossatlas.reproduce.settings import problem_of
+from lossatlas.reproduce.drawing import save, write_table
+from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.views import data, figures, lines, overlay
 
@@ -86,7 +86,7 @@ class _BatchNormalisation(Study):
                 for name, spec in ends.items():
                     configs[name] = _training(scale, spec, normalised, seed)
                 sgd, adam = ends
-                shared: dict[str, Any] = {**problem_of(configs[sgd]), "examples": "all", "buffers": "batch"}
+                shared: dict[str, Any] = {**copy_problem(configs[sgd]), "examples": "all", "buffers": "batch"}
                 line = {**shared, "range": (-0.5, 1.5), "grid": points}
                 configs[f"{network}-ends-{seed}"] = SurveyConfig(between=(sgd, adam), **line)
                 configs[f"{network}-way-{seed}"] = SurveyConfig(between=(f"{sgd}@0", sgd), **line)
@@ -132,9 +132,15 @@ class _BatchNormalisation(Study):
             f"A low error is one of at most {LOW_ERROR:g} on training images."
         )
         columns = [*head, "loss half way, nat", "spread of the loss", "sd of the error"]
-        accuracies = table(["network", "optimiser", "test accuracy", "± sd"], _accuracies(runs))
+        accuracies = write_table(["network", "optimiser", "test accuracy", "± sd"], _accuracies(runs))
         measured = ["figure", "network", "share of low error", "highest loss", "total variation", "minima"]
-        parts = [sentence, accuracies, table(columns, rows), table(measured, areas), _verdict(families, areas)]
+        parts = [
+            sentence,
+            accuracies,
+            write_table(columns, rows),
+            write_table(measured, areas),
+            _verdict(families, areas),
+        ]
         return "\n\n".join([*parts, *shown]) + "\n"
 
 

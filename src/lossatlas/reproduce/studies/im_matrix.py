@@ -13,7 +13,7 @@ import xarray as xr
 
 from lossatlas.jobs.compare import read_comparison
 from lossatlas.recipes import CompareConfig, Config, TrainConfig
-from lossatlas.reproduce.drawing import save, table
+from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.studies import pearson
 from lossatlas.views.comparison import draw_comparison
@@ -90,8 +90,8 @@ class _Matrix(Study):
             "others; mean and standard deviation, and how many pairs:"
         )
         parts = [
-            f"## {net}", published, *_verdicts(data, summary), *shown[:1], table(head, rows), pairs,
-            table(columns, spreads), *shown[1:],
+            f"## {net}", published, *_verdicts(data, summary), *shown[:1], write_table(head, rows), pairs,
+            write_table(columns, spreads), *shown[1:],
         ]  # fmt: skip
         return "\n\n".join(parts) + "\n"
 

@@ -14,7 +14,7 @@ from lossatlas.charts import Simplex
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import ProblemConfig, TrainConfig
 from lossatlas.recipes.train import TrainRecipe, build_train
-from lossatlas.reproduce.drawing import Curve, curves, save, table
+from lossatlas.reproduce.drawing import Curve, draw_curves, save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.rundir import MODEL
 from lossatlas.surveying import survey
@@ -53,7 +53,9 @@ class _Switches(Study):
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         shown = [
-            save(curves([_curve(name, run, key) for name, run in _shown(runs).items()], "epoch", label), out / file)
+            save(
+                draw_curves([_curve(name, run, key) for name, run in _shown(runs).items()], "epoch", label), out / file
+            )
             for key, label, file in (
                 ("accuracy", "training accuracy of an epoch's batches", "accuracy.png"),
                 ("distance", "distance from the initial weights", "distance.png"),
@@ -81,7 +83,7 @@ class _Switches(Study):
             "humps part the ends of all branches."
         )
         between = ["ends", "higher end", "highest on the line", "hump"]
-        return "\n\n".join([sentence, table(head, rows), verdict, table(between, humps), *shown]) + "\n"
+        return "\n\n".join([sentence, write_table(head, rows), verdict, write_table(between, humps), *shown]) + "\n"
 
 
 def _shown(runs: Mapping[str, Run]) -> dict[str, Run]:

@@ -9,9 +9,9 @@ from typing import Any, final
 
 from lossatlas.measures import MEASURES, surfaces
 from lossatlas.recipes import ProblemConfig, SurveyConfig
-from lossatlas.reproduce.drawing import save, table
-from lossatlas.reproduce.settings import problem_of
-from lossatlas.reproduce.studies._batches import name_of, trainings
+from lossatlas.reproduce.drawing import save, write_table
+from lossatlas.reproduce.settings import copy_problem
+from lossatlas.reproduce.studies._batches import configure_trainings, name_training
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.views import view
 from lossatlas.views.networks import histograms
@@ -38,13 +38,13 @@ class _LineBetweenBatches(Study):
     title = "Figure 2 of Li et al. 2018: between the minima of a small and a large batch, with and without weight decay"
 
     def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
-        trained = trainings(scale)
-        configs: dict[str, ProblemConfig] = {name_of(*key): config for key, config in trained.items()}
+        trained = configure_trainings(scale)
+        configs: dict[str, ProblemConfig] = {name_training(*key): config for key, config in trained.items()}
         for decay in dict.fromkeys(decay for _, decay in trained):
             # Running variances beyond an end, continued like weights, would be negative: they are estimated anew.
-            ends = {name_of(batch, other): config for (batch, other), config in trained.items() if other == decay}
+            ends = {name_training(batch, other): config for (batch, other), config in trained.items() if other == decay}
             configs[f"line-decay{decay:g}"] = SurveyConfig(
-                **problem_of(next(iter(ends.values()))), between=tuple(ends), range=(-0.5, 1.5),
+                **copy_problem(next(iter(ends.values()))), between=tuple(ends), range=(-0.5, 1.5),
                 grid=(101 if scale == "small" else 401,), examples="all",
                 buffers="reestimated",
             )  # fmt: skip
@@ -73,7 +73,7 @@ class _LineBetweenBatches(Study):
             "batch has the lower test error either way (7.37 against 11.07 %, with weight decay 6.0 against 10.19 %)."
         )
         columns = [*head, "train loss", "train accuracy", "test loss", "test accuracy"]
-        return "\n\n".join([sentence, table(columns, rows), *verdicts, *shown]) + "\n"
+        return "\n\n".join([sentence, write_table(columns, rows), *verdicts, *shown]) + "\n"
 
 
 def _ends(run: Run, trained: list[Run]) -> list[_End]:

@@ -14,9 +14,9 @@ from lossatlas.measures import surfaces
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.measure import Value
 from lossatlas.recipes import ProblemConfig, SurveyConfig
-from lossatlas.reproduce.drawing import save, table
-from lossatlas.reproduce.settings import problem_of
-from lossatlas.reproduce.studies._batches import name_of, trainings
+from lossatlas.reproduce.drawing import save, write_table
+from lossatlas.reproduce.settings import copy_problem
+from lossatlas.reproduce.studies._batches import configure_trainings, name_training
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.studies import spearman
 from lossatlas.views import overlay, view
@@ -38,10 +38,10 @@ class _HonestSlices(Study):
     def runs(self, scale: str) -> Mapping[str, ProblemConfig]:
         configs: dict[str, ProblemConfig] = {}
         for seed in range(SEEDS[scale]):
-            for key, training in trainings(scale, seed).items():
-                name = f"{name_of(*key)}-{seed}"
+            for key, training in configure_trainings(scale, seed).items():
+                name = f"{name_training(*key)}-{seed}"
                 configs[name] = training
-                shared: dict[str, Any] = {**problem_of(training), "checkpoint": name, "examples": "all"}
+                shared: dict[str, Any] = {**copy_problem(training), "checkpoint": name, "examples": "all"}
                 shared["splits"] = ("train",) if scale == "small" else ("train", "test")
                 line = {
                     **shared,
@@ -89,7 +89,7 @@ class _HonestSlices(Study):
             "if not by much, and sharpness goes with the test error; slices along ten random directions nearly "
             "coincide."
         )
-        return "\n\n".join([sentence, table(columns, rows), *_verdicts(runs, sharp), *shown]) + "\n"
+        return "\n\n".join([sentence, write_table(columns, rows), *_verdicts(runs, sharp), *shown]) + "\n"
 
 
 def _number(run: Run, name: str) -> float | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, final
 
 from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
-from lossatlas.reproduce.drawing import save, table
-from lossatlas.reproduce.settings import PAPER_TRAINING, problem_of
+from lossatlas.reproduce.drawing import save, write_table
+from lossatlas.reproduce.settings import PAPER_TRAINING, copy_problem
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.views import overlay
 
@@ -44,7 +44,7 @@ class _DepthAndShortcuts(Study):
             training = self._training(scale, depth, shortcuts)
             configs[name] = training
             configs[f"{name}-plane"] = SurveyConfig(
-                **problem_of(training), checkpoint=name, directions=("random", "random"), normalize="filter",
+                **copy_problem(training), checkpoint=name, directions=("random", "random"), normalize="filter",
                 ignore="biasbn", splits=("train",), grid=(25 if scale == "small" else 51,),
                 examples="500" if scale == "small" else "all",
             )  # fmt: skip
@@ -83,7 +83,7 @@ class _DepthAndShortcuts(Study):
             "Published: without shortcuts surfaces go from nearly convex to chaotic as networks deepen, with shortcuts "
             f"they do not. Test errors there, by depth: {errors}."
         )
-        return "\n\n".join([sentence, table(head, rows), _verdict(runs, planes), shown]) + "\n"
+        return "\n\n".join([sentence, write_table(head, rows), _verdict(runs, planes), shown]) + "\n"
 
 
 def _name(depth: int, shortcuts: bool) -> str:

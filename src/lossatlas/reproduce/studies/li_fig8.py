@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import final
 
 from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
-from lossatlas.reproduce.drawing import save, table
-from lossatlas.reproduce.settings import PAPER_TRAINING, problem_of
+from lossatlas.reproduce.drawing import save, write_table
+from lossatlas.reproduce.settings import PAPER_TRAINING, copy_problem
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.views import view
 
@@ -35,7 +35,7 @@ class _RandomDirectionsFail(Study):
             else TrainConfig(model="vgg", model_options={"depth": 9, "batch_norm": True}, **PAPER_TRAINING)
         )  # fmt: skip
         grid, examples = ((15,), "1000") if scale == "small" else ((51,), "all")
-        shared = {**problem_of(training), "grid": grid, "examples": examples, "trajectory": "training"}
+        shared = {**copy_problem(training), "grid": grid, "examples": examples, "trajectory": "training"}
         shared |= {"splits": ("train",), "normalize": "none", "ignore": "none"}  # directions as they are drawn
         surveys = {name: SurveyConfig(directions=kinds, **shared) for name, kinds in PLANES.items()}
         return {"training": training, **surveys}
@@ -61,7 +61,7 @@ class _RandomDirectionsFail(Study):
             "figure two random directions show no movement at all, and a random one beside that through the solution "
             "shows a straight line; components hold 40 to 90 % of the variance."
         )
-        return "\n\n".join([sentence, table(head, rows), *shown]) + "\n"
+        return "\n\n".join([sentence, write_table(head, rows), *shown]) + "\n"
 
 
 LI_FIG8 = _RandomDirectionsFail()

@@ -11,8 +11,8 @@ import numpy as np
 
 from lossatlas import schema
 from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
-from lossatlas.reproduce.drawing import save, table
-from lossatlas.reproduce.settings import PAPER_TRAINING, problem_of
+from lossatlas.reproduce.drawing import save, write_table
+from lossatlas.reproduce.settings import PAPER_TRAINING, copy_problem
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.views import view
 
@@ -37,7 +37,7 @@ class _Trajectories(Study):
             configs[name] = training
             grid, examples = ((25,), "all") if scale == "small" else ((51,), "all")
             configs[f"{name}-plane"] = SurveyConfig(
-                **problem_of(training), trajectory=name, splits=("train",), grid=grid, examples=examples
+                **copy_problem(training), trajectory=name, splits=("train",), grid=grid, examples=examples
             )
         return configs
 
@@ -76,7 +76,7 @@ class _Trajectories(Study):
             "with small batches and weight decay along them later, where they circle until the rate drops. Below 90° "
             "a step descends."
         )
-        return "\n\n".join([sentence, table([*head, "train loss", "test accuracy"], rows), *shown]) + "\n"
+        return "\n\n".join([sentence, write_table([*head, "train loss", "test accuracy"], rows), *shown]) + "\n"
 
 
 def _name(batch: int, decay: float) -> str:

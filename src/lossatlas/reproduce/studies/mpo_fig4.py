@@ -8,8 +8,8 @@ from statistics import mean, stdev
 from typing import Any, final
 
 from lossatlas.recipes import FitConfig
-from lossatlas.reproduce.drawing import Curve, curves, maps, save, table
-from lossatlas.reproduce.settings import paper_fit, small_fit
+from lossatlas.reproduce.drawing import Curve, draw_curves, draw_maps, save, write_table
+from lossatlas.reproduce.settings import configure_paper_fit, configure_small_fit
 from lossatlas.reproduce.study import Run, Study
 
 __all__ = ["MPO_FIG4"]
@@ -56,8 +56,8 @@ class _RandomMasks(Study):
             "model_options": options, "splits": ("test",), "seed": seed,
         }  # fmt: skip
         if small:
-            return small_fit(size="12", seconds=180.0, **shared)
-        return paper_fit(**shared | {"size": "30", "threshold": 5.0})
+            return configure_small_fit(size="12", seconds=180.0, **shared)
+        return configure_paper_fit(**shared | {"size": "30", "threshold": 5.0})
 
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         groups = _grouped(runs)
@@ -79,9 +79,9 @@ class _RandomMasks(Study):
         middle = min(probabilities, key=lambda p: abs(p - 0.5))
         surveys = {network: groups[network, middle][0].survey for network in networks}
         title = f"random mask, p = {middle:g}, first repetition: mask and test accuracy (published as Figure 3)"
-        shown.append(save(maps(surveys, "test_accuracy", title, mask=True), out / "figure-3.png"))
+        shown.append(save(draw_maps(surveys, "test_accuracy", title, mask=True), out / "figure-3.png"))
         return (
-            "\n\n".join([_verdict(groups, middle), table([*head, "notebook's gap", "low", "high"], rows), *shown])
+            "\n\n".join([_verdict(groups, middle), write_table([*head, "notebook's gap", "low", "high"], rows), *shown])
             + "\n"
         )
 
@@ -101,7 +101,7 @@ class _RandomMasks(Study):
                 label = network if len(keys) == 1 else f"{network}, {key.removesuffix('_accuracy')} cells"
                 means, deviations = ([pair[k] for pair in points] for k in (0, 1))
                 drawn.append(Curve(label, probabilities, means, deviations, COLOURS[network], style))
-        return save(curves(drawn, "filling probability", y_label), path)
+        return save(draw_curves(drawn, "filling probability", y_label), path)
 
 
 def _name(network: str, p: float, seed: int) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, final
 
 from lossatlas.recipes import FitConfig
-from lossatlas.reproduce.drawing import Curve, curves, save, table
-from lossatlas.reproduce.settings import paper_fit
+from lossatlas.reproduce.drawing import Curve, draw_curves, save, write_table
+from lossatlas.reproduce.settings import configure_paper_fit
 from lossatlas.reproduce.study import Run, Study
 
 __all__ = ["MPO_SIZE"]
@@ -27,7 +27,7 @@ class _Sizes(Study):
         return {
             f"{picture}-{size}": self._small(picture, size)
             if scale == "small"
-            else paper_fit(pattern=picture, size=str(size), data="fashion_mnist")
+            else configure_paper_fit(pattern=picture, size=str(size), data="fashion_mnist")
             for picture in COLOURS
             for size in sizes
         }
@@ -46,10 +46,10 @@ class _Sizes(Study):
                 own = [run for run in runs.values() if run.summary["pattern"] == picture]
                 sizes = [float(max(run.summary["shape"])) for run in own]
                 drawn.append(Curve(picture, sizes, [run.summary[key] for run in own], [0.0] * len(own), colour))
-            shown.append(save(curves(drawn, "cells along a side", key), out / f"{key}-by-size.png"))
+            shown.append(save(draw_curves(drawn, "cells along a side", key), out / f"{key}-by-size.png"))
         head = ("pattern", "size", "gap", "iou", "gap of undrawn cells", "steps", "bytes held", "K separate models")
         rows = [[self._cell(run, name) for name in head] for run in runs.values()]
-        return "\n\n".join([table(head, rows), *shown]) + "\n"
+        return "\n\n".join([write_table(head, rows), *shown]) + "\n"
 
     @staticmethod
     def _cell(run: Run, name: str) -> object:

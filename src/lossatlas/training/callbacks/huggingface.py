@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lossatlas.training.callbacks.recorder import Recorder, cannot_import, rate_of, refuse_shards
+from lossatlas.training.callbacks.recorder import Recorder, cannot_import, read_rate, refuse_shards
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
 
@@ -61,7 +61,7 @@ class HuggingFaceTrajectory(TrainerCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._rate = rate_of(kwargs["optimizer"])  # at the step's end, its schedule has moved on
+        self._rate = read_rate(kwargs["optimizer"])  # at the step's end, its schedule has moved on
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.training.callbacks.recorder import Recorder, cannot_import, rate_of, refuse_shards
+from lossatlas.training.callbacks.recorder import Recorder, cannot_import, read_rate, refuse_shards
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
 
@@ -67,7 +67,7 @@ class LightningTrajectory(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        self._rate = rate_of(optimizer)  # at the batch's end, its schedule has moved on
+        self._rate = read_rate(optimizer)  # at the batch's end, its schedule has moved on
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

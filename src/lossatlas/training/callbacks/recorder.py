@@ -11,7 +11,7 @@ from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
 
-__all__ = ["Recorder", "cannot_import", "rate_of", "refuse_shards"]
+__all__ = ["Recorder", "cannot_import", "read_rate", "refuse_shards"]
 
 
 def cannot_import(what: str, package: str, error: ImportError) -> BadInput:
@@ -22,7 +22,7 @@ def cannot_import(what: str, package: str, error: ImportError) -> BadInput:
     )
 
 
-def rate_of(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def read_rate(optimizer: torch.optim.Optimizer) -> dict[str, float]:
     """The learning rate of the first group, where there is one, as a number that later steps do not change."""
     rate = optimizer.param_groups[0].get("lr")
     return {} if rate is None else {"lr": float(rate)}

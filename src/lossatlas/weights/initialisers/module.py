@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.weights.initialiser import Initialiser, Role, is_normalisation_scale, normalisation_scale
+from lossatlas.weights.initialiser import Initialiser, Role, draw_normalisation_scale, is_normalisation_scale
 from lossatlas.weights.space import WeightSpace
 
 __all__ = ["ModuleDefault"]
@@ -39,5 +39,5 @@ class ModuleDefault(Initialiser):
         vector = space.vector_of(fresh).float()
         for entry in space.entries:
             if is_normalisation_scale(fresh, entry.name):
-                vector[entry.slice] = normalisation_scale(entry.shape, role, generator).reshape(-1)
+                vector[entry.slice] = draw_normalisation_scale(entry.shape, role, generator).reshape(-1)
         return vector

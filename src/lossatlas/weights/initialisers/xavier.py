@@ -7,7 +7,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
-from lossatlas.weights.initialiser import Initialiser, Role, is_normalisation_scale, normalisation_scale
+from lossatlas.weights.initialiser import Initialiser, Role, draw_normalisation_scale, is_normalisation_scale
 from lossatlas.weights.space import Entry, WeightSpace
 
 __all__ = ["Xavier"]
@@ -29,7 +29,7 @@ class Xavier(Initialiser):
         module: nn.Module, entry: Entry, own: dict[str, nn.Parameter], role: Role, generator: torch.Generator
     ) -> Tensor:
         if is_normalisation_scale(module, entry.name):
-            return normalisation_scale(entry.shape, role, generator)
+            return draw_normalisation_scale(entry.shape, role, generator)
         if len(entry.shape) >= 2:
             receptive = prod(entry.shape[2:])
             bound = sqrt(6 / ((entry.shape[0] + entry.shape[1]) * receptive))
