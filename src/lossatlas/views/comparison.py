@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
-from lossatlas.views import data, figures, lines, looks
+from lossatlas.views import data, figures, lines, looks, scales
 from lossatlas.views.levels import contour_levels
 from lossatlas.views.looks import GREY, INK, PAPER
 from lossatlas.views.networks import short
@@ -107,7 +107,7 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
     losses = np.empty(0) if surface is None else np.asarray(surface.values, dtype=np.float64)
     pairs = [(i, k) for k in range(count) for i in range(k)]
     known = np.concatenate([losses[pair].ravel() for pair in pairs if surface is not None] or [np.empty(0)])
-    limits = data.limits(known, log=True)
+    limits = scales.limits(known, log=True)
     levels = contour_levels(limits)
     difference, norm = _cell_scale(comparison)
 
@@ -150,7 +150,7 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
     ]
     # Pairs without a surface are NaN throughout, and no point of theirs was ever evaluated.
     there = [losses[pair].ravel() for pair in pairs if surface is not None and np.isfinite(losses[pair]).any()]
-    keys += figures.hatched(figures.LOSS, data.invalid(np.concatenate(there or [np.empty(0)])))
+    keys += figures.hatched(figures.LOSS, scales.invalid(np.concatenate(there or [np.empty(0)])))
     legend = drawn.legend(
         handles=keys, loc="lower center", ncols=len(keys), frameon=False, fontsize=9,
         bbox_to_anchor=(0.5, 0.28 / height),
@@ -180,13 +180,13 @@ def _diagonal(ax: Axes, comparison: xr.Dataset, groups: _Groups, place: int, inc
     test = comparison.attrs["compared_split"]
     told = []
     if f"{test}_accuracy" in comparison:
-        told.append(f"{test} accuracy {data.percent(float(comparison[f'{test}_accuracy'].values[place]))}")
+        told.append(f"{test} accuracy {scales.percent(float(comparison[f'{test}_accuracy'].values[place]))}")
     told += [
-        f"{split} loss {data.number(float(comparison[f'{split}_loss'].values[place]))}"
+        f"{split} loss {scales.number(float(comparison[f'{split}_loss'].values[place]))}"
         for split in dict.fromkeys((test, comparison.attrs["split"]))
         if f"{split}_loss" in comparison
     ]
-    told.append(f"moved {data.number(float(comparison['distance_from_start'].values[place]))}")
+    told.append(f"moved {scales.number(float(comparison['distance_from_start'].values[place]))}")
     wide = max(10, int(inches * 9))
     heading = textwrap.fill(short(name), wide)
     ax.text(0.12, 0.93, heading, fontsize=9.5, fontweight="bold", color=INK, va="top")
@@ -198,9 +198,9 @@ def _diagonal(ax: Axes, comparison: xr.Dataset, groups: _Groups, place: int, inc
 
 def _surface(
     ax: Axes,
-    coords: Sequence[data.Floats],
-    values: data.Floats,
-    limits: data.Limits,
+    coords: Sequence[scales.Floats],
+    values: scales.Floats,
+    limits: scales.Limits,
     levels: Sequence[float],
     geometry: Geometry,
 ) -> None:
@@ -232,7 +232,7 @@ def _cell(ax: Axes, comparison: xr.Dataset, difference: str | None, norm: Normal
     )
     if "js_divergence" in comparison:
         js = float(comparison["js_divergence"].values[i, k])
-        ax.text(0.5, 0.34, f"JS {data.number(js)} nat", fontsize=8, color=ink, ha="center", transform=ax.transAxes)
+        ax.text(0.5, 0.34, f"JS {scales.number(js)} nat", fontsize=8, color=ink, ha="center", transform=ax.transAxes)
 
 
 def _above(comparison: xr.Dataset) -> str:
@@ -245,7 +245,7 @@ def _above(comparison: xr.Dataset) -> str:
 def _shown(name: str, value: float) -> str:
     if not np.isfinite(value):
         return "\u2013"
-    return data.percent(value) if name in SHARES else data.number(value)
+    return scales.percent(value) if name in SHARES else scales.number(value)
 
 
 def _brief(name: str, value: float) -> str:
@@ -295,18 +295,12 @@ def _slices(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     figures.captioned(
         drawn,
         f"{values.shape[1]} random direction(s) around each of {values.shape[0]} networks",
-        f"dashed: the level of widths, {data.number(level)}",
-        _lost(values),
+        f"dashed: the level of widths, {scales.number(level)}",
+        scales.invalid(values).told(),
         limits.note,
         keys=groups.keys(),
     )
     return drawn
-
-
-def _lost(values: data.Floats) -> str:
-    """How many values are not finite, and leave gaps in curves; nothing where all are."""
-    invalid = data.invalid(values)
-    return str(invalid) if invalid else ""
 
 
 def _slice_label(comparison: xr.Dataset) -> str:
@@ -337,16 +331,14 @@ def _lines(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     between = Line2D([], [], color=FAINT, label="networks of two groups", linewidth=2)
     alone = Line2D([], [], color=FAINT, label="two networks", linewidth=2)
     known = np.concatenate([curve for curve, _ in curves]) if curves else np.empty(0)
-    figures.captioned(drawn, _lost(known), limits.note, keys=[*keys, between] if several else [alone])
+    figures.captioned(drawn, scales.invalid(known).told(), limits.note, keys=[*keys, between] if several else [alone])
     return drawn
 
 
-def _curves(ax: Axes, at: data.Floats, curves: Sequence[tuple[data.Floats, str]]) -> data.Limits:
+def _curves(ax: Axes, at: scales.Floats, curves: Sequence[tuple[scales.Floats, str]]) -> scales.Limits:
     """Thin curves (U,) on a logarithmic scale where losses have one; returns the limits."""
     every = np.concatenate([values for values, _ in curves]) if curves else np.empty(0)
-    limits = data.limits(every, log=True)
-    if limits.log:
-        ax.set_yscale("log")
+    limits = scales.limits(every, log=True)
     for values, colour in curves:
         ax.plot(
             at, np.where(np.isfinite(values), limits.shown(values), np.nan), color=colour, linewidth=1.1, alpha=0.75
@@ -375,7 +367,7 @@ def _weights(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     norms = comparison["weight_norm"].values
     figures.captioned(
         drawn,
-        f"{len(counts)} networks, norms {data.number(float(norms.min()))} to {data.number(float(norms.max()))}",
+        f"{len(counts)} networks, norms {scales.number(float(norms.min()))} to {scales.number(float(norms.max()))}",
         keys=groups.keys(),
     )
     return drawn

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.path import Path
 
 from lossatlas.views import figures, marks
-from lossatlas.views.data import Floats, Limits, cell_edges, invalid
+from lossatlas.views.data import cell_edges
 from lossatlas.views.figures import Palette
 from lossatlas.views.levels import contour_levels
 from lossatlas.views.looks import INK, PAPER
 from lossatlas.views.networks import Networks
+from lossatlas.views.scales import Floats, Limits, invalid
 
 __all__ = ["Maps", "Panel", "contour_maps", "label_places"]
 

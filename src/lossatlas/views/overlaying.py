@@ -10,7 +10,7 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.files.writing import atomic_write
-from lossatlas.views import data
+from lossatlas.views import data, scales
 from lossatlas.views.files import png
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def overlay(surveys: Mapping[str, xr.Dataset], out: Path | str | None = None, ti
         )
     if count == 2:
         _check_between(given)
-    common = {metric: chosen for metric in (data.LOSS, data.ACCURACY) if (chosen := _chosen(given, metric))}
+    common = {metric: chosen for metric in (scales.LOSS, scales.ACCURACY) if (chosen := _chosen(given, metric))}
     if not common:
         raise BadInput(f"surveys {', '.join(map(repr, given))} have neither loss nor accuracy in common; survey one")
     if count == 1:

@@ -10,9 +10,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from lossatlas import schema
-from lossatlas.views import data, figures
+from lossatlas.views import data, figures, scales
 from lossatlas.views.base import View
-from lossatlas.views.data import percent
+from lossatlas.views.scales import percent
 
 __all__ = ["Trajectory"]
 
@@ -33,7 +33,7 @@ class Trajectory(View):
     def applies(self, survey: xr.Dataset) -> bool:
         axes = data.axes(survey)
         there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in axes)
-        return len(axes) == 2 and there and bool(data.fields(survey, data.LOSS))
+        return len(axes) == 2 and there and bool(data.fields(survey, scales.LOSS))
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         drawn = figures.figure(13.6, 9.6, title)
@@ -49,9 +49,9 @@ class Trajectory(View):
 
 def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     """The loss as filled contours, the path, and where its rate dropped; returns sentences of the caption."""
-    field = data.fields(survey, data.LOSS)[0]
+    field = data.fields(survey, scales.LOSS)[0]
     u, v = data.axes(survey)
-    limits = data.limits(field.values, log=True)
+    limits = scales.limits(field.values, log=True)
     values = field.plane()
     shown = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
     levels = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
@@ -70,17 +70,16 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     ax.tick_params(labelsize=8)
     captured = survey[schema.OnTrajectory.DISTANCE].attrs.get("captured")
     together = f"the plane holds {percent(captured)} of the path's variance, each axis what it says" if captured else ""
-    invalid = data.invalid(field.values)
     return [
         together,
         limits.note,
-        str(invalid) * bool(invalid),
+        scales.invalid(field.values).told(),
         "coordinates are Euclidean distances",
         *data.notes(survey),
     ]
 
 
-def _path(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: str = PATH) -> None:
+def _path(ax: Axes, x: scales.Floats, y: scales.Floats, survey: xr.Dataset, line: str = PATH) -> None:
     ax.plot(x, y, "-", color=line, linewidth=1.2, zorder=3)
     ax.plot(x, y, ".", color=line, markersize=4, zorder=3)
     ax.plot(x[:1], y[:1], "o", color=line, markeredgecolor="black", markersize=6, zorder=6, label="start")
@@ -121,10 +120,10 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
 def _losses(ax: Axes, survey: xr.Dataset) -> None:
     """The loss of each snapshot beside that of the point of the plane under it."""
     at, name = _clock(survey)
-    field = data.fields(survey, data.LOSS)[0]
+    field = data.fields(survey, scales.LOSS)[0]
     split = field.split
     curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
-    limits = data.limits(np.stack(curves), log=True)
+    limits = scales.limits(np.stack(curves), log=True)
     for values, label, colour, style in zip(
         curves, ("on the path", "in the plane under it"), (ON_PATH, UNDER), ("-", "--"), strict=True
     ):
@@ -168,13 +167,13 @@ def _dress(ax: Axes, x: str, y: str) -> None:
     ax.tick_params(labelsize=8)
 
 
-def _mark(ax: Axes, at: data.Floats, survey: xr.Dataset) -> None:
+def _mark(ax: Axes, at: scales.Floats, survey: xr.Dataset) -> None:
     for where, colour in ((_drops(survey), DROP), (_switches(survey), SWITCH)):
         for index in where:
             ax.axvline(at[index], color=colour, linewidth=1, zorder=0)
 
 
-def _clock(survey: xr.Dataset) -> tuple[data.Floats, str]:
+def _clock(survey: xr.Dataset) -> tuple[scales.Floats, str]:
     """Epochs where they were told, steps otherwise."""
     for name, label in ((schema.OnTrajectory.EPOCH, "epoch"), (schema.OnTrajectory.STEP, "step")):
         if name in survey and np.isfinite(survey[name].values).all():
