@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -36,6 +37,7 @@ __all__ = [
     "abreast",
     "captioned",
     "colour_bar",
+    "dress_bar",
     "dress_plane",
     "figure",
     "hatch",
@@ -257,6 +259,11 @@ def colour_bar(
     bar = drawn.colorbar(mappable, ax=placed, location=place, extend=limits.extend, aspect=30, pad=0.03, fraction=0.06)
     if limits.log:
         log_axis(bar.ax.xaxis if flat else bar.ax.yaxis, limits.low, limits.high)
+    dress_bar(bar, label)
+
+
+def dress_bar(bar: Colorbar, label: str) -> None:
+    """The looks of a colour bar: its label, small ticks, a thin frame."""
     bar.set_label(label)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_linewidth(0.6)

@@ -256,15 +256,10 @@ def _coordinates(survey: xr.Dataset, axis: str) -> scales.Floats:
 
 
 def _plane_layout(axes: tuple[str, ...]) -> Trace:
+    bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
     return {
-        "xaxis": {"title": {"text": _plain(axes[0])}, "showgrid": False, "zeroline": False, "constrain": "domain"},
-        "yaxis": {
-            "title": {"text": _plain(axes[1])},
-            "showgrid": False,
-            "zeroline": False,
-            "scaleanchor": "x",
-            "constrain": "domain",
-        },
+        "xaxis": {"title": {"text": _plain(axes[0])}, **bare},
+        "yaxis": {"title": {"text": _plain(axes[1])}, **bare, "scaleanchor": "x"},
     }
 
 

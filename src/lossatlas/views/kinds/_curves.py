@@ -6,7 +6,7 @@ import xarray as xr
 
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
-from lossatlas.views.kinds._splits import has_points_between
+from lossatlas.views.kinds._splits import has_plane_of, has_points_between
 from lossatlas.views.lines import Stroke
 
 __all__ = ["STROKES", "goes_along_curve", "in_unit_of_loss", "lies_under_curve", "undrawn"]
@@ -27,9 +27,8 @@ def goes_along_curve(survey: xr.Dataset) -> bool:
 
 def lies_under_curve(survey: xr.Dataset) -> bool:
     """Whether the survey is of a plane, and knows where a curve between networks goes on it."""
-    axes = data.axes(survey)
-    there = len(axes) == 2 and all(Along.coordinate(axis) in survey for axis in axes)
-    return there and bool(data.fields(survey, scales.LOSS)) and has_points_between(survey)
+    there = all(Along.coordinate(axis) in survey for axis in data.axes(survey))
+    return there and has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
 
 def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:

@@ -9,6 +9,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
 from lossatlas.views import data, figures, scales
 from lossatlas.views.base import View
+from lossatlas.views.kinds._splits import has_plane_of, has_points_between
 
 __all__ = ["Surface"]
 
@@ -24,8 +25,7 @@ class Surface(View):
     rank = 40
 
     def applies(self, survey: xr.Dataset) -> bool:
-        order = data.axes(survey)
-        return len(order) == 2 and min(survey.sizes[a] for a in order) > 1 and bool(data.fields(survey, scales.LOSS))
+        return has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         field = data.preferred(data.fields(survey, scales.LOSS))

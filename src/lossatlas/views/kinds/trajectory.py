@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from lossatlas import schema
 from lossatlas.views import data, figures, scales
 from lossatlas.views.base import View
+from lossatlas.views.kinds._splits import has_plane_of
 from lossatlas.views.scales import percent
 
 __all__ = ["Trajectory"]
@@ -31,9 +32,8 @@ class Trajectory(View):
     rank = 10
 
     def applies(self, survey: xr.Dataset) -> bool:
-        axes = data.axes(survey)
-        there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in axes)
-        return len(axes) == 2 and there and bool(data.fields(survey, scales.LOSS))
+        there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in data.axes(survey))
+        return there and has_plane_of(survey, scales.LOSS)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         drawn = figures.figure(13.6, 9.6, title)
@@ -119,9 +119,8 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
 
 def _losses(ax: Axes, survey: xr.Dataset) -> None:
     """The loss of each snapshot beside that of the point of the plane under it."""
-    at, name = _clock(survey)
     field = data.fields(survey, scales.LOSS)[0]
-    split = field.split
+    split, at = field.split, _clock(survey)[0]
     curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
     limits = scales.limits(np.stack(curves), log=True)
     for values, label, colour, style in zip(
@@ -131,43 +130,39 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
     if limits.log:
         ax.set_yscale("log")
         figures.log_axis(ax.yaxis, *(float(end) for end in ax.get_ylim()))
-    _dress(ax, name, f"{split} loss" + f" ({field.units})" * bool(field.units))
+    _dress(ax, survey, f"{split} loss" + f" ({field.units})" * bool(field.units))
     ax.legend(fontsize=8, frameon=False)
-    _mark(ax, at, survey)
 
 
 def _distances(ax: Axes, survey: xr.Dataset) -> None:
     """How far the path is from the plane, beside how far it is from its end within the plane."""
-    at, name = _clock(survey)
+    at, _ = _clock(survey)
     coords = np.stack([survey[schema.OnTrajectory.coordinate(axis)].values for axis in data.axes(survey)])
     inside = np.linalg.norm(coords - coords[:, -1:], axis=0)
     ax.plot(at, survey[schema.OnTrajectory.DISTANCE].values, "-", color=ON_PATH, label="from the plane")
     ax.plot(at, inside, "--", color=UNDER, label="from the end, in the plane")
     ax.set_ylim(bottom=0)
-    _dress(ax, name, "distance")
+    _dress(ax, survey, "distance")
     ax.legend(fontsize=8, frameon=False)
-    _mark(ax, at, survey)
 
 
 def _angles(ax: Axes, survey: xr.Dataset) -> None:
     """The angle between the step to the next snapshot and the negative gradient; 90 degrees is along a contour."""
-    at, name = _clock(survey)
+    at, _ = _clock(survey)
     ax.axhline(90, color=figures.GREY, linewidth=0.8, linestyle=":")
     ax.plot(at, survey[schema.OnTrajectory.ANGLE].values, "-", color=ON_PATH)
     ax.set_ylim(0, 180)
     ax.set_yticks([0, 45, 90, 135, 180])
     split = survey[schema.OnTrajectory.ANGLE].attrs.get("split", "")
-    _dress(ax, name, f"angle of step and {split} descent (\u00b0)")
-    _mark(ax, at, survey)
+    _dress(ax, survey, f"angle of step and {split} descent (\u00b0)")
 
 
-def _dress(ax: Axes, x: str, y: str) -> None:
-    ax.set_xlabel(x, fontsize=9)
+def _dress(ax: Axes, survey: xr.Dataset, y: str) -> None:
+    """Labels of the training's time and of what is drawn over it, and lines where the rate drops or another begins."""
+    at, name = _clock(survey)
+    ax.set_xlabel(name, fontsize=9)
     ax.set_ylabel(y, fontsize=9)
     ax.tick_params(labelsize=8)
-
-
-def _mark(ax: Axes, at: scales.Floats, survey: xr.Dataset) -> None:
     for where, colour in ((_drops(survey), DROP), (_switches(survey), SWITCH)):
         for index in where:
             ax.axvline(at[index], color=colour, linewidth=1, zorder=0)
