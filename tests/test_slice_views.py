@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from lossatlas import schema
 from lossatlas.errors import BadInput
-from lossatlas.views import VIEWS, data, overlay, png, view, write_report
+from lossatlas.views import VIEWS, data, overlay, png, scales, view, write_report
 from lossatlas.views.contours import APART, label_places
 from lossatlas.views.interactive import interactive
 from lossatlas.views.levels import contour_levels
@@ -129,7 +129,7 @@ def test_without_attributes_a_split_has_no_underscore() -> None:
 def test_units_are_those_of_the_metric() -> None:
     given_units = plane(test_sharpness=variable(("u", "v"), np.ones((51, 21)), "test", "sharpness", "nat m-2"))
     (field,) = data.others(given_units)["sharpness"]
-    assert field.scale_label(data.limits(field.values, log=False)) == "sharpness (nat m-2)"
+    assert field.scale_label(scales.limits(field.values, log=False)) == "sharpness (nat m-2)"
     assert data.fields(given_units, "accuracy")[0].units == ""
 
 
@@ -183,7 +183,7 @@ def test_notes_count_measured_points() -> None:
      ("gradient_norm", 0.5, 10, False), ("error", 0.001, 1, False), ("eigenvalue", -1, 1e4, False)],
 )  # fmt: skip
 def test_which_metrics_are_logarithmic(metric: str, low: float, high: float, log: bool) -> None:
-    assert data.logarithmic(metric, np.array([low, high, np.nan])) is log
+    assert scales.logarithmic(metric, np.array([low, high, np.nan])) is log
 
 
 # Levels
@@ -197,7 +197,7 @@ def well_chosen(levels: list[float], low: float, high: float) -> bool:
 @given(st.floats(-12, 6), st.floats(1, 40))
 def test_levels_on_a_logarithmic_scale_have_two_digits_and_even_ratios(start: float, decades: float) -> None:
     low, high = 10**start, 10 ** (start + decades)
-    levels = contour_levels(data.Limits(low, high, True, None, "neither", ""))
+    levels = contour_levels(scales.Limits(low, high, True, None, "neither", ""))
     assert well_chosen(levels, low, high)
     assert all(float(f"{level:.1e}") == level for level in levels)
     gaps = np.diff(np.log(levels))
@@ -209,7 +209,7 @@ def test_levels_on_a_logarithmic_scale_have_two_digits_and_even_ratios(start: fl
 def test_levels_on_a_linear_scale_are_multiples_of_a_step(low: float, width: float, falling: bool) -> None:
     low = -abs(low) if falling else low
     high = low + 10**width
-    levels = contour_levels(data.Limits(low, high, False, None, "neither", ""))
+    levels = contour_levels(scales.Limits(low, high, False, None, "neither", ""))
     assert well_chosen(levels, low, high)
     step = (levels[-1] - levels[0]) / (len(levels) - 1)
     assert np.diff(levels) == pytest.approx(step, rel=1e-5)
@@ -227,12 +227,12 @@ def test_levels_on_a_linear_scale_are_multiples_of_a_step(low: float, width: flo
     ],
 )
 def test_levels_of_usual_limits(low: float, high: float, log: bool, levels: list[float]) -> None:
-    assert contour_levels(data.Limits(low, high, log, None, "neither", "")) == levels
+    assert contour_levels(scales.Limits(low, high, log, None, "neither", "")) == levels
 
 
 def test_limits_apart_by_rounding_have_levels_all_the_same() -> None:
     low = 1.0
-    levels = contour_levels(data.Limits(low, low * (1 + 1e-13), True, None, "neither", ""))
+    levels = contour_levels(scales.Limits(low, low * (1 + 1e-13), True, None, "neither", ""))
     assert all(low < level < low * (1 + 1e-13) for level in levels)
 
 
@@ -256,7 +256,7 @@ def test_contours_lie_where_the_function_has_their_level(kind: str) -> None:
 
 def test_contour_panels_share_levels_inside_their_own_values() -> None:
     train, test = contour_sets(view(plane(), kinds=["contours"])["contours"])
-    limits = data.limits(np.stack([plane()["train_loss"], plane()["test_loss"]]), log=True)
+    limits = scales.limits(np.stack([plane()["train_loss"], plane()["test_loss"]]), log=True)
     assert set(train.levels) | set(test.levels) <= set(contour_levels(limits))
     assert train.norm.vmin == test.norm.vmin
     assert train.norm.vmax == test.norm.vmax
@@ -359,12 +359,12 @@ def test_histograms_have_the_deviation_of_their_bins() -> None:
 
 def test_spread_is_that_of_logarithms_on_a_logarithmic_scale() -> None:
     curves = np.array([[1.0, np.nan, np.nan], [100.0, 5.0, np.inf]])
-    mean, low, high = data.spread(curves, log=True)
+    mean, low, high = scales.spread(curves, log=True)
     np.testing.assert_allclose(mean, [10, 5, np.nan])
     factor = 10 ** np.sqrt(2)  # the sample's deviation of 0 and 2
     np.testing.assert_allclose(low, [10 / factor, 5, np.nan])
     np.testing.assert_allclose(high, [10 * factor, 5, np.nan])
-    mean, low, high = data.spread(np.array([[-1.0], [3.0]]), log=False)
+    mean, low, high = scales.spread(np.array([[-1.0], [3.0]]), log=False)
     np.testing.assert_allclose([*mean, *low, *high], [1, 1 - np.sqrt(8), 1 + np.sqrt(8)])
 
 

@@ -103,9 +103,9 @@ def corner(tile: Tile) -> tuple[int, ...]:
     return tuple(side.start for side in tile)
 
 
-def opened(path: Path | None) -> SurveyStore:
+def opened(path: Path | None, tiles: TileSource | None = None, say: Callable[[str], None] = pytest.fail) -> SurveyStore:
     """A store that lacks the loss at all its points."""
-    store = SurveyStore(path, GRID, {"chart": "a chart"})
+    store = SurveyStore(path, GRID, {"chart": "a chart"}, say=say, tiles=tiles)
     store.add("test", "streaming", {LOSS: None}, {})
     return store
 
@@ -118,8 +118,8 @@ def number(store: SurveyStore, claim: Claim) -> int:
     return len(values)
 
 
-def finish(store: SurveyStore, tiles: TileSource, on_points: Callable[[int], None] = lambda _: None) -> None:
-    complete(store.work("test", "streaming"), tiles, InProcess(), lambda claim: number(store, claim), on_points)
+def finish(store: SurveyStore, on_points: Callable[[int], None] = lambda _: None) -> None:
+    complete(store.work("test", "streaming"), store.tiles, InProcess(), lambda claim: number(store, claim), on_points)
 
 
 def is_whole(store: SurveyStore) -> bool:
@@ -145,8 +145,8 @@ def surveyor() -> Surveyor:
 
 
 def filled(tiles: TileSource | None = None, executor: Executor | None = None) -> xr.Dataset:
-    store = SurveyStore(None, GRID, {})
-    surveyor().fill(store, tiles, executor)
+    store = SurveyStore(None, GRID, {}, tiles=tiles)
+    surveyor().fill(store, executor)
     return store.open().load()
 
 
@@ -170,7 +170,7 @@ class TestSources:
         assert tiles.given == [(16, 16), (16, 0), (0, 16), (0, 0)] * 2, "once for each split"
 
     def test_two_surveyors_share_one_without_doing_anything_twice(self, usual: xr.Dataset, hurried: None) -> None:
-        store, tiles, both = SurveyStore(None, GRID, {}), Leases(), threading.Barrier(2)
+        store, both = SurveyStore(None, GRID, {}, tiles=Leases()), threading.Barrier(2)
         done: dict[str, int] = {"one": 0, "other": 0}
 
         def fill(name: str, one: Surveyor) -> None:
@@ -179,7 +179,7 @@ class TestSources:
                     both.wait(60)  # until the other one has a tile, too
                 done[name] += count
 
-            one.fill(store, tiles, on_points=on_points)
+            one.fill(store, on_points=on_points)
 
         surveyors = {name: surveyor() for name in done}
         threads = [threading.Thread(target=fill, args=pair) for pair in surveyors.items()]
@@ -212,7 +212,7 @@ class TestSources:
                     number(other, claim)
                     claim.release()
 
-            finish(one, one.tiles, on_points)
+            finish(one, on_points)
             assert told[:3] == [16 * 2, 4 * 16, 4 * 2], "the tile that was held comes last"
             assert set(told[3:]) == {0}, "the other one did it"
             assert is_whole(one)
@@ -229,6 +229,41 @@ class TestSources:
             assert free(other) == 3, "what was looked at is released"
             first.release()
             assert free(other) == 4
+
+
+class TestGuards:
+    """What is done to a store that has its tiles from elsewhere, besides filling it."""
+
+    def test_tiles_are_mended_unless_somebody_has_them(self, tmp_path: Path) -> None:
+        path, tiles, lines = tmp_path / "s", Leases(), list[str]()
+        with opened(path, tiles) as store:
+            finish(store)
+        held = tiles.hold("test_streaming_done", (slice(0, 16), slice(0, 16)))
+        assert held is not None
+        for chunk in ("c/0/0", "c/0/1"):
+            (path / "test_loss" / chunk).write_bytes(b"not a chunk")
+        with opened(path, tiles, lines.append) as store:
+            assert int((~store.done("test", "streaming")).sum()) == 16 * 2, "the tile that nobody had"
+        assert len(lines) == 1
+        assert "at u 0 to 15, v 16 to 17" in lines[0]
+        held()
+        with opened(path, tiles, lines.append) as store:
+            assert int((~store.done("test", "streaming")).sum()) == 16 * 18
+            finish(store)
+            assert is_whole(store)
+        assert len(lines) == 2
+
+    def test_a_grid_does_not_change_under_somebody_who_has_a_tile(self, tmp_path: Path) -> None:
+        """Not though nothing is known of him here, where he has the store open."""
+        tiles, finer = Leases(), {axis: np.linspace(-1, 1, 2 * len(coords) - 1) for axis, coords in GRID.items()}
+        with opened(tmp_path / "s", tiles) as store:
+            claim = next(tiles.claims(store.work("test", "streaming")))
+        with pytest.raises(la.BadInput, match="another process writes to .*; add points when it has finished"):
+            SurveyStore(tmp_path / "s", finer, {"chart": "a chart"}, tiles=tiles)
+        claim.release()
+        with SurveyStore(tmp_path / "s", finer, {"chart": "a chart"}, tiles=tiles) as store:
+            assert store.shape == (39, 35)
+            assert store.tiles is tiles
 
 
 class TestExecutors:
@@ -254,10 +289,10 @@ class TestExecutors:
 
     def test_refinement_goes_through_both(self) -> None:
         axes = {axis: np.linspace(-1, 1, 33) for axis in "uv"}
-        expected, store = (SurveyStore(None, axes, {}) for _ in range(2))
+        expected, store = (SurveyStore(None, axes, {}, tiles=tiles) for tiles in (None, Backwards()))
         refinement = Refinement(tuple(axes.values()), budget=400)
         surveyor().fill(expected, refinement=refinement)
-        surveyor().fill(store, Backwards(), Several(3), refinement=refinement)
+        surveyor().fill(store, Several(3), refinement=refinement)
         found = store.open().load()
         assert found.identical(expected.open().load())
         assert 289 < int(found["measured"].sum()) <= 400
@@ -326,15 +361,15 @@ class TestAbandoned:
                 if count == 0:
                     child.process.kill()
 
-            finish(store, store.tiles, on_points)
+            finish(store, on_points)
             assert 0 in told, "the tile was held"
             assert told[-1] == 16 * 16
             assert is_whole(store)
 
     def test_by_one_whose_lease_ran_out(self, hurried: None) -> None:
-        store, tiles, told = opened(None), Leases(length=10), list[int]()
-        lost = next(tiles.claims(store.work("test", "streaming")))
-        finish(store, tiles, told.append)
+        store, told = opened(None, Leases(length=10)), list[int]()
+        lost = next(store.tiles.claims(store.work("test", "streaming")))
+        finish(store, told.append)
         assert corner(lost.tile) == (0, 0)
         assert [count for count in told if count] == [16 * 2, 4 * 16, 4 * 2, 16 * 16]
         assert 0 in told
@@ -344,6 +379,6 @@ class TestAbandoned:
         store = opened(None)
         next(store.tiles.claims(store.work("test", "streaming")))
         told: list[int] = []
-        finish(store, store.tiles, told.append)
+        finish(store, told.append)
         assert told == [16 * 16, 16 * 2, 4 * 16, 4 * 2]
         assert is_whole(store)

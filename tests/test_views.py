@@ -14,7 +14,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from lossatlas.errors import BadInput
-from lossatlas.views import VIEWS, data, png, view, write_report
+from lossatlas.views import VIEWS, data, png, scales, view, write_report
 from lossatlas.views.interactive import interactive
 from lossatlas.views.report import sentence, text
 
@@ -172,14 +172,14 @@ def test_coordinates_that_do_not_ascend_are_refused() -> None:
 
 
 def test_limits_are_the_smallest_and_largest_finite_value() -> None:
-    limits = data.limits(np.array([np.nan, 0.02, 3.0, np.inf]), log=True)
+    limits = scales.limits(np.array([np.nan, 0.02, 3.0, np.inf]), log=True)
     assert (limits.low, limits.high, limits.log, limits.floor, limits.extend) == (0.02, 3.0, True, None, "neither")
     assert "0.02 to 3" in limits.note
 
 
 def test_limits_cut_an_outlier_and_say_so() -> None:
     values = np.append(np.geomspace(0.1, 1, 999), 1e30)
-    limits = data.limits(values, log=True)
+    limits = scales.limits(values, log=True)
     assert limits.high < 1
     assert limits.extend == "both"
     assert "percentile" in limits.note
@@ -188,21 +188,21 @@ def test_limits_cut_an_outlier_and_say_so() -> None:
 
 def test_zero_loss_is_drawn_at_a_floor_that_the_note_states() -> None:
     values = np.array([0.0, 2e-5, 1.0, np.nan])
-    limits = data.limits(values, log=True)
+    limits = scales.limits(values, log=True)
     assert limits.floor == 2e-5
     assert "zero is drawn at 2e-05" in limits.note
     np.testing.assert_array_equal(limits.shown(values), [2e-5, 2e-5, 1.0, np.nan])
-    assert data.limits(np.zeros(3), log=True).floor == data.ALL_ZERO_FLOOR
+    assert scales.limits(np.zeros(3), log=True).floor == scales.ALL_ZERO_FLOOR
 
 
 def test_negative_losses_have_a_linear_scale() -> None:
-    assert not data.limits(np.array([-1.0, 2.0]), log=True).log
+    assert not scales.limits(np.array([-1.0, 2.0]), log=True).log
 
 
 @pytest.mark.parametrize("value", [0.0, 0.7, -3.0, 1e9])
 @pytest.mark.parametrize("log", [True, False])
 def test_equal_values_have_limits_around_them(value: float, log: bool) -> None:
-    limits = data.limits(np.full(4, value), log=log)
+    limits = scales.limits(np.full(4, value), log=log)
     drawn = limits.shown(np.array([value]))[0]
     assert limits.low < drawn < limits.high
     assert "equal" in limits.note
@@ -210,20 +210,20 @@ def test_equal_values_have_limits_around_them(value: float, log: bool) -> None:
 
 def test_heights_are_log10_and_holes_where_not_finite() -> None:
     values = np.array([0.01, 1.0, np.inf, np.nan])
-    np.testing.assert_allclose(data.limits(values, log=True).heights(values), [-2, 0, np.nan, np.nan])
+    np.testing.assert_allclose(scales.limits(values, log=True).heights(values), [-2, 0, np.nan, np.nan])
 
 
 def test_what_is_not_finite_is_counted() -> None:
-    count = data.invalid(np.array([1, np.nan, np.inf, -np.inf]))
-    assert count == data.Invalid(nan=1, inf=2)
+    count = scales.invalid(np.array([1, np.nan, np.inf, -np.inf]))
+    assert count == scales.Invalid(nan=1, inf=2)
     assert str(count) == "not finite: 1 NaN, 2 infinite"
-    assert not data.invalid(np.ones(3))
+    assert not scales.invalid(np.ones(3))
 
 
 @pytest.mark.parametrize("low", [1e-9, 0.03, 0.6931, 5.0])
 @pytest.mark.parametrize("ratio", [1.0001, 1.3, 4.0, 1e2, 1e5, 1e40])
 def test_log_ticks_are_few_distinct_and_inside(low: float, ratio: float) -> None:
-    ticks = data.log_ticks(low, low * ratio)
+    ticks = scales.log_ticks(low, low * ratio)
     assert 2 <= len(set(ticks)) == len(ticks) <= 8
     assert all(low <= tick <= low * ratio * (1 + 1e-12) for tick in ticks)
 

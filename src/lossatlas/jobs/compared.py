@@ -17,6 +17,7 @@ from lossatlas.measures import Surface, surfaces
 from lossatlas.measures.kinds.barrier import Barrier
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.kinds.width import Width
+from lossatlas.measures.surface import drop_infinite
 from lossatlas.recipes import CompareConfig
 from lossatlas.recipes.base import require
 from lossatlas.recipes.compare import CompareRecipe
@@ -32,6 +33,11 @@ Floats = npt.NDArray[np.float64]
 Found = Mapping[tuple[str, tuple[int, ...]], xr.Dataset]
 RUN, OTHER, REPEAT = "run", "other_run", "repeat"
 SCORES = ("loss", "accuracy")
+BARRIERS = {
+    "barrier": ("barrier_height", "barrier on the line"),
+    "barrier_slope": ("barrier_steepest_slope", "steepest slope on the line"),
+}
+"""What is known of the line between two networks: the measure's key, and its long name."""
 COMPARED_SPLIT = "test"
 """Whose outputs are compared, where there is such a split."""
 
@@ -98,16 +104,16 @@ def summarise_comparison(data: xr.Dataset) -> dict[str, Any]:
     runs: dict[str, Any] = {}
     for place, name in enumerate(names):
         runs[name] = {"group": groups[place]}
-        runs[name] |= {key: _number(data[key].values[place]) for key in single}
+        runs[name] |= {key: drop_infinite(data[key].values[place]) for key in single}
         for key in repeated:
             values = data[key].values[place]
             whole = bool(np.isfinite(values).all())
-            runs[name][key] = _number(values.mean()) if whole else None
+            runs[name][key] = drop_infinite(values.mean()) if whole else None
             several = whole and len(values) > 1
-            runs[name][f"{key}_standard_deviation"] = _number(values.std(ddof=1)) if several else None
+            runs[name][f"{key}_standard_deviation"] = drop_infinite(values.std(ddof=1)) if several else None
     pairs = {
         f"{names[i]}--{names[k]}": {
-            **{key: _number(data[key].values[i, k]) for key in double},
+            **{key: drop_infinite(data[key].values[i, k]) for key in double},
             "chart": str(data["chart"].values[i, k]) or None,
         }
         for i in range(len(names))
@@ -152,7 +158,7 @@ def compare_predictions(recipe: CompareRecipe, eval_batch_size: int) -> list[Dif
     for network in recipe.networks:
         base = recipe.problems[network.architecture]
         split = choose_compared(base).to(base.device)
-        load_state(base.problem.module, network.state, f"run {network.path}")
+        load_state(base.problem.module, network.state, f"run {network.spec}")
         predicted[network.name] = Standing(
             base.problem, base.space, split, eval_batch_size=eval_batch_size
         ).predictions(split)
@@ -167,10 +173,6 @@ def compare_predictions(recipe: CompareRecipe, eval_batch_size: int) -> list[Dif
 def _pairwise(data: xr.Dataset) -> list[str]:
     """The names of the quantities of two networks."""
     return [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, OTHER) and v.dtype.kind == "f"]
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _put(data: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, long_name: str, units: str) -> None:
@@ -259,42 +261,30 @@ def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:
 
 
 def _barriers(data: xr.Dataset, split: str, found: Found, count: int) -> None:
-    numbers = {"barrier": "barrier_height", "barrier_slope": "barrier_steepest_slope"}
-    long_names = {
-        "barrier": "barrier on the line",
-        "barrier_slope": "steepest slope on the line",
+    lines = {
+        places: Barrier().of(surfaces(survey)[split]) for (kind, places), survey in found.items() if kind == "line"
     }
-    values = {name: np.full((count, count), np.nan) for name in numbers}
-    for (kind, places), survey in found.items():
-        if kind != "line":
-            continue
-        measured = Barrier().of(surfaces(survey)[split])
-        for name, key in numbers.items():
-            height = measured[key]
-            number = np.nan if height is None else float(height)  # type: ignore[arg-type]
-            values[name][places] = values[name][places[::-1]] = number
-    for name, array in values.items():
-        _put(data, name, (RUN, OTHER), array, f"{long_names[name]}, {split}", data.attrs["units"])
+    for name, (key, long_name) in BARRIERS.items():
+        values = np.full((count, count), np.nan)
+        for places, measured in lines.items():
+            values[places] = values[places[::-1]] = measured[key]  # None becomes NaN
+        _put(data, name, (RUN, OTHER), values, f"{long_name}, {split}", data.attrs["units"])
 
 
 def _basins(data: xr.Dataset, config: CompareConfig, split: str, found: Found) -> None:
     """Width and sharpness of each repeat of each network's slice."""
-    measure = {
-        "width": Width(above_centre=(), ceilings=(config.level,)),
-        "sharpness": Sharpness(radii=(config.radius,)),
-    }
-    long_names = {
-        "width": f"width of the basin at {config.level:.5g}, {split}",
-        "sharpness": f"sharpness within {config.radius:g}, {split}",
-    }
+    width, sharpness = Width(above_centre=(), ceilings=(config.level,)), Sharpness(radii=(config.radius,))
     slices = [surfaces(survey)[split] for (kind, _), survey in found.items() if kind == "slice"]
-    for name, kind in measure.items():
+    for name, kind, long_name, unit in (
+        ("width", width, f"width of the basin at {config.level:.5g}", "1"),
+        ("sharpness", sharpness, f"sharpness within {config.radius:g}", "percent"),
+    ):
         rows = []
         for surface in slices:
             each = [Surface(one, surface.coords, surface.corners, surface.axes) for one in _take_repeats(surface)]
             rows.append([next(iter(kind.of(one).values())) for one in each])
         values = np.array(rows, dtype=np.float64)  # None, an open basin, becomes NaN
-        _put(data, name, (RUN, REPEAT), values, long_names[name], "percent" if name == "sharpness" else "1")
+        _put(data, name, (RUN, REPEAT), values, f"{long_name}, {split}", unit)
 
 
 def _take_repeats(surface: Surface) -> Floats:

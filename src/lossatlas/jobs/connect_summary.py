@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from lossatlas import schema
+from lossatlas.measures.surface import drop_infinite
 from lossatlas.schema import CURVE, Along, Corner
 
 __all__ = ["summarise_curve"]
@@ -57,16 +58,16 @@ def _scores(survey: xr.Dataset, split: str, reached: Reals) -> dict[str, Any]:
         if losses is not None:
             worse = _worst(survey, path, split, "loss")
             # Somewhere each path has that network, or would have if its ends had not been trained.
-            scores[f"{path}_barrier"] = _number(np.maximum(losses.max() - worse, 0.0))
+            scores[f"{path}_barrier"] = drop_infinite(np.maximum(losses.max() - worse, 0.0))
             scores |= _spread(path, losses)
             if path == "curve":
-                scores |= {"worse_end": _number(worse), "curve_integral": _over_length(losses, reached)}
+                scores |= {"worse_end": drop_infinite(worse), "curve_integral": _over_length(losses, reached)}
         errors = _errors(survey, path, split)
         if errors is not None:
             scores |= _spread(f"{path}_error", errors)
             if path == "curve":
                 scores |= {
-                    "worse_end_error": _number(_worst(survey, path, split, "error")),
+                    "worse_end_error": drop_infinite(_worst(survey, path, split, "error")),
                     "curve_error_integral": _over_length(errors, reached),
                 }
     return scores
@@ -102,17 +103,13 @@ def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> Reals | N
 
 def _spread(name: str, values: Reals) -> dict[str, float | None]:
     return {
-        f"{name}_min": _number(values.min()),
-        f"{name}_max": _number(values.max()),
-        f"{name}_mean": _number(values.mean()),
+        f"{name}_min": drop_infinite(values.min()),
+        f"{name}_max": drop_infinite(values.max()),
+        f"{name}_mean": drop_infinite(values.mean()),
     }
 
 
 def _over_length(values: Reals, reached: Reals) -> float | None:
     """The mean over the curve's length, by trapezes between lengths (T,) from its beginning."""
     pieces = np.diff(reached) * (values[1:] + values[:-1]) / 2
-    return _number(pieces.sum() / reached[-1])
-
-
-def _number(value: float | np.float64) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return drop_infinite(pieces.sum() / reached[-1])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from math import comb, prod
 from pathlib import Path
 from typing import Any
@@ -59,19 +60,25 @@ class Compared:
 
     name: str
     """The end of its path, as long as it takes to tell it from the others."""
-    path: Path
-    config: TrainConfig
+    state: Params
+    weights: Tensor
+    """(n,), on the processor."""
     scores: Mapping[str, float | None]
     """What it came to, by ``<split>_loss`` and ``<split>_accuracy``."""
     group: str
     """What it is called together with the runs that differ from it in nothing but the seed."""
-    architecture: int
-    """Which of the comparison's problems it belongs to."""
-    origin: str
+    origin: str = ""
     """A hash of its initial weights: which of the comparison's origins it started from; empty where nobody knows."""
-    state: Params
-    weights: Tensor
-    """(n,), on the processor."""
+    path: Path | None = None
+    """Of its run; None of one that is known by its name."""
+    config: TrainConfig = field(default_factory=TrainConfig)
+    architecture: int = 0
+    """Which of the comparison's problems it belongs to."""
+
+    @property
+    def spec(self) -> str:
+        """What surveys name it by."""
+        return self.name if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class CompareRecipe:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Run:
     """A finished training, and what it is called."""
 
@@ -133,6 +140,11 @@ class _Run:
     opened: OpenedRun
     config: TrainConfig
     scores: Mapping[str, float | None]
+
+    @property
+    def architecture(self) -> tuple[str, ...]:
+        """What runs have in common whose weights can be compared."""
+        return (self.config.model, repr(sorted(self.config.model_options.items())), repr(self.config.parameters))
 
     @property
     def known(self) -> Known:
@@ -164,45 +176,28 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
     known = [run.known for run in runs]
     for other in known[1:]:
         check_same_data(known[0], other, "compare runs on the same data")
-    architectures = [_architecture(run.config) for run in runs]
-    kinds = list(dict.fromkeys(architectures))
-    problems = [_problem(config, runs[architectures.index(kind)]) for kind in kinds]
+    alike: dict[tuple[str, ...], list[_Run]] = {}
+    for run in runs:
+        alike.setdefault(run.architecture, []).append(run)
+    problems = [_problem(config, own[0]) for own in alike.values()]
     data = problems[0].data
     hashes, hint = known[0].fingerprints, "bring them back, or train again"
     check_data_now(hashes, data, runs[0].config.data, runs[0].name, hint)
     check_same_losses(known, data.train, "compare runs under the same loss")
-    states, origins = _load(runs, architectures, dict(zip(kinds, problems, strict=True)))
-    networks = [
-        Compared(
-            name=run.name,
-            path=run.opened.path,
-            config=run.config,
-            scores=run.scores,
-            group=group,
-            architecture=kinds.index(architecture),
-            origin=run.origin,
-            state=states[run.name],
-            weights=problems[kinds.index(architecture)].space.flatten(states[run.name]),
-        )
-        for run, group, architecture in zip(runs, name_groups([run.config for run in runs]), architectures, strict=True)
-    ]
-    return CompareRecipe(tuple(networks), pair_networks(networks), tuple(problems), origins, extent)
-
-
-def _load(
-    runs: Sequence[_Run], architectures: Sequence[Any], problems: Mapping[Any, ProblemRecipe]
-) -> tuple[dict[str, Params], dict[str, Origin]]:
-    """The trained networks by the names of their runs, and the initial weights by their hashes."""
-    states: dict[str, Params] = {}
+    groups = dict(zip(runs, name_groups([run.config for run in runs]), strict=True))
+    networks: dict[_Run, Compared] = {}
     origins: dict[str, Origin] = {}
-    for architecture, base in problems.items():
-        own = [run for run, other in zip(runs, architectures, strict=True) if other == architecture]
+    for place, (own, base) in enumerate(zip(alike.values(), problems, strict=True)):
         loaded = load_networks([str(run.opened.path) for run in own], base, called="run")
-        states |= {run.name: state for run, state in zip(own, loaded.states, strict=True)}
-        for run in own:
+        for run, state in zip(own, loaded.states, strict=True):
+            weights = base.space.flatten(state)
+            networks[run] = Compared(
+                run.name, state, weights, run.scores, groups[run], run.origin, run.opened.path, run.config, place
+            )
             if run.origin not in origins:
                 origins[run.origin] = _origin(run, base)
-    return states, origins
+    ordered = tuple(networks[run] for run in runs)
+    return CompareRecipe(ordered, pair_networks(ordered), tuple(problems), origins, extent)
 
 
 def compute_extent(config: CompareConfig) -> Extent:
@@ -291,10 +286,6 @@ def _scores(run: OpenedRun) -> dict[str, float | None]:
         raise BadInput(f"{run.path / SUMMARY} cannot be read ({error}); train it again") from error
 
 
-def _architecture(config: TrainConfig) -> tuple[str, ...]:
-    return (config.model, repr(sorted(config.model_options.items())), repr(config.parameters))
-
-
 def _problem(config: CompareConfig, run: _Run) -> ProblemRecipe:
     base = build_problem(replace(run.config, device=config.device), config.splits)
     metrics_for(base.problem.loss, ("auto",))
@@ -319,8 +310,7 @@ def _origin(run: _Run, base: ProblemRecipe) -> Origin:
     return Origin(spec, state, base.space.flatten(state))
 
 
-def _pair(networks: Sequence[Compared], i: int, k: int) -> Pair:
-    one, other = networks[i], networks[k]
+def _pair(i: int, k: int, one: Compared, other: Compared) -> Pair:
     if one.architecture != other.architecture:
         return Pair(i, k, "", "other architecture", joined=False)
     if torch.equal(one.weights, other.weights):
@@ -332,4 +322,4 @@ def _pair(networks: Sequence[Compared], i: int, k: int) -> Pair:
 
 def pair_networks(networks: Sequence[Compared]) -> tuple[Pair, ...]:
     """Every two networks, and the figure that they span with their starts."""
-    return tuple(_pair(networks, i, k) for i in range(len(networks)) for k in range(i + 1, len(networks)))
+    return tuple(_pair(i, k, one, other) for (i, one), (k, other) in combinations(enumerate(networks), 2))

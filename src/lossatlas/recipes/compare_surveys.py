@@ -46,7 +46,7 @@ def list_surveys(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> 
     def spanned(pair: Pair) -> SurveyConfig:
         ends = [networks[pair.one], networks[pair.other]]
         starts = [recipe.origins[end.origin].spec or str(find_start_file(folder, end.origin)) for end in ends]
-        specs = dict(zip(PAIR_CORNERS, (starts[0], *(str(end.path) for end in ends), starts[1]), strict=True))
+        specs = dict(zip(PAIR_CORNERS, (starts[0], *(end.spec for end in ends), starts[1]), strict=True))
         between = tuple(specs[corner] for corner in pair.corners)
         return replace(_survey(config, ends[0]), between=between, chart=pair.chart, grid=config.grid)
 
@@ -56,13 +56,13 @@ def list_surveys(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> 
         places, name = (pair.one, pair.other), f"{_slug(one)}--{_slug(other)}"
         if pair.chart:
             surfaces.append(ComparedSurvey("surface", places, one.architecture, name, spanned(pair)))
-        line = replace(_survey(config, one), between=(str(one.path), str(other.path)), grid=(config.line,))
+        line = replace(_survey(config, one), between=(one.spec, other.spec), grid=(config.line,))
         lines.append(ComparedSurvey("line", places, one.architecture, f"{name}.line", line))
     slices = []
     for place, network in enumerate(networks):
         settings = replace(
             _survey(config, network),
-            checkpoint=str(network.path),
+            checkpoint=network.spec,
             directions=("random",),
             normalize=config.normalize,
             ignore=config.ignore,

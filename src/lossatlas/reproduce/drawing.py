@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.files.writing import atomic_write
-from lossatlas.views import data, figures, png
+from lossatlas.views import data, figures, png, scales
 
 __all__ = ["Curve", "draw_curves", "draw_maps", "save", "write_table"]
 
@@ -48,21 +48,19 @@ def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, m
         name: next(field for field in data.fields(survey, metric) if field.name == variable)
         for name, survey in surveys.items()
     }
-    everything = np.stack([field.values for field in fields.values()])
-    limits = data.limits(everything, log=metric == data.LOSS)
+    limits = data.limits_of([*fields.values()], log=metric == scales.LOSS)
     first, survey = next(iter(fields.values())), next(iter(surveys.values()))
     panels = [(name, field.plane()) for name, field in fields.items()]
     if mask and (wanted := data.target(survey)) is not None:
-        ends = (limits.low, limits.high) if metric == data.ACCURACY else (limits.high, limits.low)
+        ends = (limits.low, limits.high) if metric == scales.ACCURACY else (limits.high, limits.low)
         panels.insert(0, ("mask", np.where(wanted.T > 0, ends[1], ends[0])))
     return figures.heat_maps(
+        survey,
         panels,
-        data.edges(survey),
         limits,
-        figures.ACCURACY if metric == data.ACCURACY else figures.LOSS,
-        axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
+        figures.ACCURACY if metric == scales.ACCURACY else figures.LOSS,
         colour_label=first.scale_label(limits),
-        invalid=data.invalid(everything),
+        lost=scales.invalid(np.stack([field.values for field in fields.values()])),
         title=title,
     )
 

@@ -111,6 +111,10 @@ class GridArrays:
         found = self.group.array_keys() if self._path is None else (each.name for each in self._path.iterdir())
         return (name for name in sorted(found) if name in self and name not in self.axes)
 
+    def marks(self) -> list[str]:
+        """The names of the arrays that say which points are evaluated."""
+        return [name for name in self if self.fits(name, np.bool_) and VOUCHES in self[name].attrs]
+
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         if name not in self:
             raise self._gone()

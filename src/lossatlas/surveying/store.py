@@ -50,9 +50,12 @@ class SurveyStore:
         labels: what plots call the axes, by axis; default their names.
         recorded: further attributes, of which a store that exists keeps its own.
         say: told in one line of each array that was damaged; default a warning.
+        tiles: hands out the store's tiles, whoever asks: those that fill it, mend it or bring it to another grid. All
+            that open a store at once use one kind. Default locks of the system beside a directory, and every tile for
+            the asking in memory.
 
     Attributes:
-        tiles: the tile source that serves the store where no other is stated: locks of the system on a disk.
+        tiles: that source.
 
     Raises:
         BadInput: the store that is there is another survey's; the first difference is named. Or it has points that the
@@ -69,6 +72,7 @@ class SurveyStore:
         labels: Mapping[str, str] | None = None,
         recorded: Mapping[str, Any] | None = None,
         say: Callable[[str], None] | None = None,
+        tiles: TileSource | None = None,
     ) -> None:
         self._path = path
         # xarray takes a path that begins with ~ for one in somebody's home.
@@ -76,12 +80,14 @@ class SurveyStore:
         self._locks: StoreLocks | None = None
         self._writers: Lock | None = None
         self._opened: GridArrays | None = None
-        self.tiles: TileSource = Alone()
+        self.tiles: TileSource = tiles if tiles is not None else Alone()
         attributes, labels = dict(attributes), labels or {}
         if path is None:
             self._opened = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
             return
         self._locks = locks = StoreLocks(path)
+        if tiles is None:
+            self.tiles = FileLocks(locks)
         if path.exists() and not has_description(path) and not locks.folder.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
         try:
@@ -90,13 +96,11 @@ class SurveyStore:
             with locks.held("structure"):
                 recover(path)
                 if path.exists():
-                    self._adopt(path, grid, attributes, labels, self._writers, FileLocks(locks), say or _warn)
+                    self._adopt(path, grid, attributes, labels, self._writers, say or _warn)
                 else:
                     put_in_place(path, grid, {**attributes, **(recorded or {})}, labels)
                 self._writers.share()
-                self._opened = GridArrays(self._where, read_grid(path, grid))
-                self._locks = locks = StoreLocks(path, self._opened)
-                self.tiles = FileLocks(locks)
+                self._opened = locks.arrays = GridArrays(self._where, read_grid(path, grid))
         except BaseException:
             self.close()
             raise
@@ -110,6 +114,7 @@ class SurveyStore:
         labels: Mapping[str, str] | None = None,
         recorded: Mapping[str, Any] | None = None,
         say: Callable[[str], None] | None = None,
+        tiles: TileSource | None = None,
     ) -> Self:
         """The store of a chart's survey, which says whose it is and records the chart's geometry.
 
@@ -120,13 +125,14 @@ class SurveyStore:
             labels: what plots call the axes.
             recorded: further attributes.
             say: told of each array that was damaged.
+            tiles: hands out the tiles.
 
         Raises:
             BadInput: as the class.
             CannotFinish: likewise.
         """
         geometry = {GEOMETRY: chart.geometry().record()}
-        return cls(path, grid, {"chart": chart.fingerprint()}, labels, {**geometry, **(recorded or {})}, say)
+        return cls(path, grid, {"chart": chart.fingerprint()}, labels, {**geometry, **(recorded or {})}, say, tiles)
 
     def __enter__(self) -> Self:
         return self
@@ -348,7 +354,6 @@ class SurveyStore:
         attributes: Mapping[str, Any],
         labels: Mapping[str, str],
         writers: Lock,
-        tiles: TileSource,
         say: Callable[[str], None],
     ) -> None:
         """Check the store that is there, mend it, and bring it to the grid that is wanted."""
@@ -366,11 +371,11 @@ class SurveyStore:
         with arrays.writing():
             if alone:
                 sweep(path)
-            for line in Mending(path, arrays, alone, tiles).mend():
+            for line in Mending(path, arrays, alone, self.tiles).mend():
                 say(line)
         if all(len(coords) == len(arrays.grid[axis]) for axis, coords in merged.items()):
             return
-        if not alone:
+        if not alone or any(self.tiles.is_held(Work(arrays, mark)) for mark in arrays.marks()):
             raise BadInput(f"another process writes to {path}; add points when it has finished")
         put_in_place(path, merged, found, labels, arrays)
 

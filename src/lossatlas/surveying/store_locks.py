@@ -14,7 +14,7 @@ from lossatlas.surveying.arrays import GridArrays
 __all__ = ["StoreLocks"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class StoreLocks:
     """Locks by name, in a folder beside a store: zarr does not like what is not its own.
 

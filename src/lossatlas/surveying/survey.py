@@ -33,7 +33,7 @@ from lossatlas.surveying.executor import Executor, InProcess, complete
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.scale import Scale
 from lossatlas.surveying.store import SurveyStore, glance_at
-from lossatlas.surveying.tile_source import Claim, TileSource
+from lossatlas.surveying.tile_source import Claim
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
@@ -206,7 +206,6 @@ class _Filling:
     """A store that is filled, and how."""
 
     store: SurveyStore
-    tiles: TileSource
     executor: Executor
     on_points: Callable[[int], None]
 
@@ -270,7 +269,6 @@ class Surveyor:
     def fill(
         self,
         store: SurveyStore,
-        tiles: TileSource | None = None,
         executor: Executor | None = None,
         *,
         refinement: Refinement | None = None,
@@ -279,8 +277,7 @@ class Surveyor:
         """Evaluate what a store lacks, tile by tile, beside others that may do the same.
 
         Args:
-            store: made for this chart.
-            tiles: hands out the tiles; default the store's own source. All that fill a store at once use one kind.
+            store: made for this chart; its source hands out the tiles.
             executor: has them evaluated; default one after another, where this is called.
             refinement: of the store's grid; None evaluates all of it.
             on_points: called with the number of points done, per split and group of metrics, and with 0 while others
@@ -296,7 +293,7 @@ class Surveyor:
                 beside = {name: self.engine.companions(split, metric) for name, metric in group.metrics.items()}
                 settings = self._settings(store, split_name, group)
                 store.add(split_name, group.name, group.quantities, settings, beside, self._dtype)
-        filling = _Filling(store, tiles or store.tiles, executor or InProcess(), on_points or _nothing)
+        filling = _Filling(store, executor or InProcess(), on_points or _nothing)
         wanted = None if refinement is None else self._refine(filling, refinement)
         for split_name in self._splits:
             for group in self._groups:
@@ -397,7 +394,7 @@ class Surveyor:
             return len(points)
 
         work = store.work(split, group.name, wanted, partial(on_points, 0))
-        complete(work, filling.tiles, filling.executor, evaluate, on_points)
+        complete(work, store.tiles, filling.executor, evaluate, on_points)
 
     def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
         coefficients = self.chart.mixture(points, self._controls)

@@ -126,6 +126,15 @@ class TileSource(ABC):
             CannotFinish: nothing can be written where tiles are held, or the survey was removed.
         """
 
+    def is_held(self, work: Work) -> bool:
+        """Whether somebody has a tile that has points to evaluate."""
+        for tile in work.tiles():
+            release = self.hold(work.marks, tile)
+            if release is None:
+                return True
+            release()
+        return False
+
     def claims(self, work: Work) -> Iterator[Claim]:
         """The tiles that have points to evaluate and that nobody else holds, in one pass.
 

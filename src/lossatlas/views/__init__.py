@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.files.writing import atomic_write
 from lossatlas.registry import Registry
 from lossatlas.views.base import View
 from lossatlas.views.data import axes, quantities, take_first_sample
-from lossatlas.views.files import png
+from lossatlas.views.files import png, write_pngs
 from lossatlas.views.overlaying import overlay
 from lossatlas.views.report import write_report
 
@@ -56,8 +55,7 @@ def view(
             raise _does_not_apply(name, kind, survey)
     drawn = {name: kind.draw(_given(kind, survey), title) for name, kind in every.items()}
     if out is not None:
-        for name, figure in drawn.items():
-            atomic_write(Path(out) / f"{name}.png", png(figure), folders=True)
+        write_pngs(drawn, out)
     return drawn
 
 

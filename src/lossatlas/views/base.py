@@ -10,11 +10,11 @@ import xarray as xr
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Telling", "View"]
+__all__ = ["View"]
 
 
 class View(ABC):
-    """One kind of picture of a survey; pure interface.
+    """One kind of picture of a survey: an interface.
 
     Attributes:
         needs: what a survey must have, in words that end the sentence "it needs ...".
@@ -38,10 +38,6 @@ class View(ABC):
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         """The picture of a survey to which it applies, with a title (may be empty)."""
 
-
-class Telling(View):
-    """A kind of picture that shows more of some surveys than of others, and says what; pure interface."""
-
-    @abstractmethod
     def told(self, survey: xr.Dataset) -> str:
-        """What the picture of a survey to which it applies shows, in one sentence, in place of the caption."""
+        """What the picture of a survey to which it applies shows, in one sentence: the caption, or more than that."""
+        return self.caption

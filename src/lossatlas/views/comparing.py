@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.views import data
+from lossatlas.views import scales
 from lossatlas.views.comparison import CAPTIONS
 from lossatlas.views.report import Grid, image, text, write_page
 
@@ -88,7 +88,7 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key, label in (("barrier", "largest barrier"), ("disagreement", "largest disagreement")):
         known = [pair[key] for pair in pairs if pair.get(key) is not None]
         if known:
-            tiles.append((label, data.percent(max(known)) if key == "disagreement" else text("", max(known))))
+            tiles.append((label, scales.percent(max(known)) if key == "disagreement" else text("", max(known))))
     rank = summary["sharpness_and_test_error"]
     if rank["spearman"] is not None:
         tiles.append(
@@ -107,7 +107,7 @@ def _runs(comparison: xr.Dataset, summary: Mapping[str, Any]) -> Grid:
     attributes = comparison.attrs
     note = (
         f"Basin width: how far, in lengths of the slice's direction, the {attributes['split']} loss stays below "
-        f"{data.number(float(attributes['level']))}; a stroke where it does to the end of the slice. Sharpness "
+        f"{scales.number(float(attributes['level']))}; a stroke where it does to the end of the slice. Sharpness "
         f"(Keskar et al. 2017): the largest rise within {float(attributes['radius']):g} of the network, on the slice, "
         "in percent of one plus its loss. Both are means over repeats, with standard deviations."
     )

@@ -12,13 +12,13 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Colormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
-from lossatlas.views import data, figures, lines, looks
-from lossatlas.views.levels import contour_levels
+from lossatlas.views import data, figures, lines, looks, scales
+from lossatlas.views.contours import Maps, draw_levels
 from lossatlas.views.looks import GREY, INK, PAPER
 from lossatlas.views.networks import short
 
@@ -86,6 +86,10 @@ def _groups(comparison: xr.Dataset) -> _Groups:
     return _Groups(of, {group: looks.colour(index) for index, group in enumerate(dict.fromkeys(of))})
 
 
+def _numbers(comparison: xr.Dataset, name: str) -> scales.Floats:
+    return np.asarray(comparison[name].values, dtype=np.float64)
+
+
 def _names(comparison: xr.Dataset) -> list[str]:
     return [short(str(name)) for name in comparison["run"].values]
 
@@ -103,12 +107,14 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         0.5, 1 - 0.3 / height, f"{count} networks and what lies between them", fontsize=13, fontweight="bold",
         color=INK, ha="center", va="center",
     )  # fmt: skip
-    surface = comparison.get(f"surface_{split}_loss")
-    losses = np.empty(0) if surface is None else np.asarray(surface.values, dtype=np.float64)
-    pairs = [(i, k) for k in range(count) for i in range(k)]
-    known = np.concatenate([losses[pair].ravel() for pair in pairs if surface is not None] or [np.empty(0)])
-    limits = data.limits(known, log=True)
-    levels = contour_levels(limits)
+    name, pairs = f"surface_{split}_loss", [(i, k) for k in range(count) for i in range(k)]
+    losses = _numbers(comparison, name) if name in comparison else np.full((count, count, 1, 1), np.nan)
+    limits = scales.limits(np.stack([losses[pair] for pair in pairs]), log=True)
+    unit = str(comparison.attrs.get("units", "1"))
+    label = f"{split} loss" + f", {unit}" * (unit != "1") + ", log scale" * limits.log
+    maps = Maps((), limits, figures.LOSS, label)
+    # Pairs without a surface are NaN throughout, and no point of theirs was ever evaluated.
+    there = [losses[pair] for pair in pairs if np.isfinite(losses[pair]).any()]
     difference, norm = _cell_scale(comparison)
 
     def axes_at(row: int, column: int) -> Axes:
@@ -123,10 +129,9 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         _diagonal(axes_at(place, place), comparison, groups, place, cell)
     for i, k in pairs:
         lower = axes_at(k, i)
-        if surface is not None and np.isfinite(losses[i, k]).any():
-            coords = [np.asarray(comparison[axis].values, dtype=np.float64) for axis in ("u", "v")]
+        if np.isfinite(losses[i, k]).any():
             geometry = Geometry.parse(str(comparison[GEOMETRY].values[i, k]))
-            _surface(lower, coords, losses[i, k].T, limits, levels, geometry)
+            _surface(lower, [_numbers(comparison, axis) for axis in ("u", "v")], losses[i, k].T, maps, geometry)
         else:
             lower.set_facecolor(EMPTY)
             reason = str(comparison["reason"].values[i, k]) or "no surface"
@@ -134,13 +139,9 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         _cell(axes_at(i, k), comparison, difference, norm, i, k)
     bars = left + block + 0.25
     span = (0.42 if difference is not None else 0.9) * block / height
-    if known.size and np.isfinite(known).any():
-        mappable: ScalarMappable = ScalarMappable(
-            BoundaryNorm([limits.low, *levels, limits.high], 256), mpl.colormaps[figures.LOSS.colours]
-        )
-        unit = str(comparison.attrs.get("units", "1"))
-        label = f"{split} loss" + f", {unit}" * (unit != "1") + ", log scale" * limits.log
-        _bar(drawn, (bars / width, bottom / height, 0.16 / width, span), mappable, label, levels)
+    if there:
+        box = (bars / width, bottom / height, 0.16 / width, span)
+        _bar(drawn, box, ScalarMappable(maps.bands, maps.colours), label, maps.levels)
     if difference is not None and norm is not None:
         box = (bars / width, (bottom + 0.55 * block) / height, 0.16 / width, span)
         _bar(drawn, box, ScalarMappable(norm, mpl.colormaps[DIFFERENCES]), _told(comparison, difference))
@@ -148,15 +149,13 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         Line2D([], [], marker=mark, color=PAPER, markeredgecolor=INK, linestyle="", label=label, markersize=6)
         for mark, label in MARKS
     ]
-    # Pairs without a surface are NaN throughout, and no point of theirs was ever evaluated.
-    there = [losses[pair].ravel() for pair in pairs if surface is not None and np.isfinite(losses[pair]).any()]
-    keys += figures.hatched(figures.LOSS, data.invalid(np.concatenate(there or [np.empty(0)])))
+    keys += figures.hatched(figures.LOSS, scales.invalid(np.array(there)))
     legend = drawn.legend(
         handles=keys, loc="lower center", ncols=len(keys), frameon=False, fontsize=9,
         bbox_to_anchor=(0.5, 0.28 / height),
     )  # fmt: skip
     legend.set_in_layout(False)
-    note = "; ".join(part for part in ("below: " + limits.note if known.size else "", _above(comparison)) if part)
+    note = "; ".join(part for part in (f"below: {limits.note}" * (name in comparison), _above(comparison)) if part)
     drawn.text(
         0.5, 0.2 / height, textwrap.fill(note, int(width * 14)), fontsize=8, color=GREY, ha="center", va="center"
     )
@@ -180,13 +179,13 @@ def _diagonal(ax: Axes, comparison: xr.Dataset, groups: _Groups, place: int, inc
     test = comparison.attrs["compared_split"]
     told = []
     if f"{test}_accuracy" in comparison:
-        told.append(f"{test} accuracy {data.percent(float(comparison[f'{test}_accuracy'].values[place]))}")
+        told.append(f"{test} accuracy {scales.percent(float(comparison[f'{test}_accuracy'].values[place]))}")
     told += [
-        f"{split} loss {data.number(float(comparison[f'{split}_loss'].values[place]))}"
+        f"{split} loss {scales.number(float(comparison[f'{split}_loss'].values[place]))}"
         for split in dict.fromkeys((test, comparison.attrs["split"]))
         if f"{split}_loss" in comparison
     ]
-    told.append(f"moved {data.number(float(comparison['distance_from_start'].values[place]))}")
+    told.append(f"moved {scales.number(float(comparison['distance_from_start'].values[place]))}")
     wide = max(10, int(inches * 9))
     heading = textwrap.fill(short(name), wide)
     ax.text(0.12, 0.93, heading, fontsize=9.5, fontweight="bold", color=INK, va="top")
@@ -196,22 +195,9 @@ def _diagonal(ax: Axes, comparison: xr.Dataset, groups: _Groups, place: int, inc
     ax.text(0.12, 0.06, "\n".join(told), fontsize=7.5, color=INK, va="bottom", linespacing=1.35)
 
 
-def _surface(
-    ax: Axes,
-    coords: Sequence[data.Floats],
-    values: data.Floats,
-    limits: data.Limits,
-    levels: Sequence[float],
-    geometry: Geometry,
-) -> None:
-    finite = np.isfinite(values)
-    held = np.ma.masked_where(~finite, np.clip(limits.shown(values), limits.low, limits.high))
-    figures.hatch(ax, figures.LOSS)
-    bands = [limits.low, *levels, limits.high]
-    ax.contourf(*coords, held, levels=bands, norm=BoundaryNorm(bands, 256), cmap=mpl.colormaps[figures.LOSS.colours])
-    passing = [level for level in levels if held.min() < level < held.max()]
-    if passing:
-        ax.contour(*coords, held, levels=passing, colors=PAPER, linewidths=0.4, alpha=0.7)
+def _surface(ax: Axes, coords: Sequence[scales.Floats], values: scales.Floats, maps: Maps, geometry: Geometry) -> None:
+    figures.hatch(ax, maps.palette)
+    draw_levels(ax, coords, values, maps, filled=True, width=0.4)
     for name, (u, v) in zip(geometry.names, geometry.corners, strict=False):
         ax.plot(
             [u], [v], MARK_OF[name], color=PAPER, markeredgecolor=INK, markersize=5, markeredgewidth=1, clip_on=False
@@ -232,7 +218,7 @@ def _cell(ax: Axes, comparison: xr.Dataset, difference: str | None, norm: Normal
     )
     if "js_divergence" in comparison:
         js = float(comparison["js_divergence"].values[i, k])
-        ax.text(0.5, 0.34, f"JS {data.number(js)} nat", fontsize=8, color=ink, ha="center", transform=ax.transAxes)
+        ax.text(0.5, 0.34, f"JS {scales.number(js)} nat", fontsize=8, color=ink, ha="center", transform=ax.transAxes)
 
 
 def _above(comparison: xr.Dataset) -> str:
@@ -245,7 +231,7 @@ def _above(comparison: xr.Dataset) -> str:
 def _shown(name: str, value: float) -> str:
     if not np.isfinite(value):
         return "\u2013"
-    return data.percent(value) if name in SHARES else data.number(value)
+    return scales.percent(value) if name in SHARES else scales.number(value)
 
 
 def _brief(name: str, value: float) -> str:
@@ -270,43 +256,30 @@ def _bar(
     bar = drawn.colorbar(
         mappable, cax=drawn.add_axes(box), ticks=list(ticks) if ticks else None, format=figures.tick_text
     )
-    bar.set_label(label, fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    figures.dress_bar(bar, label)
+    bar.ax.yaxis.label.set_fontsize(9)
     bar.minorticks_off()
-    bar.outline.set_linewidth(0.6)
 
 
 def _slices(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     name = f"slice_{comparison.attrs['split']}_loss"
     if name not in comparison:
         return None
-    values = np.asarray(comparison[name].values, dtype=np.float64)
-    at = np.asarray(comparison["x"].values, dtype=np.float64)
-    drawn = figures.figure(8.6, 5.2, "")
-    ax = drawn.add_subplot()
-    curves = [
-        (values[run, repeat], groups.colour(run)) for run in range(values.shape[0]) for repeat in range(values.shape[1])
-    ]
-    limits = _curves(ax, at, curves)
+    values = _numbers(comparison, name)
+    curves = [(curve, groups.colour(run)) for run, repeats in enumerate(values) for curve in repeats]
+    drawn, ax, limits = _curves(comparison, "x", name, curves)
     level = float(comparison.attrs["level"])
     ax.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)))
     ax.set_xlabel(_slice_label(comparison))
-    ax.set_ylabel(_told(comparison, name))
     figures.captioned(
         drawn,
         f"{values.shape[1]} random direction(s) around each of {values.shape[0]} networks",
-        f"dashed: the level of widths, {data.number(level)}",
-        _lost(values),
+        f"dashed: the level of widths, {scales.number(level)}",
+        scales.invalid(values).told(),
         limits.note,
         keys=groups.keys(),
     )
     return drawn
-
-
-def _lost(values: data.Floats) -> str:
-    """How many values are not finite, and leave gaps in curves; nothing where all are."""
-    invalid = data.invalid(values)
-    return str(invalid) if invalid else ""
 
 
 def _slice_label(comparison: xr.Dataset) -> str:
@@ -318,10 +291,7 @@ def _lines(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     name = f"line_{comparison.attrs['split']}_loss"
     if name not in comparison:
         return None
-    values = np.asarray(comparison[name].values, dtype=np.float64)
-    at = np.asarray(comparison["alpha"].values, dtype=np.float64)
-    drawn = figures.figure(8.6, 5.2, "")
-    ax = drawn.add_subplot()
+    values = _numbers(comparison, name)
     several = len(groups.colours) < len(groups.of)
     curves, keys = [], groups.keys()
     for k in range(len(groups.of)):
@@ -329,53 +299,52 @@ def _lines(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
             if np.isfinite(values[i, k]).any():
                 alike = groups.of[i] == groups.of[k]
                 curves.append((values[i, k], groups.colour(i) if alike and several else FAINT))
-    limits = _curves(ax, at, curves)
+    drawn, ax, limits = _curves(comparison, "alpha", name, curves)
     for end in (0.0, 1.0):
         ax.axvline(end, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
     ax.set_xlabel("from one network (0) to another (1)")
-    ax.set_ylabel(_told(comparison, name))
     between = Line2D([], [], color=FAINT, label="networks of two groups", linewidth=2)
     alone = Line2D([], [], color=FAINT, label="two networks", linewidth=2)
     known = np.concatenate([curve for curve, _ in curves]) if curves else np.empty(0)
-    figures.captioned(drawn, _lost(known), limits.note, keys=[*keys, between] if several else [alone])
+    figures.captioned(drawn, scales.invalid(known).told(), limits.note, keys=[*keys, between] if several else [alone])
     return drawn
 
 
-def _curves(ax: Axes, at: data.Floats, curves: Sequence[tuple[data.Floats, str]]) -> data.Limits:
-    """Thin curves (U,) on a logarithmic scale where losses have one; returns the limits."""
+def _curves(
+    comparison: xr.Dataset, axis: str, name: str, curves: Sequence[tuple[scales.Floats, str]]
+) -> tuple[Figure, Axes, scales.Limits]:
+    """A figure of thin curves (U,) of a variable along an axis, on a logarithmic scale where losses have one."""
+    drawn, at = figures.figure(8.6, 5.2, ""), _numbers(comparison, axis)
+    ax = drawn.add_subplot()
     every = np.concatenate([values for values, _ in curves]) if curves else np.empty(0)
-    limits = data.limits(every, log=True)
-    if limits.log:
-        ax.set_yscale("log")
+    limits = scales.limits(every, log=True)
     for values, colour in curves:
         ax.plot(
             at, np.where(np.isfinite(values), limits.shown(values), np.nan), color=colour, linewidth=1.1, alpha=0.75
         )
     lines.frame(ax, limits.shown(every), limits)
     ax.margins(x=0.02)
+    ax.set_ylabel(_told(comparison, name))
     ax.tick_params(labelsize=8)
-    return limits
+    return drawn, ax, limits
 
 
 def _weights(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
-    counts = np.asarray(comparison["weights"].values, dtype=np.float64)
-    middles = np.asarray(comparison["bin"].values, dtype=np.float64)
+    counts, edges = _numbers(comparison, "weights"), data.cell_edges(_numbers(comparison, "bin"))
     drawn = figures.figure(8.6, 4.6, "")
     ax = drawn.add_subplot()
-    edges = data.cell_edges(middles)
     for run, row in enumerate(counts):
         if row.sum() > 0:
             share = np.where(row > 0, row / row.sum(), np.nan)
             ax.stairs(share, edges, color=groups.colour(run), linewidth=1.1, alpha=0.8)
     ax.set_yscale("log")
     figures.log_axis(ax.yaxis, *ax.get_ylim())
-    ax.set_xlabel("weight")
-    ax.set_ylabel("share of a network's weights in a bin")
+    ax.set(xlabel="weight", ylabel="share of a network's weights in a bin")
     ax.tick_params(labelsize=8)
     norms = comparison["weight_norm"].values
     figures.captioned(
         drawn,
-        f"{len(counts)} networks, norms {data.number(float(norms.min()))} to {data.number(float(norms.max()))}",
+        f"{len(counts)} networks, norms {scales.number(float(norms.min()))} to {scales.number(float(norms.max()))}",
         keys=groups.keys(),
     )
     return drawn
@@ -392,7 +361,7 @@ def _differences(comparison: xr.Dataset) -> Figure | None:
     drawn = figures.figure(columns * (side + 1.4), rows * (side + 1.2), "")
     for index, name in enumerate(shown):
         ax = drawn.add_subplot(rows, columns, index + 1)
-        values = np.asarray(comparison[name].values, dtype=np.float64).copy()
+        values = _numbers(comparison, name).copy()
         np.fill_diagonal(values, np.nan)
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -411,7 +380,7 @@ def _differences(comparison: xr.Dataset) -> Figure | None:
 
 
 def _sharpness(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
-    sharpness, error = (np.asarray(comparison[name].values, dtype=np.float64) for name in ("sharpness", "test_error"))
+    sharpness, error = (_numbers(comparison, name) for name in ("sharpness", "test_error"))
     if not (np.isfinite(sharpness).any() and np.isfinite(error).any()):
         return None
     drawn = figures.figure(6.4, 4.6, "")
@@ -424,8 +393,7 @@ def _sharpness(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     if finite.min() > 0 and finite.max() > 20 * finite.min():
         ax.set_xscale("log")
         figures.log_axis(ax.xaxis, *ax.get_xlim())
-    ax.set_xlabel(_told(comparison, "sharpness"))
-    ax.set_ylabel(_told(comparison, "test_error"))
+    ax.set(xlabel=_told(comparison, "sharpness"), ylabel=_told(comparison, "test_error"))
     ax.tick_params(labelsize=8)
     figures.captioned(drawn, "ringed: the mean of a network's repeats; dots: each repeat", keys=groups.keys())
     return drawn

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 
 from lossatlas.views import figures, marks
-from lossatlas.views.data import Floats, Limits, cell_edges, invalid
+from lossatlas.views.data import cell_edges
 from lossatlas.views.figures import Palette
 from lossatlas.views.levels import contour_levels
 from lossatlas.views.looks import INK, PAPER
 from lossatlas.views.networks import Networks
+from lossatlas.views.scales import Floats, Limits, invalid
 
-__all__ = ["Maps", "Panel", "contour_maps", "label_places"]
+__all__ = ["Maps", "Panel", "contour_maps", "draw_levels", "label_places"]
 
 APART = 0.08  # of the panel's longer side; labels that are nearer than this may meet
 MARGIN = 0.05  # of the panel's longer side; no label is nearer to an edge
@@ -67,10 +70,20 @@ class Maps:
     colour_label: str
     name: str = ""
 
-    @property
+    @cached_property
     def levels(self) -> list[float]:
         """Ascending, strictly between the limits."""
         return contour_levels(self.limits)
+
+    @property
+    def bands(self) -> BoundaryNorm:
+        """Which area a value lies in."""
+        return BoundaryNorm([self.limits.low, *self.levels, self.limits.high], 256)
+
+    @property
+    def colours(self) -> Colormap:
+        """Those of the areas."""
+        return mpl.colormaps[self.palette.colours]
 
 
 def contour_maps(rows: Sequence[Maps], *, filled: bool, shared: bool, title: str, notes: Sequence[str] = ()) -> Figure:
@@ -177,9 +190,7 @@ def label_places(
 
 def _map(ax: Axes, panel: Panel, frame: tuple[Floats, Floats], maps: Maps, filled: bool) -> QuadContourSet | None:
     """Draw one map; returns its lines, None where no level lies within its values."""
-    limits, levels, palette = maps.limits, maps.levels, maps.palette
-    finite = np.isfinite(panel.values)
-    held = np.ma.masked_where(~finite, np.clip(limits.shown(panel.values), limits.low, limits.high))
+    finite, palette = np.isfinite(panel.values), maps.palette
     ax.set(xlim=frame[0], ylim=frame[1])
     ax.set_autoscale_on(False)
     if not finite.all():
@@ -189,19 +200,25 @@ def _map(ax: Axes, panel: Panel, frame: tuple[Floats, Floats], maps: Maps, fille
             *edges, cells, cmap=ListedColormap([palette.invalid]), hatch="/////", edgecolor=palette.hatch,
             linewidth=0, zorder=0.5,
         )  # fmt: skip
-    if not finite.any():
-        return None
-    bands = [limits.low, *levels, limits.high]
+    return draw_levels(ax, panel.at, panel.values, maps, filled, 0.5 if filled else 1.2) if finite.any() else None
+
+
+def draw_levels(
+    ax: Axes, at: Sequence[Floats], values: Floats, maps: Maps, filled: bool, width: float
+) -> QuadContourSet | None:
+    """Draw lines along the levels that lie within values (V, U), so many points wide; returns them, None without any.
+
+    Where areas are filled, all are, and the lines between them are quiet; otherwise lines have their levels' colours.
+    """
+    limits = maps.limits
+    held = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
     if filled:
-        norm = BoundaryNorm(bands, 256)
-        ax.contourf(*panel.at, held, levels=bands, norm=norm, cmap=mpl.colormaps[palette.colours], zorder=1)
-    passing = [level for level in levels if held.min() < level < held.max()]
-    if not passing:
-        return None
-    if filled:
-        return ax.contour(*panel.at, held, levels=passing, colors=PAPER, linewidths=0.5, alpha=0.7, zorder=2)
-    ink = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
-    return ax.contour(*panel.at, held, levels=passing, cmap=_ink(palette), norm=ink, linewidths=1.2, zorder=2)
+        ax.contourf(*at, held, levels=maps.bands.boundaries, norm=maps.bands, cmap=maps.colours, zorder=1)
+    looks: dict[str, Any] = {"colors": PAPER, "alpha": 0.7}
+    if not filled:
+        looks = {"cmap": _ink(maps.palette), "norm": (LogNorm if limits.log else Normalize)(limits.low, limits.high)}
+    passing = [level for level in maps.levels if held.min() < level < held.max()]
+    return ax.contour(*at, held, levels=passing, linewidths=width, zorder=2, **looks) if passing else None
 
 
 def _ink(palette: Palette) -> ListedColormap:
@@ -243,14 +260,10 @@ def _dress(ax: Axes, panel: Panel, inches: tuple[float, float]) -> None:
 
 def _colour_bar(drawn: Figure, placed: list[Axes], maps: Maps, inches: float) -> None:
     """The colour bar of a quantity beside its maps, so many inches high."""
-    levels = maps.levels
-    norm = BoundaryNorm([maps.limits.low, *levels, maps.limits.high], 256)
-    mappable = ScalarMappable(norm, mpl.colormaps[maps.palette.colours])
-    bar = drawn.colorbar(mappable, ax=placed, ticks=levels, format=figures.tick_text, aspect=30, pad=0.02)
-    bar.set_label(figures.wrapped(maps.colour_label, inches))
-    bar.ax.tick_params(labelsize=8)
+    mappable = ScalarMappable(maps.bands, maps.colours)
+    bar = drawn.colorbar(mappable, ax=placed, ticks=maps.levels, format=figures.tick_text, aspect=30, pad=0.02)
+    figures.dress_bar(bar, figures.wrapped(maps.colour_label, inches))
     bar.minorticks_off()
-    bar.outline.set_linewidth(0.6)
 
 
 def _ends(panel: Panel) -> tuple[Floats, Floats]:

@@ -31,31 +31,11 @@ from lossatlas.schema import (
     companion_of,
     value_dimensions,
 )
-from lossatlas.views.scales import (
-    ACCURACY,
-    ALL_ZERO_FLOOR,
-    LOSS,
-    Floats,
-    Invalid,
-    Limits,
-    invalid,
-    limits,
-    log_ticks,
-    logarithmic,
-    number,
-    percent,
-    spread,
-)
+from lossatlas.views.scales import ACCURACY, LOSS, Floats, Limits, limits, logarithmic
 
 __all__ = [
-    "ACCURACY",
-    "ALL_ZERO_FLOOR",
-    "LOSS",
     "Field",
-    "Floats",
     "Indices",
-    "Invalid",
-    "Limits",
     "axes",
     "axis_label",
     "axis_units",
@@ -64,21 +44,15 @@ __all__ = [
     "count_samples",
     "edges",
     "fields",
-    "invalid",
-    "limits",
-    "log_ticks",
-    "logarithmic",
+    "limits_of",
     "notes",
-    "number",
     "others",
-    "percent",
     "preferred",
     "quantities",
     "refined",
     "runs",
     "samples_in_words",
     "split_samples",
-    "spread",
     "take_first_sample",
     "target",
     "target_loss",
@@ -248,19 +222,34 @@ def preferred(candidates: Sequence[Field]) -> Field:
     return next((field for field in candidates if field.split == "test"), candidates[0])
 
 
+def limits_of(fields: Sequence[Field], *, log: bool | None = None) -> Limits:
+    """The limits of one metric's fields together; ``log`` as :func:`~lossatlas.views.scales.limits` takes it.
+
+    Where it is None, the scale is logarithmic where the metric asks for it.
+    """
+    values = np.concatenate([field.values.ravel() for field in fields])
+    return limits(values, log=logarithmic(fields[0].metric, values) if log is None else log)
+
+
 def target(survey: xr.Dataset) -> NDArray[np.int8] | None:
     """The asked-for picture over the axes (U, V, ...): +1 low, -1 high, 0 ignored; None where none was asked for."""
-    if TARGET not in survey or set(survey[TARGET].dims) != set(axes(survey)):
-        return None
-    return np.asarray(survey[TARGET].transpose(*axes(survey)).values).astype(np.int8)
+    asked = _over_axes(survey, TARGET)
+    return None if asked is None else np.asarray(asked.values).astype(np.int8)
 
 
 def target_loss(survey: xr.Dataset) -> Field | None:
     """The loss that was asked for, NaN where none was; None where the survey has no such variable over its axes."""
-    if TARGET_LOSS not in survey or set(survey[TARGET_LOSS].dims) != set(axes(survey)):
+    asked = _over_axes(survey, TARGET_LOSS)
+    if asked is None:
         return None
-    values = np.asarray(survey[TARGET_LOSS].transpose(*axes(survey)).values, dtype=np.float64)
-    return Field(TARGET_LOSS, "loss asked for", str(survey[TARGET_LOSS].attrs.get("units", "")), "", values)
+    values = np.asarray(asked.values, dtype=np.float64)
+    return Field(TARGET_LOSS, "loss asked for", str(asked.attrs.get("units", "")), "", values)
+
+
+def _over_axes(survey: xr.Dataset, name: str) -> xr.DataArray | None:
+    """A variable with its dimensions in the order of the axes; None where it lies over others or is not there."""
+    order = axes(survey)
+    return survey[name].transpose(*order) if name in survey and set(survey[name].dims) == set(order) else None
 
 
 def cell_edges(centres: Floats, lone_width: float = 1.0) -> Floats:

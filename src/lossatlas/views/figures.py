@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -22,10 +24,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lossatlas.errors import printable
-from lossatlas.views import marks
-from lossatlas.views.data import Floats, Invalid, Limits, log_ticks
+from lossatlas.views import data, marks
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import Networks
+from lossatlas.views.scales import Floats, Invalid, Limits, invalid, log_ticks
 
 __all__ = [
     "ACCURACY",
@@ -35,6 +37,7 @@ __all__ = [
     "abreast",
     "captioned",
     "colour_bar",
+    "dress_bar",
     "dress_plane",
     "figure",
     "hatch",
@@ -144,14 +147,13 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
 
 
 def heat_maps(
+    survey: xr.Dataset,
     panels: Sequence[tuple[str, Floats]],
-    edges: Sequence[Floats],
     limits: Limits,
     palette: Palette,
     *,
-    axis_labels: Sequence[str],
     colour_label: str,
-    invalid: Invalid | str,
+    lost: Invalid | str | None = None,
     title: str,
     notes: Sequence[str] = (),
     networks: Networks | None = None,
@@ -159,17 +161,17 @@ def heat_maps(
     """Heat maps with one colour scale, as many abreast as make a well-shaped figure.
 
     Args:
+        survey: whose first two axes are ``u`` and ``v``.
         panels: titles and values, each of shape (V, U), row 0 at the lowest ``v``.
-        edges: the cells' edges along ``u`` (U + 1,) and ``v`` (V + 1,).
         limits: the range of the colour scale.
         palette: its colours.
-        axis_labels: those of ``u`` and ``v``.
         colour_label: the colour bar's.
-        invalid: what the legend says of cells that are not finite, which are hatched: their count, or other words.
+        lost: what the legend says of cells that are not finite, which are hatched; default how many there are.
         title: the figure's, may be empty.
         notes: more sentences for the caption.
         networks: marked in every panel; None marks nothing.
     """
+    edges = data.edges(survey)[:2]
     wide, tall = (float(np.ptp(e)) for e in edges)
     columns = abreast(len(panels), wide / tall)
     rows = -(-len(panels) // columns)
@@ -177,10 +179,10 @@ def heat_maps(
     margins = (1.2 + 0.3 * columns, 2.2 + 0.4 * rows) if flat else (2.0 + 0.3 * columns, 1.1 + 0.4 * rows)
     size = panel_size(edges, columns, rows, margins)
     drawn = figure(*size, title, "compressed")
-    width, height = (
-        (side - margin) / count for side, margin, count in zip(size, margins, (columns, rows), strict=True)
-    )
-    labels = [wrapped(label, side) for label, side in zip(axis_labels, (width, height), strict=True)]
+    labels = [
+        wrapped(data.axis_label(survey, axis), (side - margin) / count)
+        for axis, side, margin, count in zip(data.axes(survey), size, margins, (columns, rows), strict=False)
+    ]
     norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
     placed: list[Axes] = []
     for index, (name, values) in enumerate(panels):
@@ -194,14 +196,16 @@ def heat_maps(
         ax.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first else "")
         placed.append(ax)
     colour_bar(drawn, placed, norm, limits, palette, colour_label, flat=flat)
-    captioned(drawn, *notes, limits.note, keys=hatched(palette, invalid))
+    if lost is None:
+        lost = invalid(np.stack([values for _, values in panels]))
+    captioned(drawn, *notes, limits.note, keys=hatched(palette, lost))
     return drawn
 
 
-def hatched(palette: Palette, invalid: Invalid | str) -> list[Patch]:
+def hatched(palette: Palette, lost: Invalid | str) -> list[Patch]:
     """The entry of a legend for cells that are not finite; none where all are."""
-    patch = Patch(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", label=str(invalid))
-    return [patch] * bool(invalid)
+    patch = Patch(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", label=str(lost))
+    return [patch] * bool(lost)
 
 
 def hatch(ax: Axes, palette: Palette) -> None:
@@ -255,6 +259,11 @@ def colour_bar(
     bar = drawn.colorbar(mappable, ax=placed, location=place, extend=limits.extend, aspect=30, pad=0.03, fraction=0.06)
     if limits.log:
         log_axis(bar.ax.xaxis if flat else bar.ax.yaxis, limits.low, limits.high)
+    dress_bar(bar, label)
+
+
+def dress_bar(bar: Colorbar, label: str) -> None:
+    """The looks of a colour bar: its label, small ticks, a thin frame."""
     bar.set_label(label)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_linewidth(0.6)

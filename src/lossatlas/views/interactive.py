@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.errors import printable
-from lossatlas.views import data
+from lossatlas.views import data, scales
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import networks
 
@@ -44,7 +44,7 @@ def interactive(survey: xr.Dataset) -> Interactive | None:
 
 
 def _plane(survey: xr.Dataset) -> Interactive:
-    flat = min(survey.sizes[axis] for axis in data.axes(survey)) < 2 or not data.fields(survey, data.LOSS)
+    flat = min(survey.sizes[axis] for axis in data.axes(survey)) < 2 or not data.fields(survey, scales.LOSS)
     return (_map if flat else _surface)(survey)
 
 
@@ -53,11 +53,11 @@ def _surface(survey: xr.Dataset) -> Interactive:
     u, v = data.axes(survey)
     us, vs = (_coordinates(survey, axis) for axis in (u, v))
     choices = data.quantities(survey)
-    losses = data.fields(survey, data.LOSS)
+    losses = data.fields(survey, scales.LOSS)
     traces = []
     for field in choices:
-        ground = field if field.metric == data.LOSS else _ground(field, losses)
-        height = data.limits(ground.values, log=True)
+        ground = field if field.metric == scales.LOSS else _ground(field, losses)
+        height = scales.limits(ground.values, log=True)
         told = [ground] if ground is field else [ground, field]
         traces.append(
             {
@@ -69,11 +69,11 @@ def _surface(survey: xr.Dataset) -> Interactive:
                 "hovertemplate": _hover(u, v),
                 "contours": {axis: {"highlight": False} for axis in "xyz"},
                 "lighting": {"ambient": 0.75, "diffuse": 0.5, "specular": 0.05, "roughness": 0.9},
-                "surfacecolor": _limits(field).heights(field.plane()),
+                "surfacecolor": data.limits_of([field]).heights(field.plane()),
                 **_scale(field),
             }
         )
-    height = data.limits(data.preferred(losses).values, log=True)
+    height = scales.limits(data.preferred(losses).values, log=True)
     longer = max(np.ptp(us), np.ptp(vs))
     scene = {
         "xaxis": {"title": {"text": _plain(u)}},
@@ -108,7 +108,7 @@ def _slices(survey: xr.Dataset) -> Interactive:
     ]
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [
-        {"method": "animate", "label": data.number(float(depth)), "args": [[str(k)], at_once]}
+        {"method": "animate", "label": scales.number(float(depth)), "args": [[str(k)], at_once]}
         for k, depth in enumerate(depths)
     ]
     slider = {"active": middle, "steps": steps, "currentvalue": {"prefix": f"{_plain(axes[2])} = "}, "pad": {"t": 45}}
@@ -121,12 +121,12 @@ def _lines(survey: xr.Dataset) -> Interactive:
     """All losses on the left axis, everything else on the right one."""
     (axis,) = data.axes(survey)
     at = _coordinates(survey, axis)
-    losses = data.fields(survey, data.LOSS)
-    limits = data.limits(np.stack([field.values for field in losses]), log=True) if losses else None
+    losses = data.fields(survey, scales.LOSS)
+    limits = data.limits_of(losses, log=True) if losses else None
     traces: list[Trace] = []
-    alone = not losses and not data.fields(survey, data.ACCURACY)
+    alone = not losses and not data.fields(survey, scales.ACCURACY)
     for field in data.quantities(survey):
-        is_loss = limits is not None and field.metric == data.LOSS
+        is_loss = limits is not None and field.metric == scales.LOSS
         shown = limits.shown(field.values) if limits and is_loss else field.values
         traces.append(
             {
@@ -139,13 +139,13 @@ def _lines(survey: xr.Dataset) -> Interactive:
                 "line": {"dash": "solid" if is_loss else "dash"},
                 "marker": {"size": 4},
                 # Gradient norms and the like would flatten the accuracies with which they share an axis.
-                "visible": True if field.metric in (data.LOSS, data.ACCURACY) or alone else "legendonly",
+                "visible": True if field.metric in (scales.LOSS, scales.ACCURACY) or alone else "legendonly",
             }
         )
     left: Trace = {"title": {"text": _plain(losses[0].metric) if losses else ""}, "automargin": True}
     if limits and limits.log:
-        ticks = data.log_ticks(limits.low, limits.high)
-        left |= {"type": "log", "tickvals": ticks, "ticktext": [data.number(tick) for tick in ticks]}
+        ticks = scales.log_ticks(limits.low, limits.high)
+        left |= {"type": "log", "tickvals": ticks, "ticktext": [scales.number(tick) for tick in ticks]}
     # Without a tick mode of its own an overlaying axis takes its ticks from where the other axis has them.
     right = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "tickmode": "auto"}
     layout = {
@@ -176,7 +176,7 @@ def _flags(survey: xr.Dataset, ground: data.Field) -> list[Trace]:
     """A note for each network, at the height of the ground's nearest point; none where that is not finite."""
     u, v = data.axes(survey)
     there = networks(survey)
-    heights = data.limits(ground.values, log=True).heights(ground.values)
+    heights = scales.limits(ground.values, log=True).heights(ground.values)
     found = []
     for name, (x, y) in zip(there.names, there.at, strict=True):
         nearest = tuple(int(np.abs(_coordinates(survey, axis) - at).argmin()) for axis, at in ((u, x), (v, y)))
@@ -190,7 +190,7 @@ def _flag(name: str) -> Trace:
     return look | {"text": _plain(name), "font": {"color": INK}, "bgcolor": "rgba(255,255,255,0.75)"}
 
 
-def _heat_map(survey: xr.Dataset, field: data.Field, values: data.Floats) -> Trace:
+def _heat_map(survey: xr.Dataset, field: data.Field, values: scales.Floats) -> Trace:
     u, v = data.axes(survey)[:2]
     scale = _scale(field)
     return {
@@ -205,14 +205,14 @@ def _heat_map(survey: xr.Dataset, field: data.Field, values: data.Floats) -> Tra
     }
 
 
-def _heights(field: data.Field, values: data.Floats) -> Trace:
+def _heights(field: data.Field, values: scales.Floats) -> Trace:
     """The part of a heat map that changes from slice to slice: colours and words, each of shape (V, U)."""
-    return {"type": "heatmap", "z": _limits(field).heights(values), "text": _told([(field, values)])}
+    return {"type": "heatmap", "z": data.limits_of([field]).heights(values), "text": _told([(field, values)])}
 
 
 def _scale(field: data.Field) -> Trace:
     """The colour scale of a field: losses by log10, everything else as it is."""
-    limits = _limits(field)
+    limits = data.limits_of([field])
     low, high = limits.low, limits.high
     bar: Trace = {
         "title": {"text": _plain(field.label), "side": "top"},
@@ -224,10 +224,10 @@ def _scale(field: data.Field) -> Trace:
         "outlinewidth": 0,
     }
     if limits.log:
-        ticks = data.log_ticks(low, high)
-        bar |= {"tickvals": np.log10(ticks), "ticktext": [data.number(tick) for tick in ticks]}
+        ticks = scales.log_ticks(low, high)
+        bar |= {"tickvals": np.log10(ticks), "ticktext": [scales.number(tick) for tick in ticks]}
         low, high = np.log10([low, high])
-    is_accuracy = field.metric == data.ACCURACY
+    is_accuracy = field.metric == scales.ACCURACY
     colours = {"colorscale": "Viridis" if is_accuracy else "Magma", "reversescale": is_accuracy}
     return {"cmin": low, "cmax": high, "colorbar": bar, **colours}
 
@@ -236,12 +236,12 @@ def _hover(u: str, v: str) -> str:
     return f"{_plain(u)} %{{x:.3f}}, {_plain(v)} %{{y:.3f}}<br>%{{text}}<extra></extra>"
 
 
-def _told(fields: list[tuple[data.Field, data.Floats]]) -> list[list[str]]:
+def _told(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]]:
     """What a cell says when pointed at: the values as measured, NaN and infinities by name; shape (V, U)."""
     rows, columns = fields[0][1].shape
     named = [(_plain(field.label), values) for field, values in fields]
     return [
-        ["<br>".join(f"{name} {data.number(values[i, j])}" for name, values in named) for j in range(columns)]
+        ["<br>".join(f"{name} {scales.number(values[i, j])}" for name, values in named) for j in range(columns)]
         for i in range(rows)
     ]
 
@@ -251,24 +251,15 @@ def _plain(name: str) -> str:
     return escape(printable(name))
 
 
-def _limits(field: data.Field) -> data.Limits:
-    return data.limits(field.values, log=data.logarithmic(field.metric, field.values))
-
-
-def _coordinates(survey: xr.Dataset, axis: str) -> data.Floats:
+def _coordinates(survey: xr.Dataset, axis: str) -> scales.Floats:
     return np.asarray(survey[axis].values, dtype=np.float64)
 
 
 def _plane_layout(axes: tuple[str, ...]) -> Trace:
+    bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
     return {
-        "xaxis": {"title": {"text": _plain(axes[0])}, "showgrid": False, "zeroline": False, "constrain": "domain"},
-        "yaxis": {
-            "title": {"text": _plain(axes[1])},
-            "showgrid": False,
-            "zeroline": False,
-            "scaleanchor": "x",
-            "constrain": "domain",
-        },
+        "xaxis": {"title": {"text": _plain(axes[0])}, **bare},
+        "yaxis": {"title": {"text": _plain(axes[1])}, **bare, "scaleanchor": "x"},
     }
 
 

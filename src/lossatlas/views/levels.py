@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lossatlas.views.data import Limits
+from lossatlas.views.scales import Limits
 
 __all__ = ["contour_levels"]
 

@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lossatlas.views import data, figures
+from lossatlas.views.scales import Floats, Limits
 
 __all__ = [
     "ACCURACY_COLOURS",
     "LOSS_COLOURS",
+    "MARKED",
     "UNNAMED",
     "Stroke",
     "along",
@@ -32,10 +34,12 @@ ACCURACY_COLOURS = ("#1f7a8c", "#35b779", "#6d8b00", "#31688e")
 SHADE = {1: ("low loss asked for", "#cfc8e8"), -1: ("high loss asked for", "#fdf0cd")}
 UNNAMED = "_"
 """The label of what the legend leaves out."""
+MARKED = ", marked \u00d7 at the top"
+"""What becomes of values that are not finite."""
 FEW = 80  # points; above this their marks would merge into a thick line
 
 
-def along(survey: xr.Dataset) -> data.Floats:
+def along(survey: xr.Dataset) -> Floats:
     """The coordinates of the points along the only axis (U,)."""
     (axis,) = data.axes(survey)
     return np.asarray(survey[axis].values, dtype=np.float64)
@@ -60,9 +64,9 @@ class Stroke:
 
 def curves(
     ax: Axes,
-    places: Sequence[data.Floats],
+    places: Sequence[Floats],
     fields: Sequence[data.Field],
-    limits: data.Limits,
+    limits: Limits,
     colours: Sequence[str],
     style: str,
     labels: Sequence[str] = (),
@@ -88,11 +92,11 @@ def curves(
     ax.set_ylabel(fields[0].scale_label(limits))
 
 
-def curve(ax: Axes, at: data.Floats, field: data.Field, limits: data.Limits, stroke: Stroke, place: int) -> data.Floats:
+def curve(ax: Axes, at: Floats, field: data.Field, limits: Limits, stroke: Stroke, place: int) -> Floats:
     """Draw one curve, its band, and marks at the top where it is not finite.
 
     Args:
-        ax: the axes; they get the scale of the metric, but not its limits.
+        ax: the axes; their scale and limits are left to :func:`frame`.
         at: coordinates along the chart (U,).
         field: the curve.
         limits: the range of all curves of the metric.
@@ -102,8 +106,6 @@ def curve(ax: Axes, at: data.Floats, field: data.Field, limits: data.Limits, str
     Returns:
         All heights that were drawn, for :func:`frame`: one dimension, NaN where the curve is not finite.
     """
-    if limits.log:
-        ax.set_yscale("log")
     ax.tick_params(labelsize=8)
     shown = np.where(np.isfinite(field.values), limits.shown(field.values), np.nan)
     band = _band(field, limits)
@@ -123,12 +125,13 @@ def curve(ax: Axes, at: data.Floats, field: data.Field, limits: data.Limits, str
     return np.concatenate([shown, *(band or ())])
 
 
-def frame(ax: Axes, shown: data.Floats, limits: data.Limits) -> None:
-    """Limits of the upright axis a little beyond what is shown, with round ticks on a logarithmic scale."""
+def frame(ax: Axes, shown: Floats, limits: Limits) -> None:
+    """The scale of the upright axis, and its limits a little beyond what is shown; round ticks on a logarithmic one."""
     finite = shown[np.isfinite(shown) & ((shown > 0) | (not limits.log))]
     varies = finite.size > 0 and finite.min() < finite.max()
     low, high = (float(finite.min()), float(finite.max())) if varies else (limits.low, limits.high)
     if limits.log:
+        ax.set_yscale("log")
         pad = (high / low) ** 0.06
         figures.limit_upright(ax, low / pad, high * pad)
         figures.log_axis(ax.yaxis, low / pad, high * pad)
@@ -155,7 +158,7 @@ def shades(ax: Axes, survey: xr.Dataset) -> Iterator[Patch]:
             yield Patch(color=colour, label=words)
 
 
-def _band(field: data.Field, limits: data.Limits) -> tuple[data.Floats, data.Floats] | None:
+def _band(field: data.Field, limits: Limits) -> tuple[Floats, Floats] | None:
     """The band of a curve as it is drawn: on a logarithmic scale it ends at the lowest value, not at zero."""
     band = field.band()
     if band is None:

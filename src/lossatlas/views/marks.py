@@ -55,8 +55,8 @@ def mark_line(ax: Axes, networks: Networks, inches: float) -> int:
     places = (networks.at[:, 0] - left) / (right - left) * inches
     widths = np.array([LETTER * len(name) for name in networks.names])
     rows = rows_of_names(places, widths)
+    cross(ax, networks)
     for name, (u,), row in zip(networks.names, networks.at, rows, strict=True):
-        cross(ax, u)
         ax.annotate(
             name,
             (u, 1),
@@ -71,9 +71,10 @@ def mark_line(ax: Axes, networks: Networks, inches: float) -> int:
     return 1 + max(rows, default=-1)
 
 
-def cross(ax: Axes, u: float) -> None:
-    """The thin vertical line of a network, without its name."""
-    ax.axvline(u, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+def cross(ax: Axes, networks: Networks) -> None:
+    """A thin vertical line per network on a chart with one axis, without its name."""
+    for (u,) in networks.at:
+        ax.axvline(u, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
 
 
 def rows_of_names(places: np.ndarray, widths: np.ndarray) -> list[int]:

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.schema import Corner
-from lossatlas.views.data import Floats, axes, edges, number
+from lossatlas.views.data import axes, edges
+from lossatlas.views.scales import Floats, number
 
 __all__ = ["Histogram", "Networks", "histograms", "networks", "short"]
 

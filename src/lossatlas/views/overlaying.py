@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from lossatlas.errors import BadInput
-from lossatlas.files.writing import atomic_write
-from lossatlas.views import data
-from lossatlas.views.files import png
+from lossatlas.views import data, scales
+from lossatlas.views.files import write_pngs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +55,7 @@ def overlay(surveys: Mapping[str, xr.Dataset], out: Path | str | None = None, ti
         )
     if count == 2:
         _check_between(given)
-    common = {metric: chosen for metric in (data.LOSS, data.ACCURACY) if (chosen := _chosen(given, metric))}
+    common = {metric: chosen for metric in (scales.LOSS, scales.ACCURACY) if (chosen := _chosen(given, metric))}
     if not common:
         raise BadInput(f"surveys {', '.join(map(repr, given))} have neither loss nor accuracy in common; survey one")
     if count == 1:
@@ -64,8 +63,7 @@ def overlay(surveys: Mapping[str, xr.Dataset], out: Path | str | None = None, ti
     else:
         drawn = {f"overlay_{metric}": overlays.planes_of(given, chosen, title) for metric, chosen in common.items()}
     if out is not None:
-        for name, figure in drawn.items():
-            atomic_write(Path(out) / f"{name}.png", png(figure), folders=True)
+        write_pngs(drawn, out)
     return drawn
 
 

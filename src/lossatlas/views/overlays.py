@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures, lines, looks, marks
+from lossatlas.views import data, figures, lines, looks, marks, scales
 from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import panel_of
 from lossatlas.views.networks import Networks, networks, short
@@ -26,7 +26,7 @@ def lines_of(surveys: Mapping[str, xr.Dataset], common: Mapping[str, Mapping[str
     notes, every = [], []
     for turn, (metric, fields) in enumerate(common.items()):
         side = ax if turn == 0 else ax.twinx()
-        limits = data.limits(_all(fields), log=metric == data.LOSS)
+        limits = data.limits_of([*fields.values()], log=metric == scales.LOSS)
         places = [lines.along(survey) for survey in surveys.values()]
         splits = {field.split for field in fields.values()}
         names = [short(name) if len(splits) == 1 else f"{short(name)} ({fields[name].split})" for name in fields]
@@ -40,12 +40,11 @@ def lines_of(surveys: Mapping[str, xr.Dataset], common: Mapping[str, Mapping[str
     ax.set_xlabel(_together([data.axis_label(survey, *data.axes(survey)) for survey in surveys.values()]))
     there = _agreed([networks(survey) for survey in surveys.values()])
     marks.mark_line(ax, there, 0.8 * WIDTH)
-    invalid = data.invalid(np.concatenate([field.values for field in every]))
     figures.captioned(
         drawn,
         f"solid: {next(iter(common))} (left), dashed: {list(common)[-1]} (right)" * (len(common) > 1),
         *notes,
-        f"{invalid}, marked \u00d7 at the top" * bool(invalid),
+        scales.invalid(np.concatenate([field.values for field in every])).told(lines.MARKED),
         "bands: two standard errors either way" * any(field.error is not None for field in every),
         *_notes(surveys),
         keys=lines.keys(drawn),
@@ -56,14 +55,14 @@ def lines_of(surveys: Mapping[str, xr.Dataset], common: Mapping[str, Mapping[str
 def planes_of(surveys: Mapping[str, xr.Dataset], fields: Mapping[str, data.Field], title: str) -> Figure:
     """Filled contours of one metric of all surveys side by side, with one scale and the same levels."""
     first = next(iter(fields.values()))
-    limits = data.limits(_all(fields), log=first.metric == data.LOSS)
+    limits = data.limits_of([*fields.values()], log=first.metric == scales.LOSS)
     splits = {field.split for field in fields.values()}
     alike = len(splits) == 1
     panels = [
         panel_of(survey, fields[name], short(name) if alike else f"{short(name)}, {fields[name].split}")
         for name, survey in surveys.items()
     ]
-    palette = figures.ACCURACY if first.metric == data.ACCURACY else figures.LOSS
+    palette = figures.ACCURACY if first.metric == scales.ACCURACY else figures.LOSS
     return contour_maps(
         [Maps(panels, limits, palette, f"{first.split * alike} {first.scale_label(limits)}".strip())],
         filled=True,
@@ -71,10 +70,6 @@ def planes_of(surveys: Mapping[str, xr.Dataset], fields: Mapping[str, data.Field
         title=title,
         notes=_notes(surveys),
     )
-
-
-def _all(fields: Mapping[str, data.Field]) -> data.Floats:
-    return np.concatenate([field.values.ravel() for field in fields.values()])
 
 
 def _units(survey: xr.Dataset) -> tuple[str, ...]:

@@ -15,8 +15,7 @@ import xarray as xr
 
 from lossatlas.files.writing import atomic_write
 from lossatlas.schema import Along
-from lossatlas.views import data
-from lossatlas.views.base import Telling
+from lossatlas.views import data, scales
 from lossatlas.views.interactive import Interactive, interactive
 
 __all__ = ["Grid", "image", "text", "write_page", "write_report"]
@@ -171,12 +170,12 @@ def sentence(survey: xr.Dataset) -> str:
     axes = data.axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
     place = {1: "curve" if Along.T in survey else "line", 2: "plane", 3: "volume"}.get(len(axes), "region")
-    shown = data.fields(survey, data.LOSS) or data.fields(survey, data.ACCURACY) or data.quantities(survey)
+    shown = data.fields(survey, scales.LOSS) or data.fields(survey, scales.ACCURACY) or data.quantities(survey)
     field = data.preferred(shown)
-    lost = data.invalid(field.values)
+    lost = scales.invalid(field.values)
     values = field.values[np.isfinite(field.values)]
     units = f" {field.units}" * bool(field.units)
-    ends = [data.number(float(end)) for end in (values.min(), values.max())] if values.size else []
+    ends = [scales.number(float(end)) for end in (values.min(), values.max())] if values.size else []
     span = f"is between {' and '.join(ends)}{units}" if ends else "is nowhere finite"
     aside = f" ({lost})" * bool(lost)
     told = "".join(f"; {note}" for note in data.notes(survey))
@@ -205,7 +204,7 @@ def text(key: str, value: object) -> str:
         return _duration(plain)
     if isinstance(value, Integral):
         return f"{value:,}"
-    return f"{plain:.3f}" if 0.001 <= abs(plain) < 1 else data.number(plain)
+    return f"{plain:.3f}" if 0.001 <= abs(plain) < 1 else scales.number(plain)
 
 
 def _duration(seconds: float) -> str:
@@ -251,5 +250,5 @@ def _pictured(kind: str, content: bytes, survey: xr.Dataset) -> dict[str, object
         return image(kind, content)
     drawn = VIEWS[kind]()
     # A picture may be of another survey of the same run, such as the plane of a curve.
-    told = drawn.told(survey) if isinstance(drawn, Telling) and drawn.applies(survey) else drawn.caption
+    told = drawn.told(survey) if drawn.applies(survey) else drawn.caption
     return image(kind, content, told, whole=drawn.whole)

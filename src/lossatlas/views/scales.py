@@ -46,6 +46,10 @@ class Invalid:
         kinds = [f"{self.nan} NaN"] * (self.nan > 0) + [f"{self.inf} infinite"] * (self.inf > 0)
         return f"not finite: {', '.join(kinds) or 'none'}"
 
+    def told(self, what: str = "") -> str:
+        """A sentence on them and on what becomes of them; empty where there are none."""
+        return f"{self}{what}" if self else ""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -17,7 +17,7 @@ from lossatlas.recipes.slicing import list_notes, make_around, make_slice
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training import Trajectory
 from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
-from lossatlas.views.data import percent
+from lossatlas.views.scales import percent
 from lossatlas.weights.files import load_state
 
 __all__ = ["AlongTrajectory"]

@@ -19,7 +19,7 @@ from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import data, figures, lines, overlay
+from lossatlas.views import figures, lines, overlay, scales
 
 __all__ = ["IM_BATCHNORM"]
 
@@ -225,7 +225,7 @@ def _picture(families: Mapping[str, _Family], words: str) -> Figure:
     drawn = figures.figure(7.0, 4.4, "")
     ax = drawn.add_subplot()
     everything = np.concatenate([np.ravel(_lines(family)) for family in families.values()])
-    limits = data.limits(everything, log=True)
+    limits = scales.limits(everything, log=True)
     ax.set_yscale("log")
     for network, family in families.items():
         (along,) = family.surface.coords

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures
+from lossatlas.views import data, figures, scales
 from lossatlas.views.contours import Maps, Panel, contour_maps
 from lossatlas.views.networks import networks
 
@@ -36,17 +36,14 @@ def has_points_between(survey: xr.Dataset) -> bool:
 def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, title: str) -> Figure:
     """One heat map of the metric per split, with one colour scale."""
     splits = data.fields(survey, metric)
-    everything = np.stack([field.values for field in splits])
-    limits = data.limits(everything, log=metric == data.LOSS)
+    limits = data.limits_of(splits, log=metric == scales.LOSS)
     there = networks(survey)
     return figures.heat_maps(
+        survey,
         [(field.label, field.plane()) for field in splits],
-        data.edges(survey),
         limits,
         palette,
-        axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
         colour_label=splits[0].scale_label(limits),
-        invalid=data.invalid(everything),
         title=title,
         notes=[errors_of(splits), there.outside, *data.notes(survey)],
         networks=there,
@@ -55,7 +52,7 @@ def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, title:
 
 def split_contours(survey: xr.Dataset, title: str, *, filled: bool) -> Figure:
     """Contours of the loss, one panel per split, with the same levels."""
-    splits = data.fields(survey, data.LOSS)
+    splits = data.fields(survey, scales.LOSS)
     return contour_maps(
         [maps_of(survey, splits)],
         filled=filled,
@@ -67,11 +64,9 @@ def split_contours(survey: xr.Dataset, title: str, *, filled: bool) -> Figure:
 
 def maps_of(survey: xr.Dataset, splits: Sequence[data.Field]) -> Maps:
     """Maps of one quantity of which low values are good, a panel per split."""
-    everything = np.stack([field.values for field in splits])
-    metric = splits[0].metric
-    limits = data.limits(everything, log=data.logarithmic(metric, everything))
+    limits = data.limits_of(splits)
     panels = [panel_of(survey, field, field.label) for field in splits]
-    return Maps(panels, limits, figures.LOSS, splits[0].scale_label(limits), metric.replace("_", " "))
+    return Maps(panels, limits, figures.LOSS, splits[0].scale_label(limits), splits[0].metric.replace("_", " "))
 
 
 def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:
@@ -86,4 +81,4 @@ def errors_of(splits: Sequence[data.Field]) -> str:
     """A sentence on standard errors, which a map has no room for; empty where all examples were taken."""
     errors = [field.error[np.isfinite(field.error)] for field in splits if field.error is not None]
     largest = [float(error.max()) for error in errors if error.size]
-    return f"standard errors of the means up to {data.number(max(largest))}" if largest else ""
+    return f"standard errors of the means up to {scales.number(max(largest))}" if largest else ""

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures, lines, looks, marks
+from lossatlas.views import data, figures, lines, looks, marks, scales
 from lossatlas.views.base import View
 from lossatlas.views.networks import networks
 
@@ -31,28 +31,25 @@ class Classes(View):
         every = next(iter(data.by_class(survey).values()))
         shown = every[:MOST]
         left_out = f"{len(shown)} of {len(every)} classes" * (len(shown) < len(every))
-        values = np.stack([field.values for field in shown])
-        limits = data.limits(values, log=data.logarithmic(shown[0].metric, values))
+        limits = data.limits_of(shown)
         what = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
         there = networks(survey)
         notes = [left_out, there.outside, *data.notes(survey)]
         if len(data.axes(survey)) == 1:
             return _lines(survey, shown, limits, what, title, notes)
         return figures.heat_maps(
+            survey,
             [(field.label, field.plane()) for field in shown],
-            data.edges(survey),
             limits,
-            figures.ACCURACY if shown[0].metric.endswith(data.ACCURACY) else figures.LOSS,
-            axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
+            figures.ACCURACY if shown[0].metric.endswith(scales.ACCURACY) else figures.LOSS,
             colour_label=what,
-            invalid=data.invalid(values),
             title=title,
             notes=notes,
         )
 
 
 def _lines(
-    survey: xr.Dataset, shown: list[data.Field], limits: data.Limits, what: str, title: str, notes: list[str]
+    survey: xr.Dataset, shown: list[data.Field], limits: scales.Limits, what: str, title: str, notes: list[str]
 ) -> Figure:
     """Each class's curve before those of all others, in grey."""
     (axis,) = data.axes(survey)
@@ -63,21 +60,18 @@ def _lines(
     curves = [np.where(np.isfinite(field.values), limits.shown(field.values), np.nan) for field in shown]
     for index, field in enumerate(shown):
         ax = drawn.add_subplot(rows, columns, index + 1)
-        if limits.log:
-            ax.set_yscale("log")
         ax.plot(at, np.stack(curves).T, "-", color=BEHIND, linewidth=0.7)
         ax.plot(at, curves[index], "-", color=lines.LOSS_COLOURS[0], linewidth=1.6)
         lines.frame(ax, np.concatenate(curves), limits)
         ax.margins(x=0.02)
-        for (u,) in there.at:
-            marks.cross(ax, u)
+        marks.cross(ax, there)
         ax.set_title(field.label, fontsize=9, color=looks.INK)
         first, last = index % columns == 0, index + columns >= len(shown)
         ax.tick_params(labelsize=8, labelleft=first, labelbottom=last)
         middle = index == len(shown) - 1 - (len(shown) - 1) % columns // 2
         ax.set_xlabel(data.axis_label(survey, axis) if middle else "")
     drawn.supylabel(what, fontsize=10)
-    invalid = data.invalid(np.stack([field.values for field in shown]))
+    left_out = scales.invalid(np.stack([field.values for field in shown])).told(", left out")
     crossed = f"dashed: {', '.join(there.names)}" * bool(there)
-    figures.captioned(drawn, "grey: the other classes", crossed, f"{invalid}, left out" * bool(invalid), *notes)
+    figures.captioned(drawn, "grey: the other classes", crossed, left_out, *notes)
     return drawn

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
-from lossatlas.views import data, figures, lines, marks
-from lossatlas.views.base import Telling
+from lossatlas.views import data, figures, lines, marks, scales
+from lossatlas.views.base import View
 from lossatlas.views.kinds._curves import STROKES, goes_along_curve, in_unit_of_loss
 from lossatlas.views.lines import Stroke
 from lossatlas.views.networks import Networks, networks
@@ -36,7 +36,7 @@ GEOMETRY = {
 WIDE, TALL = 4.6, 3.1  # inches of a panel
 
 
-class AlongCurve(Telling):
+class AlongCurve(View):
     """A row per quantity with a panel per split: losses, and accuracies where there are any; then norms and lengths."""
 
     needs = "one axis, a loss, and a curve between networks that the axis goes along"
@@ -69,10 +69,9 @@ class AlongCurve(Telling):
         for ax, name in zip(rows[-1], beside, strict=False):
             _geometry(ax, survey, name, there)
         every = [field for splits in quantities for one in splits for field in _on_paths(survey, one).values()]
-        invalid = data.invalid(np.stack([field.values for field in every]))
         figures.captioned(
             drawn,
-            f"{invalid}, marked \u00d7 at the top" * bool(invalid),
+            scales.invalid(np.stack([field.values for field in every])).told(lines.MARKED),
             "bands: two standard errors either way, on the curve" * any(field.error is not None for field in every),
             there.outside,
             *data.notes(survey),
@@ -83,7 +82,7 @@ class AlongCurve(Telling):
 
 def _quantities(survey: xr.Dataset) -> list[list[data.Field]]:
     """What is drawn, splits together: the loss, what else has its unit, the accuracy."""
-    rows = [*in_unit_of_loss(survey).values(), data.fields(survey, data.ACCURACY)]
+    rows = [*in_unit_of_loss(survey).values(), data.fields(survey, scales.ACCURACY)]
     return [splits for splits in rows if splits]
 
 
@@ -112,8 +111,7 @@ def _measured(panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.
     """One quantity on all paths, a panel per split, all to one scale."""
     at = lines.along(survey)
     on_paths = [_on_paths(survey, field) for field in splits]
-    everything = np.stack([field.values for own in on_paths for field in own.values()])
-    limits = data.limits(everything, log=data.logarithmic(splits[0].metric, everything))
+    limits = data.limits_of([field for own in on_paths for field in own.values()])
     heights = [
         lines.curve(ax, at, field, limits, LOOKS[path], place)
         for ax, own in zip(panels, on_paths, strict=True)
@@ -144,8 +142,7 @@ def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
     ax.set_ylabel(GEOMETRY[name][0], fontsize=9)
     ax.tick_params(labelsize=8)
     _dress(ax)
-    for (t,) in there.at:
-        marks.cross(ax, t)
+    marks.cross(ax, there)
 
 
 def _dress(ax: Axes) -> None:

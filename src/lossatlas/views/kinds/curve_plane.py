@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
-from lossatlas.views import data
+from lossatlas.views import data, scales
 from lossatlas.views.base import View
 from lossatlas.views.contours import contour_maps
 from lossatlas.views.kinds._curves import in_unit_of_loss, lies_under_curve
@@ -62,6 +62,6 @@ def _off(survey: xr.Dataset) -> str:
     rms = float(np.sqrt(np.square(away.values).mean()))
     corners = max(map(float, away.attrs.get("networks", [0.0])))
     return (
-        f"the curve is up to {data.number(float(away.values.max()))} from this plane (root mean square "
-        f"{data.number(rms)}), the networks up to {data.number(corners)}; coordinates are Euclidean distances"
+        f"the curve is up to {scales.number(float(away.values.max()))} from this plane (root mean square "
+        f"{scales.number(rms)}), the networks up to {scales.number(corners)}; coordinates are Euclidean distances"
     )

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
-from lossatlas.views import data, figures, lines
+from lossatlas.views import data, figures, lines, scales
 from lossatlas.views.base import View
 from lossatlas.views.kinds._curves import STROKES
 from lossatlas.views.lines import Stroke
@@ -70,13 +70,13 @@ def _split(survey: xr.Dataset) -> str:
     return ""
 
 
-def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> data.Floats:
+def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> scales.Floats:
     """(3, T): losses, or errors; alone, with the first end, with both."""
     values = np.asarray(survey[Along.ensemble(path, split, metric)].values, dtype=np.float64)
     return 1 - values if metric == "accuracy" else values
 
 
-def _frame(values: dict[str, data.Floats]) -> tuple[float, float]:
+def _frame(values: dict[str, scales.Floats]) -> tuple[float, float]:
     """Limits that show all on the curve; a wall on the straight line would hide the differences."""
     finite = values["curve"][np.isfinite(values["curve"])]
     every = np.concatenate([numbers[np.isfinite(numbers)] for numbers in values.values()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data
+from lossatlas.views import scales
 from lossatlas.views.base import View
 from lossatlas.views.kinds._splits import has_plane_of, has_points_between, split_contours
 
@@ -20,7 +20,7 @@ class Filled(View):
     rank = 26
 
     def applies(self, survey: xr.Dataset) -> bool:
-        return has_plane_of(survey, data.LOSS) and has_points_between(survey)
+        return has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         return split_contours(survey, title, filled=True)

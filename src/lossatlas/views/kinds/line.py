@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures, lines, marks
+from lossatlas.views import data, figures, lines, marks, scales
 from lossatlas.views.base import View
 from lossatlas.views.kinds._curves import goes_along_curve
 from lossatlas.views.networks import networks
@@ -24,12 +24,12 @@ class Line(View):
     rank = 20
 
     def applies(self, survey: xr.Dataset) -> bool:
-        some = (data.fields(survey, metric) for metric in (data.LOSS, data.ACCURACY))
+        some = (data.fields(survey, metric) for metric in (scales.LOSS, scales.ACCURACY))
         return len(data.axes(survey)) == 1 and any(some) and not goes_along_curve(survey)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         (axis,) = data.axes(survey)
-        losses, accuracies = (data.fields(survey, metric) for metric in (data.LOSS, data.ACCURACY))
+        losses, accuracies = (data.fields(survey, metric) for metric in (scales.LOSS, scales.ACCURACY))
         drawn = figures.figure(WIDTH, 4.6, title)
         ax = drawn.add_subplot()
         ax.set_xlabel(data.axis_label(survey, axis))
@@ -37,18 +37,17 @@ class Line(View):
         at, there = lines.along(survey), networks(survey)
         scale = ""
         if losses:
-            limits = data.limits(np.stack([field.values for field in losses]), log=True)
+            limits = data.limits_of(losses, log=True)
             lines.curves(ax, [at] * len(losses), losses, limits, lines.LOSS_COLOURS, "-")
             scale = limits.note
         if accuracies:
             right = ax.twinx() if losses else ax
-            limits = data.limits(np.stack([field.values for field in accuracies]), log=False)
+            limits = data.limits_of(accuracies, log=False)
             lines.curves(right, [at] * len(accuracies), accuracies, limits, lines.ACCURACY_COLOURS, "--")
         shades = list(lines.shades(ax, survey))
         marks.mark_line(ax, there, 0.8 * WIDTH)
         every = [*losses, *accuracies]
-        invalid = data.invalid(np.stack([field.values for field in every]))
-        marked = f"{invalid}, marked \u00d7 at the top" * bool(invalid)
+        marked = scales.invalid(np.stack([field.values for field in every])).told(lines.MARKED)
         banded = "bands: two standard errors either way" * any(field.error is not None for field in every)
         sentences = (scale, marked, banded, there.outside, *data.notes(survey))
         figures.captioned(drawn, *sentences, keys=[*lines.keys(drawn), *shades])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures
+from lossatlas.views import figures, scales
 from lossatlas.views.base import View
 from lossatlas.views.kinds._splits import has_plane_of, split_maps
 
@@ -20,7 +20,7 @@ class Loss(View):
     rank = 20
 
     def applies(self, survey: xr.Dataset) -> bool:
-        return has_plane_of(survey, data.LOSS)
+        return has_plane_of(survey, scales.LOSS)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        return split_maps(survey, data.LOSS, figures.LOSS, title)
+        return split_maps(survey, scales.LOSS, figures.LOSS, title)

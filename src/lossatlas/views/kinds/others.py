@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures, lines, looks, marks
+from lossatlas.views import data, figures, lines, looks, marks, scales
 from lossatlas.views.base import View
 from lossatlas.views.kinds._curves import undrawn
 from lossatlas.views.networks import networks
@@ -44,7 +44,7 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
     first: Axes | None = None
     for row, fields in enumerate(metrics.values()):
         ax = drawn.add_subplot(len(metrics), 1, row + 1, sharex=first)
-        limits = _limits(fields)
+        limits = data.limits_of(fields)
         colours = lines.ACCURACY_COLOURS if _is_share(fields[0]) else lines.LOSS_COLOURS
         lines.curves(ax, [at] * len(fields), fields, limits, colours, "-")
         ax.margins(x=0.02)
@@ -55,11 +55,10 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
             first = ax
             marks.mark_line(ax, there, 0.8 * WIDTH)
         else:
-            for (u,) in there.at:
-                marks.cross(ax, u)
+            marks.cross(ax, there)
     every = [field for fields in metrics.values() for field in fields]
-    invalid = sum(int(data.invalid(field.values).nan + data.invalid(field.values).inf) for field in every)
-    marked = f"not finite: {invalid:,}, marked \u00d7 at the top" * (invalid > 0)
+    invalid = sum(int(scales.invalid(field.values).nan + scales.invalid(field.values).inf) for field in every)
+    marked = f"not finite: {invalid:,}{lines.MARKED}" * (invalid > 0)
     banded = "bands: two standard errors either way" * any(field.error is not None for field in every)
     figures.captioned(drawn, marked, banded, there.outside, *data.notes(survey), keys=lines.keys(drawn))
     return drawn
@@ -76,7 +75,7 @@ def _maps(survey: xr.Dataset, title: str) -> Figure:
     labels = [data.axis_label(survey, axis) for axis in data.axes(survey)]
     sides = (width - 1.4) / columns - 0.6, height / len(metrics) - 0.8
     for row, fields in enumerate(metrics.values()):
-        limits = _limits(fields)
+        limits = data.limits_of(fields)
         norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
         palette = figures.ACCURACY if _is_share(fields[0]) else figures.LOSS
         placed = []
@@ -90,17 +89,12 @@ def _maps(survey: xr.Dataset, title: str) -> Figure:
             marks.mark_plane(ax, there)
             placed.append(ax)
         figures.colour_bar(drawn, placed, norm, limits, palette, fields[0].scale_label(limits), flat=False)
-    invalid = data.invalid(np.stack([field.values for fields in metrics.values() for field in fields]))
+    invalid = scales.invalid(np.stack([field.values for fields in metrics.values() for field in fields]))
     hatched = figures.hatched(figures.LOSS, invalid)
     figures.captioned(drawn, there.outside, *data.notes(survey), keys=hatched)
     return drawn
 
 
-def _limits(fields: list[data.Field]) -> data.Limits:
-    values = np.stack([field.values for field in fields])
-    return data.limits(values, log=data.logarithmic(fields[0].metric, values))
-
-
 def _is_share(field: data.Field) -> bool:
     """Whether it is an accuracy of some kind, of which a high one is good."""
-    return field.metric.endswith(data.ACCURACY)
+    return field.metric.endswith(scales.ACCURACY)

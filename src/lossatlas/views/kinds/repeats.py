@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lossatlas.views import data, figures, lines, looks, marks
-from lossatlas.views.base import Telling
+from lossatlas.views import data, figures, lines, looks, marks, scales
+from lossatlas.views.base import View
 from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import has_points_between, panel_of
 from lossatlas.views.networks import networks
@@ -22,7 +22,7 @@ MOST = 12  # panels that one page shows legibly
 PANEL = 5.2  # inches; the width of one panel of curves
 
 
-class Repeats(Telling):
+class Repeats(View):
     """All samples' curves of the loss with their mean and spread, or their contours with the same levels."""
 
     needs = "several repeats, members or samples, one axis or two with at least two points each, and a loss"
@@ -31,7 +31,7 @@ class Repeats(Telling):
     all_samples = True
 
     def applies(self, survey: xr.Dataset) -> bool:
-        if data.count_samples(survey) < 2 or not data.fields(data.take_first_sample(survey), data.LOSS):
+        if data.count_samples(survey) < 2 or not data.fields(data.take_first_sample(survey), scales.LOSS):
             return False
         return len(data.axes(survey)) == 1 or (len(data.axes(survey)) == 2 and has_points_between(survey))
 
@@ -45,9 +45,9 @@ class Repeats(Telling):
 def _lines(survey: xr.Dataset, title: str) -> Figure:
     """One panel per split on shared axes: thin lines, their mean and the band around it."""
     (axis,) = data.axes(survey)
-    samples = [data.fields(one, data.LOSS) for one in data.split_samples(survey).values()]
+    samples = [data.fields(one, scales.LOSS) for one in data.split_samples(survey).values()]
     everything = np.stack([[field.values for field in splits] for splits in samples])
-    limits = data.limits(everything, log=True)
+    limits = scales.limits(everything, log=True)
     count = len(samples[0])
     drawn = figures.figure(2.0 + PANEL * count, 4.6, title)
     at, there = lines.along(survey), networks(survey)
@@ -55,9 +55,7 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
         ax = drawn.add_subplot(1, count, index + 1)
         colour = lines.LOSS_COLOURS[index % len(lines.LOSS_COLOURS)]
         shown = np.where(np.isfinite(everything[:, index]), limits.shown(everything[:, index]), np.nan)
-        mean, low, high = data.spread(shown, log=limits.log)
-        if limits.log:
-            ax.set_yscale("log")
+        mean, low, high = scales.spread(shown, log=limits.log)
         ax.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.plot(at, shown.T, "-", color=colour, linewidth=0.7, alpha=0.55)
         ax.plot(at, mean, "-", color=colour, linewidth=2.2)
@@ -73,8 +71,7 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
         Line2D([], [], color=figures.GREY, linewidth=2.2, label="geometric mean" if limits.log else "mean"),
         Patch(color=figures.GREY, alpha=0.2, linewidth=0, label="one standard deviation either way"),
     ]
-    invalid = data.invalid(everything)
-    left_out = f"{invalid}, left out" * bool(invalid)
+    left_out = scales.invalid(everything).told(", left out")
     figures.captioned(drawn, limits.note, left_out, there.outside, *data.notes(survey), keys=keys)
     return drawn
 
@@ -83,9 +80,8 @@ def _planes(survey: xr.Dataset, title: str) -> Figure:
     """One panel per sample of the preferred split, with one colour scale and the same levels."""
     samples = data.split_samples(survey)
     chosen = dict(islice(samples.items(), MOST))
-    shown = [data.preferred(data.fields(one, data.LOSS)) for one in chosen.values()]
-    everything = np.stack([field.values for field in shown])
-    limits = data.limits(everything, log=True)
+    shown = [data.preferred(data.fields(one, scales.LOSS)) for one in chosen.values()]
+    limits = data.limits_of(shown, log=True)
     panels = [panel_of(one, field, name) for (name, one), field in zip(chosen.items(), shown, strict=True)]
     left_out = f"{len(chosen)} of {data.samples_in_words(survey)}" * (len(chosen) < len(samples))
     label = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures
+from lossatlas.views import data, figures, scales
 from lossatlas.views.base import View
 
 __all__ = ["Slices"]
@@ -22,23 +22,22 @@ class Slices(View):
     rank = 20
 
     def applies(self, survey: xr.Dataset) -> bool:
-        return len(data.axes(survey)) == 3 and bool(data.fields(survey, data.LOSS))
+        return len(data.axes(survey)) == 3 and bool(data.fields(survey, scales.LOSS))
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        field = data.preferred(data.fields(survey, data.LOSS))
-        u, v, w = data.axes(survey)
-        limits = data.limits(field.values, log=True)
+        field = data.preferred(data.fields(survey, scales.LOSS))
+        w = data.axes(survey)[2]
+        limits = scales.limits(field.values, log=True)
         depths = np.asarray(survey[w].values, dtype=np.float64)
         chosen = np.unique(np.linspace(0, len(depths) - 1, min(MOST, len(depths))).round().astype(int))
         left_out = f"{len(chosen)} of {len(depths)} slices" * (len(chosen) < len(depths))
         return figures.heat_maps(
-            [(f"{w} = {data.number(depths[k])}", field.plane(k)) for k in chosen],
-            data.edges(survey)[:2],
+            survey,
+            [(f"{w} = {scales.number(depths[k])}", field.plane(k)) for k in chosen],
             limits,
             figures.LOSS,
-            axis_labels=[data.axis_label(survey, u), data.axis_label(survey, v)],
             colour_label=field.scale_label(limits),
-            invalid=data.invalid(field.values),
+            lost=scales.invalid(field.values),
             title=title,
             notes=[field.label, left_out, *data.notes(survey)],
         )

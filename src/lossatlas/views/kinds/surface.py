@@ -7,8 +7,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
-from lossatlas.views import data, figures
+from lossatlas.views import data, figures, scales
 from lossatlas.views.base import View
+from lossatlas.views.kinds._splits import has_plane_of, has_points_between
 
 __all__ = ["Surface"]
 
@@ -24,24 +25,22 @@ class Surface(View):
     rank = 40
 
     def applies(self, survey: xr.Dataset) -> bool:
-        order = data.axes(survey)
-        return len(order) == 2 and min(survey.sizes[a] for a in order) > 1 and bool(data.fields(survey, data.LOSS))
+        return has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        field = data.preferred(data.fields(survey, data.LOSS))
-        limits = data.limits(field.values, log=True)
+        field = data.preferred(data.fields(survey, scales.LOSS))
+        limits = scales.limits(field.values, log=True)
         drawn = figures.figure(7.6, 5.8, title)
         ax = drawn.add_subplot(projection="3d")
         assert isinstance(ax, Axes3D)
         _draw_surface(ax, survey, field, limits)
-        invalid = data.invalid(field.values)
         thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)
-        holes = f"{invalid}, left as holes" * bool(invalid)
+        holes = scales.invalid(field.values).told(", left as holes")
         figures.captioned(drawn, field.label, limits.note, holes, thinned, *data.notes(survey))
         return drawn
 
 
-def _draw_surface(ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: data.Limits) -> None:
+def _draw_surface(ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: scales.Limits) -> None:
     u, v = data.axes(survey)
     us, vs = (np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
     # matplotlib gives a facet one colour, so a coarse grid needs more facets than steps.
@@ -60,7 +59,7 @@ def _draw_surface(ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: dat
         antialiased=False,
     )
     if limits.log:
-        ticks = data.log_ticks(limits.low, limits.high)
+        ticks = scales.log_ticks(limits.low, limits.high)
         ax.set_zticks(np.log10(ticks), [figures.tick_text(tick) for tick in ticks])
     ax.set_zlim(low, high)
     longer = max(np.ptp(us), np.ptp(vs))

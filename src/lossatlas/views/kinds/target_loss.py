@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import data, figures
+from lossatlas.views import data, figures, scales
 from lossatlas.views.base import View
 
 __all__ = ["TargetLoss"]
@@ -30,14 +30,13 @@ class TargetLoss(View):
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         wanted = data.target_loss(survey)
         assert wanted is not None
-        limits = data.limits(wanted.values, log=True)
+        limits = scales.limits(wanted.values, log=True)
         return figures.heat_maps(
+            survey,
             [(wanted.label, wanted.plane())],
-            data.edges(survey),
             limits,
             QUIET,
-            axis_labels=[data.axis_label(survey, axis) for axis in data.axes(survey)],
             colour_label=wanted.scale_label(limits),
-            invalid="nothing asked for" * bool(np.isnan(wanted.values).any()),
+            lost="nothing asked for" * bool(np.isnan(wanted.values).any()),
             title=title,
         )

@@ -10,9 +10,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from lossatlas import schema
-from lossatlas.views import data, figures
+from lossatlas.views import data, figures, scales
 from lossatlas.views.base import View
-from lossatlas.views.data import percent
+from lossatlas.views.kinds._splits import has_plane_of
+from lossatlas.views.scales import percent
 
 __all__ = ["Trajectory"]
 
@@ -31,9 +32,8 @@ class Trajectory(View):
     rank = 10
 
     def applies(self, survey: xr.Dataset) -> bool:
-        axes = data.axes(survey)
-        there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in axes)
-        return len(axes) == 2 and there and bool(data.fields(survey, data.LOSS))
+        there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in data.axes(survey))
+        return there and has_plane_of(survey, scales.LOSS)
 
     def draw(self, survey: xr.Dataset, title: str) -> Figure:
         drawn = figures.figure(13.6, 9.6, title)
@@ -49,9 +49,9 @@ class Trajectory(View):
 
 def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     """The loss as filled contours, the trajectory, and where its rate dropped; returns sentences of the caption."""
-    field = data.fields(survey, data.LOSS)[0]
+    field = data.fields(survey, scales.LOSS)[0]
     u, v = data.axes(survey)
-    limits = data.limits(field.values, log=True)
+    limits = scales.limits(field.values, log=True)
     values = field.plane()
     shown = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
     levels = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
@@ -72,17 +72,16 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     together = (
         f"the plane holds {percent(captured)} of the trajectory's variance, each axis what it says" if captured else ""
     )
-    invalid = data.invalid(field.values)
     return [
         together,
         limits.note,
-        str(invalid) * bool(invalid),
+        scales.invalid(field.values).told(),
         "coordinates are Euclidean distances",
         *data.notes(survey),
     ]
 
 
-def _draw_trajectory(ax: Axes, x: data.Floats, y: data.Floats, survey: xr.Dataset, line: str = LINE) -> None:
+def _draw_trajectory(ax: Axes, x: scales.Floats, y: scales.Floats, survey: xr.Dataset, line: str = LINE) -> None:
     ax.plot(x, y, "-", color=line, linewidth=1.2, zorder=3)
     ax.plot(x, y, ".", color=line, markersize=4, zorder=3)
     ax.plot(x[:1], y[:1], "o", color=line, markeredgecolor="black", markersize=6, zorder=6, label="start")
@@ -122,11 +121,10 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
 
 def _losses(ax: Axes, survey: xr.Dataset) -> None:
     """The loss of each snapshot beside that of the point of the plane under it."""
-    at, name = _clock(survey)
-    field = data.fields(survey, data.LOSS)[0]
-    split = field.split
+    field = data.fields(survey, scales.LOSS)[0]
+    split, at = field.split, _clock(survey)[0]
     curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
-    limits = data.limits(np.stack(curves), log=True)
+    limits = scales.limits(np.stack(curves), log=True)
     for values, label, colour, style in zip(
         curves, ("on the trajectory", "in the plane under it"), (ON_TRAJECTORY, UNDER), ("-", "--"), strict=True
     ):
@@ -134,49 +132,45 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
     if limits.log:
         ax.set_yscale("log")
         figures.log_axis(ax.yaxis, *(float(end) for end in ax.get_ylim()))
-    _dress(ax, name, f"{split} loss" + f" ({field.units})" * bool(field.units))
+    _dress(ax, survey, f"{split} loss" + f" ({field.units})" * bool(field.units))
     ax.legend(fontsize=8, frameon=False)
-    _mark(ax, at, survey)
 
 
 def _distances(ax: Axes, survey: xr.Dataset) -> None:
     """How far the trajectory is from the plane, beside how far it is from its end within the plane."""
-    at, name = _clock(survey)
+    at, _ = _clock(survey)
     coords = np.stack([survey[schema.OnTrajectory.coordinate(axis)].values for axis in data.axes(survey)])
     inside = np.linalg.norm(coords - coords[:, -1:], axis=0)
     ax.plot(at, survey[schema.OnTrajectory.DISTANCE].values, "-", color=ON_TRAJECTORY, label="from the plane")
     ax.plot(at, inside, "--", color=UNDER, label="from the end, in the plane")
     ax.set_ylim(bottom=0)
-    _dress(ax, name, "distance")
+    _dress(ax, survey, "distance")
     ax.legend(fontsize=8, frameon=False)
-    _mark(ax, at, survey)
 
 
 def _angles(ax: Axes, survey: xr.Dataset) -> None:
     """The angle between the step to the next snapshot and the negative gradient; 90 degrees is along a contour."""
-    at, name = _clock(survey)
+    at, _ = _clock(survey)
     ax.axhline(90, color=figures.GREY, linewidth=0.8, linestyle=":")
     ax.plot(at, survey[schema.OnTrajectory.ANGLE].values, "-", color=ON_TRAJECTORY)
     ax.set_ylim(0, 180)
     ax.set_yticks([0, 45, 90, 135, 180])
     split = survey[schema.OnTrajectory.ANGLE].attrs.get("split", "")
-    _dress(ax, name, f"angle of step and {split} descent (\u00b0)")
-    _mark(ax, at, survey)
+    _dress(ax, survey, f"angle of step and {split} descent (\u00b0)")
 
 
-def _dress(ax: Axes, x: str, y: str) -> None:
-    ax.set_xlabel(x, fontsize=9)
+def _dress(ax: Axes, survey: xr.Dataset, y: str) -> None:
+    """Labels of the training's time and of what is drawn over it, and lines where the rate drops or another begins."""
+    at, name = _clock(survey)
+    ax.set_xlabel(name, fontsize=9)
     ax.set_ylabel(y, fontsize=9)
     ax.tick_params(labelsize=8)
-
-
-def _mark(ax: Axes, at: data.Floats, survey: xr.Dataset) -> None:
     for where, colour in ((_drops(survey), DROP), (_switches(survey), SWITCH)):
         for index in where:
             ax.axvline(at[index], color=colour, linewidth=1, zorder=0)
 
 
-def _clock(survey: xr.Dataset) -> tuple[data.Floats, str]:
+def _clock(survey: xr.Dataset) -> tuple[scales.Floats, str]:
     """Epochs where they were told, steps otherwise."""
     for name, label in ((schema.OnTrajectory.EPOCH, "epoch"), (schema.OnTrajectory.STEP, "step")):
         if name in survey and np.isfinite(survey[name].values).all():
