@@ -377,6 +377,14 @@ class TestCompare:
             own = la.compare(networks, la.Problem(network, la.CrossEntropy()), {"train": examples()}, **settings)
             xr.testing.assert_equal(apart, own)
 
+    def test_names_that_would_give_two_surveys_one_folder(self, tmp_path: Path) -> None:
+        networks = {name: trained(seed) for seed, name in enumerate(("a--b", "c", "a", "b--c"))}
+        settings = {"grid": [8], "line": 3, "slice_points": 3, "repeats": 1, "plan": "loop", "device": "cpu"}
+        memory = la.compare(networks, problem(9), {"train": examples()}, **settings)
+        stored = la.compare(networks, problem(9), {"train": examples()}, path=tmp_path / "kept", **settings)
+        xr.testing.assert_equal(memory, stored)
+        assert len(list((tmp_path / "kept").glob("*.zarr"))) == 6 + 4
+
     def test_too_few_networks_and_strangers_among_the_groups_are_refused(self) -> None:
         networks, own, splits = {"a": trained(1), "b": trained(2)}, problem(), {"train": examples()}
         for few in ({}, {"a": networks["a"]}):

@@ -75,7 +75,8 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     recipe = build_compare(config)
     _check(config, recipe)
     start.put(recipe.problems[0].device, recipe.fingerprints(), disk=recipe.extent.disk)
-    how.reporter.say(f"loss: {recipe.problems[0].problem.loss.record}")
+    for line in (f"loss: {recipe.problems[0].problem.loss.record}", *recipe.notes):
+        how.reporter.say(line)
     started = time.perf_counter()
     for key, origin in recipe.origins.items():
         if not origin.spec and not find_start_file(run.path, key).is_file():

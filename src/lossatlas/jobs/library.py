@@ -30,7 +30,7 @@ from lossatlas.jobs.reporter import Silent
 from lossatlas.jobs.survey import put_networks
 from lossatlas.metrics import streaming_metrics
 from lossatlas.problem import Problem
-from lossatlas.recipes import CompareConfig, ConnectConfig, TrainConfig
+from lossatlas.recipes import CompareConfig, ConnectConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
 from lossatlas.recipes.compare_surveys import list_surveys
 from lossatlas.recipes.connect import build_connect
@@ -176,6 +176,7 @@ def compare(
         known = {**states, **{name + START: state for name, state in begun.items()}}
         base = _assemble(problem, splits, ("*",), config.device, known)
         recipe = _gather(config, base, tuple(states), begun, groups or {})
+        _warn(recipe.notes)
         found: dict[tuple[str, tuple[int, ...]], xr.Dataset] = {}
         plan: str | Plan = config.plan
         for task in list_surveys(config, recipe, Path()):
@@ -199,28 +200,18 @@ def _gather(
 ) -> CompareRecipe:
     """The networks of a comparison, with what they come to on all examples."""
     loaded = load_networks(names, base, called="network")
-    _warn(loaded.notes)
     origins = {}
     keys = {name: fingerprint(sorted(state.items())) for name, state in begun.items()}
     for name, key in keys.items():
         if key not in origins:
             start = load_networks([name + START], base, called="the start")
             origins[key] = Origin(name + START, start.states[0], start.vectors[0])
-    networks = [
-        Compared(
-            name=name,
-            path=Path(name),
-            config=TrainConfig(),
-            scores=_score(base, state, name, config.eval_batch_size),
-            group=groups.get(name, name),
-            architecture=0,
-            origin=keys.get(name, ""),
-            state=state,
-            weights=base.space.flatten(state),
-        )
-        for name, state in zip(names, loaded.states, strict=True)
-    ]
-    return CompareRecipe(tuple(networks), pair_networks(networks), (base,), origins, compute_extent(config))
+    networks = []
+    for name, state, weights in zip(names, loaded.states, loaded.vectors, strict=True):
+        scores = _score(base, state, name, config.eval_batch_size)
+        networks.append(Compared(name, state, weights, scores, groups.get(name, name), keys.get(name, "")))
+    extent = compute_extent(config)
+    return CompareRecipe(tuple(networks), pair_networks(networks), (base,), origins, extent, loaded.notes)
 
 
 def _score(base: ProblemRecipe, state: Params, name: str, eval_batch_size: int) -> dict[str, float]:

@@ -123,6 +123,8 @@ class CompareRecipe:
     """By hash."""
     extent: Extent
     """Of all surveys together."""
+    notes: tuple[str, ...] = ()
+    """What somebody should know of the networks."""
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what the configuration names and does not hold: data, and weights at the end of each run."""
@@ -186,9 +188,11 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
     check_same_losses(known, data.train, "compare runs under the same loss")
     groups = dict(zip(runs, name_groups([run.config for run in runs]), strict=True))
     networks: dict[_Run, Compared] = {}
+    notes: list[str] = []
     origins: dict[str, Origin] = {}
     for place, (own, base) in enumerate(zip(alike.values(), problems, strict=True)):
         loaded = load_networks([str(run.opened.path) for run in own], base, called="run")
+        notes += loaded.notes
         for run, state in zip(own, loaded.states, strict=True):
             weights = base.space.flatten(state)
             networks[run] = Compared(
@@ -197,7 +201,7 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
             if run.origin not in origins:
                 origins[run.origin] = _origin(run, base)
     ordered = tuple(networks[run] for run in runs)
-    return CompareRecipe(ordered, pair_networks(ordered), tuple(problems), origins, extent)
+    return CompareRecipe(ordered, pair_networks(ordered), tuple(problems), origins, extent, tuple(notes))
 
 
 def compute_extent(config: CompareConfig) -> Extent:

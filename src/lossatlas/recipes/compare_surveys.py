@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from math import prod
 from pathlib import Path
@@ -72,7 +74,18 @@ def list_surveys(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> 
             grid=(config.slice_points,),
         )
         slices.append(ComparedSurvey("slice", (place,), network.architecture, f"{_slug(network)}.slice", settings))
-    return [*surfaces, *lines, *slices]
+    return _tell_apart([*surfaces, *lines, *slices])
+
+
+def _tell_apart(tasks: Sequence[ComparedSurvey]) -> list[ComparedSurvey]:
+    """Number directories that would have one name: ``a--b`` with ``c`` has that of ``a`` with ``b--c``."""
+    seen: Counter[str] = Counter()
+    found = []
+    for task in tasks:
+        seen[task.name] += 1
+        again = seen[task.name]
+        found.append(task if again == 1 else replace(task, name=f"{task.name}~{again}"))
+    return found
 
 
 def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
