@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from lossatlas.errors import BadInput, in_one_line, unknown
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["Registry", "Variants", "load_callable"]
 
@@ -119,7 +119,7 @@ def load_callable(kind: str, spec: str) -> Callable[..., Any]:
     """
     module_name, _, attribute = spec.partition(":")
     try:
-        module = call_users(importlib.import_module, module_name)
+        module = call_user_code(importlib.import_module, module_name)
     except Exception as error:  # the user's own code may fail in any way while it is imported
         raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({in_one_line(error)})") from error
     target = getattr(module, attribute, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Exited", "call_users"]
+__all__ = ["Exited", "call_user_code"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,7 +15,7 @@ class Exited(RuntimeError):
     """A user's code asked Python to end, as ``sys.exit`` does; to those who called it, it has failed."""
 
 
-def call_users(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def call_user_code(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What a user's function returns.
 
     An interrupt passes: nobody can tell whether the code or the person at the keyboard meant it.

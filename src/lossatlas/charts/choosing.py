@@ -9,7 +9,7 @@ from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.charts.trying import is_own, try_chart
 from lossatlas.errors import BadInput, LossatlasError, in_one_line
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["choose_chart_between", "find_chart_options", "make_chart"]
 
@@ -64,8 +64,8 @@ def make_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> 
     if is_own(kind):
         return make(*args, **kwargs)
     try:
-        chart = call_users(make, *args, **kwargs)
-        call_users(try_chart, chart)
+        chart = call_user_code(make, *args, **kwargs)
+        call_user_code(try_chart, chart)
     except LossatlasError:
         raise
     except Exception as error:  # somebody else's code may fail in any way

@@ -15,7 +15,7 @@ from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, parse_json, tell_reason
 from lossatlas.files.tensors import check_alike, open_tensors, read_tensors
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["encode_chart", "load_chart", "read_kind", "remake_chart"]
 
@@ -105,7 +105,7 @@ def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Char
         if value.dtype not in ((kind.counts[key],) if key in kind.counts else NUMBERS):
             raise ValueError(f"its {key!r} is of type {value.dtype}")
     try:
-        chart = call_users(kind.from_state, state)
+        chart = call_user_code(kind.from_state, state)
     except Exception as error:  # each kind takes its tensors apart in its own way
         raise ValueError(f"its tensors are not those of a {name}: {in_one_line(error)}") from error
     check_alike(state, chart.state_dict())

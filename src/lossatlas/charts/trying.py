@@ -9,7 +9,7 @@ from lossatlas.charts.chart import CoefficientChart
 from lossatlas.charts.files import remake_chart
 from lossatlas.errors import BadInput, LossatlasError, in_one_line
 from lossatlas.schema import is_name
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["check_coefficients", "is_own", "try_chart"]
 
@@ -76,7 +76,7 @@ def check_coefficients(chart: CoefficientChart, points: int) -> None:
     if is_own(type(chart)):
         return
     try:
-        call_users(_check_coefficients, chart, _coords(points, len(chart.axes)))
+        call_user_code(_check_coefficients, chart, _coords(points, len(chart.axes)))
     except LossatlasError:
         raise
     except Exception as error:  # somebody else's code may fail in any way

@@ -30,7 +30,7 @@ from lossatlas.data.trees import (
 )
 from lossatlas.errors import BadInput, in_one_line
 from lossatlas.types import Batch
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["Collate", "ItemReader", "is_default_collation", "stack"]
 
@@ -104,7 +104,7 @@ class ItemReader:
             BadInput: one cannot be read.
         """
         try:
-            found = call_users(self._fetched, rows)
+            found = call_user_code(self._fetched, rows)
         except Exception as error:  # the user's own data set may fail in any way
             raise self._unread(rows, error) from error
         if len(found) != len(rows):
@@ -134,7 +134,7 @@ class ItemReader:
         seed = zlib.crc32(np.asarray(rows, np.int64).tobytes())
         try:
             with keep_generators(seed) if self.allow_random else nullcontext():
-                collated = call_users(self.collate, items)
+                collated = call_user_code(self.collate, items)
         except Exception as error:  # and so may the collation
             raise self._uncollated(items, rows, error) from error
         if not self.uniform:  # it may fill the same memory anew
@@ -194,7 +194,7 @@ class ItemReader:
         row = rows[0]
         for row in rows:
             try:
-                call_users(operator.getitem, self.items, row)
+                call_user_code(operator.getitem, self.items, row)
             except Exception as found:
                 error = found
                 break
@@ -211,7 +211,7 @@ class ItemReader:
         alone = [[place] for place in range(len(items))]
         for places in [*alone, *([0, place] for place in range(1, len(items)))]:
             try:
-                call_users(self.collate, [items[place] for place in places])
+                call_user_code(self.collate, [items[place] for place in places])
             except Exception as found:
                 which, said = f"on item{'s' * (len(places) > 1)} {' and '.join(str(rows[p]) for p in places)}", found
                 break

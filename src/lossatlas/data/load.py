@@ -14,7 +14,7 @@ from lossatlas.data.source import DATA, DataSource
 from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.files.reading import check_path, expand_home
 from lossatlas.registry import load_callable
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["FORMS", "find_data_options", "load_data"]
 
@@ -82,7 +82,7 @@ def find_data_options(spec: str) -> type[DataSource] | None:
 def _from_callable(spec: str) -> Dataset:
     function = load_callable("data", spec)
     try:
-        made = call_users(function)
+        made = call_user_code(function)
     except Exception as error:  # the user's own code may fail in any way
         raise BadInput(f"data {spec!r} failed: {in_one_line(error)}") from error
     if isinstance(made, Dataset):

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from lossatlas.engine.contracts import Evaluation, Metric, StreamingMetric
 from lossatlas.engine.purity import is_comparable
 from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["check_derived", "count_values", "measure_batch", "run_computation", "try_metric"]
 
@@ -101,7 +101,7 @@ def _sums(name: str, metric: StreamingMetric, evaluation: Evaluation) -> Tensor:
 def _checked(name: str, work: Callable[[], T], kind: str = "metric") -> T:
     """What is done for a metric; whatever it raises is told in one line."""
     try:
-        return call_users(work)
+        return call_user_code(work)
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # it may be the user's own

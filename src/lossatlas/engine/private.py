@@ -18,7 +18,7 @@ from lossatlas.errors import BadInput, in_one_line
 from lossatlas.feeds import Feed
 from lossatlas.losses import Loss, judge
 from lossatlas.types import Batch, Outputs, Params
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = [
     "FORWARD_MODE",
@@ -94,16 +94,16 @@ class Handed:
         """
         if self.loss.sees_network:
             within = {f"module.{name}": value for name, value in params.items()}
-            return call_users(functional_call, Lent(module), within, (self.loss.of_network, self.owned(batch)))
+            return call_user_code(functional_call, Lent(module), within, (self.loss.of_network, self.owned(batch)))
         args, kwargs = self.owned(self._feed.inputs(batch))
-        return self._feed.output(call_users(functional_call, module, params, args, kwargs))
+        return self._feed.output(call_user_code(functional_call, module, params, args, kwargs))
 
     def called_with(self, module: nn.Module, batch: Batch) -> Outputs:
         """The same of a module that has its parameters in place."""
         if self.loss.sees_network:
-            return call_users(self.loss.of_network, module, self.owned(batch))
+            return call_user_code(self.loss.of_network, module, self.owned(batch))
         args, kwargs = self.owned(self._feed.inputs(batch))
-        return self._feed.output(call_users(module, *args, **kwargs))
+        return self._feed.output(call_user_code(module, *args, **kwargs))
 
     def given(self, batch: Batch) -> Any:
         """What the module, or the loss that calls it, is given of a batch, as it is."""
@@ -123,7 +123,7 @@ class Handed:
 
     def judged(self, seen: Outputs, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs and the losses (B,) of what the loss saw; the terms of a loss that has several beside the outputs."""
-        return call_users(judge, self.loss, seen, self.targets(batch))
+        return call_user_code(judge, self.loss, seen, self.targets(batch))
 
     def targets(self, batch: Batch) -> Any:
         """What the loss compares with; all of the batch where the loss calls the network."""

@@ -16,7 +16,7 @@ from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.losses.labelled import Labelled, find_class_axis, read_labels
 from lossatlas.losses.terms import check_factors, sum_terms
 from lossatlas.registry import Registry, load_callable
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = [
     "AUTO",
@@ -235,7 +235,7 @@ def load_loss(spec: str) -> Loss:
     found: Any = load_callable("loss", spec)
     if isinstance(found, type):
         try:
-            found = call_users(found)
+            found = call_user_code(found)
         except Exception as error:  # the user's own code may fail in any way
             raise BadInput(f"loss {spec!r} failed: {in_one_line(error)}") from error
         if not callable(found):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lossatlas.errors import BadInput, CannotFinish, in_one_line
 from lossatlas.losses.loss import Loss
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["check_total", "share_examples", "total_weights", "weigh_examples"]
 
@@ -61,7 +61,7 @@ def total_weights(loss: Loss, targets: Any, examples: int) -> float:
         BadInput: the weights are not one number per example, or a negative or infinite one is among them.
     """
     try:
-        weights = call_users(loss.weights, targets)
+        weights = call_user_code(loss.weights, targets)
     except BadInput:
         raise
     except Exception as error:  # it may be the user's own

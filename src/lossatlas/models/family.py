@@ -12,7 +12,7 @@ from lossatlas.bounds import NamedOptions
 from lossatlas.errors import BadInput, in_one_line
 from lossatlas.free_memory import format_bytes, free_memory
 from lossatlas.registry import Registry, load_callable
-from lossatlas.users_code import call_users
+from lossatlas.users_code import call_user_code
 
 __all__ = ["MODELS", "Family", "check_weights_fit", "find_model_options", "load_model"]
 
@@ -80,7 +80,7 @@ def load_model(spec: str) -> nn.Module:
     """
     factory = load_callable("model", spec)
     try:
-        made = call_users(factory)
+        made = call_user_code(factory)
     except Exception as error:  # the user's own code may fail in any way
         raise BadInput(f"model {spec!r} failed: {in_one_line(error)}") from error
     if not isinstance(made, nn.Module):
