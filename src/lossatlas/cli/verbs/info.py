@@ -83,7 +83,7 @@ def _told(name: str, kind: type[CoefficientChart]) -> str:
 
     own = [f"--chart.{field.name}" for field in fields(kind.options)] if kind.options is not None else []
     told = "; ".join(part for part in (", ".join(kind.services()), " ".join(own)) if part)
-    return f"{name}: {told}" if told else name
+    return f"{name}: {told or 'from Python'}"
 
 
 INFO = PlainVerb(info)
