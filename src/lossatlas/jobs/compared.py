@@ -202,8 +202,8 @@ def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
                 values = [scores.get(name) for scores in known]
                 unit = units if score == "loss" else "1"
                 _put(data, name, (RUN,), np.array(values, dtype=np.float64), f"{split} {score}", unit)
-    splits = [*recipe.problems[0].data.splits]
-    last = "test" if "test" in splits else splits[0]
+    splits = recipe.problems[0].data.splits
+    last = COMPARED_SPLIT if COMPARED_SPLIT in splits else next(iter(splits))
     data.attrs["compared_split"] = last
     if f"{last}_accuracy" in data:
         _put(data, "test_error", (RUN,), 1 - data[f"{last}_accuracy"].values, f"{last} error", "1")

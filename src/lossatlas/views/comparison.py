@@ -86,10 +86,6 @@ def _groups(comparison: xr.Dataset) -> _Groups:
     return _Groups(of, {group: looks.colour(index) for index, group in enumerate(dict.fromkeys(of))})
 
 
-def _numbers(comparison: xr.Dataset, name: str) -> scales.Floats:
-    return np.asarray(comparison[name].values, dtype=np.float64)
-
-
 def _names(comparison: xr.Dataset) -> list[str]:
     return [short(str(name)) for name in comparison["run"].values]
 
@@ -108,7 +104,7 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         color=INK, ha="center", va="center",
     )  # fmt: skip
     name, pairs = f"surface_{split}_loss", [(i, k) for k in range(count) for i in range(k)]
-    losses = _numbers(comparison, name) if name in comparison else np.full((count, count, 1, 1), np.nan)
+    losses = data.read_numbers(comparison, name) if name in comparison else np.full((count, count, 1, 1), np.nan)
     limits = scales.limits(np.stack([losses[pair] for pair in pairs]), log=True)
     unit = str(comparison.attrs.get("units", "1"))
     label = f"{split} loss" + f", {unit}" * (unit != "1") + ", log scale" * limits.log
@@ -131,7 +127,8 @@ def _matrix(comparison: xr.Dataset, groups: _Groups) -> Figure:
         lower = axes_at(k, i)
         if np.isfinite(losses[i, k]).any():
             geometry = Geometry.parse(str(comparison[GEOMETRY].values[i, k]))
-            _surface(lower, [_numbers(comparison, axis) for axis in ("u", "v")], losses[i, k].T, maps, geometry)
+            coords = [data.read_numbers(comparison, axis) for axis in ("u", "v")]
+            _surface(lower, coords, losses[i, k].T, maps, geometry)
         else:
             lower.set_facecolor(EMPTY)
             reason = str(comparison["reason"].values[i, k]) or "no surface"
@@ -265,7 +262,7 @@ def _slices(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     name = f"slice_{comparison.attrs['split']}_loss"
     if name not in comparison:
         return None
-    values = _numbers(comparison, name)
+    values = data.read_numbers(comparison, name)
     curves = [(curve, groups.colour(run)) for run, repeats in enumerate(values) for curve in repeats]
     drawn, ax, limits = _curves(comparison, "x", name, curves)
     level = float(comparison.attrs["level"])
@@ -291,7 +288,7 @@ def _lines(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
     name = f"line_{comparison.attrs['split']}_loss"
     if name not in comparison:
         return None
-    values = _numbers(comparison, name)
+    values = data.read_numbers(comparison, name)
     several = len(groups.colours) < len(groups.of)
     curves, keys = [], groups.keys()
     for k in range(len(groups.of)):
@@ -314,7 +311,7 @@ def _curves(
     comparison: xr.Dataset, axis: str, name: str, curves: Sequence[tuple[scales.Floats, str]]
 ) -> tuple[Figure, Axes, scales.Limits]:
     """A figure of thin curves (U,) of a variable along an axis, on a logarithmic scale where losses have one."""
-    drawn, at = figures.figure(8.6, 5.2, ""), _numbers(comparison, axis)
+    drawn, at = figures.figure(8.6, 5.2, ""), data.read_numbers(comparison, axis)
     ax = drawn.add_subplot()
     every = np.concatenate([values for values, _ in curves]) if curves else np.empty(0)
     limits = scales.limits(every, log=True)
@@ -330,7 +327,7 @@ def _curves(
 
 
 def _weights(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
-    counts, edges = _numbers(comparison, "weights"), data.cell_edges(_numbers(comparison, "bin"))
+    counts, edges = data.read_numbers(comparison, "weights"), data.cell_edges(data.read_numbers(comparison, "bin"))
     drawn = figures.figure(8.6, 4.6, "")
     ax = drawn.add_subplot()
     for run, row in enumerate(counts):
@@ -361,7 +358,7 @@ def _differences(comparison: xr.Dataset) -> Figure | None:
     drawn = figures.figure(columns * (side + 1.4), rows * (side + 1.2), "")
     for index, name in enumerate(shown):
         ax = drawn.add_subplot(rows, columns, index + 1)
-        values = _numbers(comparison, name).copy()
+        values = data.read_numbers(comparison, name).copy()
         np.fill_diagonal(values, np.nan)
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -380,7 +377,7 @@ def _differences(comparison: xr.Dataset) -> Figure | None:
 
 
 def _sharpness(comparison: xr.Dataset, groups: _Groups) -> Figure | None:
-    sharpness, error = (_numbers(comparison, name) for name in ("sharpness", "test_error"))
+    sharpness, error = (data.read_numbers(comparison, name) for name in ("sharpness", "test_error"))
     if not (np.isfinite(sharpness).any() and np.isfinite(error).any()):
         return None
     drawn = figures.figure(6.4, 4.6, "")

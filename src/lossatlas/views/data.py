@@ -49,6 +49,7 @@ __all__ = [
     "others",
     "preferred",
     "quantities",
+    "read_numbers",
     "refined",
     "runs",
     "samples_in_words",
@@ -123,6 +124,11 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
     further = {*SAMPLE_DIMENSIONS, *value_dimensions(variable.attrs for variable in survey.data_vars.values())}
     dims = tuple(str(dim) for dim in survey[some].dims if dim not in further)
     return tuple(sorted(dims)) if set(dims) <= set(SPATIAL) else dims
+
+
+def read_numbers(survey: xr.Dataset, name: str) -> Floats:
+    """A variable or a coordinate as it lies in the survey, float64."""
+    return np.asarray(survey[name].values, dtype=np.float64)
 
 
 def count_samples(survey: xr.Dataset) -> int:
@@ -273,7 +279,7 @@ def cell_edges(centres: Floats, lone_width: float = 1.0) -> Floats:
 
 def edges(survey: xr.Dataset) -> tuple[Floats, ...]:
     """The cell edges along each axis, (U + 1,), (V + 1,), ...; a lone cell is as wide as those of the other axes."""
-    centres = [np.asarray(survey[axis].values, dtype=np.float64) for axis in axes(survey)]
+    centres = [read_numbers(survey, axis) for axis in axes(survey)]
     steps = [float(np.median(np.diff(c))) for c in centres if c.size > 1]
     lone = min(steps, default=1.0)
     return tuple(cell_edges(c, lone) for c in centres)

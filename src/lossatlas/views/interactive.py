@@ -51,7 +51,7 @@ def _plane(survey: xr.Dataset) -> Interactive:
 def _surface(survey: xr.Dataset) -> Interactive:
     """Heights are a loss (its own split's, or the preferred one), colours the chosen variable."""
     u, v = data.axes(survey)
-    us, vs = (_coordinates(survey, axis) for axis in (u, v))
+    us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
     choices = data.quantities(survey)
     losses = data.fields(survey, scales.LOSS)
     traces = []
@@ -100,7 +100,7 @@ def _map(survey: xr.Dataset) -> Interactive:
 def _slices(survey: xr.Dataset) -> Interactive:
     """One heat map per variable; a slider moves all of them along the third axis."""
     axes, choices = data.axes(survey), data.quantities(survey)
-    depths = _coordinates(survey, axes[2])
+    depths = data.read_numbers(survey, axes[2])
     middle = len(depths) // 2
     traces = [_heat_map(survey, field, field.plane(middle)) for field in choices]
     frames = [
@@ -120,7 +120,7 @@ def _slices(survey: xr.Dataset) -> Interactive:
 def _lines(survey: xr.Dataset) -> Interactive:
     """All losses on the left axis, everything else on the right one."""
     (axis,) = data.axes(survey)
-    at = _coordinates(survey, axis)
+    at = data.read_numbers(survey, axis)
     losses = data.fields(survey, scales.LOSS)
     limits = data.limits_of(losses, log=True) if losses else None
     traces: list[Trace] = []
@@ -179,7 +179,7 @@ def _flags(survey: xr.Dataset, ground: data.Field) -> list[Trace]:
     heights = scales.limits(ground.values, log=True).heights(ground.values)
     found = []
     for name, (x, y) in zip(there.names, there.at, strict=True):
-        nearest = tuple(int(np.abs(_coordinates(survey, axis) - at).argmin()) for axis, at in ((u, x), (v, y)))
+        nearest = tuple(int(np.abs(data.read_numbers(survey, axis) - at).argmin()) for axis, at in ((u, x), (v, y)))
         if np.isfinite(heights[nearest]):
             found.append(_flag(name) | {"x": float(x), "y": float(y), "z": float(heights[nearest])})
     return found
@@ -194,8 +194,8 @@ def _heat_map(survey: xr.Dataset, field: data.Field, values: scales.Floats) -> T
     u, v = data.axes(survey)[:2]
     scale = _scale(field)
     return {
-        "x": _coordinates(survey, u),
-        "y": _coordinates(survey, v),
+        "x": data.read_numbers(survey, u),
+        "y": data.read_numbers(survey, v),
         "zmin": scale.pop("cmin"),
         "zmax": scale.pop("cmax"),
         "hovertemplate": _hover(u, v),
@@ -249,10 +249,6 @@ def _told(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]]:
 def _plain(name: str) -> str:
     """A name that plotly, which takes texts for HTML, shows as it is."""
     return escape(printable(name))
-
-
-def _coordinates(survey: xr.Dataset, axis: str) -> scales.Floats:
-    return np.asarray(survey[axis].values, dtype=np.float64)
 
 
 def _plane_layout(axes: tuple[str, ...]) -> Trace:

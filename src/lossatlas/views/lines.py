@@ -42,7 +42,7 @@ FEW = 80  # points; above this their marks would merge into a thick line
 def along(survey: xr.Dataset) -> Floats:
     """The coordinates of the points along the only axis (U,)."""
     (axis,) = data.axes(survey)
-    return np.asarray(survey[axis].values, dtype=np.float64)
+    return data.read_numbers(survey, axis)
 
 
 @dataclass(frozen=True)

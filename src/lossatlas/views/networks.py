@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.schema import Corner
-from lossatlas.views.data import axes, edges
+from lossatlas.views.data import axes, edges, read_numbers
 from lossatlas.views.scales import Floats, number
 
 __all__ = ["Histogram", "Networks", "histograms", "networks", "short"]
@@ -70,7 +70,7 @@ def networks(survey: xr.Dataset) -> Networks:
     variables = [Corner.coordinate(axis) for axis in order]
     if not all(name in survey and survey[name].dims == (Corner.DIMENSION,) for name in variables):
         return Networks((), np.empty((0, len(order))))
-    at = np.stack([np.asarray(survey[name].values, dtype=np.float64) for name in variables], axis=1)
+    at = np.stack([read_numbers(survey, name) for name in variables], axis=1)
     names = _names(survey, variables[0])
     inside = np.ones(len(at), dtype=bool)
     for k, ends in enumerate(edges(survey)):
@@ -86,7 +86,7 @@ def histograms(survey: xr.Dataset) -> list[Histogram]:
     """The histograms of the networks' weights; empty where the survey holds none."""
     if Corner.WEIGHTS not in survey or Corner.WEIGHT not in survey:
         return []
-    middles = np.asarray(survey[Corner.WEIGHT].values, dtype=np.float64)
+    middles = read_numbers(survey, Corner.WEIGHT)
     step = float(middles[1] - middles[0]) if middles.size > 1 else 1.0
     bins = np.append(middles - step / 2, middles[-1:] + step / 2)
     counts = np.asarray(survey[Corner.WEIGHTS].transpose(Corner.DIMENSION, Corner.BIN).values, dtype=np.float64)

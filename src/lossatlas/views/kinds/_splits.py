@@ -72,7 +72,7 @@ def maps_of(survey: xr.Dataset, splits: Sequence[data.Field]) -> Maps:
 def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:
     """A contour map's panel of one field of a survey with two axes."""
     u, v = data.axes(survey)
-    at = tuple(np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
+    at = tuple(data.read_numbers(survey, axis) for axis in (u, v))
     labels = data.axis_label(survey, u), data.axis_label(survey, v)
     return Panel(title, (at[0], at[1]), field.plane(), labels, networks(survey))
 

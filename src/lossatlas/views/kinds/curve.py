@@ -90,7 +90,7 @@ def _on_paths(survey: xr.Dataset, field: data.Field) -> dict[str, data.Field]:
     """A quantity of the curve, and the same on other paths where it is known there, by path."""
     names = {path: Along.of(path, field.split, field.metric) for path in OTHERS}
     others = {
-        path: replace(field, values=np.asarray(survey[name].values, dtype=np.float64), error=None)
+        path: replace(field, values=data.read_numbers(survey, name), error=None)
         for path, name in names.items()
         if name in survey
     }
@@ -128,7 +128,7 @@ def _measured(panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.
 def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
     """Norms on all paths, or the curve's distance from one of them, or its length beside that at constant speed."""
     at = lines.along(survey)
-    drawn = {CURVE: np.asarray(survey[name].values, dtype=np.float64)}
+    drawn = {CURVE: data.read_numbers(survey, name)}
     if name == Along.NORM:
         others = {path: Along.norm_on(path) for path in OTHERS}
         drawn |= {path: np.asarray(survey[other].values) for path, other in others.items() if other in survey}

@@ -72,7 +72,7 @@ def _split(survey: xr.Dataset) -> str:
 
 def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> scales.Floats:
     """(3, T): losses, or errors; alone, with the first end, with both."""
-    values = np.asarray(survey[Along.ensemble(path, split, metric)].values, dtype=np.float64)
+    values = data.read_numbers(survey, Along.ensemble(path, split, metric))
     return 1 - values if metric == "accuracy" else values
 
 

@@ -28,7 +28,7 @@ class Slices(View):
         field = data.preferred(data.fields(survey, scales.LOSS))
         w = data.axes(survey)[2]
         limits = scales.limits(field.values, log=True)
-        depths = np.asarray(survey[w].values, dtype=np.float64)
+        depths = data.read_numbers(survey, w)
         chosen = np.unique(np.linspace(0, len(depths) - 1, min(MOST, len(depths))).round().astype(int))
         left_out = f"{len(chosen)} of {len(depths)} slices" * (len(chosen) < len(depths))
         return figures.heat_maps(

@@ -42,7 +42,7 @@ class Surface(View):
 
 def _draw_surface(ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: scales.Limits) -> None:
     u, v = data.axes(survey)
-    us, vs = (np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
+    us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
     # matplotlib gives a facet one colour, so a coarse grid needs more facets than steps.
     times = max(1, SMOOTH // max(len(us), len(vs)))
     heights = data.refined(limits.heights(field.plane()), times)

@@ -56,7 +56,7 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
     shown = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
     levels = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
     norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
-    us, vs = (np.asarray(survey[axis].values, dtype=np.float64) for axis in (u, v))
+    us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
     filled = ax.contourf(us, vs, shown, levels=levels, norm=norm, cmap=colormaps[figures.LOSS.colours])
     ax.contour(us, vs, shown, levels=levels[::3], colors="#ffffff", linewidths=0.4, alpha=0.5)
     bar = drawn.colorbar(filled, ax=ax, location="left", aspect=40, pad=0.02)
@@ -174,7 +174,7 @@ def _clock(survey: xr.Dataset) -> tuple[scales.Floats, str]:
     """Epochs where they were told, steps otherwise."""
     for name, label in ((schema.OnTrajectory.EPOCH, "epoch"), (schema.OnTrajectory.STEP, "step")):
         if name in survey and np.isfinite(survey[name].values).all():
-            return np.asarray(survey[name].values, dtype=np.float64), label
+            return data.read_numbers(survey, name), label
     return np.arange(survey.sizes[schema.SNAPSHOT], dtype=np.float64), "snapshot"
 
 
