@@ -245,6 +245,25 @@ def test_help_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_a_run_without_pictures_imports_nothing_that_draws(tmp_path: Path) -> None:
+    options = [
+        "--steps=1",
+        "--size=4",
+        "--padding=0",
+        "--model.hidden=3",
+        "--plan=loop",
+        "--examples=20",
+        "--no_pictures",
+    ]
+    code = (
+        f"import sys; from lossatlas.cli import main; main(['fit', '--out={tmp_path / 'run'}', *{options!r}]);"
+        "drawing = {'matplotlib', 'plotly', 'cyclopts.help'} & set(sys.modules);"
+        "assert not drawing, drawing"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    assert (tmp_path / "run" / "summary.json").is_file()
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("tokens", "expected"),

@@ -73,7 +73,7 @@ def make_app(tokens: list[str]) -> App:
     )
     for name in VERBS:
         own = tokens[1:] if tokens[:1] == [name] else ["--help"]  # all that is asked of the others
-        app.command(VERBS[name].function(own), name=name, help_formatter=VerbHelp(VERBS[name].settled()))
+        app.command(VERBS[name].function(own), name=name, help_formatter=VerbHelp(VERBS[name].settled))
     return app
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
-
 if TYPE_CHECKING:
+    from cyclopts.help import HelpEntry, HelpPanel
     from rich.console import Console, ConsoleOptions
 
 __all__ = ["VerbHelp", "spell"]
@@ -19,22 +18,30 @@ def spell(value: Any) -> str | None:
     return " ".join(map(str, values)) or None
 
 
-class VerbHelp(DefaultFormatter):
-    """Help of one verb.
+class VerbHelp:
+    """Writes the help of one verb; imports what that takes where it is asked for, which most commands do not.
 
     Args:
-        settled: by option the defaults that are not those that it was declared with.
+        settle: gives by option the defaults that are not those that it was declared with.
     """
 
-    def __init__(self, settled: Mapping[str, Any]) -> None:
-        super().__init__()
-        self._settled = settled
+    def __init__(self, settle: Callable[[], Mapping[str, Any]]) -> None:
+        self._settle = settle
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
-        entries = [entry.copy(default=self._default(entry)) for entry in panel.entries]
-        super().__call__(console, options, panel.copy(entries=entries))
+        from cyclopts.help import DefaultFormatter
 
-    def _default(self, entry: HelpEntry) -> str | None:
+        settled = self._settle()
+        entries = [entry.copy(default=self._default(entry, settled)) for entry in panel.entries]
+        DefaultFormatter()(console, options, panel.copy(entries=entries))
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
+        """Write the line on usage, as cyclopts does."""
+        from cyclopts.help import DefaultFormatter
+
+        DefaultFormatter().render_usage(console, options, usage)
+
+    def _default(self, entry: HelpEntry, settled: Mapping[str, Any]) -> str | None:
         name = entry.positive_names[0] if entry.positive_names else ""
-        text = spell(self._settled.get(name.removeprefix("--"), entry.default))
+        text = spell(settled.get(name.removeprefix("--"), entry.default))
         return {"True": name, "False": entry.negative_names[0]}.get(str(text)) if entry.type is bool else text
