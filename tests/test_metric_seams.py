@@ -278,6 +278,31 @@ def refused(metrics: list[Any], path: Path | None = None, runs: list[int] | None
     return str(caught.value)
 
 
+class TestClassesOfOnesOwn:
+    """``--metrics module:Class``."""
+
+    def test_are_surveyed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "own.py").write_text(
+            "import lossatlas as la\nfrom lossatlas.metrics import OperatorMetric\n"
+            "from test_metric_seams import Eigenvalues\n"
+            "class Top(Eigenvalues): pass\n"
+            "class Needy(Eigenvalues):\n    def __init__(self, k): pass\n"
+            "class Nothing: pass\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.syspath_prepend(str(Path(__file__).parent))
+        problem = la.Problem(nn.Linear(3, 2), la.CrossEntropy())
+        top = metrics_for(problem.loss, ["own:Top"])["eigenvalues"]
+        assert isinstance(top, Eigenvalues)
+        assert top.computation == Subspace()
+        for name, message in (
+            ("Needy", "cannot be made .*; name a class that takes no arguments"),
+            ("Nothing", "is a class, and not of metrics"),
+        ):
+            with pytest.raises(la.BadInput, match=f"metric 'own:{name}' {message}"):
+                metrics_for(problem.loss, [f"own:{name}"])
+
+
 class TestNames:
     @pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "2x", 3, None])
     def test_that_no_variable_can_have_are_refused(self, name: Any, tmp_path: Path, runs: list[int]) -> None:

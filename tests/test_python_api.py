@@ -313,6 +313,15 @@ class TestConnect:
         bend = curve.controls().detach()[1]
         torch.testing.assert_close(bend, la.WeightSpace(middle).vector_of(middle), rtol=0, atol=1e-6)
 
+    def test_a_start_takes_no_networks_place_whatever_it_is_called(self) -> None:
+        networks, own, splits = self.networks(), problem(9), {"train": examples()}
+        settings = {"steps": 1, "grid": 3, "plane": 0, "plan": "loop", "device": "cpu", "ensembles": False}
+        named = dict(zip(("start 1", "b"), networks, strict=True))
+        for start in ([trained(3)], {"b": trained(3)}):
+            controls = la.connect(named, own, splits, start=start, **settings).chart.controls()
+            for place, network in ((0, networks[0]), (-1, networks[1])):
+                assert torch.equal(controls[place].detach(), la.WeightSpace(network).vector_of(network))
+
     @pytest.mark.parametrize("place", [0, 1])
     def test_the_module_of_the_problem_may_be_one_of_the_networks(self, place: int) -> None:
         networks, splits = self.networks(), {"train": examples()}

@@ -104,7 +104,8 @@ def connect(
         BadInput: a setting that there is not, or networks, problem and examples that do not fit together.
         CannotFinish: the objective is not finite any more.
     """
-    states, bends = _name_states(networks), _name_states(start, "start")
+    states = _name_states(networks)
+    bends = {name + START: state for name, state in _name_states(start, "start").items()}  # as no network is called
     if len(states) < 2:
         raise BadInput(f"a curve joins two networks or more and {len(states)} is given; give the others, too")
     config = _configure(ConnectConfig, settings, splits, between=tuple(states), start=tuple(bends))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lossatlas.engine import Metric, StreamingMetric
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, in_one_line
 from lossatlas.losses import Loss
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.users import PerExampleMetric
 from lossatlas.registry import Registry, load_callable
 from lossatlas.schema import DONE, Quantity, check_dimension, check_name
+from lossatlas.users_code import call_user_code
 
 __all__ = [
     "AUTO",
@@ -46,8 +47,8 @@ def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict
     Args:
         loss: under which they are measured.
         names: a metric's name, with its argument after a colon where it takes one (``regularised_loss:5e-4``); a
-            user's function as ``module:callable`` (see :class:`PerExampleMetric`); metrics themselves; or ``auto``,
-            which is the default.
+            user's function as ``module:callable`` (see :class:`PerExampleMetric`), or a class of metrics that takes no
+            arguments; metrics themselves; or ``auto``, which is the default.
 
     Raises:
         BadInput: an unknown name, a metric that has no meaning under this loss, two of one name that differ, names that
@@ -176,8 +177,26 @@ def _check_together(metrics: Mapping[str, Metric], loss: Loss) -> None:
 def _metric(spec: str) -> Metric:
     name, colon, argument = spec.partition(":")
     if colon and name not in METRICS:
-        return PerExampleMetric(load_callable("metric", spec))
+        return _users(load_callable("metric", spec), spec)
     return METRICS[name].of(argument) if colon else METRICS[name]()
+
+
+def _users(found: Callable[..., Any], spec: str) -> Metric:
+    """A metric of what a user wrote: a function of outputs and batch, or a class of metrics that takes no arguments.
+
+    Raises:
+        BadInput: it is another class, or fails.
+    """
+    if not isinstance(found, type):
+        return found if isinstance(found, Metric) else PerExampleMetric(found)
+    if not issubclass(found, Metric):
+        raise BadInput(f"metric {spec!r} is a class, and not of metrics; name a function of outputs and batch")
+    try:
+        return call_user_code(found)
+    except Exception as error:  # somebody else's code may fail in any way
+        raise BadInput(
+            f"metric {spec!r} cannot be made ({in_one_line(error)}); name a class that takes no arguments"
+        ) from error
 
 
 def streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:

@@ -177,8 +177,8 @@ class MetricsConfig(EvaluationConfig):
     """What a survey measures."""
 
     metrics: tuple[str, ...] = (AUTO,)
-    """Metrics that are surveyed (see `lossatlas info`), or module:callable; auto is the loss, and the accuracy where it
-    has a meaning."""
+    """Metrics that are surveyed (see `lossatlas info`), or module:callable, or module:Class; auto is the loss, and the
+    accuracy where it has a meaning."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
