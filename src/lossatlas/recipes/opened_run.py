@@ -47,6 +47,8 @@ CENTRE = ("checkpoint", "between", "trajectory")
 """Settings that name the network that a chart lies around or begins at."""
 CHARTED = (FitConfig.verb, ConnectConfig.verb, SurveyConfig.verb)
 """Verbs whose runs come to a chart and a survey."""
+ADVICE = "give a run of fit, survey or connect, once it has surveyed, or one in the folder surveys of a comparison"
+"""Where there is no survey."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """What normalisations keep of examples."""
 
@@ -353,7 +355,7 @@ class OpenedRun:
 
     def _find_store(self) -> Path:
         if not (self.path / SURVEY).is_dir():
-            raise self._lack("survey", "give a run of fit, survey or connect, once it has surveyed", CHARTED)
+            raise self._lack("survey", ADVICE, CHARTED)
         return self.path / SURVEY
 
     def read_damaged_survey(self) -> tuple[xr.Dataset, list[str]]:
