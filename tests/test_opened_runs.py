@@ -112,6 +112,13 @@ def losses(run: la.OpenedRun) -> np.ndarray:
     return found["loss"].numpy().astype(np.float32)
 
 
+def test_its_record_says_with_what_and_on_what_it_was_made(runs: Path) -> None:
+    provenance = la.open_run(runs / "f").provenance
+    assert provenance.versions["torch"] == torch.__version__
+    assert provenance.device == "cpu"
+    assert provenance.fingerprints["data/train"]
+
+
 ALWAYS = {"path", "verb", "finished", "provenance", "config", "plan", "stated_buffers"}
 PROBLEM = {"splits", "metrics", "base", "problem"}
 CHARTED = {"chart", "recipe", "engine", "survey"}

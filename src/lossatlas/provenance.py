@@ -45,7 +45,7 @@ class Provenance:
     format: str
     verb: str = ""
     """That made the run."""
-    list_versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     device: str = ""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """Hashes of what the configuration names and does not hold."""
