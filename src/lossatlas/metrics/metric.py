@@ -1,29 +1,15 @@
-"""Metrics by name: streaming ones, folded over outputs and losses, and operator ones, made of derivatives."""
+"""The interface of operator metrics, and the registry of all metrics."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from lossatlas.engine import Metric, StreamingMetric
-from lossatlas.errors import BadInput, in_one_line
-from lossatlas.losses import Loss
+from lossatlas.engine import Metric
 from lossatlas.metrics.computation import Computation
-from lossatlas.metrics.users import PerExampleMetric
-from lossatlas.registry import Registry, load_callable
-from lossatlas.schema import DONE, Quantity, check_dimension, check_name
-from lossatlas.users_code import call_user_code
+from lossatlas.registry import Registry
 
-__all__ = [
-    "AUTO",
-    "METRICS",
-    "OperatorMetric",
-    "count_numbers",
-    "group_by_computation",
-    "metrics_for",
-    "streaming_metrics",
-]
+__all__ = ["METRICS", "OperatorMetric", "count_numbers", "group_by_computation"]
 
 
 class OperatorMetric(Metric):
@@ -36,43 +22,6 @@ class OperatorMetric(Metric):
 
 
 METRICS: Registry[type[Metric]] = Registry("metric", "lossatlas.metrics.kinds")
-
-AUTO = "auto"
-"""Among names: the loss, its terms where it has several, and the accuracy where it has a meaning."""
-
-
-def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
-    """Metrics by the names of their variables.
-
-    Args:
-        loss: under which they are measured.
-        names: a metric's name, with its argument after a colon where it takes one (``regularised_loss:5e-4``); a
-            user's function as ``module:callable`` (see :class:`PerExampleMetric`), or a class of metrics that takes no
-            arguments; metrics themselves; or ``auto``, which is the default.
-
-    Raises:
-        BadInput: an unknown name, a metric that has no meaning under this loss, two of one name that differ, names that
-            no variable or dimension can have, or something else than a metric.
-    """
-    found: dict[str, tuple[Metric, int]] = {}
-    for number, spec in enumerate((AUTO,) if names is None else names, 1):
-        if spec == AUTO:
-            names_of_terms = (f"loss_term:{term}" for term in loss.terms)
-            likely = [METRICS["loss"](), *map(_metric, names_of_terms), METRICS["accuracy"]()]
-            chosen = [metric for metric in likely if metric.applies(loss)]
-        else:
-            chosen = [_metric(spec) if isinstance(spec, str) else _given(spec)]
-        for metric in chosen:
-            name = _quantity(metric, loss).name
-            if not metric.applies(loss):
-                raise BadInput(f"metric {name!r} has no meaning under {type(loss).__name__}; leave it out")
-            other, first = found.setdefault(name, (metric, number))
-            if not _is_equal(other, metric):
-                kinds = f"{first} ({type(other).__name__}) and {number} ({type(metric).__name__})"
-                raise BadInput(f"metrics {kinds} are both called {name!r} and differ; give one of them another name")
-    metrics = {name: metric for name, (metric, _) in found.items()}
-    _check_together(metrics, loss)
-    return metrics
 
 
 def group_by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, OperatorMetric]]:
@@ -91,114 +40,3 @@ def group_by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, Operat
 def count_numbers(metrics: Mapping[str, Metric], *, sampled: bool) -> int:
     """How many numbers a point has at least, companions included; ``sampled``: where examples are a random subset."""
     return sum(1 + sum(sampled or not each.sampled for each in metric.companions) for metric in metrics.values())
-
-
-def _given(metric: Any) -> Metric:
-    """What was given as a metric, which is one.
-
-    Raises:
-        BadInput: it is not, or is a class of them.
-    """
-    if isinstance(metric, type) and issubclass(metric, Metric):
-        raise BadInput(f"metric {metric.__name__} is a class; give an object of it, such as {metric.__name__}()")
-    if not isinstance(metric, Metric):
-        raise BadInput(
-            f"a metric is given as {type(metric).__name__}; expected a name, a PerExampleMetric of a function, or an "
-            "object of another class of metrics"
-        )
-    return metric
-
-
-def _quantity(metric: Metric, loss: Loss) -> Quantity:
-    """What a metric measures, under names that a survey can hold.
-
-    Raises:
-        BadInput: it says something else, or another name cannot be held.
-    """
-    kind, quantity = type(metric).__name__, metric.quantity(loss)
-    if not isinstance(quantity, Quantity):
-        raise BadInput(f"metric {kind} says that its quantity is {quantity!r}; expected a lossatlas.schema.Quantity")
-    check_name(f"a metric ({kind})", quantity.name)
-    if quantity.name.endswith(DONE):
-        raise BadInput(f"metric {quantity.name!r} ends in {DONE!r} as marks do; give it another name")
-    if quantity.dimension is not None:
-        check_dimension(quantity.name, quantity.dimension)
-    for beside in metric.companions:
-        check_name(f"what stands beside metric {quantity.name!r}", beside.suffix)
-    if isinstance(metric, OperatorMetric):
-        own, what = metric.computation, f"the computation of metric {quantity.name!r}"
-        if not isinstance(own, Computation):
-            raise BadInput(f"{what} is {own!r}; expected an object of a class of computations")
-        check_name(what, getattr(own, "name", None))
-    return quantity
-
-
-def _is_equal(one: Metric, other: Metric) -> bool:
-    """Whether two metrics of one name measure the same: they say that they are equal, or have equal settings."""
-    try:
-        return one is other or bool(one == other) or (type(one) is type(other) and vars(one) == vars(other))
-    except Exception:  # settings of somebody else's, such as arrays, which cannot be compared
-        return False
-
-
-def _check_together(metrics: Mapping[str, Metric], loss: Loss) -> None:
-    """Refuse metrics of which two would have the same variables or marks in a survey.
-
-    Raises:
-        BadInput: a companion or a dimension is called as a metric is, two companions are called alike, or two
-            computations that differ have one name.
-    """
-    beside: dict[str, str] = {}
-    for name, metric in metrics.items():
-        for called in (each.of(name) for each in metric.companions):
-            if called in metrics or called in beside:
-                what = f"metric {called!r}" if called in metrics else f"what stands beside metric {beside[called]!r}"
-                raise BadInput(
-                    f"{what} is called as what stands beside metric {name!r}, {called!r}; give one of them another name"
-                )
-            beside[called] = name
-        dimension = metric.quantity(loss).dimension
-        if dimension in metrics:
-            raise BadInput(
-                f"metric {dimension!r} is called as the dimension of metric {name!r}; give one of them another name"
-            )
-    named: dict[str, str] = {}
-    for group in group_by_computation(metrics):
-        name, metric = next(iter(group.items()))
-        own = metric.computation
-        if own.name in named:
-            raise BadInput(
-                f"metrics {named[own.name]!r} and {name!r} are made of different computations called {own.name!r}; "
-                "give them equal options, or measure them in different surveys"
-            )
-        named[own.name] = name
-
-
-def _metric(spec: str) -> Metric:
-    name, colon, argument = spec.partition(":")
-    if colon and name not in METRICS:
-        return _users(load_callable("metric", spec), spec)
-    return METRICS[name].of(argument) if colon else METRICS[name]()
-
-
-def _users(found: Callable[..., Any], spec: str) -> Metric:
-    """A metric of what a user wrote: a function of outputs and batch, or a class of metrics that takes no arguments.
-
-    Raises:
-        BadInput: it is another class, or fails.
-    """
-    if not isinstance(found, type):
-        return found if isinstance(found, Metric) else PerExampleMetric(found)
-    if not issubclass(found, Metric):
-        raise BadInput(f"metric {spec!r} is a class, and not of metrics; name a function of outputs and batch")
-    try:
-        return call_user_code(found)
-    except Exception as error:  # somebody else's code may fail in any way
-        raise BadInput(
-            f"metric {spec!r} cannot be made ({in_one_line(error)}); name a class that takes no arguments"
-        ) from error
-
-
-def streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:
-    """Those of :func:`metrics_for` that are folded over outputs and losses."""
-    return {name: metric for name, metric in metrics_for(loss, names).items() if isinstance(metric, StreamingMetric)}

@@ -1,4 +1,4 @@
-"""A metric that is a user's function."""
+"""Metrics that users write: functions, and classes by name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from lossatlas.engine import Evaluation
+from lossatlas.engine import Evaluation, Metric
 from lossatlas.engine.purity import is_comparable
-from lossatlas.errors import ModelFailure
+from lossatlas.errors import BadInput, ModelFailure, in_one_line
 from lossatlas.losses import Loss
 from lossatlas.metrics.mean import MeanMetric
+from lossatlas.registry import load_callable
 from lossatlas.schema import Quantity
+from lossatlas.users_code import call_user_code
 
-__all__ = ["PerExampleMetric"]
+__all__ = ["PerExampleMetric", "load_metric"]
 
 
 class PerExampleMetric(MeanMetric):
@@ -62,6 +64,28 @@ class PerExampleMetric(MeanMetric):
                 f"metric {self.name!r} returned {values.dtype}; expected real numbers, such as its abs()"
             )
         return values.detach().to(evaluation.losses.device)
+
+
+def load_metric(spec: str) -> Metric:
+    """The metric that ``module:callable`` stands for.
+
+    Args:
+        spec: names a function of outputs and batch, or a class of metrics that takes no arguments.
+
+    Raises:
+        BadInput: it cannot be imported, is another class, or fails.
+    """
+    found = load_callable("metric", spec)
+    if not isinstance(found, type):
+        return found if isinstance(found, Metric) else PerExampleMetric(found)
+    if not issubclass(found, Metric):
+        raise BadInput(f"metric {spec!r} is a class, and not of metrics; name a function of outputs and batch")
+    try:
+        return call_user_code(found)
+    except Exception as error:  # somebody else's code may fail in any way
+        raise BadInput(
+            f"metric {spec!r} cannot be made ({in_one_line(error)}); name a class that takes no arguments"
+        ) from error
 
 
 def _tensor(returned: Any) -> Tensor | None:
