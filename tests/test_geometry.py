@@ -357,7 +357,7 @@ def test_the_tensors_of_another_chart_are_refused(tmp_path: Path) -> None:
     for change, told, reason in (
         ({}, {"chart": "plan"}, "unknown chart 'plan'"),
         ({}, {"chart": 3}, r"Expected `str`, got `int` - at `\$.chart`"),
-        ({}, {"fitted_under": []}, "Expected `str | null`, got `array`"),
+        ({}, {"fitted_under": []}, "Expected `str`, got `array`"),
         ({}, {"chart": "slice"}, "its '(order|_centred)' is of type"),
         ({}, {"chart": "simplex"}, "its '(order|_centred)' is of type"),
         ({}, {"chart": "corners"}, "its 'order' is of type torch.int64"),

@@ -39,7 +39,7 @@ __all__ = [
     "SUMMARY",
     "SURVEY",
     "RunDirectory",
-    "drop_infinite",
+    "make_plain",
 ]
 
 CONFIG = "config.yaml"
@@ -442,15 +442,15 @@ class RunDirectory:
 
 
 def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(drop_infinite(content), indent=2, allow_nan=False) + "\n"
+    return json.dumps(make_plain(content), indent=2, allow_nan=False) + "\n"
 
 
-def drop_infinite(value: Any) -> Any:
+def make_plain(value: Any) -> Any:
     """JSON has no NaN and no infinities: they become null, never a number."""
     if isinstance(value, Mapping):
-        return {str(key): drop_infinite(item) for key, item in value.items()}
+        return {str(key): make_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [drop_infinite(item) for item in value]
+        return [make_plain(item) for item in value]
     if isinstance(value, float) and not (abs(value) < float("inf")):
         return None
     return value

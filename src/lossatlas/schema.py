@@ -134,7 +134,7 @@ class OnTrajectory:
     EXPLAINED = "path_explained"
     """The share of the variance along each principal component, the largest first."""
     ELSEWHERE = "path_elsewhere"
-    """(plane, snapshot, 2): coordinates of the same path in other planes."""
+    """(plane, snapshot, 2): coordinates of the same trajectory in other planes."""
 
     @staticmethod
     def coordinate(axis: str) -> str:

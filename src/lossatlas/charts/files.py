@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from lossatlas.charts.affine import AffineChart
 from lossatlas.charts.chart import CHARTS, Chart
 from lossatlas.errors import BadInput, in_one_line, unknown
 from lossatlas.files.reading import Unreadable, parse_json, tell_reason
@@ -28,7 +27,7 @@ class _Told:
     """What a file says of its chart beside the tensors."""
 
     chart: str
-    fitted_under: str | None = None
+    fitted_under: str
 
 
 def encode_chart(chart: Chart) -> bytes:
@@ -61,9 +60,7 @@ def load_chart(path: Path | str) -> Chart:
         chart = remake_chart(CHARTS[told.chart], told.chart, state)
     except ValueError as error:
         raise _no_chart(path, error) from error
-    # Older files do not say it: their planes were fitted under what is usual in a fit.
-    usual = "batch" if isinstance(chart, AffineChart) else ""
-    chart.fitted_under = told.fitted_under if told.fitted_under is not None else usual
+    chart.fitted_under = told.fitted_under
     return chart
 
 

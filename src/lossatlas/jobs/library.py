@@ -28,7 +28,6 @@ from lossatlas.jobs.compared import compare_predictions, make_comparison
 from lossatlas.jobs.job import Handling
 from lossatlas.jobs.reporter import Silent
 from lossatlas.jobs.survey import put_networks
-from lossatlas.metrics import streaming_metrics
 from lossatlas.problem import Problem
 from lossatlas.recipes import CompareConfig, ConnectConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
@@ -39,7 +38,7 @@ from lossatlas.recipes.problem import ProblemRecipe, find_device
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import CHART
 from lossatlas.surveying import SurveyStore
-from lossatlas.surveying.standing import Standing
+from lossatlas.surveying.standing import score_network
 from lossatlas.types import Params, Source
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
@@ -218,13 +217,7 @@ def _gather(
 def _score(base: ProblemRecipe, state: Params, name: str, eval_batch_size: int) -> dict[str, float]:
     """Loss and accuracy of a network by ``<split>_<metric>``, on all examples of each split."""
     load_state(base.problem.module, state, name)
-    metrics = streaming_metrics(base.problem.loss)
-    scores: dict[str, float] = {}
-    for split_name, split in base.data.splits.items():
-        there = split.to(base.device)
-        found = Standing(base.problem, base.space, there, eval_batch_size=eval_batch_size).evaluate(there, metrics)
-        scores |= {f"{split_name}_{metric}": value for metric, value in found.items()}
-    return scores
+    return score_network(base.problem, base.space, base.take_examples("all", base.data.splits), eval_batch_size)
 
 
 def _name_states(networks: Sequence[Network] | Mapping[str, Network], called: str = "network") -> dict[str, Params]:

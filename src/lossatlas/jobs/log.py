@@ -11,7 +11,7 @@ from typing import Any
 
 from lossatlas.errors import BadInput
 from lossatlas.files.writing import cannot_write
-from lossatlas.rundir import drop_infinite
+from lossatlas.rundir import make_plain
 
 __all__ = ["MetricsLog"]
 
@@ -42,7 +42,7 @@ class MetricsLog:
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line."""
         try:
-            self._file.write(json.dumps(drop_infinite(record), allow_nan=False).encode() + b"\n")
+            self._file.write(json.dumps(make_plain(record), allow_nan=False).encode() + b"\n")
         except OSError as error:
             raise cannot_write(self._path, error) from error
 

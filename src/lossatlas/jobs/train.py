@@ -14,12 +14,11 @@ from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.sampling import sample_steps
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.stepping import descend
-from lossatlas.metrics import streaming_metrics
 from lossatlas.recipes import TrainConfig, complete
 from lossatlas.recipes.base import require
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
-from lossatlas.surveying.standing import Standing
+from lossatlas.surveying.standing import score_network
 from lossatlas.training import Trajectory, record_start, record_step
 from lossatlas.weights.files import module_state, state_bytes
 
@@ -107,13 +106,8 @@ def _train(run: RunDirectory, recipe: TrainRecipe, config: TrainConfig, how: Han
 def _summary(recipe: TrainRecipe, config: TrainConfig) -> dict[str, Any]:
     """Loss and accuracy of every split, with the running statistics that the training left."""
     training, problem, space = recipe.training, recipe.problem, recipe.space
-    metrics = streaming_metrics(problem.loss)
-    scores: dict[str, float] = {}
-    for name, split in recipe.evaluated.items():
-        found = Standing(problem, space, split, eval_batch_size=config.eval_batch_size).evaluate(split, metrics)
-        scores |= {f"{name}_{metric}": value for metric, value in found.items()}
     return {
-        **scores,
+        **score_network(problem, space, recipe.evaluated, config.eval_batch_size),
         "parameters": space.size,
         "steps": training.steps,
         "epochs": config.epochs,

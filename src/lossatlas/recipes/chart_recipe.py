@@ -16,9 +16,8 @@ from lossatlas.problem import Problem
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.options import check_options
-from lossatlas.recipes.problem import ProblemRecipe, hash_data
+from lossatlas.recipes.problem import ProblemRecipe, hash_data, hash_network
 from lossatlas.recipes.shared_config import EvaluationConfig
-from lossatlas.recipes.site import hash_network
 from lossatlas.schedules import SCHEDULES, Schedule
 from lossatlas.surveying import Surveyor
 from lossatlas.weights import WeightSpace

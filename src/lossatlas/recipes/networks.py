@@ -31,6 +31,7 @@ __all__ = [
     "check_finite",
     "copy_state",
     "keep_module",
+    "list_statistics",
     "load_networks",
     "shorten_paths",
 ]
@@ -187,7 +188,7 @@ def _check_what_is_held(networks: Sequence[NetworkState], base: ProblemRecipe) -
     """
     varied = {name for entry in base.space.entries for name in entry.names}
     parameters = {name for name, _ in base.problem.module.named_parameters()}
-    statistics = _list_statistics(base.problem.module)
+    statistics = list_statistics(base.problem.module)
     first, *others = networks
     notes = []
     for name, value in first.state.items():
@@ -210,7 +211,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
 
-def _list_statistics(module: nn.Module) -> set[str]:
+def list_statistics(module: nn.Module) -> set[str]:
     """The names of the running statistics of normalisations, of which buffers policies take care."""
     layers = [(prefix, layer) for prefix, layer in module.named_modules() if isinstance(layer, _NormBase)]
     return {f"{prefix}.{name}" if prefix else name for prefix, layer in layers for name, _ in layer.named_buffers()}

@@ -49,8 +49,6 @@ CHARTED = (FitConfig.verb, ConnectConfig.verb, SurveyConfig.verb)
 """Verbs whose runs come to a chart and a survey."""
 ADVICE = "give a run of fit, survey or connect, once it has surveyed, or one in the folder surveys of a comparison"
 """Where there is no survey."""
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""What normalisations keep of examples."""
 
 
 def open_run(path: Path | str) -> OpenedRun:
@@ -258,7 +256,7 @@ class OpenedRun:
         Raises:
             BadInput: it stands elsewhere.
         """
-        from lossatlas.recipes.site import hash_network
+        from lossatlas.recipes.problem import hash_network
 
         known = self.provenance.fingerprints
         was = known.get("centre", known.get("module"))
@@ -371,5 +369,7 @@ class OpenedRun:
 
 def _says_all(base: ProblemRecipe) -> bool:
     """Whether a point of weight space is a whole network, but for running statistics, of which policies take care."""
+    from lossatlas.recipes.networks import list_statistics
+
     spanned = {name for entry in base.space.entries for name in entry.names}
-    return all(name in spanned or name.endswith(STATISTICS) for name in base.problem.module.state_dict())
+    return set(base.problem.module.state_dict()) <= spanned | list_statistics(base.problem.module)

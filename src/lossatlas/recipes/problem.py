@@ -16,6 +16,7 @@ from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.errors import BadInput, unknown
 from lossatlas.feeds import AUTO, Dict, Feed, Pair
+from lossatlas.hashing import fingerprint
 from lossatlas.losses import LOSSES, Loss, load_loss
 from lossatlas.models import MODELS, check_weights_fit, load_model
 from lossatlas.problem import Problem
@@ -27,7 +28,16 @@ from lossatlas.streams import make_generator
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
 
-__all__ = ["ProblemRecipe", "build_loss", "build_problem", "check_data_now", "find_device", "hash_data", "seeded"]
+__all__ = [
+    "ProblemRecipe",
+    "build_loss",
+    "build_problem",
+    "check_data_now",
+    "find_device",
+    "hash_data",
+    "hash_network",
+    "seeded",
+]
 
 
 FEW = 8
@@ -172,6 +182,11 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
 def hash_data(data: Dataset) -> dict[str, str]:
     """Hashes of all splits, as the provenance of a run has them."""
     return {f"{DATA}{name}": split.fingerprint() for name, split in data.splits.items()}
+
+
+def hash_network(module: nn.Module) -> str:
+    """A hash of a network as it stands, by which it is known again."""
+    return fingerprint(module.state_dict().items())
 
 
 def check_data_now(known: Mapping[str, str], now: Dataset, data: str, run: str, hint: str) -> None:

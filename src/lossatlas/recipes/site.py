@@ -6,16 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.hashing import fingerprint
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
 from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
 
-__all__ = ["SITES", "Box", "Network", "SiteKind", "SurveySite", "SurveyedTrajectory", "hash_network"]
+__all__ = ["SITES", "Box", "Network", "SiteKind", "SurveySite", "SurveyedTrajectory"]
 
 Box = tuple[float, float]
 """Where an axis begins and ends."""
@@ -73,11 +72,6 @@ class SiteKind(ABC):
         Raises:
             BadInput: what the configuration names is missing or does not fit.
         """
-
-
-def hash_network(module: nn.Module) -> str:
-    """A hash of the network that a survey lies around, by which it is known again."""
-    return fingerprint(module.state_dict().items())
 
 
 SITES: Registry[type[SiteKind]] = Registry("survey site", "lossatlas.recipes.sites")

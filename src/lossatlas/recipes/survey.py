@@ -14,9 +14,9 @@ from lossatlas.errors import BadInput
 from lossatlas.metrics import count_numbers, metrics_for
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import ChartRecipe
-from lossatlas.recipes.problem import ProblemRecipe, build_problem
+from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_network
 from lossatlas.recipes.room import Extent
-from lossatlas.recipes.site import SITES, SurveySite, hash_network
+from lossatlas.recipes.site import SITES, SurveySite
 from lossatlas.recipes.slicing import use_one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.schema import REPEAT

@@ -12,12 +12,11 @@ import torch
 from lossatlas.bounds import MOST_STEPS, written
 from lossatlas.data import AUGMENTATIONS, Dataset, Split
 from lossatlas.errors import BadInput
-from lossatlas.hashing import fingerprint
 from lossatlas.problem import Problem
 from lossatlas.recipes.base import require
 from lossatlas.recipes.networks import bring_module, check_finite
 from lossatlas.recipes.options import check_options
-from lossatlas.recipes.problem import build_problem, hash_data
+from lossatlas.recipes.problem import build_problem, hash_data, hash_network
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.schedules import SCHEDULES
 from lossatlas.surveying.standing import Standing
@@ -76,7 +75,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
             if parameter.ndim > 1:
                 parameter.mul_(config.init_gain)
     check_finite(module, "the start" if config.init_gain == 1 else f"the start, with init_gain {config.init_gain:g},")
-    start = fingerprint(module.state_dict().items())
+    start = hash_network(module)
     module.to(base.device)
     evaluated = base.take_examples("all", base.data.splits)
     for split in evaluated.values():  # what the summary would refuse is refused now

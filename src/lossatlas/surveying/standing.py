@@ -12,10 +12,12 @@ from lossatlas.data import Split
 from lossatlas.engine import Evaluation, Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for
+from lossatlas.metrics import streaming_metrics
 from lossatlas.problem import Problem
+from lossatlas.schema import name_variable
 from lossatlas.weights import WeightSpace
 
-__all__ = ["Standing"]
+__all__ = ["Standing", "score_network"]
 
 
 class Standing:
@@ -75,6 +77,28 @@ class Standing:
         """The gradient (n,) of the mean loss over a split."""
         ((_, derivatives),) = self.engine.derivatives(self._coefficients, self._controls, split, self._eval_batch_size)
         return derivatives.gradient()[0]
+
+
+def score_network(
+    problem: Problem, space: WeightSpace, splits: Mapping[str, Split], eval_batch_size: int = EVAL_BATCH_SIZE
+) -> dict[str, float]:
+    """Loss and accuracy of a problem's module as it stands, by ``<split>_<metric>``.
+
+    Args:
+        problem: module, loss and feed.
+        space: parameters of the module.
+        splits: examples by name, all of which are taken, on the device to use.
+        eval_batch_size: examples per batch.
+
+    Raises:
+        BadInput: as :class:`Standing`.
+    """
+    metrics = streaming_metrics(problem.loss)
+    scores: dict[str, float] = {}
+    for name, split in splits.items():
+        found = Standing(problem, space, split, eval_batch_size=eval_batch_size).evaluate(split, metrics)
+        scores |= {name_variable(name, metric): value for metric, value in found.items()}
+    return scores
 
 
 def _counted(evaluation: Evaluation) -> tuple[Tensor, Tensor]:

@@ -77,17 +77,14 @@ class SurveyStore:
         self._path = path
         # xarray takes a path that begins with ~ for one in somebody's home.
         self._where: Any = str(path.absolute()) if path is not None else zarr.storage.MemoryStore()
-        self._locks: StoreLocks | None = None
+        self._locks = locks = StoreLocks(path) if path is not None else None
+        self.tiles: TileSource = tiles or (FileLocks(locks) if locks is not None else Alone())
         self._writers: Lock | None = None
         self._opened: GridArrays | None = None
-        self.tiles: TileSource = tiles if tiles is not None else Alone()
         attributes, labels = dict(attributes), labels or {}
-        if path is None:
+        if path is None or locks is None:
             self._opened = GridArrays.started(self._where, grid, {**attributes, **(recorded or {})}, labels)
             return
-        self._locks = locks = StoreLocks(path)
-        if tiles is None:
-            self.tiles = FileLocks(locks)
         if path.exists() and not has_description(path) and not locks.folder.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
         try:
