@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
 import lossatlas as la
 from lossatlas.charts import CHARTS
@@ -20,6 +21,9 @@ from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes.networks import load_networks
+from lossatlas.recipes.problem import build_problem
+from lossatlas.weights.files import module_state
 
 QUIET = ("--plan=loop", "--examples=60", "--eval_batch_size=30", "--no_pictures")
 SMALL = ("--model.hidden=6", "--device=cpu")
@@ -60,7 +64,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             make("train", f"--out=t{seed}", "--epochs=1", f"--seed={seed}", "--snapshots=epoch", *SMALL)
         make("fit", "--out=f", *FIT, *SMALL)
         make("fit", "--out=around", "--checkpoint=t1", "--buffers=frozen", *FIT, *SMALL)
-        make("survey", "--out=s", "--checkpoint=t1", "--grid=3", *QUIET)
+        make("survey", "--out=s", "--checkpoint=t1", "--grid=3", "--metrics", "loss", "gradient_norm", *QUIET)
         make("survey", "--out=between", "--between", "t1", "t2", "--grid=3", *QUIET)
         make("survey", "--out=along", "--trajectory=t1", "--directions=random", "--grid=3", *QUIET)
         make("survey", "--out=again", "--run=around", "--grid=3", *QUIET)
@@ -169,10 +173,12 @@ def test_all_that_a_run_has_is_there_or_one_line_says_what_to_do(
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["around", "between", "along", "third", "curve"])
+@pytest.mark.parametrize("name", ["f", "around", "s", "between", "along", "again", "third", "c", "curve"])
 def test_an_engine_gives_the_numbers_of_the_survey(runs: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs)
     run = la.open_run(name)
+    assert run.splits.keys() == {"train", "test"}
+    assert run.engine.plan.evaluate.strategy == "loop"
     np.testing.assert_array_equal(losses(run), run.survey["test_loss"].values.reshape(-1))
 
 
@@ -183,6 +189,50 @@ def test_the_engine_of_a_training_evaluates_points_of_weight_space(runs: Path) -
     found = run.engine.evaluate(points, there[None], run.splits["test"], {"loss": run.metrics["loss"]}, 100)
     assert float(found["loss"][0]) == pytest.approx(run.summary["test_loss"], rel=1e-5)
     assert float(found["loss"][1]) > float(found["loss"][0])
+
+
+class TestWhatARunWasMadeOf:
+    """It is there again."""
+
+    def test_a_training_is_its_network(self, runs: Path) -> None:
+        run = la.open_run(runs / "t1")
+        assert run.verb == "train"
+        assert isinstance(run.config, TrainConfig)
+        assert run.finished
+        (state,) = load_networks([str(runs / "t1")], build_problem(run.config)).states
+        for key, value in module_state(run.problem.module).items():
+            assert torch.equal(value, state[key])
+        x, y = run.splits["test"].take(torch.arange(len(run.splits["test"])))
+        with torch.no_grad():
+            loss = nn.functional.cross_entropy(run.problem.module.eval()(x).double(), y)
+        assert float(loss) == pytest.approx(run.summary["test_loss"], rel=1e-5)
+        with pytest.raises(la.BadInput, match="t1 holds no chart"):
+            _ = run.chart
+
+    def test_a_comparison_has_no_problem_of_its_own(self, runs: Path) -> None:
+        run = la.open_run(runs / "cmp")
+        assert run.verb == "compare"
+        with pytest.raises(la.BadInput, match="compares runs and has no problem of its own; open one of them"):
+            _ = run.problem
+
+    def test_what_is_gone_concerns_who_needs_it(self, runs: Path, tmp_path: Path) -> None:
+        for name in ("t1", "s"):
+            shutil.copytree(runs / name, tmp_path / name)
+        shutil.rmtree(tmp_path / "t1")
+        (tmp_path / "moved").mkdir()
+        (tmp_path / "s").rename(tmp_path / "moved" / "s")
+        text = (tmp_path / "moved" / "s" / "provenance.json").read_text()
+        (tmp_path / "moved" / "s" / "provenance.json").write_text(text.replace(str(runs), str(tmp_path / "nowhere")))
+        run = la.open_run(tmp_path / "moved" / "s")
+        assert run.chart.axes == ("u", "v")
+        assert "test_loss" in run.survey
+        assert run.config.grid == (3,)
+        with pytest.raises(la.BadInput, match=r"checkpoint t1 of .* is not there; it was looked for as"):
+            _ = run.problem
+
+    def test_what_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(la.BadInput, match="is not a lossatlas run; name a run directory"):
+            la.open_run(tmp_path)
 
 
 class TestWhatChangedIsNoticed:

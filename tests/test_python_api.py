@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,22 +28,13 @@ SMALL = ("--model.hidden=6", "--device=cpu")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two trainings, a fit, a survey around one of them, a survey of that survey's chart, a curve and a comparison."""
+    """Two trainings, and a survey around the first."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for seed in (1, 2):
             assert main(["train", f"--out=t{seed}", "--epochs=1", f"--seed={seed}", "--snapshots=epoch", *SMALL]) == 0
-        assert main(["fit", "--out=f", "--steps=3", "--size=6", "--padding=1", *QUIET, *SMALL]) == 0
-        assert (
-            main(["survey", "--out=s", "--checkpoint=t1", "--grid=3", "--metrics", "loss", "gradient_norm", *QUIET])
-            == 0
-        )
-        assert main(["survey", "--out=again", "--run=s", "--grid=3", *QUIET]) == 0
-        curve = ("--steps=3", "--grid=3", "--plane=0", "--no_ensembles")
-        assert main(["connect", "t1", "t2", "--out=c", *curve, *QUIET]) == 0
-        few = ("--grid=3", "--line=3", "--slice_points=3", "--repeats=1")
-        assert main(["compare", "t1", "t2", "--out=cmp", *few, *QUIET]) == 0
+        assert main(["survey", "--out=s", "--checkpoint=t1", "--grid=3", *QUIET]) == 0
     return folder
 
 
@@ -60,68 +50,6 @@ def examples(count: int = 64, seed: int = 0) -> la.Split:
 
 def trained(seed: int) -> nn.Module:
     return la.train(problem(seed), examples(), epochs=4, batch_size=16, seed=seed, snapshots="none").module
-
-
-class TestOpenedRuns:
-    """What a run was made of is there again, and gives the numbers that the run found."""
-
-    @pytest.mark.parametrize("name", ["f", "s", "again", "c"])
-    def test_an_engine_gives_the_numbers_of_the_survey(
-        self, runs: Path, name: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(runs)
-        run = la.open_run(name)
-        survey = run.survey
-        assert run.splits.keys() == {"train", "test"}
-        assert "loss" in run.metrics
-        coords = np.stack(np.meshgrid(*(survey[axis] for axis in run.chart.axes), indexing="ij"), axis=-1)
-        points = torch.from_numpy(coords.reshape(-1, coords.shape[-1]))
-        controls = run.chart.controls().detach()
-        coefficients = run.chart.mixture(points, controls).detach()
-        metrics = {"loss": run.metrics["loss"]}
-        found = run.engine.evaluate(coefficients, controls, run.splits["test"], metrics, run.config.eval_batch_size)
-        np.testing.assert_array_equal(found["loss"].numpy().astype(np.float32), survey["test_loss"].values.reshape(-1))
-        assert run.engine.plan.evaluate.strategy == "loop"
-
-    def test_a_training_is_its_network(self, runs: Path) -> None:
-        run = la.open_run(runs / "t1")
-        assert run.verb == "train"
-        assert isinstance(run.config, TrainConfig)
-        assert run.finished
-        (state,) = load_networks([str(runs / "t1")], build_problem(run.config)).states
-        for key, value in module_state(run.problem.module).items():
-            assert torch.equal(value, state[key])
-        x, y = run.splits["test"].take(torch.arange(len(run.splits["test"])))
-        with torch.no_grad():
-            loss = nn.functional.cross_entropy(run.problem.module.eval()(x).double(), y)
-        assert float(loss) == pytest.approx(run.summary["test_loss"], rel=1e-5)
-        with pytest.raises(la.BadInput, match="t1 holds no chart"):
-            _ = run.chart
-
-    def test_a_comparison_has_no_problem_of_its_own(self, runs: Path) -> None:
-        run = la.open_run(runs / "cmp")
-        assert run.verb == "compare"
-        with pytest.raises(la.BadInput, match="compares runs and has no problem of its own; open one of them"):
-            _ = run.problem
-
-    def test_what_is_gone_concerns_who_needs_it(self, runs: Path, tmp_path: Path) -> None:
-        for name in ("t1", "s"):
-            shutil.copytree(runs / name, tmp_path / name)
-        shutil.rmtree(tmp_path / "t1")
-        (tmp_path / "moved").mkdir()
-        (tmp_path / "s").rename(tmp_path / "moved" / "s")
-        text = (tmp_path / "moved" / "s" / "provenance.json").read_text()
-        (tmp_path / "moved" / "s" / "provenance.json").write_text(text.replace(str(runs), str(tmp_path / "nowhere")))
-        run = la.open_run(tmp_path / "moved" / "s")
-        assert run.chart.axes == ("u", "v")
-        assert "test_loss" in run.survey
-        assert run.config.grid == (3,)
-        with pytest.raises(la.BadInput, match=r"checkpoint t1 of .* is not there; it was looked for as"):
-            _ = run.problem
-
-    def test_what_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(la.BadInput, match="is not a lossatlas run; name a run directory"):
-            la.open_run(tmp_path)
 
 
 class Permuted(la.NetworkTransform):
