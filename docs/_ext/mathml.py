@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util.logging import getLogger
 from sphinx.writers.html5 import HTML5Translator
 
 __all__ = ["setup"]
+
+LOG = getLogger(__name__)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -17,10 +21,19 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _write_inline(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(_convert(node, as_block=False))
     raise nodes.SkipNode
 
 
 def _write_block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    translator.body.append(f'<div class="math">{_convert(node, as_block=True)}</div>')
     raise nodes.SkipNode
+
+
+def _convert(node: nodes.math | nodes.math_block, as_block: bool) -> str:
+    """The MathML of a formula; what docutils does not know of LaTeX is a warning that names the place."""
+    try:
+        return tex2mathml(node.astext(), as_block=as_block)
+    except MathError as error:
+        LOG.warning("formula %r: %s", node.astext(), error, location=node)
+        return ""
