@@ -71,7 +71,7 @@ class TestDeclaredOnce:
         assert main([verb, "--print_config"]) == 0
         printed = yaml.safe_load(capsys.readouterr().out)
         monkeypatch.setenv("COLUMNS", "2000")  # each option on a line
-        assert main([verb, "--help"]) == 0
+        assert main([verb, "--help_all"]) == 0
         lines = [line.strip("\u2502 ") for line in capsys.readouterr().out.splitlines()]
         for name, settled in CONFIGS[verb]().flat().items():
             kind = next(kind for kind in CONFIGS[verb].__mro__ if kind in declarers(name))
@@ -183,11 +183,11 @@ class TestSettled:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["fit", "--no_metrics"], "no metrics are surveyed"),
-        (["survey", "--no_metrics"], "no metrics are surveyed"),
-        (["compare", "--no_splits"], "no splits are surveyed"),
-        (["survey", "--no_grid"], "grid is ; expected"),
-        (["connect", "--no_grid"], "grid is ; expected 3 or more values of t, as one number"),
+        (["fit", "--metrics", "none"], "no metrics are surveyed"),
+        (["survey", "--metrics=none"], "no metrics are surveyed"),
+        (["compare", "--splits", "none"], "no splits are surveyed"),
+        (["survey", "--grid", "none"], "grid is ; expected"),
+        (["connect", "--grid=none"], "grid is ; expected 3 or more values of t, as one number"),
         (["connect", "--grid", "5", "7"], "grid is 5 7; expected 3 or more values of t, as one number"),
         (["connect", "--optimizer=adm"], "unknown optimizer of a curve 'adm'; did you mean 'adam'"),
         (["compare", "--buffers=frozen"], "buffers is 'frozen'; expected auto, reestimated or batch"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
@@ -16,7 +16,9 @@ from lossatlas.bounds import Bounded
 from lossatlas.cli.app import Verb, find_option, is_flag_given, make_app, make_tokens
 from lossatlas.cli.layers import list_options, merge_tokens, read_yaml
 from lossatlas.cli.named import add_options, find_option_types
+from lossatlas.cli.panels import PANELS, Example
 from lossatlas.cli.process import RUN, check_limits
+from lossatlas.cli.refusals import explain_refusal
 from lossatlas.cli.signals import check_interrupts, is_asked_to_stop
 from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import put_names_first
@@ -72,6 +74,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         run: the class of run options.
         presets: settings by the name of a preset; None where the verb has none.
         help: what the verb does.
+        examples: what its help ends with.
     """
 
     unnamed: ClassVar[str | None] = None
@@ -84,7 +87,10 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         run: type[R],
         presets: Registry[dict[str, Any]] | None,
         help: str,  # noqa: A002
+        examples: Sequence[Example],
     ) -> None:
+        self.panels = PANELS
+        self.examples = examples
         self._name = name
         self._config = config
         self._run = run
@@ -198,8 +204,10 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         tokens = [self._name, *(token for group in make_tokens(options).values() for token in group)]
         try:
             make_app(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
-        except (CycloptsError, BadInput) as error:
-            raise BadInput(f"config {path}: {' '.join(str(error).split())}") from error
+        except CycloptsError as error:
+            raise BadInput(f"config {path}: {explain_refusal(error)}") from error
+        except BadInput as error:
+            raise BadInput(f"config {path}: {error}") from error
         return options
 
 
@@ -253,7 +261,10 @@ def _how_to_see_options(names: list[str]) -> str:
     """What help says of options that belong to named things; nothing where there are none."""
     if not names:
         return ""
-    return f"\n\nName {_listed(names)} together with --help to see its options: --{names[0]}.OPTION and so on."
+    return (
+        f"\n\nWhat {_listed(names)} names can have options of its own: give the name together with --help to see them, "
+        f"as in --model resnet --help."
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lossatlas.bounds import NotNegative
 from lossatlas.cli.app import find_option
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem, print_place
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import ConnectConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
@@ -63,5 +64,16 @@ CONNECT = _Connect(
     ConnectConfig,
     _Options,
     None,
-    "Join trained networks by a curve of low loss: lossatlas connect RUN_A RUN_B [RUN_C ...]",
+    "Connect trained networks by a curve of low loss: lossatlas connect RUN_A RUN_B [RUN_C ...]",
+    (
+        Example("A Bezier curve between two runs of lossatlas train", "lossatlas connect runs/a runs/b"),
+        Example(
+            "A polygonal chain through three networks, with a budget in steps",
+            "lossatlas connect runs/a runs/b runs/c --curve chain --steps 2000",
+        ),
+        Example(
+            "A curve whose highest loss is as low as possible",
+            "lossatlas connect runs/a runs/b --objective max --out runs/lowest",
+        ),
+    ),
 )

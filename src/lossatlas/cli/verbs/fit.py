@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, print_place
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import PRESETS, FitConfig
 
@@ -59,4 +60,16 @@ FIT = _Fit(
     _Options,
     PRESETS,
     "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.",
+    (
+        Example("A heart into the loss landscape of an MLP on digits: the demo", "lossatlas fit"),
+        Example(
+            "A word, with a convolutional network and more time",
+            "lossatlas fit --pattern text:LOSS --model conv --seconds 120 --out runs/word",
+        ),
+        Example(
+            "An image around a trained network",
+            "lossatlas fit --pattern image:logo.png --checkpoint runs/a --out runs/logo",
+        ),
+        Example("What a run as in the paper would cost", "lossatlas fit --preset paper --dry_run"),
+    ),
 )

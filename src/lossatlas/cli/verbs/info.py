@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example
 
 if TYPE_CHECKING:
     from lossatlas.charts import CoefficientChart
@@ -86,4 +87,6 @@ def _told(name: str, kind: type[CoefficientChart]) -> str:
     return f"{name}: {told or 'from Python'}"
 
 
-INFO = PlainVerb(info)
+INFO = PlainVerb(
+    info, examples=(Example("Everything that options can name, and the devices of this machine", "lossatlas info"),)
+)

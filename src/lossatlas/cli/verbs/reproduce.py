@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example
 from lossatlas.cli.signals import is_asked_to_stop
 from lossatlas.cli.terminal import say
 from lossatlas.files.reading import read_text
@@ -61,4 +62,14 @@ def reproduce(
     return None
 
 
-REPRODUCE = PlainVerb(reproduce)
+REPRODUCE = PlainVerb(
+    reproduce,
+    examples=(
+        Example("A small version of a figure, in minutes", "lossatlas reproduce mpo-fig4"),
+        Example(
+            "The figure as published, on a GPU, from data sets in a folder",
+            "lossatlas reproduce mpo-fig4 --scale paper --folder data --device cuda",
+        ),
+        Example("What its runs would be, as YAML", "lossatlas reproduce mpo-fig4 --print_config"),
+    ),
+)
