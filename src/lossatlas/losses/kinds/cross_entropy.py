@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.bounds import Share, check_numbers
+from lossatlas.bounds import Share, check_values
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses.labelled import Labelled, count_from_the_end, find_class_axis, read_labels
@@ -72,7 +72,7 @@ class CrossEntropy(Loss):
             raise BadInput(
                 "class_axis is 0, the axis of the examples; expected that of the classes: 1 in torch's layout"
             )
-        check_numbers(self)
+        check_values(self)
         if self.weight is not None:
             object.__setattr__(self, "weight", _checked_weights(self.weight))
 
