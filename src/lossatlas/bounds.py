@@ -62,7 +62,7 @@ INFINITE = {"infinite": True}
 LARGEST, SMALLEST = 3.4028234663852886e38, 1.1754943508222875e-38
 """Of 32 bits, but for zero."""
 YEAR = 31_557_600
-"""Seconds; nobody waits longer for anything."""
+"""Seconds: the longest duration that is accepted."""
 DEEPEST = 10_000
 """Layers; each is an object of its own, whatever its width."""
 STEP_SECONDS = 5e-5

@@ -45,17 +45,17 @@ class RunOptions(Bounded):
     """How a run is carried out; nothing here changes its result. Verbs add their own, and where runs go by default."""
 
     out: Path = Path("runs/run")
-    """The run directory."""
+    """Directory of the run."""
     config: Path | None = None
-    """A YAML file of options; the command line overrides it."""
+    """YAML file of options, which the command line overrides."""
     resume: bool = False
-    """Continue the run in --out with its own settings; start it where there is none."""
+    """Continue the run in --out with its own settings, or start it if there is none."""
     overwrite: bool = False
     """Replace the lossatlas run in --out."""
     print_config: bool = False
     """Print the full configuration, which reproduces the run, and stop."""
     dry_run: bool = False
-    """Say what the run would cost, and stop; writes nothing."""
+    """Estimate time, memory and disk space, and stop without writing anything."""
 
     def handling(self) -> dict[str, Any]:
         """Those of the options that a job is told."""
@@ -212,7 +212,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
 
 
 def lend_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -> dict[str, Any]:
-    """The problem of the run at a path, as far as the tokens state none; nothing where there is no run.
+    """The problem of the run at a path, as far as the tokens state none; nothing where the run does not exist.
 
     Args:
         path: a run directory.
@@ -233,11 +233,11 @@ def lend_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
 def _print_estimate(estimate: Estimate) -> None:
     """What a dry run found."""
     forecast, most = estimate.forecast, estimate.chunk_bytes / 2**20
-    chunk = f" for a few points; a whole chunk of them takes {most:,.0f} MiB more at most (--memory)" if most else ""
+    chunk = f" for a few points; a full chunk takes up to {most:,.0f} MiB more (see --memory)" if most else ""
     rows = {
         **estimate.work,
         "time": f"about {forecast.seconds:.0f} s (within a factor of {forecast.factor:.1f}): {forecast.parts}",
-        "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at its peak{chunk}",
+        "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at the peak{chunk}",
         "disk": f"about {estimate.disk_bytes / 2**20:.0f} MiB",
     }
     width = max(7, *map(len, rows))
@@ -262,8 +262,8 @@ def _how_to_see_options(names: list[str]) -> str:
     if not names:
         return ""
     return (
-        f"\n\nWhat {_listed(names)} names can have options of its own: give the name together with --help to see them, "
-        f"as in --model resnet --help."
+        "\n\nSome values have options of their own, such as --model.depth: to see them, give "
+        f"{_listed(names)} together with --help."
     )
 
 

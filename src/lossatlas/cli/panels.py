@@ -165,5 +165,5 @@ def arrange(names: Sequence[str], panels: Sequence[Panel], everything: bool) -> 
 def write_examples(examples: Sequence[Example], hint: str) -> str:
     """What stands under the options in the help of a verb, in Markdown: examples, and a hint where to look further."""
     lines = [line for example in examples for line in (f"# {example.purpose}", *example.commands)]
-    told = "\n".join(["Examples:", "", "```text", *lines, "```"]) if examples else ""
+    told = "\n".join(["```text", "Examples:", *lines, "```"]) if examples else ""
     return f"{told}\n\n{hint}".strip()

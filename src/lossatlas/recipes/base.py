@@ -55,7 +55,7 @@ class Config(Bounded):
     """What this verb makes of settings that several verbs share where they have their common default."""
 
     device: str = AUTO
-    """Device: auto, cpu, cuda, cuda:1, ..."""
+    """Device to compute on: auto, cpu, cuda, or cuda:N for one of several GPUs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,24 +125,26 @@ class ProblemConfig(Config):
     """Which network, on which data, under which loss; the base of the configurations that say so themselves."""
 
     data: str = "digits"
-    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
+    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the layout of the Hugging Face hub, or
+    module:callable."""
     data_options: Options = field(default_factory=dict)
-    """Options of a data set; on the command line --data.OPTION."""
+    """Options of the data set; on the command line --data.OPTION."""
     model: str = "mlp"
-    """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
+    """Model: a name (see `lossatlas info`), with options as --model.OPTION, or module:callable."""
     model_options: Options = field(default_factory=dict)
-    """Options of a named model; on the command line --model.OPTION."""
+    """Options of the named model; on the command line --model.OPTION."""
     loss: str = "auto"
-    """Loss: a name (see `lossatlas info`) with options as --loss.OPTION, module:callable, or auto by the targets."""
+    """Loss: a name (see `lossatlas info`), with options as --loss.OPTION, module:callable, or auto, which follows from
+    the targets."""
     loss_options: Options = field(default_factory=dict)
-    """Options of a named loss; on the command line --loss.OPTION."""
+    """Options of the named loss; on the command line --loss.OPTION."""
     output: str | None = None
-    """What the loss sees of what the network returns: a key or a place of it, such as out or 0; default its logits,
-    its only tensor, or the first one of a tuple."""
+    """Part of the model's output that the loss is computed from: a key or an index, such as out or 0. By default its
+    logits, its only tensor, or the first tensor of a tuple."""
     parameters: tuple[str, ...] = ("*",)
-    """Patterns of the parameters that vary; the others are held fixed."""
+    """Patterns of the names of the parameters that vary; the other parameters are held fixed."""
     seed: Seed = 0
-    """Seed of everything that is random."""
+    """Seed of initialisation, batches, augmentation and random subsets of examples."""
 
 
 def list_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

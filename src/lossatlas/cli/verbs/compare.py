@@ -21,9 +21,9 @@ __all__ = ["COMPARE"]
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/compare")
-    """The run directory."""
+    """Directory of the run."""
     pictures: bool = True
-    """Draw the comparison and write the report."""
+    """Draw pictures and write the report."""
 
 
 class _Compare(ConfiguredVerb[CompareConfig, _Options]):
@@ -47,8 +47,8 @@ COMPARE = _Compare(
     CompareConfig,
     _Options,
     None,
-    "Compare trained networks, finished runs of lossatlas train: what lies between every two of them and around each, "
-    "and how differently they predict. Name the runs first: lossatlas compare RUN RUN ...",
+    "Compare trained networks: what lies between every two of them and around each, and how differently they predict. "
+    "Name finished runs of lossatlas train first: lossatlas compare RUN RUN ...",
     (
         Example("Two networks from different seeds", "lossatlas compare runs/a runs/b"),
         Example(

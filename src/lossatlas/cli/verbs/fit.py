@@ -28,13 +28,13 @@ SHOWN = (
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/demo")
-    """The run directory."""
+    """Directory of the run."""
     checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
     preset: str = "fast"
-    """Settings to begin with (see `lossatlas info`); files and the command line override them."""
+    """Preset that other options start from (see `lossatlas info`); files and the command line override it."""
     pictures: bool = True
-    """Draw the survey and write the report; `lossatlas view` draws a run that has none."""
+    """Draw pictures and write the report; `lossatlas view` can draw them later."""
 
 
 class _Fit(ConfiguredVerb[FitConfig, _Options]):

@@ -14,7 +14,7 @@ __all__ = ["INFO"]
 
 
 def info() -> int | None:
-    """List what there is to choose from: models with their options, data sets, pictures, metrics, devices and so on."""
+    """List what options can name: models with their options, data sets, pictures, metrics, devices and so on."""
     from dataclasses import fields
 
     import torch

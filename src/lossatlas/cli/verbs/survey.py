@@ -28,9 +28,9 @@ SITES = ("checkpoint", "trajectory", "between", "run")
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/survey")
-    """The run directory."""
+    """Directory of the run."""
     pictures: bool = True
-    """Draw the survey and write the report; `lossatlas view` draws a run that has none."""
+    """Draw pictures and write the report; `lossatlas view` can draw them later."""
 
 
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):

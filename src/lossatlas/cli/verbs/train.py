@@ -24,7 +24,7 @@ __all__ = ["TRAIN"]
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/train")
-    """The run directory."""
+    """Directory of the run."""
     checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
 

@@ -34,7 +34,7 @@ def view(
     export: tuple[Path, ...] = (),
     pictures: bool = True,
 ) -> int | None:
-    """Draw the survey of a run anew, or surveys of several runs on shared axes; or write a survey in another format.
+    """Draw the survey of a run again, or surveys of several runs on shared axes; or write a survey in another format.
 
     What cannot be read of a damaged store is named on standard error, chunk by chunk, and drawn as not finite.
 
