@@ -114,7 +114,7 @@ class TestNumbers:
         [
             (lambda: TrainConfig(epochs="2"), "epochs is '2'; expected a positive number"),
             (lambda: TrainConfig(epochs=None), "epochs is None; expected a positive number"),
-            (lambda: TrainConfig(batch_size=32.0), "batch_size is 32.0; expected a positive number or None"),
+            (lambda: TrainConfig(batch_size=32.0), "batch_size is 32.0; expected a positive number"),
             (lambda: FitConfig(betas=(0.9,)), "betas is (0.9,); expected a list of numbers"),
             (lambda: FitConfig(splits="train"), "splits is 'train'; expected a list of texts"),
             (lambda: FitConfig(coarse=(0.3, "x")), "coarse is (0.3, 'x'); expected a list of numbers"),
@@ -124,7 +124,7 @@ class TestNumbers:
             (lambda: la.Adam(lr="fast"), "lr is 'fast'; expected"),
             (lambda: la.MLP(hidden=8), "mlp's hidden is 8; expected a list of whole numbers"),
             (lambda: la.train(None, None, epochs="2"), "epochs is '2'; expected a number"),  # type: ignore[arg-type]
-            (lambda: la.fit(None, None, None, None, steps="2"), "steps is '2'; expected a whole number or None"),  # type: ignore[arg-type]
+            (lambda: la.fit(None, None, None, None, steps="2"), "steps is '2'; expected a whole number"),  # type: ignore[arg-type]
             (lambda: la.survey(None, {}, None, {}, padding=1.5), "padding is 1.5; expected a whole number"),  # type: ignore[arg-type]
             (lambda: la.slice_around(None, repeats="2"), "repeats is '2'; expected a whole number"),  # type: ignore[arg-type]
         ],

@@ -52,6 +52,7 @@ __all__ = [
     "Tally",
     "ToInfinity",
     "check_arguments",
+    "check_types",
     "check_values",
     "is_ordinary",
     "written",
@@ -134,11 +135,9 @@ def check_values(options: object, whose: str = "") -> None:
         BadInput: the first that is; names the field.
     """
     kind: Any = type(options)
-    hints = _hints(kind)
+    check_types(kind, {name: getattr(options, name) for name in _bounds(kind)}, whose)
     for name, bounds in _bounds(kind).items():
         value = getattr(options, name)
-        if not _is_of(value, hints[name]):
-            raise _of_another_type(f"{whose}{name}", value, hints[name])
         for number in value if isinstance(value, tuple | list) else (value,):
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
@@ -149,6 +148,23 @@ def check_values(options: object, whose: str = "") -> None:
                 expected = f"{what} of ordinary size ({size})"
             if expected is not None:
                 raise BadInput(f"{whose}{name} is {written(number)}; expected {expected}")
+
+
+def check_types(kind: type, values: Mapping[str, object], whose: str = "") -> None:
+    """Refuse values for fields of a dataclass that are of another type.
+
+    Args:
+        kind: the dataclass.
+        values: by the names of its fields.
+        whose: stands before the names of fields in a message.
+
+    Raises:
+        BadInput: the first that is; names the field.
+    """
+    hints = _hints(kind)
+    for name, value in values.items():
+        if not _is_of(value, hints[name]):
+            raise _of_another_type(f"{whose}{name}", value, hints[name])
 
 
 def written(number: float) -> str:
@@ -200,17 +216,17 @@ def _shown(value: object) -> str:
 
 
 def _told(hint: Any) -> str:
-    """What values of a type are called: ``a positive number``, ``a list of texts``, ``a number or None``."""
+    """What values of a type are called, None aside: ``a positive number``, ``a list of texts``."""
     match get_origin(hint), get_args(hint):
         case origin, (inner, *metadata) if origin is Annotated:
             return next((str(each.description) for each in metadata if isinstance(each, Meta)), _told(inner))
         case origin, parts if origin in (Union, UnionType):
-            return " or ".join(map(_told, parts))
+            return " or ".join(_told(part) for part in parts if part is not NoneType)
         case origin, choices if origin is Literal:
             return " or ".join(map(repr, choices))
         case origin, (first, *_) if origin is tuple:
             return f"a list of {WORDS.get(get_args(first)[0] if get_origin(first) is Annotated else first, 'value')}s"
-    return "None" if hint is NoneType else f"a {WORDS.get(hint, 'value of another type')}"
+    return f"a {WORDS.get(hint, 'value of another type')}"
 
 
 def _is_of(value: Any, hint: Any) -> bool:

@@ -14,17 +14,19 @@ One rule for what settings say beside values of their own:
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from cyclopts import Parameter
 
-from lossatlas.bounds import Bounded, Seed
+from lossatlas.bounds import Bounded, Seed, check_types
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.files.reading import converted
 
 __all__ = [
     "AUTO",
     "Config",
+    "NotSettings",
     "Options",
     "ProblemConfig",
     "check_count",
@@ -43,6 +45,10 @@ OPTIONS = "_options"
 
 Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
 """The options of a named thing, by name; on the command line ``--thing.option``."""
+
+
+class NotSettings(BadInput):
+    """Settings of which a configuration does not have one, or has it with another type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +106,32 @@ class Config(Bounded):
         """The configuration that :meth:`flat` spells; what it leaves out has its default.
 
         Raises:
-            BadInput: an option is unknown or of another type, or the configuration refuses it.
+            NotSettings: an option is unknown or of another type.
+            BadInput: the configuration refuses it.
         """
         named: dict[str, Any] = {}
+        known = [f.name for f in fields(cls) if not f.name.endswith(OPTIONS)]
         for key, value in flat.items():
             thing, dot, option = key.partition(".")
             if dot and thing + OPTIONS in {f.name for f in fields(cls)}:
                 value = tuple(value) if isinstance(value, list) else value
                 named.setdefault(thing + OPTIONS, {})[option] = value
-            elif key.endswith(OPTIONS):
-                raise BadInput(f"these are not the settings of a {cls.__name__}: nothing is called {key!r}")
+            elif key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"see lossatlas {cls.verb} --help_all"
+                raise NotSettings(f"{key!r} is not a setting of lossatlas {cls.verb}; {hint}")
             else:
                 named[key] = value
+        try:
+            check_types(cls, named)
+        except BadInput as error:
+            raise NotSettings(str(error)) from error
         try:
             return converted(named, cls, exact=True)
         except LossatlasError:
             raise
         except ValueError as error:
-            raise BadInput(f"these are not the settings of a {cls.__name__}: {error}") from error
+            raise NotSettings(f"these are not the settings of lossatlas {cls.verb}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
