@@ -10,7 +10,7 @@ import collections.abc
 import inspect
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,6 +19,7 @@ from cyclopts.argument import Argument
 from sphinx.application import Sphinx
 
 from lossatlas.cli.app import VERBS, make_app
+from lossatlas.cli.panels import Example, arrange
 from lossatlas.cli.verb_help import spell
 
 __all__ = ["setup"]
@@ -37,37 +38,45 @@ def _write_pages(app: Sphinx) -> None:
     """Write a page for every verb, and the page that lists them."""
     folder = Path(app.srcdir) / "reference" / "command_line"
     folder.mkdir(parents=True, exist_ok=True)
-    verbs = {name: make_app([name, "--help"])[name] for name in VERBS}
-    pages = {"index.rst": _make_index(verbs), **{f"{name}.rst": _make_page(name, app) for name, app in verbs.items()}}
+    pages = {"index.rst": _make_index(), **{f"{name}.rst": _make_page(name) for name in VERBS}}
     for name, text in pages.items():
         if not (folder / name).exists() or (folder / name).read_text() != text:
             (folder / name).write_text(text)
 
 
-def _make_index(verbs: Mapping[str, App]) -> str:
+def _make_index() -> str:
+    verbs = {name: make_app([name, "--help"])[name] for name in VERBS}
     text = _make_title("Command line") + (
-        "``lossatlas VERB --help`` prints what these pages say. Options are spelled with underscores or dashes; lists "
-        "are written one after the other (``--grid 21 13``). Exit codes: 0 done, 2 bad input, 3 a run that could not "
-        "be finished, 130 interrupted, 1 a fault of lossatlas.\n\n.. list-table::\n   :widths: 25 75\n\n"
+        "``lossatlas VERB --help`` prints the common options of these pages, ``--help_all`` all of them. Options are "
+        "spelled with underscores or dashes; the values of a list are written one after the other (``--grid 21 13``). "
+        "Exit codes: 0 done, 2 bad input, 3 a run that could not be finished, 130 interrupted, "
+        "1 a fault of lossatlas.\n\n.. list-table::\n   :widths: 25 75\n\n"
     )
     for name, app in verbs.items():
         text += f"   * - :doc:`lossatlas {name} <{name}>`\n     - {_to_rst(_describe(app).partition(chr(10) * 2)[0])}\n"
     return text + "\n.. toctree::\n   :hidden:\n\n" + "".join(f"   {name}\n" for name in verbs)
 
 
-def _make_page(name: str, app: App) -> str:
-    """The page of one verb: what it does, its options by panel, and its examples where it has any."""
-    settled = VERBS[name].settled()
-    collection = app.assemble_argument_collection(default_parameter=app.default_parameter, parse_docstring=True)
-    panels: dict[str, list[Argument]] = {}
+def _make_page(name: str) -> str:
+    """The page of one verb: what it does, its examples, and all its options in the panels of its help."""
+    verb, settled = VERBS[name], VERBS[name].settled()
+    root = make_app([name, "--help"])
+    app = root[name]
+    collection = app.assemble_argument_collection(default_parameter=root.default_parameter, parse_docstring=True)
+    arguments: dict[str, Argument] = {}
     for argument in collection:
-        if argument.show:
-            panels.setdefault(_name_panel(argument), []).append(argument)
+        if argument.show:  # the options of a named thing stand under its name, too, and come later
+            arguments.setdefault(_name(argument), argument)
     text = _make_title(f"lossatlas {name}") + f"{_to_rst(_describe(app))}\n\n"
-    text += f".. program:: lossatlas {name}\n\n"
-    for title, arguments in panels.items():
-        text += _make_title(title, "-") + "".join(_describe_option(argument, settled) for argument in arguments)
-    return text + _make_examples(app)
+    text += _make_examples(verb.examples) + f".. program:: lossatlas {name}\n\n"
+    for title, names in arrange(list(arguments), verb.panels, everything=True):
+        text += _make_title(title, "-") + "".join(_describe_option(arguments[each], settled) for each in names)
+    return text
+
+
+def _name(argument: Argument) -> str:
+    """The name of an option, or of a value that has none on the command line."""
+    return next(iter(argument.names)).removeprefix("--").lower()
 
 
 def _describe(app: App) -> str:
@@ -75,19 +84,11 @@ def _describe(app: App) -> str:
     return re.split(r"\n\s*Args:\n", inspect.cleandoc(app.help or ""))[0]
 
 
-def _name_panel(argument: Argument) -> str:
-    """The title of the panel in which help shows an argument."""
-    groups = argument.parameter.group
-    group = groups[0] if isinstance(groups, tuple) else groups
-    name = str(getattr(group, "name", group) or "Parameters")
-    return {"Parameters": "Options"}.get(name, name)
-
-
 def _describe_option(argument: Argument, settled: Mapping[str, Any]) -> str:
     """An option: its names, what it takes, what it is, and its default."""
     names = [name for name in argument.names if not name.startswith("--empty")]
     takes = "" if argument.hint is bool or not names[0].startswith("-") else f" <{_name_type(argument.hint)}>"
-    default = settled.get(names[0].removeprefix("--"), argument.field_info.default)
+    default = settled.get(_name(argument), argument.field_info.default)
     if default is inspect.Parameter.empty:
         shown = "needed" if argument.field_info.required else ""
     elif isinstance(default, bool):
@@ -95,7 +96,8 @@ def _describe_option(argument: Argument, settled: Mapping[str, Any]) -> str:
     else:
         shown = f"``{spelled}``" if (spelled := spell(default)) else ""
     text = _to_rst(argument.parameter.help) + (f" *Default:* {shown}." if shown else "")
-    return f".. option:: {names[0]}{takes}\n\n   {text}\n\n".replace("*Default:* needed.", "*Needed.*")
+    shown_names = ", ".join(names[:2] if default is True else names[:1])
+    return f".. option:: {shown_names}{takes}\n\n   {text}\n\n".replace("*Default:* needed.", "*Needed.*")
 
 
 def _name_type(hint: Any) -> str:
@@ -132,13 +134,15 @@ def _mark_code(part: str) -> str:
     )
 
 
-def _make_examples(app: App) -> str:
-    """The examples that help ends with."""
-    epilogue = app.help_epilogue
-    if not isinstance(epilogue, str) or not epilogue.strip():
+def _make_examples(examples: Sequence[Example]) -> str:
+    """The examples that the help of a verb ends with."""
+    if not examples:
         return ""
-    lines = "".join(f"   {line}\n" for line in inspect.cleandoc(epilogue).splitlines())
-    return f"{_make_title('Examples', '-')}.. code-block:: text\n\n{lines}"
+    text = _make_title("Examples", "-")
+    for example in examples:
+        commands = "".join(f"   {command}\n" for command in example.commands)
+        text += f"{_to_rst(example.purpose)}:\n\n.. code-block:: text\n\n{commands}\n"
+    return text
 
 
 def _make_title(text: str, mark: str = "=") -> str:

@@ -51,8 +51,8 @@ def check_limits(need: int) -> None:
     left = find_process_room()
     if left is not None and left < need:
         raise BadInput(
-            f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB, and what is to come takes "
-            f"{need / 2**20:,.0f} MiB at least; raise them"
+            f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB; expected at least "
+            f"{need / 2**20:,.0f} MiB; raise them"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolved
@@ -33,7 +34,7 @@ def view(
     export: tuple[Path, ...] = (),
     pictures: bool = True,
 ) -> int | None:
-    """Draw the survey of a run anew, or surveys of several runs on shared axes; or write a survey in another format.
+    """Draw the survey of a run again, or surveys of several runs on shared axes; or write a survey in another format.
 
     What cannot be read of a damaged store is named on standard error, chunk by chunk, and drawn as not finite.
 
@@ -134,4 +135,11 @@ def _named(places: tuple[Path, ...]) -> dict[str, Path]:
             depths[i] += 1
 
 
-VIEW = PlainVerb(view)
+VIEW = PlainVerb(
+    view,
+    examples=(
+        Example("Draw all pictures of a run again", "lossatlas view runs/demo"),
+        Example("Several surveys on shared axes", "lossatlas view runs/a runs/b --out pictures"),
+        Example("Write the numbers to files, and draw nothing", "lossatlas view runs/a --no_pictures --export a.csv"),
+    ),
+)
