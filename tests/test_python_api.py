@@ -198,8 +198,10 @@ class TestConnect:
 
     def test_wrong_settings_are_one_line(self) -> None:
         networks, own, splits = self.networks(), problem(), {"train": examples()}
-        with pytest.raises(la.BadInput, match="not the settings of a ConnectConfig"):
+        with pytest.raises(la.BadInput, match="'stepps' is not a setting of lossatlas connect; did you mean 'steps'"):
             la.connect(networks, own, splits, stepps=3)
+        with pytest.raises(la.BadInput, match="steps is '3'; expected a positive number"):
+            la.connect(networks, own, splits, steps="3")
         with pytest.raises(la.BadInput, match="data is a setting of the command line; here problem and splits say it"):
             la.connect(networks, own, splits, data="digits")
         with pytest.raises(la.BadInput, match="splits are test; expected train, and perhaps test"):

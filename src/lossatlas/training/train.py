@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lossatlas.bounds import check_arguments
 from lossatlas.data import Augmentation, Split
 from lossatlas.errors import BadInput
 from lossatlas.problem import Problem
@@ -41,6 +42,7 @@ class TrainResult:
     seconds: float
 
 
+@check_arguments
 def train(
     problem: Problem,
     split: Split | Source,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
 from lossatlas.files.writing import check_place
@@ -134,4 +135,12 @@ def _find_folder(place: Path) -> Path:
     return place if whole_run else place.parent
 
 
-VIEW = PlainVerb(view)
+VIEW = PlainVerb(
+    view,
+    examples=(
+        Example("Draw all pictures of a run again", "lossatlas view runs/demo"),
+        Example("For a paper", "lossatlas view runs/demo --kinds contours --format pdf --width 85mm --out figures"),
+        Example("Several surveys on shared axes", "lossatlas view runs/a runs/b --out pictures"),
+        Example("Write the numbers to files, and draw nothing", "lossatlas view runs/a --no_pictures --export a.csv"),
+    ),
+)
