@@ -41,7 +41,7 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import (
     DEPTH,
     Unreadable,
-    converted,
+    convert,
     open_file,
     parse_json,
     parse_yaml,
@@ -53,7 +53,7 @@ from lossatlas.files.reading import (
 )
 from lossatlas.files.stores import METADATA, check_store, open_store
 from lossatlas.files.tensors import check_alike, read_tensors
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.jobs.compare import COMPARISON, read_comparison
 from lossatlas.pictures import ArraySource, picture
 from lossatlas.reproduce.study import Run
@@ -251,14 +251,14 @@ def test_values_are_checked_by_the_dataclass_that_they_become(tmp_path: Path) ->
 
 def test_what_a_dataclass_refuses_itself_comes_as_it_is() -> None:
     with pytest.raises(BadInput, match="^0 points$"):
-        converted({"name": "a", "inner": {"points": 0}}, Outer)
+        convert({"name": "a", "inner": {"points": 0}}, Outer)
 
 
 def test_unknown_entries_are_refused_where_that_is_wanted() -> None:
     given = {"name": "a", "inner": {"points": 1, "odd": 1}}
-    assert converted(given, Outer).inner == Inner(1)
+    assert convert(given, Outer).inner == Inner(1)
     with pytest.raises(ValueError, match="nothing is called 'odd'"):
-        converted(given, Outer, exact=True)
+        convert(given, Outer, exact=True)
 
 
 def test_lines_are_read_one_by_one(tmp_path: Path) -> None:
@@ -703,7 +703,7 @@ def reads(source: str) -> bool:
 def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("kept")
     (tmp_path / "a").symlink_to("victim")
-    atomic_write(tmp_path / "a", b"new")
+    write_atomically(tmp_path / "a", b"new")
     assert (tmp_path / "victim").read_text() == "kept"
     assert (tmp_path / "a").read_text() == "new"
 

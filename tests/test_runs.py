@@ -22,7 +22,7 @@ from safetensors.torch import save
 
 import lossatlas as la
 from lossatlas.cli.main import main
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.jobs.checkpoint import FILE, restore_checkpoint, write_checkpoint
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.log import MetricsLog
@@ -216,13 +216,13 @@ def test_the_log_has_each_step_once(tmp_path_factory: pytest.TempPathFactory, li
 
 def test_atomic_writes_leave_the_old_file_when_they_fail(tmp_path: Path) -> None:
     target = tmp_path / "a"
-    atomic_write(target, b"old")
+    write_atomically(target, b"old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
         with pytest.raises(la.CannotFinish, match="cannot write"):
-            atomic_write(target, b"new" * 100)
+            write_atomically(target, b"new" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)

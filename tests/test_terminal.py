@@ -26,7 +26,7 @@ from lossatlas.cli import main
 from lossatlas.cli.progress import RichReporter
 from lossatlas.cli.shortages import explain_shortage
 from lossatlas.cli.signals import is_asked_to_stop, watch_signals
-from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, in_one_line, printable
+from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, escape_unprintable, format_error
 from lossatlas.exchange import write_survey
 from lossatlas.free_memory import free_memory
 from lossatlas.jobs.fit import run_fit
@@ -117,14 +117,14 @@ class TestWhatIsPrinted:
         ids=["lines", "a word", "nothing", "megabytes"],
     )
     def test_errors_of_others_are_one_line(self, said: str, told: str) -> None:
-        assert in_one_line(ValueError(said)) == told
+        assert format_error(ValueError(said)) == told
 
     def test_an_error_that_cannot_say_what_it_is_has_a_name(self) -> None:
         class Mute(Exception):
             def __str__(self) -> str:
                 raise RuntimeError
 
-        assert in_one_line(Mute()) == "Mute"
+        assert format_error(Mute()) == "Mute"
 
 
 def _warn() -> None:
@@ -152,7 +152,7 @@ class TestNamesInPictures:
             assert all(text.get_text().replace("\n", "").isprintable() for text in texts)
             assert not any(text.get_parse_math() for text in texts)
         shown = {text.get_text().strip() for text in drawn[-1].findobj(Text) if isinstance(text, Text)}
-        assert len(name) > 20 or printable(name.strip()) in shown
+        assert len(name) > 20 or escape_unprintable(name.strip()) in shown
 
     def test_ticks_do_without_mathematics(self) -> None:
         assert [tick_text(value) for value in (1e-4, -2.5e12, 0.5)] == ["10⁻⁴", "-2.5\u00d710¹²", "0.5"]

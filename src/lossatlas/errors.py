@@ -1,4 +1,4 @@
-"""The errors that lossatlas raises on purpose, the exit code that each one means, and what errors say in one line.
+"""The errors that lossatlas raises on purpose, the exit code of each, and messages of one line.
 
 Every message is one line that says what was wrong, what was expected and what to do.
 """
@@ -15,16 +15,16 @@ __all__ = [
     "Interrupted",
     "LossatlasError",
     "ModelFailure",
-    "in_one_line",
-    "printable",
+    "escape_unprintable",
+    "format_error",
+    "make_unknown_error",
     "tell_raised",
-    "unknown",
 ]
 
 MOST = 300
-"""Characters of what another library's error says: some print the tensors that they were given."""
+"""The largest number of characters of another library's message; some print the tensors that they were given."""
 BYTES = range(0xDC80, 0xDD00)
-"""Code points by which Python stands for bytes that are not UTF-8, in names of files and on command lines."""
+"""The code points with which Python represents bytes that are not UTF-8, in file names and on command lines."""
 
 
 class LossatlasError(Exception):
@@ -40,7 +40,7 @@ class BadInput(LossatlasError, ValueError):
 
 
 class ModelFailure(BadInput):
-    """A user's module or loss that fails on the data; found before a run is begun, or in the middle of it."""
+    """A user's module or loss that fails on the data, found before a run starts or while it runs."""
 
 
 class CannotFinish(LossatlasError, RuntimeError):
@@ -56,17 +56,17 @@ class Interrupted(LossatlasError):
 
 
 class Caution(UserWarning):
-    """What has to be known to read a result rightly; the command line prints it once, in one line."""
+    """A warning that a reader of the results needs to know; the command line prints it once, in one line."""
 
 
-def in_one_line(error: BaseException, *, kind: bool = False) -> str:
+def format_error(error: BaseException, *, kind: bool = False) -> str:
     r"""All that an error says, in one line of bounded length.
 
     Args:
         error: that was raised.
         kind: say of what kind it is, too; where it says no more than a word, that is said anyhow.
 
-    >>> in_one_line(ValueError("expected 3 numbers,\n  got 4")), in_one_line(KeyError("label"))
+    >>> format_error(ValueError("expected 3 numbers,\n  got 4")), format_error(KeyError("label"))
     ('expected 3 numbers, got 4', "KeyError: 'label'")
     """
     name = type(error).__name__
@@ -81,22 +81,22 @@ def in_one_line(error: BaseException, *, kind: bool = False) -> str:
 
 
 def tell_raised(error: BaseException) -> str:
-    """What to say of code that raises what ends a process, such as SystemExit, where an error was due; and where."""
+    """Return a message about code that raised what ends a process (such as SystemExit), and where it did."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
-    return f"{in_one_line(error)} was raised{place}; raise an error there, as nothing else says what is wrong"
+    return f"{format_error(error)} was raised{place}; raise an error there, as nothing else says what is wrong"
 
 
-def printable(text: str, keep: str = "") -> str:
+def escape_unprintable(text: str, keep: str = "") -> str:
     r"""Text in which whatever has no glyph is an escape: what steers a terminal, what hides, bytes that are not UTF-8.
 
     Args:
         text: of unknown origin.
         keep: characters that stay as they are, such as line breaks.
 
-    >>> print(printable("a\x1b[2J\nb"), printable("a\nb", keep="\n"))
+    >>> print(escape_unprintable("a\x1b[2J\nb"), escape_unprintable("a\nb", keep="\n"))
     a\x1b[2J\nb a
     b
     """
@@ -110,10 +110,10 @@ def _escape(character: str) -> str:
     return f"\\x{code - 0xDC00:02x}" if code in BYTES else character.encode("unicode_escape").decode()
 
 
-def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:
-    """The error for a name that nobody knows: the nearest match and all choices.
+def make_unknown_error(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:
+    """Return the error for an unknown name, with the nearest match and all choices.
 
-    >>> str(unknown("picture", "hart", ["heart", "star"]))
+    >>> str(make_unknown_error("picture", "hart", ["heart", "star"]))
     "unknown picture 'hart'; did you mean 'heart'? Choices: heart, star"
     """
     listed = sorted(choices)

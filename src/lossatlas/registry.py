@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.users_code import call_user_code
 
 __all__ = ["Registry", "Variants", "load_callable"]
@@ -70,7 +70,7 @@ class Registry(Generic[T]):
         if name in self._added:
             return self._added[name]
         if name not in self._modules():
-            raise unknown(self.kind, name, self.names())
+            raise make_unknown_error(self.kind, name, self.names())
         module = importlib.import_module(f"{self._package}.{name.replace(self._stroke, '_')}")
         (public,) = module.__all__
         return cast(T, getattr(module, public))
@@ -108,7 +108,7 @@ class Variants(dict[str, T]):
         Raises:
             BadInput: always; the message lists the choices.
         """
-        raise unknown(self.kind, name, self)
+        raise make_unknown_error(self.kind, name, self)
 
 
 def load_callable(kind: str, spec: str) -> Callable[..., Any]:
@@ -121,7 +121,7 @@ def load_callable(kind: str, spec: str) -> Callable[..., Any]:
     try:
         module = call_user_code(importlib.import_module, module_name)
     except Exception as error:  # the user's own code may fail in any way while it is imported
-        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({in_one_line(error)})") from error
+        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({format_error(error)})") from error
     target = getattr(module, attribute, None)
     if not callable(target):
         state = "is not callable" if hasattr(module, attribute) else "does not exist"

@@ -21,7 +21,7 @@ from typing import Any
 from lossatlas.errors import BadInput
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, tell_reason
-from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write, check_place, check_way, gone
+from lossatlas.files.writing import CONTINUE, PARTIAL, cannot_write, check_place, check_way, gone, write_atomically
 from lossatlas.locks import Lock, lock_folder
 from lossatlas.provenance import FORMAT, MARK, Provenance
 
@@ -327,7 +327,7 @@ class RunDirectory:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from error
-        atomic_write(path, content, advice=CONTINUE)
+        write_atomically(path, content, advice=CONTINUE)
 
     @property
     def _empty(self) -> bool:
@@ -398,8 +398,8 @@ class RunDirectory:
                 self.check_free(overwrite=True)
                 replaced = self._held_to_replace()
             fresh.mkdir()
-            atomic_write(fresh / CONFIG, config.encode())
-            atomic_write(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
+            write_atomically(fresh / CONFIG, config.encode())
+            write_atomically(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
             held = Lock(fresh / WRITERS)
             held.share() if shared else held.alone()
             held.sign()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.hashing import fingerprint
 from lossatlas.registry import Registry, load_callable
 from lossatlas.schema import AXES, REPEAT, Geometry
@@ -81,7 +81,7 @@ class Chart(nn.Module, ABC):
         for name in given or ():
             if name not in known:
                 raise (
-                    unknown(f"option of chart {cls.kind()!r}:", name, known)
+                    make_unknown_error(f"option of chart {cls.kind()!r}:", name, known)
                     if known
                     else BadInput(f"chart {cls.kind()!r} has no options; leave out {name!r}")
                 )
@@ -141,7 +141,7 @@ class CoefficientChart(Chart):
         if spec not in CHARTS and ":" in spec:
             CHARTS.add(spec, _loaded(spec, option))
         if spec not in CHARTS:
-            raise unknown(option, spec, [*cls.names(), "module:Class"])
+            raise make_unknown_error(option, spec, [*cls.names(), "module:Class"])
         kind = CHARTS[spec]
         if not issubclass(kind, cls):
             raise BadInput(f"{option} {spec!r} {cls.refusal}; choose {' or '.join(cls.names())}")

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.charts.trying import is_own, try_chart
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, LossatlasError, format_error
 from lossatlas.users_code import call_user_code
 
 __all__ = ["choose_chart_between", "find_chart_options", "make_chart"]
@@ -69,5 +69,5 @@ def make_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> 
     except LossatlasError:
         raise
     except Exception as error:  # somebody else's code may fail in any way
-        raise BadInput(f"chart {spec!r} failed: {in_one_line(error, kind=True)}") from error
+        raise BadInput(f"chart {spec!r} failed: {format_error(error, kind=True)}") from error
     return chart

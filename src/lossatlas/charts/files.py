@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lossatlas.charts.chart import CHARTS, Chart
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.files.reading import Unreadable, parse_json, tell_reason
 from lossatlas.files.tensors import check_alike, open_tensors, read_tensors
 from lossatlas.users_code import call_user_code
@@ -56,7 +56,7 @@ def load_chart(path: Path | str) -> Chart:
         state, metadata = read_tensors(path)
         told = _read_told(path, metadata)
         if told.chart not in CHARTS:  # and nothing that a file names is ever imported
-            raise unknown("chart", told.chart, CHARTS, OWN_KINDS)
+            raise make_unknown_error("chart", told.chart, CHARTS, OWN_KINDS)
         chart = remake_chart(CHARTS[told.chart], told.chart, state)
     except ValueError as error:
         raise _no_chart(path, error) from error
@@ -104,6 +104,6 @@ def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Char
     try:
         chart = call_user_code(kind.from_state, state)
     except Exception as error:  # each kind takes its tensors apart in its own way
-        raise ValueError(f"its tensors are not those of a {name}: {in_one_line(error)}") from error
+        raise ValueError(f"its tensors are not those of a {name}: {format_error(error)}") from error
     check_alike(state, chart.state_dict())
     return chart

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.problem import Problem
 from lossatlas.types import Batch
 from lossatlas.weights import WeightSpace
@@ -58,7 +58,7 @@ def find_radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tens
         with torch.no_grad():
             problem.feed.output(module(*args, **kwargs))
     except Exception as error:  # a user's module may refuse these numbers
-        raise _undefined(f"it cannot be tried in float64 ({in_one_line(error)})") from error
+        raise _undefined(f"it cannot be tried in float64 ({format_error(error)})") from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.charts.files import remake_chart
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, LossatlasError, format_error
 from lossatlas.schema import is_name
 from lossatlas.users_code import call_user_code
 
@@ -80,7 +80,7 @@ def check_coefficients(chart: CoefficientChart, points: int) -> None:
     except LossatlasError:
         raise
     except Exception as error:  # somebody else's code may fail in any way
-        said = in_one_line(error, kind=True)
+        said = format_error(error, kind=True)
         raise BadInput(f"the coefficients of {type(chart).__name__} at {points} points failed: {said}") from error
 
 

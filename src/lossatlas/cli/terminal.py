@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from lossatlas.errors import printable
+from lossatlas.errors import escape_unprintable
 
 __all__ = ["Stream", "guard_streams", "note", "say"]
 
@@ -19,12 +19,12 @@ LONGEST = 4000
 
 def say(text: str, keep: str = "") -> None:
     """Print to standard output; whatever has no glyph is escaped, except the characters to ``keep``."""
-    print(printable(text, keep))
+    print(escape_unprintable(text, keep))
 
 
 def note(text: str) -> None:
     """Print one line to standard error, under the program's name; whatever has no glyph is escaped."""
-    line = printable(" ".join(text.split()))
+    line = escape_unprintable(" ".join(text.split()))
     line = line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
     print(f"lossatlas: {line}", file=sys.stderr)
 

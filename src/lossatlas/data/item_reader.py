@@ -28,7 +28,7 @@ from lossatlas.data.trees import (
     order_like,
     stack_numbers,
 )
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.types import Batch
 from lossatlas.users_code import call_user_code
 
@@ -201,9 +201,9 @@ class ItemReader:
         if isinstance(error, IndexError | StopIteration):
             return BadInput(
                 f"the data set says that it has {self.count} items, and item {row} is not there "
-                f"({in_one_line(error, kind=True)}); mend its length"
+                f"({format_error(error, kind=True)}); mend its length"
             )
-        return BadInput(f"item {row} of the data set cannot be read: {in_one_line(error, kind=True)}")
+        return BadInput(f"item {row} of the data set cannot be read: {format_error(error, kind=True)}")
 
     def _uncollated(self, items: list[Any], rows: Sequence[int], error: Exception) -> BadInput:
         """Which item it is: the first that cannot be collated alone, else with the first of them."""
@@ -217,10 +217,10 @@ class ItemReader:
                 break
         if self.uniform:
             return BadInput(
-                f"torch's default collation fails {which} of the data set: {in_one_line(said, kind=True)}; give "
+                f"torch's default collation fails {which} of the data set: {format_error(said, kind=True)}; give "
                 "collate=, a function of a list of items that pads or converts them"
             )
-        return BadInput(f"the collation fails {which} of the data set: {in_one_line(said, kind=True)}")
+        return BadInput(f"the collation fails {which} of the data set: {format_error(said, kind=True)}")
 
 
 def stack(items: list[Any]) -> Any:

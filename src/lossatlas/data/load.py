@@ -9,9 +9,9 @@ from typing import Any
 
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.hub import Place, make_image_source
-from lossatlas.data.named import named_splits
+from lossatlas.data.named import name_splits
 from lossatlas.data.source import DATA, DataSource
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.files.reading import check_path, expand_home
 from lossatlas.registry import load_callable
 from lossatlas.users_code import call_user_code
@@ -45,7 +45,7 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
     for name in given:
         if name not in known:
             raise (
-                unknown(f"option of data {spec!r}:", name, known)
+                make_unknown_error(f"option of data {spec!r}:", name, known)
                 if known
                 else BadInput(f"data {spec!r} takes no options; got {', '.join(given)}")
             )
@@ -76,7 +76,7 @@ def find_data_options(spec: str) -> type[DataSource] | None:
     if spec and ("/" in spec or folder.exists()):
         hint = "a name of the hub is written hub:OWNER/NAME" if spec.count("/") == 1 else "check the path"
         raise BadInput(f"data {spec!r} is not a folder; {hint}")
-    raise unknown("data set", spec, [*DATA, *FORMS])
+    raise make_unknown_error("data set", spec, [*DATA, *FORMS])
 
 
 def _from_callable(spec: str) -> Dataset:
@@ -84,7 +84,7 @@ def _from_callable(spec: str) -> Dataset:
     try:
         made = call_user_code(function)
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"data {spec!r} failed: {in_one_line(error)}") from error
+        raise BadInput(f"data {spec!r} failed: {format_error(error)}") from error
     if isinstance(made, Dataset):
         return made
     if isinstance(made, Mapping) and {"train", "test"} <= {*made}:
@@ -92,7 +92,7 @@ def _from_callable(spec: str) -> Dataset:
     if not isinstance(made, tuple) or len(made) != 2:
         raise BadInput(f"data {spec!r} returned {type(made).__name__}; expected (train, test) or a lossatlas Dataset")
     try:
-        splits = named_splits(dict(zip(("train", "test"), made, strict=True)))
+        splits = name_splits(dict(zip(("train", "test"), made, strict=True)))
     except BadInput as error:
         raise BadInput(f"data {spec!r}: {error}") from error
     return Dataset(spec, splits["train"], splits["test"])

@@ -10,10 +10,10 @@ from lossatlas.data.split import Split
 from lossatlas.errors import BadInput
 from lossatlas.types import Source
 
-__all__ = ["named_splits"]
+__all__ = ["name_splits"]
 
 
-def named_splits(sources: Mapping[str, Source], device: torch.device | None = None) -> dict[str, Split]:
+def name_splits(sources: Mapping[str, Source], device: torch.device | None = None) -> dict[str, Split]:
     """The split of each source, on the device if one is given.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.files.images import decode_image
 from lossatlas.files.reading import open_file
 
@@ -109,7 +109,7 @@ def _reason(error: BaseException) -> str:
     """The first line of an error, or of what it came from where it says only that something failed."""
     while error.__cause__ is not None and type(error).__name__ == "DatasetGenerationError":
         error = error.__cause__
-    return in_one_line(error).rstrip(".")
+    return format_error(error).rstrip(".")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.types import Batch
 
 __all__ = [
@@ -255,6 +255,6 @@ def _tensor(array: npt.NDArray[Any], where: str) -> Tensor:
             return torch.from_numpy(array) if array.ndim else torch.as_tensor(array.item())
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadInput(
-            f"{_named(where)} is an array of {array.dtype}, which torch cannot hold ({in_one_line(error)}); expected "
+            f"{_named(where)} is an array of {array.dtype}, which torch cannot hold ({format_error(error)}); expected "
             "numbers: convert it"
         ) from error

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
-from lossatlas.errors import BadInput, CannotFinish, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, format_error
 
 __all__ = ["Workers", "read_ahead"]
 
@@ -51,7 +51,7 @@ def read_ahead(read: Callable[[Sequence[int]], T], rows: Sequence[Sequence[int]]
         found = iter(loader)
     except Exception as error:  # they may be impossible to pickle in any way
         raise BadInput(
-            f"the data set cannot be handed to worker processes: {in_one_line(error)}; give workers=0"
+            f"the data set cannot be handed to worker processes: {format_error(error)}; give workers=0"
         ) from error
     _notice_deaths_when_reading(found)
     for _ in rows:
@@ -59,7 +59,7 @@ def read_ahead(read: Callable[[Sequence[int]], T], rows: Sequence[Sequence[int]]
             made = next(found)
         except Exception as error:  # it is torch that speaks here, of its processes
             raise CannotFinish(
-                f"a worker process that reads the data set failed: {in_one_line(error)}; give fewer workers=, or 0"
+                f"a worker process that reads the data set failed: {format_error(error)}; give fewer workers=, or 0"
             ) from error
         if isinstance(made, _Failed):
             raise BadInput(made.message)

@@ -16,7 +16,7 @@ from lossatlas.engine.failures import make_failure
 from lossatlas.engine.faithful import Caller, check_faithful, find_unused, perturb
 from lossatlas.engine.private import Watching, drop_graph
 from lossatlas.engine.purity import alike, check_pure, equal, is_comparable, recomputes
-from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, in_one_line
+from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, format_error
 from lossatlas.losses import check_total, total_weights
 from lossatlas.types import Batch, Outputs, Params
 
@@ -187,7 +187,7 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
     except BadInput:
         raise
     except Exception as error:  # and so may the user's loss
-        raise ModelFailure(f"the loss fails on the model's output: {in_one_line(error)}") from error
+        raise ModelFailure(f"the loss fails on the model's output: {format_error(error)}") from error
     found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
     if found != f"shape {(examples,)}":
         raise BadInput(

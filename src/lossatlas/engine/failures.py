@@ -9,7 +9,7 @@ from traceback import walk_tb
 import torch
 from torch import nn
 
-from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
+from lossatlas.errors import LossatlasError, ModelFailure, format_error
 
 __all__ = ["find_layer", "make_failure", "tell_failures"]
 
@@ -22,7 +22,7 @@ def make_failure(error: BaseException, what: str = "the model fails on these dat
         what: fails.
     """
     layer = find_layer(error)
-    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {in_one_line(error)}")
+    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {format_error(error)}")
 
 
 def find_layer(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from lossatlas.engine.contracts import Evaluation, Metric, StreamingMetric
 from lossatlas.engine.purity import is_comparable
-from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
+from lossatlas.errors import LossatlasError, ModelFailure, format_error
 from lossatlas.users_code import call_user_code
 
 __all__ = ["check_derived", "count_values", "measure_batch", "run_computation", "try_metric"]
@@ -105,7 +105,7 @@ def _checked(name: str, work: Callable[[], T], kind: str = "metric") -> T:
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # it may be the user's own
-        raise ModelFailure(f"{kind} {name!r} fails on the model's output: {in_one_line(error)}") from error
+        raise ModelFailure(f"{kind} {name!r} fails on the model's output: {format_error(error)}") from error
 
 
 def _given(evaluation: Evaluation) -> list[Tensor]:

@@ -21,7 +21,7 @@ from lossatlas.engine.private import FORWARD_MODE
 from lossatlas.engine.purity import TINY, alike, is_comparable
 from lossatlas.engine.race import Contestant
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.types import Batch, Outputs
 
 __all__ = ["PLAIN", "Pace", "Piece", "Portion", "Way"]
@@ -303,7 +303,7 @@ class Piece:
                 self.compare_with_plain(name)
                 footprint = self._footprint_of(name)
             except Exception as error:  # a strategy may fail on a user's module in any way
-                refused[name] = in_one_line(error)
+                refused[name] = format_error(error)
                 continue
             portion = self._portion(footprint, limit)
             if portion is None:

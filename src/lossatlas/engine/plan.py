@@ -11,8 +11,8 @@ from typing import Any
 
 from lossatlas.engine.precisions import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
-from lossatlas.files.reading import Unreadable, converted, parse_json, read_json
+from lossatlas.errors import BadInput, LossatlasError, format_error
+from lossatlas.files.reading import Unreadable, convert, parse_json, read_json
 from lossatlas.provenance import MOST_THREADS
 
 __all__ = ["Plan", "Service"]
@@ -90,12 +90,12 @@ class Plan:
             BadInput: fields are missing, unknown or of a wrong type.
         """
         try:
-            return converted(fields, cls, exact=True)
+            return convert(fields, cls, exact=True)
         except LossatlasError:
             raise
         except ValueError as error:
             raise BadInput(
-                f"this is not a plan ({in_one_line(error)}); expected evaluate, pullback, derivatives, threads"
+                f"this is not a plan ({format_error(error)}); expected evaluate, pullback, derivatives, threads"
             ) from error
 
     @classmethod
@@ -108,7 +108,7 @@ class Plan:
         try:
             fields = parse_json(text, dict[str, Any])
         except ValueError as error:
-            raise BadInput(f"this is not a plan ({in_one_line(error)})") from error
+            raise BadInput(f"this is not a plan ({format_error(error)})") from error
         return cls.from_dict(fields)
 
     @classmethod

@@ -19,7 +19,7 @@ from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.precisions import AUTO, PRECISIONS, check_precision
 from lossatlas.engine.race import PATIENCE, ROUNDS, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import BadInput, Caution, unknown
+from lossatlas.errors import BadInput, Caution, make_unknown_error
 from lossatlas.types import Batch
 
 __all__ = [
@@ -339,7 +339,7 @@ def check_plan(spec: str) -> Plan | None:
     if spec.endswith(".json"):
         return Plan.read(Path(spec))
     if spec != AUTO and spec not in STRATEGIES:
-        raise unknown("plan", spec, [AUTO, *STRATEGIES, "FILE.json"])
+        raise make_unknown_error("plan", spec, [AUTO, *STRATEGIES, "FILE.json"])
     return None
 
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.registry import Variants
 
 __all__ = ["AUTO", "PRECISIONS", "Bf16", "Fp32", "Precision", "Tf32", "allow_tensor_float", "check_precision"]
@@ -86,7 +86,7 @@ def check_precision(name: str) -> None:
         BadInput: it is neither.
     """
     if name != AUTO and name not in PRECISIONS:
-        raise unknown("precision", name, [AUTO, *PRECISIONS])
+        raise make_unknown_error("precision", name, [AUTO, *PRECISIONS])
 
 
 @contextmanager

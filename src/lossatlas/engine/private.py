@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.feeds import Feed
 from lossatlas.losses import Loss, judge
 from lossatlas.types import Batch, Outputs, Params
@@ -205,7 +205,7 @@ def copy_private(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module, memo)
     except Exception as error:  # it is the user's own, and may hold anything
-        raise BadInput(f"the model cannot be copied ({in_one_line(error)}); keep such things outside of it") from error
+        raise BadInput(f"the model cannot be copied ({format_error(error)}); keep such things outside of it") from error
 
 
 def install(module: nn.Module, params: Params) -> nn.Module:

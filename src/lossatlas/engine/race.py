@@ -10,7 +10,7 @@ from statistics import median
 
 import torch
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 
 __all__ = ["HOPELESS", "PATIENCE", "ROUNDS", "Contestant", "Outcome", "choose_simplest", "compare_times", "race"]
 
@@ -195,7 +195,7 @@ def race(
         try:
             warmed[name] = _warmed(contestant, allowance, clock)
         except Exception as error:  # what is timed is a user's module, which may fail in any way
-            refused[name] = in_one_line(error)
+            refused[name] = format_error(error)
     racing = _hopeful(warmed, allowance, seconds)
     rounds, warm = 0, clock()
     for runner in racing.values():
@@ -205,7 +205,7 @@ def race(
             try:
                 runner.times.append(runner.per_point(runner.time()))
             except Exception as error:
-                refused[name] = in_one_line(error)
+                refused[name] = format_error(error)
                 del racing[name]
         rounds += 1
         shrunk = [runner for runner in racing.values() if runner.shrunk()]

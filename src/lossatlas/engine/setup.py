@@ -22,7 +22,7 @@ from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_departure, tell_of_slower
 from lossatlas.engine.usual import usual_policy
-from lossatlas.errors import BadInput, Caution, in_one_line
+from lossatlas.errors import BadInput, Caution, format_error
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Source
 from lossatlas.weights import WeightSpace
@@ -128,7 +128,7 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
                 raise
             except Exception as error:  # the user's own module may fail in any way
                 raise BadInput(
-                    f"strategy {name!r} of the plan cannot {verb} this model: {in_one_line(error)}; use --plan auto"
+                    f"strategy {name!r} of the plan cannot {verb} this model: {format_error(error)}; use --plan auto"
                 ) from error
     parts = [each.examples for each in (plan.evaluate, plan.derivatives) if each.examples is not None]
     if parts and min(parts) < count_examples(batch) and not Piece("evaluate", network, controls, batch, 1).can_cut:

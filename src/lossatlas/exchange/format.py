@@ -10,7 +10,7 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import Unreadable, tell_reason
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.registry import Registry
 
 __all__ = ["FORMATS", "Format", "list_suffixes", "read_survey", "write_survey"]
@@ -93,7 +93,7 @@ def write_survey(survey: xr.Dataset, *paths: Path | str, form: Format | None = N
     chosen = {Path(path): form if form is not None else _format_of(Path(path)) for path in paths}
     contents = {path: each.bytes_of(survey) for path, each in chosen.items()}
     for path, content in contents.items():
-        atomic_write(path, content, folders=True)
+        write_atomically(path, content, folders=True)
 
 
 def _format_of(path: Path) -> Format:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import list_suffixes, read_survey
-from lossatlas.exchange.stores import is_store, readable
+from lossatlas.exchange.stores import is_store, read_undamaged
 from lossatlas.rundir import SURVEY, RunDirectory
 
 __all__ = ["open_survey"]
@@ -29,7 +29,7 @@ def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         run.check()
     store = path / SURVEY if run.is_run or is_store(path / SURVEY) else path
     if is_store(store):
-        return readable(store)
+        return read_undamaged(store)
     if path.is_file():
         return read_survey(path), []
     raise BadInput(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 from lossatlas.files.reading import Unreadable, open_file
 
 __all__ = ["ARCHIVE", "read_array"]
@@ -49,4 +49,4 @@ def read_array(path: Path | str) -> npt.NDArray[Any]:
         except Unreadable:
             raise
         except Exception as error:  # damaged headers raise nearly anything
-            raise Unreadable(path, in_one_line(error)) from error
+            raise Unreadable(path, format_error(error)) from error

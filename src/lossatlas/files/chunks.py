@@ -10,7 +10,7 @@ from typing import Any
 
 import zarr
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 from lossatlas.files.reading import Unreadable
 
 __all__ = ["Chunk", "DamagedChunk", "find_damaged_chunks", "is_damage", "list_chunks"]
@@ -90,6 +90,6 @@ def _problem(array: zarr.Array[Any], where: Any) -> str | None:
         array[where]
     except Exception as error:  # codecs fail in many ways on bytes that are not theirs
         if is_damage(error):
-            return in_one_line(error)
+            return format_error(error)
         raise
     return None

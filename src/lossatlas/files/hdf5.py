@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 from lossatlas.files.reading import Unreadable, open_file, parse_json
 from lossatlas.files.room import free_room
 
@@ -73,7 +73,7 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
     except subprocess.TimeoutExpired as error:
         raise Unreadable(path, f"reading it takes more than {PATIENCE} seconds") from error
     except (OSError, ValueError) as error:
-        raise Unreadable(path, f"no process could be started for it: {in_one_line(error)}") from error
+        raise Unreadable(path, f"no process could be started for it: {format_error(error)}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise Unreadable(path, said.removeprefix(SAID) if said.startswith(SAID) else "the HDF5 library crashes on it")

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 
 __all__ = ["FORMATS", "decode_image"]
 
@@ -34,5 +34,5 @@ def decode_image(file: BinaryIO) -> Image.Image:
     except UnidentifiedImageError as error:  # its message names an object of Python
         raise ValueError(f"it begins like none of {', '.join(FORMATS)}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
-        raise ValueError(in_one_line(error)) from error
+        raise ValueError(format_error(error)) from error
     raise ValueError(f"it has {pixels:,} pixels; make it smaller")

@@ -17,14 +17,14 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 import msgspec
 import yaml
 
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, LossatlasError, format_error
 
 __all__ = [
     "DEPTH",
     "MOST",
     "Unreadable",
     "check_path",
-    "converted",
+    "convert",
     "expand_home",
     "open_file",
     "parse_json",
@@ -34,7 +34,7 @@ __all__ = [
     "read_lines",
     "read_text",
     "read_yaml",
-    "resolved",
+    "resolve_path",
     "tell_reason",
 ]
 
@@ -108,7 +108,7 @@ def check_path(path: Path) -> None:
         raise Unreadable(path, os.strerror(errno.EACCES))
 
 
-def resolved(path: Path | str) -> Path:
+def resolve_path(path: Path | str) -> Path:
     """Where a path leads, as far as links do; one that leads in a circle stays as it is (Path.resolve raises there).
 
     Raises:
@@ -202,11 +202,11 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
     except RecursionError:
         raise ValueError(f"it is nested more than {DEPTH} levels deep") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ValueError(in_one_line(error)) from error
-    return converted(found, kind)
+        raise ValueError(format_error(error)) from error
+    return convert(found, kind)
 
 
-def converted(found: Any, kind: type[T], *, exact: bool = False) -> T:
+def convert(found: Any, kind: type[T], *, exact: bool = False) -> T:
     """Plain values as an object of a type; see :func:`read_json`.
 
     Args:
@@ -222,7 +222,7 @@ def converted(found: Any, kind: type[T], *, exact: bool = False) -> T:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, LossatlasError):
             raise error.__cause__ from None
-        raise ValueError(in_one_line(error)) from error
+        raise ValueError(format_error(error)) from error
     if exact and (unknown := next(_unknown(found, made), None)) is not None:
         raise ValueError(f"nothing is called {unknown!r}")
     return made
@@ -280,7 +280,7 @@ class _PlainLoader(yaml.SafeLoader):
         try:
             found = super().construct_object(node, deep)
         except (ValueError, LookupError, TypeError, OverflowError) as error:  # a tag, and what is not of its kind
-            raise yaml.YAMLError(f"{in_one_line(error)} in line {node.start_mark.line + 1}") from error
+            raise yaml.YAMLError(f"{format_error(error)} in line {node.start_mark.line + 1}") from error
         if isinstance(found, int) and not -(2**63) <= found < 2**64:
             raise yaml.YAMLError(f"a whole number in line {node.start_mark.line + 1} that 64 bits do not hold")
         return found
@@ -331,7 +331,7 @@ def tell_reason(error: BaseException) -> str:
     """Why something could not be read, in one line and without the path where the error keeps that apart."""
     if isinstance(error, Unreadable):
         return error.reason
-    return getattr(error, "strerror", None) or in_one_line(error)
+    return getattr(error, "strerror", None) or format_error(error)
 
 
 def _check_depth(found: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lossatlas.errors import BadInput, CannotFinish
 
-__all__ = ["CONTINUE", "PARTIAL", "atomic_write", "cannot_write", "check_place", "check_way", "gone", "sync_folder"]
+__all__ = ["CONTINUE", "PARTIAL", "cannot_write", "check_place", "check_way", "gone", "sync_folder", "write_atomically"]
 
 PARTIAL = ".partial"
 """How the temporary file of a write ends, whose name begins with a dot."""
@@ -18,7 +18,7 @@ ELSEWHERE = "make room or choose another place"
 """What to do when a file of its own cannot be written."""
 
 
-def atomic_write(path: Path, content: bytes, *, advice: str = ELSEWHERE, folders: bool = False) -> None:
+def write_atomically(path: Path, content: bytes, *, advice: str = ELSEWHERE, folders: bool = False) -> None:
     """Replace a file by ``content``: a reader sees the old bytes or the new ones, also after a power cut.
 
     What a killed writer left of its temporary file is overwritten.

@@ -19,7 +19,7 @@ from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import allow_measuring
 from lossatlas.engine.setup import choose_batch_size, engine_for, find_device
 from lossatlas.errors import BadInput, CannotFinish
-from lossatlas.files.reading import converted
+from lossatlas.files.reading import convert
 from lossatlas.files.tensors import check_alike
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
@@ -226,7 +226,7 @@ class Fit:
         Raises:
             ValueError: it is the state of another fit.
         """
-        numbers = converted(scalars, _Numbers)
+        numbers = convert(scalars, _Numbers)
         chart = {k.removeprefix("chart."): v for k, v in tensors.items() if k.startswith("chart.")}
         check_alike(chart, self.chart.state_dict())
         load_optimizer_state(self._optimizer, tensors, numbers.optimizer)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossatlas.bounds import Tally
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted, parse_json, tell_reason
+from lossatlas.files.reading import convert, parse_json, tell_reason
 from lossatlas.files.tensors import read_tensors
 from lossatlas.rundir import RunDirectory
 
@@ -66,7 +66,7 @@ def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
     try:
         tensors, metadata = read_tensors(path)
         state = parse_json(metadata.get("state", "{}"), dict[str, Any])
-        head = converted(state, _Head)
+        head = convert(state, _Head)
         work.restore(tensors, state)
     except ValueError as error:
         reason = tell_reason(error)

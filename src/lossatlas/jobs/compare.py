@@ -16,8 +16,8 @@ from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
-from lossatlas.errors import Interrupted, in_one_line
-from lossatlas.files.reading import Unreadable, read_bytes, resolved
+from lossatlas.errors import Interrupted, format_error
+from lossatlas.files.reading import Unreadable, read_bytes, resolve_path
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_seconds
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -62,7 +62,7 @@ def read_comparison(path: Path) -> xr.Dataset:
     try:
         return xr.open_dataset(content, engine="scipy").load()
     except Exception as error:  # scipy finds a file damaged in many ways
-        raise Unreadable(path / COMPARISON, in_one_line(error)) from error
+        raise Unreadable(path / COMPARISON, format_error(error)) from error
 
 
 def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     for key, origin in recipe.origins.items():
         if not origin.spec and not find_start_file(run.path, key).is_file():
             run.write_bytes(str(find_start_file(Path(), key)), state_bytes(origin.state))
-    tasks = list_surveys(config, recipe, resolved(run.path))
+    tasks = list_surveys(config, recipe, resolve_path(run.path))
     how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
     found = _surveys(config, tasks, run, how)
     how.reporter.say("comparing what the networks predict")
@@ -200,7 +200,7 @@ def _surveys(
         # A race for every small survey would take longer than these; the first of an architecture runs for all.
         settings = replace(task.config, plan=plans.get(task.architecture, config.plan))
         if config.plan == "auto":
-            plans.setdefault(task.architecture, str(resolved(place / PROVENANCE)))
+            plans.setdefault(task.architecture, str(resolve_path(place / PROVENANCE)))
         how.reporter.progress("compare", index / len(tasks), {})
         try:
             if how.stop():

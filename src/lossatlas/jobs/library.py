@@ -18,10 +18,10 @@ import xarray as xr
 from torch import Tensor, nn
 
 from lossatlas.charts import Curve, encode_chart
-from lossatlas.data import Dataset, Split, named_splits
+from lossatlas.data import Dataset, Split, name_splits
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, Caution
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
@@ -124,7 +124,7 @@ def connect(
             on_step(history[-1])
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(folder / CHART, encode_chart(recipe.chart))
+        write_atomically(folder / CHART, encode_chart(recipe.chart))
     evaluation = CurveEvaluation(folder, recipe, survey_engine, _quietly(folder))
     survey = evaluation.carry_out()
     summary = evaluation.summarise(survey)
@@ -299,7 +299,7 @@ def _assemble(
     """
     if "train" not in splits or set(splits) - {"train", "test"}:
         raise BadInput(f"splits are {', '.join(splits) or 'missing'}; expected train, and perhaps test")
-    named = named_splits(splits)
+    named = name_splits(splits)
     data = Dataset("given", named["train"], named.get("test"))
     where = find_device(device)
     space = WeightSpace(problem.module, parameters)

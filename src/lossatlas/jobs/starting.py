@@ -10,7 +10,7 @@ import yaml
 
 from lossatlas.engine import Engine, Plan
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import expand_home, resolved
+from lossatlas.files.reading import expand_home, resolve_path
 from lossatlas.provenance import list_versions
 from lossatlas.recipes import Config, complete, list_differences
 from lossatlas.recipes.chart_recipe import ChartRecipe
@@ -64,9 +64,9 @@ class Start(Generic[C]):
 
     def _check_inputs(self) -> None:
         """Refuse to replace what the run is to be made of."""
-        place = resolved(self.run.path)
+        place = resolve_path(self.run.path)
         for path in locate_inputs(self.config.flat(), place) if self.run.exists else ():
-            named = resolved(expand_home(path))
+            named = resolve_path(expand_home(path))
             if named == place or place in named.parents:
                 raise BadInput(f"--out {self.run.path} holds {path}, which the run is made of; choose another --out")
 

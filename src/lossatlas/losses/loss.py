@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.losses.labelled import Labelled, find_class_axis, read_labels
 from lossatlas.losses.terms import check_factors, sum_terms
 from lossatlas.registry import Registry, load_callable
@@ -222,7 +222,7 @@ def find_loss_options(name: str) -> type[Loss] | None:
     if name == AUTO or ":" in name:
         return None
     if name not in LOSSES:
-        raise unknown("loss", name, [AUTO, *LOSSES, "module:callable"])
+        raise make_unknown_error("loss", name, [AUTO, *LOSSES, "module:callable"])
     return LOSSES[name] if is_dataclass(LOSSES[name]) else None
 
 
@@ -237,7 +237,7 @@ def load_loss(spec: str) -> Loss:
         try:
             found = call_user_code(found)
         except Exception as error:  # the user's own code may fail in any way
-            raise BadInput(f"loss {spec!r} failed: {in_one_line(error)}") from error
+            raise BadInput(f"loss {spec!r} failed: {format_error(error)}") from error
         if not callable(found):
             raise BadInput(f"loss {spec!r} makes a {type(found).__name__}; expected a function or a lossatlas Loss")
     return found if isinstance(found, Loss) else PerExample(found)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput, CannotFinish, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, format_error
 from lossatlas.losses.loss import Loss
 from lossatlas.users_code import call_user_code
 
@@ -65,7 +65,7 @@ def total_weights(loss: Loss, targets: Any, examples: int) -> float:
     except BadInput:
         raise
     except Exception as error:  # it may be the user's own
-        raise BadInput(f"the weights of {loss.record} fail on these targets: {in_one_line(error)}") from error
+        raise BadInput(f"the weights of {loss.record} fail on these targets: {format_error(error)}") from error
     if weights is None:
         return float(examples)
     if not isinstance(weights, Tensor) or weights.shape != (examples,) or weights.is_complex():

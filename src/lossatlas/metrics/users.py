@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 from lossatlas.engine import Evaluation, Metric
 from lossatlas.engine.purity import is_comparable
-from lossatlas.errors import BadInput, ModelFailure, in_one_line
+from lossatlas.errors import BadInput, ModelFailure, format_error
 from lossatlas.losses import Loss
 from lossatlas.metrics.mean import MeanMetric
 from lossatlas.registry import load_callable
@@ -84,7 +84,7 @@ def load_metric(spec: str) -> Metric:
         return call_user_code(found)
     except Exception as error:  # somebody else's code may fail in any way
         raise BadInput(
-            f"metric {spec!r} cannot be made ({in_one_line(error)}); name a class that takes no arguments"
+            f"metric {spec!r} cannot be made ({format_error(error)}); name a class that takes no arguments"
         ) from error
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lossatlas.bounds import NamedOptions
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.free_memory import format_bytes, free_memory
 from lossatlas.registry import Registry, load_callable
 from lossatlas.users_code import call_user_code
@@ -62,7 +62,7 @@ def check_weights_fit(name: str, family: Family, inputs: tuple[int, ...], output
             raise
         raise BadInput(
             f"model {name!r} would have more than 2^63 bytes of weights, and {format_bytes(free)} of memory are free; "
-            f"choose a smaller one ({in_one_line(error)})"
+            f"choose a smaller one ({format_error(error)})"
         ) from error
     size = sum(value.numel() * value.element_size() for value in chain(made.parameters(), made.buffers()))
     if size > free:
@@ -82,7 +82,7 @@ def load_model(spec: str) -> nn.Module:
     try:
         made = call_user_code(factory)
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"model {spec!r} failed: {in_one_line(error)}") from error
+        raise BadInput(f"model {spec!r} failed: {format_error(error)}") from error
     if not isinstance(made, nn.Module):
         raise BadInput(f"model {spec!r} returned {type(made).__name__}; expected a torch.nn.Module")
     empty = next((name for name, value in (*made.named_parameters(), *made.named_buffers()) if value.is_meta), None)

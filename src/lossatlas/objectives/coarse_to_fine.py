@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted
+from lossatlas.files.reading import convert
 from lossatlas.objectives.objective import Objective, SampledPoints
 
 __all__ = ["CoarseToFine", "Stage"]
@@ -80,7 +80,7 @@ class CoarseToFine(Objective):
         return {"stage": self._stage, "stages": [stage.objective.state() for stage in self.stages]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        stored = converted(state, _State)
+        stored = convert(state, _State)
         if not 0 <= stored.stage < len(self.stages) == len(stored.stages):
             raise ValueError(f"stage {stored.stage} of {len(stored.stages)}; there are {len(self.stages)}")
         self._stage = stored.stage

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.pictures.raster import Raster
 from lossatlas.pictures.shape import Shape, ShapeSource
 from lossatlas.pictures.source import PrefixSource, Size, Source
@@ -38,7 +38,7 @@ def find_picture_options(spec: str) -> type[PrefixSource] | None:
         return None
     if not colon or prefix not in SOURCES:
         # What follows a prefix would only blur the search for the nearest one.
-        raise unknown("picture", prefix + colon, [*SHAPES, *(SOURCES[name].form for name in SOURCES)])
+        raise make_unknown_error("picture", prefix + colon, [*SHAPES, *(SOURCES[name].form for name in SOURCES)])
     if not rest:
         raise BadInput(f"picture {spec!r} ends at its colon; expected {SOURCES[prefix].form}")
     return SOURCES[prefix]
@@ -62,7 +62,7 @@ def find_source(spec: str, invert: bool = False, options: Mapping[str, Any] | No
         if not choices:
             raise BadInput(f"picture {spec!r} has no options; leave out {name!r}")
         if name not in choices:
-            raise unknown(f"option of picture {spec!r}:", name, choices)
+            raise make_unknown_error(f"option of picture {spec!r}:", name, choices)
     if family is None:
         return ShapeSource(SHAPES[spec], spec, invert)
     return family(**given).open(spec.partition(":")[2], invert)

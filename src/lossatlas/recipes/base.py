@@ -20,7 +20,7 @@ from cyclopts import Parameter
 
 from lossatlas.bounds import Bounded, Seed
 from lossatlas.errors import BadInput, LossatlasError
-from lossatlas.files.reading import converted
+from lossatlas.files.reading import convert
 
 __all__ = [
     "AUTO",
@@ -113,7 +113,7 @@ class Config(Bounded):
             else:
                 named[key] = value
         try:
-            return converted(named, cls, exact=True)
+            return convert(named, cls, exact=True)
         except LossatlasError:
             raise
         except ValueError as error:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted, resolved
+from lossatlas.files.reading import convert, resolve_path
 from lossatlas.hashing import fingerprint
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes.alike import Known, check_same_data, check_same_losses
@@ -258,7 +258,7 @@ def _runs(specs: Sequence[str]) -> list[_Run]:
         raise BadInput(
             f"{len(specs) or 'no'} run{'s' * (not specs)} to compare; name two or more finished runs of lossatlas train"
         )
-    paths = [resolved(spec) for spec in specs]
+    paths = [resolve_path(spec) for spec in specs]
     for spec, path in zip(specs, paths, strict=True):
         if paths.count(path) > 1:
             raise BadInput(f"{spec} is named twice; name runs that differ")
@@ -285,7 +285,7 @@ def _scores(run: OpenedRun) -> dict[str, float | None]:
     """
     told = {key: value for key, value in run.summary.items() if key.endswith(SCORES)}
     try:
-        return converted(told, dict[str, float | None])
+        return convert(told, dict[str, float | None])
     except ValueError as error:
         raise BadInput(f"{run.path / SUMMARY} cannot be read ({error}); train it again") from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import expand_home, resolved
+from lossatlas.files.reading import expand_home, resolve_path
 from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
@@ -91,7 +91,7 @@ def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
     Raises:
         BadInput: a ``module:callable`` of its configuration is found inside of it.
     """
-    inside = resolved(run.path)
+    inside = resolve_path(run.path)
     for name in CODE & flat.keys():
         value = flat[name]
         for spec in value if isinstance(value, list | tuple) else [value]:
@@ -101,7 +101,7 @@ def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
             found = PathFinder.find_spec(module)  # which imports nothing
             origins = [] if found is None else [found.origin or "", *(found.submodule_search_locations or ())]
             for origin in filter(None, origins):
-                if inside not in resolved(origin).parents:
+                if inside not in resolve_path(origin).parents:
                     continue
                 raise BadInput(
                     f"{name} {spec} of {run.path} is code that came with the run ({origin}) and is not executed; if "

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import resolved
+from lossatlas.files.reading import resolve_path
 from lossatlas.problem import Problem
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.training.start import starting_state
@@ -121,7 +121,7 @@ def load_networks(
         BadInput: one is named twice, cannot be read, does not fit the module or is not finite; or two differ in
             parameters that do not vary, which no point between them could have.
     """
-    places = [resolved(spec) for spec in specs]
+    places = [resolve_path(spec) for spec in specs]
     if twice := [spec for spec, place in zip(specs, places, strict=True) if places.count(place) > 1]:
         raise BadInput(f"{twice[0]} is named twice; name networks that differ")
     module, found, notes = base.problem.module, [], list[str]()

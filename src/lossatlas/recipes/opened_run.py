@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import resolved
+from lossatlas.files.reading import resolve_path
 from lossatlas.provenance import Provenance
 from lossatlas.recipes.base import AUTO, Config, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
@@ -165,12 +165,12 @@ class OpenedRun:
         Raises:
             BadInput: such a run is gone, or two are said to have it from each other.
         """
-        made, seen = self, {resolved(self.path)}
+        made, seen = self, {resolve_path(self.path)}
         while before := made.find_settings({"run"}).get("run"):
             made = OpenedRun(str(before))
-            if resolved(made.path) in seen:
+            if resolve_path(made.path) in seen:
                 raise BadInput(f"the charts of {self.path} and {made.path} are said to be each other's; make one anew")
-            seen.add(resolved(made.path))
+            seen.add(resolve_path(made.path))
         return made
 
     @cached_property
@@ -362,9 +362,9 @@ class OpenedRun:
         Raises:
             BadInput: there is none, or nothing of it can be read.
         """
-        from lossatlas.exchange import readable
+        from lossatlas.exchange import read_undamaged
 
-        return readable(self._find_store())
+        return read_undamaged(self._find_store())
 
 
 def _says_all(base: ProblemRecipe) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar, get_type_hints
 
-from lossatlas.errors import BadInput, LossatlasError, unknown
-from lossatlas.files.reading import converted
+from lossatlas.errors import BadInput, LossatlasError, make_unknown_error
+from lossatlas.files.reading import convert
 from lossatlas.recipes.base import Config
 
 __all__ = ["check_options", "complete", "fill_defaults", "find_options"]
@@ -52,12 +52,12 @@ def check_options(name: str, spec: str, options: Mapping[str, Any]) -> dict[str,
     for option, value in options.items():
         if option not in known:
             raise (
-                unknown(f"option of {name} {spec!r}:", option, known)
+                make_unknown_error(f"option of {name} {spec!r}:", option, known)
                 if known
                 else BadInput(f"{name} {spec!r} has no options; leave out {option!r}")
             )
         try:
-            found[option] = converted(value, hints[option])
+            found[option] = convert(value, hints[option])
         except LossatlasError:
             raise
         except ValueError as error:

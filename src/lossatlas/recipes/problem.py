@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lossatlas.data import Dataset, Split, load_data
 from lossatlas.engine import BUFFERS, BuffersPolicy
 from lossatlas.engine.buffers_policy import normalisations_with_statistics
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.feeds import AUTO, Dict, Feed, Pair
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import LOSSES, Loss, load_loss
@@ -238,6 +238,6 @@ def _loss(name: str, targets: Any, options: Mapping[str, Any] | None = None) -> 
             raise BadInput(f"no loss is known for targets in a {type(targets).__name__}; give --loss module:callable")
         name = "squared_error" if targets.is_floating_point() else "cross_entropy"
     if name not in LOSSES:
-        raise unknown("loss", name, ["auto", *LOSSES, "module:callable"])
+        raise make_unknown_error("loss", name, ["auto", *LOSSES, "module:callable"])
     kind: Callable[..., Loss] = LOSSES[name]
     return kind(**check_options("loss", name, options or {}))

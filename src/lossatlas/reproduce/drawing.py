@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.views import data, figures, png, scales
 
 __all__ = ["Curve", "draw_curves", "draw_maps", "save", "write_table"]
@@ -30,7 +30,7 @@ class Curve:
 
 def save(figure: Figure, path: Path) -> str:
     """Write a PNG file; returns the Markdown that shows it."""
-    atomic_write(path, png(figure), folders=True)
+    write_atomically(path, png(figure), folders=True)
     return f"![{path.stem}]({path.name})"
 
 

@@ -12,8 +12,8 @@ import yaml
 
 from lossatlas.data import find_data_options
 from lossatlas.engine.planning import check_plan
-from lossatlas.errors import BadInput, Interrupted, unknown
-from lossatlas.files.reading import resolved
+from lossatlas.errors import BadInput, Interrupted, make_unknown_error
+from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.provenance import list_versions
@@ -117,7 +117,7 @@ def state_runs(study: Study, scale: str, folder: Path | None, device: str, plan:
         BadInput: an unknown scale.
     """
     if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+        raise make_unknown_error("scale", scale, SCALES)
     return {name: _placed(config, folder, device, plan) for name, config in study.runs(scale).items()}
 
 
@@ -156,7 +156,7 @@ def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config
     """With the directories of the study's own runs in place of their names."""
 
     def placed(path: str) -> str:
-        return str(resolved(runs / path)) if path in configs else path
+        return str(resolve_path(runs / path)) if path in configs else path
 
     links = {field.name for field in fields(config)} & (NETWORKS | {"directions"})
     return replace(config, **{name: change_paths(name, getattr(config, name), placed) for name in sorted(links)})

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lossatlas import schema
 from lossatlas.charts import CoefficientChart, RepeatedSlice
-from lossatlas.data import Split, named_splits
+from lossatlas.data import Split, name_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
@@ -131,7 +131,7 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    given = named_splits(splits, find_device(chart))
+    given = name_splits(splits, find_device(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lossatlas.bounds import is_ordinary, written
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 
 __all__ = ["OPTIMIZERS", "OptimizerChoice", "parse_optimizer"]
 
@@ -58,7 +58,7 @@ class OptimizerChoice:
         known = [name for name in inspect.signature(self.kind).parameters if name != "params"]
         for name in self.options:
             if name not in known:
-                raise unknown(f"option of optimizer {self.name!r}:", name, known)
+                raise make_unknown_error(f"option of optimizer {self.name!r}:", name, known)
         self._check_numbers()
         self._try()
 
@@ -77,7 +77,7 @@ class OptimizerChoice:
         try:
             return self.kind(list(params), **self.options)
         except Exception as error:  # classes of torch.optim look at their options in many ways
-            raise BadInput(f"optimizer {self.name!r} refuses: {in_one_line(error)}") from error
+            raise BadInput(f"optimizer {self.name!r} refuses: {format_error(error)}") from error
 
     def _check_numbers(self) -> None:
         """Refuse what torch takes and no network can be trained with."""
@@ -95,7 +95,7 @@ class OptimizerChoice:
         try:
             optimizer.step()
         except Exception as error:
-            raise BadInput(f"optimizer {self.name!r} cannot train a network so: {in_one_line(error)}") from error
+            raise BadInput(f"optimizer {self.name!r} cannot train a network so: {format_error(error)}") from error
         if not bool(parameter.isfinite().all()):
             raise BadInput(f"optimizer {self.name!r} makes a weight of 1 infinite in one step; choose a lower lr")
 
@@ -148,4 +148,4 @@ def _named(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     found = getattr(torch.optim, name.removeprefix(PREFIX), None) if name.startswith(PREFIX) else None
     if isinstance(found, type) and issubclass(found, torch.optim.Optimizer) and found is not torch.optim.Optimizer:
         return found, {}
-    raise unknown("optimizer", name, [*OPTIMIZERS, f"{PREFIX}CLASS"])
+    raise make_unknown_error("optimizer", name, [*OPTIMIZERS, f"{PREFIX}CLASS"])

@@ -17,8 +17,8 @@ from lossatlas.data import Augmentation, Batches, Split, augment_batch
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import choose_batch_size, find_device
-from lossatlas.errors import BadInput, CannotFinish, in_one_line
-from lossatlas.files.reading import converted
+from lossatlas.errors import BadInput, CannotFinish, format_error
+from lossatlas.files.reading import convert
 from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, share_examples, total_weights
 from lossatlas.metrics import streaming_metrics
@@ -233,7 +233,7 @@ class Training:
         Raises:
             ValueError: it is the state of another training.
         """
-        numbers = converted(scalars, _Numbers)
+        numbers = convert(scalars, _Numbers)
         state = module_state(self.module)
         module = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
         check_alike(module, state)
@@ -269,7 +269,7 @@ class Training:
             raise
         except Exception as error:  # the user's own module and data may fail in any way
             raise BadInput(
-                f"the model fails in training mode on a batch of {self._batches.size}: {in_one_line(error)}"
+                f"the model fails in training mode on a batch of {self._batches.size}: {format_error(error)}"
             ) from error
         if not math.isfinite(first):
             raise BadInput(

@@ -18,7 +18,7 @@ from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, check_path, parse_json, read_bytes
 from lossatlas.files.tensors import read_tensors
-from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write, gone
+from lossatlas.files.writing import CONTINUE, cannot_write, gone, write_atomically
 from lossatlas.rundir import SNAPSHOTS, RunDirectory
 from lossatlas.training.thinning import Thinning
 from lossatlas.weights.files import module_state, state_bytes
@@ -211,7 +211,7 @@ class Trajectory(Recording[Snapshot]):
             return
         self.snapshots = kept
         self._last = None
-        atomic_write(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
+        write_atomically(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
         self._length = self._written = sum(len(_line(snapshot)) for snapshot in kept)
         for snapshot in gone:
             snapshot.path.unlink(missing_ok=True)
@@ -219,7 +219,7 @@ class Trajectory(Recording[Snapshot]):
     def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> Snapshot:
         self._check_index()
         path = self.path / _file_of(step)
-        atomic_write(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
+        write_atomically(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
         snapshot = Snapshot(step, path, scalars)
         try:
             with (self.path / INDEX).open("ab") as index:

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ __all__ = ["png", "write_pngs"]
 def write_pngs(drawn: Mapping[str, Figure], folder: Path | str) -> None:
     """Write figures as ``<name>.png``, each whole or not at all; the folder is made if need be."""
     for name, figure in drawn.items():
-        atomic_write(Path(folder) / f"{name}.png", png(figure), folders=True)
+        write_atomically(Path(folder) / f"{name}.png", png(figure), folders=True)
 
 
 def png(figure: Figure, dpi: int = 150) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.weights.checkpoint import Checkpoint, list_names, strip_name
 from lossatlas.weights.matching import (
     EXTRA_STATE,
@@ -65,7 +65,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
     try:
         module.load_state_dict({**own, **more, **{name: values[name] for name in own if name in values}})
     except (RuntimeError, ValueError, TypeError) as error:
-        raise BadInput(f"{source} cannot be loaded ({in_one_line(error)}); save the weights anew") from error
+        raise BadInput(f"{source} cannot be loaded ({format_error(error)}); save the weights anew") from error
     with torch.no_grad():
         for name in values.keys() & unsaved.keys():
             unsaved[name].copy_(values[name])

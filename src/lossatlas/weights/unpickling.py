@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from lossatlas.errors import BadInput, LossatlasError, printable
+from lossatlas.errors import BadInput, LossatlasError, escape_unprintable
 from lossatlas.files.arrays import ARCHIVE
 from lossatlas.files.reading import open_file
 from lossatlas.files.room import free_room
@@ -187,7 +187,7 @@ def _refused(path: Path, message: str) -> BadInput:
             'nothing was loaded: save the weights anew, torch.save(model.state_dict(), "weights.pt")'
         )
     more = f" and {len(unsafe) - LISTED} more" if len(unsafe) > LISTED else ""
-    named = ", ".join(map(printable, unsafe[:LISTED]))
+    named = ", ".join(map(escape_unprintable, unsafe[:LISTED]))
     return BadInput(
         f"checkpoint {path} holds objects that would execute code ({named}{more}), so nothing was "
         f"loaded; if you trust the file, save its weights alone: {_line(_weights(path, unsafe))}"

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import resolved
+from lossatlas.files.reading import resolve_path
 from lossatlas.files.writing import check_place
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import RunDirectory
@@ -117,7 +117,7 @@ def _folder(place: Path) -> Path:
 
 def _own(place: Path) -> Path:
     """The whole path of a survey; that of its run if it is a run's ``survey.zarr``."""
-    whole = resolved(place)
+    whole = resolve_path(place)
     return whole.parent if whole.name == "survey.zarr" else whole
 
 

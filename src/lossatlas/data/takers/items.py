@@ -13,7 +13,7 @@ from lossatlas.data.batch_sources.tensors import Tensors
 from lossatlas.data.item_reader import ItemReader, stack
 from lossatlas.data.takers.taken import GIB, How, Taken, list_notes
 from lossatlas.data.workers import Workers
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 
 __all__ = ["count_items", "take_items"]
 
@@ -65,7 +65,7 @@ def count_items(source: Any, otherwise: int | None = None) -> int:
         if otherwise is not None and not hasattr(source, "__len__"):
             return otherwise
         raise BadInput(
-            f"an object of type {type(source).__name__} does not say how many items it has ({in_one_line(error)}); "
+            f"an object of type {type(source).__name__} does not say how many items it has ({format_error(error)}); "
             "give it a __len__, or say first=N"
         ) from error
     if count < 1:

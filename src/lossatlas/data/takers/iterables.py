@@ -16,7 +16,7 @@ from lossatlas.data.takers.lists import is_batch
 from lossatlas.data.takers.taken import GIB, How, Taken
 from lossatlas.data.takers.tensors import join_batches
 from lossatlas.data.trees import copy_owned, count_bytes, find_difference, make_tree
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 
 __all__ = ["take_iterable"]
 
@@ -48,7 +48,7 @@ def take_iterable(source: Iterable[Any], how: How) -> Taken:
         raise
     except Exception as error:  # the user's own code may fail in any way
         raise BadInput(
-            f"the {type(source).__name__} fails after {count} examples: {in_one_line(error, kind=True)}"
+            f"the {type(source).__name__} fails after {count} examples: {format_error(error, kind=True)}"
         ) from error
     if not elements:
         raise BadInput(f"the {type(source).__name__} yields nothing; expected at least one example")

@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from lossatlas.data.randomness import keep_generators
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 
 __all__ = ["list_rows"]
 
@@ -77,5 +77,5 @@ def _asked(sampler: Iterable[Any], count: int) -> list[int]:
                 if len(found) > count:
                     break
     except Exception as error:  # the user's own sampler may fail in any way
-        raise BadInput(f"the loader's {type(sampler).__name__} fails: {in_one_line(error)}; {TAKE_ALL}") from error
+        raise BadInput(f"the loader's {type(sampler).__name__} fails: {format_error(error)}; {TAKE_ALL}") from error
     return found

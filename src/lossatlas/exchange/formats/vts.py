@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import find_axes, find_coordinate, find_gridded
 from lossatlas.schema import CLASSES, SAMPLE_DIMENSIONS
@@ -72,7 +72,7 @@ class Vts(Format):
         if rank == MOST_AXES:
             raise BadInput(f"a survey with three axes has no room for {name} as a height; expected one or two axes")
         if name not in arrays:
-            raise unknown("variable for the height", name, arrays)
+            raise make_unknown_error("variable for the height", name, arrays)
         values = arrays[name].astype(np.float64)
         shown = np.isfinite(values) & (values > 0)
         if not shown.any():

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.errors import BadInput, Caution, in_one_line
+from lossatlas.errors import BadInput, Caution, format_error
 from lossatlas.files.stores import open_store
 from lossatlas.recipes.base import require
 from lossatlas.recipes.opened_run import OpenedRun
@@ -96,7 +96,7 @@ def _values(store: Path, survey: xr.Dataset, names: Sequence[str]) -> dict[str, 
     try:
         found = {name: np.asarray(survey[name].values, dtype=np.float64) for name in names}
     except Exception as error:  # zarr has many ways to find an array damaged
-        raise _damaged(store, in_one_line(error)) from error
+        raise _damaged(store, format_error(error)) from error
     for name, values in found.items():
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
             raise _damaged(store, f"{name} holds something else than numbers along one axis")

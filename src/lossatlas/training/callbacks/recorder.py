@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.training.thinning import Thinning
 from lossatlas.training.trajectory import Trajectory
 
@@ -17,7 +17,7 @@ __all__ = ["Recorder", "cannot_import", "read_rate", "refuse_shards"]
 def cannot_import(what: str, package: str, error: ImportError) -> BadInput:
     """The error for a callback whose framework is not there; the extra has the package's name."""
     return BadInput(
-        f"{what} needs the package {package}, which cannot be imported ({in_one_line(error)}); "
+        f"{what} needs the package {package}, which cannot be imported ({format_error(error)}); "
         f"pip install 'lossatlas[{package}]'"
     )
 
@@ -77,7 +77,7 @@ class Recorder:
         try:
             return _plain(plain.get_submodule(self._module))
         except AttributeError as error:
-            raise unknown("module", self._module, [name for name, _ in plain.named_children()]) from error
+            raise make_unknown_error("module", self._module, [name for name, _ in plain.named_children()]) from error
 
 
 def refuse_shards(model: nn.Module) -> None:
