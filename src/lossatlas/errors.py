@@ -1,4 +1,4 @@
-"""The errors that lossatlas raises on purpose, the exit code of each, and messages of one line.
+"""The errors that lossatlas raises on purpose, the exit code that each one means, and what errors say in one line.
 
 Every message is one line that says what was wrong, what was expected and what to do.
 """
@@ -15,16 +15,16 @@ __all__ = [
     "Interrupted",
     "LossatlasError",
     "ModelFailure",
-    "escape_unprintable",
     "format_error",
-    "make_unknown_error",
+    "escape_unprintable",
     "tell_raised",
+    "make_unknown_error",
 ]
 
 MOST = 300
-"""The largest number of characters of another library's message; some print the tensors that they were given."""
+"""Characters of what another library's error says: some print the tensors that they were given."""
 BYTES = range(0xDC80, 0xDD00)
-"""The code points with which Python represents bytes that are not UTF-8, in file names and on command lines."""
+"""Code points by which Python stands for bytes that are not UTF-8, in names of files and on command lines."""
 
 
 class LossatlasError(Exception):
@@ -40,7 +40,7 @@ class BadInput(LossatlasError, ValueError):
 
 
 class ModelFailure(BadInput):
-    """A user's module or loss that fails on the data, found before a run starts or while it runs."""
+    """A user's module or loss that fails on the data; found before a run is begun, or in the middle of it."""
 
 
 class CannotFinish(LossatlasError, RuntimeError):
@@ -56,7 +56,7 @@ class Interrupted(LossatlasError):
 
 
 class Caution(UserWarning):
-    """A warning that a reader of the results needs to know; the command line prints it once, in one line."""
+    """What has to be known to read a result rightly; the command line prints it once, in one line."""
 
 
 def format_error(error: BaseException, *, kind: bool = False) -> str:
@@ -81,7 +81,7 @@ def format_error(error: BaseException, *, kind: bool = False) -> str:
 
 
 def tell_raised(error: BaseException) -> str:
-    """Return a message about code that raised what ends a process (such as SystemExit), and where it did."""
+    """What to say of code that raises what ends a process, such as SystemExit, where an error was due; and where."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -111,7 +111,7 @@ def _escape(character: str) -> str:
 
 
 def make_unknown_error(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:
-    """Return the error for an unknown name, with the nearest match and all choices.
+    """The error for a name that nobody knows: the nearest match and all choices.
 
     >>> str(make_unknown_error("picture", "hart", ["heart", "star"]))
     "unknown picture 'hart'; did you mean 'heart'? Choices: heart, star"

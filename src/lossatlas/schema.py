@@ -23,6 +23,7 @@ The attribute ``chart`` is a hash of the chart, and ``geometry`` what pictures k
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -59,6 +60,7 @@ __all__ = [
     "Quantity",
     "check_dimension",
     "check_name",
+    "check_split_name",
     "companion_of",
     "is_name",
     "is_standard",
@@ -305,6 +307,22 @@ def check_name(what: str, name: object) -> None:
     """
     if not is_name(name):
         raise BadInput(f"{what} is called {name!r}; expected letters, digits and _, and a letter or _ first")
+
+
+def check_split_name(name: object) -> None:
+    """Refuse a split's name that cannot begin the names of variables and files, or that a survey uses for itself.
+
+    Raises:
+        BadInput: the name is empty or not a text, has other characters than letters, digits, ``_``, ``-`` and ``.``,
+            or begins names that belong to a survey itself (``target``, ``path``, ``corner``, ``along``).
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise BadInput(
+            f"{name!r} is not a name of a split; expected letters, digits, '_', '-' and '.', a letter, digit or '_' "
+            "first; rename the split, as in {'test': examples}"
+        )
+    if name == TARGET or f"{name}_".startswith(BESIDE):
+        raise BadInput(f"{name!r} cannot name a split, as surveys use {name}_... for other variables; rename the split")
 
 
 def check_dimension(metric: str, name: str) -> None:

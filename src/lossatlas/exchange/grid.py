@@ -26,8 +26,9 @@ __all__ = ["describe_variable", "find_axes", "find_coordinate", "find_gridded"]
 
 SPLITS = ("train_", "test_")
 DONE = "_done"
-"""How names of marks end."""
-IN_NATS = ("loss", "eigenvalue")
+"""The suffix of the names of marks."""
+WITHOUT_UNITS = ("loss", "eigenvalue")
+"""How names of variables end whose units a foreign file does not record: its loss may be in nats, bits or anything."""
 
 
 def find_axes(survey: xr.Dataset) -> tuple[str, ...]:
@@ -84,15 +85,20 @@ def find_coordinate(survey: xr.Dataset, dimension: str) -> np.ndarray[Any, Any]:
 
 
 def describe_variable(name: str) -> dict[str, str]:
-    """The attributes of a variable of which only the name is known: what plots say of it, units, split and metric.
+    """Return the attributes of a variable of which only the name is known: label, units, split and metric.
+
+    Losses and eigenvalues are given no units, because a foreign file does not record the unit of its loss.
 
     >>> describe_variable("test_loss")
-    {'long_name': 'test loss', 'units': 'nat', 'split': 'test', 'metric': 'loss'}
+    {'long_name': 'test loss', 'split': 'test', 'metric': 'loss'}
+    >>> describe_variable("test_accuracy")["units"]
+    '1'
     """
     attributes = {"long_name": name.replace("_", " ")}
     if name.endswith(DONE) or companion_of(name, {}) or name in (TARGET, MEASURED):
         return attributes
-    attributes["units"] = "nat" if name.endswith(IN_NATS) else "1"
+    if not name.endswith(WITHOUT_UNITS):
+        attributes["units"] = "1"
     split, _, metric = name.partition("_") if name.startswith(SPLITS) else name.rpartition("_")
     if name != TARGET_LOSS and (name.startswith(SPLITS) or metric in ("loss", "accuracy")):
         attributes |= {"split": split, "metric": metric}
