@@ -15,10 +15,10 @@ __all__ = [
     "Interrupted",
     "LossatlasError",
     "ModelFailure",
-    "format_error",
     "escape_unprintable",
-    "tell_raised",
+    "format_error",
     "make_unknown_error",
+    "tell_raised",
 ]
 
 MOST = 300

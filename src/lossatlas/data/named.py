@@ -21,7 +21,9 @@ def name_splits(sources: Mapping[str, Source], device: torch.device | None = Non
         BadInput: the sources have no names or names that a split cannot have, or a source cannot be read.
     """
     if not isinstance(sources, Mapping):
-        raise BadInput(f"a {type(sources).__name__} is not a mapping of splits; expected a dict, such as {{'test': examples}}")
+        raise BadInput(
+            f"a {type(sources).__name__} is not a mapping of splits; expected a dict, such as {{'test': examples}}"
+        )
     made = {}
     for name, source in sources.items():
         check_split_name(name)

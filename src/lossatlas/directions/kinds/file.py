@@ -18,9 +18,9 @@ __all__ = ["FromFile"]
 
 
 class FromFile(Direction):
-    """Named tensors of the parameters' shapes as one direction; or the directions of another slice, in their order.
+    """Named tensors of the parameters' shapes as one direction, or the directions of another slice in their order.
 
-    A slice is named by its run or by its ``chart.safetensors``.
+    The slice is given as its run directory or its ``chart.safetensors``.
     """
 
     takes = "path"
@@ -30,7 +30,7 @@ class FromFile(Direction):
         found = self._of_slice(path) if self._is_chart(path) else self._of_state(around)
         if count > len(found):
             raise BadInput(
-                f"{path} holds {len(found)} directions, {count} axes ask for one; choose others for the rest"
+                f"{path} holds {len(found)} directions, and {count} axes need one; choose other directions for the rest"
             )
         if found.shape[1] != around.space.size:
             raise BadInput(
