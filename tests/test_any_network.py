@@ -916,7 +916,7 @@ def test_a_mean_of_the_batch_is_no_loss_for_clips_of_examples() -> None:
     )
     heart = la.picture("heart", size=6)
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match="needs each example's own loss, and BatchMean"):
+    with pytest.raises(la.BadInput, match="is not a loss per example"):
         la.fit(chart, la.Pattern(heart), own, split, steps=1, plan="loop")
     clipped = la.Pattern(heart, clip=la.ClipPerCell(2.5))
     assert la.fit(chart, clipped, own, split, steps=1, plan="loop").steps == 1

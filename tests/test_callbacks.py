@@ -380,7 +380,7 @@ class TestBadInput:
 
     def test_two_thinnings(self, framework: Framework, tmp_path: Path) -> None:
         make, _ = framework
-        with pytest.raises(la.BadInput, match="a Trajectory and a thinning beside it"):
+        with pytest.raises(la.BadInput, match="a thinning is given beside a Trajectory"):
             make(Trajectory(tmp_path / "way", Thinning(steps=2)), Thinning(steps=3))
 
     def test_parameters_that_are_spread_over_processes(self, tmp_path: Path) -> None:
@@ -389,13 +389,13 @@ class TestBadInput:
         try:
             spread = network()
             torch.distributed.fsdp.fully_shard(spread, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
-            with pytest.raises(la.BadInput, match=r"spread over processes, .* train with whole parameters"):
+            with pytest.raises(la.BadInput, match=r"sharded over processes, .* train with unsharded parameters"):
                 refuse_shards(spread)
         finally:
             torch.distributed.destroy_process_group()
         staged = network()
         staged[0].weight.ds_id = 0  # as DeepSpeed marks what it takes apart
-        with pytest.raises(la.BadInput, match="spread over processes"):
+        with pytest.raises(la.BadInput, match="sharded over processes"):
             refuse_shards(staged)
 
     @pytest.mark.parametrize(

@@ -326,7 +326,7 @@ class TestBadInput:
             (["--chart=simplex"], "chart 'simplex' cannot be fitted; choose corners or plane"),
             (["--origin_at=top"], "top"),
             (["--buffers=interpolated", "--model=conv", "--model.batch_norm"], "a chart between trained networks"),
-            (["--buffers=reestimated"], "a fit cannot follow statistics"),
+            (["--buffers=reestimated"], "do not follow the weights during a fit"),
             (["--survey_buffers=frozen", "--model=conv", "--model.batch_norm"], "need a trained network"),
             (["--buffers_batches=0"], "buffers_batches is 0"),
             (["--size=200000"], "expected at most 1,000,000"),

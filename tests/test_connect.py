@@ -449,7 +449,7 @@ class TestCommandLine:
             (["r0", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
             (["r0", "r1", "--start", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
             (["r0", "nowhere"], "nowhere"),
-            (["r0", "empty"], "empty holds no model.safetensors; name a run of lossatlas train"),
+            (["r0", "empty"], "empty does not hold model.safetensors; name a run of lossatlas train"),
             (["r0", "r1", "--bends=1.5"], "--bends: 1.5 is not a whole number"),
             (["r0", "r1", "--model.hidden", "8.5"], "8.5 is not a whole number"),
             (["r0", "r1", "--bends=0"], "bends is 0; expected a positive number"),

@@ -336,7 +336,7 @@ class TestRandomDirections:
     def test_nor_where_all_filters_are_zero(self) -> None:
         net = nn.Linear(4, 3)
         nn.init.zeros_(net.weight)
-        with pytest.raises(la.BadInput, match="and these are zero; take them as they are drawn with --normalize none"):
+        with pytest.raises(la.BadInput, match="and these are zero; leave them unnormalised with --normalize none"):
             la.slice_around(net, ["random"])
         la.slice_around(net, ["random"], normalize="none")
 

@@ -147,7 +147,10 @@ class TestCommandLine:
             (["--checkpoint=FILE", "--trajectory=way"], "give one of them"),
             (["--checkpoint=FILE", "--range", "1", "-1"], "range is 1 -1; expected two rising numbers"),
             (["--checkpoint=FILE", "--normalize=filtr"], "unknown normalisation 'filtr'; did you mean 'filter'"),
-            (["--checkpoint=FILE", "--directions", "component"], "is made of a trajectory; name one with --trajectory"),
+            (
+                ["--checkpoint=FILE", "--directions", "component"],
+                "is computed from a trajectory; name one with --trajectory",
+            ),
             (["--checkpoint=nowhere.pt"], "checkpoint nowhere.pt does not exist"),
         ],
     )

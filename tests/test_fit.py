@@ -234,7 +234,7 @@ def test_a_target_that_cannot_be_is_refused(target: float) -> None:
 def test_the_budget_is_one_of_two(budget: dict[str, float]) -> None:
     problem, split = make("mlp")
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match="steps or as seconds"):
+    with pytest.raises(la.BadInput, match="in both steps and seconds, or in neither"):
         la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, **budget)
 
 

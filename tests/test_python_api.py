@@ -163,7 +163,9 @@ class TestTrain:
             assert torch.equal(last[name], value)
         assert result.trajectory.snapshots[-1].scalars["epoch"] == 3.0
         if path is not None:
-            with pytest.raises(la.BadInput, match="holds snapshots of a training; give each training a folder"):
+            with pytest.raises(
+                la.BadInput, match="holds the snapshots of another training; give each training a folder"
+            ):
                 la.train(problem(), examples(), epochs=1, path=path)
 
 
@@ -200,17 +202,21 @@ class TestConnect:
         networks, own, splits = self.networks(), problem(), {"train": examples()}
         with pytest.raises(la.BadInput, match="not the settings of a ConnectConfig"):
             la.connect(networks, own, splits, stepps=3)
-        with pytest.raises(la.BadInput, match="data is a setting of the command line; here problem and splits say it"):
+        with pytest.raises(
+            la.BadInput, match="data is not a setting in Python, where the problem and the splits take its place"
+        ):
             la.connect(networks, own, splits, data="digits")
-        with pytest.raises(la.BadInput, match="splits are test; expected train, and perhaps test"):
+        with pytest.raises(la.BadInput, match="test is not a choice of splits; expected train, and optionally test"):
             la.connect(networks, own, {"test": examples()}, steps=3)
-        with pytest.raises(la.BadInput, match="a curve joins two networks or more and 1 is given; give the others"):
+        with pytest.raises(la.BadInput, match="a curve connects two or more networks; got 1"):
             la.connect(networks[:1], own, splits, steps=3)
-        with pytest.raises(la.BadInput, match="between is a setting of the command line; here networks says it"):
+        with pytest.raises(la.BadInput, match="between is not a setting in Python, where the networks take its place"):
             la.connect(networks, own, splits, between=("a", "b"))
-        with pytest.raises(la.BadInput, match="network 2 is a int; expected a module, or its tensors by name"):
+        with pytest.raises(
+            la.BadInput, match="network 2, a int, is not a network; expected a module, or its tensors by name"
+        ):
             la.connect([networks[0], 3], own, splits)
-        with pytest.raises(la.BadInput, match="a network is called 1; expected a name"):
+        with pytest.raises(la.BadInput, match="1 is not a name of a network; expected printable"):
             la.connect({1: networks[0], 2: networks[1]}, own, splits)
 
     def test_a_folder_with_a_curve_is_left_alone(self, tmp_path: Path) -> None:
@@ -218,12 +224,12 @@ class TestConnect:
         settings = {"steps": 3, "grid": 5, "plane": 0, "plan": "loop", "device": "cpu", "ensembles": False}
         la.connect(networks, own, splits, path=tmp_path / "curve", **settings)
         before = {path: path.read_bytes() for path in (tmp_path / "curve").rglob("*") if path.is_file()}
-        with pytest.raises(la.BadInput, match="curve is not empty; give each curve a folder of its own"):
+        with pytest.raises(la.BadInput, match="curve is not an empty folder; give each curve a folder of its own"):
             la.connect(networks[::-1], own, splits, path=tmp_path / "curve", **settings)
         assert before == {path: path.read_bytes() for path in (tmp_path / "curve").rglob("*") if path.is_file()}
         (tmp_path / "file").touch()
         for path in (tmp_path / "file", ""):
-            with pytest.raises(la.BadInput, match="which is not a folder"):
+            with pytest.raises(la.BadInput, match="is not a folder"):
                 la.connect(networks, own, splits, path=path, **settings)
 
     def test_numbers_may_be_numpys_and_counts_numbers(self) -> None:
@@ -325,13 +331,13 @@ class TestCompare:
     def test_too_few_networks_and_strangers_among_the_groups_are_refused(self) -> None:
         networks, own, splits = {"a": trained(1), "b": trained(2)}, problem(), {"train": examples()}
         for few in ({}, {"a": networks["a"]}):
-            with pytest.raises(la.BadInput, match="a comparison needs two networks or more and has [01]; give"):
+            with pytest.raises(la.BadInput, match="a comparison needs two or more networks; got [01]"):
                 la.compare(few, own, splits)
-        with pytest.raises(la.BadInput, match="groups names 'z', which is not among the networks; expected a, b"):
+        with pytest.raises(la.BadInput, match="'z' in groups is not a name of a network; expected a, b"):
             la.compare(networks, own, splits, groups={"z": "g"})
-        with pytest.raises(la.BadInput, match="runs is a setting of the command line; here networks says it"):
+        with pytest.raises(la.BadInput, match="runs is not a setting in Python, where the networks take its place"):
             la.compare(networks, own, splits, runs=("a",))
 
     def test_strangers_among_the_starts_are_refused(self) -> None:
-        with pytest.raises(la.BadInput, match="starts names 'c', which is not among the networks"):
+        with pytest.raises(la.BadInput, match="'c' in starts is not a name of a network"):
             la.compare({"a": trained(1), "b": trained(2)}, problem(), {"train": examples()}, starts={"c": trained(1)})

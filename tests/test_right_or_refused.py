@@ -654,7 +654,7 @@ def test_the_command_line_ends_with_what_it_means(
     assert "layer '2' (Linear)" in line
     assert main([*common, *own, "--data=stranger:late", "--out=b"]) == 3
     assert Path("b", "config.yaml").exists()
-    assert "layer '0' (Embedding): index out of range in self; what was done" in capsys.readouterr().err
+    assert "layer '0' (Embedding): index out of range in self; what was computed" in capsys.readouterr().err
     unused = [*common, "--data=stranger:good", "--model=stranger:more", "--checkpoint=more.pt", "--out=c"]
     sys.modules["stranger"].save()
     with warnings.catch_warnings():

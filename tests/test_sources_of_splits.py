@@ -904,7 +904,10 @@ class TestWhereSplitsAreTaken:
         chart = self.chart()
         for splits, said in (
             ({"t": (X, Y), "other": Failing(pairs())}, "the other examples: item 37"),
-            *(({name: (X, Y)}, f"{name!r} is not a name of a split; expected letters") for name in ("", "a/b", "../a", 3)),
+            *(
+                ({name: (X, Y)}, f"{name!r} is not a name of a split; expected letters")
+                for name in ("", "a/b", "../a", 3)
+            ),
             ({"target": (X, Y)}, "'target' cannot name a split"),
             ({"path": (X, Y)}, "'path' cannot name a split"),
             (DataLoader(Map(pairs())), "a DataLoader is not a mapping of splits; expected a dict"),

@@ -197,7 +197,7 @@ class TestTwoTrajectories:
             one.record(model, step)
         other = la.Trajectory(tmp_path)
         other.cut(0) if shorter else other.record(model, 5)
-        with pytest.raises(la.CannotFinish, match="another process writes it"):
+        with pytest.raises(la.CannotFinish, match="was changed by another process"):
             one.record(model, 4)
         steps = [snapshot.step for snapshot in la.Trajectory(tmp_path).snapshots]
         assert steps == ([0] if shorter else [0, 1, 2, 5])
@@ -256,7 +256,7 @@ def test_a_study_is_held_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
 def test_checkpoints_come_at_times_that_there_are(seconds: float, tmp_path: Path) -> None:
-    with pytest.raises(la.BadInput, match="checkpoint_seconds is"):
+    with pytest.raises(la.BadInput, match="is not a value for checkpoint_seconds"):
         run_train(CONFIG, tmp_path / "run", checkpoint_seconds=seconds)
     assert not (tmp_path / "run").exists()
 
@@ -294,7 +294,7 @@ def test_what_is_found_once_the_work_has_begun_is_no_refusal(tmp_path: Path) -> 
         raise la.BadInput("a.zarr cannot be read")
 
     told = Telling()
-    with pytest.raises(la.CannotFinish, match=r"^a.zarr cannot be read; what was done until then is kept in .*run$"):
+    with pytest.raises(la.CannotFinish, match=r"^a.zarr cannot be read; what was computed before is kept in .*run$"):
         Job(TrainConfig, late, run_train.estimate)(CONFIG, tmp_path / "run", reporter=told)
     assert told.lines == ["loss: x", "train"]
 
@@ -307,6 +307,6 @@ def test_a_log_that_is_lost_is_not_begun_anew(content: bytes | None, tmp_path: P
     log.unlink()
     if content is not None:
         log.write_bytes(content)
-    with pytest.raises(la.BadInput, match=r"metrics.jsonl is shorter than its checkpoint says"):
+    with pytest.raises(la.BadInput, match=r"metrics.jsonl is shorter than at its checkpoint"):
         run_train(CONFIG, tmp_path / "run", resume=True)
     assert (log.read_bytes() if log.exists() else None) == content

@@ -36,14 +36,14 @@ def draw_survey(
     more: Mapping[str, Figure] | None = None,
     **report: Any,
 ) -> None:
-    """Draw a survey in all ways that apply, and write the report of its run.
+    """Draw all views of a survey, and write the report of its run.
 
     Args:
         run: the run directory.
-        survey: in memory.
-        title: of every picture.
-        summary: the numbers of the run, JSON types.
-        more: further figures by name, which stand after those of the survey.
+        survey: the survey, in memory.
+        title: the title of every picture.
+        summary: the numbers of the run, as JSON values.
+        more: further figures by name, which follow those of the survey.
         report: further arguments of :func:`~lossatlas.views.write_report`.
 
     Raises:
