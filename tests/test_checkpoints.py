@@ -791,7 +791,7 @@ class TestVerbs:
         place.run("train", "--epochs=1")
         tokens = ["--init_from=run/model.safetensors#0", "--epochs=1", "--overwrite", "--out=run"]
         assert main(["train", "--model=checkpointed:make", "--data=checkpointed:data", *tokens]) == 2
-        assert "holds run/model.safetensors, which the run is made of" in " ".join(capsys.readouterr().err.split())
+        assert "holds run/model.safetensors, which is an input of the run" in " ".join(capsys.readouterr().err.split())
 
     def test_an_unknown_key_is_one_line(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
         tokens = ["--model=checkpointed:make", "--data=checkpointed:data", "--checkpoint=both.pt#average", "--out=run"]

@@ -419,7 +419,7 @@ def test_what_is_no_finished_training(digits: Path, compared: Path, tmp_path: Pa
 
 def test_runs_on_different_data(digits: Path, linear: Path, tmp_path: Path) -> None:
     mixed = CompareConfig(runs=(str(digits / "sgd-0"), str(linear / "a")))
-    refused(mixed, tmp_path / "out", "sgd-0 and a were trained on different data: data is 'digits' of the one and")
+    refused(mixed, tmp_path / "out", "sgd-0 and a were trained on different data: data is 'digits' for the first and")
 
 
 def test_a_damaged_model_file(digits: Path, tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ def test_runs_that_changed_since_are_not_continued_with(digits: Path, tmp_path: 
     with pytest.raises(Interrupted):
         run_compare(config, tmp_path / "out", stop=lambda: True)
     run_train(replace(TrainConfig(**QUICK), epochs=2), tmp_path / "other", overwrite=True)
-    with pytest.raises(BadInput, match="was started on other inputs: other was"):
+    with pytest.raises(BadInput, match="was started with other inputs: other was"):
         run_compare(config, tmp_path / "out", resume=True)
 
 

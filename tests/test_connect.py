@@ -442,7 +442,7 @@ class TestCommandLine:
             ([], "joins two networks or more and 0 is given"),
             (["r0"], "joins two networks or more and 1 is given"),
             (["r0", "wider"], "different architectures: model.hidden is"),
-            (["r0", "others"], "data is 'digits' of the one and 'mnist' of the other"),
+            (["r0", "others"], "data is 'digits' for the first and 'mnist' for the second"),
             (["r0", "r0"], "is named twice"),
             (["r0", "twin"], "are equal, so there is nothing between them"),
             (["r0", "foreign.safetensors"], "is of another model"),
@@ -559,9 +559,9 @@ def test_curves_that_close_have_a_best_plane() -> None:
 def test_a_run_does_not_replace_what_it_is_made_of(end: str, runs: Path, tmp_path: Path) -> None:
     for name in ("r0", "r1"):
         shutil.copytree(runs / name, tmp_path / name)
-    with pytest.raises(la.BadInput, match=f"{end}, which the run is made of; choose another --out"):
+    with pytest.raises(la.BadInput, match=f"{end}, which is an input of the run; choose another --out"):
         run_connect(config(tmp_path, "r0", "r1"), tmp_path / end, overwrite=True)
     inner = SurveyConfig(checkpoint=str(tmp_path / end), **NETWORK)
-    with pytest.raises(la.BadInput, match="which the run is made of"):
+    with pytest.raises(la.BadInput, match="which is an input of the run"):
         run_survey(inner, tmp_path / end, overwrite=True)
     assert (tmp_path / end / "model.safetensors").is_file()

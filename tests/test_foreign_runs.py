@@ -208,7 +208,7 @@ class TestInputsAreFoundAgain:
             Path("base/t0", name).write_text("")
         for option in ("--pattern=array:base/t0/picture.npy", "--plan=base/t0/plan.json", "--checkpoint=base/t0"):
             assert main(["fit", option, "--overwrite", "--out=base/t0", "--steps=2"]) == 2
-            assert "which the run is made of" in " ".join(capsys.readouterr().err.split())
+            assert "which is an input of the run" in " ".join(capsys.readouterr().err.split())
         assert Path("base/t0/model.safetensors").exists()
 
     def test_another_network_in_its_place_is_refused(
@@ -218,7 +218,7 @@ class TestInputsAreFoundAgain:
         run_train(TrainConfig(**{**CONFIG.__dict__, "seed": 1}), Path("base/t0"))
         monkeypatch.chdir(begun)
         assert self.resume("work/runs/s") == 2
-        assert "was started on other inputs" in capsys.readouterr().err
+        assert "was started with other inputs" in capsys.readouterr().err
 
     def test_other_settings_are_still_refused(self, begun: Path, capsys: pytest.CaptureFixture[str]) -> None:
         shutil.copytree("base/t0", "base/t1")

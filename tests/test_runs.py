@@ -180,7 +180,7 @@ def test_other_data_under_the_same_name_are_refused(tmp_path: Path, monkeypatch:
     from lossatlas.data.sources import digits
 
     monkeypatch.setattr(digits, "TEST_EXAMPLES", 400)
-    with pytest.raises(la.BadInput, match="started on other inputs: data/test was"):
+    with pytest.raises(la.BadInput, match="started with other inputs: data/test was"):
         run_fit(CONFIG, tmp_path / "run", resume=True)
 
 
@@ -191,7 +191,7 @@ def test_a_picture_that_changed_under_its_name_is_refused(tmp_path: Path) -> Non
     with pytest.raises(la.Interrupted):
         run_fit(config, tmp_path / "run", stop=lambda: True)
     np.save(tmp_path / "p.npy", ~cells)
-    with pytest.raises(la.BadInput, match="started on other inputs: picture was"):
+    with pytest.raises(la.BadInput, match="started with other inputs: picture was"):
         run_fit(config, tmp_path / "run", resume=True)
 
 

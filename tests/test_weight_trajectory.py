@@ -412,7 +412,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
-            (["--trajectory="], "trajectory is empty; name something, or leave it out"),
+            (["--trajectory="], "trajectory is empty; give a value, or leave it out"),
             (["--trajectory=nowhere"], "holds no snapshots; a trajectory needs two or more"),
             (
                 ["--trajectory=RUN", "--directions", "compnent"],

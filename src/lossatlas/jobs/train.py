@@ -1,4 +1,4 @@
-"""The job of ``lossatlas train``: a configuration and a directory become a trained network and its trajectory."""
+"""The job of ``lossatlas train``: a trained network and its trajectory."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ __all__ = ["run_train"]
 
 
 def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
-    """Train a network, keep snapshots of its trajectory, and evaluate what it came to."""
+    """Train a network, record its trajectory, and evaluate the trained network."""
     run, config = start.run, start.config
-    torch.set_num_threads(start.stored("threads", torch.get_num_threads()))  # others add up in another order
+    torch.set_num_threads(
+        start.stored("threads", torch.get_num_threads())
+    )  # another number of threads sums in another order
     recipe = build_train(config)
     start.put(
         recipe.training.device,
@@ -46,10 +48,10 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
 
 
 def _estimate(config: TrainConfig) -> Estimate:
-    """A dry run: times a few steps; writes nothing.
+    """Estimate the cost of a run by timing a few steps; writes nothing.
 
     Raises:
-        BadInput: what the run itself would refuse.
+        BadInput: the run itself would be refused.
     """
     recipe = build_train(complete(config))
     training, module = recipe.training, recipe.problem.module
@@ -65,24 +67,24 @@ def _estimate(config: TrainConfig) -> Estimate:
 
 
 run_train = Job(TrainConfig, _carry_out, _estimate)
-"""The job of ``lossatlas train``; it draws nothing."""
+"""The job of ``lossatlas train``, which draws no pictures."""
 
 
 def _phases(recipe: TrainRecipe, config: TrainConfig, steps: int) -> Iterator[Phase]:
-    """What so many steps and the evaluation of the network take; measured on steps of a copy of it."""
+    """Yield the phases of a training and its evaluation, measured on steps of a copy of the network."""
     try:
         rate = sample_steps(recipe.twin().step, steps)
-    except CannotFinish:  # which the training will say
+    except CannotFinish:  # the training itself will report it
         return
     yield Phase("training", steps * rate.seconds, rate.factor)
     size = min(require(config.batch_size), len(recipe.evaluated["train"]))
     evaluated = sum(len(split) for split in recipe.evaluated.values())
-    # Forwards alone is about a third of a step.
+    # A forward pass is about a third of a step.
     yield Phase("evaluation", evaluated / size * rate.seconds / 3, max(2.0, rate.factor))
 
 
 def _train(run: RunDirectory, recipe: TrainRecipe, config: TrainConfig, how: Handling) -> None:
-    """The steps, with the snapshots and members that belong to them."""
+    """Make the steps, and record the snapshots and members."""
     training, module = recipe.training, recipe.problem.module
     trajectory = Trajectory(run.path / SNAPSHOTS, recipe.thinning) if recipe.thinning is not None else None
     members = training.members if training.members != [training.total_steps] else []
@@ -104,7 +106,7 @@ def _train(run: RunDirectory, recipe: TrainRecipe, config: TrainConfig, how: Han
 
 
 def _summary(recipe: TrainRecipe, config: TrainConfig) -> dict[str, Any]:
-    """Loss and accuracy of every split, with the running statistics that the training left."""
+    """Compute loss and accuracy on every split, with the running statistics at the end of the training."""
     training, problem, space = recipe.training, recipe.problem, recipe.space
     return {
         **score_network(problem, space, recipe.evaluated, config.eval_batch_size),
