@@ -400,8 +400,8 @@ def refused(config: CompareConfig, out: Path, match: str) -> None:
 
 
 def test_one_run_or_the_same_twice(digits: Path, tmp_path: Path) -> None:
-    refused(config_of(digits), tmp_path / "out", "no runs to compare; name two or more")
-    refused(config_of(digits, "sgd-0"), tmp_path / "out", "1 run to compare; name two or more")
+    refused(config_of(digits), tmp_path / "out", "a comparison needs two or more runs; got 0")
+    refused(config_of(digits, "sgd-0"), tmp_path / "out", "a comparison needs two or more runs; got 1")
     refused(config_of(digits, "sgd-0", "adam-0", "./sgd-0"), tmp_path / "out", "sgd-0 is named twice")
 
 
@@ -409,7 +409,7 @@ def test_what_is_no_finished_training(digits: Path, compared: Path, tmp_path: Pa
     refused(config_of(digits, "sgd-0", "nowhere"), tmp_path / "out", "nowhere is not a lossatlas run")
     slice_run = str(next((compared / "surveys").iterdir()))
     refused(
-        CompareConfig(runs=(str(digits / "sgd-0"), slice_run)), tmp_path / "out", "a run of another verb than train"
+        CompareConfig(runs=(str(digits / "sgd-0"), slice_run)), tmp_path / "out", "is not a run of lossatlas train"
     )
     with pytest.raises(Interrupted):
         run_train(TrainConfig(**QUICK), tmp_path / "begun", stop=lambda: True)

@@ -439,8 +439,8 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "said"),
         [
-            ([], "joins two networks or more and 0 is given"),
-            (["r0"], "joins two networks or more and 1 is given"),
+            ([], "connects two or more networks; got 0"),
+            (["r0"], "connects two or more networks; got 1"),
             (["r0", "wider"], "different architectures: model.hidden is"),
             (["r0", "others"], "data is 'digits' for the first and 'mnist' for the second"),
             (["r0", "r0"], "is named twice"),
@@ -460,7 +460,7 @@ class TestCommandLine:
             (["r0", "r1", "--plane=1"], "expected 2 or more points along each side"),
             (["r0", "r1", "--start", "r2", "--bends=2"], "begin at points of shape"),
             (["r0", "r1", "--steps=3", "--seconds=3"], "give one of the two"),
-            (["r0", "r1", "--metrics=accuracy"], "leave out the loss"),
+            (["r0", "r1", "--metrics=accuracy"], "lack the loss"),
             (["r0", "r1", "--weight_decay=inf"], "weight_decay is inf; expected 0 or a positive number"),
             (["r0", "r1", "--weight_decay=-1"], "weight_decay is -1.0; expected 0 or a positive number"),
             (["r0", "r1", "--objective=max", "--temperature=nan"], "temperature is nan; expected a positive number"),

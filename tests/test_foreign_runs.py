@@ -135,7 +135,7 @@ def test_runs_that_are_each_others_chart_come_to_an_end(trained: Path, tmp_path:
     for name, other in ("ab", "ba"):
         config = RunDirectory(tmp_path / name).config()
         (tmp_path / name / "config.yaml").write_text(f"run: {tmp_path / other}\n" + f"loss: {config['loss']}\n")
-    with pytest.raises(la.BadInput, match="each other's"):
+    with pytest.raises(la.BadInput, match="refer to each other"):
         run_survey(SurveyConfig(run=str(tmp_path / "a"), **SURVEY), tmp_path / "out", pictures=False)
 
 
@@ -179,7 +179,7 @@ class TestInputsAreFoundAgain:
         assert said.count("\n") == 1
         for place in (begun / "work/base/t0", begun / "base/t0"):
             assert str(place) in said
-        assert "--checkpoint where it is now" in said
+        assert "its current path as --checkpoint" in said
         assert self.resume("work/runs/s", "--checkpoint=moved") == 0
 
     def test_a_finished_one_grows_where_it_is_now(

@@ -103,7 +103,7 @@ class TestLoadedNetworks:
         start = {name: value.clone() for name, value in module_state(base.problem.module).items()}
         base = replace(base, networks={"a": start, "b": {**start, **self.other_weights(start)}})
         assert load_networks(["a", "b"], base).names == ("a", "b")
-        with pytest.raises(la.BadInput, match="a and b permuted differ in '.*bias', which does not vary"):
+        with pytest.raises(la.BadInput, match="a and b permuted differ in parameter '.*bias', which is held fixed"):
             load_networks(["a", "b"], base, [Permuted([5, 4, 3, 2, 1, 0])])
 
     def other_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -117,7 +117,7 @@ class TestLoadedNetworks:
 
     def test_networks_that_differ_in_what_does_not_vary_are_refused(self, runs: Path) -> None:
         base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
-        with pytest.raises(la.BadInput, match="t1 and t2 differ in '.*bias', which does not vary; name it among"):
+        with pytest.raises(la.BadInput, match="t1 and t2 differ in parameter '.*bias', which is held fixed; let it vary"):
             load_networks([str(runs / "t1"), str(runs / "t2")], base)
 
     def test_a_buffer_that_no_chart_interpolates_is_told(self) -> None:
@@ -134,7 +134,7 @@ class TestLoadedNetworks:
         data = base.data
         base = type(base)(own, la.WeightSpace(one), data, base.train, base.device, states)
         assert load_networks(["a", "b"], base).notes == (
-            "a and b differ in the buffer 'scale'; between them it is the first's",
+            "a and b differ in the buffer 'scale'; points between them have the first's",
         )
 
 
@@ -276,9 +276,9 @@ class TestConnect:
 
         networks = [Shifted(0.0), Shifted(4.0)]
         own, splits = la.Problem(Shifted(0.0), la.CrossEntropy()), {"train": examples()}
-        with pytest.warns(la.Caution, match="network 1 and network 2 differ in the buffer 'shift'; between them it is"):
+        with pytest.warns(la.Caution, match="network 1 and network 2 differ in the buffer 'shift'; points between them have"):
             la.connect(networks, own, splits, steps=1, grid=3, plane=0, plan="loop", device="cpu", ensembles=False)
-        with pytest.warns(la.Caution, match="a and b differ in the buffer 'shift'; between them it is"):
+        with pytest.warns(la.Caution, match="a and b differ in the buffer 'shift'; points between them have"):
             la.compare(
                 dict(zip("ab", networks, strict=True)), own, splits, grid=3, line=3, slice_points=3, repeats=1,
                 plan="loop", device="cpu",

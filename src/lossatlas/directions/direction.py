@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lossatlas.directions.normalisations import AsDrawn, Normalisation
+from lossatlas.directions.normalisations import Normalisation, Unnormalised
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
 from lossatlas.registry import Registry
@@ -36,7 +36,7 @@ class Around:
     space: WeightSpace
     origin: Tensor
     """The weights of the centre, (n,), on the CPU."""
-    normalisation: Normalisation = field(default_factory=AsDrawn)
+    normalisation: Normalisation = field(default_factory=Unnormalised)
     """The normalisation of random directions."""
     without_vectors: bool = False
     """Whether random directions are zero in parameters of one dimension, such as biases."""
@@ -62,7 +62,7 @@ class Direction(ABC):
 
     takes: ClassVar[str] = ""
     """The name of the argument of this kind; empty if it takes none."""
-    drawn: ClassVar[bool] = False
+    is_random: ClassVar[bool] = False
     """Whether the directions depend on the seed."""
 
     def __init__(self, argument: str = "") -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lossatlas.registry import Variants
 from lossatlas.weights import Entry, WeightSpace
 
-__all__ = ["NORMALISATIONS", "AsDrawn", "Normalisation", "PerFilter", "PerLayer", "PerWeight", "normalise"]
+__all__ = ["NORMALISATIONS", "Normalisation", "PerFilter", "PerLayer", "PerWeight", "Unnormalised", "normalise"]
 
 TINY = 1e-10
 """The constant added to the norm of a random filter, as in the code of Li et al. 2018."""
@@ -27,7 +27,7 @@ class Normalisation(ABC):
         """Return the scaled direction, (size,), in a parameter whose weights are (size,)."""
 
 
-class AsDrawn(Normalisation):
+class Unnormalised(Normalisation):
     """Leave the direction as it was sampled."""
 
     touches_vectors = False
@@ -64,7 +64,7 @@ class PerWeight(Normalisation):
 
 
 NORMALISATIONS: Variants[type[Normalisation]] = Variants(
-    "normalisation", {"filter": PerFilter, "layer": PerLayer, "none": AsDrawn, "weight": PerWeight}
+    "normalisation", {"filter": PerFilter, "layer": PerLayer, "none": Unnormalised, "weight": PerWeight}
 )
 
 

@@ -85,7 +85,7 @@ def slice_along(
     Raises:
         BadInput: see :func:`slice_around`.
     """
-    if repeats > 1 and not any(make_direction(kind).drawn for kind in kinds):
+    if repeats > 1 and not any(make_direction(kind).is_random for kind in kinds):
         raise BadInput(
             f"{repeats} repeats need random directions, and {', '.join(kinds)} are not; leave out the repeats"
         )

@@ -75,7 +75,7 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
 def _scores(recipe: FitRecipe, found: Mapping[str, Reals]) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     if "accuracy" in found and isinstance(recipe.picture, Picture):
-        scores |= score_accuracy(recipe.picture, found["accuracy"], recipe.drawn)
+        scores |= score_accuracy(recipe.picture, found["accuracy"], recipe.sampled)
     if "loss" in found:
         scores |= score_loss(recipe.picture, found["loss"])
     return scores

@@ -16,7 +16,7 @@ __all__ = ["Random"]
 class Random(Direction):
     """Gaussian directions, uniform on the unit sphere, then normalised as asked for."""
 
-    drawn = True
+    is_random = True
 
     def make_vectors(self, count: int, around: Around) -> Tensor:
         weights = around.origin.double()
