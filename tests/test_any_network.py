@@ -417,7 +417,7 @@ class TestLosses:
             load_loss("mine_loss:Needy")
         with one_line("unknown loss 'cross_entropie'; did you mean 'cross_entropy'.*module:callable"):
             _loss("cross_entropie", y)
-        with one_line("no loss is known for targets in a dict; give --loss"):
+        with one_line("targets in a dict do not determine a loss; give --loss"):
             _loss("auto", {"boxes": y})
 
     def test_positions_that_are_ignored(self) -> None:

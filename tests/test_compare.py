@@ -408,9 +408,7 @@ def test_one_run_or_the_same_twice(digits: Path, tmp_path: Path) -> None:
 def test_what_is_no_finished_training(digits: Path, compared: Path, tmp_path: Path) -> None:
     refused(config_of(digits, "sgd-0", "nowhere"), tmp_path / "out", "nowhere is not a lossatlas run")
     slice_run = str(next((compared / "surveys").iterdir()))
-    refused(
-        CompareConfig(runs=(str(digits / "sgd-0"), slice_run)), tmp_path / "out", "is not a run of lossatlas train"
-    )
+    refused(CompareConfig(runs=(str(digits / "sgd-0"), slice_run)), tmp_path / "out", "is not a run of lossatlas train")
     with pytest.raises(Interrupted):
         run_train(TrainConfig(**QUICK), tmp_path / "begun", stop=lambda: True)
     begun = CompareConfig(runs=(str(digits / "sgd-0"), str(tmp_path / "begun")))

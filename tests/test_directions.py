@@ -143,7 +143,7 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
-            ([], "a survey needs a network; name its weights with --checkpoint, its trajectory with --trajectory"),
+            ([], "the survey lacks a network; name its weights with --checkpoint, its trajectory with --trajectory"),
             (["--checkpoint=FILE", "--trajectory=way"], "give one of them"),
             (["--checkpoint=FILE", "--range", "1", "-1"], "range is 1 -1; expected two rising numbers"),
             (["--checkpoint=FILE", "--normalize=filtr"], "unknown normalisation 'filtr'; did you mean 'filter'"),

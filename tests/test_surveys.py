@@ -705,7 +705,7 @@ class TestSites:
         self.run(trained, tmp_path / "first", "--between", "NET0", "NET1", "--range", "0", "1", "--grid", "3")
         (tmp_path / "first/survey.zarr/u/zarr.json").write_text("{")
         again = self.run(trained, tmp_path / "again", f"--run={tmp_path / 'first'}", "--grid", "3")
-        assert "what it covered is not known, so each axis goes from -1 to 1 unless" in " ".join(
+        assert "its extent is not known, so each axis goes from -1 to 1 unless" in " ".join(
             capsys.readouterr().err.split()
         )
         assert again["u"].values.tolist() == [-1, 0, 1]
@@ -1013,7 +1013,7 @@ class TestChartsOfRuns:
         file = tmp_path / "first" / "survey.zarr" / damage
         content = file.read_bytes()
         file.write_bytes(content.replace(b'"names"', b'"nam\\u0000"') if damage.endswith("json") else content[:9])
-        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; continue its run with --resume, or make"):
+        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; resume its run with --resume, or carry"):
             run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
         assert not (tmp_path / "again").exists()
 
@@ -1064,8 +1064,8 @@ WHOLE = {"whole": True, "names": ["a", "b"]}
     ("change", "message"),
     [
         (lambda survey: survey.rename(u="w"), "No variable named"),
-        (lambda survey: survey.isel(u=slice(0, 0)), "u holds something else"),
-        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v holds something else"),
+        (lambda survey: survey.isel(u=slice(0, 0)), "u does not hold numbers"),
+        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v does not hold numbers"),
         (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "could not convert string"),
         (lambda survey: survey.assign({CORNERS[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
         (lambda survey: survey.assign({CORNERS[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),

@@ -445,7 +445,7 @@ class TestCommandLine:
             Trajectory(tmp_path / "way").record(module, step)
         tokens = [f"--trajectory={tmp_path / 'way'}", "--model.hidden", "8", "--directions", "random", "random"]
         assert main(["survey", *tokens, f"--out={tmp_path / 'run'}"]) == 2
-        assert "are all alike, so there is nothing to survey" in " ".join(capsys.readouterr().err.split())
+        assert "are all equal, so there is nothing to survey" in " ".join(capsys.readouterr().err.split())
 
     def test_a_dry_run_writes_nothing(self, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         tokens = ["--grid", "5", "4", "--examples=100", "--plan=loop", "--dry_run", f"--out={tmp_path / 'run'}"]
