@@ -288,8 +288,8 @@ class TestWhatChangedIsNoticed:
             for attribute in ("splits", "metrics", "problem", "engine"):
                 with pytest.raises(
                     la.BadInput,
-                    match=f"the train examples of mine:data are not those that {name} was made on; restore the data, or "
-                    "carry out the run again",
+                    match=f"the train examples of mine:data are not those that {name} was made on; restore the "
+                    "data, or carry out the run again",
                 ):
                     getattr(run, attribute)
         assert "train_loss" in la.open_run("s").survey
