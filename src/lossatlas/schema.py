@@ -59,12 +59,12 @@ __all__ = [
     "Quantity",
     "check_dimension",
     "check_name",
-    "companion_of",
+    "find_companion",
     "is_name",
     "is_standard",
+    "list_value_dimensions",
     "name_done_variable",
     "name_variable",
-    "value_dimensions",
 ]
 
 AXES = ("u", "v", "w")
@@ -326,20 +326,22 @@ def name_variable(split: str, metric: str) -> str:
     return f"{split}_{metric}"
 
 
-def companion_of(name: str, attributes: Mapping[Any, Any]) -> str:
+def find_companion(name: str, attributes: Mapping[Any, Any]) -> str:
     """The suffix of the companion that a variable is, by its attributes; empty where it is none.
 
     The name tells only where there are no attributes of ours, as in tables of others.
 
-    >>> companion_of("test_loss_standard_error", {}), companion_of("test_standard_error", {"metric": "standard_error"})
-    ('standard_error', '')
+    >>> find_companion("test_loss_standard_error", {})
+    'standard_error'
+    >>> find_companion("test_standard_error", {"metric": "standard_error"})
+    ''
     """
     if COMPANION in attributes or "metric" in attributes:
         return str(attributes.get(COMPANION, ""))
     return next((known.suffix for known in (STANDARD_ERROR, RESIDUAL) if name.endswith(known.of(""))), "")
 
 
-def value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+def list_value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
     """The dimensions along which metrics have several values at a point, by the attributes of variables."""
     return frozenset({CLASSES, *(str(each[DIMENSION]) for each in variables if DIMENSION in each)})
 

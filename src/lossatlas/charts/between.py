@@ -13,7 +13,7 @@ from lossatlas.charts.chart import CoefficientChart, name_axes
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = ["Between"]
 
@@ -77,7 +77,7 @@ class Between(CoefficientChart):
             BadInput: as the chart.
         """
         space = space if space is not None else WeightSpace(modules[0])
-        return cls.between_states([module_state(module) for module in modules], space)
+        return cls.between_states([collect_state(module) for module in modules], space)
 
     @classmethod
     def between_states(

@@ -15,7 +15,7 @@ from lossatlas.engine.private import Handed
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
-__all__ = ["BUFFERS", "BuffersPolicy", "EachPoint", "Prepared", "Shared", "normalisations_with_statistics"]
+__all__ = ["BUFFERS", "BuffersPolicy", "EachPoint", "Prepared", "Shared", "find_normalisation_layers"]
 
 BUFFERS: Registry[type[BuffersPolicy]] = Registry("buffers policy", "lossatlas.engine.buffers")
 
@@ -95,7 +95,7 @@ class BuffersPolicy(ABC):
         """
 
 
-def normalisations_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
+def find_normalisation_layers(module: nn.Module) -> dict[str, _NormBase]:
     """The submodules that keep running statistics (batch and instance normalisation), by name."""
     parts = module.named_modules()
     return {name: part for name, part in parts if isinstance(part, _NormBase) and part.running_mean is not None}

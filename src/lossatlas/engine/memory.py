@@ -11,7 +11,7 @@ from lossatlas.engine.footprint import Limit
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import SHARE, free_memory
 
-__all__ = ["find_fitting_chunk", "memory_limit", "memory_limits"]
+__all__ = ["find_fitting_chunk", "find_memory_limit", "find_memory_limits"]
 
 LARGEST_SHARE = 0.75
 """Of what is free, for what cannot be divided."""
@@ -20,7 +20,7 @@ LEAST = 2**28
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
-def memory_limit(spec: str, device: torch.device) -> int:
+def find_memory_limit(spec: str, device: torch.device) -> int:
     """Bytes that a chunk of points may take.
 
     Args:
@@ -31,7 +31,7 @@ def memory_limit(spec: str, device: torch.device) -> int:
     Raises:
         BadInput: the text is neither.
 
-    >>> memory_limit("1.5 GiB", torch.device("cpu"))
+    >>> find_memory_limit("1.5 GiB", torch.device("cpu"))
     1610612736
     """
     if spec == "auto":
@@ -43,16 +43,16 @@ def memory_limit(spec: str, device: torch.device) -> int:
     return size
 
 
-def memory_limits(spec: str, device: torch.device) -> Limit:
+def find_memory_limits(spec: str, device: torch.device) -> Limit:
     """Bytes that a chunk of points may take, and a single point that cannot be divided.
 
     Both are the number that is stated. By default the latter may take more of what is free than the former: rather than
     be refused on a machine that has room for it.
 
     Raises:
-        BadInput: as :func:`memory_limit`.
+        BadInput: as :func:`find_memory_limit`.
     """
-    usual = memory_limit(spec, device)
+    usual = find_memory_limit(spec, device)
     return Limit(usual, max(usual, int(LARGEST_SHARE * free_memory(device))) if spec == "auto" else usual)
 
 

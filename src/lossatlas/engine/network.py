@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, count_examples, take_rows
-from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
+from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, find_normalisation_layers
 from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precisions import PRECISIONS, Precision
 from lossatlas.engine.private import (
@@ -68,7 +68,7 @@ class Network:
         self.buffers = buffers.record
         self.follows_weights = buffers.follows_weights
         self.varies_buffers = buffers.varies
-        self.has_statistics = bool(normalisations_with_statistics(problem.module))
+        self.has_statistics = bool(find_normalisation_layers(problem.module))
         """Whether running statistics are kept, so that a buffers policy makes a difference."""
         buffers.check(problem.module, chart)
         self.device = torch.device(device)

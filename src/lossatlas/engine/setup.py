@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, count_examples
-from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
+from lossatlas.engine.buffers_policy import BuffersPolicy, find_normalisation_layers
 from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
 from lossatlas.engine.contracts import Metric
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
-from lossatlas.engine.memory import memory_limits
+from lossatlas.engine.memory import find_memory_limits
 from lossatlas.engine.network import Network
 from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_departure, tell_of_slower
-from lossatlas.engine.usual import usual_policy
+from lossatlas.engine.usual import choose_policy
 from lossatlas.errors import BadInput, Caution, in_one_line
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Source
@@ -84,7 +84,7 @@ def engine_for(
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
     split = Split.of(split).to(controls.device)
-    buffers = buffers if buffers is not None else usual_policy(chart, problem.module, split, eval_batch_size)
+    buffers = buffers if buffers is not None else choose_policy(chart, problem.module, split, eval_batch_size)
     network = Network(problem, space, buffers, chart, controls.device)
     network.check(split)
     if eval_batch_size < len(split):
@@ -92,7 +92,7 @@ def engine_for(
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     step_batch = split.take(torch.arange(min(choose_batch_size(batch_size, split), len(split))))
     eval_batch = next(split.eval_batches(eval_batch_size))
-    limit = memory_limits(memory, network.device)
+    limit = find_memory_limits(memory, network.device)
     if isinstance(plan, str):
         plan = plan_for(
             network, controls, step_batch, eval_batch, plan, memory=limit, precision=precision, points=points,
@@ -149,7 +149,7 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
         )
     else:
         targets = network.targets(split.take(torch.arange(1)))
-        calls = not normalisations_with_statistics(problem.module)
+        calls = not find_normalisation_layers(problem.module)
         if network.loss.weights(targets) is not None or not depends_on_groups(network, split, calls=calls):
             return
         message = (

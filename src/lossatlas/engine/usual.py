@@ -6,16 +6,16 @@ from torch import nn
 
 from lossatlas.charts import Chart
 from lossatlas.data import Split
-from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy, normalisations_with_statistics
+from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy, find_normalisation_layers
 from lossatlas.errors import BadInput
 
-__all__ = ["usual_buffers", "usual_policy"]
+__all__ = ["choose_buffers", "choose_policy"]
 
 BATCHES = 8
 """Batches of examples that statistics are estimated from, as on the command line."""
 
 
-def usual_buffers(chart: Chart, module: nn.Module) -> str:
+def choose_buffers(chart: Chart, module: nn.Module) -> str:
     """The name of the policy that fits where a chart lies.
 
     - Between networks (lines, simplices, curves): ``reestimated``, as in appendix A.2 of Garipov et al. 2018 (arXiv
@@ -33,7 +33,7 @@ def usual_buffers(chart: Chart, module: nn.Module) -> str:
     Raises:
         BadInput: the chart was fitted under a policy that lossatlas does not know.
     """
-    if not normalisations_with_statistics(module):
+    if not find_normalisation_layers(module):
         return "frozen"
     if chart.joins_networks:
         return "reestimated"
@@ -44,8 +44,8 @@ def usual_buffers(chart: Chart, module: nn.Module) -> str:
     return "frozen" if chart.centred else "batch"
 
 
-def usual_policy(chart: Chart, module: nn.Module, train: Split, eval_batch_size: int) -> BuffersPolicy:
-    """The policy of :func:`usual_buffers`.
+def choose_policy(chart: Chart, module: nn.Module, train: Split, eval_batch_size: int) -> BuffersPolicy:
+    """The policy of :func:`choose_buffers`.
 
     Args:
         chart: where networks are evaluated.
@@ -54,7 +54,7 @@ def usual_policy(chart: Chart, module: nn.Module, train: Split, eval_batch_size:
         eval_batch_size: how many of them are evaluated together.
 
     Raises:
-        BadInput: as :func:`usual_buffers`.
+        BadInput: as :func:`choose_buffers`.
     """
     # One example has no variance.
-    return BUFFERS[usual_buffers(chart, module)].for_run(train, max(eval_batch_size, 2), BATCHES)
+    return BUFFERS[choose_buffers(chart, module)].for_run(train, max(eval_batch_size, 2), BATCHES)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
@@ -116,7 +116,7 @@ def _estimate(config: FitConfig) -> Estimate:
         },
         forecast=forecast,
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, engine.network.device),
+        chunk_bytes=find_memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
         + points * variables * len(recipe.surveyed)
         + 6_000_000,

@@ -13,13 +13,13 @@ from lossatlas.metrics.metric import METRICS, OperatorMetric, group_by_computati
 from lossatlas.metrics.users import load_metric
 from lossatlas.schema import DONE, Quantity, check_dimension, check_name
 
-__all__ = ["AUTO", "metrics_for", "streaming_metrics"]
+__all__ = ["AUTO", "choose_metrics", "choose_streaming_metrics"]
 
 AUTO = "auto"
 """Among names: the loss, its terms where it has several, and the accuracy where it has a meaning."""
 
 
-def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
+def choose_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
     """Metrics by the names of their variables.
 
     Args:
@@ -141,6 +141,6 @@ def _metric(spec: str) -> Metric:
     return METRICS[name].of(argument) if colon else METRICS[name]()
 
 
-def streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:
-    """Those of :func:`metrics_for` that are folded over outputs and losses."""
-    return {name: metric for name, metric in metrics_for(loss, names).items() if isinstance(metric, StreamingMetric)}
+def choose_streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:
+    """Those of :func:`choose_metrics` that are folded over outputs and losses."""
+    return {name: metric for name, metric in choose_metrics(loss, names).items() if isinstance(metric, StreamingMetric)}

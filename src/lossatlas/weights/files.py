@@ -15,10 +15,10 @@ from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.tensors import read_tensors
 from lossatlas.weights.checkpoint import Checkpoint
-from lossatlas.weights.loading import load_state, module_state
+from lossatlas.weights.loading import collect_state, load_state
 from lossatlas.weights.unpickling import load_file
 
-__all__ = ["find_weights", "load_state", "module_state", "read_checkpoint", "read_state", "state_bytes"]
+__all__ = ["collect_state", "find_weights", "load_state", "read_checkpoint", "read_state", "serialise_state"]
 
 INDEX = ".index.json"
 """How the file ends that says which shard each tensor is in."""
@@ -117,6 +117,6 @@ def _sharded(index: Path) -> dict[str, Tensor]:
     return {name: state[name] for name in places}
 
 
-def state_bytes(state: Mapping[str, Tensor]) -> bytes:
+def serialise_state(state: Mapping[str, Tensor]) -> bytes:
     """A safetensors file of named tensors."""
     return save({name: value.detach().cpu().contiguous() for name, value in state.items()})

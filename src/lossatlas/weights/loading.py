@@ -23,13 +23,13 @@ from lossatlas.weights.matching import (
 )
 from lossatlas.weights.space import WeightSpace
 
-__all__ = ["check_finite_values", "flatten_state", "load_state", "module_state"]
+__all__ = ["check_finite_values", "collect_state", "flatten_state", "load_state"]
 
 TOP = "the top level"
 """What a place without a key is called."""
 
 
-def module_state(module: nn.Module) -> dict[str, Tensor]:
+def collect_state(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name as they are, tied ones under their first name; buffers that are not saved, too."""
     return {**{name: value.detach() for name, value in module.named_parameters()}, **dict(module.named_buffers())}
 
@@ -53,7 +53,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
     """
     checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_module(module)
     own = module.state_dict()
-    unsaved = {name: value for name, value in module_state(module).items() if name not in own}
+    unsaved = {name: value for name, value in collect_state(module).items() if name not in own}
     found = choose_copy(checkpoint, wanted, source)
     if found is None:
         raise _difference([*own, *unsaved], wanted, checkpoint, source)

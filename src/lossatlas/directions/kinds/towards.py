@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.weights.loading import flatten_state
 
 __all__ = ["Towards"]
@@ -26,7 +26,7 @@ class Towards(Direction):
     def make_vectors(self, count: int, around: Around) -> Tensor:
         if count > 1:
             raise BadInput(f"{count} axes ask for direction 'towards:{self.argument}'; there is one, choose another")
-        other, notes = flatten_state(around.space, starting_state(self.argument), f"checkpoint {self.argument}")
+        other, notes = flatten_state(around.space, load_start(self.argument), f"checkpoint {self.argument}")
         around.notes.extend(notes)
         step = other.to(around.origin) - around.origin
         if not step.norm() > 0:

@@ -8,7 +8,7 @@ from torch import nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, normalisations_with_statistics
+from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, find_normalisation_layers
 from lossatlas.engine.private import Handed
 
 __all__ = ["BatchStatistics"]
@@ -29,7 +29,7 @@ class BatchStatistics(BuffersPolicy):
         """Every module has batches."""
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
-        parts = normalisations_with_statistics(module).values()
+        parts = find_normalisation_layers(module).values()
         for part in parts:
             # Without running statistics torch normalises by the batch, in evaluation mode too, and writes nothing.
             part.running_mean = part.running_var = part.num_batches_tracked = None

@@ -12,7 +12,7 @@ from lossatlas.engine.buffers_policy import (
     BuffersPolicy,
     EachPoint,
     Prepared,
-    normalisations_with_statistics,
+    find_normalisation_layers,
 )
 from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
@@ -45,7 +45,7 @@ class InterpolatedStatistics(BuffersPolicy):
 
 
 def _names(module: nn.Module) -> list[str]:
-    parts = normalisations_with_statistics(module)
+    parts = find_normalisation_layers(module)
     return [f"{part}.{what}" for part in parts for what in ("running_mean", "running_var")]
 
 

@@ -18,7 +18,7 @@ from lossatlas.engine.buffers_policy import (
     EachPoint,
     Prepared,
     Shared,
-    normalisations_with_statistics,
+    find_normalisation_layers,
 )
 from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
@@ -70,7 +70,7 @@ class ReestimatedStatistics(BuffersPolicy):
         """Every network can be passed examples through."""
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
-        if not normalisations_with_statistics(module):
+        if not find_normalisation_layers(module):
             return Shared(module.eval())
         estimating = BatchStatistics().prepare(copy.deepcopy(module), handed, chart).module
         return _Reestimated(module.eval(), estimating, handed, self._examples, self._size)
@@ -80,13 +80,13 @@ class _Reestimated(Prepared):
     def __init__(self, module: nn.Module, estimating: nn.Module, handed: Handed, examples: Split, size: int) -> None:
         self.module = module
         # Statistics come from whole groups of examples: a group that does not fit has to be a smaller one.
-        self.couples_examples = bool(normalisations_with_statistics(module))
+        self.couples_examples = bool(find_normalisation_layers(module))
         self._estimating = estimating.requires_grad_(False)
         self._handed = handed
         self._examples = examples
         self._size = size
         self._seen: dict[str, list[Tensor]] = {}
-        for name in normalisations_with_statistics(module):
+        for name in find_normalisation_layers(module):
             estimating.get_submodule(name).register_forward_pre_hook(self._watch(name), with_kwargs=True)
 
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
