@@ -45,10 +45,10 @@ def find_radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tens
         BadInput: the radial path is not defined for this network; the message says why.
     """
     if problem.loss.sees_network:
-        raise _undefined("its loss is made of the network, not of outputs that a factor could pass")
+        raise _undefined("its loss calls the network itself, so that its outputs are not defined")
     module = copy.deepcopy(problem.module).to("cpu").double().eval()
     if any(isinstance(part, _NormBase | nn.LayerNorm | nn.GroupNorm) for part in module.modules()):
-        raise _undefined("it has normalisations, which a factor of the weights before them does not pass")
+        raise _undefined("it has normalisation layers, which undo a factor on the weights before them")
     varied = {name for entry in space.entries for name in entry.names}
     if kept := [name for name, _ in module.named_parameters() if name not in varied]:
         raise _undefined(f"parameter {kept[0]!r} does not vary, and the path takes all of them to the origin")

@@ -14,10 +14,10 @@ __all__ = ["named_splits"]
 
 
 def named_splits(sources: Mapping[str, Source], device: torch.device | None = None) -> dict[str, Split]:
-    """The split of each source, on the device if one is given.
+    """Make a split of each source, on a device if one is given.
 
     Raises:
-        BadInput: sources are not named, or one cannot be taken.
+        BadInput: the sources are not named, or a split cannot be made of one.
     """
     if not isinstance(sources, Mapping):
         raise BadInput(f"splits have names; got {type(sources).__name__}: give a dict, such as {{'test': examples}}")
