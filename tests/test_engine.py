@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 import lossatlas as la
 from lossatlas.engine import STRATEGIES, layer as layers
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.layer import StackedLayers
 from lossatlas.engine.machine import name_machine
@@ -270,7 +271,7 @@ def test_the_users_module_is_never_changed(name: str) -> None:
     chart = plane(problem)
     for strategy in STRATEGIES:
         motor = engine(problem, strategy)
-        motor.network.check(split)
+        check_network(motor.network, split)
         motor.pullback(chart.coefficients(coordinates()), chart.controls(), split.data, SquaredSum())
     assert problem.module.training
     assert flags == [p.requires_grad for p in problem.module.parameters()]
@@ -491,7 +492,8 @@ def test_policies_without_a_meaning_are_refused() -> None:
 
 class TestRefusals:
     def check(self, problem: la.Problem, data: object) -> None:
-        Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), plane(problem)).check(la.Split(data))
+        network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), plane(problem))
+        check_network(network, la.Split(data))
 
     def test_labels_beyond_the_outputs(self) -> None:
         problem = la.Problem(nn.Linear(3, 4), la.CrossEntropy())
@@ -762,7 +764,7 @@ def test_dropout_that_knows_evaluation_mode_is_a_function() -> None:
     problem = la.Problem(Impure(nn.Dropout(0.5)), la.CrossEntropy())
     split = la.Split((torch.randn(6, 3), torch.arange(6) % 2))
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    la.engine_for(problem, chart, split, plan="loop").network.check(split)
+    check_network(la.engine_for(problem, chart, split, plan="loop").network, split)
 
 
 class Operations(TorchDispatchMode):

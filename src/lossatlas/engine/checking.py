@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +14,15 @@ from torch.utils._pytree import tree_leaves, tree_map
 from lossatlas.data import Split, count_examples
 from lossatlas.engine.failures import make_failure
 from lossatlas.engine.faithful import Caller, check_faithful, find_unused, perturb
+from lossatlas.engine.network import CHECKED_EXAMPLES, Network
 from lossatlas.engine.private import Watching, drop_graph
 from lossatlas.engine.purity import alike, check_pure, equal, is_comparable, recomputes
 from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, in_one_line
 from lossatlas.losses import check_total, total_weights
 from lossatlas.types import Batch, Outputs, Params
 
-if TYPE_CHECKING:
-    from lossatlas.engine.network import Network
+__all__ = ["check_network", "spread"]
 
-__all__ = ["CHECKED_EXAMPLES", "check", "spread"]
-
-CHECKED_EXAMPLES = 8
 MANY = 64
 """Examples on which a parameter has to change nothing to be called unused."""
 MERGED = 1e-4
@@ -34,17 +31,28 @@ MENTIONED = 4
 """How many unused parameters are listed."""
 
 
-def check(network: Network, split: Split, *, thoroughly: bool) -> None:
-    """Refuse a network that cannot be evaluated on these examples; note what it takes to evaluate it.
+def check_network(network: Network, split: Split) -> None:
+    """Call a network on a few examples and refuse one that cannot be fitted or surveyed.
+
+    Properties that need special treatment are recorded in the network: that the module writes to its inputs, that it is
+    differentiated with respect to them, and that its backward pass reads the parameters again. Properties that do not
+    depend on the examples are checked on the first call alone.
 
     Args:
-        network: what is called.
+        network: the network.
         split: examples of the kind that will be evaluated.
-        thoroughly: look at what does not depend on the examples, too.
 
     Raises:
-        BadInput: as :meth:`Network.check`.
+        BadInput: the module fails on these examples, is random, writes to a parameter or a buffer in evaluation mode,
+            stores results that it computed from parameters, or accesses parameters other than by their names; its
+            output does not fit the loss, a label lies outside the outputs, or the loss is not one number per example.
     """
+    first, network.checked = not network.checked, True
+    with torch.random.fork_rng([network.device] if network.device.type == "cuda" else []):
+        _check(network, split, thoroughly=first)
+
+
+def _check(network: Network, split: Split, *, thoroughly: bool) -> None:
     batch = split.take(spread(CHECKED_EXAMPLES, split))
     fresh = copy.deepcopy(network.module) if thoroughly else None
     outputs = _called_first(network, batch)

@@ -13,9 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split, count_examples, take_rows
+from lossatlas.data import count_examples, take_rows
 from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, find_normalisation_layers
-from lossatlas.engine.checking import CHECKED_EXAMPLES, check
 from lossatlas.engine.precisions import PRECISIONS, Precision
 from lossatlas.engine.private import (
     NARROW,
@@ -36,7 +35,10 @@ from lossatlas.problem import Problem
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
 
-__all__ = ["Network"]
+__all__ = ["CHECKED_EXAMPLES", "Network"]
+
+CHECKED_EXAMPLES = 8
+"""On how many examples a network is tried before it is used."""
 
 
 class Network:
@@ -89,7 +91,8 @@ class Network:
         """A copy that keeps the parameters of its last call, for modules whose backward pass reads them again."""
         self.has_gradient = True
         """Whether losses have a gradient in the weights; not where the forward pass works under ``torch.no_grad``."""
-        self._tried = False
+        self.checked = False
+        """Whether it passed through :func:`~lossatlas.engine.checking.check_network`."""
         self._turn = _Turn()
         self.fingerprint = self._fingerprint()
         """A hash of everything that is the same at every point: held parameters, buffers and their names."""
@@ -240,25 +243,6 @@ class Network:
     def targets(self, batch: Batch) -> Any:
         """What the loss compares a batch's outputs with."""
         return self.handed.targets(batch)
-
-    def check(self, split: Split) -> None:
-        """Call the network on a few examples and refuse what cannot be fitted or surveyed.
-
-        What can be served with more effort is noted: modules that write to their inputs, those that are differentiated
-        by them, and those whose backward pass reads their parameters again.
-
-        Args:
-            split: examples of the kind that will be evaluated.
-
-        Raises:
-            BadInput: the module fails on these examples, is random, writes to a parameter or a buffer in evaluation
-                mode, keeps what it computed from parameters or reaches them in other ways than by their names; its
-                output does not fit the loss, a label lies outside the outputs, or the loss is not one number per
-                example.
-        """
-        first, self._tried = not self._tried, True
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            check(self, split, thoroughly=first)
 
     def interleaved(self, first: Params, second: Params, batch: Batch) -> tuple[Outputs, Tensor]:
         """Outputs and losses of a copy with the first parameters, and of no other call.

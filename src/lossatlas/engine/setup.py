@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, count_examples
 from lossatlas.engine.buffers_policy import BuffersPolicy, find_normalisation_layers
-from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
+from lossatlas.engine.checking import check_network, spread
 from lossatlas.engine.contracts import Metric
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import find_memory_limits
-from lossatlas.engine.network import Network
+from lossatlas.engine.network import CHECKED_EXAMPLES, Network
 from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_departure, tell_of_slower
@@ -86,7 +86,7 @@ def engine_for(
     split = Split.of(split).to(controls.device)
     buffers = buffers if buffers is not None else choose_policy(chart, problem.module, split, eval_batch_size)
     network = Network(problem, space, buffers, chart, controls.device)
-    network.check(split)
+    check_network(network, split)
     if eval_batch_size < len(split):
         _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")

@@ -11,6 +11,7 @@ import xarray as xr
 
 from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
@@ -92,7 +93,7 @@ def _settled(recipe: FitRecipe, engine: Engine) -> tuple[FitCost, str]:
     chosen = cost.chosen()
     cost.recipe = recipe.surveying(chosen.examples)
     for split in cost.recipe.surveyed.values():
-        cost.survey_engine.network.check(split)
+        check_network(cost.survey_engine.network, split)
     return cost, chosen.line
 
 

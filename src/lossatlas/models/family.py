@@ -91,7 +91,5 @@ def load_model(spec: str) -> nn.Module:
         raise BadInput(f"model {spec!r} returned {type(made).__name__}; expected a torch.nn.Module")
     empty = next((name for name, value in (*made.named_parameters(), *made.named_buffers()) if value.is_meta), None)
     if empty is not None:
-        raise BadInput(
-            f"model {spec!r} has no numbers in {empty!r}, which is on the device meta; make it on the CPU"
-        )
+        raise BadInput(f"model {spec!r} has no numbers in {empty!r}, which is on the device meta; make it on the CPU")
     return made

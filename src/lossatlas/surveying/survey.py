@@ -20,6 +20,7 @@ from lossatlas import schema
 from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, named_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import choose_policy
@@ -237,7 +238,7 @@ class Surveyor:
         self._splits = splits
         self._eval_batch_size = eval_batch_size
         for split in splits.values():
-            engine.network.check(split)
+            check_network(engine.network, split)
         with torch.no_grad():
             self._controls = chart.controls()
         self._groups = self._grouped(metrics)
