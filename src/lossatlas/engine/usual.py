@@ -1,4 +1,4 @@
-"""What running statistics mean where nobody says so: one rule, for Python and for the command line."""
+"""The default buffers policy, one rule for Python and for the command line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from lossatlas.errors import BadInput
 __all__ = ["choose_buffers", "choose_policy"]
 
 BATCHES = 8
-"""Batches of examples that statistics are estimated from, as on the command line."""
+"""The number of batches from which statistics are estimated, as on the command line."""
 
 
 def choose_buffers(chart: Chart, module: nn.Module) -> str:
-    """The name of the policy that fits where a chart lies.
+    """Choose the name of the default policy for a chart.
 
     - Between networks (lines, simplices, curves): ``reestimated``, as in appendix A.2 of Garipov et al. 2018 (arXiv
-      1802.10026). Interpolated like weights, variances are negative not far beyond the networks.
-    - On a chart that was fitted: what the fit used.
+      1802.10026). If variances were interpolated like weights, they would become negative beyond the networks.
+    - On a fitted chart: the policy of the fit.
     - Around one network: ``frozen``, so that the centre is the network as it was trained.
     - Through random weights, which have no statistics of their own: ``batch``.
 
-    Without running statistics all are one, and it is the cheapest.
+    Without running statistics all policies are equivalent, and ``frozen`` is the cheapest.
 
     Args:
         chart: where networks are evaluated.
@@ -45,13 +45,13 @@ def choose_buffers(chart: Chart, module: nn.Module) -> str:
 
 
 def choose_policy(chart: Chart, module: nn.Module, train: Split, eval_batch_size: int) -> BuffersPolicy:
-    """The policy of :func:`choose_buffers`.
+    """Make the default policy for a chart, see :func:`choose_buffers`.
 
     Args:
         chart: where networks are evaluated.
         module: the network.
-        train: examples that statistics are estimated from, where they are.
-        eval_batch_size: how many of them are evaluated together.
+        train: the examples from which statistics are estimated, if they are.
+        eval_batch_size: how many examples are evaluated together.
 
     Raises:
         BadInput: as :func:`choose_buffers`.

@@ -1,4 +1,4 @@
-"""Statistics of the batch itself."""
+"""Batch statistics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["BatchStatistics"]
 
 
 class BatchStatistics(BuffersPolicy):
-    """Normalise by the statistics of the batch: a fit's minibatch, a survey's group of examples."""
+    """Normalise by the statistics of the batch: the minibatch of a fit, or the evaluation batch of a survey."""
 
     record = "batch"
     varies = False
@@ -26,7 +26,7 @@ class BatchStatistics(BuffersPolicy):
         return cls()
 
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
-        """Every module has batches."""
+        """Do nothing, since the policy suits every module."""
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
         parts = find_normalisation_layers(module).values()

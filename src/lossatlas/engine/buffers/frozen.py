@@ -1,4 +1,4 @@
-"""The statistics of the centre, at every point."""
+"""The running statistics of the network in the centre, at every point."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["FrozenStatistics"]
 
 
 class FrozenStatistics(BuffersPolicy):
-    """Normalise by the running statistics of the trained network in the chart's centre."""
+    """Normalise by the running statistics of the trained network in the centre of the chart."""
 
     record = "frozen"
     varies = False
