@@ -290,7 +290,7 @@ class TestBadInput:
             (["--model=conv", "--model.max_pool", "false"], "unexpected 'false': flags take no value"),
             (["--precision=fp16"], "unknown precision 'fp16'; did you mean 'bf16'?"),
             (["--memory=lots"], "memory is 'lots'; expected auto, or a positive number of bytes such as 500MB or 2GiB"),
-            (["--memory=1kB"], "allow more (--memory), or use a smaller batch or group"),
+            (["--memory=1kB"], "allow more (--memory), or use a smaller --batch_size or --eval_batch_size"),
             (["--steps=-3"], "steps is -3; expected a positive number"),
             (["--steps=many"], 'unable to convert "many" into int'),
             (["--seconds=5", "--steps=5"], "give one of the two"),

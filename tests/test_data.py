@@ -272,7 +272,7 @@ class TestHub:
     @pytest.mark.parametrize(("spec", "help"), [("hub:zoo/pets", "--data FOLDER"), ("mnist", "--data.folder FOLDER")])
     def test_without_network_and_copy(self, spec: str, help: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: A002
         monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-        with pytest.raises(la.BadInput, match=f"cannot be had from the hub .* and is not cached; .*{help}"):
+        with pytest.raises(la.BadInput, match=f"cannot be read from the hub .* and is not cached; .*{help}"):
             la.load_data(spec)
 
     @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.directions import NORMALISATIONS, Around, make_directions
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 
 def around(module: nn.Module, kind: str, without_vectors: bool = False) -> Around:
@@ -105,7 +105,7 @@ class TestCommandLine:
     def checkpoint(self, folder: Path) -> Path:
         torch.manual_seed(1)
         path = folder / "weights.safetensors"
-        path.write_bytes(state_bytes(module_state(la.MLP(hidden=(8,)).build((1, 8, 8), 10))))
+        path.write_bytes(serialise_state(collect_state(la.MLP(hidden=(8,)).build((1, 8, 8), 10))))
         return path
 
     def test_surveys_around_anybodys_weights(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

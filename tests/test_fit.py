@@ -256,9 +256,11 @@ class TestSurvey:
         for u in survey.u.values:
             for v in survey.v.values:
                 at = torch.tensor([[u, v]], dtype=torch.float64)
-                from lossatlas.metrics import metrics_for
+                from lossatlas.metrics import choose_metrics
 
-                loss = engine.evaluate(chart.coefficients(at), chart.controls(), split, metrics_for(problem.loss), 500)
+                loss = engine.evaluate(
+                    chart.coefficients(at), chart.controls(), split, choose_metrics(problem.loss), 500
+                )
                 assert float(survey["train_loss"].sel(u=u, v=v)) == pytest.approx(float(loss["loss"]), rel=1e-6)
         assert survey["train_loss"].attrs["units"] == "1"
         assert bool(survey["train_gradient_norm_done"].all())

@@ -18,7 +18,7 @@ from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.rundir import RunDirectory
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 
 QUICK: dict[str, Any] = {"model_options": {"hidden": (4,)}, "device": "cpu"}
 CONFIG = TrainConfig(epochs=1, batch_size=64, snapshots="step:10", **QUICK)
@@ -62,7 +62,7 @@ def test_a_snapshot_is_a_file_of_its_folder(name: object, foreign: Path) -> None
     for read in (
         lambda: run_train(CONFIG, foreign, resume=True),
         lambda: la.Trajectory(foreign / "snapshots"),
-        lambda: starting_state(f"{foreign}@0"),
+        lambda: load_start(f"{foreign}@0"),
         lambda: run_survey(SurveyConfig(trajectory=str(foreign), **SURVEY), foreign.parent / "out"),
     ):
         with pytest.raises(la.BadInput, match=r"index\.jsonl: line \d+ cannot be read .* before it are whole"):

@@ -23,7 +23,7 @@ from lossatlas.jobs.train import run_train
 from lossatlas.recipes import Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.problem import build_problem
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 QUIET = ("--plan=loop", "--examples=60", "--eval_batch_size=30", "--no_pictures")
 SMALL = ("--model.hidden=6", "--device=cpu")
@@ -200,7 +200,7 @@ class TestWhatARunWasMadeOf:
         assert isinstance(run.config, TrainConfig)
         assert run.finished
         (state,) = load_networks([str(runs / "t1")], build_problem(run.config)).states
-        for key, value in module_state(run.problem.module).items():
+        for key, value in collect_state(run.problem.module).items():
             assert torch.equal(value, state[key])
         x, y = run.splits["test"].take(torch.arange(len(run.splits["test"])))
         with torch.no_grad():

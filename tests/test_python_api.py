@@ -20,7 +20,7 @@ from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.problem import build_problem
 from lossatlas.schedules.kinds.constant import Constant
 from lossatlas.training import parse_optimizer
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 QUIET = ("--plan=loop", "--examples=60", "--eval_batch_size=30", "--no_pictures")
 SMALL = ("--model.hidden=6", "--device=cpu")
@@ -91,7 +91,7 @@ class TestLoadedNetworks:
 
     def test_snapshots_runs_and_files_are_networks(self, runs: Path, tmp_path: Path) -> None:
         base = self.base()
-        (tmp_path / "w.safetensors").write_bytes(state_bytes(module_state(base.problem.module)))
+        (tmp_path / "w.safetensors").write_bytes(serialise_state(collect_state(base.problem.module)))
         loaded = load_networks([f"{runs / 't1'}@0", str(runs / "t1"), str(tmp_path / "w.safetensors")], base)
         assert loaded.vectors.shape == (3, base.space.size)
         assert torch.equal(base.space.vector_of(base.problem.module), loaded.vectors[2]), "the module is as it was"
@@ -100,7 +100,7 @@ class TestLoadedNetworks:
 
     def test_a_transform_that_changes_what_is_held_is_refused(self, runs: Path) -> None:
         base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
-        start = {name: value.clone() for name, value in module_state(base.problem.module).items()}
+        start = {name: value.clone() for name, value in collect_state(base.problem.module).items()}
         base = replace(base, networks={"a": start, "b": {**start, **self.other_weights(start)}})
         assert load_networks(["a", "b"], base).names == ("a", "b")
         with pytest.raises(la.BadInput, match="a and b permuted differ in parameter '.*bias', which is held fixed"):
@@ -117,9 +117,7 @@ class TestLoadedNetworks:
 
     def test_networks_that_differ_in_what_does_not_vary_are_refused(self, runs: Path) -> None:
         base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
-        with pytest.raises(
-            la.BadInput, match="t1 and t2 differ in parameter '.*bias', which is held fixed; let"
-        ):
+        with pytest.raises(la.BadInput, match="t1 and t2 differ in parameter '.*bias', which is held fixed; let"):
             load_networks([str(runs / "t1"), str(runs / "t2")], base)
 
     def test_a_buffer_that_no_chart_interpolates_is_told(self) -> None:
@@ -132,7 +130,7 @@ class TestLoadedNetworks:
         base = copy.copy(self.base())
         one, other = Scaled(1.0), Scaled(2.0)
         own = la.Problem(one, la.CrossEntropy())
-        states = {"a": module_state(one), "b": module_state(other)}
+        states = {"a": collect_state(one), "b": collect_state(other)}
         data = base.data
         base = type(base)(own, la.WeightSpace(one), data, base.train, base.device, states)
         assert load_networks(["a", "b"], base).notes == (
@@ -161,7 +159,7 @@ class TestTrain:
         assert result.trajectory is not None
         assert [snapshot.step for snapshot in result.trajectory.snapshots] == [0, 2, 4, 6]
         last = result.trajectory.snapshots[-1].state()
-        for name, value in module_state(result.module).items():
+        for name, value in collect_state(result.module).items():
             assert torch.equal(last[name], value)
         assert result.trajectory.snapshots[-1].scalars["epoch"] == 3.0
         if path is not None:
@@ -278,9 +276,7 @@ class TestConnect:
 
         networks = [Shifted(0.0), Shifted(4.0)]
         own, splits = la.Problem(Shifted(0.0), la.CrossEntropy()), {"train": examples()}
-        with pytest.warns(
-            la.Caution, match="network 1 and network 2 differ in the buffer 'shift'; points between"
-        ):
+        with pytest.warns(la.Caution, match="network 1 and network 2 differ in the buffer 'shift'; points between"):
             la.connect(networks, own, splits, steps=1, grid=3, plane=0, plan="loop", device="cpu", ensembles=False)
         with pytest.warns(la.Caution, match="a and b differ in the buffer 'shift'; points between them have"):
             la.compare(

@@ -483,7 +483,7 @@ class TestWhatCopiesShare:
         chart = la.slice_around(seeded(Zeroed), ("random",), seed=3)
         problem = la.Problem(seeded(Zeroed), la.CrossEntropy())
         whole = Service("loop", 4)
-        with pytest.raises(la.BadInput, match=r"those of a group \(64\) belong together here"):
+        with pytest.raises(la.BadInput, match=r"those of a batch \(64\) have to be evaluated together"):
             la.engine_for(problem, chart, (x, y), plan=Plan(Service("loop", 4, examples=8), whole, whole, threads=1))
 
 
@@ -726,7 +726,9 @@ class TestDerivativesByInputs:
         batch = {"t": rows(50, 1)}
         metrics = ["loss", "gradient_norm"]
         loss = la.NetworkLoss(residual)
-        found, chart = surveyed(seeded(plain_u), la.Split(batch), loss, plan=plan, metrics=metrics, eval_batch_size=17)
+        found, chart = surveyed(
+            seeded(plain_u), la.Split(batch), loss, plan=plan, metrics=metrics, eval_batch_size=17
+        )
         mean = lambda module: residual(module, batch).mean()  # noqa: E731
         np.testing.assert_allclose(found["t_loss"], by_hand(plain_u, chart, mean), rtol=1e-5)
         np.testing.assert_allclose(found["t_gradient_norm"], by_hand(plain_u, chart, norm_of(mean)), rtol=1e-4)
@@ -832,7 +834,7 @@ def test_a_large_output_hides_no_leak() -> None:
 
 
 def test_a_network_that_asks_whether_gradients_are_enabled_is_told_of() -> None:
-    with pytest.warns(la.Caution, match="losses with gradients enabled are others than without"):
+    with pytest.warns(la.Caution, match="losses differ with gradients enabled and disabled"):
         surveyed(seeded(AsksForGradients), (rows(40, 4), labels(40)))
 
 

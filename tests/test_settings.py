@@ -263,7 +263,7 @@ class TestOlderRuns:
         [line] = capsys.readouterr().err.splitlines()
         assert "old is a run of an older lossatlas, in format 'lossatlas run 1'" in line
         assert (
-            f"this one reads and writes {FORMAT!r}; make it anew with this version in another --out, or remove" in line
+            f"expected {FORMAT!r}, the format of this version; make the run again in another --out, or remove" in line
         )
         assert before == {path: path.read_bytes() if path.is_file() else b"" for path in before}
         assert {*old.rglob("*"), *other.rglob("*")} == {*before}

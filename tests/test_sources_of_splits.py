@@ -276,9 +276,9 @@ class TestLoaders:
     @pytest.mark.parametrize(
         ("sampler", "said"),
         [
-            (torch_data.WeightedRandomSampler([1.0] * N, N), "WeightedRandomSampler draws examples by weights"),
-            (torch_data.RandomSampler(range(N), replacement=True), "draws 61 of 61 examples with replacement"),
-            (torch_data.RandomSampler(range(N), num_samples=5), "draws 5 of 61 examples anew"),
+            (torch_data.WeightedRandomSampler([1.0] * N, N), "WeightedRandomSampler samples examples by weights"),
+            (torch_data.RandomSampler(range(N), replacement=True), "samples 61 of 61 examples with replacement"),
+            (torch_data.RandomSampler(range(N), num_samples=5), "samples 5 of 61 examples, other ones in every epoch"),
             ([1, 2, 1], "list takes examples more than once"),
             (range(40, 70), "other things than indices"),
             ([], "takes no examples"),

@@ -32,7 +32,7 @@ from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
 from lossatlas.measures import measure_survey
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.sites.run import _shown
 from lossatlas.schema import Corner
@@ -142,11 +142,11 @@ class TestMetrics:
     )
     def test_that_are_not_there_are_refused(self, names: list[str], message: str) -> None:
         with pytest.raises(la.BadInput, match=message):
-            metrics_for(la.CrossEntropy(), names)
+            choose_metrics(la.CrossEntropy(), names)
 
     def test_two_of_one_name_are_refused(self) -> None:
         with pytest.raises(la.BadInput, match="1 .MeanLoss. and 2 .PerExampleMetric. are both called 'loss'"):
-            metrics_for(la.CrossEntropy(), ["auto", la.PerExampleMetric(margins, "loss")])
+            choose_metrics(la.CrossEntropy(), ["auto", la.PerExampleMetric(margins, "loss")])
 
     def test_positions_without_a_label_do_not_count(self) -> None:
         problem, split = make("tied")
@@ -191,7 +191,7 @@ class TestSubsets:
 
         def measured(split: la.Split) -> list[float]:
             """Its loss, and the standard error of that where there is one."""
-            return [*map(float, engine.evaluate(*points, split, metrics_for(problem.loss, ["loss"]), 400).values())]
+            return [*map(float, engine.evaluate(*points, split, choose_metrics(problem.loss, ["loss"]), 400).values())]
 
         (truth,) = measured(whole)
         found = [measured(whole.subset(150, torch.Generator().manual_seed(k))) for k in range(200)]
@@ -597,7 +597,7 @@ class TestTogether:
         axes = grid(48, 48)
         chart = plane(problem)
         one = SurveyStore(tmp_path / "s", axes, {"chart": chart.fingerprint()})
-        quantity = metrics_for(problem.loss, ["loss"])["loss"].quantity(problem.loss)
+        quantity = choose_metrics(problem.loss, ["loss"])["loss"].quantity(problem.loss)
         one.add("test", "streaming", {quantity: None}, {})
         other = SurveyStore(tmp_path / "s", axes, {"chart": chart.fingerprint()})
         taken: list[tuple[str, str]] = []
@@ -941,7 +941,7 @@ class TestOthersAtWork:
         with pytest.raises(la.BadInput, match="is weight decay 0.1, this one weight decay 0.2"):
             la.survey(chart, grid(3, 3), metrics=["regularised_loss:0.2"], **options)
         with pytest.raises(la.BadInput, match="are both called 'regularised_loss' and differ"):
-            metrics_for(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
+            choose_metrics(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
 
     def test_an_addition_that_is_refused_changes_nothing(self, trained: Path, tmp_path: Path) -> None:
         run, end = tmp_path / "run", tmp_path / "end.pt"

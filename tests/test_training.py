@@ -30,8 +30,8 @@ from lossatlas.training import (
     parse_switch,
     parse_thinning,
 )
-from lossatlas.training.start import starting_state
-from lossatlas.weights.files import load_state, module_state, state_bytes
+from lossatlas.training.start import load_start
+from lossatlas.weights.files import collect_state, load_state, serialise_state
 
 CONFIG = TrainConfig(
     model_options={"hidden": (8,)}, epochs=3, batch_size=400, optimizer="momentum,lr=0.1",
@@ -350,10 +350,10 @@ class TestTrajectory:
         assert "head.weight" not in state
         other = copy.deepcopy(module)
         with torch.no_grad():
-            for value in module_state(other).values():
+            for value in collect_state(other).values():
                 value.zero_()
         load_state(other, state, "the snapshot")
-        torch.testing.assert_close(module_state(other), module_state(module), rtol=0, atol=0)
+        torch.testing.assert_close(collect_state(other), collect_state(module), rtol=0, atol=0)
         assert other.head.weight is other.embedding.weight
 
 
@@ -566,7 +566,7 @@ class TestCommandLine:
 
     def test_a_missing_path_with_an_at_sign_is_not_taken_for_a_step(self) -> None:
         with pytest.raises(la.BadInput, match="checkpoint /tmp/of@home/weights.pt does not exist"):
-            starting_state("/tmp/of@home/weights.pt")
+            load_start("/tmp/of@home/weights.pt")
 
     def test_a_dry_run_writes_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.run("--dry_run", f"--out={tmp_path / 'run'}") == 0
@@ -576,9 +576,9 @@ class TestCommandLine:
 
     def test_a_folder_without_final_weights_asks_for_a_step(self, tmp_path: Path) -> None:
         with pytest.raises(la.BadInput, match=r"does not hold model.safetensors; name a run of lossatlas train"):
-            starting_state(str(tmp_path))
+            load_start(str(tmp_path))
         (tmp_path / "snapshots").mkdir()
         with pytest.raises(la.BadInput, match=r"does not hold model.safetensors; name a snapshot, as in .*@100"):
-            starting_state(str(tmp_path))
-        (tmp_path / "model.safetensors").write_bytes(state_bytes({"weight": torch.ones(2)}))
-        assert torch.equal(starting_state(str(tmp_path))["weight"], torch.ones(2))
+            load_start(str(tmp_path))
+        (tmp_path / "model.safetensors").write_bytes(serialise_state({"weight": torch.ones(2)}))
+        assert torch.equal(load_start(str(tmp_path))["weight"], torch.ones(2))

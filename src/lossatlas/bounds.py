@@ -1,7 +1,7 @@
-"""What numbers options may be: their bounds stand in their annotations, and one function checks all of them.
+"""Which numbers options take: their bounds stand in their annotations, and one function checks all of them.
 
-A number whose annotation says nothing else is one that 32 bits hold, since that is what it becomes: finite, and not so
-small that it would be zero. A whole number is one that 64 bits hold.
+A number whose annotation says nothing else has to be representable in 32 bits, since that is what it becomes: finite,
+and not so small that it would round to zero. An integer has to fit into 64 bits.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ __all__ = [
 ]
 
 INFINITE = {"infinite": True}
-"""Of a bound that infinity is within."""
+"""Marks a bound that infinity satisfies."""
 LARGEST, SMALLEST = 3.4028234663852886e38, 1.1754943508222875e-38
-"""Of 32 bits, but for zero."""
+"""The largest and the smallest positive normal number of 32 bits."""
 YEAR = 31_557_600
-"""Seconds; nobody waits longer for anything."""
+"""A year in seconds, the upper bound of every time."""
 DEEPEST = 10_000
-"""Layers; each is an object of its own, whatever its width."""
+"""The most layers that a network may have: each is a Python object, whatever its width."""
 STEP_SECONDS = 5e-5
-"""A step of an optimiser takes at least so long: one of a single linear layer took 300 us on two cores."""
+"""The shortest time in seconds that a step of an optimiser takes; one linear layer took 300 us on two cores."""
 MOST_STEPS = int(YEAR / STEP_SECONDS)
+"""The most steps of a fit or a training: those of a year."""
 
 Positive: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number")]
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0, description="0 or a positive number")]
@@ -73,7 +74,7 @@ Seed: TypeAlias = Annotated[int, Meta(ge=0, description="a seed of 0 or more")]
 
 
 class Bounded:
-    """Base of dataclasses whose numbers are checked when they are made.
+    """Base class of dataclasses whose numbers are checked on construction.
 
     Raises:
         BadInput: a number is out of its bounds.
@@ -84,7 +85,7 @@ class Bounded:
 
 
 class NamedOptions:
-    """Base of dataclasses that are the options of a named thing, whose name is that of their module.
+    """Base class of the options of a named component; its name is that of the module, and stands in messages.
 
     Raises:
         BadInput: a number is out of its bounds.
@@ -95,14 +96,14 @@ class NamedOptions:
 
 
 def check_numbers(options: object, whose: str = "") -> None:
-    """Refuse numbers of a dataclass, and of its tuples, that are out of the bounds of their annotations.
+    """Refuse a dataclass if one of its numbers, or one in its tuples, violates the bounds of its annotation.
 
     Args:
         options: the dataclass.
-        whose: stands before the names of fields in a message.
+        whose: put before the name of the field in a message.
 
     Raises:
-        BadInput: the first that is; names the field.
+        BadInput: a number is out of its bounds; the message names the field.
     """
     kind: Any = type(options)
     for name, bounds in _bounds(kind).items():
@@ -120,7 +121,7 @@ def check_numbers(options: object, whose: str = "") -> None:
 
 
 def written(number: float) -> str:
-    """A number for messages; one of very many digits as a power of ten.
+    """Write a number for a message; one of very many digits as a power of ten.
 
     >>> written(0.5), written(10**400)
     ('0.5', 'about 1e400')
@@ -132,7 +133,7 @@ def written(number: float) -> str:
 
 @cache
 def _bounds(kind: type) -> dict[str, tuple[Meta, ...]]:
-    """The bounds of each field of a dataclass; those of a tuple hold for all that is in it."""
+    """The bounds of each field of a dataclass; those of a tuple hold for each of its elements."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: tuple(_bounds_in(hints[field.name])) for field in fields(kind)}
 
@@ -145,7 +146,7 @@ def _bounds_in(hint: Any) -> Iterator[Meta]:
 
 
 def _within(number: float, bound: Meta) -> bool:
-    """Whether a number is in an interval; what is not a number is in none."""
+    """Whether a number lies in an interval; NaN lies in none."""
     return (
         (bound.gt is None or number > bound.gt)
         and (bound.ge is None or number >= bound.ge)
@@ -155,7 +156,7 @@ def _within(number: float, bound: Meta) -> bool:
 
 
 def is_ordinary(number: float, bounds: Iterable[Meta] = ()) -> bool:
-    """Whether a number is one that 32 bits hold, or 64 where it is whole; or infinite, where a bound says so."""
+    """Whether 32 bits hold a number, or 64 bits an integer; infinity counts only where a bound allows it."""
     if isinstance(number, int):
         return -(2**63) <= number < 2**63
     if math.isinf(number) and any((bound.extra or {}).get("infinite") for bound in bounds):

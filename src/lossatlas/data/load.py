@@ -23,17 +23,23 @@ FORMS = ("hub:OWNER/NAME", "FOLDER", "module:callable")
 
 
 def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
-    """The data set that a specification stands for.
+    """Load a data set.
 
     Args:
-        spec: a name; ``hub:OWNER/NAME``; a folder in the hub's layout; or ``module:callable``, which takes no arguments
-            and returns a :class:`Dataset`, or ``(train, test)``, in a dict or a pair, of whatever :meth:`Split.of`
-            takes: tensors, data sets, loaders, splits.
-        options: of the source that :func:`find_data_options` names.
+        spec: a name, such as ``digits``; ``hub:OWNER/NAME`` of the Hugging Face hub; a folder in the hub's layout; or
+            ``module:callable``. The callable takes no arguments and returns a :class:`Dataset`, or training and test
+            examples as a pair or a dict, in any form that :meth:`Split.of` takes.
+        options: the options of the data set by name; :func:`find_data_options` finds which there are.
 
     Raises:
-        BadInput: an unknown specification or option, data that are missing or cannot be read, or a callable that fails
+        BadInput: the specification or an option is unknown, data are missing or cannot be read, or the callable fails
             or returns something else.
+
+    Example:
+        >>> import lossatlas as la
+        >>> data = la.load_data("digits")
+        >>> len(data.train), len(data.test), data.classes
+        (1347, 450, 10)
     """
     source = find_data_options(spec)
     given = dict(options or {})
@@ -53,12 +59,12 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
 
 
 def find_data_options(spec: str) -> type[DataSource] | None:
-    """The source that a specification stands for, a dataclass whose fields are its options; None for a callable.
+    """Find the data source of a specification, a dataclass whose fields are its options; None for a callable.
 
-    Nothing is read: whether the data are there and can be used is found when they are loaded.
+    Nothing is read: whether the data exist and can be used is checked when they are loaded.
 
     Raises:
-        BadInput: the specification means nothing.
+        BadInput: the specification is not valid.
     """
     if spec in DATA:
         return DATA[spec]

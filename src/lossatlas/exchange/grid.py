@@ -18,8 +18,8 @@ from lossatlas.schema import (
     SAMPLE_DIMENSIONS,
     TARGET,
     TARGET_LOSS,
-    companion_of,
-    value_dimensions,
+    find_companion,
+    list_value_dimensions,
 )
 
 __all__ = ["describe_variable", "find_axes", "find_coordinate", "find_gridded"]
@@ -46,7 +46,7 @@ def find_axes(survey: xr.Dataset) -> tuple[str, ...]:
     if not numbers:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     losses = [name for name in numbers if name.endswith("_loss")] or numbers
-    further = {*SAMPLE_DIMENSIONS, *value_dimensions(array.attrs for array in survey.data_vars.values())}
+    further = {*SAMPLE_DIMENSIONS, *list_value_dimensions(array.attrs for array in survey.data_vars.values())}
     names = [str(dim) for dim in survey[losses[0]].dims if dim not in further]
     known = [axis for axis in AXES if axis in names]
     return (*known, *(name for name in names if name not in known))
@@ -74,7 +74,7 @@ def _one_by_one(survey: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
         if dimension == CLASSES or dimension not in array.dims:
             yield str(name), array
             continue
-        suffix = f"_{beside}" if (beside := companion_of(str(name), array.attrs)) else ""
+        suffix = f"_{beside}" if (beside := find_companion(str(name), array.attrs)) else ""
         for k in range(array.sizes[dimension]):
             yield f"{str(name).removesuffix(suffix)}_{dimension}{k}{suffix}", array.isel({dimension: k}, drop=True)
 
@@ -95,7 +95,7 @@ def describe_variable(name: str) -> dict[str, str]:
     '1'
     """
     attributes = {"long_name": name.replace("_", " ")}
-    if name.endswith(DONE) or companion_of(name, {}) or name in (TARGET, MEASURED):
+    if name.endswith(DONE) or find_companion(name, {}) or name in (TARGET, MEASURED):
         return attributes
     if not name.endswith(WITHOUT_UNITS):
         attributes["units"] = "1"

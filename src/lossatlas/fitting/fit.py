@@ -24,7 +24,7 @@ from lossatlas.files.tensors import check_alike
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
 from lossatlas.fitting.optimizer import Adam
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.objectives import Objective
 from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
@@ -128,7 +128,7 @@ class Fit:
         augment_batch(
             split.take(torch.arange(1)), self._augment, make_generator(seed, "augment")
         )  # augmentations that cannot be applied are refused here
-        self.metrics = streaming_metrics(engine.network.loss)
+        self.metrics = choose_streaming_metrics(engine.network.loss)
 
     @property
     def progress(self) -> float:

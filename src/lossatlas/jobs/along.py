@@ -176,7 +176,7 @@ class CurveEvaluation:
             found = store.open().load()
         for key, variable in found.data_vars.items():
             told = dict(variable.attrs)
-            if {"split", "metric"} <= told.keys() and not schema.companion_of(str(key), told):
+            if {"split", "metric"} <= told.keys() and not schema.find_companion(str(key), told):
                 place = Along.of(name, told["split"], told["metric"])
                 words = f"{told['long_name']} on the {name} path"
                 self._put(place, variable.values, words, told["units"], variable.dims[1:])

@@ -12,8 +12,8 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.engine.buffers_policy import normalisations_with_statistics
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.buffers_policy import find_normalisation_layers
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
 from lossatlas.errors import Interrupted, format_error
@@ -35,7 +35,7 @@ from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
 from lossatlas.surveying.store import read_survey
 from lossatlas.views.comparing import write_comparison
 from lossatlas.views.comparison import draw_comparison
-from lossatlas.weights.files import state_bytes
+from lossatlas.weights.files import serialise_state
 
 __all__ = ["COMPARISON", "read_comparison", "run_compare"]
 
@@ -80,7 +80,7 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     started = time.perf_counter()
     for key, origin in recipe.origins.items():
         if not origin.spec and not find_start_file(run.path, key).is_file():
-            run.write_bytes(str(find_start_file(Path(), key)), state_bytes(origin.state))
+            run.write_bytes(str(find_start_file(Path(), key)), serialise_state(origin.state))
     tasks = list_surveys(config, recipe, resolve_path(run.path))
     how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
     found = _surveys(config, tasks, run, how)
@@ -118,7 +118,7 @@ def _estimate(config: CompareConfig) -> Estimate:
         },
         forecast=Forecast(list(_phases(config, recipe, tasks, Path("nowhere", "at all"), pictures=True))),
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, recipe.problems[0].device),
+        chunk_bytes=find_memory_limit(config.memory, recipe.problems[0].device),
         disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
     )
 
@@ -145,7 +145,7 @@ def _phases(
         left = [task for task in own if not RunDirectory(run / SURVEYS / task.name).finished]
         # A slice represents all: surveys from initial weights need these to be written first.
         fixed, planning, unit = _timed(config, next(task.config for task in own if task.kind == "slice"))
-        normalised = bool(normalisations_with_statistics(base.problem.module)) and config.buffers != "batch"
+        normalised = bool(find_normalisation_layers(base.problem.module)) and config.buffers != "batch"
         units = sum(_units(config, base, task, normalised) for task in left)
         seconds += len(left) * fixed + units * unit.seconds + (planning if len(left) == len(own) else 0.0)
         worst += len(left) * fixed * ONCE + units * unit.seconds * unit.factor

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from lossatlas.data import Split
-from lossatlas.measures import Surface, surfaces
+from lossatlas.measures import Surface, take_surfaces
 from lossatlas.measures.kinds.barrier import Barrier
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.kinds.width import Width
@@ -242,7 +242,7 @@ def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:
         loss = {
             places: surface
             for (what, places), survey in found.items()
-            if what == kind and (surface := surfaces(survey).get(split)) is not None
+            if what == kind and (surface := take_surfaces(survey).get(split)) is not None
         }
         if not loss:
             continue
@@ -262,7 +262,7 @@ def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:
 
 def _barriers(data: xr.Dataset, split: str, found: Found, count: int) -> None:
     lines = {
-        places: Barrier().of(surfaces(survey)[split]) for (kind, places), survey in found.items() if kind == "line"
+        places: Barrier().of(take_surfaces(survey)[split]) for (kind, places), survey in found.items() if kind == "line"
     }
     for name, (key, long_name) in BARRIERS.items():
         values = np.full((count, count), np.nan)
@@ -274,7 +274,7 @@ def _barriers(data: xr.Dataset, split: str, found: Found, count: int) -> None:
 def _basins(data: xr.Dataset, config: CompareConfig, split: str, found: Found) -> None:
     """Put the width and the sharpness of each repeat of each network's slice."""
     width, sharpness = Width(above_centre=(), ceilings=(config.level,)), Sharpness(radii=(config.radius,))
-    slices = [surfaces(survey)[split] for (kind, _), survey in found.items() if kind == "slice"]
+    slices = [take_surfaces(survey)[split] for (kind, _), survey in found.items() if kind == "slice"]
     for name, kind, long_name, unit in (
         ("width", width, f"width of the basin at {config.level:.5g}", "1"),
         ("sharpness", sharpness, f"sharpness within {config.radius:g}", "percent"),

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from lossatlas.charts import encode_chart
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_cost import ConnectCost
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
@@ -84,7 +84,7 @@ def _estimate(config: ConnectConfig) -> Estimate:
         },
         forecast=Forecast(list(cost.phases(1.0, None, pictures=True))),
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, engine.network.device),
+        chunk_bytes=find_memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 * (config.bends + 2) + config.plane**2 * 40 + 6_000_000,
     )
 

@@ -11,7 +11,8 @@ import xarray as xr
 
 from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.checking import check_network
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
@@ -93,7 +94,7 @@ def _settled(recipe: FitRecipe, engine: Engine) -> tuple[FitCost, str]:
     chosen = cost.chosen()
     cost.recipe = recipe.surveying(chosen.examples)
     for split in cost.recipe.surveyed.values():
-        cost.survey_engine.network.check(split)
+        check_network(cost.survey_engine.network, split)
     return cost, chosen.line
 
 
@@ -117,7 +118,7 @@ def _estimate(config: FitConfig) -> Estimate:
         },
         forecast=forecast,
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, engine.network.device),
+        chunk_bytes=find_memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
         + points * variables * len(recipe.surveyed)
         + 6_000_000,

@@ -14,7 +14,7 @@ from torch import Tensor
 from lossatlas import schema
 from lossatlas.engine import Engine
 from lossatlas.jobs.job import Handling
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.recipes.site import SurveyedTrajectory
 from lossatlas.recipes.survey import SurveyRecipe
 from lossatlas.rundir import RunDirectory
@@ -49,7 +49,7 @@ def follow_trajectory(
     with torch.no_grad():
         controls = recipe.chart.controls()
         coefficients = recipe.chart.mixture(here.coords, controls)
-    metrics = streaming_metrics(recipe.problem.loss, ["loss"])
+    metrics = choose_streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
         name: engine.evaluate(coefficients, controls, split, metrics, recipe.config.eval_batch_size)["loss"].numpy()
         for name, split in recipe.surveyed.items()

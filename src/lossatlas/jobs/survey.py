@@ -15,7 +15,7 @@ import xarray as xr
 from lossatlas import schema
 from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine, Plan
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.follow_trajectory import follow_trajectory, is_followed, summarise_trajectory
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -104,7 +104,7 @@ def _estimate(config: SurveyConfig) -> Estimate:
         work=work,
         forecast=Forecast([Phase("preparation", prepared, SUSTAINED), *phases]),
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, engine.network.device),
+        chunk_bytes=find_memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
 

@@ -20,7 +20,7 @@ from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.rundir import MEMBERS, MODEL, SNAPSHOTS, RunDirectory
 from lossatlas.surveying.standing import score_network
 from lossatlas.training import Trajectory, record_start, record_step
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 __all__ = ["run_train"]
 
@@ -41,7 +41,7 @@ def _carry_out(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
     )
     how.introduce(recipe.problem, recipe.data, *recipe.notes)
     _train(run, recipe, config, how)
-    run.write_bytes(MODEL, state_bytes(module_state(recipe.problem.module)))
+    run.write_bytes(MODEL, serialise_state(collect_state(recipe.problem.module)))
     summary = _summary(recipe, config)
     start.finish(summary, {"train": recipe.training.seconds})
     return summary
@@ -56,7 +56,7 @@ def _estimate(config: TrainConfig) -> Estimate:
     recipe = build_train(complete(config))
     training, module = recipe.training, recipe.problem.module
     steps, size = training.total_steps, min(require(config.batch_size), len(recipe.evaluated["train"]))
-    model_bytes = sum(value.numel() * value.element_size() for value in module_state(module).values())
+    model_bytes = sum(value.numel() * value.element_size() for value in collect_state(module).values())
     snapshots = recipe.thinning.count(steps, training.epochs) if recipe.thinning is not None else 0
     return Estimate(
         work={"train": f"{steps:,} steps x {size} examples, {recipe.space.size:,} parameters"},
@@ -99,7 +99,7 @@ def _train(run: RunDirectory, recipe: TrainRecipe, config: TrainConfig, how: Han
     def on_step(record: dict[str, float]) -> None:
         if training.steps in members:
             name = f"{MEMBERS}/{members.index(training.steps):03d}.safetensors"
-            run.write_bytes(name, state_bytes(module_state(module)))
+            run.write_bytes(name, serialise_state(collect_state(module)))
         record_step(trajectory, training, record)
 
     descend(run, training, "train", how, on_start, on_step)

@@ -8,7 +8,7 @@ is None: nothing is guessed.
 from lossatlas.measures.measure import MEASURES, Measure, Value
 from lossatlas.measures.merge_tree import MergeTree, Minimum, Pass, merge_tree
 from lossatlas.measures.surface import Surface
-from lossatlas.measures.surveys import measure_survey, surfaces
+from lossatlas.measures.surveys import measure_survey, take_surfaces
 
 __all__ = [
     "MEASURES",
@@ -20,5 +20,5 @@ __all__ = [
     "Value",
     "measure_survey",
     "merge_tree",
-    "surfaces",
+    "take_surfaces",
 ]

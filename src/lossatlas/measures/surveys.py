@@ -11,9 +11,9 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.measures.measure import MEASURES, Value
 from lossatlas.measures.surface import Floats, Surface, drop_infinite
-from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS, Corner, companion_of, value_dimensions
+from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS, Corner, find_companion, list_value_dimensions
 
-__all__ = ["measure_survey", "surfaces"]
+__all__ = ["measure_survey", "take_surfaces"]
 
 
 def measure_survey(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Value]]:
@@ -36,17 +36,17 @@ def measure_survey(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[s
     Raises:
         BadInput: the coordinates of an axis do not ascend.
     """
-    return {split: _measures(surface, metric) for split, surface in surfaces(survey, metric).items()}
+    return {split: _measures(surface, metric) for split, surface in take_surfaces(survey, metric).items()}
 
 
-def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
+def take_surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
     """The surfaces of a metric by split, in the survey's order; of several repeats, members or samples their mean, too.
 
     Raises:
         BadInput: the coordinates of an axis do not ascend.
     """
     found = {}
-    several = value_dimensions(variable.attrs for variable in survey.data_vars.values())
+    several = list_value_dimensions(variable.attrs for variable in survey.data_vars.values())
     for name, variable in survey.data_vars.items():
         split = _split(str(name), variable, metric)
         if split and set(variable.dims) - set(SAMPLE_DIMENSIONS) and not several & set(variable.dims):
@@ -56,7 +56,7 @@ def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
 
 def _split(name: str, variable: xr.DataArray, metric: str) -> str:
     """The split that a variable holds the metric of; empty if it does not."""
-    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or companion_of(name, variable.attrs):
+    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or find_companion(name, variable.attrs):
         return ""
     if {"split", "metric"} <= set(variable.attrs):
         return str(variable.attrs["split"]) if variable.attrs["metric"] == metric else ""

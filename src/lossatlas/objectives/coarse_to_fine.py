@@ -1,4 +1,4 @@
-"""Coarse pictures first: objectives one after the other on the same extent of the chart."""
+"""Coarse pictures first: a sequence of objectives on the same region of the chart."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class _State:
-    """What is remembered between steps."""
+    """The state that is kept between steps."""
 
     stage: int
     stages: list[dict[str, Any]]
 
 
 class CoarseToFine(Objective):
-    """Moves on when the coarser picture is there, or when its share of the budget is used.
+    """Objectives one after the other, the next one when the criterion is reached or the share of the budget is used.
 
     Args:
-        stages: in their order; shares are positive and are scaled to sum to one. Time that a stage leaves goes to
-            those after it.
-        there: what the criterion has to reach for a stage to count as done.
-        criterion: the running number that is asked for, as :meth:`SampledPoints.report` calls it. A stage that
-            reports no such number uses up its share.
+        stages: the objectives in their order, with positive shares, which are scaled to sum to one. Budget that a
+            stage does not use is left to the later ones.
+        there: the value of the criterion at which a stage is complete.
+        criterion: the name of the running mean that is compared, from :meth:`SampledPoints.report`. A stage that does
+            not report it uses up its share.
 
     Raises:
         BadInput: no stages, stages along different axes, or a share that is not positive.

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.planning import LARGEST_CHUNK, allow_measuring
 from lossatlas.engine.setup import engine_for
 from lossatlas.fitting import Adam, Budget, Fit, Momentum, Seconds, Steps
@@ -123,7 +124,7 @@ class ChartRecipe(Generic[E]):
             metrics=self.metrics,
         )
         for split in self.surveyed.values():
-            engine.network.check(split)
+            check_network(engine.network, split)
         return engine
 
     def build_surveyor(

@@ -15,7 +15,7 @@ from torch import Tensor
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import convert, resolve_path
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes.alike import Known, check_same_data, check_same_losses
 from lossatlas.recipes.base import require
 from lossatlas.recipes.compare_config import CompareConfig
@@ -29,7 +29,7 @@ from lossatlas.rundir import PROVENANCE, SUMMARY
 from lossatlas.schema import PAIR_CORNERS
 from lossatlas.training import Trajectory
 from lossatlas.types import Params
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = [
     "CompareRecipe",
@@ -292,7 +292,7 @@ def _scores(run: OpenedRun) -> dict[str, float | None]:
 
 def _problem(config: CompareConfig, run: _Run) -> ProblemRecipe:
     base = build_problem(replace(run.config, device=config.device), config.splits)
-    metrics_for(base.problem.loss, ("auto",))
+    choose_metrics(base.problem.loss, ("auto",))
     return base
 
 
@@ -310,7 +310,7 @@ def _origin(run: _Run, base: ProblemRecipe) -> Origin:
                 f"the initial weights of {run.name} cannot be reproduced (the model's initialisation, its seed or the "
                 "file it started from has changed); train with snapshots, which store them"
             )
-        spec, state = "", {name: value.clone() for name, value in module_state(recipe.problem.module).items()}
+        spec, state = "", {name: value.clone() for name, value in collect_state(recipe.problem.module).items()}
     return Origin(spec, state, base.space.flatten(state))
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lossatlas.charts import Chain, Curve, Radial, find_radial_orders, make_chart
 from lossatlas.data import Split
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Momentum
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import count_numbers, metrics_for
+from lossatlas.metrics import choose_metrics, count_numbers
 from lossatlas.objectives import CURVE_OBJECTIVES
 from lossatlas.recipes.alike import Known, check_same_data, check_same_losses, check_same_model
 from lossatlas.recipes.base import require
@@ -108,7 +108,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         check_data_now(run.fingerprints, base.data, config.data, run.name, hint)
     check_same_losses(runs, base.data.train, "join networks that were trained under the same loss")
     problem, space = base.problem, base.space
-    metrics = metrics_for(problem.loss, config.metrics)
+    metrics = choose_metrics(problem.loss, config.metrics)
     if "loss" not in metrics:
         raise BadInput("metrics lack the loss, which the numbers of a curve need; add loss or auto")
     extent = _extent(config, count_numbers(metrics, sampled=config.examples != "all"))
@@ -127,7 +127,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         start = bends.vectors if bends is not None else None
         curve = make_chart(config.curve, kind.between, networks, config.bends, start, train_ends=config.train_ends)
         straight = Chain(networks, [True] * len(networks))
-        radial, no_radial = _radial(base, networks, memory_limit(config.memory, device))
+        radial, no_radial = _radial(base, networks, find_memory_limit(config.memory, device))
     curve = curve.to(device)
     buffers, survey_buffers = (
         base.make_buffers(base.settle_buffers(policy), config) for policy in (config.buffers, config.survey_buffers)

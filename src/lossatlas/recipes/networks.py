@@ -17,10 +17,10 @@ from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolve_path
 from lossatlas.problem import Problem
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import load_state, module_state
+from lossatlas.weights.files import collect_state, load_state
 from lossatlas.weights.loading import check_finite_values
 
 __all__ = [
@@ -139,7 +139,7 @@ def load_networks(
     module, found, notes = base.problem.module, [], list[str]()
     with keep_module(module):
         for spec, name in zip(specs, shorten_paths(specs), strict=True):
-            state = base.networks[spec] if spec in base.networks else starting_state(spec)
+            state = base.networks[spec] if spec in base.networks else load_start(spec)
             notes += load_state(module, state, f"{called} {spec}")
             check_finite(module, f"{called} {spec}")
             found.append(NetworkState(name, copy_state(module)))
@@ -176,13 +176,13 @@ def keep_module(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for name, value in module_state(module).items():
+            for name, value in collect_state(module).items():
                 value.copy_(before[name])
 
 
 def copy_state(module: nn.Module) -> Params:
     """Copy the parameters and buffers of a module, by name."""
-    return {name: value.clone() for name, value in module_state(module).items()}
+    return {name: value.clone() for name, value in collect_state(module).items()}
 
 
 def _restore(network: NetworkState, module: nn.Module) -> NetworkState:

@@ -301,7 +301,7 @@ class OpenedRun:
     def recipe(self) -> ChartRecipe[Any]:
         """Return the recipe that evaluates networks on the chart as the run's survey does."""
         from lossatlas.charts import CoefficientChart
-        from lossatlas.engine.usual import usual_buffers
+        from lossatlas.engine.usual import choose_buffers
         from lossatlas.recipes.chart_recipe import ChartRecipe
 
         chart, base = self.chart, self.base
@@ -311,7 +311,7 @@ class OpenedRun:
             )
         config = cast("SurveyConfig", self.config)
         stated = self.stated_buffers or self.maker.stated_buffers
-        policy = base.settle_buffers(stated) if stated else usual_buffers(chart, base.problem.module)
+        policy = base.settle_buffers(stated) if stated else choose_buffers(chart, base.problem.module)
         return ChartRecipe(
             config=config,
             base=base,
@@ -340,9 +340,9 @@ class OpenedRun:
     @cached_property
     def metrics(self) -> dict[str, Metric]:
         """Return the metrics of the run by name."""
-        from lossatlas.metrics import metrics_for
+        from lossatlas.metrics import choose_metrics
 
-        return metrics_for(self._unplaced.problem.loss, getattr(self.config, "metrics", (AUTO,)))
+        return choose_metrics(self._unplaced.problem.loss, getattr(self.config, "metrics", (AUTO,)))
 
     @property
     def plan(self) -> Plan | str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lossatlas.data import Dataset, Split, load_data
 from lossatlas.engine import BUFFERS, BuffersPolicy
-from lossatlas.engine.buffers_policy import normalisations_with_statistics
+from lossatlas.engine.buffers_policy import find_normalisation_layers
 from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.feeds import AUTO, Dict, Feed, Pair
 from lossatlas.hashing import fingerprint
@@ -34,9 +34,9 @@ __all__ = [
     "build_problem",
     "check_data_now",
     "find_device",
+    "fix_seed",
     "hash_data",
     "hash_network",
-    "seeded",
 ]
 
 
@@ -85,7 +85,7 @@ class ProblemRecipe:
 
         An unknown policy is returned as it is, and refused where it is made.
         """
-        return policy if policy not in BUFFERS or normalisations_with_statistics(self.problem.module) else "batch"
+        return policy if policy not in BUFFERS or find_normalisation_layers(self.problem.module) else "batch"
 
     def make_buffers(self, policy: str, config: EvaluationConfig) -> BuffersPolicy:
         """Make a buffers policy from its name, with the settings of a configuration."""
@@ -103,7 +103,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
         BadInput: the configuration is refused; the message names the first error.
     """
     device = find_device(config.device)
-    with seeded(config.seed):
+    with fix_seed(config.seed):
         data = load_data(config.data, check_options("data", config.data, config.data_options))
     for name in splits:
         if name not in data.splits:
@@ -170,7 +170,7 @@ def _feed(split: Split, output: str | None = None) -> tuple[Feed, Tensor | None,
 
 def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets: Any) -> nn.Module:
     if ":" in config.model:
-        with seeded(config.seed):
+        with fix_seed(config.seed):
             return load_model(config.model)
     family = MODELS[config.model](**check_options("model", config.model, config.model_options))
     if inputs is None or not isinstance(targets, Tensor):
@@ -181,7 +181,7 @@ def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets
     outputs = classes if classes is not None else max(1, targets[0].numel())
     shape = tuple(inputs.shape[1:])
     check_weights_fit(config.model, family, shape, outputs)
-    with seeded(config.seed):
+    with fix_seed(config.seed):
         return family.build(shape, outputs)
 
 
@@ -229,7 +229,7 @@ def build_loss(name: str, split: Split, options: Mapping[str, Any] | None = None
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def fix_seed(seed: int) -> Iterator[None]:
     """Seed torch's global generator within the context, so that random initialisation in user code can be repeated."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

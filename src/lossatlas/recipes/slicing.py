@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossatlas.charts import CoefficientChart, Slice
 from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.recipes.base import require
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.site import Network
@@ -32,7 +32,7 @@ def make_around(
         config.ignore == "biasbn",
         trajectory,
         config.direction_seed,
-        memory_limit(config.memory, torch.device("cpu")),
+        find_memory_limit(config.memory, torch.device("cpu")),
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.charts import RepeatedSlice
-from lossatlas.engine.usual import usual_buffers
+from lossatlas.engine.usual import choose_buffers
 from lossatlas.errors import BadInput
-from lossatlas.metrics import count_numbers, metrics_for
+from lossatlas.metrics import choose_metrics, count_numbers
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_network
@@ -57,13 +57,13 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
             "networks with --between, or a run with --run"
         )
     base = base if base is not None else build_problem(config, config.splits)
-    metrics = metrics_for(base.problem.loss, config.metrics)
+    metrics = choose_metrics(base.problem.loss, config.metrics)
     with use_one_thread():
         site = SITES[site_name]().build(config, base)
     extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
     said = config.buffers if config.buffers != AUTO else site.buffers
-    policy = said or usual_buffers(site.chart, base.problem.module)
+    policy = said or choose_buffers(site.chart, base.problem.module)
     return SurveyRecipe(
         config=config,
         base=base,

@@ -22,7 +22,7 @@ from lossatlas.schedules import SCHEDULES
 from lossatlas.surveying.standing import Standing
 from lossatlas.training import OptimizerChoice, Thinning, Training, parse_optimizer, parse_switch, parse_thinning
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = ["TrainRecipe", "build_train"]
 
@@ -48,7 +48,7 @@ class TrainRecipe:
     @property
     def disk(self) -> int:
         """Return the least bytes of the run on disk: the network, its trajectory and a checkpoint."""
-        state = module_state(self.problem.module).values()
+        state = collect_state(self.problem.module).values()
         kept = 0 if self.thinning is None else self.thinning.count(self.training.total_steps, self.training.epochs)
         return (kept + 2) * sum(value.numel() * value.element_size() for value in state)
 

@@ -20,12 +20,13 @@ from lossatlas import schema
 from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, name_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
-from lossatlas.engine.usual import usual_policy
+from lossatlas.engine.usual import choose_policy
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
-from lossatlas.metrics import Computation, group_by_computation, metrics_for
+from lossatlas.metrics import Computation, choose_metrics, group_by_computation
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
@@ -95,8 +96,8 @@ def survey(
         problem: what.
         splits: examples by name: splits, or what :meth:`Split.of` makes splits of. Of a random subset
             (:meth:`Split.subset`) standard errors are stored, too.
-        metrics: names or metrics (see :func:`~lossatlas.metrics.metrics_for`); default the loss, and the accuracy where
-            it has a meaning.
+        metrics: names or metrics (see :func:`~lossatlas.metrics.choose_metrics`); default the loss, and the accuracy
+            where it has a meaning.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default what is usual where the chart lies: around one network its own,
             between networks those that are estimated anew at every point (from 8 groups of the split called ``train``,
@@ -138,14 +139,14 @@ def survey(
     if plan == "auto" and path is not None:
         plan = _recorded_plan(path) or plan
     if buffers is None:
-        buffers = usual_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
+        buffers = choose_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
     batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
     engine = engine_for(
         problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
         eval_batch_size=eval_batch_size, memory=memory, steps=False,
         evaluations=math.prod(map(len, coords.values())) * batches,
     )  # fmt: skip
-    surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
+    surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics), eval_batch_size)
     refinement = make_refinement(coords, tolerance, budget)
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
@@ -237,7 +238,7 @@ class Surveyor:
         self._splits = splits
         self._eval_batch_size = eval_batch_size
         for split in splits.values():
-            engine.network.check(split)
+            check_network(engine.network, split)
         with torch.no_grad():
             self._controls = chart.controls()
         self._groups = self._grouped(metrics)

@@ -13,10 +13,10 @@ from lossatlas.specs import NetworkSpec
 from lossatlas.training.trajectory import Trajectory
 from lossatlas.weights.files import find_weights, read_checkpoint
 
-__all__ = ["starting_state"]
+__all__ = ["load_start"]
 
 
-def starting_state(spec: str) -> Mapping[str, Tensor]:
+def load_start(spec: str) -> Mapping[str, Tensor]:
     """Read the named tensors of the network that ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` names.
 
     Args:

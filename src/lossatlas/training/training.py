@@ -21,7 +21,7 @@ from lossatlas.errors import BadInput, CannotFinish, format_error
 from lossatlas.files.reading import convert
 from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, share_examples, total_weights
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
@@ -29,7 +29,7 @@ from lossatlas.streams import make_generator
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = ["Switch", "Training", "parse_switch"]
 
@@ -156,7 +156,7 @@ class Training:
         self._start = self._vector.clone()
         self._phase = 0
         self._optimizer = self._built()
-        self._metrics = streaming_metrics(problem.loss)
+        self._metrics = choose_streaming_metrics(problem.loss)
         self.members = sorted({self._lowest(share) for share in schedule.lowest()})
         """The numbers of steps after which the learning rate is lowest, where members of an ensemble are kept."""
         self._try()
@@ -242,7 +242,7 @@ class Training:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and JSON values from which :meth:`restore` continues bit for bit."""
         tensors, numbers = read_optimizer_state(self._optimizer)
-        tensors |= {f"module.{name}": value for name, value in module_state(self.module).items()}
+        tensors |= {f"module.{name}": value for name, value in collect_state(self.module).items()}
         return tensors, {"steps": self.steps, "seconds": self.seconds, "optimizer": numbers}
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
@@ -252,7 +252,7 @@ class Training:
             ValueError: it is the state of a different training.
         """
         numbers = convert(scalars, _Numbers)
-        state = module_state(self.module)
+        state = collect_state(self.module)
         module = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
         check_alike(module, state)
         self.steps, self.seconds = numbers.steps, numbers.seconds

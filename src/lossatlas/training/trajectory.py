@@ -21,7 +21,7 @@ from lossatlas.files.tensors import read_tensors
 from lossatlas.files.writing import CONTINUE, cannot_write, gone, write_atomically
 from lossatlas.rundir import SNAPSHOTS, RunDirectory
 from lossatlas.training.thinning import Thinning
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 __all__ = ["INDEX", "HeldSnapshot", "HeldTrajectory", "Recording", "Snapshot", "Trajectory"]
 
@@ -177,7 +177,7 @@ class HeldTrajectory(Recording[HeldSnapshot]):
     """A trajectory in memory: snapshots of a network in training."""
 
     def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> HeldSnapshot:
-        return HeldSnapshot(step, scalars, {name: value.clone() for name, value in module_state(model).items()})
+        return HeldSnapshot(step, scalars, {name: value.clone() for name, value in collect_state(model).items()})
 
 
 class Trajectory(Recording[Snapshot]):
@@ -234,7 +234,7 @@ class Trajectory(Recording[Snapshot]):
     def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> Snapshot:
         self._check_index()
         path = self.path / _file_of(step)
-        write_atomically(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
+        write_atomically(path, serialise_state(collect_state(model)), advice=CONTINUE, folders=not self.snapshots)
         snapshot = Snapshot(step, path, scalars)
         try:
             with (self.path / INDEX).open("ab") as index:

@@ -18,10 +18,10 @@ __all__ = ["join_batches", "take_tensors"]
 
 
 def take_tensors(source: Source, how: How) -> Taken:
-    """One batch of all examples.
+    """Make a batch source of one batch of all examples.
 
     Raises:
-        BadInput: it holds other things than numbers, or other numbers of them.
+        BadInput: it holds something that is not numeric, or tensors of different lengths.
     """
     if how.collate is not None:
         raise BadInput("collate= makes batches of items, and tensors are one batch already; leave it out")
@@ -44,7 +44,7 @@ def take_tensors(source: Source, how: How) -> Taken:
 
 
 def join_batches(batches: list[Any], how: How) -> Taken:
-    """Batches of equal structure, whatever their lengths, as one.
+    """Join batches of equal structure and any lengths.
 
     Raises:
         BadInput: structures, types or shapes differ.

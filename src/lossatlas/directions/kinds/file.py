@@ -11,7 +11,7 @@ from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import check_path
 from lossatlas.rundir import CHART
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.weights.loading import flatten_state
 
 __all__ = ["FromFile"]
@@ -43,7 +43,7 @@ class FromFile(Direction):
         return f"direction {number + 1} of {Path(self.argument).name}"
 
     def _of_state(self, around: Around) -> Tensor:
-        vector, notes = flatten_state(around.space, starting_state(self.argument), f"checkpoint {self.argument}")
+        vector, notes = flatten_state(around.space, load_start(self.argument), f"checkpoint {self.argument}")
         around.notes.extend(notes)
         return vector[None]
 

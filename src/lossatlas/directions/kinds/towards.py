@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.weights.loading import flatten_state
 
 __all__ = ["Towards"]
@@ -29,7 +29,7 @@ class Towards(Direction):
                 f"direction 'towards:{self.argument}' is given for {count} axes; expected one axis: choose others for "
                 "the rest"
             )
-        other, notes = flatten_state(around.space, starting_state(self.argument), f"checkpoint {self.argument}")
+        other, notes = flatten_state(around.space, load_start(self.argument), f"checkpoint {self.argument}")
         around.notes.extend(notes)
         step = other.to(around.origin) - around.origin
         if not step.norm() > 0:

@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lossatlas.measures import surfaces
+from lossatlas.measures import take_surfaces
 from lossatlas.measures.kinds.spread import Spread
 from lossatlas.measures.surface import ROUNDING, Floats, Surface
 from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
@@ -164,7 +164,7 @@ def _is_line(name: str, network: str, kind: str) -> bool:
 
 def _family(runs: Sequence[Run]) -> _Family:
     surveys = [run.survey for run in runs]
-    each = [surfaces(survey)["train"] for survey in surveys]
+    each = [take_surfaces(survey)["train"] for survey in surveys]
     repeats = np.stack([surface.values for surface in each])
     errors = np.stack([_errors(survey) for survey in surveys])[:, _between(each[0].coords[0])]
     numbers = [run.summary["train_surface"] for run in runs]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from lossatlas.measures import MEASURES, surfaces
+from lossatlas.measures import MEASURES, take_surfaces
 from lossatlas.recipes import ProblemConfig, SurveyConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import copy_problem
@@ -78,7 +78,7 @@ class _LineBetweenBatches(Study):
 
 def _ends(run: Run, trained: list[Run]) -> list[_End]:
     """Both ends of a line, each as the centre of the training loss on it."""
-    surface = surfaces(run.survey)["train"]
+    surface = take_surfaces(run.survey)["train"]
     found = []
     for place, (training, histogram) in enumerate(zip(trained, histograms(run.survey), strict=True)):
         around = replace(surface, corners=(surface.corners[place],))

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from lossatlas.measures import surfaces
+from lossatlas.measures import take_surfaces
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.measure import Value
 from lossatlas.recipes import ProblemConfig, SurveyConfig
@@ -100,7 +100,7 @@ def _number(run: Run, name: str) -> float | None:
 
 def _sharpness(run: Run) -> float | None:
     """Of the training loss on the lines around a network, within half their reach, in percent; mean of the repeats."""
-    surface = surfaces(run.survey)["train"]
+    surface = take_surfaces(run.survey)["train"]
     assert surface.repeats is not None
     measure = Sharpness((run.config.range[1] / 2,))
     found = [measure.of(replace(surface, values=one, repeats=None)) for one in surface.repeats]
