@@ -726,9 +726,7 @@ class TestDerivativesByInputs:
         batch = {"t": rows(50, 1)}
         metrics = ["loss", "gradient_norm"]
         loss = la.NetworkLoss(residual)
-        found, chart = surveyed(
-            seeded(plain_u), la.Split(batch), loss, plan=plan, metrics=metrics, eval_batch_size=17
-        )
+        found, chart = surveyed(seeded(plain_u), la.Split(batch), loss, plan=plan, metrics=metrics, eval_batch_size=17)
         mean = lambda module: residual(module, batch).mean()  # noqa: E731
         np.testing.assert_allclose(found["t_loss"], by_hand(plain_u, chart, mean), rtol=1e-5)
         np.testing.assert_allclose(found["t_gradient_norm"], by_hand(plain_u, chart, norm_of(mean)), rtol=1e-4)

@@ -54,6 +54,16 @@ def load_chart(path: Path | str) -> Chart:
 
     Raises:
         BadInput: the file is missing, is damaged, does not hold a chart, or holds one of a kind that is not registered.
+
+    >>> import tempfile, torch, lossatlas as la
+    >>> from lossatlas.charts import encode_chart
+    >>> chart = la.slice_around(torch.nn.Linear(4, 2), normalize="none", without_vectors=False)
+    >>> with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+    ...     _ = file.write(encode_chart(chart))
+    ...     file.flush()
+    ...     loaded = la.load_chart(file.name)
+    >>> loaded.axes, torch.equal(loaded.controls(), chart.controls())
+    (('u', 'v'), True)
     """
     try:
         state, metadata = read_tensors(path)

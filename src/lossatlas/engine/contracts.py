@@ -99,7 +99,16 @@ class Metric(ABC):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results of p networks on one batch of B examples."""
+    """The results of p networks on one batch of B examples.
+
+    >>> import torch, lossatlas as la
+    >>> inputs, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
+    >>> logits = torch.randn(2, 5, 3)  # of two networks
+    >>> losses = torch.stack([torch.nn.functional.cross_entropy(one, labels, reduction="none") for one in logits])
+    >>> evaluation = la.Evaluation.of(logits, losses, labels, (inputs, labels), la.CrossEntropy())
+    >>> evaluation.losses.shape, evaluation.weights.shape
+    (torch.Size([2, 5]), torch.Size([5]))
+    """
 
     outputs: Outputs
     """The outputs, (p, B, ...)."""

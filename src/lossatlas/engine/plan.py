@@ -43,7 +43,13 @@ class Service:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the engine is run. Equal plans on one machine give equal results, bit for bit."""
+    """How the engine is run. Equal plans on one machine give equal results, bit for bit.
+
+    >>> import lossatlas as la
+    >>> plan = la.Plan.of("loop", points=8, threads=2)
+    >>> plan.evaluate.strategy, plan.evaluate.points, la.Plan.from_dict(plan.to_dict()) == plan
+    ('loop', 8, True)
+    """
 
     evaluate: Service
     pullback: Service

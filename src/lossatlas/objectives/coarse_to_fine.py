@@ -17,7 +17,13 @@ __all__ = ["CoarseToFine", "Stage"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One objective and the share of the budget that it may use."""
+    """One objective and the share of the budget that it may use.
+
+    >>> import lossatlas as la
+    >>> stages = [la.Stage(la.Pattern(la.picture("heart", size)), share) for size, share in ((8, 0.4), (16, 0.6))]
+    >>> la.CoarseToFine(stages).axes
+    ('u', 'v')
+    """
 
     objective: Objective
     share: float

@@ -40,6 +40,12 @@ def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, 
 
     Raises:
         BadInput: another shape, or accuracies that are not finite.
+
+    >>> import numpy as np, lossatlas as la
+    >>> diagonal = la.Picture(np.eye(4, dtype=bool), "diagonal")
+    >>> scores = la.score_accuracy(diagonal, np.where(np.eye(4), 0.9, 0.1), diagonal.drawn())
+    >>> round(scores["gap"], 3), scores["iou"]
+    (0.8, 1.0)
     """
     _check_shape(picture, accuracy, "accuracy")
     _check_shape(picture, drawn, "mask of drawn cells")
@@ -86,6 +92,12 @@ def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
 
     Raises:
         BadInput: another shape.
+
+    >>> import numpy as np, lossatlas as la
+    >>> diagonal = la.Picture(np.eye(4, dtype=bool), "diagonal")
+    >>> scores = la.score_loss(diagonal, np.where(np.eye(4), 0.1, 2.3))
+    >>> round(scores["log_loss_correlation"], 3)
+    1.0
     """
     _check_shape(picture, loss, "loss")
     counted = ~np.isnan(picture.target)

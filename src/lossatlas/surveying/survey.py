@@ -120,6 +120,15 @@ def survey(
 
     Raises:
         BadInput: axes that do not agree, an unknown metric, or a store of another survey.
+
+    >>> import torch, lossatlas as la
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> problem = la.Problem(module, la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> chart = la.slice_around(module)
+    >>> data = la.survey(chart, la.make_grid(chart, (3, 5)), problem, {"test": examples}, plan="loop")
+    >>> data["test_loss"].dims, data["test_loss"].shape, data["test_loss"].units
+    (('u', 'v'), (3, 5), 'nat')
     """
     picture = grid if isinstance(grid, Raster) else None
     coords = grid.grid(padding) if isinstance(grid, Raster) else dict(grid)
