@@ -416,7 +416,7 @@ class TestBadInput:
         assert "is not a lossatlas run; it cannot be resumed" in refused(capsys, "--resume", out="mine")
         assert Path("mine/thesis.txt").read_text() == "years of work"
         Path("file").write_text("")
-        assert "is not a directory that can be written" in refused(capsys, out="file/run")
+        assert "is not a writable directory" in refused(capsys, out="file/run")
         assert "is not a lossatlas run" in refused(capsys, "--overwrite", out="file")
 
     def test_resuming_with_other_settings_names_them(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -716,8 +716,8 @@ PLAN = {"evaluate": SERVICE, "pullback": SERVICE, "derivatives": SERVICE, "threa
         ({**PLAN, "threads": 10**9}, "at least one thread, and 1024 at most"),
         ({**PLAN, "threads": "2"}, "Expected `int`, got `str`"),
         ({**PLAN, "reason": None}, "Expected `str`, got `null`"),
-        ({**PLAN, "odd": 1}, "nothing is called 'odd'"),
-        ({**PLAN, "pullback": {**SERVICE, "odd": 1}}, "nothing is called 'odd'"),
+        ({**PLAN, "odd": 1}, "'odd' is unknown"),
+        ({**PLAN, "pullback": {**SERVICE, "odd": 1}}, "'odd' is unknown"),
         *(
             ({**PLAN, "pullback": {**SERVICE, **change}}, message)
             for change, message in (

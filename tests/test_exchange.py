@@ -471,7 +471,7 @@ def test_nothing_is_written_if_one_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(CannotFinish, match="choose another place") as caught:
+    with pytest.raises(CannotFinish, match="choose another path") as caught:
         write_survey(survey(3), tmp_path / "a.csv")
     assert "resume" not in one_line(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
@@ -735,7 +735,7 @@ class TestView:
         Path("readme.md").touch()
         assert "suffix '.md'" in self.refused(capsys, "readme.md")
         Path("a.csv").mkdir()
-        assert "is a directory; give a file" in self.refused(capsys, "run", "--export", "a.csv")
+        assert "is a directory; expected the path" in self.refused(capsys, "run", "--export", "a.csv")
 
     def test_several_surveys_are_named_apart(self, tmp_path: Path) -> None:
         from lossatlas.cli.verbs.view import _named

@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_what_was_reached(after: int, limit: int, uninterrupt
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        with pytest.raises(la.CannotFinish, match="the last checkpoint is whole"):
+        with pytest.raises(la.CannotFinish, match="the last checkpoint is intact"):
             run_fit(CONFIG, run, checkpoint_seconds=0.0, stop=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

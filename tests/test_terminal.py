@@ -449,13 +449,13 @@ class TestPlaces:
     @pytest.mark.parametrize(
         ("tokens", "expected"),
         [
-            (["--out=file"], "--out file: file is not a directory"),
-            (["--out=file/x"], "file is not a directory"),
+            (["--out=file"], "--out file: file is not a writable directory"),
+            (["--out=file/x"], "file is not a writable directory"),
             (["--out=/dev/null"], "--out /dev/null"),
             (["--out="], "a path is empty"),
             (["--out=" + "x" * 300], "File name too long"),
             (["--export=folder.csv"], "--export folder.csv is a directory"),
-            (["--export=file/x.csv"], "file is not a directory"),
+            (["--export=file/x.csv"], "file is not a writable directory"),
             (["--export="], "a path is empty"),
             (["--export=" + "x" * 300 + ".csv"], "File name too long"),
             (["x" * 300], "File name too long"),
@@ -523,7 +523,7 @@ class TestPlaces:
         write_survey(survey(), "a.csv")
         before = sorted(map(str, Path().rglob("*")))
         said = refused(capsys, [token.replace("PATH", path) for token in tokens])
-        assert "is not a folder that is there; leave it and the '..' out" in said
+        assert "is not an existing folder; leave it and the '..' out" in said
         assert sorted(map(str, Path().rglob("*"))) == before
 
     def test_a_configuration_that_nobody_writes_to_is_not_waited_for(self, capsys: pytest.CaptureFixture[str]) -> None:

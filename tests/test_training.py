@@ -483,7 +483,7 @@ class TestCommandLine:
         line = " ".join(capsys.readouterr().err.split())
         assert "at step" in line
         assert "a learning rate of 1e+30" in line
-        assert f"in {out} is whole" in line
+        assert f"in {out} is intact" in line
         kept = load_file(out / "checkpoint" / "latest.safetensors")
         assert all(value.isfinite().all() for value in kept.values())
         assert not (out / "model.safetensors").exists()

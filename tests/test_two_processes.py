@@ -77,7 +77,7 @@ def test_a_run_that_is_removed_stays_so(writer: tuple[Path, Child]) -> None:
         shutil.rmtree(folder / "run", ignore_errors=True)  # the writer may add a file while it goes
     assert child.wait() == 0, child.errors
     assert child.result == 3
-    assert "was removed or moved away while it was written" in " ".join(child.errors.split())
+    assert "was removed or moved while it was written" in " ".join(child.errors.split())
     assert not list(folder.iterdir())
 
 
@@ -86,7 +86,7 @@ def test_a_trajectory_that_is_removed_says_so(tmp_path: Path) -> None:
     way = la.Trajectory(tmp_path / "way")
     way.record(torch.nn.Linear(2, 1), 0)
     shutil.rmtree(tmp_path / "way")
-    with pytest.raises(la.CannotFinish, match="way was removed or moved away while it was written"):
+    with pytest.raises(la.CannotFinish, match="way was removed or moved while it was written"):
         way.record(torch.nn.Linear(2, 1), 1)
     assert not (tmp_path / "way").exists()
 
@@ -98,7 +98,7 @@ def test_a_file_in_the_place_of_a_trajectory_ends_it_in_one_line(written: bool, 
         way.record(torch.nn.Linear(2, 1), 0)
         shutil.rmtree(tmp_path / "way")
     (tmp_path / "way").write_text("mine")
-    with pytest.raises(la.CannotFinish, match="way was removed or moved away" if written else "cannot write .*way"):
+    with pytest.raises(la.CannotFinish, match="way was removed or moved" if written else "cannot write .*way"):
         way.record(torch.nn.Linear(2, 1), 1)
     assert (tmp_path / "way").read_text() == "mine"
 
@@ -150,7 +150,7 @@ def test_a_run_that_was_replaced_is_written_by_nobody_who_had_it_before(tmp_path
     shutil.rmtree(first.path)
     second = RunDirectory(tmp_path / "run")
     second.begin("a: 2\n", {}, replace=False)
-    with pytest.raises(la.CannotFinish, match="was removed or moved away"):
+    with pytest.raises(la.CannotFinish, match="was removed or moved"):
         first.write_bytes("summary.json", b"{}")
     assert not second.finished
     second.write_bytes("summary.json", b"{}")
