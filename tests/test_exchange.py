@@ -444,11 +444,11 @@ def test_what_vtk_cannot_hold_is_refused(tmp_path: Path) -> None:
         FORMATS["vts"]().bytes_of(survey(2, 3, 4).expand_dims(x3=[0.0, 1.0], axis=-1))
     with pytest.raises(BadInput, match=r"unknown variable for the height 'los'"):
         FORMATS["vts"](height="los").bytes_of(survey(2, 3))
-    with pytest.raises(BadInput, match="no room for train_loss"):
+    with pytest.raises(BadInput, match="train_loss cannot be the height"):
         FORMATS["vts"](height="train_loss").bytes_of(survey(2, 3, 4))
     with pytest.raises(BadInput, match="nowhere positive"):
         FORMATS["vts"](height="train_loss").bytes_of(-abs(survey(2, 3)))
-    with pytest.raises(BadInput, match=r"only written; files that are read end in \.csv, \.h5, \.hdf5"):
+    with pytest.raises(BadInput, match=r"only be written; expected a file that ends in \.csv, \.h5, \.hdf5"):
         read_survey(tmp_path / "a.vts")
 
 
@@ -724,7 +724,7 @@ class TestView:
         Path("other").mkdir()
         shutil.copytree(store, "other/survey.zarr")
         Path("broken.h5").write_bytes(b"no HDF5")
-        assert "no format has the suffix '.txt'" in self.refused(capsys, "run", "--export", "a.csv", "a.txt")
+        assert "'.txt' is not the suffix of a known format" in self.refused(capsys, "run", "--export", "a.csv", "a.txt")
         assert "--export writes one survey, and 2" in self.refused(capsys, "run", "other", "--export", "a.csv")
         assert "--kinds are those of one survey" in self.refused(capsys, "run", "other", "--kinds", "loss")
         assert "given twice" in self.refused(capsys, "run", "run/survey.zarr")

@@ -1,4 +1,4 @@
-"""Surveys in the formats of others, and surveys of which a part is damaged. Never imports torch.
+"""Surveys in foreign file formats, and reading of damaged surveys. Never imports torch.
 
 Each format is one module of ``lossatlas.exchange.formats``.
 """

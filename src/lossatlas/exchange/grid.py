@@ -1,4 +1,4 @@
-"""What of a survey other formats can hold: its variables on the grid, in a known order of dimensions."""
+"""The part of a survey that other formats can hold: its variables on the grid, in a known order of dimensions."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def find_axes(survey: xr.Dataset) -> tuple[str, ...]:
 
 
 def find_gridded(survey: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Numbers and booleans with a value at every point, by name, their dimensions ordered (samples, axes, classes).
+    """Return numbers and booleans with a value at every point, by name, with dimensions (samples, axes, classes).
 
     A metric with several values that are not of classes is one variable for each of them: ``test_eigenvalues_rank0``.
-    A path, or what is known of single networks, is not on the grid.
+    Trajectories and quantities of single networks are not on the grid.
     """
     names = find_axes(survey)
     order = (*SAMPLE_DIMENSIONS, *names, CLASSES)
@@ -68,7 +68,7 @@ def find_gridded(survey: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def _one_by_one(survey: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
-    """All variables by name, those with several values at a point value by value; classes stay together."""
+    """Yield all variables by name, those with several values at a point one by one; classes stay together."""
     for name, array in survey.data_vars.items():
         dimension = str(array.attrs.get(DIMENSION, CLASSES))
         if dimension == CLASSES or dimension not in array.dims:
@@ -80,7 +80,7 @@ def _one_by_one(survey: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
 
 
 def find_coordinate(survey: xr.Dataset, dimension: str) -> np.ndarray[Any, Any]:
-    """Where the points are along a dimension, (length,); numbers from 0 where nothing is said of it."""
+    """Return the coordinates along a dimension, (length,); numbers from 0 if it does not have any."""
     return np.asarray(survey[dimension].values)
 
 

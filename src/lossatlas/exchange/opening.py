@@ -1,4 +1,4 @@
-"""A survey from wherever it is: a run, a store or a file."""
+"""Opening of surveys from runs, stores and files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["open_survey"]
 
 
 def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
-    """The survey at a path, in memory, and a line for each part of it that is damaged.
+    """Open the survey at a path, in memory, with a line for each damaged part.
 
     Args:
-        path: a run directory, a survey's zarr store, or a file of a format that is read.
+        path: a run directory, a survey's zarr store, or a file in a format that can be read.
 
     Raises:
-        BadInput: there is no survey, or nothing of it can be read.
+        BadInput: the path does not hold a survey, or all of it is damaged.
     """
     path = Path(path)
     run = RunDirectory(path)

@@ -66,7 +66,7 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
         pass
     room = min(MOST_BYTES, free_room() // COPIES)
     try:
-        # The child imports from the path of this process, not from the folder of the script with its short module names.
+        # The child imports from the path of this process, not from the script's folder with its short names.
         done = subprocess.run(
             [sys.executable, "-P", str(CHILD), str(path.absolute()), str(room)],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False,

@@ -1,4 +1,4 @@
-"""What the studies draw and write: maps of several runs side by side, curves with deviations, tables."""
+"""Drawings and tables of the studies: maps of several runs side by side, curves with deviations."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Curve:
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Write a PNG file; returns the Markdown that shows it."""
+    """Write a PNG file; returns Markdown that shows it."""
     write_atomically(path, png(figure), folders=True)
     return f"![{path.stem}]({path.name})"
 
 
 def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> Figure:
-    """One map per survey with one colour scale; surveys share their grid.
+    """Draw one map per survey with a common colour scale; all surveys have the same grid.
 
     Args:
-        surveys: by the title of their panel.
-        variable: ``test_loss``, ``test_accuracy`` or another variable that all of them have.
-        title: of the figure.
-        mask: begin with the mask that the first survey was to show, its low cells at the end of the scale for them.
+        surveys: the surveys by the title of their panel.
+        variable: ``test_loss``, ``test_accuracy`` or another variable of all surveys.
+        title: the title of the figure.
+        mask: begin with the requested mask of the first survey, in the colours of the scale's ends.
     """
     metric = variable.partition("_")[2]
     fields = {
@@ -66,7 +66,7 @@ def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, m
 
 
 def draw_curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
-    """Curves with error bars of one standard deviation."""
+    """Draw curves with error bars of one standard deviation."""
     figure = figures.figure(6.4, 4.4, "")
     ax = figure.add_subplot()
     for curve in drawn:
@@ -85,7 +85,7 @@ def draw_curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
 
 
 def write_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; numbers get three digits, None a stroke."""
+    """Write a Markdown table; numbers have three decimals, None is a dash."""
 
     def cell(value: object) -> str:
         if value is None:

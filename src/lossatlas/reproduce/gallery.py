@@ -38,10 +38,10 @@ class Gallery(Study):
     """Fits of pictures, drawn beside each other.
 
     Args:
-        title: what is reproduced.
+        title: the reproduced figure.
         pieces: the pictures.
-        splits: which maps are shown.
-        metrics: and of what.
+        splits: the splits whose maps are shown.
+        metrics: the metrics whose maps are shown.
         note: a sentence on what the published figure shows.
     """
 

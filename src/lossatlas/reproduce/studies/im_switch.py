@@ -25,7 +25,7 @@ __all__ = ["IM_SWITCH"]
 RATES = {"sgd": (0.05, 0.1), "adam": (1e-4, 1e-3)}
 COLOURS = {"sgd": "#31688e", "adam": "#de4968", "sgd-adam": "#6d8b00", "adam-sgd": "#8c2981"}
 POINTS = 21
-"""On the line between two ends."""
+"""The number of points on the line between two ends."""
 
 
 @final

@@ -25,9 +25,9 @@ __all__ = ["LI_FIG3"]
 
 SEEDS = {"small": 2, "paper": 1}
 REPEATS = 10
-"""Of the directions of each line, as many as the paper draws together."""
+"""The number of random directions per line, as in the paper."""
 REACH = {"small": 20.0, "paper": 60.0}
-"""How far plain lines go in weight space; about as far as filter-normalised ones, which are as long as the weights."""
+"""The half length of plain lines in weight space, about that of filter-normalised ones."""
 SLICES = {"filter": "filter-normalised", "plain": "plain"}
 
 
@@ -99,7 +99,7 @@ def _number(run: Run, name: str) -> float | None:
 
 
 def _sharpness(run: Run) -> float | None:
-    """Of the training loss on the lines around a network, within half their reach, in percent; mean of the repeats."""
+    """Return the sharpness of the training loss within half the line, in per cent; the mean over the repeats."""
     surface = take_surfaces(run.survey)["train"]
     assert surface.repeats is not None
     measure = Sharpness((run.config.range[1] / 2,))
@@ -108,7 +108,7 @@ def _sharpness(run: Run) -> float | None:
 
 
 def _error(run: Run) -> float:
-    """In percent."""
+    """Return the test error in per cent."""
     return 100 * (1 - float(run.summary["test_accuracy"]))
 
 
@@ -159,7 +159,7 @@ def _words(pair: Sequence[Any]) -> str:
 
 
 def _mean(values: Iterable[Value]) -> float | None:
-    """None where one of them is."""
+    """Return the mean; None if one of the values is None."""
     listed = list(values)
     numbers = [float(value) for value in listed if isinstance(value, float | int)]
     return float(np.mean(numbers)) if len(numbers) == len(listed) else None
