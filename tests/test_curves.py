@@ -459,8 +459,8 @@ class TestRadial:
     @pytest.mark.parametrize(
         ("name", "why"),
         [
-            ("batch_norm", "it has normalisations"),
-            ("resnet", "it has normalisations"),
+            ("batch_norm", "it has normalisation layers"),
+            ("resnet", "it has normalisation layers"),
             ("dict_batches", "its outputs are not multiplied"),
             ("tied", "is not a weight or bias"),
             ("skips", "skips layers, or has other activations than ReLU"),

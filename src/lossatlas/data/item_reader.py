@@ -137,7 +137,7 @@ class ItemReader:
                 collated = call_user_code(self.collate, items)
         except Exception as error:  # and so may the collation
             raise self._uncollated(items, rows, error) from error
-        if not self.uniform:  # it may fill the same memory anew
+        if not self.uniform:  # it may reuse the same memory
             collated = copy_owned(collated)
         batch = make_tree(collated, self.left_out)
         leaves, names = tree_leaves(batch), name_leaves(batch)
