@@ -77,7 +77,7 @@ class ItemReader:
         if (row := find_difference(first, second)) is not None:
             which = f"item {rows[row]}" if row >= 0 else "what is read of the items"
             raise BadInput(
-                f"{which} of the data set differs when it is read twice: drawn at random (augmented, masked?); give "
+                f"{which} of the data set differs when it is read twice: is it random (augmented, masked)? Give "
                 "examples that stay the same, or allow_random=True to keep what one reading gives"
             )
         return first
