@@ -347,7 +347,7 @@ class TestRefusals:
         self.refused(tmp_path, "cannot be read as a data set .*train-.*parquet")
         (tmp_path / "train-0.parquet").write_text("years of work")
         self.refused(tmp_path, "cannot be read as a data set .*train-.*parquet")
-        with pytest.raises(la.BadInput, match="there is no folder .*nowhere; check the path"):
+        with pytest.raises(la.BadInput, match="nowhere is not a folder; check the path"):
             la.load_data("mnist", {"folder": str(tmp_path / "nowhere")})
 
     @pytest.mark.parametrize(

@@ -429,7 +429,7 @@ class TestCoordinates:
     def test_of_another_shape_are_refused(self, kind: int) -> None:
         chart = charts(torch.float32)[kind]
         for wrong in (torch.zeros(2, len(chart.axes) + 1), torch.zeros(2), torch.zeros(1, 1, 1)):
-            with pytest.raises(la.BadInput, match=rf"this chart's are \(P, {len(chart.axes)}\), along "):
+            with pytest.raises(la.BadInput, match=rf"expected \(P, {len(chart.axes)}\), along "):
                 chart.points(wrong)
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

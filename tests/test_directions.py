@@ -73,7 +73,7 @@ def rescaled(module: nn.Sequential, factor: float) -> nn.Sequential:
 
 @pytest.mark.parametrize(("kind", "same"), [("filter", True), ("layer", True), ("weight", True), ("none", False)])
 def test_rescaling_layers_against_each_other_distorts_plain_surfaces_alone(kind: str, same: bool) -> None:
-    """A network of rectifiers stays the same function; its filter-normalised surface stays the same, too."""
+    """A ReLU network stays the same function; its filter-normalised surface stays the same, too."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)).double()
     rows, labels = torch.randn(40, 6, dtype=torch.float64), torch.arange(40) % 3

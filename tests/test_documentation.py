@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import runpy
 import shlex
@@ -149,14 +148,3 @@ def test_the_page_on_curves_joins_its_networks_and_grows_its_simplex(
     grown: dict[str, la.Grown] = {}
     exec(compile(code.replace("steps=1000", "steps=2, plan='loop'"), "connecting.md", "exec"), grown)
     assert grown["simplex"].controls().shape[0] == 5
-
-
-FIRST = (
-    "fit survey train connect compare open_run load_networks load_chart load_data score_loss score_accuracy "
-    "slice_around Adam Momentum Trajectory Training Stage Steps Seconds Evaluation Plan"
-)
-
-
-@pytest.mark.parametrize("name", FIRST.split())
-def test_what_a_user_meets_first_has_an_example(name: str) -> None:
-    assert ">>> " in (inspect.getdoc(getattr(la, name)) or ""), "run by --doctest-modules"

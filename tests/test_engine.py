@@ -189,7 +189,7 @@ def test_precisions_agree_with_the_loop_in_doubles(
 
     expected = coefficients.T @ rows
     error = float((got.controls - expected).abs().max() / expected.abs().max())
-    # Normalised by 12 images, layer after layer, rounding grows and flips rectifiers.
+    # Normalised by 12 images, layer after layer, rounding grows and flips ReLUs.
     tolerance *= 2.5 if (name, precision) == ("resnet", "bf16") else 1.0
     assert error < tolerance
     assert abs(got.value - float(value)) < tolerance * max(1.0, abs(float(value)))

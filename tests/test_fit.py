@@ -226,7 +226,7 @@ def test_the_gap_of_a_coarser_picture_is_no_reason_to_stop() -> None:
 def test_a_target_that_cannot_be_is_refused(target: float) -> None:
     problem, split = make("mlp")
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match="lies in"):
+    with pytest.raises(la.BadInput, match="is not a target gap"):
         la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, target_gap=target, plan="loop")
 
 

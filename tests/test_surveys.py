@@ -1037,7 +1037,7 @@ class TestChartsOfRuns:
         axes = la.make_grid(chart, (5,))
         assert axes["repeat"].tolist() == [0, 1, 2]
         assert la.survey(chart, axes, problem, {"test": split}, plan="loop")["test_loss"].shape == (5, 3)
-        with pytest.raises(la.BadInput, match="repeats are numbered 0 to 2"):
+        with pytest.raises(la.BadInput, match="are not numbers of repeats; expected whole numbers from 0 to 2"):
             la.survey(chart, {**axes, "repeat": np.array([0.0, 3.0])}, problem, {"test": split}, plan="loop")
 
     @pytest.mark.parametrize("coords", [[1.0, 0.0], [0.0, 0.0], [0.0, math.nan]])

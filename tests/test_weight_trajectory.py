@@ -125,7 +125,7 @@ class TestComponents:
             la.BadInput, match=r"100 bytes are too few for one row of .* of 3 snapshots; expected (\d+)"
         ) as refused:
             walk.components(1, 100)
-        need = int(str(refused.value).split("allow ")[1].split()[0])
+        need = int(str(refused.value).split("expected ")[1].split()[0])
         assert need > 100
         walk.components(1, 10 * need)
 
@@ -134,7 +134,7 @@ class TestComponents:
         trajectory = Trajectory(tmp_path)
         for step in range(3):
             trajectory.record(problem.module, step)
-        with pytest.raises(la.BadInput, match="has 0 dimensions"):
+        with pytest.raises(la.BadInput, match="spans 0 dimensions"):
             WeightTrajectory(trajectory, la.WeightSpace(problem.module)).components(1)
 
 
@@ -425,7 +425,7 @@ class TestCommandLine:
             (["--trajectory=RUN", "--metrics", "lss"], "unknown metric 'lss'"),
             (["--trajectory=RUN", "--margin=-1"], "margin is -1"),
             (["--trajectory=RUN", "--directions", *["random"] * 4], "4 directions are given; expected one per axis"),
-            (["--trajectory=RUN", "--memory=1KB"], "or more (--memory)"),
+            (["--trajectory=RUN", "--memory=1KB"], "or more: raise --memory"),
             (["--trajectory=RUN", "--splits", "valid"], "unknown split 'valid'"),
         ],
     )

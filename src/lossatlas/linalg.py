@@ -70,7 +70,7 @@ def gram_schmidt(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:
     d = vectors.shape[0]
     order = range(d) if order is None else order
     if sorted(order) != list(range(d)):
-        raise BadInput(f"Gram-Schmidt order {tuple(order)} is not a permutation of 0..{d - 1}")
+        raise BadInput(f"Gram-Schmidt order {tuple(order)} is not a permutation of 0..{d - 1}; name each vector once")
     exact = vectors.double()
     units: list[Tensor] = []
     result: list[Tensor | None] = [None] * d
@@ -82,7 +82,7 @@ def gram_schmidt(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:
                 rest = rest - (rest @ unit) * unit
         norm = rest.norm()
         if not norm > _DEPENDENT * exact[i].norm():
-            raise BadInput(f"direction {i} is zero or lies in the span of the others; draw or choose another one")
+            raise BadInput(f"direction {i} is zero or lies in the span of the others; choose another one")
         units.append(rest / norm)
         result[i] = units[-1] * length
     return torch.stack([row for row in result if row is not None]).to(vectors.dtype)

@@ -72,7 +72,10 @@ AXES = ("u", "v", "w")
 """The names of the first three axes of pictures and affine charts; the fourth is ``x3``, the fifth ``x4``."""
 
 TARGET = "target"
+"""The variable of the requested picture."""
+
 TARGET_LOSS = "target_loss"
+"""The variable of the target losses of a requested grey picture."""
 
 CURVE = "t"
 """The name of the axis of curves."""
@@ -223,8 +226,10 @@ class Geometry:
     """The name of each corner; empty where they have none."""
 
     def __post_init__(self) -> None:
-        if any(len(corner) != len(self.axes) for corner in self.corners):
-            raise BadInput(f"a corner of a chart along {', '.join(self.axes)} has {len(self.axes)} coordinates")
+        if wrong := [corner for corner in self.corners if len(corner) != len(self.axes)]:
+            raise BadInput(
+                f"a corner of a chart has {len(wrong[0])} coordinates; expected one each for {', '.join(self.axes)}"
+            )
         if self.names and len(self.names) != len(self.corners):
             raise BadInput(f"{len(self.corners)} corners of a chart have {len(self.names)} names; expected one each")
 

@@ -36,7 +36,7 @@ class AffineChart(Startable):
             raise BadInput(f"a plane in R^{n} has {d} axes; expected between 1 and {n}")
         anchor = [0.0] * d if anchor is None else [float(a) for a in anchor]
         if len(anchor) != d:
-            raise BadInput(f"the origin of a chart with {d} axes has {d} coordinates; got {len(anchor)}")
+            raise BadInput(f"the origin of a chart with {d} axes has {len(anchor)} coordinates; expected {d}")
         self.axes = name_axes(d)
         self.register_buffer("anchor", torch.tensor(anchor, dtype=torch.float64))
         self.register_buffer("_centred", torch.tensor(centred))

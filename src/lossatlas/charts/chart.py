@@ -233,6 +233,6 @@ def check_coords(coords: Tensor, axes: tuple[str, ...]) -> Tensor:
     """
     if coords.ndim != 2 or coords.shape[1] != len(axes):
         raise BadInput(
-            f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(axes)}), along {', '.join(axes)}"
+            f"coordinates have shape {tuple(coords.shape)}; expected (P, {len(axes)}), along {', '.join(axes)}"
         )
     return coords if coords.is_floating_point() else coords.to(torch.get_default_dtype())

@@ -44,6 +44,7 @@ class Stream:
         """What the system said when it could not be written."""
 
     def write(self, text: str) -> int:
+        """Write a text, unless the stream has failed; returns its length in any case."""
         try:
             if self._inner is not None and self.failure is None:
                 self._inner.write(text)
@@ -55,10 +56,12 @@ class Stream:
         return len(text)
 
     def writelines(self, lines: Iterator[str]) -> None:
+        """Write lines, unless the stream has failed."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
+        """Flush the stream, unless it has failed."""
         try:
             if self._inner is not None and self.failure is None:
                 self._inner.flush()
@@ -66,6 +69,7 @@ class Stream:
             self._give_up(error)
 
     def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
         with suppress(OSError, ValueError):
             return self._inner is not None and self._inner.isatty()
         return False

@@ -138,7 +138,7 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
     """
     check_path(folder)
     if not folder.is_dir():
-        raise BadInput(f"there is no folder {folder}; check the path")
+        raise BadInput(f"{folder} is not a folder; check the path")
     try:
         files = [path for path in folder.resolve().rglob("*") if path.is_file()]
         return sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)

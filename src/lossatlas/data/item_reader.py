@@ -77,7 +77,7 @@ class ItemReader:
         if (row := find_difference(first, second)) is not None:
             which = f"item {rows[row]}" if row >= 0 else "what is read of the items"
             raise BadInput(
-                f"{which} of the data set differs when it is read twice: drawn at random (augmented, masked?); give "
+                f"{which} of the data set differs when it is read twice: is it random (augmented, masked)? Give "
                 "examples that stay the same, or allow_random=True to keep what one reading gives"
             )
         return first
@@ -137,7 +137,7 @@ class ItemReader:
                 collated = call_user_code(self.collate, items)
         except Exception as error:  # and so may the collation
             raise self._uncollated(items, rows, error) from error
-        if not self.uniform:  # it may fill the same memory anew
+        if not self.uniform:  # it may reuse the same memory
             collated = copy_owned(collated)
         batch = make_tree(collated, self.left_out)
         leaves, names = tree_leaves(batch), name_leaves(batch)

@@ -249,7 +249,7 @@ def _tensor(array: npt.NDArray[Any], where: str) -> Tensor:
     if any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array)
     try:
-        with warnings.catch_warnings():  # that it cannot be written to: nobody does
+        with warnings.catch_warnings():  # about arrays that are read-only, to which nothing is written
             warnings.filterwarnings("ignore", message=".*not writable")
             return torch.from_numpy(array) if array.ndim else torch.as_tensor(array.item())
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:

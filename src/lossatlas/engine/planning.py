@@ -176,7 +176,7 @@ def tell_of_slower(
         stated = Way(service.strategy, Portion(service.points, service.examples))
         try:
             tried = _raced(piece, memory, MEASURING_SECONDS / 2, 0, stated)
-        except BadInput:  # there is no room for others
+        except BadInput:  # others do not fit the memory
             continue
         seconds = tried.outcome.seconds
         if stated.name not in seconds:  # it fails here, and will say so itself

@@ -241,7 +241,7 @@ def _warmed(contestant: Contestant, allowance: float, clock: Callable[[], float]
         speeds = [each.per_point(seconds) for each, seconds in tried[-2:]]
         return len(speeds) == 1 or speeds[0] > RIVAL * speeds[1]
 
-    # Who takes points together shows what that is worth with many of them only.
+    # Evaluating points together shows its advantage only with many of them.
     while runner.points < contestant.most and (
         spent <= enough or (contestant.gains and spent <= RUNS * allowance and pays())
     ):

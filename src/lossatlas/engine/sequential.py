@@ -137,8 +137,8 @@ def _convolved(x: Tensor, layer: Any, norm: Any) -> tuple[Tensor, bool]:
         shift = -norm.running_mean if biases is None else biases - norm.running_mean
         shift = shift * scale if norm.bias is None else norm.bias + shift * scale
         scaled = kernels * scale.view(-1, 1, 1, 1)
-        # Infinity times a zero of the image is not what it is times their sum. A GPU would have to wait for the answer;
-        # there a whole channel is NaN, of which layers one after the other make infinity in places.
+        # Infinite factors do not distribute over sums with zeros of the image. Checking would stall a GPU; there a
+        # whole channel becomes NaN of which single layers would make infinity in some pixels.
         if x.device.type != "cpu" or bool(scaled.isfinite().all() & shift.isfinite().all()):
             return layer._conv_forward(x, scaled, shift), True
     return layer._conv_forward(x, kernels, biases), False

@@ -102,7 +102,7 @@ def engine_for(
     engine = Engine(network, plan)
     if metrics:
         engine.shapes(split, metrics)
-    if stated:  # nobody has measured it
+    if stated:  # it was not measured
         _check_stated(engine, controls, eval_batch)
         tell_of_departure(plan, network, controls, eval_batch)
         tell_of_slower(plan, network, controls, step_batch if steps else None, eval_batch, memory=limit)

@@ -29,7 +29,8 @@ class Steps(Budget):
     Raises:
         BadInput: the count is below 1.
 
-    >>> Steps(100).progress(steps=25, seconds=3.0)
+    >>> import lossatlas as la
+    >>> la.Steps(100).progress(steps=25, seconds=3.0)
     0.25
     """
 
@@ -53,7 +54,8 @@ class Seconds(Budget):
     Raises:
         BadInput: the count is not a positive, finite number.
 
-    >>> Seconds(60.0).progress(steps=25, seconds=3.0)
+    >>> import lossatlas as la
+    >>> la.Seconds(60.0).progress(steps=25, seconds=3.0)
     0.05
     """
 

@@ -100,7 +100,7 @@ def _is_equal(one: Metric, other: Metric) -> bool:
     """Whether two metrics of one name measure the same: they are equal, or have equal settings."""
     try:
         return one is other or bool(one == other) or (type(one) is type(other) and vars(one) == vars(other))
-    except Exception:  # settings of somebody else's, such as arrays, which cannot be compared
+    except Exception:  # settings of user code that cannot be compared, such as arrays
         return False
 
 

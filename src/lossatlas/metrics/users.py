@@ -82,7 +82,7 @@ def load_metric(spec: str) -> Metric:
         raise BadInput(f"metric {spec!r} is a class, and not of metrics; name a function of outputs and batch")
     try:
         return call_user_code(found)
-    except Exception as error:  # somebody else's code may fail in any way
+    except Exception as error:  # user code may fail in any way
         raise BadInput(
             f"metric {spec!r} cannot be made ({format_error(error)}); name a class that takes no arguments"
         ) from error

@@ -67,6 +67,7 @@ class PointsOnCurve(SampledPoints):
 
     @property
     def geometric(self) -> bool:  # type: ignore[override]
+        """Whether there is a weight decay."""
         return self._weight_decay > 0
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ class Piece:
 
     @property
     def name(self) -> str:
+        """The name of the data and that of the picture, joined by a dash."""
         return f"{self.data}-{self.picture}"
 
 

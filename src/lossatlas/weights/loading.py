@@ -209,7 +209,7 @@ def _list(said: str, names: list[str]) -> tuple[str, ...]:
 
 
 def _taken(checkpoint: Checkpoint, copy: Copy, copies: list[Copy], source: str) -> tuple[str, ...]:
-    """Which of several copies was taken, where nobody chose it."""
+    """Remarks on which of several copies was taken, unless a key chose it."""
     others = [other.path or TOP for other in copies if other is not copy and not copy.equals(other)]
     if not others or (checkpoint.key and checkpoint.key == copy.path):
         return ()

@@ -104,7 +104,7 @@ class Wanted:
         return present and all(find_shape(value) == self.shapes[name] for name, value in copy.tensors.items())
 
     @property
-    def wrapped_by_somebody(self) -> bool:
+    def is_wrapped(self) -> bool:
         """Whether the prefix is more than what ``DataParallel`` and ``torch.compile`` add."""
         return any(f"{word}." not in WRAPPERS for word in self.before.split(".") if word)
 
@@ -158,7 +158,7 @@ def choose_copy(checkpoint: Checkpoint, wanted: Wanted, source: str) -> tuple[Co
     """
     for layer in wanted.layers():
         found = [copy for copy in _copies(checkpoint, layer) if layer.fits(copy)]
-        if layer.wrapped_by_somebody:  # a small network may fit anywhere: then all of the file has to be its own
+        if layer.is_wrapped:  # a small network may fit anywhere: then all of the file has to be its own
             found = [copy for copy in found if not list_left_out(checkpoint, [copy])]
         if found:
             return _plainest(checkpoint, found, source), found

@@ -76,7 +76,9 @@ class Plane(AffineChart):
         super().__init__(d, n, anchor, centred)
         order = tuple(order) if order is not None else tuple(reversed(range(d)))
         if sorted(order) != list(range(d)):
-            raise BadInput(f"the order of orthogonalisation {order} is not a permutation of 0..{d - 1}")
+            raise BadInput(
+                f"the order of orthogonalisation {order} is not a permutation of 0..{d - 1}; name each axis once"
+            )
         self.order: Tensor
         self.register_buffer("order", torch.tensor(order))
         self.origin = nn.Parameter(origin.detach().clone(), requires_grad=train_origin)

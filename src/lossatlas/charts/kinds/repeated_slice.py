@@ -53,7 +53,8 @@ class RepeatedSlice(HeldDirections):
         Raises:
             BadInput: the last coordinate is not the number of a slice.
         """
-        drawn = coords[:, -1]
-        if not torch.equal(drawn, drawn.round()) or not ((drawn >= 0) & (drawn < self.repeats)).all():
-            raise BadInput(f"repeats are numbered 0 to {self.repeats - 1}; got {sorted(set(drawn.tolist()))}")
-        return one_hot(drawn.long(), self.repeats).to(coords)
+        numbers = coords[:, -1]
+        if not torch.equal(numbers, numbers.round()) or not ((numbers >= 0) & (numbers < self.repeats)).all():
+            found = sorted(set(numbers.tolist()))
+            raise BadInput(f"{found} are not numbers of repeats; expected whole numbers from 0 to {self.repeats - 1}")
+        return one_hot(numbers.long(), self.repeats).to(coords)

@@ -29,7 +29,7 @@ def take_tensors(source: Source, how: How) -> Taken:
     tree = make_tree(source, left_out)
     leaves = tree_leaves(tree)
     if not leaves:
-        raise BadInput("there are no numbers in what is given as examples; expected tensors or arrays")
+        raise BadInput("the examples hold no numbers; expected tensors or arrays")
     lengths = {name: len(leaf) if leaf.ndim else None for name, leaf in zip(name_leaves(tree), leaves, strict=True)}
     if None in lengths.values() or len({*lengths.values()}) > 1:
         found = ", ".join(f"{name or 'it'}: {'a number' if n is None else n}" for name, n in lengths.items())

@@ -21,7 +21,8 @@ class Convolution(nn.Conv2d):
         super().__init__(width_in, width_out, kernel, stride, padding=kernel // 2, bias=bias)
 
     def reset_parameters(self) -> None:
-        if self.weight.is_meta:  # nothing is there; and to find that out, torch would import its compiler
+        """Initialise weights and biases in place, as the class says."""
+        if self.weight.is_meta:  # there is nothing to initialise, and torch would import its compiler to find that out
             return
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
         if self.bias is not None:

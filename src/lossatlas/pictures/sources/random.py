@@ -47,7 +47,7 @@ class RandomMask(PrefixSource):
                 f"{rest!r} is not a probability; expected a number inside (0, 1), such as random:0.3"
             ) from error
         if not 0 < probability < 1:
-            raise BadInput(f"a probability outside (0, 1): {rest}; expected a number inside, such as random:0.3")
+            raise BadInput(f"{rest} is not a probability in (0, 1); expected a number inside, such as random:0.3")
         return _Random(probability, self, invert)
 
 

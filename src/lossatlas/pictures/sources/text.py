@@ -59,9 +59,11 @@ class TextWords(PrefixSource):
         """
         lines = [line.strip() for line in rest.replace("\\n", "\n").expandtabs(4).splitlines()]
         if len(rest) > LONGEST:
-            raise BadInput(f"a text of {len(rest)} characters; expected {LONGEST} at most: few cells are left for each")
+            raise BadInput(
+                f"the text has {len(rest)} characters; expected {LONGEST} at most, so that each has some cells"
+            )
         if not any(lines):
-            raise BadInput("a text that leaves no ink: there are only blanks; expected words, such as text:HI")
+            raise BadInput("the text is blank and leaves no ink; expected words, such as text:HI")
         return _Text(lines, self, invert)
 
 
@@ -80,8 +82,8 @@ class _Text(Source):
             if missing := _missing(font, self.name):
                 whose = f"font {options.font!r}" if options.font else "the default font"
                 raise BadInput(
-                    f"a text that leaves no ink: {whose} has no glyph for {missing!r} in {self.name!r}; "
-                    "give a font file that has it (option font) or other words"
+                    f"{whose} has no glyph for {missing!r} in {self.name!r}; give a font file that has it (option "
+                    "font) or other words"
                 )
             self._native = _drawing(font, lines, options.margin).shape
 
