@@ -374,8 +374,8 @@ class TestBadInput:
             (["--axes=3"], "picture 'heart' has 2 axes and the chart 3"),
             (["--data=digit"], "unknown data set 'digit'; did you mean 'digits'?"),
             (["--data=nowhere:data"], "cannot import 'nowhere'"),
-            (["--data=mnist", "--data.folder=nowhere"], "there is no folder nowhere"),
-            (["--data=mnist", "--data.folder=~nobody-here/x"], "there is no folder ~nobody-here/x"),
+            (["--data=mnist", "--data.folder=nowhere"], "nowhere is not a folder"),
+            (["--data=mnist", "--data.folder=~nobody-here/x"], "~nobody-here/x is not a folder"),
             (["--data=~nobody-here/x"], "data '~nobody-here/x' is not a folder"),
             (["--data=" + "x" * 300], "x cannot be read: File name too long"),
             (["--data=mnist", "--data.folder=" + "x" * 300], "x cannot be read: File name too long"),
@@ -391,7 +391,7 @@ class TestBadInput:
             (["--model=conv", "--model.max_pool", "false"], "'false' is not the value of an option"),
             (["--precision=fp16"], "unknown precision 'fp16'; did you mean 'bf16'?"),
             (["--memory=lots"], "memory is 'lots'; expected auto, or a positive number of bytes such as 500MB or 2GiB"),
-            (["--memory=1kB"], "allow more (--memory), or use a smaller batch or group"),
+            (["--memory=1kB"], "allow more (--memory), or use a smaller --batch_size or --eval_batch_size"),
             (["--steps=-3"], "steps is -3; expected a positive number"),
             (["--steps=many"], "--steps is 'many'; expected a whole number"),
             (["--seconds=5", "--steps=5"], "give one of the two"),
@@ -437,7 +437,7 @@ class TestBadInput:
             (["--help_al"], "did you mean --help_all?"),
             (["--qqq=1"], "--qqq is not an option of lossatlas fit; see lossatlas fit --help_all"),
             (["--buffers=interpolated", "--model=conv", "--model.batch_norm"], "a chart between trained networks"),
-            (["--buffers=reestimated"], "a fit cannot follow statistics"),
+            (["--buffers=reestimated"], "do not follow the weights during a fit"),
             (["--survey_buffers=frozen", "--model=conv", "--model.batch_norm"], "need a trained network"),
             (["--buffers_batches=0"], "buffers_batches is 0"),
             (["--size=200000"], "expected at most 1,000,000"),
@@ -527,7 +527,7 @@ class TestBadInput:
         assert "is not a lossatlas run; it cannot be resumed" in refused(capsys, "--resume", out="mine")
         assert Path("mine/thesis.txt").read_text() == "years of work"
         Path("file").write_text("")
-        assert "is not a directory that can be written" in refused(capsys, out="file/run")
+        assert "is not a writable directory" in refused(capsys, out="file/run")
         assert "is not a lossatlas run" in refused(capsys, "--overwrite", out="file")
 
     def test_resuming_with_other_settings_names_them(self, capsys: pytest.CaptureFixture[str]) -> None:

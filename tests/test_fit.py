@@ -226,7 +226,7 @@ def test_the_gap_of_a_coarser_picture_is_no_reason_to_stop() -> None:
 def test_a_target_that_cannot_be_is_refused(target: float) -> None:
     problem, split = make("mlp")
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match="lies in"):
+    with pytest.raises(la.BadInput, match="is not a target gap"):
         la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, target_gap=target, plan="loop")
 
 
@@ -234,7 +234,7 @@ def test_a_target_that_cannot_be_is_refused(target: float) -> None:
 def test_the_budget_is_one_of_two(budget: dict[str, float]) -> None:
     problem, split = make("mlp")
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match="steps or as seconds"):
+    with pytest.raises(la.BadInput, match="in both steps and seconds, or in neither"):
         la.fit(chart, la.Pattern(la.picture("heart", 8)), problem, split, **budget)
 
 
@@ -256,9 +256,11 @@ class TestSurvey:
         for u in survey.u.values:
             for v in survey.v.values:
                 at = torch.tensor([[u, v]], dtype=torch.float64)
-                from lossatlas.metrics import metrics_for
+                from lossatlas.metrics import choose_metrics
 
-                loss = engine.evaluate(chart.coefficients(at), chart.controls(), split, metrics_for(problem.loss), 500)
+                loss = engine.evaluate(
+                    chart.coefficients(at), chart.controls(), split, choose_metrics(problem.loss), 500
+                )
                 assert float(survey["train_loss"].sel(u=u, v=v)) == pytest.approx(float(loss["loss"]), rel=1e-6)
         assert survey["train_loss"].attrs["units"] == "1"
         assert bool(survey["train_gradient_norm_done"].all())

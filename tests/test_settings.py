@@ -220,8 +220,8 @@ class TestSettled:
         (["fit", "--steps=1", "--seconds=1"], "the budget is given in steps and in seconds"),
         (["connect", "--steps=1", "--seconds=1"], "the budget is given in steps and in seconds"),
         (["train", "--device=tpu"], "device is 'tpu'; expected auto"),
-        (["survey", "--checkpoint="], "checkpoint is empty; name something, or leave it out"),
-        (["survey", "--run="], "run is empty; name something, or leave it out"),
+        (["survey", "--checkpoint="], "checkpoint is empty; give a value, or leave it out"),
+        (["survey", "--run="], "run is empty; give a value, or leave it out"),
         (["survey", "--examples=0"], "examples is '0'; expected a positive number, all or auto"),
         (["survey", "--between", "a", "b", "--repeats=2"], "repeats means nothing with between"),
         (["survey", "--run=a", "--normalize=layer"], "normalize means nothing with run"),
@@ -288,7 +288,7 @@ class TestOlderRuns:
         [line] = capsys.readouterr().err.splitlines()
         assert "old is a run of an older lossatlas, in format 'lossatlas run 1'" in line
         assert (
-            f"this one reads and writes {FORMAT!r}; make it anew with this version in another --out, or remove" in line
+            f"expected {FORMAT!r}, the format of this version; make the run again in another --out, or remove" in line
         )
         assert before == {path: path.read_bytes() if path.is_file() else b"" for path in before}
         assert {*old.rglob("*"), *other.rglob("*")} == {*before}

@@ -452,7 +452,7 @@ class TestRemoved:
             ):
                 if how == "replaced" and write is not store.open:
                     continue
-                with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
+                with pytest.raises(la.CannotFinish, match="was removed or moved while it was written"):
                     write()
         assert files(tmp_path) == before
 
@@ -466,7 +466,7 @@ class TestRemoved:
             shutil.rmtree(tmp_path / "run", ignore_errors=True)
             return False
 
-        with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
+        with pytest.raises(la.CannotFinish, match="was removed or moved while it was written"):
             run_survey(config, tmp_path / "run", stop=remove)
         assert files(tmp_path) == {"w.pt"}
 

@@ -32,7 +32,7 @@ from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
 from lossatlas.measures import measure_survey
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.sites.run import _shown
 from lossatlas.schema import Corner
@@ -142,11 +142,11 @@ class TestMetrics:
     )
     def test_that_are_not_there_are_refused(self, names: list[str], message: str) -> None:
         with pytest.raises(la.BadInput, match=message):
-            metrics_for(la.CrossEntropy(), names)
+            choose_metrics(la.CrossEntropy(), names)
 
     def test_two_of_one_name_are_refused(self) -> None:
         with pytest.raises(la.BadInput, match="1 .MeanLoss. and 2 .PerExampleMetric. are both called 'loss'"):
-            metrics_for(la.CrossEntropy(), ["auto", la.PerExampleMetric(margins, "loss")])
+            choose_metrics(la.CrossEntropy(), ["auto", la.PerExampleMetric(margins, "loss")])
 
     def test_positions_without_a_label_do_not_count(self) -> None:
         problem, split = make("tied")
@@ -191,7 +191,7 @@ class TestSubsets:
 
         def measured(split: la.Split) -> list[float]:
             """Its loss, and the standard error of that where there is one."""
-            return [*map(float, engine.evaluate(*points, split, metrics_for(problem.loss, ["loss"]), 400).values())]
+            return [*map(float, engine.evaluate(*points, split, choose_metrics(problem.loss, ["loss"]), 400).values())]
 
         (truth,) = measured(whole)
         found = [measured(whole.subset(150, torch.Generator().manual_seed(k))) for k in range(200)]
@@ -597,7 +597,7 @@ class TestTogether:
         axes = grid(48, 48)
         chart = plane(problem)
         one = SurveyStore(tmp_path / "s", axes, {"chart": chart.fingerprint()})
-        quantity = metrics_for(problem.loss, ["loss"])["loss"].quantity(problem.loss)
+        quantity = choose_metrics(problem.loss, ["loss"])["loss"].quantity(problem.loss)
         one.add("test", "streaming", {quantity: None}, {})
         other = SurveyStore(tmp_path / "s", axes, {"chart": chart.fingerprint()})
         taken: list[tuple[str, str]] = []
@@ -705,7 +705,7 @@ class TestSites:
         self.run(trained, tmp_path / "first", "--between", "NET0", "NET1", "--range", "0", "1", "--grid", "3")
         (tmp_path / "first/survey.zarr/u/zarr.json").write_text("{")
         again = self.run(trained, tmp_path / "again", f"--run={tmp_path / 'first'}", "--grid", "3")
-        assert "what it covered is not known, so each axis goes from -1 to 1 unless" in " ".join(
+        assert "its extent is not known, so each axis goes from -1 to 1 unless" in " ".join(
             capsys.readouterr().err.split()
         )
         assert again["u"].values.tolist() == [-1, 0, 1]
@@ -783,12 +783,12 @@ class TestSites:
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
             (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
-            (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "lie along one line"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "are linearly dependent"),
             (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),
             (["--checkpoint=NET0", "--directions", "towards"], "needs its checkpoint; write towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
             (["--checkpoint=NET0", "--directions", "towards:NET0"], "has the weights of the centre"),
-            (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "no direction is random"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "need random directions"),
             (["--checkpoint=NET0", "--directions", "file:nowhere.pt"], "nowhere.pt does not exist"),
             (["--checkpoint=NET0", "--repeats=0"], "repeats is 0; expected a positive number"),
             (["--checkpoint=NET0", "--repeats=2", "--tolerance=0.1"], "repeats are surveyed on whole grids"),
@@ -941,7 +941,7 @@ class TestOthersAtWork:
         with pytest.raises(la.BadInput, match="is weight decay 0.1, this one weight decay 0.2"):
             la.survey(chart, grid(3, 3), metrics=["regularised_loss:0.2"], **options)
         with pytest.raises(la.BadInput, match="are both called 'regularised_loss' and differ"):
-            metrics_for(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
+            choose_metrics(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
 
     def test_an_addition_that_is_refused_changes_nothing(self, trained: Path, tmp_path: Path) -> None:
         run, end = tmp_path / "run", tmp_path / "end.pt"
@@ -1013,7 +1013,7 @@ class TestChartsOfRuns:
         file = tmp_path / "first" / "survey.zarr" / damage
         content = file.read_bytes()
         file.write_bytes(content.replace(b'"names"', b'"nam\\u0000"') if damage.endswith("json") else content[:9])
-        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; continue its run with --resume, or make"):
+        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; resume its run with --resume, or carry"):
             run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
         assert not (tmp_path / "again").exists()
 
@@ -1037,7 +1037,7 @@ class TestChartsOfRuns:
         axes = la.make_grid(chart, (5,))
         assert axes["repeat"].tolist() == [0, 1, 2]
         assert la.survey(chart, axes, problem, {"test": split}, plan="loop")["test_loss"].shape == (5, 3)
-        with pytest.raises(la.BadInput, match="repeats are numbered 0 to 2"):
+        with pytest.raises(la.BadInput, match="are not numbers of repeats; expected whole numbers from 0 to 2"):
             la.survey(chart, {**axes, "repeat": np.array([0.0, 3.0])}, problem, {"test": split}, plan="loop")
 
     @pytest.mark.parametrize("coords", [[1.0, 0.0], [0.0, 0.0], [0.0, math.nan]])
@@ -1064,8 +1064,8 @@ WHOLE = {"whole": True, "names": ["a", "b"]}
     ("change", "message"),
     [
         (lambda survey: survey.rename(u="w"), "No variable named"),
-        (lambda survey: survey.isel(u=slice(0, 0)), "u holds something else"),
-        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v holds something else"),
+        (lambda survey: survey.isel(u=slice(0, 0)), "u does not hold numbers"),
+        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v does not hold numbers"),
         (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "could not convert string"),
         (lambda survey: survey.assign({CORNERS[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
         (lambda survey: survey.assign({CORNERS[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),

@@ -18,7 +18,7 @@ from nursery import Child
 
 import lossatlas as la
 from lossatlas.engine.setup import engine_for
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.schema import Quantity
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore, executor
 from lossatlas.surveying.arrays import Tile
@@ -141,7 +141,7 @@ def surveyor() -> Surveyor:
     problem, split = make("mlp")
     chart = plane(problem, scale=3.0)
     engine = engine_for(problem, chart, split, plan="loop", steps=False)
-    return Surveyor(engine, chart, {"train": split, "test": split}, metrics_for(problem.loss, None), 1000)
+    return Surveyor(engine, chart, {"train": split, "test": split}, choose_metrics(problem.loss, None), 1000)
 
 
 def filled(tiles: TileSource | None = None, executor: Executor | None = None) -> xr.Dataset:

@@ -1,7 +1,7 @@
 """What options may be: types and bounds stand in their annotations, and one function checks all of them.
 
-A number whose annotation says nothing else is one that 32 bits hold, since that is what it becomes: finite, and not so
-small that it would be zero. A whole number is one that 64 bits hold.
+A number whose annotation says nothing else has to be representable in 32 bits, since that is what it becomes: finite,
+and not so small that it would round to zero. An integer has to fit into 64 bits.
 """
 
 from __future__ import annotations
@@ -59,16 +59,17 @@ __all__ = [
 ]
 
 INFINITE = {"infinite": True}
-"""Of a bound that infinity is within."""
+"""Marks a bound that infinity satisfies."""
 LARGEST, SMALLEST = 3.4028234663852886e38, 1.1754943508222875e-38
-"""Of 32 bits, but for zero."""
+"""The largest and the smallest positive normal number of 32 bits."""
 YEAR = 31_557_600
 """Seconds: the longest duration that is accepted."""
 DEEPEST = 10_000
-"""Layers; each is an object of its own, whatever its width."""
+"""The most layers that a network may have: each is a Python object, whatever its width."""
 STEP_SECONDS = 5e-5
-"""A step of an optimiser takes at least so long: one of a single linear layer took 300 us on two cores."""
+"""The shortest time in seconds that a step of an optimiser takes; one linear layer took 300 us on two cores."""
 MOST_STEPS = int(YEAR / STEP_SECONDS)
+"""The most steps of a fit or a training: those of a year."""
 
 Positive: TypeAlias = Annotated[float, Meta(gt=0, description="a positive number")]
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0, description="0 or a positive number")]
@@ -114,7 +115,7 @@ class Bounded:
 
 
 class NamedOptions:
-    """Base of dataclasses that are the options of a named thing, whose name is that of their module.
+    """Base class of the options of a named component; its name is that of the module, and stands in messages.
 
     Raises:
         BadInput: a value is of another type than its field, or a number out of its bounds.
@@ -129,10 +130,10 @@ def check_values(options: object, whose: str = "") -> None:
 
     Args:
         options: the dataclass.
-        whose: stands before the names of fields in a message.
+        whose: put before the name of the field in a message.
 
     Raises:
-        BadInput: the first that is; names the field.
+        BadInput: a number is out of its bounds; the message names the field.
     """
     kind: Any = type(options)
     check_types(kind, {name: getattr(options, name) for name in _bounds(kind)}, whose)
@@ -168,7 +169,7 @@ def check_types(kind: type, values: Mapping[str, object], whose: str = "") -> No
 
 
 def written(number: float) -> str:
-    """A number for messages; one of very many digits as a power of ten.
+    """Write a number for a message; one of very many digits as a power of ten.
 
     >>> written(0.5), written(10**400)
     ('0.5', 'about 1e400')
@@ -278,7 +279,7 @@ def _bounds_in(hint: Any) -> Iterator[Meta]:
 
 
 def _within(number: float, bound: Meta) -> bool:
-    """Whether a number is in an interval; what is not a number is in none."""
+    """Whether a number lies in an interval; NaN lies in none."""
     return (
         (bound.gt is None or number > bound.gt)
         and (bound.ge is None or number >= bound.ge)
@@ -288,7 +289,7 @@ def _within(number: float, bound: Meta) -> bool:
 
 
 def is_ordinary(number: float, bounds: Iterable[Meta] = ()) -> bool:
-    """Whether a number is one that 32 bits hold, or 64 where it is whole; or infinite, where a bound says so."""
+    """Whether 32 bits hold a number, or 64 bits an integer; infinity counts only where a bound allows it."""
     if isinstance(number, int):
         return -(2**63) <= number < 2**63
     if math.isinf(number) and any((bound.extra or {}).get("infinite") for bound in bounds):

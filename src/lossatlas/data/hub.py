@@ -24,25 +24,25 @@ __all__ = ["Images", "NamedImages", "Place", "load_images", "make_image_source"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where images are, and what is known of them."""
+    """Where a data set of images is found, and its known constants."""
 
     name: str
-    """As on the command line."""
+    """The name of the data set on the command line."""
     hub: str | None = None
-    """OWNER/NAME on the hub; where it is None there is a folder."""
+    """OWNER/NAME on the hub; None where the images are in a folder."""
     folder: Path | None = None
     """A folder in the hub's layout, read instead of the hub."""
     label: str | None = None
     """The column of labels where there is more than one."""
     mean: tuple[float, ...] = ()
-    """Of each channel of the training images, in [0, 1]; empty: to be measured."""
+    """The mean of each channel of the training images, in [0, 1]; empty if it is to be measured."""
     std: tuple[float, ...] = ()
-    """Likewise."""
+    """The standard deviation of each channel, likewise."""
 
 
 @dataclass(frozen=True)
 class Images(DataSource, ABC):
-    """The options of every set of images."""
+    """The options that all sets of images have."""
 
     config: str | None = None
     """Configuration of the data set, where it has several."""
@@ -61,7 +61,7 @@ class Images(DataSource, ABC):
 
 @dataclass(frozen=True)
 class NamedImages(Images, ABC):
-    """The options of sets of images that are known by name; a subclass says where they are."""
+    """The options of sets of images that are known by name; subclasses state where they are."""
 
     place: ClassVar[Place]
 
@@ -73,7 +73,7 @@ class NamedImages(Images, ABC):
 
 
 def make_image_source(place: Place) -> type[DataSource]:
-    """The data source of the images at one place."""
+    """Make the data source of the images on the hub or in a folder."""
 
     @dataclass(frozen=True)
     class ImagesAt(Images):
@@ -86,15 +86,15 @@ def make_image_source(place: Place) -> type[DataSource]:
 
 
 def load_images(place: Place, options: Images, folder: str | None = None) -> Dataset:
-    """Read, check and cache the images of a place.
+    """Read, check and cache images.
 
     Args:
-        place: where they are.
+        place: where they are found.
         options: how to read them.
-        folder: read instead of the place's.
+        folder: a folder that is read instead.
 
     Raises:
-        BadInput: they are not there, or are not images of one size and mode with labels.
+        BadInput: there are none, or they are not images of one size and mode with labels.
     """
     if folder is not None:
         place = replace(place, folder=expand_home(folder))
@@ -110,7 +110,7 @@ def load_images(place: Place, options: Images, folder: str | None = None) -> Dat
 
 
 def _stored(place: Place, request: Request) -> Stored:
-    """The decoded images, from the cache where they are in it."""
+    """The decoded images, from the cache if possible."""
     if place.folder is None:
         tables = fetch_tables(request, place.hub or "")
         path = locate_cache(place.name, f"{request} {list_fingerprints(tables)}")
@@ -132,14 +132,14 @@ def _remade(path: Path, train: Part, test: Part) -> Stored:
 
 
 def _listing(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file of a folder: what tells a changed one.
+    """The name, size and time of every file of a folder, by which changes are noticed.
 
     Raises:
-        BadInput: there is no such folder, or it cannot be looked at.
+        BadInput: there is no such folder, or it cannot be read.
     """
     check_path(folder)
     if not folder.is_dir():
-        raise BadInput(f"there is no folder {folder}; check the path")
+        raise BadInput(f"{folder} is not a folder; check the path")
     try:
         files = [path for path in folder.resolve().rglob("*") if path.is_file()]
         return sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)

@@ -28,7 +28,7 @@ from lossatlas.files.stores import (
 )
 from lossatlas.schema import TARGET
 
-__all__ = ["is_store", "readable"]
+__all__ = ["is_store", "read_undamaged"]
 
 MOST_COPIED = 2**30
 """Bytes of a file; chunks have some thousands, and a file that is mostly a hole can say any number."""
@@ -47,7 +47,7 @@ def is_store(path: Path) -> bool:
     return path.is_dir() and ((path / METADATA).is_file() or any(path.glob(f"*/{METADATA}")))
 
 
-def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
+def read_undamaged(path: Path | str) -> tuple[xr.Dataset, list[str]]:
     """What can be read of a survey's store, in memory, and what cannot.
 
     A store is not written to. Chunks with what zarr cannot decode are NaN (False in marks, 0 in a target; other

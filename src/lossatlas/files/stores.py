@@ -13,9 +13,9 @@ from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from lossatlas.errors import LossatlasError, in_one_line
+from lossatlas.errors import LossatlasError, format_error
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, converted, open_file, read_json
+from lossatlas.files.reading import Unreadable, convert, open_file, read_json
 from lossatlas.files.room import free_room
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class ArrayHead:
     storage_transformers: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        sides = converted(self.chunk_grid.configuration, _Regular).chunk_shape
+        sides = convert(self.chunk_grid.configuration, _Regular).chunk_shape
         names = [codec.name for codec in self.codecs]
         separator = self.chunk_key_encoding.configuration.get("separator", "/")
         if self.itemsize is None:
@@ -199,7 +199,7 @@ def open_store(path: Path) -> xr.Dataset:
     try:
         return open_arrays(str(path.absolute()))
     except Exception as error:  # zarr and xarray have many ways to find a store damaged
-        raise Unreadable(path, in_one_line(error)) from error
+        raise Unreadable(path, format_error(error)) from error
 
 
 def check_store(path: Path) -> None:

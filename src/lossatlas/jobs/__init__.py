@@ -1,4 +1,4 @@
-"""Jobs: one function per verb, from a recipe and a directory to a finished run."""
+"""Jobs: one per verb; each turns a configuration and a directory into a finished run."""
 
 from lossatlas.jobs.reporter import Reporter, Silent
 

@@ -31,7 +31,7 @@ def draw_survey(
     more: Mapping[str, Picture] | None = None,
     **report: Any,
 ) -> None:
-    """Draw a survey in all ways that apply, and write the report of its run.
+    """Draw all views of a survey, and write the report of its run.
 
     Args:
         run: the run directory.

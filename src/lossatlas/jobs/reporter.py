@@ -1,4 +1,4 @@
-"""What a job tells while it runs."""
+"""Reporters of the progress of jobs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ __all__ = ["Patient", "Reporter", "Silent"]
 
 
 class Reporter(ABC):
-    """Listens to a job; the command line shows a progress bar, tests listen to nothing."""
+    """Receives the progress of a job; the command line shows it as a progress bar."""
 
     listens = True
-    """Whether anybody hears what is said."""
+    """Whether reports are shown to anyone; if not, they need not be computed."""
 
     @abstractmethod
     def say(self, line: str) -> None:
-        """A line worth keeping."""
+        """Report a line that stays on the screen."""
 
     @abstractmethod
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """How far a phase is, in [0, 1], and how things stand."""
+        """Report the progress of a phase, in [0, 1], with its current numbers."""
 
 
 class Patient(Reporter):
-    """Keeps lines until the work begins, so that a job which is refused before that says why and nothing else.
+    """Holds lines back until the work starts, so that a job that is refused before prints only the error.
 
     Args:
-        reporter: is told then, and of everything that follows.
+        reporter: the reporter that receives the lines then, and all later reports.
     """
 
     def __init__(self, reporter: Reporter) -> None:
@@ -37,35 +37,35 @@ class Patient(Reporter):
 
     @property
     def began(self) -> bool:
-        """Whether the work has begun."""
+        """Return whether the work has started."""
         return self._kept is None
 
     def say(self, line: str) -> None:
-        """A line, at once or once the work begins."""
+        """Report a line, at once or when the work starts."""
         if self._kept is None:
             self._reporter.say(line)
         else:
             self._kept.append(line)
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """The work has begun."""
+        """Report progress, with which the work has started."""
         self.release()
         self._reporter.progress(phase, share, numbers)
 
     def release(self) -> None:
-        """Say what was kept."""
+        """Report the lines that were held back."""
         kept, self._kept = self._kept or [], None
         for line in kept:
             self._reporter.say(line)
 
 
 class Silent(Reporter):
-    """Tells nobody."""
+    """Ignores all reports."""
 
     listens = False
 
     def say(self, line: str) -> None:
-        """Nothing is said."""
+        """Ignore a line."""
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """Nothing is shown."""
+        """Ignore progress."""

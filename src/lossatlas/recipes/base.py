@@ -1,12 +1,12 @@
-"""What configurations have in common: how they are spelt on the command line and in YAML, and the problem.
+"""The base of all configurations: how they are written on the command line and in YAML, and the problem.
 
-One rule for what settings say beside values of their own:
+The values that settings have beside their own follow one rule:
 
-- None, an option that is left out: nothing was said. There is no such thing (``checkpoint``), or the default follows
-  from the verb and the other settings (``lr``).
-- ``auto``, which can be said: lossatlas decides, by measuring or from the verb, the data, the network and the chart.
-- ``none``, which can be said: without.
-- An empty list, where there may be none of what it lists: there are none (``augment``).
+- None, the value of an option that is left out: the thing does not exist (``checkpoint``), or the default follows from
+  the verb and the other settings (``lr``).
+- ``auto``: lossatlas decides, by measuring or from the verb, the data, the network and the chart.
+- ``none``: the thing is left out.
+- An empty list, where the list may be empty (``augment``).
 """
 
 # Annotations are evaluated here, not where a subclass is defined: the command line reads them.
@@ -21,7 +21,6 @@ from cyclopts import Parameter
 
 from lossatlas.bounds import Bounded, Seed, check_types
 from lossatlas.errors import BadInput, LossatlasError
-from lossatlas.files.reading import converted
 
 __all__ = [
     "AUTO",
@@ -39,12 +38,12 @@ __all__ = [
 T = TypeVar("T")
 
 AUTO: Final = "auto"
-"""What a setting says that leaves it to lossatlas."""
+"""The value of a setting that lossatlas decides."""
 OPTIONS = "_options"
-"""How the fields end that hold the options of a named thing."""
+"""The suffix of fields that hold the options of a named thing."""
 
 Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
-"""The options of a named thing, by name; on the command line ``--thing.option``."""
+"""The options of a named thing, by name; ``--thing.option`` on the command line."""
 
 
 class NotSettings(BadInput):
@@ -53,12 +52,12 @@ class NotSettings(BadInput):
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Bounded):
-    """Everything that a run depends on; the base of every verb's configuration."""
+    """Everything that a run depends on; the base class of the configurations of all verbs."""
 
     verb: ClassVar[str]
-    """That makes the run."""
+    """The verb that carries out the run."""
     usual: ClassVar[Mapping[str, Any]] = {}
-    """What this verb makes of settings that several verbs share where they have their common default."""
+    """The defaults of this verb for settings that several verbs share."""
 
     device: str = AUTO
     """Device to compute on: auto, cpu, cuda, or cuda:N for one of several GPUs."""
@@ -68,34 +67,36 @@ class Config(Bounded):
         check_device(self.device)
         for each in fields(self):
             if getattr(self, each.name) == "":
-                raise BadInput(f"{each.name} is empty; name something, or leave it out")
+                raise BadInput(f"{each.name} is empty; give a value, or leave it out")
         self._settle(**{name: self.meant(name, getattr(self, name)) for name in self.usual})
 
     @classmethod
     def meant(cls, name: str, said: Any) -> Any:
-        """What a value of a setting comes to with this verb, which settles the common default by itself."""
+        """Return the effective value of a setting with this verb, which replaces the common default by its own."""
         return cls.usual.get(name, said) if said == getattr(cls, name) else said
 
     def _settle(self, **values: Any) -> None:
-        """Decide what was left open; only while the configuration is made."""
+        """Set fields that were left open, during the construction of the configuration."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     @classmethod
     def named(cls) -> tuple[str, ...]:
-        """The fields that name something with options of its own, which ``<name>_options`` holds."""
+        """Return the fields that name something with options, which ``<name>_options`` holds."""
         return tuple(f.name.removesuffix(OPTIONS) for f in fields(cls) if f.name.endswith(OPTIONS))
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
-        """This configuration with what it leaves to a run decided as the run with another flat configuration has it."""
+        """Return this configuration with the settings that a run decides itself taken from the flat configuration of
+        one.
+        """
         return self
 
     def grown_from(self, stored: Mapping[str, Any]) -> Self | None:
-        """What a run with another flat configuration becomes when this is added to it; None where that cannot be."""
+        """Return the configuration of a stored run that grows by this one; None if it cannot grow to it."""
         return None
 
     def flat(self) -> dict[str, Any]:
-        """The configuration as the command line and YAML spell it: ``model.depth`` is an option of the model."""
+        """Return the configuration as on the command line and in YAML: ``model.depth`` is an option of the model."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.endswith(OPTIONS)}
         for name in (f.name for f in fields(self) if f.name.endswith(OPTIONS)):
             plain |= {f"{name.removesuffix(OPTIONS)}.{key}": value for key, value in getattr(self, name).items()}
@@ -103,7 +104,7 @@ class Config(Bounded):
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> Self:
-        """The configuration that :meth:`flat` spells; what it leaves out has its default.
+        """Make the configuration from the form that :meth:`flat` returns; missing settings have their defaults.
 
         Raises:
             NotSettings: an option is unknown or of another type.
@@ -127,7 +128,7 @@ class Config(Bounded):
         except BadInput as error:
             raise NotSettings(str(error)) from error
         try:
-            return converted(named, cls, exact=True)
+            return convert(named, cls, exact=True)
         except LossatlasError:
             raise
         except ValueError as error:
@@ -162,7 +163,7 @@ class ProblemConfig(Config):
 
 
 def list_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Where two flat configurations differ, one phrase each."""
+    """List the differences between two flat configurations, one phrase each."""
     return [
         f"{name} was {stored.get(name)!r} and is {wanted.get(name)!r}"
         for name in sorted({*stored, *wanted})
@@ -171,47 +172,47 @@ def list_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> li
 
 
 def require(value: T | None) -> T:
-    """The value of a setting that may be left open, and that its configuration has settled."""
+    """Return the value of a setting that may be left open in general and is set here."""
     assert value is not None
     return value
 
 
 def check_device(name: str) -> None:
-    """Refuse what networks are not evaluated on; whether a machine has it is found when a run begins.
+    """Refuse the name of an unsupported device; whether the machine has it is checked when a run starts.
 
     Raises:
-        BadInput: it is not ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        BadInput: the name is not ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
         raise BadInput(f"device is {name!r}; expected auto, cpu, cuda, or cuda:N for one of several")
 
 
 def check_count(name: str, text: str, *words: str) -> None:
-    """Refuse what is neither a positive whole number nor one of some words.
+    """Refuse a text that is neither a positive whole number nor one of some words.
 
     Args:
-        name: of the option.
+        name: the name of the option.
         text: its value.
-        words: what else it may be.
+        words: the words that are allowed, too.
 
     Raises:
-        BadInput: it is something else.
+        BadInput: the text is something else.
     """
     if text not in words and not (re.fullmatch("[0-9]{1,18}", text) and int(text)):
         raise BadInput(f"{name} is {text!r}; expected {', '.join(['a positive number', *words[:-1]])} or {words[-1]}")
 
 
 def check_named_once(name: str, values: Sequence[str], done: str, choices: str) -> None:
-    """Refuse an option that names nothing, or something twice, which would change nothing.
+    """Refuse an option whose list is empty or names something twice.
 
     Args:
-        name: of the option, a plural.
-        values: what it names.
-        done: what is done with it, such as ``surveyed``.
-        choices: what it may name, in words.
+        name: the name of the option, a plural.
+        values: the list.
+        done: a participle for the message, such as ``surveyed``.
+        choices: the possible values, in words.
 
     Raises:
-        BadInput: it does.
+        BadInput: the list is empty or has a duplicate.
     """
     if not values:
         raise BadInput(f"no {name} are {done}; expected {choices}")

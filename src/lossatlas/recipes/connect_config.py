@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lossatlas.bounds import Count, Positive
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.recipes.base import ProblemConfig, check_count, require
 from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
 
@@ -69,7 +69,7 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
         stated = self.lr is not None
         super().__post_init__()
         if self.optimizer not in OPTIMIZERS:
-            raise unknown("optimizer of a curve", self.optimizer, OPTIMIZERS)
+            raise make_unknown_error("optimizer of a curve", self.optimizer, OPTIMIZERS)
         if not stated and self.curve != type(self).curve:
             from lossatlas.charts import Curve  # with torch, which help does without
 

@@ -30,6 +30,7 @@ class Piece:
 
     @property
     def name(self) -> str:
+        """The name of the data and that of the picture, joined by a dash."""
         return f"{self.data}-{self.picture}"
 
 
@@ -38,10 +39,10 @@ class Gallery(Study):
     """Fits of pictures, drawn beside each other.
 
     Args:
-        title: what is reproduced.
+        title: the reproduced figure.
         pieces: the pictures.
-        splits: which maps are shown.
-        metrics: and of what.
+        splits: the splits whose maps are shown.
+        metrics: the metrics whose maps are shown.
         note: a sentence on what the published figure shows.
     """
 

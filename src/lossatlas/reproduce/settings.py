@@ -22,16 +22,16 @@ PAPER_TRAINING: dict[str, Any] = {
 
 
 def copy_problem(config: ProblemConfig) -> dict[str, Any]:
-    """The settings that another run takes over to see the same problem."""
+    """Return the settings that give another run the same problem."""
     names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters")
     return {name: getattr(config, name) for name in names}
 
 
 def configure_paper_fit(**settings: Any) -> FitConfig:
-    """A fit with the paper's settings, some of them replaced."""
+    """Make a fit with the paper's settings, some of them replaced."""
     return FitConfig(**PRESETS["paper"] | settings)
 
 
 def configure_small_fit(**settings: Any) -> FitConfig:
-    """A fit for two cores, some settings replaced."""
+    """Make a fit for two cores, with some settings replaced."""
     return FitConfig(**SMALL | settings)

@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
-from lossatlas.errors import BadInput, CannotFinish, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, LossatlasError, format_error
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, ArrayHead
 from lossatlas.files.writing import cannot_write, gone
@@ -198,7 +198,7 @@ class GridArrays:
             raise
         except Exception as error:  # codecs fail in many ways on bytes that are not theirs
             raise BadInput(
-                f"{self._where} is damaged: {name} cannot be read{_said(where)} ({in_one_line(error)}); look at the "
+                f"{self._where} is damaged: {name} cannot be read{_said(where)} ({format_error(error)}); look at the "
                 "rest with lossatlas view, and survey anew with --overwrite"
             ) from error
 

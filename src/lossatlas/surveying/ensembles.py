@@ -12,7 +12,7 @@ from torch import Tensor
 from lossatlas.data import Split
 from lossatlas.engine import Engine, Evaluation, Folded, StreamingMetric
 from lossatlas.losses import Loss
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.surveying.path_points import PathPoints
 
 __all__ = ["MEMBERS", "METRICS", "evaluate_ensembles"]
@@ -49,7 +49,7 @@ def evaluate_ensembles(
     Returns:
         Of each of :data:`METRICS` values (3, P), float64 on the processor, in the order of :data:`MEMBERS`.
     """
-    metrics: dict[str, StreamingMetric] = streaming_metrics(loss, METRICS)
+    metrics: dict[str, StreamingMetric] = choose_streaming_metrics(loss, METRICS)
     kept: dict[int, list[Tensor]] = {}
     for _, examples, evaluation in engine.evaluations(*stay, split, eval_batch_size):
         kept.setdefault(examples.start, []).extend(_log_probabilities(evaluation))

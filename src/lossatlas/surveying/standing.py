@@ -12,7 +12,7 @@ from lossatlas.data import Split
 from lossatlas.engine import Evaluation, Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.problem import Problem
 from lossatlas.schema import name_variable
 from lossatlas.weights import WeightSpace
@@ -93,7 +93,7 @@ def score_network(
     Raises:
         BadInput: as :class:`Standing`.
     """
-    metrics = streaming_metrics(problem.loss)
+    metrics = choose_streaming_metrics(problem.loss)
     scores: dict[str, float] = {}
     for name, split in splits.items():
         found = Standing(problem, space, split, eval_batch_size=eval_batch_size).evaluate(split, metrics)

@@ -14,7 +14,7 @@ import xarray as xr
 import zarr.storage
 
 from lossatlas.charts import Chart
-from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, format_error
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, GroupHead, open_arrays, open_store
@@ -388,7 +388,7 @@ def read_survey(path: Path) -> xr.Dataset:
     except LossatlasError:
         raise
     except Exception as error:  # codecs fail in many ways on bytes that are not theirs
-        raise Unreadable(path, in_one_line(error)) from error
+        raise Unreadable(path, format_error(error)) from error
 
 
 def glance_at(path: Path) -> xr.Dataset | None:

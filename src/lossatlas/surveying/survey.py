@@ -19,14 +19,15 @@ from torch import Tensor
 from lossatlas import schema
 from lossatlas.bounds import check_arguments
 from lossatlas.charts import CoefficientChart, RepeatedSlice
-from lossatlas.data import Split, named_splits
+from lossatlas.data import Split, name_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
-from lossatlas.engine.usual import usual_policy
+from lossatlas.engine.usual import choose_policy
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
-from lossatlas.metrics import Computation, group_by_computation, metrics_for
+from lossatlas.metrics import Computation, choose_metrics, group_by_computation
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.surveying.arrays import Grid, Mask
@@ -97,8 +98,8 @@ def survey(
         problem: what.
         splits: examples by name: splits, or what :meth:`Split.of` makes splits of. Of a random subset
             (:meth:`Split.subset`) standard errors are stored, too.
-        metrics: names or metrics (see :func:`~lossatlas.metrics.metrics_for`); default the loss, and the accuracy where
-            it has a meaning.
+        metrics: names or metrics (see :func:`~lossatlas.metrics.choose_metrics`); default the loss, and the accuracy
+            where it has a meaning.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default what is usual where the chart lies: around one network its own,
             between networks those that are estimated anew at every point (from 8 groups of the split called ``train``,
@@ -121,6 +122,15 @@ def survey(
 
     Raises:
         BadInput: axes that do not agree, an unknown metric, or a store of another survey.
+
+    >>> import torch, lossatlas as la
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> problem = la.Problem(module, la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> chart = la.slice_around(module)
+    >>> data = la.survey(chart, la.make_grid(chart, (3, 5)), problem, {"test": examples}, plan="loop")
+    >>> data["test_loss"].dims, data["test_loss"].shape, data["test_loss"].units
+    (('u', 'v'), (3, 5), 'nat')
     """
     picture = grid if isinstance(grid, Raster) else None
     coords = grid.grid(padding) if isinstance(grid, Raster) else dict(grid)
@@ -133,21 +143,21 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    given = named_splits(splits, find_device(chart))
+    given = name_splits(splits, find_device(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
     if plan == "auto" and path is not None:
         plan = _recorded_plan(path) or plan
     if buffers is None:
-        buffers = usual_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
+        buffers = choose_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
     batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
     engine = engine_for(
         problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
         eval_batch_size=eval_batch_size, memory=memory, steps=False,
         evaluations=math.prod(map(len, coords.values())) * batches,
     )  # fmt: skip
-    surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
+    surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics), eval_batch_size)
     refinement = make_refinement(coords, tolerance, budget)
     recorded = {PLAN: json.dumps(engine.plan.to_dict())}
     with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
@@ -239,7 +249,7 @@ class Surveyor:
         self._splits = splits
         self._eval_batch_size = eval_batch_size
         for split in splits.values():
-            engine.network.check(split)
+            check_network(engine.network, split)
         with torch.no_grad():
             self._controls = chart.controls()
         self._groups = self._grouped(metrics)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lossatlas.errors import printable
+from lossatlas.errors import escape_unprintable
 from lossatlas.views import data, scales
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import networks
@@ -248,7 +248,7 @@ def _told(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]]:
 
 def _plain(name: str) -> str:
     """A name that plotly, which takes texts for HTML, shows as it is."""
-    return escape(printable(name))
+    return escape(escape_unprintable(name))
 
 
 def _plane_layout(axes: tuple[str, ...]) -> Trace:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
 from lossatlas.views.interactive import Interactive, interactive
@@ -162,7 +162,7 @@ def write_page(
         images=images,
         config_yaml=config_yaml,
     )
-    atomic_write(Path(path), page.encode(errors="backslashreplace"), folders=True)
+    write_atomically(Path(path), page.encode(errors="backslashreplace"), folders=True)
 
 
 def sentence(survey: xr.Dataset) -> str:

@@ -27,7 +27,7 @@ def info() -> int | None:
     from lossatlas.data.load import FORMS
     from lossatlas.directions import DIRECTIONS, NORMALISATIONS
     from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
-    from lossatlas.errors import printable
+    from lossatlas.errors import escape_unprintable
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
     from lossatlas.models import MODELS
@@ -73,7 +73,7 @@ def info() -> int | None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, entries in rows.items():
         told = ("\n" if name in ("models", "charts") else ", ").join(entries)
-        table.add_row(Text(name, "bold"), Text(printable(told, keep="\n")))
+        table.add_row(Text(name, "bold"), Text(escape_unprintable(told, keep="\n")))
     Console().print(table)
     return None
 

@@ -15,12 +15,12 @@ from lossatlas.data.augmentation import Augmentation
 __all__ = ["Crop"]
 
 MOST = 2**14
-"""Pixels; they are allocated."""
+"""The largest padding in pixels, which has to be allocated."""
 
 
 @dataclass(frozen=True)
 class Crop(Augmentation):
-    """Images are padded by zeros on all sides and cut back to their size at a random place.
+    """Pad images by zeros on all sides and crop them to their size at a random position.
 
     Raises:
         BadInput: a negative padding.

@@ -1,4 +1,4 @@
-"""Mirror images."""
+"""Horizontal flips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Flip"]
 
 @dataclass(frozen=True)
 class Flip(Augmentation):
-    """Left and right are swapped with a probability.
+    """Flip each image horizontally with a given probability.
 
     Raises:
         BadInput: the probability lies outside [0, 1].

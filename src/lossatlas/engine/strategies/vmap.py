@@ -26,7 +26,7 @@ __all__ = ["Vmap"]
 
 
 class Vmap(Strategy):
-    """One vectorised call for all points; the module must be free of control flow that depends on values."""
+    """One vectorised call for all points; the module must not have control flow that depends on values."""
 
     rank = 3
     stacks_points = True
@@ -64,7 +64,7 @@ class Vmap(Strategy):
         return apply_hessian(term(outputs, losses, slice(0, len(losses))), params, vectors)
 
     def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
-        """Entered around one network's call, with vectorised tensors that stand for those of all."""
+        """A context for the call of one network with vectorised tensors, which represent those of all networks."""
         return nullcontext()
 
     def _all(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:

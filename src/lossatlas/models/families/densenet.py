@@ -29,7 +29,7 @@ UNEQUAL = {121: (6, 12, 24, 16), 161: (6, 12, 36, 24), 169: (6, 12, 32, 32), 201
 class DenseNet(Family):
     """Three blocks of layers that each see all earlier ones and add ``growth`` channels; pooling to half between them.
 
-    A layer is normalised and rectified before its 3x3 convolution. DenseNet-BC has ``bottleneck`` and
+    Normalisation and ReLU precede each 3x3 convolution. DenseNet-BC has ``bottleneck`` and
     ``compression=0.5``. With bottlenecks, depths 121, 161, 169 and 201 have four blocks; they are used as in the code
     of Li et al. 2018 (arXiv 1712.09913), with the 3x3 convolution of the small networks at the start:
     ``depth=121, growth=32, bottleneck=True, compression=0.5``.

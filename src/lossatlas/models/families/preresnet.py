@@ -21,11 +21,17 @@ ENDS = 2
 
 @dataclass(frozen=True)
 class PreResNet(Family):
-    """Three stages of residual units, 16, 32 and 64 channels wide, normalised and rectified before each convolution.
+    """Three stages of residual units, 16, 32 and 64 channels wide, with normalisation and ReLU before each convolution.
 
     Two 3x3 convolutions make a unit, or a bottleneck: 1x1, 3x3 and 1x1, whose output is four times as wide. Where a
     stage changes the width, the shortcut is a 1x1 convolution. The network of the mode connectivity paper
     (Garipov et al. 2018, arXiv 1802.10026) is ``depth=164, bottleneck=True``.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> network = la.PreResNet(depth=8, width=4).build(inputs=(3, 32, 32), outputs=10)
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     depth: Depth = 20

@@ -1,4 +1,4 @@
-"""Around the weights of a file."""
+"""Surveys around a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AroundCheckpoint"]
 
 
 class AroundCheckpoint(SiteKind):
-    """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
+    """A slice centred at the network of a file, a run or a snapshot (Li et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
         checkpoint = require(config.checkpoint)

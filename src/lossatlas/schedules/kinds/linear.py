@@ -13,9 +13,9 @@ __all__ = ["Linear"]
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """1 up to ``begin``, then down to ``low`` at ``end``, constant after that.
+    """A factor that is 1 up to ``begin``, falls linearly to ``low`` at ``end``, and is constant after that.
 
-    ``begin`` 0.5, ``end`` 0.9 and ``low`` 0.01 are what Garipov et al. 2018 (arXiv 1802.10026) train with.
+    Garipov et al. 2018 (arXiv 1802.10026) train with ``begin`` 0.5, ``end`` 0.9 and ``low`` 0.01.
 
     >>> Linear()(0.25), Linear()(0.75)
     (1.0, 0.5)

@@ -1,4 +1,4 @@
-"""A learning rate that drops at stated times."""
+"""A learning rate that drops at given times."""
 
 from __future__ import annotations
 
