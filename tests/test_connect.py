@@ -335,7 +335,7 @@ class TestKinds:
         settings = config(runs, "bn0", "bn1", model="conv", model_options=network, steps=3, grid=(3,), plane=2)
         summary = run_connect(settings, tmp_path / "ab")
         survey = opened(tmp_path / "ab" / "survey.zarr")
-        assert survey["test_streaming_done"].attrs["buffers"].startswith("reestimated from")
+        assert survey["test_loss"].attrs["buffers"].startswith("reestimated from")
         assert not (tmp_path / "ab" / "radial.zarr").exists()
         assert "radial_distance_max" not in summary
         recipe = build_connect(settings)

@@ -1,13 +1,15 @@
 """What a survey on disk looks like: names, units and attributes of its variables. Imports no torch.
 
 A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension per axis of the chart (``u``,
-``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Beside the values of
-each group of metrics stands a boolean ``<split>_<group>_done`` of the same shape, chunked like the tiles and
-written after them; its attribute ``variables`` lists what it vouches for. Every other array has the attribute
-``whole`` once it was written to its end. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1
-high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for, NaN where none was.
+``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Which points are evaluated
+is no matter of the data set: for each group of metrics a boolean ``<split>_<group>`` in the store's group ``done``,
+chunked like the tiles and written after them, says so; its attribute ``variables`` lists what it vouches for. Every
+array that is not written in tiles has the attribute ``whole`` once it was written to its end. ``target`` is the picture
+that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored or padding; of a grey picture ``target_loss``, the
+loss that was asked for, NaN where none was.
 
-Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
+Every such variable says in its attributes which ``split`` and which ``metric`` it holds, and of what examples
+(``data_hash``) under what settings it was computed. A metric with several values
 per point has a further dimension (``classes``), which its attribute ``dimension`` names; several repeats of one slice
 lie along the dimension ``repeat``, one of :data:`SAMPLE_DIMENSIONS`, none of which is an axis. What tells how far a
 metric may be off stands beside it as ``<split>_<metric>_<suffix>``, with the attribute ``companion``: see
@@ -29,6 +31,7 @@ from typing import Any, Self
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
+from lossatlas.files.stores import MARKS
 
 __all__ = [
     "AXES",
@@ -62,7 +65,7 @@ __all__ = [
     "companion_of",
     "is_name",
     "is_standard",
-    "name_done_variable",
+    "name_marks",
     "name_variable",
     "value_dimensions",
 ]
@@ -102,7 +105,7 @@ MEASURED = "measured"
 """Where points were evaluated; elsewhere values are interpolated. Without it all were."""
 
 DONE = "_done"
-"""How the names of marks end."""
+"""How the names of marks ended while they were variables."""
 
 LOSS = "loss"
 """The metric that every survey has."""
@@ -242,7 +245,7 @@ class Geometry:
         try:
             return parse_json(text, cls)
         except ValueError as error:
-            raise BadInput(f"the geometry of a chart cannot be read ({error}); make its survey anew") from error
+            raise BadInput(f"the geometry of a chart cannot be read ({error}); survey it again") from error
 
 
 OFF_GRID = frozenset({Along.DIMENSION, Along.PAIR, Corner.DIMENSION, Corner.BIN, SNAPSHOT})
@@ -344,9 +347,9 @@ def value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
     return frozenset({CLASSES, *(str(each[DIMENSION]) for each in variables if DIMENSION in each)})
 
 
-def name_done_variable(split: str, group: str) -> str:
-    """The name of the boolean that says which points of a group are finished: ``test_streaming_done``."""
-    return f"{split}_{group}{DONE}"
+def name_marks(split: str, group: str) -> str:
+    """Where in a store lies what says which points of a group of metrics are evaluated: ``done/test_streaming``."""
+    return f"{MARKS}/{split}_{group}"
 
 
 def is_standard(name: str) -> bool:

@@ -18,11 +18,11 @@ from zarr.codecs import ZstdCodec
 
 from lossatlas.errors import BadInput, CannotFinish, LossatlasError, in_one_line
 from lossatlas.files.reading import Unreadable, read_json
-from lossatlas.files.stores import METADATA, ArrayHead
+from lossatlas.files.stores import MARKS, METADATA, VOUCHES, ArrayHead, consolidate, list_folders
 from lossatlas.files.writing import cannot_write, gone
 from lossatlas.schema import is_standard
 
-__all__ = ["TILE_POINTS", "VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions"]
+__all__ = ["TILE_POINTS", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions"]
 
 TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""
@@ -30,8 +30,6 @@ TILES = 1024
 """How many tiles are looked at together at most, which takes a fraction of a second."""
 WHOLE = "whole"
 """The attribute that an array gets when all of it was written, unless it is written tile by tile."""
-VOUCHES = "variables"
-"""The attribute of marks that lists what is written before them."""
 LOST_IF_MISSING: Any = {"write_empty_chunks": True}
 """Chunks are written whatever is in them: one of nothing but NaN that is missing was lost."""
 PACKED = ZstdCodec(level=0, checksum=True)
@@ -83,7 +81,10 @@ class GridArrays:
         empty = xr.Dataset(coords=coords, attrs=dict(attributes))
         encoding = {axis: {"compressors": (PACKED,)} for axis in grid}
         empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w", encoding=encoding)
-        return cls(where, grid)
+        arrays = cls(where, grid)
+        arrays.group.create_group(MARKS)
+        arrays.describe()
+        return arrays
 
     def tiles(self, part: Tile | None = None) -> Iterator[Tile]:
         """All tiles, or those of a part that :meth:`parts` gave, in order."""
@@ -108,12 +109,17 @@ class GridArrays:
 
     def __iter__(self) -> Iterator[str]:
         """The names of the arrays that were made, whole or not; coordinates are none of them."""
-        found = self.group.array_keys() if self._path is None else (each.name for each in self._path.iterdir())
+        if self._path is None:
+            marks = self.group[MARKS]
+            assert isinstance(marks, zarr.Group)
+            found = [*self.group.array_keys(), *(f"{MARKS}/{name}" for name in marks.array_keys())]
+        else:
+            found = [each.relative_to(self._path).as_posix() for each in list_folders(self._path)]
         return (name for name in sorted(found) if name in self and name not in self.axes)
 
     def marks(self) -> list[str]:
         """The names of the arrays that say which points are evaluated."""
-        return [name for name in self if self.fits(name, np.bool_) and VOUCHES in self[name].attrs]
+        return [name for name in self if is_marks(name) and self.fits(name, np.bool_) and VOUCHES in self[name].attrs]
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         if name not in self:
@@ -224,7 +230,7 @@ class GridArrays:
 
     def wrote(self, name: str) -> bool:
         """Whether an array is one that surveys write, by its name and by what marks say; it may be damaged."""
-        return is_standard(name) or name in self._vouched()
+        return is_marks(name) or is_standard(name) or name in self._vouched()
 
     def _vouched(self) -> set[str]:
         """All that the marks of a store on disk say that it is written before them, as far as they can be read."""
@@ -266,6 +272,20 @@ class GridArrays:
                         shutil.copytree(other, place, symlinks=True)
                     else:
                         shutil.copy2(other, place, follow_symlinks=False)
+        self.describe()
+
+    def describe(self, without: str | None = None) -> None:
+        """Have the store's description say what its variables are, for those who open it; nothing in memory.
+
+        Args:
+            without: the name of one that is about to be taken away.
+
+        Raises:
+            CannotFinish: the disk refuses, or the store was removed.
+        """
+        if self._path is not None:
+            with self.writing():
+                consolidate(self._path, without)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -314,6 +334,8 @@ class GridArrays:
         with self.writing():
             if self._path is not None and (stranger := self._path / name).is_file():
                 stranger.unlink()  # zarr replaces folders alone
+            if name in self:
+                self.describe(without=name)
             self.group.create_array(
                 name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, dimension_names=dimensions,
                 attributes=dict(attributes), compressors=PACKED, overwrite=True,
@@ -323,7 +345,12 @@ class GridArrays:
         """Write an array that was created, and after that say that it is whole."""
         self.write(name, ..., values)
         with self.writing():
-            self[name].update_attributes({WHOLE: True})
+            self[name].update_attributes({WHOLE: 1})  # netCDF has no booleans
+
+
+def is_marks(name: str) -> bool:
+    """Whether an array of a store says which points are evaluated, by its name."""
+    return name.startswith(f"{MARKS}/")
 
 
 def list_dimensions(array: zarr.Array[Any]) -> tuple[str, ...]:

@@ -341,7 +341,7 @@ class Surveyor:
         taken = dict.fromkeys(self.chart.axes, "an axis of the chart")
         for split in self._splits:
             for group in self._groups:
-                for variable in (*group.variables(split), schema.name_done_variable(split, group.name)):
+                for variable in (*group.variables(split), schema.name_marks(split, group.name)):
                     if variable in taken:
                         raise BadInput(
                             f"{variable} would be {taken[variable]} and one of split {split!r}; give a split or a "
