@@ -28,7 +28,7 @@ from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
 from lossatlas.recipes import FitConfig, SurveyConfig
-from lossatlas.schema import STANDARD_ERROR, Quantity
+from lossatlas.schema import STANDARD_ERROR, Quantity, parse_texts
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import GridArrays
 from lossatlas.surveying.growth import merge_grid
@@ -50,7 +50,7 @@ def filled(path: Path, say: Callable[[str], None] = pytest.fail, grid: Mapping[s
     u, v = np.meshgrid(*grid.values(), indexing="ij")
     with SurveyStore(path, grid, CHART, say=say) as store:
         store.put("target", np.sign(u).astype(np.int8), {"units": "1"})
-        store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1"})
+        store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1", "names": ["a", "b"]})
         for split, quantities in QUANTITIES.items():
             store.add(split, "streaming", quantities, {"data": split}, {"loss": (STANDARD_ERROR,)})
             for claim in store.tiles.claims(store.work(split, "streaming")):
@@ -373,6 +373,7 @@ class TestTravel:
             with xr.open_dataset(tmp_path / engine, engine=engine) as again:
                 xr.testing.assert_equal(again, survey)
                 assert again["train_loss"].attrs["data_hash"] == "train"
+                assert parse_texts(again["along_norm"].attrs["names"]) == ["a", "b"]
         assert len(survey[["train_loss", "target"]].to_dataframe()) == 20 * 18
 
 

@@ -36,7 +36,7 @@ from lossatlas.measures import measure_survey
 from lossatlas.metrics import metrics_for
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.sites.run import _shown
-from lossatlas.schema import Corner
+from lossatlas.schema import Corner, parse_texts
 from lossatlas.streams import make_generator
 from lossatlas.surveying import Refinement, SurveyStore
 from lossatlas.weights.files import read_state
@@ -373,7 +373,7 @@ class TestGrowth:
         self.survey(tmp_path / "s")
         chunk = tmp_path / "s" / "train_loss" / "c" / "0" / "0"
         chunk.write_bytes(chunk.read_bytes()[:-5])
-        with pytest.warns(la.Caution, match="train_loss in .* is damaged at u 0 to 4, v 0 to 2 .*; it is made anew"):
+        with pytest.warns(la.Caution, match="train_loss in .* at u 0 to 4, v 0 to 2 .*; it is computed again"):
             fine = self.survey(tmp_path / "s", (9, 5))
         whole = self.survey(tmp_path / "other", (9, 5))
         for name in ("train_loss", "train_accuracy"):
@@ -647,7 +647,7 @@ class TestSites:
         for u in (0.0, 0.25, 1.0, 1.5):
             state = {name: (1 - u) * one[name] + u * other[name] for name in one}
             assert float(found["test_loss"].sel(u=u)) == pytest.approx(self.loss_of(state), rel=1e-5)
-        assert found["corner_u"].attrs["names"] == ["net0", "net1"]
+        assert parse_texts(found["corner_u"].attrs["names"]) == ["net0", "net1"]
         assert found["corner_u"].values.tolist() == [0, 1]
         assert found["corner_weights"].sum("bin").values.tolist() == [64 * 8 + 8 + 80 + 10] * 2
 

@@ -67,6 +67,8 @@ __all__ = [
     "is_standard",
     "name_marks",
     "name_variable",
+    "parse_texts",
+    "record_texts",
     "value_dimensions",
 ]
 
@@ -158,7 +160,7 @@ class OnTrajectory:
 class Corner:
     """Names of what is known of the networks that a survey lies around or between, each (corner,) at least.
 
-    Variables along ``corner`` carry the attribute ``names``: what each network is called.
+    Variables along ``corner`` carry the attribute ``names``: what each network is called; see :func:`parse_texts`.
     """
 
     DIMENSION = "corner"
@@ -350,6 +352,30 @@ def value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
 def name_marks(split: str, group: str) -> str:
     """Where in a store lies what says which points of a group of metrics are evaluated: ``done/test_streaming``."""
     return f"{MARKS}/{split}_{group}"
+
+
+def record_texts(attribute: Any) -> Any:
+    """An attribute as surveys store it: several texts as JSON, because not all of netCDF has lists of them.
+
+    >>> record_texts(["a", "b"]), record_texts([1.0, 2.0])
+    ('["a", "b"]', [1.0, 2.0])
+    """
+    several = isinstance(attribute, list | tuple) and any(isinstance(each, str) for each in attribute)
+    return json.dumps(list(attribute), ensure_ascii=False) if several else attribute
+
+
+def parse_texts(attribute: Any) -> list[str]:
+    """The texts that an attribute holds, whether :func:`record_texts` wrote them, it is a list, or a single text.
+
+    >>> parse_texts('["a", "b"]'), parse_texts(["a", "b"]), parse_texts("a"), parse_texts(None)
+    (['a', 'b'], ['a', 'b'], ['a'], [])
+    """
+    if isinstance(attribute, str):
+        try:
+            return parse_json(attribute, list[str])
+        except ValueError:
+            return [attribute]
+    return [str(each) for each in attribute] if isinstance(attribute, list | tuple) else []
 
 
 def is_standard(name: str) -> bool:

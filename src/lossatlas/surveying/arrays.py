@@ -20,7 +20,7 @@ from lossatlas.errors import BadInput, CannotFinish, LossatlasError, in_one_line
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import MARKS, METADATA, VOUCHES, ArrayHead, consolidate, list_folders
 from lossatlas.files.writing import cannot_write, gone
-from lossatlas.schema import is_standard
+from lossatlas.schema import is_standard, record_texts
 
 __all__ = ["TILE_POINTS", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions"]
 
@@ -176,7 +176,7 @@ class GridArrays:
         """A whole array over the grid, unless it is there with these values."""
         there = self.is_whole(name) and self.fits(name, values.dtype)
         if not there or not np.array_equal(self.read(name), values, equal_nan=values.dtype.kind == "f"):
-            self.create(name, values.dtype, attributes)
+            self.create(name, values.dtype, _recorded(attributes))
             self._put_whole(name, values)
 
     def put_beside(
@@ -184,7 +184,7 @@ class GridArrays:
     ) -> None:
         """A whole array that is not on the grid, unless it is there."""
         if not self.is_whole(name):
-            self._create(name, values.dtype, attributes, dimensions, values.shape, values.shape)
+            self._create(name, values.dtype, _recorded(attributes), dimensions, values.shape, values.shape)
             self._put_whole(name, values)
 
     def is_whole(self, name: str) -> bool:
@@ -351,6 +351,10 @@ class GridArrays:
 def is_marks(name: str) -> bool:
     """Whether an array of a store says which points are evaluated, by its name."""
     return name.startswith(f"{MARKS}/")
+
+
+def _recorded(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key: record_texts(value) for key, value in attributes.items()}
 
 
 def list_dimensions(array: zarr.Array[Any]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import SURVEY
-from lossatlas.schema import REPEAT, Corner
+from lossatlas.schema import REPEAT, Corner, parse_texts
 from lossatlas.surveying.store import list_whole_variables
 
 __all__ = ["OnChart"]
@@ -75,15 +75,15 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
     if not set(corners) <= list_whole_variables(survey):  # there are none, or it was interrupted
         return boxes, labels, ()
     along = _values(store, survey, corners)
-    names = survey[corners[0]].attrs.get("names")
-    if not isinstance(names, list) or any(len(values) != len(names) for values in along.values()):
+    names = parse_texts(survey[corners[0]].attrs.get("names"))
+    if any(len(values) != len(names) for values in along.values()):
         raise _damaged(store, f"{corners[0]} does not name its networks")
     points = np.stack([*along.values()], axis=1)
     # Networks lie in all repeats alike, or in the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
         weights = chart.points(torch.tensor(whole))
-    networks = zip(map(str, names), points.tolist(), weights, strict=True)
+    networks = zip(names, points.tolist(), weights, strict=True)
     return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
 
 
