@@ -1085,7 +1085,7 @@ def test_a_survey_of_something_else_beside_a_chart_is_refused(change: Any, messa
         warnings.simplefilter("ignore")  # zarr's, of texts
         survey.to_zarr(tmp_path / "whole.zarr", zarr_format=3, consolidated=False)
         change(survey).to_zarr(tmp_path / "odd.zarr", zarr_format=3, consolidated=False)
-    boxes, _, networks = _shown(tmp_path / "whole.zarr", chart)
+    boxes, networks = _shown(tmp_path / "whole.zarr", chart)
     assert (boxes["v"], [network.name for network in networks]) == ((0.0, 1.0), ["a", "b"])
     with pytest.raises(la.BadInput, match=f"odd.zarr is damaged .*{message}"):
         _shown(tmp_path / "odd.zarr", chart)

@@ -48,8 +48,6 @@ class SurveySite:
     """What a survey lies on: a chart, what pictures of it show, and the networks there."""
 
     chart: CoefficientChart
-    labels: Mapping[str, str]
-    """What axes are called, by axis."""
     boxes: Mapping[str, Box]
     """What the picture shows where nobody says otherwise, by axis."""
     networks: tuple[Network, ...] = ()

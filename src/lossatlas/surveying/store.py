@@ -120,7 +120,7 @@ class SurveyStore:
             path: as for the class, and likewise all that follows.
             chart: whose points are evaluated.
             grid: per axis of the chart its ascending coordinates.
-            labels: what plots call the axes.
+            labels: what plots call the axes; default the chart's own.
             recorded: further attributes.
             say: told of each array that was damaged.
             tiles: hands out the tiles.
@@ -130,6 +130,7 @@ class SurveyStore:
             CannotFinish: likewise.
         """
         geometry = {GEOMETRY: chart.geometry().record()}
+        labels = labels if labels is not None else chart.axis_labels
         return cls(path, grid, {"chart": chart.fingerprint()}, labels, {**geometry, **(recorded or {})}, say, tiles)
 
     def __enter__(self) -> Self:
