@@ -2,7 +2,7 @@
 
 A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension per axis of the chart (``u``,
 ``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Which points are evaluated
-is no matter of the data set: for each group of metrics a boolean ``<split>_<group>`` in the store's group ``done``,
+is not part of the data set: for each group of metrics a boolean ``<split>_<group>`` in the store's group ``done``,
 chunked like the tiles and written after them, says so; its attribute ``variables`` lists what it vouches for. Every
 array that is not written in tiles has the attribute ``whole`` once it was written to its end. ``target`` is the picture
 that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored or padding; of a grey picture ``target_loss``, the
@@ -225,7 +225,7 @@ class Geometry:
     corners: tuple[tuple[float, ...], ...] = ()
     """The coordinates (d) of each network or origin that the chart was made of and passes through."""
     names: tuple[str, ...] = ()
-    """What lies at each corner; empty where nobody said."""
+    """What lies at each corner; empty where that is not known."""
 
     def __post_init__(self) -> None:
         if any(len(corner) != len(self.axes) for corner in self.corners):
@@ -332,7 +332,7 @@ def name_variable(split: str, metric: str) -> str:
 
 
 def companion_of(name: str, attributes: Mapping[Any, Any]) -> str:
-    """The suffix of the companion that a variable is, by its attributes; empty where it is none.
+    """The suffix of the companion that a variable is, by its attributes; empty where it is not one.
 
     The name tells only where there are no attributes of ours, as in tables of others.
 

@@ -64,7 +64,8 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         The survey and, for each part that is damaged, a line that begins with its name: ``test_loss/c/0/1``.
 
     Raises:
-        BadInput: there is no store, nothing in it can be read, it leads elsewhere, or it does not fit the memory.
+        BadInput: the path is not a store, nothing in it can be read, a link leads out of it, or it does not fit the
+            memory.
     """
     path = Path(path)
     if not is_store(path):

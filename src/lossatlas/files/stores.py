@@ -1,6 +1,6 @@
 """Zarr stores of unknown origin: what their metadata may ask for is checked before zarr and xarray see it.
 
-A description of a hundred bytes can ask for arrays that no memory holds, for more chunks than anybody can count, or for
+A description of a hundred bytes can ask for arrays that no memory holds, for more chunks than can be counted, or for
 codecs that do more than decode; and a chunk of a kilobyte can unpack to gigabytes.
 """
 
@@ -190,7 +190,7 @@ def open_arrays(where: Any) -> xr.Dataset:
     """The data set in a zarr group that is known to be sound, not read yet; folders of others in it are passed over.
 
     Args:
-        where: as zarr takes it; as a path an absolute one, for xarray takes ``~`` for somebody's home.
+        where: as zarr takes it; as a path an absolute one, for xarray takes ``~`` for a home directory.
 
     Raises:
         Exception: of many kinds, zarr's and xarray's, where it is damaged all the same.
@@ -325,13 +325,17 @@ def check_arrays_fit(path: Path, heads: list[ArrayHead]) -> None:
     if needed > room:
         raise Unreadable(path, f"it asks for {needed:,} bytes of memory, and {room:,} are there for it")
     if (count := sum(head.chunks for head in heads)) > MOST_CHUNKS:
-        raise Unreadable(path, f"it asks for {count:,} chunks, more than {MOST_CHUNKS:,}")
+        raise Unreadable(
+            path,
+            f"it has {count:,} chunks, more than the {MOST_CHUNKS:,} that are looked through; survey fewer points, "
+            "or read it part by part with xarray.open_zarr",
+        )
 
 
 def find_dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]:
     """The chunks in an array's folder that may unpack to far more than they should, and what is wrong with each.
 
-    Those that are merely damaged are none of them: decoding them fails, and takes no more than a whole one.
+    Those that are merely damaged are not among them: decoding them fails, and takes no more than a whole one.
     """
     names = [codec.name for codec in head.codecs]
     around = CHECK_SUM if names[-1] == "crc32c" else 0
@@ -350,7 +354,7 @@ def find_dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, 
 
 
 def _excess(size: int, head: ArrayHead) -> str | None:
-    """Why a chunk that unpacks to so many bytes is none of its array's; None where it may be one."""
+    """Why a chunk that unpacks to so many bytes cannot be one of its array; None where it may be."""
     if size <= max(2 * head.chunk_bytes, MOST_UNPACKED):
         return None
     return f"it unpacks to {size:,} bytes, and a chunk of its array has {head.chunk_bytes:,}"
@@ -360,7 +364,7 @@ def _danger(file: BinaryIO, end: int, head: ArrayHead) -> str | None:
     """Why a packed chunk may unpack to more than it should; None where it does not, or fails when it is read.
 
     What follows a frame up to the end is unpacked with it, where it is another frame; and so is what follows a frame
-    that is to be skipped. Nobody packs a chunk like that.
+    that is to be skipped. Chunks are not packed like that.
     """
     frame = file.read(FRAME_HEAD)
     if not frame.startswith(FRAME):

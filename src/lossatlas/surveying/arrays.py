@@ -46,7 +46,7 @@ class GridArrays:
     """Arrays over a grid, chunked in tiles.
 
     Args:
-        where: a group's place, as zarr takes it.
+        where: the group, as zarr takes it: an absolute path, or a store in memory.
         grid: the group's coordinates.
     """
 
@@ -66,7 +66,7 @@ class GridArrays:
         """A new group with its coordinates and no array.
 
         Args:
-            where: a place, as zarr takes it; what is there is replaced.
+            where: the group, as zarr takes it; what is there is replaced.
             grid: per axis its coordinates.
             attributes: of the group.
             labels: what plots call the axes; default their names.
@@ -108,7 +108,7 @@ class GridArrays:
         return name in self.group if self._path is None else (self._path / name / METADATA).is_file()
 
     def __iter__(self) -> Iterator[str]:
-        """The names of the arrays that were made, whole or not; coordinates are none of them."""
+        """The names of the arrays that were made, whole or not, without coordinates."""
         if self._path is None:
             marks = self.group[MARKS]
             assert isinstance(marks, zarr.Group)
@@ -205,7 +205,7 @@ class GridArrays:
         except Exception as error:  # codecs fail in many ways on bytes that are not theirs
             raise BadInput(
                 f"{self._where} is damaged: {name} cannot be read{_said(where)} ({in_one_line(error)}); look at the "
-                "rest with lossatlas view, and survey anew with --overwrite"
+                "rest with lossatlas view, and survey again with --overwrite"
             ) from error
 
     def write(self, name: str, where: Any, values: Any) -> None:
@@ -246,7 +246,7 @@ class GridArrays:
     def take_over(self, known: GridArrays) -> None:
         """Write what a survey on some of the grid's points knows; nothing is known at the others then.
 
-        What lies in the survey's folder and is none of its arrays is copied.
+        What else lies in the survey's folder is copied.
 
         Raises:
             BadInput: a chunk of it is damaged.
@@ -292,7 +292,7 @@ class GridArrays:
         """To be held around whatever writes to the store, or beside it.
 
         Raises:
-            CannotFinish: the disk refuses; or the store was removed, and zarr would make its folders anew.
+            CannotFinish: the disk refuses; or the store was removed, and zarr would make its folders again.
         """
         self.check_there()
         try:
@@ -304,12 +304,12 @@ class GridArrays:
         self.check_there()
 
     def check_there(self) -> None:
-        """Refuse to go on with a store that was removed, or that another one has taken the place of."""
+        """Refuse to go on with a store that was removed, or replaced by another one."""
         if self._looked_at() != self._identity:
             raise self._gone()
 
     def _looked_at(self) -> tuple[int, int] | None:
-        """What tells the folder of a store on disk from one that is made in its place; None where it is none."""
+        """What tells the folder of a store on disk from one that replaces it; None where there is none on disk."""
         try:
             if self._path is None or not (self._path / METADATA).is_file():
                 return None

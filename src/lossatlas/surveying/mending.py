@@ -32,7 +32,7 @@ from lossatlas.surveying.tile_source import TileSource
 __all__ = ["Mending", "sweep"]
 
 NAMED = 3
-"""How many places a line names."""
+"""How many chunks a line names."""
 
 
 def sweep(path: Path) -> None:
@@ -53,7 +53,7 @@ class Mending:
         path: of the store.
         arrays: in it; their coordinates have been read.
         alone: whether no other process writes to the store.
-        tiles: says of each tile whether somebody works on it.
+        tiles: says of each tile whether a process works on it.
     """
 
     path: Path
@@ -143,7 +143,7 @@ class Mending:
 
     @staticmethod
     def _marked(marks: zarr.Array[Any], row: list[Chunk]) -> list[Chunk]:
-        """The chunks of a row in which a point is marked; one that is damaged, and somebody else's, marks nothing."""
+        """The chunks of a row in which a point is marked; one that is damaged, and held by another, marks nothing."""
         damaged = {chunk.place for chunk in find_damaged_chunks(marks, [row[0].place[0]])}
         if damaged:
             return [chunk for chunk in row if chunk.place not in damaged and np.any(marks[chunk.region])]
@@ -151,7 +151,7 @@ class Mending:
         return [chunk for chunk in row if values[(slice(None), *chunk.region[1:])].any()]
 
     def _folders(self, name: str, array: zarr.Array[Any]) -> Iterator[DamagedChunk]:
-        """Folders in the places of chunks, which are read as if there were none."""
+        """Folders with the names of chunks, which are read as if there were none."""
         for row in list_chunks(array, self._rows(name)):
             for chunk in row:
                 if (self.path / name / chunk.key).is_dir():
@@ -209,7 +209,7 @@ def _vouched(marks: zarr.Array[Any]) -> list[str]:
 def _where(array: zarr.Array[Any], chunks: Sequence[Chunk]) -> str:
     """Chunks in words."""
     places = [chunk.where(list_dimensions(array)) for chunk in chunks[:NAMED]]
-    return "; ".join(places) + (f" and {len(chunks) - NAMED} more places" if len(chunks) > NAMED else "")
+    return "; ".join(places) + (f" and {len(chunks) - NAMED} more chunks" if len(chunks) > NAMED else "")
 
 
 def _is_empty(folder: Path) -> bool:
@@ -218,7 +218,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove whatever is in a chunk's place."""
+    """Remove what has a chunk's name, a file or a folder."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

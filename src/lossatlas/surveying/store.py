@@ -76,7 +76,7 @@ class SurveyStore:
         tiles: TileSource | None = None,
     ) -> None:
         self._path = path
-        # xarray takes a path that begins with ~ for one in somebody's home.
+        # xarray takes a path that begins with ~ for one in a home directory.
         self._where: Any = str(path.absolute()) if path is not None else zarr.storage.MemoryStore()
         self._locks = locks = StoreLocks(path) if path is not None else None
         self.tiles: TileSource = tiles or (FileLocks(locks) if locks is not None else Alone())
@@ -89,7 +89,7 @@ class SurveyStore:
         if path.exists() and not has_description(path) and not locks.folder.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
         try:
-            # Whoever changes what is there is refused while others hold this.
+            # A process that changes the structure is refused while others hold this lock.
             self._writers = locks.make("writers")
             with locks.held("structure"):
                 recover(path)
