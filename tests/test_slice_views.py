@@ -550,14 +550,14 @@ def test_surveys_of_other_examples_say_so_side_by_side() -> None:
     line = {"u": np.linspace(-1, 1, 5)}
     surveys = {}
     for name, examples in (("one", "a"), ("other", "b")):
-        survey = xr.Dataset({"test_loss": ("u", np.linspace(1, 2, 5))}, coords=line)
-        survey["test_streaming_done"] = ("u", np.ones(5, dtype=bool), {"data": examples})
+        told = {"split": "test", "metric": "loss", "data_hash": examples}
+        survey = xr.Dataset({"test_loss": ("u", np.linspace(1, 2, 5), told)}, coords=line)
         survey["corner_u"] = ("corner", [0.0], {"names": [f"{name}.pt"]})
         surveys[name] = survey
     (figure,) = show(surveys).values()
     words = " ".join(text.get_text() for text in figure.findobj(Text))
     assert "not the same test examples in all of them" in " ".join(words.split())
     assert "one.pt / other.pt" in words
-    surveys["other"]["test_streaming_done"].attrs["data"] = "a"
+    surveys["other"]["test_loss"].attrs["data_hash"] = "a"
     (figure,) = show(surveys).values()
     assert "not the same" not in " ".join(text.get_text() for text in figure.findobj(Text))
