@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from lossatlas.exchange import FORMATS
 from lossatlas.rundir import REPORT, RunDirectory
+from lossatlas.schema import DONE
 from lossatlas.views import png, view, write_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_survey", "write_pictures"]
+
+LARGEST_TABLE = 400_000
+"""Bytes of the table of all points that a report holds at most: a plane of 48 x 48 points with standard errors."""
 
 
 def write_pictures(run: RunDirectory, figures: Mapping[str, Figure]) -> dict[str, bytes]:
@@ -50,4 +55,15 @@ def draw_survey(
         CannotFinish: the disk refuses.
     """
     images = write_pictures(run, {**view(survey, title=title), **(more or {})})
-    write_report(run.path / REPORT, survey, title, dict(summary), run.config_text(), images, **report)
+    write_report(
+        run.path / REPORT, survey, title, dict(summary), run.config_text(), images, points=_as_table(survey), **report
+    )
+
+
+def _as_table(survey: xr.Dataset) -> str:
+    """All points of a survey as comma-separated values; empty where there are too many for a page."""
+    marks = [name for name in survey.data_vars if str(name).endswith(DONE)]
+    if survey.nbytes > LARGEST_TABLE:
+        return ""
+    table = FORMATS["csv"]().bytes_of(survey.drop_vars(marks)).decode()
+    return table if len(table) <= LARGEST_TABLE else ""
