@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from html.parser import HTMLParser
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ import pytest
 import xarray as xr
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lossatlas.errors import BadInput
 from lossatlas.views import VIEWS, data, png, scales, view, write_report
 from lossatlas.views.interactive import interactive
 from lossatlas.views.report import Grid, sentence, text
+from lossatlas.views.shrink import shrink_to_fit
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -418,8 +421,10 @@ SUMMARY = {"gap": 0.612345, "iou": 0.9, "seconds": 192.3, "points": 1600, "plan"
 EVIL = "<script>alert('x')</script>"
 
 
-def report(tmp_path: Path, given: xr.Dataset, title: str = "A heart", **more: Any) -> str:
-    images = {name: png(figure, dpi=20) for name, figure in view(given).items()}
+def report(
+    tmp_path: Path, given: xr.Dataset, title: str = "A heart", kinds: list[str] | None = None, **more: Any
+) -> str:
+    images = {name: png(figure, dpi=20) for name, figure in view(given, kinds=kinds).items()}
     write_report(tmp_path / "report.html", given, title, SUMMARY, f"seed: 0 # {EVIL}\n", images, **more)
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -456,12 +461,13 @@ def test_report_escapes_what_it_is_given(tmp_path: Path) -> None:
 
 
 GRID = Grid("Paths", ["path", "highest loss"], [["curve", "0.5"]], "The loss in nats.")
+TABLE = "u,test_loss\n0.5,1.25\n"
 
 
-@pytest.mark.parametrize("name", ["heart", "line", "volume"])
-def test_a_report_can_be_read_without_eyes_and_used_without_a_mouse(name: str, tmp_path: Path) -> None:
-    tables = {"What the loss looks like": {"centre": 0.5}}
-    page = Page(report(tmp_path, SURVEYS[name], tables=tables, grids=[GRID], points="u,test_loss\n0.5,1.25\n"))
+@pytest.mark.parametrize(("name", "kind"), [("heart", "loss"), ("line", "line"), ("volume", "slices")])
+def test_a_report_can_be_read_without_eyes_and_used_without_a_mouse(name: str, kind: str, tmp_path: Path) -> None:
+    more = {"tables": {"What the loss looks like": {"centre": 0.5}}, "grids": [GRID], "points": TABLE}
+    page = Page(report(tmp_path, SURVEYS[name], kinds=[kind], **more))
     for landmark in ("header", "nav", "main"):
         assert len(page.all(landmark)) == 1, landmark
     assert page.all("a")[0] == {"class": "skip", "href": "#content"}
@@ -490,7 +496,7 @@ def test_a_report_can_be_read_without_eyes_and_used_without_a_mouse(name: str, t
 
 
 def test_texts_and_controls_of_a_report_stand_out_in_light_and_in_dark(tmp_path: Path) -> None:
-    style = re.sub(r"\s+", " ", report(tmp_path, line()).partition("</style>")[0])
+    style = re.sub(r"\s+", " ", report(tmp_path, line(), kinds=[]).partition("</style>")[0])
     colours = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", rules)) for rules in re.findall(r":root \{(.*?)\}", style)]
     assert len(colours) == 2
     assert colours[0].keys() == colours[1].keys() == {"page", "card", "ink", "grey", "line", "edge", "accent"}
@@ -513,12 +519,24 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_a_report_offers_all_points_as_a_file_or_says_how_to_write_one(tmp_path: Path) -> None:
-    table = "u,test_loss\n0.5,1.25\n"
-    (link,) = [link for link in Page(report(tmp_path, line(), points=table)).all("a") if "download" in link]
-    assert unquote((link["href"] or "").removeprefix("data:text/csv;charset=utf-8,")) == table
-    without = Page(report(tmp_path, line()))
+    page = Page(report(tmp_path, line(), kinds=[], points=TABLE))
+    (link,) = [link for link in page.all("a") if "download" in link]
+    assert unquote((link["href"] or "").removeprefix("data:text/csv;charset=utf-8,")) == TABLE
+    without = Page(report(tmp_path, line(), kinds=[]))
     assert not [link for link in without.all("a") if "download" in link]
     assert "lossatlas view RUN --export points.csv" in without.words
+
+
+def test_pictures_of_a_page_shrink_where_they_would_not_fit_and_look_the_same() -> None:
+    images = {name: png(figure, dpi=60) for name, figure in view(heart(), kinds=["loss", "contours"]).items()}
+    assert shrink_to_fit(images, sum(map(len, images.values()))) == images
+    largest = max(images, key=lambda name: len(images[name]))
+    fitted = shrink_to_fit(images, sum(map(len, images.values())) - 1)
+    assert list(fitted) == list(images)
+    assert {name for name in images if fitted[name] != images[name]} == {largest}
+    assert len(fitted[largest]) < len(images[largest]) / 2
+    before, after = (np.asarray(Image.open(BytesIO(one[largest])).convert("RGB"), int) for one in (images, fitted))
+    assert np.abs(after - before).max() < 16
 
 
 def test_what_is_lowest_and_highest_is_said_in_words() -> None:

@@ -11,6 +11,7 @@ import xarray as xr
 from lossatlas.views import scales
 from lossatlas.views.comparison import CAPTIONS
 from lossatlas.views.report import Grid, image, text, write_page
+from lossatlas.views.shrink import shrink_to_fit
 
 __all__ = ["write_comparison"]
 
@@ -64,7 +65,10 @@ def write_comparison(
         title=f"{len(summary['runs'])} networks compared",
         lead=_lead(comparison, summary),
         tiles=_tiles(summary),
-        images=[image(name, content, CAPTIONS.get(name, ""), whole=name in WHOLE) for name, content in images.items()],
+        images=[
+            image(name, content, CAPTIONS.get(name, ""), whole=name in WHOLE)
+            for name, content in shrink_to_fit(images).items()
+        ],
         grids=[_runs(comparison, summary), *([_spread(summary)] if largest > 1 else []), _pairs(summary)],
         config_yaml=config_yaml,
     )

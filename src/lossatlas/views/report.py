@@ -18,6 +18,7 @@ from lossatlas.files.writing import atomic_write
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
 from lossatlas.views.interactive import Interactive, interactive
+from lossatlas.views.shrink import shrink_to_fit
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -91,7 +92,7 @@ def write_report(
             for name, rows in (tables or {}).items()
             if rows
         ],
-        images=[_pictured(kind, content, survey) for kind, content in images.items()],
+        images=[_pictured(kind, content, survey) for kind, content in shrink_to_fit(images).items()],
         summary_grids=grids,
         points=points,
         config_yaml=config_yaml,
