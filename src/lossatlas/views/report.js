@@ -53,11 +53,16 @@ const overflowing = new ResizeObserver((entries) => {
 });
 for (const box of document.querySelectorAll(".scroll")) overflowing.observe(box);
 
-// All points: the table is made of the file that can be downloaded when somebody opens it.
+// All points: when the table is opened it is made of the file that can be downloaded.
+function rowsOf(csv) {
+  const cells = (line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)];
+  return csv.trim().split("\n").map((line) => cells(line).map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain));
+}
+
 function tableOfPoints(text) {
   const table = document.createElement("table");
   table.className = "points";
-  const [head, ...rows] = text.trim().split("\n").map((line) => line.split(","));
+  const [head, ...rows] = rowsOf(text);
   const caption = table.createCaption();
   caption.className = "unseen";
   caption.textContent = "All points";
