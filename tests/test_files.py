@@ -658,7 +658,6 @@ READERS = {
     "open", "os.open", "io.open", "pickle.load", "pickle.loads",
 }  # fmt: skip
 ELSEWHERE = {
-    "views/report.py": "a template of the package's own",
     "reproduce/run.py": "what was written to a text a moment before",
     "weights/unpickling.py": "from a file that the door looked at",
     "cli/terminal.py": "nothing, to write to",
