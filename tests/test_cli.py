@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shlex
 import subprocess
 import sys
@@ -280,6 +281,9 @@ class TestHelp:
         rare = {f"--{name}" for panel in VERBS[verb].panels for name in panel.rare}
         shown = [{line.split()[1] for line in lines if line.startswith("\u2502 --")} for lines in (common, everything)]
         assert shown[0] == shown[1] - rare
+        for line in everything:
+            if line.startswith("\u2502"):
+                assert re.search(r"  [A-Z].*\.( \[.+\])* +\u2502$", line), "a sentence that stands alone"
         hint = f"These are the common options; lossatlas {verb} --help_all shows all of them."
         assert (common[-1] == hint) == bool(rare)
         assert hint not in everything

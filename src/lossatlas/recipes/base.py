@@ -34,6 +34,7 @@ __all__ = [
     "check_named_once",
     "list_differences",
     "require",
+    "spell_list",
 ]
 
 T = TypeVar("T")
@@ -176,6 +177,15 @@ def require(value: T | None) -> T:
     """Return the value of a setting that may be left open in general and is set here."""
     assert value is not None
     return value
+
+
+def spell_list(values: Sequence[Any]) -> str:
+    """A list as the command line takes it.
+
+    >>> spell_list((5, 7)), spell_list(())
+    ('5 7', 'none')
+    """
+    return " ".join(map(str, values)) or "none"
 
 
 def check_device(name: str) -> None:

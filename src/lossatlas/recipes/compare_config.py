@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from lossatlas.bounds import Positive
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, require
+from lossatlas.recipes.base import AUTO, require, spell_list
 from lossatlas.recipes.shared_config import DirectionConfig, EvaluationConfig, GridConfig
 
 __all__ = ["CompareConfig"]
@@ -60,8 +60,7 @@ class CompareConfig(EvaluationConfig, ComparedConfig):
         grid = require(self.grid)
         if not 1 <= len(grid) <= 2 or min(grid) < 2:
             raise BadInput(
-                f"grid is {' '.join(map(str, grid))}; expected one number of at least 2 points for both axes, or "
-                "one for each"
+                f"grid is {spell_list(grid)}; expected one number of at least 2 points for both axes, or one for each"
             )
         for name in ("line", "slice_points"):
             if getattr(self, name) < 3:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from lossatlas.bounds import Count, Positive
 from lossatlas.errors import BadInput, make_unknown_error
-from lossatlas.recipes.base import ProblemConfig, check_count, require
+from lossatlas.recipes.base import ProblemConfig, check_count, require, spell_list
 from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
 
 __all__ = ["ConnectConfig"]
@@ -80,7 +80,7 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
             self._settle(batch_size=max(1, 128 // require(self.points)))
         grid = require(self.grid)
         if len(grid) != 1 or grid[0] < 3:
-            raise BadInput(f"grid is {' '.join(map(str, grid))}; expected 3 or more values of t, as one number")
+            raise BadInput(f"grid is {spell_list(grid)}; expected 3 or more values of t, as one number")
         if self.plane < 0 or self.plane == 1:
             raise BadInput(f"plane is {self.plane}; expected 2 or more points along each side, or 0 for no plane")
         check_count("plane_examples", self.plane_examples, "all")

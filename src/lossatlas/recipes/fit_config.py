@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from lossatlas.bounds import Count, Decay, Fraction, Positive
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, Options, ProblemConfig
+from lossatlas.recipes.base import AUTO, Options, ProblemConfig, spell_list
 from lossatlas.recipes.shared_config import ChartConfig, CheckpointConfig, FittedConfig, MetricsConfig
 from lossatlas.registry import Registry
 
@@ -99,11 +99,11 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
         if len(self.shares) != len(self.coarse) + 1 or not all(share > 0 for share in self.shares):
             raise BadInput(
-                f"{len(self.coarse)} coarser sizes need {len(self.coarse) + 1} positive shares of the budget; "
-                f"got {self.shares}"
+                f"shares is {spell_list(self.shares)}; expected {len(self.coarse) + 1} positive shares "
+                "of the budget, one for each coarser size and one for the full size"
             )
         if not all(0 < fraction < 1 for fraction in self.coarse):
-            raise BadInput(f"coarse sizes are fractions of the size between 0 and 1; got {self.coarse}")
+            raise BadInput(f"coarse is {spell_list(self.coarse)}; expected fractions of the size between 0 and 1")
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
         # How many examples there is time for was decided once, by the clock.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from lossatlas.bounds import Count, Positive, is_ordinary
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, ProblemConfig, require
+from lossatlas.recipes.base import AUTO, ProblemConfig, require, spell_list
 from lossatlas.recipes.shared_config import (
     BetweenConfig,
     ChartConfig,
@@ -159,8 +159,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
         grid = require(self.grid)
         if not grid or min(grid) < 2:
             raise BadInput(
-                f"grid is {' '.join(map(str, grid))}; expected one number of at least 2 points for all axes, "
-                "or one for each"
+                f"grid is {spell_list(grid)}; expected one number of at least 2 points for all axes, or one for each"
             )
         for axis in self.coordinates:
             if len(axis) < 2 or not all(a < b for a, b in pairwise(axis)) or not all(map(is_ordinary, axis)):

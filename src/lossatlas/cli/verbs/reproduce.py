@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossatlas.cli.app import PlainVerb
-from lossatlas.cli.panels import Example
+from lossatlas.cli.panels import Example, Panel
 from lossatlas.cli.signals import is_asked_to_stop
 from lossatlas.cli.terminal import say
 from lossatlas.files.reading import read_text
@@ -66,6 +66,11 @@ def reproduce(
 
 REPRODUCE = PlainVerb(
     reproduce,
+    panels=(
+        Panel(title="Study", common=("study",)),
+        Panel(title="How it runs", common=("scale", "folder", "device", "plan", "resume", "print_config")),
+        Panel(title="Output", common=("out", "overwrite")),
+    ),
     examples=(
         Example("A small version of a figure, in minutes", "lossatlas reproduce mpo-fig4"),
         Example(
