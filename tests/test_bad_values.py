@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -107,6 +108,37 @@ class TestNumbers:
         for wrong, message in (((1.0, 0.0), "several is 0.0; expected a positive number"), ((1e39,), "ordinary size")):
             with pytest.raises(la.BadInput, match=message):
                 Some(wrong)
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: TrainConfig(epochs="2"), "epochs is '2'; expected a positive number"),
+            (lambda: TrainConfig(epochs=None), "epochs is None; expected a positive number"),
+            (lambda: TrainConfig(batch_size=32.0), "batch_size is 32.0; expected a positive number"),
+            (lambda: FitConfig(betas=(0.9,)), "betas is (0.9,); expected a list of numbers"),
+            (lambda: FitConfig(splits="train"), "splits is 'train'; expected a list of texts"),
+            (lambda: FitConfig(coarse=(0.3, "x")), "coarse is (0.3, 'x'); expected a list of numbers"),
+            (lambda: FitConfig(origin_at="top"), "origin_at is 'top'; expected 'centre' or 'corner'"),
+            (lambda: FitConfig(invert="no"), "invert is 'no'; expected a truth value"),
+            (lambda: FitConfig(pattern=3), "pattern is 3; expected a text"),
+            (lambda: la.Adam(lr="fast"), "lr is 'fast'; expected"),
+            (lambda: la.MLP(hidden=8), "mlp's hidden is 8; expected a list of whole numbers"),
+            (lambda: la.train(None, None, epochs="2"), "epochs is '2'; expected a number"),  # type: ignore[arg-type]
+            (lambda: la.fit(None, None, None, None, steps="2"), "steps is '2'; expected a whole number"),  # type: ignore[arg-type]
+            (lambda: la.survey(None, {}, None, {}, padding=1.5), "padding is 1.5; expected a whole number"),  # type: ignore[arg-type]
+            (lambda: la.slice_around(None, repeats="2"), "repeats is '2'; expected a whole number"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_values_of_another_type_are_refused_in_one_line(self, make: Any, message: str) -> None:
+        with pytest.raises(la.BadInput, match=f"^{re.escape(message)}"):
+            make()
+
+    def test_scalars_and_lists_of_other_libraries_are_taken(self) -> None:
+        made: Any = TrainConfig
+        kept = made(epochs=np.float32(2), batch_size=np.int64(3), lr=torch.tensor(0.5), augment=["flip"], seed=True)
+        assert (float(kept.epochs), kept.batch_size, float(kept.lr), list(kept.augment)) == (2, 3, 0.5, ["flip"])
+        assert made(epochs=2).epochs == 2
+        assert FitConfig(invert=np.bool_(True)).invert  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
     def test_options_of_a_named_thing_are_told_by_its_name(self, registry: Any) -> None:

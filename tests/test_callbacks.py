@@ -429,7 +429,7 @@ def test_examples_of_the_page_run_as_they_stand(
     example: int, kept: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    page = Path(__file__).parent.parent / "docs/own_training.md"
+    page = Path(__file__).parent.parent / "docs/how-to/own_training.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     code = [block for block in blocks if "recorded = la." in block][example]
     variables: dict[str, Any] = {}

@@ -286,9 +286,12 @@ class TestOfTheCommandLine:
 
     def test_help_of_compare_says_which_hold_where(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
-            raise SystemExit(main(["compare", "--help"]))
+            raise SystemExit(main(["compare", "--help_all"]))
         text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        assert "auto is frozen around one network, which has its own, reestimated between several" in text
+        assert (
+            "Where the default is auto, they are frozen around one network, reestimated between several networks"
+            in text
+        )
 
 
 class TestRandomDirections:

@@ -200,8 +200,10 @@ class TestConnect:
 
     def test_wrong_settings_are_one_line(self) -> None:
         networks, own, splits = self.networks(), problem(), {"train": examples()}
-        with pytest.raises(la.BadInput, match="not the settings of a ConnectConfig"):
+        with pytest.raises(la.BadInput, match="'stepps' is not a setting of lossatlas connect; did you mean 'steps'"):
             la.connect(networks, own, splits, stepps=3)
+        with pytest.raises(la.BadInput, match="steps is '3'; expected a positive number"):
+            la.connect(networks, own, splits, steps="3")
         with pytest.raises(
             la.BadInput, match="data is not a setting in Python, where the problem and the splits take its place"
         ):

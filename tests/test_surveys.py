@@ -778,7 +778,7 @@ class TestSites:
             (["--checkpoint=NET0", "--chart=through"], "chart means nothing with checkpoint; leave it out"),
             (["--between", "NET0", "NET1", "--normalize=filter"], "normalize means nothing with between"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "--normalize=filter"], "that are not random"),
-            (["--checkpoint=NET0", "--no_metrics"], "no metrics are surveyed; expected some, or auto"),
+            (["--checkpoint=NET0", "--metrics=none"], "no metrics are surveyed; expected some, or auto"),
             (["--checkpoint=NET0", "--direction_seed=-1"], "direction_seed is -1; expected a seed of 0 or more"),
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
             (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),

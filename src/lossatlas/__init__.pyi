@@ -64,6 +64,7 @@ from .fitting import (
     fit as fit,
 )
 from .jobs.library import CurveResult as CurveResult, compare as compare, connect as connect
+from .jobs.view import view as view
 from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as NetworkLoss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
@@ -117,7 +118,7 @@ from .training import (
 )
 from .training.callbacks.huggingface import HuggingFaceTrajectory as HuggingFaceTrajectory
 from .training.callbacks.lightning import LightningTrajectory as LightningTrajectory
-from .views import view as view, write_report as write_report
+from .views import Pictures as Pictures, View as View, write_report as write_report
 from .weights import Initialiser as Initialiser, WeightSpace as WeightSpace
 from .weights.initialisers.module import ModuleDefault as ModuleDefault
 from .weights.initialisers.xavier import Xavier as Xavier

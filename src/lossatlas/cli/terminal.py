@@ -1,4 +1,4 @@
-"""What reaches the terminal: lines without anything that steers it, and streams that nobody may be reading."""
+"""What reaches the terminal: lines without anything that steers it, and streams that may have no reader."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def note(text: str) -> None:
 class Stream:
     """A stream to which writing never fails: once it cannot be written, it takes everything and keeps nothing.
 
-    A run is not worth less because nobody reads what it tells.
+    A run goes on whether or not its messages are read.
 
     Args:
         inner: the stream; None where the process was started without it.

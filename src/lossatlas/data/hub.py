@@ -45,17 +45,18 @@ class Images(DataSource, ABC):
     """The options that all sets of images have."""
 
     config: str | None = None
-    """Which of the data set's configurations, where it has several."""
+    """Configuration of the data set, where it has several."""
     train: str | None = None
-    """The split to train on; default train."""
+    """Split to train on; by default train."""
     test: str | None = None
-    """The split to test on; default test, else validation, else val."""
+    """Split to test on; by default test, else validation, else val."""
     image: str | None = None
-    """The column of images; default the only one of that type."""
+    """Column of images; by default the only one of that type."""
     label: str | None = None
-    """The column of labels; default the only one of classes, else of integers."""
+    """Column of labels; by default the only one of classes, else of integers."""
     memory: Annotated[float, Meta(ge=0, description="0 or a positive number, or inf", extra=INFINITE)] = 4.0
-    """GiB of a split's raw images that may be kept on the device, inf for all; larger splits are streamed to it."""
+    """GiB of the raw images of a split that may be kept on the device, inf for all; larger splits are streamed to
+    it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class NamedImages(Images, ABC):
     place: ClassVar[Place]
 
     folder: str | None = None
-    """A folder in the hub's layout that is read instead of the hub."""
+    """Folder in the layout of the Hugging Face hub that is read instead of the hub."""
 
     def load(self) -> Dataset:
         return load_images(self.place, self, self.folder)

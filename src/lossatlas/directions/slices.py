@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from lossatlas.bounds import check_arguments
 from lossatlas.charts import RepeatedSlice, Slice
 from lossatlas.directions.direction import Around, make_direction, make_directions, orthogonalise
 from lossatlas.directions.normalisations import NORMALISATIONS
@@ -21,6 +22,7 @@ DEPENDENT = 1e-10
 """The smallest eigenvalue of the unit directions' Gram matrix below which they count as linearly dependent."""
 
 
+@check_arguments
 def slice_around(
     module: nn.Module,
     kinds: Sequence[str] = ("random", "random"),

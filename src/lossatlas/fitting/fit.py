@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossatlas.bounds import Elapsed, Tally
+from lossatlas.bounds import Elapsed, Tally, check_arguments
 from lossatlas.charts import CoefficientChart, check_coefficients
 from lossatlas.data import Augmentation, Batches, Split, augment_batch
 from lossatlas.engine import BuffersPolicy, Engine, Plan
@@ -294,6 +294,7 @@ class FitResult:
     """The engine plan that was used."""
 
 
+@check_arguments
 def fit(
     chart: CoefficientChart,
     objective: Objective,

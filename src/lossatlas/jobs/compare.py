@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,8 +15,9 @@ from lossatlas.engine.buffers_policy import find_normalisation_layers
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
-from lossatlas.errors import Interrupted, format_error
-from lossatlas.files.reading import Unreadable, read_bytes, resolve_path
+from lossatlas.errors import Interrupted
+from lossatlas.exchange.comparison import COMPARISON
+from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_seconds
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -33,36 +33,17 @@ from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
 from lossatlas.surveying.store import read_survey
+from lossatlas.views import draw
 from lossatlas.views.comparing import write_comparison
-from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import serialise_state
 
-__all__ = ["COMPARISON", "read_comparison", "run_compare"]
+__all__ = ["run_compare"]
 
-COMPARISON = "comparison.nc"
-MOST_BYTES = 2**30
-"""The largest size of a comparison's data in bytes."""
 SURVEYS = "surveys"
 MEASURING = 0.5
 """The seconds for which a plan is measured that serves a forecast only."""
 STORED = 0.4
 """The approximate seconds for writing the files of a survey, whatever its size."""
-
-
-def read_comparison(path: Path) -> xr.Dataset:
-    """Read the data of a finished comparison.
-
-    Args:
-        path: the run directory.
-
-    Raises:
-        BadInput: the data cannot be read.
-    """
-    content = io.BytesIO(read_bytes(path / COMPARISON, MOST_BYTES))
-    try:
-        return xr.open_dataset(content, engine="scipy").load()
-    except Exception as error:  # scipy finds a file damaged in many ways
-        raise Unreadable(path / COMPARISON, format_error(error)) from error
 
 
 def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
@@ -93,8 +74,9 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     }
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
     if how.pictures:
-        images = write_pictures(run, draw_comparison(data))
-        write_comparison(run.path / REPORT, data, summary, run.config_text(), images)
+        pictures = draw(data)
+        write_pictures(run, pictures)
+        write_comparison(run.path / REPORT, data, summary, run.config_text(), pictures)
     start.finish(summary, {"compare": summary["seconds"]})
     return summary
 

@@ -14,17 +14,18 @@ The values that settings have beside their own follow one rule:
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from cyclopts import Parameter
 
-from lossatlas.bounds import Bounded, Seed
+from lossatlas.bounds import Bounded, Seed, check_types
 from lossatlas.errors import BadInput, LossatlasError
-from lossatlas.files.reading import convert
 
 __all__ = [
     "AUTO",
     "Config",
+    "NotSettings",
     "Options",
     "ProblemConfig",
     "check_count",
@@ -45,6 +46,10 @@ Options = Annotated[Mapping[str, Any], Parameter(parse=False)]
 """The options of a named thing, by name; ``--thing.option`` on the command line."""
 
 
+class NotSettings(BadInput):
+    """Settings of which a configuration does not have one, or has it with another type."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config(Bounded):
     """Everything that a run depends on; the base class of the configurations of all verbs."""
@@ -55,7 +60,7 @@ class Config(Bounded):
     """The defaults of this verb for settings that several verbs share."""
 
     device: str = AUTO
-    """Device: auto, cpu, cuda, cuda:1, ..."""
+    """Device to compute on: auto, cpu, cuda, or cuda:N for one of several GPUs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,24 +107,32 @@ class Config(Bounded):
         """Make the configuration from the form that :meth:`flat` returns; missing settings have their defaults.
 
         Raises:
-            BadInput: an option is unknown or of another type, or a value is refused.
+            NotSettings: an option is unknown or of another type.
+            BadInput: the configuration refuses it.
         """
         named: dict[str, Any] = {}
+        known = [f.name for f in fields(cls) if not f.name.endswith(OPTIONS)]
         for key, value in flat.items():
             thing, dot, option = key.partition(".")
             if dot and thing + OPTIONS in {f.name for f in fields(cls)}:
                 value = tuple(value) if isinstance(value, list) else value
                 named.setdefault(thing + OPTIONS, {})[option] = value
-            elif key.endswith(OPTIONS):
-                raise BadInput(f"these are not the settings of a {cls.__name__}: {key!r} is unknown")
+            elif key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"see lossatlas {cls.verb} --help_all"
+                raise NotSettings(f"{key!r} is not a setting of lossatlas {cls.verb}; {hint}")
             else:
                 named[key] = value
+        try:
+            check_types(cls, named)
+        except BadInput as error:
+            raise NotSettings(str(error)) from error
         try:
             return convert(named, cls, exact=True)
         except LossatlasError:
             raise
         except ValueError as error:
-            raise BadInput(f"these are not the settings of a {cls.__name__}: {error}") from error
+            raise NotSettings(f"these are not the settings of lossatlas {cls.verb}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,24 +140,26 @@ class ProblemConfig(Config):
     """Which network, on which data, under which loss; the base of the configurations that say so themselves."""
 
     data: str = "digits"
-    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the hub's layout, or module:callable."""
+    """Data set: a name (see `lossatlas info`), hub:OWNER/NAME, a folder in the layout of the Hugging Face hub, or
+    module:callable."""
     data_options: Options = field(default_factory=dict)
-    """Options of a data set; on the command line --data.OPTION."""
+    """Options of the data set; on the command line --data.OPTION."""
     model: str = "mlp"
-    """Network: a name (see `lossatlas info`) with options as --model.OPTION, or module:callable."""
+    """Model: a name (see `lossatlas info`), with options as --model.OPTION, or module:callable."""
     model_options: Options = field(default_factory=dict)
-    """Options of a named model; on the command line --model.OPTION."""
+    """Options of the named model; on the command line --model.OPTION."""
     loss: str = "auto"
-    """Loss: a name (see `lossatlas info`) with options as --loss.OPTION, module:callable, or auto by the targets."""
+    """Loss: a name (see `lossatlas info`), with options as --loss.OPTION, module:callable, or auto, which follows from
+    the targets."""
     loss_options: Options = field(default_factory=dict)
-    """Options of a named loss; on the command line --loss.OPTION."""
+    """Options of the named loss; on the command line --loss.OPTION."""
     output: str | None = None
-    """What the loss sees of what the network returns: a key or a place of it, such as out or 0; default its logits,
-    its only tensor, or the first one of a tuple."""
+    """Part of the model's output that the loss is computed from: a key or an index, such as out or 0. By default its
+    logits, its only tensor, or the first tensor of a tuple."""
     parameters: tuple[str, ...] = ("*",)
-    """Patterns of the parameters that vary; the others are held fixed."""
+    """Patterns of the names of the parameters that vary; the other parameters are held fixed."""
     seed: Seed = 0
-    """Seed of everything that is random."""
+    """Seed of initialisation, batches, augmentation and random subsets of examples."""
 
 
 def list_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -25,17 +25,18 @@ class ComparedConfig(GridConfig, DirectionConfig):
     """What a comparison looks at: surfaces and lines between networks, and slices around them."""
 
     runs: tuple[str, ...] = ()
-    """Two or more finished runs of lossatlas train, on the same data; name them first."""
+    """Finished runs of lossatlas train to compare, two or more on the same data; they can be named right after the
+    verb."""
     line: int = 41
-    """Points on the line between two networks, which goes from -0.5 to 1.5."""
+    """Number of points on the line between two networks, from -0.5 to 1.5."""
     slice_range: Positive = 1.5
-    """How far slices around a network reach either way, in lengths of their directions."""
+    """Extent of slices around a network to either side, in lengths of their directions."""
     slice_points: int = 61
-    """Points of a slice."""
+    """Number of points of a slice."""
     level: Positive = GUESSING
-    """Loss up to which a basin is as wide as it is; default that of guessing among ten classes, in nats."""
+    """Loss at which the width of a basin is measured; by default that of guessing among ten classes, in nats."""
     radius: Positive = 0.5
-    """How far from a network its sharpness looks, in the slices' unit."""
+    """Radius of the neighbourhood in which sharpness is measured, in lengths of the directions of slices."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolve_path
 from lossatlas.provenance import Provenance
-from lossatlas.recipes.base import AUTO, Config, ProblemConfig
+from lossatlas.recipes.base import AUTO, Config, NotSettings, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import FitConfig
@@ -163,11 +163,9 @@ class OpenedRun:
         kind = CONFIGS[self.verb]
         try:
             return kind.from_flat(self.find_settings(needed))
-        except BadInput as error:
-            if "these are not the settings" not in str(error):
-                raise
+        except NotSettings as error:
             raise BadInput(
-                f"{self.path} has a config.yaml that cannot be read ({error}); carry out the run again"
+                f"{self.path} has a config.yaml that cannot be read ({error}); make the run again"
             ) from error
 
     @cached_property

@@ -11,7 +11,7 @@ __all__ = ["PAPER_TRAINING", "configure_paper_fit", "configure_small_fit", "copy
 SMALL: dict[str, Any] = {
     "model": "conv", "cells": 16, "batch_size": 16, "lr": 2e-3, "scale_lr": 8e-3, "examples": "1000", "padding": 2,
 }  # fmt: skip
-"""Settings that work for the paper's networks in minutes on two cores; measured in docs/results.md."""
+"""What works for the paper's networks in minutes on two cores; measured in docs/reports/results.md."""
 
 
 PAPER_TRAINING: dict[str, Any] = {

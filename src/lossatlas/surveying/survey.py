@@ -17,6 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas import schema
+from lossatlas.bounds import check_arguments
 from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.data import Split, name_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
@@ -69,6 +70,7 @@ def make_grid(
     return {**made, schema.REPEAT: np.arange(float(chart.repeats))} if isinstance(chart, RepeatedSlice) else made
 
 
+@check_arguments
 def survey(
     chart: CoefficientChart,
     grid: Grid | Raster,

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lossatlas.bounds import check_arguments
 from lossatlas.data import Augmentation, Split
 from lossatlas.errors import BadInput
 from lossatlas.problem import Problem
@@ -43,6 +44,7 @@ class TrainResult:
     """The seconds that the steps took."""
 
 
+@check_arguments
 def train(
     problem: Problem,
     split: Split | Source,

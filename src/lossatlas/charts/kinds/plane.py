@@ -22,8 +22,8 @@ __all__ = ["Plane"]
 @dataclass(frozen=True)
 class _Options(NamedOptions):
     order: tuple[int, ...] = ()
-    """Numbers of the axes, from 0, in the order in which their directions are made orthogonal; the first stays as it
-    is. Default: the last axis first."""
+    """Numbers of the axes, from 0, in the order in which their directions are made orthogonal; the first direction
+    stays as it is. By default the last axis comes first."""
 
 
 class Plane(AffineChart):

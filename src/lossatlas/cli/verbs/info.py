@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example
 
 if TYPE_CHECKING:
     from lossatlas.charts import CoefficientChart
@@ -13,7 +14,7 @@ __all__ = ["INFO"]
 
 
 def info() -> int | None:
-    """List what there is to choose from: models with their options, data sets, pictures, metrics, devices and so on."""
+    """List what options can name: models with their options, data sets, pictures, metrics, devices and so on."""
     from dataclasses import fields
 
     import torch
@@ -86,4 +87,6 @@ def _told(name: str, kind: type[CoefficientChart]) -> str:
     return f"{name}: {told or 'from Python'}"
 
 
-INFO = PlainVerb(info)
+INFO = PlainVerb(
+    info, examples=(Example("Everything that options can name, and the devices of this machine", "lossatlas info"),)
+)

@@ -27,7 +27,7 @@ class Crop(Augmentation):
     """
 
     padding: Annotated[int, Meta(ge=0, le=MOST, description=f"0 to {MOST:,}")] = 4
-    """Pixels on each side, the most that an image is shifted by."""
+    """Number of pixels added on each side, which is the most that an image is shifted by."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, channels, height, width = images.shape

@@ -25,7 +25,7 @@ class Cutout(Augmentation):
     """
 
     side: Count | None = None
-    """Pixels along one side of the square; half the image's height if not given."""
+    """Number of pixels along one side of the square; by default half the height of the image."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, _, height, width = images.shape

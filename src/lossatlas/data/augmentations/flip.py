@@ -22,7 +22,7 @@ class Flip(Augmentation):
     """
 
     probability: Share = 0.5
-    """Of an image to be mirrored."""
+    """Probability that an image is mirrored."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         swapped = torch.rand(len(images), generator=generator) < self.probability

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.bounds import Share, check_numbers
+from lossatlas.bounds import Share, check_values
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses.labelled import Labelled, count_from_the_end, find_class_axis, read_labels
@@ -55,14 +55,14 @@ class CrossEntropy(Loss):
     """
 
     class_axis: int | None = None
-    """The axis of the logits along which the classes lie: 1 in torch's layout, -1 for the last. By default the second
-    or the last, whichever the labels fit."""
+    """Axis of the logits along which the classes lie: 1 in torch's layout, -1 for the last. By default the second or
+    the last, whichever fits the labels."""
     ignore_index: int = -100
-    """The label of positions that do not count."""
+    """Label of the positions that do not count."""
     weight: tuple[float, ...] | None = None
-    """What a position of each class counts in the loss (C,), 0 or more; default 1. Accuracies count positions alike."""
+    """Weight of each class in the loss (C,), 0 or more; by default 1. Accuracies count all positions alike."""
     label_smoothing: Share = 0.0
-    """Which share of a label is spread over all classes, in [0, 1]."""
+    """Fraction of each label that is spread over all classes, in [0, 1]."""
 
     classifies = True
     units = "nat"
@@ -75,7 +75,7 @@ class CrossEntropy(Loss):
             raise BadInput(
                 "class_axis is 0, the axis of the examples; expected that of the classes: 1 in torch's layout"
             )
-        check_numbers(self)
+        check_values(self)
         if self.weight is not None:
             object.__setattr__(self, "weight", _checked_weights(self.weight))
 

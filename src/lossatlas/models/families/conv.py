@@ -32,15 +32,15 @@ class Conv(Family):
     """
 
     channels: tuple[Count, ...] = (8, 32, 64)
-    """Output channels of each convolution; the BatchNorm study uses 8 8 32 32 64 64."""
+    """Number of output channels of each convolution; the BatchNorm study uses 8 8 32 32 64 64."""
     hidden: Count = 128
     """Width of the hidden linear layer."""
     batch_norm: bool = False
-    """Batch normalisation before each activation."""
+    """Apply batch normalisation before each activation."""
     max_pool: bool = True
-    """2x2 max-pooling after each block, a run of equal widths."""
+    """Apply 2x2 max-pooling after each block, a run of convolutions of equal width."""
     skips: bool = False
-    """Add a convolution's input to its output where the widths are equal."""
+    """Add the input of a convolution to its output where their widths are equal."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if len(inputs) != 3:

@@ -36,13 +36,15 @@ class DenseNet(Family):
     """
 
     depth: Depth = 40
-    """Layers with weights: 3 n + 4 (40, 100), with bottlenecks 6 n + 4 (100, 190, 250) or 121, 161, 169, 201."""
+    """Number of layers with weights: 3 n + 4 (40, 100), with bottlenecks 6 n + 4 (100, 190, 250), or 121, 161, 169,
+    201."""
     growth: Count = 12
-    """Channels that each layer adds."""
+    """Number of channels that each layer adds."""
     bottleneck: bool = False
-    """Before each 3x3 convolution a 1x1 of four growths; and two growths at the start in place of 16 channels."""
+    """Put a 1x1 convolution of four growths before each 3x3 convolution, and start with two growths in place of 16
+    channels."""
     compression: Fraction = 1.0
-    """The part of the channels that a transition between blocks keeps."""
+    """Fraction of the channels that a transition between blocks keeps."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         blocks = self._blocks()

@@ -28,9 +28,9 @@ class NIN(Family):
     """
 
     channels: tuple[Count, ...] = (192, 160, 96, 192, 192, 192, 192, 192)
-    """Output channels of each convolution but the last, whose are the network's outputs: 3 n - 1 numbers."""
+    """Number of output channels of each convolution but the last, which has those of the network: 3 n - 1 numbers."""
     batch_norm: bool = False
-    """Batch normalisation before each activation."""
+    """Apply batch normalisation before each activation."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if len(self.channels) % BLOCK != BLOCK - 1:

@@ -35,11 +35,11 @@ class PreResNet(Family):
     """
 
     depth: Depth = 20
-    """Layers with weights: 6 n + 2 (20, 56, 110), with bottlenecks 9 n + 2 (29, 164, 1001)."""
+    """Number of layers with weights: 6 n + 2 (20, 56, 110), with bottlenecks 9 n + 2 (29, 164, 1001)."""
     bottleneck: bool = False
-    """Make units of three convolutions."""
+    """Use bottlenecks, units of three convolutions."""
     width: Count = 16
-    """Channels of the first convolution and stage, before a bottleneck widens them."""
+    """Number of channels of the first convolution and stage, before bottlenecks widen them."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         channels = image_channels("preresnet", inputs, SMALLEST)

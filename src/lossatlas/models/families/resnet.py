@@ -37,11 +37,11 @@ class ResNet(Family):
     """
 
     depth: Depth = 20
-    """Layers with weights, 6 n + 2: 20, 32, 44, 56, 110."""
+    """Number of layers with weights, 6 n + 2: 20, 32, 44, 56, 110."""
     shortcuts: bool = True
-    """Add a block's input to its output."""
+    """Add the input of each block to its output."""
     width: Count = 16
-    """Channels of the first stage."""
+    """Number of channels of the first stage."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if len(inputs) != 3:

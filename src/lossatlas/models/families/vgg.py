@@ -33,11 +33,12 @@ class VGG(Family):
     """
 
     depth: Depth = 9
-    """Layers with weights: 9, 11, 13, 16 or 19."""
+    """Number of layers with weights: 9, 11, 13, 16 or 19."""
     batch_norm: bool = False
-    """Batch normalisation after each convolution; at depth 9, as published, after the hidden linear layer as well."""
+    """Apply batch normalisation after each convolution; at depth 9, as published, after the hidden linear layer as
+    well."""
     width: Count = 64
-    """Channels of the first stage."""
+    """Number of channels of the first stage."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if self.depth not in STAGES:

@@ -30,9 +30,9 @@ class GreyImage(PrefixSource):
     """A picture file whose luminance becomes target losses: dark is low, in proportion to the loss's logarithm."""
 
     low: float = 0.05
-    """The loss of the darkest cell."""
+    """Loss of the darkest cell."""
     high: float = 2.3
-    """The loss of the brightest cell; the cross-entropy of a guess among ten classes is ln 10 = 2.3."""
+    """Loss of the brightest cell; the cross-entropy of guessing among ten classes is ln 10 = 2.3."""
 
     form: ClassVar[str] = "grey:FILE"
 

@@ -32,11 +32,9 @@ class ImageFile(PrefixSource):
     """
 
     threshold: str | None = None
-    """Luminance between 0 and 1 below which a cell is ink, or "otsu" for the one that parts dark from bright best.
-
-    By default one half. One that is given asks for luminance whether or not there is an alpha channel; transparent
-    parts are then white.
-    """
+    """Luminance between 0 and 1 below which a cell is ink, or otsu for the one that parts dark from bright best; by
+    default one half. Where it is given, luminance decides even in an image with an alpha channel, whose transparent
+    parts are then white."""
 
     form: ClassVar[str] = "image:FILE"
 

@@ -28,9 +28,9 @@ class RandomMask(PrefixSource):
     """
 
     rings: bool = True
-    """Whether the outermost ring of cells is high and the next one low, whatever was drawn inside."""
+    """Make the outermost ring of cells high and the next ring low, whatever is drawn inside."""
     seed: Seed = 0
-    """Of the draw."""
+    """Seed of the random mask."""
 
     form: ClassVar[str] = "random:P"
 

@@ -30,7 +30,8 @@ class PictureSequence(PrefixSource):
     """
 
     layers: Count | None = None
-    """Layers of each picture where the size leaves the depth open; by default the depth is about the longer side."""
+    """Number of layers of each picture where the size leaves the depth open; by default the depth is about the longer
+    side."""
 
     form: ClassVar[str] = "sequence:A,B,C"
 

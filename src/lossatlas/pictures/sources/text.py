@@ -45,9 +45,9 @@ class TextWords(PrefixSource):
     r"""Words, in several lines if there are line breaks in them (typed as ``\n`` or real), centred."""
 
     font: str | None = None
-    """A .ttf or .otf file; by default the one that comes with Pillow, which has the letters of English only."""
+    """Font file (.ttf or .otf); by default the font that comes with Pillow, which has the letters of English only."""
     margin: Annotated[float, Meta(ge=0, le=WIDEST, description=f"0 to {WIDEST} sizes of the font")] = 0.15
-    """Around the ink, in units of the font's size."""
+    """Margin around the ink, in units of the size of the font."""
 
     form: ClassVar[str] = "text:WORDS"
 

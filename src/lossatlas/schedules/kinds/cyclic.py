@@ -22,9 +22,9 @@ class Cyclic(Schedule):
     """
 
     cycles: Cycles = 4
-    """How often."""
+    """Number of cycles."""
     low: Share = 0.01
-    """The lowest factor."""
+    """Lowest factor of the learning rate."""
 
     def __call__(self, progress: float) -> float:
         place, _ = modf(progress * self.cycles)

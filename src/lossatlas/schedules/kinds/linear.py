@@ -22,11 +22,11 @@ class Linear(Schedule):
     """
 
     begin: Share = 0.5
-    """Share of the budget from which the rate falls."""
+    """Fraction of the budget after which the learning rate begins to fall."""
     end: Share = 1.0
-    """Share at which it has fallen."""
+    """Fraction of the budget at which the learning rate has fallen."""
     low: Share = 0.0
-    """The factor in the end."""
+    """Factor of the learning rate at the end."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,9 +27,9 @@ class WarmRestarts(Schedule):
     """
 
     cycles: Cycles = 4
-    """How often."""
+    """Number of cycles."""
     growth: Positive = 1.0
-    """How many times as long a cycle is as the one before."""
+    """Length of a cycle relative to the one before."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
