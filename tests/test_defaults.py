@@ -84,7 +84,7 @@ def surveyed(chart: CoefficientChart, net: nn.Module, axis: np.ndarray = AT, **o
 
 
 def recorded(survey: xr.Dataset, split: str = "test") -> str:
-    return str(survey[f"{split}_streaming_done"].attrs["buffers"])
+    return str(survey[f"{split}_loss"].attrs["buffers"])
 
 
 def vectors(count: int, space: la.WeightSpace, make: Callable[[int], nn.Module] = normalised) -> Tensor:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -1046,3 +1047,29 @@ def test_a_gpu_agrees_with_the_cpu(name: str, strategy: str) -> None:
         pull = on_device.pullback(*there, examples.data, SoftMaximum())
         results.append((values, pull.controls.cpu(), pull.coefficients.cpu()))
     torch.testing.assert_close(results[1], results[0], **TOLERANCE)
+
+
+class Renormed(nn.Module):
+    """A network with an operation that torch has no rule for under ``vmap``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.renorm(self.inner(x), 2, 0, 5.0)
+
+
+@pytest.mark.parametrize("strategy", ["vmap", "batched", "auto"])
+def test_torch_warns_of_lacking_rules_in_calls_of_users_alone(strategy: str) -> None:
+    torch.manual_seed(0)
+    net, examples = Renormed(), la.Split((torch.randn(12, 4), torch.arange(12) % 3))
+    chart = la.slice_around(net)
+    problem, options = la.Problem(net, la.CrossEntropy()), {"metrics": ["loss", "gradient_norm"], "plan": strategy}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = la.survey(chart, la.make_grid(chart, (3, 2)), problem, {"a": examples}, **options)
+    assert not [str(each.message) for each in told]
+    assert bool(np.isfinite(found["a_gradient_norm"]).all())
+    with pytest.warns(UserWarning, match="There is a performance drop"):
+        torch.vmap(lambda x: torch.renorm(x, 2, 0, 5.0))(torch.randn(2, 3, 3))

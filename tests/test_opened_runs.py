@@ -116,6 +116,19 @@ def losses(run: la.OpenedRun) -> np.ndarray:
     return found["loss"].numpy().astype(np.float32)
 
 
+@pytest.mark.parametrize("name", ["s", "along", "between"])
+def test_axes_are_called_the_same_from_python_and_from_the_command_line(name: str, runs: Path) -> None:
+    run = la.open_run(runs / name)
+    axes = run.chart.axes
+    grid = {axis: run.survey[axis].values for axis in axes}
+    chart = run.chart if name != "s" else la.slice_around(run.problem.module)
+    again = la.survey(chart, grid, run.problem, {"test": run.splits["test"]}, plan="loop")
+    for axis in axes:
+        assert again[axis].attrs == run.survey[axis].attrs
+        assert again[axis].attrs["long_name"] != axis
+    assert again["test_loss"].dims == run.survey["test_loss"].dims == axes
+
+
 def test_its_record_says_with_what_and_on_what_it_was_made(runs: Path) -> None:
     provenance = la.open_run(runs / "f").provenance
     assert provenance.versions["torch"] == torch.__version__

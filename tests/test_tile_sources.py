@@ -130,7 +130,7 @@ def is_whole(store: SurveyStore) -> bool:
 def free(store: SurveyStore) -> int:
     """How many of the four tiles nobody holds."""
     corners = [(slice(u, u + 16), slice(v, v + 16)) for u in (0, 16) for v in (0, 16)]
-    releases = [store.tiles.hold("test_streaming_done", tile) for tile in corners]
+    releases = [store.tiles.hold("done/test_streaming", tile) for tile in corners]
     for release in releases:
         if release is not None:
             release()
@@ -238,7 +238,7 @@ class TestGuards:
         path, tiles, lines = tmp_path / "s", Leases(), list[str]()
         with opened(path, tiles) as store:
             finish(store)
-        held = tiles.hold("test_streaming_done", (slice(0, 16), slice(0, 16)))
+        held = tiles.hold("done/test_streaming", (slice(0, 16), slice(0, 16)))
         assert held is not None
         for chunk in ("c/0/0", "c/0/1"):
             (path / "test_loss" / chunk).write_bytes(b"not a chunk")

@@ -1,17 +1,20 @@
 """The layout of a survey on disk: names, units and attributes of its variables. Does not import torch.
 
 A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension per axis of the chart (``u``,
-``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Each group of metrics
-has a boolean variable ``<split>_<group>_done`` of the same shape, chunked like the tiles and written after them; its
-attribute ``variables`` lists the variables that it marks. Each of the other arrays has the attribute ``whole`` once
-it is complete. ``target`` is the requested picture on the survey's grid: +1 low, -1 high, 0 ignored or padding; for a
-grey picture it is ``target_loss``, the requested loss, NaN where cells are ignored.
+``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Which points are evaluated
+is not part of the data set: for each group of metrics a boolean ``<split>_<group>`` in the store's group ``done``,
+chunked like the tiles and written after them, says so; its attribute ``variables`` lists what it vouches for. Every
+array that is not written in tiles has the attribute ``whole`` once it was written to its end. ``target`` is the picture
+that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored or padding; of a grey picture ``target_loss``, the
+loss that was asked for, NaN where none was.
 
-The attributes ``split`` and ``metric`` of a variable say what it holds. A metric with several values per point has a
-further dimension (``classes``), which its attribute ``dimension`` names. Repeats of one slice lie along the dimension
-``repeat``, one of :data:`SAMPLE_DIMENSIONS`, none of which is an axis. A number that says how accurate a metric is
-stands beside it as ``<split>_<metric>_<suffix>``, with the attribute ``companion``: see :class:`Companion`. In a grid
-that was refined only where needed, the boolean ``measured`` is False at points whose values are interpolated.
+Every such variable says in its attributes which ``split`` and which ``metric`` it holds, and of what examples
+(``data_hash``) under what settings it was computed. A metric with several values
+per point has a further dimension (``classes``), which its attribute ``dimension`` names; several repeats of one slice
+lie along the dimension ``repeat``, one of :data:`SAMPLE_DIMENSIONS`, none of which is an axis. What tells how far a
+metric may be off stands beside it as ``<split>_<metric>_<suffix>``, with the attribute ``companion``: see
+:class:`Companion`. Where a grid was refined only as far as was needed, the boolean ``measured`` is False at points that
+were interpolated.
 
 A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
 Networks around or between which the survey lies are along the dimension ``corner``: see :class:`Corner`.
@@ -29,6 +32,7 @@ from typing import Any, Self
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
+from lossatlas.files.stores import MARKS
 
 __all__ = [
     "AXES",
@@ -64,8 +68,10 @@ __all__ = [
     "is_name",
     "is_standard",
     "list_value_dimensions",
-    "name_done_variable",
+    "name_marks",
     "name_variable",
+    "parse_texts",
+    "record_texts",
 ]
 
 AXES = ("u", "v", "w")
@@ -105,7 +111,7 @@ MEASURED = "measured"
 """The variable that is True at evaluated points and False at interpolated ones; without it all are evaluated."""
 
 DONE = "_done"
-"""The suffix of the names of marks."""
+"""How the names of marks ended while they were variables."""
 
 LOSS = "loss"
 """The metric that every survey has."""
@@ -158,7 +164,7 @@ class OnTrajectory:
 class Corner:
     """Names of the variables of the networks around or between which a survey lies, (corner, ...).
 
-    Variables along ``corner`` have the attribute ``names``, the names of the networks.
+    Variables along ``corner`` carry the attribute ``names``: what each network is called; see :func:`parse_texts`.
     """
 
     DIMENSION = "corner"
@@ -223,7 +229,7 @@ class Geometry:
     corners: tuple[tuple[float, ...], ...] = ()
     """The coordinates (d,) of each network, or of the origin, that the chart passes through."""
     names: tuple[str, ...] = ()
-    """The name of each corner; empty where they have none."""
+    """What lies at each corner; empty where that is not known."""
 
     def __post_init__(self) -> None:
         if wrong := [corner for corner in self.corners if len(corner) != len(self.axes)]:
@@ -247,7 +253,7 @@ class Geometry:
         try:
             return parse_json(text, cls)
         except ValueError as error:
-            raise BadInput(f"the geometry of a chart cannot be read ({error}); repeat its survey") from error
+            raise BadInput(f"the geometry of a chart cannot be read ({error}); survey it again") from error
 
 
 OFF_GRID = frozenset({Along.DIMENSION, Along.PAIR, Corner.DIMENSION, Corner.BIN, SNAPSHOT})
@@ -352,7 +358,7 @@ def name_variable(split: str, metric: str) -> str:
 
 
 def find_companion(name: str, attributes: Mapping[Any, Any]) -> str:
-    """Find which companion of a metric a variable is.
+    """The suffix of the companion that a variable is, by its attributes; empty where it is not one.
 
     Its attributes decide; the name does only where they are missing, as in imported tables.
 
@@ -382,9 +388,33 @@ def list_value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[s
     return frozenset({CLASSES, *(str(each[DIMENSION]) for each in variables if DIMENSION in each)})
 
 
-def name_done_variable(split: str, group: str) -> str:
-    """The name of the variable that marks the finished points of a group of metrics: ``test_streaming_done``."""
-    return f"{split}_{group}{DONE}"
+def name_marks(split: str, group: str) -> str:
+    """Where in a store lies what says which points of a group of metrics are evaluated: ``done/test_streaming``."""
+    return f"{MARKS}/{split}_{group}"
+
+
+def record_texts(attribute: Any) -> Any:
+    """An attribute as surveys store it: several texts as JSON, because not all of netCDF has lists of them.
+
+    >>> record_texts(["a", "b"]), record_texts([1.0, 2.0])
+    ('["a", "b"]', [1.0, 2.0])
+    """
+    several = isinstance(attribute, list | tuple) and any(isinstance(each, str) for each in attribute)
+    return json.dumps(list(attribute), ensure_ascii=False) if several else attribute
+
+
+def parse_texts(attribute: Any) -> list[str]:
+    """The texts that an attribute holds, whether :func:`record_texts` wrote them, it is a list, or a single text.
+
+    >>> parse_texts('["a", "b"]'), parse_texts(["a", "b"]), parse_texts("a"), parse_texts(None)
+    (['a', 'b'], ['a', 'b'], ['a'], [])
+    """
+    if isinstance(attribute, str):
+        try:
+            return parse_json(attribute, list[str])
+        except ValueError:
+            return [attribute]
+    return [str(each) for each in attribute] if isinstance(attribute, list | tuple) else []
 
 
 def is_standard(name: str) -> bool:

@@ -44,6 +44,8 @@ class Chart(nn.Module, ABC):
     """The dtypes of those tensors of its state that are integers or booleans."""
     interpolation: ClassVar[str] = "general"
     """How coordinates interpolate: see :class:`~lossatlas.schema.Geometry`."""
+    axis_labels: Mapping[str, str] = MappingProxyType({})
+    """What plots call the axes, by axis, where that is not their names; whoever makes the chart may say so."""
     fitted_under: str = ""
     """The buffers policy of the fit that trained the chart; empty where it was not fitted."""
 

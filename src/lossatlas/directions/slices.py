@@ -71,7 +71,7 @@ def slice_around(
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)
     around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
-    chart, _ = slice_along(kinds, around, orthogonal, repeats)
+    chart = slice_along(kinds, around, orthogonal, repeats)
     for note in dict.fromkeys(around.notes):
         warnings.warn(note, stacklevel=2)
     moved = chart.to(origin.device)
@@ -79,10 +79,8 @@ def slice_around(
     return moved
 
 
-def slice_along(
-    kinds: Sequence[str], around: Around, orthogonal: bool, repeats: int
-) -> tuple[Slice | RepeatedSlice, dict[str, str]]:
-    """Make the chart along directions around a centre, and the label of each of its axes.
+def slice_along(kinds: Sequence[str], around: Around, orthogonal: bool, repeats: int) -> Slice | RepeatedSlice:
+    """The chart along directions around something, its axes labelled after them.
 
     Raises:
         BadInput: see :func:`slice_around`.
@@ -100,4 +98,5 @@ def slice_along(
         if not (torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).all():
             raise BadInput(f"the directions {', '.join(kinds)} are linearly dependent; choose others")
     chart = Slice(around.origin, found[0]) if repeats == 1 else RepeatedSlice(around.origin, torch.stack(found))
-    return chart, dict(zip(chart.axes, names, strict=False))
+    chart.axis_labels = dict(zip(chart.axes, names, strict=False))
+    return chart

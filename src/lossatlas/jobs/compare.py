@@ -75,8 +75,8 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
     if how.pictures:
         pictures = draw(data)
-        write_pictures(run, pictures)
-        write_comparison(run.path / REPORT, data, summary, run.config_text(), pictures)
+        rendered = write_pictures(run, pictures)
+        write_comparison(run.path / REPORT, data, summary, run.config_text(), pictures, rendered)
     start.finish(summary, {"compare": summary["seconds"]})
     return summary
 

@@ -210,7 +210,7 @@ def compare(
             engine = surveyed.build_engine(plan)
             plan = engine.plan  # the first is measured for all
             store = folder / f"{task.name}.zarr" if folder is not None else None
-            with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid, surveyed.site.labels) as opened:
+            with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid) as opened:
                 put_networks(opened, surveyed)
                 surveyed.build_surveyor(engine).fill(opened)
                 found[task.kind, task.places] = opened.open().load()

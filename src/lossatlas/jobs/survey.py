@@ -58,8 +58,7 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     how.introduce(recipe.problem, recipe.data, engine_note, *recipe.notes)
     started = time.perf_counter()
     surveyor = recipe.build_surveyor(engine)
-    path, labels = run.path / SURVEY, recipe.site.labels
-    with SurveyStore.of_chart(path, recipe.chart, recipe.grid, labels, say=reporter.say) as store:
+    with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):

@@ -18,10 +18,9 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
 from lossatlas.recipes.chart_recipe import ChartRecipe
-from lossatlas.schema import name_done_variable
 from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import TILE_POINTS, Grid
-from lossatlas.surveying.store import glance_at
+from lossatlas.surveying.store import count_evaluated, glance_at
 from lossatlas.surveying.survey import STREAMING
 
 __all__ = ["Left", "SurveyCost", "count_points_left"]
@@ -127,15 +126,10 @@ def count_points_left(store: Path, points: float) -> Left | float:
         store: the store of a survey.
         points: the number of points of the finished survey.
     """
-    stored = glance_at(store)
-    if stored is None:
+    if glance_at(store) is None:
         return points
 
     def left(split: str, group: str) -> float:
-        name = name_done_variable(split, group)
-        try:
-            return max(0.0, points - float(stored[name].values.sum())) if name in stored else points
-        except Exception:  # damaged marks count as not done; zarr raises many kinds of errors for them
-            return points
+        return max(0.0, points - count_evaluated(store, split, group))
 
     return left

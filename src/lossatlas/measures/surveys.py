@@ -11,7 +11,15 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.measures.measure import MEASURES, Value
 from lossatlas.measures.surface import Floats, Surface, drop_infinite
-from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS, Corner, find_companion, list_value_dimensions
+from lossatlas.schema import (
+    AXES,
+    SAMPLE_DIMENSIONS,
+    TARGET_LOSS,
+    Corner,
+    find_companion,
+    list_value_dimensions,
+    parse_texts,
+)
 
 __all__ = ["measure_survey", "take_surfaces"]
 
@@ -87,8 +95,7 @@ def _corners(survey: xr.Dataset, axes: Sequence[str]) -> tuple[tuple[str, tuple[
     if len(known) < len(axes):
         return ()
     points = np.stack([np.asarray(variable.values, dtype=np.float64) for variable in known], axis=1)
-    given = known[0].attrs.get("names", ())
-    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    names = parse_texts(known[0].attrs.get("names"))
     if len(names) != len(points):
         names = [str(number) for number in range(len(points))]
     names = [f"{name}_{k}" if names.count(name) > 1 else name for k, name in enumerate(names)]

@@ -21,6 +21,7 @@ from cyclopts import Parameter
 
 from lossatlas.bounds import Bounded, Seed, check_types
 from lossatlas.errors import BadInput, LossatlasError
+from lossatlas.files.reading import convert
 
 __all__ = [
     "AUTO",

@@ -6,13 +6,15 @@ chart, a problem or an engine is used.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import resolve_path
+from lossatlas.files.reading import Unreadable, read_json, resolve_path
+from lossatlas.files.stores import METADATA, ArrayHead
 from lossatlas.provenance import Provenance
 from lossatlas.recipes.base import AUTO, Config, NotSettings, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
@@ -207,7 +209,18 @@ class OpenedRun:
             stored = self.maker.find_settings()
             if kind in (stored.get("chart"), stored.get("curve")):
                 CoefficientChart.named(kind)
-        return load_chart(path)
+        chart = load_chart(path)
+        chart.axis_labels = self._read_labels(chart.axes)
+        return chart
+
+    def _read_labels(self, axes: Sequence[str]) -> dict[str, str]:
+        """What the run's own survey calls axes of its chart, as far as it says so."""
+        labels: dict[str, str] = {}
+        for axis in axes:
+            with suppress(Unreadable):
+                label = read_json(self.path / SURVEY / axis / METADATA, ArrayHead).attributes.get("long_name")
+                labels |= {axis: label} if isinstance(label, str) else {}
+        return labels
 
     @cached_property
     def _unplaced(self) -> ProblemRecipe:

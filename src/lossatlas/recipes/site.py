@@ -48,8 +48,6 @@ class SurveySite:
     """The site of a survey: a chart, the extent of its pictures, and the networks on it."""
 
     chart: CoefficientChart
-    labels: Mapping[str, str]
-    """The labels of the axes."""
     boxes: Mapping[str, Box]
     """The default range of each axis."""
     networks: tuple[Network, ...] = ()

@@ -36,8 +36,8 @@ def make_around(
     )
 
 
-def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict[str, str], list[Network]]:
-    """Make the chart around a network, the labels of its axes, and the networks that lie on these.
+def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, list[Network]]:
+    """The chart around a network, and the networks that lie on its axes.
 
     Raises:
         BadInput: a direction cannot be computed, or repeats are asked for and no direction is random.
@@ -46,7 +46,7 @@ def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, 
     repeats = require(config.repeats)
     size = 2 * repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
     check_memory(f"repeats is {repeats:,}", size, "their directions")
-    chart, labels = slice_along(config.kinds, around, config.orthogonal, repeats)
+    chart = slice_along(config.kinds, around, config.orthogonal, repeats)
     kinds = [make_direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []
@@ -55,7 +55,7 @@ def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, 
             if kind.end is not None:
                 coords = tuple(float(other == axis) for other in range(len(kinds)))
                 ends.append(Network(kind.end, coords, around.origin + first[axis]))
-    return chart, labels, ends
+    return chart, ends
 
 
 def list_notes(config: SurveyConfig, around: Around) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def evaluate_ensembles(
     """Metrics of averaged softmax outputs of networks that stay and one on a path.
 
     What Garipov et al. 2018 (arXiv 1802.10026, section 3.4) show along a curve, with phi(0) and with both ends. The
-    problem's own loss sees the logarithm of the averaged probabilities in the place of logits.
+    problem's own loss sees the logarithm of the averaged probabilities instead of logits.
 
     Args:
         engine: of a problem whose outputs are logits.
@@ -44,10 +44,10 @@ def evaluate_ensembles(
         loss: the problem's, one that classifies.
         split: the examples.
         eval_batch_size: examples evaluated together.
-        on_share: told the share that is done, after every group of a chunk of points; may raise.
+        on_share: told the share that is done, after every eval batch of a chunk of points; may raise.
 
     Returns:
-        Of each of :data:`METRICS` values (3, P), float64 on the processor, in the order of :data:`MEMBERS`.
+        Of each of :data:`METRICS` values (3, P), float64 on the CPU, in the order of :data:`MEMBERS`.
     """
     metrics: dict[str, StreamingMetric] = choose_streaming_metrics(loss, METRICS)
     kept: dict[int, list[Tensor]] = {}

@@ -44,7 +44,7 @@ __all__ = ["STREAMING", "Surveyor", "make_grid", "make_refinement", "put_target"
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
 STREAMING = "streaming"
-"""The name of the group of metrics that are folded together; operator metrics of one computation are a group, too."""
+"""The name of the group of metrics that are folded together; those of one computation are a group, too."""
 MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
@@ -102,8 +102,9 @@ def survey(
             where it has a meaning.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default what is usual where the chart lies: around one network its own,
-            between networks those that are estimated anew at every point (from 8 groups of the split called ``train``,
-            or else of the first one), on a fitted chart what the fit used, and through random weights the group's own.
+            between networks those that are estimated at every point (from 8 eval batches of the split called ``train``,
+            or else of the first one), on a fitted chart what the fit used, and through random weights the eval
+            batch's own.
         plan: how the engine runs. A store that is continued is continued with its own plan, unless one is stated.
         precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
@@ -274,7 +275,7 @@ class Surveyor:
         }
 
     def at(self, points: Tensor, split: str, group: str) -> dict[str, Tensor]:
-        """The metrics of a group at coordinates (P, d), (P,) or (P, k) each, float64 on the processor."""
+        """The metrics of a group at coordinates (P, d), (P,) or (P, k) each, float64 on the CPU."""
         (chosen,) = (one for one in self._groups if one.name == group)
         return self._at(points, self._splits[split], chosen)
 
@@ -353,7 +354,7 @@ class Surveyor:
         taken = dict.fromkeys(self.chart.axes, "an axis of the chart")
         for split in self._splits:
             for group in self._groups:
-                for variable in (*group.variables(split), schema.name_done_variable(split, group.name)):
+                for variable in (*group.variables(split), schema.name_marks(split, group.name)):
                     if variable in taken:
                         raise BadInput(
                             f"{variable} would be {taken[variable]} and one of split {split!r}; give a split or a "
@@ -463,7 +464,7 @@ class Surveyor:
 
 
 def _nothing(_: int) -> None:
-    """What is done between tiles, where nobody asks."""
+    """Do nothing between tiles."""
 
 
 def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:

@@ -32,13 +32,13 @@ class BetweenNetworks(SiteKind):
             raise BadInput(
                 f"{len(loaded.names)} networks span {len(chart.axes)} axes, too many for a picture; choose up to four"
             )
+        chart.axis_labels = chart.labels(loaded.names)
         coords = chart.corner_coords()
         margin = config.margin if config.margin is not None else chart.margin
         lows, highs = coords.min(dim=0).values, coords.max(dim=0).values
         reach = (highs - lows) * margin
         return SurveySite(
             chart=chart,
-            labels=chart.labels(loaded.names),
             boxes={
                 axis: (float(low - more), float(high + more))
                 for axis, low, high, more in zip(chart.axes, lows, highs, reach, strict=True)

@@ -23,12 +23,11 @@ class AroundCheckpoint(SiteKind):
         loaded.bring(base.problem.module)
         (origin,) = loaded.vectors
         around = make_around(config, base.space, origin)
-        chart, labels, ends = make_slice(config, around)
+        chart, ends = make_slice(config, around)
         centre = Network(Path(checkpoint).name, (0.0,) * len(config.kinds), origin)
         return SurveySite(
             chart=chart,
-            labels=labels,
-            boxes=dict.fromkeys(labels, (-1.0, 1.0)),
+            boxes=dict.fromkeys(chart.axis_labels, (-1.0, 1.0)),
             networks=(centre, *ends),
             notes=(*loaded.notes, *list_notes(config, around)),
         )

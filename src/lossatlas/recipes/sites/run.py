@@ -20,7 +20,7 @@ from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.site import Box, Network, SiteKind, SurveySite
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.rundir import SURVEY
-from lossatlas.schema import REPEAT, Corner
+from lossatlas.schema import REPEAT, Corner, parse_texts
 from lossatlas.surveying.store import list_whole_variables
 
 __all__ = ["OnChart"]
@@ -40,10 +40,9 @@ class OnChart(SiteKind):
                 "parameters; choose the model and options it was made with"
             )
         notes, buffers = run.maker.place_module(base), run.maker.stated_buffers
-        boxes, labels, networks = _shown(run.path / SURVEY, chart)
+        boxes, networks = _shown(run.path / SURVEY, chart)
         return SurveySite(
             chart=chart,
-            labels=labels,
             boxes=boxes,
             networks=networks,
             buffers=base.settle_buffers(buffers) if buffers is not None else None,
@@ -52,11 +51,11 @@ class OnChart(SiteKind):
         )
 
 
-def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[str, str], tuple[Network, ...]]:
-    """Return the extent, the labels and the networks of the run's own survey, if it has one."""
+def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], tuple[Network, ...]]:
+    """The extent and the networks of the run's own survey, if it has one."""
     usual: dict[str, Box] = dict.fromkeys(chart.axes, (-1.0, 1.0))
     if not store.exists():
-        return usual, {}, ()
+        return usual, ()
     try:
         survey = open_store(store)
     except BadInput as error:  # the chart itself is intact
@@ -66,25 +65,24 @@ def _shown(store: Path, chart: CoefficientChart) -> tuple[dict[str, Box], dict[s
             Caution,
             stacklevel=2,
         )
-        return usual, {}, ()
+        return usual, ()
     coords = _values(store, survey, chart.axes)
     boxes = {axis: (float(ends[0]), float(ends[-1])) for axis, ends in coords.items()}
-    labels = {axis: str(survey[axis].attrs.get("long_name", axis)) for axis in chart.axes}
     own = [axis for axis in chart.axes if axis != REPEAT]
     corners = [Corner.coordinate(axis) for axis in own]
-    if not set(corners) <= list_whole_variables(survey):  # there are no networks, or the survey was interrupted
-        return boxes, labels, ()
+    if not set(corners) <= list_whole_variables(survey):  # there are none, or it was interrupted
+        return boxes, ()
     along = _values(store, survey, corners)
-    names = survey[corners[0]].attrs.get("names")
-    if not isinstance(names, list) or any(len(values) != len(names) for values in along.values()):
+    names = parse_texts(survey[corners[0]].attrs.get("names"))
+    if any(len(values) != len(names) for values in along.values()):
         raise _damaged(store, f"{corners[0]} does not name its networks")
     points = np.stack([*along.values()], axis=1)
     # Networks have the same coordinates in all repeats, or are stored for the first.
     whole = np.concatenate([points, np.zeros((len(points), len(chart.axes) - len(own)))], axis=1)
     with torch.no_grad():
         weights = chart.points(torch.tensor(whole))
-    networks = zip(map(str, names), points.tolist(), weights, strict=True)
-    return boxes, labels, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
+    networks = zip(names, points.tolist(), weights, strict=True)
+    return boxes, tuple(Network(name, tuple(place), vector) for name, place, vector in networks)
 
 
 def _values(store: Path, survey: xr.Dataset, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:

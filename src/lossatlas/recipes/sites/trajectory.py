@@ -44,17 +44,16 @@ class AlongTrajectory(SiteKind):
         check_finite(base.problem.module, end)
         origin = base.space.vector_of(base.problem.module)
         around = make_around(config, base.space, origin, trajectory)
-        chart, names, ends = make_slice(config, around)
+        chart, ends = make_slice(config, around)
         assert isinstance(chart, Slice)
         followed = _follow(trajectory, chart, around)
-        labels = {
-            axis: f"{names[axis]} ({percent(share)})" if share is not None else names[axis]
-            for axis, share in zip_longest(chart.axes, followed.here.shares.tolist())
+        chart.axis_labels = {
+            axis: f"{label} ({percent(share)})" if share is not None else label
+            for (axis, label), share in zip_longest(chart.axis_labels.items(), followed.here.shares.tolist())
         }
         steps = str([snapshot.step for snapshot in trajectory.snapshots])
         return SurveySite(
             chart=chart,
-            labels=labels,
             boxes=_boxes(chart.axes, followed.here, config.margin if config.margin is not None else MARGIN),
             networks=(Network(Path(folder).name, (0.0,) * len(chart.axes), origin), *ends),
             trajectory=followed,
