@@ -298,8 +298,8 @@ def test_rows_in_any_order_with_empty_cells_are_read(tmp_path: Path) -> None:
     [
         ("", "holds no points"),
         ("u,test_loss\n", "holds no points"),
-        ("test_loss\n1\n", "no column of an axis"),
-        ("u,v\n1,2\n", "no variables"),
+        ("test_loss\n1\n", "lacks a column for an axis"),
+        ("u,v\n1,2\n", "lacks variables"),
         ("u,u,test_loss\n1,2,3\n", "two of one name"),
         ("u,test_loss\n0,1\n1\n", "line 3: 1 cells"),
         ("u,test_loss\n0,1\n1,abc\n", "'abc' in column test_loss is not a number"),

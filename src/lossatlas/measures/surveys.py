@@ -32,7 +32,7 @@ def measure_survey(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[s
     (how many values are NaN and infinite, over all repeats).
 
     Of several repeats, members or samples every number is the mean over them, with ``<name>_standard_deviation`` beside
-    it (of the sample); both are None where one of them has no such number. ``draws`` is a list of the measures of each.
+    it (of the sample); both are None if one of them lacks the number. ``draws`` is a list of the measures of each.
 
     Args:
         survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it.

@@ -115,8 +115,8 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
     controls = config.bends * (len(config.between) - 1) + len(config.between)
     size = torch.float32.itemsize * controls * space.size
     check_memory(f"bends is {config.bends:,}", size, "the curve's control points")
-    drawn = require(config.points)
-    check_memory(f"points is {drawn:,}", torch.float64.itemsize * drawn * (1 + controls), "coordinates of a step")
+    sampled = require(config.points)
+    check_memory(f"points is {sampled:,}", torch.float64.itemsize * sampled * (1 + controls), "coordinates of a step")
     bends = load_networks(config.start, base) if config.start else None
     loaded = load_networks(config.between, base)
     loaded.bring(problem.module)
@@ -143,7 +143,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         radial=radial.to(device) if radial is not None else None,
         no_radial=no_radial,
         objective=CURVE_OBJECTIVES[config.objective].of_curve(
-            curve, drawn, require(config.weight_decay), config.temperature
+            curve, sampled, require(config.weight_decay), config.temperature
         ),
         buffers=buffers,
         survey_buffers=survey_buffers,

@@ -36,7 +36,7 @@ class Piece:
 
 @final
 class Gallery(Study):
-    """Fits of pictures, drawn beside each other.
+    """Fits of pictures, shown side by side.
 
     Args:
         title: the reproduced figure.

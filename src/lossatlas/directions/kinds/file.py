@@ -59,4 +59,4 @@ class FromFile(Direction):
             return chart.directions
         if isinstance(chart, RepeatedSlice):
             return chart.directions[0]
-        raise BadInput(f"the chart in {path} has no directions as they are; give a slice, or a file of named tensors")
+        raise BadInput(f"the chart in {path} does not have fixed directions; give a slice, or a file of named tensors")

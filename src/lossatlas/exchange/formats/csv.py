@@ -56,9 +56,11 @@ class Csv(Format):
         names = [name for name in header if name in (*AXES, CURVE, *FURTHER) or re.fullmatch(r"x[0-9]+", name)]
         points = [name for name in names if name not in FURTHER]
         if not points:
-            raise BadInput(f"{path} has no column of an axis (u, v, w, x3, ..., t); got {', '.join(header)}")
+            raise BadInput(
+                f"{path} lacks a column for an axis; expected u, v, w, x3, ... or t, got {', '.join(header)}"
+            )
         if len(names) == len(header):
-            raise BadInput(f"{path} has no variables beside {', '.join(header)}; expected some like test_loss")
+            raise BadInput(f"{path} lacks variables beside {', '.join(header)}; expected columns like test_loss")
         coordinates, order = _full_grid(path, {name: columns[name] for name in names})
         shape = tuple(len(values) for values in coordinates.values())
         variables = {
