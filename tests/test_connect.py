@@ -339,7 +339,7 @@ class TestKinds:
         assert not (tmp_path / "ab" / "radial.zarr").exists()
         assert "radial_distance_max" not in summary
         recipe = build_connect(settings)
-        assert "it has normalisations" in recipe.no_radial
+        assert "it has normalisation layers" in recipe.no_radial
         # The same by hand: the middle's weights in the module, means and variances of the training examples, the loss.
         module = recipe.problem.module
         chart = la.load_chart(tmp_path / "ab" / "chart.safetensors")
