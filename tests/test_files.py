@@ -350,7 +350,7 @@ def test_tensors_are_compared_with_those_that_they_stand_in_for() -> None:
     check_alike({"a": torch.ones(2, 3), "b": torch.ones(())}, wanted)
     for found, reason in (
         ({"a": torch.zeros(2, 3)}, "'b' is missing"),
-        ({**wanted, "c": torch.zeros(1)}, "'c' belongs to nothing here"),
+        ({**wanted, "c": torch.zeros(1)}, "'c' is unknown"),
         ({**wanted, "a": torch.zeros(1, 3)}, r"'a' is torch.float32 of shape \(1, 3\); expected .* \(2, 3\)"),
         ({**wanted, "a": torch.zeros(2, 3).double()}, "'a' is torch.float64 .* expected torch.float32"),
     ):

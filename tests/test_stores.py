@@ -22,7 +22,7 @@ import zarr.storage
 from numcodecs.zstd import Zstd
 
 import lossatlas as la
-from lossatlas.exchange import readable
+from lossatlas.exchange import read_undamaged
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
@@ -399,7 +399,7 @@ class TestLayoutOfBefore:
         with_marks_among_the_variables(copied)
         before = files(copied)
         assert read_survey(copied).identical(kept)
-        again, damaged = readable(copied)
+        again, damaged = read_undamaged(copied)
         assert again.identical(kept)
         assert not damaged
         assert count_evaluated(copied, "train", "streaming") == 20 * 18
