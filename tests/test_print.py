@@ -200,7 +200,9 @@ def test_lightness_of_maps_goes_one_way_for_all_eyes(palette: figures.Palette, s
     assert np.ptp(lightness) > 60
 
 
-@pytest.mark.parametrize("colours", [looks.SEVERAL, looks.SEVERAL[:5], lines.LOSS_COLOURS[:2], lines.ACCURACY_COLOURS[:2]])
+@pytest.mark.parametrize(
+    "colours", [looks.SEVERAL, looks.SEVERAL[:5], lines.LOSS_COLOURS[:2], lines.ACCURACY_COLOURS[:2]]
+)
 @pytest.mark.parametrize("seen", ["all", "grey", *DEFICIENCIES])
 def test_the_first_colours_of_lines_differ_for_all_eyes(colours: tuple[str, ...], seen: str) -> None:
     linear = _linear(np.array([to_rgb(colour) for colour in colours]))
