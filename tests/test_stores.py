@@ -21,9 +21,9 @@ from numcodecs.zstd import Zstd
 
 import lossatlas as la
 from lossatlas.jobs.fit import run_fit
-from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
+from lossatlas.progress import Reporter
 from lossatlas.recipes import FitConfig, SurveyConfig
 from lossatlas.schema import STANDARD_ERROR, Quantity
 from lossatlas.surveying import SurveyStore

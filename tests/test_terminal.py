@@ -23,7 +23,6 @@ from nursery import Child, result_of
 
 from lossatlas import views
 from lossatlas.cli import main
-from lossatlas.cli.progress import RichReporter
 from lossatlas.cli.shortages import explain_shortage
 from lossatlas.cli.signals import is_asked_to_stop, watch_signals
 from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, in_one_line, printable
@@ -31,6 +30,7 @@ from lossatlas.exchange import write_survey
 from lossatlas.free_memory import free_memory
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.job import Handling, Job
+from lossatlas.progress.terminal import RichReporter
 from lossatlas.recipes import FitConfig
 from lossatlas.views.figures import tick_text
 

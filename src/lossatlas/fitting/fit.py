@@ -28,6 +28,7 @@ from lossatlas.metrics import streaming_metrics
 from lossatlas.objectives import Objective
 from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
+from lossatlas.progress import show_progress
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
 from lossatlas.streams import make_generator
@@ -303,6 +304,7 @@ def fit(
     target_gap: float | None = None,
     augment: Sequence[Augmentation] = (),
     on_step: Callable[[dict[str, float]], None] | None = None,
+    progress: bool | None = None,
 ) -> FitResult:
     """Fit a chart to an objective, in memory.
 
@@ -326,6 +328,7 @@ def fit(
         target_gap: stop once the running number ``gap`` has reached this in the last stage; see :class:`Fit`.
         augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
         on_step: called with what each step came to.
+        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
 
     Raises:
         BadInput: arguments that do not fit together.
@@ -334,18 +337,20 @@ def fit(
     if (steps is None) == (seconds is None):
         raise BadInput("give the budget as steps or as seconds, one of the two")
     split = Split.of(split).to(find_device(chart))
-    engine = engine_for(
-        problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
-        batch_size=batch_size, points=objective.most_points, memory=memory, measuring=allow_measuring(seconds),
-    )  # fmt: skip
-    budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
-    running = Fit(
-        chart, objective, engine, split, budget, optimizer=optimizer or Adam(), schedule=schedule,
-        batch_size=batch_size, seed=seed, target_gap=target_gap, augment=augment,
-    )  # fmt: skip
     history = []
-    while not running.done:
-        history.append(running.step())
-        if on_step is not None:
-            on_step(history[-1])
+    with show_progress(progress) as reporter:
+        engine = engine_for(
+            problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
+            batch_size=batch_size, points=objective.most_points, memory=memory, measuring=allow_measuring(seconds),
+        )  # fmt: skip
+        budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
+        running = Fit(
+            chart, objective, engine, split, budget, optimizer=optimizer or Adam(), schedule=schedule,
+            batch_size=batch_size, seed=seed, target_gap=target_gap, augment=augment,
+        )  # fmt: skip
+        while not running.done:
+            history.append(running.step())
+            reporter.progress("fit", min(running.progress, 1.0), running.running)
+            if on_step is not None:
+                on_step(history[-1])
     return FitResult(chart, history, running.steps, running.seconds, engine.plan)

@@ -26,9 +26,9 @@ from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
 from lossatlas.jobs.job import Handling
-from lossatlas.jobs.reporter import Silent
 from lossatlas.jobs.survey import put_networks
 from lossatlas.problem import Problem
+from lossatlas.progress import Reporter, count_towards, show_progress
 from lossatlas.recipes import CompareConfig, ConnectConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
 from lossatlas.recipes.compare_surveys import list_surveys
@@ -82,6 +82,7 @@ def connect(
     start: Sequence[Network] = (),
     path: Path | str | None = None,
     on_step: Callable[[dict[str, float]], None] | None = None,
+    progress: bool | None = None,
     **settings: Any,
 ) -> CurveResult:
     """Join trained networks by a curve of low loss, and evaluate what lies along it.
@@ -93,6 +94,7 @@ def connect(
         start: networks that the bends start at; default the straight segments.
         path: a folder for the curve and its surveys, which is new or empty; None keeps all in memory.
         on_step: called with what each step came to.
+        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas connect`` (:class:`~lossatlas.recipes.ConnectConfig`), such as
             ``curve="chain"``, ``steps=1000``, ``grid=61`` or ``plane=0``.
 
@@ -111,22 +113,24 @@ def connect(
     folder = _find_folder(path)
     if folder is not None and folder.is_dir() and any(folder.iterdir()):
         raise BadInput(f"{path} is not empty; give each curve a folder of its own")
-    with keep_module(problem.module):
-        base = _assemble(problem, splits, config.parameters, config.device, {**states, **bends})
-        recipe = build_connect(config, base)
-        _warn(recipe.notes)
-        engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
-        survey_engine = recipe.build_survey_engine(engine)
-    fit, history = recipe.begin_fit(engine), []
-    while not fit.done:
-        history.append(fit.step())
-        if on_step is not None:
-            on_step(history[-1])
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(folder / CHART, encode_chart(recipe.chart))
-    evaluation = CurveEvaluation(folder, recipe, survey_engine, _quietly(folder))
-    survey = evaluation.carry_out()
+    with show_progress(progress) as reporter:
+        with keep_module(problem.module):
+            base = _assemble(problem, splits, config.parameters, config.device, {**states, **bends})
+            recipe = build_connect(config, base)
+            _warn(recipe.notes)
+            engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
+            survey_engine = recipe.build_survey_engine(engine)
+        fit, history = recipe.begin_fit(engine), []
+        while not fit.done:
+            history.append(fit.step())
+            reporter.progress("fit", min(fit.progress, 1.0), fit.running)
+            if on_step is not None:
+                on_step(history[-1])
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            atomic_write(folder / CHART, encode_chart(recipe.chart))
+        evaluation = CurveEvaluation(folder, recipe, survey_engine, _handle(folder, reporter))
+        survey = evaluation.carry_out()
     summary = evaluation.summarise(survey)
     return CurveResult(recipe.chart, history, survey, evaluation.plane_survey, summary, engine.plan)
 
@@ -139,6 +143,7 @@ def compare(
     starts: Mapping[str, Network] | None = None,
     groups: Mapping[str, str] | None = None,
     path: Path | str | None = None,
+    progress: bool | None = None,
     **settings: Any,
 ) -> xr.Dataset:
     """Compare trained networks of one architecture: what lies between every two, around each, and what they predict.
@@ -150,6 +155,7 @@ def compare(
         starts: by name the weights that trainings started from; two networks span a surface with them.
         groups: by name what networks are called together that differ in nothing but chance; default each by itself.
         path: a folder for the surveys, which are continued where they are there; None keeps them in memory.
+        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas compare`` (:class:`~lossatlas.recipes.CompareConfig`), such as ``grid=(22,)``,
             ``line=41`` or ``repeats=3``.
 
@@ -172,23 +178,38 @@ def compare(
             )
     config = _configure(CompareConfig, settings, splits, runs=tuple(states))
     folder = _find_folder(path)
-    with keep_module(problem.module):
+    with show_progress(progress) as reporter, keep_module(problem.module):
         known = {**states, **{name + START: state for name, state in begun.items()}}
         base = _assemble(problem, splits, ("*",), config.device, known)
         recipe = _gather(config, base, tuple(states), begun, groups or {})
         _warn(recipe.notes)
-        found: dict[tuple[str, tuple[int, ...]], xr.Dataset] = {}
-        plan: str | Plan = config.plan
-        for task in list_surveys(config, recipe, Path()):
-            surveyed = build_survey(task.config, base)
-            engine = surveyed.build_engine(plan)
-            plan = engine.plan  # the first is measured for all
-            store = folder / f"{task.name}.zarr" if folder is not None else None
-            with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid, surveyed.site.labels) as opened:
-                put_networks(opened, surveyed)
-                surveyed.build_surveyor(engine).fill(opened)
-                found[task.kind, task.places] = opened.open().load()
+        found = _survey_between(config, recipe, base, folder, reporter)
         return make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
+
+
+def _survey_between(
+    config: CompareConfig, recipe: CompareRecipe, base: ProblemRecipe, folder: Path | None, reporter: Reporter
+) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
+    """The surveys between networks and around them, by kind and by the numbers of the networks."""
+    found = {}
+    plan: str | Plan = config.plan
+    tasks = list_surveys(config, recipe, Path())
+    for index, task in enumerate(tasks):
+        surveyed = build_survey(task.config, base)
+        engine = surveyed.build_engine(plan)
+        plan = engine.plan  # the first is measured for all
+        store = folder / f"{task.name}.zarr" if folder is not None else None
+
+        def tell(share: float, index: int = index) -> None:
+            reporter.progress("compare", (index + share) / len(tasks), {})
+
+        with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid, surveyed.site.labels) as opened:
+            put_networks(opened, surveyed)
+            surveyor = surveyed.build_surveyor(engine)
+            evaluations = math.prod(opened.shape) * surveyor.evaluations
+            surveyor.fill(opened, on_points=count_towards(tell, evaluations))
+            found[task.kind, task.places] = opened.open().load()
+    return found
 
 
 def _gather(
@@ -306,6 +327,6 @@ def _assemble(
     return ProblemRecipe(problem, space, data, data.train.to(where), where, networks)
 
 
-def _quietly(folder: Path | None) -> Handling:
-    """How work is carried out that nobody is told of."""
-    return Handling(folder or Path(), math.inf, pictures=False, reporter=Silent(), stop=lambda: False)
+def _handle(folder: Path | None, reporter: Reporter) -> Handling:
+    """How work is carried out that has no run directory."""
+    return Handling(folder or Path(), math.inf, pictures=False, reporter=reporter, stop=lambda: False)

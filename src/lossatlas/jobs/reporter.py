@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-__all__ = ["Patient", "Reporter", "Silent"]
+from lossatlas.progress import Reporter
 
-
-class Reporter(ABC):
-    """Listens to a job; the command line shows a progress bar, tests listen to nothing."""
-
-    listens = True
-    """Whether anybody hears what is said."""
-
-    @abstractmethod
-    def say(self, line: str) -> None:
-        """A line worth keeping."""
-
-    @abstractmethod
-    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """How far a phase is, in [0, 1], and how things stand."""
+__all__ = ["Patient"]
 
 
 class Patient(Reporter):
@@ -57,15 +43,3 @@ class Patient(Reporter):
         kept, self._kept = self._kept or [], None
         for line in kept:
             self._reporter.say(line)
-
-
-class Silent(Reporter):
-    """Tells nobody."""
-
-    listens = False
-
-    def say(self, line: str) -> None:
-        """Nothing is said."""
-
-    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """Nothing is shown."""

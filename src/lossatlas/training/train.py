@@ -12,6 +12,7 @@ from torch import nn
 from lossatlas.data import Augmentation, Split
 from lossatlas.errors import BadInput
 from lossatlas.problem import Problem
+from lossatlas.progress import show_progress
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.constant import Constant
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
@@ -56,6 +57,7 @@ def train(
     snapshots: Thinning | str = "epoch",
     path: Path | str | None = None,
     on_step: Callable[[dict[str, float]], None] | None = None,
+    progress: bool | None = None,
 ) -> TrainResult:
     """Train a problem's module in place, and keep snapshots of it.
 
@@ -74,6 +76,7 @@ def train(
             ``step:N``, ``distance:D``), or ``none``.
         path: a folder for the snapshots, which has none yet; None keeps them in memory.
         on_step: called with what each step came to.
+        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
 
     Raises:
         BadInput: arguments that do not fit together.
@@ -99,11 +102,13 @@ def train(
     )
     record_start(trajectory, training)
     history = []
-    while not training.done:
-        history.append(training.step())
-        record_step(trajectory, training, history[-1])
-        if on_step is not None:
-            on_step(history[-1])
+    with show_progress(progress) as reporter:
+        while not training.done:
+            history.append(training.step())
+            record_step(trajectory, training, history[-1])
+            reporter.progress("train", min(training.progress, 1.0), training.running)
+            if on_step is not None:
+                on_step(history[-1])
     return TrainResult(training.module, history, trajectory, training.steps, training.seconds)
 
 
