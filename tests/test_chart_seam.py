@@ -19,7 +19,7 @@ import lossatlas as la
 from lossatlas.bounds import NamedOptions
 from lossatlas.charts import CHARTS, Between, ChartStart, CoefficientChart, Startable, encode_chart
 from lossatlas.cli import main
-from lossatlas.progress.pace import describe_numbers
+from lossatlas.describing import describe_numbers
 from lossatlas.registry import Registry
 from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
 from lossatlas.types import Params

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.bounds import Elapsed, Tally
+from lossatlas.cards import choose_numbers, draw_history, write_card
 from lossatlas.charts import CoefficientChart, check_coefficients
 from lossatlas.data import Augmentation, Batches, Split, augment_batch
+from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import allow_measuring
@@ -37,6 +39,8 @@ from lossatlas.weights import WeightSpace
 
 __all__ = ["Fit", "FitResult", "fit"]
 
+UNTOLD = ("step", "seconds", "stage", "learning_rate_factor")
+"""Of what the last step came to, what a notebook does not show."""
 REMEMBERED = 20
 """About how many steps the running numbers remember, and how many it takes before they are acted on."""
 
@@ -282,6 +286,18 @@ class FitResult:
     steps: int
     seconds: float
     plan: Plan
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{self.chart!r}, {self._describe()}")
+
+    def _repr_html_(self) -> str:
+        last = self.history[-1] if self.history else {}
+        numbers = choose_numbers(last, [name for name in last if name not in UNTOLD])
+        title = f"Fit of {self.chart!r} in {self._describe()}"
+        return write_card(title, numbers, draw_history(self.history))
+
+    def _describe(self) -> str:
+        return f"{count_things(self.steps, 'step')} and {self.seconds:.3g} s"
 
 
 def fit(

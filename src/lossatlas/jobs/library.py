@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ import numpy as np
 import xarray as xr
 from torch import Tensor, nn
 
-from lossatlas.charts import Curve, encode_chart
+from lossatlas.charts import encode_chart
 from lossatlas.data import Dataset, Split, named_splits
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, Caution
@@ -26,6 +25,7 @@ from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
 from lossatlas.jobs.job import Handling
+from lossatlas.jobs.results import Comparison, CurveResult
 from lossatlas.jobs.survey import put_networks
 from lossatlas.problem import Problem
 from lossatlas.progress import Reporter, count_towards, show_progress
@@ -43,7 +43,7 @@ from lossatlas.types import Params, Source
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
 
-__all__ = ["CurveResult", "compare", "connect"]
+__all__ = ["compare", "connect"]
 
 Network = nn.Module | Mapping[str, Tensor]
 """A network of a problem's architecture: a module, or its named parameters and buffers."""
@@ -55,23 +55,6 @@ GIVEN = {
 """Settings of a configuration that objects stand for, and which."""
 START = "@0"
 """What is appended to a network's name for where its training started."""
-
-
-@dataclass(frozen=True)
-class CurveResult:
-    """A curve between networks, and what lies along it and around it."""
-
-    chart: Curve
-    """The trained curve."""
-    history: list[dict[str, float]]
-    """What each step came to."""
-    survey: xr.Dataset
-    """Metrics along the curve, and on other paths between the same networks: see :class:`lossatlas.schema.Along`."""
-    plane: xr.Dataset | None
-    """The surface of the curve's plane; None where none was asked for, or the curve is straight."""
-    summary: dict[str, Any]
-    """Barriers, lengths and so on, as in ``summary.json``."""
-    plan: Plan
 
 
 def connect(
@@ -145,7 +128,7 @@ def compare(
     path: Path | str | None = None,
     progress: bool | None = None,
     **settings: Any,
-) -> xr.Dataset:
+) -> Comparison:
     """Compare trained networks of one architecture: what lies between every two, around each, and what they predict.
 
     Args:
@@ -184,7 +167,8 @@ def compare(
         recipe = _gather(config, base, tuple(states), begun, groups or {})
         _warn(recipe.notes)
         found = _survey_between(config, recipe, base, folder, reporter)
-        return make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
+        made = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
+    return Comparison(made.data_vars, made.coords, made.attrs)
 
 
 def _survey_between(

@@ -9,8 +9,9 @@ from html import escape
 from types import TracebackType
 from typing import Any
 
+from lossatlas.describing import describe_numbers
 from lossatlas.errors import printable
-from lossatlas.progress.pace import REDRAW_SECONDS, Pace, describe_numbers
+from lossatlas.progress.pace import REDRAW_SECONDS, Pace
 from lossatlas.progress.reporter import Reporter
 
 __all__ = ["NotebookReporter"]

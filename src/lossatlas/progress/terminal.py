@@ -9,8 +9,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lossatlas.describing import describe_numbers
 from lossatlas.errors import printable
-from lossatlas.progress.pace import REDRAW_SECONDS, Pace, describe_numbers
+from lossatlas.progress.pace import REDRAW_SECONDS, Pace
 from lossatlas.progress.reporter import Reporter
 
 __all__ = ["RichReporter"]

@@ -9,7 +9,9 @@ from typing import Any
 
 from torch import nn
 
+from lossatlas.cards import choose_numbers, draw_history, write_card
 from lossatlas.data import Augmentation, Split
+from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.problem import Problem
 from lossatlas.progress import show_progress
@@ -26,6 +28,8 @@ __all__ = ["TrainResult", "record_start", "record_step", "train"]
 
 TOLD = ("epoch", "loss", "accuracy", "lr", "phase")
 """Of what a step came to, what is kept with a snapshot."""
+SHOWN = ("epoch", "loss", "accuracy")
+"""And what a notebook shows of the last one."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,16 @@ class TrainResult:
     """The snapshots, in files where a path was given; None where none were asked for."""
     steps: int
     seconds: float
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{self._describe()}, {self.trajectory!r}")
+
+    def _repr_html_(self) -> str:
+        numbers = choose_numbers(self.history[-1] if self.history else {}, SHOWN)
+        return write_card(f"Training of {self._describe()}", numbers, draw_history(self.history))
+
+    def _describe(self) -> str:
+        return f"{type(self.module).__name__} in {count_things(self.steps, 'step')} and {self.seconds:.3g} s"
 
 
 def train(

@@ -27,7 +27,7 @@ NEXT_TO_NOTHING = 1e-30
 """What labels of weight zero count, in shares of the largest weight, where smoothing gives them a loss all the same."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # what it records of itself says it
 class CrossEntropy(Loss):
     """-log softmax(logits)[label] in nats: over a split torch's ``cross_entropy(reduction="mean")`` of all of it.
 
