@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import time
 import types
 from collections.abc import Callable
 
@@ -135,6 +136,19 @@ def test_neither_a_script_nor_a_closed_stream_shows_anything(
     assert capsys.readouterr() == ("", "")
     with show_progress() as reporter:
         assert isinstance(reporter, Silent)
+
+
+def test_a_notebook_says_how_long_all_took_and_not_what_was_shown_of_it(
+    notebook: Display, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    with show_progress() as reporter:
+        for seconds, share in ((1.0, 0.1), (5.0, 0.5), (5.1, 0.51), (10.0, 1.0)):
+            now[0] = 100.0 + seconds
+            reporter.progress("survey", share, {})
+    (lines,) = notebook.outputs
+    assert [repr(line) for line in lines] == ["survey 50% 5 s left", "survey 100% 0 s left", "done 100% in 10 s"]
 
 
 def test_what_fails_keeps_what_was_shown_last(notebook: Display) -> None:

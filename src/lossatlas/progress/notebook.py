@@ -35,13 +35,17 @@ class _Line:
 
 
 class NotebookReporter(Reporter):
-    """Shows the present phase in one line of the cell's output, and in the end how long all took."""
+    """Shows the present phase in one line of the cell's output, and in the end how long all took.
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
+    Args:
+        started: when the call began, in seconds of ``time.perf_counter``.
+    """
+
+    def __init__(self, started: float) -> None:
+        self._started = started
         self._handle: Any = None
         self._phase = ""
-        self._pace = Pace(self._started, 0.0)
+        self._pace = Pace(started, 0.0)
         self._drawn = 0.0
 
     def __enter__(self) -> NotebookReporter:
@@ -57,14 +61,16 @@ class NotebookReporter(Reporter):
         print(printable(line))
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        now = time.perf_counter()
+        now, phase = time.perf_counter(), printable(phase)
         if phase != self._phase or share < self._pace.first:
-            self._phase, self._pace = printable(phase), Pace(now, share)
+            # What is shown first has been under way since the call began, which is some seconds ago.
+            self._pace = Pace(now, share) if self._phase else Pace(self._started, 0.0)
+            self._phase = phase
         elif now - self._drawn < REDRAW_SECONDS and share < 1:
             return
         self._drawn = now
-        left = f"{self._pace.estimate_left(now, share):.0f} s left"
-        self._show(_Line(self._phase, share, ", ".join(filter(None, (left, describe_numbers(numbers))))))
+        said = filter(None, (self._pace.describe_left(now, share), describe_numbers(numbers)))
+        self._show(_Line(self._phase, share, ", ".join(said)))
 
     def _show(self, line: _Line) -> None:
         from IPython.display import display

@@ -22,6 +22,12 @@ class Pace:
     started: float
     first: float
 
-    def estimate_left(self, now: float, share: float) -> float:
-        """Seconds until the phase is done, if it goes on as it did; 0 where nothing is known of that."""
-        return (now - self.started) * (1 - share) / (share - self.first) if share > self.first else 0.0
+    def describe_left(self, now: float, share: float) -> str:
+        """The time until the phase is done, if it goes on as it did; empty where nothing is known of that.
+
+        >>> Pace(10.0, 0.2).describe_left(20.0, 0.6), Pace(10.0, 0.2).describe_left(20.0, 0.2)
+        ('10 s left', '')
+        """
+        if share <= self.first:
+            return ""
+        return f"{(now - self.started) * (1 - share) / (share - self.first):.0f} s left"

@@ -31,8 +31,9 @@ def show_progress(wanted: bool | None = None) -> Iterator[Reporter]:
     if wanted is False or (wanted is None and not notebook and not _is_terminal(sys.stderr)):
         yield Silent()
         return
+    started = time.perf_counter()
     with ExitStack() as stack:
-        yield _Late(lambda: stack.enter_context(_make_reporter(notebook)), 0.0 if wanted else PATIENCE)
+        yield _Late(lambda: stack.enter_context(_make_reporter(notebook, started)), started + PATIENCE * (not wanted))
 
 
 def count_towards(tell: Callable[[float], None], total: int) -> Callable[[int], None]:
@@ -48,16 +49,16 @@ def count_towards(tell: Callable[[float], None], total: int) -> Callable[[int], 
 
 
 class _Late(Reporter):
-    """Shows nothing until some seconds have passed.
+    """Shows nothing until a time of ``time.perf_counter``.
 
     Lines that jobs keep are left out: who calls from Python is warned of what matters.
     """
 
     listens = False
 
-    def __init__(self, make: Callable[[], Reporter], patience: float) -> None:
+    def __init__(self, make: Callable[[], Reporter], due: float) -> None:
         self._make = make
-        self._due = time.perf_counter() + patience
+        self._due = due
         self._reporter: Reporter | None = None
 
     def say(self, line: str) -> None:
@@ -85,12 +86,12 @@ def _is_terminal(stream: Any) -> bool:
         return False
 
 
-def _make_reporter(notebook: bool) -> Any:
+def _make_reporter(notebook: bool, started: float) -> Any:
     """The reporter of a notebook or of a terminal, a context manager; imported only where it is needed."""
     if notebook:
         from lossatlas.progress.notebook import NotebookReporter
 
-        return NotebookReporter()
+        return NotebookReporter(started)
     from lossatlas.progress.terminal import RichReporter
 
     return RichReporter()

@@ -61,6 +61,6 @@ class RichReporter(Reporter):
             return
         self._drawn = now
         task, pace = self._tasks[phase]
-        left = f"{pace.estimate_left(now, share):.0f} s left"
+        left = pace.describe_left(now, share)
         self._bars.update(task, completed=share, left=left, numbers=describe_numbers(numbers))
         self._bars.refresh()
