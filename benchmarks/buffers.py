@@ -19,7 +19,6 @@ from torch import nn
 
 import lossatlas as la
 from lossatlas.reproduce.drawing import draw_maps
-from lossatlas.views import png
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 PICTURE = la.picture("heart", 20)
@@ -80,7 +79,7 @@ def between_networks(modules: list[nn.Module], data: la.Dataset, policies: dict[
 def draw(surveys: dict[str, xr.Dataset], variable: str, title: str, name: str) -> None:
     """One map per policy."""
     IMAGES.mkdir(exist_ok=True)
-    (IMAGES / name).write_bytes(png(draw_maps(surveys, variable, title)))
+    (IMAGES / name).write_bytes(draw_maps(surveys, variable, title).render("png"))
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from lossatlas.describing import describe_numbers
 from lossatlas.registry import Registry
 from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
 from lossatlas.types import Params
-from lossatlas.views.comparison import draw_comparison
+from lossatlas.views import draw
 
 SMALL = (
     "--size=8x10", "--steps=4", "--model=mlp", "--model.hidden", "8", "--cells=4", "--examples=40", "--padding=1",
@@ -605,7 +605,7 @@ def test_a_comparison_marks_corners_where_their_record_says() -> None:
     )  # fmt: skip
     marks = {
         (line.get_marker(), float(line.get_xdata()[0]), float(line.get_ydata()[0]))
-        for ax in draw_comparison(comparison)["matrix"].axes
+        for ax in draw(comparison)["matrix"].figure.axes
         for line in ax.lines
         if line.get_marker() in ("s", "o", "^")
     }

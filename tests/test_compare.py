@@ -19,7 +19,8 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.cli import main
 from lossatlas.errors import BadInput, Interrupted
-from lossatlas.jobs.compare import COMPARISON, run_compare
+from lossatlas.exchange.comparison import COMPARISON
+from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import CompareConfig, TrainConfig
 from lossatlas.recipes.compare import name_groups
@@ -34,7 +35,7 @@ from lossatlas.studies import (
     spread,
 )
 from lossatlas.surveying.standing import Standing
-from lossatlas.views.comparison import draw_comparison
+from lossatlas.views import draw
 from lossatlas.weights.files import load_state, read_state
 
 QUICK: dict[str, Any] = {"model_options": {"hidden": (8,)}, "batch_size": 64, "epochs": 1, "device": "cpu"}
@@ -269,7 +270,7 @@ def test_two_layer_linear_networks_have_their_closed_form(linear: Path) -> None:
 
 
 def test_a_regression_has_its_pictures_too(linear: Path) -> None:
-    assert {"matrix", "slices", "lines", "weights", "differences"} <= set(draw_comparison(opened(linear / "compared")))
+    assert {"matrix", "slices", "lines", "weights", "differences"} <= set(draw(opened(linear / "compared")))
 
 
 # --- a comparison on digits ------------------------------------------------------------------------------------------

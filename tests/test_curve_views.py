@@ -10,12 +10,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
+from shown import show, to_png
 
 from lossatlas.errors import BadInput
 from lossatlas.schema import Along, Corner
-from lossatlas.views import VIEWS, png, view, write_report
+from lossatlas.views import VIEWS, draw, write_report
 from lossatlas.views.curve_table import curve_grid, keys_of_grid
-from lossatlas.views.report import Grid, image, write_page
+from lossatlas.views.report import Grid, place_picture, write_page
+from lossatlas.views.style import PLAIN
 
 SPLITS = ("train", "test")
 POINTS = 11
@@ -59,7 +61,7 @@ def caption(figure: Figure) -> str:
 
 def test_every_quantity_in_the_loss_unit_has_a_row_of_maps_with_the_curve_on_each() -> None:
     given = plane()
-    figure = view(given, kinds=["curve_plane"])["curve_plane"]
+    figure = show(given, kinds=["curve_plane"])["curve_plane"]
     maps = titled(figure)
     assert list(maps) == ["train loss", "test loss", "train regularised loss", "test regularised loss"]
     for ax in maps.values():
@@ -76,7 +78,7 @@ def test_every_quantity_in_the_loss_unit_has_a_row_of_maps_with_the_curve_on_eac
 
 
 def test_each_row_of_maps_has_its_own_levels_and_colour_bar() -> None:
-    figure = view(plane(), kinds=["curve_plane"])["curve_plane"]
+    figure = show(plane(), kinds=["curve_plane"])["curve_plane"]
     levels = {}
     for name, ax in titled(figure).items():
         (filled,) = (c for c in ax.collections if isinstance(c, QuadContourSet) and c.filled)
@@ -88,13 +90,13 @@ def test_each_row_of_maps_has_its_own_levels_and_colour_bar() -> None:
     assert levels["train loss"][0] == pytest.approx(0.01, rel=0.3)
     bars = [ax for ax in figure.axes if not ax.get_title()]
     assert [bar.get_ylabel().split(" (")[0] for bar in bars] == ["loss", "regularised loss"]
-    assert "; loss: scale from" in caption(figure)
-    assert "; regularised loss: scale from" in caption(figure)
+    assert "; loss: log scale from" in caption(figure)
+    assert "; regularised loss: log scale from" in caption(figure)
 
 
 @pytest.mark.parametrize("stretch", [0.5, 1.1, 1.2, 2.0])
 def test_titles_of_a_row_of_maps_stand_clear_of_the_row_above(stretch: float) -> None:
-    figure = view(plane().assign_coords(v=stretch * V), kinds=["curve_plane"], title="A curve")["curve_plane"]
+    figure = show(plane().assign_coords(v=stretch * V), kinds=["curve_plane"], title="A curve")["curve_plane"]
     figure.draw_without_rendering()
     maps = titled(figure)
     above = min(tick.tick1line.get_window_extent().y0 for tick in maps["train loss"].xaxis.get_major_ticks())
@@ -102,36 +104,36 @@ def test_titles_of_a_row_of_maps_stand_clear_of_the_row_above(stretch: float) ->
 
 
 def test_a_plane_without_further_quantities_has_one_scale_which_the_caption_does_not_name() -> None:
-    figure = view(plane(further=False), kinds=["curve_plane"])["curve_plane"]
+    figure = show(plane(further=False), kinds=["curve_plane"])["curve_plane"]
     assert list(titled(figure)) == ["train loss", "test loss"]
     assert len(figure.axes) == 3
-    assert "; scale from" in caption(figure)
+    assert "; log scale from" in caption(figure)
 
 
 def test_what_is_not_finite_is_counted_over_all_rows() -> None:
     given = plane()
     given["test_loss"][2, 3] = np.nan
     given["train_regularised_loss"][0, 0] = np.inf
-    figure = view(given, kinds=["curve_plane"])["curve_plane"]
+    figure = show(given, kinds=["curve_plane"])["curve_plane"]
     assert "not finite: 1 NaN, 1 infinite" in {text.get_text() for text in figure.legends[0].get_texts()}
-    assert png(figure, dpi=30).startswith(b"\x89PNG")
+    assert to_png(figure, dpi=30).startswith(b"\x89PNG")
 
 
 def test_other_kinds_do_not_repeat_what_the_plane_of_a_curve_shows() -> None:
-    assert "others" not in view(plane())
+    assert "others" not in show(plane())
     bare = plane().drop_vars([Along.coordinate("u"), Along.coordinate("v")])
-    assert "others" in view(bare)
+    assert "others" in show(bare)
     sharp = plane()
     for split in SPLITS:
         put(sharp, split, "error", 1 - sharp[f"{split}_accuracy"].values, ("u", "v"), "1")
-    assert set(titled(view(sharp, kinds=["others"])["others"])) == {"train error", "test error"}
+    assert set(titled(show(sharp, kinds=["others"])["others"])) == {"train error", "test error"}
 
 
 def test_without_a_unit_only_losses_are_in_the_unit_of_the_loss() -> None:
     given = plane(units="1")
     for split in SPLITS:
         put(given, split, "error", 1 - given[f"{split}_accuracy"].values, ("u", "v"), "1")
-    drawn = view(given, kinds=["curve_plane", "others"])
+    drawn = show(given, kinds=["curve_plane", "others"])
     assert [name.split()[-1] for name in titled(drawn["curve_plane"])] == ["loss"] * 4
     assert set(titled(drawn["others"])) == {"train error", "test error"}
 
@@ -185,7 +187,7 @@ def below(figure: Figure) -> dict[str, Axes]:
 
 def test_each_quantity_is_drawn_on_all_paths_with_a_panel_per_split() -> None:
     given = along()
-    figure = view(given, kinds=["curve"])["curve"]
+    figure = show(given, kinds=["curve"])["curve"]
     panels = titled(figure)
     wanted = [f"{split} {metric}" for metric in ("loss", "regularised loss", "accuracy") for split in SPLITS]
     assert list(panels) == wanted
@@ -208,13 +210,13 @@ def test_losses_stand_above_what_else_has_their_unit_in_whatever_order_they_are_
     put(given, "test", "gradient_norm", 1 + T, ("t",), "nat")
     names = list(given.data_vars)
     for order in (names, names[::-1]):
-        shown = [name for name in titled(view(given[order], kinds=["curve"])["curve"]) if name.startswith("test")]
+        shown = [name for name in titled(show(given[order], kinds=["curve"])["curve"]) if name.startswith("test")]
         assert shown == ["test loss", "test regularised loss", "test gradient norm", "test accuracy"]
 
 
 def test_norms_are_drawn_on_all_paths_and_lengths_beside_a_constant_speed() -> None:
     given = along()
-    panels = below(view(given, kinds=["curve"])["curve"])
+    panels = below(show(given, kinds=["curve"])["curve"])
     assert list(panels) == ["norm of the weights", "distance from the path", "length so far"]
     norms = strands(panels["norm of the weights"])
     np.testing.assert_allclose(norms["straight line"], given["along_straight_norm"])
@@ -229,7 +231,7 @@ def test_norms_are_drawn_on_all_paths_and_lengths_beside_a_constant_speed() -> N
 @pytest.mark.parametrize("radial", [True, False])
 @pytest.mark.parametrize("splits", [("test",), SPLITS, (*SPLITS, "other", "last")])
 def test_no_panel_is_empty_and_all_rows_are_as_wide(radial: bool, splits: tuple[str, ...]) -> None:
-    figure = view(along(radial, splits=splits), kinds=["curve"])["curve"]
+    figure = show(along(radial, splits=splits), kinds=["curve"])["curve"]
     assert len(figure.axes) == 3 * len(splits) + (3 if radial else 2)
     assert all(ax.has_data() for ax in figure.axes)
     figure.draw_without_rendering()
@@ -243,7 +245,7 @@ def test_no_panel_is_empty_and_all_rows_are_as_wide(radial: bool, splits: tuple[
 
 def test_a_survey_written_before_norms_of_other_paths_were_is_drawn() -> None:
     given = along().drop_vars([Along.norm_on("straight"), Along.norm_on("radial")])
-    panels = below(view(given, kinds=["curve"])["curve"])
+    panels = below(show(given, kinds=["curve"])["curve"])
     assert set(strands(panels["norm of the weights"])) == {"curve"}
 
 
@@ -252,7 +254,7 @@ def test_standard_errors_and_what_is_not_finite_are_shown_along_the_curve() -> N
     given["test_loss_standard_error"] = ("t", np.full(POINTS, 0.02))
     given["test_loss"][3] = np.nan
     given["along_straight_train_loss"][5] = np.inf
-    figure = view(given, kinds=["curve"])["curve"]
+    figure = show(given, kinds=["curve"])["curve"]
     assert len(titled(figure)["test loss"].collections) == 1
     assert len(titled(figure)["train loss"].collections) == 0
     assert "two standard errors" in caption(figure)
@@ -265,7 +267,7 @@ def test_names_of_many_networks_leave_room_for_the_title() -> None:
     given = along().drop_vars(Corner.coordinate("t"))
     names = [f"runs/a-long-name-of-network-{k}" for k in range(5)]
     given[Corner.coordinate("t")] = (Corner.DIMENSION, np.linspace(0, 1, 5), {"names": names})
-    figure = view(given, kinds=["curve"])["curve"]
+    figure = show(given, kinds=["curve"])["curve"]
     figure.draw_without_rendering()
     ax = titled(figure)["train loss"]
     assert len(ax.texts) == 5
@@ -274,10 +276,10 @@ def test_names_of_many_networks_leave_room_for_the_title() -> None:
 
 def test_a_caption_names_only_the_paths_and_quantities_that_the_picture_has() -> None:
     kind = VIEWS["curve"]()
-    told = kind.told(along())  # type: ignore[attr-defined]
+    told = kind.describe(along())  # type: ignore[attr-defined]
     assert told.startswith("Loss, regularised loss and accuracy along the curve (solid), on the straight line")
     assert "on the path through the origin (dotted); below, norms" in told
-    without = kind.told(along(radial=False, further=False, accuracy=False))  # type: ignore[attr-defined]
+    without = kind.describe(along(radial=False, further=False, accuracy=False))  # type: ignore[attr-defined]
     assert without == (
         "Loss along the curve (solid) and on the straight line (dashed); below, norms of the weights and length of "
         "the curve so far."
@@ -287,16 +289,16 @@ def test_a_caption_names_only_the_paths_and_quantities_that_the_picture_has() ->
 
 def test_a_curve_is_not_drawn_again_as_a_line_or_among_others() -> None:
     given = along()
-    assert list(view(given)) == ["curve"]
+    assert list(show(given)) == ["curve"]
     wanted = r"needs one axis.*no curve.*which the view curve draws.*what applies: curve$"
     with pytest.raises(BadInput, match=wanted) as caught:
-        view(given, kinds=["line"])
+        show(given, kinds=["line"])
     assert "\n" not in str(caught.value)
     assert "along_" not in str(caught.value)
-    assert list(view(given.drop_vars(Along.T))) == ["line", "others"]
+    assert list(show(given.drop_vars(Along.T))) == ["line", "others"]
     for split in SPLITS:
         put(given, split, "error", 1 - given[f"{split}_accuracy"].values, ("t",), "1")
-    drawn = view(given)
+    drawn = show(given)
     assert list(drawn) == ["curve", "others"]
     assert set(strands(drawn["others"].axes[0])) == {"train error", "test error"}
     assert len(drawn["others"].axes) == 1
@@ -345,10 +347,9 @@ def test_a_summary_without_scores_has_an_empty_table() -> None:
 def page(tmp_path: Path, given: xr.Dataset) -> str:
     scores = {"train_scores": WITH_ERRORS, "test_scores": WITH_ERRORS}
     summary = {**WITH_ERRORS, **scores, "length_ratio": 1.25, "norm_max": 7.5}
-    images = {name: png(figure, dpi=20) for name, figure in view(given).items()}
-    images["curve_plane"] = png(view(plane(), kinds=["curve_plane"])["curve_plane"], dpi=20)
+    pictures = draw(given) | draw(plane(), ["curve_plane"])
     write_report(
-        tmp_path / "report.html", given, "A curve", summary, "seed: 0", images,
+        tmp_path / "report.html", given, "A curve", summary, "seed: 0", pictures,
         grids=[curve_grid(summary)], shown_elsewhere=keys_of_grid(summary),
     )  # fmt: skip
     return (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -399,7 +400,7 @@ def test_pictures_of_many_panels_are_as_wide_as_the_page(tmp_path: Path) -> None
 
 
 def test_tables_of_other_pages_stay_under_their_pictures(tmp_path: Path) -> None:
-    picture = image("matrix", png(view(plane(), kinds=["curve_plane"])["curve_plane"], dpi=20), "A matrix.")
+    picture = place_picture(draw(plane(), ["curve_plane"])["curve_plane"]) | {"caption": "A matrix."}
     write_page(
         tmp_path / "page.html", title="", lead="", tiles=[("networks", "2")], images=[picture], config_yaml="",
         grids=[Grid("Networks", ["run"], [["a"]])],
@@ -424,6 +425,6 @@ def test_ensembles_that_are_all_alike_are_drawn_without_a_warning(value: float) 
                     (Along.PAIR, Along.DIMENSION),
                     np.full((3, POINTS), value),
                 )
-    for ax in VIEWS["ensembles"]().draw(survey, "alike").axes:
+    for ax in VIEWS["ensembles"]().draw(survey, PLAIN).axes:
         low, high = ax.get_ylim()
         assert low < value < high or low < 1 - value < high

@@ -35,6 +35,7 @@ from lossatlas.data.load import find_data_options
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.exchange import open_survey
+from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.files import stores
 from lossatlas.files.arrays import read_array
 from lossatlas.files.inside import check_inside
@@ -54,7 +55,6 @@ from lossatlas.files.reading import (
 from lossatlas.files.stores import METADATA, check_store, open_store
 from lossatlas.files.tensors import check_alike, read_tensors
 from lossatlas.files.writing import atomic_write
-from lossatlas.jobs.compare import COMPARISON, read_comparison
 from lossatlas.pictures import ArraySource, picture
 from lossatlas.reproduce.study import Run
 from lossatlas.rundir import CONFIG, LOG, PROVENANCE, RunDirectory

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from shown import show
 from torch import Tensor, nn
 
 import lossatlas as la
@@ -21,7 +22,7 @@ from lossatlas.errors import LossatlasError
 from lossatlas.exchange import read_survey, write_survey
 from lossatlas.metrics import Computation, OperatorMetric, count_numbers, metrics_for
 from lossatlas.schema import RESIDUAL, Companion, Quantity
-from lossatlas.views import VIEWS, data, view
+from lossatlas.views import VIEWS, data
 
 K = 3
 DIMENSION = "rank"
@@ -470,10 +471,10 @@ def found() -> xr.Dataset:
 
 
 class TestViewsAndFormats:
-    def test_pictures_show_axes_and_no_ranks(self, found: xr.Dataset, tmp_path: Path) -> None:
+    def test_pictures_show_axes_and_no_ranks(self, found: xr.Dataset) -> None:
         assert data.axes(found) == ("u", "v")
         assert data.axes(found.drop_vars(["test_loss", "test_sharpness"])) == ("u", "v")
-        assert {"loss", "others"} <= set(view(found, tmp_path))
+        assert {"loss", "others"} <= set(show(found))
 
     @pytest.mark.parametrize("suffix", ["csv", "vts", "h5"])
     def test_files_hold_each_value(self, suffix: str, found: xr.Dataset, tmp_path: Path) -> None:
@@ -506,7 +507,7 @@ class TestSamples:
         assert data.axes(several) == ("u", "v")
         assert list(data.split_samples(several)) == [f"{dimension} {k}" for k in range(3)]
         assert data.notes(data.take_first_sample(several)) == [f"the first of 3 {dimension}s"]
-        figures = view(several)
+        figures = show(several)
         assert f"{dimension} 2" in text(figures["repeats"])
         assert f"the first of 3 {dimension}s" in text(figures["filled"])
 
@@ -514,8 +515,8 @@ class TestSamples:
         self, dimension: str, several: xr.Dataset, text: Callable[[Any], str]
     ) -> None:
         line = several.isel(v=0, drop=True)
-        assert f"3 {dimension}s" in text(view(line)["repeats"])
-        told = VIEWS["repeats"]().told(line)
+        assert f"3 {dimension}s" in text(show(line)["repeats"])
+        told = VIEWS["repeats"]().describe(line)
         assert told == f"The loss of 3 {dimension}s: how far the picture depends on which of them is shown."
 
     def test_are_measured_each(self, dimension: str, several: xr.Dataset) -> None:

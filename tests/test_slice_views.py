@@ -14,10 +14,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from shown import show, to_png
 
 from lossatlas import schema
 from lossatlas.errors import BadInput
-from lossatlas.views import VIEWS, data, overlay, png, scales, view, write_report
+from lossatlas.views import VIEWS, Style, data, draw, scales, write_report
 from lossatlas.views.contours import APART, label_places
 from lossatlas.views.interactive import interactive
 from lossatlas.views.levels import contour_levels
@@ -246,7 +247,7 @@ def test_contours_lie_where_the_function_has_their_level(kind: str) -> None:
     loss = np.exp(3 * u + v)
     tilted = plane()[["test_loss"]].assign(test_loss=variable(("u", "v"), loss, "test", "loss"))
     # contourf is a set of contours too; the lines are the last.
-    *_, lines = contour_sets(view(tilted, kinds=[kind])[kind])
+    *_, lines = contour_sets(show(tilted, kinds=[kind])[kind])
     assert len(lines.levels) >= 6
     for level, path in zip(lines.levels, lines.get_paths(), strict=True):
         x, y = path.vertices[:, 0], path.vertices[:, 1]
@@ -255,7 +256,7 @@ def test_contours_lie_where_the_function_has_their_level(kind: str) -> None:
 
 
 def test_contour_panels_share_levels_inside_their_own_values() -> None:
-    train, test = contour_sets(view(plane(), kinds=["contours"])["contours"])
+    train, test = contour_sets(show(plane(), kinds=["contours"])["contours"])
     limits = scales.limits(np.stack([plane()["train_loss"], plane()["test_loss"]]), log=True)
     assert set(train.levels) | set(test.levels) <= set(contour_levels(limits))
     assert train.norm.vmin == test.norm.vmin
@@ -266,7 +267,7 @@ def test_contours_mark_what_is_not_finite() -> None:
     values = plane()["test_loss"].values.copy()
     values[10, 3], values[11, 3], values[40, 15] = np.nan, -np.inf, np.inf
     broken = plane()[["test_loss"]].assign(test_loss=variable(("u", "v"), values, "test", "loss"))
-    for kind, figure in view(broken, kinds=["contours", "filled"]).items():
+    for kind, figure in show(broken, kinds=["contours", "filled"]).items():
         (cells,) = [one for one in figure.axes[0].collections if isinstance(one, PolyCollection)]
         assert cells.get_hatch() == "/////"
         centres = {tuple(path.vertices[:4].mean(axis=0).round(6)) for path in cells.get_paths()}
@@ -279,9 +280,9 @@ def test_contours_mark_what_is_not_finite() -> None:
 @pytest.mark.parametrize("kind", ["contours", "filled"])
 def test_level_planes_are_drawn_and_said_to_be_level(values: np.ndarray, kind: str) -> None:
     level = plane()[["test_loss"]].assign(test_loss=variable(("u", "v"), values, "test", "loss"))
-    figure = view(level, kinds=[kind])[kind]
+    figure = show(level, kinds=[kind])[kind]
     assert "no contour passes" in caption(figure)
-    assert png(figure, dpi=20)
+    assert to_png(figure, dpi=20)
 
 
 def test_labels_keep_apart_and_inside() -> None:
@@ -313,7 +314,7 @@ def test_networks_carry_names_and_those_outside_are_told() -> None:
 
 @pytest.mark.parametrize("kind", ["loss", "accuracy", "contours", "filled"])
 def test_maps_mark_networks_where_they_are(kind: str) -> None:
-    figure = view(plane(**corners((-0.6, 0.1), (0.3, -0.2))), kinds=[kind])[kind]
+    figure = show(plane(**corners((-0.6, 0.1), (0.3, -0.2))), kinds=[kind])[kind]
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     assert len(panels) == len(data.fields(plane(), "accuracy" if kind == "accuracy" else "loss"))
     for ax in panels:
@@ -324,7 +325,7 @@ def test_maps_mark_networks_where_they_are(kind: str) -> None:
 
 def test_lines_mark_networks_and_draw_bands() -> None:
     errors = np.full(41, 0.01)
-    figure = view(line(**corners((0.0,), (1.0,)), test_loss_standard_error=xr.Variable("u", errors)))["line"]
+    figure = show(line(**corners((0.0,), (1.0,)), test_loss_standard_error=xr.Variable("u", errors)))["line"]
     ax = figure.axes[0]
     upright = [one.get_xdata() for one in ax.get_lines() if len(one.get_xdata()) == 2]
     assert [list(ends) for ends in upright] == [[0, 0], [1, 1]]
@@ -347,7 +348,7 @@ def test_histograms_have_the_deviation_of_their_bins() -> None:
     first, second = histograms(line(**weights()))
     np.testing.assert_allclose([first.deviation, second.deviation], [np.sqrt(4 * 0.01 / 12), 0.2])
     np.testing.assert_allclose(first.edges, [-0.25, -0.15, -0.05, 0.05, 0.15, 0.25])
-    figure = view(line(**weights()), kinds=["weights"])["weights"]
+    figure = show(line(**weights()), kinds=["weights"])["weights"]
     (ax,) = figure.axes
     assert ax.get_yscale() == "log"
     assert "large batch (std 0.2)" in caption(figure)
@@ -370,7 +371,7 @@ def test_spread_is_that_of_logarithms_on_a_logarithmic_scale() -> None:
 
 def test_all_repeats_are_drawn_with_their_mean() -> None:
     factors = (0.5, 1.0, 2.0)
-    figure = view(with_repeats(line(), factors), kinds=["repeats"])["repeats"]
+    figure = show(with_repeats(line(), factors), kinds=["repeats"])["repeats"]
     *curves, mean = [one.get_ydata() for one in figure.axes[0].get_lines()]
     loss = line()["test_loss"].values
     np.testing.assert_allclose(curves, [factor * loss for factor in factors])
@@ -379,7 +380,7 @@ def test_all_repeats_are_drawn_with_their_mean() -> None:
 
 
 def test_repeats_of_planes_share_levels_and_scale() -> None:
-    figure = view(with_repeats(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["repeats"])["repeats"]
+    figure = show(with_repeats(plane(), tuple(np.geomspace(0.5, 2, 14))), kinds=["repeats"])["repeats"]
     panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     filled = [next(one for one in ax.collections if isinstance(one, QuadContourSet)) for ax in panels]
     assert len(panels) == 12
@@ -388,25 +389,25 @@ def test_repeats_of_planes_share_levels_and_scale() -> None:
 
 
 def test_other_kinds_show_the_first_repeat_and_say_so() -> None:
-    drawn = view(with_repeats(plane(), (1.0, 3.0)))
+    drawn = show(with_repeats(plane(), (1.0, 3.0)))
     assert list(drawn) == ["repeats", "loss", "contours", "filled", "surface"]
     (mesh, *_) = drawn["loss"].axes[0].collections
     np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(21, 51), plane()["test_loss"].values.T)
     for kind in ("loss", "contours", "filled", "surface"):
         assert "the first of 2 repeats" in caption(drawn[kind])
-    assert list(view(with_repeats(line(), (1.0, 3.0)))) == ["repeats", "line"]
+    assert list(show(with_repeats(line(), (1.0, 3.0)))) == ["repeats", "line"]
 
 
 def test_a_single_repeat_is_an_ordinary_slice() -> None:
     single = with_repeats(plane(), (1.0,))
-    assert "repeats" not in view(single)
+    assert "repeats" not in show(single)
     with pytest.raises(BadInput, match="several repeats"):
-        view(single, kinds=["repeats"])
+        show(single, kinds=["repeats"])
 
 
 @pytest.mark.parametrize("one", [plane(), line()])
 def test_classes_have_a_panel_each_up_to_ten(one: xr.Dataset) -> None:
-    few, many = (view(classes(one, count), kinds=["classes"])["classes"] for count in (3, 12))
+    few, many = (show(classes(one, count), kinds=["classes"])["classes"] for count in (3, 12))
     titles = [[ax.get_title() for ax in figure.axes if ax.get_title()] for figure in (few, many)]
     assert titles == [[f"class {k}" for k in range(3)], [f"class {k}" for k in range(10)]]
     assert "10 of 12 classes" in caption(many)
@@ -424,11 +425,11 @@ def test_further_quantities_have_rows_of_their_own() -> None:
         train_gradient_norm=variable(dims, np.sqrt(loss), "train", "gradient_norm"),
         test_error=variable(dims, 1 - np.exp(-loss), "test", "error", "1"),
     )
-    figure = view(more, kinds=["others"])["others"]
+    figure = show(more, kinds=["others"])["others"]
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     assert titles == ["train gradient norm", "test gradient norm", "test error"]
     along = line(test_error=variable(("u",), np.linspace(0, 1, 41), "test", "error", "1"))
-    assert list(view(along)) == ["line", "others"]
+    assert list(show(along)) == ["line", "others"]
     assert not VIEWS["others"]().applies(plane())
 
 
@@ -437,7 +438,7 @@ def test_further_quantities_have_rows_of_their_own() -> None:
 
 def test_overlaid_lines_share_axes() -> None:
     shifted = line().assign_coords(u=line()["u"] + 0.5)
-    figure = overlay({"SGD": line(), "Adam": shifted}, title="two")["overlay_line"]
+    figure = show({"SGD": line(), "Adam": shifted}, title="two")["overlay_line"]
     left, right = figure.axes
     assert [one.get_label() for one in left.get_lines() if not one.get_label().startswith("_")] == ["SGD", "Adam"]
     solid, dashed = ([one for one in ax.get_lines() if len(one.get_xdata()) == 41] for ax in (left, right))
@@ -451,12 +452,11 @@ def test_overlaid_lines_share_axes() -> None:
     assert high > 2.0
 
 
-def test_overlaid_planes_share_levels_and_limits(tmp_path: Path) -> None:
+def test_overlaid_planes_share_levels_and_limits() -> None:
     wider = plane().assign_coords(u=("u", 2 * U, {"units": "norm of the weights"}))
     wider["test_loss"] = 3 * wider["test_loss"]
-    drawn = overlay({"one": plane(), "other": wider}, tmp_path / "new")
+    drawn = show({"one": plane(), "other": wider})
     assert list(drawn) == ["overlay_loss", "overlay_accuracy"]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["overlay_accuracy.png", "overlay_loss.png"]
     first, second = [ax for ax in drawn["overlay_loss"].axes if ax.get_label() != "<colorbar>"]
     assert first.get_xlim() == second.get_xlim() == (-2, 2)
     assert first.get_ylim() == second.get_ylim() == (-0.4, 0.5)
@@ -468,14 +468,14 @@ def test_overlaid_planes_share_levels_and_limits(tmp_path: Path) -> None:
 
 def test_axes_with_other_units_keep_their_own_limits() -> None:
     other = plane().assign_coords(u=("u", 2 * U, {"units": "1"}))
-    figure = overlay({"one": plane(), "other": other})["overlay_loss"]
+    figure = show({"one": plane(), "other": other})["overlay_loss"]
     first, second = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     assert (first.get_xlim(), second.get_xlim()) == ((-1, 1), (-2, 2))
 
 
 def test_overlays_show_a_split_that_all_have() -> None:
     only_train = plane().drop_vars(["test_loss", "test_accuracy"])
-    figure = overlay({"a": plane(), "b": only_train})["overlay_loss"]
+    figure = show({"a": plane(), "b": only_train})["overlay_loss"]
     bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
     assert bars[0].get_ylabel() == "train loss (nat, log scale)"
 
@@ -490,7 +490,7 @@ def test_what_cannot_be_overlaid_is_refused_in_one_line() -> None:
         ({"a": plane(), "b": plane().isel(u=[3])}, "'b' has a single point"),
     ):
         with pytest.raises(BadInput) as caught:
-            overlay(surveys)
+            show(surveys)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -518,10 +518,10 @@ def test_every_slice_has_pictures_a_sentence_and_a_report(name: str, tmp_path: P
     assert picture is not None
     assert "<" not in picture.json
     assert sentence(one).endswith(".")
-    images = {kind: png(figure, dpi=25) for kind, figure in view(one, title=name).items()}
-    assert len(images) >= 1
+    pictures = draw(one, style=Style(title=name))
+    assert len(pictures) >= 1
     tables = {"Barrier <1>": {"height": 0.25, "place": {"u": 0.5}}, "Empty": {}}
-    write_report(tmp_path / "report.html", one, name, {}, "seed: 0", images, tables)
+    write_report(tmp_path / "report.html", one, name, {}, "seed: 0", pictures, tables)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<h2>Measures</h2>" in page
     assert "Barrier &lt;1&gt;" in page
@@ -554,10 +554,10 @@ def test_surveys_of_other_examples_say_so_side_by_side() -> None:
         survey["test_streaming_done"] = ("u", np.ones(5, dtype=bool), {"data": examples})
         survey["corner_u"] = ("corner", [0.0], {"names": [f"{name}.pt"]})
         surveys[name] = survey
-    (figure,) = overlay(surveys).values()
+    (figure,) = show(surveys).values()
     words = " ".join(text.get_text() for text in figure.findobj(Text))
     assert "not the same test examples in all of them" in " ".join(words.split())
     assert "one.pt / other.pt" in words
     surveys["other"]["test_streaming_done"].attrs["data"] = "a"
-    (figure,) = overlay(surveys).values()
+    (figure,) = show(surveys).values()
     assert "not the same" not in " ".join(text.get_text() for text in figure.findobj(Text))

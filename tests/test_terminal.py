@@ -20,6 +20,7 @@ import torch
 import xarray as xr
 from matplotlib.text import Text
 from nursery import Child, result_of
+from shown import show, to_png
 
 from lossatlas import views
 from lossatlas.cli import main
@@ -143,11 +144,11 @@ class TestNamesInPictures:
     @pytest.mark.parametrize("name", ["a$^{", "$x$\n", "\\frac$_$\0\x1b", "_\udcff", "w" * 5000])
     def test_are_shown_as_they_are(self, name: str) -> None:
         drawn = [
-            *views.view(survey(long_name=name, units=name), title=name).values(),
-            *views.overlay({name: survey(long_name=name), "b": survey()}, title=name).values(),
+            *show(survey(long_name=name, units=name), title=name).values(),
+            *show({name: survey(long_name=name), "b": survey()}, title=name).values(),
         ]
         for figure in drawn:
-            assert views.png(figure)
+            assert to_png(figure)
             texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
             assert all(text.get_text().replace("\n", "").isprintable() for text in texts)
             assert not any(text.get_parse_math() for text in texts)

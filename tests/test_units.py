@@ -69,7 +69,7 @@ def test_what_is_stored_of_a_trajectory_has_the_unit_of_the_loss(in_bits: xr.Dat
 
 
 def test_its_picture_says_so(in_bits: xr.Dataset) -> None:
-    (figure,) = la.view(in_bits, kinds=["trajectory"]).values()
+    (figure,) = (one.figure for one in la.view(in_bits, kinds=["trajectory"]).values())
     words = [text.get_text() for text in figure.findobj(Text)]
     assert {"train mean loss (bit, log scale)", "train loss (bit)"} <= {*words}
     assert not re.findall(r"\bnats?\b", " ".join(words))

@@ -12,9 +12,10 @@ import pytest
 import xarray as xr
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from shown import show, to_png
 
 from lossatlas.errors import BadInput
-from lossatlas.views import VIEWS, data, png, scales, view, write_report
+from lossatlas.views import VIEWS, data, draw, save_pictures, scales, write_report
 from lossatlas.views.interactive import interactive
 from lossatlas.views.report import sentence, text
 
@@ -246,18 +247,18 @@ def test_runs() -> None:
 
 @pytest.mark.parametrize("name", SURVEYS)
 def test_everything_that_applies_draws_and_renders(name: str) -> None:
-    for kind, figure in view(SURVEYS[name], title=name).items():
-        assert png(figure, dpi=30).startswith(b"\x89PNG"), kind
+    for kind, figure in show(SURVEYS[name], title=name).items():
+        assert to_png(figure, dpi=30).startswith(b"\x89PNG"), kind
 
 
 def test_kinds_by_number_of_axes() -> None:
-    assert list(view(heart())) == ["target", "loss", "contours", "filled", "accuracy", "surface"]
-    assert list(view(line())) == ["line"]
-    assert list(view(volume())) == ["slices"]
-    assert list(view(SURVEYS["no accuracy"])) == ["target", "loss", "contours", "filled", "surface"]
-    assert list(view(SURVEYS["grey"])) == ["target_loss", "loss", "contours", "filled", "accuracy", "surface"]
-    assert list(view(SURVEYS["grey line"])) == ["line"]
-    assert list(view(SURVEYS["grey volume"])) == list(view(SURVEYS["solid"])) == ["slices"]
+    assert list(show(heart())) == ["target", "loss", "contours", "filled", "accuracy", "surface"]
+    assert list(show(line())) == ["line"]
+    assert list(show(volume())) == ["slices"]
+    assert list(show(SURVEYS["no accuracy"])) == ["target", "loss", "contours", "filled", "surface"]
+    assert list(show(SURVEYS["grey"])) == ["target_loss", "loss", "contours", "filled", "accuracy", "surface"]
+    assert list(show(SURVEYS["grey line"])) == ["line"]
+    assert list(show(SURVEYS["grey volume"])) == list(show(SURVEYS["solid"])) == ["slices"]
 
 
 @pytest.mark.parametrize("name", ["grey", "grey line", "grey volume", "grey first"])
@@ -269,7 +270,7 @@ def test_the_loss_that_was_asked_for_is_no_measured_loss(name: str) -> None:
 
 
 def test_the_loss_that_was_asked_for_is_drawn_on_a_logarithmic_scale() -> None:
-    figure = view(SURVEYS["grey"], kinds=["target_loss"])["target_loss"]
+    figure = show(SURVEYS["grey"], kinds=["target_loss"])["target_loss"]
     (mesh,) = (mesh for mesh in meshes(figure) if np.asarray(mesh.get_array()).size == 9 * 12)
     shown = np.ma.masked_invalid(mesh.get_array()).reshape(12, 9)
     np.testing.assert_array_equal(shown.filled(np.nan), SURVEYS["grey"]["target_loss"].values.T)
@@ -283,7 +284,7 @@ def test_u_max_v_min_is_at_the_bottom_right(kind: str) -> None:
     marked["test_accuracy"][-1, 0] = marked["train_accuracy"][-1, 0] = 0.01
     marked["target"][:] = 1
     marked["target"][-1, 0] = -1
-    figure = view(marked, kinds=[kind])[kind]
+    figure = show(marked, kinds=[kind])[kind]
     for mesh in meshes(figure):
         shown = np.asarray(mesh.get_array()).reshape(HEIGHT, WIDTH)
         assert shown[0, -1] == (shown.max() if kind == "loss" else shown.min())
@@ -298,73 +299,75 @@ def test_u_max_v_min_is_at_the_bottom_right(kind: str) -> None:
 
 
 def test_splits_share_one_colour_scale() -> None:
-    train, test = meshes(view(heart(), kinds=["loss"])["loss"])
+    train, test = meshes(show(heart(), kinds=["loss"])["loss"])
     assert train.get_clim() == test.get_clim()
     together = np.stack([heart()["train_loss"], heart()["test_loss"]])
     assert train.get_clim() == (together.min(), together.max())
 
 
 def test_cells_that_are_not_finite_stay_masked_and_are_counted() -> None:
-    figure = view(broken(), kinds=["loss"])["loss"]
+    figure = show(broken(), kinds=["loss"])["loss"]
     (mesh,) = meshes(figure)
     assert np.ma.count_masked(mesh.get_array()) == 3
     assert "not finite: 1 NaN, 2 infinite" in caption(figure)
 
 
 def test_caption_states_the_floor() -> None:
-    assert "zero is drawn at" in caption(view(SURVEYS["all zero"], kinds=["loss"])["loss"])
+    assert "zero is drawn at" in caption(show(SURVEYS["all zero"], kinds=["loss"])["loss"])
 
 
 def test_line_shades_the_target_and_marks_what_is_lost() -> None:
-    figure = view(line(), kinds=["line"])["line"]
+    figure = show(line(), kinds=["line"])["line"]
     assert "low loss asked for" in caption(figure)
     assert "high loss asked for" in caption(figure)
-    figure = view(SURVEYS["broken line"], kinds=["line"])["line"]
+    figure = show(SURVEYS["broken line"], kinds=["line"])["line"]
     (marks,) = [one for one in figure.axes[0].get_lines() if one.get_marker() == "x"]
     np.testing.assert_allclose(marks.get_xdata(), SURVEYS["broken line"]["u"].values[[1, 3]])
     assert "1 NaN, 1 infinite" in caption(figure)
 
 
 def test_slices_follow_w_and_share_limits() -> None:
-    slices = meshes(view(volume(), kinds=["slices"])["slices"])
+    slices = meshes(show(volume(), kinds=["slices"])["slices"])
     assert len(slices) == 4
     assert len({mesh.get_clim() for mesh in slices}) == 1
     for k, mesh in enumerate(slices):
         np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(7, 5), volume()["test_loss"].values[:, :, k].T)
-    assert "12 of 20 slices" in caption(view(volume(20), kinds=["slices"])["slices"])
+    assert "12 of 20 slices" in caption(show(volume(20), kinds=["slices"])["slices"])
 
 
 def test_a_title_is_no_mathematics() -> None:
-    title = view(heart(), kinds=["target"], title="from $5 to $6 at 20% \\frac")["target"]
-    assert png(title, dpi=30)
+    title = show(heart(), kinds=["target"], title="from $5 to $6 at 20% \\frac")["target"]
+    assert to_png(title, dpi=30)
 
 
 def test_files_are_written_whole(tmp_path: Path) -> None:
-    view(heart(), tmp_path / "new" / "run", kinds=["loss", "target"])
-    assert sorted(path.name for path in (tmp_path / "new" / "run").iterdir()) == ["loss.png", "target.png"]
+    written = save_pictures(draw(heart(), ["loss", "target"]), tmp_path / "new" / "run", dpi=40)
+    assert [path.name for path in written] == ["loss.png", "target.png"]
+    names = ["loss.caption.txt", "loss.png", "target.caption.txt", "target.png"]
+    assert sorted(path.name for path in (tmp_path / "new" / "run").iterdir()) == names
 
 
 def test_pictures_repeat_to_the_byte() -> None:
-    assert png(view(heart(), kinds=["loss"])["loss"]) == png(view(heart(), kinds=["loss"])["loss"])
+    assert to_png(show(heart(), kinds=["loss"])["loss"]) == to_png(show(heart(), kinds=["loss"])["loss"])
 
 
 def test_refusals_are_one_line_and_name_what_applies() -> None:
     with pytest.raises(BadInput, match="unknown view 'los'; did you mean 'loss'"):
-        view(heart(), kinds=["los"])
+        show(heart(), kinds=["los"])
     with pytest.raises(
         BadInput, match=r"needs one axis.*what applies: accuracy, contours, filled, loss, surface, target"
     ) as caught:
-        view(heart(), kinds=["line"])
+        show(heart(), kinds=["line"])
     assert "\n" not in str(caught.value)
     with pytest.raises(BadInput, match="no numeric variables"):
-        view(xr.Dataset())
+        show(xr.Dataset())
 
 
 def test_a_survey_from_disk_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     heart().to_zarr(tmp_path / "survey.zarr", zarr_format=3, consolidated=False)
     with xr.open_zarr(tmp_path / "survey.zarr", chunks=None, consolidated=False) as opened:
-        assert list(view(opened)) == ["target", "loss", "contours", "filled", "accuracy", "surface"]
+        assert list(show(opened)) == ["target", "loss", "contours", "filled", "accuracy", "surface"]
 
 
 def test_importing_views_is_light() -> None:
@@ -407,8 +410,7 @@ EVIL = "<script>alert('x')</script>"
 
 
 def report(tmp_path: Path, given: xr.Dataset, title: str = "A heart") -> str:
-    images = {name: png(figure, dpi=20) for name, figure in view(given).items()}
-    write_report(tmp_path / "report.html", given, title, SUMMARY, f"seed: 0 # {EVIL}\n", images)
+    write_report(tmp_path / "report.html", given, title, SUMMARY, f"seed: 0 # {EVIL}\n", draw(given))
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -426,7 +428,7 @@ def test_report_is_a_proper_page(tmp_path: Path) -> None:
     page = Page(report(tmp_path, heart()))
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("title")) == 1 == len(page.all("h1"))
-    assert len(page.all("img")) == len(view(heart()))
+    assert len(page.all("img")) == len(show(heart()))
     assert all(image["alt"] and image["width"] for image in page.all("img"))
     for said in ("0.612", "3 min 12 s", "extra.rate", "1,600", "seed: 0"):
         assert said in page.words

@@ -354,13 +354,13 @@ class TestSurveyOfATrajectory:
         survey = opened(surveyed).isel(snapshot=[0] * len(rates))
         survey["path_lr"] = ("snapshot", np.array(rates))
         survey["path_phase"] = ("snapshot", np.zeros(len(rates)))
-        figure = la.view(survey, kinds=["trajectory"])["trajectory"]
+        figure = la.view(survey, kinds=["trajectory"])["trajectory"].figure
         marked = [line for ax in figure.axes for line in ax.get_lines() if line.get_label() == "rate drops"]
         assert [len(line.get_xydata()) for line in marked] == ([len(dropped)] if dropped else [])
 
     def test_is_drawn_with_drops_and_switches(self, surveyed: Path) -> None:
         survey = opened(surveyed)
-        figure = la.view(survey, kinds=["trajectory"])["trajectory"]
+        figure = la.view(survey, kinds=["trajectory"])["trajectory"].figure
         main_panel, *small = [ax for ax in figure.axes if ax.get_legend() or ax.get_title()]
         marks = {line.get_label(): line.get_xydata() for line in main_panel.get_lines()}
         path = np.stack([survey["path_u"], survey["path_v"]], axis=1)

@@ -65,6 +65,7 @@ from .fitting import (
 )
 from .jobs.library import compare as compare, connect as connect
 from .jobs.results import Comparison as Comparison, CurveResult as CurveResult
+from .jobs.view import view as view
 from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as NetworkLoss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
 from .losses.kinds.squared_error import SquaredError as SquaredError
@@ -118,7 +119,7 @@ from .training import (
 )
 from .training.callbacks.huggingface import HuggingFaceTrajectory as HuggingFaceTrajectory
 from .training.callbacks.lightning import LightningTrajectory as LightningTrajectory
-from .views import view as view, write_report as write_report
+from .views import Pictures as Pictures, View as View, write_report as write_report
 from .weights import Initialiser as Initialiser, WeightSpace as WeightSpace
 from .weights.initialisers.module import ModuleDefault as ModuleDefault
 from .weights.initialisers.xavier import Xavier as Xavier

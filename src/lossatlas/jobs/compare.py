@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,8 +15,9 @@ from lossatlas.engine.buffers_policy import normalisations_with_statistics
 from lossatlas.engine.memory import memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
-from lossatlas.errors import Interrupted, in_one_line
-from lossatlas.files.reading import Unreadable, read_bytes, resolved
+from lossatlas.errors import Interrupted
+from lossatlas.exchange.comparison import COMPARISON
+from lossatlas.files.reading import resolved
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_seconds
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -33,36 +33,17 @@ from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
 from lossatlas.surveying.store import read_survey
+from lossatlas.views import draw
 from lossatlas.views.comparing import write_comparison
-from lossatlas.views.comparison import draw_comparison
 from lossatlas.weights.files import state_bytes
 
-__all__ = ["COMPARISON", "read_comparison", "run_compare"]
+__all__ = ["run_compare"]
 
-COMPARISON = "comparison.nc"
-MOST_BYTES = 2**30
-"""Of a comparison's data."""
 SURVEYS = "surveys"
 MEASURING = 0.5
 """Seconds that a plan is measured for which only foretells."""
 STORED = 0.4
 """Seconds that the files of a survey take, about, whatever its size."""
-
-
-def read_comparison(path: Path) -> xr.Dataset:
-    """The data of a comparison that is finished.
-
-    Args:
-        path: its run directory.
-
-    Raises:
-        BadInput: they cannot be read.
-    """
-    content = io.BytesIO(read_bytes(path / COMPARISON, MOST_BYTES))
-    try:
-        return xr.open_dataset(content, engine="scipy").load()
-    except Exception as error:  # scipy finds a file damaged in many ways
-        raise Unreadable(path / COMPARISON, in_one_line(error)) from error
 
 
 def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
@@ -93,8 +74,9 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     }
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
     if how.pictures:
-        images = write_pictures(run, draw_comparison(data))
-        write_comparison(run.path / REPORT, data, summary, run.config_text(), images)
+        pictures = draw(data)
+        write_pictures(run, pictures)
+        write_comparison(run.path / REPORT, data, summary, run.config_text(), pictures)
     start.finish(summary, {"compare": summary["seconds"]})
     return summary
 

@@ -21,7 +21,7 @@ from lossatlas.jobs.stepping import descend
 from lossatlas.recipes import ConnectConfig, complete
 from lossatlas.recipes.connect import ConnectRecipe, build_connect
 from lossatlas.rundir import CHART, RunDirectory
-from lossatlas.views import view
+from lossatlas.views import Style, draw
 from lossatlas.views.curve_table import curve_grid, keys_of_grid
 
 __all__ = ["run_connect"]
@@ -98,6 +98,6 @@ def _draw(
 ) -> None:
     config, names = recipe.config, recipe.names
     title = f"{config.curve} from {names[0]} to {names[-1]}, {config.model} on {config.data}"
-    in_plane = view(plane, kinds=IN_PLANE, title=title) if plane is not None else {}
+    in_plane = draw(plane, IN_PLANE, Style(title=title)) if plane is not None else None
     grids, shown = [curve_grid(summary)], keys_of_grid(summary)
     draw_survey(run, survey, title, summary, in_plane, grids=grids, shown_elsewhere=shown)

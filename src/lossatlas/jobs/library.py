@@ -143,7 +143,7 @@ def compare(
             ``line=41`` or ``repeats=3``.
 
     Returns:
-        The labelled data: see :func:`lossatlas.jobs.compared.make_comparison`. ``la.views.draw_comparison`` draws them.
+        The labelled data: see :func:`lossatlas.jobs.compared.make_comparison`. ``la.view`` draws them.
 
     Raises:
         BadInput: a setting that there is not, or networks, problem and examples that do not fit together.

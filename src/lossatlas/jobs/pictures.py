@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
 from lossatlas.rundir import REPORT, RunDirectory
-from lossatlas.views import png, view, write_report
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from lossatlas.views import Picture, Style, draw, write_report
 
 __all__ = ["draw_survey", "write_pictures"]
 
 
-def write_pictures(run: RunDirectory, figures: Mapping[str, Figure]) -> dict[str, bytes]:
-    """Write figures as PNG files of a run; returns the images by name.
+def write_pictures(run: RunDirectory, pictures: Mapping[str, Picture]) -> None:
+    """Write pictures as PNG files of a run.
 
     Raises:
         CannotFinish: the disk refuses.
     """
-    images = {name: png(figure) for name, figure in figures.items()}
-    for name, image in images.items():
-        run.write_bytes(f"{name}.png", image)
-    return images
+    for name, picture in pictures.items():
+        run.write_bytes(f"{name}.png", picture.render("png"))
 
 
 def draw_survey(
@@ -33,7 +28,7 @@ def draw_survey(
     survey: xr.Dataset,
     title: str,
     summary: Mapping[str, Any],
-    more: Mapping[str, Figure] | None = None,
+    more: Mapping[str, Picture] | None = None,
     **report: Any,
 ) -> None:
     """Draw a survey in all ways that apply, and write the report of its run.
@@ -43,11 +38,12 @@ def draw_survey(
         survey: in memory.
         title: of every picture.
         summary: the numbers of the run, JSON types.
-        more: further figures by name, which stand after those of the survey.
+        more: further pictures by name, which stand after those of the survey.
         report: further arguments of :func:`~lossatlas.views.write_report`.
 
     Raises:
         CannotFinish: the disk refuses.
     """
-    images = write_pictures(run, {**view(survey, title=title), **(more or {})})
-    write_report(run.path / REPORT, survey, title, dict(summary), run.config_text(), images, **report)
+    pictures = {**draw(survey, style=Style(title=title)), **(more or {})}
+    write_pictures(run, pictures)
+    write_report(run.path / REPORT, survey, title, dict(summary), run.config_text(), pictures, **report)

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.files.writing import atomic_write
-from lossatlas.views import data, figures, png, scales
+from lossatlas.views import Picture, Style, View, data, figures, scales
 
 __all__ = ["Curve", "draw_curves", "draw_maps", "save", "write_table"]
 
@@ -28,60 +28,105 @@ class Curve:
     style: str = "-"
 
 
-def save(figure: Figure, path: Path) -> str:
-    """Write a PNG file; returns the Markdown that shows it."""
-    atomic_write(path, png(figure), folders=True)
-    return f"![{path.stem}]({path.name})"
+def save(picture: Picture, path: Path) -> str:
+    """Write a PNG file; returns the Markdown that shows it, with its caption for those who cannot see it."""
+    atomic_write(path, picture.render("png"), folders=True)
+    return f"![{' '.join(picture.caption.split())}]({path.name})"
 
 
-def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> Figure:
-    """One map per survey with one colour scale; surveys share their grid.
+@dataclass(frozen=True)
+class Maps(View[Mapping[str, xr.Dataset]]):
+    """One map per survey with one colour scale; surveys share their grid, and are given by the titles of their panels.
 
-    Args:
-        surveys: by the title of their panel.
+    Attributes:
         variable: ``test_loss``, ``test_accuracy`` or another variable that all of them have.
-        title: of the figure.
         mask: begin with the mask that the first survey was to show, its low cells at the end of the scale for them.
     """
-    metric = variable.partition("_")[2]
-    fields = {
-        name: next(field for field in data.fields(survey, metric) if field.name == variable)
-        for name, survey in surveys.items()
-    }
-    limits = data.limits_of([*fields.values()], log=metric == scales.LOSS)
-    first, survey = next(iter(fields.values())), next(iter(surveys.values()))
-    panels = [(name, field.plane()) for name, field in fields.items()]
-    if mask and (wanted := data.target(survey)) is not None:
-        ends = (limits.low, limits.high) if metric == scales.ACCURACY else (limits.high, limits.low)
-        panels.insert(0, ("mask", np.where(wanted.T > 0, ends[1], ends[0])))
-    return figures.heat_maps(
-        survey,
-        panels,
-        limits,
-        figures.ACCURACY if metric == scales.ACCURACY else figures.LOSS,
-        colour_label=first.scale_label(limits),
-        lost=scales.invalid(np.stack([field.values for field in fields.values()])),
-        title=title,
-    )
+
+    variable: str
+    mask: bool = False
+
+    needs = "surveys with the same grid that have the variable"
+    caption = "One quantity of several surveys as maps with one colour scale."
+    rank = 10
+
+    def applies(self, surveys: Mapping[str, xr.Dataset]) -> bool:
+        return all(self.variable in survey for survey in surveys.values())
+
+    def describe(self, surveys: Mapping[str, xr.Dataset]) -> str:
+        return f"The {self.variable.replace('_', ' ')} of {', '.join(surveys)}, with one colour scale."
+
+    def draw(self, surveys: Mapping[str, xr.Dataset], style: Style) -> Figure:
+        metric = self.variable.partition("_")[2]
+        fields = {
+            name: next(field for field in data.fields(survey, metric) if field.name == self.variable)
+            for name, survey in surveys.items()
+        }
+        limits = style.limit([*fields.values()], log=metric == scales.LOSS)
+        first, survey = next(iter(fields.values())), next(iter(surveys.values()))
+        panels = [(name, field.plane()) for name, field in fields.items()]
+        if self.mask and (wanted := data.target(survey)) is not None:
+            ends = (limits.low, limits.high) if metric == scales.ACCURACY else (limits.high, limits.low)
+            panels.insert(0, ("mask", np.where(wanted.T > 0, ends[1], ends[0])))
+        return figures.heat_maps(
+            style,
+            survey,
+            panels,
+            limits,
+            style.colour(figures.ACCURACY if metric == scales.ACCURACY else figures.LOSS, metric),
+            colour_label=first.scale_label(limits),
+            lost=scales.invalid(np.stack([field.values for field in fields.values()])),
+        )
 
 
-def draw_curves(drawn: Sequence[Curve], x_label: str, y_label: str) -> Figure:
-    """Curves with error bars of one standard deviation."""
-    figure = figures.figure(6.4, 4.4, "")
-    ax = figure.add_subplot()
-    for curve in drawn:
-        bars = curve.deviation if any(curve.deviation) else None
-        ax.errorbar(
-            curve.x, curve.mean, yerr=bars, label=curve.label, color=curve.colour, linestyle=curve.style,
-            marker="o", markersize=4, capsize=3, linewidth=1.6,
-        )  # fmt: skip
-    ax.set_xlabel(x_label)
-    ax.set_ylabel(y_label)
-    ax.tick_params(labelsize=8)
-    repeated = any(any(curve.deviation) for curve in drawn)
-    note = "bars: one standard deviation over the repetitions" if repeated else ""
-    figures.captioned(figure, note, keys=ax.get_legend_handles_labels()[0])
-    return figure
+@dataclass(frozen=True)
+class Curves(View[Sequence[Curve]]):
+    """Curves with error bars of one standard deviation.
+
+    Attributes:
+        x_label: what they are drawn against.
+        y_label: what they show.
+    """
+
+    x_label: str
+    y_label: str
+
+    needs = "curves"
+    caption = "Curves with error bars of one standard deviation over the repetitions."
+    rank = 10
+
+    def applies(self, curves: Sequence[Curve]) -> bool:
+        return bool(curves)
+
+    def describe(self, curves: Sequence[Curve]) -> str:
+        return f"{self.y_label} against {self.x_label}: {', '.join(curve.label for curve in curves)}."
+
+    def draw(self, curves: Sequence[Curve], style: Style) -> Figure:
+        figure = figures.figure(style, 6.4, 4.4)
+        ax = figure.add_subplot()
+        for curve in curves:
+            bars = curve.deviation if any(curve.deviation) else None
+            ax.errorbar(
+                curve.x, curve.mean, yerr=bars, label=curve.label, color=curve.colour, linestyle=curve.style,
+                marker="o", markersize=4, capsize=3, linewidth=1.6,
+            )  # fmt: skip
+        ax.set_xlabel(self.x_label)
+        ax.set_ylabel(self.y_label)
+        ax.tick_params(labelsize=8)
+        repeated = any(any(curve.deviation) for curve in curves)
+        note = "bars: one standard deviation over the repetitions" if repeated else ""
+        figures.captioned(figure, note, keys=ax.get_legend_handles_labels()[0])
+        return figure
+
+
+def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> Picture:
+    """The picture :class:`Maps` of some surveys, by the titles of their panels."""
+    return Maps(variable, mask).picture(surveys, variable, Style(title=title))
+
+
+def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str) -> Picture:
+    """The picture :class:`Curves` of some curves."""
+    return Curves(x_label, y_label).picture(curves, y_label)
 
 
 def write_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

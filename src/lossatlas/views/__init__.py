@@ -1,75 +1,75 @@
-"""Pictures of surveys: PNG files and a self-contained report. Never imports torch.
+"""Pictures of surveys and comparisons, which know what they show, and a self-contained report. Never imports torch.
 
-Each kind of picture is one module of ``lossatlas.views.kinds``; what it shows is decided in
-:mod:`lossatlas.views.data`, without a pixel.
+Each kind of picture is one module: of a survey in ``lossatlas.views.kinds``, of a comparison in ``comparisons``, of
+several surveys in ``overlays``. What it shows is decided in :mod:`lossatlas.views.data`, without a pixel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import xarray as xr
 
-from lossatlas.errors import BadInput
 from lossatlas.registry import Registry
-from lossatlas.views.base import View
-from lossatlas.views.data import axes, quantities, take_first_sample
-from lossatlas.views.files import png, write_pngs
-from lossatlas.views.overlaying import overlay
+from lossatlas.views.base import SurveyView, View, draw_views
+from lossatlas.views.picture import FORMATS, Picture, Pictures, save_pictures
 from lossatlas.views.report import write_report
+from lossatlas.views.style import PLAIN, Style
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = [
+    "COMPARISON_VIEWS",
+    "FORMATS",
+    "OVERLAY_VIEWS",
+    "VIEWS",
+    "Picture",
+    "Pictures",
+    "Style",
+    "SurveyView",
+    "View",
+    "draw",
+    "save_pictures",
+    "write_report",
+]
 
-__all__ = ["VIEWS", "View", "overlay", "png", "view", "write_report"]
+VIEWS: Registry[type[View[Any]]] = Registry("view", "lossatlas.views.kinds")
+COMPARISON_VIEWS: Registry[type[View[Any]]] = Registry("view of a comparison", "lossatlas.views.comparisons")
+OVERLAY_VIEWS: Registry[type[View[Any]]] = Registry("view of several surveys", "lossatlas.views.overlays")
 
-VIEWS: Registry[type[View]] = Registry("view", "lossatlas.views.kinds")
 
-
-def view(
-    survey: xr.Dataset, out: Path | str | None = None, kinds: Sequence[str] | None = None, title: str = ""
-) -> dict[str, Figure]:
-    """Draw a survey, and write ``<kind>.png`` files if a directory is given.
+def draw(
+    subject: xr.Dataset | Mapping[str, xr.Dataset],
+    kinds: Sequence[str] | None = None,
+    style: Style = PLAIN,
+    record: Sequence[str] = (),
+) -> Pictures:
+    """Pictures of a survey, of a comparison, or of several surveys on shared axes.
 
     Args:
-        survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it. Of several
-            repeats of a slice, or members or samples, kinds that are not about these show the first, and say so.
-        out: a directory for the files, made if need be; each file appears whole or not at all.
+        subject: a survey has variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it; of
+            several repeats of a slice, or members or samples, kinds that are not about these show the first, and say
+            so. A comparison has dimensions ``run`` and ``other_run``. Several surveys stand in a mapping, by the names
+            that the pictures show; those with one axis share one picture, planes stand side by side.
         kinds: names of kinds of pictures; None draws all that apply.
-        title: a title for every picture.
+        style: what is asked of each picture.
+        record: what a paper must state of how the numbers were measured: sentences.
 
     Returns:
-        Matplotlib figures by kind, in the order asked for, or of a report.
+        The pictures by name, in the order asked for, or of a report; those of several surveys are ``overlay_<kind>``.
 
     Raises:
-        BadInput: a kind is unknown or does not apply to this survey, or the survey holds no numbers.
+        BadInput: a kind is unknown or does not apply, or the style does not fit; surveys cannot share pictures.
     """
-    every = {name: VIEWS[name]() for name in (VIEWS.names() if kinds is None else kinds)}
-    if kinds is None:
-        ordered = sorted(every.items(), key=lambda item: item[1].rank)
-        every = {name: kind for name, kind in ordered if kind.applies(_given(kind, survey))}
-    for name, kind in every.items():
-        if not kind.applies(_given(kind, survey)):
-            raise _does_not_apply(name, kind, survey)
-    drawn = {name: kind.draw(_given(kind, survey), title) for name, kind in every.items()}
-    if out is not None:
-        write_pngs(drawn, out)
-    return drawn
+    if isinstance(subject, Mapping) and not isinstance(subject, xr.Dataset):
+        from lossatlas.views.overlays._overlay import check_together
+
+        check_together(subject)
+        return _rename("overlay_", draw_views(OVERLAY_VIEWS, subject, kinds, style, record))
+    if {"run", "other_run"} <= set(subject.sizes):
+        return draw_views(COMPARISON_VIEWS, subject, kinds, style, record)
+    return draw_views(VIEWS, subject, kinds, style, record)
 
 
-def _given(kind: View, survey: xr.Dataset) -> xr.Dataset:
-    return survey if kind.all_samples else take_first_sample(survey)
-
-
-def _does_not_apply(name: str, kind: View, survey: xr.Dataset) -> BadInput:
-    fitting = [other for other in VIEWS if (one := VIEWS[other]()).applies(_given(one, survey))]
-    # What is known of paths, curves and networks beside the points is long for a line; its number must do.
-    over = sorted(field.name for field in quantities(take_first_sample(survey)))
-    beside = len(survey.data_vars) - len(over)
-    has = f"axes {', '.join(axes(survey))} and variables {', '.join(over)}{f' and {beside} more' * bool(beside)}"
-    return BadInput(
-        f"view {name!r} does not apply to this survey: it needs {kind.needs}, and the survey has {has}; "
-        f"what applies: {', '.join(fitting) or 'none'}"
-    )
+def _rename(prefix: str, pictures: Pictures) -> Pictures:
+    return Pictures((prefix + name, replace(picture, name=prefix + name)) for name, picture in pictures.items())

@@ -9,8 +9,8 @@ from typing import Any
 import xarray as xr
 
 from lossatlas.views import scales
-from lossatlas.views.comparison import CAPTIONS
-from lossatlas.views.report import Grid, image, text, write_page
+from lossatlas.views.picture import Picture
+from lossatlas.views.report import Grid, place_picture, text, write_page
 
 __all__ = ["write_comparison"]
 
@@ -21,8 +21,6 @@ KINDS = {
     "between_other_start": "two groups, two starts",
 }
 """What kinds of pairs are called."""
-WHOLE = {"matrix", "differences"}
-"""Pictures of many panels, which are shown as large as the page is wide."""
 PER_RUN = {
     "group": "group",
     "train_loss": "train loss",
@@ -44,7 +42,11 @@ PER_PAIR = {
 
 
 def write_comparison(
-    path: Path | str, comparison: xr.Dataset, summary: Mapping[str, Any], config_yaml: str, images: Mapping[str, bytes]
+    path: Path | str,
+    comparison: xr.Dataset,
+    summary: Mapping[str, Any],
+    config_yaml: str,
+    pictures: Mapping[str, Picture],
 ) -> None:
     """Write the page of a comparison, whole or not at all.
 
@@ -53,7 +55,7 @@ def write_comparison(
         comparison: its labelled data.
         summary: its numbers: ``runs``, ``pairs``, ``groups``, ``spread`` and ``sharpness_and_test_error``.
         config_yaml: the configuration that reproduces it.
-        images: PNG files by the picture's name, in the order of the page.
+        pictures: in the order of the page.
 
     Raises:
         CannotFinish: the file cannot be written.
@@ -64,7 +66,7 @@ def write_comparison(
         title=f"{len(summary['runs'])} networks compared",
         lead=_lead(comparison, summary),
         tiles=_tiles(summary),
-        images=[image(name, content, CAPTIONS.get(name, ""), whole=name in WHOLE) for name, content in images.items()],
+        images=[place_picture(picture) for picture in pictures.values()],
         grids=[_runs(comparison, summary), *([_spread(summary)] if largest > 1 else []), _pairs(summary)],
         config_yaml=config_yaml,
     )

@@ -23,6 +23,7 @@ from lossatlas.views.levels import contour_levels
 from lossatlas.views.looks import INK, PAPER
 from lossatlas.views.networks import Networks
 from lossatlas.views.scales import Floats, Limits, invalid
+from lossatlas.views.style import Style
 
 __all__ = ["Maps", "Panel", "contour_maps", "draw_levels", "label_places"]
 
@@ -86,29 +87,35 @@ class Maps:
         return mpl.colormaps[self.palette.colours]
 
 
-def contour_maps(rows: Sequence[Maps], *, filled: bool, shared: bool, title: str, notes: Sequence[str] = ()) -> Figure:
+def contour_maps(
+    style: Style, rows: Sequence[Maps], *, filled: bool, shared: bool, notes: Sequence[str] = ()
+) -> Figure:
     """Contour maps of one quantity, or of several with a row for each; a quantity's maps share levels and colours.
 
     Maps of a single quantity stand as many abreast as make a well-shaped figure. The figure's first axes are those of
     the maps, in their order.
 
     Args:
+        style: what is asked of the picture.
         rows: the quantities, one at least.
         filled: whether the areas between the levels are coloured, with a colour bar for each quantity; otherwise
             lines are, and say their levels.
         shared: whether all panels have the same limits of their axes.
-        title: the figure's, may be empty.
         notes: more sentences for the caption.
     """
     panels = [panel for maps in rows for panel in maps.panels]
     ends = [_ends(panel) for panel in panels]
     frames = [_around(ends)] * len(panels) if shared else ends
     largest = _around([(u - u[0], v - v[0]) for u, v in frames])
-    cells = _cells([len(maps.panels) for maps in rows], float(np.ptp(largest[0]) / np.ptp(largest[1])))
+    aspect = float(np.ptp(largest[0]) / np.ptp(largest[1]))
+    cells = _cells([len(maps.panels) for maps in rows], aspect, style.width)
     down, across = (1 + max(cell[k] for cell in cells) for k in (0, 1))
     alike = len({panel.labels for panel in panels}) == 1
-    size = figures.panel_size(largest, across, down, ((1.9 if filled else 1.0) + 0.4 * across, 1.3 + 0.5 * down))
-    drawn = figures.figure(*size, title)
+    narrow = style.width is not None and style.width < figures.NARROW
+    beside, below = (1.0, 0.6) if narrow and filled else (1.9 if filled else 1.0, 0.0)
+    margins = beside + 0.4 * across, 1.3 + (0.5 + below) * down
+    size = figures.panel_size(largest, across, down, margins, style.width)
+    drawn = figures.figure(style, *size)
     if down > 1 and (layout := drawn.get_layout_engine()):
         layout.set(h_pad=ROW_GAP)  # type: ignore[call-arg]
     grid = drawn.add_gridspec(down, across)
@@ -126,7 +133,7 @@ def contour_maps(rows: Sequence[Maps], *, filled: bool, shared: bool, title: str
     if filled:
         for maps in rows:
             own = [ax for ax, owner in zip(placed, owners, strict=True) if owner is maps]
-            _colour_bar(drawn, own, maps, size[1] / len(rows) - 0.8)
+            _colour_bar(drawn, own, maps, size[0] - 0.8 if narrow else size[1] / len(rows) - 0.8, flat=narrow)
     said = "" if filled else f"lines: {', '.join(maps.colour_label for maps in rows)}"
     flat = "no contour passes where the panel is level" * any(line is None for line in lines)
     scales = [f"{maps.name}: {maps.limits.note}" if len(rows) > 1 else maps.limits.note for maps in rows]
@@ -134,18 +141,20 @@ def contour_maps(rows: Sequence[Maps], *, filled: bool, shared: bool, title: str
     figures.captioned(drawn, said, *notes, flat, *scales, keys=figures.hatched(rows[0].palette, lost))
     if not filled:
         # Labels are placed, and lines broken for them, where the layout has put the panels.
+        lettering = figures.read_lettering(drawn)
+        figures.fit_text(drawn)
         drawn.draw_without_rendering()
         for line, panel, frame in zip(lines, panels, frames, strict=True):
             if line is not None:
-                _label(line, panel, frame)
+                _label(line, panel, frame, 7.5 * lettering)
     return drawn
 
 
-def _cells(counts: Sequence[int], aspect: float) -> list[tuple[int, int]]:
+def _cells(counts: Sequence[int], aspect: float, room: float | None) -> list[tuple[int, int]]:
     """The row and the column of each panel: a row per quantity, or those of the only one in rows of a good shape."""
     if len(counts) > 1:
         return [(row, column) for row, count in enumerate(counts) for column in range(count)]
-    columns = figures.abreast(counts[0], aspect)
+    columns = figures.abreast(counts[0], aspect, room)
     return [divmod(index, columns) for index in range(counts[0])]
 
 
@@ -226,11 +235,11 @@ def _ink(palette: Palette) -> ListedColormap:
     return ListedColormap(mpl.colormaps[palette.colours](np.linspace(0, 0.78, 256)))
 
 
-def _label(lines: QuadContourSet, panel: Panel, frame: tuple[Floats, Floats]) -> None:
+def _label(lines: QuadContourSet, panel: Panel, frame: tuple[Floats, Floats], letters: float) -> None:
     several = [_pieces(path) for path in lines.get_paths()]
     places = [(u, v) for _, u, v in label_places(several, frame, _taken(lines, panel))]
     if places:
-        for text in lines.clabel(fmt=figures.tick_text, fontsize=7.5, inline=True, inline_spacing=3, manual=places):
+        for text in lines.clabel(fmt=figures.tick_text, fontsize=letters, inline=True, inline_spacing=3, manual=places):
             text.set_rotation_mode("anchor")
 
 
@@ -258,10 +267,19 @@ def _dress(ax: Axes, panel: Panel, inches: tuple[float, float]) -> None:
     marks.mark_plane(ax, panel.networks)
 
 
-def _colour_bar(drawn: Figure, placed: list[Axes], maps: Maps, inches: float) -> None:
-    """The colour bar of a quantity beside its maps, so many inches high."""
+def _colour_bar(drawn: Figure, placed: list[Axes], maps: Maps, inches: float, *, flat: bool) -> None:
+    """The colour bar of a quantity beside its maps, or below them if it is flat, so many inches long."""
     mappable = ScalarMappable(maps.bands, maps.colours)
-    bar = drawn.colorbar(mappable, ax=placed, ticks=maps.levels, format=figures.tick_text, aspect=30, pad=0.02)
+    place = "bottom" if flat else "right"
+    bar = drawn.colorbar(
+        mappable,
+        ax=placed,
+        location=place,
+        ticks=figures.thin(maps.levels, inches if flat else 3 * inches),
+        format=figures.tick_text,
+        aspect=30,
+        pad=0.02,
+    )
     figures.dress_bar(bar, figures.wrapped(maps.colour_label, inches))
     bar.minorticks_off()
 

@@ -31,7 +31,7 @@ from lossatlas.schema import (
     companion_of,
     value_dimensions,
 )
-from lossatlas.views.scales import ACCURACY, LOSS, Floats, Limits, limits, logarithmic
+from lossatlas.views.scales import ACCURACY, LOSS, Floats, Limits, limits, logarithmic, number
 
 __all__ = [
     "Field",
@@ -42,6 +42,7 @@ __all__ = [
     "by_class",
     "cell_edges",
     "count_samples",
+    "describe_values",
     "edges",
     "fields",
     "limits_of",
@@ -221,6 +222,34 @@ def quantities(survey: xr.Dataset) -> list[Field]:
     """All measured quantities over all axes: the preferred loss first, then losses, accuracies and the others."""
     losses, accuracies = fields(survey, LOSS), fields(survey, ACCURACY)
     return [*reversed(losses), *reversed(accuracies), *(field for some in others(survey).values() for field in some)]
+
+
+def describe_values(survey: xr.Dataset, metric: str = "") -> str:
+    """Sentences with the lowest and the highest value of a metric and where they are; of all metrics if it is empty.
+
+    Where the survey does not hold the metric over its axes, nothing is said.
+    """
+    order = axes(survey)
+    shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in order)
+    shown = fields(survey, metric) if metric else quantities(survey)
+    told = [f"{shape} points along {', '.join(order)}."] if shown else []
+    for field in shown:
+        finite = np.isfinite(field.values)
+        if not finite.any():
+            told.append(f"The {field.label} is nowhere finite.")
+            continue
+        ends = [np.where(finite, field.values, fill) for fill in (np.inf, -np.inf)]
+        low, high = (np.unravel_index(place, field.values.shape) for place in (ends[0].argmin(), ends[1].argmax()))
+        units = f" {field.units}" * bool(field.units not in ("", "1"))
+        words = [
+            f"{number(float(field.values[place]))}{units} at "
+            + ", ".join(
+                f"{axis} = {number(float(read_numbers(survey, axis)[k]))}" for axis, k in zip(order, place, strict=True)
+            )
+            for place in (low, high)
+        ]
+        told.append(f"The {field.label} goes from {words[0]} to {words[1]}.")
+    return " ".join(told)
 
 
 def preferred(candidates: Sequence[Field]) -> Field:

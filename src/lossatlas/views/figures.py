@@ -22,32 +22,41 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import Bbox
 
 from lossatlas.errors import printable
 from lossatlas.views import data, marks
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import Networks
 from lossatlas.views.scales import Floats, Invalid, Limits, invalid, log_ticks
+from lossatlas.views.style import Style
 
 __all__ = [
     "ACCURACY",
     "GREY",
     "LOSS",
+    "NARROW",
     "Palette",
     "abreast",
     "captioned",
     "colour_bar",
+    "crop_height",
     "dress_bar",
     "dress_plane",
     "figure",
+    "fit_text",
     "hatch",
     "hatched",
     "heat_map",
     "heat_maps",
+    "keep_notes",
     "limit_upright",
+    "list_notes",
     "listed",
     "log_axis",
     "panel_size",
+    "read_lettering",
+    "thin",
     "tick_text",
     "wrapped",
 ]
@@ -56,6 +65,12 @@ LONGEST = 10.5  # inches; the longer side of the block of panels
 PANEL = 4.4  # inches; the longer side of one panel at most
 LETTER = 0.085  # inches; the width of one in a label
 SHORTEST = 1.4  # inches; below this a panel's tick labels run into each other
+NARROW = 5.0  # inches; a figure that is narrower has one column of panels with their colour bar below
+SMALLER, LARGER = 6 / 7, 2.5  # by what letters may be scaled: the smallest, of 7 points, stay legible at 6
+BORDER = 0.03  # inches around what is printed
+FLATTEST = 0.6  # of its natural height that a figure keeps however narrow it is
+LEAST_PANEL = 1.8  # inches; the width of a panel with its labels, of several abreast
+TICK = 0.36  # inches; the width of a tick's label with the space around it
 TITLE = 240  # letters; more would leave no room for the panels
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
@@ -79,7 +94,17 @@ ACCURACY = Palette("viridis_r", "#ffb3c7", "#b3123f")
 
 
 class _Figure(Figure):
-    """A figure whose texts are shown as they are: none of them is mathematics, and what has no glyph is an escape."""
+    """A figure whose texts are shown as they are: none of them is mathematics, and what has no glyph is an escape.
+
+    Attributes:
+        printed: whether a width was asked for: notes are left to the caption then, and the height is what is needed.
+        lettering: by what its letters are larger or smaller than they were written.
+        notes: sentences that the caption ends with.
+    """
+
+    printed = False
+    lettering = 1.0
+    notes: tuple[str, ...] = ()
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw it; letters that the font lacks are boxes, as everywhere."""
@@ -92,28 +117,89 @@ class _Figure(Figure):
             super().draw(renderer)
 
 
-def figure(width: float, height: float, title: str, layout: str = "constrained") -> Figure:
-    """An empty figure, inches, with a title that is wrapped to its width; texts in it are never read as mathematics."""
-    drawn = _Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
-    if title:
+def figure(style: Style, width: float, height: float, layout: str = "constrained") -> Figure:
+    """An empty figure with a title that is wrapped to its width; texts in it are never read as mathematics.
+
+    Args:
+        style: what is asked of the picture; a printed one is as wide as that says.
+        width: its natural width, inches.
+        height: its natural height, inches.
+        layout: matplotlib's name of what places the panels.
+    """
+    ratio = 1.0 if style.width is None else style.width / width
+    # Letters of a narrow figure take as much room as those of a wide one, so its height shrinks less than its width.
+    size = (ratio * width, height * max(ratio, FLATTEST))
+    drawn = _Figure(figsize=size, layout=layout)  # type: ignore[arg-type]
+    drawn.printed = style.width is not None
+    drawn.lettering = min(max(ratio, SMALLER), LARGER)
+    if style.title:
+        title = style.title
         cut = title if len(title) <= TITLE else f"{title[: TITLE - 1]}\u2026"
-        drawn.suptitle(textwrap.fill(cut, max(20, int(width * 8))), fontsize=13, fontweight="bold", color=INK)
+        letters = 13 if size[0] > NARROW else 10
+        lines = textwrap.fill(cut, max(20, int(104 * size[0] / letters)))
+        drawn.suptitle(lines, fontsize=letters, fontweight="bold", color=INK)
     return drawn
 
 
 def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> None:
-    """Small print and a key under the figure, wrapped to its width; empty sentences are left out."""
-    text = "; ".join(sentence for sentence in sentences if sentence)
+    """Small print and a key under the figure, wrapped to its width; empty sentences are left out.
+
+    A printed figure has the key alone; the sentences are for its caption.
+    """
+    text = keep_notes(drawn, *sentences)
     width = drawn.get_figwidth()
     for key in keys:
         key.set_label(listed(str(key.get_label())))
+    if not (keys or text):
+        return
     # One legend holds both, for matplotlib's layout keeps several things below a figure from each other's place
     # only if they are one.
-    legend = drawn.legend(
-        handles=keys, loc="outside lower center", ncols=max(1, int(width / 2.2)), frameon=False, fontsize=9
-    )
+    columns = max(1, int(width / (2.2 * read_lettering(drawn))))
+    legend = drawn.legend(handles=keys, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     legend.set_title(textwrap.fill(text, max(30, int(width * 15))), prop=FontProperties(size=8))
     legend.get_title().set(color=GREY, multialignment="center")
+
+
+def keep_notes(drawn: Figure, *sentences: str) -> str:
+    """Keep sentences for the caption; gives the small print that the figure itself has, none if it is printed."""
+    assert isinstance(drawn, _Figure)
+    drawn.notes = tuple(sentence for sentence in sentences if sentence)
+    return "" if drawn.printed else "; ".join(drawn.notes)
+
+
+def read_lettering(drawn: Figure) -> float:
+    """By what the letters of a figure will be larger or smaller than they were written."""
+    return drawn.lettering if isinstance(drawn, _Figure) else 1.0
+
+
+def list_notes(drawn: Figure) -> tuple[str, ...]:
+    """The sentences that the caption of a figure ends with."""
+    return drawn.notes if isinstance(drawn, _Figure) else ()
+
+
+def fit_text(drawn: Figure) -> None:
+    """Make the letters of a printed figure as large as its width asks for, once; none is smaller than 6 points."""
+    if not isinstance(drawn, _Figure) or drawn.lettering == 1.0:
+        return
+    times, drawn.lettering = drawn.lettering, 1.0
+    ticks: set[Text] = set()
+    for axis in (axis for ax in drawn.axes for axis in ax._axis_map.values()):
+        size = FontProperties(size=axis.get_tick_params().get("labelsize", mpl.rcParams["xtick.labelsize"]))
+        axis.set_tick_params(labelsize=times * float(size.get_size_in_points()))
+        ticks |= set(axis.get_ticklabels())
+    for text in drawn.findobj(Text):
+        assert isinstance(text, Text)
+        if text not in ticks:
+            text.set_fontsize(times * float(text.get_fontsize()))
+
+
+def crop_height(drawn: Figure) -> Bbox | None:
+    """The part of a printed figure that is not empty, over its whole width, inches; None for all of any other."""
+    if not (isinstance(drawn, _Figure) and drawn.printed):
+        return None
+    drawn.draw_without_rendering()
+    found = drawn.get_tightbbox()
+    return Bbox([[0.0, found.y0 - BORDER], [drawn.get_figwidth(), found.y1 + BORDER]])
 
 
 def listed(label: str) -> str:
@@ -147,6 +233,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
 
 
 def heat_maps(
+    style: Style,
     survey: xr.Dataset,
     panels: Sequence[tuple[str, Floats]],
     limits: Limits,
@@ -154,31 +241,30 @@ def heat_maps(
     *,
     colour_label: str,
     lost: Invalid | str | None = None,
-    title: str,
     notes: Sequence[str] = (),
     networks: Networks | None = None,
 ) -> Figure:
     """Heat maps with one colour scale, as many abreast as make a well-shaped figure.
 
     Args:
+        style: what is asked of the picture.
         survey: whose first two axes are ``u`` and ``v``.
         panels: titles and values, each of shape (V, U), row 0 at the lowest ``v``.
         limits: the range of the colour scale.
         palette: its colours.
         colour_label: the colour bar's.
         lost: what the legend says of cells that are not finite, which are hatched; default how many there are.
-        title: the figure's, may be empty.
         notes: more sentences for the caption.
         networks: marked in every panel; None marks nothing.
     """
     edges = data.edges(survey)[:2]
     wide, tall = (float(np.ptp(e)) for e in edges)
-    columns = abreast(len(panels), wide / tall)
+    columns = abreast(len(panels), wide / tall, style.width)
     rows = -(-len(panels) // columns)
-    flat = columns * wide > 2 * rows * tall
+    flat = columns * wide > 2 * rows * tall or (style.width is not None and style.width < NARROW)
     margins = (1.2 + 0.3 * columns, 2.2 + 0.4 * rows) if flat else (2.0 + 0.3 * columns, 1.1 + 0.4 * rows)
-    size = panel_size(edges, columns, rows, margins)
-    drawn = figure(*size, title, "compressed")
+    size = panel_size(edges, columns, rows, margins, style.width)
+    drawn = figure(style, *size, "compressed")
     labels = [
         wrapped(data.axis_label(survey, axis), (side - margin) / count)
         for axis, side, margin, count in zip(data.axes(survey), size, margins, (columns, rows), strict=False)
@@ -219,13 +305,22 @@ def wrapped(label: str, inches: float) -> str:
 
 
 def panel_size(
-    edges: Sequence[Floats], columns: int = 1, rows: int = 1, margins: tuple[float, float] = (1.0, 1.0)
+    edges: Sequence[Floats],
+    columns: int = 1,
+    rows: int = 1,
+    margins: tuple[float, float] = (1.0, 1.0),
+    room: float | None = None,
 ) -> tuple[float, float]:
-    """Width and height in inches of a figure whose panels have the shape of the plane, and margins around them."""
+    """Width and height in inches of a figure whose panels have the shape of the plane, and margins around them.
+
+    A figure that has so many inches of room, where that is given, is no wider if its panels can be small enough.
+    """
     wide, tall = (float(np.ptp(e)) for e in edges)
     inch = min(PANEL / max(wide, tall), LONGEST / max(columns * wide, rows * tall))
     if columns * rows == 1 and wide > 2 * tall:
         inch = 2 * PANEL / wide
+    if room is not None:
+        inch = min(inch, max(room - margins[0], SHORTEST) / (columns * wide))
     width, height = (max(SHORTEST, inch * extent) for extent in (wide, tall))
     return columns * width + margins[0], rows * height + margins[1]
 
@@ -245,7 +340,8 @@ def heat_map(
     """One heat map (V, U); cells that are not finite are hatched."""
     # Cells that are not finite stay transparent: the axes' own hatched patch shows through them.
     shown = np.ma.masked_invalid(limits.shown(values))
-    ax.pcolormesh(*edges, shown, cmap=mpl.colormaps[palette.colours], norm=norm)
+    # In PDF and SVG files cells as shapes of their own would show seams, and take megabytes.
+    ax.pcolormesh(*edges, shown, cmap=mpl.colormaps[palette.colours], norm=norm, rasterized=True)
     hatch(ax, palette)
     dress_plane(ax)
 
@@ -262,6 +358,11 @@ def colour_bar(
     dress_bar(bar, label)
 
 
+def thin(ticks: Sequence[float], inches: float) -> list[float]:
+    """As many of some ticks, evenly, as have room for their labels beside each other on so many inches."""
+    return list(ticks[:: max(1, -(-len(ticks) // max(2, int(inches / TICK))))])
+
+
 def dress_bar(bar: Colorbar, label: str) -> None:
     """The looks of a colour bar: its label, small ticks, a thin frame."""
     bar.set_label(label)
@@ -269,11 +370,18 @@ def dress_bar(bar: Colorbar, label: str) -> None:
     bar.outline.set_linewidth(0.6)
 
 
-def abreast(panels: int, aspect: float) -> int:
-    """How many panels stand abreast so that the figure's sides are nearest to 8 : 5."""
+def abreast(panels: int, aspect: float, room: float | None = None) -> int:
+    """How many panels stand abreast so that the figure's sides are nearest to 8 : 5, and none is too narrow to read.
+
+    Args:
+        panels: how many there are.
+        aspect: the width of one over its height.
+        room: how many inches the figure has; None where it has as many as it takes.
+    """
+    most = panels if room is None else min(panels, max(1, int(room / LEAST_PANEL) if room >= NARROW else 1))
 
     def distance(columns: int) -> float:
         rows = -(-panels // columns)
         return abs(float(np.log(columns * aspect / rows / 1.6)))
 
-    return min(range(1, panels + 1), key=distance)
+    return min(range(1, most + 1), key=distance)

@@ -17,11 +17,13 @@ STEPS = ((1, 2, 5), (1, 2, 2.5, 4, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
 
 
 def contour_levels(limits: Limits) -> list[float]:
-    """Round levels strictly between the limits, ascending: 6 to 14, as near to 10 as the roundest numbers come.
+    """The levels that were asked for, or round ones strictly between the limits, ascending: 6 to 14, about 10.
 
     On a logarithmic scale they are the same few digits in each power of ten (or powers of ten alone, some left out if
     there are many), and equal steps where it is shorter than half a power of ten; on a linear one they are equal steps.
     """
+    if limits.levels:
+        return list(limits.levels)
     tried = [*_within_decades(limits), *_powers(limits)] if limits.log and _decades(limits) > TOGETHER else []
     for choices in ([tried] if tried else []) + [list(_equal_steps(limits, digits)) for digits in STEPS]:
         fitting = [levels for levels in choices if FEWEST <= len(levels) <= MOST]

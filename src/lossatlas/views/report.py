@@ -17,8 +17,9 @@ from lossatlas.files.writing import atomic_write
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
 from lossatlas.views.interactive import Interactive, interactive
+from lossatlas.views.picture import Picture
 
-__all__ = ["Grid", "image", "text", "write_page", "write_report"]
+__all__ = ["Grid", "place_picture", "text", "write_page", "write_report"]
 
 TILES = {
     "gap": "gap in accuracy",
@@ -44,7 +45,7 @@ def write_report(
     title: str,
     summary: Mapping[str, object],
     config_yaml: str,
-    images: Mapping[str, bytes],
+    pictures: Mapping[str, Picture],
     tables: Mapping[str, Mapping[str, object]] | None = None,
     grids: Sequence[Grid] = (),
     shown_elsewhere: Collection[str] = (),
@@ -53,11 +54,11 @@ def write_report(
 
     Args:
         path: the file; its directory is made if need be.
-        survey: as for :func:`lossatlas.views.view`.
+        survey: as for :func:`lossatlas.views.draw`.
         title: the page's title, plain text.
         summary: numbers of the run, may be nested; the well-known ones become tiles, the others a table.
         config_yaml: the configuration that reproduces the run.
-        images: PNG files by kind of picture, in the order of the page.
+        pictures: in the order of the page.
         tables: measures of the survey, by title and name; they stand under the pictures.
         grids: tables with several columns; they stand under the tiles.
         shown_elsewhere: keys of the summary that are left out of its table, and whatever is nested below them; they
@@ -84,7 +85,7 @@ def write_report(
             for name, rows in (tables or {}).items()
             if rows
         ],
-        images=[_pictured(kind, content, survey) for kind, content in images.items()],
+        images=[place_picture(picture) for picture in pictures.values()],
         summary_grids=grids,
         config_yaml=config_yaml,
     )
@@ -128,7 +129,7 @@ def write_page(
         title: the page's title, plain text, as all texts are.
         lead: what one sees, in a sentence.
         tiles: the most important numbers, with what they are called.
-        images: as :func:`image` makes them, in their order.
+        images: as :func:`place_picture` makes them, in their order.
         config_yaml: the configuration that reproduces the run.
         rows: all other numbers by name.
         tables: names and numbers, by title.
@@ -223,32 +224,15 @@ def _flat(summary: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value
 
 
-def image(kind: str, content: bytes, caption: str = "", *, whole: bool = False) -> dict[str, object]:
-    """What a page needs to place a PNG file, whose size stands in bytes 16 to 23.
-
-    Args:
-        kind: of picture.
-        content: the file.
-        caption: what it shows, in a sentence.
-        whole: as wide as the page, however high that makes it.
-    """
+def place_picture(picture: Picture) -> dict[str, object]:
+    """What a page needs to place a picture as a PNG file, whose size stands in bytes 16 to 23."""
+    content = picture.render("png")
     return {
-        "kind": kind.replace("_", " "),
-        "caption": caption or f"The picture {kind}.",
-        "whole": whole,
+        "kind": picture.name.replace("_", " "),
+        "caption": picture.caption,
+        "alt": picture.alt,
+        "whole": picture.whole,
         "source": f"data:image/png;base64,{b64encode(content).decode()}",
         "width": int.from_bytes(content[16:20], "big"),
         "height": int.from_bytes(content[20:24], "big"),
     }
-
-
-def _pictured(kind: str, content: bytes, survey: xr.Dataset) -> dict[str, object]:
-    """A view's picture with its own caption, or with what it tells of this survey; any other kind's without one."""
-    from lossatlas.views import VIEWS
-
-    if kind not in VIEWS:
-        return image(kind, content)
-    drawn = VIEWS[kind]()
-    # A picture may be of another survey of the same run, such as the plane of a curve.
-    told = drawn.told(survey) if drawn.applies(survey) else drawn.caption
-    return image(kind, content, told, whole=drawn.whole)

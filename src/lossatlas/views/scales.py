@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lossatlas.errors import BadInput
+
 __all__ = [
     "ACCURACY",
     "ALL_ZERO_FLOOR",
@@ -14,6 +16,7 @@ __all__ = [
     "Floats",
     "Invalid",
     "Limits",
+    "hold_limits",
     "invalid",
     "limits",
     "log_ticks",
@@ -62,6 +65,7 @@ class Limits:
         extend: the ends beyond which values lie, as matplotlib's colour bars name them:
             ``neither``, ``min``, ``max`` or ``both``.
         note: the rule in words, for the caption.
+        levels: those of contour lines that were asked for; empty leaves them to the picture.
     """
 
     low: float
@@ -70,6 +74,7 @@ class Limits:
     floor: float | None
     extend: str
     note: str
+    levels: tuple[float, ...] = ()
 
     def shown(self, values: Floats) -> Floats:
         """The values with zeros moved to the floor; everything else, NaN and infinities included, as it is."""
@@ -113,6 +118,30 @@ def limits(values: Floats, *, log: bool) -> Limits:
         return _ranged(finite, log=False, floor=None)
     floor = _floor(finite) if log and not finite.all() else None
     return _ranged(finite if floor is None else np.maximum(finite, floor), log=log, floor=floor)
+
+
+def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limits:
+    """The limits of some values with ends that were asked for; logarithmic as those found, if they begin above zero.
+
+    Raises:
+        BadInput: a logarithmic scale is to begin at zero or below.
+    """
+    if found.log and low <= 0:
+        raise BadInput(f"limits {low:g} {high:g} do not fit a log scale, which begins above 0; use scale linear")
+    finite = values[np.isfinite(values)]
+    below, above = int((finite < low).sum()), int((finite > high).sum())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below > 0, above > 0), "neither")
+    beyond = f"; {below + above} beyond" * (below + above > 0)
+    floor = low if found.floor is not None else None
+    zeros = "" if floor is None else f"; zero is drawn at {number(floor)}"
+    return Limits(
+        low,
+        high,
+        found.log,
+        floor,
+        extend,
+        f"{'log ' * found.log}scale from {number(low)} to {number(high)}{beyond}{zeros}",
+    )
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
@@ -176,9 +205,11 @@ def _ranged(drawn: Floats, *, log: bool, floor: float | None) -> Limits:
     if inner_low < inner_high and _span(low, high, log) > OUTLIER_RATIO * _span(inner_low, inner_high, log):
         below, above = int((drawn < inner_low).sum()), int((drawn > inner_high).sum())
         extend = {(True, True): "both", (True, False): "min", (False, True): "max"}[below > 0, above > 0]
-        note = f"scale from {_apart(inner_low, inner_high)}, 1st to 99th percentile; {below + above} beyond"
+        note = (
+            f"{'log ' * log}scale from {_apart(inner_low, inner_high)}, 1st to 99th percentile; {below + above} beyond"
+        )
         return Limits(inner_low, inner_high, log, floor, extend, note + zeros)
-    note = f"scale from {_apart(low, high)}, the smallest and largest finite values"
+    note = f"{'log ' * log}scale from {_apart(low, high)}, the smallest and largest finite values"
     return Limits(low, high, log, floor, "neither", note + zeros)
 
 

@@ -10,9 +10,8 @@ from cyclopts import Parameter
 from lossatlas.cli.app import PlainVerb
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import resolved
 from lossatlas.files.writing import check_place
-from lossatlas.recipes.opened_run import OpenedRun
+from lossatlas.jobs.view import name_places, open_subject, resolve_owner
 from lossatlas.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -30,47 +29,68 @@ def view(
     kinds: tuple[str, ...] = (),
     out: Path | None = None,
     title: str = "",
+    format: tuple[str, ...] = ("png",),  # noqa: A002
+    width: str | None = None,
+    dpi: int = 150,
+    colormap: str | None = None,
+    limits: tuple[float, float] | None = None,
+    scale: str | None = None,
+    levels: tuple[float, ...] = (),
+    overwrite: bool = False,
     export: tuple[Path, ...] = (),
     pictures: bool = True,
 ) -> int | None:
-    """Draw the survey of a run anew, or surveys of several runs on shared axes; or write a survey in another format.
+    """Draw the survey or the comparison of a run, or surveys of several runs on shared axes; or export a survey.
 
+    Beside each picture its caption is written, NAME.caption.txt, with what a paper must state of how it was measured.
     What cannot be read of a damaged store is named on standard error, chunk by chunk, and drawn as not finite.
 
     Args:
-        run: a run directory, a survey.zarr, or a file of another program: .csv, or .h5 of Li et al.'s code.
-        more: further ones, to be drawn with the first.
-        kinds: kinds of pictures of a single survey; default all that apply.
-        out: the directory for the PNG files; default the run directory, or where the survey is; of several surveys
-            the current directory.
-        title: a title for every picture.
-        export: files to write the survey to beside the pictures, in the format of their suffix: .csv, .h5 or .vts.
-        pictures: draw; --no_pictures with --export only writes files.
+        run: A run directory, a survey.zarr, or a file of another program: .csv, or .h5 of Li et al.'s code.
+        more: Further ones, to be drawn with the first.
+        kinds: Kinds of pictures, such as loss contours surface; by default all that apply.
+        out: Directory for the files; by default the run directory, or where the survey is; of several surveys the
+            current directory.
+        title: Title above every picture.
+        format: Formats of the files: png, pdf, svg or html, or several of them.
+        width: Width of the printed picture with its unit, such as 85mm, 3.3in or 240pt. No letter is smaller than 6
+            points then, and small print is left to the caption.
+        dpi: Dots per inch of what is not drawn as lines.
+        colormap: Colours of the loss, by matplotlib's name; of whatever is shown, where --kinds names pictures.
+        limits: Lowest and highest loss of the scale; of whatever is shown, where --kinds names pictures.
+        scale: Scale of the loss: log or linear; of whatever is shown, where --kinds names pictures.
+        levels: Levels of the contour lines, the lowest first.
+        overwrite: Replace files that exist. Pictures in a run's own directory are replaced in any case.
+        export: Files to write the survey to beside the pictures, in the format of their suffix: .csv, .h5 or .vts.
+        pictures: Draw pictures; --no_pictures with --export only writes files.
     """
+    from lossatlas.views import Style, draw, save_pictures
+    from lossatlas.views.picture import check_dpi, check_formats
+    from lossatlas.views.style import parse_width
+
     places = (run, *more)
     _check(places, kinds, export, pictures)
+    check_formats(format)
+    check_dpi(dpi)
+    inches = None if width is None else parse_width(width)
+    style = Style(title=title, width=inches, colormap=colormap, limits=limits, scale=scale, levels=levels)
     if out is not None and pictures:
         check_place(out, "--out", folder=True)
     for path in export:
         check_place(path, "--export", folder=False)
-    surveys = {name: _opened(place) for name, place in _named(places).items()}
-    from lossatlas import views
-    from lossatlas.exchange import write_survey
-
-    (first, *others) = surveys.values()
-    write_survey(first, *export)
-    for path in export:
-        say(str(path))
+        if path.exists() and not overwrite:
+            raise BadInput(f"{path} exists; choose another name, or replace it with --overwrite")
+    opened = {name: open_subject(place, note) for name, place in name_places(places).items()}
+    (first, record), *others = opened.values()
+    _export(first, export)
     if not pictures:
         return None
-    if others:
-        folder = out if out is not None else Path()
-        drawn = views.overlay(surveys, folder, title)
-    else:
-        folder = out if out is not None else _folder(run)
-        drawn = views.view(first, folder, list(kinds) or None, title)
-    for name in drawn:
-        say(str(folder / f"{name}.png"))
+    subject = {name: survey for name, (survey, _) in opened.items()} if others else first
+    drawn = draw(subject, list(kinds) or None, style, () if others else record)
+    folder = out if out is not None else Path() if others else _find_folder(run)
+    own = not others and out is None and RunDirectory(folder).is_run
+    for path in save_pictures(drawn, folder, format, dpi, overwrite=overwrite or own):
+        say(str(path))
     return None
 
 
@@ -84,11 +104,11 @@ def _check(places: tuple[Path, ...], kinds: tuple[str, ...], export: tuple[Path,
     for place in places:
         try:
             place.lstat()
-        except FileNotFoundError:  # told by those who look for a survey there
+        except FileNotFoundError:  # reported by those who look for a survey there
             continue
         except OSError as error:
             raise BadInput(f"{place} cannot be read ({error.strerror}); give a run directory or a file") from error
-    whole = [_own(place) for place in places]
+    whole = [resolve_owner(place) for place in places]
     if twice := [str(place) for i, place in enumerate(places) if whole[i] in whole[:i]]:
         raise BadInput(f"{twice[0]} is given twice; give each survey once")
     if len(places) > 1 and export:
@@ -99,39 +119,19 @@ def _check(places: tuple[Path, ...], kinds: tuple[str, ...], export: tuple[Path,
         raise BadInput("--no_pictures leaves nothing to do; give --export FILE, or leave it out")
 
 
-def _opened(place: Path) -> xr.Dataset:
-    """A survey, with a line on standard error for each part of it that is damaged."""
-    from lossatlas.exchange import open_survey
+def _export(survey: xr.Dataset, export: tuple[Path, ...]) -> None:
+    """Write a survey to files, and say where they are."""
+    from lossatlas.exchange import write_survey
 
-    survey, damaged = OpenedRun(place).read_damaged_survey() if RunDirectory(place).is_run else open_survey(place)
-    for part in damaged:
-        note(f"{place}: damaged {part}")
-    return survey
+    write_survey(survey, *export)
+    for path in export:
+        say(str(path))
 
 
-def _folder(place: Path) -> Path:
+def _find_folder(place: Path) -> Path:
     """Where the pictures of a single survey go."""
     whole_run = RunDirectory(place).is_run or (place / "survey.zarr").is_dir()
     return place if whole_run else place.parent
-
-
-def _own(place: Path) -> Path:
-    """The whole path of a survey; that of its run if it is a run's ``survey.zarr``."""
-    whole = resolved(place)
-    return whole.parent if whole.name == "survey.zarr" else whole
-
-
-def _named(places: tuple[Path, ...]) -> dict[str, Path]:
-    """Different places by their own names, with as many of their parents' as tell them apart."""
-    parts = [_own(place).parts for place in places]
-    depths = [1] * len(places)
-    while True:
-        names = ["/".join(part[-depth:]) for part, depth in zip(parts, depths, strict=True)]
-        alike = [i for i, name in enumerate(names) if names.count(name) > 1]
-        if not alike:
-            return dict(zip(names, places, strict=True))
-        for i in alike:
-            depths[i] += 1
 
 
 VIEW = PlainVerb(view)

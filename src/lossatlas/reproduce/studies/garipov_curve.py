@@ -14,7 +14,7 @@ from lossatlas.reproduce.connecting import PRERESNET, SMALL_NETWORK, VGG16, conf
 from lossatlas.reproduce.drawing import Curve, draw_curves, save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.schema import Along
-from lossatlas.views import view
+from lossatlas.views import draw
 
 __all__ = ["GARIPOV_CURVE"]
 
@@ -98,7 +98,7 @@ class _Curves(Study):
             ["", "VGG16 loss", "error %", "PreResNet-164 loss", "error %", "WRN-28-10 loss", "error %"], PUBLISHED
         )
         shown = [
-            save(view(first.survey, kinds=["curve"])["curve"], out / "curve.png"),
+            save(draw(first.survey, ["curve"])["curve"], out / "curve.png"),
             save(draw_curves(_objectives(runs), "t", "train loss"), out / "objectives.png"),
         ]
         digits, verdict = _maxima(runs)

@@ -16,7 +16,7 @@ from lossatlas.reproduce.connecting import configure_curve
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.schema import Along
-from lossatlas.views import view
+from lossatlas.views import Style, draw
 
 __all__ = ["GARIPOV_ENSEMBLE"]
 
@@ -74,8 +74,8 @@ class _Ensembles(Study):
                 float(survey[Along.T].values[paired.argmin()]), float(three.min()), float(straight.min()),
                 float(random.min()),
             ])  # fmt: skip
-            figure = view(survey, kinds=["ensembles"], title=f"G and {name} ({words})")["ensembles"]
-            shown.append(save(figure, out / f"ensemble-{name}.png"))
+            picture = draw(survey, ["ensembles"], Style(title=f"G and {name} ({words})"))["ensembles"]
+            shown.append(save(picture, out / f"ensemble-{name}.png"))
         head = ["partner", "made with", "G alone", "partner alone", "both", "G and curve, best", "at t",
                 "both and curve, best", "G and straight, best", "G and random step, best"]  # fmt: skip
         sentence = (

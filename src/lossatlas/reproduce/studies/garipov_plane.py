@@ -13,7 +13,7 @@ from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.rundir import PLANE
 from lossatlas.surveying.store import read_survey
-from lossatlas.views import view
+from lossatlas.views import Style, draw
 
 __all__ = ["GARIPOV_PLANE"]
 
@@ -42,7 +42,7 @@ class _Planes(Study):
         shown, rows = [], []
         for curve in CURVES:
             plane = read_survey(runs[curve].path / PLANE)
-            shown.append(save(view(plane, kinds=["curve_plane"], title=curve)["curve_plane"], out / f"{curve}.png"))
+            shown.append(save(draw(plane, ["curve_plane"], Style(title=curve))["curve_plane"], out / f"{curve}.png"))
             regularised = plane["train_regularised_loss"]
             summary = runs[curve].summary
             rows.append([curve, float(regularised.min()), float(regularised.max()), summary["length"],

@@ -19,7 +19,7 @@ from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import figures, lines, overlay, scales
+from lossatlas.views import Picture, Style, View, draw, figures, lines, scales
 
 __all__ = ["IM_BATCHNORM"]
 
@@ -123,7 +123,7 @@ class _BatchNormalisation(Study):
             between = {network: runs[f"{network}-{figure}"] for network in NETWORKS}
             surveys = {network: _trained(run.survey) for network, run in between.items()}
             title = f"training loss in the {figure} of networks"
-            shown.append(save(overlay(surveys, title=title)["overlay_loss"], out / f"{figure}.png"))
+            shown.append(save(draw(surveys, style=Style(title=title))["overlay_loss"], out / f"{figure}.png"))
             areas += [[figure, network, *_area(run)] for network, run in between.items()]
         sentence = (
             "Published, on CIFAR-10: with batch normalisation the curves of repeated runs stay together, slopes are "
@@ -220,24 +220,40 @@ def _accuracies(runs: Mapping[str, Run]) -> list[list[object]]:
     return rows
 
 
-def _picture(families: Mapping[str, _Family], words: str) -> Figure:
-    """All lines of both networks on one axis."""
-    drawn = figures.figure(7.0, 4.4, "")
-    ax = drawn.add_subplot()
-    everything = np.concatenate([np.ravel(_lines(family)) for family in families.values()])
-    limits = scales.limits(everything, log=True)
-    ax.set_yscale("log")
-    for network, family in families.items():
-        (along,) = family.surface.coords
-        for index, values in enumerate(_lines(family)):
-            label = network if index == 0 else f"_{network}"
-            ax.plot(along, limits.shown(values), color=COLOURS[network], linewidth=1.2, alpha=0.8, label=label)
-    lines.frame(ax, limits.shown(everything), limits)
-    ax.margins(x=0.02)
-    ax.set(xlabel=words, ylabel="training loss (nat, log scale)")
-    ax.tick_params(labelsize=8)
-    figures.captioned(drawn, "one line for each initialisation", limits.note, keys=lines.keys(drawn))
-    return drawn
+def _picture(families: Mapping[str, _Family], words: str) -> Picture:
+    return _Lines(words).picture(families, "lines")
+
+
+@dataclass(frozen=True)
+class _Lines(View[Mapping[str, _Family]]):
+    """All lines of both networks on one axis; ``words`` says what the axis is."""
+
+    words: str
+
+    needs = "lines of both networks"
+    caption = "The training loss on one line for each initialisation, of networks with and without batch normalisation."
+    rank = 10
+
+    def applies(self, families: Mapping[str, _Family]) -> bool:
+        return bool(families)
+
+    def draw(self, families: Mapping[str, _Family], style: Style) -> Figure:
+        drawn = figures.figure(style, 7.0, 4.4)
+        ax = drawn.add_subplot()
+        everything = np.concatenate([np.ravel(_lines(family)) for family in families.values()])
+        limits = style.limit_values(everything, scales.limits(everything, log=True))
+        ax.set_yscale("log")
+        for network, family in families.items():
+            (along,) = family.surface.coords
+            for index, values in enumerate(_lines(family)):
+                label = network if index == 0 else f"_{network}"
+                ax.plot(along, limits.shown(values), color=COLOURS[network], linewidth=1.2, alpha=0.8, label=label)
+        lines.frame(ax, limits.shown(everything), limits)
+        ax.margins(x=0.02)
+        ax.set(xlabel=self.words, ylabel="training loss (nat, log scale)")
+        ax.tick_params(labelsize=8)
+        figures.captioned(drawn, "one line for each initialisation", limits.note, keys=lines.keys(drawn))
+        return drawn
 
 
 def _lines(family: _Family) -> Floats:

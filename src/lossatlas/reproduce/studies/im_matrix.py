@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from lossatlas.jobs.compare import read_comparison
+from lossatlas.exchange.comparison import read_comparison
 from lossatlas.recipes import CompareConfig, Config, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.studies import pearson
-from lossatlas.views.comparison import draw_comparison
+from lossatlas.views import draw
 
 __all__ = ["IM_MATRIX"]
 
@@ -67,11 +67,7 @@ class _Matrix(Study):
     def _of_one(self, net: str, run: Run, out: Path) -> str:
         summary = run.summary
         data = read_comparison(run.path)
-        shown = [
-            save(figure, out / f"{net}-{name}.png")
-            for name, figure in draw_comparison(data).items()
-            if name in PICTURES
-        ]
+        shown = [save(picture, out / f"{net}-{name}.png") for name, picture in draw(data).items() if name in PICTURES]
         keys = ("test_accuracy", "train_loss", "distance_from_start", "start_norm", "weight_norm", "width", "sharpness")
         rows = [[name, *(found.get(key) for key in keys)] for name, found in summary["runs"].items()]
         head = ["run", *(key.replace("_", " ") for key in keys)]

@@ -13,7 +13,7 @@ from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.studies._batches import configure_trainings, name_training
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import view
+from lossatlas.views import Style, draw
 from lossatlas.views.networks import histograms
 
 __all__ = ["LI_FIG2"]
@@ -57,8 +57,8 @@ class _LineBetweenBatches(Study):
                 continue
             decay = name.removeprefix("line-decay")
             ends = _ends(run, [runs[Path(spec).name] for spec in run.config.between])
-            pictures = view(run.survey, kinds=["line", "weights"], title=f"weight decay {decay}")
-            shown += [save(figure, out / f"{kind}-decay{decay}.png") for kind, figure in pictures.items()]
+            pictures = draw(run.survey, ["line", "weights"], Style(title=f"weight decay {decay}"))
+            shown += [save(picture, out / f"{kind}-decay{decay}.png") for kind, picture in pictures.items()]
             for end in ends:
                 config, summary = end.training.config, end.training.summary
                 rows.append(

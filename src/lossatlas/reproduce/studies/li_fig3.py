@@ -19,7 +19,7 @@ from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.studies._batches import configure_trainings, name_training
 from lossatlas.reproduce.study import Run, Study
 from lossatlas.studies import spearman
-from lossatlas.views import overlay, view
+from lossatlas.views import Style, draw
 
 __all__ = ["LI_FIG3"]
 
@@ -76,11 +76,14 @@ class _HonestSlices(Study):
         first = [name for name in trained if name.endswith("-0")]
         for kind, words in SLICES.items():
             lines = {name.removesuffix("-0"): runs[f"{name}-{kind}"].survey for name in first}
-            shown.append(save(overlay(lines, title=f"{words} lines")["overlay_line"], out / f"lines-{kind}.png"))
+            shown.append(
+                save(draw(lines, style=Style(title=f"{words} lines"))["overlay_line"], out / f"lines-{kind}.png")
+            )
         planes = {name.removesuffix("-0"): runs[f"{name}-plane"].survey for name in first}
-        figure = overlay(planes, title="filter-normalised planes")["overlay_loss"]
-        shown.append(save(figure, out / "planes.png"))
-        drawn = view(runs[f"{first[0]}-filter"].survey, kinds=["repeats"], title=f"{first[0]}, filter-normalised lines")
+        picture = draw(planes, style=Style(title="filter-normalised planes"))["overlay_loss"]
+        shown.append(save(picture, out / "planes.png"))
+        style = Style(title=f"{first[0]}, filter-normalised lines")
+        drawn = draw(runs[f"{first[0]}-filter"].survey, ["repeats"], style)
         shown.append(save(drawn["repeats"], out / "repeats.png"))
         head = ["weight decay", "batch", "seed", "test error, %", "train loss"]
         columns = [*head, *(f"{kind}: sharpness, %" for kind in SLICES), "spread of repeats, mean", "largest"]

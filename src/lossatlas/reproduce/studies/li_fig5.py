@@ -12,7 +12,7 @@ from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import PAPER_TRAINING, copy_problem
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import overlay
+from lossatlas.views import Style, draw
 
 __all__ = ["LI_FIG5"]
 
@@ -64,9 +64,8 @@ class _DepthAndShortcuts(Study):
     def results(self, runs: Mapping[str, Run], out: Path) -> str:
         planes = {name.removesuffix("-plane"): run for name, run in runs.items() if name.endswith("-plane")}
         surveys = {name: run.survey for name, run in planes.items()}
-        shown = save(
-            overlay(surveys, title="training loss around residual networks")["overlay_loss"], out / "planes.png"
-        )
+        style = Style(title="training loss around residual networks")
+        shown = save(draw(surveys, style=style)["overlay_loss"], out / "planes.png")
         rows = []
         for name, run in planes.items():
             config, summary = runs[name].config, runs[name].summary

@@ -10,7 +10,7 @@ from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import PAPER_TRAINING, copy_problem
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import view
+from lossatlas.views import Style, draw
 
 __all__ = ["LI_FIG8"]
 
@@ -44,8 +44,8 @@ class _RandomDirectionsFail(Study):
         shown, rows = [], []
         for name, kinds in PLANES.items():
             summary = runs[name].summary
-            figure = view(runs[name].survey, kinds=["trajectory"], title=", ".join(kinds))["trajectory"]
-            shown.append(save(figure, out / f"{name}.png"))
+            picture = draw(runs[name].survey, ["trajectory"], Style(title=", ".join(kinds)))["trajectory"]
+            shown.append(save(picture, out / f"{name}.png"))
             rows.append(
                 [
                     " and ".join(kinds),

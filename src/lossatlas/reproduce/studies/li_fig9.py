@@ -14,7 +14,7 @@ from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import PAPER_TRAINING, copy_problem
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import view
+from lossatlas.views import Style, draw
 
 __all__ = ["LI_FIG9"]
 
@@ -61,7 +61,7 @@ class _Trajectories(Study):
             trained = runs[name.removesuffix("-plane")]
             survey, summary = run.survey, run.summary
             title = f"batch {trained.config.batch_size}, weight decay {trained.config.weight_decay:g}"
-            shown.append(save(view(survey, kinds=["trajectory"], title=title)["trajectory"], out / f"{name}.png"))
+            shown.append(save(draw(survey, ["trajectory"], Style(title=title))["trajectory"], out / f"{name}.png"))
             angles = survey[schema.OnTrajectory.ANGLE].values
             early, late = (float(np.nanmedian(half)) for half in np.array_split(angles, 2))
             end = trained.summary

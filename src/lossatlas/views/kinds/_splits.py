@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from lossatlas.views import data, figures, scales
 from lossatlas.views.contours import Maps, Panel, contour_maps
 from lossatlas.views.networks import networks
+from lossatlas.views.style import Style
 
 __all__ = [
     "errors_of",
@@ -33,40 +34,41 @@ def has_points_between(survey: xr.Dataset) -> bool:
     return all(survey.sizes[axis] > 1 for axis in data.axes(survey))
 
 
-def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, title: str) -> Figure:
+def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, style: Style) -> Figure:
     """One heat map of the metric per split, with one colour scale."""
     splits = data.fields(survey, metric)
-    limits = data.limits_of(splits, log=metric == scales.LOSS)
+    limits = style.limit(splits, log=metric == scales.LOSS)
     there = networks(survey)
     return figures.heat_maps(
+        style,
         survey,
         [(field.label, field.plane()) for field in splits],
         limits,
-        palette,
+        style.colour(palette, metric),
         colour_label=splits[0].scale_label(limits),
-        title=title,
         notes=[errors_of(splits), there.outside, *data.notes(survey)],
         networks=there,
     )
 
 
-def split_contours(survey: xr.Dataset, title: str, *, filled: bool) -> Figure:
+def split_contours(survey: xr.Dataset, style: Style, *, filled: bool) -> Figure:
     """Contours of the loss, one panel per split, with the same levels."""
     splits = data.fields(survey, scales.LOSS)
     return contour_maps(
-        [maps_of(survey, splits)],
+        style,
+        [maps_of(survey, splits, style)],
         filled=filled,
         shared=True,
-        title=title,
         notes=[errors_of(splits), networks(survey).outside, *data.notes(survey)],
     )
 
 
-def maps_of(survey: xr.Dataset, splits: Sequence[data.Field]) -> Maps:
+def maps_of(survey: xr.Dataset, splits: Sequence[data.Field], style: Style) -> Maps:
     """Maps of one quantity of which low values are good, a panel per split."""
-    limits = data.limits_of(splits)
+    limits = style.limit(splits)
+    palette = style.colour(figures.LOSS, splits[0].metric)
     panels = [panel_of(survey, field, field.label) for field in splits]
-    return Maps(panels, limits, figures.LOSS, splits[0].scale_label(limits), splits[0].metric.replace("_", " "))
+    return Maps(panels, limits, palette, splits[0].scale_label(limits), splits[0].metric.replace("_", " "))
 
 
 def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:

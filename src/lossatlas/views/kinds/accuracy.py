@@ -6,21 +6,24 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import figures, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._splits import has_plane_of, split_maps
+from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Accuracy"]
 
 
-class Accuracy(View):
+class Accuracy(SurveyView):
     """Heat maps of the accuracy, one per split; high is dark, so that ink is dark as in the loss."""
 
     needs = "two axes and an accuracy"
     caption = "The accuracy at each point of the plane; dark is high."
     rank = 30
+    heeds = COLOURED
+    metric = scales.ACCURACY
 
     def applies(self, survey: xr.Dataset) -> bool:
         return has_plane_of(survey, scales.ACCURACY)
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        return split_maps(survey, scales.ACCURACY, figures.ACCURACY, title)
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
+        return split_maps(survey, scales.ACCURACY, figures.ACCURACY, style)

@@ -7,55 +7,61 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, lines, looks, marks, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.networks import networks
+from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Classes"]
 
 MOST = 10  # classes that one page shows legibly
 ABREAST = 5
+LEAST = 1.1  # inches; the width of a panel of curves
 BEHIND = "#c9ccd4"
 
 
-class Classes(View):
+class Classes(SurveyView):
     """One panel per class of one metric and split (test, if there is one), all with the same scale."""
 
     needs = "one axis or two, and a metric with one value per class"
     caption = "A metric class by class, with one scale for all."
     rank = 55
+    heeds = COLOURED
+    metric = ""
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) in (1, 2) and bool(data.by_class(survey))
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         every = next(iter(data.by_class(survey).values()))
         shown = every[:MOST]
         left_out = f"{len(shown)} of {len(every)} classes" * (len(shown) < len(every))
-        limits = data.limits_of(shown)
+        limits = style.limit(shown)
         what = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
         there = networks(survey)
         notes = [left_out, there.outside, *data.notes(survey)]
+        palette = figures.ACCURACY if shown[0].metric.endswith(scales.ACCURACY) else figures.LOSS
         if len(data.axes(survey)) == 1:
-            return _lines(survey, shown, limits, what, title, notes)
+            return _lines(survey, shown, limits, what, style, notes)
         return figures.heat_maps(
+            style,
             survey,
             [(field.label, field.plane()) for field in shown],
             limits,
-            figures.ACCURACY if shown[0].metric.endswith(scales.ACCURACY) else figures.LOSS,
+            style.colour(palette, shown[0].metric),
             colour_label=what,
-            title=title,
             notes=notes,
         )
 
 
 def _lines(
-    survey: xr.Dataset, shown: list[data.Field], limits: scales.Limits, what: str, title: str, notes: list[str]
+    survey: xr.Dataset, shown: list[data.Field], limits: scales.Limits, what: str, style: Style, notes: list[str]
 ) -> Figure:
     """Each class's curve before those of all others, in grey."""
     (axis,) = data.axes(survey)
-    columns = min(ABREAST, len(shown))
+    room = ABREAST if style.width is None else max(1, int(style.width / LEAST))
+    columns = min(ABREAST, room, len(shown))
     rows = -(-len(shown) // columns)
-    drawn = figures.figure(1.2 + 2.0 * columns, 1.6 + 1.8 * rows, title)
+    drawn = figures.figure(style, 1.2 + 2.0 * columns, 1.6 + 1.8 * rows)
     at, there = lines.along(survey), networks(survey)
     curves = [np.where(np.isfinite(field.values), limits.shown(field.values), np.nan) for field in shown]
     for index, field in enumerate(shown):

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
 from lossatlas.views import data, figures, lines, marks, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._curves import STROKES, goes_along_curve, in_unit_of_loss
 from lossatlas.views.lines import Stroke
 from lossatlas.views.networks import Networks, networks
+from lossatlas.views.style import SCALED, Style
 
 __all__ = ["AlongCurve"]
 
@@ -34,9 +35,10 @@ GEOMETRY = {
 }
 """What is known beside the survey: what the panel's axis says, and what captions do."""
 WIDE, TALL = 4.6, 3.1  # inches of a panel
+LEAST = 2.4  # inches; the width of a panel of several abreast
 
 
-class AlongCurve(View):
+class AlongCurve(SurveyView):
     """A row per quantity with a panel per split: losses, and accuracies where there are any; then norms and lengths."""
 
     needs = "one axis, a loss, and a curve between networks that the axis goes along"
@@ -44,12 +46,13 @@ class AlongCurve(View):
         "What was measured along the curve and on other paths between the same networks; below, norms and lengths."
     )
     rank = 8
+    heeds = SCALED
     whole = True
 
     def applies(self, survey: xr.Dataset) -> bool:
         return goes_along_curve(survey)
 
-    def told(self, survey: xr.Dataset) -> str:
+    def describe(self, survey: xr.Dataset) -> str:
         quantities = _quantities(survey)
         drawn = {path for splits in quantities for field in splits for path in _on_paths(survey, field)}
         measured = _listed(splits[0].metric.replace("_", " ") for splits in quantities)
@@ -57,15 +60,19 @@ class AlongCurve(View):
         below = _listed(words for name, (_, words) in GEOMETRY.items() if name in survey)
         return f"{measured[0].upper()}{measured[1:]} {where}{f'; below, {below}' * bool(below)}."
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         quantities = _quantities(survey)
         beside = [name for name in GEOMETRY if name in survey]
         counts = [*map(len, quantities), *([len(beside)] * bool(beside))]
-        drawn = figures.figure(WIDE * max(2, *map(len, quantities)), TALL * len(counts), title)
-        rows = _rows(drawn, counts)
+        most = None if style.width is None else max(1, int(style.width / LEAST))
+        abreast = max(2, *map(len, quantities))
+        wide = abreast if most is None else min(abreast, most)
+        down = sum(-(-count // (most or count)) for count in counts)
+        drawn = figures.figure(style, WIDE * wide, TALL * down)
+        rows = _rows(drawn, counts, most)
         there = networks(survey)
         for panels, splits in zip(rows, quantities, strict=False):
-            _measured(panels, survey, splits, there)
+            _measured(panels, survey, splits, there, style)
         for ax, name in zip(rows[-1], beside, strict=False):
             _geometry(ax, survey, name, there)
         every = [field for splits in quantities for one in splits for field in _on_paths(survey, one).values()]
@@ -97,21 +104,30 @@ def _on_paths(survey: xr.Dataset, field: data.Field) -> dict[str, data.Field]:
     return {CURVE: field, **others}
 
 
-def _rows(drawn: Figure, counts: Sequence[int]) -> list[list[Axes]]:
-    """Panels in rows, each of which is as wide as the figure however many there are in it."""
-    columns = math.lcm(*counts)
-    grid = drawn.add_gridspec(len(counts), columns)
-    return [
-        [drawn.add_subplot(grid[row, k * columns // count : (k + 1) * columns // count]) for k in range(count)]
-        for row, count in enumerate(counts)
+def _rows(drawn: Figure, counts: Sequence[int], most: int | None) -> list[list[Axes]]:
+    """Panels by quantity, in rows of so many at most, each of which is as wide as the figure."""
+    rows = [
+        (owner, min(most or count, count - first))
+        for owner, count in enumerate(counts)
+        for first in range(0, count, most or count)
     ]
+    columns = math.lcm(*(count for _, count in rows))
+    grid = drawn.add_gridspec(len(rows), columns)
+    found: list[list[Axes]] = [[] for _ in counts]
+    for row, (owner, count) in enumerate(rows):
+        for k in range(count):
+            place = slice(k * columns // count, (k + 1) * columns // count)
+            found[owner].append(drawn.add_subplot(grid[row, place]))
+    return found
 
 
-def _measured(panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.Field], there: Networks) -> None:
+def _measured(
+    panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.Field], there: Networks, style: Style
+) -> None:
     """One quantity on all paths, a panel per split, all to one scale."""
     at = lines.along(survey)
     on_paths = [_on_paths(survey, field) for field in splits]
-    limits = data.limits_of([field for own in on_paths for field in own.values()])
+    limits = style.limit([field for own in on_paths for field in own.values()])
     heights = [
         lines.curve(ax, at, field, limits, LOOKS[path], place)
         for ax, own in zip(panels, on_paths, strict=True)

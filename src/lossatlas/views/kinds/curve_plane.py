@@ -9,40 +9,41 @@ from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.contours import contour_maps
 from lossatlas.views.kinds._curves import in_unit_of_loss, lies_under_curve
 from lossatlas.views.kinds._splits import errors_of, maps_of
 from lossatlas.views.networks import networks
+from lossatlas.views.style import CONTOURED, Style
 
 __all__ = ["CurvePlane"]
 
 CURVE, STRAIGHT = "#ffffff", "#b8c4ff"
 
 
-class CurvePlane(View):
+class CurvePlane(SurveyView):
     """A row of filled contours of the loss and of whatever has its unit, a panel per split, with the curve on each."""
 
     needs = "two axes, a loss, and a curve on them"
-    # A report has the survey along the curve, not this one, so the caption holds for planes with and without more.
     caption = (
         "The loss, and any further quantities in its unit, in the plane of the curve or the one nearest to it, with "
-        "the curve (solid) and the straight way between its networks (dashed)."
+        "the curve (solid) and the straight line between its networks (dashed)."
     )
     rank = 9
+    heeds = CONTOURED
     whole = True
 
     def applies(self, survey: xr.Dataset) -> bool:
         return lies_under_curve(survey)
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         quantities = in_unit_of_loss(survey)
         fields = [field for splits in quantities.values() for field in splits]
         drawn = contour_maps(
-            [maps_of(survey, splits) for splits in quantities.values()],
+            style,
+            [maps_of(survey, splits, style) for splits in quantities.values()],
             filled=True,
             shared=True,
-            title=title,
             notes=[_off(survey), errors_of(fields), networks(survey).outside, *data.notes(survey)],
         )
         curve = [survey[Along.coordinate(axis)].values for axis in data.axes(survey)]

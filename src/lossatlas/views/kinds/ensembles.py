@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from lossatlas.schema import Along
 from lossatlas.views import data, figures, lines, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._curves import STROKES
 from lossatlas.views.lines import Stroke
+from lossatlas.views.style import Style
 
 __all__ = ["Ensembles"]
 
@@ -18,9 +19,10 @@ PATHS = ("curve", "straight", "random")
 BOTH = Stroke("#31688e", "-.", "both ends alone")
 COLUMNS = ("the point alone", "with the first end", "with both ends")
 WIDE, TALL = 3.9, 3.1  # inches of a panel
+NARROW = 6.0  # inches; below, losses stand beside errors instead of under them
 
 
-class Ensembles(View):
+class Ensembles(SurveyView):
     """Error and loss of averaged predictions against t, one row each: alone, with one end, with both."""
 
     needs = "one axis and ensembles along it"
@@ -33,10 +35,13 @@ class Ensembles(View):
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 1 and _split(survey) != ""
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         split = _split(survey)
-        drawn = figures.figure(len(COLUMNS) * WIDE, 2 * TALL + 0.4, title)
-        panels = drawn.subplots(2, len(COLUMNS), sharex=True, squeeze=False)
+        narrow = style.width is not None and style.width < NARROW
+        down, across = (len(COLUMNS), 2) if narrow else (2, len(COLUMNS))
+        drawn = figures.figure(style, across * WIDE, down * TALL + 0.4)
+        panels = drawn.subplots(down, across, sharex=True, squeeze=False)
+        panels = panels.T if narrow else panels
         at = lines.along(survey)
         for row, (metric, label) in enumerate((("accuracy", f"{split} error"), ("loss", f"{split} loss"))):
             values = {path: _values(survey, path, split, metric) for path in PATHS}
@@ -51,11 +56,12 @@ class Ensembles(View):
                 ax.axhline(both, color=BOTH.colour, linestyle=BOTH.style, linewidth=1.1, label=BOTH.label)
                 figures.limit_upright(ax, low, high)
                 ax.tick_params(labelsize=8)
-                if row == 0:
+                if row == 0 or narrow:
                     ax.set_title(words, fontsize=10, color=figures.GREY)
-                else:
+                if ax.get_subplotspec().is_last_row():
                     ax.set_xlabel("t")
-            panels[row][0].set_ylabel(label)
+                if column == 0 or narrow:
+                    ax.set_ylabel(label)
         keys = panels[0][0].get_legend_handles_labels()[0]
         figures.captioned(drawn, "scales end a little above the worst on the curve", *data.notes(survey), keys=keys)
         return drawn

@@ -6,21 +6,23 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._splits import has_plane_of, has_points_between, split_contours
+from lossatlas.views.style import CONTOURED, Style
 
 __all__ = ["Filled"]
 
 
-class Filled(View):
+class Filled(SurveyView):
     """Areas between levels of the loss, one panel per split, with a colour bar; low is dark."""
 
     needs = "two axes with at least two points each, and a loss"
     caption = "The loss as areas between round levels, logarithmically spaced where they can be; dark is low."
     rank = 26
+    heeds = CONTOURED
 
     def applies(self, survey: xr.Dataset) -> bool:
         return has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        return split_contours(survey, title, filled=True)
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
+        return split_contours(survey, style, filled=True)

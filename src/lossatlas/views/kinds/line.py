@@ -7,45 +7,47 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, lines, marks, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._curves import goes_along_curve
 from lossatlas.views.networks import networks
+from lossatlas.views.style import SCALED, Style
 
 __all__ = ["Line"]
 
 WIDTH = 8.0  # inches
 
 
-class Line(View):
+class Line(SurveyView):
     """Each split's loss on a logarithmic axis and its accuracy on a second axis; asked-for intervals are shaded."""
 
     needs = "one axis, a loss or an accuracy, and no curve between networks, which the view curve draws"
     caption = "Loss (left axis, solid) and accuracy (right, dashed) along the line; shaded where they were asked for."
     rank = 20
+    heeds = SCALED
 
     def applies(self, survey: xr.Dataset) -> bool:
         some = (data.fields(survey, metric) for metric in (scales.LOSS, scales.ACCURACY))
         return len(data.axes(survey)) == 1 and any(some) and not goes_along_curve(survey)
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         (axis,) = data.axes(survey)
         losses, accuracies = (data.fields(survey, metric) for metric in (scales.LOSS, scales.ACCURACY))
-        drawn = figures.figure(WIDTH, 4.6, title)
+        drawn = figures.figure(style, WIDTH, 4.6)
         ax = drawn.add_subplot()
         ax.set_xlabel(data.axis_label(survey, axis))
         ax.margins(x=0.02)
         at, there = lines.along(survey), networks(survey)
         scale = ""
         if losses:
-            limits = data.limits_of(losses, log=True)
+            limits = style.limit(losses, log=True)
             lines.curves(ax, [at] * len(losses), losses, limits, lines.LOSS_COLOURS, "-")
             scale = limits.note
         if accuracies:
             right = ax.twinx() if losses else ax
-            limits = data.limits_of(accuracies, log=False)
+            limits = style.limit(accuracies, log=False)
             lines.curves(right, [at] * len(accuracies), accuracies, limits, lines.ACCURACY_COLOURS, "--")
         shades = list(lines.shades(ax, survey))
-        marks.mark_line(ax, there, 0.8 * WIDTH)
+        marks.mark_line(ax, there, 0.8 * drawn.get_figwidth())
         every = [*losses, *accuracies]
         marked = scales.invalid(np.stack([field.values for field in every])).told(lines.MARKED)
         banded = "bands: two standard errors either way" * any(field.error is not None for field in every)

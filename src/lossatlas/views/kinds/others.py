@@ -9,16 +9,17 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, lines, looks, marks, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._curves import undrawn
 from lossatlas.views.networks import networks
+from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Others"]
 
 WIDTH, HEIGHT = 8.0, 2.6  # inches; of the curves of one quantity
 
 
-class Others(View):
+class Others(SurveyView):
     """Heat maps or curves of every further quantity, each with its own scale: a row per quantity, splits abreast.
 
     Of a curve between networks, or of its plane, those that the pictures of curves draw are left out.
@@ -27,24 +28,26 @@ class Others(View):
     needs = "one axis or two, and a quantity beside loss and accuracy; for a curve one in another unit than the loss"
     caption = "What else was measured at each point, each quantity on its own scale."
     rank = 50
+    heeds = COLOURED
+    metric = ""
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) in (1, 2) and bool(undrawn(survey))
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        return (_lines if len(data.axes(survey)) == 1 else _maps)(survey, title)
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
+        return (_lines if len(data.axes(survey)) == 1 else _maps)(survey, style)
 
 
-def _lines(survey: xr.Dataset, title: str) -> Figure:
+def _lines(survey: xr.Dataset, style: Style) -> Figure:
     """One row per quantity along the same axis, splits as colours."""
     (axis,) = data.axes(survey)
     metrics = undrawn(survey)
-    drawn = figures.figure(WIDTH, 1.4 + HEIGHT * len(metrics), title)
+    drawn = figures.figure(style, WIDTH, 1.4 + HEIGHT * len(metrics))
     at, there = lines.along(survey), networks(survey)
     first: Axes | None = None
     for row, fields in enumerate(metrics.values()):
         ax = drawn.add_subplot(len(metrics), 1, row + 1, sharex=first)
-        limits = data.limits_of(fields)
+        limits = style.limit(fields)
         colours = lines.ACCURACY_COLOURS if _is_share(fields[0]) else lines.LOSS_COLOURS
         lines.curves(ax, [at] * len(fields), fields, limits, colours, "-")
         ax.margins(x=0.02)
@@ -64,20 +67,21 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
     return drawn
 
 
-def _maps(survey: xr.Dataset, title: str) -> Figure:
+def _maps(survey: xr.Dataset, style: Style) -> Figure:
     """One row per quantity with its own colour bar, splits abreast."""
     metrics = undrawn(survey)
     edges, there = data.edges(survey), networks(survey)
     columns = max(len(fields) for fields in metrics.values())
-    width, height = figures.panel_size(edges, columns, len(metrics), (0.6 + 1.2 * columns, 0.8 + 0.7 * len(metrics)))
-    drawn = figures.figure(width, height, title)
+    margins = 0.6 + 1.2 * columns, 0.8 + 0.7 * len(metrics)
+    width, height = figures.panel_size(edges, columns, len(metrics), margins, style.width)
+    drawn = figures.figure(style, width, height)
     grid = drawn.add_gridspec(len(metrics), columns)
     labels = [data.axis_label(survey, axis) for axis in data.axes(survey)]
     sides = (width - 1.4) / columns - 0.6, height / len(metrics) - 0.8
     for row, fields in enumerate(metrics.values()):
-        limits = data.limits_of(fields)
+        limits = style.limit(fields)
         norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
-        palette = figures.ACCURACY if _is_share(fields[0]) else figures.LOSS
+        palette = style.colour(figures.ACCURACY if _is_share(fields[0]) else figures.LOSS, fields[0].metric)
         placed = []
         for column, field in enumerate(fields):
             ax = drawn.add_subplot(grid[row, column])

@@ -11,10 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lossatlas.views import data, figures, lines, looks, marks, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import has_points_between, panel_of
 from lossatlas.views.networks import networks
+from lossatlas.views.style import CONTOURED, Style
 
 __all__ = ["Repeats"]
 
@@ -22,12 +23,13 @@ MOST = 12  # panels that one page shows legibly
 PANEL = 5.2  # inches; the width of one panel of curves
 
 
-class Repeats(View):
+class Repeats(SurveyView):
     """All samples' curves of the loss with their mean and spread, or their contours with the same levels."""
 
     needs = "several repeats, members or samples, one axis or two with at least two points each, and a loss"
     caption = "The loss of every repeat, member or sample: how far the picture depends on which of them is shown."
     rank = 15
+    heeds = CONTOURED
     all_samples = True
 
     def applies(self, survey: xr.Dataset) -> bool:
@@ -35,24 +37,26 @@ class Repeats(View):
             return False
         return len(data.axes(survey)) == 1 or (len(data.axes(survey)) == 2 and has_points_between(survey))
 
-    def told(self, survey: xr.Dataset) -> str:
+    def describe(self, survey: xr.Dataset) -> str:
         return f"The loss of {data.samples_in_words(survey)}: how far the picture depends on which of them is shown."
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        return (_lines if len(data.axes(survey)) == 1 else _planes)(survey, title)
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
+        return (_lines if len(data.axes(survey)) == 1 else _planes)(survey, style)
 
 
-def _lines(survey: xr.Dataset, title: str) -> Figure:
+def _lines(survey: xr.Dataset, style: Style) -> Figure:
     """One panel per split on shared axes: thin lines, their mean and the band around it."""
     (axis,) = data.axes(survey)
     samples = [data.fields(one, scales.LOSS) for one in data.split_samples(survey).values()]
     everything = np.stack([[field.values for field in splits] for splits in samples])
     limits = scales.limits(everything, log=True)
     count = len(samples[0])
-    drawn = figures.figure(2.0 + PANEL * count, 4.6, title)
+    abreast = 1 if style.width is not None and style.width < figures.NARROW else count
+    down = -(-count // abreast)
+    drawn = figures.figure(style, 2.0 + PANEL * abreast, 4.6 * down)
     at, there = lines.along(survey), networks(survey)
     for index, field in enumerate(samples[0]):
-        ax = drawn.add_subplot(1, count, index + 1)
+        ax = drawn.add_subplot(down, abreast, index + 1)
         colour = lines.LOSS_COLOURS[index % len(lines.LOSS_COLOURS)]
         shown = np.where(np.isfinite(everything[:, index]), limits.shown(everything[:, index]), np.nan)
         mean, low, high = scales.spread(shown, log=limits.log)
@@ -61,8 +65,10 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
         ax.plot(at, mean, "-", color=colour, linewidth=2.2)
         lines.frame(ax, limits.shown(everything), limits)
         ax.margins(x=0.02)
-        ax.set(xlabel=data.axis_label(survey, axis), ylabel=field.scale_label(limits) if index == 0 else "")
-        ax.tick_params(labelsize=8, labelleft=index == 0)
+        first, last = index % abreast == 0, index + abreast >= count
+        ax.set_xlabel(data.axis_label(survey, axis) if last else "")
+        ax.set_ylabel(field.scale_label(limits) if first else "")
+        ax.tick_params(labelsize=8, labelleft=first)
         rows = marks.mark_line(ax, there, 0.85 * PANEL)
         ax.set_title(field.label, fontsize=10, color=looks.INK, pad=6 + marks.ROW * rows)
     keys = [
@@ -75,19 +81,19 @@ def _lines(survey: xr.Dataset, title: str) -> Figure:
     return drawn
 
 
-def _planes(survey: xr.Dataset, title: str) -> Figure:
+def _planes(survey: xr.Dataset, style: Style) -> Figure:
     """One panel per sample of the preferred split, with one colour scale and the same levels."""
     samples = data.split_samples(survey)
     chosen = dict(islice(samples.items(), MOST))
     shown = [data.preferred(data.fields(one, scales.LOSS)) for one in chosen.values()]
-    limits = data.limits_of(shown, log=True)
+    limits = style.limit(shown, log=True)
     panels = [panel_of(one, field, name) for (name, one), field in zip(chosen.items(), shown, strict=True)]
     left_out = f"{len(chosen)} of {data.samples_in_words(survey)}" * (len(chosen) < len(samples))
     label = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
     return contour_maps(
-        [Maps(panels, limits, figures.LOSS, label)],
+        style,
+        [Maps(panels, limits, style.colour(figures.LOSS, scales.LOSS), label)],
         filled=True,
         shared=True,
-        title=title,
         notes=[left_out, networks(data.take_first_sample(survey)).outside, *data.notes(survey)],
     )

@@ -7,37 +7,39 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
+from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Slices"]
 
 MOST = 12  # slices that one page shows legibly
 
 
-class Slices(View):
+class Slices(SurveyView):
     """Heat maps of the loss of one split (test, if there is one) at values of the third axis, with one colour scale."""
 
     needs = "three axes and a loss"
     caption = "The loss in slices of the volume, on a logarithmic scale where it can be; dark is low."
     rank = 20
+    heeds = COLOURED
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 3 and bool(data.fields(survey, scales.LOSS))
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         field = data.preferred(data.fields(survey, scales.LOSS))
         w = data.axes(survey)[2]
-        limits = scales.limits(field.values, log=True)
+        limits = style.limit([field], log=True)
         depths = data.read_numbers(survey, w)
         chosen = np.unique(np.linspace(0, len(depths) - 1, min(MOST, len(depths))).round().astype(int))
         left_out = f"{len(chosen)} of {len(depths)} slices" * (len(chosen) < len(depths))
         return figures.heat_maps(
+            style,
             survey,
             [(f"{w} = {scales.number(depths[k])}", field.plane(k)) for k in chosen],
             limits,
-            figures.LOSS,
+            style.colour(figures.LOSS, field.metric),
             colour_label=field.scale_label(limits),
             lost=scales.invalid(field.values),
-            title=title,
             notes=[field.label, left_out, *data.notes(survey)],
         )

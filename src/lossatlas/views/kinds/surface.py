@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 
 from lossatlas.views import data, figures, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._splits import has_plane_of, has_points_between
+from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Surface"]
 
@@ -17,30 +18,35 @@ FINEST = 200  # facets along an axis; more cannot be told apart on paper
 SMOOTH = 80  # facets along the longer axis from which on steps of colour do not show
 
 
-class Surface(View):
+class Surface(SurveyView):
     """The loss of one split (test, if there is one) as a surface; its height is logarithmic."""
 
     needs = "two axes with at least two points each, and a loss"
     caption = "The loss as a landscape: height and colour are the loss, on a logarithmic scale where it can be."
     rank = 40
+    heeds = COLOURED
 
     def applies(self, survey: xr.Dataset) -> bool:
         return has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         field = data.preferred(data.fields(survey, scales.LOSS))
-        limits = scales.limits(field.values, log=True)
-        drawn = figures.figure(7.6, 5.8, title)
+        limits = style.limit([field], log=True)
+        drawn = figures.figure(style, 7.6, 5.8)
         ax = drawn.add_subplot(projection="3d")
         assert isinstance(ax, Axes3D)
-        _draw_surface(ax, survey, field, limits)
+        # Labels stand beside the box, where a narrow figure has little room.
+        narrow = style.width is not None and style.width < figures.NARROW
+        _draw_surface(ax, survey, field, limits, style.colour(figures.LOSS, field.metric), narrow=narrow)
         thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)
         holes = scales.invalid(field.values).told(", left as holes")
         figures.captioned(drawn, field.label, limits.note, holes, thinned, *data.notes(survey))
         return drawn
 
 
-def _draw_surface(ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: scales.Limits) -> None:
+def _draw_surface(
+    ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: scales.Limits, palette: figures.Palette, *, narrow: bool
+) -> None:
     u, v = data.axes(survey)
     us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
     # matplotlib gives a facet one colour, so a coarse grid needs more facets than steps.
@@ -50,24 +56,25 @@ def _draw_surface(ax: Axes3D, survey: xr.Dataset, field: data.Field, limits: sca
     ax.plot_surface(
         *(data.refined(grid, times) for grid in np.meshgrid(us, vs)),
         heights,
-        cmap=figures.LOSS.colours,
+        cmap=palette.colours,
         vmin=low,
         vmax=high,
         rcount=FINEST,
         ccount=FINEST,
         linewidth=0,
         antialiased=False,
+        rasterized=True,
     )
     if limits.log:
         ticks = scales.log_ticks(limits.low, limits.high)
         ax.set_zticks(np.log10(ticks), [figures.tick_text(tick) for tick in ticks])
     ax.set_zlim(low, high)
     longer = max(np.ptp(us), np.ptp(vs))
-    ax.set_box_aspect((np.ptp(us) / longer, np.ptp(vs) / longer, 0.5), zoom=0.84)
+    ax.set_box_aspect((np.ptp(us) / longer, np.ptp(vs) / longer, 0.5), zoom=0.62 if narrow else 0.84)
     ax.view_init(elev=46, azim=-72)
-    ax.set_xlabel(data.axis_label(survey, u), labelpad=8)
-    ax.set_ylabel(data.axis_label(survey, v), labelpad=14)
-    ax.set_zlabel(field.scale_label(limits))
+    ax.set_xlabel(data.axis_label(survey, u), labelpad=0 if narrow else 8)
+    ax.set_ylabel(data.axis_label(survey, v), labelpad=0 if narrow else 14)
+    ax.set_zlabel(field.scale_label(limits), labelpad=4)
     ax.tick_params(labelsize=8)
     ax.locator_params(axis="x", nbins=5)
     ax.locator_params(axis="y", nbins=5)

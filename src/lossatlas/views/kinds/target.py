@@ -8,14 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lossatlas.views import data, figures
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
+from lossatlas.views.style import Style
 
 __all__ = ["Target"]
 
 MEANINGS = {1: ("low loss asked for", "#1d1147"), -1: ("high loss asked for", "#fbe8b4"), 0: ("ignored", "#b4b8c2")}
 
 
-class Target(View):
+class Target(SurveyView):
     """Which points were asked to have a low loss, and which a high one."""
 
     needs = "two axes and a target"
@@ -25,11 +26,11 @@ class Target(View):
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 2 and data.target(survey) is not None
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         wanted = data.target(survey)
         assert wanted is not None
         edges = data.edges(survey)
-        drawn = figures.figure(*figures.panel_size(edges, margins=(1.0, 1.5)), title)
+        drawn = figures.figure(style, *figures.panel_size(edges, margins=(1.0, 1.5)))
         ax = drawn.add_subplot()
         colours = ListedColormap([MEANINGS[sign][1] for sign in (-1, 0, 1)])
         ax.pcolormesh(*edges, wanted.T, cmap=colours, vmin=-1, vmax=1)

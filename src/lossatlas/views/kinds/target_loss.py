@@ -9,7 +9,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import data, figures, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
+from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["TargetLoss"]
 
@@ -17,26 +18,27 @@ __all__ = ["TargetLoss"]
 QUIET = replace(figures.LOSS, invalid="#e4e6eb", hatch="#b4b8c2")
 
 
-class TargetLoss(View):
+class TargetLoss(SurveyView):
     """A heat map of the loss that each point was asked to have, in the colours of the loss."""
 
     needs = "two axes and a target loss"
     caption = "The loss that was asked for at each point, on a logarithmic scale; dark is low."
     rank = 10
+    heeds = COLOURED
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 2 and data.target_loss(survey) is not None
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         wanted = data.target_loss(survey)
         assert wanted is not None
-        limits = scales.limits(wanted.values, log=True)
+        limits = style.limit([wanted], log=True)
         return figures.heat_maps(
+            style,
             survey,
             [(wanted.label, wanted.plane())],
             limits,
-            QUIET,
+            style.colour(QUIET, scales.LOSS),
             colour_label=wanted.scale_label(limits),
             lost="nothing asked for" * bool(np.isnan(wanted.values).any()),
-            title=title,
         )

@@ -11,54 +11,71 @@ from matplotlib.figure import Figure
 
 from lossatlas import schema
 from lossatlas.views import data, figures, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._splits import has_plane_of
 from lossatlas.views.scales import percent
+from lossatlas.views.style import CONTOURED, Style
 
 __all__ = ["Trajectory"]
 
 LINE, DROP, SWITCH = "#ffffff", "#e4572e", "#35b779"
 ON_TRAJECTORY, UNDER = "#3b0f70", "#de4968"
 LEVELS = 24
+ELSEWHERE = 1.6  # inches of a panel of another plane
+NARROW = 6.5  # inches; below, other panels stand under the plane instead of beside it
 DROPPED, STEADY = 0.9, 0.99
 """A rate that falls below the one share of the snapshot's before has dropped, if it kept the other before or after."""
 
 
-class Trajectory(View):
+class Trajectory(SurveyView):
     """Filled contours of the loss under the trajectory; it elsewhere; losses, distances and angles on it."""
 
     needs = "two axes, a loss, and a trajectory on them"
     caption = "The trajectory of the training over the loss in its plane, and what the plane does not show of it."
     rank = 10
+    heeds = CONTOURED
 
     def applies(self, survey: xr.Dataset) -> bool:
         there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in data.axes(survey))
         return there and has_plane_of(survey, scales.LOSS)
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        drawn = figures.figure(13.6, 9.6, title)
-        grid = drawn.add_gridspec(3, 3, height_ratios=(1, 1, 0.9))
-        notes = _surface(drawn, drawn.add_subplot(grid[:2, :2]), survey)
-        _elsewhere([drawn.add_subplot(grid[row, 2]) for row in range(2)], survey)
-        _losses(drawn.add_subplot(grid[2, 0]), survey)
-        _distances(drawn.add_subplot(grid[2, 1]), survey)
-        _angles(drawn.add_subplot(grid[2, 2]), survey)
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
+        narrow = style.width is not None and style.width < NARROW
+        drawn = figures.figure(style, *((6.0, 15.0) if narrow else (13.6, 9.6)))
+        main, elsewhere, below = _panels(drawn, narrow=narrow)
+        notes = _surface(drawn, main, survey, style)
+        _elsewhere(elsewhere, survey, narrow=narrow)
+        for draw, ax in zip((_losses, _distances, _angles), below, strict=True):
+            draw(ax, survey)
         figures.captioned(drawn, *notes)
         return drawn
 
 
-def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset) -> list[str]:
+def _panels(drawn: Figure, *, narrow: bool) -> tuple[Axes, list[Axes], list[Axes]]:
+    """The panel of the plane, those of other planes, and those of what was measured: beside it, or all below it."""
+    if narrow:
+        grid = drawn.add_gridspec(5, 2, height_ratios=(2.2, 1, 1, 1, 1))
+        main, elsewhere, below = grid[0, :], (grid[1, 0], grid[1, 1]), (grid[2, :], grid[3, :], grid[4, :])
+    else:
+        grid = drawn.add_gridspec(3, 3, height_ratios=(1, 1, 0.9))
+        main, elsewhere, below = grid[:2, :2], (grid[0, 2], grid[1, 2]), (grid[2, 0], grid[2, 1], grid[2, 2])
+    others, measured = ([drawn.add_subplot(one) for one in several] for several in (elsewhere, below))
+    return drawn.add_subplot(main), others, measured
+
+
+def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset, style: Style) -> list[str]:
     """The loss as filled contours, the trajectory, and where its rate dropped; returns sentences of the caption."""
     field = data.fields(survey, scales.LOSS)[0]
     u, v = data.axes(survey)
-    limits = scales.limits(field.values, log=True)
+    limits = style.limit([field], log=True)
     values = field.plane()
     shown = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
-    levels = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
+    fine = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
+    palette = style.colour(figures.LOSS, field.metric)
     norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
     us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
-    filled = ax.contourf(us, vs, shown, levels=levels, norm=norm, cmap=colormaps[figures.LOSS.colours])
-    ax.contour(us, vs, shown, levels=levels[::3], colors="#ffffff", linewidths=0.4, alpha=0.5)
+    filled = ax.contourf(us, vs, shown, levels=fine, norm=norm, cmap=colormaps[palette.colours])
+    ax.contour(us, vs, shown, levels=limits.levels or fine[::3], colors="#ffffff", linewidths=0.4, alpha=0.5)
     bar = drawn.colorbar(filled, ax=ax, location="left", aspect=40, pad=0.02)
     if limits.log:
         figures.log_axis(bar.ax.yaxis, limits.low, limits.high)
@@ -99,7 +116,7 @@ def _draw_trajectory(ax: Axes, x: scales.Floats, y: scales.Floats, survey: xr.Da
             handle.set(markeredgecolor="black")  # white marks on a white legend
 
 
-def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
+def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, narrow: bool) -> None:
     """The same trajectory in other planes, with the share of its variance that each holds."""
     others = survey.get(schema.OnTrajectory.ELSEWHERE)
     for index, ax in enumerate(panels):
@@ -113,9 +130,13 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset) -> None:
         ax.plot(x[-1:], y[-1:], "*", color=ON_TRAJECTORY, markersize=9)
         first, _, second = str(others.attrs["planes"][index]).partition(" and ")
         held = percent(others.attrs["captured"][index])
-        ax.set_title(f"{held} of the trajectory's variance", fontsize=9, color=figures.GREY)
-        ax.set_xlabel(first, fontsize=8)
-        ax.set_ylabel(second, fontsize=8)
+        ax.set_title(
+            f"{held}\nof the variance" if narrow else f"{held} of the trajectory's variance",
+            fontsize=9,
+            color=figures.GREY,
+        )
+        ax.set_xlabel(figures.wrapped(first, ELSEWHERE), fontsize=8)
+        ax.set_ylabel(figures.wrapped(second, ELSEWHERE), fontsize=8)
         ax.locator_params(nbins=4)
 
 

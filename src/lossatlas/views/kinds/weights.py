@@ -7,15 +7,16 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.views import figures, looks
-from lossatlas.views.base import View
+from lossatlas.views.base import SurveyView
 from lossatlas.views.networks import histograms
+from lossatlas.views.style import Style
 
 __all__ = ["Weights"]
 
 LEAST = 0.5  # weights; where a logarithmic axis of counts begins, below a single one
 
 
-class Weights(View):
+class Weights(SurveyView):
     """Histograms of the weights of the networks that the survey lies around or between, on shared axes."""
 
     needs = "histograms of the networks' weights"
@@ -25,8 +26,8 @@ class Weights(View):
     def applies(self, survey: xr.Dataset) -> bool:
         return bool(histograms(survey))
 
-    def draw(self, survey: xr.Dataset, title: str) -> Figure:
-        drawn = figures.figure(8.0, 4.6, title)
+    def draw(self, survey: xr.Dataset, style: Style) -> Figure:
+        drawn = figures.figure(style, 8.0, 4.6)
         ax = drawn.add_subplot()
         keys, most = [], 1.0
         for index, one in enumerate(histograms(survey)):

@@ -1,0 +1,111 @@
+"""What a paper must state of a survey: sample, statistics, normalisation, seed; from the run's own record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from lossatlas.errors import BadInput
+from lossatlas.rundir import PROVENANCE
+from lossatlas.schema import name_done_variable
+
+if TYPE_CHECKING:
+    from lossatlas.recipes.opened_run import OpenedRun
+
+__all__ = ["describe_measurement"]
+
+SCALES = {
+    "filter": "scaled filter by filter to the network's norms (filter normalisation)",
+    "layer": "scaled layer by layer to the network's norms",
+    "weight": "scaled weight by weight to the network's sizes",
+    "none": "of length 1",
+}
+"""What the settings of the scale of random directions mean."""
+IGNORED = {"biasbn": ", biases and the scales and shifts of normalisations held fixed"}
+STATISTICS = {
+    "frozen": "running statistics as they are in the network",
+    "batch": "statistics of normalisations taken from each evaluated batch",
+    "reestimated": "running statistics estimated again at each point",
+    "interpolated": "running statistics interpolated between the networks",
+}
+
+
+def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> tuple[str, ...]:
+    """Sentences on how the numbers of a survey or a comparison were measured, for the caption of its pictures.
+
+    Args:
+        subject: the survey or the comparison.
+        run: whose it is; None where only the data are there.
+    """
+    settings: Mapping[str, Any] = {}
+    normalisation = ""
+    if run is not None:
+        with suppress(BadInput):  # of a run whose record cannot be read the data say what they can
+            settings = run.directory.config()
+            normalisation = str(run.directory.read_json(PROVENANCE).get("normalisation") or "")
+    return (
+        *_describe_problem(settings, normalisation),
+        *_describe_samples(subject, settings),
+        *_describe_directions(settings),
+        *_describe_seeds(settings),
+    )
+
+
+def _describe_problem(settings: Mapping[str, Any], normalisation: str | None) -> Iterator[str]:
+    if settings.get("model") and settings.get("data"):
+        loss = settings.get("loss", "auto")
+        named = f", loss {loss}" * (loss != "auto")
+        network = f", around {settings['checkpoint']}" if settings.get("checkpoint") else ""
+        if settings.get("between"):
+            network = f", between {', '.join(map(str, settings['between']))}"
+        yield f"Network {settings['model']} on {settings['data']}{named}{network}."
+    if normalisation:
+        yield f"Inputs normalised as {normalisation}."
+
+
+def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
+    """The examples of each split, and what the statistics of normalisations were."""
+    samples = _list_samples(subject)
+    asked = str(settings.get("examples"))
+    told = [
+        f"{int(sample['examples']):,} {split} examples{', a fixed random subset' * (str(sample['examples']) == asked)}"
+        for split, sample in samples.items()
+    ]
+    if told:
+        sizes = {sample["eval_batch_size"] for sample in samples.values() if "eval_batch_size" in sample}
+        together = f", evaluated {' or '.join(map(str, sorted(sizes)))} at a time" * bool(sizes)
+        yield f"Sample: {' and '.join(told)}{together}."
+    buffers = dict.fromkeys(str(sample["buffers"]) for sample in samples.values() if sample.get("buffers"))
+    if buffers:
+        yield f"Statistics: {'; '.join(STATISTICS.get(one, one) for one in buffers)}."
+    precisions = dict.fromkeys(str(sample["precision"]) for sample in samples.values() if sample.get("precision"))
+    if precisions:
+        yield f"Precision: {', '.join(precisions)}."
+
+
+def _describe_directions(settings: Mapping[str, Any]) -> Iterator[str]:
+    scale = settings.get("normalize")
+    if scale in SCALES:
+        repeats = settings.get("repeats", 1)
+        several = f", {repeats} repeats" * (repeats is not None and repeats > 1)
+        yield f"Random directions {SCALES[scale]}{IGNORED.get(str(settings.get('ignore')), '')}{several}."
+
+
+def _describe_seeds(settings: Mapping[str, Any]) -> Iterator[str]:
+    seeds = [("seed", "Seed"), ("direction_seed", "seed of random directions")]
+    told = [f"{words} {settings[key]}" for key, words in seeds if settings.get(key) is not None]
+    if told:
+        yield f"{', '.join(told)}."
+
+
+def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:
+    """By split what is known of its evaluation: examples, batch size, buffers policy, precision."""
+    done = name_done_variable("", "streaming")
+    return {
+        str(name).removesuffix(done): variable.attrs
+        for name, variable in subject.data_vars.items()
+        if str(name).endswith(done) and "examples" in variable.attrs
+    }

@@ -1,0 +1,100 @@
+"""What the pictures of a comparison have in common: its groups, their colours, and curves of all networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lossatlas.views import data, figures, lines, looks, scales
+from lossatlas.views.base import View
+from lossatlas.views.style import Style
+
+__all__ = [
+    "DIFFERENCES",
+    "EMPTY",
+    "FAINT",
+    "SHARES",
+    "ComparisonView",
+    "Groups",
+    "draw_curves",
+    "label_variable",
+    "list_groups",
+]
+
+SHARES = {"disagreement"}
+"""Quantities that are shares, which pictures show in percent."""
+DIFFERENCES = "YlGnBu"
+EMPTY, FAINT = "#f1f0ec", "#9a9ca5"
+
+
+class ComparisonView(View[xr.Dataset]):
+    """A kind of picture of a comparison of networks, with dimensions ``run``, ``other_run`` and ``repeat``."""
+
+    subject = "comparison"
+
+    def list_contents(self, subject: xr.Dataset) -> str:
+        return f"{subject.sizes['run']} networks and variables {', '.join(sorted(map(str, subject.data_vars)))}"
+
+    def describe_alternative(self, subject: xr.Dataset) -> str:
+        names = ", ".join(str(name) for name in subject["run"].values)
+        return f"{self.describe(subject)} {subject.sizes['run']} networks: {names}."
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The networks' groups and their colours.
+
+    Attributes:
+        of: the group of each network.
+        colours: by group.
+    """
+
+    of: tuple[str, ...]
+    colours: dict[str, str]
+
+    def colour(self, place: int) -> str:
+        """The colour of a network, by its place."""
+        return self.colours[self.of[place]]
+
+    def keys(self) -> list[Artist]:
+        """Entries of a legend, one for each group."""
+        return [Line2D([], [], color=colour, label=group, linewidth=2) for group, colour in self.colours.items()]
+
+
+def list_groups(comparison: xr.Dataset) -> Groups:
+    """The groups of a comparison's networks."""
+    of = tuple(str(group) for group in comparison["group"].values)
+    return Groups(of, {group: looks.colour(index) for index, group in enumerate(dict.fromkeys(of))})
+
+
+def label_variable(comparison: xr.Dataset, name: str) -> str:
+    """What a variable is called, with its unit."""
+    attributes = comparison[name].attrs
+    unit = str(attributes.get("units", "1"))
+    return f"{attributes.get('long_name', name)}{'' if unit == '1' else f' ({unit})'}"
+
+
+def draw_curves(
+    style: Style, comparison: xr.Dataset, axis: str, name: str, curves: Sequence[tuple[scales.Floats, str]]
+) -> tuple[Figure, Axes, scales.Limits]:
+    """A figure of thin curves (U,) of a variable along an axis, on a logarithmic scale where losses have one."""
+    drawn, at = figures.figure(style, 8.6, 5.2), data.read_numbers(comparison, axis)
+    ax = drawn.add_subplot()
+    every = np.concatenate([values for values, _ in curves]) if curves else np.empty(0)
+    limits = style.limit_values(every, scales.limits(every, log=True))
+    for values, colour in curves:
+        ax.plot(
+            at, np.where(np.isfinite(values), limits.shown(values), np.nan), color=colour, linewidth=1.1, alpha=0.75
+        )
+    lines.frame(ax, limits.shown(every), limits)
+    ax.margins(x=0.02)
+    ax.set_ylabel(label_variable(comparison, name))
+    ax.tick_params(labelsize=8)
+    return drawn, ax, limits

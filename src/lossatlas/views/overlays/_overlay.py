@@ -1,0 +1,156 @@
+"""What the pictures of several surveys have in common: which field of each is shown, and what captions say of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from lossatlas.errors import BadInput
+from lossatlas.views import data, figures, scales
+from lossatlas.views.base import View
+from lossatlas.views.contours import Maps, contour_maps
+from lossatlas.views.kinds._splits import panel_of
+from lossatlas.views.networks import Networks, short
+from lossatlas.views.style import Style
+
+__all__ = [
+    "OverlayView",
+    "Surveys",
+    "check_together",
+    "choose_fields",
+    "draw_planes",
+    "find_common_networks",
+    "join_labels",
+    "list_notes",
+]
+
+Surveys = Mapping[str, xr.Dataset]
+"""Several surveys by the names that pictures show."""
+
+
+class OverlayView(View[Surveys]):
+    """A kind of picture of several surveys on shared axes; of several repeats the first is shown."""
+
+    subject = "set of surveys"
+
+    def prepare(self, subject: Surveys) -> Surveys:
+        return {name: data.take_first_sample(survey) for name, survey in subject.items()}
+
+    def describe(self, surveys: Surveys) -> str:
+        return f"{self.caption} Surveys: {', '.join(surveys)}."
+
+    def list_contents(self, subject: Surveys) -> str:
+        return (
+            f"surveys {', '.join(subject)} with axes {'; '.join(', '.join(data.axes(one)) for one in subject.values())}"
+        )
+
+    def describe_alternative(self, surveys: Surveys) -> str:
+        told = [f"{name}: {data.describe_values(survey, self.metric)}" for name, survey in surveys.items()]
+        return " ".join([self.caption, *told])
+
+
+def check_together(surveys: Surveys) -> None:
+    """Refuse surveys that no picture can show on shared axes.
+
+    Raises:
+        BadInput: there is no survey, surveys differ in the number of axes, have three axes or more, or have neither
+            loss nor accuracy in common.
+    """
+    if not surveys:
+        raise BadInput("there is no survey to draw; give one at least")
+    given = {name: data.take_first_sample(survey) for name, survey in surveys.items()}
+    axes = {name: data.axes(survey) for name, survey in given.items()}
+    if len({len(order) for order in axes.values()}) > 1:
+        told = ", ".join(f"{name!r} has {len(order)} ({', '.join(order)})" for name, order in axes.items())
+        raise BadInput(f"surveys on shared axes must have as many axes as each other: {told}; draw them by themselves")
+    count = len(next(iter(axes.values())))
+    if count not in (1, 2):
+        raise BadInput(
+            f"surveys can share pictures with one axis or two, and these have {count}; draw them by themselves"
+        )
+    if count == 2:
+        _check_between(given)
+    if not any(choose_fields(given, metric) for metric in (scales.LOSS, scales.ACCURACY)):
+        raise BadInput(f"surveys {', '.join(map(repr, given))} have neither loss nor accuracy in common; survey one")
+
+
+def _check_between(surveys: Surveys) -> None:
+    for name, survey in surveys.items():
+        if min(survey.sizes[axis] for axis in data.axes(survey)) < 2:
+            raise BadInput(f"survey {name!r} has a single point along an axis; contours take two at least")
+
+
+def choose_fields(surveys: Surveys, metric: str) -> dict[str, data.Field]:
+    """One field of a metric per survey, of one split if they have one in common; empty if a survey has none."""
+    found = {name: {field.split: field for field in data.fields(survey, metric)} for name, survey in surveys.items()}
+    if not all(found.values()):
+        return {}
+    first, *rest = (list(splits) for splits in found.values())
+    common = [split for split in first if all(split in splits for splits in rest)]
+    split = "test" if "test" in common else next(iter(common), None)
+    return {
+        name: splits[split] if split is not None else data.preferred(list(splits.values()))
+        for name, splits in found.items()
+    }
+
+
+def draw_planes(style: Style, surveys: Surveys, metric: str) -> Figure:
+    """Filled contours of one metric of all surveys side by side, with one scale and the same levels."""
+    fields = choose_fields(surveys, metric)
+    first = next(iter(fields.values()))
+    limits = style.limit([*fields.values()], log=first.metric == scales.LOSS)
+    splits = {field.split for field in fields.values()}
+    alike = len(splits) == 1
+    panels = [
+        panel_of(survey, fields[name], short(name) if alike else f"{short(name)}, {fields[name].split}")
+        for name, survey in surveys.items()
+    ]
+    palette = figures.ACCURACY if first.metric == scales.ACCURACY else figures.LOSS
+    return contour_maps(
+        style,
+        [
+            Maps(
+                panels,
+                limits,
+                style.colour(palette, metric),
+                f"{first.split * alike} {first.scale_label(limits)}".strip(),
+            )
+        ],
+        filled=True,
+        shared=len({_units(survey) for survey in surveys.values()}) == 1,
+        notes=list_notes(surveys),
+    )
+
+
+def _units(survey: xr.Dataset) -> tuple[str, ...]:
+    return tuple(data.axis_units(survey, axis) for axis in data.axes(survey))
+
+
+def join_labels(labels: Sequence[str]) -> str:
+    """One label for all if they agree; otherwise each of them once."""
+    return " / ".join(dict.fromkeys(labels))
+
+
+def find_common_networks(each: Sequence[Networks]) -> Networks:
+    """The networks that are at the same places in all surveys, by all names that they have there; none otherwise."""
+    first, *rest = each
+    if all(len(one) == len(first) and np.allclose(one.at, first.at) for one in rest):
+        names = zip(*(one.names for one in each), strict=True)
+        return Networks(tuple(join_labels(called) for called in names), first.at)
+    return Networks((), np.empty((0, first.at.shape[1])))
+
+
+def list_notes(surveys: Surveys) -> list[str]:
+    """What captions say of each survey, with its name; and that they are of other examples, where they are."""
+    told = [f"{short(name)}: {', '.join(notes)}" for name, survey in surveys.items() if (notes := data.notes(survey))]
+    measured = {
+        str(name): {str(survey[name].attrs.get("data")) for survey in surveys.values() if name in survey}
+        for survey in surveys.values()
+        for name in survey.data_vars
+        if str(name).endswith("_streaming_done")
+    }
+    differ = [name.removesuffix("_streaming_done") for name, found in measured.items() if len(found) > 1]
+    return [*told, *(f"not the same {split} examples in all of them" for split in differ)]
