@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +20,8 @@ import lossatlas as la
 from lossatlas.describing import write_repr
 from lossatlas.engine.plan import Service
 from lossatlas.progress import Reporter, Silent, show_progress, showing
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "from_a_checkpoint_to_a_figure.ipynb"
 
 
 def problem() -> la.Problem:
@@ -305,3 +310,33 @@ class TestResults:
         assert "<b>a" not in html
         part = result.drop_vars(["train_loss", "barrier"]).isel(run=0)
         assert "<img" not in part._repr_html_(), "what is left of it is shown as data"
+
+
+class TestTheExample:
+    """The notebook from a checkpoint to a figure, as it was executed and as it runs now."""
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        return [cell for cell in json.loads(EXAMPLE.read_text())["cells"] if cell["cell_type"] == "code"]
+
+    def test_it_was_executed_in_order_and_shows_pictures_and_no_warning(self) -> None:
+        outputs = [output for cell in self.cells for output in cell["outputs"]]
+        assert [cell["execution_count"] for cell in self.cells] == list(range(1, len(self.cells) + 1))
+        assert {output.get("name", "stdout") for output in outputs} == {"stdout"}
+        assert sum("data:image/png" in "".join(output.get("data", {}).get("text/html", "")) for output in outputs) == 3
+        assert EXAMPLE.stat().st_size < 500_000
+
+    def test_its_cells_lead_to_a_figure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On fewer points, with a plan that is stated."""
+        monkeypatch.chdir(tmp_path)
+        code = "\n\n".join("".join(cell["source"]) for cell in self.cells)
+        shorter = {
+            "(51,)": "(3,)",
+            "(31, 31)": "(5, 5)",
+            "data.splits": "data.splits, plan='loop'",
+        }
+        for long, short in shorter.items():
+            assert long in code
+            code = code.replace(long, short)
+        exec(compile(code.replace(", progress=True", ""), EXAMPLE.name, "exec"), {})
+        assert {path.name for path in Path("figures").iterdir()} >= {"contours.pdf", "contours.svg"}
