@@ -22,6 +22,8 @@ DRAWN = ("loss", "low_loss", "high_loss")
 """What is drawn of a history, where it has one of them."""
 OTHERWISE = "objective"
 """And where it has none."""
+RATIO = 10
+"""Of the largest to the smallest loss, from which on they are drawn on a logarithmic scale."""
 MOST_STEPS = 400
 """Steps that are drawn one by one; means are drawn of more."""
 
@@ -95,7 +97,8 @@ def draw_history(history: Sequence[Mapping[str, float]]) -> Shown | None:
         ax.legend(frameon=False, fontsize=8)
     else:
         ax.set_ylabel(names[0].replace("_", " "))
-    if min(line.get_ydata().min() for line in ax.lines) > 0:  # type: ignore[union-attr]
+    low, high = ax.dataLim.intervaly
+    if 0 < RATIO * low < high:
         ax.set_yscale("log")
     told = join_words([name.replace("_", " ") for name in names])
     return Shown(_write_png(drawn), f"{told} over {count_things(len(history), 'step')}")
