@@ -1,4 +1,5 @@
-# Everything sets itself up: `make demo` and `make test` work on a machine with Python and make.
+# Everything sets itself up: `make demo` and `make test` work on a machine with Python and make. What running needs is
+# installed first, what developing and documenting need only when it is asked for.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -12,10 +13,18 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	touch $@
 
-# torch first and alone: asked for by a dependency, its build would be the index's choice.
+# torch is installed first and alone: if a dependency asked for it, its build would be the index's choice.
+# Nothing is compiled beforehand: that takes longer than the rest, and Python compiles what it imports.
 .venv/installed: .venv/python pyproject.toml constraints.txt
-	$(PIP) torch
-	$(PIP) --editable '.[dev]'
+	$(PIP) --no-compile torch
+	$(PIP) --no-compile --editable .
+	touch $@
+
+# Tests start Python hundreds of times, so here everything is compiled, on all cores; some packages ship files that are
+# not valid Python.
+.venv/developed: .venv/installed
+	$(PIP) --no-compile --editable '.[dev]'
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	touch $@
 
 .venv/documented: .venv/installed
@@ -27,18 +36,18 @@ demo: setup
 
 # Processes begin with a row of files each, so that tests share what they train; who is done takes half of what another
 # has left. A process takes more than a gigabyte.
-test: setup
+test: .venv/developed
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 # Hostile inputs, for an hour on two cores: make fuzz SECONDS=60 WORKERS=1 SEED=3 ONLY=formats/png. What fails is kept in
 # .fuzz, and tried again by make fuzz CASE=.fuzz/NAME.
 fuzz: SECONDS ?= 3600
 fuzz: WORKERS ?= 2
-fuzz: setup
+fuzz: .venv/developed
 	PYTHONPATH=tests $(BIN)/python -m fuzzing --seconds=$(SECONDS) --workers=$(WORKERS) --seed='$(SEED)' --only='$(ONLY)' \
 		$(if $(CASE),--case='$(CASE)')
 
-lint: setup
+lint: .venv/developed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

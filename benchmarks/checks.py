@@ -15,9 +15,9 @@ from collections.abc import Callable
 import torch
 
 import lossatlas as la
-from lossatlas.engine.checking import CHECKED_EXAMPLES
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.faithful import check_faithful
-from lossatlas.engine.network import Network
+from lossatlas.engine.network import CHECKED_EXAMPLES, Network
 
 ROUNDS = 15
 
@@ -34,7 +34,7 @@ def measured(module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[float, fl
     problem, split = la.Problem(module, la.CrossEntropy()), la.Split((x, y))
     chart = la.slice_around(module, ("random",))
     network = Network(problem, la.WeightSpace(module), la.FrozenStatistics(), chart)
-    network.check(split)
+    check_network(network, split)
     two, few, group = (split.take(torch.arange(count)) for count in (2, CHECKED_EXAMPLES, 500))
     twin = network.copied().eval()
 

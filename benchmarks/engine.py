@@ -44,7 +44,7 @@ from lossatlas.engine.machine import name_machine
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.engine.race import HOPELESS, Contestant, compare_times, race
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.models.family import Family
 
 POINTS = 100
@@ -168,7 +168,7 @@ class Case:
     def served(self, engine: la.Engine) -> Served:
         """The engine's own way."""
         if self.service == "evaluate":
-            metrics = metrics_for(self.problem.loss)
+            metrics = choose_metrics(self.problem.loss)
 
             def evaluate(count: int, split: la.Split) -> None:
                 engine.evaluate(self.coefficients[:count], self.controls, split, metrics, EVAL_BATCH_SIZE)

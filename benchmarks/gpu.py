@@ -39,7 +39,7 @@ from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.machine import name_machine
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import MEASURING_SECONDS
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes import PRESETS
 from lossatlas.types import Outputs
 
@@ -146,7 +146,7 @@ def agreement(bench: Bench) -> dict[str, Any]:
     for name in bench.size.networks:
         case = Case(name, "fit", bench.device, quick=True)
         few = la.Split(tuple(leaf[:32] for leaf in case.split.data))
-        coefficients, metrics = case.coefficients[:3], metrics_for(case.problem.loss)
+        coefficients, metrics = case.coefficients[:3], choose_metrics(case.problem.loss)
         wanted, slope = _by_hand(case, few, coefficients)
         for precision in bench.precisions():
             for strategy in STRATEGIES:
@@ -279,7 +279,7 @@ def resnet(bench: Bench) -> dict[str, Any]:
         problem, chart, split, buffers=FrozenStatistics(), precision="bf16", eval_batch_size=size.eval_batch_size,
         evaluations=size.points * batches, steps=False, measuring=size.measuring,
     )  # fmt: skip
-    metrics = metrics_for(problem.loss)
+    metrics = choose_metrics(problem.loss)
     with torch.no_grad():
         seconds = bench.seconds(lambda: engine.evaluate(coefficients, controls, split, metrics, size.eval_batch_size))
     return {

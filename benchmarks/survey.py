@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 import lossatlas as la
 from lossatlas.directions import NORMALISATIONS, Around, make_directions
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.surveying.survey import EVAL_BATCH_SIZE
 
 BATCHES = (128, 500)
@@ -72,7 +72,7 @@ def main() -> None:
         problem, chart, split, buffers=la.FrozenStatistics(), plan=arguments.plan, steps=False,
         eval_batch_size=together, evaluations=arguments.grid**2 * math.ceil(len(split) / together),
     )  # fmt: skip
-    metrics = streaming_metrics(problem.loss)
+    metrics = choose_streaming_metrics(problem.loss)
     coords = torch.from_numpy(np.stack(np.meshgrid(*[np.linspace(-1, 1, arguments.grid)] * 2, indexing="ij"), axis=-1))
     coefficients = chart.coefficients(coords.reshape(-1, 2).float())
     chunk = max(16, engine.plan.evaluate.points)

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import lossatlas as la
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes import PRESETS, FitConfig
 from lossatlas.recipes.fit import FitRecipe, build_fit
 
@@ -49,7 +49,7 @@ class HeldOut:
         self._coords, self._low = coords[rows], torch.from_numpy(picture.low.reshape(-1))[rows]
         self._test = test if examples is None else la.Split(test.take(torch.arange(min(examples, len(test)))))
         self._chart, self._engine, self._group = recipe.chart, engine, group
-        self._metrics = metrics_for(recipe.problem.loss, ["accuracy"])
+        self._metrics = choose_metrics(recipe.problem.loss, ["accuracy"])
 
     def gap(self) -> float:
         """Mean accuracy of low cells less that of high ones."""

@@ -26,9 +26,9 @@ from lossatlas.engine import Plan
 from lossatlas.engine.network import Network
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.losses import BatchMean, load_loss
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes.problem import _feed, _loss
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.weights.files import load_state, read_state
 
 pytestmark = [
@@ -218,7 +218,7 @@ class TestCheckpoints:
         module.save_pretrained(tmp_path, max_shard_size=shards)
         assert (tmp_path / "model.safetensors.index.json").exists() == (shards == "8KB")
         self.states_agree(tmp_path, module)
-        assert starting_state(str(tmp_path)).keys() == read_state(tmp_path).keys()
+        assert load_start(str(tmp_path)).keys() == read_state(tmp_path).keys()
         if shards == "8KB":
             self.states_agree(tmp_path / "model.safetensors.index.json", module)
 
@@ -417,7 +417,7 @@ class TestLosses:
             load_loss("mine_loss:Needy")
         with one_line("unknown loss 'cross_entropie'; did you mean 'cross_entropy'.*module:callable"):
             _loss("cross_entropie", y)
-        with one_line("no loss is known for targets in a dict; give --loss"):
+        with one_line("targets in a dict do not determine a loss; give --loss"):
             _loss("auto", {"boxes": y})
 
     def test_positions_that_are_ignored(self) -> None:
@@ -841,7 +841,7 @@ def fit_it(problem: la.Problem, split: la.Split) -> None:
 def plan_it(problem: la.Problem, split: la.Split) -> None:
     engine = la.engine_for(problem, plane(problem), split, measuring=0.01)
     controls = plane(problem).controls().detach()
-    engine.evaluate(torch.eye(3).to(controls), controls, split, metrics_for(problem.loss), 5)
+    engine.evaluate(torch.eye(3).to(controls), controls, split, choose_metrics(problem.loss), 5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -916,7 +916,7 @@ def test_a_mean_of_the_batch_is_no_loss_for_clips_of_examples() -> None:
     )
     heart = la.picture("heart", size=6)
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    with pytest.raises(la.BadInput, match="needs each example's own loss, and BatchMean"):
+    with pytest.raises(la.BadInput, match="is not a loss per example"):
         la.fit(chart, la.Pattern(heart), own, split, steps=1, plan="loop")
     clipped = la.Pattern(heart, clip=la.ClipPerCell(2.5))
     assert la.fit(chart, clipped, own, split, steps=1, plan="loop").steps == 1

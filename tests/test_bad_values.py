@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -108,6 +109,37 @@ class TestNumbers:
             with pytest.raises(la.BadInput, match=message):
                 Some(wrong)
 
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: TrainConfig(epochs="2"), "epochs is '2'; expected a positive number"),
+            (lambda: TrainConfig(epochs=None), "epochs is None; expected a positive number"),
+            (lambda: TrainConfig(batch_size=32.0), "batch_size is 32.0; expected a positive number"),
+            (lambda: FitConfig(betas=(0.9,)), "betas is (0.9,); expected a list of numbers"),
+            (lambda: FitConfig(splits="train"), "splits is 'train'; expected a list of texts"),
+            (lambda: FitConfig(coarse=(0.3, "x")), "coarse is (0.3, 'x'); expected a list of numbers"),
+            (lambda: FitConfig(origin_at="top"), "origin_at is 'top'; expected 'centre' or 'corner'"),
+            (lambda: FitConfig(invert="no"), "invert is 'no'; expected a truth value"),
+            (lambda: FitConfig(pattern=3), "pattern is 3; expected a text"),
+            (lambda: la.Adam(lr="fast"), "lr is 'fast'; expected"),
+            (lambda: la.MLP(hidden=8), "mlp's hidden is 8; expected a list of whole numbers"),
+            (lambda: la.train(None, None, epochs="2"), "epochs is '2'; expected a number"),  # type: ignore[arg-type]
+            (lambda: la.fit(None, None, None, None, steps="2"), "steps is '2'; expected a whole number"),  # type: ignore[arg-type]
+            (lambda: la.survey(None, {}, None, {}, padding=1.5), "padding is 1.5; expected a whole number"),  # type: ignore[arg-type]
+            (lambda: la.slice_around(None, repeats="2"), "repeats is '2'; expected a whole number"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_values_of_another_type_are_refused_in_one_line(self, make: Any, message: str) -> None:
+        with pytest.raises(la.BadInput, match=f"^{re.escape(message)}"):
+            make()
+
+    def test_scalars_and_lists_of_other_libraries_are_taken(self) -> None:
+        made: Any = TrainConfig
+        kept = made(epochs=np.float32(2), batch_size=np.int64(3), lr=torch.tensor(0.5), augment=["flip"], seed=True)
+        assert (float(kept.epochs), kept.batch_size, float(kept.lr), list(kept.augment)) == (2, 3, 0.5, ["flip"])
+        assert made(epochs=2).epochs == 2
+        assert FitConfig(invert=np.bool_(True)).invert  # type: ignore[arg-type]
+
     @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
     def test_options_of_a_named_thing_are_told_by_its_name(self, registry: Any) -> None:
         for name in registry:
@@ -121,17 +153,26 @@ class TestNumbers:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: parse_optimizer("adam,lr=1e400"), "lr of optimizer 'adam' is inf; expected a positive number"),
-        (lambda: parse_optimizer("sgd,lr=0"), "lr of optimizer 'sgd' is 0; expected a positive number"),
+        (
+            lambda: parse_optimizer("adam,lr=1e400"),
+            "inf is not a value for lr of optimizer 'adam'; expected a positive number",
+        ),
+        (lambda: parse_optimizer("sgd,lr=0"), "0 is not a value for lr of optimizer 'sgd'; expected a positive number"),
         (lambda: parse_optimizer("adam,betas=(0.9,1.5)"), "optimizer 'adam' refuses: Invalid beta"),
-        (lambda: parse_optimizer("adam,betas=(0.9,1e999)"), "betas of optimizer 'adam' is inf; expected a finite"),
-        (lambda: parse_optimizer("sgd,weight_decay=1e999"), "weight_decay of optimizer 'sgd' is inf"),
-        (lambda: parse_optimizer("momentum,lr=nan"), "option lr is 'nan'; expected a number"),
+        (
+            lambda: parse_optimizer("adam,betas=(0.9,1e999)"),
+            "inf is not a value for betas of optimizer 'adam'; expected a finite",
+        ),
+        (lambda: parse_optimizer("sgd,weight_decay=1e999"), "inf is not a value for weight_decay of optimizer 'sgd'"),
+        (lambda: parse_optimizer("momentum,lr=nan"), "'nan' is not a value for optimizer option lr; expected a number"),
         (lambda: parse_optimizer("sgd,lr=3e38,weight_decay=9"), "makes a weight of 1 infinite in one step"),
-        (lambda: parse_optimizer(f"adam,lr={'(' * 5000}"), "option lr is '[(]{40}'; expected a number"),
-        (lambda: parse_switch("1e300:sgd"), "cannot be read; expected EPOCH:OPTIMIZER"),
-        (lambda: parse_thinning("distance:inf"), "snapshots are 'distance:inf'"),
-        (lambda: parse_thinning("epoch:1e-320"), "snapshots are 'epoch:1e-320'"),
+        (
+            lambda: parse_optimizer(f"adam,lr={'(' * 5000}"),
+            "'[(]{40}' is not a value for optimizer option lr; expected a number",
+        ),
+        (lambda: parse_switch("1e300:sgd"), "is not a switch; expected EPOCH:OPTIMIZER"),
+        (lambda: parse_thinning("distance:inf"), "snapshots 'distance:inf' is not a choice of steps"),
+        (lambda: parse_thinning("epoch:1e-320"), "snapshots 'epoch:1e-320' is not a choice of steps"),
         (lambda: FitConfig(seed=-1), "seed is -1; expected a seed of 0 or more"),
         (lambda: FitConfig(steps=10**18), "steps is 1000000000000000000; expected .* a year of steps"),
         (lambda: FitConfig(seconds=0.0), "seconds is 0.0; expected a positive number"),
@@ -332,7 +373,7 @@ class TestCommandLines:
             (["fit", "--memory=0.0001"], "expected auto, or a positive number of bytes"),
             (["fit", f"--output={'9' * 5000}"], "999"),
             (["train", "--epochs=1e30"], "expected 631,152,000,000 at most"),
-            (["train", "--optimizer=adam,lr=1e999"], "lr of optimizer 'adam' is inf"),
+            (["train", "--optimizer=adam,lr=1e999"], "inf is not a value for lr of optimizer 'adam'"),
             (["train", "--init_gain=1e38", "--init_from=a"], "the loss of the first batch is nan before any step"),
             (["train", "--schedule=linear", "--schedule.begin=nan"], "linear's begin is nan"),
             (["survey", "--checkpoint=a", "--grid=1000000000"], "1,000,000,000 x 1,000,000,000 = "),
@@ -364,7 +405,7 @@ class TestCommandLines:
     ) -> None:
         monkeypatch.setattr("lossatlas.recipes.room.free_disk", lambda _: 1000)
         for tokens in (["survey", "--checkpoint=a", "--grid=3", *QUICK], ["train", "--model.hidden", "8"]):
-            assert "on disk at least, and 1 kB are free at x" in refusal_of(capsys, *tokens, "--out=x")
+            assert "on disk, and 1 kB are free at x" in refusal_of(capsys, *tokens, "--out=x")
 
 
 class TestUsersCode:
@@ -588,7 +629,7 @@ class TestDiverged:
         for path in sorted((diverged / "snapshots").glob("*.safetensors"))[1:]:
             save_file({name: torch.full_like(value, math.inf) for name, value in load_file(path).items()}, path)
         assert main(["survey", f"--trajectory={diverged}", *QUICK, f"--out={tmp_path / 'x'}"]) == 2
-        assert "are not finite, and a trajectory needs two snapshots that are" in capsys.readouterr().err
+        assert "are not finite; expected two finite snapshots at least" in capsys.readouterr().err
         assert not (tmp_path / "x").exists()
 
     @pytest.mark.parametrize("verb", ["survey --checkpoint={}", "survey --between {} a", "connect {} a",

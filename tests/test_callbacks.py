@@ -23,7 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 import lossatlas as la
 from lossatlas.training import Thinning, Trajectory
 from lossatlas.training.callbacks.recorder import Recorder, refuse_shards
-from lossatlas.weights.files import load_state, module_state
+from lossatlas.weights.files import collect_state, load_state
 
 pytestmark = [
     # What Lightning calls in torch, and what it advises of workers, devices and folders.
@@ -58,7 +58,7 @@ class ByHand:
 
     def copy(self, step: int, module: nn.Module) -> None:
         if step not in self.states:  # batches without a step change statistics alone
-            self.states[step] = {name: value.clone() for name, value in module_state(module).items()}
+            self.states[step] = {name: value.clone() for name, value in collect_state(module).items()}
 
 
 class Lit(LightningModule):
@@ -112,7 +112,7 @@ def with_lightning(
     module, data = Lit(by_hand), TensorDataset(*examples())
     path = out / f"step={resumed}.ckpt" if resumed else None
     trainer.fit(module, DataLoader(data, 4), DataLoader(data, 4), ckpt_path=path, weights_only=True)
-    by_hand.final = module_state(module)
+    by_hand.final = collect_state(module)
     return by_hand
 
 
@@ -166,7 +166,7 @@ def with_hugging_face(
     callbacks = [NetByHand(by_hand), *([recorded] if recorded else [])]
     trainer = trainer_type(module, arguments, train_dataset=data, eval_dataset=data, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=str(out / f"checkpoint-{resumed}") if resumed else None)
-    by_hand.final = module_state(module)
+    by_hand.final = collect_state(module)
     return by_hand
 
 
@@ -251,7 +251,7 @@ class TestSnapshots:
             module = network()
             load_state(module, snapshot.state(), "the snapshot")
             expected = by_hand.states[snapshot.step]
-            same_states({f"model.{name}": value for name, value in module_state(module).items()}, expected)
+            same_states({f"model.{name}": value for name, value in collect_state(module).items()}, expected)
 
     def test_are_written_by_one_process(
         self, framework: Framework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -380,7 +380,7 @@ class TestBadInput:
 
     def test_two_thinnings(self, framework: Framework, tmp_path: Path) -> None:
         make, _ = framework
-        with pytest.raises(la.BadInput, match="a Trajectory and a thinning beside it"):
+        with pytest.raises(la.BadInput, match="a thinning is given beside a Trajectory"):
             make(Trajectory(tmp_path / "way", Thinning(steps=2)), Thinning(steps=3))
 
     def test_parameters_that_are_spread_over_processes(self, tmp_path: Path) -> None:
@@ -389,13 +389,13 @@ class TestBadInput:
         try:
             spread = network()
             torch.distributed.fsdp.fully_shard(spread, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
-            with pytest.raises(la.BadInput, match=r"spread over processes, .* train with whole parameters"):
+            with pytest.raises(la.BadInput, match=r"sharded over processes, .* train with unsharded parameters"):
                 refuse_shards(spread)
         finally:
             torch.distributed.destroy_process_group()
         staged = network()
         staged[0].weight.ds_id = 0  # as DeepSpeed marks what it takes apart
-        with pytest.raises(la.BadInput, match="spread over processes"):
+        with pytest.raises(la.BadInput, match="sharded over processes"):
             refuse_shards(staged)
 
     @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ class TestBadInput:
 def test_wrapped_models_are_kept_under_their_own_names(tmp_path: Path) -> None:
     wrapped = nn.DataParallel(torch.compile(network(), backend="eager"))
     Recorder(tmp_path, None, "").begin(wrapped, 0)
-    same_states(Trajectory(tmp_path).snapshots[0].state(), module_state(network()))
+    same_states(Trajectory(tmp_path).snapshots[0].state(), collect_state(network()))
 
 
 @pytest.mark.parametrize(("example", "kept"), [(0, [0, 11, 22, 33]), (1, [0, 10, 20, 30, 33])])
@@ -429,7 +429,7 @@ def test_examples_of_the_page_run_as_they_stand(
     example: int, kept: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    page = Path(__file__).parent.parent / "docs/own_training.md"
+    page = Path(__file__).parent.parent / "docs/how-to/own_training.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     code = [block for block in blocks if "recorded = la." in block][example]
     variables: dict[str, Any] = {}

@@ -490,7 +490,7 @@ def test_a_kind_without_a_name_is_not_written() -> None:
         (["fit", "--chart=benz"], "unknown chart 'benz'; did you mean 'bent'?"),
         (["fit", "--chart=bent", "--chart.band=1"], "--chart.bend"),
         (["fit", "--chart=bent", "--chart.bend=nan"], "bend is nan; expected a number"),
-        (["fit", "--chart=bent", "--scale_lr=0.1"], "chart 'bent' trains no scale; leave it out"),
+        (["fit", "--chart=bent", "--scale_lr=0.1"], "chart 'bent' does not train; leave it out"),
         (["fit", "--chart=corners", "--chart.order", "0", "1"], "--chart.order"),
         (["fit", "--chart.order", "0", "0"], "(0, 0) is not a permutation of 0..1"),
         (["fit", "--chart=nowhere:Chart"], "cannot import 'nowhere'"),

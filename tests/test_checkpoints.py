@@ -28,10 +28,10 @@ from lossatlas.cli.main import main
 from lossatlas.recipes import SurveyConfig
 from lossatlas.recipes.survey import build_survey
 from lossatlas.specs import NetworkSpec
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.weights import WeightSpace, checkpoint, unpickling
 from lossatlas.weights.checkpoint import Checkpoint
-from lossatlas.weights.files import load_state, module_state, read_checkpoint, state_bytes
+from lossatlas.weights.files import collect_state, load_state, read_checkpoint, serialise_state
 from lossatlas.weights.loading import flatten_state
 
 NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "anything", "a.b")
@@ -96,13 +96,13 @@ def loaded(module: nn.Module, path: Path | str) -> tuple[nn.Module, tuple[str, .
     with torch.no_grad():
         for name, value in fresh.state_dict().items():
             value.fill_(3 if name.endswith("num_batches_tracked") else 0)
-    return fresh, load_state(fresh, starting_state(str(path)), f"checkpoint {path}")
+    return fresh, load_state(fresh, load_start(str(path)), f"checkpoint {path}")
 
 
 def agree(one: nn.Module, other: nn.Module) -> None:
     inputs = torch.linspace(-1, 1, 20).view(5, 4)
     assert torch.equal(one(inputs), other(inputs))
-    for (name, value), (_, found) in zip(module_state(one).items(), module_state(other).items(), strict=True):
+    for (name, value), (_, found) in zip(collect_state(one).items(), collect_state(other).items(), strict=True):
         assert name.endswith("num_batches_tracked") or torch.equal(value, found), name
 
 
@@ -125,7 +125,7 @@ class TestNames:
         assert load_state(fresh, read_checkpoint(saved(tmp_path, put(state, prefix))), "it") == ()
         agree(module, fresh)
         assert int(fresh.first[1].num_batches_tracked) == 7
-        whole = {name: value + 1 if name == "shift" else value for name, value in module_state(module).items()}
+        whole = {name: value + 1 if name == "shift" else value for name, value in collect_state(module).items()}
         save_file(put(whole, prefix), tmp_path / "a.safetensors")
         found, _ = loaded(module, tmp_path / "a.safetensors")
         assert torch.equal(found.shift, module.shift + 1)  # ours keep buffers that are not saved, too
@@ -353,7 +353,7 @@ class TestSeveral:
         path = saved(tmp_path, parts)
         for key in ("emma", "", "epoch", "optimizer", "state_dict.n", "em"):
             with pytest.raises(la.BadInput) as raised:
-                starting_state(f"{path}#{key}")
+                load_start(f"{path}#{key}")
             assert str(raised.value) == (
                 f"checkpoint {path} holds nothing under {key!r}; its keys: state_dict, state_dict.net, ema, ema.first, "
                 "ema.encode, ema.decode"
@@ -373,8 +373,8 @@ class TestSeveral:
 
     def test_every_file_of_weights_has_keys(self, tmp_path: Path) -> None:
         student, teacher = everything(1), everything(2)
-        state = {**put(module_state(student), "student."), **put(module_state(teacher), "teacher.")}
-        (tmp_path / "model.safetensors").write_bytes(state_bytes(state))
+        state = {**put(collect_state(student), "student."), **put(collect_state(teacher), "teacher.")}
+        (tmp_path / "model.safetensors").write_bytes(serialise_state(state))
         for name in (tmp_path / "model.safetensors", tmp_path):
             agree(teacher, loaded(student, f"{name}#teacher")[0])
 
@@ -383,7 +383,7 @@ class TestSeveral:
         space = WeightSpace(trained)
         path = saved(tmp_path, {"model": put(trained.state_dict(), "module."), "ema": mean.state_dict()})
         for key, module, lines in (("", trained, 1), ("#ema", mean, 0)):
-            vector, said = flatten_state(space, starting_state(f"{path}{key}"), "it")
+            vector, said = flatten_state(space, load_start(f"{path}{key}"), "it")
             assert torch.equal(vector, space.vector_of(module))
             assert len(said) == lines
         with pytest.raises(la.BadInput, match="'scale' of shape .* is missing"):
@@ -762,7 +762,7 @@ class TestVerbs:
         for name, network, lines in (("both.pt#model_ema", 1, ()), ("both.pt", 0, (f"the start {self.TAKEN}",))):
             place.run("train", f"--init_from={name}", "--epochs=1", "--snapshots=step:1")
             self.said(capsys, *lines)
-            start = starting_state(f"{place.folder / 'run'}@0")
+            start = load_start(f"{place.folder / 'run'}@0")
             for key, value in place.networks[network].named_parameters():
                 assert torch.equal(start[key], value)
 
@@ -791,7 +791,7 @@ class TestVerbs:
         place.run("train", "--epochs=1")
         tokens = ["--init_from=run/model.safetensors#0", "--epochs=1", "--overwrite", "--out=run"]
         assert main(["train", "--model=checkpointed:make", "--data=checkpointed:data", *tokens]) == 2
-        assert "holds run/model.safetensors, which the run is made of" in " ".join(capsys.readouterr().err.split())
+        assert "holds run/model.safetensors, which is an input of the run" in " ".join(capsys.readouterr().err.split())
 
     def test_an_unknown_key_is_one_line(self, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
         tokens = ["--model=checkpointed:make", "--data=checkpointed:data", "--checkpoint=both.pt#average", "--out=run"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,9 @@ from PIL import Image
 
 import lossatlas as la
 from lossatlas.cli import main
-from lossatlas.cli.app import VERBS
+from lossatlas.cli.app import VERBS, Verb, make_app
 from lossatlas.cli.layers import merge_tokens
+from lossatlas.cli.panels import OTHERS
 from lossatlas.recipes import FitConfig
 
 SMALL = {
@@ -38,6 +42,18 @@ SMALL = {
     "out": ["--out=runs/x"],
     "pictures": ["--no_pictures"],
 }
+
+
+CONFIGURED = ("fit", "train", "survey", "connect", "compare")
+"""Verbs whose options are the fields of a configuration and of options of a run."""
+
+
+def list_options(verb: Verb) -> set[str]:
+    """The names of the options of a configured verb."""
+    made: Any = verb
+    return {field.name for part in (made._config, made._run) for field in fields(part)} - {
+        f"{name}_options" for name in made._config.named()
+    }
 
 
 def fit(*tokens: str) -> int:
@@ -78,7 +94,7 @@ class TestARun:
         assert summary["gap"] == summary["test_scores"]["gap"]
         survey = xr.open_zarr(run / "survey.zarr", consolidated=False, chunks=None)
         assert dict(survey.sizes) == {"u": 12, "v": 10}
-        assert {"train_loss", "test_accuracy", "target", "test_streaming_done"} <= set(survey.data_vars)
+        assert {"train_loss", "test_accuracy", "target"} <= set(survey.data_vars)
         assert survey["test_loss"].attrs["units"] == "nat"
         assert json.loads((run / "provenance.json").read_text())["plan"]["pullback"]["strategy"] == "loop"
         assert not list(Path("runs").glob(".*")), "no temporary folders"
@@ -158,7 +174,7 @@ class TestARun:
         charts = [Path(f"runs/{name}/chart.safetensors").read_bytes() for name in "ab"]
         assert charts[0] == charts[1], "the fit is the same"
         surveys = [xr.open_zarr(f"runs/{name}/survey.zarr", consolidated=False, chunks=None) for name in "ab"]
-        assert surveys[1]["test_streaming_done"].attrs["buffers"].startswith("reestimated from 1000 examples")
+        assert surveys[1]["test_loss"].attrs["buffers"].startswith("reestimated from 1000 examples")
         assert not np.allclose(surveys[0]["test_loss"], surveys[1]["test_loss"])
 
     @pytest.mark.parametrize(
@@ -236,9 +252,95 @@ class TestARun:
         assert (config["model"], config["model.hidden"]) == ("mlp", [64, 64, 64, 64])
 
 
+class TestHelp:
+    """The help of every verb: options in panels, the common ones first, and examples."""
+
+    @staticmethod
+    def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> list[str]:
+        assert main(list(tokens)) == 0
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    @pytest.mark.parametrize("width", [80, 100])
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_fits_two_screens(
+        self, verb: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = self.told(capsys, verb, "--help")
+        assert max(map(len, lines)) <= width
+        assert width < 100 or len(lines) <= 80
+        for example in VERBS[verb].examples:
+            assert {f" {command}" for command in example.commands} < set(lines), "none is broken into two lines"
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_shows_all_options_when_asked_to(
+        self, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "2000")
+        common, everything = self.told(capsys, verb, "--help"), self.told(capsys, verb, "--help-all")
+        rare = {f"--{name}" for panel in VERBS[verb].panels for name in panel.rare}
+        shown = [{line.split()[1] for line in lines if line.startswith("\u2502 --")} for lines in (common, everything)]
+        assert shown[0] == shown[1] - rare
+        for line in everything:
+            if line.startswith("\u2502"):
+                assert re.search(r"  [A-Z].*\.( \[.+\])* +\u2502$", line), "a sentence that stands alone"
+        hint = f"These are the common options; lossatlas {verb} --help_all shows all of them."
+        assert (common[-1] == hint) == bool(rare)
+        assert hint not in everything
+        if verb in CONFIGURED:
+            assert not [line for line in everything if line.startswith(f"\u256d\u2500 {OTHERS} ")]
+            assert shown[1] == {f"--{name}" for name in list_options(VERBS[verb])}
+
+    def test_shows_the_options_of_what_is_named_beside_it(self, capsys: pytest.CaptureFixture[str]) -> None:
+        lines = self.told(capsys, "survey", "--model=resnet", "--help")
+        options = [line.split()[1] for line in lines if line.startswith("\u2502 --")]
+        found = options[options.index("--model") :]
+        assert found[:4] == ["--model", "--model.depth", "--model.shortcuts", "--model.width"]
+
+    @pytest.mark.parametrize("verb", VERBS)
+    def test_ends_with_commands_that_are_understood(self, verb: str) -> None:
+        assert VERBS[verb].examples
+        for command in [command for example in VERBS[verb].examples for command in example.commands]:
+            program, named, *tokens = shlex.split(command)
+            assert (program, named) == ("lossatlas", verb)
+            layered = [named, *VERBS[verb].layered(tokens)]
+            make_app(layered).parse_args(layered, exit_on_error=False, print_error=False)
+
+    def test_its_first_commands_run(self) -> None:
+        """One of each verb, made small; each needs what those before it made."""
+        few = ["--examples=30", "--plan=loop", "--no_pictures"]
+        small = {
+            "fit": [*few, "--steps=2", "--size=6", "--padding=0", "--coarse=none", "--shares=1"],
+            "train": ["--epochs=0.1"],
+            "survey": [*few, "--grid=2"],
+            "connect": [*few, "--steps=2", "--grid=3", "--plane=0", "--no_ensembles"],
+            "compare": [*few, "--grid=2", "--line=3", "--slice_points=3", "--repeats=1"],
+            "view": ["--kinds=loss"],
+            "info": [],
+        }
+        for verb, options in small.items():
+            for command in VERBS[verb].examples[0].commands:
+                assert main([*shlex.split(command)[1:], *options]) == 0, command
+
+
+def test_an_empty_list_is_said_and_recorded_in_one_way(capsys: pytest.CaptureFixture[str]) -> None:
+    empty = ["--coarse=none", "--shares=1", "--augment", "none", "--model.hidden=none"]
+    assert main(["fit", *empty, "--print_config"]) == 0
+    printed = capsys.readouterr().out
+    config = yaml.safe_load(printed)
+    assert [config[name] for name in ("coarse", "augment", "model.hidden")] == [[], [], []]
+    Path("c.yaml").write_text(printed)
+    assert main(["fit", "--config=c.yaml", "--print_config"]) == 0
+    assert capsys.readouterr().out == printed
+    Path("c.yaml").write_text(printed.replace("coarse: []", "coarse: none"))
+    assert main(["fit", "--config=c.yaml", "--print_config"]) == 0
+    assert capsys.readouterr().out == printed
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from lossatlas.cli import main; [main([*verb, '--help']) for verb in ([], ['fit'], ['connect'])];"
+        "import sys; from lossatlas.cli import main; main(['--help']);"
+        f"[main([verb, '--help_all']) for verb in {[*VERBS]!r}];"
         "heavy = {'torch', 'numpy', 'matplotlib', 'xarray', 'plotly', 'sklearn'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
@@ -276,8 +378,8 @@ class TestBadInput:
             (["--axes=3"], "picture 'heart' has 2 axes and the chart 3"),
             (["--data=digit"], "unknown data set 'digit'; did you mean 'digits'?"),
             (["--data=nowhere:data"], "cannot import 'nowhere'"),
-            (["--data=mnist", "--data.folder=nowhere"], "there is no folder nowhere"),
-            (["--data=mnist", "--data.folder=~nobody-here/x"], "there is no folder ~nobody-here/x"),
+            (["--data=mnist", "--data.folder=nowhere"], "nowhere is not a folder"),
+            (["--data=mnist", "--data.folder=~nobody-here/x"], "~nobody-here/x is not a folder"),
             (["--data=~nobody-here/x"], "data '~nobody-here/x' is not a folder"),
             (["--data=" + "x" * 300], "x cannot be read: File name too long"),
             (["--data=mnist", "--data.folder=" + "x" * 300], "x cannot be read: File name too long"),
@@ -285,14 +387,17 @@ class TestBadInput:
             (["--model=mpl"], "unknown model 'mpl'; did you mean 'mlp'?"),
             (["--model=torch.nn:Nothing"], "'Nothing' does not exist in module 'torch.nn'"),
             (["--model.hiden=3"], "--model.hidden"),
-            (["--stepz=3"], "Did you mean --steps?"),
-            (["--invert", "false"], "unexpected 'false': flags take no value, write --name or --no_name instead"),
-            (["--model=conv", "--model.max_pool", "false"], "unexpected 'false': flags take no value"),
+            (["--stepz=3"], "--stepz is not an option of lossatlas fit; did you mean --steps?"),
+            (
+                ["--invert", "false"],
+                "'false' is not the value of an option; flags take none (write --name or --no_name)",
+            ),
+            (["--model=conv", "--model.max_pool", "false"], "'false' is not the value of an option"),
             (["--precision=fp16"], "unknown precision 'fp16'; did you mean 'bf16'?"),
             (["--memory=lots"], "memory is 'lots'; expected auto, or a positive number of bytes such as 500MB or 2GiB"),
-            (["--memory=1kB"], "allow more (--memory), or use a smaller batch or group"),
+            (["--memory=1kB"], "allow more (--memory), or use a smaller --batch_size or --eval_batch_size"),
             (["--steps=-3"], "steps is -3; expected a positive number"),
-            (["--steps=many"], 'unable to convert "many" into int'),
+            (["--steps=many"], "--steps is 'many'; expected a whole number"),
             (["--seconds=5", "--steps=5"], "give one of the two"),
             (["--seconds=-1"], "seconds is -1.0; expected a positive number"),
             (["--preset=slow"], "unknown preset 'slow'"),
@@ -303,7 +408,7 @@ class TestBadInput:
             (["--plan=none.json"], "plan file none.json"),
             (["--examples=few"], "examples is 'few'"),
             (["--splits=val"], "unknown split 'val'"),
-            (["--no_splits"], "no splits are surveyed"),
+            (["--splits=none"], "no splits are surveyed"),
             (["--target_gap=-1"], "target_gap is -1.0"),
             (["--clip=both"], "unknown clip 'both'"),
             ([f"--out={'x' * 300}"], "choose another --out"),
@@ -324,9 +429,19 @@ class TestBadInput:
             (["--augment=crop", "--pattern=text:la", "--model=nowhere:net"], "cannot import 'nowhere'"),
             (["--chart=plain"], "unknown chart 'plain'; did you mean 'plane'?"),
             (["--chart=simplex"], "chart 'simplex' cannot be fitted; choose corners or plane"),
-            (["--origin_at=top"], "top"),
+            (["--origin_at=top"], "--origin_at is 'top'; expected centre or corner"),
+            (["--origin_at=center"], "did you mean 'centre'?"),
+            (["--steps=1.5"], "--steps: 1.5 is not a whole number"),
+            (["--steps"], "--steps has no value; expected a whole number"),
+            (["--coarse"], "--coarse has no value; expected one or more, or none for an empty list"),
+            (["--no_augment"], "--no_augment is not an option of lossatlas fit; expected --augment, with none for an"),
+            (["--betas", "0.5"], "--betas has too few values; expected 2 of them"),
+            (["--cells=1", "--cells=2"], "--cells is given more than once; give it once"),
+            (["--group=100"], "--group is not an option of lossatlas fit; expected --eval_batch_size"),
+            (["--help_al"], "did you mean --help_all?"),
+            (["--qqq=1"], "--qqq is not an option of lossatlas fit; see lossatlas fit --help_all"),
             (["--buffers=interpolated", "--model=conv", "--model.batch_norm"], "a chart between trained networks"),
-            (["--buffers=reestimated"], "a fit cannot follow statistics"),
+            (["--buffers=reestimated"], "do not follow the weights during a fit"),
             (["--survey_buffers=frozen", "--model=conv", "--model.batch_norm"], "need a trained network"),
             (["--buffers_batches=0"], "buffers_batches is 0"),
             (["--size=200000"], "expected at most 1,000,000"),
@@ -343,7 +458,7 @@ class TestBadInput:
 
     def test_unknown_verbs(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["fitt"]) == 2
-        assert 'Did you mean "fit"' in capsys.readouterr().err
+        assert "'fitt' is not a verb; did you mean 'fit'?" in capsys.readouterr().err
 
     def test_images(self, capsys: pytest.CaptureFixture[str]) -> None:
         Image.new("L", (20, 10), 255).save("white.png")
@@ -416,7 +531,7 @@ class TestBadInput:
         assert "is not a lossatlas run; it cannot be resumed" in refused(capsys, "--resume", out="mine")
         assert Path("mine/thesis.txt").read_text() == "years of work"
         Path("file").write_text("")
-        assert "is not a directory that can be written" in refused(capsys, out="file/run")
+        assert "is not a writable directory" in refused(capsys, out="file/run")
         assert "is not a lossatlas run" in refused(capsys, "--overwrite", out="file")
 
     def test_resuming_with_other_settings_names_them(self, capsys: pytest.CaptureFixture[str]) -> None:

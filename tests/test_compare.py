@@ -401,17 +401,15 @@ def refused(config: CompareConfig, out: Path, match: str) -> None:
 
 
 def test_one_run_or_the_same_twice(digits: Path, tmp_path: Path) -> None:
-    refused(config_of(digits), tmp_path / "out", "no runs to compare; name two or more")
-    refused(config_of(digits, "sgd-0"), tmp_path / "out", "1 run to compare; name two or more")
+    refused(config_of(digits), tmp_path / "out", "a comparison needs two or more runs; got 0")
+    refused(config_of(digits, "sgd-0"), tmp_path / "out", "a comparison needs two or more runs; got 1")
     refused(config_of(digits, "sgd-0", "adam-0", "./sgd-0"), tmp_path / "out", "sgd-0 is named twice")
 
 
 def test_what_is_no_finished_training(digits: Path, compared: Path, tmp_path: Path) -> None:
     refused(config_of(digits, "sgd-0", "nowhere"), tmp_path / "out", "nowhere is not a lossatlas run")
     slice_run = str(next((compared / "surveys").iterdir()))
-    refused(
-        CompareConfig(runs=(str(digits / "sgd-0"), slice_run)), tmp_path / "out", "a run of another verb than train"
-    )
+    refused(CompareConfig(runs=(str(digits / "sgd-0"), slice_run)), tmp_path / "out", "is not a run of lossatlas train")
     with pytest.raises(Interrupted):
         run_train(TrainConfig(**QUICK), tmp_path / "begun", stop=lambda: True)
     begun = CompareConfig(runs=(str(digits / "sgd-0"), str(tmp_path / "begun")))
@@ -420,7 +418,7 @@ def test_what_is_no_finished_training(digits: Path, compared: Path, tmp_path: Pa
 
 def test_runs_on_different_data(digits: Path, linear: Path, tmp_path: Path) -> None:
     mixed = CompareConfig(runs=(str(digits / "sgd-0"), str(linear / "a")))
-    refused(mixed, tmp_path / "out", "sgd-0 and a were trained on different data: data is 'digits' of the one and")
+    refused(mixed, tmp_path / "out", "sgd-0 and a were trained on different data: data is 'digits' for the first and")
 
 
 def test_a_damaged_model_file(digits: Path, tmp_path: Path) -> None:
@@ -451,7 +449,7 @@ def test_runs_that_changed_since_are_not_continued_with(digits: Path, tmp_path: 
     with pytest.raises(Interrupted):
         run_compare(config, tmp_path / "out", stop=lambda: True)
     run_train(replace(TrainConfig(**QUICK), epochs=2), tmp_path / "other", overwrite=True)
-    with pytest.raises(BadInput, match="was started on other inputs: other was"):
+    with pytest.raises(BadInput, match="was started with other inputs: other was"):
         run_compare(config, tmp_path / "out", resume=True)
 
 

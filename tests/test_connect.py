@@ -146,7 +146,7 @@ class TestARun:
         corners = np.stack([plane[schema.Corner.coordinate(axis)].values for axis in ("u", "v")], axis=1)
         assert np.allclose(corners[0], 0)
         assert np.allclose(at[[0, -1]], corners, atol=1e-6)
-        assert list(plane[schema.Corner.coordinate("u")].attrs["names"]) == ["r0", "r1"]
+        assert schema.parse_texts(plane[schema.Corner.coordinate("u")].attrs["names"]) == ["r0", "r1"]
         assert not plane[schema.Along.PLANE_DISTANCE].values.any()
 
     def test_ensembles_average_predictions(self, joined: Path, runs: Path) -> None:
@@ -166,7 +166,7 @@ class TestARun:
         expected = {"alone": own, "first": (one + own) / 2, "all": (one + other + own) / 3}
         for metric in METRICS:
             found, random = (survey[schema.Along.ensemble(path, "test", metric)] for path in ("curve", "random"))
-            assert tuple(found.attrs["names"]) == tuple(expected) == MEMBERS
+            assert tuple(schema.parse_texts(found.attrs["names"])) == tuple(expected) == MEMBERS
             for row, mean in enumerate(expected.values()):
                 loss = functional.nll_loss(mean.log(), labels)
                 hits = (mean.argmax(dim=1) == labels).float().mean()
@@ -280,7 +280,7 @@ class TestKinds:
         assert summary["straight_length"] == pytest.approx(float(ways))
         survey = opened(tmp_path / "abc" / "survey.zarr")
         names = survey[schema.Corner.coordinate("t")]
-        assert (names.values.tolist(), list(names.attrs["names"])) == ([0, 0.5, 1], ["r0", "r1", "r2"])
+        assert (names.values.tolist(), schema.parse_texts(names.attrs["names"])) == ([0, 0.5, 1], ["r0", "r1", "r2"])
         losses = survey["train_loss"].values
         assert summary["train_scores"]["worse_end"] == pytest.approx(losses[[0, 4, 8]].max())
 
@@ -311,7 +311,7 @@ class TestKinds:
         assert summary["curve_to_plane_max"] < 1e-5 * summary["length"]
         survey, straight = (opened(tmp_path / "ab" / name) for name in ("survey.zarr", "straight.zarr"))
         assert survey["train_loss"][0] < straight["train_loss"][0], "they go downhill"
-        names = survey[schema.Corner.coordinate("t")].attrs["names"]
+        names = schema.parse_texts(survey[schema.Corner.coordinate("t")].attrs["names"])
         assert list(names) == ["from r0", "from r1"]
         for split in ("train", "test"):
             numbers = summary[f"{split}_scores"]
@@ -335,7 +335,7 @@ class TestKinds:
         settings = config(runs, "bn0", "bn1", model="conv", model_options=network, steps=3, grid=(3,), plane=2)
         summary = run_connect(settings, tmp_path / "ab")
         survey = opened(tmp_path / "ab" / "survey.zarr")
-        assert survey["test_streaming_done"].attrs["buffers"].startswith("reestimated from")
+        assert survey["test_loss"].attrs["buffers"].startswith("reestimated from")
         assert not (tmp_path / "ab" / "radial.zarr").exists()
         assert "radial_distance_max" not in summary
         recipe = build_connect(settings)
@@ -439,17 +439,17 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "said"),
         [
-            ([], "joins two networks or more and 0 is given"),
-            (["r0"], "joins two networks or more and 1 is given"),
+            ([], "connects two or more networks; got 0"),
+            (["r0"], "connects two or more networks; got 1"),
             (["r0", "wider"], "different architectures: model.hidden is"),
-            (["r0", "others"], "data is 'digits' of the one and 'mnist' of the other"),
+            (["r0", "others"], "data is 'digits' for the first and 'mnist' for the second"),
             (["r0", "r0"], "is named twice"),
             (["r0", "twin"], "are equal, so there is nothing between them"),
             (["r0", "foreign.safetensors"], "is of another model"),
             (["r0", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
             (["r0", "r1", "--start", "nan.safetensors"], "nan.safetensors has weights that are not finite"),
             (["r0", "nowhere"], "nowhere"),
-            (["r0", "empty"], "empty holds no model.safetensors; name a run of lossatlas train"),
+            (["r0", "empty"], "empty does not hold model.safetensors; name a run of lossatlas train"),
             (["r0", "r1", "--bends=1.5"], "--bends: 1.5 is not a whole number"),
             (["r0", "r1", "--model.hidden", "8.5"], "8.5 is not a whole number"),
             (["r0", "r1", "--bends=0"], "bends is 0; expected a positive number"),
@@ -460,7 +460,7 @@ class TestCommandLine:
             (["r0", "r1", "--plane=1"], "expected 2 or more points along each side"),
             (["r0", "r1", "--start", "r2", "--bends=2"], "begin at points of shape"),
             (["r0", "r1", "--steps=3", "--seconds=3"], "give one of the two"),
-            (["r0", "r1", "--metrics=accuracy"], "leave out the loss"),
+            (["r0", "r1", "--metrics=accuracy"], "lack the loss"),
             (["r0", "r1", "--weight_decay=inf"], "weight_decay is inf; expected 0 or a positive number"),
             (["r0", "r1", "--weight_decay=-1"], "weight_decay is -1.0; expected 0 or a positive number"),
             (["r0", "r1", "--objective=max", "--temperature=nan"], "temperature is nan; expected a positive number"),
@@ -559,9 +559,9 @@ def test_curves_that_close_have_a_best_plane() -> None:
 def test_a_run_does_not_replace_what_it_is_made_of(end: str, runs: Path, tmp_path: Path) -> None:
     for name in ("r0", "r1"):
         shutil.copytree(runs / name, tmp_path / name)
-    with pytest.raises(la.BadInput, match=f"{end}, which the run is made of; choose another --out"):
+    with pytest.raises(la.BadInput, match=f"{end}, which is an input of the run; choose another --out"):
         run_connect(config(tmp_path, "r0", "r1"), tmp_path / end, overwrite=True)
     inner = SurveyConfig(checkpoint=str(tmp_path / end), **NETWORK)
-    with pytest.raises(la.BadInput, match="which the run is made of"):
+    with pytest.raises(la.BadInput, match="which is an input of the run"):
         run_survey(inner, tmp_path / end, overwrite=True)
     assert (tmp_path / end / "model.safetensors").is_file()

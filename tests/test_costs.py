@@ -256,7 +256,7 @@ class TestExamplesOfAFit:
         )
         assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["examples"] == "500"
         survey = xr.open_zarr(str(tmp_path / "run" / "survey.zarr"), consolidated=False, chunks=None)
-        assert survey["train_streaming_done"].attrs["examples"] == 500
+        assert survey["train_loss"].attrs["examples"] == 500
         assert (survey["train_loss_standard_error"].values > 0).all()
         assert "test_loss_standard_error" not in survey, "of 450 test examples all are taken"
         summary = json.loads((tmp_path / "run" / "summary.json").read_text())

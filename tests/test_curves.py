@@ -157,7 +157,7 @@ class TestCurves:
             (lambda: la.Chain.between(vectors(2), 2, vectors(3)), "begin at points of shape (2, 6)"),
             (lambda: la.Bezier(vectors(1)), "needs two control points"),
             (lambda: la.Bezier(vectors(3), [True]), "got 1 marks"),
-            (lambda: la.Bezier(vectors(3)).coefficients(vectors(3)), "this chart's are (P, 1)"),
+            (lambda: la.Bezier(vectors(3)).coefficients(vectors(3)), "expected (P, 1), along t"),
         ],
     )
     def test_what_is_no_curve_is_refused(self, make_it: Callable[[], object], said: str) -> None:
@@ -459,8 +459,8 @@ class TestRadial:
     @pytest.mark.parametrize(
         ("name", "why"),
         [
-            ("batch_norm", "it has normalisations"),
-            ("resnet", "it has normalisations"),
+            ("batch_norm", "it has normalisation layers"),
+            ("resnet", "it has normalisation layers"),
             ("dict_batches", "its outputs are not multiplied"),
             ("tied", "is not a weight or bias"),
             ("skips", "skips layers, or has other activations than ReLU"),

@@ -272,7 +272,7 @@ class TestHub:
     @pytest.mark.parametrize(("spec", "help"), [("hub:zoo/pets", "--data FOLDER"), ("mnist", "--data.folder FOLDER")])
     def test_without_network_and_copy(self, spec: str, help: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: A002
         monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-        with pytest.raises(la.BadInput, match=f"cannot be had from the hub .* and is not cached; .*{help}"):
+        with pytest.raises(la.BadInput, match=f"cannot be read from the hub .* and is not cached; .*{help}"):
             la.load_data(spec)
 
     @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ class TestRefusals:
         self.refused(tmp_path, "cannot be read as a data set .*train-.*parquet")
         (tmp_path / "train-0.parquet").write_text("years of work")
         self.refused(tmp_path, "cannot be read as a data set .*train-.*parquet")
-        with pytest.raises(la.BadInput, match="there is no folder .*nowhere; check the path"):
+        with pytest.raises(la.BadInput, match="nowhere is not a folder; check the path"):
             la.load_data("mnist", {"folder": str(tmp_path / "nowhere")})
 
     @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from lossatlas.jobs.survey import run_survey
 from lossatlas.recipes import SurveyConfig
 from lossatlas.surveying.refinement import Refinement
 from lossatlas.surveying.scale import Scale
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 AT = np.array([-0.5, 0.0, 0.4, 1.0])
 
@@ -84,7 +84,7 @@ def surveyed(chart: CoefficientChart, net: nn.Module, axis: np.ndarray = AT, **o
 
 
 def recorded(survey: xr.Dataset, split: str = "test") -> str:
-    return str(survey[f"{split}_streaming_done"].attrs["buffers"])
+    return str(survey[f"{split}_loss"].attrs["buffers"])
 
 
 def vectors(count: int, space: la.WeightSpace, make: Callable[[int], nn.Module] = normalised) -> Tensor:
@@ -244,7 +244,7 @@ class TestOfTheCommandLine:
             net = la.Conv(channels=(3, 4), hidden=5, batch_norm=True).build((1, 8, 8), 10)
             for _ in range(3):
                 net(torch.rand(50, 1, 8, 8) + 0.5)
-        (path := folder / f"net{seed}.safetensors").write_bytes(state_bytes(module_state(net)))
+        (path := folder / f"net{seed}.safetensors").write_bytes(serialise_state(collect_state(net)))
         return net, path
 
     @staticmethod
@@ -286,9 +286,12 @@ class TestOfTheCommandLine:
 
     def test_help_of_compare_says_which_hold_where(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
-            raise SystemExit(main(["compare", "--help"]))
+            raise SystemExit(main(["compare", "--help_all"]))
         text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-        assert "auto is frozen around one network, which has its own, reestimated between several" in text
+        assert (
+            "Where the default is auto, they are frozen around one network, reestimated between several networks"
+            in text
+        )
 
 
 class TestRandomDirections:
@@ -317,7 +320,7 @@ class TestRandomDirections:
 
     def test_others_are_left_alone(self, tmp_path: Path) -> None:
         net = plain()
-        (path := tmp_path / "other.safetensors").write_bytes(state_bytes(module_state(plain(1))))
+        (path := tmp_path / "other.safetensors").write_bytes(serialise_state(collect_state(plain(1))))
         chart = la.slice_around(net, [f"towards:{path}"])
         space = la.WeightSpace(net)
         torch.testing.assert_close(chart.directions[0], space.vector_of(plain(1)) - space.vector_of(net))
@@ -336,7 +339,7 @@ class TestRandomDirections:
     def test_nor_where_all_filters_are_zero(self) -> None:
         net = nn.Linear(4, 3)
         nn.init.zeros_(net.weight)
-        with pytest.raises(la.BadInput, match="and these are zero; take them as they are drawn with --normalize none"):
+        with pytest.raises(la.BadInput, match="and these are zero; leave them unnormalised with --normalize none"):
             la.slice_around(net, ["random"])
         la.slice_around(net, ["random"], normalize="none")
 
@@ -429,7 +432,7 @@ class TestCoordinates:
     def test_of_another_shape_are_refused(self, kind: int) -> None:
         chart = charts(torch.float32)[kind]
         for wrong in (torch.zeros(2, len(chart.axes) + 1), torch.zeros(2), torch.zeros(1, 1, 1)):
-            with pytest.raises(la.BadInput, match=rf"this chart's are \(P, {len(chart.axes)}\), along "):
+            with pytest.raises(la.BadInput, match=rf"expected \(P, {len(chart.axes)}\), along "):
                 chart.points(wrong)
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -531,7 +534,7 @@ class TestRefinementOfLossesThatAreNotPositive:
             "    return 100 * torch.nn.functional.cross_entropy(outputs, targets, reduction='none') - 1000\n"
         )
         net = la.MLP(hidden=(4,)).build((1, 8, 8), 10)
-        (path := tmp_path / "net.safetensors").write_bytes(state_bytes(module_state(net)))
+        (path := tmp_path / "net.safetensors").write_bytes(serialise_state(collect_state(net)))
         tokens = ["survey", f"--checkpoint={path}", "--model.hidden", "4", "--loss=density_of_mine:loss", "--grid=65"]
         tokens += ["--examples=50", "--plan=batched", "--no_pictures", "--splits=test", "--metrics=loss"]
         assert main([*tokens, f"--out={tmp_path / 'whole'}"]) == 0

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.directions import NORMALISATIONS, Around, make_directions
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 
 def around(module: nn.Module, kind: str, without_vectors: bool = False) -> Around:
@@ -73,7 +73,7 @@ def rescaled(module: nn.Sequential, factor: float) -> nn.Sequential:
 
 @pytest.mark.parametrize(("kind", "same"), [("filter", True), ("layer", True), ("weight", True), ("none", False)])
 def test_rescaling_layers_against_each_other_distorts_plain_surfaces_alone(kind: str, same: bool) -> None:
-    """A network of rectifiers stays the same function; its filter-normalised surface stays the same, too."""
+    """A ReLU network stays the same function; its filter-normalised surface stays the same, too."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3)).double()
     rows, labels = torch.randn(40, 6, dtype=torch.float64), torch.arange(40) % 3
@@ -105,7 +105,7 @@ class TestCommandLine:
     def checkpoint(self, folder: Path) -> Path:
         torch.manual_seed(1)
         path = folder / "weights.safetensors"
-        path.write_bytes(state_bytes(module_state(la.MLP(hidden=(8,)).build((1, 8, 8), 10))))
+        path.write_bytes(serialise_state(collect_state(la.MLP(hidden=(8,)).build((1, 8, 8), 10))))
         return path
 
     def test_surveys_around_anybodys_weights(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,11 +143,14 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
-            ([], "a survey needs a network; name its weights with --checkpoint, its trajectory with --trajectory"),
+            ([], "the survey lacks a network; name its weights with --checkpoint, its trajectory with --trajectory"),
             (["--checkpoint=FILE", "--trajectory=way"], "give one of them"),
             (["--checkpoint=FILE", "--range", "1", "-1"], "range is 1 -1; expected two rising numbers"),
             (["--checkpoint=FILE", "--normalize=filtr"], "unknown normalisation 'filtr'; did you mean 'filter'"),
-            (["--checkpoint=FILE", "--directions", "component"], "is made of a trajectory; name one with --trajectory"),
+            (
+                ["--checkpoint=FILE", "--directions", "component"],
+                "is computed from a trajectory; name one with --trajectory",
+            ),
             (["--checkpoint=nowhere.pt"], "checkpoint nowhere.pt does not exist"),
         ],
     )

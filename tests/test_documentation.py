@@ -24,8 +24,8 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize(
     ("page", "drawn"),
     [
-        ("docs/own_module.md", {"loss", "target"}),
-        ("docs/from_python.md", {"curve"}),
+        ("docs/tutorials/own_module.md", {"loss", "target"}),
+        ("docs/how-to/from_python.md", {"curve"}),
     ],
 )
 def test_examples_run_as_they_stand(
@@ -60,7 +60,7 @@ def test_the_pages_of_trainings_lead_to_their_pictures(
     """Every command of the two pages in their order; surveys on coarser grids of fewer examples, unmeasured."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    page = "\n".join((ROOT / "docs" / name).read_text() for name in ("training.md", "own_training.md"))
+    page = "\n".join((ROOT / "docs/how-to" / name).read_text() for name in ("training.md", "own_training.md"))
     (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "def make" in block)
     Path("own.py").write_text(code)
     for line in re.findall(r"^    (lossatlas .*|python own\.py)$", page, flags=re.MULTILINE):
@@ -70,7 +70,7 @@ def test_the_pages_of_trainings_lead_to_their_pictures(
             continue
         coarse = ["--grid=5", "--examples=100", "--plan=loop"] if tokens[0] == "survey" else []
         assert main([*tokens, *coarse]) == 0, capsys.readouterr().err
-    assert [snapshot.step for snapshot in la.Trajectory("way").snapshots] == list(range(0, 201, 10))
+    assert [snapshot.step for snapshot in la.Trajectory("trajectory").snapshots] == list(range(0, 201, 10))
     for run in ("map", "through", "own"):
         assert (tmp_path / "runs" / run / "trajectory.png").exists()
 
@@ -81,7 +81,7 @@ def test_the_page_on_your_own_network_goes_from_a_plain_script_to_pictures(
     """Its script trained for an epoch, every command in its order on coarser grids, and its Python."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    page = (ROOT / "docs" / "own_network.md").read_text()
+    page = (ROOT / "docs/tutorials/own_network.md").read_text()
     (script,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     shorter = script.replace("range(20)", "range(1)")
     assert shorter != script
@@ -110,7 +110,7 @@ def test_the_page_on_your_data_runs_block_by_block(
     """Each of its examples for itself, on coarser grids, and its commands on the first of them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    page = (ROOT / "docs" / "own_data.md").read_text()
+    page = (ROOT / "docs/how-to/own_data.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     for code in blocks:
         small = code.replace("(21, 21)", "(3, 3)").replace("range(20)", "range(1)")
@@ -132,14 +132,28 @@ def _losses(run: str) -> np.ndarray:
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_is_in_the_documentation(verb: str) -> None:
-    text = "".join(path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+    text = "".join(path.read_text() for path in [ROOT / "README.md", *ROOT.glob("docs/[!_]*/*.md")])
     assert f"lossatlas {verb}" in text
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def test_links_and_images_of_all_pages_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(page for page in ROOT.glob("docs/**/*.md") if "_build" not in page.parts)]
+    dead = []
+    for page in pages:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+            linked = page.parent / target if target else page
+            # Pages that are made when the documentation is built.
+            if not linked.exists() and "reference" not in linked.parts:
+                dead.append(f"{page.relative_to(ROOT)}: {target}")
+            elif anchor and linked.suffix == ".md" and anchor not in _list_anchors(linked):
+                dead.append(f"{page.relative_to(ROOT)}: {target}#{anchor}")
+    assert not dead
+
+
+def _list_anchors(page: Path) -> set[str]:
+    """The anchors that GitHub and MyST make of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_page_on_curves_joins_its_networks_and_grows_its_simplex(
@@ -147,7 +161,7 @@ def test_the_page_on_curves_joins_its_networks_and_grows_its_simplex(
 ) -> None:
     """Its first commands and its Python with fewer steps; the options of its longer commands are all there."""
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "connecting.md").read_text()
+    page = (ROOT / "docs/how-to/connecting.md").read_text()
     commands = re.findall(r"^ +(lossatlas (?:train|connect) .*)$", page, flags=re.MULTILINE)
     digits = [command for command in commands if "runs/f" not in command]
     assert len(digits) == 3

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,16 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 import lossatlas as la
 from lossatlas.engine import STRATEGIES, layer as layers
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.layer import StackedLayers
 from lossatlas.engine.machine import name_machine
-from lossatlas.engine.memory import find_fitting_chunk, memory_limit
+from lossatlas.engine.memory import find_fitting_chunk, find_memory_limit
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.precisions import allow_tensor_float
 from lossatlas.engine.strategy import Points
-from lossatlas.metrics import METRICS, metrics_for
+from lossatlas.metrics import METRICS, choose_metrics
 
 POINTS = 7
 POLICIES = {"batch": la.BatchStatistics, "frozen": la.FrozenStatistics}
@@ -98,7 +100,7 @@ class TestAgainstTheLoop:
         chart = plane(problem)
         coords = coordinates()
         got = engine(problem, strategy, policy=policy).evaluate(
-            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), eval_batch_size=5
+            chart.coefficients(coords), chart.controls(), split, choose_metrics(problem.loss), eval_batch_size=5
         )
         for i, weights in enumerate(chart.points(coords).detach()):
             module = module_at(problem, weights, policy)
@@ -188,7 +190,7 @@ def test_precisions_agree_with_the_loop_in_doubles(
 
     expected = coefficients.T @ rows
     error = float((got.controls - expected).abs().max() / expected.abs().max())
-    # Normalised by 12 images, layer after layer, rounding grows and flips rectifiers.
+    # Normalised by 12 images, layer after layer, rounding grows and flips ReLUs.
     tolerance *= 2.5 if (name, precision) == ("resnet", "bf16") else 1.0
     assert error < tolerance
     assert abs(got.value - float(value)) < tolerance * max(1.0, abs(float(value)))
@@ -226,7 +228,7 @@ def test_chunks_do_not_change_results(strategy: str) -> None:
     chart = plane(problem)
     coefficients, controls = chart.coefficients(coordinates()), chart.controls()
     results = [engine(problem, strategy, chunk) for chunk in (1, 2, POINTS)]
-    values = [e.evaluate(coefficients, controls, split, metrics_for(problem.loss), 5)["loss"] for e in results]
+    values = [e.evaluate(coefficients, controls, split, choose_metrics(problem.loss), 5)["loss"] for e in results]
     slopes = [e.pullback(coefficients.detach(), controls, split.data, SquaredSum()).controls for e in results]
     for value, slope in zip(values[1:], slopes[1:], strict=True):
         torch.testing.assert_close(value, values[0], **TOLERANCE)
@@ -238,7 +240,7 @@ def test_policies_differ_on_a_net_with_statistics() -> None:
     chart = plane(problem)
     coefficients, controls = chart.coefficients(coordinates()), chart.controls()
     batch, frozen = (
-        engine(problem, policy=policy).evaluate(coefficients, controls, split, metrics_for(problem.loss), 12)["loss"]
+        engine(problem, policy=policy).evaluate(coefficients, controls, split, choose_metrics(problem.loss), 12)["loss"]
         for policy in POLICIES
     )
     assert not torch.allclose(batch, frozen, rtol=1e-3)
@@ -255,7 +257,7 @@ def test_gradient_norm_is_that_of_finite_differences() -> None:
     step = 1e-5
     controls = torch.stack([chart.origin.detach(), direction])
     ends = torch.tensor([[1.0, step], [1.0, -step]], dtype=torch.float64)
-    up, down = motor.evaluate(ends, controls, split, metrics_for(problem.loss), 100)["loss"]
+    up, down = motor.evaluate(ends, controls, split, choose_metrics(problem.loss), 100)["loss"]
     assert float((up - down) / (2 * step)) == pytest.approx(float(norm), rel=1e-6)
 
 
@@ -270,7 +272,7 @@ def test_the_users_module_is_never_changed(name: str) -> None:
     chart = plane(problem)
     for strategy in STRATEGIES:
         motor = engine(problem, strategy)
-        motor.network.check(split)
+        check_network(motor.network, split)
         motor.pullback(chart.coefficients(coordinates()), chart.controls(), split.data, SquaredSum())
     assert problem.module.training
     assert flags == [p.requires_grad for p in problem.module.parameters()]
@@ -331,7 +333,7 @@ def test_reestimated_statistics_are_what_training_mode_leaves_at_each_point(kind
     policy = la.ReestimatedStatistics(split, batches, size)
     network = Network(problem, la.WeightSpace(problem.module), policy, chart)
     coords = coordinates()
-    metrics = metrics_for(problem.loss)
+    metrics = choose_metrics(problem.loss)
     got = Engine(network, Plan.of(strategy, 4)).evaluate(
         chart.coefficients(coords), chart.controls(), split, metrics, eval_batch_size=5
     )
@@ -367,7 +369,7 @@ def test_precisions_agree_where_points_have_statistics_of_their_own(
         network = Network(problem, la.WeightSpace(problem.module), own_statistics(policy, split), chart)
         motor = Engine(network, plan)
         coefficients, controls = chart.coefficients(coordinates().to(chart.corners)), chart.controls()
-        loss = motor.evaluate(coefficients, controls, split, metrics_for(problem.loss), 5)["loss"]
+        loss = motor.evaluate(coefficients, controls, split, choose_metrics(problem.loss), 5)["loss"]
         slope = motor.pullback(coefficients.detach(), controls, split.data, SquaredSum()).controls
         found.append((loss.double(), slope.double()))
     for exact, got in zip(*found, strict=True):
@@ -434,7 +436,7 @@ def test_shared_normalisations_and_other_buffers(strategy: str) -> None:
     ):
         network = Network(problem, space, policy, chart)
         got = Engine(network, Plan.of(strategy, 4)).evaluate(
-            chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), eval_batch_size=12
+            chart.coefficients(coords), chart.controls(), split, choose_metrics(problem.loss), eval_batch_size=12
         )
         with torch.no_grad():
             loss = problem.loss(expected[name](split.data[0]), split.data[1]).mean()
@@ -456,7 +458,7 @@ def test_interpolated_statistics_are_the_networks_own_at_the_corners_of_a_simple
     network = Network(problem, la.WeightSpace(problem.module), la.InterpolatedStatistics(), chart)
     coords = torch.tensor([[0, 0], [1, 0], [0, 1], [0.5, 0.25]], dtype=torch.float64)
     got = Engine(network, Plan.of(strategy, 4)).evaluate(
-        chart.coefficients(coords), chart.controls(), split, metrics_for(problem.loss), eval_batch_size=5
+        chart.coefficients(coords), chart.controls(), split, choose_metrics(problem.loss), eval_batch_size=5
     )
     mixed = copy.deepcopy(modules[0])
     states = [module.state_dict() for module in modules]
@@ -480,7 +482,9 @@ def test_policies_without_a_meaning_are_refused() -> None:
     chart = plane(problem)
     with pytest.raises(la.BadInput, match="need a chart between trained networks"):
         la.engine_for(problem, chart, split, buffers=la.InterpolatedStatistics(), plan="loop")
-    with pytest.raises(la.BadInput, match="a fit cannot follow statistics that are reestimated from 12 examples"):
+    with pytest.raises(
+        la.BadInput, match="running statistics that are reestimated from 12 examples do not follow the weights"
+    ):
         la.fit(
             chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, plan="loop",
             buffers=la.ReestimatedStatistics(split, 3, 4),
@@ -491,7 +495,8 @@ def test_policies_without_a_meaning_are_refused() -> None:
 
 class TestRefusals:
     def check(self, problem: la.Problem, data: object) -> None:
-        Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), plane(problem)).check(la.Split(data))
+        network = Network(problem, la.WeightSpace(problem.module), la.BatchStatistics(), plane(problem))
+        check_network(network, la.Split(data))
 
     def test_labels_beyond_the_outputs(self) -> None:
         problem = la.Problem(nn.Linear(3, 4), la.CrossEntropy())
@@ -546,7 +551,7 @@ def test_images_reach_the_network_with_channels_last_whatever_their_number(strat
     images = torch.randn(5, channels, 6, 6)
     engine(problem, strategy).evaluate(
         torch.eye(3), plane(problem).controls().detach(), la.Split((images, torch.arange(5) % 4)),
-        metrics_for(problem.loss), 5,
+        choose_metrics(problem.loss), 5,
     )  # fmt: skip
     assert set(seen) == {(36 * channels, 1, 6 * channels, channels)}
 
@@ -632,17 +637,21 @@ def test_memory_bounds_the_chunk_and_less_than_one_point_is_refused() -> None:
     ("text", "expected"), [("500MB", 500_000_000), ("2GiB", 2**31), ("1.5 k", 1500), ("7", 7), ("3b", 3)]
 )
 def test_memory_is_given_with_a_unit_or_without(text: str, expected: int) -> None:
-    assert memory_limit(text, torch.device("cpu")) == expected
+    assert find_memory_limit(text, torch.device("cpu")) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1GB", "2TB5", "GiB"])
 def test_memory_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(la.BadInput, match="expected auto, or a positive number of bytes"):
-        memory_limit(text, torch.device("cpu"))
+        find_memory_limit(text, torch.device("cpu"))
 
 
 def test_by_default_a_chunk_takes_a_share_of_what_is_free() -> None:
-    assert 2**20 < memory_limit("auto", torch.device("cpu")) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert (
+        2**20
+        < find_memory_limit("auto", torch.device("cpu"))
+        < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    )
 
 
 def test_a_chunk_is_halved_until_it_fits() -> None:
@@ -708,8 +717,8 @@ PLAN = {"evaluate": SERVICE, "pullback": SERVICE, "derivatives": SERVICE, "threa
         ({**PLAN, "threads": 10**9}, "at least one thread, and 1024 at most"),
         ({**PLAN, "threads": "2"}, "Expected `int`, got `str`"),
         ({**PLAN, "reason": None}, "Expected `str`, got `null`"),
-        ({**PLAN, "odd": 1}, "nothing is called 'odd'"),
-        ({**PLAN, "pullback": {**SERVICE, "odd": 1}}, "nothing is called 'odd'"),
+        ({**PLAN, "odd": 1}, "'odd' is unknown"),
+        ({**PLAN, "pullback": {**SERVICE, "odd": 1}}, "'odd' is unknown"),
         *(
             ({**PLAN, "pullback": {**SERVICE, **change}}, message)
             for change, message in (
@@ -758,7 +767,7 @@ def test_dropout_that_knows_evaluation_mode_is_a_function() -> None:
     problem = la.Problem(Impure(nn.Dropout(0.5)), la.CrossEntropy())
     split = la.Split((torch.randn(6, 3), torch.arange(6) % 2))
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())
-    la.engine_for(problem, chart, split, plan="loop").network.check(split)
+    check_network(la.engine_for(problem, chart, split, plan="loop").network, split)
 
 
 class Operations(TorchDispatchMode):
@@ -916,7 +925,7 @@ def test_shared_inputs_of_every_kind_and_held_parameters(
         coefficients = torch.cat([torch.ones(POINTS, 1, dtype=torch.float64), coordinates()], dim=1).to(kind)
         network = Network(problem, space, la.BatchStatistics(), plane(problem))
         motor, batch = Engine(network, plan), (rows, torch.arange(9) % 3)
-        loss = motor.evaluate(coefficients, controls, la.Split(batch), metrics_for(problem.loss), 9)["loss"]
+        loss = motor.evaluate(coefficients, controls, la.Split(batch), choose_metrics(problem.loss), 9)["loss"]
         results.append((loss, motor.pullback(coefficients, controls, batch, SquaredSum()).controls))
     for exact, got in zip(*results, strict=True):
         assert float((got.double() - exact).abs().max() / exact.abs().max()) < tolerance
@@ -1012,7 +1021,7 @@ def test_no_tensor_grows_with_the_number_of_points(strategy: str, service: str) 
         with LargestTensor() as largest:
             if service == "evaluate":
                 engine(problem, strategy).evaluate(
-                    coefficients, controls, split, metrics_for(problem.loss), eval_batch_size=6
+                    coefficients, controls, split, choose_metrics(problem.loss), eval_batch_size=6
                 )
             else:
                 engine(problem, strategy).pullback(coefficients, controls, split.data, SquaredSum())
@@ -1034,7 +1043,33 @@ def test_a_gpu_agrees_with_the_cpu(name: str, strategy: str) -> None:
         on_device = Engine(network, Plan.of(strategy, 4))
         there = coefficients.detach().to(device).requires_grad_(), controls.to(device)
         examples = split.to(device)
-        values = on_device.evaluate(*there, examples, metrics_for(problem.loss), eval_batch_size=5)
+        values = on_device.evaluate(*there, examples, choose_metrics(problem.loss), eval_batch_size=5)
         pull = on_device.pullback(*there, examples.data, SoftMaximum())
         results.append((values, pull.controls.cpu(), pull.coefficients.cpu()))
     torch.testing.assert_close(results[1], results[0], **TOLERANCE)
+
+
+class Renormed(nn.Module):
+    """A network with an operation that torch has no rule for under ``vmap``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.renorm(self.inner(x), 2, 0, 5.0)
+
+
+@pytest.mark.parametrize("strategy", ["vmap", "batched", "auto"])
+def test_torch_warns_of_lacking_rules_in_calls_of_users_alone(strategy: str) -> None:
+    torch.manual_seed(0)
+    net, examples = Renormed(), la.Split((torch.randn(12, 4), torch.arange(12) % 3))
+    chart = la.slice_around(net)
+    problem, options = la.Problem(net, la.CrossEntropy()), {"metrics": ["loss", "gradient_norm"], "plan": strategy}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = la.survey(chart, la.make_grid(chart, (3, 2)), problem, {"a": examples}, **options)
+    assert not [str(each.message) for each in told]
+    assert bool(np.isfinite(found["a_gradient_norm"]).all())
+    with pytest.warns(UserWarning, match="There is a performance drop"):
+        torch.vmap(lambda x: torch.renorm(x, 2, 0, 5.0))(torch.randn(2, 3, 3))

@@ -18,7 +18,7 @@ from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.rundir import RunDirectory
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 
 QUICK: dict[str, Any] = {"model_options": {"hidden": (4,)}, "device": "cpu"}
 CONFIG = TrainConfig(epochs=1, batch_size=64, snapshots="step:10", **QUICK)
@@ -62,7 +62,7 @@ def test_a_snapshot_is_a_file_of_its_folder(name: object, foreign: Path) -> None
     for read in (
         lambda: run_train(CONFIG, foreign, resume=True),
         lambda: la.Trajectory(foreign / "snapshots"),
-        lambda: starting_state(f"{foreign}@0"),
+        lambda: load_start(f"{foreign}@0"),
         lambda: run_survey(SurveyConfig(trajectory=str(foreign), **SURVEY), foreign.parent / "out"),
     ):
         with pytest.raises(la.BadInput, match=r"index\.jsonl: line \d+ cannot be read .* before it are whole"):
@@ -135,7 +135,7 @@ def test_runs_that_are_each_others_chart_come_to_an_end(trained: Path, tmp_path:
     for name, other in ("ab", "ba"):
         config = RunDirectory(tmp_path / name).config()
         (tmp_path / name / "config.yaml").write_text(f"run: {tmp_path / other}\n" + f"loss: {config['loss']}\n")
-    with pytest.raises(la.BadInput, match="each other's"):
+    with pytest.raises(la.BadInput, match="refer to each other"):
         run_survey(SurveyConfig(run=str(tmp_path / "a"), **SURVEY), tmp_path / "out", pictures=False)
 
 
@@ -179,7 +179,7 @@ class TestInputsAreFoundAgain:
         assert said.count("\n") == 1
         for place in (begun / "work/base/t0", begun / "base/t0"):
             assert str(place) in said
-        assert "--checkpoint where it is now" in said
+        assert "its current path as --checkpoint" in said
         assert self.resume("work/runs/s", "--checkpoint=moved") == 0
 
     def test_a_finished_one_grows_where_it_is_now(
@@ -208,7 +208,7 @@ class TestInputsAreFoundAgain:
             Path("base/t0", name).write_text("")
         for option in ("--pattern=array:base/t0/picture.npy", "--plan=base/t0/plan.json", "--checkpoint=base/t0"):
             assert main(["fit", option, "--overwrite", "--out=base/t0", "--steps=2"]) == 2
-            assert "which the run is made of" in " ".join(capsys.readouterr().err.split())
+            assert "which is an input of the run" in " ".join(capsys.readouterr().err.split())
         assert Path("base/t0/model.safetensors").exists()
 
     def test_another_network_in_its_place_is_refused(
@@ -218,7 +218,7 @@ class TestInputsAreFoundAgain:
         run_train(TrainConfig(**{**CONFIG.__dict__, "seed": 1}), Path("base/t0"))
         monkeypatch.chdir(begun)
         assert self.resume("work/runs/s") == 2
-        assert "was started on other inputs" in capsys.readouterr().err
+        assert "was started with other inputs" in capsys.readouterr().err
 
     def test_other_settings_are_still_refused(self, begun: Path, capsys: pytest.CaptureFixture[str]) -> None:
         shutil.copytree("base/t0", "base/t1")

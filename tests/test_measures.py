@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.polynomial import Polynomial
 
 from lossatlas.errors import BadInput
-from lossatlas.measures import MEASURES, MergeTree, Pass, Surface, measure_survey, merge_tree, surfaces
+from lossatlas.measures import MEASURES, MergeTree, Pass, Surface, measure_survey, merge_tree, take_surfaces
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -553,7 +553,7 @@ def test_repeats_are_measured_each_and_against_each_other() -> None:
     assert found["width_u_at_2.3026"] is None  # of the first repeat the basin is open
     assert found["draws"][2]["width_u_at_2.3026"] is not None
     json.dumps(found, allow_nan=False)
-    assert surfaces(given)["test"].values.shape == (21, 11)
+    assert take_surfaces(given)["test"].values.shape == (21, 11)
 
 
 def test_spread_by_hand_and_of_a_single_repeat() -> None:

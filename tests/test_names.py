@@ -1,10 +1,16 @@
-"""What modules take from each other stands in ``__all__``, and what begins with an underscore stays at home."""
+"""Names taken from other modules stand in ``__all__``; public ones have docstrings, and the first ones examples."""
 
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
+import inspect
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -71,3 +77,40 @@ def test_what_modules_take_from_each_other_stands_in_their_all(
 
 def test_what_begins_with_an_underscore_stays_in_its_module(takings: list[tuple[str, str, str]]) -> None:
     assert not [f"{name} takes {what} of {source}" for name, source, what in takings if what.startswith("_")]
+
+
+def list_public(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Functions and classes that a module defines and exports; of classes the methods and properties, too."""
+    for name in getattr(module, "__all__", ()):
+        found = getattr(module, name)
+        if getattr(found, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(found) or inspect.isclass(found):
+            yield f"{module.__name__}.{name}", found
+        if inspect.isclass(found):
+            for own, value in vars(found).items():
+                if not own.startswith("_") and isinstance(value, property | cached_property):
+                    yield f"{module.__name__}.{name}.{own}", value
+                elif not own.startswith("_") and inspect.isroutine(value):
+                    yield f"{module.__name__}.{name}.{own}", getattr(found, own)
+
+
+def test_all_that_is_public_has_a_docstring_of_its_own_or_inherited(trees: dict[str, ast.Module]) -> None:
+    modules = [
+        name for name in trees if not name.endswith("__main__") and ".callbacks" not in name
+    ]  # these need extras
+    found = [each for name in modules for each in list_public(importlib.import_module(name))]
+    assert len(found) > 1000
+    assert not [name for name, each in found if not (inspect.getdoc(each) or "").strip()]
+
+
+@pytest.mark.parametrize("name", [
+    "Adam", "ArcLength", "Bezier", "Chain", "Conv", "CrossEntropy", "Evaluation", "GreyPicture", "MLP", "Maximum",
+    "Momentum", "Pattern", "Picture", "Plan", "Plane", "PreResNet", "Problem", "Radial", "ResNet", "Seconds",
+    "Simplex", "Slice", "Split", "SquaredError", "Stage", "Steps", "Training", "Trajectory", "Uniform", "WeightSpace",
+    "Xavier", "compare", "connect", "fit", "load_chart", "load_data", "load_networks", "open_run", "picture",
+    "score_accuracy", "score_loss", "slice_around", "survey", "train",
+])  # fmt: skip
+def test_what_a_user_meets_first_has_an_example(name: str) -> None:
+    tests = doctest.DocTestFinder(recurse=False).find(getattr(lossatlas, name), name)
+    assert any("la." in example.source for test in tests for example in test.examples)

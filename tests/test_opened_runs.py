@@ -23,7 +23,7 @@ from lossatlas.jobs.train import run_train
 from lossatlas.recipes import Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.problem import build_problem
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 QUIET = ("--plan=loop", "--examples=60", "--eval_batch_size=30", "--no_pictures")
 SMALL = ("--model.hidden=6", "--device=cpu")
@@ -116,6 +116,19 @@ def losses(run: la.OpenedRun) -> np.ndarray:
     return found["loss"].numpy().astype(np.float32)
 
 
+@pytest.mark.parametrize("name", ["s", "along", "between"])
+def test_axes_are_called_the_same_from_python_and_from_the_command_line(name: str, runs: Path) -> None:
+    run = la.open_run(runs / name)
+    axes = run.chart.axes
+    grid = {axis: run.survey[axis].values for axis in axes}
+    chart = run.chart if name != "s" else la.slice_around(run.problem.module)
+    again = la.survey(chart, grid, run.problem, {"test": run.splits["test"]}, plan="loop")
+    for axis in axes:
+        assert again[axis].attrs == run.survey[axis].attrs
+        assert again[axis].attrs["long_name"] != axis
+    assert again["test_loss"].dims == run.survey["test_loss"].dims == axes
+
+
 def test_its_record_says_with_what_and_on_what_it_was_made(runs: Path) -> None:
     provenance = la.open_run(runs / "f").provenance
     assert provenance.versions["torch"] == torch.__version__
@@ -129,7 +142,7 @@ CHARTED = {"chart", "recipe", "engine", "survey"}
 OTHERS = {"summary", *PROBLEM, *CHARTED}
 NO_CHART = r"holds no chart; give a run of fit or survey, or survey a --checkpoint"
 NO_SURVEY = r"holds no survey; give a run of fit, survey or connect, once it has surveyed"
-NO_PROBLEM = r"compares runs and has no problem of its own; open one of them"
+NO_PROBLEM = r"compares runs and does not have a problem of its own; open one of"
 TRAINED = {"chart": NO_CHART, "recipe": NO_CHART, "survey": NO_SURVEY}
 CONTINUE = r"is not finished.*continue it with lossatlas {} --out \S+ --resume"
 
@@ -200,7 +213,7 @@ class TestWhatARunWasMadeOf:
         assert isinstance(run.config, TrainConfig)
         assert run.finished
         (state,) = load_networks([str(runs / "t1")], build_problem(run.config)).states
-        for key, value in module_state(run.problem.module).items():
+        for key, value in collect_state(run.problem.module).items():
             assert torch.equal(value, state[key])
         x, y = run.splits["test"].take(torch.arange(len(run.splits["test"])))
         with torch.no_grad():
@@ -212,7 +225,7 @@ class TestWhatARunWasMadeOf:
     def test_a_comparison_has_no_problem_of_its_own(self, runs: Path) -> None:
         run = la.open_run(runs / "cmp")
         assert run.verb == "compare"
-        with pytest.raises(la.BadInput, match="compares runs and has no problem of its own; open one of them"):
+        with pytest.raises(la.BadInput, match="compares runs and does not have a problem of its own; open one of"):
             _ = run.problem
 
     def test_what_is_gone_concerns_who_needs_it(self, runs: Path, tmp_path: Path) -> None:
@@ -227,7 +240,7 @@ class TestWhatARunWasMadeOf:
         assert run.chart.axes == ("u", "v")
         assert "test_loss" in run.survey
         assert run.config.grid == (3,)
-        with pytest.raises(la.BadInput, match=r"checkpoint t1 of .* is not there; it was looked for as"):
+        with pytest.raises(la.BadInput, match=r"checkpoint t1 of .* does not exist; it was looked for as"):
             _ = run.problem
 
     def test_what_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
@@ -236,7 +249,7 @@ class TestWhatARunWasMadeOf:
 
 
 class TestWhatChangedIsNoticed:
-    CHANGED = "the network that .* was made of has changed since, .*; make that run anew"
+    CHANGED = "the network of .* has changed since, .*; carry out that run again"
 
     @pytest.mark.parametrize("name", ["around", "again", "third", "s", "between", "c", "curve"])
     def test_a_network(self, copied: Path, name: str) -> None:
@@ -253,13 +266,13 @@ class TestWhatChangedIsNoticed:
         shutil.rmtree("t1")
         shutil.copytree("t2", "t1")
         assert main(["survey", "--out=x", "--run=around", "--grid=3", *QUIET]) == 2
-        assert "the network that around was made of has changed since" in capsys.readouterr().err
+        assert "the network of around has changed since" in capsys.readouterr().err
 
     def test_a_survey_that_was_made_of_another_network_than_its_fit(self, copied: Path) -> None:
         provenance = Path("again/provenance.json")
         centre = la.open_run("again").provenance.fingerprints["centre"]
         provenance.write_text(provenance.read_text().replace(centre, "0" * len(centre)))
-        with pytest.raises(la.BadInput, match="the network that again was made of has changed since"):
+        with pytest.raises(la.BadInput, match="the network of again has changed since"):
             _ = la.open_run("again").problem
 
     def test_an_initialisation_counts_where_the_chart_does_not_say_all(
@@ -270,7 +283,7 @@ class TestWhatChangedIsNoticed:
         make("fit", "--out=part", "--parameters=3.*", *FIT, *SMALL)
         make("survey", "--out=x", "--run=whole", "--seed=1", "--grid=3", *QUIET)
         assert main(["survey", "--out=y", "--run=part", "--seed=1", "--grid=3", *QUIET]) == 2
-        assert "the network that part was made of has changed since" in capsys.readouterr().err
+        assert "the network of part has changed since" in capsys.readouterr().err
         assert la.open_run("part").problem.module is not None
 
     def test_data(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,8 +301,8 @@ class TestWhatChangedIsNoticed:
             for attribute in ("splits", "metrics", "problem", "engine"):
                 with pytest.raises(
                     la.BadInput,
-                    match=f"the train examples of mine:data are not those that {name} was made on; bring them back, or "
-                    "make the run anew",
+                    match=f"the train examples of mine:data are not those that {name} was made on; restore the "
+                    "data, or carry out the run again",
                 ):
                     getattr(run, attribute)
         assert "train_loss" in la.open_run("s").survey
@@ -305,7 +318,7 @@ class TestWhatIsGoneConcernsWhoNeedsIt:
         assert len(run.splits["test"]) == 60
         assert "loss" in run.metrics
         assert "test_loss" in run.survey
-        with pytest.raises(la.BadInput, match="run around of again is not there"):
+        with pytest.raises(la.BadInput, match="run around of again does not exist"):
             _ = run.problem
 
     def test_a_checkpoint(self, copied: Path) -> None:
@@ -313,7 +326,7 @@ class TestWhatIsGoneConcernsWhoNeedsIt:
         run = la.open_run("s")
         assert len(run.splits["test"]) == 60
         assert "loss" in run.metrics
-        with pytest.raises(la.BadInput, match="checkpoint t1 of s is not there; it was looked for as"):
+        with pytest.raises(la.BadInput, match="checkpoint t1 of s does not exist; it was looked for as"):
             _ = run.engine
 
     @pytest.mark.parametrize("name", ["between", "c", "curve"])
@@ -322,7 +335,7 @@ class TestWhatIsGoneConcernsWhoNeedsIt:
         run = la.open_run(name)
         np.testing.assert_array_equal(losses(run), run.survey["test_loss"].values.reshape(-1))
         shutil.rmtree("t1")
-        with pytest.raises(la.BadInput, match=r"between t1 of \w+ is not there; it was looked for as"):
+        with pytest.raises(la.BadInput, match=r"between t1 of \w+ does not exist; it was looked for as"):
             _ = la.open_run(name).problem
 
     def test_a_class_of_charts(
@@ -341,7 +354,7 @@ class TestWhatIsGoneConcernsWhoNeedsIt:
         assert type(la.open_run("s2").chart).__name__ == "Wavy"
         CHARTS._added.clear()
         shutil.rmtree("wavy")
-        with pytest.raises(la.BadInput, match="run wavy of s2 is not there"):
+        with pytest.raises(la.BadInput, match="run wavy of s2 does not exist"):
             _ = la.open_run("s2").chart
         assert len(la.open_run("s2").splits["test"]) == 60
 

@@ -427,7 +427,9 @@ def test_images_are_decoded_by_few_decoders_and_to_few_pixels(
 ) -> None:
     for form in ("ico", "tga", "eps", "pcx"):  # the third is a program, which another program would execute
         Image.new("RGB", (16, 16)).save(tmp_path / f"a.{form}")
-        with pytest.raises(BadInput, match=r"a\.\w+' \(it begins like none of PNG, JPEG, TIFF, GIF, BMP, WEBP, PPM\)"):
+        with pytest.raises(
+            BadInput, match=r"a\.\w+' \(it is not an image of a known format; expected one of PNG, JPEG, TIFF, GIF"
+        ):
             image(tmp_path / f"a.{form}")
     Image.new("1", (40_000, 25_000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 2**18

@@ -46,7 +46,8 @@ def test_a_printed_picture_is_as_wide_as_asked_and_no_letter_is_too_small(name: 
 
 def test_a_file_is_as_wide_as_asked(tmp_path: Path) -> None:
     (path, *_) = save_pictures(draw(heart(), ["loss"], Style(width=85 * MM)), tmp_path, dpi=100)
-    assert Image.open(path).width == pytest.approx(335, abs=1)
+    with Image.open(path) as image:
+        assert image.width == pytest.approx(335, abs=1)
 
 
 def test_a_width_beyond_the_natural_one_makes_letters_larger() -> None:
@@ -77,10 +78,10 @@ def _streams(pdf: bytes) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("format", ["png", "pdf", "svg", "html"])
-def test_renderings_repeat_to_the_byte_and_leave_settings_alone(format: str) -> None:
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg", "html"])
+def test_renderings_repeat_to_the_byte_and_leave_settings_alone(suffix: str) -> None:
     before = dict(mpl.rcParams)
-    one, other = (draw(line(), ["line"])["line"].render(format) for _ in range(2))
+    one, other = (draw(line(), ["line"])["line"].render(suffix) for _ in range(2))
     assert one == other
     assert dict(mpl.rcParams) == before
 
@@ -120,7 +121,7 @@ def test_settings_that_cannot_be_are_refused_in_a_line(settings: dict[str, Any],
 
 
 def test_a_setting_that_no_picture_heeds_is_refused() -> None:
-    with pytest.raises(BadInput, match="levels concerns none of line"):
+    with pytest.raises(BadInput, match="levels has no meaning for the pictures line"):
         draw(line(), ["line"], Style(levels=(1.0,)))
 
 
@@ -144,7 +145,7 @@ def test_formats_resolutions_and_files_that_cannot_be_are_refused_before_anythin
 def test_captions_stand_beside_pictures_and_keep_what_small_print_says(tmp_path: Path) -> None:
     shown, printed = (draw(heart(), ["loss"], Style(width=width))["loss"] for width in (None, 85 * MM))
     assert shown.caption == printed.caption
-    assert "log scale from" in shown.caption
+    assert "Log scale from" in shown.caption
     assert any("log scale from" in text.get_text() for text in shown.figure.findobj(Text))
     assert not any("log scale from" in text.get_text() for text in printed.figure.findobj(Text))
     save_pictures({"loss": printed}, tmp_path, dpi=40)
@@ -180,10 +181,9 @@ def _linear(rgb: np.ndarray) -> np.ndarray:
 
 def _lab(linear: np.ndarray) -> np.ndarray:
     """CIE L*a*b* under D65 of linear sRGB (..., 3)."""
-    to_xyz = np.array(
-        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-    )
-    xyz = np.clip(linear, 0, 1) @ to_xyz.T / np.array([0.95047, 1.0, 1.08883])
+    red, green = [0.4124564, 0.2126729, 0.0193339], [0.3575761, 0.7151522, 0.1191920]
+    blue = [0.1804375, 0.0721750, 0.9503041]
+    xyz = np.clip(linear, 0, 1) @ np.array([red, green, blue]) / np.array([0.95047, 1.0, 1.08883])
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
 

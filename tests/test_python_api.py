@@ -20,7 +20,7 @@ from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.problem import build_problem
 from lossatlas.schedules.kinds.constant import Constant
 from lossatlas.training import parse_optimizer
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 QUIET = ("--plan=loop", "--examples=60", "--eval_batch_size=30", "--no_pictures")
 SMALL = ("--model.hidden=6", "--device=cpu")
@@ -91,7 +91,7 @@ class TestLoadedNetworks:
 
     def test_snapshots_runs_and_files_are_networks(self, runs: Path, tmp_path: Path) -> None:
         base = self.base()
-        (tmp_path / "w.safetensors").write_bytes(state_bytes(module_state(base.problem.module)))
+        (tmp_path / "w.safetensors").write_bytes(serialise_state(collect_state(base.problem.module)))
         loaded = load_networks([f"{runs / 't1'}@0", str(runs / "t1"), str(tmp_path / "w.safetensors")], base)
         assert loaded.vectors.shape == (3, base.space.size)
         assert torch.equal(base.space.vector_of(base.problem.module), loaded.vectors[2]), "the module is as it was"
@@ -100,10 +100,10 @@ class TestLoadedNetworks:
 
     def test_a_transform_that_changes_what_is_held_is_refused(self, runs: Path) -> None:
         base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
-        start = {name: value.clone() for name, value in module_state(base.problem.module).items()}
+        start = {name: value.clone() for name, value in collect_state(base.problem.module).items()}
         base = replace(base, networks={"a": start, "b": {**start, **self.other_weights(start)}})
         assert load_networks(["a", "b"], base).names == ("a", "b")
-        with pytest.raises(la.BadInput, match="a and b permuted differ in '.*bias', which does not vary"):
+        with pytest.raises(la.BadInput, match="a and b permuted differ in parameter '.*bias', which is held fixed"):
             load_networks(["a", "b"], base, [Permuted([5, 4, 3, 2, 1, 0])])
 
     def other_weights(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -117,7 +117,7 @@ class TestLoadedNetworks:
 
     def test_networks_that_differ_in_what_does_not_vary_are_refused(self, runs: Path) -> None:
         base = build_problem(TrainConfig(model_options={"hidden": (6,)}, seed=1, device="cpu", parameters=("*weight",)))
-        with pytest.raises(la.BadInput, match="t1 and t2 differ in '.*bias', which does not vary; name it among"):
+        with pytest.raises(la.BadInput, match="t1 and t2 differ in parameter '.*bias', which is held fixed; let"):
             load_networks([str(runs / "t1"), str(runs / "t2")], base)
 
     def test_a_buffer_that_no_chart_interpolates_is_told(self) -> None:
@@ -130,11 +130,11 @@ class TestLoadedNetworks:
         base = copy.copy(self.base())
         one, other = Scaled(1.0), Scaled(2.0)
         own = la.Problem(one, la.CrossEntropy())
-        states = {"a": module_state(one), "b": module_state(other)}
+        states = {"a": collect_state(one), "b": collect_state(other)}
         data = base.data
         base = type(base)(own, la.WeightSpace(one), data, base.train, base.device, states)
         assert load_networks(["a", "b"], base).notes == (
-            "a and b differ in the buffer 'scale'; between them it is the first's",
+            "a and b differ in the buffer 'scale'; points between them have the first's",
         )
 
 
@@ -159,11 +159,13 @@ class TestTrain:
         assert result.trajectory is not None
         assert [snapshot.step for snapshot in result.trajectory.snapshots] == [0, 2, 4, 6]
         last = result.trajectory.snapshots[-1].state()
-        for name, value in module_state(result.module).items():
+        for name, value in collect_state(result.module).items():
             assert torch.equal(last[name], value)
         assert result.trajectory.snapshots[-1].scalars["epoch"] == 3.0
         if path is not None:
-            with pytest.raises(la.BadInput, match="holds snapshots of a training; give each training a folder"):
+            with pytest.raises(
+                la.BadInput, match="holds the snapshots of another training; give each training a folder"
+            ):
                 la.train(problem(), examples(), epochs=1, path=path)
 
 
@@ -198,19 +200,25 @@ class TestConnect:
 
     def test_wrong_settings_are_one_line(self) -> None:
         networks, own, splits = self.networks(), problem(), {"train": examples()}
-        with pytest.raises(la.BadInput, match="not the settings of a ConnectConfig"):
+        with pytest.raises(la.BadInput, match="'stepps' is not a setting of lossatlas connect; did you mean 'steps'"):
             la.connect(networks, own, splits, stepps=3)
-        with pytest.raises(la.BadInput, match="data is a setting of the command line; here problem and splits say it"):
+        with pytest.raises(la.BadInput, match="steps is '3'; expected a positive number"):
+            la.connect(networks, own, splits, steps="3")
+        with pytest.raises(
+            la.BadInput, match="data is not a setting in Python, where the problem and the splits take its place"
+        ):
             la.connect(networks, own, splits, data="digits")
-        with pytest.raises(la.BadInput, match="splits are test; expected train, and perhaps test"):
+        with pytest.raises(la.BadInput, match="test is not a choice of splits; expected train, and optionally test"):
             la.connect(networks, own, {"test": examples()}, steps=3)
-        with pytest.raises(la.BadInput, match="a curve joins two networks or more and 1 is given; give the others"):
+        with pytest.raises(la.BadInput, match="a curve connects two or more networks; got 1"):
             la.connect(networks[:1], own, splits, steps=3)
-        with pytest.raises(la.BadInput, match="between is a setting of the command line; here networks says it"):
+        with pytest.raises(la.BadInput, match="between is not a setting in Python, where the networks take its place"):
             la.connect(networks, own, splits, between=("a", "b"))
-        with pytest.raises(la.BadInput, match="network 2 is a int; expected a module, or its tensors by name"):
+        with pytest.raises(
+            la.BadInput, match="network 2, a int, is not a network; expected a module, or its tensors by name"
+        ):
             la.connect([networks[0], 3], own, splits)
-        with pytest.raises(la.BadInput, match="a network is called 1; expected a name"):
+        with pytest.raises(la.BadInput, match="1 is not a name of a network; expected printable"):
             la.connect({1: networks[0], 2: networks[1]}, own, splits)
 
     def test_a_folder_with_a_curve_is_left_alone(self, tmp_path: Path) -> None:
@@ -218,12 +226,12 @@ class TestConnect:
         settings = {"steps": 3, "grid": 5, "plane": 0, "plan": "loop", "device": "cpu", "ensembles": False}
         la.connect(networks, own, splits, path=tmp_path / "curve", **settings)
         before = {path: path.read_bytes() for path in (tmp_path / "curve").rglob("*") if path.is_file()}
-        with pytest.raises(la.BadInput, match="curve is not empty; give each curve a folder of its own"):
+        with pytest.raises(la.BadInput, match="curve is not an empty folder; give each curve a folder of its own"):
             la.connect(networks[::-1], own, splits, path=tmp_path / "curve", **settings)
         assert before == {path: path.read_bytes() for path in (tmp_path / "curve").rglob("*") if path.is_file()}
         (tmp_path / "file").touch()
         for path in (tmp_path / "file", ""):
-            with pytest.raises(la.BadInput, match="which is not a folder"):
+            with pytest.raises(la.BadInput, match="is not a folder"):
                 la.connect(networks, own, splits, path=path, **settings)
 
     def test_numbers_may_be_numpys_and_counts_numbers(self) -> None:
@@ -270,9 +278,9 @@ class TestConnect:
 
         networks = [Shifted(0.0), Shifted(4.0)]
         own, splits = la.Problem(Shifted(0.0), la.CrossEntropy()), {"train": examples()}
-        with pytest.warns(la.Caution, match="network 1 and network 2 differ in the buffer 'shift'; between them it is"):
+        with pytest.warns(la.Caution, match="network 1 and network 2 differ in the buffer 'shift'; points between"):
             la.connect(networks, own, splits, steps=1, grid=3, plane=0, plan="loop", device="cpu", ensembles=False)
-        with pytest.warns(la.Caution, match="a and b differ in the buffer 'shift'; between them it is"):
+        with pytest.warns(la.Caution, match="a and b differ in the buffer 'shift'; points between them have"):
             la.compare(
                 dict(zip("ab", networks, strict=True)), own, splits, grid=3, line=3, slice_points=3, repeats=1,
                 plan="loop", device="cpu",
@@ -325,13 +333,13 @@ class TestCompare:
     def test_too_few_networks_and_strangers_among_the_groups_are_refused(self) -> None:
         networks, own, splits = {"a": trained(1), "b": trained(2)}, problem(), {"train": examples()}
         for few in ({}, {"a": networks["a"]}):
-            with pytest.raises(la.BadInput, match="a comparison needs two networks or more and has [01]; give"):
+            with pytest.raises(la.BadInput, match="a comparison needs two or more networks; got [01]"):
                 la.compare(few, own, splits)
-        with pytest.raises(la.BadInput, match="groups names 'z', which is not among the networks; expected a, b"):
+        with pytest.raises(la.BadInput, match="'z' in groups is not a name of a network; expected a, b"):
             la.compare(networks, own, splits, groups={"z": "g"})
-        with pytest.raises(la.BadInput, match="runs is a setting of the command line; here networks says it"):
+        with pytest.raises(la.BadInput, match="runs is not a setting in Python, where the networks take its place"):
             la.compare(networks, own, splits, runs=("a",))
 
     def test_strangers_among_the_starts_are_refused(self) -> None:
-        with pytest.raises(la.BadInput, match="starts names 'c', which is not among the networks"):
+        with pytest.raises(la.BadInput, match="'c' in starts is not a name of a network"):
             la.compare({"a": trained(1), "b": trained(2)}, problem(), {"train": examples()}, starts={"c": trained(1)})

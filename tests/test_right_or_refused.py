@@ -483,7 +483,7 @@ class TestWhatCopiesShare:
         chart = la.slice_around(seeded(Zeroed), ("random",), seed=3)
         problem = la.Problem(seeded(Zeroed), la.CrossEntropy())
         whole = Service("loop", 4)
-        with pytest.raises(la.BadInput, match=r"those of a group \(64\) belong together here"):
+        with pytest.raises(la.BadInput, match=r"those of a batch \(64\) have to be evaluated together"):
             la.engine_for(problem, chart, (x, y), plan=Plan(Service("loop", 4, examples=8), whole, whole, threads=1))
 
 
@@ -654,7 +654,7 @@ def test_the_command_line_ends_with_what_it_means(
     assert "layer '2' (Linear)" in line
     assert main([*common, *own, "--data=stranger:late", "--out=b"]) == 3
     assert Path("b", "config.yaml").exists()
-    assert "layer '0' (Embedding): index out of range in self; what was done" in capsys.readouterr().err
+    assert "layer '0' (Embedding): index out of range in self; what was computed" in capsys.readouterr().err
     unused = [*common, "--data=stranger:good", "--model=stranger:more", "--checkpoint=more.pt", "--out=c"]
     sys.modules["stranger"].save()
     with warnings.catch_warnings():
@@ -832,7 +832,7 @@ def test_a_large_output_hides_no_leak() -> None:
 
 
 def test_a_network_that_asks_whether_gradients_are_enabled_is_told_of() -> None:
-    with pytest.warns(la.Caution, match="losses with gradients enabled are others than without"):
+    with pytest.warns(la.Caution, match="losses differ with gradients enabled and disabled"):
         surveyed(seeded(AsksForGradients), (rows(40, 4), labels(40)))
 
 

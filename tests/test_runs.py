@@ -22,7 +22,7 @@ from safetensors.torch import save
 
 import lossatlas as la
 from lossatlas.cli.main import main
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.jobs.checkpoint import FILE, restore_checkpoint, write_checkpoint
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.log import MetricsLog
@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_what_was_reached(after: int, limit: int, uninterrupt
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        with pytest.raises(la.CannotFinish, match="the last checkpoint is whole"):
+        with pytest.raises(la.CannotFinish, match="the last checkpoint is intact"):
             run_fit(CONFIG, run, checkpoint_seconds=0.0, stop=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -180,7 +180,7 @@ def test_other_data_under_the_same_name_are_refused(tmp_path: Path, monkeypatch:
     from lossatlas.data.sources import digits
 
     monkeypatch.setattr(digits, "TEST_EXAMPLES", 400)
-    with pytest.raises(la.BadInput, match="started on other inputs: data/test was"):
+    with pytest.raises(la.BadInput, match="started with other inputs: data/test was"):
         run_fit(CONFIG, tmp_path / "run", resume=True)
 
 
@@ -191,7 +191,7 @@ def test_a_picture_that_changed_under_its_name_is_refused(tmp_path: Path) -> Non
     with pytest.raises(la.Interrupted):
         run_fit(config, tmp_path / "run", stop=lambda: True)
     np.save(tmp_path / "p.npy", ~cells)
-    with pytest.raises(la.BadInput, match="started on other inputs: picture was"):
+    with pytest.raises(la.BadInput, match="started with other inputs: picture was"):
         run_fit(config, tmp_path / "run", resume=True)
 
 
@@ -216,13 +216,13 @@ def test_the_log_has_each_step_once(tmp_path_factory: pytest.TempPathFactory, li
 
 def test_atomic_writes_leave_the_old_file_when_they_fail(tmp_path: Path) -> None:
     target = tmp_path / "a"
-    atomic_write(target, b"old")
+    write_atomically(target, b"old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
         with pytest.raises(la.CannotFinish, match="cannot write"):
-            atomic_write(target, b"new" * 100)
+            write_atomically(target, b"new" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)

@@ -15,7 +15,7 @@ import lossatlas as la
 from lossatlas.engine import BUFFERS
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.sequential import merge_layers
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 
 RELU = nn.ReLU()
 """One that comes twice in a row of layers."""
@@ -337,7 +337,9 @@ def test_networks_that_do_odd_things_have_the_gradients_that_they_have(build: ty
     wanted = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, list(fresh.parameters()))])
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
     assert (
-        engine.evaluate(coefficients, chart.controls(), split, metrics_for(problem.loss), 20)["loss"].isfinite().all()
+        engine.evaluate(coefficients, chart.controls(), split, choose_metrics(problem.loss), 20)["loss"]
+        .isfinite()
+        .all()
     )
 
 
@@ -400,7 +402,7 @@ def test_the_engine_gives_what_a_module_built_anew_does(strategy: str, buffers: 
     plan = Plan.of(strategy, 4, precision=precision)
     engine = la.engine_for(problem, chart, split, buffers=BUFFERS[buffers](), plan=plan)
     coefficients = chart.coefficients(torch.tensor([[0.0, 0.0], [1.0, -0.5], [0.3, 2.0]]))
-    found = engine.evaluate(coefficients, chart.controls(), split, metrics_for(problem.loss), eval_batch_size=20)[
+    found = engine.evaluate(coefficients, chart.controls(), split, choose_metrics(problem.loss), eval_batch_size=20)[
         "loss"
     ]
     wanted = []

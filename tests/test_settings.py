@@ -5,7 +5,7 @@ import inspect
 import json
 import re
 import textwrap
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,20 @@ import pytest
 import yaml
 
 import lossatlas as la
+from lossatlas.cli.app import VERBS
 from lossatlas.cli.main import main
+from lossatlas.data import AUGMENTATIONS, DATA
+from lossatlas.data.load import find_data_options
+from lossatlas.losses import LOSSES
+from lossatlas.models import MODELS
+from lossatlas.pictures import SOURCES
 from lossatlas.provenance import FORMAT
 from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.compare import name_groups
+from lossatlas.recipes.options import find_options
 from lossatlas.rundir import RunDirectory
+from lossatlas.schedules import SCHEDULES
 
 CONFIGS: dict[str, type[Config]] = {
     "fit": FitConfig,
@@ -48,6 +56,15 @@ def documented(kind: type) -> dict[str, str]:
 
 
 NAMES = sorted({field.name for config in CONFIGS.values() for field in fields(config)})  # type: ignore[arg-type]
+KINDS = {
+    f"{registry.kind} {name}": registry[name]
+    for registry in (MODELS, SCHEDULES, DATA, SOURCES, AUGMENTATIONS, LOSSES)
+    for name in registry
+    if is_dataclass(registry[name])
+}
+KINDS |= {f"lossatlas {verb}": VERBS[verb]._run for verb in CONFIGS}  # type: ignore[attr-defined]
+KINDS |= {"hub:OWNER/NAME": find_data_options("hub:some/images"), "chart plane": find_options("chart", "plane")}
+"""Dataclasses of options beside the configurations."""
 
 
 class TestDeclaredOnce:
@@ -60,9 +77,17 @@ class TestDeclaredOnce:
         for kind in declarers(name):
             text = documented(kind)[name]
             assert not re.search(r"\b(of|in|around) a (fit|training|survey|comparison|curve)\b|^Default|Default:", text)
+            assert not re.search(r"\b(anew|nobody|draws?|drawn|is no|way|told)\b|processor", text, re.IGNORECASE)
             assert text[0].isupper()
             assert text.endswith(".")
             assert text.rstrip(".").split()[-1] not in {"or", "and"}
+
+    @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+    def test_so_does_that_of_all_other_options(self, kind: type) -> None:
+        told = {name: text for each in reversed(kind.__mro__[:-1]) for name, text in documented(each).items()}
+        for field in fields(kind):  # type: ignore[arg-type]
+            assert re.fullmatch(r"[A-Z0-9].*\.", told[field.name], re.DOTALL), field.name
+            assert len(told[field.name].split()) > 2, field.name
 
     @pytest.mark.parametrize("verb", CONFIGS)
     def test_the_command_line_shows_it_and_what_this_verb_settles_it_to(
@@ -71,7 +96,7 @@ class TestDeclaredOnce:
         assert main([verb, "--print_config"]) == 0
         printed = yaml.safe_load(capsys.readouterr().out)
         monkeypatch.setenv("COLUMNS", "2000")  # each option on a line
-        assert main([verb, "--help"]) == 0
+        assert main([verb, "--help_all"]) == 0
         lines = [line.strip("\u2502 ") for line in capsys.readouterr().out.splitlines()]
         for name, settled in CONFIGS[verb]().flat().items():
             kind = next(kind for kind in CONFIGS[verb].__mro__ if kind in declarers(name))
@@ -183,11 +208,11 @@ class TestSettled:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["fit", "--no_metrics"], "no metrics are surveyed"),
-        (["survey", "--no_metrics"], "no metrics are surveyed"),
-        (["compare", "--no_splits"], "no splits are surveyed"),
-        (["survey", "--no_grid"], "grid is ; expected"),
-        (["connect", "--no_grid"], "grid is ; expected 3 or more values of t, as one number"),
+        (["fit", "--metrics", "none"], "no metrics are surveyed"),
+        (["survey", "--metrics=none"], "no metrics are surveyed"),
+        (["compare", "--splits", "none"], "no splits are surveyed"),
+        (["survey", "--grid", "none"], "grid is none; expected"),
+        (["connect", "--grid=none"], "grid is none; expected 3 or more values of t, as one number"),
         (["connect", "--grid", "5", "7"], "grid is 5 7; expected 3 or more values of t, as one number"),
         (["connect", "--optimizer=adm"], "unknown optimizer of a curve 'adm'; did you mean 'adam'"),
         (["compare", "--buffers=frozen"], "buffers is 'frozen'; expected auto, reestimated or batch"),
@@ -195,8 +220,8 @@ class TestSettled:
         (["fit", "--steps=1", "--seconds=1"], "the budget is given in steps and in seconds"),
         (["connect", "--steps=1", "--seconds=1"], "the budget is given in steps and in seconds"),
         (["train", "--device=tpu"], "device is 'tpu'; expected auto"),
-        (["survey", "--checkpoint="], "checkpoint is empty; name something, or leave it out"),
-        (["survey", "--run="], "run is empty; name something, or leave it out"),
+        (["survey", "--checkpoint="], "checkpoint is empty; give a value, or leave it out"),
+        (["survey", "--run="], "run is empty; give a value, or leave it out"),
         (["survey", "--examples=0"], "examples is '0'; expected a positive number, all or auto"),
         (["survey", "--between", "a", "b", "--repeats=2"], "repeats means nothing with between"),
         (["survey", "--run=a", "--normalize=layer"], "normalize means nothing with run"),
@@ -263,7 +288,7 @@ class TestOlderRuns:
         [line] = capsys.readouterr().err.splitlines()
         assert "old is a run of an older lossatlas, in format 'lossatlas run 1'" in line
         assert (
-            f"this one reads and writes {FORMAT!r}; make it anew with this version in another --out, or remove" in line
+            f"expected {FORMAT!r}, the format of this version; make the run again in another --out, or remove" in line
         )
         assert before == {path: path.read_bytes() if path.is_file() else b"" for path in before}
         assert {*old.rglob("*"), *other.rglob("*")} == {*before}

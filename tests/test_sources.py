@@ -238,9 +238,9 @@ def test_a_text_at_any_size_is_the_same_text() -> None:
 @pytest.mark.parametrize(
     ("words", "options", "message"),
     [
-        ("   ", {}, "leaves no ink: there are only blanks"),
-        ("\\n", {}, "leaves no ink"),
-        ("\u4f60\u597d", {}, "leaves no ink: the default font has no glyph for '\u4f60\u597d'.*option font"),
+        ("   ", {}, "is blank and leaves no ink"),
+        ("\\n", {}, "is blank and leaves no ink"),
+        ("\u4f60\u597d", {}, "the default font has no glyph for '\u4f60\u597d'.*option font"),
         ("A" * 501, {}, "501 characters; expected 500"),
         ("A", {"margin": -0.1}, "text's margin is -0.1; expected 0 to 10 sizes"),
         ("A", {"font": "/none.ttf"}, "cannot read font '/none.ttf'"),

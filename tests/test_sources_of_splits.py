@@ -276,9 +276,9 @@ class TestLoaders:
     @pytest.mark.parametrize(
         ("sampler", "said"),
         [
-            (torch_data.WeightedRandomSampler([1.0] * N, N), "WeightedRandomSampler draws examples by weights"),
-            (torch_data.RandomSampler(range(N), replacement=True), "draws 61 of 61 examples with replacement"),
-            (torch_data.RandomSampler(range(N), num_samples=5), "draws 5 of 61 examples anew"),
+            (torch_data.WeightedRandomSampler([1.0] * N, N), "WeightedRandomSampler samples examples by weights"),
+            (torch_data.RandomSampler(range(N), replacement=True), "samples 61 of 61 examples with replacement"),
+            (torch_data.RandomSampler(range(N), num_samples=5), "samples 5 of 61 examples, other ones in every epoch"),
             ([1, 2, 1], "list takes examples more than once"),
             (range(40, 70), "other things than indices"),
             ([], "takes no examples"),
@@ -904,7 +904,13 @@ class TestWhereSplitsAreTaken:
         chart = self.chart()
         for splits, said in (
             ({"t": (X, Y), "other": Failing(pairs())}, "the other examples: item 37"),
-            (DataLoader(Map(pairs())), "splits have names; got DataLoader"),
+            *(
+                ({name: (X, Y)}, f"{name!r} is not a name of a split; expected letters")
+                for name in ("", "a/b", "../a", 3)
+            ),
+            ({"target": (X, Y)}, "'target' cannot name a split"),
+            ({"path": (X, Y)}, "'path' cannot name a split"),
+            (DataLoader(Map(pairs())), "a DataLoader is not a mapping of splits; expected a dict"),
         ):
             with pytest.raises(la.BadInput, match=said):
                 la.survey(chart, la.make_grid(chart, (2, 2)), self.problem, splits, plan="loop")

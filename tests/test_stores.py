@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,18 @@ import zarr.storage
 from numcodecs.zstd import Zstd
 
 import lossatlas as la
+from lossatlas.exchange import readable
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
 from lossatlas.progress import Reporter
 from lossatlas.recipes import FitConfig, SurveyConfig
-from lossatlas.schema import STANDARD_ERROR, Quantity
+from lossatlas.schema import STANDARD_ERROR, Quantity, parse_texts
 from lossatlas.surveying import SurveyStore
 from lossatlas.surveying.arrays import GridArrays
 from lossatlas.surveying.growth import merge_grid
-from lossatlas.surveying.store import read_survey
+from lossatlas.surveying.layout import bring_to_layout
+from lossatlas.surveying.store import count_evaluated, read_survey
 
 GRID = {"u": np.linspace(-1, 1, 20), "v": np.linspace(-1, 1, 18)}
 CHART = {"chart": "a chart"}
@@ -46,7 +50,7 @@ def filled(path: Path, say: Callable[[str], None] = pytest.fail, grid: Mapping[s
     u, v = np.meshgrid(*grid.values(), indexing="ij")
     with SurveyStore(path, grid, CHART, say=say) as store:
         store.put("target", np.sign(u).astype(np.int8), {"units": "1"})
-        store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1"})
+        store.put_beside("along_norm", ("along",), np.arange(7.0), {"units": "1", "names": ["a", "b"]})
         for split, quantities in QUANTITIES.items():
             store.add(split, "streaming", quantities, {"data": split}, {"loss": (STANDARD_ERROR,)})
             for claim in store.tiles.claims(store.work(split, "streaming")):
@@ -153,7 +157,7 @@ class TestDebris:
             "zarr.0.partial",
             "train_loss/zarr.1.partial",
             "train_loss/c/0/1.2.partial",
-            "test_streaming_done/c/0.3.partial",
+            "done/test_streaming/c/0.3.partial",
         )
         for name in names:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -234,19 +238,19 @@ class TestDamage:
         lines: list[str] = []
         assert filled(copied, lines.append).identical(kept)
         assert len(lines) == 1
-        assert re.match(rf"{name} in .* at u 0 to 15, v 16 to 17.*; it is made anew there$", lines[0])
+        assert re.match(rf"{name} in .* at u 0 to 15, v 16 to 17.*; it is computed again there$", lines[0])
         assert files(copied) == before
 
     @pytest.mark.parametrize("kind", [kind for kind in CHUNKS if kind != "gone"])
     def test_of_marks_is_said_and_their_points_are_evaluated_again(self, kind: str, copied: Path) -> None:
         kept = opened(copied)
-        CHUNKS[kind](copied / "train_streaming_done" / CHUNK)
+        CHUNKS[kind](copied / "done/train_streaming" / CHUNK)
         lines: list[str] = []
         assert filled(copied, lines.append).identical(kept)
         assert len(lines) == 1
-        assert re.match("train_streaming_done in .* is damaged at u 0 to 15, v 16 to 17", lines[0])
+        assert re.match("done/train_streaming in .* is damaged at u 0 to 15, v 16 to 17", lines[0])
 
-    @pytest.mark.parametrize("name", ["train_loss", "train_streaming_done"])
+    @pytest.mark.parametrize("name", ["train_loss", "done/train_streaming"])
     @pytest.mark.parametrize("kind", DESCRIPTIONS)
     def test_of_a_description_is_said_and_the_array_is_made_anew(self, kind: str, name: str, copied: Path) -> None:
         kept = opened(copied)
@@ -287,7 +291,7 @@ class TestDamage:
 
     def test_a_file_in_the_place_of_an_array_gives_way(self, copied: Path) -> None:
         kept = opened(copied)
-        for name in ("train_loss", "train_streaming_done", "along_norm"):
+        for name in ("train_loss", "done/train_streaming", "along_norm"):
             shutil.rmtree(copied / name)
             (copied / name).write_text("not an array")
         assert filled(copied).identical(kept)
@@ -310,7 +314,7 @@ class TestDamage:
         assert files(copied) == before
 
     def test_of_marks_that_somebody_works_on_is_left_to_him(self, copied: Path) -> None:
-        mark = copied / "train_streaming_done" / CHUNK
+        mark = copied / "done/train_streaming" / CHUNK
         mark.unlink()
         with SurveyStore(copied, GRID, CHART, say=lambda _: None) as one:
             claim = next(one.tiles.claims(one.work("train", "streaming")))
@@ -334,13 +338,118 @@ class TestDamage:
         with SurveyStore(copied, GRID, CHART, say=lambda _: None) as one:
             work = one.work("train", "streaming")
             claim = next(one.tiles.claims(work))
-            shutil.copy(copied / "train_streaming_done/c/0/0", copied / "train_streaming_done/c/0/1")
+            shutil.copy(copied / "done/train_streaming/c/0/0", copied / "done/train_streaming/c/0/1")
             with SurveyStore(copied, GRID, CHART, say=pytest.fail):
                 pass  # what is damaged there will be written by the other one
-            assert (copied / "train_streaming_done/c/0/1").is_file()
+            assert (copied / "done/train_streaming/c/0/1").is_file()
             with claim:
                 one.write("train", "streaming", claim.tile, claim.missing, {"loss": np.zeros(32)})
             assert work.is_done
+
+
+class TestTravel:
+    """What others find who open a store with xarray alone."""
+
+    def test_xarray_opens_a_store_without_a_warning_while_it_is_made_grown_and_continued(self, tmp_path: Path) -> None:
+        path = tmp_path / "s.zarr"
+        with SurveyStore(path, GRID, CHART) as store:
+            assert set(xr.open_zarr(path, chunks=None)) == set()
+            store.put("target", np.ones(store.shape, np.int8), {"units": "1"})
+            assert set(xr.open_zarr(path, chunks=None)) == {"target"}
+        xr.testing.assert_identical(xr.open_zarr(path, chunks=None).load(), opened(path))
+        grown = {axis: np.linspace(-1, 1, 2 * len(coords) - 1) for axis, coords in GRID.items()}
+        for grid in (GRID, grown):
+            shutil.rmtree(path / "target")
+            described_otherwise(consolidated_metadata=None)(path / "zarr.json")
+            xr.testing.assert_identical(filled(path, grid=grid), xr.open_zarr(path, chunks=None).load())
+        variables = {"train_loss", "train_rates", "test_loss", "test_loss_standard_error"}
+        assert variables < set(opened(path))
+        assert not any("done" in str(name) or "streaming" in str(name) for name in opened(path).variables)
+
+    def test_a_survey_is_a_netcdf_file_and_a_table(self, whole: Path, tmp_path: Path) -> None:
+        survey = xr.open_zarr(whole, chunks=None).load()
+        for engine in ("scipy", *(["h5netcdf"] if find_spec("h5netcdf") else [])):
+            survey.to_netcdf(tmp_path / engine, engine=engine)
+            with xr.open_dataset(tmp_path / engine, engine=engine) as again:
+                xr.testing.assert_equal(again, survey)
+                assert again["train_loss"].attrs["data_hash"] == "train"
+                assert parse_texts(again["along_norm"].attrs["names"]) == ["a", "b"]
+        assert len(survey[["train_loss", "target"]].to_dataframe()) == 20 * 18
+
+
+def with_marks_among_the_variables(path: Path) -> None:
+    """Make a store one of the versions before marks had a group of their own."""
+    described_otherwise(consolidated_metadata=None)(path / "zarr.json")
+    for marks in [each for each in (path / "done").iterdir() if each.is_dir()]:
+        head = json.loads((marks / "zarr.json").read_text())["attributes"]
+        for name in head["variables"]:
+            values = json.loads((path / name / "zarr.json").read_text())["attributes"]
+            described_otherwise(attributes={key: values[key] for key in values if key != "data_hash"})(
+                path / name / "zarr.json"
+            )
+        marks.rename(path / f"{marks.name}_done")
+    shutil.rmtree(path / "done")
+
+
+class TestLayoutOfBefore:
+    """Stores in which marks lie among the variables."""
+
+    def test_is_read_as_the_one_of_today(self, copied: Path) -> None:
+        kept = read_survey(copied)
+        with_marks_among_the_variables(copied)
+        before = files(copied)
+        assert read_survey(copied).identical(kept)
+        again, damaged = readable(copied)
+        assert again.identical(kept)
+        assert not damaged
+        assert count_evaluated(copied, "train", "streaming") == 20 * 18
+        assert files(copied) == before
+
+    def test_is_continued_where_it_was_whenever_its_move_is_cut_off(
+        self, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = read_survey(copied)
+        zarr.open_array(copied / "done" / "train_streaming")[:, 16:] = False  # as if killed before the last tiles
+        with_marks_among_the_variables(copied)
+        replace = os.replace
+
+        class Killed(BaseException):
+            pass
+
+        for number in range(100):
+            path, left = shutil.copytree(copied, tmp_path / str(number) / "s.zarr"), iter(range(number))
+
+            def counted(*places: Any, left: Iterator[int] = left) -> None:
+                if next(left, None) is None:
+                    raise Killed
+                replace(*places)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "replace", counted)
+                try:
+                    bring_to_layout(path)
+                    break
+                except Killed:
+                    pass
+            assert read_survey(path).identical(kept)
+            with SurveyStore(path, GRID, CHART) as store:
+                assert store.done("train", "streaming").sum() == 20 * 16
+                assert store.done("test", "streaming").all()
+            assert filled(path).identical(kept)
+        assert number > 5, "each description and each move was one"
+
+    def test_is_brought_to_a_larger_grid(self, copied: Path) -> None:
+        grown = {axis: np.linspace(-1, 1, 2 * len(coords) - 1) for axis, coords in GRID.items()}
+        with_marks_among_the_variables(copied)
+        with SurveyStore(copied, grown, CHART) as store:
+            assert store.done("train", "streaming").sum() == 20 * 18
+        assert not list(copied.glob("*_done"))
+
+    def test_is_left_alone_while_others_write(self, copied: Path) -> None:
+        with SurveyStore(copied, GRID, CHART):
+            with_marks_among_the_variables(copied)
+            with pytest.raises(la.BadInput, match="another process of an earlier version writes to .*; continue when"):
+                SurveyStore(copied, GRID, CHART)
 
 
 class TestOfOthers:
@@ -446,13 +555,13 @@ class TestRemoved:
                 lambda: store.put_beside("b", ("along",), np.arange(3.0), {}),
                 lambda: store.put("c", np.zeros((20, 18)), {}),
                 lambda: store.work("train", "streaming").is_done,
-                lambda: store.tiles.hold("train_streaming_done", (slice(0, 16), slice(0, 16))),
+                lambda: store.tiles.hold("done/train_streaming", (slice(0, 16), slice(0, 16))),
                 lambda: store.values("a"),
                 store.open,
             ):
                 if how == "replaced" and write is not store.open:
                     continue
-                with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
+                with pytest.raises(la.CannotFinish, match="was removed or moved while it was written"):
                     write()
         assert files(tmp_path) == before
 
@@ -466,7 +575,7 @@ class TestRemoved:
             shutil.rmtree(tmp_path / "run", ignore_errors=True)
             return False
 
-        with pytest.raises(la.CannotFinish, match="was removed or moved away while it was written"):
+        with pytest.raises(la.CannotFinish, match="was removed or moved while it was written"):
             run_survey(config, tmp_path / "run", stop=remove)
         assert files(tmp_path) == {"w.pt"}
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+import zarr
 from hypothesis import given, settings, strategies as st
 from killed_together import killed_together
 from networks import make, plane
@@ -32,10 +33,10 @@ from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
 from lossatlas.measures import measure_survey
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes import SurveyConfig, TrainConfig
 from lossatlas.recipes.sites.run import _shown
-from lossatlas.schema import Corner
+from lossatlas.schema import Corner, parse_texts
 from lossatlas.streams import make_generator
 from lossatlas.surveying import Refinement, SurveyStore
 from lossatlas.weights.files import read_state
@@ -142,11 +143,11 @@ class TestMetrics:
     )
     def test_that_are_not_there_are_refused(self, names: list[str], message: str) -> None:
         with pytest.raises(la.BadInput, match=message):
-            metrics_for(la.CrossEntropy(), names)
+            choose_metrics(la.CrossEntropy(), names)
 
     def test_two_of_one_name_are_refused(self) -> None:
         with pytest.raises(la.BadInput, match="1 .MeanLoss. and 2 .PerExampleMetric. are both called 'loss'"):
-            metrics_for(la.CrossEntropy(), ["auto", la.PerExampleMetric(margins, "loss")])
+            choose_metrics(la.CrossEntropy(), ["auto", la.PerExampleMetric(margins, "loss")])
 
     def test_positions_without_a_label_do_not_count(self) -> None:
         problem, split = make("tied")
@@ -191,7 +192,7 @@ class TestSubsets:
 
         def measured(split: la.Split) -> list[float]:
             """Its loss, and the standard error of that where there is one."""
-            return [*map(float, engine.evaluate(*points, split, metrics_for(problem.loss, ["loss"]), 400).values())]
+            return [*map(float, engine.evaluate(*points, split, choose_metrics(problem.loss, ["loss"]), 400).values())]
 
         (truth,) = measured(whole)
         found = [measured(whole.subset(150, torch.Generator().manual_seed(k))) for k in range(200)]
@@ -357,7 +358,7 @@ class TestGrowth:
         for name in ("train_loss", "train_accuracy"):
             np.testing.assert_array_equal(fine[name].sel(u=coarse["u"], v=coarse["v"]), coarse[name])
             np.testing.assert_allclose(fine[name], whole[name], rtol=1e-6)
-        assert bool(fine["train_streaming_done"].all())
+        assert bool(np.isfinite(fine["train_loss"]).all())
 
     def test_a_replacement_that_was_cut_off_is_undone(self, tmp_path: Path) -> None:
         coarse = self.survey(tmp_path / "s")
@@ -372,7 +373,7 @@ class TestGrowth:
         self.survey(tmp_path / "s")
         chunk = tmp_path / "s" / "train_loss" / "c" / "0" / "0"
         chunk.write_bytes(chunk.read_bytes()[:-5])
-        with pytest.warns(la.Caution, match="train_loss in .* is damaged at u 0 to 4, v 0 to 2 .*; it is made anew"):
+        with pytest.warns(la.Caution, match="train_loss in .* at u 0 to 4, v 0 to 2 .*; it is computed again"):
             fine = self.survey(tmp_path / "s", (9, 5))
         whole = self.survey(tmp_path / "other", (9, 5))
         for name in ("train_loss", "train_accuracy"):
@@ -525,7 +526,7 @@ class TestRefinement:
         some = la.survey(chart, grid(49, 49), tolerance=0.05, path=tmp_path / "s", **options).load()
         measured = some["measured"].values
         assert 0 < measured.sum() < measured.size
-        assert bool((some["train_streaming_done"] == measured).all())
+        assert bool((zarr.open_array(tmp_path / "s" / "done" / "train_streaming")[...] == measured).all())
         for name in ("train_loss", "test_loss", "test_accuracy"):
             np.testing.assert_allclose(some[name].values[measured], whole[name].values[measured], rtol=1e-5)
             assert np.isfinite(some[name]).all()
@@ -597,7 +598,7 @@ class TestTogether:
         axes = grid(48, 48)
         chart = plane(problem)
         one = SurveyStore(tmp_path / "s", axes, {"chart": chart.fingerprint()})
-        quantity = metrics_for(problem.loss, ["loss"])["loss"].quantity(problem.loss)
+        quantity = choose_metrics(problem.loss, ["loss"])["loss"].quantity(problem.loss)
         one.add("test", "streaming", {quantity: None}, {})
         other = SurveyStore(tmp_path / "s", axes, {"chart": chart.fingerprint()})
         taken: list[tuple[str, str]] = []
@@ -646,7 +647,7 @@ class TestSites:
         for u in (0.0, 0.25, 1.0, 1.5):
             state = {name: (1 - u) * one[name] + u * other[name] for name in one}
             assert float(found["test_loss"].sel(u=u)) == pytest.approx(self.loss_of(state), rel=1e-5)
-        assert found["corner_u"].attrs["names"] == ["net0", "net1"]
+        assert parse_texts(found["corner_u"].attrs["names"]) == ["net0", "net1"]
         assert found["corner_u"].values.tolist() == [0, 1]
         assert found["corner_weights"].sum("bin").values.tolist() == [64 * 8 + 8 + 80 + 10] * 2
 
@@ -684,7 +685,7 @@ class TestSites:
         run_survey(again, tmp_path / "again", pictures=False)
         found = [opened(tmp_path / name) for name in ("line", "again")]
         for survey in found:
-            assert survey["test_streaming_done"].attrs["buffers"].startswith("reestimated")
+            assert survey["test_loss"].attrs["buffers"].startswith("reestimated")
         np.testing.assert_array_equal(found[0]["test_loss"], found[1]["test_loss"])
 
     def test_the_chart_of_a_run_is_surveyed_again(self, trained: Path, tmp_path: Path) -> None:
@@ -705,7 +706,7 @@ class TestSites:
         self.run(trained, tmp_path / "first", "--between", "NET0", "NET1", "--range", "0", "1", "--grid", "3")
         (tmp_path / "first/survey.zarr/u/zarr.json").write_text("{")
         again = self.run(trained, tmp_path / "again", f"--run={tmp_path / 'first'}", "--grid", "3")
-        assert "what it covered is not known, so each axis goes from -1 to 1 unless" in " ".join(
+        assert "its extent is not known, so each axis goes from -1 to 1 unless" in " ".join(
             capsys.readouterr().err.split()
         )
         assert again["u"].values.tolist() == [-1, 0, 1]
@@ -778,17 +779,17 @@ class TestSites:
             (["--checkpoint=NET0", "--chart=through"], "chart means nothing with checkpoint; leave it out"),
             (["--between", "NET0", "NET1", "--normalize=filter"], "normalize means nothing with between"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "--normalize=filter"], "that are not random"),
-            (["--checkpoint=NET0", "--no_metrics"], "no metrics are surveyed; expected some, or auto"),
+            (["--checkpoint=NET0", "--metrics=none"], "no metrics are surveyed; expected some, or auto"),
             (["--checkpoint=NET0", "--direction_seed=-1"], "direction_seed is -1; expected a seed of 0 or more"),
             (["--checkpoint=NET0", "--budget=10", "--grid", "101"], "the coarsest cells alone have 289"),
             (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
-            (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "lie along one line"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "are linearly dependent"),
             (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),
             (["--checkpoint=NET0", "--directions", "towards"], "needs its checkpoint; write towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
             (["--checkpoint=NET0", "--directions", "towards:NET0"], "has the weights of the centre"),
-            (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "no direction is random"),
+            (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "need random directions"),
             (["--checkpoint=NET0", "--directions", "file:nowhere.pt"], "nowhere.pt does not exist"),
             (["--checkpoint=NET0", "--repeats=0"], "repeats is 0; expected a positive number"),
             (["--checkpoint=NET0", "--repeats=2", "--tolerance=0.1"], "repeats are surveyed on whole grids"),
@@ -941,7 +942,7 @@ class TestOthersAtWork:
         with pytest.raises(la.BadInput, match="is weight decay 0.1, this one weight decay 0.2"):
             la.survey(chart, grid(3, 3), metrics=["regularised_loss:0.2"], **options)
         with pytest.raises(la.BadInput, match="are both called 'regularised_loss' and differ"):
-            metrics_for(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
+            choose_metrics(problem.loss, ["regularised_loss:0.1", "regularised_loss:0.2"])
 
     def test_an_addition_that_is_refused_changes_nothing(self, trained: Path, tmp_path: Path) -> None:
         run, end = tmp_path / "run", tmp_path / "end.pt"
@@ -966,7 +967,7 @@ class TestOthersAtWork:
         np.testing.assert_allclose(both["u_loss"], both["t_loss"], rtol=1e-6)
         whole = la.survey(chart, grid(49, 49), splits={"t": split, "u": split}, **options).load()
         assert bool(whole["measured"].all())
-        assert bool(whole["t_streaming_done"].all())
+        assert bool(zarr.open_array(tmp_path / "s" / "done" / "t_streaming")[...].all())
 
     def test_losses_of_zero_do_not_change_what_is_refined(self) -> None:
         """Level by level or point by point: what is asked for at the end is the same."""
@@ -1013,7 +1014,7 @@ class TestChartsOfRuns:
         file = tmp_path / "first" / "survey.zarr" / damage
         content = file.read_bytes()
         file.write_bytes(content.replace(b'"names"', b'"nam\\u0000"') if damage.endswith("json") else content[:9])
-        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; continue its run with --resume, or make"):
+        with pytest.raises(la.BadInput, match=r"survey.zarr is damaged .*; resume its run with --resume, or carry"):
             run_survey(SurveyConfig(run=str(tmp_path / "first"), **shared), tmp_path / "again", pictures=False)
         assert not (tmp_path / "again").exists()
 
@@ -1037,7 +1038,7 @@ class TestChartsOfRuns:
         axes = la.make_grid(chart, (5,))
         assert axes["repeat"].tolist() == [0, 1, 2]
         assert la.survey(chart, axes, problem, {"test": split}, plan="loop")["test_loss"].shape == (5, 3)
-        with pytest.raises(la.BadInput, match="repeats are numbered 0 to 2"):
+        with pytest.raises(la.BadInput, match="are not numbers of repeats; expected whole numbers from 0 to 2"):
             la.survey(chart, {**axes, "repeat": np.array([0.0, 3.0])}, problem, {"test": split}, plan="loop")
 
     @pytest.mark.parametrize("coords", [[1.0, 0.0], [0.0, 0.0], [0.0, math.nan]])
@@ -1064,8 +1065,8 @@ WHOLE = {"whole": True, "names": ["a", "b"]}
     ("change", "message"),
     [
         (lambda survey: survey.rename(u="w"), "No variable named"),
-        (lambda survey: survey.isel(u=slice(0, 0)), "u holds something else"),
-        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v holds something else"),
+        (lambda survey: survey.isel(u=slice(0, 0)), "u does not hold numbers"),
+        (lambda survey: survey.assign_coords(v=[0.0, np.nan, 1.0]), "v does not hold numbers"),
         (lambda survey: survey.assign_coords(v=["a", "b", "c"]), "could not convert string"),
         (lambda survey: survey.assign({CORNERS[0]: ("n", ["a", "b"], WHOLE)}), "could not convert string"),
         (lambda survey: survey.assign({CORNERS[1]: ("m", [1.0], WHOLE)}), "does not name its networks"),
@@ -1084,7 +1085,7 @@ def test_a_survey_of_something_else_beside_a_chart_is_refused(change: Any, messa
         warnings.simplefilter("ignore")  # zarr's, of texts
         survey.to_zarr(tmp_path / "whole.zarr", zarr_format=3, consolidated=False)
         change(survey).to_zarr(tmp_path / "odd.zarr", zarr_format=3, consolidated=False)
-    boxes, _, networks = _shown(tmp_path / "whole.zarr", chart)
+    boxes, networks = _shown(tmp_path / "whole.zarr", chart)
     assert (boxes["v"], [network.name for network in networks]) == ((0.0, 1.0), ["a", "b"])
     with pytest.raises(la.BadInput, match=f"odd.zarr is damaged .*{message}"):
         _shown(tmp_path / "odd.zarr", chart)

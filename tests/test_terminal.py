@@ -26,7 +26,7 @@ from lossatlas import views
 from lossatlas.cli import main
 from lossatlas.cli.shortages import explain_shortage
 from lossatlas.cli.signals import is_asked_to_stop, watch_signals
-from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, in_one_line, printable
+from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, escape_unprintable, format_error
 from lossatlas.exchange import write_survey
 from lossatlas.free_memory import free_memory
 from lossatlas.jobs.fit import run_fit
@@ -118,14 +118,14 @@ class TestWhatIsPrinted:
         ids=["lines", "a word", "nothing", "megabytes"],
     )
     def test_errors_of_others_are_one_line(self, said: str, told: str) -> None:
-        assert in_one_line(ValueError(said)) == told
+        assert format_error(ValueError(said)) == told
 
     def test_an_error_that_cannot_say_what_it_is_has_a_name(self) -> None:
         class Mute(Exception):
             def __str__(self) -> str:
                 raise RuntimeError
 
-        assert in_one_line(Mute()) == "Mute"
+        assert format_error(Mute()) == "Mute"
 
 
 def _warn() -> None:
@@ -153,7 +153,7 @@ class TestNamesInPictures:
             assert all(text.get_text().replace("\n", "").isprintable() for text in texts)
             assert not any(text.get_parse_math() for text in texts)
         shown = {text.get_text().strip() for text in drawn[-1].findobj(Text) if isinstance(text, Text)}
-        assert len(name) > 20 or printable(name.strip()) in shown
+        assert len(name) > 20 or escape_unprintable(name.strip()) in shown
 
     def test_ticks_do_without_mathematics(self) -> None:
         assert [tick_text(value) for value in (1e-4, -2.5e12, 0.5)] == ["10⁻⁴", "-2.5\u00d710¹²", "0.5"]
@@ -450,13 +450,13 @@ class TestPlaces:
     @pytest.mark.parametrize(
         ("tokens", "expected"),
         [
-            (["--out=file"], "--out file: file is not a directory"),
-            (["--out=file/x"], "file is not a directory"),
+            (["--out=file"], "--out file: file is not a writable directory"),
+            (["--out=file/x"], "file is not a writable directory"),
             (["--out=/dev/null"], "--out /dev/null"),
             (["--out="], "a path is empty"),
             (["--out=" + "x" * 300], "File name too long"),
             (["--export=folder.csv"], "--export folder.csv is a directory"),
-            (["--export=file/x.csv"], "file is not a directory"),
+            (["--export=file/x.csv"], "file is not a writable directory"),
             (["--export="], "a path is empty"),
             (["--export=" + "x" * 300 + ".csv"], "File name too long"),
             (["x" * 300], "File name too long"),
@@ -524,7 +524,7 @@ class TestPlaces:
         write_survey(survey(), "a.csv")
         before = sorted(map(str, Path().rglob("*")))
         said = refused(capsys, [token.replace("PATH", path) for token in tokens])
-        assert "is not a folder that is there; leave it and the '..' out" in said
+        assert "is not an existing folder; leave it and the '..' out" in said
         assert sorted(map(str, Path().rglob("*"))) == before
 
     def test_a_configuration_that_nobody_writes_to_is_not_waited_for(self, capsys: pytest.CaptureFixture[str]) -> None:

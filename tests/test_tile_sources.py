@@ -18,7 +18,7 @@ from nursery import Child
 
 import lossatlas as la
 from lossatlas.engine.setup import engine_for
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.schema import Quantity
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore, executor
 from lossatlas.surveying.arrays import Tile
@@ -130,7 +130,7 @@ def is_whole(store: SurveyStore) -> bool:
 def free(store: SurveyStore) -> int:
     """How many of the four tiles nobody holds."""
     corners = [(slice(u, u + 16), slice(v, v + 16)) for u in (0, 16) for v in (0, 16)]
-    releases = [store.tiles.hold("test_streaming_done", tile) for tile in corners]
+    releases = [store.tiles.hold("done/test_streaming", tile) for tile in corners]
     for release in releases:
         if release is not None:
             release()
@@ -141,7 +141,7 @@ def surveyor() -> Surveyor:
     problem, split = make("mlp")
     chart = plane(problem, scale=3.0)
     engine = engine_for(problem, chart, split, plan="loop", steps=False)
-    return Surveyor(engine, chart, {"train": split, "test": split}, metrics_for(problem.loss, None), 1000)
+    return Surveyor(engine, chart, {"train": split, "test": split}, choose_metrics(problem.loss, None), 1000)
 
 
 def filled(tiles: TileSource | None = None, executor: Executor | None = None) -> xr.Dataset:
@@ -238,7 +238,7 @@ class TestGuards:
         path, tiles, lines = tmp_path / "s", Leases(), list[str]()
         with opened(path, tiles) as store:
             finish(store)
-        held = tiles.hold("test_streaming_done", (slice(0, 16), slice(0, 16)))
+        held = tiles.hold("done/test_streaming", (slice(0, 16), slice(0, 16)))
         assert held is not None
         for chunk in ("c/0/0", "c/0/1"):
             (path / "test_loss" / chunk).write_bytes(b"not a chunk")

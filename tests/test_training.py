@@ -30,8 +30,8 @@ from lossatlas.training import (
     parse_switch,
     parse_thinning,
 )
-from lossatlas.training.start import starting_state
-from lossatlas.weights.files import load_state, module_state, state_bytes
+from lossatlas.training.start import load_start
+from lossatlas.weights.files import collect_state, load_state, serialise_state
 
 CONFIG = TrainConfig(
     model_options={"hidden": (8,)}, epochs=3, batch_size=400, optimizer="momentum,lr=0.1",
@@ -162,7 +162,7 @@ class TestSteps:
         for name, value in problem.module.named_parameters():
             assert torch.equal(value, before[name]) == name.startswith("body.0")
         problem.module.requires_grad_(False)
-        with pytest.raises(la.BadInput, match="no parameter of the model requires gradients"):
+        with pytest.raises(la.BadInput, match="the model has nothing to train"):
             training(problem, split)
 
     @pytest.mark.parametrize(
@@ -202,17 +202,17 @@ class TestSpecifications:
         [
             ("adm", r"unknown optimizer 'adm'; did you mean 'adam'\? Choices: adadelta, .*torch.optim.CLASS"),
             ("torch.optim.Optimizer", "unknown optimizer"),
-            ("torch.optim.LBFGS", "asks for the loss several times a step"),
+            ("torch.optim.LBFGS", "evaluates the loss within a step"),
             ("adam,beta=1", r"unknown option of optimizer 'adam': 'beta'; did you mean 'betas'\?"),
-            ("adam,lr", "optimizer option 'lr' has no value"),
-            ("adam,lr=fast", "optimizer option lr is 'fast'; expected a number"),
-            ("adam,lr=-1", "lr of optimizer 'adam' is -1; expected a positive number"),
+            ("adam,lr", "'lr' is not an option of an optimizer"),
+            ("adam,lr=fast", "'fast' is not a value for optimizer option lr; expected a number"),
+            ("adam,lr=-1", "-1 is not a value for lr of optimizer 'adam'; expected a positive number"),
             ("nesterov,momentum=0", "optimizer 'nesterov' refuses: Nesterov momentum requires"),
             ("adam,betas=(0.9,)", "optimizer 'adam' refuses: tuple index out of range"),
-            ("adam,differentiable=True", "optimizer 'adam' cannot train a network so"),
+            ("adam,differentiable=True", "optimizer 'adam' cannot make a step with these options"),
             (
                 "torch.optim.SparseAdam",
-                "optimizer 'torch.optim.SparseAdam' cannot train a network so: SparseAdam does not",
+                "optimizer 'torch.optim.SparseAdam' cannot make a step with these options: SparseAdam does not",
             ),
         ],
     )
@@ -229,9 +229,9 @@ class TestSpecifications:
         ("epochs", "message"),
         [
             ((0.001,), "comes before the first step"),
-            ((4.0,), "at epoch 4 of 4 would never come"),
-            ((2.0, 1.0), "not after the one before"),
-            ((2.0, 2.0), "order"),
+            ((4.0,), "at epoch 4 comes after the last of 4 epochs"),
+            ((2.0, 1.0), "not later than the one before"),
+            ((2.0, 2.0), "expected rising epochs"),
         ],
     )
     def test_of_switches_that_never_come(self, epochs: tuple[float, ...], message: str) -> None:
@@ -241,7 +241,7 @@ class TestSpecifications:
 
     @pytest.mark.parametrize("spec", ["epochs", "step:0", "step:1.5", "distance", "distance:-1", "epoch:0", ""])
     def test_of_snapshots_that_cannot_be(self, spec: str) -> None:
-        with pytest.raises(la.BadInput, match="snapshots are|give one of them, a positive number"):
+        with pytest.raises(la.BadInput, match="is not a choice of steps|this is not a thinning"):
             parse_thinning(spec)
 
 
@@ -316,9 +316,9 @@ class TestTrajectory:
     def test_refuses_steps_that_do_not_rise_and_epochs_that_nobody_tells(self, tmp_path: Path) -> None:
         trajectory = Trajectory(tmp_path, Thinning(epochs=1))
         trajectory.record(linear(0), 3, epoch=0)
-        with pytest.raises(la.BadInput, match="step 3 was told to a trajectory whose last snapshot is of step 3"):
+        with pytest.raises(la.BadInput, match="step 3 is not later than the last snapshot, of step 3"):
             trajectory.record(linear(0), 3, epoch=2)
-        with pytest.raises(la.BadInput, match="needs epoch= with every step"):
+        with pytest.raises(la.BadInput, match="record every step with epoch="):
             trajectory.record(linear(0), 4)
 
     def test_is_told_numbers_that_are_not_finite_and_reads_them_again(self, tmp_path: Path) -> None:
@@ -329,11 +329,11 @@ class TestTrajectory:
         assert [np.isnan(snapshot.scalars["loss"]) for snapshot in again.snapshots] == [True, True]
         again.cut(0)
         assert [snapshot.step for snapshot in Trajectory(tmp_path).snapshots] == [0]
-        with pytest.raises(la.BadInput, match="needs epoch= with every step"):
+        with pytest.raises(la.BadInput, match="record every step with epoch="):
             again.record(linear(2), 6, epoch=float("nan"))
 
     def test_keeps_the_names_of_its_index_to_itself(self, tmp_path: Path) -> None:
-        with pytest.raises(la.BadInput, match="cannot be called 'file'"):
+        with pytest.raises(la.BadInput, match="'file' is not a name for a scalar"):
             Trajectory(tmp_path).keep(linear(0), 0, file=1.0)
 
     def test_of_another_network_is_not_gone_on_with(self, tmp_path: Path) -> None:
@@ -350,10 +350,10 @@ class TestTrajectory:
         assert "head.weight" not in state
         other = copy.deepcopy(module)
         with torch.no_grad():
-            for value in module_state(other).values():
+            for value in collect_state(other).values():
                 value.zero_()
         load_state(other, state, "the snapshot")
-        torch.testing.assert_close(module_state(other), module_state(module), rtol=0, atol=0)
+        torch.testing.assert_close(collect_state(other), collect_state(module), rtol=0, atol=0)
         assert other.head.weight is other.embedding.weight
 
 
@@ -483,7 +483,7 @@ class TestCommandLine:
         line = " ".join(capsys.readouterr().err.split())
         assert "at step" in line
         assert "a learning rate of 1e+30" in line
-        assert f"in {out} is whole" in line
+        assert f"in {out} is intact" in line
         kept = load_file(out / "checkpoint" / "latest.safetensors")
         assert all(value.isfinite().all() for value in kept.values())
         assert not (out / "model.safetensors").exists()
@@ -492,12 +492,15 @@ class TestCommandLine:
         ("tokens", "message"),
         [
             (["--optimizer=adamm"], "unknown optimizer 'adamm'; did you mean 'adam'"),
-            (["--switch", "9:sgd", "--epochs=3"], "a switch to sgd at epoch 9 of 3 would never come"),
+            (["--switch", "9:sgd", "--epochs=3"], "the switch to sgd at epoch 9 comes after the last of 3 epochs"),
             (["--init_from=nowhere.pt"], "checkpoint nowhere.pt does not exist"),
-            (["--init_from=RUN@7"], "has no snapshot of step '7'; Choices: 0, 2, 4, 6, 8, 9"),
+            (["--init_from=RUN@7"], "does not hold a snapshot of step '7'; expected one of 0, 2, 4, 6, 8, 9"),
             (["--init_from=RUN", "--model=conv"], "is of another model"),
-            (["--init_from=nowhere@3"], "holds no snapshots"),
-            (["--snapshots=often"], "snapshots are 'often'; expected epoch, epoch:N, step:N, distance:D or none"),
+            (["--init_from=nowhere@3"], "does not hold snapshots"),
+            (
+                ["--snapshots=often"],
+                "snapshots 'often' is not a choice of steps; expected epoch, epoch:N, step:N, distance:D or none",
+            ),
             (["--epochs=0"], "epochs is 0"),
             (["--lr=-1"], "lr is -1"),
             (["--weight_decay=-1"], "weight_decay is -1"),
@@ -563,7 +566,7 @@ class TestCommandLine:
 
     def test_a_missing_path_with_an_at_sign_is_not_taken_for_a_step(self) -> None:
         with pytest.raises(la.BadInput, match="checkpoint /tmp/of@home/weights.pt does not exist"):
-            starting_state("/tmp/of@home/weights.pt")
+            load_start("/tmp/of@home/weights.pt")
 
     def test_a_dry_run_writes_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.run("--dry_run", f"--out={tmp_path / 'run'}") == 0
@@ -572,10 +575,10 @@ class TestCommandLine:
         assert not list(tmp_path.iterdir())
 
     def test_a_folder_without_final_weights_asks_for_a_step(self, tmp_path: Path) -> None:
-        with pytest.raises(la.BadInput, match=r"holds no model.safetensors; name a run of lossatlas train"):
-            starting_state(str(tmp_path))
+        with pytest.raises(la.BadInput, match=r"does not hold model.safetensors; name a run of lossatlas train"):
+            load_start(str(tmp_path))
         (tmp_path / "snapshots").mkdir()
-        with pytest.raises(la.BadInput, match=r"holds no model.safetensors; name a snapshot, as in .*@100"):
-            starting_state(str(tmp_path))
-        (tmp_path / "model.safetensors").write_bytes(state_bytes({"weight": torch.ones(2)}))
-        assert torch.equal(starting_state(str(tmp_path))["weight"], torch.ones(2))
+        with pytest.raises(la.BadInput, match=r"does not hold model.safetensors; name a snapshot, as in .*@100"):
+            load_start(str(tmp_path))
+        (tmp_path / "model.safetensors").write_bytes(serialise_state({"weight": torch.ones(2)}))
+        assert torch.equal(load_start(str(tmp_path))["weight"], torch.ones(2))

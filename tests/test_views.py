@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from PIL import Image
 from shown import show, to_png
 
 from lossatlas.errors import BadInput
 from lossatlas.views import VIEWS, data, draw, save_pictures, scales, write_report
 from lossatlas.views.interactive import interactive
-from lossatlas.views.report import sentence, text
+from lossatlas.views.report import Grid, sentence, text
+from lossatlas.views.shrink import shrink_to_fit
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -393,13 +402,19 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words = ""
+        self.open = ""
+        self.source = page
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        self.open = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open = "" if tag in ("script", "style") else self.open
 
     def handle_data(self, data: str) -> None:
-        self.words += "" if self.elements and self.elements[-1][0] == "script" else data
+        self.words += "" if self.open in ("script", "style") else data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attrs for name, attrs in self.elements if name == tag]
@@ -409,8 +424,11 @@ SUMMARY = {"gap": 0.612345, "iou": 0.9, "seconds": 192.3, "points": 1600, "plan"
 EVIL = "<script>alert('x')</script>"
 
 
-def report(tmp_path: Path, given: xr.Dataset, title: str = "A heart") -> str:
-    write_report(tmp_path / "report.html", given, title, SUMMARY, f"seed: 0 # {EVIL}\n", draw(given))
+def report(
+    tmp_path: Path, given: xr.Dataset, title: str = "A heart", kinds: list[str] | None = None, **more: Any
+) -> str:
+    pictures = draw(given, kinds)
+    write_report(tmp_path / "report.html", given, title, SUMMARY, f"seed: 0 # {EVIL}\n", pictures, **more)
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -418,7 +436,7 @@ def test_report_needs_no_network(tmp_path: Path) -> None:
     page = Page(report(tmp_path, heart()))
     for _tag, attrs in page.elements:
         for key in ("src", "href", "srcset", "action", "data", "poster"):
-            assert (attrs.get(key) or "data:").startswith("data:")
+            assert (attrs.get(key) or "data:").startswith(("data:", "#"))
     policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert policy is not None
     assert policy.startswith("default-src 'none'")
@@ -443,6 +461,93 @@ def test_report_escapes_what_it_is_given(tmp_path: Path) -> None:
     assert EVIL not in source
     assert f"{EVIL} & more" in Page(source).words
     assert len(Page(source).all("script")) == 3
+
+
+GRID = Grid("Paths", ["path", "highest loss"], [["curve", "0.5"]], "The loss in nats.")
+TABLE = "u,test_loss\n0.5,1.25\n"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("heart", "loss"), ("line", "line"), ("volume", "slices")])
+def test_a_report_can_be_read_without_eyes_and_used_without_a_mouse(name: str, kind: str, tmp_path: Path) -> None:
+    more = {"tables": {"What the loss looks like": {"centre": 0.5}}, "grids": [GRID], "points": TABLE}
+    page = Page(report(tmp_path, SURVEYS[name], kinds=[kind], **more))
+    for landmark in ("header", "nav", "main"):
+        assert len(page.all(landmark)) == 1, landmark
+    assert page.all("a")[0] == {"class": "skip", "href": "#content"}
+    headings = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(headings))
+
+    every = [attrs for _, attrs in page.elements]
+    known = Counter(attrs["id"] for attrs in every if "id" in attrs)
+    assert set(known.values()) == {1}
+    named = [attrs.get(key) for attrs in every for key in ("aria-labelledby", "aria-describedby")]
+    named += [link["href"].removeprefix("#") for link in page.all("a") if (link["href"] or "").startswith("#")]
+    assert {name for name in named if name} <= set(known)
+
+    assert len(page.all("caption")) == len(page.all("table")) == 3
+    assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
+    for box in (attrs for attrs in every if "scroll" in (attrs.get("class") or "").split()):
+        assert (box["tabindex"], box["role"]) == ("0", "region")
+        assert box["aria-label"]
+    assert {button.get("type") for button in page.all("button")} == {"button"}
+    captions = re.findall("<figcaption[^>]*>(.*?)</figcaption>", page.source)
+    assert len(captions) == len(page.all("img"))
+    assert not {image["alt"] for image in page.all("img")} & {html.unescape(caption) for caption in captions}
+    assert "lowest" in page.source[page.source.index("What the plot shows, in words") :]
+    assert len(page.all("input")) == {"heart": 0, "line": 2, "volume": 1}[name]
+
+
+def test_texts_and_controls_of_a_report_stand_out_in_light_and_in_dark(tmp_path: Path) -> None:
+    style = re.sub(r"\s+", " ", report(tmp_path, line(), kinds=[]).partition("</style>")[0])
+    colours = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", rules)) for rules in re.findall(r":root \{(.*?)\}", style)]
+    assert len(colours) == 2
+    assert colours[0].keys() == colours[1].keys() == {"page", "card", "ink", "grey", "line", "edge", "accent"}
+    for scheme in colours:
+        for ground in ("page", "card"):
+            for ink, least in (("ink", 4.5), ("grey", 4.5), ("accent", 4.5), ("edge", 3.0)):
+                assert contrast(scheme[ink], scheme[ground]) >= least, (ink, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours by WCAG 2.2, from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_report_offers_all_points_as_a_file_or_says_how_to_write_one(tmp_path: Path) -> None:
+    page = Page(report(tmp_path, line(), kinds=[], points=TABLE))
+    (link,) = [link for link in page.all("a") if "download" in link]
+    assert unquote((link["href"] or "").removeprefix("data:text/csv;charset=utf-8,")) == TABLE
+    without = Page(report(tmp_path, line(), kinds=[]))
+    assert not [link for link in without.all("a") if "download" in link]
+    assert "lossatlas view RUN --export points.csv" in without.words
+
+
+def test_pictures_of_a_page_shrink_where_they_would_not_fit_and_look_the_same() -> None:
+    images = {name: to_png(figure, dpi=60) for name, figure in show(heart(), ["loss", "contours"]).items()}
+    assert shrink_to_fit(images, sum(map(len, images.values()))) == images
+    largest = max(images, key=lambda name: len(images[name]))
+    fitted = shrink_to_fit(images, sum(map(len, images.values())) - 1)
+    assert list(fitted) == list(images)
+    assert {name for name in images if fitted[name] != images[name]} == {largest}
+    assert len(fitted[largest]) < len(images[largest]) / 2
+    before, after = (np.asarray(Image.open(BytesIO(one[largest])).convert("RGB"), int) for one in (images, fitted))
+    assert np.abs(after - before).max() < 16
+
+
+def test_what_is_lowest_and_highest_is_said_in_words() -> None:
+    picture = interactive(survey(np.array([1.0, np.nan, 0.25, np.inf, 2.0]), test_accuracy=np.full(5, np.nan)))
+    assert picture is not None
+    assert picture.alternative == (
+        "The test loss is lowest, 0.25 at u = 0, and highest, 2 at u = 0.8. The test accuracy is nowhere finite."
+    )
 
 
 @pytest.mark.parametrize("name", SURVEYS)

@@ -115,17 +115,17 @@ class TestComponents:
         walk, _ = wandering("conv", 3, tmp_path)
         assert len(walk.components(2)) == 2
         with pytest.raises(
-            la.BadInput, match="the trajectory of 3 snapshots has 2 dimensions, 3 components were asked for"
+            la.BadInput, match="the trajectory of 3 snapshots spans 2 dimensions, fewer than the 3 components"
         ):
             walk.components(3)
 
     def test_a_memory_below_one_row_says_what_it_takes(self, tmp_path: Path) -> None:
         walk, _ = wandering("conv", 3, tmp_path)
         with pytest.raises(
-            la.BadInput, match=r"100 bytes do not hold a row of .* of 3 snapshots; allow (\d+)"
+            la.BadInput, match=r"100 bytes are too few for one row of .* of 3 snapshots; expected (\d+)"
         ) as refused:
             walk.components(1, 100)
-        need = int(str(refused.value).split("allow ")[1].split()[0])
+        need = int(str(refused.value).split("expected ")[1].split()[0])
         assert need > 100
         walk.components(1, 10 * need)
 
@@ -134,7 +134,7 @@ class TestComponents:
         trajectory = Trajectory(tmp_path)
         for step in range(3):
             trajectory.record(problem.module, step)
-        with pytest.raises(la.BadInput, match="has 0 dimensions"):
+        with pytest.raises(la.BadInput, match="spans 0 dimensions"):
             WeightTrajectory(trajectory, la.WeightSpace(problem.module)).components(1)
 
 
@@ -188,7 +188,9 @@ class TestRefusals:
         walk, _ = wandering("conv", 3, tmp_path)
         path = walk.snapshots[1].path
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(la.BadInput, match=r"000000001.safetensors cannot be read; those of steps 0, 2 are whole"):
+        with pytest.raises(
+            la.BadInput, match=r"000000001.safetensors cannot be read; those of steps 0, 2 are complete"
+        ):
             WeightTrajectory(Trajectory(tmp_path), walk.space)
 
 
@@ -204,9 +206,9 @@ def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Pat
     assert labels == ["random direction 1", "from start to solution", "principal component 1", "random direction 2"]
     again, _ = make_directions(["random"], around)
     torch.testing.assert_close(again[0], vectors[0])
-    with pytest.raises(la.BadInput, match="2 axes ask for direction 'solution'"):
+    with pytest.raises(la.BadInput, match="direction 'solution' is given for 2 axes"):
         make_directions(["solution", "solution"], around)
-    with pytest.raises(la.BadInput, match="is made of a trajectory; name one with --trajectory"):
+    with pytest.raises(la.BadInput, match="is computed from a trajectory; name one with --trajectory"):
         make_directions(["component"], Around(walk.space, around.origin))
     with pytest.raises(la.BadInput, match="unknown direction 'componnt'; did you mean 'component'"):
         make_directions(["componnt"], around)
@@ -410,20 +412,20 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
-            (["--trajectory="], "trajectory is empty; name something, or leave it out"),
+            (["--trajectory="], "trajectory is empty; give a value, or leave it out"),
             (["--trajectory=nowhere"], "holds no snapshots; a trajectory needs two or more"),
             (
                 ["--trajectory=RUN", "--directions", "compnent"],
                 "unknown direction 'compnent'; did you mean 'component'",
             ),
-            (["--trajectory=RUN", "--directions", "solution", "solution"], "2 axes ask for direction 'solution'"),
+            (["--trajectory=RUN", "--directions", "solution", "solution"], "direction 'solution' is given for 2 axes"),
             (["--trajectory=RUN", "--grid", "1"], "grid is 1; expected one number of at least 2 points"),
             (["--trajectory=RUN", "--grid", "3", "3", "3"], "or one for each of u, v"),
             (["--trajectory=RUN", "--model=mlp"], "is of another model"),
             (["--trajectory=RUN", "--metrics", "lss"], "unknown metric 'lss'"),
             (["--trajectory=RUN", "--margin=-1"], "margin is -1"),
             (["--trajectory=RUN", "--directions", *["random"] * 4], "4 directions are given; expected one per axis"),
-            (["--trajectory=RUN", "--memory=1KB"], "or more (--memory)"),
+            (["--trajectory=RUN", "--memory=1KB"], "or more: raise --memory"),
             (["--trajectory=RUN", "--splits", "valid"], "unknown split 'valid'"),
         ],
     )
@@ -443,7 +445,7 @@ class TestCommandLine:
             Trajectory(tmp_path / "way").record(module, step)
         tokens = [f"--trajectory={tmp_path / 'way'}", "--model.hidden", "8", "--directions", "random", "random"]
         assert main(["survey", *tokens, f"--out={tmp_path / 'run'}"]) == 2
-        assert "are all alike, so there is nothing to survey" in " ".join(capsys.readouterr().err.split())
+        assert "are all equal, so there is nothing to survey" in " ".join(capsys.readouterr().err.split())
 
     def test_a_dry_run_writes_nothing(self, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         tokens = ["--grid", "5", "4", "--examples=100", "--plan=loop", "--dry_run", f"--out={tmp_path / 'run'}"]

@@ -25,7 +25,7 @@ from lossatlas.engine.network import Network
 from lossatlas.errors import Caution
 from lossatlas.jobs.fit import run_fit
 from lossatlas.losses import check_total, find_loss_options, total_weights
-from lossatlas.metrics import METRICS, MeanMetric, metrics_for
+from lossatlas.metrics import METRICS, MeanMetric, choose_metrics
 from lossatlas.progress import Reporter
 from lossatlas.recipes import CompareConfig, FitConfig
 from lossatlas.recipes.alike import Known, check_same_losses
@@ -178,7 +178,7 @@ def test_losses_and_derivatives_are_those_of_torch_on_the_whole_split(name: str,
     vectors = random(*points.shape, seed=4)
     for strategy in STRATEGIES:
         engine = la.engine_for(problem, chart, split, plan=strategy, eval_batch_size=group)
-        found = engine.evaluate(coefficients, controls, split, metrics_for(problem.loss, ["loss"]), group)["loss"]
+        found = engine.evaluate(coefficients, controls, split, choose_metrics(problem.loss, ["loss"]), group)["loss"]
         torch.testing.assert_close(found, torch.stack([expected(w) for w in points]), rtol=1e-9, atol=1e-12)
         for at, derivatives in engine.derivatives(coefficients, controls, split, group):
             slopes = torch.stack([torch.func.grad(expected)(w) for w in points[at]])
@@ -319,7 +319,7 @@ class TestAccuracies:
         chart = chart_of(problem)
         engine = la.engine_for(problem, chart, split, plan="vmap", eval_batch_size=4)
         coefficients, controls = points_of(chart)
-        found = engine.evaluate(coefficients, controls, split, metrics_for(problem.loss, names), 4)
+        found = engine.evaluate(coefficients, controls, split, choose_metrics(problem.loss, names), 4)
         inputs, labels = split.data
         outputs = problem.module(inputs)
         logits = outputs.movedim(case.axis if case.axis is not None else -1, -1)
@@ -454,7 +454,7 @@ class TestFits:
         pattern = la.Pattern(la.Picture(cells, "dot"), cells=2, clip=la.ClipPerCell(1.2)).sample(0, 0, 0.0, {})
         functional = pattern if kind == "pattern" else Bent()
         engine = la.engine_for(problem, chart, split, plan=strategy)
-        pull = engine.pullback(coefficients, controls, split.data, functional, metrics_for(problem.loss))
+        pull = engine.pullback(coefficients, controls, split.data, functional, choose_metrics(problem.loss))
         value, rows = gradients(problem, coefficients @ controls, split.data, functional, "frozen")
         assert pull.value == pytest.approx(float(value), rel=1e-9)
         torch.testing.assert_close(pull.controls, coefficients.T @ rows, rtol=1e-7, atol=1e-10)
@@ -576,7 +576,7 @@ class TestMeansOfBatches:
             return functional_call(problem.module, space.unflatten(weights), (), split.data)["loss"]
 
         engine = la.engine_for(problem, chart, split, plan=strategy, eval_batch_size=group)
-        found = engine.evaluate(coefficients, controls, split, metrics_for(problem.loss), group)["loss"]
+        found = engine.evaluate(coefficients, controls, split, choose_metrics(problem.loss), group)["loss"]
         points = coefficients @ controls
         torch.testing.assert_close(found, torch.stack([whole(w) for w in points]))
         for at, derivatives in engine.derivatives(coefficients, controls, split, group):

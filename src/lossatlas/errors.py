@@ -1,6 +1,6 @@
-"""The errors that lossatlas raises on purpose, the exit code that each one means, and what errors say in one line.
+"""The errors that lossatlas raises on purpose, their exit codes, and how errors are written in one line.
 
-Every message is one line that says what was wrong, what was expected and what to do.
+Every message is one line that says what is wrong, what was expected and what to do.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ __all__ = [
     "Interrupted",
     "LossatlasError",
     "ModelFailure",
-    "in_one_line",
-    "printable",
+    "escape_unprintable",
+    "format_error",
+    "make_unknown_error",
     "tell_raised",
-    "unknown",
 ]
 
 MOST = 300
-"""Characters of what another library's error says: some print the tensors that they were given."""
+"""The most characters of another library's error that are shown: some print the tensors that they were given."""
 BYTES = range(0xDC80, 0xDD00)
-"""Code points by which Python stands for bytes that are not UTF-8, in names of files and on command lines."""
+"""Code points that Python substitutes for bytes that are not UTF-8, in file names and on command lines."""
 
 
 class LossatlasError(Exception):
-    """Base of all errors that carry a message for the user; ``exit_code`` is the command line's."""
+    """Base class of all errors that carry a message for the user.
+
+    Attributes:
+        exit_code: the exit status of the command line.
+    """
 
     exit_code = 1
 
@@ -40,11 +44,11 @@ class BadInput(LossatlasError, ValueError):
 
 
 class ModelFailure(BadInput):
-    """A user's module or loss that fails on the data; found before a run is begun, or in the middle of it."""
+    """A user's module or loss failed on the data, before a run was started or during it."""
 
 
 class CannotFinish(LossatlasError, RuntimeError):
-    """A run that had started and could not be finished (exit code 3); its last checkpoint is kept."""
+    """A run that was started and could not be finished (exit code 3); its last checkpoint is kept."""
 
     exit_code = 3
 
@@ -56,23 +60,23 @@ class Interrupted(LossatlasError):
 
 
 class Caution(UserWarning):
-    """What has to be known to read a result rightly; the command line prints it once, in one line."""
+    """A warning that matters for the interpretation of a result; the command line prints it once, in one line."""
 
 
-def in_one_line(error: BaseException, *, kind: bool = False) -> str:
-    r"""All that an error says, in one line of bounded length.
+def format_error(error: BaseException, *, kind: bool = False) -> str:
+    r"""Write what an error says in one line of bounded length.
 
     Args:
-        error: that was raised.
-        kind: say of what kind it is, too; where it says no more than a word, that is said anyhow.
+        error: the error that was raised.
+        kind: whether to prefix the type of the error. A message of one word, or none, always has the type.
 
-    >>> in_one_line(ValueError("expected 3 numbers,\n  got 4")), in_one_line(KeyError("label"))
+    >>> format_error(ValueError("expected 3 numbers,\n  got 4")), format_error(KeyError("label"))
     ('expected 3 numbers, got 4', "KeyError: 'label'")
     """
     name = type(error).__name__
     try:
         said = " ".join(str(error).split())
-    except Exception:  # whoever wrote the error's class can have made a mistake in it
+    except Exception:  # the class of the error is other people's code, which may itself fail
         said = ""
     if not said:
         return name
@@ -81,22 +85,22 @@ def in_one_line(error: BaseException, *, kind: bool = False) -> str:
 
 
 def tell_raised(error: BaseException) -> str:
-    """What to say of code that raises what ends a process, such as SystemExit, where an error was due; and where."""
+    """Describe an exception that ends a process, such as SystemExit, raised where an error was due; with its place."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
-    return f"{in_one_line(error)} was raised{place}; raise an error there, as nothing else says what is wrong"
+    return f"{format_error(error)} was raised{place}; raise an error there, as nothing else says what is wrong"
 
 
-def printable(text: str, keep: str = "") -> str:
-    r"""Text in which whatever has no glyph is an escape: what steers a terminal, what hides, bytes that are not UTF-8.
+def escape_unprintable(text: str, keep: str = "") -> str:
+    r"""Escape whatever has no glyph in a text: control sequences, invisible characters, bytes that are not UTF-8.
 
     Args:
-        text: of unknown origin.
-        keep: characters that stay as they are, such as line breaks.
+        text: any text, of unknown origin.
+        keep: characters that are left as they are, such as line breaks.
 
-    >>> print(printable("a\x1b[2J\nb"), printable("a\nb", keep="\n"))
+    >>> print(escape_unprintable("a\x1b[2J\nb"), escape_unprintable("a\nb", keep="\n"))
     a\x1b[2J\nb a
     b
     """
@@ -110,10 +114,16 @@ def _escape(character: str) -> str:
     return f"\\x{code - 0xDC00:02x}" if code in BYTES else character.encode("unicode_escape").decode()
 
 
-def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:
-    """The error for a name that nobody knows: the nearest match and all choices.
+def make_unknown_error(kind: str, name: str, choices: Iterable[str], hint: str = "") -> BadInput:
+    """Make the error for an unknown name, with the nearest match and all choices.
 
-    >>> str(unknown("picture", "hart", ["heart", "star"]))
+    Args:
+        kind: what the name is of, in words.
+        name: the unknown name.
+        choices: the known names.
+        hint: appended to the message.
+
+    >>> str(make_unknown_error("picture", "hart", ["heart", "star"]))
     "unknown picture 'hart'; did you mean 'heart'? Choices: heart, star"
     """
     listed = sorted(choices)

@@ -1,4 +1,4 @@
-"""Feeds: how a batch is handed to the module, and what it returns to the loss."""
+"""Feeds: how a batch is passed to the module, and the module's output to the loss."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["AUTO", "Dict", "Feed", "Pair"]
 LOGITS: Final = "logits"
 LABELS, LABEL = "labels", "label"
 OTHER_LABELS = (LABEL, "target", "targets", "label_ids")
-"""Entries that could be meant where there are no labels."""
+"""Further names under which a batch may hold its targets."""
 BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 AUTO: Final = "auto"
-"""As an ``output``: the logits, where what the module returns has an entry or an attribute of that name."""
+"""As an ``output``: the entry or attribute ``logits`` of what the module returns, where there is one."""
 
 
 class Feed(ABC):
-    """How a batch is handed to the module and its output to the loss."""
+    """How a batch is passed to the module, and the module's output to the loss."""
 
     @abstractmethod
     def inputs(self, batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -36,14 +36,14 @@ class Feed(ABC):
 
     @abstractmethod
     def output(self, returned: Any) -> Any:
-        """What the loss sees of the module's return value."""
+        """The part of the module's return value that the loss is given."""
 
     @abstractmethod
     def targets(self, batch: Batch) -> Any:
-        """What the loss compares with."""
+        """The targets of a batch, which the loss compares outputs with."""
 
     def of(self, module: nn.Module, loss: Loss) -> Feed:
-        """The feed for this module and loss, where it depends on them; the module is read, never changed."""
+        """The feed adapted to a module and a loss; the module is read, never changed."""
         return self
 
 
@@ -54,20 +54,20 @@ class Pair(Feed):
     where its ``forward`` takes so many, and one argument where it does not.
 
     Args:
-        output: the key or the place, in what the module returns, of what the loss sees; None: all of it. By default
-            the logits of what has some (a mapping, an output of ``transformers``, a named tuple); and where the loss is
-            one of lossatlas, which takes tensors alone, the first tensor of any other tuple, and the only tensor of any
-            other mapping or object.
+        output: the key or the index of the part of the module's return value that the loss is given; None: all of it.
+            By default the logits, where the return value has an entry of that name (a mapping, an output of
+            ``transformers``, a named tuple). Otherwise, under a loss of lossatlas, which takes one tensor, it is the
+            first tensor of a tuple, or the only tensor of any other mapping or object.
 
     Raises:
-        BadInput: from its methods: a batch is not a pair; or what the module returns has several tensors by name, none
-            of which is called logits, and the loss takes one.
+        BadInput: from its methods: a batch is not a pair; or the module returns several named tensors, none of which
+            is called logits, and the loss takes one.
     """
 
     output_key: str | int | None = AUTO
     _first = False
     _positional: range | None = None
-    """How many positional arguments the module takes, where that is known."""
+    """The numbers of positional arguments that the module takes, where that is known."""
 
     def __init__(self, output: str | int | None = AUTO) -> None:
         self.output_key = output
@@ -95,17 +95,17 @@ class Dict(Feed):
     """Batches that are mappings: the module is called with every entry but the targets as keyword arguments.
 
     Args:
-        targets: the key of the targets. Where there are no ``labels``, a single ``label`` is understood.
-        output: what the loss sees, as :class:`Pair` has it.
-        inputs: the keys of the entries that the module is called with by position, in this order; others are left out.
-        shift: whether the output at a position is compared with the target of the next one. By default where the
-            module is a causal language model of ``transformers`` (``...ForCausalLM``, ``...LMHeadModel``), which counts
-            its ``labels`` so, unless the loss sees another output than the logits.
-        with_targets: whether the module is called with the targets, too, as those are that compute their own loss:
+        targets: the key of the targets. In a batch without ``labels``, an entry ``label`` is taken.
+        output: what the loss is given, as in :class:`Pair`.
+        inputs: the keys of the entries that are the module's positional arguments, in this order; others are left out.
+        shift: whether the output at a position is compared with the target at the next position. By default so for
+            causal language models of ``transformers`` (``...ForCausalLM``, ``...LMHeadModel``), whose ``labels`` are
+            meant in this way, unless the loss is given another output than the logits.
+        with_targets: whether the module is called with the targets, too, as models are that compute their own loss:
             ``Problem(model, BatchMean(lambda own, labels: own), Dict(output="loss", with_targets=True))``.
 
     Raises:
-        BadInput: from its methods: a batch is not a mapping, or an entry is missing; and as :class:`Pair`.
+        BadInput: from its methods: a batch is not a mapping, or lacks an entry; and as :class:`Pair`.
     """
 
     _first = False
@@ -151,7 +151,7 @@ class Dict(Feed):
         return made
 
     def _target_key(self, batch: Batch) -> str:
-        """What the targets are called in a batch."""
+        """The key of the targets in a batch."""
         if not isinstance(batch, Mapping):
             raise BadInput(f"a batch is {_described(batch)}; expected a mapping: for (inputs, targets) give la.Pair()")
         if self.target_key in batch:
@@ -185,7 +185,7 @@ def _pair(batch: Batch) -> tuple[Any, Any]:
 
 
 def _described(batch: Batch) -> str:
-    """What a batch consists of."""
+    """Describe a batch in words."""
     if isinstance(batch, Tensor):
         return f"one tensor of shape {tuple(batch.shape)}"
     if not isinstance(batch, tuple | list):
@@ -199,10 +199,10 @@ def _names(batch: Mapping[Any, Any]) -> str:
 
 
 def _positional(module: nn.Module) -> range | None:
-    """How many positional arguments a module can be called with; None where its signature does not say.
+    """The numbers of positional arguments that a module can be called with; None where its signature does not say.
 
-    What wraps another module and takes anything takes what that one does (``DataParallel``, ``torch.compile``, averaged
-    models).
+    A wrapper that takes any arguments (``DataParallel``, ``torch.compile``, averaged models) takes those of the module
+    that it wraps.
     """
     compiled = getattr(module, "_orig_mod", None)
     if isinstance(compiled, nn.Module):
@@ -221,12 +221,12 @@ def _positional(module: nn.Module) -> range | None:
 
 
 def _seen(returned: Any, key: str | int | None, first: bool) -> Any:
-    """What a loss sees of a return value.
+    """The part of a return value that a loss is given.
 
     Args:
-        returned: the module's.
-        key: of it; None: all of it; AUTO: as :class:`Pair` says.
-        first: whether the loss takes one tensor alone.
+        returned: what the module returned.
+        key: which part of it; None: all of it; AUTO: as in :class:`Pair`.
+        first: whether the loss takes a single tensor.
     """
     if key is None or (key == AUTO and isinstance(returned, Tensor)):
         return returned
@@ -255,7 +255,7 @@ def _seen(returned: Any, key: str | int | None, first: bool) -> Any:
 
 
 def _named_parts(returned: Any) -> Mapping[Any, Any]:
-    """The entries of a mapping, the fields of an object; nothing of what has no names."""
+    """The entries of a mapping or the fields of an object, by name; empty for anything else."""
     if isinstance(returned, Mapping):
         return returned
     if isinstance(returned, tuple) and hasattr(returned, "_asdict"):
@@ -267,7 +267,7 @@ def _named_parts(returned: Any) -> Mapping[Any, Any]:
 
 
 def _part(returned: Any, named: Mapping[Any, Any], key: str | int) -> Any:
-    """The part of a return value that somebody names."""
+    """The named part of a return value."""
     if key in named:
         return named[key]
     if isinstance(returned, Tensor):
@@ -286,7 +286,7 @@ def _is_causal(module: nn.Module) -> bool:
     inner = getattr(module, "module", None) or getattr(module, "_orig_mod", None)
     if isinstance(inner, nn.Module) and _is_causal(inner):
         return True
-    # Every model of transformers has a type of its loss; older classes leave it open and are known by their names.
+    # Models of transformers state the type of their loss; older classes do not, and are recognised by their names.
     kind = getattr(module, "loss_type", "")
     named = type(module).__name__.endswith(("ForCausalLM", "LMHeadModel"))
     return kind == "ForCausalLM" or (kind is None and named)

@@ -1,4 +1,4 @@
-"""How much memory is free."""
+"""How much memory and disk space is free."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["SHARE", "format_bytes", "free_disk", "free_memory"]
 
 SHARE = 0.25
-"""Of what is free, by default: others work on this machine, too."""
+"""The share of free memory that is used by default: other processes run on the machine, too."""
 
 
 UNITS = {unit: 1000**power for power, unit in enumerate(("bytes", "kB", "MB", "GB", "TB", "PB", "EB"))}
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device could still give; for the processor what its system, its container and its limits would."""
+    """Bytes that can still be allocated on a device; on the CPU within the limits of system, container and process."""
     if device.type == "cuda":
         import torch
 
@@ -31,7 +31,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def free_disk(place: Path) -> int | None:
-    """Bytes that can still be written at a place, which need not be there yet; None where nobody says."""
+    """Bytes that can still be written at a path, which need not exist yet; None where the system does not say."""
     there = next((folder for folder in (place, *place.absolute().parents) if folder.exists()), Path())
     try:
         return shutil.disk_usage(there).free
@@ -40,7 +40,7 @@ def free_disk(place: Path) -> int | None:
 
 
 def format_bytes(count: float) -> str:
-    """A number of bytes in the unit that people would use.
+    """Write a number of bytes in a readable unit.
 
     >>> format_bytes(1536), format_bytes(5e15)
     ('1.54 kB', '5 PB')

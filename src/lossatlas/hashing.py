@@ -1,4 +1,4 @@
-"""Fingerprints of tensors."""
+"""Fingerprints of tensors: hashes that do not depend on the device."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 __all__ = ["fingerprint", "fingerprint_parts"]
 
 CHUNK = 2**24
-"""About how many bytes are looked at in one go, so that memory-mapped tensors are never loaded whole."""
+"""About how many bytes are hashed at a time, so that memory-mapped tensors are never loaded whole."""
 
 
 def fingerprint(named: Iterable[tuple[str, Tensor]], kind: str = "", rows: Tensor | None = None) -> str:
-    """A hash of names, types, shapes and bytes, the same on every device.
+    """Hash names, dtypes, shapes and bytes of tensors, with the same result on every device.
 
     Args:
         named: tensors by name.
-        kind: what else the hash depends on.
-        rows: indices (N,): the hash of ``tensor[rows]`` for each tensor, which is never formed.
+        kind: a further text that the hash depends on.
+        rows: indices (N,); the hash is that of ``tensor[rows]`` for each tensor, without forming it.
     """
 
     def shape(tensor: Tensor) -> tuple[int, ...]:
@@ -35,11 +35,11 @@ def fingerprint(named: Iterable[tuple[str, Tensor]], kind: str = "", rows: Tenso
 def fingerprint_parts(
     named: Iterable[tuple[str, torch.dtype, tuple[int, ...], Iterable[Tensor]]], kind: str = ""
 ) -> str:
-    """The :func:`fingerprint` of tensors that come in parts.
+    """Compute the :func:`fingerprint` of tensors that are read in parts.
 
     Args:
-        named: name, type, shape, and parts in the order of the rows, whatever their lengths.
-        kind: what else the hash depends on.
+        named: name, dtype, shape, and the parts in the order of the rows, of any lengths.
+        kind: a further text that the hash depends on.
     """
     digest = hashlib.blake2b(kind.encode(), digest_size=16)
     for name, dtype, shape, parts in named:
@@ -50,7 +50,7 @@ def fingerprint_parts(
 
 
 def _parts(tensor: Tensor, rows: Tensor | None) -> Iterator[Tensor]:
-    """The rows of a tensor in order, some at a time."""
+    """The rows of a tensor in order, in pieces of bounded size."""
     if tensor.ndim == 0:
         yield tensor
         return

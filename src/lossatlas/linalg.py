@@ -12,17 +12,17 @@ from lossatlas.errors import BadInput
 __all__ = ["combine", "form_gram", "gram_schmidt"]
 
 _DEPENDENT = 1e-12
-"""A direction whose part outside the others' span is smaller than this share of it counts as dependent."""
+"""A direction counts as dependent if its part outside the span of the others is a smaller share of its norm."""
 
 
 SLICE = 2**22
-"""Numbers of a vector that are widened at once: weight vectors are long, and a copy in float64 is twice one."""
+"""How many entries of a vector are converted to float64 at a time: weight vectors are long."""
 
 
 def form_gram(*vectors: Tensor) -> Tensor:
-    """The scalar products (m, m) of the rows of matrices (m_1, n), (m_2, n), ..., m of them in all.
+    """Compute the Gram matrix (m, m) of the rows of matrices (m_1, n), (m_2, n), ..., m rows in all.
 
-    Formed in float64, slice by slice; on the processor.
+    In float64, slice by slice. The result is on the CPU.
     """
     count = sum(len(part) for part in vectors)
     found = torch.zeros(count, count, dtype=torch.float64)
@@ -33,7 +33,11 @@ def form_gram(*vectors: Tensor) -> Tensor:
 
 
 def combine(coefficients: Tensor, vectors: Tensor) -> Tensor:
-    """``coefficients @ vectors`` for (P, m) in float64 and (m, n), formed in float64 slice by slice, in their dtype."""
+    """Compute ``coefficients @ vectors`` of (P, m) and (m, n) in float64, slice by slice.
+
+    Returns:
+        (P, n), in the dtype of the vectors.
+    """
     found = torch.empty(len(coefficients), vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
     shares = coefficients.to(vectors.device)
     for columns in _slices(vectors.shape[1]):
@@ -46,19 +50,19 @@ def _slices(length: int) -> Iterator[slice]:
 
 
 def gram_schmidt(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:
-    """Orthogonal vectors of equal length that span what ``vectors`` span.
+    """Make vectors orthogonal and of equal length, with the same span.
 
-    The first vector in ``order`` stays as it is; every other one loses its components along its predecessors and is
-    rescaled to the length of the first (Skorokhodov & Burtsev 2019, Eq. 2, for any number of vectors). Projection
-    runs twice in float64, which keeps nearly parallel vectors orthogonal to rounding (Giraud et al. 2005).
-    Differentiable.
+    The first vector in ``order`` is left as it is; each of the others loses its components along its predecessors and
+    is rescaled to the length of the first (Skorokhodov & Burtsev 2019, Eq. 2, for any number of vectors). The
+    projection is done twice in float64, which keeps nearly parallel vectors orthogonal to rounding error (Giraud et
+    al. 2005). Differentiable.
 
     Args:
         vectors: (d, n), d <= n.
-        order: a permutation of ``range(d)``; the first leads. Default: 0, 1, ..., d-1.
+        order: a permutation of ``range(d)``. Default: 0, 1, ..., d-1.
 
     Returns:
-        (d, n), row i made from row i of ``vectors``, in their dtype.
+        (d, n), in the dtype of the vectors; row i is made from row i.
 
     Raises:
         BadInput: a vector is zero, or lies in the span of its predecessors.
@@ -66,7 +70,7 @@ def gram_schmidt(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:
     d = vectors.shape[0]
     order = range(d) if order is None else order
     if sorted(order) != list(range(d)):
-        raise BadInput(f"Gram-Schmidt order {tuple(order)} is not a permutation of 0..{d - 1}")
+        raise BadInput(f"Gram-Schmidt order {tuple(order)} is not a permutation of 0..{d - 1}; name each vector once")
     exact = vectors.double()
     units: list[Tensor] = []
     result: list[Tensor | None] = [None] * d
@@ -78,7 +82,7 @@ def gram_schmidt(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:
                 rest = rest - (rest @ unit) * unit
         norm = rest.norm()
         if not norm > _DEPENDENT * exact[i].norm():
-            raise BadInput(f"direction {i} is zero or lies in the span of the others; draw or choose another one")
+            raise BadInput(f"direction {i} is zero or lies in the span of the others; choose another one")
         units.append(rest / norm)
         result[i] = units[-1] * length
     return torch.stack([row for row in result if row is not None]).to(vectors.dtype)

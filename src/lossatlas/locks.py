@@ -1,4 +1,4 @@
-"""Locks between processes, which the system takes back from one that was killed."""
+"""Locks between processes, which the system releases when a process is killed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ except ImportError:  # no such locks on this system: writers may then do the sam
 __all__ = ["Lock", "lock_folder"]
 
 SIGNATURE = 400
-"""Bytes of a signature that are read."""
+"""The most bytes of a signature that are read."""
 
 
 class Lock:
-    """The lock that a file stands for; the file is made if need be and stays.
+    """A lock on a file, which is created where it is missing and is not removed.
 
     Args:
-        path: of the file; no link is followed.
+        path: the file; symbolic links are not followed.
 
     Raises:
         OSError: the file cannot be opened.
@@ -37,26 +37,40 @@ class Lock:
         self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
     def share(self, *, wait: bool = True) -> bool:
-        """Hold it together with others that share it; whether it is held."""
+        """Acquire the lock as a shared one.
+
+        Args:
+            wait: whether to wait for a process that holds it alone.
+
+        Returns:
+            Whether it is held.
+        """
         return self._take(shared=True, wait=wait)
 
     def alone(self, *, wait: bool = True) -> bool:
-        """Hold it alone; whether it is held. One that was shared is still shared if not."""
+        """Acquire the lock exclusively; where that fails, a shared lock remains shared.
+
+        Args:
+            wait: whether to wait for other processes that hold it.
+
+        Returns:
+            Whether it is held.
+        """
         return self._take(shared=False, wait=wait)
 
     def release(self) -> None:
-        """Let others have it; for good."""
+        """Release the lock and close the file; the object cannot be used afterwards."""
         if self._handle is not None:
             os.close(self._handle)  # and with it goes the lock
             self._handle = None
 
     def moved(self, path: Path) -> None:
-        """Say where the file lies now, after it was moved with its folder."""
+        """Record the new path of the file, after its folder was moved."""
         self._path = path
 
     @property
     def in_place(self) -> bool:
-        """Whether the file that is locked is still there, and no other one in its place."""
+        """Whether the path still is the file that is locked, neither removed nor replaced."""
         try:
             there, here = self._path.stat(), os.fstat(self._handle if self._handle is not None else -1)
         except OSError:
@@ -64,15 +78,15 @@ class Lock:
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
     def sign(self) -> None:
-        """Write down who holds it and since when, for those who ask :meth:`holder`."""
+        """Write into the file which process holds the lock and since when, for :meth:`holder`."""
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        with suppress(OSError):  # a full disk: nobody is the worse for it
+        with suppress(OSError):  # a full disk; the signature is only for messages
             if self._handle is not None:
                 os.ftruncate(self._handle, 0)
                 os.pwrite(self._handle, f"{os.getpid()} {socket.gethostname()} {now}\n".encode(), 0)
 
     def holder(self) -> str:
-        """Who signed last and since when, in words; nobody in particular where that process is gone."""
+        """The process that signed last and since when, in words; "another process" where that one has ended."""
         with suppress(OSError, ValueError):
             text = os.pread(self._handle if self._handle is not None else -1, SIGNATURE, 0).decode()
             number, host, since = text.strip().split(" ", 2)
@@ -95,7 +109,7 @@ class Lock:
 
 @contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold a folder itself, which leaves nothing behind; where the system knows no such locks, nothing is held."""
+    """Lock a folder itself while entered, which leaves no file; without effect where the system has no such locks."""
     handle = None
     try:
         if fcntl is not None:
@@ -109,11 +123,11 @@ def lock_folder(path: Path) -> Iterator[None]:
 
 
 def _runs(number: int) -> bool:
-    """Whether there is a process of this number."""
+    """Whether a process of this number exists."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is somebody else's
+    except OSError:  # it is another user's
         return True
     return True

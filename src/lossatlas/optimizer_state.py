@@ -1,4 +1,7 @@
-"""The state of torch's optimisers as named tensors and numbers, for checkpoints."""
+"""The state of torch's optimisers as named tensors and numbers, for checkpoints.
+
+Names are ``optimizer.INDEX.NAME``, with the index of the parameter.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ __all__ = ["load_optimizer_state", "read_optimizer_state"]
 
 PREFIX = "optimizer."
 SIDE = 3
-"""Of small parameters that stand in for others."""
+"""The length of each axis of the small parameters on which the form of a state is found out."""
 
 
 def read_optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What an optimiser remembers of each parameter: tensors, and JSON types; both named ``optimizer.INDEX.NAME``."""
+    """The state that an optimiser keeps for each parameter: tensors by name, and values of JSON types by name."""
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, Any] = {}
     for index, values in optimizer.state_dict()["state"].items():
@@ -26,10 +29,10 @@ def read_optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Te
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-    """Make an optimiser remember what :func:`read_optimizer_state` gave of one like it; other names are passed over.
+    """Restore a state that :func:`read_optimizer_state` returned for an equal optimiser; other names are ignored.
 
     Raises:
-        ValueError: it is not what such an optimiser remembers of these parameters; names the first difference.
+        ValueError: this is not the state of such an optimiser for these parameters; names the first difference.
     """
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **numbers}.items():
@@ -66,7 +69,7 @@ def _check(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]]) -
 
 
 def _usual(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """What such an optimiser remembers after a step of small parameters with as many dimensions."""
+    """The state of such an optimiser after a step on small parameters of the same ranks."""
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         small = [nn.Parameter(torch.zeros([SIDE] * old.ndim).to(old)) for old in group["params"]]
@@ -80,7 +83,7 @@ def _usual(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 
 
 def _like(shape: torch.Size, parameter: torch.Size) -> tuple[int, ...]:
-    """The shape at a parameter of what has a shape at a small one."""
+    """The shape of a state at a parameter, from its shape at a small parameter of the same rank."""
     if len(shape) != len(parameter):
         return tuple(shape)
     return tuple(there if side == SIDE else side for side, there in zip(shape, parameter, strict=True))

@@ -18,13 +18,19 @@ class Problem:
     """What is evaluated at a point of weight space.
 
     Args:
-        module: any ``torch.nn.Module``, in whatever mode: it is evaluated in evaluation mode. It is read and copied,
-            never changed: not its parameters, buffers, mode, device or ``requires_grad``, whatever happens on the way.
-            (A :class:`~lossatlas.Training` trains it in place.)
-        loss: a :class:`~lossatlas.losses.Loss`, or a function ``(outputs, targets) -> (B,)``; one that returns the
-            mean of a batch is a :class:`~lossatlas.losses.BatchMean`.
-        feed: how a batch is handed over: a :class:`Pair` (the default) for ``(inputs, targets)``, a :class:`Dict` for
-            mappings, or a :class:`Feed` of your own for anything else.
+        module: any ``torch.nn.Module``, in any mode: copies of it are evaluated in evaluation mode. Its parameters,
+            buffers, mode, device and ``requires_grad`` are never changed. (A :class:`~lossatlas.Training` trains it
+            in place.)
+        loss: a :class:`~lossatlas.losses.Loss`, or a function ``(outputs, targets) -> (B,)``. Wrap a function that
+            returns the mean of a batch as :class:`~lossatlas.losses.BatchMean`.
+        feed: how a batch is passed to the module: a :class:`Pair` (the default) for ``(inputs, targets)``, a
+            :class:`Dict` for mappings, or a :class:`Feed` of your own for anything else.
+
+    Example:
+        >>> import lossatlas as la
+        >>> problem = la.Problem(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), la.CrossEntropy())
+        >>> problem.loss.units
+        'nat'
     """
 
     def __init__(self, module: nn.Module, loss: Loss | Callable[[Any, Any], Tensor], feed: Feed | None = None) -> None:

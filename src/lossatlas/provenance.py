@@ -1,4 +1,4 @@
-"""Where runs come from: what their ``provenance.json`` says."""
+"""Where runs come from: the content of their ``provenance.json``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 __all__ = ["DATA", "FORMAT", "MARK", "MOST_THREADS", "InputPlace", "Provenance", "list_versions"]
 
 FORMAT = "lossatlas run 2"
-"""The mark of a run."""
+"""The mark by which a directory is recognised as a run, with the number of the format."""
 MARK = r"lossatlas run ([0-9]{1,9})"
-"""A pattern of the marks of runs in all formats, older and newer, with the number of each."""
+"""A regular expression for the marks of runs in older and newer formats; its group is the number."""
 DATA = "data/"
-"""How the names of splits begin among the fingerprints."""
+"""The prefix of the names of splits among the fingerprints."""
 MOST_THREADS = 1024
-"""More than that no machine runs well, and each takes memory."""
+"""The most threads that a plan may have; each takes memory."""
 
 
 def list_versions() -> dict[str, str]:
-    """The versions that results depend on."""
+    """List the versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for package in ("lossatlas", "torch", "numpy", "xarray", "zarr"):
         with contextlib.suppress(PackageNotFoundError):
@@ -31,30 +31,30 @@ def list_versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class InputPlace:
-    """Where an input of a run lay when it was begun."""
+    """The path of an input of a run at the time when the run was started."""
 
     absolute: str
     from_run: str
-    """Relative to the run directory."""
+    """The path relative to the run directory."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run comes from, as far as those need it who continue it or build on it."""
+    """The part of a run's provenance that is needed to continue it or to build on it."""
 
     format: str
     verb: str = ""
-    """That made the run."""
+    """The verb that made the run."""
     versions: dict[str, str] = field(default_factory=dict)
     device: str = ""
     fingerprints: dict[str, str] = field(default_factory=dict)
-    """Hashes of what the configuration names and does not hold."""
+    """Hashes of everything that the configuration refers to and does not contain, by name."""
     inputs: dict[str, InputPlace] = field(default_factory=dict)
-    """The files and folders that it names, by how it spells them."""
+    """The files and folders that the configuration names, by their spelling there."""
     plan: dict[str, Any] = field(default_factory=dict)
-    """The engine's; empty where the run has none."""
+    """The plan of the engine; empty where the run has none."""
     threads: int | None = None
-    """Of torch, where the result depends on their number."""
+    """The number of torch's threads, where the result depends on it."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:

@@ -1,8 +1,8 @@
-"""Names for the command line: of open families, whose variants are one file each, and of closed ones.
+"""Names of variants for the command line: of open families with one file per variant, and of closed families.
 
-A new model, picture, data set, metric or strategy is one new file: the registry finds it without importing
-its siblings, so listing the choices stays cheap. The variants of a closed family stand in one
-module. What is written elsewhere is added by name (:meth:`Registry.add`).
+A new model, picture, data set, metric or strategy is one new file: the registry finds it without importing its
+siblings, so that listing the choices is cheap. The variants of a closed family stand in one module. Variants from
+outside of the package are added by name (:meth:`Registry.add`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.users_code import call_user_code
 
 __all__ = ["Registry", "Variants", "load_callable"]
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The variants of one kind of thing, by name.
+    """The variants of one family, by name.
 
     Args:
-        kind: what is registered, in words, for messages ("model", "picture").
+        kind: what the variants are, in words, for messages ("model", "picture").
         package: the package whose modules are the variants. Each module's ``__all__`` has exactly one name,
             that of the variant; modules that begin with an underscore are skipped.
-        dashes: whether names are written with dashes where files have underscores.
+        dashes: whether names have dashes where file names have underscores.
     """
 
     def __init__(self, kind: str, package: str, *, dashes: bool = False) -> None:
@@ -37,23 +37,23 @@ class Registry(Generic[T]):
         self._added: dict[str, T] = {}
 
     def add(self, name: str, variant: T) -> None:
-        """Make known under a name what is written outside of the package, in this process.
+        """Register a variant from outside of the package, for this process.
 
-        A name that was added before then stands for the new variant, as when a cell of a notebook runs again.
+        Adding a name a second time replaces its variant, as when a cell of a notebook runs again.
 
         Raises:
-            BadInput: the name is empty, or one of the package's own.
+            BadInput: the name is empty, or belongs to a variant of the package.
         """
         if not name or name in self._modules():
             raise BadInput(f"{self.kind} {name!r} is a name of lossatlas's own, or none; add yours under another")
         self._added[name] = variant
 
     def names(self) -> list[str]:
-        """The package's own names in alphabetical order, then those added; imports nothing but the package itself."""
+        """The names of the package in alphabetical order, then those added; imports none of the variants."""
         return [*sorted(self._modules()), *self._added]
 
     def name_of(self, variant: T) -> str | None:
-        """The name of a variant; None where it was not added and is not the package's own."""
+        """The name of a variant; None where it is not registered."""
         added = next((name for name, other in self._added.items() if other is variant), None)
         if added is not None:
             return added
@@ -65,12 +65,12 @@ class Registry(Generic[T]):
         """The variant called ``name``.
 
         Raises:
-            BadInput: nothing is registered under that name; the message lists the choices.
+            BadInput: no variant has the name; the message lists the choices.
         """
         if name in self._added:
             return self._added[name]
         if name not in self._modules():
-            raise unknown(self.kind, name, self.names())
+            raise make_unknown_error(self.kind, name, self.names())
         module = importlib.import_module(f"{self._package}.{name.replace(self._stroke, '_')}")
         (public,) = module.__all__
         return cast(T, getattr(module, public))
@@ -103,16 +103,16 @@ class Variants(dict[str, T]):
         self.kind = kind
 
     def __missing__(self, name: str) -> T:
-        """Refuse a name that nobody has.
+        """Refuse an unknown name.
 
         Raises:
             BadInput: always; the message lists the choices.
         """
-        raise unknown(self.kind, name, self)
+        raise make_unknown_error(self.kind, name, self)
 
 
 def load_callable(kind: str, spec: str) -> Callable[..., Any]:
-    """The object that ``module:callable`` names; the working folder is searched as Python does for scripts.
+    """Load the object that ``module:callable`` names; modules in the working directory are found, too.
 
     Raises:
         BadInput: the module cannot be imported, or has no such callable.
@@ -121,7 +121,7 @@ def load_callable(kind: str, spec: str) -> Callable[..., Any]:
     try:
         module = call_user_code(importlib.import_module, module_name)
     except Exception as error:  # the user's own code may fail in any way while it is imported
-        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({in_one_line(error)})") from error
+        raise BadInput(f"{kind} {spec!r}: cannot import {module_name!r} ({format_error(error)})") from error
     target = getattr(module, attribute, None)
     if not callable(target):
         state = "is not callable" if hasattr(module, attribute) else "does not exist"

@@ -1,9 +1,9 @@
-"""Run directories: layout, atomic files, provenance, and who writes.
+"""Run directories: layout, atomic files, provenance and locks.
 
-A run directory appears whole (configuration and provenance inside) and every file in it is replaced whole, so that a
-process killed at any moment leaves something that can be read and continued. A run is finished once its
-``summary.json`` is there. Whoever writes a run holds its lock, from the moment it appears; and nothing that a file of
-it names, and no link in it, leads out of it.
+A run directory appears atomically, with configuration and provenance inside, and each file in it is replaced
+atomically, so that a process that is killed at any moment leaves a run that can be read and continued. A run is
+finished once its ``summary.json`` exists. A process that writes a run holds its lock from the moment when the run
+appears. Neither a file of a run nor a symbolic link in it leads out of the directory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from lossatlas.errors import BadInput
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, read_text, read_yaml, tell_reason
-from lossatlas.files.writing import CONTINUE, PARTIAL, atomic_write, cannot_write, check_place, check_way, gone
+from lossatlas.files.writing import CONTINUE, PARTIAL, cannot_write, check_place, check_way, gone, write_atomically
 from lossatlas.locks import Lock, lock_folder
 from lossatlas.provenance import FORMAT, MARK, Provenance
 
@@ -56,18 +56,18 @@ REPORT = "report.html"
 SNAPSHOTS = "snapshots"
 MEMBERS = "members"
 WRITERS = ".writers"
-"""The lock that everybody holds who writes the run."""
+"""The file whose lock each process holds that writes the run."""
 LONGEST = 200
-"""Bytes of a name that others are made of."""
+"""The most bytes of a name from which other names are made."""
 NEW, OLD = ".lossatlas-new", ".lossatlas-old"
-"""How folders beside a run are called while it appears, and while it is replaced."""
+"""Suffixes of the temporary directories beside a run while it is created, and while it is replaced."""
 
 
 class RunDirectory:
     """One run on disk.
 
     Args:
-        path: the directory; need not exist yet.
+        path: the directory, which need not exist yet.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -77,10 +77,10 @@ class RunDirectory:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything at the path.
+        """Whether anything exists at the path.
 
         Raises:
-            BadInput: the path cannot be looked at.
+            BadInput: the path cannot be accessed.
         """
         try:
             self.path.lstat()
@@ -95,7 +95,7 @@ class RunDirectory:
         """Whether the path holds a lossatlas run, finished or not.
 
         Raises:
-            BadInput: it holds one of another version's format; or what would say so is a link that leads elsewhere.
+            BadInput: the run has the format of another version; or its provenance is a link that leads elsewhere.
         """
         self.check_format()
         return self._mark() == FORMAT
@@ -104,18 +104,18 @@ class RunDirectory:
         """Refuse a run in the format of another version of lossatlas, which is neither read nor replaced.
 
         Raises:
-            BadInput: the path holds one; or what would say so is a link that leads elsewhere.
+            BadInput: the path holds one; or its provenance is a link that leads elsewhere.
         """
         there, here = re.fullmatch(MARK, self._mark()), re.fullmatch(MARK, FORMAT)
         if there is not None and here is not None and there[0] != here[0]:
             age = "an older" if int(there[1]) < int(here[1]) else "a newer"
             raise BadInput(
-                f"{self.path} is a run of {age} lossatlas, in format {there[0]!r}, and this one reads and writes "
-                f"{here[0]!r}; make it anew with this version in another --out, or remove it"
+                f"{self.path} is a run of {age} lossatlas, in format {there[0]!r}; expected {here[0]!r}, the format of "
+                "this version; make the run again in another --out, or remove it"
             )
 
     def _mark(self) -> str:
-        """What the provenance says of the directory's format; empty where it says nothing."""
+        """The format that the provenance states; empty where there is none."""
         if os.path.islink(self.path / PROVENANCE):  # noqa: PTH114 (Path.is_symlink raises where a name is too long)
             self._check_inside()
         try:
@@ -125,37 +125,40 @@ class RunDirectory:
 
     @property
     def finished(self) -> bool:
-        """Whether the run's summary is there."""
+        """Whether the run has a summary, which is written last."""
         return (self.path / SUMMARY).is_file()
 
     def recover(self) -> None:
-        """Bring back a run whose replacement was cut off by a kill, and clear up after one that was not."""
+        """Restore a run whose replacement was interrupted by a kill, and remove what a finished replacement left."""
         try:
             if any(map(os.path.lexists, self._beside)):
                 with lock_folder(self.path.parent):
                     self._restore()
-        except (OSError, ValueError):  # whoever uses the path next says what is wrong with it
+        except (OSError, ValueError):  # the next access to the path reports what is wrong with it
             return
 
     def check(self, advice: str = "name a run directory") -> None:
-        """Refuse a path that holds no run, or one that leads out of its directory.
+        """Refuse a path that holds no run, or a run with links that lead out of its directory.
 
         Args:
-            advice: what to do where it holds none.
+            advice: what to do where the path holds no run, for the message.
 
         Raises:
-            BadInput: it is not a run; or a link in it leads elsewhere.
+            BadInput: the path holds no run; or a link in it leads elsewhere.
         """
         if not self.is_run:
             raise BadInput(f"{self.path} is not a lossatlas run; {advice}")
         self._check_inside()
 
     def check_free(self, *, overwrite: bool) -> None:
-        """Refuse a path that a new run may not take; changes nothing.
+        """Refuse a path that cannot be used for a new run; changes nothing.
+
+        Args:
+            overwrite: whether a run at the path may be replaced.
 
         Raises:
-            BadInput: something is there and is not to be overwritten, or is not a lossatlas run, or is one in another
-                format, or is being written; or the parent cannot be written.
+            BadInput: the path exists and is not to be overwritten, is not a lossatlas run, is a run in another format
+                or is being written; or its parent directory cannot be written.
         """
         if self.exists:
             self.check_format()
@@ -172,15 +175,16 @@ class RunDirectory:
         self._check_idle()
 
     def claim(self, *, shared: bool = False, wait: bool = False) -> None:
-        """Become one that writes the run, until :meth:`close`.
+        """Acquire the lock for writing the run, until :meth:`close`.
 
         Args:
-            shared: together with others, who share it as well; else alone, and then what killed writers left of their
-                temporary files is removed.
-            wait: for others that do not share it.
+            shared: whether other processes may write it at the same time, all of them shared. An exclusive writer
+                removes temporary files that killed writers left.
+            wait: whether to wait for a process that holds the lock.
 
         Raises:
-            BadInput: others write it; says who and since when. Or it cannot be written.
+            BadInput: another process writes the run (the message says which, and since when); or the run cannot be
+                written.
         """
         if self._lock is None:
             self._check_inside()
@@ -198,50 +202,50 @@ class RunDirectory:
 
     @property
     def claimed(self) -> bool:
-        """Whether this object is one that writes the run."""
+        """Whether this object holds the lock for writing the run."""
         return self._lock is not None
 
     def close(self) -> None:
-        """Let others write the run, or replace it."""
+        """Release the lock, so that other processes can write or replace the run."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def check_there(self) -> None:
-        """Refuse to go on with a claimed run that somebody has removed, moved or replaced.
+        """Refuse to continue a claimed run that was removed, moved or replaced meanwhile.
 
         Raises:
-            CannotFinish: it was.
+            CannotFinish: the run was removed, moved or replaced.
         """
         if self._lock is not None and not self._lock.in_place:
             raise gone(self.path)
 
     def begin(self, config: str, provenance: Mapping[str, Any], *, replace: bool) -> None:
-        """Put a new run in place, claimed alone; arguments and errors as :meth:`create`.
+        """Create a new run and hold its lock exclusively; arguments and errors as for :meth:`create`.
 
         Raises:
-            BadInput: as there, or another run appeared at the path since it was looked at.
+            BadInput: as for :meth:`create`; or another run appeared at the path since it was checked.
         """
         if not self.create(config, provenance, replace=replace):
             if self.is_run:
-                self.claim()  # which says who writes it, as long as somebody does
+                self.claim()  # raises an error that says which process writes it, if one still does
                 self.close()
             raise BadInput(f"{self.path} appeared while this run was prepared; choose another --out, or --resume it")
 
     def create(self, config: str, provenance: Mapping[str, Any], *, replace: bool, shared: bool = False) -> bool:
-        """Put a new run in place, claimed.
+        """Create a new run and hold its lock.
 
         Args:
             config: its configuration, as YAML.
-            provenance: where it comes from, JSON types.
-            replace: a run that may be there (see :meth:`check_free`).
+            provenance: its provenance, in JSON types.
+            replace: whether a run at the path is replaced (see :meth:`check_free`).
             shared: as in :meth:`claim`.
 
         Returns:
-            Whether it is there; False where something else appeared that is not to be replaced.
+            Whether it was created; False where something else appeared at the path that is not to be replaced.
 
         Raises:
-            BadInput: the directory cannot be made; or what is to be replaced is being written.
+            BadInput: the directory cannot be created; or the run to be replaced is being written.
             CannotFinish: the disk is full.
         """
         made = [parent for parent in self.path.absolute().parents if not parent.exists()]
@@ -258,10 +262,10 @@ class RunDirectory:
             raise
 
     def reopen(self, config: str) -> None:
-        """Give a run another configuration, by which it is not finished.
+        """Replace the configuration of a run, which is unfinished afterwards.
 
         Raises:
-            CannotFinish: the disk refuses.
+            CannotFinish: the disk cannot be written.
         """
         self.check_there()
         try:
@@ -274,7 +278,7 @@ class RunDirectory:
         """The stored configuration.
 
         Raises:
-            BadInput: it cannot be read, is not a mapping of options, or is that of a run in another format.
+            BadInput: it cannot be read, is not a mapping of options, or belongs to a run in another format.
         """
         self._check_inside()
         self.check_format()
@@ -284,7 +288,7 @@ class RunDirectory:
         return stored
 
     def config_text(self) -> str:
-        """The stored configuration as it stands.
+        """The text of the stored configuration.
 
         Raises:
             BadInput: it cannot be read.
@@ -293,10 +297,10 @@ class RunDirectory:
         return read_text(self.path / CONFIG)
 
     def provenance(self) -> Provenance:
-        """Where the run comes from.
+        """The provenance of the run.
 
         Raises:
-            BadInput: that cannot be read.
+            BadInput: it cannot be read.
         """
         self._check_inside()
         return read_json(self.path / PROVENANCE, Provenance)
@@ -311,15 +315,15 @@ class RunDirectory:
         return read_json(self.path / name, dict[str, Any])
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Replace a JSON file of the run; the provenance keeps its mark of a run."""
+        """Replace a JSON file of the run; the format is added to the provenance."""
         marked = {"format": FORMAT, **content} if name == PROVENANCE else content
         self.write_bytes(name, _json(marked).encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Replace any file of the run, in it or in a folder of it.
+        """Replace a file of the run, in its directory or in a directory within.
 
         Raises:
-            CannotFinish: the disk refuses, or the run was removed.
+            CannotFinish: the disk cannot be written, or the run was removed.
         """
         self.check_there()
         path = self.path / name
@@ -327,7 +331,7 @@ class RunDirectory:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise cannot_write(path, error) from error
-        atomic_write(path, content, advice=CONTINUE)
+        write_atomically(path, content, advice=CONTINUE)
 
     @property
     def _empty(self) -> bool:
@@ -339,15 +343,13 @@ class RunDirectory:
             self._inside = True
 
     def _check_idle(self) -> None:
-        """Refuse to replace a run that somebody writes."""
+        """Refuse to replace a run that another process writes."""
         writers = self.path / WRITERS
         if writers.is_file() and not writers.is_symlink() and (held := self._held_to_replace()) is not None:
             held.release()
 
     def _held_to_replace(self) -> Lock | None:
-        """The lock of the run that is there, held alone; None where something else lies in its place, or nothing can be
-        written there.
-        """
+        """The lock of the existing run, held exclusively; None where there is no run, or it cannot be written."""
         try:
             held = Lock(self.path / WRITERS)
         except OSError:
@@ -360,14 +362,14 @@ class RunDirectory:
 
     @property
     def _beside(self) -> tuple[Path, Path]:
-        """Where a run is while it appears, and where it is while another takes its place."""
+        """The temporary paths of a run while it is created, and while it is replaced."""
         name = self.path.name
         if len(os.fsencode(name)) > LONGEST:
             name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
         return self.path.with_name(f".{name}{NEW}"), self.path.with_name(f".{name}{OLD}")
 
     def _restore(self) -> None:
-        """Undo a replacement that was cut off, or clear up after one; while nobody else replaces anything there."""
+        """Undo an interrupted replacement, or remove what one left; the parent directory has to be locked."""
         fresh, old = self._beside
         if os.path.lexists(old) and not os.path.lexists(self.path):
             os.replace(old, self.path)
@@ -387,7 +389,7 @@ class RunDirectory:
             raise BadInput(f"cannot write {self.path} ({error.strerror}); choose another --out") from error
 
     def _put_in_place(self, config: str, provenance: Mapping[str, Any], *, replace: bool, shared: bool) -> bool:
-        """Make a run beside its place and move it there, while nobody else does so in the same folder."""
+        """Make a run beside its path and move it there; the parent directory has to be locked."""
         fresh, old = self._beside
         self._restore()
         if self.exists and not self._empty and not replace:
@@ -398,8 +400,8 @@ class RunDirectory:
                 self.check_free(overwrite=True)
                 replaced = self._held_to_replace()
             fresh.mkdir()
-            atomic_write(fresh / CONFIG, config.encode())
-            atomic_write(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
+            write_atomically(fresh / CONFIG, config.encode())
+            write_atomically(fresh / PROVENANCE, _json({"format": FORMAT, **provenance}).encode())
             held = Lock(fresh / WRITERS)
             held.share() if shared else held.alone()
             held.sign()
@@ -425,7 +427,7 @@ class RunDirectory:
         return True
 
     def _sweep(self) -> None:
-        """Remove temporary files of writers that were killed; runs and stores within this one see to their own."""
+        """Remove temporary files of killed writers, except in runs and stores within this one."""
         pending = [self.path]
         while pending:
             with os.scandir(pending.pop()) as found:
@@ -433,7 +435,7 @@ class RunDirectory:
             for entry in entries:
                 name, path = entry.name, Path(entry.path)
                 if entry.is_file(follow_symlinks=False) and name.startswith(".") and name.endswith(PARTIAL):
-                    with contextlib.suppress(OSError):  # whoever writes it next says so
+                    with contextlib.suppress(OSError):  # the next write of the file reports the problem
                         path.unlink()
                 elif entry.is_dir(follow_symlinks=False) and not (
                     name.endswith((".zarr", ".locks", PARTIAL)) or (path / PROVENANCE).exists()
@@ -446,7 +448,7 @@ def _json(content: Mapping[str, Any]) -> str:
 
 
 def make_plain(value: Any) -> Any:
-    """JSON has no NaN and no infinities: they become null, never a number."""
+    """Make a value representable in JSON, which has neither NaN nor infinities: they become null."""
     if isinstance(value, Mapping):
         return {str(key): make_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

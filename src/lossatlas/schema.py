@@ -1,13 +1,15 @@
-"""What a survey on disk looks like: names, units and attributes of its variables. Imports no torch.
+"""The layout of a survey on disk: names, units and attributes of its variables. Does not import torch.
 
 A survey is an :class:`xarray.Dataset` in the zarr v3 format with one dimension per axis of the chart (``u``,
-``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Beside the values of
-each group of metrics stands a boolean ``<split>_<group>_done`` of the same shape, chunked like the tiles and
-written after them; its attribute ``variables`` lists what it vouches for. Every other array has the attribute
-``whole`` once it was written to its end. ``target`` is the picture that was asked for, on the survey's grid: +1 low, -1
-high, 0 ignored or padding; of a grey picture ``target_loss``, the loss that was asked for, NaN where none was.
+``v``, ``w`` for affine charts) and one variable ``<split>_<metric>`` per split and metric. Which points are evaluated
+is not part of the data set: for each group of metrics a boolean ``<split>_<group>`` in the store's group ``done``,
+chunked like the tiles and written after them, says so; its attribute ``variables`` lists what it vouches for. Every
+array that is not written in tiles has the attribute ``whole`` once it was written to its end. ``target`` is the picture
+that was asked for, on the survey's grid: +1 low, -1 high, 0 ignored or padding; of a grey picture ``target_loss``, the
+loss that was asked for, NaN where none was.
 
-Every such variable says in its attributes which ``split`` and which ``metric`` it holds. A metric with several values
+Every such variable says in its attributes which ``split`` and which ``metric`` it holds, and of what examples
+(``data_hash``) under what settings it was computed. A metric with several values
 per point has a further dimension (``classes``), which its attribute ``dimension`` names; several repeats of one slice
 lie along the dimension ``repeat``, one of :data:`SAMPLE_DIMENSIONS`, none of which is an axis. What tells how far a
 metric may be off stands beside it as ``<split>_<metric>_<suffix>``, with the attribute ``companion``: see
@@ -15,20 +17,22 @@ metric may be off stands beside it as ``<split>_<metric>_<suffix>``, with the at
 were interpolated.
 
 A trajectory is in the same store, along a dimension ``snapshot`` without coordinates: see :class:`OnTrajectory`.
-The networks that a survey lies around or between are along the dimension ``corner``: see :class:`Corner`.
+Networks around or between which the survey lies are along the dimension ``corner``: see :class:`Corner`.
 
-The attribute ``chart`` is a hash of the chart, and ``geometry`` what pictures know of it: see :class:`Geometry`.
+The attribute ``chart`` is a hash of the chart, and ``geometry`` describes it for pictures: see :class:`Geometry`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
+from lossatlas.files.stores import MARKS
 
 __all__ = [
     "AXES",
@@ -59,20 +63,25 @@ __all__ = [
     "Quantity",
     "check_dimension",
     "check_name",
-    "companion_of",
+    "check_split_name",
+    "find_companion",
     "is_name",
     "is_standard",
-    "name_done_variable",
+    "list_value_dimensions",
+    "name_marks",
     "name_variable",
-    "value_dimensions",
+    "parse_texts",
+    "record_texts",
 ]
 
 AXES = ("u", "v", "w")
-"""Names of the axes of pictures and of affine charts; further ones are numbered: ``x3`` follows ``w``."""
+"""The names of the first three axes of pictures and affine charts; the fourth is ``x3``, the fifth ``x4``."""
 
 TARGET = "target"
-TARGET_LOSS = "target_loss"
+"""The variable of the requested picture."""
 
+TARGET_LOSS = "target_loss"
+"""The variable of the target losses of a requested grey picture."""
 
 CURVE = "t"
 """The name of the axis of curves."""
@@ -81,10 +90,10 @@ REPEAT = "repeat"
 """The dimension of several repeats of the same slice, numbered from 0; not an axis of the chart."""
 
 MEMBER = "member"
-"""The dimension of the members of an ensemble, likewise."""
+"""The dimension of the members of an ensemble, numbered from 0; not an axis of the chart."""
 
 SAMPLE = "sample"
-"""The dimension of samples of a distribution, likewise."""
+"""The dimension of samples of a distribution, numbered from 0; not an axis of the chart."""
 
 SAMPLE_DIMENSIONS = (REPEAT, MEMBER, SAMPLE)
 """Dimensions along which the same thing was surveyed several times; none of them is an axis of a chart."""
@@ -93,169 +102,174 @@ CLASSES = "classes"
 """The dimension of metrics with one value per class."""
 
 DIMENSION = "dimension"
-"""The attribute of a variable with several values at a point that names their dimension."""
+"""The attribute that names the dimension of a variable with several values at a point."""
 
 COMPANION = "companion"
-"""The attribute of a variable beside a metric that says which of its companions it is, by its suffix."""
+"""The attribute of a variable that is a companion of a metric; its value is the companion's suffix."""
 
 MEASURED = "measured"
-"""Where points were evaluated; elsewhere values are interpolated. Without it all were."""
+"""The variable that is True at evaluated points and False at interpolated ones; without it all are evaluated."""
 
 DONE = "_done"
-"""How the names of marks end."""
+"""How the names of marks ended while they were variables."""
 
 LOSS = "loss"
 """The metric that every survey has."""
 
 BESIDE = ("path_", "corner_", "along_")
-"""How names begin of what lies beside a survey's grid: :class:`OnTrajectory`, :class:`Corner` and :class:`Along`."""
+"""The prefixes of variables beside a survey's grid: :class:`OnTrajectory`, :class:`Corner` and :class:`Along`."""
 
 GEOMETRY = "geometry"
 """The attribute, or the variable of a comparison, that holds :class:`Geometry` as JSON."""
 
 PAIR_CORNERS = ("start", "run", "other_run", "start_of_other_run")
-"""The names of the corners of the figure that two compared networks span with the weights they started from."""
+"""The names of the corners of the quadrilateral of two compared networks and the weights that each started from."""
 
 SNAPSHOT = "snapshot"
 """The dimension of a trajectory."""
 
 
 class OnTrajectory:
-    """Names of the variables of a trajectory, each (snapshot,) unless it says otherwise."""
+    """Names of the variables of a trajectory, of shape (snapshot,) unless stated otherwise."""
 
     STEP = "path_step"
     EPOCH = "path_epoch"
     RATE = "path_lr"
     PHASE = "path_phase"
     DISTANCE = "path_distance"
-    """Euclidean distance from the chart."""
+    """The Euclidean distance of a snapshot from the chart."""
     ANGLE = "path_angle"
-    """Degrees between the step to the next snapshot and the negative gradient; NaN at the last."""
+    """The angle in degrees between the step to the next snapshot and the negative gradient; NaN at the last."""
     EXPLAINED = "path_explained"
-    """The share of the variance along each principal component, the largest first."""
+    """The share of the variance explained by each principal component, the largest first."""
     ELSEWHERE = "path_elsewhere"
-    """(plane, snapshot, 2): coordinates of the same trajectory in other planes."""
+    """The coordinates of the same trajectory in other planes, (plane, snapshot, 2)."""
 
     @staticmethod
     def coordinate(axis: str) -> str:
-        """Along an axis of the chart."""
+        """The name of the coordinates along an axis of the chart."""
         return f"path_{axis}"
 
     @staticmethod
     def loss(split: str) -> str:
-        """The loss of the snapshot itself."""
+        """The name of the losses of the snapshots themselves."""
         return f"path_loss_{split}"
 
     @staticmethod
     def loss_under(split: str) -> str:
-        """The loss at the nearest point of the chart."""
+        """The name of the losses at the points of the chart nearest to the snapshots."""
         return f"path_loss_under_{split}"
 
 
 class Corner:
-    """Names of what is known of the networks that a survey lies around or between, each (corner,) at least.
+    """Names of the variables of the networks around or between which a survey lies, (corner, ...).
 
-    Variables along ``corner`` carry the attribute ``names``: what each network is called.
+    Variables along ``corner`` carry the attribute ``names``: what each network is called; see :func:`parse_texts`.
     """
 
     DIMENSION = "corner"
     BIN = "bin"
     WEIGHTS = "corner_weights"
-    """(corner, bin): how many of a network's weights lie in a bin."""
+    """Histograms of the networks' weights, (corner, bin): how many lie in each bin."""
     WEIGHT = "corner_weight"
-    """(bin,): the middles of the bins, equally spaced."""
+    """The centres of the bins, (bin,), equally spaced."""
 
     @staticmethod
     def coordinate(axis: str) -> str:
-        """Where the network is along an axis of the chart."""
+        """The name of the coordinates of the networks along an axis of the chart."""
         return f"corner_{axis}"
 
 
 class Along:
-    """Names of what is known along a curve beside its survey, each (along,) unless it says otherwise."""
+    """Names of the variables along a curve beside its survey, of shape (along,) unless stated otherwise."""
 
     DIMENSION = "along"
     PAIR = "ensemble"
     T = "along_t"
     LENGTH = "along_length"
-    """Of the curve from t = 0."""
+    """The length of the curve from t = 0 to each point."""
     NORM = "along_norm"
-    """Of the curve's points; see :meth:`norm_on` for other paths."""
+    """The norm of each point of the curve; see :meth:`norm_on` for other paths between its ends."""
     RADIAL_DISTANCE = "along_radial_distance"
-    """Of the curve's points from the nearest one of the radial path between its ends."""
+    """The distance of each point of the curve from the nearest point of the radial path between its ends."""
     PLANE_DISTANCE = "along_plane_distance"
-    """Of the curve's points from a plane."""
+    """The distance of each point of the curve from a plane."""
 
     @staticmethod
     def coordinate(axis: str) -> str:
-        """Where the curve is along an axis of a plane."""
+        """The name of the coordinates of the curve along an axis of a plane."""
         return f"along_{axis}"
 
     @staticmethod
     def of(path: str, split: str, metric: str) -> str:
-        """A metric on another path between the same ends, at the same t: ``along_straight_test_loss``."""
+        """The name of a metric on another path between the same ends, at the same t: ``along_straight_test_loss``."""
         return f"along_{path}_{split}_{metric}"
 
     @staticmethod
     def norm_on(path: str) -> str:
-        """The norms on another path between the same ends, at the same t: ``along_straight_norm``."""
+        """The name of the norms on another path between the same ends, at the same t: ``along_straight_norm``."""
         return f"along_{path}_norm"
 
     @staticmethod
     def ensemble(path: str, split: str, metric: str) -> str:
-        """(ensemble, along): a metric of averaged predictions; ``names`` says with whom a point of the path is."""
+        """The name of a metric of averaged predictions, (ensemble, along); ``names`` says what is averaged with."""
         return f"along_ensemble_{path}_{split}_{metric}"
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What pictures know of a chart: its axes, where its corners lie, and how it interpolates between them."""
+    """The description of a chart for pictures: its axes, its corners, and how it interpolates between them."""
 
     kind: str
     """The name of the kind of chart."""
     axes: tuple[str, ...]
-    """Those that have coordinates, d of them."""
+    """The names of the axes, d of them."""
     interpolation: str
-    """``affine``, ``barycentric``, ``bilinear`` or ``curve``, or a word of the chart's own."""
+    """How coordinates interpolate: ``affine``, ``barycentric``, ``bilinear``, ``curve``, or the chart's own word."""
     corners: tuple[tuple[float, ...], ...] = ()
-    """The coordinates (d) of each network or origin that the chart was made of and passes through."""
+    """The coordinates (d,) of each network, or of the origin, that the chart passes through."""
     names: tuple[str, ...] = ()
-    """What lies at each corner; empty where nobody said."""
+    """What lies at each corner; empty where that is not known."""
 
     def __post_init__(self) -> None:
-        if any(len(corner) != len(self.axes) for corner in self.corners):
-            raise BadInput(f"a corner of a chart along {', '.join(self.axes)} has {len(self.axes)} coordinates")
+        if wrong := [corner for corner in self.corners if len(corner) != len(self.axes)]:
+            raise BadInput(
+                f"a corner of a chart has {len(wrong[0])} coordinates; expected one each for {', '.join(self.axes)}"
+            )
         if self.names and len(self.names) != len(self.corners):
             raise BadInput(f"{len(self.corners)} corners of a chart have {len(self.names)} names; expected one each")
 
     def record(self) -> str:
-        """As JSON, which :meth:`parse` reads."""
+        """Write the geometry as JSON, which :meth:`parse` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The geometry that :meth:`record` wrote.
+        """Read a geometry that :meth:`record` wrote.
 
         Raises:
-            BadInput: the text is something else.
+            BadInput: the text is not a geometry.
         """
         try:
             return parse_json(text, cls)
         except ValueError as error:
-            raise BadInput(f"the geometry of a chart cannot be read ({error}); make its survey anew") from error
+            raise BadInput(f"the geometry of a chart cannot be read ({error}); survey it again") from error
 
 
 OFF_GRID = frozenset({Along.DIMENSION, Along.PAIR, Corner.DIMENSION, Corner.BIN, SNAPSHOT})
-"""Dimensions of what lies beside a survey's grid: none of them is an axis."""
+"""The dimensions of variables beside a survey's grid, none of which is an axis."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured quantity: the name of its variable and what plots say of it.
+    """A measured quantity, as variables and plots name it.
 
-    ``units`` follows UDUNITS where there is a unit (``"nat"``) and is ``"1"`` for fractions and ratios. ``dimension``
-    is that of the values at one point, where there are several (how many, the metric says); ``record`` says what
-    exactly is measured, where the name alone does not.
+    Attributes:
+        name: the name of the metric in its variables.
+        long_name: its name in plots.
+        units: its unit as in UDUNITS (``"nat"``); ``"1"`` for fractions and ratios.
+        dimension: the name of the dimension of the values at one point, where there are several.
+        record: what exactly is measured, where the name leaves it open.
     """
 
     name: str
@@ -267,52 +281,69 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Companion:
-    """Numbers that stand beside a metric and say how far it may be off, of its shape and in its units.
+    """Numbers beside a metric that say how accurate it is, of the same shape and in the same units.
 
-    ``suffix`` is what they are called, and how the names of their variables end; those that are ``sampled`` are known
-    only where examples are a random subset of more.
+    Attributes:
+        suffix: their name, and the suffix of their variables.
+        sampled: whether they are defined only where the examples are a random subset.
     """
 
     suffix: str
     sampled: bool = False
 
     def of(self, metric: str) -> str:
-        """What they are called beside a metric, or their variable beside a metric's: ``test_loss_standard_error``."""
+        """The name beside a metric, or beside a metric's variable: ``test_loss_standard_error``."""
         return f"{metric}_{self.suffix}"
 
 
 STANDARD_ERROR = Companion("standard_error", sampled=True)
-"""Of a mean over a subset of examples, as an estimate for all of them."""
+"""The standard error of a mean over a random subset of examples, as an estimate for all of them."""
 
 RESIDUAL = Companion("residual")
-"""By how much a value misses the equation that it solves approximately."""
+"""The residual of the equation that a value solves approximately."""
 
 
 def is_name(name: object) -> bool:
-    """Whether axes, dimensions and metrics can be called so, and thus variables and folders: as Python's variables."""
+    """Whether an axis, a dimension or a metric can have this name: the rules are those of Python's variables."""
     return isinstance(name, str) and name.isidentifier()
 
 
 def check_name(what: str, name: object) -> None:
-    """Refuse what :func:`is_name` says no of.
+    """Refuse a name that does not satisfy :func:`is_name`.
 
     Args:
-        what: has the name, for messages.
-        name: that it gives itself.
+        what: what has the name, for the message.
+        name: the name.
 
     Raises:
-        BadInput: it is not one.
+        BadInput: the name is not valid.
     """
     if not is_name(name):
         raise BadInput(f"{what} is called {name!r}; expected letters, digits and _, and a letter or _ first")
 
 
-def check_dimension(metric: str, name: str) -> None:
-    """Refuse a dimension of a metric's values that means something else in a survey, or may in another one.
+def check_split_name(name: object) -> None:
+    """Refuse a split's name that cannot begin the names of variables and files, or that a survey uses for itself.
 
     Raises:
-        BadInput: it is not a name, or it is an axis, a dimension of samples or of what lies beside the grid, or one of
-            the variables that surveys have anyhow.
+        BadInput: the name is empty or not a text, has other characters than letters, digits, ``_``, ``-`` and ``.``,
+            or begins names that belong to a survey itself (``target``, ``path``, ``corner``, ``along``).
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise BadInput(
+            f"{name!r} is not a name of a split; expected letters, digits, '_', '-' and '.', a letter, digit or '_' "
+            "first; rename the split, as in {'test': examples}"
+        )
+    if name == TARGET or f"{name}_".startswith(BESIDE):
+        raise BadInput(f"{name!r} cannot name a split, as surveys use {name}_... for other variables; rename the split")
+
+
+def check_dimension(metric: str, name: str) -> None:
+    """Refuse a dimension of a metric's values whose name has another meaning in surveys.
+
+    Raises:
+        BadInput: it is not a valid name; or it is the name of an axis, of a dimension of samples or beside the grid,
+            or of a standard variable of surveys.
     """
     check_name(f"the dimension of metric {metric!r}", name)
     if name in (LOSS, *AXES, CURVE, *SAMPLE_DIMENSIONS, *OFF_GRID) or is_standard(name):
@@ -326,31 +357,68 @@ def name_variable(split: str, metric: str) -> str:
     return f"{split}_{metric}"
 
 
-def companion_of(name: str, attributes: Mapping[Any, Any]) -> str:
-    """The suffix of the companion that a variable is, by its attributes; empty where it is none.
+def find_companion(name: str, attributes: Mapping[Any, Any]) -> str:
+    """The suffix of the companion that a variable is, by its attributes; empty where it is not one.
 
-    The name tells only where there are no attributes of ours, as in tables of others.
+    Its attributes decide; the name does only where they are missing, as in imported tables.
 
-    >>> companion_of("test_loss_standard_error", {}), companion_of("test_standard_error", {"metric": "standard_error"})
-    ('standard_error', '')
+    Args:
+        name: the name of the variable.
+        attributes: its attributes.
+
+    Returns:
+        The suffix of the companion; empty where the variable is not a companion.
+
+    >>> find_companion("test_loss_standard_error", {})
+    'standard_error'
+    >>> find_companion("test_standard_error", {"metric": "standard_error"})
+    ''
     """
     if COMPANION in attributes or "metric" in attributes:
         return str(attributes.get(COMPANION, ""))
     return next((known.suffix for known in (STANDARD_ERROR, RESIDUAL) if name.endswith(known.of(""))), "")
 
 
-def value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
-    """The dimensions along which metrics have several values at a point, by the attributes of variables."""
+def list_value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:
+    """List the dimensions along which metrics have several values at a point.
+
+    Args:
+        variables: the attributes of each variable.
+    """
     return frozenset({CLASSES, *(str(each[DIMENSION]) for each in variables if DIMENSION in each)})
 
 
-def name_done_variable(split: str, group: str) -> str:
-    """The name of the boolean that says which points of a group are finished: ``test_streaming_done``."""
-    return f"{split}_{group}{DONE}"
+def name_marks(split: str, group: str) -> str:
+    """Where in a store lies what says which points of a group of metrics are evaluated: ``done/test_streaming``."""
+    return f"{MARKS}/{split}_{group}"
+
+
+def record_texts(attribute: Any) -> Any:
+    """An attribute as surveys store it: several texts as JSON, because not all of netCDF has lists of them.
+
+    >>> record_texts(["a", "b"]), record_texts([1.0, 2.0])
+    ('["a", "b"]', [1.0, 2.0])
+    """
+    several = isinstance(attribute, list | tuple) and any(isinstance(each, str) for each in attribute)
+    return json.dumps(list(attribute), ensure_ascii=False) if several else attribute
+
+
+def parse_texts(attribute: Any) -> list[str]:
+    """The texts that an attribute holds, whether :func:`record_texts` wrote them, it is a list, or a single text.
+
+    >>> parse_texts('["a", "b"]'), parse_texts(["a", "b"]), parse_texts("a"), parse_texts(None)
+    (['a', 'b'], ['a', 'b'], ['a'], [])
+    """
+    if isinstance(attribute, str):
+        try:
+            return parse_json(attribute, list[str])
+        except ValueError:
+            return [attribute]
+    return [str(each) for each in attribute] if isinstance(attribute, list | tuple) else []
 
 
 def is_standard(name: str) -> bool:
-    """Whether a name can be told to be one of a survey's variables without what marks say.
+    """Whether a name can be recognised as a standard variable of surveys without their marks.
 
     >>> is_standard("path_lr"), is_standard("test_streaming_done"), is_standard("test_loss"), is_standard("mine")
     (True, True, True, False)

@@ -1,4 +1,4 @@
-"""How a network is named: a file, one of several networks in it, a run, or a snapshot of one."""
+"""Names of networks: a file, one of several networks in a file, a run, or a snapshot of a run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ KEY, STEP = "#", "@"
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` names.
+    """The network that ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` names.
 
     Attributes:
-        path: of the file, the folder or the run.
-        key: which network of those in the file: the dotted path of its tensors; None where nobody chooses.
-        step: of a snapshot, in digits; empty: the final weights.
+        path: the file, the folder or the run.
+        key: the dotted path of one of several networks in the file; None where none is chosen.
+        step: the step of a snapshot, in digits; empty for the final weights.
     """
 
     path: Path
@@ -30,10 +30,10 @@ class NetworkSpec:
 
     @classmethod
     def parse(cls, spec: str) -> Self:
-        """Read a name; a path that exists as it stands is that path, whatever signs are in it.
+        """Parse the name of a network; the name of an existing path is that path, even if it contains ``#`` or ``@``.
 
         Raises:
-            BadInput: the system does not say whether there is such a path.
+            BadInput: the system cannot say whether there is such a path.
 
         >>> NetworkSpec.parse("weights.pt#model_ema")
         NetworkSpec(path=PosixPath('weights.pt'), key='model_ema', step='')
@@ -45,7 +45,7 @@ class NetworkSpec:
         found = [cls(Path(spec))]
         if at and step.isdecimal():
             found.append(cls(Path(run), step=step))
-        # Names of files may have the sign, too.
+        # File names may contain the sign, too.
         found += [cls(Path(spec[:place]), key=spec[place + 1 :]) for place in reversed(places)]
         chosen = next((one for one in found if os.path.lexists(one.path)), found[min(1, len(found) - 1)])
         check_path(chosen.path)

@@ -9,13 +9,13 @@ from torch import Tensor
 __all__ = ["Batch", "Outputs", "Params", "Source"]
 
 Batch: TypeAlias = Any
-"""A pytree of tensors whose first dimension runs over examples: a pair ``(inputs, targets)``, a dict, ..."""
+"""A pytree of tensors whose first axis is that of the examples: a pair ``(inputs, targets)``, a dict, ..."""
 
 Outputs: TypeAlias = Any
-"""What the module returns for a batch: a tensor or a pytree of tensors, first dimension examples."""
+"""What a module returns for a batch: a tensor or a pytree of tensors, examples along the first axis."""
 
 Params: TypeAlias = dict[str, Tensor]
-"""Named parameters of one network, each of its own shape."""
+"""Parameters of one network by name, each of its own shape."""
 
 Source: TypeAlias = Any
-"""What a split is made of: tensors, arrays, a data set, a loader, ... (see :meth:`lossatlas.Split.of`), or a split."""
+"""Examples: a split, or anything that :meth:`lossatlas.Split.of` takes: tensors, arrays, a data set, a loader, ..."""

@@ -1,4 +1,4 @@
-"""Calls of a user's own code: it may fail in any way, and it does not end Python."""
+"""Calls of user code, which may fail in any way, and must not end the process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ R = TypeVar("R")
 
 
 class Exited(RuntimeError):
-    """A user's code asked Python to end, as ``sys.exit`` does; to those who called it, it has failed."""
+    """User code tried to end Python, as ``sys.exit`` does; it counts as a failure of that code."""
 
 
 def call_user_code(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What a user's function returns.
+    """Call a user's function and return its result.
 
-    An interrupt passes: nobody can tell whether the code or the person at the keyboard meant it.
+    A KeyboardInterrupt passes, since it may have come from the keyboard.
 
     Raises:
-        Exited: it asked Python to end.
-        Exception: whatever else it raises.
+        Exited: the function tried to end Python.
+        Exception: any other exception that the function raises.
     """
     try:
         return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What affine charts have in common: an origin and directions, however those are trained."""
+"""The base of affine charts: an origin and directions, trained or not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["AffineChart"]
 
 
 class AffineChart(Startable):
-    """``w(c) = origin + sum_k (c_k - anchor_k) * f_k``: a line, a plane, a solid; any number of axes.
+    """``w(c) = origin + sum_k (c_k - anchor_k) * f_k``: a line, a plane or an affine subspace with d axes.
 
-    ``controls()`` are the origin and the frame f, (d + 1, n). ``anchor`` (d,) are the coordinates of the origin: zero
+    ``controls()`` are the origin and the frame f, (d + 1, n). ``anchor`` (d,) are the coordinates of the origin, zero
     where it lies in the middle of a picture.
     """
 
@@ -33,10 +33,10 @@ class AffineChart(Startable):
     def __init__(self, d: int, n: int, anchor: Sequence[float] | None, centred: bool) -> None:
         super().__init__()
         if not 1 <= d <= n:
-            raise BadInput(f"a plane in R^{n} has between 1 and {n} axes; got {d}")
+            raise BadInput(f"a plane in R^{n} has {d} axes; expected between 1 and {n}")
         anchor = [0.0] * d if anchor is None else [float(a) for a in anchor]
         if len(anchor) != d:
-            raise BadInput(f"the origin of a chart with {d} axes has {d} coordinates; got {len(anchor)}")
+            raise BadInput(f"the origin of a chart with {d} axes has {len(anchor)} coordinates; expected {d}")
         self.axes = name_axes(d)
         self.register_buffer("anchor", torch.tensor(anchor, dtype=torch.float64))
         self.register_buffer("_centred", torch.tensor(centred))

@@ -1,4 +1,4 @@
-"""What charts around one network have in common: an origin and directions that stay as they are."""
+"""The base of charts around one network: a fixed origin and fixed directions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["HeldDirections"]
 
 
 class HeldDirections(CoefficientChart):
-    """A network in the centre, and directions of any length and angle; nothing is trained.
+    """A network in the centre, and directions of any lengths and angles; nothing is trained.
 
     Args:
-        origin: (n,).
-        directions: (..., n), as many dimensions as the kind has.
-        shape: what they are to be, in letters.
+        origin: the weights of the network, (n,).
+        directions: (..., n), with as many dimensions as the kind of chart has.
+        shape: the expected shape of the directions in letters, for messages.
 
     Raises:
         BadInput: shapes do not fit, or a direction is zero.

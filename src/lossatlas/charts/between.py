@@ -1,4 +1,4 @@
-"""What charts between trained networks have in common: corners that stay, and weights of them that sum to one."""
+"""The base of charts between trained networks: fixed corners, and affine combinations of them."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from lossatlas.charts.chart import CoefficientChart, name_axes
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = ["Between"]
 
 PREFIX = "statistics/"
-"""Of the names under which statistics are kept; dots, which torch does not take, become strokes."""
+"""The prefix of the buffers that hold running statistics; dots, which torch forbids in names, become slashes."""
 STATISTICS = ("running_mean", "running_var")
-"""Buffers that are interpolated; others are the module's own business."""
+"""The buffers that are interpolated; a module's other buffers are not."""
 DEPENDENT = 1e-10
-"""Squared: sides that leave less than this share of themselves outside the others' span lie in it."""
+"""A side lies in the span of the others if the rest outside has a smaller share of its squared norm."""
 
 
 class Between(CoefficientChart):
-    """``w(c) = sum_k a_k(c) w_k`` with coefficients that sum to one, on and off the figure that the networks span.
+    """``w(c) = sum_k a_k(c) w_k`` with coefficients that sum to one, inside and outside of the figure of the networks.
 
-    Nothing is trained. Running statistics of the networks are kept, so that they can be interpolated likewise.
+    Nothing is trained. The running statistics of the networks are kept, so that they can be interpolated like weights.
 
     Args:
-        corners: (m, n), the networks' weight vectors.
-        statistics: per buffer its values at the corners (m, *shape).
+        corners: the weight vectors of the networks, (m, n).
+        statistics: for each buffer its values at the corners (m, *shape).
 
     Raises:
-        BadInput: another number of networks than the figure has.
+        BadInput: the figure has another number of corners.
     """
 
     service = "survey --between"
     refusal = "does not lie between networks"
     joins_networks = True
     least: ClassVar[int]
-    """Corners at least."""
+    """The smallest number of corners."""
     most: ClassVar[int | None] = None
-    """Corners at most; None where there is no such number."""
+    """The largest number of corners; None where it is not bounded."""
     usual_for: ClassVar[tuple[int, ...]] = ()
-    """The numbers of networks that this is the figure of where nobody names another."""
+    """The numbers of networks between which this is the default chart."""
 
     def __init__(self, corners: Tensor, statistics: Params | None = None) -> None:
         super().__init__()
@@ -62,33 +62,33 @@ class Between(CoefficientChart):
 
     @classmethod
     def takes(cls, networks: int) -> bool:
-        """Whether the figure lies between so many networks."""
+        """Whether the figure can lie between this number of networks."""
         return networks >= cls.least and (cls.most is None or networks <= cls.most)
 
     @classmethod
     def between(cls, modules: Sequence[nn.Module], space: WeightSpace | None = None) -> Self:
-        """The figure whose corners are networks of one architecture, in their order.
+        """Make the figure whose corners are networks of one architecture.
 
         Args:
-            modules: the networks; the first is at coordinates 0.
-            space: which parameters vary; default all.
+            modules: the networks in the order of the corners; the first is at coordinates 0.
+            space: the parameters that vary; default all.
 
         Raises:
             BadInput: as the chart.
         """
         space = space if space is not None else WeightSpace(modules[0])
-        return cls.between_states([module_state(module) for module in modules], space)
+        return cls.between_states([collect_state(module) for module in modules], space)
 
     @classmethod
     def between_states(
         cls, states: Sequence[Mapping[str, Tensor]], space: WeightSpace, options: Mapping[str, Any] | None = None
     ) -> Self:
-        """The same from named tensors, those of the parameters and of all buffers.
+        """Make the figure from state dicts.
 
         Args:
-            states: in the order of the networks.
-            space: which parameters vary.
-            options: the kind's own.
+            states: for each network its parameters and all of its buffers, by name.
+            space: the parameters that vary.
+            options: the options of the kind of chart.
 
         Raises:
             BadInput: as the chart; or a parameter is missing or has another shape.
@@ -104,12 +104,12 @@ class Between(CoefficientChart):
 
     @classmethod
     def spanned(cls, corners: Tensor, statistics: Params, options: Any) -> Self:
-        """The figure of some corners; a kind with options of its own heeds them here.
+        """Make the figure from weight vectors; a kind of chart with options overrides this.
 
         Args:
             corners: (m, n).
-            statistics: per buffer its values at the corners (m, *shape).
-            options: an instance of the kind's :attr:`options`; None where it has none.
+            statistics: for each buffer its values at the corners (m, *shape).
+            options: an instance of the :attr:`options` of the kind; None where it has none.
         """
         return cls(corners, statistics)
 
@@ -124,15 +124,15 @@ class Between(CoefficientChart):
 
     @abstractmethod
     def corner_coords(self) -> Tensor:
-        """Where the corners are: (m, d), float64."""
+        """The coordinates of the corners, (m, d), float64."""
 
     @property
     def margin(self) -> float:
-        """How far pictures usually reach beyond the figure, in shares of its extent."""
+        """How far surveys reach beyond the figure by default, as a share of its extent."""
         return 0.2
 
     def labels(self, names: Sequence[str]) -> dict[str, str]:
-        """What the axes are called, by axis, between networks of these names."""
+        """The label of each axis in plots, for networks of these names."""
         return {axis: axis for axis in self.axes}
 
     @property
@@ -155,10 +155,10 @@ class Between(CoefficientChart):
         return self.corners
 
     def check_spans(self) -> None:
-        """Refuse networks between which there is nothing to see.
+        """Refuse networks that do not span the figure.
 
         Raises:
-            BadInput: two are equal, or they lie in fewer dimensions than the figure has.
+            BadInput: a weight is not finite, two networks are equal, or they span fewer dimensions than the figure.
         """
         for number, corner in enumerate(self.corners):
             if not torch.isfinite(corner).all():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import vjp
 
 from lossatlas.describing import count_things, join_words, write_repr
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.hashing import fingerprint
 from lossatlas.registry import Registry, load_callable
 from lossatlas.schema import AXES, REPEAT, Geometry
@@ -28,24 +28,27 @@ CHARTS: Registry[type[Chart]] = Registry("chart", "lossatlas.charts.kinds")
 class Chart(nn.Module, ABC):
     """A map from coordinates to weight space; strictly, a local parametrisation of a surface in it.
 
-    A chart is a module: its parameters are what a fit trains, its state is what is written to disk. What a kind of
-    chart can serve follows from what it implements: :class:`~lossatlas.charts.Startable` begins a fit,
-    :class:`~lossatlas.charts.Between` lies between networks, :class:`~lossatlas.charts.Curve` joins them.
+    A chart is a ``torch.nn.Module``: a fit trains its parameters, and its state is what is written to disk. What a
+    kind of chart can be used for follows from its base classes: a :class:`~lossatlas.charts.Startable` chart can be
+    fitted from its start, a :class:`~lossatlas.charts.Between` lies between networks, a
+    :class:`~lossatlas.charts.Curve` joins them.
     """
 
     axes: tuple[str, ...]
     """The name of each coordinate."""
     joins_networks: ClassVar[bool] = False
-    """Whether the chart lies between several networks, whose own statistics fit at none of its other points."""
+    """Whether the chart lies between several networks, whose running statistics do not fit at its other points."""
     options: ClassVar[type[Any] | None] = None
-    """The frozen dataclass of the kind's own options, ``--chart.OPTION`` on the command line; None where it has none.
-    They are given to what makes a chart; what it needs of them later belongs to its state."""
+    """The frozen dataclass of the options of the kind, ``--chart.OPTION`` on the command line; None where it has none.
+    Options are passed to the methods that make a chart; what the chart needs of them later belongs to its state."""
     counts: ClassVar[Mapping[str, torch.dtype]] = MappingProxyType({})
-    """The types of those tensors of its state that are whole numbers or marks."""
+    """The dtypes of those tensors of its state that are integers or booleans."""
     interpolation: ClassVar[str] = "general"
     """How coordinates interpolate: see :class:`~lossatlas.schema.Geometry`."""
+    axis_labels: Mapping[str, str] = MappingProxyType({})
+    """What plots call the axes, by axis, where that is not their names; whoever makes the chart may say so."""
     fitted_under: str = ""
-    """The buffers policy of the fit that trained the chart; empty where none did."""
+    """The buffers policy of the fit that trained the chart; empty where it was not fitted."""
 
     def __repr__(self) -> str:
         return write_repr(self, self._describe)
@@ -63,7 +66,7 @@ class Chart(nn.Module, ABC):
     @property
     @abstractmethod
     def centred(self) -> bool:
-        """Whether the chart lies around weights that somebody trained; buffers that are kept from there then fit."""
+        """Whether the chart lies around a trained network, so that the buffers of that network fit."""
 
     @property
     @abstractmethod
@@ -77,85 +80,88 @@ class Chart(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_state(cls, state: dict[str, Tensor]) -> Chart:
-        """The chart whose ``state_dict`` this is."""
+        """Make the chart with this ``state_dict``."""
 
     @classmethod
     def kind(cls) -> str:
-        """The name of this kind of chart: the registry's, or else that of its class."""
+        """The name of this kind of chart: the one in the registry, or else that of its class."""
         return CHARTS.name_of(cls) or cls.__name__.lower()
 
     @classmethod
     def made_options(cls, given: Mapping[str, Any] | None) -> Any:
-        """The kind's options, an instance of :attr:`options`; None where it has none.
+        """Make an instance of :attr:`options`; None where the kind has none.
+
+        Args:
+            given: values by option; None for the defaults.
 
         Raises:
-            BadInput: one of those given is not among them, or out of its bounds.
+            BadInput: an option is unknown, or out of its bounds.
         """
         known = [field.name for field in fields(cls.options)] if cls.options is not None else []
         for name in given or ():
             if name not in known:
                 raise (
-                    unknown(f"option of chart {cls.kind()!r}:", name, known)
+                    make_unknown_error(f"option of chart {cls.kind()!r}:", name, known)
                     if known
                     else BadInput(f"chart {cls.kind()!r} has no options; leave out {name!r}")
                 )
         return cls.options(**given or {}) if cls.options is not None else None
 
     def corner_coords(self) -> Tensor:
-        """The coordinates (k, d), float64, of the networks or the origin that the chart passes through; may be none."""
+        """The coordinates (k, d), float64, of the networks or of the origin that the chart passes through."""
         return torch.empty(0, len(self.axes), dtype=torch.float64)
 
     def geometry(self) -> Geometry:
-        """What pictures know of the chart; repeats of a slice are numbered, and so are not among its axes."""
+        """The description of the chart for pictures; the number of a repeated slice is not among its axes."""
         axes = tuple(axis for axis in self.axes if axis != REPEAT)
         corners = tuple(tuple(corner) for corner in self.corner_coords().tolist())
         return Geometry(self.kind(), axes, self.interpolation, corners)
 
     def fingerprint(self) -> str:
-        """A hash of the chart's kind, axes and tensors: surveys of equal charts have equal ones."""
+        """A hash of the chart's kind, axes and tensors, by which surveys of equal charts are recognised."""
         return fingerprint(sorted(self.state_dict().items()), kind=f"{type(self).__name__} {self.axes}")
 
 
 class CoefficientChart(Chart):
     """A chart of the form ``points(coords) = coefficients(coords) @ controls()``.
 
-    The gradients at any number of points fold into those of the m controls, which is why the engine takes these
-    charts apart instead of asking for points.
+    The gradients at any number of points can be summed into gradients of the m controls. The engine therefore uses
+    coefficients and controls of these charts instead of :meth:`points`.
     """
 
     service: ClassVar[str] = ""
-    """What verb asks for kinds of charts that implement a base, and how; empty: none does."""
+    """How the command line asks for kinds of charts with this base class; empty where it does not."""
     refusal: ClassVar[str] = "is not made of coefficients and controls"
-    """What is said of a kind that does not implement the base."""
+    """The predicate in the message about a kind that does not implement the base class."""
 
     @classmethod
     def services(cls) -> tuple[str, ...]:
-        """What the kind can be asked for, by the bases that it implements."""
+        """List the services of the kind, from the base classes that it implements."""
         return tuple(str(vars(base)["service"]) for base in cls.__mro__ if vars(base).get("service"))
 
     @classmethod
     def names(cls) -> list[str]:
-        """The names of the kinds that implement this base."""
+        """List the names of the kinds that implement this base class."""
         return [name for name in CHARTS if issubclass(CHARTS[name], cls)]
 
     @classmethod
     def named(cls, spec: str, option: str = "chart") -> type[Self]:
-        """The kind that a name or ``module:Class`` stands for, which implements this base.
+        """Find the kind of a name or of ``module:Class`` that implements this base class.
 
-        A class is added to the registry under the latter, so that charts of it are written and read back.
+        A class is added to the registry under that name, so that its charts can be written and read back.
 
         Args:
             spec: the name.
-            option: that gives it, for messages.
+            option: the option that gives the name, for messages.
 
         Raises:
-            BadInput: nothing has the name, it is not a kind of chart, or it does not implement the base; the choices
+            BadInput: the name is unknown, is not a kind of chart, or does not implement the base class; the choices
                 are listed.
         """
         if spec not in CHARTS and ":" in spec:
             CHARTS.add(spec, _loaded(spec, option))
         if spec not in CHARTS:
-            raise unknown(option, spec, [*cls.names(), "module:Class"])
+            raise make_unknown_error(option, spec, [*cls.names(), "module:Class"])
         kind = CHARTS[spec]
         if not issubclass(kind, cls):
             raise BadInput(f"{option} {spec!r} {cls.refusal}; choose {' or '.join(cls.names())}")
@@ -181,12 +187,12 @@ class CoefficientChart(Chart):
     def derivatives(self, coords: Tensor) -> Tensor:
         """The derivatives (P, m, d) of the coefficients with respect to the coordinates (P, d).
 
-        ``derivatives[:, :, k] @ controls()`` are those of the points along axis k; at a kink, those of the piece to its
-        right; NaN along an axis that only numbers things. By automatic differentiation, one pass back for each
-        coefficient, unless a kind knows better.
+        ``derivatives[:, :, k] @ controls()`` are the derivatives of the points along axis k. At a kink they are the
+        right-hand derivatives, and along an axis that only numbers repeats they are NaN. They are computed by
+        automatic differentiation, with one backward pass per coefficient, unless a kind overrides this.
         """
         coords = check_coords(coords, self.axes)
-        # A point's coefficients depend on its own coordinates alone, so that all points go in one pass.
+        # The coefficients of a point depend on its own coordinates alone, so that one pass serves all points.
         sums, back = vjp(lambda at: self.coefficients(at).sum(dim=0), coords)[:2]
         return torch.stack([back(one)[0] for one in torch.eye(len(sums)).to(sums)], dim=1)
 
@@ -199,17 +205,17 @@ class CoefficientChart(Chart):
         return self.mixture(coords, controls) @ controls
 
     def mixture(self, coords: Tensor, controls: Tensor) -> Tensor:
-        """The coefficients (P, m) that controls (m, n) are multiplied with, in their dtype and on their device.
+        """The coefficients (P, m) in the dtype and on the device of the controls (m, n).
 
-        They are computed as precisely as coordinates and controls are, in 32 bits at least: among numbers of 16 bits
-        the nearest to 0.1 lies elsewhere.
+        They are computed in the precision of coordinates and controls, but at least in 32 bits: rounding a coordinate
+        to 16 bits would move the point.
 
         Args:
             coords: (P, d), of any dtype and on any device.
-            controls: what :meth:`controls` returned.
+            controls: the result of :meth:`controls`.
 
         Raises:
-            BadInput: the coefficients are of another shape.
+            BadInput: the coefficients have another shape.
         """
         dtype = torch.promote_types(torch.promote_types(coords.dtype, controls.dtype), torch.float32)
         found = self.coefficients(coords.to(controls.device, dtype)).to(controls)
@@ -220,10 +226,10 @@ class CoefficientChart(Chart):
 
 
 def _loaded(spec: str, option: str) -> type[Chart]:
-    """The class that ``module:Class`` names.
+    """Load the class that ``module:Class`` names.
 
     Raises:
-        BadInput: it cannot be imported, is not a kind of chart, or leaves something of its bases' to be written.
+        BadInput: it cannot be imported, is not a kind of chart, or is abstract.
     """
     found: Any = load_callable(option, spec)
     if not isinstance(found, type) or not issubclass(found, CoefficientChart):
@@ -235,7 +241,7 @@ def _loaded(spec: str, option: str) -> type[Chart]:
 
 
 def name_axes(count: int) -> tuple[str, ...]:
-    """The names of so many axes.
+    """Make the names of a number of axes.
 
     >>> name_axes(4)
     ('u', 'v', 'w', 'x3')
@@ -244,13 +250,13 @@ def name_axes(count: int) -> tuple[str, ...]:
 
 
 def check_coords(coords: Tensor, axes: tuple[str, ...]) -> Tensor:
-    """Coordinates (P, d) as real numbers.
+    """Check coordinates (P, d) and return them as floating-point numbers.
 
     Raises:
         BadInput: they have another shape.
     """
     if coords.ndim != 2 or coords.shape[1] != len(axes):
         raise BadInput(
-            f"coordinates of shape {tuple(coords.shape)}; this chart's are (P, {len(axes)}), along {', '.join(axes)}"
+            f"coordinates have shape {tuple(coords.shape)}; expected (P, {len(axes)}), along {', '.join(axes)}"
         )
     return coords if coords.is_floating_point() else coords.to(torch.get_default_dtype())

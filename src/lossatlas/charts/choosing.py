@@ -1,4 +1,4 @@
-"""Kinds of charts as configurations name them."""
+"""Kinds of charts by the names that configurations use."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any, Final, TypeVar
 from lossatlas.charts.between import Between
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.charts.trying import is_own, try_chart
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, LossatlasError, format_error
 from lossatlas.users_code import call_user_code
 
 __all__ = ["choose_chart_between", "find_chart_options", "make_chart"]
 
 AUTO: Final = "auto"
-"""As a name: the usual chart between so many networks."""
+"""As a name: the default chart between the given number of networks."""
 
 K = TypeVar("K", bound=CoefficientChart)
 
 
 def find_chart_options(spec: str) -> type | None:
-    """The dataclass of the options of a kind of chart; None where it has none, or is not known yet (``auto``).
+    """Find the dataclass of the options of a kind of chart; None where it has none, or is not known yet (``auto``).
 
     Raises:
-        BadInput: nothing has the name.
+        BadInput: there is no kind of chart of this name.
     """
     return None if spec == AUTO else CoefficientChart.named(spec).options
 
 
 def choose_chart_between(spec: str, networks: int) -> type[Between]:
-    """The kind of chart between so many networks that a name stands for, or the usual one (``auto``).
+    """Choose the kind of chart between a number of networks by its name, or the default one (``auto``).
 
     Raises:
-        BadInput: it lies between another number of networks, or none is usual for this one.
+        BadInput: the kind lies between another number of networks, or there is no default for this number.
     """
     names = Between.names()
     usual = next((name for name in names if networks in Between.named(name).usual_for), None)
@@ -49,16 +49,16 @@ def choose_chart_between(spec: str, networks: int) -> type[Between]:
 
 
 def make_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> K:
-    """The chart that a method of its kind makes; one from outside of the package is tried before anything relies on it.
+    """Make a chart; one of a kind from outside of the package is checked before it is used.
 
     Args:
-        spec: what the kind was called.
-        make: the method.
-        args: its arguments.
-        kwargs: likewise.
+        spec: the name of the kind, for messages.
+        make: the method of the kind that makes the chart.
+        args: positional arguments of the method.
+        kwargs: keyword arguments of the method.
 
     Raises:
-        BadInput: the kind fails, or does not keep what charts promise; says in what.
+        BadInput: the method fails, or the chart violates the interface of charts; the message says how.
     """
     kind: type = getattr(make, "__self__", type(None))
     if is_own(kind):
@@ -68,6 +68,6 @@ def make_chart(spec: str, make: Callable[..., K], *args: Any, **kwargs: Any) -> 
         call_user_code(try_chart, chart)
     except LossatlasError:
         raise
-    except Exception as error:  # somebody else's code may fail in any way
-        raise BadInput(f"chart {spec!r} failed: {in_one_line(error, kind=True)}") from error
+    except Exception as error:  # user code may fail in any way
+        raise BadInput(f"chart {spec!r} failed: {format_error(error, kind=True)}") from error
     return chart

@@ -1,4 +1,4 @@
-"""What curves have in common: control points of which some are held, and weights of them that sum to one."""
+"""The base of curves: affine combinations of control points, of which some are held fixed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Curve"]
 class Curve(CoefficientChart):
     """``phi(t) = sum_i a_i(t) w_i`` for t in [0, 1], with a_i that sum to one (Garipov et al. 2018, arXiv 1802.10026).
 
-    Its first control is at t = 0 and its last at t = 1, exactly. Controls that are held are not parameters, so that no
-    optimiser can move them, not by rounding either.
+    The first control is exactly at t = 0 and the last at t = 1. Controls that are held fixed are not parameters, so
+    that optimisers cannot move them at all.
 
     Args:
         controls: (m + 1, n), m >= 1, in their order along the curve.
-        held: for each control whether it stays; default the first and the last. All may stay.
+        held: for each control whether it is held fixed; default the first and the last. All may be.
 
     Raises:
-        BadInput: fewer than two controls, shapes that do not fit, or equal neighbours that stay.
+        BadInput: fewer than two controls, shapes that do not fit, or equal neighbours that are held fixed.
     """
 
     service = "connect"
@@ -39,9 +39,9 @@ class Curve(CoefficientChart):
     counts = MappingProxyType({"held": torch.bool})
     interpolation = "curve"
     most_networks: ClassVar[int | None] = None
-    """Through how many networks such a curve can pass; None where there is no such number."""
+    """The largest number of networks that such a curve can pass through; None where it is not bounded."""
     usual_lr: ClassVar[float] = 0.1
-    """The learning rate of its bends where nobody says another."""
+    """The default learning rate of the bends."""
 
     def __init__(self, controls: Tensor, held: Sequence[bool] | None = None) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Curve(CoefficientChart):
         self.bends = nn.Parameter(
             controls[~stays.to(controls.device)].detach().clone(), requires_grad=not bool(stays.all())
         )
-        # Where each control is found among those that are held, followed by those that are not.
+        # The index of each control in the concatenation of held and trained ones.
         places = torch.cat([torch.nonzero(stays)[:, 0], torch.nonzero(~stays)[:, 0]])
         self.register_buffer("_order", places.argsort(), persistent=False)
 
@@ -68,17 +68,17 @@ class Curve(CoefficientChart):
     def between(
         cls, networks: Tensor, bends: int = 1, start: Tensor | None = None, *, train_ends: bool = False
     ) -> Self:
-        """A curve through networks, its bends on the straight segments between them or at given points.
+        """Make a curve through networks, its bends on the straight segments between them or at given points.
 
         Args:
-            networks: (k, n), k >= 2, in their order along the curve; they stay.
-            bends: control points between each two neighbours.
-            start: (bends * (k - 1), n) where these begin; default equally spaced on the segments.
-            train_ends: let the networks move, too.
+            networks: (k, n), k >= 2, in their order along the curve; they are held fixed.
+            bends: the number of control points between two neighbours.
+            start: the initial bends, (bends * (k - 1), n); default equally spaced on the segments.
+            train_ends: whether the networks are trained, too.
 
         Raises:
-            BadInput: no bends, equal neighbours, more networks than such a curve passes through, or points that do not
-                fit.
+            BadInput: no bends, equal neighbours, more networks than such a curve can pass through, or bends of another
+                shape.
         """
         kind = cls.__name__.lower()
         if networks.ndim != 2 or len(networks) < 2:
@@ -112,7 +112,7 @@ class Curve(CoefficientChart):
 
     @staticmethod
     def _through(networks: int) -> list[str]:
-        """The kinds of curves that pass through so many networks."""
+        """The kinds of curves that can pass through this number of networks."""
         return [name for name in Curve.names() if (Curve.named(name).most_networks or networks) >= networks]
 
     @classmethod
@@ -136,7 +136,7 @@ class Curve(CoefficientChart):
 
     @property
     def degree(self) -> int:
-        """The number m of controls less one."""
+        """The degree m, one less than the number of controls."""
         return len(self.held) - 1
 
     @property
@@ -148,13 +148,13 @@ class Curve(CoefficientChart):
 
     @property
     def breaks(self) -> tuple[float, ...]:
-        """Ascending t from 0 to 1 between which the curve is smooth."""
+        """The ends and kinks of the curve: ascending t from 0 to 1, between which it is smooth."""
         return (0.0, 1.0)
 
     def velocities(self, coords: Tensor) -> Tensor:
         """The derivatives (P, m + 1) of the coefficients with respect to t at coordinates (P, 1).
 
-        ``velocities @ controls()`` are those of the points; at a kink, that of the piece to its right.
+        ``velocities @ controls()`` are the derivatives of the points; at a kink, the right-hand ones.
         """
         return self.derivatives(coords)[:, :, 0]
 
@@ -162,7 +162,7 @@ class Curve(CoefficientChart):
         return torch.tensor(self.breaks, dtype=torch.float64)[:, None]
 
     def control_coords(self) -> Tensor:
-        """The t (m + 1,), float64, that a straight and even curve has its controls at."""
+        """The t (m + 1,), float64, of the controls on a straight curve of constant speed."""
         return torch.linspace(0, 1, self.degree + 1, dtype=torch.float64)
 
     def _t(self, coords: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lossatlas.charts.chart import CHARTS, Chart
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.files.reading import Unreadable, parse_json, tell_reason
 from lossatlas.files.tensors import check_alike, open_tensors, read_tensors
 from lossatlas.users_code import call_user_code
@@ -24,39 +24,52 @@ NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True)
 class _Told:
-    """What a file says of its chart beside the tensors."""
+    """The metadata of a chart's file."""
 
     chart: str
     fitted_under: str
 
 
 def encode_chart(chart: Chart) -> bytes:
-    """A chart as a safetensors file that :func:`load_chart` reads.
+    """Serialise a chart as a safetensors file that :func:`load_chart` reads.
 
     Raises:
-        BadInput: its kind has no name, by which a file could be read back.
+        BadInput: the kind of chart is not registered, so that the file could not be read back.
     """
     kind = CHARTS.name_of(type(chart))
     if kind is None:
         own = type(chart).__name__
         raise BadInput(f"charts of the kind {own} have no name yet; give them one: CHARTS.add({own.lower()!r}, {own})")
     tensors = {name: value.detach().cpu().contiguous() for name, value in chart.state_dict().items()}
-    # One entry: safetensors writes several in an order of its own, and equal charts shall be equal files.
+    # One entry: safetensors writes several in an arbitrary order, and equal charts have to give equal files.
     told = {"chart": kind, "axes": chart.axes, "fitted_under": chart.fitted_under}
     return save(tensors, {"lossatlas": json.dumps(told)})
 
 
 def load_chart(path: Path | str) -> Chart:
-    """The chart in a ``chart.safetensors``, on the CPU.
+    """Load the chart in a ``chart.safetensors``, onto the CPU.
+
+    Args:
+        path: the file.
 
     Raises:
-        BadInput: the file is missing, damaged, or holds no chart, or one of a kind that nobody has added.
+        BadInput: the file is missing, is damaged, does not hold a chart, or holds one of a kind that is not registered.
+
+    >>> import tempfile, torch, lossatlas as la
+    >>> from lossatlas.charts import encode_chart
+    >>> chart = la.slice_around(torch.nn.Linear(4, 2), normalize="none", without_vectors=False)
+    >>> with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+    ...     _ = file.write(encode_chart(chart))
+    ...     file.flush()
+    ...     loaded = la.load_chart(file.name)
+    >>> loaded.axes, torch.equal(loaded.controls(), chart.controls())
+    (('u', 'v'), True)
     """
     try:
         state, metadata = read_tensors(path)
         told = _read_told(path, metadata)
-        if told.chart not in CHARTS:  # and nothing that a file names is ever imported
-            raise unknown("chart", told.chart, CHARTS, OWN_KINDS)
+        if told.chart not in CHARTS:  # code that a file names is never imported
+            raise make_unknown_error("chart", told.chart, CHARTS, OWN_KINDS)
         chart = remake_chart(CHARTS[told.chart], told.chart, state)
     except ValueError as error:
         raise _no_chart(path, error) from error
@@ -65,10 +78,10 @@ def load_chart(path: Path | str) -> Chart:
 
 
 def read_kind(path: Path | str) -> str:
-    """The name of the kind of chart in a ``chart.safetensors``, which nobody need have added.
+    """Read the name of the kind of chart in a ``chart.safetensors``, registered or not.
 
     Raises:
-        BadInput: the file is missing, damaged, or holds no chart.
+        BadInput: the file is missing, is damaged, or does not hold a chart.
     """
     try:
         with open_tensors(path) as file:
@@ -88,22 +101,22 @@ def _no_chart(path: Path | str, error: ValueError) -> BadInput:
 
 
 def remake_chart(kind: type[Chart], name: str, state: dict[str, Tensor]) -> Chart:
-    """The chart of a kind whose state this is.
+    """Make the chart of a kind from its state.
 
     Args:
-        kind: of chart.
-        name: of the kind, for messages.
-        state: of unknown origin.
+        kind: the kind of chart.
+        name: the name of the kind, for messages.
+        state: the tensors of the chart, of unknown origin.
 
     Raises:
-        ValueError: this is not the state of such a chart.
+        ValueError: the tensors are not the state of such a chart.
     """
     for key, value in state.items():
         if value.dtype not in ((kind.counts[key],) if key in kind.counts else NUMBERS):
             raise ValueError(f"its {key!r} is of type {value.dtype}")
     try:
         chart = call_user_code(kind.from_state, state)
-    except Exception as error:  # each kind takes its tensors apart in its own way
-        raise ValueError(f"its tensors are not those of a {name}: {in_one_line(error)}") from error
+    except Exception as error:  # each kind reads its tensors in its own way, and may fail in any
+        raise ValueError(f"its tensors are not those of a {name}: {format_error(error)}") from error
     check_alike(state, chart.state_dict())
     return chart

@@ -1,4 +1,4 @@
-"""Whether a network's outputs are a power of a common factor of its weights, and with which power each number goes."""
+"""Whether a network is positively homogeneous in its weights, and the order of each of its parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.problem import Problem
 from lossatlas.types import Batch
 from lossatlas.weights import WeightSpace
@@ -20,32 +20,35 @@ from lossatlas.weights import WeightSpace
 __all__ = ["find_radial_orders"]
 
 FACTORS = (0.5, 0.8)
-"""Of the weights, that the claim is tried at."""
+"""The factors on the weights at which homogeneity is verified."""
 CLOSE = 1e-6
-"""Relative, in float64."""
+"""The relative tolerance of the verification, in float64."""
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def find_radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tensor], batch: Batch) -> Tensor:
-    """The orders (n,) of a network's numbers on the path through the origin: see :class:`lossatlas.Radial`.
+    """Find the order of each parameter of a network on the radial path through the origin (:class:`lossatlas.Radial`).
 
-    Layers are counted in the order in which they are called; that outputs are then multiplied with s^L, for the L
-    layers that there are, is not believed but tried: on these examples, with each end's weights, in float64.
+    Layers are numbered in the order in which they are called. That scaling the weights of order k by s^k multiplies
+    the outputs by s^L, for L layers, is verified on the given examples at each end, in float64.
 
     Args:
-        problem: its module and feed.
-        space: of all parameters.
-        ends: weight vectors (n,).
+        problem: the problem, of which module and feed are used.
+        space: the weight space of all parameters.
+        ends: the weight vectors (n,) of the ends.
         batch: a few examples.
 
+    Returns:
+        The orders (n,), integers from 1.
+
     Raises:
-        BadInput: such a path is not defined for this network; says why.
+        BadInput: the radial path is not defined for this network; the message says why.
     """
     if problem.loss.sees_network:
-        raise _undefined("its loss is made of the network, not of outputs that a factor could pass")
+        raise _undefined("its loss calls the network itself, so that its outputs are not defined")
     module = copy.deepcopy(problem.module).to("cpu").double().eval()
     if any(isinstance(part, _NormBase | nn.LayerNorm | nn.GroupNorm) for part in module.modules()):
-        raise _undefined("it has normalisations, which a factor of the weights before them does not pass")
+        raise _undefined("it has normalisation layers, which undo a factor on the weights before them")
     varied = {name for entry in space.entries for name in entry.names}
     if kept := [name for name, _ in module.named_parameters() if name not in varied]:
         raise _undefined(f"parameter {kept[0]!r} does not vary, and the path takes all of them to the origin")
@@ -58,7 +61,7 @@ def find_radial_orders(problem: Problem, space: WeightSpace, ends: Sequence[Tens
         with torch.no_grad():
             problem.feed.output(module(*args, **kwargs))
     except Exception as error:  # a user's module may refuse these numbers
-        raise _undefined(f"it cannot be tried in float64 ({in_one_line(error)})") from error
+        raise _undefined(f"it cannot be tried in float64 ({format_error(error)})") from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""Lengths along curves, from the scalar products of their controls alone: no network is evaluated for them."""
+"""Lengths along curves in weight space, computed from the Gram matrix of the controls alone."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lossatlas.linalg import form_gram
 __all__ = ["measure_length", "measure_lengths_until", "measure_speeds", "quadrature"]
 
 NODES = 32
-"""Of a Gauss-Legendre rule: exact to rounding where the speed is a gentle function of t."""
+"""The nodes of a Gauss-Legendre rule, which is exact to rounding error where the speed varies slowly with t."""
 PARTS = 16
-"""Rules on each smooth piece. A curve that turns round on the spot nearly stops there, which no rule across it sees:
+"""The number of rules on each smooth piece. At a sharp turn the speed of a curve nearly vanishes, which limits a rule:
 the length of the sharpest turns is then good to a millionth or so."""
 SLOWEST = 1e-24
-"""Squared: a speed below is rounding, and its root has no slope."""
+"""The square of a speed below which it counts as zero, since the square root has no derivative there."""
 
 
 def measure_speeds(velocities: Tensor, gram: Tensor) -> Tensor:
-    """``||phi'(t)||`` (P,) from derivatives of coefficients (P, m) and the controls' scalar products (m, m)."""
+    """The speeds ``||phi'(t)||`` (P,) from derivatives of coefficients (P, m) and the controls' Gram matrix (m, m)."""
     return ((velocities @ gram) * velocities).sum(dim=1).clamp(min=SLOWEST).sqrt()
 
 
 def quadrature(curve: Curve) -> tuple[Tensor, Tensor]:
-    """Nodes (Q, 1) in [0, 1] and weights (Q,), float64, of Gauss-Legendre rules on the smooth pieces of a curve."""
+    """The nodes (Q, 1) in [0, 1] and weights (Q,), float64, of Gauss-Legendre rules on a curve's smooth pieces."""
     nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))
     ends = [np.linspace(low, high, PARTS + 1) for low, high in pairwise(curve.breaks)]
     pieces = [pair for piece in ends for pair in pairwise(piece.tolist())]
@@ -43,7 +43,7 @@ def measure_length(curve: Curve) -> float:
 
 
 def measure_lengths_until(curve: Curve, t: Tensor) -> Tensor:
-    """The lengths (P,), float64, from 0 to each t (P,), ascending in [0, 1]."""
+    """The lengths (P,), float64, of a curve from 0 to each t (P,), ascending in [0, 1]."""
     steps = torch.linspace(0, 1, PARTS * (len(curve.breaks) - 1) + 1, dtype=torch.float64)
     ends = torch.unique(torch.cat([torch.tensor(curve.breaks, dtype=torch.float64), steps, t.double().cpu()]))
     nodes, weights = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NODES))

@@ -1,4 +1,4 @@
-"""What charts have in common that a fit can begin with."""
+"""The base of charts that a fit can start with."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["ChartStart", "Startable"]
 
 @dataclass(frozen=True)
 class ChartStart:
-    """What a fit begins with: random weights, or a network, and random directions.
+    """The start of a fit: random weights or a network, and random directions.
 
-    Each vector has a random stream of its own: none changes with how many others are drawn.
+    Each vector has its own random stream, so that it does not depend on how many others are sampled.
     """
 
     module: nn.Module
@@ -29,36 +29,36 @@ class ChartStart:
     initialiser: Initialiser
     seed: int
     axes: int
-    """How many the chart shall have."""
+    """The number of axes of the chart."""
     scale: float
-    """The factor of all coordinates."""
+    """The factor on all coordinates."""
     network: Tensor | None
-    """(n,): what the chart is laid around; None where it starts at random."""
+    """The network (n,) around which the chart starts; None where it starts at random weights."""
     train_origin: bool
-    """Whether a fit may move the origin."""
+    """Whether a fit trains the origin."""
     anchor: tuple[float, ...] | None
-    """The coordinates of the origin; None: zero."""
+    """The coordinates of the origin; None for zero."""
 
     @property
     def centred(self) -> bool:
-        """Whether the origin was trained before."""
+        """Whether the origin is a trained network."""
         return self.network is not None
 
     def origin(self) -> Tensor:
-        """The network (n,), or random weights."""
+        """Return the network (n,), or random weights where there is none."""
         return self.network if self.network is not None else self._drawn(Role.ORIGIN, "origin")
 
     def direction(self, k: int) -> Tensor:
-        """The k-th random direction (n,), k from 0; a chart may take more of them than it has axes."""
+        """Sample the k-th random direction (n,), k from 0; a chart may use more of them than it has axes."""
         return self._drawn(Role.DIRECTION, "direction", k)
 
     def directions(self) -> Tensor:
-        """One for each axis, (axes, n)."""
+        """Sample a random direction for each axis, (axes, n)."""
         found = [self.direction(k) for k in range(self.axes)]
         return torch.stack(found) if found else self.space.vector_of(self.module).new_zeros(0, self.space.size)
 
     def corner(self) -> Tensor:
-        """Random weights (n,) elsewhere."""
+        """Sample random weights (n,) independent of the origin."""
         return self._drawn(Role.ORIGIN, "corner")
 
     def _drawn(self, role: Role, stream: str, index: int = 0) -> Tensor:
@@ -69,7 +69,7 @@ class ChartStart:
 
 
 class Startable(CoefficientChart):
-    """A chart that a fit can begin with, at random weights or around a network."""
+    """A chart that a fit can start with, at random weights or around a network."""
 
     service = "fit"
     refusal = "cannot be fitted"
@@ -77,14 +77,14 @@ class Startable(CoefficientChart):
     @classmethod
     @abstractmethod
     def started(cls, start: ChartStart, options: Any) -> Self:
-        """The chart as it is before the first step.
+        """Make the chart as it is before the first step.
 
         Args:
-            start: what it is made of.
-            options: an instance of the kind's own :attr:`options`; None where it has none.
+            start: its origin and directions.
+            options: an instance of the :attr:`options` of the kind; None where it has none.
 
         Raises:
-            BadInput: the options do not go with the start.
+            BadInput: the options do not fit the start.
         """
 
     @classmethod
@@ -102,10 +102,22 @@ class Startable(CoefficientChart):
         anchor: Sequence[float] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Self:
-        """A chart through random weights, or around a given ``origin`` (n,), along random directions.
+        """Make a chart along random directions, through random weights or around a given network.
 
-        On the device and in the precision of the module's parameters. The same seed gives the same first directions
-        whatever the number of axes. ``options`` are the kind's own.
+        On the device and in the dtype of the module's parameters. The first directions of a seed do not depend on the
+        number of axes.
+
+        Args:
+            module: the network, which is read, never changed.
+            axes: the number of axes.
+            initialiser: the distribution of random weights and directions.
+            scale: the factor on all coordinates.
+            seed: the seed of the random vectors.
+            space: the parameters that the chart spans; default all.
+            origin: the weights (n,) of a trained network in the centre; default random weights.
+            train_origin: whether a fit trains the origin.
+            anchor: the coordinates of the origin; default zero.
+            options: the options of the kind by name.
         """
         start = ChartStart(
             module=module,
@@ -121,5 +133,5 @@ class Startable(CoefficientChart):
         return cls.started(start, cls.made_options(options))
 
     def numbers(self) -> dict[str, float]:
-        """What the summary of a fit says of the chart."""
+        """Summarise the chart as numbers by name, for the summary of a fit."""
         return {}

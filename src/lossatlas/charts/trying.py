@@ -1,4 +1,4 @@
-"""Trials of charts from outside of the package, before anything relies on them."""
+"""Checks of charts from outside of the package, before they are used."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from torch import Tensor
 
 from lossatlas.charts.chart import CoefficientChart
 from lossatlas.charts.files import remake_chart
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, LossatlasError, format_error
 from lossatlas.schema import is_name
 from lossatlas.users_code import call_user_code
 
 __all__ = ["check_coefficients", "is_own", "try_chart"]
 
 COUNTS = (5, 2, 1)
-"""Numbers of points that a chart is tried at; the most come first."""
+"""The numbers of points at which a chart is evaluated; the largest comes first."""
 CLOSE = 1e-3
-"""Relative: rounding is far below, and another number of points may be rounded in another order."""
+"""The relative tolerance of comparisons, far above rounding error."""
 
 
 def is_own(kind: type) -> bool:
-    """Whether a kind of chart is the package's, which its tests try."""
+    """Whether a kind of chart belongs to the package, whose tests check it."""
     return kind.__module__.startswith(f"{__package__}.")
 
 
 @torch.no_grad()
 def try_chart(chart: CoefficientChart) -> None:
-    """Refuse a chart whose parts do not fit together, or that does not come back from its own state.
+    """Refuse a chart whose methods contradict one another, or that its state does not restore.
 
     Raises:
-        ValueError: says which.
+        ValueError: the message says what is wrong.
     """
     axes = chart.axes
     if not axes or not all(map(is_name, axes)) or len(set(axes)) < len(axes):
@@ -61,17 +61,17 @@ def try_chart(chart: CoefficientChart) -> None:
 
 
 def check_coefficients(chart: CoefficientChart, points: int) -> None:
-    """Refuse a chart that a fit's step fails at, or whose coefficients are trained and would never be.
+    """Refuse a chart whose coefficients fail at the points of a step, or depend on parameters without a gradient.
 
-    The package's own kinds are not looked at.
+    Kinds of the package are not checked.
 
     Args:
-        chart: as it is before the first step; it stays so.
-        points: how many a step has.
+        chart: the chart before the first step, which is left as it is.
+        points: the number of points of a step.
 
     Raises:
-        BadInput: its coefficients at so many points are of another shape or cannot be had; or they change with its
-            parameters, and no gradient leads there.
+        BadInput: its coefficients at this number of points fail or have another shape; or they depend on a parameter
+            that gets no gradient.
     """
     if is_own(type(chart)):
         return
@@ -79,8 +79,8 @@ def check_coefficients(chart: CoefficientChart, points: int) -> None:
         call_user_code(_check_coefficients, chart, _coords(points, len(chart.axes)))
     except LossatlasError:
         raise
-    except Exception as error:  # somebody else's code may fail in any way
-        said = in_one_line(error, kind=True)
+    except Exception as error:  # user code may fail in any way
+        said = format_error(error, kind=True)
         raise BadInput(f"the coefficients of {type(chart).__name__} at {points} points failed: {said}") from error
 
 
@@ -99,7 +99,7 @@ def _check_coefficients(chart: CoefficientChart, coords: Tensor) -> None:
 
 @torch.no_grad()
 def _changes(chart: CoefficientChart, parameter: Tensor, coords: Tensor, found: Tensor) -> bool:
-    """Whether a chart has other coefficients where one of its parameters is another; the parameter stays as it is."""
+    """Whether the coefficients of a chart change with one of its parameters, which is left as it is."""
     before = parameter.clone()
     steps = torch.linspace(0.01, 0.05, parameter.numel()).to(parameter).view_as(parameter)
     try:
@@ -111,12 +111,12 @@ def _changes(chart: CoefficientChart, parameter: Tensor, coords: Tensor, found: 
 
 
 def _coords(points: int, axes: int) -> Tensor:
-    """Coordinates (P, d) in [0, 1], float64, that nothing is special about."""
+    """Generic coordinates (P, d) in [0, 1], float64."""
     return torch.rand(points, axes, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
 def _found(chart: CoefficientChart, name: str, coords: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """What a method of a chart gives at coordinates (P, d), of the shape (P, ...)."""
+    """The result of a method of a chart at coordinates (P, d), whose shape is checked."""
     found: Tensor = getattr(chart, name)(coords)
     expected = (len(coords), *shape)
     if found.shape != expected:

@@ -5,23 +5,52 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from cyclopts import App, Parameter, Token, convert
 
+from lossatlas.cli.panels import Example, Panel, write_examples
 from lossatlas.cli.process import LIBRARIES, check_limits, check_threads
 from lossatlas.cli.signals import check_interrupts
 from lossatlas.cli.verb_help import VerbHelp, spell
 from lossatlas.registry import Registry
 
-__all__ = ["VERBS", "PlainVerb", "Verb", "find_option", "is_flag_given", "make_app", "make_tokens", "run"]
+__all__ = [
+    "HELP_ALL",
+    "NONE",
+    "VERBS",
+    "PlainVerb",
+    "Verb",
+    "find_option",
+    "is_flag_given",
+    "make_app",
+    "make_tokens",
+    "run",
+]
 
+HELP_ALL = "--help_all"
+"""Asks for the help of a verb with its rare options, where ``--help`` shows the common ones."""
+NONE = "none"
+"""The only value of an option that takes a list, where it is to be empty."""
+EXAMPLES = (
+    Example("Fit a heart into the loss landscape of a small network: the demo, about a minute", "lossatlas fit"),
+    Example(
+        "Train a network, and survey the loss around it",
+        "lossatlas train --out runs/a",
+        "lossatlas survey --checkpoint runs/a",
+    ),
+)
 TRUE = ("yes", "y", "1", "true", "t")
 """What cyclopts takes for a flag that is on."""
 
 
 class Verb(ABC):
     """One verb of the command line."""
+
+    panels: Sequence[Panel] = ()
+    """Where its help shows its options; those that stand in none are shown in one of their own."""
+    examples: Sequence[Example] = ()
+    """What its help ends with."""
 
     @abstractmethod
     def layered(self, tokens: list[str]) -> list[str]:
@@ -39,8 +68,12 @@ class Verb(ABC):
 class PlainVerb(Verb):
     """A verb whose options depend on nothing: one function."""
 
-    def __init__(self, function: Callable[..., int | None]) -> None:
+    def __init__(
+        self, function: Callable[..., int | None], *, panels: Sequence[Panel] = (), examples: Sequence[Example] = ()
+    ) -> None:
         self._function = function
+        self.panels = panels
+        self.examples = examples
 
     def layered(self, tokens: list[str]) -> list[str]:
         return tokens
@@ -52,19 +85,22 @@ class PlainVerb(Verb):
 VERBS: Registry[Verb] = Registry("verb", "lossatlas.cli.verbs")
 
 
-def make_app(tokens: list[str]) -> App:
-    """The cyclopts application for these tokens."""
+def make_app(tokens: list[str], everything: bool = False) -> App:
+    """The cyclopts application for these tokens; its help shows ``everything``, or the common options."""
     from importlib.metadata import version
 
     app = App(
         name="lossatlas",
         help="Maps of the loss landscapes of neural networks.",
+        help_epilogue=write_examples(
+            EXAMPLES, f"The options of a verb: `lossatlas VERB --help`; with the less common ones: `{HELP_ALL}`."
+        ),
         version=lambda: version("lossatlas"),
         default_parameter=Parameter(
             name_transform=lambda name: name,
-            consume_multiple=True,
+            consume_multiple=1,
             negative_bool="no_",
-            negative_iterable="no_",
+            negative_iterable=(),
             negative_none=(),
             show_env_var=False,
             show_default=spell,
@@ -73,22 +109,36 @@ def make_app(tokens: list[str]) -> App:
     )
     for name in VERBS:
         own = tokens[1:] if tokens[:1] == [name] else ["--help"]  # all that is asked of the others
-        app.command(VERBS[name].function(own), name=name, help_formatter=VerbHelp(VERBS[name].settled))
+        verb = VERBS[name]
+        app.command(
+            verb.function(own),
+            name=name,
+            help_formatter=VerbHelp(verb.settled, verb.panels, everything),
+            help_epilogue=write_examples(verb.examples, _tell_of_rare(name, verb.panels, everything)),
+        )
     return app
 
 
+def _tell_of_rare(verb: str, panels: Sequence[Panel], everything: bool) -> str:
+    """What help says of options that it leaves out; nothing where there are none."""
+    hidden = any(panel.rare for panel in panels) and not everything
+    return f"These are the common options; `lossatlas {verb} {HELP_ALL}` shows all of them." if hidden else ""
+
+
 def _converted(wanted: Any, tokens: Sequence[Token]) -> Any:
-    """What cyclopts makes of an option's tokens; it would round 1.5 where a whole number is wanted.
+    """What cyclopts makes of an option's tokens, and of ``none`` an empty list; it would round 1.5 to a whole number.
 
     And it would take a path without a letter for the working folder, and [] for a number among others.
     """
     types = _types(wanted)
+    if any(get_origin(part) in (tuple, list) for part in types) and [token.value for token in tokens] == [NONE]:
+        return ()
     if Path in types and any(not token.value for token in tokens):
         raise ValueError("a path is empty; give one, or leave the option out")
     if int in types and not types & {float, str}:
         for token in tokens:
             if "." in token.value and not float(token.value).is_integer():
-                raise ValueError(f"{token.value} is not a whole number")
+                raise ValueError(f"{token.value} is not a whole number; expected one")
     made = convert(wanted, tokens)
     if isinstance(made, tuple) and any(isinstance(each, tuple | list) for each in made):
         raise ValueError("there is a list among its values; write them one after the other")
@@ -103,12 +153,16 @@ def _types(wanted: Any) -> set[Any]:
 def run(tokens: list[str]) -> int:
     """Parse tokens and run their verb; returns the exit code."""
     tokens = [_spelled(token) for token in tokens]
+    everything = HELP_ALL in tokens
+    tokens = ["--help" if token == HELP_ALL else token for token in tokens]
     if tokens and tokens[0] in VERBS:
         if not {"--help", "-h"} & set(tokens):
             check_limits(LIBRARIES)
             check_threads()
         tokens = [tokens[0], *VERBS[tokens[0]].layered(tokens[1:])]
-    command, bound, _ = make_app(tokens).parse_args(tokens or ["--help"], exit_on_error=False, print_error=False)
+    command, bound, _ = make_app(tokens, everything).parse_args(
+        tokens or ["--help"], exit_on_error=False, print_error=False
+    )
     check_interrupts()
     return command(*bound.args, **bound.kwargs) or 0
 
@@ -147,9 +201,11 @@ def make_tokens(flat: dict[str, Any]) -> dict[str, list[str]]:
 def _tokens(name: str, value: Any) -> list[str]:
     if value is True:
         return [f"--{name}"]
-    if value is False or value == [] or value == ():
+    if value is False:
         head, dot, last = name.rpartition(".")
         return [f"--{head}{dot}no_{last}"]
+    if value in ([], ()):
+        return [f"--{name}={NONE}"]
     if isinstance(value, list | tuple):
         return [f"--{name}", *map(str, value)]
     return [f"--{name}={value}"]

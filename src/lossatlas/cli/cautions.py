@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lossatlas.cli.terminal import note
-from lossatlas.errors import Caution, printable
+from lossatlas.errors import Caution, escape_unprintable
 
 __all__ = ["tell_cautions"]
 
@@ -29,7 +29,7 @@ def tell_cautions() -> Iterator[None]:
                 note(f"note: {line}")
 
         def plain(*what: Any, **how: Any) -> str:
-            return printable(form(*what, **how), keep="\n")
+            return escape_unprintable(form(*what, **how), keep="\n")
 
         warnings.showwarning, warnings.formatwarning = tell, plain
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import Parameter as SignatureParameter, Signature
 from pathlib import Path
@@ -16,7 +16,9 @@ from lossatlas.bounds import Bounded
 from lossatlas.cli.app import Verb, find_option, is_flag_given, make_app, make_tokens
 from lossatlas.cli.layers import list_options, merge_tokens, read_yaml
 from lossatlas.cli.named import add_options, find_option_types
+from lossatlas.cli.panels import PANELS, Example
 from lossatlas.cli.process import RUN, check_limits
+from lossatlas.cli.refusals import explain_refusal
 from lossatlas.cli.signals import check_interrupts, is_asked_to_stop
 from lossatlas.cli.terminal import say
 from lossatlas.cli.unnamed import put_names_first
@@ -43,17 +45,17 @@ class RunOptions(Bounded):
     """How a run is carried out; nothing here changes its result. Verbs add their own, and where runs go by default."""
 
     out: Path = Path("runs/run")
-    """The run directory."""
+    """Directory of the run."""
     config: Path | None = None
-    """A YAML file of options; the command line overrides it."""
+    """YAML file of options, which the command line overrides."""
     resume: bool = False
-    """Continue the run in --out with its own settings; start it where there is none."""
+    """Continue the run in --out with its own settings, or start it if there is none."""
     overwrite: bool = False
     """Replace the lossatlas run in --out."""
     print_config: bool = False
     """Print the full configuration, which reproduces the run, and stop."""
     dry_run: bool = False
-    """Say what the run would cost, and stop; writes nothing."""
+    """Estimate time, memory and disk space, and stop without writing anything."""
 
     def handling(self) -> dict[str, Any]:
         """Those of the options that a job is told."""
@@ -72,6 +74,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         run: the class of run options.
         presets: settings by the name of a preset; None where the verb has none.
         help: what the verb does.
+        examples: what its help ends with.
     """
 
     unnamed: ClassVar[str | None] = None
@@ -84,7 +87,10 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         run: type[R],
         presets: Registry[dict[str, Any]] | None,
         help: str,  # noqa: A002
+        examples: Sequence[Example],
     ) -> None:
+        self.panels = PANELS
+        self.examples = examples
         self._name = name
         self._config = config
         self._run = run
@@ -198,13 +204,15 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         tokens = [self._name, *(token for group in make_tokens(options).values() for token in group)]
         try:
             make_app(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
-        except (CycloptsError, BadInput) as error:
-            raise BadInput(f"config {path}: {' '.join(str(error).split())}") from error
+        except CycloptsError as error:
+            raise BadInput(f"config {path}: {explain_refusal(error)}") from error
+        except BadInput as error:
+            raise BadInput(f"config {path}: {error}") from error
         return options
 
 
 def lend_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -> dict[str, Any]:
-    """The problem of the run at a path, as far as the tokens state none; nothing where there is no run.
+    """The problem of the run at a path, as far as the tokens state none; nothing where the run does not exist.
 
     Args:
         path: a run directory.
@@ -225,11 +233,11 @@ def lend_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
 def _print_estimate(estimate: Estimate) -> None:
     """What a dry run found."""
     forecast, most = estimate.forecast, estimate.chunk_bytes / 2**20
-    chunk = f" for a few points; a whole chunk of them takes {most:,.0f} MiB more at most (--memory)" if most else ""
+    chunk = f" for a few points; a full chunk takes up to {most:,.0f} MiB more (see --memory)" if most else ""
     rows = {
         **estimate.work,
         "time": f"about {forecast.seconds:.0f} s (within a factor of {forecast.factor:.1f}): {forecast.parts}",
-        "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at its peak{chunk}",
+        "memory": f"about {estimate.peak_bytes / 2**20:.0f} MiB at the peak{chunk}",
         "disk": f"about {estimate.disk_bytes / 2**20:.0f} MiB",
     }
     width = max(7, *map(len, rows))
@@ -253,7 +261,10 @@ def _how_to_see_options(names: list[str]) -> str:
     """What help says of options that belong to named things; nothing where there are none."""
     if not names:
         return ""
-    return f"\n\nName {_listed(names)} together with --help to see its options: --{names[0]}.OPTION and so on."
+    return (
+        "\n\nSome values have options of their own, such as --model.depth: to see them, give "
+        f"{_listed(names)} together with --help."
+    )
 
 
 def _listed(names: list[str]) -> str:

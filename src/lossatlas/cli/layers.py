@@ -70,6 +70,6 @@ def _is_replaced(option: str, names: set[str]) -> bool:
 def _comes_from_a_program(path: Path | str) -> bool:
     """Whether a path is one of the system's own, as a shell makes of ``<(program)``.
 
-    Any other pipe is a file that somebody left, and nobody may ever write to it.
+    Any other pipe is a file that somebody left, and reading it could wait for ever.
     """
     return str(path).startswith(("/dev/", "/proc/"))

@@ -61,18 +61,17 @@ def _run(tokens: list[str]) -> int:
     _check_text(tokens)
     check_folder()
     settle()
-    from cyclopts import CycloptsError, UnusedCliTokensError
+    from cyclopts import CycloptsError
 
     from lossatlas.cli.app import run
 
     try:
         with tell_cautions():
             return run(tokens)
-    except UnusedCliTokensError as error:
-        left = " ".join(error.unused_tokens or ())
-        raise BadInput(f"unexpected {left!r}: flags take no value, write --name or --no_name instead") from error
     except CycloptsError as error:
-        raise BadInput(str(error)) from error
+        from lossatlas.cli.refusals import explain_refusal
+
+        raise BadInput(explain_refusal(error)) from error
 
 
 def _check_text(tokens: list[str]) -> None:

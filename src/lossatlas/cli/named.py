@@ -17,7 +17,7 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True)
 class _NoOptions:
-    """The options of a thing that has none, or that nobody named."""
+    """The options of a thing that has none, or that was not named."""
 
 
 def find_option_types(tokens: list[str], config: type[Config]) -> dict[str, type]:

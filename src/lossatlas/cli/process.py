@@ -25,8 +25,8 @@ def settle() -> None:
     Busy waiting makes loops of small operations up to thirty times slower when another process wants the same cores.
     And activations come and go with every call: glibc would hand each back to the system and have it faulted in again,
     page by page, and does so whatever its thresholds where one has more than 32 MiB, or where another thread than the
-    first asks for it. That took up to two thirds of the time of large convolutions (``docs/performance.md``). Here it
-    keeps them, in one place for all threads.
+    first asks for it. That took up to two thirds of the time of large convolutions
+    (``docs/reports/performance.md``). Here it keeps them, in one place for all threads.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ["MPLBACKEND"] = "agg"  # whatever it was: pictures are files here, and not all that it may be is a name
@@ -51,8 +51,8 @@ def check_limits(need: int) -> None:
     left = find_process_room()
     if left is not None and left < need:
         raise BadInput(
-            f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB, and what is to come takes "
-            f"{need / 2**20:,.0f} MiB at least; raise them"
+            f"limits of the process (ulimit -v, ulimit -d) leave it {left / 2**20:,.0f} MiB; expected at least "
+            f"{need / 2**20:,.0f} MiB; raise them"
         )
 
 

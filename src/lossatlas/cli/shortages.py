@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 
 __all__ = ["advise", "explain_shortage"]
 
@@ -42,7 +42,7 @@ def explain_shortage(error: BaseException) -> str | None:
     """What ran out and what to do, in one line; None where an error, and those that led to it, mean something else."""
     for each in _chain(error):
         if (lacking := _lacking(each)) is not None:
-            return f"out of {lacking} ({in_one_line(each)}); {ADVICE[lacking]}"
+            return f"out of {lacking} ({format_error(each)}); {ADVICE[lacking]}"
     return None
 
 
@@ -61,7 +61,7 @@ def _lacking(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in NUMBERS:
         return NUMBERS[error.errno]
     if isinstance(error, RuntimeError | ImportError | OSError):
-        said = in_one_line(error).casefold()
+        said = format_error(error).casefold()
         return next((lacking for saying, lacking in SAYINGS.items() if saying in said), None)
     return None
 

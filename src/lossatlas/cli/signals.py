@@ -87,7 +87,7 @@ def watch_signals(*, last: bool = False) -> Iterator[Callable[[], bool]]:
 def is_asked_to_stop() -> bool:
     """Whether there was a signal, within :func:`watch_signals`; to be asked between steps.
 
-    The first question turns signals into answers to it: until then they interrupt at once, for nobody would hear them
+    The first question turns signals into answers to it: until then they interrupt at once, as they would go unnoticed
     while a long computation is planned. A second SIGINT interrupts at once in any case.
     """
     return _now.asked()

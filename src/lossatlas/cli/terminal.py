@@ -1,4 +1,4 @@
-"""What reaches the terminal: lines without anything that steers it, and streams that nobody may be reading."""
+"""What reaches the terminal: lines without anything that steers it, and streams that may have no reader."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from lossatlas.errors import printable
+from lossatlas.errors import escape_unprintable
 
 __all__ = ["Stream", "guard_streams", "note", "say"]
 
@@ -19,12 +19,12 @@ LONGEST = 4000
 
 def say(text: str, keep: str = "") -> None:
     """Print to standard output; whatever has no glyph is escaped, except the characters to ``keep``."""
-    print(printable(text, keep))
+    print(escape_unprintable(text, keep))
 
 
 def note(text: str) -> None:
     """Print one line to standard error, under the program's name; whatever has no glyph is escaped."""
-    line = printable(" ".join(text.split()))
+    line = escape_unprintable(" ".join(text.split()))
     line = line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
     print(f"lossatlas: {line}", file=sys.stderr)
 
@@ -32,7 +32,7 @@ def note(text: str) -> None:
 class Stream:
     """A stream to which writing never fails: once it cannot be written, it takes everything and keeps nothing.
 
-    A run is not worth less because nobody reads what it tells.
+    A run goes on whether or not its messages are read.
 
     Args:
         inner: the stream; None where the process was started without it.
@@ -44,6 +44,7 @@ class Stream:
         """What the system said when it could not be written."""
 
     def write(self, text: str) -> int:
+        """Write a text, unless the stream has failed; returns its length in any case."""
         try:
             if self._inner is not None and self.failure is None:
                 self._inner.write(text)
@@ -55,10 +56,12 @@ class Stream:
         return len(text)
 
     def writelines(self, lines: Iterator[str]) -> None:
+        """Write lines, unless the stream has failed."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
+        """Flush the stream, unless it has failed."""
         try:
             if self._inner is not None and self.failure is None:
                 self._inner.flush()
@@ -66,6 +69,7 @@ class Stream:
             self._give_up(error)
 
     def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
         with suppress(OSError, ValueError):
             return self._inner is not None and self._inner.isatty()
         return False

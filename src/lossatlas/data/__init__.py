@@ -4,7 +4,7 @@ from lossatlas.data.augmentation import AUGMENTATIONS, Augmentation, augment_bat
 from lossatlas.data.batches import Batches
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.load import find_data_options, load_data
-from lossatlas.data.named import named_splits
+from lossatlas.data.named import name_splits
 from lossatlas.data.parts import count_examples, cut_parts, take_rows
 from lossatlas.data.source import DATA, DataSource
 from lossatlas.data.split import Split
@@ -25,6 +25,6 @@ __all__ = [
     "cut_parts",
     "find_data_options",
     "load_data",
-    "named_splits",
+    "name_splits",
     "take_rows",
 ]

@@ -1,4 +1,4 @@
-"""Augmentation: random changes of the images of a training batch that leave their labels right."""
+"""Augmentation: random changes of training images that preserve their labels."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["AUGMENTATIONS", "Augmentation", "augment_batch"]
 class Augmentation(NamedOptions, ABC):
     """A random change of each image of a batch; subclasses are frozen dataclasses of options.
 
-    It is applied after normalisation, so that 0 is the mean of a channel.
+    It is applied after normalisation, so that 0 is the mean of each channel.
     """
 
     @abstractmethod
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Changed images (B, C, H, W), each in its own way; those that are given stay as they are.
+        """Return changed copies of images (B, C, H, W), each with its own random change.
 
         Args:
             images: (B, C, H, W), on any device.
-            generator: draws all random numbers, on the processor, so that they are the same for every device.
+            generator: source of all random numbers, on the CPU, so that they do not depend on the device.
         """
 
 
@@ -36,10 +36,10 @@ AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", "lossatla
 
 
 def augment_batch(batch: Batch, augmentations: Sequence[Augmentation], generator: torch.Generator) -> Batch:
-    """A batch ``(images, targets)`` with its images (B, C, H, W) changed by each augmentation in turn.
+    """Apply augmentations in turn to the images (B, C, H, W) of a batch ``(images, targets)``.
 
     Raises:
-        BadInput: there are augmentations, and the batch is not such a pair.
+        BadInput: there are augmentations, and the batch is not a pair of images and targets.
     """
     if not augmentations:
         return batch

@@ -13,81 +13,89 @@ from lossatlas.types import Batch
 __all__ = ["FULL_HASH", "READ_BYTES", "SAMPLED", "BatchSource", "cut_pieces", "spread"]
 
 READ_BYTES = 2**26
-"""About how many bytes are read in one go."""
+"""About how many bytes are read at a time."""
 FULL_HASH = 2**30
-"""Bytes of examples up to which all of them are hashed where they are read from a data set. A constant, and nothing
+"""Up to how many bytes all examples are hashed if they are read from a data set. A constant, and nothing
 that depends on how much memory is free today: a run is resumed by its fingerprints."""
 SAMPLED = 16
-"""How many examples are hashed where they are more, and how many a data set is tried on."""
+"""How many examples are hashed where there are more bytes, and how many a data set is checked on."""
 
 
 class BatchSource(ABC):
-    """Examples that are read by their indices, in an order of their own."""
+    """Examples in a fixed order, read by their indices."""
 
     held: bool
-    """Whether all of them are in memory, or in a file that is mapped into it."""
+    """Whether all examples are in memory, or in a memory-mapped file."""
     device: torch.device
-    """Where batches are when they are read."""
+    """The device of the batches."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many examples there are, N."""
+        """The number of examples, N."""
 
     @property
     @abstractmethod
     def form(self) -> str:
-        """What a batch is made of, in words."""
+        """The structure of a batch, in words."""
 
     @property
     @abstractmethod
     def at_once(self) -> int:
-        """How many examples are sensibly read in one go."""
+        """How many examples to read at a time."""
 
     @abstractmethod
     def read(self, rows: Tensor) -> Batch:
-        """The batch of the examples at rows (B,).
+        """Read the batch of the examples at rows (B,).
 
         Raises:
-            CannotFinish: the user's data set or collation fails on them.
+            CannotFinish: the user's data set or collation failed on them.
         """
 
     @abstractmethod
     def parts(self, parts: Sequence[slice], rows: Tensor | None = None) -> Iterator[Batch]:
-        """Batches of consecutive examples.
+        """Read batches of consecutive examples.
 
         Args:
-            parts: of the examples, or of ``rows``.
-            rows: indices (n,) on the processor; None: all, in order.
+            parts: slices of the examples, or of ``rows``.
+            rows: indices (n,) on the CPU; None for all examples in order.
 
         Raises:
-            CannotFinish: as :meth:`read`, or a worker process died.
+            CannotFinish: as :meth:`read`; or a worker process died.
         """
 
     @abstractmethod
     def bytes_of(self, count: int) -> int:
-        """About how many bytes so many examples take."""
+        """About how many bytes a number of examples takes."""
 
     @abstractmethod
     def kept(self, rows: Tensor | None, device: torch.device) -> BatchSource:
-        """The examples at rows (n,) alone, held: on the device where they are tensors.
+        """Make a source of the examples at rows (n,) alone, held in memory, on the device if they are tensors.
+
+        Args:
+            rows: indices of the examples; None for all.
+            device: where tensors are held.
 
         Raises:
-            BadInput: one cannot be read or collated.
+            BadInput: an example cannot be read or collated.
             CannotFinish: a worker process died.
         """
 
     @abstractmethod
     def fingerprint(self, rows: Tensor | None, kind: str) -> str:
-        """A hash of the examples at rows (n,), whether they are held or not, and of ``kind``.
+        """Hash the examples at rows (n,), held or not, together with ``kind``.
+
+        Args:
+            rows: indices of the examples; None for all.
+            kind: a further text that the hash depends on.
 
         Raises:
             BadInput: as :meth:`kept`.
-            CannotFinish: likewise.
+            CannotFinish: as :meth:`kept`.
         """
 
 
 def spread(count: int, most: int = SAMPLED) -> Tensor:
-    """At most so many of ``count`` indices, evenly spaced, the first and the last among them.
+    """Choose at most ``most`` of ``count`` indices, evenly spaced, with the first and the last among them.
 
     >>> spread(7, 3)
     tensor([0, 3, 6])
@@ -96,5 +104,5 @@ def spread(count: int, most: int = SAMPLED) -> Tensor:
 
 
 def cut_pieces(index: Tensor, size: int) -> list[Tensor]:
-    """Indices (n,), at most so many at a time."""
+    """Cut indices (n,) into pieces of at most ``size``."""
     return [index[start : start + size] for start in range(0, len(index), size)]

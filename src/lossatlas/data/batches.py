@@ -1,4 +1,4 @@
-"""Minibatches: which examples a step sees."""
+"""Minibatches: the examples of each step."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Batches"]
 
 
 class Batches:
-    """Minibatches drawn in epochs without replacement, a function of seed and step.
+    """Minibatches sampled without replacement in epochs, as a function of seed and step.
 
-    Examples that are left over by the last full batch of an epoch are not seen in it.
+    Examples that remain after the last full batch of an epoch are left out in that epoch.
 
     Args:
         split: the examples.
-        size: examples per batch; all of them where there are fewer.
-        seed: of their order.
+        size: the number of examples per batch; all of them where there are fewer.
+        seed: the seed of their order.
 
     Raises:
         BadInput: the size is below 1.
@@ -30,13 +30,13 @@ class Batches:
             raise BadInput(f"the batch size is {size}; expected at least 1")
         self.size = min(size, len(split))
         self.per_epoch = len(split) // self.size
-        """Batches in an epoch."""
+        """The number of batches of an epoch."""
         self._split = split
         self._seed = seed
         self._order: tuple[int, Tensor] | None = None
 
     def at(self, step: int) -> Tensor:
-        """Indices (B,) of the examples of a step."""
+        """The indices (B,) of the examples of a step."""
         epoch, place = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, self._split.draw(len(self._split), make_generator(self._seed, "batches", epoch))

@@ -1,10 +1,10 @@
-"""Decoded images on disk, mapped into memory when they are read.
+"""Decoded images on disk, in memory-mapped files.
 
-Images are decoded once and held as bytes; they are normalised batch by batch, on the device. So a split that is too
-large for a device is streamed from the mapped file, with equal results.
+Images are decoded once and stored as bytes; they are normalised batch by batch, on the device. A split that is too
+large for a device is streamed from the file, with equal results.
 
-A cache file has the form of safetensors: labels and images of both splits, and what was measured on the way. It is
-written beside its place and renamed, holds a checksum, and is remade where that does not agree.
+A cache file is a safetensors file with labels and images of both splits, and the mean and standard deviation of each
+channel. It is written under another name and renamed, holds a checksum, and is made again if that does not agree.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Stored", "locate_cache", "make_scratch", "read_cache", "write_cache"
 
 FORMAT = "lossatlas images 1"
 CHUNK = 2**24
-"""Bytes that are summed at a time."""
+"""How many bytes are summed at a time."""
 SIZES = {"I64": 8, "F64": 8, "U8": 1}
 PARTIAL = ".partial-"
 PARTS = ("train", "test")
@@ -45,29 +45,33 @@ LAYOUT = {
     **{f"{part}.labels": (torch.int64, 1) for part in PARTS},
     **{f"{part}.images": (torch.uint8, 4) for part in PARTS},
 }
-"""Numbers and dimensions of the tensors in a cache file."""
+"""The dtypes and numbers of dimensions of the tensors in a cache file."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Images with labels as they lie in a cache file."""
+    """Images with labels, as stored in a cache file."""
 
     train: tuple[Tensor, Tensor]
-    """Images (N, C, H, W) of uint8 and labels (N,) of int64, memory-mapped."""
+    """The training images (N, C, H, W) of uint8 and labels (N,) of int64, memory-mapped."""
     test: tuple[Tensor, Tensor]
-    """Likewise."""
+    """The test images and labels, as above."""
     names: tuple[str, ...]
-    """Of the classes; empty where they have none."""
+    """The names of the classes; empty where they have none."""
     mean: tuple[float, ...]
-    """Of each channel of the training images, in [0, 1]."""
+    """The mean of each channel of the training images, in [0, 1]."""
     std: tuple[float, ...]
-    """Likewise; 1 for a channel that is the same everywhere."""
+    """The standard deviation of each channel of the training images; 1 for a constant channel."""
 
 
 def locate_cache(name: str, key: str) -> Path:
-    """The cache file of what ``key`` describes; ``name`` is there for people.
+    """Find the path of the cache file of a key.
 
-    Cache files are in the folder LOSSATLAS_CACHE, else in ``lossatlas`` under XDG_CACHE_HOME or ``~/.cache``.
+    Cache files are in the folder LOSSATLAS_CACHE, or else in ``lossatlas`` under XDG_CACHE_HOME or ``~/.cache``.
+
+    Args:
+        name: a readable part of the file name.
+        key: a description of everything that the content depends on.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = os.environ.get("LOSSATLAS_CACHE") or Path(home) / "lossatlas"
@@ -78,10 +82,10 @@ def locate_cache(name: str, key: str) -> Path:
 
 @contextmanager
 def make_scratch(path: Path) -> Iterator[Path]:
-    """A folder beside a cache file that is gone in the end.
+    """Make a temporary folder beside a cache file, which is removed on leaving.
 
     Raises:
-        BadInput: it cannot be made.
+        BadInput: the folder cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +97,7 @@ def make_scratch(path: Path) -> Iterator[Path]:
 
 
 def read_cache(path: Path) -> Stored | None:
-    """What a cache file holds; None where there is none or it is damaged."""
+    """Read a cache file; None where it is missing or damaged."""
     try:
         with open_tensors(path) as file:
             tensors, names = {name: file[name] for name in file.names}, file.metadata.get("names", "")
@@ -113,7 +117,7 @@ def read_cache(path: Path) -> Stored | None:
 
 
 def write_cache(path: Path, train: Part, test: Part) -> None:
-    """Decode both parts into a cache file, some images at a time.
+    """Decode both parts into a cache file, a few images at a time.
 
     Raises:
         BadInput: an image cannot be used, or the file cannot be written.
@@ -148,7 +152,7 @@ def write_cache(path: Path, train: Part, test: Part) -> None:
 
 
 def _write_header(file: BinaryIO, names: str, layout: dict[str, tuple[str, tuple[int, ...]]]) -> dict[str, int]:
-    """Write what safetensors begins with; returns where in the file each tensor belongs."""
+    """Write the header of a safetensors file; returns the offset of each tensor."""
     entries: dict[str, object] = {"__metadata__": {"names": names}}
     ends = [0]
     for name, (kind, shape) in layout.items():
@@ -162,7 +166,7 @@ def _write_header(file: BinaryIO, names: str, layout: dict[str, tuple[str, tuple
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` if all goes well, and is gone if not.
+    """A temporary file that replaces ``path`` on success and is removed on failure.
 
     Raises:
         BadInput: it cannot be written.
@@ -190,7 +194,7 @@ def _refused(path: Path, error: OSError) -> BadInput:
 
 
 def _sum(array: npt.NDArray[Any]) -> int:
-    """A checksum of an array's bytes."""
+    """The checksum of an array's bytes."""
     flat = array.reshape(-1).view(np.uint8)
     total = 0
     for start in range(0, len(flat), CHUNK):
@@ -203,14 +207,14 @@ def _checksum(names: str, sums: dict[str, int]) -> int:
 
 
 def _counts(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """How often each channel has each value (C, 256) in images (n, C, H, W)."""
+    """A histogram of the values of each channel (C, 256) in images (n, C, H, W)."""
     return np.stack([np.bincount(images[:, c].reshape(-1), minlength=256) for c in range(images.shape[1])])
 
 
 def _statistics(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation (C,) of values in [0, 1] from how often (C, 256) each was seen.
+    """The mean and standard deviation (C,) of values in [0, 1] from their histogram (C, 256).
 
-    Counts are exact, so neither the number of images at a time nor their order matters.
+    Histograms are exact, so that the result does not depend on the order of the images.
     """
     values = np.arange(256) / 255
     shares = counts / counts.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What a data source loads: a training split and perhaps a test split."""
+"""Data sets: a training split, and a test split where there is one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ __all__ = ["Dataset"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and perhaps a test split, or whatever :meth:`Split.of` makes splits of.
+    """A training split, and a test split where there is one.
 
-    ``classes`` is the number of classes where targets are labels and somebody has counted them, else None.
+    Attributes:
+        name: the name of the data set, for reports.
+        train: the training split, or anything that :meth:`Split.of` makes a split of.
+        test: the test split, likewise; None where there is none.
+        classes: the number of classes, where targets are labels and it is known; else None.
     """
 
     name: str
@@ -26,9 +30,9 @@ class Dataset:
     test: Split | None = None
     classes: int | None = None
     class_names: tuple[str, ...] = ()
-    """In the order of the labels; empty where they have no names."""
+    """The names of the classes in the order of the labels; empty where they have none."""
     normalisation: str = ""
-    """A sentence that says how inputs were normalised and where the constants come from; empty if they were not."""
+    """How inputs are normalised and where the constants come from, in words; empty if they are not normalised."""
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
@@ -43,13 +47,13 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the sources that the splits were made of."""
+        """Remarks on how the splits were made of their sources."""
         return tuple(f"{name}: {note}" for name, split in self.splits.items() for note in split.notes)
 
     def count_classes(self) -> int | None:
-        """The number of classes, for which all labels are looked at where nobody said; None: targets are not labels.
+        """Count the classes, from all labels where the number is not given; None where targets are not labels.
 
-        Labels are the second of two, or what dicts have under ``labels``.
+        Labels are the second element of a pair, or the entry ``labels`` of a dict.
         """
         if self.classes is not None:
             return self.classes
@@ -59,12 +63,12 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """Those that there are, by name."""
+        """The splits by name, ``train`` and ``test``."""
         return {"train": self.train} | ({"test": self.test} if self.test is not None else {})
 
 
 def _classes(batch: Batch) -> int | None:
-    """One more than the largest label of a batch, if it has labels."""
+    """The largest label of a batch plus one; None where it has no labels."""
     labels = batch.get("labels") if isinstance(batch, dict) else None
     if isinstance(batch, tuple | list) and len(batch) == 2:
         labels = batch[1]

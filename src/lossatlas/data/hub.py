@@ -24,55 +24,56 @@ __all__ = ["Images", "NamedImages", "Place", "load_images", "make_image_source"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where images are, and what is known of them."""
+    """Where a data set of images is found, and its known constants."""
 
     name: str
-    """As on the command line."""
+    """The name of the data set on the command line."""
     hub: str | None = None
-    """OWNER/NAME on the hub; where it is None there is a folder."""
+    """OWNER/NAME on the hub; None where the images are in a folder."""
     folder: Path | None = None
     """A folder in the hub's layout, read instead of the hub."""
     label: str | None = None
     """The column of labels where there is more than one."""
     mean: tuple[float, ...] = ()
-    """Of each channel of the training images, in [0, 1]; empty: to be measured."""
+    """The mean of each channel of the training images, in [0, 1]; empty if it is to be measured."""
     std: tuple[float, ...] = ()
-    """Likewise."""
+    """The standard deviation of each channel, likewise."""
 
 
 @dataclass(frozen=True)
 class Images(DataSource, ABC):
-    """The options of every set of images."""
+    """The options that all sets of images have."""
 
     config: str | None = None
-    """Which of the data set's configurations, where it has several."""
+    """Configuration of the data set, where it has several."""
     train: str | None = None
-    """The split to train on; default train."""
+    """Split to train on; by default train."""
     test: str | None = None
-    """The split to test on; default test, else validation, else val."""
+    """Split to test on; by default test, else validation, else val."""
     image: str | None = None
-    """The column of images; default the only one of that type."""
+    """Column of images; by default the only one of that type."""
     label: str | None = None
-    """The column of labels; default the only one of classes, else of integers."""
+    """Column of labels; by default the only one of classes, else of integers."""
     memory: Annotated[float, Meta(ge=0, description="0 or a positive number, or inf", extra=INFINITE)] = 4.0
-    """GiB of a split's raw images that may be kept on the device, inf for all; larger splits are streamed to it."""
+    """GiB of the raw images of a split that may be kept on the device, inf for all; larger splits are streamed to
+    it."""
 
 
 @dataclass(frozen=True)
 class NamedImages(Images, ABC):
-    """The options of sets of images that are known by name; a subclass says where they are."""
+    """The options of sets of images that are known by name; subclasses state where they are."""
 
     place: ClassVar[Place]
 
     folder: str | None = None
-    """A folder in the hub's layout that is read instead of the hub."""
+    """Folder in the layout of the Hugging Face hub that is read instead of the hub."""
 
     def load(self) -> Dataset:
         return load_images(self.place, self, self.folder)
 
 
 def make_image_source(place: Place) -> type[DataSource]:
-    """The data source of the images at one place."""
+    """Make the data source of the images on the hub or in a folder."""
 
     @dataclass(frozen=True)
     class ImagesAt(Images):
@@ -85,15 +86,15 @@ def make_image_source(place: Place) -> type[DataSource]:
 
 
 def load_images(place: Place, options: Images, folder: str | None = None) -> Dataset:
-    """Read, check and cache the images of a place.
+    """Read, check and cache images.
 
     Args:
-        place: where they are.
+        place: where they are found.
         options: how to read them.
-        folder: read instead of the place's.
+        folder: a folder that is read instead.
 
     Raises:
-        BadInput: they are not there, or are not images of one size and mode with labels.
+        BadInput: there are none, or they are not images of one size and mode with labels.
     """
     if folder is not None:
         place = replace(place, folder=expand_home(folder))
@@ -109,7 +110,7 @@ def load_images(place: Place, options: Images, folder: str | None = None) -> Dat
 
 
 def _stored(place: Place, request: Request) -> Stored:
-    """The decoded images, from the cache where they are in it."""
+    """The decoded images, from the cache if possible."""
     if place.folder is None:
         tables = fetch_tables(request, place.hub or "")
         path = locate_cache(place.name, f"{request} {list_fingerprints(tables)}")
@@ -131,14 +132,14 @@ def _remade(path: Path, train: Part, test: Part) -> Stored:
 
 
 def _listing(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file of a folder: what tells a changed one.
+    """The name, size and time of every file of a folder, by which changes are noticed.
 
     Raises:
-        BadInput: there is no such folder, or it cannot be looked at.
+        BadInput: there is no such folder, or it cannot be read.
     """
     check_path(folder)
     if not folder.is_dir():
-        raise BadInput(f"there is no folder {folder}; check the path")
+        raise BadInput(f"{folder} is not a folder; check the path")
     try:
         files = [path for path in folder.resolve().rglob("*") if path.is_file()]
         return sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)

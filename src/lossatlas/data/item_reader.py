@@ -1,4 +1,4 @@
-"""Items of a data set, read and collated; what fails there is told in one line."""
+"""Reading and collating items of a data set, with failures described in one line."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from lossatlas.data.trees import (
     order_like,
     stack_numbers,
 )
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.types import Batch
 from lossatlas.users_code import call_user_code
 
 __all__ = ["Collate", "ItemReader", "is_default_collation", "stack"]
 
 Collate = Callable[[list[Any]], Any]
-"""What makes a batch of a list of items."""
+"""A function from a list of items to a batch."""
 
 
 class ItemReader:
-    """Reads items by their indices and makes batches of them.
+    """Reads items by their indices and collates them.
 
     Args:
-        items: has ``items[index]``, and ``items.__getitems__(indices)`` where it reads several at once.
-        index: which of them are meant (n,).
-        count: how many there are.
-        collate: makes a batch of a list of items.
-        allow_random: whether items and collation may draw random numbers; those of torch, NumPy and Python are then
-            the same whenever the same items are read.
+        items: has ``items[index]``, and optionally ``items.__getitems__(indices)`` for several at once.
+        index: the indices of the items to be used (n,).
+        count: the number of all items.
+        collate: a function from a list of items to a batch.
+        allow_random: whether items and collation may be random; the generators of torch, NumPy and Python are then
+            seeded by the indices of the items.
     """
 
     def __init__(self, items: Any, index: Tensor, count: int, collate: Collate, *, allow_random: bool = False) -> None:
@@ -57,19 +57,19 @@ class ItemReader:
         self.collate = collate
         self.allow_random = allow_random
         self.left_out: set[str] = set()
-        """Entries of the batches that hold text, known once :attr:`tried` is."""
+        """The entries of the batches that hold text, known after :attr:`tried`."""
 
     @property
     def uniform(self) -> bool:
-        """Whether items are stacked, so that examples are the same whatever they are batched with."""
+        """Whether items are stacked, so that an example does not depend on the others of its batch."""
         return is_default_collation(self.collate)
 
     @cached_property
     def tried(self) -> Batch:
-        """A batch of items from all over them, which were read twice.
+        """A batch of a few items spread over all of them, which was read twice.
 
         Raises:
-            BadInput: one of them cannot be read or differs the second time, or they cannot be collated.
+            BadInput: an item cannot be read or differs the second time, or the items cannot be collated.
         """
         rows = self._index[spread(len(self._index))].tolist()
         first = self._batch(rows)
@@ -77,31 +77,31 @@ class ItemReader:
         if (row := find_difference(first, second)) is not None:
             which = f"item {rows[row]}" if row >= 0 else "what is read of the items"
             raise BadInput(
-                f"{which} of the data set differs when it is read twice: drawn at random (augmented, masked?); give "
+                f"{which} of the data set differs when it is read twice: is it random (augmented, masked)? Give "
                 "examples that stay the same, or allow_random=True to keep what one reading gives"
             )
         return first
 
     @property
     def bytes_per_example(self) -> float:
-        """Of a batch, by those that were tried."""
+        """The bytes of an example, estimated from the items that were tried."""
         return count_bytes(self.tried) / len(tree_leaves(self.tried)[0])
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """The batch of these items.
+        """Read and collate the items at ``rows``.
 
         Raises:
-            BadInput: one cannot be read, they cannot be collated, or the batch has another structure than others.
+            BadInput: an item cannot be read, they cannot be collated, or the structure differs from that of others.
         """
         batch = order_like(self._batch(rows), self.tried)
         self._check_like_others(batch, rows)
         return batch
 
     def fetched(self, rows: Sequence[int]) -> list[Any]:
-        """The items themselves, in memory of their own even where the data set fills the same anew for each.
+        """Read the items at ``rows``, as copies if the data set reuses its memory.
 
         Raises:
-            BadInput: one cannot be read.
+            BadInput: an item cannot be read.
         """
         try:
             found = call_user_code(self._fetched, rows)
@@ -112,7 +112,7 @@ class ItemReader:
         return found
 
     def over(self, items: Any) -> ItemReader:
-        """One that reads the same items from somewhere else."""
+        """Make a reader of the same items from another container."""
         twin = copy.copy(self)
         twin.items = items
         return twin
@@ -137,7 +137,7 @@ class ItemReader:
                 collated = call_user_code(self.collate, items)
         except Exception as error:  # and so may the collation
             raise self._uncollated(items, rows, error) from error
-        if not self.uniform:  # it may fill the same memory anew
+        if not self.uniform:  # it may reuse the same memory
             collated = copy_owned(collated)
         batch = make_tree(collated, self.left_out)
         leaves, names = tree_leaves(batch), name_leaves(batch)
@@ -201,9 +201,9 @@ class ItemReader:
         if isinstance(error, IndexError | StopIteration):
             return BadInput(
                 f"the data set says that it has {self.count} items, and item {row} is not there "
-                f"({in_one_line(error, kind=True)}); mend its length"
+                f"({format_error(error, kind=True)}); mend its length"
             )
-        return BadInput(f"item {row} of the data set cannot be read: {in_one_line(error, kind=True)}")
+        return BadInput(f"item {row} of the data set cannot be read: {format_error(error, kind=True)}")
 
     def _uncollated(self, items: list[Any], rows: Sequence[int], error: Exception) -> BadInput:
         """Which item it is: the first that cannot be collated alone, else with the first of them."""
@@ -217,14 +217,14 @@ class ItemReader:
                 break
         if self.uniform:
             return BadInput(
-                f"torch's default collation fails {which} of the data set: {in_one_line(said, kind=True)}; give "
+                f"torch's default collation fails {which} of the data set: {format_error(said, kind=True)}; give "
                 "collate=, a function of a list of items that pads or converts them"
             )
-        return BadInput(f"the collation fails {which} of the data set: {in_one_line(said, kind=True)}")
+        return BadInput(f"the collation fails {which} of the data set: {format_error(said, kind=True)}")
 
 
 def stack(items: list[Any]) -> Any:
-    """What torch's default collation makes of items, to which a list of numbers is one tensor."""
+    """Stack items as torch's default collation does, with a list of numbers as one tensor."""
     return default_collate([_with_tensors(item) for item in items])
 
 
@@ -244,13 +244,13 @@ def _with_tensors(item: Any) -> Any:
 
 
 def _kind(batch: Batch) -> tuple[TreeSpec, list[_Kind]]:
-    """A batch's structure, and of each leaf the type and the number of dimensions."""
+    """The structure of a batch, with the dtype and number of dimensions of each leaf."""
     leaves, spec = tree_flatten(batch)
     return spec, [_Kind(leaf.dtype, leaf.ndim) for leaf in leaves]
 
 
 class _Kind(NamedTuple):
-    """What is alike in all batches."""
+    """The properties of a leaf that are equal in all batches."""
 
     dtype: torch.dtype
     dimensions: int

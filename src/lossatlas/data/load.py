@@ -9,9 +9,9 @@ from typing import Any
 
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.hub import Place, make_image_source
-from lossatlas.data.named import named_splits
+from lossatlas.data.named import name_splits
 from lossatlas.data.source import DATA, DataSource
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.files.reading import check_path, expand_home
 from lossatlas.registry import load_callable
 from lossatlas.users_code import call_user_code
@@ -23,17 +23,23 @@ FORMS = ("hub:OWNER/NAME", "FOLDER", "module:callable")
 
 
 def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
-    """The data set that a specification stands for.
+    """Load a data set.
 
     Args:
-        spec: a name; ``hub:OWNER/NAME``; a folder in the hub's layout; or ``module:callable``, which takes no arguments
-            and returns a :class:`Dataset`, or ``(train, test)``, in a dict or a pair, of whatever :meth:`Split.of`
-            takes: tensors, data sets, loaders, splits.
-        options: of the source that :func:`find_data_options` names.
+        spec: a name, such as ``digits``; ``hub:OWNER/NAME`` of the Hugging Face hub; a folder in the hub's layout; or
+            ``module:callable``. The callable takes no arguments and returns a :class:`Dataset`, or training and test
+            examples as a pair or a dict, in any form that :meth:`Split.of` takes.
+        options: the options of the data set by name; :func:`find_data_options` finds which there are.
 
     Raises:
-        BadInput: an unknown specification or option, data that are missing or cannot be read, or a callable that fails
+        BadInput: the specification or an option is unknown, data are missing or cannot be read, or the callable fails
             or returns something else.
+
+    Example:
+        >>> import lossatlas as la
+        >>> data = la.load_data("digits")
+        >>> len(data.train), len(data.test), data.classes
+        (1347, 450, 10)
     """
     source = find_data_options(spec)
     given = dict(options or {})
@@ -45,7 +51,7 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
     for name in given:
         if name not in known:
             raise (
-                unknown(f"option of data {spec!r}:", name, known)
+                make_unknown_error(f"option of data {spec!r}:", name, known)
                 if known
                 else BadInput(f"data {spec!r} takes no options; got {', '.join(given)}")
             )
@@ -53,12 +59,12 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
 
 
 def find_data_options(spec: str) -> type[DataSource] | None:
-    """The source that a specification stands for, a dataclass whose fields are its options; None for a callable.
+    """Find the data source of a specification, a dataclass whose fields are its options; None for a callable.
 
-    Nothing is read: whether the data are there and can be used is found when they are loaded.
+    Nothing is read: whether the data exist and can be used is checked when they are loaded.
 
     Raises:
-        BadInput: the specification means nothing.
+        BadInput: the specification is not valid.
     """
     if spec in DATA:
         return DATA[spec]
@@ -76,7 +82,7 @@ def find_data_options(spec: str) -> type[DataSource] | None:
     if spec and ("/" in spec or folder.exists()):
         hint = "a name of the hub is written hub:OWNER/NAME" if spec.count("/") == 1 else "check the path"
         raise BadInput(f"data {spec!r} is not a folder; {hint}")
-    raise unknown("data set", spec, [*DATA, *FORMS])
+    raise make_unknown_error("data set", spec, [*DATA, *FORMS])
 
 
 def _from_callable(spec: str) -> Dataset:
@@ -84,7 +90,7 @@ def _from_callable(spec: str) -> Dataset:
     try:
         made = call_user_code(function)
     except Exception as error:  # the user's own code may fail in any way
-        raise BadInput(f"data {spec!r} failed: {in_one_line(error)}") from error
+        raise BadInput(f"data {spec!r} failed: {format_error(error)}") from error
     if isinstance(made, Dataset):
         return made
     if isinstance(made, Mapping) and {"train", "test"} <= {*made}:
@@ -92,7 +98,7 @@ def _from_callable(spec: str) -> Dataset:
     if not isinstance(made, tuple) or len(made) != 2:
         raise BadInput(f"data {spec!r} returned {type(made).__name__}; expected (train, test) or a lossatlas Dataset")
     try:
-        splits = named_splits(dict(zip(("train", "test"), made, strict=True)))
+        splits = name_splits(dict(zip(("train", "test"), made, strict=True)))
     except BadInput as error:
         raise BadInput(f"data {spec!r}: {error}") from error
     return Dataset(spec, splits["train"], splits["test"])

@@ -1,4 +1,4 @@
-"""From where examples are held to where they are evaluated."""
+"""Moving examples to the device where they are evaluated."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["move"]
 
 
 def move(tree: Any, device: torch.device) -> Any:
-    """Tensors on a device: themselves where they are there already.
+    """Move tensors to a device; those that are on it are returned themselves.
 
-    From the processor to a GPU they go by way of pinned memory, which the GPU reads on its own, while whoever asked
-    goes on; torch keeps that memory until the copy is done.
+    From the CPU to a GPU they are copied asynchronously through pinned memory, which torch keeps until the copy is
+    done.
     """
     return tree_map(lambda leaf: _moved(leaf, device), tree)
 

@@ -8,21 +8,25 @@ import torch
 
 from lossatlas.data.split import Split
 from lossatlas.errors import BadInput
+from lossatlas.schema import check_split_name
 from lossatlas.types import Source
 
-__all__ = ["named_splits"]
+__all__ = ["name_splits"]
 
 
-def named_splits(sources: Mapping[str, Source], device: torch.device | None = None) -> dict[str, Split]:
-    """The split of each source, on the device if one is given.
+def name_splits(sources: Mapping[str, Source], device: torch.device | None = None) -> dict[str, Split]:
+    """Make a split of each source, on the device if one is given.
 
     Raises:
-        BadInput: sources are not named, or one cannot be taken.
+        BadInput: the sources have no names or names that a split cannot have, or a source cannot be read.
     """
     if not isinstance(sources, Mapping):
-        raise BadInput(f"splits have names; got {type(sources).__name__}: give a dict, such as {{'test': examples}}")
+        raise BadInput(
+            f"a {type(sources).__name__} is not a mapping of splits; expected a dict, such as {{'test': examples}}"
+        )
     made = {}
     for name, source in sources.items():
+        check_split_name(name)
         try:
             split = Split.of(source)
         except BadInput as error:

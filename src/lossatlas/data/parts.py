@@ -1,4 +1,4 @@
-"""Parts of batches: how many examples one has, and some of them."""
+"""Parts of batches."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["count_examples", "cut_parts", "take_rows"]
 
 
 def count_examples(batch: Batch) -> int:
-    """How many examples a batch has: the length of its tensors."""
+    """Count the examples of a batch, the length of its tensors."""
     return next(len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
 
 
 def take_rows(batch: Batch, part: slice) -> Batch:
-    """Some of the examples of a batch; what does not run over examples stays."""
+    """Take some of the examples of a batch; leaves that do not run over examples are left as they are."""
     return tree_map(lambda leaf: leaf[part] if isinstance(leaf, Tensor) and leaf.ndim else leaf, batch)
 
 
 def cut_parts(groups: Iterable[Batch], examples: int | None) -> Iterator[Batch]:
-    """Groups, or the fewest parts of them that have no more than so many examples each.
+    """Cut batches into as few parts as possible of at most a number of examples.
 
     Args:
         groups: batches of examples.
-        examples: at most; None: groups stay whole.
+        examples: the most examples of a part; None to leave batches whole.
     """
     for group in groups:
         size = count_examples(group)

@@ -1,4 +1,4 @@
-"""What other people's code draws while examples are read."""
+"""The global random generators, which other people's code uses while examples are read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["keep_generators"]
 
 @contextmanager
 def keep_generators(seed: int | None = None) -> Iterator[None]:
-    """The generators of torch (on the processor), NumPy and Python are afterwards as they were.
+    """Restore the generators of torch (on the CPU), NumPy and Python on leaving.
 
     Args:
-        seed: of all three while it is entered; None: they go on from where they are.
+        seed: the seed of all three while entered; None to continue from their state.
     """
     drawn, pythons = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[]):

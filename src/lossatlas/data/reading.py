@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.files.images import decode_image
 from lossatlas.files.reading import open_file
 
@@ -22,14 +22,14 @@ __all__ = ["Part", "Request", "fetch_tables", "find_parts", "list_fingerprints",
 TEST_SPLITS = ("test", "validation", "val")
 BANDS = {"L": 1, "RGB": 3}
 SAME_VALUES = {"1": "L", "P": "RGB"}
-"""Modes that are other spellings of one of those."""
+"""Image modes that are converted to another one without loss."""
 CHUNK = 512
-"""Images that are decoded at a time."""
+"""How many images are decoded at a time."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted of a data set; None: to be recognised."""
+    """What is requested of a data set; None for columns and splits that are to be recognised."""
 
     name: str
     config: str | None
@@ -40,10 +40,10 @@ class Request:
 
 
 def read_tables(request: Request, folder: Path, scratch: Path) -> Any:
-    """The splits of a folder in the hub's layout, a ``datasets.DatasetDict``.
+    """Read the splits of a folder in the hub's layout, a ``datasets.DatasetDict``.
 
-    ``datasets`` recognises a folder that has changed by its times alone, so its own copy goes to ``scratch``, which is
-    thrown away, and lossatlas keeps what was decoded under a key of its own.
+    ``datasets`` recognises changes of a folder by its time stamps alone. Its own cache is therefore put into
+    ``scratch``, which is deleted, and lossatlas caches decoded images under a key of its own.
 
     Raises:
         BadInput: the folder is not a data set.
@@ -58,10 +58,10 @@ def read_tables(request: Request, folder: Path, scratch: Path) -> Any:
 
 
 def fetch_tables(request: Request, name: str) -> Any:
-    """The splits of a data set on the hub, or of the copy of it that ``datasets`` keeps.
+    """Fetch the splits of a data set from the hub, or from the copy that ``datasets`` keeps.
 
     Raises:
-        BadInput: there is no such data set, or neither a network nor a copy.
+        BadInput: there is no such data set, or neither a network connection nor a copy.
     """
     try:
         return _load(name, request.config, None)
@@ -71,13 +71,13 @@ def fetch_tables(request: Request, name: str) -> Any:
         raise BadInput(f"{name} cannot be read from the hub ({_reason(error)}); try --data.config") from error
     except Exception as error:  # whatever a network does
         raise BadInput(
-            f"{name} cannot be had from the hub ({_reason(error)}) and is not cached; give a folder with its files: "
+            f"{name} cannot be read from the hub ({_reason(error)}) and is not cached; give a folder with its files: "
             + ("--data FOLDER" if request.name.startswith("hub:") else "--data.folder FOLDER")
         ) from error
 
 
 def list_fingerprints(tables: Any) -> dict[str, str]:
-    """What ``datasets`` tells splits and their revisions apart by; for the hub, where it holds the commit."""
+    """List the fingerprints by which ``datasets`` distinguishes splits and revisions, with the commit on the hub."""
     return {name: table._fingerprint for name, table in tables.items()}
 
 
@@ -90,7 +90,7 @@ def _load(path: str, config: str | None, cache: str | None) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the progress bars and remarks of ``datasets`` off stderr; its settings are put back in the end."""
+    """Silence the progress bars and messages of ``datasets`` while entered; its settings are restored."""
     import datasets
     import huggingface_hub.utils as hub
 
@@ -106,31 +106,31 @@ def _quiet() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of an error, or of what it came from where it says only that something failed."""
+    """The first line of an error, or of its cause where the error itself only says that something failed."""
     while error.__cause__ is not None and type(error).__name__ == "DatasetGenerationError":
         error = error.__cause__
-    return in_one_line(error).rstrip(".")
+    return format_error(error).rstrip(".")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split of a table: its labels, and its images when they are asked for."""
+    """One split of a table: its labels, and its images, which are decoded on demand."""
 
     split: str
     labels: npt.NDArray[np.int64]
-    """(N,)"""
+    """The labels, (N,)."""
     names: tuple[str, ...]
-    """Of the classes; empty where labels are plain integers."""
+    """The names of the classes; empty where labels are plain integers."""
     shape: tuple[int, int, int]
-    """(C, H, W) of the first image."""
+    """The shape (C, H, W) of the first image."""
     _table: Any
     _column: str
 
     def images(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """All images in order, some (n, C, H, W) at a time.
+        """Decode all images in order, in batches (n, C, H, W).
 
         Raises:
-            BadInput: one cannot be decoded, or differs from the first in size or mode.
+            BadInput: an image cannot be decoded, or differs from the first in size or mode.
         """
         for start in range(0, len(self.labels), CHUNK):
             chunk = []
@@ -141,11 +141,11 @@ class Part:
 
 
 def find_parts(request: Request, tables: Any) -> tuple[Part, Part]:
-    """The training and the test part of a ``datasets.DatasetDict``.
+    """Find the training and the test part of a ``datasets.DatasetDict``.
 
     Raises:
-        BadInput: a split, the column of images or that of labels is missing or cannot be told, labels are missing, or
-            the parts' images have different shapes.
+        BadInput: a split, the column of images or that of labels is missing or ambiguous, labels are missing, or the
+            images of the parts have different shapes.
     """
     train = _split(request, tables, "train", ("train",), request.train)
     test = _split(request, tables, "test", TEST_SPLITS, request.test)

@@ -12,14 +12,14 @@ __all__ = ["DATA", "DataSource"]
 
 
 class DataSource(NamedOptions, ABC):
-    """Options of one source of data; subclasses are frozen dataclasses."""
+    """The options of a data set by name; subclasses are frozen dataclasses with a method :meth:`load`."""
 
     @abstractmethod
     def load(self) -> Dataset:
-        """The data set.
+        """Load the data set.
 
         Raises:
-            BadInput: it is not there, cannot be read, or the options do not go with it.
+            BadInput: it is missing, cannot be read, or does not fit the options.
         """
 
 

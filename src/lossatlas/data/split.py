@@ -27,28 +27,37 @@ GIB = 2**30
 
 
 class Split:
-    """Examples as a pytree of tensors (N, ...), all with the same N; :meth:`of` takes them from anything else.
+    """Examples as a pytree of tensors (N, ...), all with the same N; :meth:`of` makes splits of anything else.
 
-    Examples that are too many for a device are *streamed* to it: they stay where they are (in the processor's memory,
-    in a file that is mapped into it, or in a data set) and only batches move. What batches hold is the same either way.
+    Examples that do not fit a device are *streamed* to it: they stay where they are (in CPU memory, in a memory-mapped
+    file or in a data set) and only batches are moved. The content of batches is the same in both cases.
 
     Args:
         data: a pair ``(inputs, targets)``, a dict, or any nesting of tensors.
-        transform: applied to each batch that is taken, on the batch's device.
-        memory: GiB of ``data`` that may be kept on a device, or copied; more are streamed. None: a quarter of what is
-            free.
+        transform: applied to each batch, on the device of the batch.
+        memory: the GiB of ``data`` that may be copied to a device; larger splits are streamed. None for a quarter of
+            the free memory.
 
     Raises:
         BadInput: a leaf is not a plain tensor, lengths differ, or there are no examples.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> split = la.Split((torch.randn(100, 4), torch.zeros(100, dtype=torch.int64)))
+        >>> split
+        Split(100 examples of (float32 (4,), int64 ()), on cpu)
+        >>> inputs, labels = split.take(torch.tensor([0, 1, 2]))
+        >>> inputs.shape
+        torch.Size([3, 4])
     """
 
     def __init__(self, data: Batch, transform: Transform | None = None, memory: float | None = math.inf) -> None:
         self.transform = transform
         self.memory = memory
         self.notes: tuple[str, ...] = ()
-        """Sentences that say what became of the source: whose order it is, what was left out, what is streamed."""
+        """Remarks on how the split was made of its source: on order, omissions and streaming."""
         self.batch_size: int | None = None
-        """Examples per step that the source asks for, where it is a loader."""
+        """The batch size of the source, where that is a loader."""
         source = Tensors(data)
         for leaf in source.leaves:
             strip_tensor(leaf)
@@ -57,10 +66,10 @@ class Split:
     def _use(self, source: BatchSource) -> None:
         self._source = source
         self._rows: Tensor | None = None
-        """Which of the source's examples are the split's, on the processor; None: all."""
+        """The indices of the split's examples in the source, on the CPU; None for all."""
         self._device = source.device
         self.population = len(source)
-        """How many examples these were drawn from; as many as there are, where nobody drew."""
+        """The number of examples from which a random subset was sampled; the length of a split that is not one."""
 
     @classmethod
     def of(
@@ -74,7 +83,7 @@ class Split:
         allow_random: bool = False,
         transform: Transform | None = None,
     ) -> Split:
-        """The split of examples as people have them; a split is itself.
+        """Make a split of examples in any of these forms; a split is returned as it is.
 
         ======================================  =====================================================================
         tensors, NumPy arrays                   in pairs, mappings of any kind or any nesting: one batch of all
@@ -93,29 +102,29 @@ class Split:
         anything else that is iterable          its ``first`` examples, one by one or in batches
         ======================================  =====================================================================
 
-        What fits the memory is read once, here: where items are stacked, everything becomes tensors, and a split of a
-        loader is as fast as one of tensors; with another collation items are kept, and batches in order as long as
-        there is room. What does not fit is read from the source batch by batch, ahead of time where there are workers;
-        a random subset of it that fits is read once, too. Nothing that is given is changed. What is read is copied
-        before the next is, as the same memory may be filled again; a list is taken as it is.
+        A source that fits the memory is read once, here. Where items are stacked it becomes tensors, so that a split
+        of a loader is as fast as one of tensors; with another collation the items are kept in memory, and batches as
+        long as there is room. A source that does not fit is read batch by batch, ahead of time where there are worker
+        processes; a random subset of it that fits is read once, too. The source is not changed. What is read is copied
+        before the next item is read, since a data set may reuse its memory; a list is taken as it is.
 
-        Steps of a fit or a training have the loader's batch size where none is stated; surveys evaluate examples
-        together as many as they always do, of which results under batch statistics depend.
+        Steps of a fit or a training have the batch size of the loader unless one is given. Surveys keep their own
+        evaluation batch size, on which results under batch statistics depend.
 
-        Hashes look at all examples up to a GiB, and at 16 where there are more and they are read from a data set.
+        Hashes cover all examples up to a GiB, and 16 of them where a data set has more.
 
         Args:
             source: the examples.
-            collate: makes a batch of a list of items, in the place of the source's own collation.
-            first: take so many examples from the beginning; needed where a source has no length.
-            memory: GiB that may be held; ``auto`` is a quarter of what is free.
-            workers: processes that read; default the loader's, else 0: this one.
-            allow_random: take items that differ whenever they are read. What they draw from torch, NumPy and Python is
-                then a function of their index.
-            transform: applied to each batch that is taken.
+            collate: a function from a list of items to a batch, instead of the collation of the source.
+            first: take this number of examples from the beginning; required where a source has no length.
+            memory: the GiB that may be held in memory; ``auto`` is a quarter of the free memory.
+            workers: the number of processes that read; default that of the loader, else 0 for this process.
+            allow_random: accept items that differ each time they are read. The generators of torch, NumPy and Python
+                are then seeded by the index of the item.
+            transform: applied to each batch.
 
         Raises:
-            BadInput: what cannot be taken: why, and what to do.
+            BadInput: a split cannot be made of the source; the message says why, and what to do.
         """
         if isinstance(source, cls):
             if collate is not None or first is not None or transform is not None:
@@ -148,26 +157,26 @@ class Split:
 
     @property
     def data(self) -> Batch:
-        """All examples in one batch before the transform; of tensors that are held themselves, not a copy."""
+        """All examples in one batch, before the transform; tensors in memory are not copied."""
         return next(self._source.parts([slice(0, len(self))], self._rows))
 
     @property
     def device(self) -> torch.device:
-        """Where batches are."""
+        """The device of the batches."""
         return self._device
 
     @property
     def held(self) -> bool:
-        """Whether the examples are in memory, or in a file that is mapped into it."""
+        """Whether the examples are in memory, or in a memory-mapped file."""
         return self._source.held
 
     @property
     def streamed(self) -> bool:
-        """Whether the examples are held elsewhere than batches are, are too many to be copied, or are not held."""
+        """Whether examples are moved batch by batch, because they do not fit the device or are not in memory."""
         return self._rows is not None or not self._source.held or self._source.device != self._device
 
     def to(self, device: torch.device | str) -> Split:
-        """The same examples, whose batches are on a device."""
+        """Return a split of the same examples with batches on a device."""
         device = torch.empty(0, device=device).device  # with its index
         if device == self._device:
             return self
@@ -176,17 +185,17 @@ class Split:
         return self._holding(self._rows, device)
 
     def take(self, indices: Tensor) -> Batch:
-        """The batch of the examples at ``indices`` (B,)."""
+        """Return the batch of the examples at ``indices`` (B,)."""
         return self._batch(self._source.read(self._rows[indices.to("cpu")] if self._rows is not None else indices))
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Indices (count,) of examples without replacement; all of them, shuffled, where there are fewer."""
+        """Sample indices (count,) of examples without replacement; all of them, shuffled, where there are fewer."""
         return torch.randperm(len(self), generator=generator)[:count]
 
     def subset(self, count: int, generator: torch.Generator) -> Split:
-        """A random subset in its original order; the split itself where it has no more than ``count``.
+        """Sample a random subset, in the original order; the split itself if it has no more than ``count`` examples.
 
-        It is copied out of the split, or read, where it fits the memory, and stays a view of it where it does not.
+        The subset is copied or read into memory if it fits, and is a view of the split if not.
         """
         if count >= len(self):
             return self
@@ -196,41 +205,40 @@ class Split:
         return self._holding(rows, self._device) if fits else self._with(_rows=rows)
 
     def eval_batches(self, size: int) -> Iterator[Batch]:
-        """The examples in order, in the fewest batches of at most ``size``, whose lengths differ by one at most.
+        """Iterate over the examples in order, in as few batches of at most ``size`` as possible.
 
-        Lengths are balanced because batch statistics of a short last group would be poor ones.
+        Their lengths differ by at most one, because the batch statistics of a short last batch would be poor.
         """
         count = -(-len(self) // size)
         edges = [len(self) * k // count for k in range(count + 1)]
         yield from map(self._batch, self._source.parts([*map(slice, edges[:-1], edges[1:])], self._rows))
 
     def inspect(self, most: int = 4096) -> Iterator[Batch]:
-        """Batches for checks of labels and weights, before the transform and where they are held.
+        """Iterate over batches for checks of labels and weights, before the transform, on the device of the source.
 
         Args:
-            most: how many examples, the first ones, are looked at where they are read from a source that is not in
-                memory; of all others every example is.
+            most: how many of the first examples are read from a source that is not in memory; from others all are.
         """
         count = len(self) if self._source.held else min(most, len(self))
         size = self._source.at_once
         yield from self._source.parts([slice(k, min(k + size, count)) for k in range(0, count, size)], self._rows)
 
     def fingerprint(self) -> str:
-        """A hash of all examples and of the transform, the same whether they are streamed or not."""
+        """Hash the examples and the transform, with the same result whether they are streamed or not."""
         return self._source.fingerprint(self._rows, self.transform.key if self.transform is not None else "")
 
     def _fits(self, count: int, device: torch.device) -> bool:
-        """Whether ``count`` examples are few enough to be kept on a device."""
+        """Whether ``count`` examples fit a device."""
         limit = self.memory * GIB if self.memory is not None else SHARE * free_memory(device)
         return self._source.bytes_of(count) <= limit
 
     def _batch(self, held: Batch) -> Batch:
-        """A batch of held examples as it is handed out."""
+        """The batch of examples after moving and transform."""
         batch = move(held, self._device)
         return batch if self.transform is None else self.transform(batch)
 
     def _holding(self, rows: Tensor | None, device: torch.device) -> Split:
-        """A split like this one of these of its source's examples, held on the device where that can be."""
+        """A split of some of the source's examples, in memory on the device if possible."""
         return self._with(_source=self._source.kept(rows, device), _rows=None, _device=device)
 
     def _with(self, **changes: Any) -> Split:

@@ -1,4 +1,4 @@
-"""Examples as people have them, taken as a batch source."""
+"""Making a batch source of examples in any form."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def take_source(
     workers: int | None,
     allow_random: bool,
 ) -> Taken:
-    """The batch source of what :meth:`lossatlas.Split.of` is given; ``limit`` is in bytes.
+    """Make the batch source of what :meth:`lossatlas.Split.of` is given; ``limit`` is in bytes.
 
     Raises:
-        BadInput: it cannot be taken.
+        BadInput: the source has a form that is not supported.
     """
     if first is not None and first < 1:
         raise BadInput(f"first is {first}; expected a number of examples, at least 1")

@@ -1,4 +1,4 @@
-"""What is done to a batch after it was taken from a split."""
+"""Transforms of batches that are taken from a split."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["Normalise", "Transform"]
 
 
 class Transform(ABC):
-    """A function of a batch that treats examples alike and apart from one another."""
+    """A function of a batch that treats each example in the same way and independently of the others."""
 
     @property
     @abstractmethod
     def key(self) -> str:
-        """The transform and its constants in words; equal keys mean equal functions."""
+        """A description of the transform and its constants; transforms with equal keys are equal."""
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:
-        """A new batch on the same device; the one that is given stays as it is."""
+        """Return a new batch on the same device; the given one is not changed."""
 
 
 class Normalise(Transform):
     """``(x / 255 - mean) / std`` per channel, in float32, of the batch's first leaf: images (B, C, H, W) of uint8.
 
     Args:
-        mean: of each channel (C,), of values in [0, 1].
-        std: likewise; not 0.
+        mean: the mean of each channel (C,), of values in [0, 1].
+        std: the standard deviation of each channel (C,), likewise; not 0.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:

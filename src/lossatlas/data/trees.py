@@ -1,4 +1,4 @@
-"""Batches as people have them, turned into pytrees of tensors."""
+"""Converting batches in any form into pytrees of tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.types import Batch
 
 __all__ = [
@@ -34,18 +34,18 @@ NUMBERS = (bool, int, float, complex, np.generic)
 
 
 def make_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> Batch:
-    """A batch as a pytree of tensors: nothing is copied that need not be.
+    """Convert a batch into a pytree of tensors, copying only where necessary.
 
-    Mappings of any kind become dicts, arrays and lists of numbers tensors; tuples, named ones too, stay what they are,
-    and so do lists, but a batch that is a list (as torch's default collation makes of pairs) becomes a tuple.
+    Mappings become dicts, arrays and lists of numbers become tensors. Tuples, named ones too, and lists are kept, but a
+    batch that is a list (as torch's default collation makes of pairs) becomes a tuple.
 
     Args:
         value: the batch.
-        left_out: gets the names of entries of mappings that hold text or nothing, and are left out.
-        where: of what batch it is a part, for errors.
+        left_out: receives the names of entries of mappings that hold text or None, which are left out.
+        where: the path to the value within a batch, for errors.
 
     Raises:
-        BadInput: there is something in it that has no numbers.
+        BadInput: it holds something that is not numeric.
     """
     if isinstance(value, Tensor):
         return strip_tensor(value, where)
@@ -67,7 +67,7 @@ def make_tree(value: Any, left_out: set[str] | None = None, where: str = "") -> 
 
 
 def stack_numbers(value: Sequence[Any]) -> Tensor | None:
-    """The tensor that a list of numbers, or of such lists of one length, stands for; None where it is something else.
+    """Make a tensor of a list of numbers, or of such lists of equal length; None for anything else.
 
     >>> stack_numbers([[1, 2], [3, 4]]).shape
     torch.Size([2, 2])
@@ -84,12 +84,12 @@ def stack_numbers(value: Sequence[Any]) -> Tensor | None:
 
 
 def is_named_tuple(value: Any) -> bool:
-    """Whether it is a tuple whose places have names."""
+    """Whether a value is a named tuple."""
     return isinstance(value, tuple) and hasattr(value, "_fields")
 
 
 def name_leaves(tree: Batch, where: str = "") -> list[str]:
-    """What each leaf of a pytree is called, in the order of the leaves."""
+    """Name the leaves of a pytree, in their order."""
     if isinstance(tree, dict):
         return [name for key, part in tree.items() for name in name_leaves(part, _inside(where, key))]
     if isinstance(tree, tuple | list):
@@ -98,7 +98,7 @@ def name_leaves(tree: Batch, where: str = "") -> list[str]:
 
 
 def form(tree: Batch) -> str:
-    """A batch's structure in words, without its examples.
+    """Describe the structure of a batch in words, without the axis of the examples.
 
     >>> form({"inputs": torch.zeros(7, 3), "labels": torch.zeros(7, dtype=torch.int64)})
     '{inputs: float32 (3,), labels: int64 ()}'
@@ -111,14 +111,14 @@ def form(tree: Batch) -> str:
 
 
 def count_bytes(tree: Batch) -> int:
-    """Bytes of all its tensors."""
+    """Count the bytes of all tensors of a batch."""
     return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(tree))
 
 
 def find_difference(one: Batch, other: Batch) -> int | None:
-    """The first example in which two batches differ, -1 where it cannot be told; None: they are equal.
+    """Find the first example in which two batches differ; None if they are equal, -1 if it is not a single example.
 
-    Numbers that are not numbers are equal to one another, and dicts of the same entries whatever their order.
+    NaN is equal to NaN, and dicts are compared whatever their order.
     """
     (ones, structure), (others, another) = tree_flatten(one), tree_flatten(order_like(other, one))
     if structure != another:
@@ -134,7 +134,7 @@ def find_difference(one: Batch, other: Batch) -> int | None:
 
 
 def order_like(tree: Batch, like: Batch) -> Batch:
-    """A pytree whose dicts have their entries in the order of another's, wherever they have the same keys.
+    """Order the entries of the dicts of a pytree as in another one, where they have the same keys.
 
     >>> order_like({"b": 1, "a": 2}, {"a": 0, "b": 0})
     {'a': 2, 'b': 1}
@@ -147,10 +147,10 @@ def order_like(tree: Batch, like: Batch) -> Batch:
 
 
 def copy_owned(value: Any) -> Any:
-    """An item or a batch whose tensors and arrays are copies: whoever gave it may fill the same memory anew.
+    """Copy the tensors and arrays of an item or a batch, since a data set may reuse its memory for the next one.
 
-    Looks into mappings, lists, tuples and dataclasses, and copies what has a method ``clone``; other objects are
-    returned as they are.
+    Mappings, lists, tuples and dataclasses are traversed, and objects with a method ``clone`` are cloned; other objects
+    are returned as they are.
     """
     if isinstance(value, Tensor):
         return value.detach().clone()
@@ -186,7 +186,7 @@ def _owned_fields(value: Any) -> Any:
 
 
 def _like(value: Any, parts: list[Any]) -> Any:
-    """A tuple, named or not, or a list of the same type with other parts."""
+    """A tuple, named tuple or list of the same type with other elements."""
     return type(value)(*parts) if is_named_tuple(value) else type(value)(parts)
 
 
@@ -201,7 +201,7 @@ def _dict(value: Mapping[Any, Any], left_out: set[str], where: str) -> dict[Any,
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it is text or nothing, or nothing but such."""
+    """Whether a value is text or None, or a container of nothing else."""
     if isinstance(value, list | tuple) and value:
         return all(_is_text(part) for part in value)
     if isinstance(value, np.ndarray):
@@ -222,11 +222,10 @@ def _named(where: str) -> str:
 
 
 def strip_tensor(tensor: Tensor, where: str = "") -> Tensor:
-    """A tensor without its graph, and without what a class of somebody's makes of it.
+    """Return a plain tensor, without its graph and its subclass.
 
     Raises:
-        BadInput: its numbers are not what they seem: it is nested, sparse, quantised, without any, or of a class that
-            keeps them elsewhere.
+        BadInput: the tensor is nested, sparse, quantised, without data (meta), or of a subclass with other storage.
     """
     kinds = {
         "a nested tensor": tensor.is_nested,
@@ -250,11 +249,11 @@ def _tensor(array: npt.NDArray[Any], where: str) -> Tensor:
     if any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array)
     try:
-        with warnings.catch_warnings():  # that it cannot be written to: nobody does
+        with warnings.catch_warnings():  # about arrays that are read-only, to which nothing is written
             warnings.filterwarnings("ignore", message=".*not writable")
             return torch.from_numpy(array) if array.ndim else torch.as_tensor(array.item())
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadInput(
-            f"{_named(where)} is an array of {array.dtype}, which torch cannot hold ({in_one_line(error)}); expected "
+            f"{_named(where)} is an array of {array.dtype}, which torch cannot hold ({format_error(error)}); expected "
             "numbers: convert it"
         ) from error

@@ -1,4 +1,4 @@
-"""What worker processes read ahead."""
+"""Worker processes that read ahead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
-from lossatlas.errors import BadInput, CannotFinish, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, format_error
 
 __all__ = ["Workers", "read_ahead"]
 
@@ -20,24 +20,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Workers:
-    """Worker processes that read items."""
+    """The worker processes that read items."""
 
     count: int = 0
-    """0: this process reads them."""
+    """The number of processes; 0 if this process reads."""
     options: Mapping[str, Any] | None = None
-    """Of the user's own loader, as :class:`torch.utils.data.DataLoader` has them."""
+    """The options of the user's loader, as in :class:`torch.utils.data.DataLoader`."""
 
 
 def read_ahead(read: Callable[[Sequence[int]], T], rows: Sequence[Sequence[int]], workers: Workers) -> Iterator[T]:
-    """What is read at each of ``rows``, in order.
+    """Read at each of ``rows`` and yield the results in order.
 
     Args:
-        read: such as :meth:`~lossatlas.data.item_reader.ItemReader.batch`.
-        rows: indices, some at a time.
-        workers: that read them.
+        read: reads at some indices, such as :meth:`~lossatlas.data.item_reader.ItemReader.batch`.
+        rows: the indices of each read.
+        workers: the processes that read.
 
     Raises:
-        BadInput: ``read`` does, or the data set cannot be handed to worker processes.
+        BadInput: ``read`` raises it, or the data set cannot be passed to worker processes.
         CannotFinish: a worker process died.
     """
     if not workers.count or len(rows) < 2:
@@ -51,7 +51,7 @@ def read_ahead(read: Callable[[Sequence[int]], T], rows: Sequence[Sequence[int]]
         found = iter(loader)
     except Exception as error:  # they may be impossible to pickle in any way
         raise BadInput(
-            f"the data set cannot be handed to worker processes: {in_one_line(error)}; give workers=0"
+            f"the data set cannot be handed to worker processes: {format_error(error)}; give workers=0"
         ) from error
     _notice_deaths_when_reading(found)
     for _ in rows:
@@ -59,7 +59,7 @@ def read_ahead(read: Callable[[Sequence[int]], T], rows: Sequence[Sequence[int]]
             made = next(found)
         except Exception as error:  # it is torch that speaks here, of its processes
             raise CannotFinish(
-                f"a worker process that reads the data set failed: {in_one_line(error)}; give fewer workers=, or 0"
+                f"a worker process that reads the data set failed: {format_error(error)}; give fewer workers=, or 0"
             ) from error
         if isinstance(made, _Failed):
             raise BadInput(made.message)
@@ -68,7 +68,7 @@ def read_ahead(read: Callable[[Sequence[int]], T], rows: Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class _Failed:
-    """What a worker says in the place of a batch: an error of its own would arrive with its whole traceback."""
+    """The failure of a worker, returned instead of a batch: an exception would arrive with its whole traceback."""
 
     message: str
 
@@ -93,10 +93,10 @@ def _as_it_is(made: Any) -> Any:
 
 
 def _notice_deaths_when_reading(iterator: Any) -> None:
-    """Have the death of a worker raised where what it reads is waited for, not wherever this process happens to be.
+    """Have the death of a worker raised where its results are awaited, and not at an arbitrary point of this process.
 
-    torch raises it from a handler of a signal, in the midst of whatever evaluates the network then. Without that it
-    notices by itself, seconds later. (Of its internals; where they are others, its handler stays.)
+    torch raises it from a signal handler, during whatever is being computed. Without the handler it is noticed seconds
+    later. (This uses internals of torch; where they differ, the handler stays.)
     """
     with suppress(KeyError, ValueError):
         vars(signal_handling)["_remove_worker_pids"](id(iterator))

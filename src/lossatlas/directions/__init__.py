@@ -1,4 +1,4 @@
-"""Directions of slices, by name: what the axes of a chart around a network point along."""
+"""Directions of slices by name: the axes of a chart around a network."""
 
 from lossatlas.directions.direction import DIRECTIONS, Around, Direction, make_direction, make_directions, orthogonalise
 from lossatlas.directions.normalisations import NORMALISATIONS, Normalisation

@@ -1,4 +1,4 @@
-"""The interface of kinds of directions."""
+"""The interface of kinds of directions, such as random ones or one towards another network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lossatlas.directions.normalisations import AsDrawn, Normalisation
+from lossatlas.directions.normalisations import Normalisation, Unnormalised
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
 from lossatlas.registry import Registry
@@ -31,84 +31,84 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Around:
-    """What a slice lies around."""
+    """The centre of a slice, and what directions from it may depend on."""
 
     space: WeightSpace
     origin: Tensor
-    """(n,), on the processor."""
-    normalisation: Normalisation = field(default_factory=AsDrawn)
-    """Of directions that are drawn."""
+    """The weights of the centre, (n,), on the CPU."""
+    normalisation: Normalisation = field(default_factory=Unnormalised)
+    """The normalisation of random directions."""
     without_vectors: bool = False
-    """Whether drawn directions hold parameters of one dimension."""
+    """Whether random directions are zero in parameters of one dimension, such as biases."""
     trajectory: WeightTrajectory | None = None
-    """How the network got there, where somebody recorded it."""
+    """The trajectory of the training that led to the network; None where it was not recorded."""
     seed: int = 0
-    """Of directions that are drawn."""
+    """The seed of random directions."""
     memory: int = MEMORY
-    """Bytes that slices of its snapshots may take together."""
+    """The bytes that parts of all snapshots may take in memory together."""
     notes: list[str] = field(default_factory=list)
-    """Where directions say what somebody should know of the files that they are made of."""
+    """Notes of directions about the files that they were read from; directions append to it."""
 
 
 class Direction(ABC):
     """A kind of direction.
 
     Args:
-        argument: what stands after the colon of its name.
+        argument: the text after the colon in the name of a direction, as in ``towards:CHECKPOINT``.
 
     Raises:
-        BadInput: the kind takes none and one is given, or the other way round.
+        BadInput: the kind takes an argument and none is given, or the other way round.
     """
 
     takes: ClassVar[str] = ""
-    """What a kind that takes an argument calls it; empty for one that does not."""
-    drawn: ClassVar[bool] = False
-    """Whether another seed makes another direction."""
+    """The name of the argument of this kind; empty if it takes none."""
+    is_random: ClassVar[bool] = False
+    """Whether the directions depend on the seed."""
 
     def __init__(self, argument: str = "") -> None:
         kind = type(self).__module__.rpartition(".")[2]
         if self.takes and not argument:
-            raise BadInput(f"direction {kind!r} needs its {self.takes}; write {kind}:{self.takes.upper()}")
+            raise BadInput(f"direction {kind!r} lacks its {self.takes}; expected {kind}:{self.takes.upper()}")
         if argument and not self.takes:
             raise BadInput(f"direction {kind!r} takes no argument; leave out ':{argument}'")
         self.argument = argument
 
     @property
     def end(self) -> str | None:
-        """What is called the network that lies one length along it; None where there is none."""
+        """Return the name of the network at coordinate 1 along the direction; None where there is none."""
         return None
 
     @abstractmethod
     def make_vectors(self, count: int, around: Around) -> Tensor:
-        """As many of them as axes ask for this kind: (count, n).
+        """Return ``count`` directions of this kind, (count, n).
 
         Raises:
-            BadInput: there are not so many, or what they are made of is missing.
+            BadInput: fewer directions exist, or what they are computed from is missing.
         """
 
     @abstractmethod
     def label(self, number: int) -> str:
-        """What an axis along the direction of this number, from 0 on, is called."""
+        """Return the label of an axis along the direction with this number, counted from 0."""
 
 
 DIRECTIONS: Registry[type[Direction]] = Registry("direction", "lossatlas.directions.kinds")
 
 
 def make_direction(spec: str) -> Direction:
-    """The kind that a name stands for, with what follows its colon.
+    """Make the kind of direction that a name such as ``random`` or ``towards:CHECKPOINT`` stands for.
 
     Raises:
-        BadInput: an unknown kind, or an argument that it does not take.
+        BadInput: the kind is unknown, or it does not take such an argument.
     """
     kind, _, argument = spec.partition(":")
     return DIRECTIONS[kind](argument)
 
 
 def make_directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[str]]:
-    """The directions (d, n) of the kinds that are named, one per axis, and what the axes are called.
+    """Return one direction per name, (d, n), and the labels of the axes along them.
 
     Raises:
-        BadInput: an unknown kind, or one that cannot be had here.
+        BadInput: a kind is unknown, or what it is computed from is missing.
     """
     kinds = {name: make_direction(name) for name in names}
     found = {name: iter(kinds[name].make_vectors(count, around)) for name, count in Counter(names).items()}
@@ -122,10 +122,10 @@ def make_directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[
 
 
 def orthogonalise(vectors: Tensor) -> Tensor:
-    """Directions (d, n) orthogonal to those before them, as long as they were.
+    """Make each direction of (d, n) orthogonal to those before it, by Gram–Schmidt, and keep its length.
 
     Raises:
-        BadInput: one lies in the span of those before it.
+        BadInput: a direction lies in the span of those before it.
     """
     lengths = vectors.double().norm(dim=1, keepdim=True)
     units = gram_schmidt(vectors.double())
@@ -134,11 +134,13 @@ def orthogonalise(vectors: Tensor) -> Tensor:
 
 
 def require_trajectory(around: Around, kind: str) -> WeightTrajectory:
-    """The trajectory that a kind of direction is made of.
+    """Return the trajectory that a kind of direction is computed from.
 
     Raises:
-        BadInput: nobody recorded it.
+        BadInput: a trajectory is not given.
     """
     if around.trajectory is None:
-        raise BadInput(f"direction {kind!r} is made of a trajectory; name one with --trajectory, or choose another")
+        raise BadInput(
+            f"direction {kind!r} is computed from a trajectory; name one with --trajectory, or choose another direction"
+        )
     return around.trajectory

@@ -1,4 +1,4 @@
-"""Normalisations: random directions at the scale of the network that they start from."""
+"""Normalisations of random directions to the scale of the network's weights (Li et al. 2018, section 4)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from torch import Tensor
 from lossatlas.registry import Variants
 from lossatlas.weights import Entry, WeightSpace
 
-__all__ = ["NORMALISATIONS", "AsDrawn", "Normalisation", "PerFilter", "PerLayer", "PerWeight", "normalise"]
+__all__ = ["NORMALISATIONS", "Normalisation", "PerFilter", "PerLayer", "PerWeight", "Unnormalised", "normalise"]
 
 TINY = 1e-10
-"""As in the authors' code, beside the length of a drawn filter."""
+"""The constant added to the norm of a random filter, as in the code of Li et al. 2018."""
 
 
 class Normalisation(ABC):
-    """What becomes of a direction in one parameter of two or more dimensions."""
+    """How a direction is scaled in one parameter of two or more dimensions."""
 
     touches_vectors: bool = True
-    """Whether parameters of one dimension (biases, scales of normalisations) become the network's own."""
+    """Whether a direction is set to the network's own weights in parameters of one dimension, such as biases."""
 
     @abstractmethod
     def __call__(self, direction: Tensor, weights: Tensor, entry: Entry) -> Tensor:
-        """The direction (size,) in a parameter whose weights are (size,)."""
+        """Return the scaled direction, (size,), in a parameter whose weights are (size,)."""
 
 
-class AsDrawn(Normalisation):
-    """Nothing is changed."""
+class Unnormalised(Normalisation):
+    """Leave the direction as it was sampled."""
 
     touches_vectors = False
 
@@ -37,7 +37,9 @@ class AsDrawn(Normalisation):
 
 
 class PerFilter(Normalisation):
-    """Each filter, a slice of dimension 0, as long as the network's: ``d_i <- d_i |w_i| / (|d_i| + 1e-10)``."""
+    """Scale each filter, a slice of dimension 0, to the norm of the network's: ``d_i <- d_i |w_i| / (|d_i| +
+    1e-10)``.
+    """
 
     def __call__(self, direction: Tensor, weights: Tensor, entry: Entry) -> Tensor:
         drawn, own = (values.view(entry.filter_count, -1) for values in (direction, weights))
@@ -47,7 +49,7 @@ class PerFilter(Normalisation):
 
 
 class PerLayer(Normalisation):
-    """Each parameter as long as the network's: ``d <- d |w| / |d|``."""
+    """Scale each parameter to the norm of the network's: ``d <- d |w| / |d|``."""
 
     def __call__(self, direction: Tensor, weights: Tensor, entry: Entry) -> Tensor:
         scaled: Tensor = direction * (weights.norm() / direction.norm())
@@ -55,28 +57,28 @@ class PerLayer(Normalisation):
 
 
 class PerWeight(Normalisation):
-    """Each number times the network's: ``d <- d w``."""
+    """Multiply each number by the network's: ``d <- d w``."""
 
     def __call__(self, direction: Tensor, weights: Tensor, entry: Entry) -> Tensor:
         return direction * weights
 
 
 NORMALISATIONS: Variants[type[Normalisation]] = Variants(
-    "normalisation", {"filter": PerFilter, "layer": PerLayer, "none": AsDrawn, "weight": PerWeight}
+    "normalisation", {"filter": PerFilter, "layer": PerLayer, "none": Unnormalised, "weight": PerWeight}
 )
 
 
 def normalise(
     direction: Tensor, weights: Tensor, space: WeightSpace, kind: Normalisation, without_vectors: bool
 ) -> Tensor:
-    """A direction (n,) at the scale of weights (n,), parameter by parameter (Li et al. 2018, section 4).
+    """Scale a direction (n,) to the weights (n,) of a network, parameter by parameter (Li et al. 2018, section 4).
 
     Args:
-        direction: drawn.
-        weights: of the network.
-        space: theirs.
-        kind: of normalisation.
-        without_vectors: parameters of one dimension are held (``biasbn`` in the authors' code).
+        direction: a random direction.
+        weights: the weights of the network.
+        space: the weight space of both.
+        kind: the normalisation.
+        without_vectors: set the direction to zero in parameters of one dimension (``biasbn`` in the authors' code).
     """
     pieces = []
     for entry in space.entries:

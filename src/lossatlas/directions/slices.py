@@ -1,4 +1,4 @@
-"""Slices around a network along directions by name."""
+"""Slices around a network along named directions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from lossatlas.bounds import check_arguments
 from lossatlas.charts import RepeatedSlice, Slice
 from lossatlas.directions.direction import Around, make_direction, make_directions, orthogonalise
 from lossatlas.directions.normalisations import NORMALISATIONS
@@ -18,9 +19,10 @@ from lossatlas.weights import WeightSpace
 __all__ = ["slice_along", "slice_around"]
 
 DEPENDENT = 1e-10
-"""Squared: a direction of which less than this share lies outside the others' span lies in it."""
+"""The smallest eigenvalue of the unit directions' Gram matrix below which they count as linearly dependent."""
 
 
+@check_arguments
 def slice_around(
     module: nn.Module,
     kinds: Sequence[str] = ("random", "random"),
@@ -32,33 +34,44 @@ def slice_around(
     seed: int = 0,
     space: WeightSpace | None = None,
 ) -> Slice | RepeatedSlice:
-    """The chart around a network along directions, one per axis (Li et al. 2018, arXiv 1712.09913).
+    """Make a chart around a network, with one direction per axis (Li et al. 2018, arXiv 1712.09913).
 
-    Random directions are filter-normalised and hold parameters of one dimension, as in their section 4, unless
-    something else is asked for; those that are drawn as they are have ``normalize="none", without_vectors=False``.
+    By default random directions are filter-normalised and zero in parameters of one dimension, as in section 4 there;
+    ``normalize="none", without_vectors=False`` leaves them as they were sampled.
 
     Args:
-        module: the network in the centre; read, never changed.
-        kinds: what each axis points along, as on the command line: ``random``, ``towards:CHECKPOINT``, ``file:PATH``.
-        normalize: the scale of random directions: ``none``, ``filter``, ``layer`` or ``weight``.
-        without_vectors: random directions hold parameters of one dimension (``--ignore biasbn``): biases, and scales
-            and shifts of normalisations.
-        orthogonal: make each direction orthogonal to those before it.
-        repeats: of the random directions; more than one lie along a further dimension ``repeat``.
-        seed: of the first repeat; the others follow.
-        space: which parameters vary; default all.
+        module: the network at the centre; it is not changed.
+        kinds: the direction of each axis, as on the command line: ``random``, ``towards:CHECKPOINT`` or ``file:PATH``.
+        normalize: the normalisation of random directions: ``none``, ``filter``, ``layer`` or ``weight``.
+        without_vectors: set random directions to zero in parameters of one dimension: biases, and scales and shifts of
+            normalisation layers (``--ignore biasbn``).
+        orthogonal: make each direction orthogonal to those before it, and keep its length.
+        repeats: number of independent sets of random directions; more than one add the dimension ``repeat``.
+        seed: the seed of the first repeat; repeat k has the seed plus k.
+        space: the parameters that vary; default all.
+
+    Returns:
+        A chart with the network at coordinate 0; one unit along an axis is one length of its direction.
 
     Warns:
-        UserWarning: a file that a direction is made of holds several networks that fit; says which one was taken.
+        UserWarning: a file that a direction is read from holds several networks that fit; it says which one was taken.
 
     Raises:
-        BadInput: a direction or a normalisation that there is not, repeats of directions that are not random, or random
-            directions that are zero, because all that varies has one dimension or all filters are zero.
+        BadInput: a direction or a normalisation is unknown, repeats are asked for and none of the directions is
+            random, or random directions are zero because all varying parameters have one dimension or all filters are
+            zero.
+
+    >>> import torch, lossatlas as la
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> chart = la.slice_around(module, seed=1)
+    >>> centre = chart.points(torch.zeros(1, 2))[0]
+    >>> chart.axes, torch.equal(centre, la.WeightSpace(module).vector_of(module))
+    (('u', 'v'), True)
     """
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)
     around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
-    chart, _ = slice_along(kinds, around, orthogonal, repeats)
+    chart = slice_along(kinds, around, orthogonal, repeats)
     for note in dict.fromkeys(around.notes):
         warnings.warn(note, stacklevel=2)
     moved = chart.to(origin.device)
@@ -66,16 +79,16 @@ def slice_around(
     return moved
 
 
-def slice_along(
-    kinds: Sequence[str], around: Around, orthogonal: bool, repeats: int
-) -> tuple[Slice | RepeatedSlice, dict[str, str]]:
-    """The chart along directions around something, and what its axes are called.
+def slice_along(kinds: Sequence[str], around: Around, orthogonal: bool, repeats: int) -> Slice | RepeatedSlice:
+    """The chart along directions around something, its axes labelled after them.
 
     Raises:
-        BadInput: as :func:`slice_around`.
+        BadInput: see :func:`slice_around`.
     """
-    if repeats > 1 and not any(make_direction(kind).drawn for kind in kinds):
-        raise BadInput(f"{repeats} repeats are asked for and no direction is random; leave out the repeats")
+    if repeats > 1 and not any(make_direction(kind).is_random for kind in kinds):
+        raise BadInput(
+            f"{repeats} repeats need random directions, and {', '.join(kinds)} are not; leave out the repeats"
+        )
     found = []
     for repeat in range(repeats):
         vectors, names = make_directions(kinds, replace(around, seed=around.seed + repeat))
@@ -83,6 +96,7 @@ def slice_along(
     for vectors in found:
         units = vectors.double() / vectors.double().norm(dim=1, keepdim=True)
         if not (torch.linalg.eigvalsh(units @ units.T) > DEPENDENT).all():
-            raise BadInput(f"the directions {', '.join(kinds)} lie along one line, or in one plane; choose others")
+            raise BadInput(f"the directions {', '.join(kinds)} are linearly dependent; choose others")
     chart = Slice(around.origin, found[0]) if repeats == 1 else RepeatedSlice(around.origin, torch.stack(found))
-    return chart, dict(zip(chart.axes, names, strict=False))
+    chart.axis_labels = dict(zip(chart.axes, names, strict=False))
+    return chart

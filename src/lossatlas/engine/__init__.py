@@ -1,4 +1,4 @@
-"""The one engine: everything that evaluates networks at points of a chart goes through here."""
+"""The engine: all evaluation of networks at points of a chart goes through it."""
 
 from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric

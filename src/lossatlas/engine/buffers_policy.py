@@ -1,4 +1,4 @@
-"""Buffers policies: what running statistics mean at a point."""
+"""Buffers policies: which statistics normalisation layers use at a point."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from lossatlas.engine.private import Handed
 from lossatlas.registry import Registry
 from lossatlas.types import Params
 
-__all__ = ["BUFFERS", "BuffersPolicy", "EachPoint", "Prepared", "Shared", "normalisations_with_statistics"]
+__all__ = ["BUFFERS", "BuffersPolicy", "EachPoint", "Prepared", "Shared", "find_normalisation_layers"]
 
 BUFFERS: Registry[type[BuffersPolicy]] = Registry("buffers policy", "lossatlas.engine.buffers")
 
 EachPoint: TypeAlias = Callable[[Callable[[Params], Params], Params], Params]
-"""Applies a function of one network's named tensors at each of p points: (p, *shape) to (p, *shape)."""
+"""Applies a function of the named tensors of one network at each of p points: (p, *shape) to (p, *shape)."""
 
 
 class Prepared(ABC):
-    """A module under a policy."""
+    """A module prepared for a policy."""
 
     module: nn.Module
-    """In evaluation mode, as it is called at every point; its forward pass writes to no buffer."""
+    """The module that is called at every point, in evaluation mode; its forward pass does not write to buffers."""
     couples_examples: bool = False
-    """Whether what an example gives depends on which others are evaluated with it, or before all points are."""
+    """Whether the output for an example depends on the other examples of the batch, or on those of the policy."""
 
     @abstractmethod
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
-        """Buffers (p, *shape) of p points that stand in for the module's own.
+        """Compute the buffers (p, *shape) of p points that replace those of the module.
 
         Args:
-            each_point: how a strategy applies a function at all points.
-            params: named parameters (p, *shape).
-            coefficients: (p, m), those of the points.
+            each_point: applies a function at all points, as the strategy does.
+            params: the parameters of the points by name, (p, *shape).
+            coefficients: the coefficients of the points, (p, m).
         """
 
 
@@ -54,48 +54,48 @@ class Shared(Prepared):
 
 
 class BuffersPolicy(ABC):
-    """What running statistics mean at a point that nobody trained."""
+    """Which statistics normalisation layers use at points of a chart, whose networks were not trained themselves."""
 
     record: str
-    """What a survey records of it."""
+    """A description of the policy that surveys record."""
     varies: bool
-    """Whether points have statistics of their own."""
+    """Whether each point has its own statistics."""
     follows_weights: bool
-    """Whether a gradient knows how the statistics change with the weights; a fit asks for that."""
+    """Whether gradients include how the statistics change with the weights, which a fit requires."""
     passes: int = 0
-    """How many examples go through the network of each point for its statistics, besides those that are evaluated."""
+    """How many examples pass the network of each point for its statistics, besides those that are evaluated."""
 
     @classmethod
     @abstractmethod
     def for_run(cls, train: Split, eval_batch_size: int, batches: int) -> Self:
-        """The policy as a run has it.
+        """Make the policy of a run.
 
         Args:
-            train: training examples.
-            eval_batch_size: how many of them are evaluated together.
-            batches: from how many groups statistics are estimated, where a policy does so.
+            train: the training examples.
+            eval_batch_size: how many examples are evaluated together.
+            batches: from how many batches statistics are estimated, for a policy that does so.
         """
 
     @abstractmethod
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
-        """Refuse a module and a chart for which the policy has no meaning.
+        """Refuse a module and a chart for which the policy is not defined.
 
         Raises:
-            BadInput: the policy needs what is not there.
+            BadInput: the chart lacks the networks or statistics that the policy needs.
         """
 
     @abstractmethod
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
-        """The module as it is to be called at every point. Owns the module and may change it.
+        """Prepare a module for being called at every point; the policy owns the module and may change it.
 
         Args:
             module: a private copy.
-            handed: how it is called.
-            chart: where.
+            handed: how the module is called.
+            chart: where it will be evaluated.
         """
 
 
-def normalisations_with_statistics(module: nn.Module) -> dict[str, _NormBase]:
-    """The submodules that keep running statistics (batch and instance normalisation), by name."""
+def find_normalisation_layers(module: nn.Module) -> dict[str, _NormBase]:
+    """Find the submodules with running statistics (batch and instance normalisation), by name."""
     parts = module.named_modules()
     return {name: part for name, part in parts if isinstance(part, _NormBase) and part.running_mean is not None}

@@ -1,11 +1,11 @@
-"""What is refused, and noted, before a network is evaluated: one call after the other on a few examples."""
+"""Checks of a network on a few examples before it is evaluated."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,37 +14,45 @@ from torch.utils._pytree import tree_leaves, tree_map
 from lossatlas.data import Split, count_examples
 from lossatlas.engine.failures import make_failure
 from lossatlas.engine.faithful import Caller, check_faithful, find_unused, perturb
+from lossatlas.engine.network import CHECKED_EXAMPLES, Network
 from lossatlas.engine.private import Watching, drop_graph
 from lossatlas.engine.purity import alike, check_pure, equal, is_comparable, recomputes
-from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, in_one_line
+from lossatlas.errors import BadInput, Caution, LossatlasError, ModelFailure, format_error
 from lossatlas.losses import check_total, total_weights
 from lossatlas.types import Batch, Outputs, Params
 
-if TYPE_CHECKING:
-    from lossatlas.engine.network import Network
+__all__ = ["check_network", "spread"]
 
-__all__ = ["CHECKED_EXAMPLES", "check", "spread"]
-
-CHECKED_EXAMPLES = 8
 MANY = 64
-"""Examples on which a parameter has to change nothing to be called unused."""
+"""On how many examples a parameter must have no effect to be called unused."""
 MERGED = 1e-4
-"""How far results of merged layers may be from those of the layers one after the other, in shares of the largest."""
+"""The tolerance for results of merged layers, as a share of the largest number."""
 MENTIONED = 4
-"""How many unused parameters are listed."""
+"""The most unused parameters that a warning lists."""
 
 
-def check(network: Network, split: Split, *, thoroughly: bool) -> None:
-    """Refuse a network that cannot be evaluated on these examples; note what it takes to evaluate it.
+def check_network(network: Network, split: Split) -> None:
+    """Call a network on a few examples and refuse one that cannot be fitted or surveyed.
+
+    Properties that need special treatment are recorded in the network: that the module writes to its inputs, that it is
+    differentiated with respect to them, and that its backward pass reads the parameters again. Properties that do not
+    depend on the examples are checked on the first call alone.
 
     Args:
-        network: what is called.
+        network: the network.
         split: examples of the kind that will be evaluated.
-        thoroughly: look at what does not depend on the examples, too.
 
     Raises:
-        BadInput: as :meth:`Network.check`.
+        BadInput: the module fails on these examples, is random, writes to a parameter or a buffer in evaluation mode,
+            stores results that it computed from parameters, or accesses parameters other than by their names; its
+            output does not fit the loss, a label lies outside the outputs, or the loss is not one number per example.
     """
+    first, network.checked = not network.checked, True
+    with torch.random.fork_rng([network.device] if network.device.type == "cuda" else []):
+        _check(network, split, thoroughly=first)
+
+
+def _check(network: Network, split: Split, *, thoroughly: bool) -> None:
     batch = split.take(spread(CHECKED_EXAMPLES, split))
     fresh = copy.deepcopy(network.module) if thoroughly else None
     outputs = _called_first(network, batch)
@@ -59,15 +67,15 @@ def check(network: Network, split: Split, *, thoroughly: bool) -> None:
 
 
 def _note_functions(network: Network, batch: Batch) -> None:
-    """Note which functions of torch are used that not every strategy can serve."""
+    """Record which functions of torch are used that some strategies do not support."""
     with suppress(Exception), Watching(network.handed.uses), network.calling():  # one that fails now fails later, too
         network({}, batch)
 
 
 def _check_merged(network: Network, batch: Batch) -> None:
-    """Have layers called one after the other where merged ones give other numbers, or fail.
+    """Disable merged layers if they fail or give other results.
 
-    Whatever is in between is looked at by nobody, as far as is known; but a user's forward pass may do anything.
+    Intermediate results of merged layers should not be used elsewhere, but a user's forward pass may do anything.
     """
     twin = network.merged()
     if twin is network:
@@ -76,14 +84,14 @@ def _check_merged(network: Network, batch: Batch) -> None:
     try:
         found = _numbers(twin, batch)
         same = len(found) == len(wanted) and all(alike(*pair, MERGED) for pair in zip(found, wanted, strict=True))
-    except Exception:  # in whatever way the user's own code does
+    except Exception:  # user code may fail in any way
         same = False
     if not same:
         network.call_unmerged()
 
 
 def _numbers(network: Network, batch: Batch) -> list[Tensor]:
-    """Outputs and losses at the module's own parameters, without a graph, and what gradient losses have in them."""
+    """Outputs and losses at the module's own parameters, without a graph, and the gradient of the losses."""
     with network.calling():
         found = [leaf for leaf in tree_leaves(drop_graph(network({}, batch))) if is_comparable(leaf)]
     if network.has_gradient:
@@ -96,7 +104,7 @@ def _numbers(network: Network, batch: Batch) -> list[Tensor]:
 
 
 def _called_first(network: Network, batch: Batch) -> Outputs:
-    """The outputs at the module's own parameters, and whether they take a graph."""
+    """The outputs at the module's own parameters; records whether calls need a graph."""
     inputs = tree_leaves(network.handed.given(batch))
     given = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in inputs]
     try:
@@ -113,9 +121,9 @@ def _called_first(network: Network, batch: Batch) -> Outputs:
 
 
 def _called_with_graph(network: Network, batch: Batch, error: Exception) -> Outputs:
-    """The outputs of a network that fails without gradients; where it fails with them, too, so does the check.
+    """The outputs of a network that fails with gradients disabled; the check fails if it does so with gradients, too.
 
-    A forward pass may differentiate by inputs, and by the network's own parameters.
+    A forward pass may differentiate with respect to inputs and to the network's own parameters.
     """
     _ask_for_gradients(network.module)
     try:
@@ -140,16 +148,16 @@ def _failure(network: Network, error: Exception, batch: Batch) -> LossatlasError
 
 
 def _leaves(network: Network, module: nn.Module, params: Params, batch: Batch) -> list[object]:
-    """What the loss sees of a module, as a flat list without a graph."""
+    """What the loss is given of a module's output, as a flat list without a graph."""
     with network.handed.calling():
         leaves = tree_leaves(network.handed.called(module, params, batch))
     return [leaf.detach() if is_comparable(leaf) else leaf for leaf in leaves]
 
 
 def _check_follows(network: Network, fresh: nn.Module, batch: Batch) -> None:
-    """Refuse a module that was called at its own parameters and remembers them elsewhere.
+    """Refuse a module that stores something computed from its parameters and uses it at other parameters.
 
-    ``fresh`` is the same module, which was never called before.
+    ``fresh`` is a copy of the module that was never called.
     """
     own = dict(network.module.named_parameters(remove_duplicate=False))
     there = perturb({name: own[name] for name in sorted(network.varied)})
@@ -160,12 +168,12 @@ def _check_follows(network: Network, fresh: nn.Module, batch: Batch) -> None:
     if not equal(expected, _leaves(network, network.module, there, batch)):
         raise BadInput(
             "the model's output depends on earlier calls: it keeps something that it computed from its parameters; "
-            "expected a function of parameters and inputs, so compute it anew in each call"
+            "expected a function of parameters and inputs: compute it in each call"
         )
 
 
 def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) -> None:
-    """Refuse a loss that does not go with the outputs, or is not one number per example."""
+    """Refuse a loss that does not fit the outputs, or is not one number per example."""
     examples = min(CHECKED_EXAMPLES, len(split))
     targets = network.targets(batch)
     total, looked_at = 0.0, 0
@@ -175,7 +183,7 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
             network.loss.check(outputs, targets, of_part)
         total += total_weights(network.loss, of_part, count)
         looked_at += count
-    if looked_at == len(split):  # nobody knows what of a stream counts
+    if looked_at == len(split):  # the weights of a stream are not known in advance
         check_total(network.loss, total)
     if not network.loss.sees_network:
         network.handed.loss = network.loss.settled(outputs, targets)
@@ -187,7 +195,7 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
     except BadInput:
         raise
     except Exception as error:  # and so may the user's loss
-        raise ModelFailure(f"the loss fails on the model's output: {in_one_line(error)}") from error
+        raise ModelFailure(f"the loss fails on the model's output: {format_error(error)}") from error
     found = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
     if found != f"shape {(examples,)}":
         raise BadInput(
@@ -204,13 +212,13 @@ def _check_loss(network: Network, outputs: Outputs, batch: Batch, split: Split) 
     weights = [network.loss.weights(targets) for _ in range(2)]
     if not network.loss.sees_network and not equal([losses, weights[0]], [again, weights[1]]):
         raise BadInput(
-            "the loss is random: equal outputs and targets gave other values; let it draw nothing, or draw from a "
-            "generator that it makes anew"
+            "the loss is random: equal outputs and targets gave other values; expected a function of them: let it use "
+            "no random numbers, or those of a generator that it seeds in each call"
         )
 
 
 def _check_parameters(network: Network, split: Split) -> None:
-    """Refuse a module or a loss that reaches parameters in other ways than by their names; say which are not used."""
+    """Refuse a module or a loss that accesses parameters other than by their names; warn of unused parameters."""
     twin = network.copied().eval().requires_grad_(False)
     if network.differentiates:
         _ask_for_gradients(twin)
@@ -239,7 +247,7 @@ def _check_parameters(network: Network, split: Split) -> None:
 
 
 def _judged(network: Network, module: nn.Module, params: Params, batch: Batch) -> list[object]:
-    """Outputs and losses, these last, as a flat list without a graph."""
+    """Outputs, then losses, as a flat list without a graph."""
     handed = network.handed
     if network.differentiates:  # perhaps by its weights
         params = {name: value.detach().requires_grad_(_is_real(value)) for name, value in params.items()}
@@ -250,18 +258,18 @@ def _judged(network: Network, module: nn.Module, params: Params, batch: Batch) -
 
 
 def _counts(network: Network, batch: Batch) -> bool:
-    """Whether anything in a batch does."""
+    """Whether an example of a batch has a positive weight."""
     weights = network.loss.weights(network.targets(batch))
     return weights is None or bool(weights.sum() > 0)
 
 
 def spread(count: int, split: Split) -> Tensor:
-    """Indices of a few examples from all over a split: the first ones may be alike."""
+    """Choose indices of a few examples spread evenly over a split, since the first ones may be similar."""
     return torch.linspace(0, len(split) - 1, min(count, len(split)), dtype=torch.float64).round().long()
 
 
 def _without_gradient(network: Network, batch: Batch) -> list[str]:
-    """Parameters that the loss has no gradient in; and whether the backward pass reads any again is noted."""
+    """List the parameters without a gradient; records whether the backward pass reads parameters again."""
     own = dict(network.module.named_parameters(remove_duplicate=False))
     params = {name: own[name].detach().requires_grad_() for name in sorted(network.varied)}
     found: list[Tensor | None] = [None] * len(params)
@@ -282,12 +290,12 @@ def _without_gradient(network: Network, batch: Batch) -> list[str]:
                 network.recompute()
                 total = network(params, batch)[1].sum()
                 backward()
-    except Exception:  # a strategy that needs the gradient says what is wrong with it
+    except Exception:  # a strategy that needs the gradient reports the failure
         return []
     if asks:
         warnings.warn(
-            "losses with gradients enabled are others than without: the model asks whether they are; surveys show "
-            "those without, fits and gradients go by those with",
+            "losses differ with gradients enabled and disabled: the model asks which is the case; surveys show losses "
+            "with gradients disabled, fits and gradients use those with gradients enabled",
             Caution,
             stacklevel=2,
         )

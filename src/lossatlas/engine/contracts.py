@@ -1,4 +1,4 @@
-"""What the engine asks of those above it: functionals to pull back, and metrics to fold."""
+"""Interfaces that the engine requires: functionals, which are differentiated, and metrics, which are accumulated."""
 
 from __future__ import annotations
 
@@ -21,99 +21,108 @@ __all__ = ["Evaluation", "Folded", "Functional", "Metric", "StreamingMetric"]
 
 
 class Functional(ABC):
-    """A number made of the outputs and losses at P points, and of the points themselves."""
+    """A scalar function of the outputs and losses at P points, and of the points themselves."""
 
     coupled: bool
-    """False: a sum over points, so that one pass chunk by chunk gives the gradient. True: the engine first gathers
-    the outputs and losses of all points, then pulls the functional's cotangents back in a second pass."""
+    """Whether the functional is not a sum over points. A sum is differentiated in one pass, chunk by chunk. For others
+    the engine gathers outputs and losses of all points and pulls cotangents back in a second pass."""
     sees_outputs: bool = True
-    """Whether :meth:`value` makes anything of the outputs; those that are coupled and say no get none, which saves
-    the memory of all points' outputs."""
+    """Whether :meth:`value` uses the outputs. A coupled functional that does not is not given them, which saves the
+    memory of the outputs of all points."""
     geometric: bool
-    """Whether :meth:`geometry` adds anything; the engine does not form the Gram matrix for those that say no."""
+    """Whether :meth:`geometry` is not zero; if it is, the Gram matrix is not computed."""
 
     @abstractmethod
     def value(self, outputs: Outputs, losses: Tensor, shares: Tensor, points: slice) -> Tensor:
-        """The share of some points in the functional, a differentiable scalar.
+        """The contribution of some points to the functional, a differentiable scalar.
 
         Args:
             outputs: (k, B, ...) at these points.
             losses: (k, B).
-            shares: (B,), what each example counts in the mean loss of a point, ``losses @ shares`` (k,): they sum to
-                one, or are all zero where nothing in the batch counts.
-            points: which of the P points these are; all of them where the functional is coupled.
+            shares: (B,), the share of each example in the mean loss of a point, ``losses @ shares`` (k,). They sum to
+                one, or are all zero if the weights of the examples are.
+            points: which of the P points these are; all of them if the functional is coupled.
         """
 
     @abstractmethod
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
-        """What the points add by where they lie: lengths, weight decay; a differentiable scalar.
+        """The contribution of the positions of the points, such as weight decay; a differentiable scalar.
 
         Args:
             coefficients: (P, m), float64.
-            gram: (m, m), float64, the scalar products of the controls: ``coefficients @ gram @ coefficients.T`` are
-                those of the points.
+            gram: the Gram matrix of the controls, (m, m), float64; ``coefficients @ gram @ coefficients.T`` is that of
+                the points.
         """
 
 
 class Metric(ABC):
-    """A number at every point, or several: streaming, or of derivatives (:class:`lossatlas.metrics.OperatorMetric`).
+    """One or several numbers at every point: streaming, or of derivatives (:class:`lossatlas.OperatorMetric`).
 
-    What it is made of, ``found`` below, is a :class:`Folded` or what a computation came to.
+    Its values are computed from ``found``: a :class:`Folded` for streaming metrics, else the result of a computation.
     """
 
     companions: ClassVar[tuple[Companion, ...]] = ()
-    """What :meth:`companion` gives beside the values."""
+    """The companions that :meth:`companion` computes beside the values."""
 
     @classmethod
     def of(cls, argument: str) -> Self:
-        """The metric with what stands after the colon of its name.
+        """Make the metric with the argument after the colon of its name.
 
         Raises:
-            BadInput: it takes no argument, or another one.
+            BadInput: the metric takes no argument, or the argument is not valid.
         """
         raise BadInput(f"this metric takes no argument; leave out ':{argument}'")
 
     @abstractmethod
     def applies(self, loss: Loss) -> bool:
-        """Whether the metric has a meaning under this loss."""
+        """Whether the metric is defined under this loss."""
 
     @abstractmethod
     def quantity(self, loss: Loss) -> Quantity:
-        """Name and unit under this loss, and the dimension of the values at a point where there are several."""
+        """Name and unit under this loss, and the dimension of the values at a point if there are several."""
 
     def length(self, evaluation: Evaluation) -> int:
-        """How many values there are at a point; asked for where the quantity has a dimension.
+        """The number of values at a point, for a metric whose quantity has a dimension.
 
         Args:
-            evaluation: what one network made of a few examples.
+            evaluation: the outputs and losses of one network on a few examples.
         """
         raise NotImplementedError(f"{type(self).__name__} has a dimension, and does not say how long it is")
 
     @abstractmethod
     def value(self, found: Any) -> Tensor:
-        """The metric (p,) at p points, or (p, k) where it has k values at each."""
+        """The metric at p points, (p,), or (p, k) if it has k values at each."""
 
     def companion(self, companion: Companion, found: Any) -> Tensor:
-        """One of :attr:`companions`, of the shape of :meth:`value`."""
+        """The values of one of the :attr:`companions`, of the shape of :meth:`value`."""
         raise NotImplementedError(f"{type(self).__name__} has companions, and does not say what they are")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What p networks made of one batch of B examples."""
+    """The results of p networks on one batch of B examples.
+
+    >>> import torch, lossatlas as la
+    >>> inputs, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
+    >>> logits = torch.randn(2, 5, 3)  # of two networks
+    >>> losses = torch.stack([torch.nn.functional.cross_entropy(one, labels, reduction="none") for one in logits])
+    >>> evaluation = la.Evaluation.of(logits, losses, labels, (inputs, labels), la.CrossEntropy())
+    >>> evaluation.losses.shape, evaluation.weights.shape
+    (torch.Size([2, 5]), torch.Size([5]))
+    """
 
     outputs: Outputs
-    """(p, B, ...)."""
+    """The outputs, (p, B, ...)."""
     losses: Tensor
-    """(p, B)."""
+    """The losses, (p, B)."""
     targets: Any
-    """The batch's, shared by all points."""
+    """The targets of the batch, shared by all points."""
     batch: Batch
-    """Itself, shared by all points."""
+    """The batch, shared by all points."""
     loss: Loss
-    """That made the losses, and says what counts."""
+    """The loss function, which also weighs examples."""
     terms: Mapping[str, Tensor] = field(default_factory=dict)
-    """By name (p, B), of a loss of several terms."""
+    """The terms (p, B) by name, of a loss that has several."""
 
     def __repr__(self) -> str:
         return write_repr(self, self._describe)
@@ -124,54 +133,54 @@ class Evaluation:
 
     @classmethod
     def of(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:
-        """What p networks made of a batch: outputs (p, B, ...), which may have the terms of the loss beside them."""
+        """Make an evaluation of outputs (p, B, ...), which may have the terms of the loss beside them."""
         plain, terms = split_terms(outputs)
         return cls(plain, losses, targets, batch, loss, terms)
 
     @classmethod
     def of_one(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:
-        """What a single network made of a batch, from its outputs (B, ...) and losses (B,)."""
+        """Make an evaluation of a single network from its outputs (B, ...) and losses (B,)."""
         stacked = tree_map(lambda leaf: leaf.detach()[None] if isinstance(leaf, Tensor) else leaf, outputs)
         return cls.of(stacked, losses.detach()[None], targets, batch, loss)
 
     @cached_property
     def weights(self) -> Tensor:
-        """What each example counts in the mean loss (B,), float64."""
+        """The weight of each example in the mean loss, (B,), float64."""
         return weigh_examples(self.loss, self.targets, self.losses)
 
     @cached_property
     def labelled(self) -> Labelled:
-        """The outputs as logits with the classes last, under losses that classify."""
+        """The outputs as logits with the classes last, and labels; under losses that classify."""
         return self.loss.labelled(self.outputs, self.targets)
 
     @cached_property
     def positions(self) -> Tensor:
-        """How many positions of each example have a label that counts (B,), float64; under losses that classify."""
+        """The number of positions of each example whose label counts, (B,), float64; under losses that classify."""
         counted = self.labelled.counted
         return counted.reshape(len(counted), -1).sum(dim=1).double()
 
 
 @dataclass(frozen=True)
 class Folded:
-    """A metric's sums over all examples at p points."""
+    """The sums of a metric over all examples at p points."""
 
     sums: Tensor
-    """(p, ...), float64."""
+    """The sums, (p, ...), float64."""
     examples: int
-    """How many there are."""
+    """The number of examples."""
     population: int
-    """How many they were drawn from without replacement; as many, where they are all there are."""
+    """The number of examples from which they were sampled without replacement; equal if they are all."""
     squared_norms: Callable[[], Tensor]
-    """The squares (p,) of the lengths of the points' weight vectors, float64."""
+    """Computes the squared norms (p,) of the points' weight vectors, float64."""
 
 
 class StreamingMetric(Metric):
-    """A metric that is folded over the outputs and losses of one point's batches."""
+    """A metric that is accumulated over the outputs and losses of batches."""
 
     @abstractmethod
     def sums(self, evaluation: Evaluation) -> Tensor:
-        """Sums (p, ...) over a batch's examples, to be added over batches in float64."""
+        """The sums (p, ...) over the examples of a batch, which are added over batches in float64."""
 
     @abstractmethod
     def value(self, folded: Folded) -> Tensor:
-        """The metric (p,), or (p, k), of its sums."""
+        """The metric (p,), or (p, k), from its sums."""

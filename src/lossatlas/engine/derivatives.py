@@ -1,7 +1,7 @@
 """Derivatives of the mean loss over a split at a chunk of points.
 
-They are services of a strategy, not of a metric: a metric asks for a gradient or a Hessian product, and whichever
-strategy runs makes it of its own ``pullback`` and ``hessian_product``.
+A metric requests a gradient or a Hessian-vector product, which the strategy computes by its ``pullback`` and
+``hessian_product``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["Derivatives"]
 
 
 class Derivatives:
-    """Derivatives of the mean loss over a split at p points, folded over its groups with exact weights.
+    """Derivatives of the mean loss over a split at p points, accumulated over batches with exact weights.
 
-    The mean loss is ``sum_i w_i l_i / sum_i w_i`` with what each example counts, w, which no point changes: sums over
-    groups of weighted losses are differentiated, and divided by the sum of all weights.
+    The mean loss is ``sum_i w_i l_i / sum_i w_i`` with weights w of examples that do not depend on the point: sums of
+    weighted losses over batches are differentiated, and divided by the sum of all weights.
     """
 
     def __init__(
@@ -44,20 +44,20 @@ class Derivatives:
         self._examples = examples
 
     def gradient(self) -> Tensor:
-        """The gradients (p, n)."""
+        """Compute the gradients (p, n)."""
         return self._folded(
             lambda batch, term: self._strategy.pullback(self._network, self._points, batch, term).params
         )
 
     def hessian_product(self, vectors: Tensor) -> Tensor:
-        """The Hessian at each point times a vector of its own: (p, n) from vectors (p, n)."""
+        """Compute the product of the Hessian at each point with a vector of its own: (p, n) from vectors (p, n)."""
         named = self._network.space.unflatten(vectors)
         return self._folded(
             lambda batch, term: self._strategy.hessian_product(self._network, self._points, named, batch, term)
         )
 
     def _folded(self, of_batch: Callable[[Batch, Term], Params]) -> Tensor:
-        """The mean over what counts (p, n), of sums over batches of a term that is linear in the losses."""
+        """The weighted mean (p, n) of a term that is linear in the losses, summed over batches."""
         counted = 0.0
 
         def part(batch: Batch) -> Tensor:
@@ -77,7 +77,7 @@ class Derivatives:
 
 
 def _summed(weights: Tensor | None) -> Term:
-    """The sum over points and examples of losses, weighed by what the examples count (B,)."""
+    """The sum over points and examples of losses, weighted by the weights of the examples (B,)."""
 
     def summed(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
         return losses.sum() if weights is None else (losses @ weights.detach().to(losses)).sum()

@@ -1,4 +1,4 @@
-"""The engine: points of a chart x batches of examples -> values and gradients, in chunks of bounded memory."""
+"""The engine: from points of a chart and batches of examples to values and gradients, in chunks of bounded memory."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from lossatlas.weights import WeightSpace
 __all__ = ["Engine", "Pullback"]
 
 FEW = 8
-"""Examples that metrics are tried on."""
+"""The number of examples that metrics are tried on."""
 
 
 @dataclass(frozen=True)
 class Pullback:
-    """The value of a functional and its gradients with respect to what the points are made of."""
+    """The value of a functional and its gradients with respect to controls and coefficients."""
 
     value: float
     controls: Tensor
-    """(m, n)."""
+    """The gradient with respect to the controls, (m, n)."""
     coefficients: Tensor | None
-    """(P, m), where coefficients ask for a gradient."""
+    """The gradient with respect to the coefficients, (P, m); None if they do not require one."""
     metrics: dict[str, Tensor]
-    """Per metric its values (P,) on the batch."""
+    """The values (P,) of each metric on the batch."""
 
 
 class Engine:
-    """Evaluates a network at ``coefficients (P, m) @ controls (m, n)``; one chunk of weight vectors at a time.
+    """Evaluates a network at ``coefficients (P, m) @ controls (m, n)``, one chunk of weight vectors at a time.
 
-    For one thread at a time: a second one is refused, as are all that share the network. Strategies may use threads.
+    An engine serves one thread at a time; so do all engines that share a network. Strategies may use threads.
 
     Args:
         network: the problem under a buffers policy.
-        plan: strategies and chunk sizes, from :func:`~lossatlas.engine.plan_for` or stated.
+        plan: strategies and chunk sizes, chosen by :func:`~lossatlas.engine.plan_for` or given.
     """
 
     def __init__(self, network: Network, plan: Plan) -> None:
@@ -82,7 +82,7 @@ class Engine:
         metrics: Mapping[str, StreamingMetric],
         eval_batch_size: int,
     ) -> dict[str, Tensor]:
-        """Fold metrics over a split at every point.
+        """Evaluate streaming metrics over a split at every point.
 
         Args:
             coefficients: (P, m).
@@ -92,8 +92,8 @@ class Engine:
             eval_batch_size: examples per batch; under batch statistics those of one are normalised together.
 
         Returns:
-            Per metric a tensor (P,) in float64 on the CPU, or (P, k) where it has several values per point; also its
-            :meth:`companions`, under the names of :meth:`~lossatlas.schema.Companion.of`.
+            For each metric a tensor (P,) in float64 on the CPU, or (P, k) if it has several values per point; also for
+            its :meth:`companions`, under the names of :meth:`~lossatlas.schema.Companion.of`.
         """
         coefficients, controls = coefficients.detach(), controls.detach()
         parts: dict[str, list[Tensor]] = {}
@@ -108,12 +108,12 @@ class Engine:
         return {name: torch.cat(values) for name, values in parts.items()}
 
     def shapes(self, split: Split, metrics: Mapping[str, Metric]) -> dict[str, tuple[int, ...]]:
-        """What each metric says that it has at a point: () for a number, (k,) for several.
+        """Find the shape of each metric at a point: () for one number, (k,) for several.
 
         Streaming metrics are tried on a few examples.
 
         Raises:
-            BadInput: a metric fails on the network's outputs, or returns something else than it says.
+            BadInput: a metric fails on the network's outputs, or returns another shape than it declares.
         """
         count = min(FEW, len(split))
         batch = split.take(spread(count, split))
@@ -131,7 +131,7 @@ class Engine:
     def _check_shape(
         self, name: str, metric: StreamingMetric, evaluation: Evaluation, split: Split, shape: tuple[int, ...]
     ) -> None:
-        """Refuse a metric whose values, or whose companions', are not of the shape that it says."""
+        """Refuse a metric whose values or companions have another shape than it declares."""
         count = evaluation.losses.shape[1]
 
         def made(sums: Tensor) -> list[Tensor]:
@@ -147,7 +147,7 @@ class Engine:
     def _values(
         self, metrics: Mapping[str, StreamingMetric], sums: Mapping[str, Tensor], networks: Points, split: Split
     ) -> dict[str, Tensor]:
-        """Metrics of the p points of a chunk, and what is known beside them."""
+        """The metrics at the p points of a chunk, with their companions."""
         squared_norms = partial(_squared_norms, networks, self.network.space)
         found = {}
         for name, metric in metrics.items():
@@ -158,7 +158,7 @@ class Engine:
         return found
 
     def companions(self, split: Split, metric: Metric) -> tuple[Companion, ...]:
-        """What is known beside a metric on a split: of what is sampled nothing, unless the split is a random subset."""
+        """List the companions of a metric on a split; sampled ones only if the split is a random subset."""
         sampled = split.population > len(split) > 1 and self.network.loss.per_example
         return tuple(each for each in metric.companions if sampled or not each.sampled)
 
@@ -170,17 +170,17 @@ class Engine:
         functional: Functional,
         metrics: Mapping[str, StreamingMetric] | None = None,
     ) -> Pullback:
-        """The value of a functional on one batch and its gradients.
+        """Compute the value of a functional on one batch and its gradients.
 
         Args:
             coefficients: (P, m); their gradient is returned if they require one.
             controls: (m, n).
             batch: B examples, shared by all points.
-            functional: what to pull back; one pass, or two where it is coupled.
-            metrics: folded over the batch on the way.
+            functional: what to differentiate; in one pass, or in two if it is coupled.
+            metrics: evaluated on the batch at the same time.
 
         Raises:
-            BadInput: coefficients ask for a gradient, and statistics change with them.
+            BadInput: coefficients require a gradient, and statistics depend on them.
         """
         self.network.check_gradient()
         wants_coefficients = coefficients.requires_grad
@@ -225,7 +225,7 @@ class Engine:
                 examples = got.losses.shape[1]
                 folded = Folded(sums, examples, examples, partial(_squared_norms, networks, space))
                 found[name].append(metrics[name].value(folded))
-        # Up to here nobody has waited for a GPU.
+        # Up to here the CPU has not waited for a GPU.
         if not functional.coupled and values:
             value += float(torch.stack(values).double().sum())
         if functional.geometric:
@@ -240,9 +240,9 @@ class Engine:
     def evaluations(
         self, coefficients: Tensor, controls: Tensor, split: Split, eval_batch_size: int
     ) -> Iterator[tuple[slice, slice, Evaluation]]:
-        """What the networks at some points say of a split, chunk by chunk and group by group; nothing is kept.
+        """Evaluate networks on a split chunk by chunk and batch by batch, without keeping the results.
 
-        Statistics that points have of their own are made once for each chunk, which is why its points come first.
+        Statistics of points are computed once per chunk, for which reason all batches of a chunk are evaluated first.
 
         Args:
             coefficients: (P, m).
@@ -251,7 +251,7 @@ class Engine:
             eval_batch_size: examples per batch.
 
         Yields:
-            Which points, which examples, and what these points made of those.
+            The slice of the points, the slice of the examples, and their evaluation.
         """
         coefficients, controls = coefficients.detach(), controls.detach()
         for points in self._chunks(len(coefficients), self.plan.evaluate.points):
@@ -263,7 +263,7 @@ class Engine:
                 seen += count
 
     def _seen(self, networks: Points, split: Split, eval_batch_size: int) -> Iterator[Evaluation]:
-        """What a chunk of points makes of a split, group by group."""
+        """The evaluations of a chunk of points on a split, batch by batch."""
         for batch in cut_parts(split.eval_batches(eval_batch_size), self.plan.evaluate.examples):
             with self._evaluated.in_force(), tell_failures():
                 outputs, losses = self._evaluate.forward(self._evaluated, networks, batch)
@@ -272,7 +272,7 @@ class Engine:
     def derivatives(
         self, coefficients: Tensor, controls: Tensor, split: Split, eval_batch_size: int
     ) -> Iterator[tuple[slice, Derivatives]]:
-        """Gradients and Hessian products of the mean loss over a split at the points themselves, chunk by chunk.
+        """Differentiate the mean loss over a split at the points, chunk by chunk.
 
         Args:
             coefficients: (P, m).
@@ -281,7 +281,7 @@ class Engine:
             eval_batch_size: examples per batch.
 
         Yields:
-            Which points, and their derivatives.
+            The slice of the points, and their derivatives: gradients and Hessian-vector products.
         """
         self.network.check_gradient()
         coefficients, controls = coefficients.detach(), controls.detach()
@@ -299,9 +299,9 @@ class Engine:
             )
 
     def _points(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Points:
-        """The networks of a chunk of points: weights, and buffers where points have their own.
+        """The networks of a chunk of points: weights, and buffers if points have their own.
 
-        In full precision, whatever the networks are then called in: rounded weights would lie elsewhere.
+        In full precision, whatever the precision of the calls, since rounding weights would move the points.
         """
         space, held = self.network.space, coefficients.detach()
         with self.network.in_force(), tell_failures():
@@ -311,7 +311,7 @@ class Engine:
     def _forward(
         self, coefficients: Tensor, controls: Tensor, batch: Batch, *, outputs: bool
     ) -> tuple[Outputs, Tensor]:
-        """Outputs (P, B, ...), or none, and losses (P, B) at all points, without a graph."""
+        """Outputs (P, B, ...), if requested, and losses (P, B) at all points, without a graph."""
 
         def part(points: slice) -> tuple[Outputs, Tensor]:
             networks = self._points(self._pullback, coefficients[points], controls)
@@ -330,13 +330,13 @@ class Engine:
 
 
 def _squared_norms(networks: Points, space: WeightSpace) -> Tensor:
-    """(p,), float64, of the weight vectors of p networks."""
+    """The squared norms of the weight vectors of p networks, (p,), float64."""
     squares = [networks.params[entry.name].flatten(1).double().square().sum(dim=1) for entry in space.entries]
     return torch.stack(squares).sum(dim=0)
 
 
 def _shifted(term: Term, start: int) -> Term:
-    """A term in the numbering of a chunk that begins at point ``start``."""
+    """A term with points counted from ``start``, the first of a chunk."""
 
     def shifted(outputs: Outputs, losses: Tensor, points: slice) -> Tensor:
         return term(outputs, losses, slice(points.start + start, points.stop + start))
@@ -368,7 +368,7 @@ class _CotangentTerm:
 def _add_geometry(
     functional: Functional, coefficients: Tensor, controls: Tensor, into_coefficients: Tensor, into_controls: Tensor
 ) -> float:
-    """Add the gradients of what a functional makes of the points themselves; returns its value."""
+    """Add the gradients of a functional's geometry; returns its value."""
     positions = coefficients.double().requires_grad_()
     wide = controls.double()
     gram = (wide @ wide.T).requires_grad_()

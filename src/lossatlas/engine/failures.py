@@ -1,4 +1,4 @@
-"""What a user's module or loss says when it fails, in one line that names the layer."""
+"""Failures of a user's module or loss, described in one line that names the layer."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from traceback import walk_tb
 import torch
 from torch import nn
 
-from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
+from lossatlas.errors import LossatlasError, ModelFailure, format_error
 
 __all__ = ["find_layer", "make_failure", "tell_failures"]
 
 
 def make_failure(error: BaseException, what: str = "the model fails on these data") -> ModelFailure:
-    """The error that says in one line what failed, in which layer, and how.
+    """Make the error that says in one line what failed, in which layer, and how.
 
     Args:
-        error: of the user's own code.
-        what: fails.
+        error: the error of the user's code.
+        what: what fails, for the message.
     """
     layer = find_layer(error)
-    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {in_one_line(error)}")
+    return ModelFailure(f"{what}{f' in {layer}' if layer else ''}: {format_error(error)}")
 
 
 def find_layer(error: BaseException) -> str:
-    """The innermost layer that an error came out of, as ``layer 'encoder.0' (Linear)``; empty where none is known."""
+    """Find the innermost layer that raised an error, as ``layer 'encoder.0' (Linear)``; empty if it is unknown."""
     frames = (frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__))
     entered: Sequence[nn.Module] = [part for part in frames if isinstance(part, nn.Module)]
-    # Names are those of the user's module: what lossatlas puts around it is not his.
+    # Names are those of the user's module, without the wrappers of lossatlas.
     entered = [part for part in entered if not type(part).__module__.startswith("lossatlas.engine")]
     if not entered:
         return ""
@@ -40,9 +40,9 @@ def find_layer(error: BaseException) -> str:
 
 @contextmanager
 def tell_failures() -> Iterator[None]:
-    """While entered, whatever a user's module or loss raises is a :class:`ModelFailure` that says it in one line.
+    """While entered, turn errors of a user's module or loss into a :class:`ModelFailure` of one line.
 
-    What lossatlas says itself stays, and so does a device that runs out of memory, which a smaller chunk may mend.
+    Errors of lossatlas pass, and so does a device that runs out of memory, where a smaller chunk may help.
     """
     try:
         yield

@@ -1,9 +1,9 @@
-"""Whether every varied parameter matters, and as it does in the user's own module.
+"""Whether a copy of a module, called functionally, depends on each parameter in the same way as the module itself.
 
-A functional call (``torch.func.functional_call``) reaches parameters by their names. A module that reaches them in
-other ways, through a closure, a list of its own or a weak reference, is then evaluated at weights that it was never
-given; and where a copy of it leads back to the original, two calls of the copy agree on the same wrong value. So the
-copy is compared with what cannot share the fault: the original with the same weights in place, outputs and losses.
+A functional call (``torch.func.functional_call``) replaces parameters by their names. A module that accesses them in
+other ways, through a closure, a plain list or a weak reference, is then evaluated at other weights; and if a copy
+refers to the original, two calls of the copy agree on the same wrong value. The copy is therefore compared with the
+original module with the same weights in place, in outputs and losses.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from lossatlas.types import Params
 __all__ = ["Caller", "check_faithful", "find_unused", "perturb"]
 
 Caller = Callable[[nn.Module, Params], Sequence[object]]
-"""What a module makes of a few examples, called functionally with parameters, or as it is where there are none: a flat
+"""Calls a module on a few examples, functionally with parameters, or as it is if there are none. Returns a flat
 list of outputs, the losses last."""
 
 STEPS = (0.3, 1e-3)
-"""How far other weights lie, in shares of a parameter's own size: as far as maps reach; or near, where a network is not
+"""The size of perturbations relative to each parameter: as far as maps reach; or small, if a network is not
 finite there."""
 ROUNDING = {torch.float64: 1e-13, torch.float32: 2e-6}
-"""In shares of each number: equal operations on equal numbers differ by no more."""
+"""The relative tolerance for equal operations on equal numbers."""
 MOVED = 1e-4
-"""In shares of how far the output moves with the weights: another weight makes more of a difference, and rounding that
+"""The tolerance relative to the change of the output with the weights: a wrong weight changes more, and rounding that
 a deep network amplifies less."""
 LARGE = 2**20
-"""Numbers of a plain tensor that is not looked after: data, not a counter."""
+"""The size of plain tensors that are not restored, since they hold data and not counters."""
 DEPTH = 3
-"""How deep containers within containers are put back."""
+"""The depth to which nested containers are restored."""
 DRAWN = 4099
-"""Random numbers that are drawn once and repeated, since a network may have very many parameters; a prime, so that rows
+"""How many random numbers are sampled and then repeated, as networks may have many parameters; a prime, so that rows
 of a matrix differ."""
 NAMED = 3
-"""How many parameters a message names."""
+"""The most parameters that a message names."""
 IN_MODULE = (
     "model's output as they should, so that a map would be wrong: something else leads to these numbers, a closure, a "
     "bound method (the forward of a layer that was replaced), a plain list, a weak reference, another parameter or a "
@@ -58,7 +58,7 @@ IN_LOSS = (
 
 
 def perturb(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
-    """Other weights than a module's own: each tensor plus noise of a share of its size."""
+    """Perturb the weights of a module: each tensor plus noise relative to its size."""
     drawn = torch.randn(DRAWN, generator=make_generator(0, "elsewhere"))
     found = {}
     for index, (name, value) in enumerate(own.items()):
@@ -69,16 +69,16 @@ def perturb(own: Mapping[str, Tensor], step: float = STEPS[0]) -> Params:
 
 
 def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], call: Caller) -> None:
-    """Refuse a module, or a loss, that does not take parameters from where their names say.
+    """Refuse a module or a loss that accesses parameters other than by their names.
 
     Args:
-        original: the user's own; other weights are put in place for one call, and it is put back, whatever happens.
-        twin: a private copy of it that nobody else uses, in evaluation mode. It is changed.
-        varied: names of parameters.
+        original: the user's module; other weights are put in place for one call, and it is restored in any case.
+        twin: a private copy of it for this check, in evaluation mode. It is changed.
+        varied: the names of the parameters that vary.
         call: calls either of them.
 
     Raises:
-        BadInput: a parameter has no effect, or another one, than in a module that was given the same weights.
+        BadInput: a parameter has no effect in a functional call, or another one than in the module itself.
     """
     own = dict(twin.named_parameters(remove_duplicate=False))
     names = [name for name in varied if name in own]
@@ -118,11 +118,11 @@ def check_faithful(original: nn.Module, twin: nn.Module, varied: Iterable[str], 
 
 
 def find_unused(twin: nn.Module, candidates: Sequence[str], call: Caller) -> list[str]:
-    """Those of some parameters that change nothing, called with others.
+    """Find the parameters among some that have no effect when they are perturbed.
 
     Args:
         twin: a private copy in evaluation mode.
-        candidates: names of parameters that no gradient was found for.
+        candidates: the names of parameters without a gradient.
         call: calls it.
     """
     own = dict(twin.named_parameters(remove_duplicate=False))
@@ -140,9 +140,9 @@ def find_unused(twin: nn.Module, candidates: Sequence[str], call: Caller) -> lis
 
 @contextmanager
 def _overwritten(module: nn.Module, params: Params) -> Iterator[None]:
-    """While entered, parameters have other values in place; buffers are put back with them.
+    """While entered, parameters have other values; afterwards parameters and buffers are restored.
 
-    Through ``data``: a graph that the user holds need not know.
+    Through ``data``, so that a graph that the user holds is not invalidated.
     """
     named = dict(module.named_parameters(remove_duplicate=False))
     buffers = [value.data for value in module.buffers() if is_comparable(value)]
@@ -158,7 +158,7 @@ def _overwritten(module: nn.Module, params: Params) -> Iterator[None]:
 
 
 def _alike(original: nn.Module, twin: nn.Module) -> bool:
-    """Whether a copy has the numbers and the device of its original."""
+    """Whether a copy has the dtype and the device of its original."""
     kinds = [{(value.dtype, value.device) for value in module.parameters()} for module in (original, twin)]
     return kinds[0] == kinds[1]
 
@@ -169,22 +169,22 @@ def _refusal(names: Sequence[str], cause: str) -> str:
 
 
 def _buffers(twin: nn.Module) -> Params:
-    """Copies of the buffers of a twin: what its original writes to them, it writes to these."""
+    """Copies of the buffers of a twin, to which its original may write."""
     kept = dict(twin.named_buffers(remove_duplicate=False))
     return {name: value.detach().clone() for name, value in kept.items() if is_comparable(value)}
 
 
 def _state(twin: nn.Module) -> Params:
-    """The parameters and copies of the buffers of a twin, whose numbers and device the original need not share."""
+    """The parameters and copies of the buffers of a twin, whose dtype and device may differ from the original's."""
     own = twin.named_parameters(remove_duplicate=False)
     return {**_buffers(twin), **{name: value.detach() for name, value in own}}
 
 
 @contextmanager
 def _as_it_was(module: nn.Module) -> Iterator[None]:
-    """Puts attributes of a module and of its parts back, whatever happens, containers and tensors with what they held.
+    """Restore the attributes of a module and its submodules in any case, with the content of containers and tensors.
 
-    While entered it is in evaluation mode, and what ``compile`` has put in the place of its call is not in force.
+    While entered the module is in evaluation mode, and not compiled.
     """
     parts = list(module.modules())
     kept = [(vars(part), dict(vars(part))) for part in parts]
@@ -202,7 +202,7 @@ def _as_it_was(module: nn.Module) -> Iterator[None]:
 
 
 def _undo(value: object, depth: int) -> Iterator[Callable[[], object]]:
-    """What gives a container, those in it, and tensors that are neither parameters nor buffers, back what they held."""
+    """A function that restores the content of nested containers, and of tensors except parameters and buffers."""
     if isinstance(value, Tensor):
         if isinstance(value, nn.Parameter) or not (value.is_leaf and is_comparable(value) and value.numel() < LARGE):
             return
@@ -226,7 +226,7 @@ def _floats(leaves: Sequence[object]) -> list[Tensor]:
 
 
 def _differ(found: Sequence[object], wanted: Sequence[object], before: Sequence[object]) -> bool:
-    """Whether two results of equal calls differ by more than rounding, which grows with their distance from before."""
+    """Whether two results of equal calls differ by more than rounding, relative to their change from ``before``."""
     triples = [
         (a, b.to(a.device), c.to(a.device))
         for a, b, c in zip(found, wanted, before, strict=False)
@@ -250,7 +250,7 @@ def _apart(a: Tensor, b: Tensor, before: Tensor) -> bool:
     here, there = (torch.where(known, value, 0).double() for value in (a, b))
     noise = rounding * there.abs()
     if a.shape == before.shape:
-        # The median of what moves: what is masked with -1e9 does not, and has no say.
+        # The median of what changes, so that entries masked with -1e9, which do not, are disregarded.
         moved = (there - torch.where(known, before, 0).double()).abs()
         moved = moved[moved > noise]
         noise = noise + MOVED * (moved.median() if moved.numel() else 0.0)

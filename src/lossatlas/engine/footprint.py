@@ -1,4 +1,4 @@
-"""What points and examples take in memory, seen on a few of them."""
+"""The memory that points and examples take, measured on a few of them."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ __all__ = ["Footprint", "Limit", "measure_peak_bytes"]
 
 @dataclass(frozen=True)
 class Limit:
-    """Bytes that evaluating may take."""
+    """Limits on the bytes of an evaluation."""
 
     usual: int
-    """Of a chunk of points."""
+    """The limit for a chunk of points."""
     most: int
-    """Of one point, where it cannot be divided any further."""
+    """The limit for one point that cannot be divided further."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes that a strategy takes."""
+    """The bytes that a strategy takes."""
 
     weights: int
-    """Of a point: its parameters, and what is made of them before examples come in."""
+    """The bytes of a point without examples: its parameters, and what is computed from them."""
     fixed: float
-    """Of a network's activations, whatever the number of examples."""
+    """The bytes of a network's activations that do not depend on the number of examples."""
     per_example: float
-    """Of a network's activations, for each example."""
+    """The bytes of a network's activations per example."""
     output: float
-    """Of a point's outputs and losses, for each example: as they are returned, and as they are stacked."""
+    """The bytes of a point's outputs and losses per example, as returned and as stacked."""
     networks: int | None
-    """How many are at work at the same time; None: all points of a chunk are."""
+    """The number of networks evaluated at the same time; None for all points of a chunk."""
 
     def size(self, points: int, examples: int) -> float:
-        """Bytes of so many points on so many examples."""
+        """Compute the bytes for a number of points and of examples."""
         activations = self.fixed + self.per_example * examples
         if self.networks is None:
             return points * (self.weights + activations)
         return points * (self.weights + self.output * examples) + min(points, self.networks) * activations
 
     def most_points(self, examples: int, limit: int, most: int) -> int:
-        """How many points, ``most`` or fewer, fit on so many examples; 0 where not even one does."""
+        """Find how many points, at most ``most``, fit with a number of examples; 0 if not even one does."""
         return _largest(lambda points: self.size(points, examples) <= limit, most)
 
     def most_examples(self, limit: int, most: int) -> int:
-        """How many examples, ``most`` or fewer, one point fits on; 0 where it does not fit on one."""
+        """Find how many examples, at most ``most``, fit with one point; 0 if not even one does."""
         return _largest(lambda examples: self.size(1, examples) <= limit, most)
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """The largest number up to ``most`` that fits, where those above it do not; 0 where none does."""
+    """The largest number up to ``most`` that fits, by bisection; 0 if none does."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
@@ -65,9 +65,9 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
 
 
 def measure_peak_bytes(work: Callable[[], object]) -> int:
-    """The most bytes of tensors that are alive at a time while something is done, those that were there before aside.
+    """Measure the peak of the bytes of tensors that are allocated during a computation.
 
-    What an operation takes for itself while it runs is not seen. Of one thread.
+    Temporary memory within an operation is not seen, nor are other threads.
     """
     with _Watch() as watch:
         work()
@@ -76,13 +76,13 @@ def measure_peak_bytes(work: Callable[[], object]) -> int:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Looks at the storages of all operations that are carried out while it is entered."""
+    """Tracks the storages of the results of all operations while entered."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._bound = 0
-        """At least what is alive: what has gone since it was last looked at still counts."""
+        """An upper bound of the allocated bytes: storages that were freed since the last update still count."""
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(
@@ -91,7 +91,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._meet((args, kwargs), made=False)
         result = func(*args, **(kwargs or {}))
         self._meet(result, made=True)
-        if self._bound > self.peak:  # to look at everything after each operation takes longer than the operations
+        if self._bound > self.peak:  # an update after each operation would take longer than the operations
             self._alive = {key: entry for key, entry in self._alive.items() if not _gone(entry[0])}
             self._bound = sum(size for _, size in self._alive.values())
             self.peak = max(self.peak, self._bound)

@@ -1,4 +1,4 @@
-"""Whether a loss that is the mean of its batch depends on which examples are evaluated together."""
+"""Whether a loss that is the mean of a batch depends on which examples are evaluated together."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from lossatlas.types import Batch, Outputs
 __all__ = ["depends_on_groups"]
 
 LOOKED_AT = 64
-"""Examples of a split among which those that differ are sought."""
+"""The number of examples among which different ones are chosen."""
 HALF = 4
-"""Examples in each half of those that are tried."""
+"""The number of examples in each half of the batch that is tried."""
 ROUNDING = 1e-4
-"""Sums in another order differ by less, relatively."""
+"""The relative tolerance for sums in another order."""
 
 
 def depends_on_groups(network: Network, split: Split, *, calls: bool) -> bool:
-    """Whether a mean over a few examples is another number than the mean of the means over two halves of them.
+    """Whether a mean over a few examples differs from the mean of the means over two halves of them.
 
-    The halves are examples whose targets differ: in how many are padding, in how many are alike, in size.
+    The halves are chosen so that their targets differ: in padding, in the number of equal ones, in size.
 
     Args:
-        network: under a loss that is the mean of a batch, all of whose examples count alike.
-        split: examples.
-        calls: whether the network may be called on halves, as is needed where it returns its own loss; one that
-            normalises by the batch gives other outputs there.
+        network: a network under a loss that is the mean of a batch with equal weights.
+        split: the examples.
+        calls: whether the network may be called on halves, which is necessary if it returns its own loss. A network
+            that normalises by the batch gives other outputs there.
     """
     for examples in _tried(network, split):
         halves = examples.chunk(2)
@@ -65,7 +65,7 @@ def _is_per_example(outputs: Outputs, examples: int) -> bool:
 
 
 def _tried(network: Network, split: Split) -> Iterator[Tensor]:
-    """Indices of examples, those of the first half as different from those of the second as they are found."""
+    """Indices of examples, with a first half as different as possible from the second."""
     count = min(LOOKED_AT, len(split))
     if count < 2 * HALF:
         return
@@ -81,7 +81,7 @@ def _tried(network: Network, split: Split) -> Iterator[Tensor]:
 
 
 def _numbers(targets: Batch, count: int) -> Tensor | None:
-    """What targets hold of each example, (B, anything); None where that is nothing."""
+    """The numbers in the targets of each example, (B, any); None if there are none."""
     found = [leaf for leaf in tree_leaves(targets) if isinstance(leaf, Tensor) and leaf.ndim and len(leaf) == count]
     rows = [leaf.detach().cpu().double().reshape(count, -1) for leaf in found if not leaf.is_complex()]
     return torch.cat(rows, dim=1) if rows and sum(row.shape[1] for row in rows) else None

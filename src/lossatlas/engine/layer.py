@@ -1,4 +1,4 @@
-"""Layers of many networks at once: rules that stand in for single functions of torch under ``vmap``."""
+"""Layers of many networks at once: rules that replace single functions of torch under ``vmap``."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ class Layer(ABC):
     """A function of torch with weights, for p networks at once."""
 
     function: Callable[..., Tensor]
-    """The function of torch that it stands in for."""
+    """The function of torch that the rule replaces."""
     has_parameters: bool = True
-    """Whether it is asked only where one of the arguments is a vectorised parameter."""
+    """Whether the rule applies only if an argument is a vectorised parameter."""
 
     @abstractmethod
     def call(self, made: Made, *args: Any, **kwargs: Any) -> Tensor | None:
-        """The same, for vectorised arguments; None where this call is left to torch.
+        """Compute the function for vectorised arguments; None to leave the call to torch.
 
         Args:
-            made: what parameters among the arguments are made of.
-            args: the function's.
-            kwargs: the function's.
+            made: the coefficients and controls of parameters among the arguments.
+            args: the positional arguments of the function.
+            kwargs: the keyword arguments of the function.
         """
 
 
 class Made:
-    """What vectorised parameters are made of; parameters are recognised by identity."""
+    """The coefficients and controls of vectorised parameters, which are recognised by identity."""
 
     def __init__(self, params: Params, coefficients: Tensor, controls: Params) -> None:
         self._coefficients = coefficients
         self._controls = {id(params[name]): values for name, values in controls.items()}
 
     def of(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Coefficients (m,) of this point, weights (m, *shape) and biases (m, o) of the controls; or nothing."""
+        """Find the coefficients (m,) of the point, and weights (m, *shape) and biases (m, o) of the controls."""
         weights = self._controls.get(id(weight))
         biases = None if bias is None else self._controls.get(id(bias))
         if weights is None or (bias is not None and biases is None):
@@ -69,9 +69,9 @@ class Made:
 
 
 class Rule(torch.autograd.Function):
-    """Nothing but a rule for ``vmap``, a static method that subclasses define by operations that torch differentiates.
+    """A function with a rule for ``vmap`` alone, which subclasses define by operations that torch differentiates.
 
-    See "Extending torch.func with autograd.Function" in torch's documentation for its arguments.
+    See "Extending torch.func with autograd.Function" in torch's documentation for the arguments of the rule.
     """
 
     @staticmethod
@@ -80,50 +80,50 @@ class Rule(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is kept: torch differentiates the rule itself."""
+        """Save nothing, since torch differentiates the rule itself."""
 
 
 def apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
-    """The function's value, typed."""
+    """Apply a function, with a typed result."""
     result: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]
     return result
 
 
 def stack(value: Tensor, axis: int | None, info: Any) -> Tensor:
-    """What a rule is given for one argument, with the networks in dimension 0."""
+    """Bring an argument of a rule into the form with the networks along the first axis."""
     return value.expand(info.batch_size, *value.shape) if axis is None else value.movedim(axis, 0)
 
 
 OVERHEAD = 2.0
-"""What a product at the controls costs beside one of all points: its values are written, read again and combined."""
+"""The cost of a product at the controls relative to one at points: its values are written, read and combined."""
 
 
 def pays(info: Any, in_dims: tuple[int | None, ...], weights: Tensor) -> bool:
-    """Whether a layer, its input in front, costs less at the controls: all share the input, and controls are few.
+    """Whether a layer costs less at the controls than at the points, because the input is shared and controls are few.
 
-    A value of the layer is a sum of i products at each of p points; or at each of m controls, and then m more a point.
+    A value of the layer takes i products at each of p points; or i at each of m controls, and then m at each point.
 
     Args:
-        info: as a rule is given it.
-        in_dims: likewise.
-        weights: (m, o, ...), those of the controls, i numbers in ``...``.
+        info: the argument of a rule for ``vmap``.
+        in_dims: likewise; the input of the layer comes first.
+        weights: the weights of the controls, (m, o, ...), with i numbers in ``...``.
     """
     points, controls, inputs = info.batch_size, len(weights), weights[0, 0].numel()
     return in_dims[0] is None and OVERHEAD * controls * (points + inputs) <= points * inputs
 
 
 def combine_layers(coefficients: Tensor, layer: Callable[..., Tensor], *args: Tensor | None) -> Tensor:
-    """A layer at p points from its values at m controls: it is linear in its weights, and its input is shared.
+    """Compute a layer at p points from its values at m controls, as it is linear in its weights for a shared input.
 
-    In full precision: coefficients or values that were rounded would move whole networks.
+    In full precision, since rounding coefficients or values would move whole networks.
 
     Args:
         coefficients: (p, m).
-        layer: from the arguments to its values (m, ...) at the controls.
-        args: shared input, and the controls' weights and biases.
+        layer: computes the values (m, ...) at the controls from the arguments.
+        args: the shared input, and the weights and biases of the controls.
 
     Returns:
-        (p, ...), in the numbers that ``layer`` gives where it stands.
+        (p, ...), in the dtype of the values of ``layer``.
     """
     device = coefficients.device.type
     kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
@@ -135,7 +135,7 @@ def combine_layers(coefficients: Tensor, layer: Callable[..., Tensor], *args: Te
 
 
 def shape_per_channel(value: Tensor, axis: int | None, features: Tensor) -> Tensor:
-    """What a rule is given for each channel, as (p or 1, 1, c, 1, ...): it goes with features (q, B, c, ...)."""
+    """Reshape a per-channel argument of a rule to (p or 1, 1, c, 1, ...), to broadcast with features (q, B, c, ...)."""
     ends = (1 for _ in features.shape[3:])
     return (value if axis is None else value.movedim(axis, 0)).reshape(-1, 1, features.shape[2], *ends)
 
@@ -143,17 +143,17 @@ def shape_per_channel(value: Tensor, axis: int | None, features: Tensor) -> Tens
 def scale_and_shift(
     features: Tensor, centre: Tensor, spread: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """``(features - centre) / sqrt(spread + eps) * weight + bias``, as one scale and one shift.
+    """Compute ``(features - centre) / sqrt(spread + eps) * weight + bias`` as one scale and one shift.
 
-    In their numbers, not those of the features: far from zero, their rounding would be the larger part of the result.
+    In the dtype of the statistics and not of the features, whose rounding error would dominate far from zero.
 
     Args:
         features: (q, B, c, ...).
-        centre: means, of a shape that goes with that of the features.
-        spread: variances, likewise.
-        weight: likewise, or none.
-        bias: likewise, or none.
-        eps: that is added to variances.
+        centre: the means, of a shape that broadcasts with the features.
+        spread: the variances, likewise.
+        weight: the factors, likewise; or None.
+        bias: the summands, likewise; or None.
+        eps: added to the variances.
     """
     scale = (spread + eps).rsqrt()
     if weight is not None:
@@ -165,14 +165,14 @@ def scale_and_shift(
 
 
 class StackedLayers(TorchFunctionMode):
-    """While entered, layers are computed by their rules wherever they take one of the vectorised parameters.
+    """While entered, layers with vectorised parameters are computed by their rules.
 
     Parameters are recognised by identity. Layers whose weights a module computes from its parameters are left to torch.
 
     Args:
-        params: of one network, vectorised.
-        coefficients: (m,) of its point, vectorised; with ``controls`` what the parameters are made of.
-        controls: (m, *shape), the same for all networks; empty where parameters are made of nothing.
+        params: the parameters of one network, vectorised.
+        coefficients: the coefficients (m,) of its point, vectorised.
+        controls: the controls (m, *shape), the same for all networks; empty if derivatives at the points are needed.
     """
 
     def __init__(self, params: Params, coefficients: Tensor, controls: Params) -> None:
@@ -202,7 +202,7 @@ def _by_function() -> Mapping[object, Layer]:
 
 
 def cast_for_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in the numbers that autocast would form a product in, before they are unfolded to many."""
+    """Cast tensors to the dtype in which autocast would compute a product, before they are unfolded."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors

@@ -1,4 +1,4 @@
-"""What runs are measured on, in words."""
+"""The name of the machine that plans are measured on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 __all__ = ["name_machine"]
 
 UNITS = "avx2", "avx512f", "avx512_bf16", "amx_bf16"
-"""Flags of processors that the speed of products hangs on."""
+"""CPU flags on which the speed of matrix products depends."""
 
 
 def name_machine(device: torch.device) -> str:
-    """A processor or a GPU by its name; of a processor the units for vectors and matrices that torch makes use of.
+    """Name a CPU or a GPU; a CPU with the vector and matrix units that torch uses.
 
     >>> name_machine(torch.device("cpu")) == name_machine(torch.device("cpu"))
     True

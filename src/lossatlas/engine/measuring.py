@@ -1,4 +1,4 @@
-"""What metrics make of a batch; some are a user's own, and nothing of theirs is taken on trust."""
+"""Evaluation of metrics on a batch, with checks, since some are user code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from lossatlas.engine.contracts import Evaluation, Metric, StreamingMetric
 from lossatlas.engine.purity import is_comparable
-from lossatlas.errors import LossatlasError, ModelFailure, in_one_line
+from lossatlas.errors import LossatlasError, ModelFailure, format_error
 from lossatlas.users_code import call_user_code
 
 __all__ = ["check_derived", "count_values", "measure_batch", "run_computation", "try_metric"]
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 def measure_batch(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation) -> Iterator[tuple[str, Tensor]]:
-    """The sums (p, ...) of each metric over a batch, float64, without a graph.
+    """Compute the sums (p, ...) of each metric over a batch, float64, without a graph.
 
     Raises:
-        ModelFailure: a metric fails, returns something else, or writes into what others see, too.
+        ModelFailure: a metric fails, returns something else, or writes into the outputs or the batch.
     """
     given = _given(evaluation)
     for name, metric in metrics.items():
@@ -35,16 +35,16 @@ def measure_batch(metrics: Mapping[str, StreamingMetric], evaluation: Evaluation
 
 
 def try_metric(name: str, metric: StreamingMetric, evaluation: Evaluation, value: Callable[[Tensor], T]) -> T:
-    """What a metric comes to on a few examples, found to leave every number of them as it was.
+    """Evaluate a metric on a few examples, and check that it does not change them.
 
     Args:
-        name: of the metric.
-        metric: that is tried.
-        evaluation: of one network.
-        value: makes of its sums what the metric comes to.
+        name: the name of the metric.
+        metric: the metric.
+        evaluation: the results of one network on a few examples.
+        value: computes the value of the metric from its sums.
 
     Raises:
-        ModelFailure: as :func:`measure_batch`; also where it writes past what torch counts, as through NumPy.
+        ModelFailure: as :func:`measure_batch`; writes that torch does not track, as through NumPy, are found, too.
     """
     given = _given(evaluation)
     copies = [tensor.clone() for tensor in given]
@@ -55,10 +55,10 @@ def try_metric(name: str, metric: StreamingMetric, evaluation: Evaluation, value
 
 
 def count_values(name: str, metric: Metric, evaluation: Evaluation) -> int:
-    """How many values a metric says that it has at a point, where it has several.
+    """Find the number of values that a metric declares to have at a point.
 
     Raises:
-        ModelFailure: it fails, or says something else.
+        ModelFailure: the metric fails, or the number is not positive.
     """
     said = _checked(name, lambda: metric.length(evaluation))
     if isinstance(said, bool) or not isinstance(said, int) or said < 1:
@@ -67,19 +67,19 @@ def count_values(name: str, metric: Metric, evaluation: Evaluation) -> int:
 
 
 def run_computation(name: str, work: Callable[[], Any]) -> Any:
-    """What a computation on derivatives comes to.
+    """Run a computation on derivatives.
 
     Raises:
-        ModelFailure: it fails.
+        ModelFailure: the computation fails.
     """
     return _checked(name, work, "computation")
 
 
 def check_derived(name: str, shape: tuple[int, ...], value: Callable[[], Tensor]) -> Tensor:
-    """What a metric of derivatives, or a companion, makes of p points: (p,), or (p, k), on the processor.
+    """Compute a metric of derivatives, or a companion, at p points: (p,), or (p, k), on the CPU.
 
     Raises:
-        ModelFailure: it fails, or returns something else.
+        ModelFailure: the metric fails, or returns something else.
     """
     found = _checked(name, value)
     if not isinstance(found, Tensor) or found.shape != shape or found.is_complex():
@@ -99,17 +99,17 @@ def _sums(name: str, metric: StreamingMetric, evaluation: Evaluation) -> Tensor:
 
 
 def _checked(name: str, work: Callable[[], T], kind: str = "metric") -> T:
-    """What is done for a metric; whatever it raises is told in one line."""
+    """Run code of a metric, whose errors are described in one line."""
     try:
         return call_user_code(work)
     except (LossatlasError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # it may be the user's own
-        raise ModelFailure(f"{kind} {name!r} fails on the model's output: {in_one_line(error)}") from error
+        raise ModelFailure(f"{kind} {name!r} fails on the model's output: {format_error(error)}") from error
 
 
 def _given(evaluation: Evaluation) -> list[Tensor]:
-    """The tensors that all metrics see; torch lets nobody write to those of its inference mode."""
+    """The tensors that all metrics are given, except for those of inference mode, which cannot be written to."""
     leaves = tree_leaves(
         [evaluation.outputs, evaluation.losses, evaluation.targets, evaluation.batch, evaluation.terms]
     )
@@ -117,7 +117,7 @@ def _given(evaluation: Evaluation) -> list[Tensor]:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """What NaN equals itself in."""
+    """The bits of a tensor, in which NaN is equal to itself."""
     return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Memory: how many bytes a chunk of points may take."""
+"""The number of bytes that a chunk of points may take."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from lossatlas.engine.footprint import Limit
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import SHARE, free_memory
 
-__all__ = ["find_fitting_chunk", "memory_limit", "memory_limits"]
+__all__ = ["find_fitting_chunk", "find_memory_limit", "find_memory_limits"]
 
 LARGEST_SHARE = 0.75
-"""Of what is free, for what cannot be divided."""
+"""The share of free memory that an indivisible point may take."""
 LEAST = 2**28
-"""By default a chunk may always take so much: files that the system keeps in memory make room."""
+"""The least default for a chunk in bytes, since the system can free its file cache."""
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
-def memory_limit(spec: str, device: torch.device) -> int:
-    """Bytes that a chunk of points may take.
+def find_memory_limit(spec: str, device: torch.device) -> int:
+    """Find how many bytes a chunk of points may take.
 
     Args:
-        spec: ``auto`` for a quarter of what is free on the device, 256 MiB at least; or a number of bytes with or
-            without a unit, such as ``500MB`` or ``2GiB``.
+        spec: ``auto`` for a quarter of the free memory of the device, but at least 256 MiB; or a number of bytes with
+            or without a unit, such as ``500MB`` or ``2GiB``.
         device: where the points are evaluated.
 
     Raises:
         BadInput: the text is neither.
 
-    >>> memory_limit("1.5 GiB", torch.device("cpu"))
+    >>> find_memory_limit("1.5 GiB", torch.device("cpu"))
     1610612736
     """
     if spec == "auto":
@@ -43,21 +43,21 @@ def memory_limit(spec: str, device: torch.device) -> int:
     return size
 
 
-def memory_limits(spec: str, device: torch.device) -> Limit:
-    """Bytes that a chunk of points may take, and a single point that cannot be divided.
+def find_memory_limits(spec: str, device: torch.device) -> Limit:
+    """Find how many bytes a chunk of points may take, and how many a single indivisible point.
 
-    Both are the number that is stated. By default the latter may take more of what is free than the former: rather than
-    be refused on a machine that has room for it.
+    Both are the number that is given. By default a single point may take a larger share of the free memory, so that it
+    is not refused unnecessarily.
 
     Raises:
-        BadInput: as :func:`memory_limit`.
+        BadInput: as :func:`find_memory_limit`.
     """
-    usual = memory_limit(spec, device)
+    usual = find_memory_limit(spec, device)
     return Limit(usual, max(usual, int(LARGEST_SHARE * free_memory(device))) if spec == "auto" else usual)
 
 
 def find_fitting_chunk(run: Callable[[int], object], points: int) -> int:
-    """The largest of ``points``, its half, its quarter, ... that a run does not run out of memory with.
+    """Find the largest of ``points``, its half, its quarter, ... with which a run does not run out of memory.
 
     Raises:
         BadInput: not even one point fits.

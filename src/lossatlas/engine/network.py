@@ -1,4 +1,4 @@
-"""The problem as a function of its parameters: a private copy of the module under a buffers policy."""
+"""A problem as a function of its parameters: a private copy of the module under a buffers policy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lossatlas.charts import CoefficientChart
-from lossatlas.data import Split, count_examples, take_rows
-from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, normalisations_with_statistics
-from lossatlas.engine.checking import CHECKED_EXAMPLES, check
+from lossatlas.data import count_examples, take_rows
+from lossatlas.engine.buffers_policy import BuffersPolicy, EachPoint, find_normalisation_layers
 from lossatlas.engine.precisions import PRECISIONS, Precision
 from lossatlas.engine.private import (
     NARROW,
@@ -36,21 +35,24 @@ from lossatlas.problem import Problem
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
 
-__all__ = ["Network"]
+__all__ = ["CHECKED_EXAMPLES", "Network"]
+
+CHECKED_EXAMPLES = 8
+"""On how many examples a network is tried before it is used."""
 
 
 class Network:
-    """``(params, batch) -> (outputs, losses)``, pure: the user's module stays as it is.
+    """A pure function ``(params, batch) -> (outputs, losses)``, which does not change the user's module.
 
     Args:
         problem: module, loss and feed.
         space: which parameters vary; the others keep the module's values.
-        buffers: what running statistics mean.
+        buffers: which statistics normalisation layers use.
         chart: where it will be evaluated.
-        device: where the copy lives.
+        device: the device of the copy.
 
     Raises:
-        BadInput: the policy has no meaning for this module and chart, or the module cannot be copied.
+        BadInput: the policy is not defined for this module and chart, or the module cannot be copied.
     """
 
     def __init__(
@@ -63,48 +65,49 @@ class Network:
     ) -> None:
         self.space = space
         self.varied = frozenset(entry.name for entry in space.entries)
-        """Names of what the space spans, as its parameters are called."""
+        """The names of the parameters that the space spans."""
         self.handed = Handed(problem.feed, problem.loss)
         self.buffers = buffers.record
         self.follows_weights = buffers.follows_weights
         self.varies_buffers = buffers.varies
-        self.has_statistics = bool(normalisations_with_statistics(problem.module))
-        """Whether running statistics are kept, so that a buffers policy makes a difference."""
+        self.has_statistics = bool(find_normalisation_layers(problem.module))
+        """Whether the module has running statistics, so that the buffers policy matters."""
         buffers.check(problem.module, chart)
         self.device = torch.device(device)
         self.precision = "fp32"
-        """By name."""
+        """The name of the precision."""
         self._precision: Precision = PRECISIONS["fp32"]()
         self.original = unwrap(problem.module)
-        """The user's own module: to be read and copied, never changed."""
-        # Numbers of 16 bits are too coarse for the steps of a map; layers in autocast choose their own (see `at`).
+        """The user's module, which is read and copied, never changed."""
+        # Weights of 16 bits are too coarse for the steps of a map; layers under autocast have their own (see `at`).
         self.handed.widens = any(value.dtype in NARROW for value in self.original.parameters())
         self._prepared = buffers.prepare(self.copied(), self.handed, chart)
         self.module = self._prepared.module.requires_grad_(False)
         self._fresh = copy_shared(self.module)
-        """The same, never called: what calls leave behind in a module need not have a copy."""
+        """A copy that is never called, since a module may be impossible to copy after a call."""
         self._merged = merge_layers(self._fresh)
-        """With layers merged, never called either; None where there are none, or other numbers come of it."""
+        """A copy with merged layers, never called; None if there is nothing to merge, or results would differ."""
         self._recomputing: nn.Module | None = None
         """A copy that keeps the parameters of its last call, for modules whose backward pass reads them again."""
         self.has_gradient = True
-        """Whether losses have a gradient in the weights; not where the forward pass works under ``torch.no_grad``."""
-        self._tried = False
+        """Whether losses have a gradient with respect to the weights; False under ``torch.no_grad``, for instance."""
+        self.checked = False
+        """Whether it passed through :func:`~lossatlas.engine.checking.check_network`."""
         self._turn = _Turn()
         self.fingerprint = self._fingerprint()
-        """A hash of everything that is the same at every point: held parameters, buffers and their names."""
+        """A hash of everything that does not depend on the point: fixed parameters, buffers and names."""
 
     @property
     def loss(self) -> Loss:
-        """The problem's loss; what it leaves open is settled by the first examples."""
+        """The problem's loss, with open options decided on the first examples."""
         return self.handed.loss
 
     def __call__(self, params: Params, batch: Batch) -> tuple[Outputs, Tensor]:
-        """Outputs (B, ...) and losses (B,) of one network.
+        """Compute the outputs (B, ...) and losses (B,) of one network.
 
         Args:
-            params: of their own shapes, as :meth:`WeightSpace.unflatten` returns them; buffers may be among them.
-            batch: what the feed takes.
+            params: named parameters as :meth:`WeightSpace.unflatten` returns them; buffers may be among them.
+            batch: a batch in the form that the feed takes.
         """
         if self.handed.widens:
             params = {name: _at_least_single(value) for name, value in params.items()}
@@ -117,35 +120,35 @@ class Network:
         return self.handed.judged(outputs, batch)
 
     def check_gradient(self) -> None:
-        """Refuse to differentiate what has no gradient: zero would not be true.
+        """Refuse to differentiate losses without a gradient, which is not the same as a gradient of zero.
 
         Raises:
-            BadInput: it has none.
+            BadInput: the losses have no gradient.
         """
         if not self.has_gradient:
             raise BadInput(
                 "the loss has no gradient in the weights: the forward pass or the loss works under torch.no_grad, or "
-                "with whole numbers; leave out what needs one"
+                "with integers; leave out what needs a gradient"
             )
 
     def calling(self) -> AbstractContextManager[object]:
-        """To be entered, in each thread, around calls whose results are wanted without a graph; they may carry one."""
+        """A context for calls without gradients, to be entered in each thread; results may still have a graph."""
         return self.handed.calling()
 
     @property
     def differentiates(self) -> bool:
-        """Whether it is differentiated by its inputs as it is called, so that every call takes a graph."""
+        """Whether calls differentiate with respect to inputs, so that each call needs a graph."""
         return self.handed.differentiates
 
     def uses(self, name: str) -> bool:
-        """Whether calls were seen to use a function of torch, of those in :data:`~lossatlas.engine.private.WATCHED`."""
+        """Whether calls use a function of torch, one of :data:`~lossatlas.engine.private.WATCHED`, as was observed."""
         return name in self.handed.uses
 
     def at(self, precision: str) -> Network:
-        """The same function in another precision.
+        """Make the same function in another precision.
 
         Raises:
-            BadInput: the device has no such numbers.
+            BadInput: the device does not support the precision.
         """
         twin = copy.copy(self)
         twin.precision = precision
@@ -154,10 +157,10 @@ class Network:
         return twin
 
     def in_force(self) -> AbstractContextManager[object]:
-        """To be entered around everything that a strategy does with it, backwards too; by one thread at a time.
+        """A context for all work of a strategy, backward passes included; for one thread at a time.
 
         Raises:
-            BadInput: another thread is inside.
+            BadInput: another thread has entered it.
         """
         stack = ExitStack()
         stack.enter_context(self._turn)
@@ -167,7 +170,7 @@ class Network:
         return stack
 
     def replica(self) -> Network:
-        """The same function on a copy of the module, for another thread."""
+        """Make the same function on a copy of the module, for another thread."""
         twin = copy.copy(self)
         twin.module = copy_shared(self._fresh)
         if self._recomputing is not None:
@@ -175,9 +178,9 @@ class Network:
         return twin
 
     def merged(self) -> Network:
-        """The same function with fewer passes over memory; see :mod:`lossatlas.engine.sequential`.
+        """Make the same function with merged layers, see :mod:`lossatlas.engine.sequential`.
 
-        The network itself where there are none to save.
+        The network itself if there is nothing to merge.
         """
         if self._merged is None:
             return self
@@ -187,16 +190,16 @@ class Network:
         return twin
 
     def call_unmerged(self) -> None:
-        """From now on no layers are merged: the module makes other numbers of that."""
+        """Disable merged layers from now on, because results would differ."""
         self._merged = None
 
     def with_buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
-        """Named parameters (p, *shape) and what buffers these points have of their own.
+        """Add the buffers that points have of their own to named parameters (p, *shape).
 
         Args:
-            each_point: how a strategy applies a function at all points.
-            params: (p, *shape).
-            coefficients: (p, m), those of the points.
+            each_point: applies a function at all points, as the strategy does.
+            params: the parameters of the points by name, (p, *shape).
+            coefficients: the coefficients of the points, (p, m).
         """
         return params | self._prepared.buffers(each_point, params, coefficients)
 
@@ -208,19 +211,19 @@ class Network:
         return fingerprint(held, kind=f"{[(entry.names, entry.shape) for entry in self.space.entries]}")
 
     def _all_names(self, params: Params) -> Params:
-        """Under every name of a tied parameter."""
+        """The parameters with tied ones under all of their names."""
         tied = {entry.name: entry.names for entry in self.space.entries if len(entry.names) > 1}
         return {each: value for name, value in params.items() for each in tied.get(name, (name,))}
 
     def can_cut(self, batch: Batch) -> bool:
-        """Whether a group of examples may be evaluated part by part: each has a loss and outputs of its own."""
+        """Whether a batch may be evaluated in parts, because each example has outputs and a loss of its own."""
         couples = self._prepared.couples_examples or _normalises_by_the_batch(self.module)
         return self.loss.per_example and not couples and self.tells_apart(batch)
 
     def tells_apart(self, batch: Batch, *, outputs: bool = True) -> bool:
-        """Whether a few examples have the same losses, and outputs, together as in two halves.
+        """Whether examples are independent: a few have the same losses, and outputs, in one batch as in two halves.
 
-        Where the policy normalises by the batch they need not, and nobody is surprised; that is not looked at.
+        Not checked if the policy normalises by the batch, where a dependence is expected.
         """
         examples = min(CHECKED_EXAMPLES, count_examples(batch))
         if self._prepared.couples_examples or examples < 2:
@@ -238,32 +241,13 @@ class Network:
         return equal(tree_leaves(whole), tree_leaves(joined))
 
     def targets(self, batch: Batch) -> Any:
-        """What the loss compares a batch's outputs with."""
+        """The targets of a batch, as the loss is given them."""
         return self.handed.targets(batch)
 
-    def check(self, split: Split) -> None:
-        """Call the network on a few examples and refuse what cannot be fitted or surveyed.
-
-        What can be served with more effort is noted: modules that write to their inputs, those that are differentiated
-        by them, and those whose backward pass reads their parameters again.
-
-        Args:
-            split: examples of the kind that will be evaluated.
-
-        Raises:
-            BadInput: the module fails on these examples, is random, writes to a parameter or a buffer in evaluation
-                mode, keeps what it computed from parameters or reaches them in other ways than by their names; its
-                output does not fit the loss, a label lies outside the outputs, or the loss is not one number per
-                example.
-        """
-        first, self._tried = not self._tried, True
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            check(self, split, thoroughly=first)
-
     def interleaved(self, first: Params, second: Params, batch: Batch) -> tuple[Outputs, Tensor]:
-        """Outputs and losses of a copy with the first parameters, and of no other call.
+        """Outputs and losses with the first parameters, while a copy with the second ones is called before each layer.
 
-        Unless copies share what their calls change: another one is called with the second before each layer.
+        They are those of a call by itself, unless copies share something that their calls change.
         """
         one, other = self.replica(), self.replica()
         inside = False
@@ -281,20 +265,19 @@ class Network:
         return one(first, batch)
 
     def recompute(self) -> None:
-        """From now on calls with a graph keep their parameters in place, for backward passes that read them again."""
+        """Keep parameters in place after calls with a graph from now on, for backward passes that read them again."""
         self._recomputing = copy.deepcopy(self.module)
 
     def copied(self) -> nn.Module:
-        """A copy of the user's module on the device, in 32 bits at least."""
+        """Make a copy of the user's module on the device, in 32 bits at least."""
         module = copy_private(self.original).to(self.device)
         return module.float() if self.handed.widens else module
 
 
 class _Turn:
-    """Lets one thread in, and refuses others meanwhile; networks that share a module share it.
+    """A lock that refuses a second thread; networks that share a module share it.
 
-    A functional call has other parameters in the module's places as long as it lasts: whoever calls it then finds
-    those, and leaves them behind.
+    During a functional call the module has other parameters, which a second call would read and leave behind.
     """
 
     def __init__(self) -> None:
@@ -312,10 +295,10 @@ class _Turn:
 
 
 def _normalises_by_the_batch(module: nn.Module) -> bool:
-    """Whether there is a batch normalisation without statistics, which shows nothing while its scales are zero."""
+    """Whether there is a batch normalisation without statistics; it has no effect while its scales are zero."""
     return any(isinstance(part, _BatchNorm) and part.running_mean is None for part in module.modules())
 
 
 def _at_least_single(leaf: Any) -> Any:
-    """Losses are formed in 32 bits or more, whatever the outputs came in."""
+    """Convert outputs to 32 bits or more, in which losses are computed."""
     return leaf.float() if isinstance(leaf, Tensor) and leaf.dtype in NARROW else leaf

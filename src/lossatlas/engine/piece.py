@@ -1,4 +1,4 @@
-"""One service of the engine on a piece of the real problem: how it is run, timed and bounded, strategy by strategy."""
+"""One service of the engine on a piece of the real problem: running, timing and bounding each strategy."""
 
 from __future__ import annotations
 
@@ -21,80 +21,80 @@ from lossatlas.engine.private import FORWARD_MODE
 from lossatlas.engine.purity import TINY, alike, is_comparable
 from lossatlas.engine.race import Contestant
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.types import Batch, Outputs
 
 __all__ = ["PLAIN", "Pace", "Piece", "Portion", "Way"]
 
 MEASURED_APART = 8
-"""Points of a timed run of strategies that call one network after another; or two for each thread."""
+"""The points of a timed run of strategies that call one network after another; or two per thread."""
 FEWEST = 32
-"""Examples that a timed run has at least, where there are so many."""
+"""The fewest examples of a timed run, if there are as many."""
 PARTS = 128, 32
-"""Examples at a time that are tried on CPUs: the activations of so many stay in their caches."""
+"""The numbers of examples at a time that are tried on CPUs, whose activations stay in the caches."""
 PACED = 2
-"""Timed runs by which the pace of a point is told."""
+"""The number of timed runs by which the pace of a point is estimated."""
 ROUNDING = 1e-5
-"""How far losses may differ that are the same but for the order of sums, in shares of the largest."""
+"""The tolerance for losses that differ in the order of sums, as a share of the largest."""
 CALLS = 0.3
-"""The share of a point's time that calls take, whatever the examples, for which points are taken together on a CPU."""
+"""The share of calls in the time of a point from which evaluating points together is tried on a CPU."""
 CHEAP = 8
-"""So many runs of a point in the time of one that is raced are not worth to be left out, by a share that is a guess."""
+"""If this many runs of a point fit the time of a timed run, no strategy is left out by an estimate."""
 PLAIN = "plain"
-"""The strategy that others are compared with."""
+"""The strategy with which the others are compared."""
 SECOND = 3
-"""How many times what a first derivative keeps a second one does, at most."""
+"""The memory of second derivatives relative to that of first ones, at most."""
 PROBED_EXAMPLES = 8, 16
-"""What a point keeps in memory is seen on so many."""
+"""The numbers of examples on which the memory of a point is measured."""
 FEW = 2
-"""Examples on which calls are interleaved."""
+"""The number of examples on which calls are interleaved."""
 COMPARED = 64
-"""Examples on which precisions are compared."""
+"""The number of examples on which precisions are compared."""
 ALIKE = 1e-2
-"""How far strategies may differ in 32 bits, in shares of the largest number: units at the kink of a ReLU may fall on
+"""The tolerance between strategies in 32 bits, as a share of the largest number: units at the kink of a ReLU may be on
 either side."""
 
 
 @dataclass(frozen=True)
 class Portion:
-    """What is done at a time."""
+    """The number of points and of examples at a time."""
 
     points: int
     examples: int | None
-    """None: whole groups."""
+    """The number of examples at a time; None for whole batches."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a service may be run: a strategy, and what it does at a time."""
+    """A way to run a service: a strategy, with the points and examples that it evaluates at a time."""
 
     strategy: str
     portion: Portion
 
     @property
     def name(self) -> str:
-        """As it is listed: ``loop``, or ``loop/128`` where examples come in parts of so many."""
+        """The name in messages: ``loop``, or ``loop/128`` for parts of 128 examples."""
         examples = self.portion.examples
         return self.strategy if examples is None else f"{self.strategy}/{examples}"
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one point takes one call after the other."""
+    """The seconds that one point takes, by single calls."""
 
     calls: float
-    """Whatever the number of examples."""
+    """The seconds of calls, which do not depend on the number of examples."""
     arithmetic: float
-    """On all examples."""
+    """The seconds of arithmetic on all examples."""
 
     @property
     def whole(self) -> float:
-        """On all examples."""
+        """The seconds of a point on all examples."""
         return self.calls + self.arithmetic
 
     @property
     def share_of_calls(self) -> float:
-        """What taking points together might save on a CPU."""
+        """The share of calls, which evaluating points together might save on a CPU."""
         return self.calls / self.whole
 
 
@@ -104,9 +104,9 @@ class Piece:
     Args:
         which: ``evaluate``, ``pullback`` or ``derivatives``.
         network: what is evaluated.
-        controls: (m, n), those of the chart.
-        batch: as the service will see it.
-        most: points that it has at a time at most.
+        controls: the controls of the chart, (m, n).
+        batch: a batch of the kind that the service will evaluate.
+        most: the largest number of points at a time.
     """
 
     def __init__(self, which: str, network: Network, controls: Tensor, batch: Batch, most: int) -> None:
@@ -117,39 +117,39 @@ class Piece:
         self._most = most
         self.examples = count_examples(batch)
         self.raced = self.examples
-        """Examples of a run that is timed."""
+        """The number of examples of a timed run."""
         self.long = False
-        """Whether a point on all of them takes too long for that."""
+        """Whether a point on all examples takes too long for a timed run."""
         self._plain: list[Tensor] | None = None
-        """What the plain loop makes of a few examples, once somebody is compared with it."""
+        """The results of the plain loop on a few examples, once they are needed for a comparison."""
         self._footprints: dict[str, Footprint] = {}
 
     def pace(self, portion: Portion) -> Pace:
-        """What one point takes in the plain loop, about: seen on a few examples, and extrapolated.
+        """Estimate the time of one point in the plain loop, on a few examples with extrapolation.
 
         Args:
-            portion: what the plain loop may do at a time.
+            portion: the points and examples that the plain loop may evaluate at a time.
         """
         more = min(FEWEST, portion.examples or self.examples)
         few = max(1, more // 8)
         runs = [self.work(PLAIN, 1, examples) for examples in (few, more)]
         for run in runs:
             run()
-        # The shortest of runs in turn: others who are at work on the machine only lengthen them.
+        # The shortest of several runs: other processes on the machine only make them longer.
         times = [[_seconds(run) for run in runs] for _ in range(PACED)]
         seconds_of_few, seconds_of_more = map(min, zip(*times, strict=True))
         slope = max(0.0, (seconds_of_more - seconds_of_few) / (more - few)) if more > few else seconds_of_more / more
         return Pace(max(0.0, seconds_of_more - slope * more), slope * self.examples)
 
     def worth_trying(self, names: Sequence[str], pace: Pace, a_run: float) -> tuple[list[str], dict[str, str]]:
-        """Strategies that may be faster than the plain loop; and why others are not.
+        """Find the strategies that may be faster than the plain loop, and why others are not.
 
-        On a CPU to take points together saves calls and nothing else, and examples in parts are better.
+        On a CPU, evaluating points together saves calls and nothing else, and parts of examples are better.
 
         Args:
-            names: strategies.
-            pace: what one point takes, about.
-            a_run: seconds that a timed run may take.
+            names: the names of strategies.
+            pace: the estimated time of one point.
+            a_run: the seconds that a timed run may take.
         """
         if self._network.device.type != "cpu":
             return list(names), {}
@@ -165,15 +165,15 @@ class Piece:
         return [name for name in names if name not in left_out], left_out
 
     def ways(self, portions: Mapping[str, Portion], pace: Pace, a_run: float) -> list[Way]:
-        """How the service may be run, the simpler first.
+        """List the ways to run the service, the simpler first.
 
-        On CPUs examples are taken in parts, too, where cutting groups changes nothing; and only so where a point on a
-        whole group takes too long for a race. What cannot be cut is then raced on fewer examples than it will have.
+        On CPUs examples are evaluated in parts, too, if that does not change results; and only in parts if a point on
+        a whole batch takes too long for a race. A batch that cannot be cut is then raced on fewer examples.
 
         Args:
-            portions: what strategies do at a time, by what fits the memory.
-            pace: what one point takes, about.
-            a_run: seconds that a timed run may take.
+            portions: the points and examples that fit the memory, by strategy.
+            pace: the estimated time of one point.
+            a_run: the seconds that a timed run may take.
         """
         self.long = long = pace.whole > a_run
         parts = self._parts if self._network.device.type == "cpu" else []
@@ -191,16 +191,16 @@ class Piece:
 
     @cached_property
     def _parts(self) -> list[int]:
-        """How many examples may be evaluated at a time, beside all of them, because cutting a group changes nothing.
+        """The sizes of parts in which examples may be evaluated, besides whole batches.
 
-        That is looked at where the network is called, and not at its own weights alone.
+        Whether parts change results is checked at points of the chart, and not at the network's own weights alone.
         """
         parts = [part for part in PARTS if part < self.examples]
         return parts if self.which == "evaluate" and parts and self.can_cut else []
 
     @cached_property
     def can_cut(self) -> bool:
-        """Whether a group of examples may be evaluated part by part, as seen where the network is called, too."""
+        """Whether a batch may be evaluated in parts, as checked at points of the chart, too."""
         if not self._network.can_cut(self._batch):
             return False
         network, some = self._network.at("fp32"), min(self.examples, 2 * min(PARTS))
@@ -212,13 +212,13 @@ class Piece:
         return alike(torch.cat(halves, dim=1), whole, ROUNDING)
 
     def work(self, name: str, count: int, examples: int | None = None, part: int | None = None) -> Callable[[], None]:
-        """One run of a strategy at so many points near the chart's first control; returns when it is done.
+        """Run a strategy at points near the first control of the chart; returns when it is done.
 
         Args:
-            name: the strategy's.
-            count: how many points.
-            examples: how many of the batch's, the first ones; default all.
-            part: how many at a time; default all of them.
+            name: the name of the strategy.
+            count: the number of points.
+            examples: the number of examples, the first ones of the batch; default all.
+            part: the number of examples at a time; default all of them.
         """
         strategy: Strategy = STRATEGIES[name]()
         coefficients = torch.full((count, len(self._controls)), 0.1).to(self._controls)
@@ -244,17 +244,17 @@ class Piece:
 
     @property
     def precision(self) -> str:
-        """By name."""
+        """The name of the precision."""
         return self._network.precision
 
     def at(self, precision: str) -> Piece:
-        """The same in another precision."""
+        """Make the same piece in another precision."""
         twin = copy.copy(self)
         twin._network, twin._footprints = self._network.at(precision), {}
         return twin
 
     def departure(self, way: Way) -> float:
-        """How far losses are from those in fp32 at a few points: the largest difference, as a share of the largest."""
+        """Measure the largest difference from losses in fp32 at a few points, as a share of the largest loss."""
         strategy: Strategy = STRATEGIES[way.strategy]()
         points, batch = self._probes(3), take_rows(self._batch, slice(COMPARED))
         means = []
@@ -265,14 +265,13 @@ class Piece:
         return float(gap) if gap.isfinite() else math.inf
 
     def contestant(self, way: Way, points: int | None = None) -> Contestant:
-        """A way of running the service as it takes part in a race; examples in parts are raced on one part where
-        all of them take too long.
+        """Make the contestant of a race for a way to run the service, on one part of examples if all take too long.
 
         Args:
-            way: of running it.
-            points: that each run has; default any number up to what fits.
+            way: the way to run the service.
+            points: the number of points of each run; default any number up to what fits.
         """
-        # Of strategies that call one network after another, more points would not change what one costs.
+        # For strategies that call one network after another, the cost of a point does not depend on their number.
         apart = max(MEASURED_APART, 2 * torch.get_num_threads())
         stacks = STRATEGIES[way.strategy].stacks_points
         part = way.portion.examples
@@ -290,10 +289,10 @@ class Piece:
         )
 
     def portions(self, names: Sequence[str], limit: Limit) -> tuple[dict[str, Portion], dict[str, str]]:
-        """What fits the memory at a time, by strategy; and why others can do nothing.
+        """Find the points and examples that fit the memory, by strategy, and why some strategies fail.
 
         Raises:
-            BadInput: the memory is all that is in the way.
+            BadInput: no strategy fits the memory.
         """
         able: dict[str, Portion] = {}
         refused: dict[str, str] = {}
@@ -303,7 +302,7 @@ class Piece:
                 self.compare_with_plain(name)
                 footprint = self._footprint_of(name)
             except Exception as error:  # a strategy may fail on a user's module in any way
-                refused[name] = in_one_line(error)
+                refused[name] = format_error(error)
                 continue
             portion = self._portion(footprint, limit)
             if portion is None:
@@ -311,17 +310,17 @@ class Piece:
             else:
                 able[name] = portion
         if whole := {name: portion for name, portion in able.items() if portion.examples is None}:
-            able = whole  # to cut groups is the last resort: it costs time, and strategies are compared on equal terms
+            able = whole  # cutting batches is the last resort, as it costs time and makes comparisons unequal
         if too_large and not able:
             raise BadInput(
                 f"memory for a chunk is {limit.usual / 1e6:,.3g} MB, one point takes "
                 f"{min(too_large.values()) / 1e6:,.3g} MB{self._why_whole()}; allow more (--memory), or use a smaller "
-                "batch or group"
+                "--batch_size or --eval_batch_size"
             )
         return able, refused | {name: f"one point takes {size / 1e6:,.3g} MB" for name, size in too_large.items()}
 
     def _portion(self, footprint: Footprint, limit: Limit) -> Portion | None:
-        """What fits at a time; None where not even a point does."""
+        """The points and examples that fit the memory; None if not even one point does."""
         if points := footprint.most_points(self.examples, limit.usual, self._most):
             return Portion(points, None)
         if self.which != "pullback" and self.can_cut:
@@ -330,13 +329,13 @@ class Piece:
         return Portion(1, None) if footprint.size(1, self.examples) <= limit.most else None
 
     def _why_whole(self) -> str:
-        """Why a group of examples cannot be cut, in words."""
+        """Why a batch cannot be cut, in words."""
         if self.which == "pullback" or self.can_cut:
             return ""
-        return f" with a group of {self.examples} examples, which have to be evaluated together"
+        return f" with a batch of {self.examples} examples, which have to be evaluated together"
 
     def tried(self, name: str, chunk: int) -> int:
-        """The chunk, or the largest of its halves that a GPU has room for."""
+        """Find the largest of a chunk, its half, its quarter, ... that fits the memory of a GPU."""
         if self._network.device.type == "cpu":
             return chunk
         return find_fitting_chunk(lambda count: self.work(name, count)(), chunk)
@@ -346,15 +345,15 @@ class Piece:
         return Points(space.combine(coefficients, self._controls), coefficients, space.unflatten(self._controls))
 
     def _probes(self, count: int) -> Points:
-        """A few points that differ, near the chart's first control."""
+        """A few different points near the first control of the chart."""
         coefficients = 0.1 * torch.arange(1.0, 1.0 + count)[:, None].repeat(1, len(self._controls)).to(self._controls)
         coefficients[:, 0] = 1.0
         return self._points(coefficients)
 
     def compare_with_plain(self, name: str) -> None:
-        """Refuse a strategy that gives other numbers than one network after another, on a few examples at two points.
+        """Refuse a strategy whose results differ from those of the plain loop, on a few examples at two points.
 
-        Rules for many networks at once can fail without an error where a module does something unforeseen.
+        Rules for many networks at once can fail without an error if a module does something unforeseen.
         """
         if name == PLAIN:
             return
@@ -366,10 +365,10 @@ class Piece:
             raise BadInput(f"strategy {name!r} gives other values than calling one network after the other")
 
     def _check_apart(self, name: str) -> None:
-        """Refuse a strategy that works on copies of a network at the same time where their calls would meet.
+        """Refuse a strategy that calls copies of a network at the same time if the copies share state.
 
-        A copy has no closures of its own: what hooks keep in one is the same for all copies. Tried without threads, so
-        that it is found each time: a second network is called before each layer of a first.
+        Copies share closures, in which hooks may store something. Tried without threads, so that the outcome is
+        certain: a second network is called before each layer of a first.
         """
         if self._network.uses(FORWARD_MODE):
             raise BadInput(
@@ -388,7 +387,7 @@ class Piece:
             )
 
     def _numbers(self, name: str) -> list[Tensor]:
-        """Outputs, losses and, of services that differentiate, the gradient in the controls."""
+        """Outputs, losses and, for services that differentiate, the gradient with respect to the controls."""
         strategy: Strategy = STRATEGIES[name]()
         network, space = self._network.at("fp32"), self._network.space
         points, batch = self._probes(2), take_rows(self._batch, slice(PROBED_EXAMPLES[0]))
@@ -403,7 +402,7 @@ class Piece:
         return [got.losses, into]
 
     def _footprint_of(self, name: str) -> Footprint:
-        """What a strategy takes; those that call one network after another do the same in each call."""
+        """The memory of a strategy; those that call one network after another have the same."""
         stacks = STRATEGIES[name].stacks_points
         watched = name if stacks else PLAIN
         if self.which == "derivatives":  # to be compared says nothing of those
@@ -413,7 +412,7 @@ class Piece:
         return replace(self._footprints[watched], networks=STRATEGIES[name].at_once())
 
     def _footprint(self, name: str) -> Footprint:
-        """What a strategy takes: seen on a few examples of one point, and extrapolated."""
+        """The memory of a strategy, measured on a few examples at one point with extrapolation."""
         few, more = (min(count, self.examples) for count in PROBED_EXAMPLES)
         piece, times = self, 1
         if self.which == "derivatives":
@@ -432,7 +431,7 @@ class Piece:
         )
 
     def _returned(self, examples: int) -> int:
-        """Bytes of the outputs and losses of one point on so many examples."""
+        """The bytes of the outputs and losses of one point on a number of examples."""
         with self._network.calling(), self._network.in_force():
             leaves = tree_leaves(self._network({}, take_rows(self._batch, slice(examples))))
         return sum(leaf.numel() * leaf.element_size() for leaf in leaves if is_comparable(leaf))

@@ -12,8 +12,8 @@ from typing import Any
 from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.engine.precisions import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
-from lossatlas.files.reading import Unreadable, converted, parse_json, read_json
+from lossatlas.errors import BadInput, LossatlasError, format_error
+from lossatlas.files.reading import Unreadable, convert, parse_json, read_json
 from lossatlas.provenance import MOST_THREADS
 
 __all__ = ["Plan", "Service"]
@@ -21,19 +21,19 @@ __all__ = ["Plan", "Service"]
 
 MOST_POINTS = 2**31
 LONGEST = 200
-"""Characters of a machine's name."""
+"""The most characters of a machine's name."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """How one service of the engine is run: a strategy's name, the points it takes at a time, a precision's name."""
+    """How one service of the engine is run: the strategy, the number of points at a time, and the precision."""
 
     strategy: str
     points: int
     precision: str = "fp32"
     examples: int | None = None
-    """How many examples are evaluated at a time, where a whole group does not fit the memory or is slower; None: whole
-    groups."""
+    """How many examples are evaluated at a time, if a whole batch does not fit the memory or is slower; None for whole
+    batches."""
 
     def __post_init__(self) -> None:
         STRATEGIES[self.strategy], PRECISIONS[self.precision]  # refuse unknown names
@@ -52,19 +52,25 @@ class Service:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the engine runs. Equal plans on one machine give equal results, bit for bit."""
+    """How the engine is run. Equal plans on one machine give equal results, bit for bit.
+
+    >>> import lossatlas as la
+    >>> plan = la.Plan.of("loop", points=8, threads=2)
+    >>> plan.evaluate.strategy, plan.evaluate.points, la.Plan.from_dict(plan.to_dict()) == plan
+    ('loop', 8, True)
+    """
 
     evaluate: Service
     pullback: Service
     derivatives: Service
     threads: int
-    """Of torch, recorded here and set by jobs; a library call leaves the process's own."""
+    """The number of torch's threads; jobs set it, library calls leave that of the process."""
     reason: str = "stated"
     differentiates_inputs: bool = False
-    """Whether calls take a graph even where no gradient is wanted, because the network is differentiated by its inputs
-    as it is called."""
+    """Whether calls build a graph even without gradients of the loss, because the network is differentiated with
+    respect to its inputs."""
     machine: str = ""
-    """What it was measured on, as :func:`~lossatlas.engine.machine.name_machine` says it; empty where it was stated."""
+    """The machine that it was measured on, by :func:`~lossatlas.engine.machine.name_machine`; empty if it was given."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.differentiates_inputs, bool):
@@ -93,33 +99,33 @@ class Plan:
 
     @classmethod
     def of(cls, strategy: str, points: int, threads: int = 1, precision: str = "fp32") -> Plan:
-        """One strategy and one chunk for every service; derivatives in full precision, as always."""
+        """Make a plan with one strategy and chunk size for all services, and derivatives in full precision."""
         service = Service(strategy, points, precision)
         return cls(service, service, Service(strategy, points), threads)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON types; ``Plan.from_dict(plan.to_dict()) == plan``."""
+        """Convert the plan to JSON types; ``Plan.from_dict(plan.to_dict()) == plan``."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, fields: Any) -> Plan:
-        """The plan that :meth:`to_dict` wrote.
+        """Make the plan that :meth:`to_dict` wrote.
 
         Raises:
             BadInput: fields are missing, unknown or of a wrong type.
         """
         try:
-            return converted(fields, cls, exact=True)
+            return convert(fields, cls, exact=True)
         except LossatlasError:
             raise
         except ValueError as error:
             raise BadInput(
-                f"this is not a plan ({in_one_line(error)}); expected evaluate, pullback, derivatives, threads"
+                f"this is not a plan ({format_error(error)}); expected evaluate, pullback, derivatives, threads"
             ) from error
 
     @classmethod
     def parse(cls, text: str) -> Plan:
-        """The plan that JSON says.
+        """Make a plan from JSON text.
 
         Raises:
             BadInput: it is not JSON, or not a plan.
@@ -127,12 +133,12 @@ class Plan:
         try:
             fields = parse_json(text, dict[str, Any])
         except ValueError as error:
-            raise BadInput(f"this is not a plan ({in_one_line(error)})") from error
+            raise BadInput(f"this is not a plan ({format_error(error)})") from error
         return cls.from_dict(fields)
 
     @classmethod
     def read(cls, path: Path) -> Plan:
-        """The plan in a JSON file, or in the ``provenance.json`` of a run.
+        """Read the plan in a JSON file, or in the ``provenance.json`` of a run.
 
         Raises:
             BadInput: the file cannot be read or holds no plan.

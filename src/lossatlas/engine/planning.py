@@ -19,7 +19,7 @@ from lossatlas.engine.plan import Plan, Service
 from lossatlas.engine.precisions import AUTO, PRECISIONS, check_precision
 from lossatlas.engine.race import PATIENCE, ROUNDS, Outcome, race
 from lossatlas.engine.strategy import STRATEGIES
-from lossatlas.errors import BadInput, Caution, unknown
+from lossatlas.errors import BadInput, Caution, make_unknown_error
 from lossatlas.types import Batch
 
 __all__ = [
@@ -33,23 +33,23 @@ __all__ = [
 ]  # fmt: skip
 
 MEASURING_SECONDS = 2.0
-"""What measuring may take where a run does not say more."""
+"""The default of the seconds that measuring a plan may take."""
 MOST_SECONDS = 60.0
-"""What it may take in any run."""
+"""The most seconds that measuring a plan may take."""
 SHARE = 0.03
-"""Of a run's time, for measuring."""
+"""The share of a run's time that measuring a plan may take."""
 LARGEST_CHUNK = 256
 SEVERAL = 8
-"""Points on which precisions are compared where a strategy takes all of a chunk together."""
+"""The number of points on which precisions are compared for strategies that evaluate a chunk at once."""
 DEPARTURE = 0.01
-"""How far losses in another precision may be from those in fp32 at a few points, as a share of the largest."""
+"""The largest difference of losses in another precision from those in fp32, as a share of the largest loss."""
 
 
 def allow_measuring(budget: float | None) -> float:
-    """What an automatic plan may cost a run: 2 seconds, or 3 % of a budget of a minute and more, a minute at most.
+    """Choose the seconds that measuring a plan may take: 2, or 3 % of a budget of at least a minute, at most 60.
 
     Args:
-        budget: in seconds; None where it is given in steps.
+        budget: the budget of the run in seconds; None if it is given in steps.
     """
     return min(MOST_SECONDS, SHARE * budget) if budget is not None and budget >= 60 else MEASURING_SECONDS
 
@@ -68,24 +68,23 @@ def plan_for(
     steps: bool = True,
     evaluations: int = 0,
 ) -> Plan:
-    """The plan for a fit and its surveys.
+    """Choose the plan for a fit and its surveys.
 
     Args:
         network: what will be evaluated.
-        controls: (m, n), those of the chart.
-        step_batch: a minibatch as a step of the fit will see it.
-        eval_batch: a group of examples as a survey will see it.
-        spec: ``auto`` measures every strategy for each service and takes the fastest; a strategy's name takes it
-            for both; a path reads a plan file.
-        memory: bytes that may be taken.
-        precision: of evaluations and steps, fp32, bf16 or tf32; ``auto`` takes the one that is measured to be the
-            fastest, as long as losses at a few points are within 1 % of those in fp32. A plan file states its own,
-            which counts.
-        points: how many points a step of the fit has.
-        seconds: what measuring may take, about.
-        steps: whether a fit will make steps; if not, what has no memory for them is not a reason to refuse.
-        evaluations: points times groups of examples that will be evaluated, as far as is known: measuring may take
-            3 % of what that takes, where it is more than ``seconds``.
+        controls: the controls of the chart, (m, n).
+        step_batch: a minibatch of a step of the fit.
+        eval_batch: an evaluation batch of a survey.
+        spec: ``auto`` to measure every strategy for each service and choose the fastest; the name of a strategy for
+            all services; or the path of a plan file.
+        memory: the bytes that may be used.
+        precision: the precision of evaluations and steps, fp32, bf16 or tf32; ``auto`` chooses the fastest one with
+            losses within 1 % of those in fp32 at a few points. A plan file states its own, which has priority.
+        points: the number of points of a step of the fit.
+        seconds: about how long measuring may take.
+        steps: whether a fit will make steps; if not, a lack of memory for steps is not an error.
+        evaluations: the number of points times evaluation batches, as far as it is known: measuring may take 3 % of
+            their time, if that is more than ``seconds``.
 
     Raises:
         BadInput: an unknown name, an unreadable file, a strategy that cannot serve this network, or memory for less
@@ -121,7 +120,7 @@ def plan_for(
         if (limit := tried.portions[way.strategy].examples) is not None:
             reasons.append(f"{piece.which}: {limit} of {piece.examples} examples at once fit the memory")
         chosen = _in_the_best_precision(piece, way, outcome.points[way.name], precision, others, seconds / 4)
-        # Of points that are taken together no more than were timed: what more of them cost nobody has seen.
+        # For strategies that evaluate points together no more than were timed, as the cost of more is unknown.
         stacks = STRATEGIES[way.strategy].stacks_points
         wanted = outcome.points[way.name] if stacks else way.portion.points
         fits = chosen.tried(way.strategy, wanted)
@@ -139,13 +138,13 @@ def plan_for(
 
 
 def tell_of_departure(plan: Plan, network: Network, controls: Tensor, batch: Batch) -> None:
-    """Say of a plan that was stated in another precision than fp32 how far its losses are off, where they are.
+    """Warn if the losses of a given plan differ too much from those in fp32.
 
     Args:
-        plan: which is followed all the same.
+        plan: the plan, which is followed in any case.
         network: what will be evaluated.
-        controls: (m, n), those of the chart.
-        batch: a group of examples.
+        controls: the controls of the chart, (m, n).
+        batch: an evaluation batch.
     """
     for which, service in (("pullback", plan.pullback), ("evaluate", plan.evaluate)):
         if service.precision == "fp32":
@@ -157,15 +156,15 @@ def tell_of_departure(plan: Plan, network: Network, controls: Tensor, batch: Bat
 def tell_of_slower(
     plan: Plan, network: Network, controls: Tensor, step_batch: Batch | None, eval_batch: Batch, *, memory: Limit
 ) -> None:
-    """Say of a plan that was measured on another machine what it takes here, where another way is faster.
+    """Say if a plan that was measured on another machine is slower here than another one.
 
     Args:
-        plan: which is followed all the same.
+        plan: the plan, which is followed in any case.
         network: what will be evaluated.
-        controls: (m, n), those of the chart.
-        step_batch: as for :func:`plan_for`; None where a fit makes no steps.
+        controls: the controls of the chart, (m, n).
+        step_batch: as for :func:`plan_for`; None if there are no steps.
         eval_batch: as for :func:`plan_for`.
-        memory: bytes that other ways may take.
+        memory: the bytes that other plans may use.
     """
     here = name_machine(network.device)
     if plan.machine in ("", here):
@@ -177,7 +176,7 @@ def tell_of_slower(
         stated = Way(service.strategy, Portion(service.points, service.examples))
         try:
             tried = _raced(piece, memory, MEASURING_SECONDS / 2, 0, stated)
-        except BadInput:  # there is no room for others
+        except BadInput:  # others do not fit the memory
             continue
         seconds = tried.outcome.seconds
         if stated.name not in seconds:  # it fails here, and will say so itself
@@ -192,7 +191,7 @@ def tell_of_slower(
 
 
 def _others(network: Network, precision: str) -> list[str]:
-    """The precisions that the one that was asked for is measured against.
+    """The precisions with which the requested one is compared.
 
     Raises:
         BadInput: the device does not have it.
@@ -214,17 +213,17 @@ def _has(network: Network, precision: str) -> bool:
 def _in_the_best_precision(
     piece: Piece, way: Way, points: int, asked: str, others: Sequence[str], seconds: float
 ) -> Piece:
-    """The service in the precision that was asked for; or, where that is left open, in the one that pays.
+    """The service in the requested precision, or in the fastest one for ``auto``.
 
-    What is asked for is measured as well; where it does not pay, or gives other losses, one line says so.
+    A requested precision is measured, too; a message says if it is slower, or if losses differ.
 
     Args:
-        piece: in the precision that was asked for, or in fp32.
+        piece: the service in the requested precision, or in fp32.
         way: how it is run.
-        points: that a timed run has.
-        asked: the precision, or ``auto``.
-        others: precisions that it is measured against.
-        seconds: that measuring may take.
+        points: the number of points of a timed run.
+        asked: the requested precision, or ``auto``.
+        others: the precisions with which it is compared.
+        seconds: the seconds that measuring may take.
     """
     if not others:
         return piece
@@ -261,29 +260,29 @@ def _tell(message: str) -> None:
 
 @dataclass(frozen=True)
 class _Tried:
-    """Ways of running a service, and what they took."""
+    """The ways to run a service, and their times."""
 
     portions: Mapping[str, Portion] = field(default_factory=dict)
-    """What fits the memory at a time, by strategy."""
+    """The points and examples that fit the memory, by strategy."""
     ways: Mapping[str, Way] = field(default_factory=dict)
-    """By name, the simpler first."""
+    """The ways by name, the simpler first."""
     outcome: Outcome = field(default_factory=lambda: Outcome({}, {}, {}))
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Why strategies or ways cannot do it, or were not tried."""
+    """Why strategies or ways failed, or were not tried."""
 
 
 def _raced(piece: Piece, memory: Limit, seconds: float, expected: int, stated: Way | None = None) -> _Tried:
-    """What ways of running a service take, measured; probing memory is not charged.
+    """Measure the ways to run a service; probing memory does not count.
 
     Args:
         piece: the service.
-        memory: bytes that may be taken.
-        seconds: that the race may take.
-        expected: points times batches that will be evaluated, for 3 % of which it may take longer.
-        stated: a way that others have to be faster than to be taken.
+        memory: the bytes that may be used.
+        seconds: the seconds that the race may take.
+        expected: the number of points times batches that will be evaluated; the race may take 3 % of their time.
+        stated: a given way, with which others are compared.
 
     Raises:
-        BadInput: memory for less than one point, or a model that fails.
+        BadInput: the memory does not suffice for one point, or the model fails.
     """
     plain, refused = piece.portions([PLAIN], memory)
     if not plain:
@@ -293,7 +292,7 @@ def _raced(piece: Piece, memory: Limit, seconds: float, expected: int, stated: W
     except Exception as error:  # the user's own module may fail in any way
         raise make_failure(error, "the model fails on a batch of these data") from error
     seconds = max(seconds, min(MOST_SECONDS, SHARE * expected * pace.whole))
-    # So that everybody has a run to warm up and ROUNDS rounds before the race's patience is over.
+    # So that each way has a run to warm up and ROUNDS rounds before the time is over.
     a_run = PATIENCE * seconds / len(STRATEGIES) / (ROUNDS + 1)
     names, left_out = piece.worth_trying(list(STRATEGIES), pace, a_run)
     portions, refused = piece.portions(names, memory)
@@ -308,10 +307,10 @@ def _raced(piece: Piece, memory: Limit, seconds: float, expected: int, stated: W
 
 
 def _stated(piece: Piece, name: str, memory: Limit) -> _Tried:
-    """A strategy that was asked for.
+    """The requested strategy.
 
     Raises:
-        BadInput: memory for less than one point.
+        BadInput: the memory does not suffice for one point.
     """
     portions, refused = piece.portions([name], memory)
     ways = {way.name: way for way in (Way(name, portion) for name, portion in portions.items())}
@@ -320,10 +319,10 @@ def _stated(piece: Piece, name: str, memory: Limit) -> _Tried:
 
 
 def _derivatives(slopes: Piece, pulled: str, memory: Limit) -> Service:
-    """Second derivatives keep more: a strategy that has no room for them leaves them to the plain loop."""
+    """The service of derivatives; second derivatives that do not fit the memory are left to the plain loop."""
     try:
         portions, _ = slopes.portions([pulled, PLAIN], memory)
-    except BadInput:  # nobody has asked for them yet
+    except BadInput:  # they may never be requested
         portions = {}
     name = pulled if pulled in portions else PLAIN
     portion = portions.get(name, Portion(1, None))
@@ -331,20 +330,20 @@ def _derivatives(slopes: Piece, pulled: str, memory: Limit) -> Service:
 
 
 def check_plan(spec: str) -> Plan | None:
-    """The plan that a file states, if one is named.
+    """Read the plan file, if ``spec`` names one; check the name of a strategy.
 
     Raises:
-        BadInput: an unknown name, or an unreadable file.
+        BadInput: the name is unknown, or the file cannot be read.
     """
     if spec.endswith(".json"):
         return Plan.read(Path(spec))
     if spec != AUTO and spec not in STRATEGIES:
-        raise unknown("plan", spec, [AUTO, *STRATEGIES, "FILE.json"])
+        raise make_unknown_error("plan", spec, [AUTO, *STRATEGIES, "FILE.json"])
     return None
 
 
 def _told(piece: Piece, tried: _Tried) -> list[str]:
-    """What a race showed, in words."""
+    """The outcome of a race, in words."""
     ranked = sorted(tried.outcome.seconds.items(), key=lambda entry: entry[1])
     told = [f"{piece.which}: " + ", ".join(f"{name} {1e6 * value:.0f} us/point" for name, value in ranked)]
     told += [f"{piece.which} without {name}: {why}" for name, why in tried.refused.items()]

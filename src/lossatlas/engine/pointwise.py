@@ -1,4 +1,4 @@
-"""What strategies that call one network after another have in common."""
+"""The base of strategies that call one network after another."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ T = TypeVar("T")
 
 
 class Pointwise(Strategy):
-    """A functional call per point. Any module that can be called can be served.
+    """A functional call per point, for any module.
 
-    Unless a strategy says otherwise, layers are merged where it is known how (:mod:`lossatlas.engine.sequential`), and
-    images have channels last; modules that cannot take those (a ``view`` of their features, say) get them as they are.
+    Unless ``rewrites`` is False, layers are merged if possible (:mod:`lossatlas.engine.sequential`), and images have
+    channels last, unless the module does not support it (because of a ``view`` of its features, for instance).
     """
 
     stacks_points = False
     rewrites = True
-    """Whether networks are called in another way than they were written, with the same values."""
+    """Whether networks are called in another way than they were written, with the same results."""
 
     def __init__(self) -> None:
         self._reorders: bool | None = None
         self._merged: tuple[Network, Network] | None = None
-        """A network, and the one that is called for it."""
+        """A network, and the one with merged layers that is called instead."""
 
     @abstractmethod
     def over(self, count: int, network: Network, call: Callable[[int, Network], T]) -> Sequence[T]:
-        """``call(i, network)`` for i = 0 ... count - 1, in that order; the network may be a replica."""
+        """Return ``call(i, network)`` for i = 0 ... count - 1, in order; the network may be a replica."""
 
     def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
         stacked: Params = _stack([function(point) for point in _each(params)])
@@ -58,7 +58,7 @@ class Pointwise(Strategy):
 
         def call(i: int, network: Network) -> tuple[Outputs, Tensor]:
             with network.calling():
-                # A forward pass that differentiates itself may do so by its weights.
+                # A forward pass that differentiates may do so with respect to its weights.
                 point = make_leaves(each[i], network.varied) if network.differentiates else each[i]
                 return drop_graph(network(point, batch))
 
@@ -95,7 +95,7 @@ class Pointwise(Strategy):
     def _rewritten(
         self, network: Network, params: Params, batch: Batch, *, graph: bool = False
     ) -> tuple[Network, Batch]:
-        """The network with layers merged; and the batch with channels last, unless the network once refused that."""
+        """The network with merged layers, and the batch with channels last unless the network failed with it before."""
         if not self.rewrites:
             return network, batch
         if self._merged is None or self._merged[0] is not network:
@@ -115,23 +115,23 @@ class Pointwise(Strategy):
 
 
 def _ends_the_process(network: Network) -> bool:
-    """Whether a gradient may do so where images have channels last.
+    """Whether a gradient may crash the process if images have channels last.
 
-    Torch 2.13 writes where it must not in the backward pass of a group normalisation with channels last, where its
-    weights have a gradient and what it is given has none: it comes first, or layers before it are held.
+    Torch 2.13 writes out of bounds in the backward pass of a group normalisation with channels last if its weights
+    have a gradient and its input has none: it is the first layer, or the layers before it are held fixed.
     """
     layers = any(isinstance(part, nn.GroupNorm) for part in network.module.modules())
     return layers or network.uses(GROUP_NORM)  # a function, which is seen where it is called
 
 
 def _each(params: Params) -> Iterator[Params]:
-    """The parameters of one point after the other."""
+    """The parameters of each point."""
     for values in zip(*params.values(), strict=True):
         yield dict(zip(params, values, strict=True))
 
 
 def _stack(per_point: Sequence[Outputs]) -> Outputs:
-    """Tensors of all points together; of what is not a tensor (an object of the user's) nothing is handed on."""
+    """The tensors of all points stacked; leaves that are not tensors (user objects) are dropped."""
 
     def together(*leaves: Any) -> Tensor | None:
         return torch.stack(leaves) if all(isinstance(leaf, Tensor) for leaf in leaves) else None
@@ -140,15 +140,15 @@ def _stack(per_point: Sequence[Outputs]) -> Outputs:
 
 
 def _alone(leaf: Any) -> Tensor | None:
-    """What a tensor is among those of all points; as above."""
+    """A tensor with an axis for a single point; other leaves are dropped."""
     return leaf[None] if isinstance(leaf, Tensor) else None
 
 
 def _channels_last(tree: Batch) -> Batch:
-    """Images with channels last in memory; everything else as it is.
+    """Copy images to channels-last memory; other tensors are returned as they are.
 
-    Copied rather than asked for by ``contiguous``: an image of one channel is contiguous in either order, keeps the
-    strides of the other, and drags the whole network along (pooling alone is five times slower there on a CPU).
+    Copied explicitly, because ``contiguous`` leaves an image of one channel with strides of the other format, which all
+    layers would follow (pooling alone is then five times slower on a CPU).
     """
 
     def convert(leaf: Tensor) -> Tensor:

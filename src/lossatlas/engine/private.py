@@ -1,4 +1,4 @@
-"""A private copy of a user's module, and what it is handed: nothing that happens to them reaches the user's."""
+"""Private copies of a user's module and its inputs, whose changes do not affect the user's objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.feeds import Feed
 from lossatlas.losses import Loss, judge
 from lossatlas.types import Batch, Outputs, Params
@@ -36,7 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 NARROW = (torch.float16, torch.bfloat16)
-"""Numbers of fewer than 32 bits."""
+"""The dtypes of fewer than 32 bits."""
 GROUP_NORM, FORWARD_MODE = "group_norm", "_make_dual"
 WATCHED = {GROUP_NORM, FORWARD_MODE}
 """Group normalisation, which torch cannot always differentiate with channels last; and differentiation in forward mode,
@@ -44,10 +44,10 @@ whose levels are the process's and not a thread's."""
 
 
 class Watching(TorchFunctionMode):
-    """While entered, notes which functions of :data:`WATCHED` are used.
+    """Records which functions of :data:`WATCHED` are used while entered.
 
     Args:
-        seen: takes their names.
+        seen: receives their names.
     """
 
     def __init__(self, seen: set[str]) -> None:
@@ -64,33 +64,32 @@ class Watching(TorchFunctionMode):
 
 
 class Handed:
-    """How a private copy is called: a user's feed and loss, with inputs that the module may do with as it likes."""
+    """How a private copy is called: by a user's feed and loss, with inputs that the module may change."""
 
     def __init__(self, feed: Feed, loss: Loss) -> None:
         self._feed = feed
         self.loss = loss
-        """What a check has settled of it included."""
+        """The loss, with open options decided by the check."""
         self.copies = False
-        """Whether each call has inputs of its own, because the module writes to them."""
+        """Whether inputs are copied for each call, because the module writes to them."""
         self.widens = False
-        """Whether inputs have 32 bits at least, because the module's weights were given so many."""
+        """Whether inputs are converted to at least 32 bits, as the module's weights were."""
         self.differentiates = False
-        """Whether the network is differentiated by its inputs as it is called, which takes a graph even where nobody
-        asks for the gradient of the loss."""
+        """Whether calls differentiate with respect to inputs, so that each call needs a graph."""
         self.uses: set[str] = set()
-        """Names of functions of torch that calls were seen to use, of those that matter (:data:`WATCHED`)."""
+        """The functions of torch that calls use, among those of :data:`WATCHED`."""
 
     def calling(self) -> AbstractContextManager[object]:
-        """Entered around calls whose results carry no graph: without gradients, where the network can do without.
+        """A context for calls whose results have no graph, with gradients disabled if the network allows it.
 
-        Of one thread: others have a mode of their own.
+        It affects the current thread only.
         """
         return torch.enable_grad() if self.differentiates else torch.no_grad()
 
     def called(self, module: nn.Module, params: Params, batch: Batch) -> Outputs:
-        """What the loss sees of a functional call with these parameters, and no others of the module's own names.
+        """Call a module functionally and return what the loss is given: the output, or the losses (B,) themselves.
 
-        That are the losses (B,) themselves where the loss calls the network.
+        The latter if the loss calls the network. All parameters of the module's names have to be given.
         """
         if self.loss.sees_network:
             within = {f"module.{name}": value for name, value in params.items()}
@@ -99,18 +98,18 @@ class Handed:
         return self._feed.output(call_user_code(functional_call, module, params, args, kwargs))
 
     def called_with(self, module: nn.Module, batch: Batch) -> Outputs:
-        """The same of a module that has its parameters in place."""
+        """Call a module with its own parameters, and return what the loss is given."""
         if self.loss.sees_network:
             return call_user_code(self.loss.of_network, module, self.owned(batch))
         args, kwargs = self.owned(self._feed.inputs(batch))
         return self._feed.output(call_user_code(module, *args, **kwargs))
 
     def given(self, batch: Batch) -> Any:
-        """What the module, or the loss that calls it, is given of a batch, as it is."""
+        """The part of a batch that the module, or the loss that calls it, is given."""
         return batch if self.loss.sees_network else self._feed.inputs(batch)
 
     def owned(self, tree: Any) -> Any:
-        """Inputs as a call gets them."""
+        """The inputs of a call, copied or converted if necessary."""
 
         def own(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
@@ -122,32 +121,32 @@ class Handed:
         return tree_map(own, tree) if self.copies or self.widens else tree
 
     def judged(self, seen: Outputs, batch: Batch) -> tuple[Outputs, Tensor]:
-        """Outputs and the losses (B,) of what the loss saw; the terms of a loss that has several beside the outputs."""
+        """Compute outputs and losses (B,); the terms of a loss that has several are beside the outputs."""
         return call_user_code(judge, self.loss, seen, self.targets(batch))
 
     def targets(self, batch: Batch) -> Any:
-        """What the loss compares with; all of the batch where the loss calls the network."""
+        """The targets of a batch, or the whole batch if the loss calls the network."""
         return batch if self.loss.sees_network else self._feed.targets(batch)
 
 
 def drop_graph(results: tuple[Outputs, Tensor]) -> tuple[Outputs, Tensor]:
-    """Outputs and losses as numbers: networks that are differentiated by their inputs leave graphs behind."""
+    """Detach outputs and losses, whose graph remains if calls differentiate with respect to inputs."""
     detached: tuple[Outputs, Tensor] = tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, results)
     return detached
 
 
 def force_plain_attention() -> AbstractContextManager[object]:
-    """Attention is computed step by step: torch's fused kernels have no second derivatives and no rule for ``vmap``.
+    """Compute attention step by step, as torch's fused kernels have neither second derivatives nor a ``vmap`` rule.
 
-    In force for the whole process, so a strategy enters it before it hands work to threads.
+    It affects the whole process, so that a strategy enters it before it starts threads.
     """
     return sdpa_kernel(SDPBackend.MATH)
 
 
 def copy_shared(module: nn.Module) -> nn.Module:
-    """A copy with parts of its own that hold the same parameters and buffers.
+    """Copy a module, with the same parameters and buffers in copies of its submodules.
 
-    For functional calls, which put others in their places for as long as they last: two at the same time, or of another
+    For functional calls, which replace parameters during the call: for two calls at the same time, or with another
     forward pass.
     """
     shared = [*module.parameters(), *module.buffers()]
@@ -155,7 +154,7 @@ def copy_shared(module: nn.Module) -> nn.Module:
 
 
 class Lent(nn.Module):
-    """A module whose parameters are exchanged while something is done with it."""
+    """A module whose parameters are replaced during a call."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -166,7 +165,7 @@ class Lent(nn.Module):
 
 
 class _Around(nn.Module):
-    """In place of a wrapper that cannot be called with other parameters: the same names and the same function."""
+    """A replacement for a wrapper that does not support functional calls, with the same names and function."""
 
     def __init__(self, name: str, module: nn.Module) -> None:
         super().__init__()
@@ -178,7 +177,7 @@ class _Around(nn.Module):
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """The module itself, called by the same names without ``DataParallel`` and ``torch.compile`` around it."""
+    """Return a module without ``DataParallel`` and ``torch.compile`` around it, with the same names of parameters."""
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return _Around("module", unwrap(module.module))
     compiled = getattr(module, "_orig_mod", None)
@@ -186,12 +185,12 @@ def unwrap(module: nn.Module) -> nn.Module:
 
 
 def copy_private(module: nn.Module) -> nn.Module:
-    """A copy that shares nothing with the module. ``DataParallel`` and ``torch.compile`` are left out of it.
+    """Copy a module completely, without ``DataParallel`` and ``torch.compile``.
 
-    What the module remembers of the graph of a last call is copied without the graph.
+    Tensors that the module stored in its last call are copied without their graph.
 
     Raises:
-        BadInput: it holds something that cannot be copied, or TorchScript.
+        BadInput: the module holds something that cannot be copied, or TorchScript.
     """
     for name, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
@@ -204,14 +203,14 @@ def copy_private(module: nn.Module) -> nn.Module:
     memo = {id(leaf): leaf.detach().clone() for leaf in remembered if isinstance(leaf, Tensor) and not leaf.is_leaf}
     try:
         return copy.deepcopy(module, memo)
-    except Exception as error:  # it is the user's own, and may hold anything
-        raise BadInput(f"the model cannot be copied ({in_one_line(error)}); keep such things outside of it") from error
+    except Exception as error:  # a user's module may hold anything
+        raise BadInput(f"the model cannot be copied ({format_error(error)}); keep such things outside of it") from error
 
 
 def install(module: nn.Module, params: Params) -> nn.Module:
-    """Put tensors in the places of a module's parameters and buffers, to stay there; returns the module.
+    """Replace a module's parameters and buffers by tensors for good; returns the module.
 
-    As plain attributes: they carry gradients to where they come from.
+    The tensors are plain attributes, through which gradients flow to their origin.
     """
     for name, value in params.items():
         owner, _, local = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Whether a module is a function of its parameters and inputs: a map of anything else would show noise."""
+"""Whether a module is a deterministic function of its parameters and inputs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lossatlas.errors import BadInput
 __all__ = ["TINY", "alike", "check_pure", "equal", "is_comparable", "recomputes"]
 
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
-"""Sums in another order differ by less; dropped units and noise by more."""
+"""The tolerance for equal outputs: above rounding error, below the effect of dropout and noise."""
 TINY = 1e-6
-"""Nobody looks at smaller differences."""
+"""Smaller differences are ignored."""
 
 
 def check_pure(module: nn.Module, call: Callable[[], object]) -> None:
-    """Call a module twice in the same way and refuse what differs.
+    """Call a module twice in the same way, and refuse it if outputs differ.
 
     Args:
-        module: in evaluation mode.
+        module: the module, in evaluation mode.
         call: calls it on a few examples, without leaving a graph.
 
     Raises:
-        BadInput: a layer gives other outputs for equal inputs, or the call writes to a parameter or a buffer; all are
-            named.
+        BadInput: a layer gives other outputs for equal inputs, or the call writes to a parameter or a buffer; the
+            message names all of them.
     """
     before = {name: value.clone() for name, value in _own(module) if is_comparable(value)}
     first, second = _recorded(module, call), _recorded(module, call)
@@ -40,15 +40,15 @@ def check_pure(module: nn.Module, call: Callable[[], object]) -> None:
             what = "parameter" if isinstance(value, nn.Parameter) else "buffer"
             raise BadInput(
                 f"the forward pass writes to {what} {name!r} in evaluation mode; expected a function of parameters and "
-                "inputs: write to it while training alone"
+                "inputs: write to it in training mode only"
             )
-    # A layer is through before those that contain it, so the first that differs is the innermost.
+    # A layer ends before those that contain it, so that the first one that differs is the innermost.
     for (name, kind, inputs, outputs), (_, _, inputs_again, outputs_again) in zip(first, second, strict=False):
         if equal(inputs, inputs_again) and not equal(outputs, outputs_again):
             what = f"layer {name!r}" if name else "the model"
             raise BadInput(
                 f"{what} ({kind}) is random in evaluation mode: equal inputs gave other outputs; "
-                "let it draw numbers while training alone"
+                "let it use random numbers in training mode only"
             )
 
 
@@ -57,7 +57,7 @@ class _Recomputed(Exception):
 
 
 class _Sealed(Tensor):
-    """Stands for a parameter that nobody shall read."""
+    """A replacement for a parameter that must not be read."""
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -65,13 +65,13 @@ class _Sealed(Tensor):
 
 
 def recomputes(module: nn.Module, backward: Callable[[], object]) -> bool:
-    """Whether a backward pass reads the module's parameters again, as that of a checkpointed forward pass does.
+    """Whether a backward pass reads the module's parameters again, as with activation checkpointing.
 
-    It would read whatever parameters the module has by then.
+    It would read the parameters that the module has at that time.
 
     Args:
-        module: whose parameters.
-        backward: the backward pass, of a functional call that is over.
+        module: the module.
+        backward: the backward pass of a functional call that has ended.
     """
     sealed: dict[str, Tensor] = {
         f"module.{name}": torch.empty(0).as_subclass(_Sealed) for name, _ in module.named_parameters()
@@ -80,7 +80,7 @@ def recomputes(module: nn.Module, backward: Callable[[], object]) -> bool:
         functional_call(Lent(module), sealed, (lambda _: backward(),))
     except _Recomputed:
         return True
-    except Exception:  # a backward pass that fails otherwise is told of where it is needed
+    except Exception:  # other failures of the backward pass are reported where it is needed
         return False
     return False
 
@@ -94,7 +94,7 @@ def _unchanged(before: Tensor, after: Tensor) -> bool:
 
 
 def _recorded(module: nn.Module, call: Callable[[], object]) -> list[tuple[str, str, list[Any], list[Any]]]:
-    """Name, type, inputs and outputs of each layer, in the order in which they are through."""
+    """Name, type, inputs and outputs of each layer, in the order in which their calls end."""
     seen: list[tuple[str, str, list[Any], list[Any]]] = []
 
     def watch(name: str) -> Callable[..., None]:
@@ -115,10 +115,9 @@ def _recorded(module: nn.Module, call: Callable[[], object]) -> list[tuple[str, 
 
 
 def is_comparable(value: Any) -> bool:
-    """Whether a value is a tensor whose numbers can be looked at, now and later.
+    """Whether a value is a tensor that can be compared, now and later.
 
-    Nested and sparse tensors have no shape to compare, those of a transform (``torch.func`` inside a forward pass) die
-    with it, and some have no numbers yet.
+    Nested and sparse tensors cannot, nor can meta tensors and those of a transform (``torch.func`` in a forward pass).
     """
     return (
         isinstance(value, Tensor)
@@ -134,14 +133,14 @@ def _copy(leaf: Any) -> Any:
 
 
 def equal(first: list[Any], second: list[Any], *, exactly: bool = False) -> bool:
-    """Whether the tensors of two lists are the same, up to rounding or exactly; what cannot be compared is left out."""
+    """Whether the tensors of two lists are equal, up to rounding or exactly; others than tensors are ignored."""
     pairs = [(a, b) for a, b in zip(first, second, strict=False) if is_comparable(a) and is_comparable(b)]
     same = _unchanged if exactly else _close
     return all(a.shape == b.shape and same(a, b) for a, b in pairs)
 
 
 def alike(found: Tensor, wanted: Tensor, within: float) -> bool:
-    """Whether two results are the same up to a share of the largest number: that of sums whose terms cancel, say."""
+    """Whether two results are equal up to a share of their largest number, as for sums whose terms cancel."""
     if found.shape != wanted.shape or not torch.equal(found.isfinite(), wanted.isfinite()):
         return False
     gap = (found.double() - wanted.double())[wanted.isfinite()].abs()

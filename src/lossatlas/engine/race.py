@@ -1,4 +1,4 @@
-"""Timing contestants against each other on the real problem, in rounds, and telling who is faster."""
+"""Timing alternatives against each other on the real problem, in rounds, and deciding which is faster."""
 
 from __future__ import annotations
 
@@ -10,95 +10,95 @@ from statistics import median
 
 import torch
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 
 __all__ = ["HOPELESS", "PATIENCE", "ROUNDS", "Contestant", "Outcome", "choose_simplest", "compare_times", "race"]
 
 RUNS = 8
-"""About how many runs a contestant's share of the budget is good for."""
+"""About how many runs the share of a contestant in the budget allows."""
 GROWTH = 4
-"""A run that was short is followed by one of so many times as many points."""
+"""The factor by which the number of points is increased after a short run."""
 SMALLER = 0.95
-"""Fewer points at a time are taken where they reach such a share of the best speed: they keep less in memory."""
+"""Fewer points at a time are chosen if they reach this share of the best speed, as they need less memory."""
 ROUNDS = 3
-"""Rounds that the fastest and the simplest have even where the budget is used up: with fewer, nobody tells a burst from
+"""The rounds of the fastest and the simplest even if the budget is used; fewer cannot distinguish a burst of load from
 a difference."""
 PATIENCE = 3.0
-"""Times the budget that rounds may take for that."""
+"""The most time that these rounds may take, in units of the budget."""
 HOPELESS = 3.0
-"""Who took that many times as long as the best, and long, is not measured again."""
+"""A contestant that took this many times as long as the best, and a long time, is not measured again."""
 RIVAL = 1.5
-"""Who took so many times as long, and in more rounds than chance would give, is not measured again either."""
+"""A contestant that took this many times as long in significantly many rounds is not measured again either."""
 MARGIN = 0.97
-"""The share of the other's time that whoever is called faster takes at most."""
+"""The largest ratio of times at which a contestant is called faster."""
 FEW_ROUNDS = {1: 0.2, 2: 0.75}
-"""That share where there were so few rounds, all of which count."""
+"""The same for very few rounds, all of which have to agree."""
 CLEAR = 0.5
-"""A median share of the other's time that speaks for itself."""
+"""A median ratio of times that needs no further evidence."""
 CONFIDENCE = 1.0
 """How far above a half the share of rounds has to be that were won, times the square root of their number: two standard
 deviations of a coin's."""
 FAR, LESS = 0.85, 0.6
-"""A median share of the other's time for which so much confidence does."""
+"""A median ratio of times for which a lower confidence suffices, and that confidence."""
 SHORT = 0.005
-"""Seconds that a run has at least, where a contestant has so many points: many short rounds say more than few long."""
+"""The least seconds of a run, if there are enough points: many short rounds are more informative than few long ones."""
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way of doing a piece of work that consists of any number of points."""
+    """One alternative to do a piece of work that consists of any number of points."""
 
     prepare: Callable[[int], Callable[[], object]]
-    """From a number of points to a run of so many, which returns when they are done."""
+    """Makes a run of a number of points, which returns when they are done."""
     most: int
-    """Points that a run may have."""
+    """The largest number of points of a run."""
     share: float = 1.0
-    """Of a point's work that a run does."""
+    """The share of a point's work that a run does."""
     least: int = 1
-    """Points that a run has at least, if it may: those that are worked on side by side."""
+    """The smallest number of points of a run, if possible: those that are evaluated in parallel."""
     gains: bool = True
-    """Whether points may cost less when there are more of them, so that it is worth while to look for their number."""
+    """Whether a point may cost less if there are more of them, so that their number is searched for."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a race showed."""
+    """The outcome of a race."""
 
     rounds: dict[str, list[float]]
-    """Seconds per point, round by round; who dropped out has fewer."""
+    """The seconds per point of each round; contestants that dropped out have fewer."""
     refused: dict[str, str]
-    """Why others could not take part."""
+    """Why other contestants could not take part."""
     points: dict[str, int]
-    """How many points the runs of each contestant had."""
+    """The number of points of the runs of each contestant."""
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Per point, the median over rounds."""
+        """The seconds per point, as the median over rounds."""
         return {name: median(times) for name, times in self.rounds.items()}
 
     @property
     def winner(self) -> str:
-        """Who is to do the work; see :func:`choose_simplest`."""
+        """The name of the chosen contestant; see :func:`choose_simplest`."""
         return choose_simplest(self.rounds)
 
 
 def compare_times(times: Sequence[float], others: Sequence[float]) -> float:
-    """How many times as long the first takes as the second: the median over rounds, in which both were timed in turn.
+    """Compute the ratio of two times, as the median over rounds in which both were timed in turn.
 
-    Noise of a shared machine lasts longer than a round, mostly, and meets both.
+    Load on a shared machine mostly lasts longer than a round, and affects both.
     """
     return median(_paired(times, others))
 
 
 def choose_simplest(rounds: Mapping[str, Sequence[float]]) -> str:
-    """Of contestants, the simpler first, the one that nobody is clearly faster than, or else the fastest.
+    """Choose the simplest contestant than which no other is clearly faster, or else the fastest one.
 
-    A later one takes the place of an earlier one where its median ratio says so by a margin and more rounds than chance
-    would give do, too. So who cannot be told apart loses to the simpler one, and a burst of noise in a few rounds
-    decides nothing.
+    A later contestant replaces an earlier one if its median ratio is smaller by a margin, and the ratio is below one in
+    significantly many rounds. Indistinguishable contestants thus lose to the simpler one, and a burst of load in a few
+    rounds decides nothing.
 
     Args:
-        rounds: per name the seconds of each round, in the order of rounds; who dropped out has fewer.
+        rounds: the seconds of each round by name, the simpler first; contestants that dropped out have fewer rounds.
 
     >>> choose_simplest({"plain": [1.0, 1.1, 3.0, 1.0], "clever": [1.0, 1.0, 1.0, 1.0]})
     'plain'
@@ -124,7 +124,7 @@ def _is_faster(ratios: Sequence[float]) -> bool:
 
 
 def _is_consistent(ratios: Sequence[float], confidence: float = CONFIDENCE) -> bool:
-    """Whether so many rounds were won that chance would hardly give it."""
+    """Whether significantly many rounds were won."""
     won = sum(each < 1 for each in ratios) / len(ratios)
     return won >= min(1.0, 0.5 + confidence / math.sqrt(len(ratios)))
 
@@ -135,7 +135,7 @@ class _Runner:
     def __init__(self, contestant: Contestant, points: int, clock: Callable[[], float]) -> None:
         self.contestant = contestant
         self.times: list[float] = []
-        """Seconds per point, round by round."""
+        """The seconds per point of each round."""
         self._clock = clock
         self._shrunk = False
         self._prepare(points)
@@ -145,12 +145,12 @@ class _Runner:
         self._run = self.contestant.prepare(points)
 
     def shrunk(self) -> bool:
-        """Whether memory did not do for so many points any more since this was asked last."""
+        """Whether the number of points had to be reduced for lack of memory since the last query."""
         found, self._shrunk = self._shrunk, False
         return found
 
     def time(self) -> float:
-        """How long a run takes; of fewer points from now on, where memory does not do for so many any more."""
+        """Time a run; the number of points is reduced from now on if the memory does not suffice."""
         while True:
             begin = self._clock()
             try:
@@ -177,15 +177,15 @@ def race(
 ) -> Outcome:
     """Time contestants in turn, round after round, until the budget is used.
 
-    Before the first round everybody runs to warm up and to compile, and finds the number of points at a time that pays:
-    the first run is of as few as may be, and as long as runs are short the next is of more. Nothing is said of others
-    than were run. Who fails in a round is out.
+    Before the first round each contestant runs to warm up and to compile, and to find the best number of points at a
+    time: the first run has as few points as possible, and the next ones more as long as runs are short. A contestant
+    that fails in a round drops out.
 
     Args:
-        contestants: by name, the simpler first.
-        seconds: the budget, compilation included.
-        clock: what tells the time.
-        finals: whether rounds after the budget are between the fastest and who would be taken, rather than all.
+        contestants: the contestants by name, the simpler first.
+        seconds: the budget, including compilation.
+        clock: returns the time in seconds.
+        finals: whether rounds after the budget are between the fastest and the chosen contestant, and not all.
     """
     started = clock()
     allowance = seconds / len(contestants) / RUNS if contestants else 0.0
@@ -195,7 +195,7 @@ def race(
         try:
             warmed[name] = _warmed(contestant, allowance, clock)
         except Exception as error:  # what is timed is a user's module, which may fail in any way
-            refused[name] = in_one_line(error)
+            refused[name] = format_error(error)
     racing = _hopeful(warmed, allowance, seconds)
     rounds, warm = 0, clock()
     for runner in racing.values():
@@ -205,7 +205,7 @@ def race(
             try:
                 runner.times.append(runner.per_point(runner.time()))
             except Exception as error:
-                refused[name] = in_one_line(error)
+                refused[name] = format_error(error)
                 del racing[name]
         rounds += 1
         shrunk = [runner for runner in racing.values() if runner.shrunk()]
@@ -228,7 +228,7 @@ def race(
 
 
 def _warmed(contestant: Contestant, allowance: float, clock: Callable[[], float]) -> tuple[_Runner, float]:
-    """A contestant at the number of points that pays, and how long a run of it takes."""
+    """A contestant at its best number of points, and the seconds of a run."""
     runner = _Runner(contestant, min(contestant.least, contestant.most), clock)
     spent = runner.time()
     if spent <= allowance:
@@ -237,11 +237,11 @@ def _warmed(contestant: Contestant, allowance: float, clock: Callable[[], float]
     enough = allowance if contestant.gains else min(SHORT, allowance)
 
     def pays() -> bool:
-        """Whether more points were worth it so far, which nobody knows of one."""
+        """Whether more points have been faster so far, which is unknown after a single run."""
         speeds = [each.per_point(seconds) for each, seconds in tried[-2:]]
         return len(speeds) == 1 or speeds[0] > RIVAL * speeds[1]
 
-    # Who takes points together shows what that is worth with many of them only.
+    # Evaluating points together shows its advantage only with many of them.
     while runner.points < contestant.most and (
         spent <= enough or (contestant.gains and spent <= RUNS * allowance and pays())
     ):
@@ -257,7 +257,7 @@ def _warmed(contestant: Contestant, allowance: float, clock: Callable[[], float]
 
 
 def _hopeful(warmed: Mapping[str, tuple[_Runner, float]], allowance: float, seconds: float) -> dict[str, _Runner]:
-    """Those who are not far behind already; the others have the time of their first runs."""
+    """The contestants that are not far behind; the others keep the time of their first runs."""
     best = min((runner.per_point(spent) for runner, spent in warmed.values()), default=0.0)
     racing = {}
     for number, (name, (runner, spent)) in enumerate(warmed.items()):
@@ -272,7 +272,7 @@ def _hopeful(warmed: Mapping[str, tuple[_Runner, float]], allowance: float, seco
 
 
 def _finalists(racing: Mapping[str, _Runner]) -> dict[str, _Runner]:
-    """Who would be taken now, and who was the fastest."""
+    """The contestant that would be chosen now, and the fastest one."""
     if not racing:
         return {}
     taken = choose_simplest({name: runner.times for name, runner in racing.items()})
@@ -281,7 +281,7 @@ def _finalists(racing: Mapping[str, _Runner]) -> dict[str, _Runner]:
 
 
 def _rivals(racing: Mapping[str, _Runner], rounds: int) -> dict[str, _Runner]:
-    """Those that are worth another round: all of them until there were enough to tell."""
+    """The contestants for another round: all of them until there were enough rounds."""
     if rounds < ROUNDS or not racing:
         return dict(racing)
     leader = min(racing.values(), key=lambda runner: median(runner.times))

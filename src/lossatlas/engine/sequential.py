@@ -1,16 +1,16 @@
-"""Layers of an ``nn.Sequential`` with fewer passes over memory: what follows a convolution joins it.
+"""Merged layers of an ``nn.Sequential``, which read and write activations less often.
 
-A convolution often takes little more time than what comes after it: normalisation, ReLU and pooling each read and write
-all activations once more. In an ``nn.Sequential`` it is certain what follows what, and that nobody looks at what is in
-between; so there
+A convolution often takes little more time than the layers after it: normalisation, ReLU and pooling each read and write
+all activations again. In an ``nn.Sequential`` the order of layers is known, and intermediate results are not used
+elsewhere, so that there
 
-- a normalisation by given statistics goes into the convolution's kernels, where no gradient is wanted;
-- a ReLU before a maximum works on what the maximum leaves, and any other in place;
-- a maximum over 2 x 2 is one of rows and then one of columns, where no gradient is wanted: torch's own keeps indices;
-- a mean over few places is differentiated by one product: torch's own takes ten times as long backwards as forwards.
+- a normalisation by given statistics is folded into the kernels of the convolution, if no gradient is needed;
+- a ReLU before max-pooling is applied to the pooled result, and any other ReLU in place;
+- 2 x 2 max-pooling is done by rows and then by columns if no gradient is needed, as torch's function keeps indices;
+- average pooling to a few pixels is differentiated by one product, as torch's backward pass is ten times slower.
 
-Values are those of the layers one after the other, NaN and infinity among them, but for the first: its values are
-rounded otherwise, and finite where only the convolution by itself would have overflowed.
+Values are those of the single layers, NaN and infinity included, except for the folded normalisation: its values are
+rounded differently, and finite where only the convolution by itself would have overflowed.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from lossatlas.engine.private import copy_shared
 __all__ = ["merge_layers"]
 
 SITES = 2**14
-"""Numbers of a matrix that a mean over parts of an image may be."""
+"""The largest size of the matrix by which average pooling is done."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def merge_layers(module: nn.Module) -> nn.Module | None:
-    """A copy in which each ``nn.Sequential`` calls its layers merged; None where there is nothing to merge.
+    """Copy a module so that each ``nn.Sequential`` calls its layers merged; None if there is nothing to merge.
 
-    Parameters and buffers are the module's own, under the same names. A subclass with a ``forward`` of its own keeps
-    it; what it has of ``super().forward``, which is its layers one after the other, is merged. Layers that somebody
-    hooks into or has changed, and those of other types, are called as they are.
+    Parameters and buffers are those of the module, under the same names. A subclass keeps its own ``forward``; only
+    its calls of ``super().forward`` are merged. Layers with hooks, changed layers and those of other types are called
+    as they are.
     """
     found = [part for part in module.modules() if isinstance(part, nn.Sequential) and _can_merge(list(_flat(part)))]
     if not found or _has_any_global_hook():  # type: ignore[no-untyped-call]
@@ -50,7 +50,7 @@ def merge_layers(module: nn.Module) -> nn.Module | None:
     rows = [part for part in twin.modules() if isinstance(part, nn.Sequential) and "forward" not in vars(part)]
     classes = {kind: _merged_class(kind) for kind in {type(part) for part in rows} if kind is not nn.Sequential}
     for part in rows:
-        if type(part) is nn.Sequential:  # and stays one, for whoever asks for its type
+        if type(part) is nn.Sequential:  # and stays one, for code that asks for its type
             part.forward = MethodType(_Merged.forward, part)  # type: ignore[method-assign]
         else:
             part.__class__ = classes[type(part)]
@@ -59,42 +59,42 @@ def merge_layers(module: nn.Module) -> nn.Module | None:
 
 def _merged_class(kind: type[nn.Sequential]) -> type[nn.Sequential]:
     """The class with :class:`_Merged` right before ``nn.Sequential`` among those that it inherits from."""
-    # Whoever looks at subclasses as they are made might take this one for the user's.
+    # Code that registers subclasses when they are made might take this one for the user's.
     told = any("__init_subclass__" in vars(base) for base in kind.__mro__ if base is not object)
     return kind if told or type(kind) is not type else type(kind.__name__, (kind, _Merged), {})
 
 
 class _Merged(nn.Sequential):
-    """The same layers, called together where that changes nothing."""
+    """The same layers, merged where results do not change."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002, torch's name
         x, layers = input, list(_flat(self))
-        ours = rectified = False
-        """Whether x was made here, so that nobody else has it; and whether by a ReLU, which remembers what it gave."""
+        ours = after_relu = False
+        """Whether x was computed here, so that it may be changed; and whether by a ReLU, which keeps its result."""
         while layers:
             first, *layers = layers
             if _is(first, nn.Conv2d):
                 x, folded = _convolved(x, first, _next(layers, nn.BatchNorm2d))
-                layers, ours, rectified = layers[folded:], True, False
-            elif rectified and _is(first, nn.ReLU):
+                layers, ours, after_relu = layers[folded:], True, False
+            elif after_relu and _is(first, nn.ReLU):
                 continue
             elif ours and _is(first, nn.ReLU):
                 pool = _next(layers, nn.MaxPool2d)
                 if pool is not None and _has_no_empty_window(pool):
                     x, layers = _pooled(x, pool), layers[1:]
-                x, rectified = x.relu_(), True
+                x, after_relu = x.relu_(), True
             elif ours and _is(first, nn.MaxPool2d) and not first.return_indices:
-                x, rectified = _pooled(x, first), rectified and _has_no_empty_window(first)
+                x, after_relu = _pooled(x, first), after_relu and _has_no_empty_window(first)
             elif _is(first, nn.AdaptiveAvgPool2d) and torch.is_grad_enabled():
-                x, ours, rectified = _averaged(x, first), False, False
+                x, ours, after_relu = _averaged(x, first), False, False
             else:
-                x, ours, rectified = first(x), _is(first, nn.BatchNorm2d), False
+                x, ours, after_relu = first(x), _is(first, nn.BatchNorm2d), False
         return x
 
 
 def _flat(row: nn.Module) -> Iterator[Any]:
-    """Layers in the order in which they are called; those that do nothing are left out."""
-    for layer in row._modules.values():  # children() has a layer that comes twice once
+    """The layers in the order of their calls, without those that do nothing."""
+    for layer in row._modules.values():  # children() yields repeated layers only once
         if type(layer) is nn.Sequential and _is_untouched(layer):
             yield from _flat(layer)
         elif not _is(layer, nn.Identity):
@@ -111,24 +111,24 @@ def _can_merge(row: Sequence[Any]) -> bool:
 
 
 def _is(layer: Any, *kinds: type[nn.Module]) -> bool:
-    """Whether it is a layer of exactly these kinds, as torch has them."""
+    """Whether a layer is of exactly one of these types of torch."""
     return type(layer) in kinds and _is_untouched(layer)
 
 
 def _is_untouched(layer: nn.Module) -> bool:
-    """Whether nobody hooks into its calls or has given it another forward pass."""
+    """Whether a layer has neither hooks nor another forward pass."""
     own = vars(layer).get("forward")
     ours = isinstance(own, MethodType) and own.__func__ is _Merged.forward
     return (own is None or ours) and not any(vars(layer).get(hooks) for hooks in HOOKS)
 
 
 def _next(layers: Sequence[Any], kind: type[nn.Module]) -> Any:
-    """The first layer, if it is of this kind."""
+    """The first layer, if it is of this type."""
     return layers[0] if layers and _is(layers[0], kind) else None
 
 
 def _convolved(x: Tensor, layer: Any, norm: Any) -> tuple[Tensor, bool]:
-    """A convolution's values, and whether the normalisation that follows is done in them."""
+    """The values of a convolution, and whether they include the normalisation that follows."""
     kernels, biases = layer.weight, layer.bias
     if norm is not None and not torch.is_grad_enabled() and not norm.training and _fits(norm, kernels):
         scale = (norm.running_var + norm.eps).rsqrt()
@@ -137,8 +137,8 @@ def _convolved(x: Tensor, layer: Any, norm: Any) -> tuple[Tensor, bool]:
         shift = -norm.running_mean if biases is None else biases - norm.running_mean
         shift = shift * scale if norm.bias is None else norm.bias + shift * scale
         scaled = kernels * scale.view(-1, 1, 1, 1)
-        # Infinity times a zero of the image is not what it is times their sum. A GPU would have to wait for the answer;
-        # there a whole channel is NaN, of which layers one after the other make infinity in places.
+        # Infinite factors do not distribute over sums with zeros of the image. Checking would stall a GPU; there a
+        # whole channel becomes NaN of which single layers would make infinity in some pixels.
         if x.device.type != "cpu" or bool(scaled.isfinite().all() & shift.isfinite().all()):
             return layer._conv_forward(x, scaled, shift), True
     return layer._conv_forward(x, kernels, biases), False
@@ -149,7 +149,7 @@ def _fits(norm: Any, kernels: Tensor) -> bool:
 
 
 def _has_no_empty_window(pool: Any) -> bool:
-    """Whether each window of a maximum has a number that is not padding, so that a ReLU may be before or behind it."""
+    """Whether each window of max-pooling has an entry that is not padding, so that it commutes with ReLU."""
     return not pool.return_indices and set(_pair(pool.dilation)) == {1}
 
 
@@ -170,7 +170,7 @@ def _averaged(x: Tensor, pool: Any) -> Any:
 
 
 class _Averaged(torch.autograd.Function):
-    """Means over parts of images (B, c, h, w), as many as are wanted; and their derivative, which is linear."""
+    """Average pooling of images (B, c, h, w) to any size, with its derivative, which is linear."""
 
     generate_vmap_rule = True
 
@@ -198,7 +198,7 @@ class _Averaged(torch.autograd.Function):
 
 
 def _is_two_by_two(pool: Any, shape: Sequence[int]) -> bool:
-    """Whether a maximum is one over 2 x 2 that do not overlap."""
+    """Whether max-pooling has 2 x 2 windows that do not overlap."""
     stated = [_pair(setting) for setting in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)]
     plain = [tuple(pair) for pair in stated] == [(2, 2), (2, 2), (0, 0), (1, 1)]
     whole = not pool.ceil_mode or not any(side % 2 for side in shape[-2:])

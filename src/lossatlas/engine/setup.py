@@ -1,4 +1,4 @@
-"""An engine for a problem and a chart, checked on the data and planned."""
+"""Making an engine for a problem and a chart, with checks on the data and a plan."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, count_examples
-from lossatlas.engine.buffers_policy import BuffersPolicy, normalisations_with_statistics
-from lossatlas.engine.checking import CHECKED_EXAMPLES, spread
+from lossatlas.engine.buffers_policy import BuffersPolicy, find_normalisation_layers
+from lossatlas.engine.checking import check_network, spread
 from lossatlas.engine.contracts import Metric
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
-from lossatlas.engine.memory import memory_limits
-from lossatlas.engine.network import Network
+from lossatlas.engine.memory import find_memory_limits
+from lossatlas.engine.network import CHECKED_EXAMPLES, Network
 from lossatlas.engine.piece import Piece
 from lossatlas.engine.plan import Plan
 from lossatlas.engine.planning import LARGEST_CHUNK, MEASURING_SECONDS, plan_for, tell_of_departure, tell_of_slower
-from lossatlas.engine.usual import usual_policy
-from lossatlas.errors import BadInput, Caution, in_one_line
+from lossatlas.engine.usual import choose_policy
+from lossatlas.errors import BadInput, Caution, format_error
 from lossatlas.problem import Problem
 from lossatlas.types import Batch, Source
 from lossatlas.weights import WeightSpace
@@ -30,9 +30,9 @@ from lossatlas.weights import WeightSpace
 __all__ = ["BATCH", "EVAL_BATCH_SIZE", "choose_batch_size", "engine_for", "find_device"]
 
 BATCH = 32
-"""Examples per step of a fit, by default."""
+"""The default number of examples per step of a fit."""
 EVAL_BATCH_SIZE = 500
-"""Examples per group of a survey, by default."""
+"""The default evaluation batch size of a survey."""
 
 
 def engine_for(
@@ -53,46 +53,47 @@ def engine_for(
     evaluations: int = 0,
     metrics: Mapping[str, Metric] | None = None,
 ) -> Engine:
-    """The engine on the chart's device.
+    """Make an engine on the device of a chart.
 
     Args:
         problem: what is evaluated.
-        chart: where; its dimension is that of the space.
-        split: examples of the kind that will be evaluated, or what :meth:`Split.of` makes a split of.
-        space: which parameters the chart spans; default all.
-        buffers: what running statistics mean; default what is usual where the chart lies: the network's own around
-            one, between networks such as are estimated anew from ``split``, on a fitted chart what the fit used, and
-            the batch's own through random weights.
-        plan: a :class:`Plan`, ``auto``, a strategy's name or a plan file.
-        precision: of evaluations and steps, unless a plan states its own: fp32, bf16, tf32, or auto, which is measured.
-        batch_size: examples per step of a fit; default the split's own, else 32.
-        eval_batch_size: examples per group of a survey.
-        points: how many points a step has at most.
-        memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
-        measuring: seconds that an automatic plan may be measured for.
-        steps: whether a fit will make steps; a survey does not ask for the memory of one.
-        evaluations: points times groups of examples that will be evaluated, as far as is known: an automatic plan may
-            be measured for 3 % of what they take.
-        metrics: tried on a few examples; those that are folded over a split.
+        chart: where it is evaluated; its dimension is that of the space.
+        split: examples of the kind that will be evaluated, in any form that :meth:`Split.of` takes.
+        space: the parameters that the chart spans; default all.
+        buffers: which statistics normalisation layers use. By default those of the network around one network, those
+            re-estimated from ``split`` between networks, those of the fit on a fitted chart, and those of the batch
+            through random weights.
+        plan: a :class:`Plan`, ``auto``, the name of a strategy, or a plan file.
+        precision: the precision of evaluations and steps, unless a plan states its own: fp32, bf16, tf32, or auto,
+            which is measured.
+        batch_size: the number of examples per step of a fit; default that of the split, else 32.
+        eval_batch_size: how many examples a survey evaluates together.
+        points: the largest number of points of a step.
+        memory: the bytes that a chunk of points may take, such as 2GiB; auto is a quarter of the free memory.
+        measuring: the seconds that measuring an automatic plan may take.
+        steps: whether a fit will make steps; a survey does not need their memory.
+        evaluations: the number of points times evaluation batches, as far as it is known: measuring an automatic plan
+            may take 3 % of their time.
+        metrics: streaming metrics to be tried on a few examples.
 
     Raises:
-        BadInput: module, loss, metrics and data do not fit together, the chart has another dimension, or the plan
-            cannot be.
+        BadInput: module, loss, metrics and data do not fit each other, the chart has another dimension, or the plan is
+            not possible.
     """
     space = space if space is not None else WeightSpace(problem.module)
     if chart.dimension != space.size:
         raise BadInput(f"the chart lies in R^{chart.dimension}, the module's weight space is R^{space.size}")
     controls = chart.controls().detach()
     split = Split.of(split).to(controls.device)
-    buffers = buffers if buffers is not None else usual_policy(chart, problem.module, split, eval_batch_size)
+    buffers = buffers if buffers is not None else choose_policy(chart, problem.module, split, eval_batch_size)
     network = Network(problem, space, buffers, chart, controls.device)
-    network.check(split)
+    check_network(network, split)
     if eval_batch_size < len(split):
         _warn_of_groups(network, split, problem)
     stated = isinstance(plan, Plan) or plan.endswith(".json")
     step_batch = split.take(torch.arange(min(choose_batch_size(batch_size, split), len(split))))
     eval_batch = next(split.eval_batches(eval_batch_size))
-    limit = memory_limits(memory, network.device)
+    limit = find_memory_limits(memory, network.device)
     if isinstance(plan, str):
         plan = plan_for(
             network, controls, step_batch, eval_batch, plan, memory=limit, precision=precision, points=points,
@@ -101,7 +102,7 @@ def engine_for(
     engine = Engine(network, plan)
     if metrics:
         engine.shapes(split, metrics)
-    if stated:  # nobody has measured it
+    if stated:  # it was not measured
         _check_stated(engine, controls, eval_batch)
         tell_of_departure(plan, network, controls, eval_batch)
         tell_of_slower(plan, network, controls, step_batch if steps else None, eval_batch, memory=limit)
@@ -109,10 +110,10 @@ def engine_for(
 
 
 def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
-    """Refuse a plan of somebody else's that cannot be followed, or would give other numbers here.
+    """Refuse a given plan that cannot be followed, or would give other results here.
 
     Raises:
-        BadInput: its strategy fails or differs from the loop, or it cuts groups whose examples are evaluated together.
+        BadInput: its strategy fails or differs from the loop, or it cuts batches that have to be evaluated whole.
     """
     plan, network = engine.plan, engine.network
     differentiating = {plan.pullback.strategy, plan.derivatives.strategy} if network.has_gradient else set()
@@ -128,18 +129,18 @@ def _check_stated(engine: Engine, controls: Tensor, batch: Batch) -> None:
                 raise
             except Exception as error:  # the user's own module may fail in any way
                 raise BadInput(
-                    f"strategy {name!r} of the plan cannot {verb} this model: {in_one_line(error)}; use --plan auto"
+                    f"strategy {name!r} of the plan cannot {verb} this model: {format_error(error)}; use --plan auto"
                 ) from error
     parts = [each.examples for each in (plan.evaluate, plan.derivatives) if each.examples is not None]
     if parts and min(parts) < count_examples(batch) and not Piece("evaluate", network, controls, batch, 1).can_cut:
         raise BadInput(
-            f"the plan evaluates {min(parts)} examples at a time, and those of a group ({count_examples(batch)}) "
-            "belong together here; use --plan auto"
+            f"the plan evaluates {min(parts)} examples at a time, and those of a batch ({count_examples(batch)}) "
+            "have to be evaluated together; use --plan auto"
         )
 
 
 def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
-    """Say of a loss or a network that it depends on what is evaluated together, if it does."""
+    """Warn if the loss of an example depends on which others are evaluated with it."""
     if problem.loss.per_example:
         if network.tells_apart(split.take(spread(CHECKED_EXAMPLES, split)), outputs=False):
             return
@@ -149,7 +150,7 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
         )
     else:
         targets = network.targets(split.take(torch.arange(1)))
-        calls = not normalisations_with_statistics(problem.module)
+        calls = not find_normalisation_layers(problem.module)
         if network.loss.weights(targets) is not None or not depends_on_groups(network, split, calls=calls):
             return
         message = (
@@ -161,11 +162,11 @@ def _warn_of_groups(network: Network, split: Split, problem: Problem) -> None:
 
 
 def choose_batch_size(batch_size: int | None, split: Split, otherwise: int = BATCH) -> int:
-    """Examples per step: as many as are stated, else as the split's loader has, else ``otherwise``."""
+    """Choose the number of examples per step: the given one, else that of the split's loader, else ``otherwise``."""
     return batch_size if batch_size is not None else split.batch_size or otherwise
 
 
 def find_device(module: nn.Module) -> torch.device:
-    """Where a chart or a network is."""
+    """Find the device of a chart or a network."""
     held = next(chain(module.parameters(), module.buffers()), None)
     return held.device if held is not None else torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Surveys in the formats of others, and surveys of which a part is damaged. Never imports torch.
+"""Surveys in foreign file formats, and reading of damaged surveys. Never imports torch.
 
 Each format is one module of ``lossatlas.exchange.formats``.
 """
@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from lossatlas.exchange.format import FORMATS, Format, read_survey, write_survey
 from lossatlas.exchange.opening import open_survey
-from lossatlas.exchange.stores import readable
+from lossatlas.exchange.stores import read_undamaged
 
-__all__ = ["FORMATS", "Format", "open_survey", "read_survey", "readable", "write_survey"]
+__all__ = ["FORMATS", "Format", "open_survey", "read_survey", "read_undamaged", "write_survey"]

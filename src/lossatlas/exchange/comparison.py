@@ -7,7 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 from lossatlas.files.reading import Unreadable, read_bytes
 
 __all__ = ["COMPARISON", "read_comparison"]
@@ -30,4 +30,4 @@ def read_comparison(path: Path) -> xr.Dataset:
     try:
         return xr.open_dataset(content, engine="scipy").load()
     except Exception as error:  # scipy finds a file damaged in many ways
-        raise Unreadable(path / COMPARISON, in_one_line(error)) from error
+        raise Unreadable(path / COMPARISON, format_error(error)) from error

@@ -1,4 +1,4 @@
-"""What a file format of surveys is, and reading and writing by a file's suffix."""
+"""The interface of file formats of surveys, and reading and writing by the suffix of a file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import Unreadable, tell_reason
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.registry import Registry
 
 __all__ = ["FORMATS", "Format", "list_suffixes", "read_survey", "write_survey"]
 
 
 class Format(ABC):
-    """One file format of surveys; pure interface.
+    """A file format of surveys; pure interface.
 
     Attributes:
-        suffixes: the ends of its files' names, in lower case (``".csv"``).
+        suffixes: the suffixes of its files, in lower case (``".csv"``).
         reads: whether files are read as well as written.
     """
 
@@ -29,18 +29,18 @@ class Format(ABC):
 
     @abstractmethod
     def read(self, path: Path) -> xr.Dataset:
-        """The survey in a file, its axes ascending.
+        """Read the survey in a file, with ascending axes.
 
         Raises:
-            BadInput: the file is damaged or lacks something, or the format is only written.
+            BadInput: the file is damaged or incomplete, or the format cannot be read.
         """
 
     @abstractmethod
     def bytes_of(self, survey: xr.Dataset) -> bytes:
-        """The content of a file with this survey.
+        """Return the content of a file with a survey.
 
         Raises:
-            BadInput: the survey has more axes than the format, or nothing that could be in such a file.
+            BadInput: the survey has more axes than the format, or no variables that the format can hold.
         """
 
 
@@ -48,28 +48,28 @@ FORMATS: Registry[type[Format]] = Registry("format", "lossatlas.exchange.formats
 
 
 def list_suffixes() -> list[str]:
-    """The ends of the names of files that :func:`read_survey` reads."""
+    """List the suffixes of files that :func:`read_survey` reads."""
     return sorted(suffix for name in FORMATS if FORMATS[name].reads for suffix in FORMATS[name].suffixes)
 
 
 def read_survey(path: Path | str) -> xr.Dataset:
-    """The survey in a file, in the format that its suffix says.
+    """Read the survey in a file, in the format of its suffix.
 
     Raises:
-        BadInput: nobody knows the suffix, or the format is only written; there is no such file, or it is damaged.
+        BadInput: the suffix is unknown, the format cannot be read, or the file is missing or damaged.
     """
     path = Path(path)
     form = _format_of(path)
     if not form.reads:
         raise BadInput(
-            f"{path} cannot be read, {path.suffix} is only written; files that are read end in "
-            f"{', '.join(list_suffixes())}"
+            f"{path} is not in a format that can be read, as {path.suffix} can only be written; expected a file that "
+            f"ends in {', '.join(list_suffixes())}"
         )
     if not path.is_file():
         raise BadInput(f"{path} does not exist or is not a file; give a file that ends in {path.suffix}")
     try:
         return form.read(path)
-    except Exception as error:  # what reads a file has many ways to find it damaged
+    except Exception as error:  # readers raise many kinds of errors on damaged files
         if isinstance(error, BadInput) and not isinstance(error, Unreadable):
             raise
         reason = tell_reason(error)
@@ -77,23 +77,23 @@ def read_survey(path: Path | str) -> xr.Dataset:
 
 
 def write_survey(survey: xr.Dataset, *paths: Path | str, form: Format | None = None) -> None:
-    """Write a survey to files, each in the format that its suffix says; a file appears whole or not at all.
+    """Write a survey to files, each in the format of its suffix, atomically.
 
-    All contents are made before the first file is written.
+    All contents are computed before the first file is written.
 
     Args:
         survey: variables ``<split>_<metric>`` over the chart's axes.
-        paths: the files; folders are made if need be.
-        form: a format with options of its own, for all files whatever their suffix.
+        paths: the files; missing folders are created.
+        form: a format with its options, used for all files whatever their suffix.
 
     Raises:
-        BadInput: nobody knows a suffix, or the survey does not fit a format; nothing is written.
+        BadInput: a suffix is unknown, or the survey does not fit a format; no file is written.
         CannotFinish: the disk is full or a file cannot be written.
     """
     chosen = {Path(path): form if form is not None else _format_of(Path(path)) for path in paths}
     contents = {path: each.bytes_of(survey) for path, each in chosen.items()}
     for path, content in contents.items():
-        atomic_write(path, content, folders=True)
+        write_atomically(path, content, folders=True)
 
 
 def _format_of(path: Path) -> Format:
@@ -101,7 +101,7 @@ def _format_of(path: Path) -> Format:
     name = every.get(path.suffix.lower())
     if name is None:
         raise BadInput(
-            f"{path}: no format has the suffix {path.suffix!r}; expected a name that ends in {', '.join(sorted(every))}"
+            f"{path}: {path.suffix!r} is not the suffix of a known format; expected {', '.join(sorted(every))}"
         )
     return FORMATS[name]()
 

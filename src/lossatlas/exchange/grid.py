@@ -1,4 +1,4 @@
-"""What of a survey other formats can hold: its variables on the grid, in a known order of dimensions."""
+"""The part of a survey that other formats can hold: its variables on the grid, in a known order of dimensions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from lossatlas.schema import (
     SAMPLE_DIMENSIONS,
     TARGET,
     TARGET_LOSS,
-    companion_of,
-    value_dimensions,
+    find_companion,
+    list_value_dimensions,
 )
 
 __all__ = ["describe_variable", "find_axes", "find_coordinate", "find_gridded"]
 
 SPLITS = ("train_", "test_")
 DONE = "_done"
-"""How names of marks end."""
-IN_NATS = ("loss", "eigenvalue")
+"""The suffix of the names of marks."""
+WITHOUT_UNITS = ("loss", "eigenvalue")
+"""How names of variables end whose units a foreign file does not record: its loss may be in nats, bits or anything."""
 
 
 def find_axes(survey: xr.Dataset) -> tuple[str, ...]:
@@ -45,17 +46,17 @@ def find_axes(survey: xr.Dataset) -> tuple[str, ...]:
     if not numbers:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     losses = [name for name in numbers if name.endswith("_loss")] or numbers
-    further = {*SAMPLE_DIMENSIONS, *value_dimensions(array.attrs for array in survey.data_vars.values())}
+    further = {*SAMPLE_DIMENSIONS, *list_value_dimensions(array.attrs for array in survey.data_vars.values())}
     names = [str(dim) for dim in survey[losses[0]].dims if dim not in further]
     known = [axis for axis in AXES if axis in names]
     return (*known, *(name for name in names if name not in known))
 
 
 def find_gridded(survey: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Numbers and booleans with a value at every point, by name, their dimensions ordered (samples, axes, classes).
+    """Return numbers and booleans with a value at every point, by name, with dimensions (samples, axes, classes).
 
     A metric with several values that are not of classes is one variable for each of them: ``test_eigenvalues_rank0``.
-    A path, or what is known of single networks, is not on the grid.
+    Trajectories and quantities of single networks are not on the grid.
     """
     names = find_axes(survey)
     order = (*SAMPLE_DIMENSIONS, *names, CLASSES)
@@ -67,32 +68,37 @@ def find_gridded(survey: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def _one_by_one(survey: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
-    """All variables by name, those with several values at a point value by value; classes stay together."""
+    """Yield all variables by name, those with several values at a point one by one; classes stay together."""
     for name, array in survey.data_vars.items():
         dimension = str(array.attrs.get(DIMENSION, CLASSES))
         if dimension == CLASSES or dimension not in array.dims:
             yield str(name), array
             continue
-        suffix = f"_{beside}" if (beside := companion_of(str(name), array.attrs)) else ""
+        suffix = f"_{beside}" if (beside := find_companion(str(name), array.attrs)) else ""
         for k in range(array.sizes[dimension]):
             yield f"{str(name).removesuffix(suffix)}_{dimension}{k}{suffix}", array.isel({dimension: k}, drop=True)
 
 
 def find_coordinate(survey: xr.Dataset, dimension: str) -> np.ndarray[Any, Any]:
-    """Where the points are along a dimension, (length,); numbers from 0 where nothing is said of it."""
+    """Return the coordinates along a dimension, (length,); numbers from 0 if it does not have any."""
     return np.asarray(survey[dimension].values)
 
 
 def describe_variable(name: str) -> dict[str, str]:
-    """The attributes of a variable of which only the name is known: what plots say of it, units, split and metric.
+    """Return the attributes of a variable of which only the name is known: label, units, split and metric.
+
+    Losses and eigenvalues are given no units, because a foreign file does not record the unit of its loss.
 
     >>> describe_variable("test_loss")
-    {'long_name': 'test loss', 'units': 'nat', 'split': 'test', 'metric': 'loss'}
+    {'long_name': 'test loss', 'split': 'test', 'metric': 'loss'}
+    >>> describe_variable("test_accuracy")["units"]
+    '1'
     """
     attributes = {"long_name": name.replace("_", " ")}
-    if name.endswith(DONE) or companion_of(name, {}) or name in (TARGET, MEASURED):
+    if name.endswith(DONE) or find_companion(name, {}) or name in (TARGET, MEASURED):
         return attributes
-    attributes["units"] = "nat" if name.endswith(IN_NATS) else "1"
+    if not name.endswith(WITHOUT_UNITS):
+        attributes["units"] = "1"
     split, _, metric = name.partition("_") if name.startswith(SPLITS) else name.rpartition("_")
     if name != TARGET_LOSS and (name.startswith(SPLITS) or metric in ("loss", "accuracy")):
         attributes |= {"split": split, "metric": metric}

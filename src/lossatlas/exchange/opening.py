@@ -1,4 +1,4 @@
-"""A survey from wherever it is: a run, a store or a file."""
+"""Opening of surveys from runs, stores and files."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.exchange.format import list_suffixes, read_survey
-from lossatlas.exchange.stores import is_store, readable
+from lossatlas.exchange.stores import is_store, read_undamaged
 from lossatlas.rundir import SURVEY, RunDirectory
 
 __all__ = ["open_survey"]
 
 
 def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
-    """The survey at a path, in memory, and a line for each part of it that is damaged.
+    """Open the survey at a path, in memory, with a line for each damaged part.
 
     Args:
-        path: a run directory, a survey's zarr store, or a file of a format that is read.
+        path: a run directory, a survey's zarr store, or a file in a format that can be read.
 
     Raises:
-        BadInput: there is no survey, or nothing of it can be read.
+        BadInput: the path does not hold a survey, or all of it is damaged.
     """
     path = Path(path)
     run = RunDirectory(path)
@@ -29,7 +29,7 @@ def open_survey(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         run.check()
     store = path / SURVEY if run.is_run or is_store(path / SURVEY) else path
     if is_store(store):
-        return readable(store)
+        return read_undamaged(store)
     if path.is_file():
         return read_survey(path), []
     raise BadInput(

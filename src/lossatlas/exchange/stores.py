@@ -19,6 +19,7 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json, tell_reason
 from lossatlas.files.stores import (
     CHUNKS,
+    MARKS,
     METADATA,
     GroupHead,
     check_arrays_fit,
@@ -28,7 +29,7 @@ from lossatlas.files.stores import (
 )
 from lossatlas.schema import TARGET
 
-__all__ = ["is_store", "readable"]
+__all__ = ["is_store", "read_undamaged"]
 
 MOST_COPIED = 2**30
 """Bytes of a file; chunks have some thousands, and a file that is mostly a hole can say any number."""
@@ -47,7 +48,7 @@ def is_store(path: Path) -> bool:
     return path.is_dir() and ((path / METADATA).is_file() or any(path.glob(f"*/{METADATA}")))
 
 
-def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
+def read_undamaged(path: Path | str) -> tuple[xr.Dataset, list[str]]:
     """What can be read of a survey's store, in memory, and what cannot.
 
     A store is not written to. Chunks with what zarr cannot decode are NaN (False in marks, 0 in a target; other
@@ -63,7 +64,8 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
         The survey and, for each part that is damaged, a line that begins with its name: ``test_loss/c/0/1``.
 
     Raises:
-        BadInput: there is no store, nothing in it can be read, it leads elsewhere, or it does not fit the memory.
+        BadInput: the path is not a store, nothing in it can be read, a link leads out of it, or it does not fit the
+            memory.
     """
     path = Path(path)
     if not is_store(path):
@@ -103,23 +105,24 @@ def readable(path: Path | str) -> tuple[xr.Dataset, list[str]]:
 
 def _described(path: Path) -> set[str]:
     """The variables that a store has, or had before their description was lost."""
-    return {part.name for part in path.iterdir() if (part / METADATA).is_file() or (part / CHUNKS).exists()}
+    parts = [part for part in path.iterdir() if part.name != MARKS]
+    return {part.name for part in parts if (part / METADATA).is_file() or (part / CHUNKS).exists()}
 
 
 def _copy(path: Path, copy: Path) -> list[str]:
-    """Copy all files that can be copied; returns a line for each that cannot."""
+    """Copy all files that can be copied, marks aside; returns a line for each that cannot."""
     lost = []
     for source in sorted(path.rglob("*")):
-        if source.is_file():
-            target = copy / source.relative_to(path)
+        if source.is_file() and (inner := source.relative_to(path)).parts[0] != MARKS:
+            target = copy / inner
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 if (size := source.stat().st_size) > MOST_COPIED:
-                    lost.append(f"{source.relative_to(path).as_posix()}: it has {size:,} bytes")
+                    lost.append(f"{inner.as_posix()}: it has {size:,} bytes")
                 else:
                     shutil.copyfile(source, target)
             except OSError as error:
-                lost.append(f"{source.relative_to(path).as_posix()}: {error.strerror}")
+                lost.append(f"{inner.as_posix()}: {error.strerror}")
     return lost
 
 

@@ -1,6 +1,6 @@
-"""The one door for files: bounded reading, atomic writing, and names that stay inside their folder.
+"""All access to files: bounded reading, atomic writing, and names that stay inside their folder.
 
-Whatever lossatlas reads may have been damaged, or made by somebody else to do harm. So nothing above this
+Whatever lossatlas reads may be damaged or malicious. So nothing above this
 package opens a text, JSON, YAML or safetensors file by itself, and nothing here executes, follows or allocates what a
 file asks for before it is known to be within bounds. Other formats are read where they are known, by the same rules.
 """

@@ -20,7 +20,7 @@ MOST_TEXT = 2**16
 
 
 class Refused(Exception):
-    """What is wrong with the file."""
+    """The file is refused; the message says why."""
 
 
 def main(path: str, room: int) -> bytes:
@@ -60,12 +60,12 @@ def _datasets(file: Any, room: int) -> dict[str, Any]:
             raise Refused(f"its {name} lies in another file, whose values should be copied into this one")
         needed += max(dataset.size or 0, prod(dataset.chunks or ())) * dataset.dtype.itemsize
     if needed > room:
-        raise Refused(f"it holds arrays of {needed:,} bytes, and {room:,} are there for them")
+        raise Refused(f"it holds arrays of {needed:,} bytes, and {room:,} bytes are free")
     return found
 
 
 def _scalars(attributes: Any) -> list[str]:
-    """The names of those that are one short value."""
+    """Return the names of attributes that are one short value."""
     kinds = {name: attributes.get_id(name) for name in list(attributes)[:MOST_DATASETS]}
     return [name for name, kind in kinds.items() if kind.shape == () and kind.dtype.itemsize <= MOST_TEXT]
 

@@ -1,4 +1,4 @@
-"""Chunks of zarr arrays: which of them there are, and which cannot be decoded."""
+"""Chunks of zarr arrays, and which of them cannot be decoded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import zarr
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 from lossatlas.files.reading import Unreadable
 
 __all__ = ["Chunk", "DamagedChunk", "find_damaged_chunks", "is_damage", "list_chunks"]
@@ -18,17 +18,17 @@ __all__ = ["Chunk", "DamagedChunk", "find_damaged_chunks", "is_damage", "list_ch
 
 @dataclass(frozen=True)
 class Chunk:
-    """A part of an array that lies in a file of its own: a chunk, or a shard where there are any."""
+    """A part of an array in a file of its own: a chunk, or a shard if the array has shards."""
 
     place: tuple[int, ...]
-    """How many chunks come before it along each dimension."""
+    """The index of the chunk along each dimension."""
     key: str
-    """Of the file, in the folder of the array."""
+    """The path of the file in the folder of the array."""
     region: tuple[slice, ...]
-    """Of the array."""
+    """The region of the array that the chunk holds."""
 
     def where(self, dimensions: Sequence[Any]) -> str:
-        """The region in words: ``u 0 to 15, v 16 to 31``."""
+        """Describe the region in words: ``u 0 to 15, v 16 to 31``."""
         sides = zip(dimensions, self.region, strict=False)
         return ", ".join(f"{dimension} {part.start} to {part.stop - 1}" for dimension, part in sides)
 
@@ -41,11 +41,11 @@ class DamagedChunk(Chunk):
 
 
 def list_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> Iterator[list[Chunk]]:
-    """All chunks that an array can have, row by row: those that share their place along the first dimension.
+    """Yield all chunks of an array, row by row: those with the same index along the first dimension.
 
     Args:
-        array: of any number of dimensions; one without any has a single chunk.
-        rows: the places along the first dimension that are wanted; default all.
+        array: the array, of any number of dimensions; one without dimensions has a single chunk.
+        rows: the indices along the first dimension; default all.
     """
     sides = array.shards or array.chunks
     first, *others = [range(-(-length // side)) for length, side in zip(array.shape, sides, strict=True)] or [range(1)]
@@ -59,12 +59,12 @@ def list_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> It
 
 
 def find_damaged_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = None) -> Iterator[DamagedChunk]:
-    """Chunks that are there and cannot be decoded; arguments as :func:`list_chunks`.
+    """Yield the existing chunks that cannot be decoded; the arguments are those of :func:`list_chunks`.
 
-    A row of chunks is read at once, and chunk by chunk only if something is wrong with it.
+    A row of chunks is read at once, and chunk by chunk only if that fails.
 
     Raises:
-        MemoryError, OSError: one cannot be read whatever it holds.
+        MemoryError, OSError: a chunk cannot be read for a reason other than its content.
     """
     for chunks in list_chunks(array, rows):
         if _problem(array, chunks[0].region[:1] or ...) is None:
@@ -75,21 +75,21 @@ def find_damaged_chunks(array: zarr.Array[Any], rows: Iterable[int] | None = Non
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether something cannot be read for what lies there, and not for what the system lacks or forbids."""
+    """Return whether an error is due to the content of a file, and not to the system."""
     refused = error.__cause__ if isinstance(error, Unreadable) else error
     return not isinstance(refused, MemoryError | OSError) or getattr(refused, "errno", None) == errno.EIO
 
 
 def _problem(array: zarr.Array[Any], where: Any) -> str | None:
-    """Why a part of an array cannot be read, if that is due to what lies there.
+    """Return why a part of an array cannot be read, if that is due to its content.
 
     Raises:
-        MemoryError, OSError: it is due to the system.
+        MemoryError, OSError: the error is due to the system.
     """
     try:
         array[where]
-    except Exception as error:  # codecs fail in many ways on bytes that are not theirs
+    except Exception as error:  # codecs raise many kinds of errors on foreign bytes
         if is_damage(error):
-            return in_one_line(error)
+            return format_error(error)
         raise
     return None

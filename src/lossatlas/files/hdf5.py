@@ -1,4 +1,4 @@
-"""HDF5 files of unknown origin, read in a process of its own: the library crashes on some that are damaged."""
+"""Reading of HDF5 files of unknown origin, in a separate process, since the library crashes on some damaged files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.errors import in_one_line
+from lossatlas.errors import format_error
 from lossatlas.files.reading import Unreadable, open_file, parse_json
 from lossatlas.files.room import free_room
 
@@ -20,12 +20,13 @@ __all__ = ["Dataset", "read_datasets"]
 
 CHILD = Path(__file__).with_name("_hdf5_child.py")
 SAID = "lossatlas: "
-"""How a line begins in which the child says what is wrong."""
+"""The prefix of a line in which the child process states its error."""
 MOST_BYTES = 2**32
-"""Of all arrays of a file together; and never more than a share of what is free, for they are copied on their way."""
+"""The largest size of all arrays of a file in bytes; a share of the free memory bounds it, too, since they are
+copied."""
 COPIES = 4
 PATIENCE = 30
-"""Seconds after which a file counts as one that never ends."""
+"""The seconds after which the reading of a file is given up."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,16 @@ class Dataset:
     shape: tuple[int, ...]
     dtype: str
     values: npt.NDArray[Any] | None
-    """Booleans or real numbers; None where there are others."""
+    """The booleans or real numbers; None for values of other types."""
     text: str | None
-    """None where it is not a short one."""
+    """The text, if the dataset is a short text; else None."""
     attributes: dict[str, str]
-    """Those that are one short value, in words."""
+    """The attributes that are one short value, as text."""
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What the child says of a dataset."""
+    """The description of a dataset by the child process."""
 
     name: str
     shape: list[int]
@@ -55,17 +56,17 @@ class _Told:
 
 
 def read_datasets(path: Path) -> dict[str, Dataset]:
-    """The datasets in the root of a file by name; what links lead to is left out.
+    """Read the datasets in the root of a file, by name; links are left out.
 
     Raises:
-        Unreadable: the file is missing, not a regular file or damaged; or some of it lies in other files, or does not
-            fit the memory.
+        Unreadable: the file is missing, not a regular file or damaged, refers to other files, or does not fit the
+            memory.
     """
-    with open_file(path):  # which refuses pipes, that would be waited for
+    with open_file(path):  # refuses pipes, which would block
         pass
     room = min(MOST_BYTES, free_room() // COPIES)
     try:
-        # Not the folder of the script, in which modules have short names, but what this process can import.
+        # The child imports from the path of this process, not from the script's folder with its short names.
         done = subprocess.run(
             [sys.executable, "-P", str(CHILD), str(path.absolute()), str(room)],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False,
@@ -73,7 +74,7 @@ def read_datasets(path: Path) -> dict[str, Dataset]:
     except subprocess.TimeoutExpired as error:
         raise Unreadable(path, f"reading it takes more than {PATIENCE} seconds") from error
     except (OSError, ValueError) as error:
-        raise Unreadable(path, f"no process could be started for it: {in_one_line(error)}") from error
+        raise Unreadable(path, f"no process could be started for it: {format_error(error)}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise Unreadable(path, said.removeprefix(SAID) if said.startswith(SAID) else "the HDF5 library crashes on it")

@@ -1,4 +1,4 @@
-"""What a folder from somebody else may name: files in it, and none outside."""
+"""Checks that a folder of unknown origin refers only to files inside of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lossatlas.errors import BadInput
 __all__ = ["check_inside", "is_plain_name"]
 
 LONGEST = 255
-"""Bytes of a file's name, on most systems."""
+"""The largest length of a file name in bytes, on most systems."""
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name is that of a file in a folder, on any system: no path, no way up, not hidden, not too long.
+    """Return whether a name is a plain file name on any system: not a path, not ``..``, not hidden, not too long.
 
     >>> [is_plain_name(name) for name in ("000000100.safetensors", "../a", "/a", "..", "a/b", "c:a", "")]
     [True, False, False, False, False, False, False]
@@ -24,12 +24,12 @@ def is_plain_name(name: str) -> bool:
 
 
 def check_inside(folder: Path) -> None:
-    """Refuse a folder in which a link leads out of it, or which holds anything but files, folders and links.
+    """Refuse a folder with a link that leads out of it, or with anything but files, folders and links.
 
-    Others may write to it meanwhile: what is gone again before it was looked at is passed over.
+    Other processes may write to it at the same time; entries that disappear meanwhile are skipped.
 
     Raises:
-        BadInput: it does; or it cannot be listed. Names the first.
+        BadInput: the folder is refused or cannot be listed; the message names the first such entry.
     """
     root, pending = folder.resolve(), [folder]
     try:
@@ -42,9 +42,9 @@ def check_inside(folder: Path) -> None:
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append(Path(entry.path))
                 elif not entry.is_file(follow_symlinks=False) and os.path.lexists(entry.path):
-                    raise BadInput(f"{entry.path} is neither a file nor a folder; take it out of {folder}")
+                    raise BadInput(f"{entry.path} is neither a file nor a folder; remove it from {folder}")
     except (OSError, RuntimeError) as error:  # links in a circle are a RuntimeError
-        raise BadInput(f"{folder} cannot be looked at ({error}); make it readable") from error
+        raise BadInput(f"{folder} cannot be listed ({error}); make it readable") from error
 
 
 def _entries(folder: Path, root: Path) -> list[os.DirEntry[str]]:

@@ -1,4 +1,4 @@
-"""Texts, JSON and YAML of unknown origin: regular files, UTF-8, bounded in size and depth, of the expected type."""
+"""Reading of text, JSON and YAML of unknown origin, with bounds on size and depth, and as the expected type."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 import msgspec
 import yaml
 
-from lossatlas.errors import BadInput, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, LossatlasError, format_error
 
 __all__ = [
     "DEPTH",
     "MOST",
     "Unreadable",
     "check_path",
-    "converted",
+    "convert",
     "expand_home",
     "open_file",
     "parse_json",
@@ -34,32 +34,32 @@ __all__ = [
     "read_lines",
     "read_text",
     "read_yaml",
-    "resolved",
+    "resolve_path",
     "tell_reason",
 ]
 
 T = TypeVar("T")
 
 MOST = 2**25
-"""Bytes of a text or a JSON file."""
+"""The largest size of a text or JSON file in bytes."""
 MOST_YAML = 2**20
-"""Bytes of a YAML file, which takes about ten seconds a megabyte to parse."""
+"""The largest size of a YAML file in bytes; parsing takes about ten seconds per megabyte."""
 SHOWN = 300
-"""Characters of a path that cannot be."""
+"""The largest number of characters of an invalid path that a message shows."""
 DEPTH = 32
-"""Levels of lists and mappings within each other."""
+"""The largest nesting depth of lists and mappings."""
 
 INTEGER, FLOAT, TIMESTAMP = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 NOT_PLAIN = (TIMESTAMP, *(f"tag:yaml.org,2002:{name}" for name in ("set", "binary", "omap", "pairs")))
-"""What YAML makes other things of than texts, numbers, lists and mappings."""
+"""The YAML tags of values that are not texts, numbers, lists or mappings."""
 
 
 class Unreadable(BadInput):
-    """A file that cannot be read as what it should be.
+    """A file cannot be read as what it should be.
 
     Args:
         path: the file.
-        reason: what was wrong, without the path, for messages that say more of what was expected.
+        reason: the reason, without the path.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
@@ -69,17 +69,17 @@ class Unreadable(BadInput):
 
 @contextmanager
 def open_file(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
-    """A file to read bytes from.
+    """Open a file for reading bytes, within a context.
 
     Args:
-        path: of the file.
-        regular: refuse what is not a regular file, such as a pipe, which might never end.
+        path: the file.
+        regular: refuse files that are not regular, such as pipes, which might never end.
 
     Raises:
-        Unreadable: it is missing, of another kind, or the system refuses. What fails while it is read is not its own.
+        Unreadable: the file is missing or of another kind, or the system refuses to open it.
     """
     try:
-        # A pipe without a writer would be waited for.
+        # Opening a pipe without a writer would block.
         handle = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if regular else 0))
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
         raise Unreadable(path, tell_reason(error)) from error
@@ -92,46 +92,46 @@ def open_file(path: Path | str, *, regular: bool = True) -> Iterator[BinaryIO]:
 
 
 def check_path(path: Path) -> None:
-    """Refuse a path of which the system does not say whether there is anything: too long, or behind a closed door.
+    """Refuse a path whose existence the system does not tell: one that is too long, or in a folder without permission.
 
     Raises:
-        Unreadable: it is one; or it is a folder into which nobody may look.
+        Unreadable: the path is refused, or is a folder that may not be listed.
     """
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as error:
-        name = str(path)  # which is most of the line where it is too long
+        name = str(path)  # may be very long
         raise Unreadable(name if len(name) <= SHOWN else f"{name[:SHOWN]}...", tell_reason(error)) from error
     if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
         raise Unreadable(path, os.strerror(errno.EACCES))
 
 
-def resolved(path: Path | str) -> Path:
-    """Where a path leads, as far as links do; one that leads in a circle stays as it is (Path.resolve raises there).
+def resolve_path(path: Path | str) -> Path:
+    """Resolve all links in a path; one whose links form a circle is returned as it is (where Path.resolve raises).
 
     Raises:
-        ValueError: it has a null byte.
+        ValueError: the path has a null byte.
     """
     return Path(os.path.realpath(path))
 
 
 def expand_home(path: Path | str) -> Path:
-    """A path in which ``~`` stands for somebody's home, if anybody has the name."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises where nobody has it)
+    """Expand ``~`` and ``~user`` in a path, if the user exists."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises for unknown users)
 
 
 def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True) -> bytes:
-    """The content of a file.
+    """Read the content of a file.
 
     Args:
-        path: of the file.
-        most: bytes that it may have.
-        regular: refuse what is not a regular file, such as a pipe, which might never end.
+        path: the file.
+        most: the largest size in bytes.
+        regular: refuse files that are not regular, such as pipes, which might never end.
 
     Raises:
-        Unreadable: it is missing, of another kind, longer, or the system refuses.
+        Unreadable: the file is missing, of another kind or longer, or the system refuses.
     """
     with open_file(path, regular=regular) as file:
         try:
@@ -144,10 +144,10 @@ def read_bytes(path: Path | str, most: float = math.inf, *, regular: bool = True
 
 
 def read_text(path: Path | str, most: float = MOST, *, regular: bool = True) -> str:
-    """The text of a UTF-8 file; arguments and errors as :func:`read_bytes`.
+    """Read the text of a UTF-8 file; arguments and errors are those of :func:`read_bytes`.
 
     Raises:
-        Unreadable: as there, or it is not UTF-8.
+        Unreadable: see there, or the file is not UTF-8.
     """
     try:
         return read_bytes(path, most, regular=regular).decode()
@@ -156,16 +156,17 @@ def read_text(path: Path | str, most: float = MOST, *, regular: bool = True) -> 
 
 
 def read_json(path: Path | str, kind: type[T], most: float = MOST) -> T:
-    """The content of a JSON file as an object of a type.
+    """Read a JSON file as an object of a given type.
 
     Args:
-        path: of the file.
-        kind: what it has to be: a built-in type, a dataclass, or what is made of these; fields of a dataclass are
-            checked by their annotations, and entries that it has no field for mean nothing.
-        most: bytes that it may have.
+        path: the file.
+        kind: the type: a built-in type, a dataclass, or a container of these. Fields of a dataclass are checked by
+            their annotations, and entries without a field are ignored.
+        most: the largest size in bytes.
 
     Raises:
-        Unreadable: it is missing, too long, nested too deeply, not JSON, or of another type; says where.
+        Unreadable: the file is missing, too long, nested too deeply, not JSON, or of another type; the message says
+            where.
     """
     try:
         return parse_json(read_bytes(path, most), kind)
@@ -176,10 +177,10 @@ def read_json(path: Path | str, kind: type[T], most: float = MOST) -> T:
 
 
 def read_lines(path: Path | str, kind: type[T], most: float = MOST) -> list[T]:
-    """The lines of a file of which each is JSON, as objects of a type; see :func:`read_json`.
+    """Read the lines of a file, each as JSON, as objects of a given type; see :func:`read_json`.
 
     Raises:
-        Unreadable: as there; says in which line.
+        Unreadable: see there; the message names the line.
     """
     found = []
     for number, line in enumerate(read_bytes(path, most).splitlines(), start=1):
@@ -191,10 +192,10 @@ def read_lines(path: Path | str, kind: type[T], most: float = MOST) -> list[T]:
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:
-    """What JSON says, as an object of a type; see :func:`read_json`.
+    """Parse JSON as an object of a given type; see :func:`read_json`.
 
     Raises:
-        ValueError: it is not JSON, nested too deeply, or of another type; says where.
+        ValueError: the text is not JSON, nested too deeply, or of another type; the message says where.
     """
     try:
         found = msgspec.json.decode(content)
@@ -202,37 +203,38 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
     except RecursionError:
         raise ValueError(f"it is nested more than {DEPTH} levels deep") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ValueError(in_one_line(error)) from error
-    return converted(found, kind)
+        raise ValueError(format_error(error)) from error
+    return convert(found, kind)
 
 
-def converted(found: Any, kind: type[T], *, exact: bool = False) -> T:
-    """Plain values as an object of a type; see :func:`read_json`.
+def convert(found: Any, kind: type[T], *, exact: bool = False) -> T:
+    """Convert plain values to an object of a given type; see :func:`read_json`.
 
     Args:
-        found: built-in types.
-        kind: what they have to be.
-        exact: refuse entries that a dataclass has no field for.
+        found: values of built-in types.
+        kind: the type.
+        exact: refuse entries for which a dataclass does not have a field.
 
     Raises:
-        ValueError: they are of another type; says where. A BadInput of a dataclass's own comes as it is.
+        ValueError: the values are of another type; the message says where. A BadInput that a dataclass raises is
+            passed on.
     """
     try:
         made = msgspec.convert(found, kind)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, LossatlasError):
             raise error.__cause__ from None
-        raise ValueError(in_one_line(error)) from error
+        raise ValueError(format_error(error)) from error
     if exact and (unknown := next(_unknown(found, made), None)) is not None:
-        raise ValueError(f"nothing is called {unknown!r}")
+        raise ValueError(f"{unknown!r} is unknown")
     return made
 
 
 def read_yaml(path: Path | str, *, regular: bool = True) -> Any:
-    """The content of a YAML file in plain types: none of its tags makes anything else.
+    """Read a YAML file as plain types; tags for other types are refused.
 
     Raises:
-        Unreadable: it is missing, too long, nested too deeply, not YAML, or not plain; says where.
+        Unreadable: the file is missing, too long, nested too deeply, not YAML, or not plain; the message says where.
     """
     try:
         return parse_yaml(read_text(path, MOST_YAML, regular=regular))
@@ -243,14 +245,14 @@ def read_yaml(path: Path | str, *, regular: bool = True) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """What YAML says, in plain types.
+    """Parse YAML as plain types.
 
-    Aliases are refused: a few of them, each a list of the one before, stand for more values than any machine holds.
-    Dates and numbers to base 60 are texts, which they are to whoever writes options.
+    Aliases are refused, since a few nested ones can expand to more values than fit any memory. Dates and numbers in
+    base 60 are read as texts.
 
     Raises:
-        ValueError: it is not YAML, nested too deeply, names a key twice, has an alias, a whole number that 64 bits do
-            not hold or a tag that stands for what is not plain; says where.
+        ValueError: the text is not YAML, nested too deeply, has a duplicate key, an alias, a whole number beyond 64
+            bits or a tag of a type that is not plain; the message says where.
     """
     try:
         found = yaml.load(text, _PlainLoader)
@@ -263,7 +265,7 @@ def parse_yaml(text: str) -> Any:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A safe loader of plain types alone, without aliases, without keys that are named twice, of bounded depth."""
+    """A safe loader of plain types, without aliases and duplicate keys, of bounded depth."""
 
     depth = 0
     yaml_constructors: ClassVar[dict[Any, Any]] = {
@@ -280,7 +282,7 @@ class _PlainLoader(yaml.SafeLoader):
         try:
             found = super().construct_object(node, deep)
         except (ValueError, LookupError, TypeError, OverflowError) as error:  # a tag, and what is not of its kind
-            raise yaml.YAMLError(f"{in_one_line(error)} in line {node.start_mark.line + 1}") from error
+            raise yaml.YAMLError(f"{format_error(error)} in line {node.start_mark.line + 1}") from error
         if isinstance(found, int) and not -(2**63) <= found < 2**64:
             raise yaml.YAMLError(f"a whole number in line {node.start_mark.line + 1} that 64 bits do not hold")
         return found
@@ -304,7 +306,7 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# As the safe loader has them, but for numbers to base 60.
+# The resolvers of the safe loader without numbers in base 60.
 _PlainLoader.add_implicit_resolver(
     INTEGER, re.compile(r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"), list("-+0123456789")
 )
@@ -319,7 +321,7 @@ _PlainLoader.add_implicit_resolver(
 
 
 def _unknown(found: Any, made: Any) -> Iterator[str]:
-    """The keys of mappings, on all levels, for which the dataclasses that they became have no field."""
+    """Yield the keys of mappings, on all levels, for which the dataclasses made from them do not have a field."""
     if is_dataclass(made) and isinstance(found, Mapping):
         names = {field.name for field in fields(made)}
         yield from (str(key) for key in found if key not in names)
@@ -328,17 +330,17 @@ def _unknown(found: Any, made: Any) -> Iterator[str]:
 
 
 def tell_reason(error: BaseException) -> str:
-    """Why something could not be read, in one line and without the path where the error keeps that apart."""
+    """Return why something could not be read, in one line, without the path if the error stores that separately."""
     if isinstance(error, Unreadable):
         return error.reason
-    return getattr(error, "strerror", None) or in_one_line(error)
+    return getattr(error, "strerror", None) or format_error(error)
 
 
 def _check_depth(found: Any) -> None:
-    """Refuse what is nested too deeply for those who will walk through it.
+    """Refuse values that are nested too deeply for recursive functions.
 
     Raises:
-        RecursionError: it is.
+        RecursionError: the values are nested too deeply.
     """
     level: list[Any] = [found]
     for _ in range(DEPTH + 1):

@@ -1,4 +1,4 @@
-"""How much memory the system would give, which bounds what a file may ask for."""
+"""The free memory, which bounds the size of what is read from files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lossatlas.files.reading import Unreadable, read_text
 __all__ = ["find_process_room", "free_room"]
 
 UNKNOWN = 2**32
-"""Where nobody says how much is free."""
+"""The free memory that is assumed if the system does not tell it."""
 
 
 def free_room() -> int:
-    """Bytes of memory that the system, the container and the limits of this process could still give."""
+    """Return the bytes of memory that system, container and process limits still allow."""
     known = [number for number in (_available(), _left_to_the_group(), find_process_room()) if number is not None]
     return min(known, default=_there())
 
 
 def _available() -> int | None:
-    """What Linux would give, files that it keeps in memory included; None elsewhere."""
+    """Return the available memory of Linux, including reclaimable caches; None on other systems."""
     try:
         found = re.search(r"MemAvailable:\s+(\d+) kB", read_text("/proc/meminfo"))
     except Unreadable:
@@ -34,7 +34,7 @@ def _available() -> int | None:
 
 
 def _there() -> int:
-    """What the machine has, used or not, where its system says."""
+    """Return the total memory of the machine, if the system tells it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -42,7 +42,7 @@ def _there() -> int:
 
 
 def _left_to_the_group() -> int | None:
-    """What a container may still take (cgroup v2); None where nothing limits it."""
+    """Return the memory that a container may still take (cgroup v2); None without a limit."""
     try:
         limit, used = (read_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
     except Unreadable:
@@ -51,15 +51,15 @@ def _left_to_the_group() -> int | None:
 
 
 def find_process_room() -> int | None:
-    """Bytes that this process may still take by the limits of its address space and data; None where none is set."""
+    """Return the bytes that the limits of address space and data still allow this process; None without limits."""
     if resource is None:
         return None
-    # Pages in all and pages of data, by their places in the file.
+    # The total pages and the pages of data are the first and the sixth entry of the file.
     limits = {0: resource.getrlimit(resource.RLIMIT_AS)[0], 5: resource.getrlimit(resource.RLIMIT_DATA)[0]}
     limited = {place: limit for place, limit in limits.items() if limit != resource.RLIM_INFINITY}
     try:
         pages = read_text("/proc/self/statm").split() if limited else []
-    except Unreadable:  # another system: nobody says what is used
+    except Unreadable:  # another system, which does not tell the used memory
         return None
     left = (limit - int(pages[place]) * resource.getpagesize() for place, limit in limited.items())
     return max(0, min(left)) if limited else None

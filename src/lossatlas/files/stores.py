@@ -1,43 +1,57 @@
 """Zarr stores of unknown origin: what their metadata may ask for is checked before zarr and xarray see it.
 
-A description of a hundred bytes can ask for arrays that no memory holds, for more chunks than anybody can count, or for
+A description of a hundred bytes can ask for arrays that no memory holds, for more chunks than can be counted, or for
 codecs that do more than decode; and a chunk of a kilobyte can unpack to gigabytes.
 """
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from lossatlas.errors import LossatlasError, in_one_line
+from lossatlas.errors import LossatlasError, format_error
 from lossatlas.files.inside import check_inside
-from lossatlas.files.reading import Unreadable, converted, open_file, read_json
+from lossatlas.files.reading import Unreadable, convert, open_file, read_json
 from lossatlas.files.room import free_room
+from lossatlas.files.writing import write_atomically
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
     "CHUNKS",
+    "MARKS",
     "METADATA",
+    "VOUCHES",
     "ArrayHead",
     "GroupHead",
     "check_arrays_fit",
     "check_store",
+    "consolidate",
     "find_dangerous_chunks",
+    "holds_marks_of_before",
+    "list_folders",
     "open_arrays",
     "open_store",
     "read_head",
+    "tell_settings",
 ]
 
 METADATA = "zarr.json"
 """The file in which zarr describes a group or an array."""
 CHUNKS = "c"
 """Where the chunks of an array are, in its folder."""
+MARKS = "done"
+"""The group in a store whose arrays say which points are evaluated: xarray does not take them for variables."""
+VOUCHES = "variables"
+"""The attribute of such an array that lists the variables that are written before it."""
+MARKS_OF_BEFORE = "_done"
+"""How such arrays were called while they lay among the variables."""
 MOST_BYTES = 2**36
 """Of all arrays of a store together; and never more than is free."""
 MOST_CHUNKS = 2**20
@@ -99,7 +113,7 @@ class ArrayHead:
     storage_transformers: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        sides = converted(self.chunk_grid.configuration, _Regular).chunk_shape
+        sides = convert(self.chunk_grid.configuration, _Regular).chunk_shape
         names = [codec.name for codec in self.codecs]
         separator = self.chunk_key_encoding.configuration.get("separator", "/")
         if self.itemsize is None:
@@ -176,7 +190,7 @@ def open_arrays(where: Any) -> xr.Dataset:
     """The data set in a zarr group that is known to be sound, not read yet; folders of others in it are passed over.
 
     Args:
-        where: as zarr takes it; as a path an absolute one, for xarray takes ``~`` for somebody's home.
+        where: as zarr takes it; as a path an absolute one, for xarray takes ``~`` for a home directory.
 
     Raises:
         Exception: of many kinds, zarr's and xarray's, where it is damaged all the same.
@@ -186,7 +200,25 @@ def open_arrays(where: Any) -> xr.Dataset:
     with warnings.catch_warnings():  # zarr's, of what others are writing, or left there; a name may have several lines
         warnings.filterwarnings("ignore", message=r"(?s)Object at .* is not recognized")
         found: xr.Dataset = xr.open_zarr(where, consolidated=False, chunks=None)
+    return _without_marks_of_before(found)
+
+
+def _without_marks_of_before(found: xr.Dataset) -> xr.Dataset:
+    """A survey whose marks lie among its variables as it would be read had they been moved; see :data:`MARKS`."""
+    for name, marks in found.data_vars.items():
+        if holds_marks_of_before(str(name), marks.attrs):
+            told = tell_settings(marks.attrs)
+            found = found.drop_vars(str(name))
+            for variable in marks.attrs[VOUCHES]:
+                if variable in found:
+                    found[variable].attrs = {**told, **found[variable].attrs}
     return found
+
+
+def holds_marks_of_before(name: str, attributes: Mapping[Any, Any]) -> bool:
+    """Whether an array that lies among the variables says which points are evaluated, by its name and attributes."""
+    names = attributes.get(VOUCHES)
+    return name.endswith(MARKS_OF_BEFORE) and isinstance(names, list) and all(isinstance(each, str) for each in names)
 
 
 def open_store(path: Path) -> xr.Dataset:
@@ -199,7 +231,15 @@ def open_store(path: Path) -> xr.Dataset:
     try:
         return open_arrays(str(path.absolute()))
     except Exception as error:  # zarr and xarray have many ways to find a store damaged
-        raise Unreadable(path, in_one_line(error)) from error
+        raise Unreadable(path, format_error(error)) from error
+
+
+def tell_settings(marks: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What variables say of their data and settings, by the attributes of the marks that vouch for them.
+
+    A hash called ``data`` is ``data_hash`` there: an attribute of that name is the values themselves to scipy's netCDF.
+    """
+    return {"data_hash" if key == "data" else key: value for key, value in marks.items() if key != VOUCHES}
 
 
 def check_store(path: Path) -> None:
@@ -212,18 +252,56 @@ def check_store(path: Path) -> None:
     """
     check_inside(path)
     group = read_json(path / METADATA, GroupHead)
-    parts = [part for part in path.iterdir() if (part / METADATA).exists()]
+    if (path / MARKS / METADATA).exists():
+        read_json(path / MARKS / METADATA, GroupHead)
+    parts = [part for part in list_folders(path) if (part / METADATA).exists()]
     if len(parts) > MOST_ARRAYS:
         raise Unreadable(path, f"it holds {len(parts):,} arrays, more than {MOST_ARRAYS:,}")
     heads = {part: read_json(part / METADATA, ArrayHead) for part in parts}
     told = group.consolidated_metadata.metadata if group.consolidated_metadata is not None else {}
-    own = {part.name: head.form for part, head in heads.items()}
+    own = {part.relative_to(path).as_posix(): head.form for part, head in heads.items()}
     if odd := next((name for name, head in told.items() if own.get(name) != head.form), None):
         raise Unreadable(path / METADATA, f"it says of {odd!r} what its own description does not say")
     check_arrays_fit(path, list(heads.values()))
     for part, head in heads.items():
         for chunk, reason in find_dangerous_chunks(part, head):
             raise Unreadable(chunk, reason)
+
+
+def list_folders(path: Path) -> list[Path]:
+    """The folders in a store that may hold an array: variables first, then marks; see :data:`MARKS`."""
+    variables = sorted(each for each in path.iterdir() if each.is_dir() and each.name != MARKS)
+    marks = sorted(each for each in (path / MARKS).iterdir() if each.is_dir()) if (path / MARKS).is_dir() else []
+    return [*variables, *marks]
+
+
+def consolidate(path: Path, without: str | None = None) -> None:
+    """Repeat what the variables of a store say of themselves in the store's own description, where xarray looks first.
+
+    Without this :func:`xarray.open_zarr` warns. Whoever takes a variable away, or makes another one in its place, does
+    this first without it and then again, so that the description is right whenever it is read.
+
+    Args:
+        path: of the store.
+        without: the name of a variable that is left out.
+
+    Raises:
+        Unreadable: the store's own description is damaged.
+        CannotFinish: the disk refuses.
+    """
+    own, variables = read_json(path / METADATA, dict[str, Any]), {}
+    for folder in list_folders(path):
+        if folder.name == without or folder.parent != path:
+            continue
+        try:
+            head = read_json(folder / METADATA, ArrayHead)
+        except Unreadable:  # which whoever reads it will say
+            continue
+        if not holds_marks_of_before(folder.name, head.attributes):
+            variables[folder.name] = read_json(folder / METADATA, dict[str, Any])
+    told = {"kind": "inline", "must_understand": False, "metadata": variables}
+    if own.get("consolidated_metadata") != told:
+        write_atomically(path / METADATA, json.dumps({**own, "consolidated_metadata": told}, indent=2).encode())
 
 
 def read_head(array: Path) -> ArrayHead:
@@ -247,13 +325,17 @@ def check_arrays_fit(path: Path, heads: list[ArrayHead]) -> None:
     if needed > room:
         raise Unreadable(path, f"it asks for {needed:,} bytes of memory, and {room:,} are there for it")
     if (count := sum(head.chunks for head in heads)) > MOST_CHUNKS:
-        raise Unreadable(path, f"it asks for {count:,} chunks, more than {MOST_CHUNKS:,}")
+        raise Unreadable(
+            path,
+            f"it has {count:,} chunks, more than the {MOST_CHUNKS:,} that are looked through; survey fewer points, "
+            "or read it part by part with xarray.open_zarr",
+        )
 
 
 def find_dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, str]]:
     """The chunks in an array's folder that may unpack to far more than they should, and what is wrong with each.
 
-    Those that are merely damaged are none of them: decoding them fails, and takes no more than a whole one.
+    Those that are merely damaged are not among them: decoding them fails, and takes no more than a whole one.
     """
     names = [codec.name for codec in head.codecs]
     around = CHECK_SUM if names[-1] == "crc32c" else 0
@@ -272,7 +354,7 @@ def find_dangerous_chunks(array: Path, head: ArrayHead) -> Iterator[tuple[Path, 
 
 
 def _excess(size: int, head: ArrayHead) -> str | None:
-    """Why a chunk that unpacks to so many bytes is none of its array's; None where it may be one."""
+    """Why a chunk that unpacks to so many bytes cannot be one of its array; None where it may be."""
     if size <= max(2 * head.chunk_bytes, MOST_UNPACKED):
         return None
     return f"it unpacks to {size:,} bytes, and a chunk of its array has {head.chunk_bytes:,}"
@@ -282,7 +364,7 @@ def _danger(file: BinaryIO, end: int, head: ArrayHead) -> str | None:
     """Why a packed chunk may unpack to more than it should; None where it does not, or fails when it is read.
 
     What follows a frame up to the end is unpacked with it, where it is another frame; and so is what follows a frame
-    that is to be skipped. Nobody packs a chunk like that.
+    that is to be skipped. Chunks are not packed like that.
     """
     frame = file.read(FRAME_HEAD)
     if not frame.startswith(FRAME):

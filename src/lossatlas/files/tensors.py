@@ -1,4 +1,4 @@
-"""Tensors in safetensors files of unknown origin."""
+"""Reading of tensors from safetensors files of unknown origin."""
 
 from __future__ import annotations
 
@@ -17,36 +17,37 @@ __all__ = ["TensorFile", "check_alike", "open_tensors", "read_tensors"]
 
 
 class TensorFile:
-    """An open safetensors file; tensors are read when they are asked for.
+    """An open safetensors file, whose tensors are read when they are accessed.
 
     Args:
-        file: as safetensors opened it.
+        file: the file as safetensors opened it.
     """
 
     def __init__(self, file: Any) -> None:
         self._file = file
         self.names: tuple[str, ...] = tuple(file.keys())
-        """Of its tensors."""
+        """The names of the tensors."""
         self.metadata: dict[str, str] = dict(file.metadata() or {})
-        """What was written beside them."""
+        """The metadata of the file."""
 
     def __getitem__(self, name: str) -> Tensor:
         tensor: Tensor = self._file.get_tensor(name)
         return tensor
 
     def part(self, name: str) -> Any:
-        """A tensor of which only what is indexed is read."""
+        """Return a lazy tensor, of which only indexed parts are read."""
         return self._file.get_slice(name)
 
 
 @contextmanager
 def open_tensors(path: Path | str) -> Iterator[TensorFile]:
-    """A safetensors file to read from.
+    """Open a safetensors file, within a context.
 
     Raises:
-        Unreadable: it is missing, not a regular file, truncated or damaged; also where a tensor is asked for.
+        Unreadable: the file is missing, not a regular file, truncated or damaged; this is also raised when a tensor is
+            read.
     """
-    with open_file(path):  # which refuses pipes, that would be waited for
+    with open_file(path):  # refuses pipes, which would block
         pass
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -58,28 +59,28 @@ def open_tensors(path: Path | str) -> Iterator[TensorFile]:
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file by name, and what was written beside them.
+    """Read all tensors of a safetensors file by name, and its metadata.
 
     Raises:
-        Unreadable: it is missing, not a regular file, truncated or damaged.
+        Unreadable: the file is missing, not a regular file, truncated or damaged.
     """
     with open_tensors(path) as file:
-        # Copies: what is mapped changes with the file, and a file that is cut while it is mapped kills the process.
+        # Copies, since mapped tensors change with the file, and truncating a mapped file kills the process.
         return {name: file[name].clone() for name in file.names}, file.metadata
 
 
 def check_alike(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Refuse tensors of other names, shapes or numbers than those that they are to stand in for.
+    """Refuse tensors whose names, shapes or dtypes differ from those expected.
 
     Raises:
-        ValueError: some are; names the first.
+        ValueError: they differ; the message names the first such tensor.
     """
     for name in expected:
         if name not in found:
             raise ValueError(f"{name!r} is missing")
     for name, value in found.items():
         if name not in expected:
-            raise ValueError(f"{name!r} belongs to nothing here")
+            raise ValueError(f"{name!r} is unknown")
         wanted = expected[name]
         if (value.shape, value.dtype) != (wanted.shape, wanted.dtype):
             raise ValueError(

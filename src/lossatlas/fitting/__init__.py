@@ -1,4 +1,4 @@
-"""Fitting: gradient descent on a chart's trained parameters."""
+"""Fitting: gradient descent on the trained parameters of a chart."""
 
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.fit import Fit, FitResult, fit

@@ -1,4 +1,4 @@
-"""The fit: gradient descent on a chart's trained parameters under an objective."""
+"""Fits: gradient descent on the trained parameters of a chart under an objective."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossatlas.bounds import Elapsed, Tally
+from lossatlas.bounds import Elapsed, Tally, check_arguments
 from lossatlas.cards import choose_numbers, draw_history, write_card
 from lossatlas.charts import CoefficientChart, check_coefficients
 from lossatlas.data import Augmentation, Batches, Split, augment_batch
@@ -21,12 +21,12 @@ from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import allow_measuring
 from lossatlas.engine.setup import choose_batch_size, engine_for, find_device
 from lossatlas.errors import BadInput, CannotFinish
-from lossatlas.files.reading import converted
+from lossatlas.files.reading import convert
 from lossatlas.files.tensors import check_alike
 from lossatlas.fitting.budget import Budget, Seconds, Steps
 from lossatlas.fitting.momentum import Momentum
 from lossatlas.fitting.optimizer import Adam
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.objectives import Objective
 from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
@@ -40,36 +40,39 @@ from lossatlas.weights import WeightSpace
 __all__ = ["Fit", "FitResult", "fit"]
 
 UNTOLD = ("step", "seconds", "stage", "learning_rate_factor")
-"""Of what the last step came to, what a notebook does not show."""
+"""The entries of a step's record that a notebook does not show."""
 REMEMBERED = 20
-"""About how many steps the running numbers remember, and how many it takes before they are acted on."""
+"""The time constant of running means, in steps, and the number of steps before decisions are based on them."""
 
 
 class Fit:
-    """A fit that can be stepped, stopped, stored and continued.
+    """A fit of a chart to an objective that can be stepped, stopped, stored and resumed.
 
-    Equal arguments, plan and budget in steps give equal charts, whether or not the fit was stored and restored on
-    the way.
+    Equal arguments, an equal plan and an equal budget in steps give equal charts, bit for bit on one machine,
+    whether or not the fit was stored and restored in between.
 
     Args:
-        chart: its parameters that require gradients are trained in place.
-        objective: which points are drawn, and what is made of them.
-        engine: evaluates the problem.
-        split: training examples, or what :meth:`Split.of` makes a split of.
-        budget: in steps or in seconds.
-        optimizer: of the chart's parameters.
-        schedule: of the learning rate; default linear from half of the budget on.
-        batch_size: examples per step, shared by all points; drawn in epochs, without replacement. Default the split's
-            own, where it was made of a loader, else 32.
-        seed: of the objective's points, batches and augmentation.
-        target_gap: stop once the running number ``gap`` has reached this in the objective's last stage: of objectives
-            that report one, how much higher the accuracy is where they want a low loss than where they want a high one.
-        augment: applied to the images of each step's batch, one after the other; all points of a step see the same.
+        chart: the chart, whose parameters that require gradients are trained in place.
+        objective: what is minimised; it samples the points of each step.
+        engine: the engine that evaluates the problem.
+        split: the training examples, or anything that :meth:`Split.of` accepts.
+        budget: the budget, in steps or in seconds.
+        optimizer: the optimiser of the chart's parameters.
+        schedule: the factor of the learning rate as a function of progress; by default it falls linearly over the
+            second half of the budget.
+        batch_size: number of examples per step, shared by all points and sampled without replacement within an epoch;
+            by default that of the loader that the split was made from, else 32.
+        seed: the seed of the sampled points, the batches and the augmentation.
+        target_gap: stop when the running mean of ``gap`` reaches this value in the last stage of the objective, in
+            (0, 1]. Pattern objectives report ``gap``: the accuracy at low points minus that at high points.
+        augment: augmentations of the images of each step's batch, applied in order; all points of a step see the same
+            images.
 
     Raises:
-        BadInput: objective and chart have different axes, the batch size is below 1, the target gap cannot be, the
-            buffers policy does not tell how statistics change with weights, the examples are not images that could be
-            augmented, or the chart is as :func:`~lossatlas.charts.check_coefficients` refuses it.
+        BadInput: the objective and the chart have different axes, the batch size is below 1, the target gap is not in
+            (0, 1] or the loss has no accuracy, the running statistics of the buffers policy do not follow the weights,
+            the examples are not images that can be augmented, or
+            :func:`~lossatlas.charts.check_coefficients` refuses the chart.
     """
 
     def __init__(
@@ -90,19 +93,22 @@ class Fit:
         if objective.axes != chart.axes:
             raise BadInput(
                 f"the objective has {len(objective.axes)} axes ({', '.join(objective.axes)}), "
-                f"the chart {len(chart.axes)} ({', '.join(chart.axes)}); they must agree"
+                f"the chart {len(chart.axes)} ({', '.join(chart.axes)}); expected the same axes"
             )
         if target_gap is not None and (not 0 < target_gap <= 1 or not engine.network.loss.classifies):
-            raise BadInput(f"a target gap of {target_gap} needs accuracies and lies in (0, 1]")
+            raise BadInput(
+                f"{target_gap} is not a target gap for this loss; expected a number in (0, 1] and a loss with "
+                "accuracies"
+            )
         if not engine.network.follows_weights:
             raise BadInput(
-                f"a fit cannot follow statistics that are {engine.network.buffers}; fit under another buffers policy, "
-                "such as batch, and survey under this one"
+                f"running statistics that are {engine.network.buffers} do not follow the weights during a fit; fit "
+                "under another buffers policy, such as batch, and survey under this one"
             )
         if objective.per_example and not engine.network.loss.per_example:
             raise BadInput(
-                f"{type(objective).__name__} needs each example's own loss, and {engine.network.loss.record} gives the "
-                "mean of a batch; return one loss per example, or choose an objective of means (clip per cell)"
+                f"{engine.network.loss.record} is not a loss per example, which {type(objective).__name__} needs, but "
+                "the mean of a batch; return one loss per example, or choose an objective of means (clip per cell)"
             )
         check_coefficients(chart, objective.most_points)
         self.chart = chart
@@ -113,7 +119,7 @@ class Fit:
         self.steps = 0
         self.seconds = 0.0
         self.running: dict[str, float] = {}
-        """Exponential means of the reported numbers over about 20 steps of the present stage."""
+        """Exponential moving averages of the reported numbers, over about 20 steps of the current stage."""
         self._remembered = 0
         split = Split.of(split).to(find_device(chart))
         self._split = split
@@ -126,37 +132,39 @@ class Fit:
         self._augment = tuple(augment)
         augment_batch(
             split.take(torch.arange(1)), self._augment, make_generator(seed, "augment")
-        )  # refused now or never
-        self.metrics = streaming_metrics(engine.network.loss)
+        )  # augmentations that cannot be applied are refused here
+        self.metrics = choose_streaming_metrics(engine.network.loss)
 
     @property
     def progress(self) -> float:
-        """The share of the budget that is used."""
+        """Return the share of the budget that is used."""
         return self.budget.progress(self.steps, self.seconds)
 
     @property
     def reached_target(self) -> bool:
-        """Whether the running number ``gap`` has reached the target in the last stage."""
+        """Return whether the running mean of ``gap`` has reached the target in the last stage."""
         target, gap = self._target_gap, self._settled.get("gap", -math.inf)
         return target is not None and self.objective.final and gap >= target
 
     @property
     def _settled(self) -> Mapping[str, float]:
-        """The running numbers once there are enough steps to go by them, none before."""
+        """Return the running means once they average over enough steps, and nothing before."""
         return self.running if self._remembered >= REMEMBERED else {}
 
     @property
     def done(self) -> bool:
-        """Whether the budget is used up or the target reached."""
+        """Return whether the budget is spent or the target is reached."""
         return self.progress >= 1 or self.reached_target
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of what is trained, a gradient each, and the optimiser's state as it is now."""
+        """Return the bytes of the trained parameters, their gradients and the current state of the optimiser."""
         return _held(self._optimizer)
 
     def measure_separate_bytes(self, count: int) -> int:
-        """Bytes that training so many networks by themselves would hold, measured on one that makes a step."""
+        """Return the bytes that ``count`` networks trained separately with Adam would hold, measured on a step of
+        one.
+        """
         weights = nn.Parameter(self.chart.controls()[0].detach().clone())
         weights.grad = torch.zeros_like(weights)
         optimizer = torch.optim.Adam([weights])
@@ -164,10 +172,10 @@ class Fit:
         return count * _held(optimizer)
 
     def step(self) -> dict[str, float]:
-        """One step of the optimiser; returns what it came to.
+        """Make one optimiser step and return its record.
 
         Raises:
-            CannotFinish: the objective or its gradient is not finite; the chart stays as it was.
+            CannotFinish: the objective or its gradient is not finite; the chart keeps its state before the step.
         """
         started = time.perf_counter()
         factor = self._schedule(min(self.progress, 1.0))
@@ -212,7 +220,7 @@ class Fit:
         return record
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON types from which :meth:`restore` continues bit for bit."""
+        """Return tensors and JSON values from which :meth:`restore` continues bit for bit."""
         tensors, numbers = read_optimizer_state(self._optimizer)
         tensors |= {f"chart.{name}": value for name, value in self.chart.state_dict().items()}
         scalars = {
@@ -226,12 +234,12 @@ class Fit:
         return tensors, scalars
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` returned.
+        """Continue from the state that :meth:`state` returned.
 
         Raises:
-            ValueError: it is the state of another fit.
+            ValueError: it is the state of a different fit.
         """
-        numbers = converted(scalars, _Numbers)
+        numbers = convert(scalars, _Numbers)
         chart = {k.removeprefix("chart."): v for k, v in tensors.items() if k.startswith("chart.")}
         check_alike(chart, self.chart.state_dict())
         load_optimizer_state(self._optimizer, tensors, numbers.optimizer)
@@ -242,7 +250,7 @@ class Fit:
 
     def _remember(self, report: dict[str, float]) -> None:
         for name, value in report.items():
-            if not math.isfinite(value):  # nothing in the batch counts
+            if not math.isfinite(value):  # all examples of the batch have weight zero
                 continue
             before = self.running.get(name, value)
             self.running[name] = before + (value - before) / REMEMBERED
@@ -251,7 +259,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """What is stored of a fit beside its tensors."""
+    """The numbers of a stored fit, beside its tensors."""
 
     steps: Tally
     seconds: Elapsed
@@ -262,13 +270,13 @@ class _Numbers:
 
 
 def _send_back(*pulled: tuple[Tensor, Tensor | None]) -> None:
-    """Send the gradients of controls and coefficients into the parameters that these are made of, in one pass."""
+    """Backpropagate the gradients of controls and coefficients into the chart's parameters, in one pass."""
     sent = [(value, gradient) for value, gradient in pulled if value.requires_grad]
     torch.autograd.backward([value for value, _ in sent], [gradient for _, gradient in sent])
 
 
 def _held(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of an optimiser's parameters, a gradient each, and all that it remembers of them."""
+    """Return the bytes of an optimiser's parameters, their gradients and its state."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     state = [value for values in optimizer.state.values() for value in values.values()]
     held = [*trained, *trained, *state]
@@ -280,12 +288,15 @@ class FitResult:
     """A finished fit."""
 
     chart: CoefficientChart
-    """The chart that was given, fitted."""
+    """The fitted chart, which is the one that was passed in."""
     history: list[dict[str, float]]
-    """What each step came to."""
+    """The record of each step: objective, gradient norm, learning-rate factor and the numbers of the objective."""
     steps: int
+    """The number of steps."""
     seconds: float
+    """The seconds of fitting, without the choice of the plan."""
     plan: Plan
+    """The engine plan that was used."""
 
     def __repr__(self) -> str:
         return write_repr(self, lambda: f"{self.chart!r}, {self._describe()}")
@@ -300,6 +311,7 @@ class FitResult:
         return f"{count_things(self.steps, 'step')} and {self.seconds:.3g} s"
 
 
+@check_arguments
 def fit(
     chart: CoefficientChart,
     objective: Objective,
@@ -322,36 +334,53 @@ def fit(
     on_step: Callable[[dict[str, float]], None] | None = None,
     progress: bool | None = None,
 ) -> FitResult:
-    """Fit a chart to an objective, in memory.
+    """Fit a chart to an objective by gradient descent, in memory (Skorokhodov & Burtsev 2019, arXiv 1910.03867).
 
     Args:
-        chart: trained in place.
-        objective: such as :class:`~lossatlas.Pattern`.
-        problem: module, loss and feed; the module is never changed.
-        split: training examples, or what :meth:`Split.of` makes a split of.
-        steps: the budget in steps; or
-        seconds: the budget in seconds of fitting. Exactly one of the two.
-        optimizer: an :class:`Adam` or a :class:`Momentum`; default the former with its defaults.
-        schedule: factor of the learning rate by progress; default :class:`~lossatlas.schedules.kinds.linear.Linear`.
-        batch_size: examples per step; default the split's own, where it was made of a loader, else 32.
-        space: which parameters the chart spans; default all.
-        buffers: what running statistics mean; default the batch's own, wherever the chart lies, because a fit needs
-            statistics that follow the weights.
-        plan: how the engine runs: ``auto``, a strategy's name, a file or a plan.
-        precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
-        memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
-        seed: of the objective's points, batches and augmentation.
-        target_gap: stop once the running number ``gap`` has reached this in the last stage; see :class:`Fit`.
-        augment: applied to the images of each step's batch, such as :class:`~lossatlas.Crop`.
-        on_step: called with what each step came to.
-        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
+        chart: the chart, whose parameters that require gradients are trained in place.
+        objective: what is minimised, such as :class:`~lossatlas.Pattern`.
+        problem: module, loss and feed; the module is not changed.
+        split: the training examples, such as tensors ``(inputs (N, ...), targets (N, ...))``, a data set or a loader:
+            see :meth:`Split.of`.
+        steps: the budget in optimiser steps. Give either ``steps`` or ``seconds``.
+        seconds: the budget in seconds of fitting.
+        optimizer: the optimiser, an :class:`Adam` or a :class:`Momentum`; default ``Adam()``.
+        schedule: the factor of the learning rate as a function of progress; default
+            :class:`~lossatlas.schedules.kinds.linear.Linear`.
+        batch_size: number of examples per step; by default that of the loader that the split was made from, else 32.
+        space: the parameters that the chart spans; default all.
+        buffers: how running statistics are handled; default :class:`~lossatlas.BatchStatistics`, because the statistics
+            of a fit have to follow the weights.
+        plan: how the engine runs: ``auto`` (measured), the name of a strategy, a plan file or a
+            :class:`~lossatlas.Plan`.
+        precision: the number format of the networks, unless the plan states one: ``fp32``, ``bf16``, ``tf32``, or
+            ``auto``, which measures what is faster.
+        memory: the memory that a chunk of points may take, such as ``2GiB``; ``auto`` is a quarter of the free memory.
+        seed: the seed of the sampled points, the batches and the augmentation.
+        target_gap: stop when the running mean of ``gap`` reaches this value in the last stage; see :class:`Fit`.
+        augment: augmentations of the images of each step's batch, such as :class:`~lossatlas.Crop`.
+        on_step: a function that is called with the record of each step.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
+
+    Returns:
+        The chart, the record of each step, and the plan.
 
     Raises:
-        BadInput: arguments that do not fit together.
-        CannotFinish: the objective is not finite any more; the chart keeps its last finite state.
+        BadInput: arguments do not fit together.
+        CannotFinish: the objective is not finite; the chart keeps its last finite state.
+
+    >>> import torch, lossatlas as la
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> problem = la.Problem(module, la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> plane = la.Plane.random(module, initialiser=la.Xavier(), scale=2.0)
+    >>> heart = la.picture("heart", size=8)
+    >>> result = la.fit(plane, la.Pattern(heart), problem, examples, steps=5, plan="loop")
+    >>> result.steps, result.chart is plane, "gap" in result.history[-1]
+    (5, True, True)
     """
     if (steps is None) == (seconds is None):
-        raise BadInput("give the budget as steps or as seconds, one of the two")
+        raise BadInput("the budget is given in both steps and seconds, or in neither; expected one of the two")
     split = Split.of(split).to(find_device(chart))
     history = []
     with show_progress(progress) as reporter:

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent for charts."""
+"""Stochastic gradient descent with momentum on the parameters of a chart."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ __all__ = ["Momentum"]
 
 @dataclass(frozen=True)
 class Momentum(Bounded):
-    """Gradient descent with momentum on a chart's parameters, as curves are trained by Garipov et al. 2018.
+    """Stochastic gradient descent with momentum on the parameters of a chart (Garipov et al. 2018, arXiv 1802.10026).
 
     Args:
-        lr: the learning rate before its schedule.
-        momentum: the share of a step that the next one keeps.
-        max_norm: the gradient is scaled down to this norm; infinity leaves it as it is.
+        lr: the learning rate, which a schedule multiplies by a factor.
+        momentum: the factor by which the previous update enters the next one.
+        max_norm: the largest Euclidean norm of the whole gradient, which is scaled down to it; infinity does not clip.
 
     Raises:
-        BadInput: a number outside its range.
+        BadInput: a number is outside its range.
+
+    >>> import torch, lossatlas as la
+    >>> start, end = torch.randn(2, 10)
+    >>> curve = la.Bezier(torch.stack([start, (start + end) / 2, end]))
+    >>> la.Momentum(lr=0.05).build(curve).param_groups[0]["momentum"]
+    0.9
     """
 
     lr: Positive = 0.02
@@ -31,10 +37,10 @@ class Momentum(Bounded):
     max_norm: ToInfinity = 100.0
 
     def build(self, chart: Chart) -> torch.optim.Optimizer:
-        """The torch optimiser of the chart's trained parameters, one group per parameter.
+        """Build the torch optimiser of the chart's trained parameters, with one parameter group for each.
 
         Raises:
-            BadInput: nothing is trained.
+            BadInput: the chart has nothing to train.
         """
         groups = Adam(self.lr, max_norm=self.max_norm).build(chart).param_groups
         own = [{name: group[name] for name in ("params", "lr", "base_lr")} for group in groups]

@@ -1,1 +1,1 @@
-"""Jobs: one function per verb, from a recipe and a directory to a finished run."""
+"""Jobs: one per verb; each turns a configuration and a directory into a finished run."""

@@ -1,4 +1,4 @@
-"""What is looked at once a curve is there: paths, the plane of the curve, ensembles."""
+"""The evaluation of a trained curve: paths, the plane of the curve, ensembles."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ from lossatlas.surveying.path_points import PathPoints, locate_points, measure_d
 __all__ = ["ENSEMBLE_PATHS", "STORES", "CurveEvaluation"]
 
 SMOOTH = 201
-"""Points that a curve is drawn with, and its distances are taken at."""
+"""The number of points with which a curve is drawn and its distances are measured."""
 MARGIN = 0.2
-"""How far the plane's picture reaches beyond the curve, in shares of its extent."""
+"""The margin of the plane's picture around the curve, as a share of its extent."""
 RADII = 1001
-"""Points of the radial path that distances from it are taken at."""
+"""The number of points of the radial path from which distances are measured."""
 STORES = {"straight": STRAIGHT, "radial": RADIAL}
-"""Where other paths between the same networks are surveyed."""
+"""The stores of the surveys of other paths between the same networks."""
 ENSEMBLE_PATHS = ("curve", "straight", "random")
-"""What ensembles of the ends and a point are evaluated on: two paths, and a random step away."""
+"""The paths on which ensembles of the ends and a point are evaluated; ``random`` is a random step from the first
+end."""
 
 
 @dataclass
 class CurveEvaluation:
-    """The parts of an evaluation, each kept once it is done, and not done again when a run is resumed.
+    """The evaluation of a curve in parts, each stored when it is finished and not repeated when a run is resumed.
 
     Attributes:
-        folder: where the surveys are kept; None keeps them in memory.
-        recipe: whose curve is trained.
-        engine: that evaluates.
-        how: it is carried out.
+        folder: the folder of the surveys; None keeps them in memory.
+        recipe: the recipe of the curve, which is trained.
+        engine: the engine that evaluates the networks.
+        how: the handling of the job.
     """
 
     folder: Path | None
@@ -65,12 +66,12 @@ class CurveEvaluation:
             "length": measure_length(self.recipe.chart),
             "straight_length": measure_length(self.recipe.straight),
         }
-        """Numbers of the curve that need no network."""
+        """Numbers of the curve that do not depend on the loss, such as lengths."""
         self.plane_survey: xr.Dataset | None = None
-        """The surface of the curve's plane, once it is surveyed and where there is one."""
+        """The survey of the plane of the curve, once it is finished; None where there is none."""
 
     def carry_out(self) -> xr.Dataset:
-        """All parts, as far as they are not done; returns the survey of the curve with what is known along it."""
+        """Carry out all parts that are not finished; returns the survey of the curve with all quantities along it."""
         with self.store as store:
             self.paths()
             self.plane()
@@ -78,12 +79,12 @@ class CurveEvaluation:
             return store.open().load()
 
     def summarise(self, survey: xr.Dataset) -> dict[str, Any]:
-        """The numbers of the curve, JSON types."""
+        """Compute the numbers of the curve, as JSON values."""
         undefined = {"radial_undefined": self.recipe.no_radial} if self.recipe.no_radial else {}
         return {**summarise_curve(survey, self.geometry), **undefined, "parameters": self.recipe.space.size}
 
     def paths(self) -> None:
-        """The curve and the other paths at the same t, their norms, and the curve's distances."""
+        """Survey the curve and the other paths at the same t, with their norms and the curve's distances."""
         recipe = self.recipe
         self._fill(self.store, recipe.chart, "survey")
         others: dict[str, CoefficientChart] = {"straight": recipe.straight}
@@ -108,7 +109,7 @@ class CurveEvaluation:
         self.store.put_beside(place, (Corner.DIMENSION,), np.linspace(0, 1, len(names)), told)
 
     def plane(self) -> None:
-        """The surface of the plane of the curve, with the curve on it."""
+        """Survey the plane of the curve, and put the curve into it."""
         points = self.recipe.config.plane
         if not points:
             return
@@ -130,7 +131,9 @@ class CurveEvaluation:
         }
 
     def ensembles(self) -> None:
-        """Two and three members against t: on the curve, on the straight line, a random step away."""
+        """Evaluate ensembles of two and three members against t: on the curve, on the straight line, a random step
+        away.
+        """
         recipe = self.recipe
         if not recipe.config.ensembles or not recipe.problem.loss.classifies:
             return
@@ -156,7 +159,7 @@ class CurveEvaluation:
                     self.store.put_beside(places[metric], (Along.PAIR, Along.DIMENSION), values.numpy(), told)
 
     def _random_steps(self, curve: PathPoints) -> PathPoints:
-        """Steps from the first network in one random direction, as long as those to the curve's points."""
+        """Return points in one random direction from the first network, as far away as the points of the curve."""
         first = self.recipe.networks[:1]
         aside = torch.randn(first.shape[1], generator=make_generator(self.recipe.config.seed, "random step")).to(first)
         steps = measure_distances(curve, PathPoints(torch.ones(1, 1).to(first), first))
@@ -167,13 +170,13 @@ class CurveEvaluation:
         return locate_points(chart, self.recipe.t[:, None])
 
     def _beside(self, name: str, chart: CoefficientChart) -> None:
-        """Survey another path, and put what is found there beside the curve's."""
+        """Survey another path, and put its metrics beside those of the curve."""
         with self._store(STORES[name], chart) as store:
             self._fill(store, chart, f"survey of the {name} path")
             found = store.open().load()
         for key, variable in found.data_vars.items():
             told = dict(variable.attrs)
-            if {"split", "metric"} <= told.keys() and not schema.companion_of(str(key), told):
+            if {"split", "metric"} <= told.keys() and not schema.find_companion(str(key), told):
                 place = Along.of(name, told["split"], told["metric"])
                 words = f"{told['long_name']} on the {name} path"
                 self._put(place, variable.values, words, told["units"], variable.dims[1:])
@@ -185,7 +188,7 @@ class CurveEvaluation:
         grid: Grid | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> SurveyStore:
-        """The store of a chart; on the points of the curve where no grid is given."""
+        """Open the store of a chart, by default on the points of the curve."""
         grid = grid if grid is not None else {CURVE: self.recipe.t.numpy()}
         folder = self.folder / name if self.folder is not None else None
         return SurveyStore.of_chart(folder, chart, grid, labels, say=self.how.reporter.say)
@@ -202,7 +205,7 @@ class CurveEvaluation:
 
 
 def _put_curve(store: SurveyStore, plane: CurveInPlane, names: Sequence[str]) -> None:
-    """The curve and the networks in the coordinates of its plane, and how far they are from it."""
+    """Store the curve and the networks in the coordinates of its plane, and their distances from it."""
     for k, axis in enumerate(plane.chart.axes):
         place, told = Corner.coordinate(axis), {"long_name": axis, "names": list(names)}
         store.put_beside(place, (Corner.DIMENSION,), plane.networks[:, k].numpy(), told)

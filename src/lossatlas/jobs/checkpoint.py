@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one file that holds everything, replaced whole."""
+"""Checkpoints of a run: one file with the whole state, replaced atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossatlas.bounds import Tally
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted, parse_json, tell_reason
+from lossatlas.files.reading import convert, parse_json, tell_reason
 from lossatlas.files.tensors import read_tensors
 from lossatlas.rundir import RunDirectory
 
@@ -22,43 +22,43 @@ FILE = "checkpoint/latest.safetensors"
 
 
 class Stored(Protocol):
-    """What can be stored, and continued from what was."""
+    """A computation whose state can be stored and restored."""
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON types."""
+        """Return the state as tensors and JSON values."""
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` gave.
+        """Continue from the state that :meth:`state` returned.
 
         Raises:
-            ValueError: this gave nothing like it.
+            ValueError: it is the state of something else.
         """
 
 
 @dataclass(frozen=True)
 class _Head:
-    """What is stored beside a work's own numbers."""
+    """The numbers stored beside those of the computation itself."""
 
     log_length: Tally
 
 
 def write_checkpoint(run: RunDirectory, work: Stored, log_length: int) -> None:
-    """Store a work and how much of its log belongs to it.
+    """Store the state of a computation, and how much of its log belongs to it.
 
     Raises:
-        CannotFinish: the disk refuses; the checkpoint before is whole.
+        CannotFinish: the disk is full or cannot be written; the previous checkpoint is intact.
     """
     tensors, scalars = work.state()
-    # One file: the tensors and the numbers that go with them can never come from different steps.
+    # One file, so that tensors and numbers always come from the same step.
     metadata = {"state": json.dumps({**scalars, "log_length": log_length})}
     run.write_bytes(FILE, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
 
 
 def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
-    """Continue a work from its checkpoint, if there is one; returns the length of the log that belongs to it.
+    """Restore a computation from its checkpoint, if there is one; returns the length of the log that belongs to it.
 
     Raises:
-        BadInput: the checkpoint cannot be read, or is of something else.
+        BadInput: the checkpoint cannot be read, or belongs to something else.
     """
     path: Path = run.path / FILE
     if not path.is_file():
@@ -66,7 +66,7 @@ def restore_checkpoint(run: RunDirectory, work: Stored) -> int:
     try:
         tensors, metadata = read_tensors(path)
         state = parse_json(metadata.get("state", "{}"), dict[str, Any])
-        head = converted(state, _Head)
+        head = convert(state, _Head)
         work.restore(tensors, state)
     except ValueError as error:
         reason = tell_reason(error)

@@ -1,4 +1,4 @@
-"""The job of ``lossatlas compare``: trained networks, what lies between them, and how differently they predict."""
+"""The job of ``lossatlas compare``: trained networks, the loss between them, and how differently they predict."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 import xarray as xr
 
-from lossatlas.engine.buffers_policy import normalisations_with_statistics
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.buffers_policy import find_normalisation_layers
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS, check_plan
 from lossatlas.engine.precisions import check_precision
 from lossatlas.errors import Interrupted
 from lossatlas.exchange.comparison import COMPARISON
-from lossatlas.files.reading import resolved
+from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.compared import choose_compared, compare_predictions, make_comparison, summarise_comparison
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes, measure_seconds
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -35,22 +35,22 @@ from lossatlas.rundir import PROVENANCE, REPORT, SURVEY, RunDirectory
 from lossatlas.surveying.store import read_survey
 from lossatlas.views import draw
 from lossatlas.views.comparing import write_comparison
-from lossatlas.weights.files import state_bytes
+from lossatlas.weights.files import serialise_state
 
 __all__ = ["run_compare"]
 
 SURVEYS = "surveys"
 MEASURING = 0.5
-"""Seconds that a plan is measured for which only foretells."""
+"""The seconds for which a plan is measured that serves a forecast only."""
 STORED = 0.4
-"""Seconds that the files of a survey take, about, whatever its size."""
+"""The approximate seconds for writing the files of a survey, whatever its size."""
 
 
 def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
-    """Survey around and between networks, compare what they predict, draw the pictures, write the report.
+    """Survey around and between networks, compare their predictions, draw the pictures, write the report.
 
-    Each surface, line and slice is a run of its own in ``out/surveys``, which can be viewed by itself; those that are
-    finished are not surveyed again. ``comparison.nc`` holds the data.
+    Each surface, line and slice is a run of its own in ``out/surveys``, which can be viewed by itself; finished ones
+    are not repeated. ``comparison.nc`` holds the data.
     """
     run, config = start.run, start.config
     recipe = build_compare(config)
@@ -61,8 +61,8 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     started = time.perf_counter()
     for key, origin in recipe.origins.items():
         if not origin.spec and not find_start_file(run.path, key).is_file():
-            run.write_bytes(str(find_start_file(Path(), key)), state_bytes(origin.state))
-    tasks = list_surveys(config, recipe, resolved(run.path))
+            run.write_bytes(str(find_start_file(Path(), key)), serialise_state(origin.state))
+    tasks = list_surveys(config, recipe, resolve_path(run.path))
     how.foretell(lambda: _phases(config, recipe, tasks, run.path, how.pictures))
     found = _surveys(config, tasks, run, how)
     how.reporter.say("comparing what the networks predict")
@@ -75,17 +75,17 @@ def _carry_out(start: Start[CompareConfig], how: Handling) -> dict[str, Any]:
     run.write_bytes(COMPARISON, bytes(data.to_netcdf(engine="scipy")))
     if how.pictures:
         pictures = draw(data)
-        write_pictures(run, pictures)
-        write_comparison(run.path / REPORT, data, summary, run.config_text(), pictures)
+        rendered = write_pictures(run, pictures)
+        write_comparison(run.path / REPORT, data, summary, run.config_text(), pictures, rendered)
     start.finish(summary, {"compare": summary["seconds"]})
     return summary
 
 
 def _estimate(config: CompareConfig) -> Estimate:
-    """A dry run: times a few points of a slice of each architecture; writes nothing.
+    """Estimate the cost of a run by timing a few points of a slice of each architecture; writes nothing.
 
     Raises:
-        BadInput: what the run itself would refuse.
+        BadInput: the run itself would be refused.
     """
     recipe = build_compare(config)
     _check(config, recipe)
@@ -100,7 +100,7 @@ def _estimate(config: CompareConfig) -> Estimate:
         },
         forecast=Forecast(list(_phases(config, recipe, tasks, Path("nowhere", "at all"), pictures=True))),
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, recipe.problems[0].device),
+        chunk_bytes=find_memory_limit(config.memory, recipe.problems[0].device),
         disk_bytes=len(tasks) * 5 * 4 * len(largest.weights) + 9 * points * len(config.splits) + 3_000_000,
     )
 
@@ -112,22 +112,22 @@ run_compare = Job(CompareConfig, _carry_out, _estimate)
 def _phases(
     config: CompareConfig, recipe: CompareRecipe, tasks: Sequence[ComparedSurvey], run: Path, pictures: bool
 ) -> Iterator[Phase]:
-    """What is to come.
+    """Yield the phases that are still to come.
 
     Args:
-        config: of the comparison.
-        recipe: its objects.
+        config: the configuration of the comparison.
+        recipe: its recipe.
         tasks: its surveys.
-        run: the directory with those that are finished.
-        pictures: whether there will be any.
+        run: the directory with the finished surveys.
+        pictures: whether pictures will be drawn.
     """
     seconds = worst = predicting = 0.0
     for architecture, base in enumerate(recipe.problems):
         own = [task for task in tasks if task.architecture == architecture]
         left = [task for task in own if not RunDirectory(run / SURVEYS / task.name).finished]
-        # A slice stands for all: initial weights that are yet to be written can be surveyed from nowhere.
+        # A slice represents all: surveys from initial weights need these to be written first.
         fixed, planning, unit = _timed(config, next(task.config for task in own if task.kind == "slice"))
-        normalised = bool(normalisations_with_statistics(base.problem.module)) and config.buffers != "batch"
+        normalised = bool(find_normalisation_layers(base.problem.module)) and config.buffers != "batch"
         units = sum(_units(config, base, task, normalised) for task in left)
         seconds += len(left) * fixed + units * unit.seconds + (planning if len(left) == len(own) else 0.0)
         worst += len(left) * fixed * ONCE + units * unit.seconds * unit.factor
@@ -140,7 +140,7 @@ def _phases(
 
 
 def _units(config: CompareConfig, base: ProblemRecipe, task: ComparedSurvey, normalised: bool) -> int:
-    """Points times examples of a survey, those that statistics are estimated from among them."""
+    """Return the points times examples of a survey, including those from which statistics are re-estimated."""
     everything = [len(base.data.splits[name]) for name in config.splits]
     examples = [min(length, int(config.examples)) if config.examples != "all" else length for length in everything]
     estimated = normalised and (task.kind != "slice" or config.buffers == "reestimated")
@@ -149,7 +149,7 @@ def _units(config: CompareConfig, base: ProblemRecipe, task: ComparedSurvey, nor
 
 
 def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, Rate]:
-    """Seconds of a survey whatever its size, and of its plan; and what a point on an example takes."""
+    """Measure the fixed seconds of a survey, those of its plan, and the rate per point and example."""
     begin = time.perf_counter()
     recipe = build_survey(survey)
     built = time.perf_counter() - begin
@@ -163,7 +163,7 @@ def _timed(config: CompareConfig, survey: SurveyConfig) -> tuple[float, float, R
 
 
 def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
-    """Refuse what the surveys would refuse, before anything is written."""
+    """Refuse what the surveys would refuse, before any output is written."""
     check_plan(config.plan)
     check_precision(config.precision)
     tasks = [task for task in list_surveys(config, recipe, Path()) if task.kind == "slice"]
@@ -174,15 +174,15 @@ def _check(config: CompareConfig, recipe: CompareRecipe) -> None:
 def _surveys(
     config: CompareConfig, tasks: Sequence[ComparedSurvey], run: RunDirectory, how: Handling
 ) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
-    """All surveys, by their kind and the networks that they are about; carried out as far as they are not finished."""
+    """Carry out the surveys that are not finished; returns all by their kind and the indices of their networks."""
     plans: dict[int, str] = {}
     found = {}
     for index, task in enumerate(tasks):
         place = run.path / SURVEYS / task.name
-        # A race for every small survey would take longer than these; the first of an architecture runs for all.
+        # Measuring a plan takes longer than a small survey, so the plan of an architecture's first serves all.
         settings = replace(task.config, plan=plans.get(task.architecture, config.plan))
         if config.plan == "auto":
-            plans.setdefault(task.architecture, str(resolved(place / PROVENANCE)))
+            plans.setdefault(task.architecture, str(resolve_path(place / PROVENANCE)))
         how.reporter.progress("compare", index / len(tasks), {})
         try:
             if how.stop():

@@ -1,4 +1,4 @@
-"""The data of a finished comparison: labelled arrays, and the numbers that sum them up."""
+"""The data of a finished comparison: labelled arrays, and the numbers that summarise them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from lossatlas.data import Split
-from lossatlas.measures import Surface, surfaces
+from lossatlas.measures import Surface, take_surfaces
 from lossatlas.measures.kinds.barrier import Barrier
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.kinds.width import Width
@@ -37,28 +37,28 @@ BARRIERS = {
     "barrier": ("barrier_height", "barrier on the line"),
     "barrier_slope": ("barrier_steepest_slope", "steepest slope on the line"),
 }
-"""What is known of the line between two networks: the measure's key, and its long name."""
+"""The quantities of the line between two networks: the key of the measure, and the long name."""
 COMPARED_SPLIT = "test"
-"""Whose outputs are compared, where there is such a split."""
+"""The split on which outputs are compared, if the data have it."""
 
 
 def make_comparison(
     config: CompareConfig, recipe: CompareRecipe, found: Found, differences: Sequence[Difference]
 ) -> xr.Dataset:
-    """The labelled data of a comparison.
+    """Make the labelled data of a comparison.
 
     Args:
-        config: of the comparison.
+        config: the configuration of the comparison.
         recipe: its networks.
-        found: surveys by their kind (``surface``, ``line``, ``slice``) and the places of the networks they are about.
-        differences: how differently the networks predict.
+        found: surveys by their kind (``surface``, ``line``, ``slice``) and the indices of their networks.
+        differences: the differences between the networks' predictions.
 
     Returns:
         Dimensions ``run`` and ``other_run`` (both with the networks' names), ``repeat``, and the coordinates of
-        surfaces (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines stand where ``run`` comes
-        first, and are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the diagonal.
-        ``geometry`` says where a surface's corners lie and what is there (:class:`~lossatlas.schema.Geometry`), or is
-        empty.
+        surfaces (``u``, ``v``), lines (``alpha``) and slices (``x``). Surfaces and lines are stored where ``run`` comes
+        before ``other_run``, and are NaN elsewhere; quantities of a pair are symmetric, with zeros or NaN on the
+        diagonal. ``geometry`` holds the corners of a surface as JSON (:class:`~lossatlas.schema.Geometry`), or is
+        empty. Losses are in the unit of the attribute ``units``, lengths in units of weight space.
     """
     names = [network.name for network in recipe.networks]
     count, split = len(names), config.splits[0]
@@ -95,7 +95,7 @@ def make_comparison(
 
 
 def summarise_comparison(data: xr.Dataset) -> dict[str, Any]:
-    """The numbers of a comparison, JSON types: per run, per pair, per group, and over all of them."""
+    """Compute the numbers of a comparison, as JSON values: per run, per pair, per group, and over all of them."""
     names = [str(name) for name in data[RUN].values]
     groups, starts = ([str(value) for value in data[key].values] for key in ("group", "start"))
     single = [str(name) for name, v in data.data_vars.items() if v.dims == (RUN,) and v.dtype.kind == "f"]
@@ -142,17 +142,17 @@ def summarise_comparison(data: xr.Dataset) -> dict[str, Any]:
 
 
 def choose_compared(base: ProblemRecipe) -> Split:
-    """The examples that predictions are compared on."""
+    """Return the examples on which predictions are compared."""
     splits = base.data.splits
     return splits.get(COMPARED_SPLIT, next(iter(splits.values())))
 
 
 def compare_predictions(recipe: CompareRecipe, eval_batch_size: int) -> list[Difference]:
-    """How differently networks predict on all examples of the test split; nothing where outputs cannot be compared.
+    """Compare the networks' predictions on all examples of the test split; empty if outputs cannot be compared.
 
     Args:
         recipe: the networks.
-        eval_batch_size: examples that are evaluated together.
+        eval_batch_size: number of examples that are evaluated together.
     """
     predicted = {}
     for network in recipe.networks:
@@ -171,7 +171,7 @@ def compare_predictions(recipe: CompareRecipe, eval_batch_size: int) -> list[Dif
 
 
 def _pairwise(data: xr.Dataset) -> list[str]:
-    """The names of the quantities of two networks."""
+    """Return the names of the quantities of pairs of networks."""
     return [str(name) for name, v in data.data_vars.items() if v.dims == (RUN, OTHER) and v.dtype.kind == "f"]
 
 
@@ -180,7 +180,7 @@ def _put(data: xr.Dataset, name: str, dims: tuple[str, ...], values: Any, long_n
 
 
 def _geometries(recipe: CompareRecipe, found: Found) -> npt.NDArray[np.str_]:
-    """The record of each surface's geometry (runs, runs), its corners named; empty where there is no surface."""
+    """Return the record of each surface's geometry, (runs, runs), with named corners; empty without a surface."""
     count = len(recipe.networks)
     records = np.full((count, count), "", dtype=object)
     for pair in recipe.pairs:
@@ -192,7 +192,7 @@ def _geometries(recipe: CompareRecipe, found: Found) -> npt.NDArray[np.str_]:
 
 
 def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
-    """What each training came to, on all examples."""
+    """Put the final loss and accuracy of each training, on all examples."""
     units = data.attrs["units"]
     known = [network.scores for network in recipe.networks]
     for split in recipe.problems[0].data.splits:
@@ -213,7 +213,7 @@ def _scores(data: xr.Dataset, recipe: CompareRecipe) -> None:
 
 
 def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
-    """Norms, distances and histograms; in float64, a network at a time."""
+    """Put norms, distances and histograms of the weights, computed in float64, one network at a time."""
     networks, count = recipe.networks, len(recipe.networks)
     origins = [recipe.origins[n.origin].weights if n.origin else torch.tensor(math.nan) for n in networks]
     norms = [float(network.weights.double().norm()) for network in networks]
@@ -236,13 +236,13 @@ def _weights(data: xr.Dataset, recipe: CompareRecipe) -> None:
 
 
 def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:
-    """Losses on surfaces, lines and slices of one split."""
+    """Put the losses of one split on surfaces, lines and slices."""
     axes = {"surface": ("u", "v"), "line": ("alpha",), "slice": ("x",)}
     for kind, order in axes.items():
         loss = {
             places: surface
             for (what, places), survey in found.items()
-            if what == kind and (surface := surfaces(survey).get(split)) is not None
+            if what == kind and (surface := take_surfaces(survey).get(split)) is not None
         }
         if not loss:
             continue
@@ -262,7 +262,7 @@ def _landscapes(data: xr.Dataset, split: str, found: Found, count: int) -> None:
 
 def _barriers(data: xr.Dataset, split: str, found: Found, count: int) -> None:
     lines = {
-        places: Barrier().of(surfaces(survey)[split]) for (kind, places), survey in found.items() if kind == "line"
+        places: Barrier().of(take_surfaces(survey)[split]) for (kind, places), survey in found.items() if kind == "line"
     }
     for name, (key, long_name) in BARRIERS.items():
         values = np.full((count, count), np.nan)
@@ -272,9 +272,9 @@ def _barriers(data: xr.Dataset, split: str, found: Found, count: int) -> None:
 
 
 def _basins(data: xr.Dataset, config: CompareConfig, split: str, found: Found) -> None:
-    """Width and sharpness of each repeat of each network's slice."""
+    """Put the width and the sharpness of each repeat of each network's slice."""
     width, sharpness = Width(above_centre=(), ceilings=(config.level,)), Sharpness(radii=(config.radius,))
-    slices = [surfaces(survey)[split] for (kind, _), survey in found.items() if kind == "slice"]
+    slices = [take_surfaces(survey)[split] for (kind, _), survey in found.items() if kind == "slice"]
     for name, kind, long_name, unit in (
         ("width", width, f"width of the basin at {config.level:.5g}", "1"),
         ("sharpness", sharpness, f"sharpness within {config.radius:g}", "percent"),

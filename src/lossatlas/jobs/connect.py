@@ -1,4 +1,4 @@
-"""The job of ``lossatlas connect``: networks and a directory become a curve, what lies along it, and its pictures."""
+"""The job of ``lossatlas connect``: a curve between networks, its surveys, and its pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from lossatlas.charts import encode_chart
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.connect_cost import ConnectCost
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
@@ -27,11 +27,11 @@ from lossatlas.views.curve_table import curve_grid, keys_of_grid
 __all__ = ["run_connect"]
 
 IN_PLANE = ("curve_plane",)
-"""Pictures of the plane that stand among those of the curve."""
+"""The views of the plane that are shown with those of the curve."""
 
 
 def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
-    """Train a curve, evaluate what lies along it and around it, draw the pictures, write the report."""
+    """Train a curve, survey it and its plane, draw the pictures, write the report."""
     run = start.run
     recipe = build_connect(start.config)
     engine = recipe.build_engine(start.find_plan(start.config.plan), buffers=recipe.buffers)
@@ -66,10 +66,10 @@ def _carry_out(start: Start[ConnectConfig], how: Handling) -> dict[str, Any]:
 
 
 def _estimate(config: ConnectConfig) -> Estimate:
-    """A dry run: times a few steps and a few points; writes nothing.
+    """Estimate the cost of a run by timing a few steps and a few points; writes nothing.
 
     Raises:
-        BadInput: what the run itself would refuse.
+        BadInput: the run itself would be refused.
     """
     recipe = build_connect(complete(config))
     engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
@@ -84,7 +84,7 @@ def _estimate(config: ConnectConfig) -> Estimate:
         },
         forecast=Forecast(list(cost.phases(1.0, None, pictures=True))),
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, engine.network.device),
+        chunk_bytes=find_memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 * (config.bends + 2) + config.plane**2 * 40 + 6_000_000,
     )
 

@@ -1,4 +1,4 @@
-"""What a curve between networks and its evaluation take."""
+"""The cost of a curve between networks and of its evaluation."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["ConnectCost"]
 
 
 class ConnectCost(DescentCost[ConnectRecipe]):
-    """The costs of a curve and of its evaluation."""
+    """The cost of a curve and of its evaluation."""
 
     @property
     def paths(self) -> int:
-        """How many times the points of a path are visited."""
+        """Return how many paths are surveyed."""
         return len(self._stores) + self._ensembles
 
     def phases(self, left: float, run: Path | None, pictures: bool) -> Iterator[Phase]:
-        """What is to come.
+        """Yield the phases that are still to come.
 
         Args:
-            left: of the training's budget, a share in [0, 1].
-            run: the directory with what is there; None: nothing is.
-            pictures: whether there will be any.
+            left: the share of the training's budget that is left, in [0, 1].
+            run: the run directory with what is finished; None before the run.
+            pictures: whether pictures will be drawn.
         """
         yield self.descend("curve", left)
         surveys = [*self._surveys(run or Path("nowhere", "at all"))]
@@ -53,7 +53,7 @@ class ConnectCost(DescentCost[ConnectRecipe]):
 
     @property
     def _ensembles(self) -> int:
-        """How many paths ensembles are evaluated on."""
+        """Return the number of paths on which ensembles are evaluated."""
         return len(ENSEMBLE_PATHS) * (self.recipe.config.ensembles and self.recipe.problem.loss.classifies)
 
     def _surveys(self, run: Path) -> Iterator[Phase]:

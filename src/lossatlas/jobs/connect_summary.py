@@ -1,4 +1,4 @@
-"""The numbers of a curve: what lies along it, beside the straight line."""
+"""The numbers of a curve, beside those of the straight line."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ Reals = npt.NDArray[np.float64]
 
 
 def summarise_curve(survey: xr.Dataset, geometry: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of the test split (or the first) at the top, those of each split below.
+    """Summarise a curve: numbers of the test split (or the first) at the top level, those of each split below.
 
-    Of each split, losses in their unit and errors as rates: ``<path>_max``, ``_min``, ``_mean`` and ``_barrier`` (the
-    highest loss above that of the worst of the networks that are joined), where the path is the curve, the straight
-    line or the radial path; ``worse_end``, the loss of that network; ``curve_integral``, the mean over the curve's
-    length; the same of errors as ``<path>_error_max`` and so on. A loss that is not finite somewhere leaves None.
+    Losses are in their unit, errors are rates in [0, 1]. For each split and path (``curve``, ``straight`` or
+    ``radial``): ``<path>_max``, ``<path>_min``, ``<path>_mean`` and ``<path>_barrier`` (the highest loss minus that of
+    the worst of the connected networks); ``worse_end``, the loss of that network; ``curve_integral``, the mean over
+    the curve's length; and the same of errors as ``<path>_error_max`` and so on. A number is None where a loss on
+    the path is not finite.
 
     Args:
-        survey: of the curve, with what is known of the other paths.
-        geometry: numbers that need no network, ``length`` and ``straight_length`` among them.
+        survey: the survey of the curve, with the metrics of the other paths.
+        geometry: numbers that do not depend on the loss, among them ``length`` and ``straight_length``.
     """
     splits = list(dict.fromkeys(str(v.attrs["split"]) for v in survey.data_vars.values() if v.attrs.get("split")))
     reached = np.asarray(survey[Along.LENGTH].values, dtype=np.float64)
@@ -57,7 +58,7 @@ def _scores(survey: xr.Dataset, split: str, reached: Reals) -> dict[str, Any]:
         losses = _values(survey, path, split, "loss")
         if losses is not None:
             worse = _worst(survey, path, split, "loss")
-            # Somewhere each path has that network, or would have if its ends had not been trained.
+            # Each path passes through that network, or would if its ends had not been trained.
             scores[f"{path}_barrier"] = drop_infinite(np.maximum(losses.max() - worse, 0.0))
             scores |= _spread(path, losses)
             if path == "curve":
@@ -74,22 +75,22 @@ def _scores(survey: xr.Dataset, split: str, reached: Reals) -> dict[str, Any]:
 
 
 def _worst(survey: xr.Dataset, path: str, split: str, metric: str) -> np.float64:
-    """The loss or error of the worst of the networks that a path joins: they are all on the straight one."""
+    """Return the loss or error of the worst of the connected networks, which all lie on the straight path."""
     values = _values(survey, "straight", split, "loss") if metric == "loss" else _errors(survey, "straight", split)
-    assert values is not None, "whatever is known of a path is known of the straight one"
+    assert values is not None, "a metric of a path is one of the straight path, too"
     joined = _joined(survey)
     worst: np.float64 = values[joined if path != "radial" else joined[[0, -1]]].max()
     return worst
 
 
 def _errors(survey: xr.Dataset, path: str, split: str) -> Reals | None:
-    """Rates (T,) of errors along a path, measured as such or as accuracies."""
+    """Return the error rates (T,) along a path, measured as errors or as accuracies."""
     accuracies = _values(survey, path, split, "accuracy")
     return 1 - accuracies if accuracies is not None else _values(survey, path, split, "error")
 
 
 def _joined(survey: xr.Dataset) -> npt.NDArray[np.intp]:
-    """The places along t (k,) of the networks that are joined."""
+    """Return the indices along t, (k,), of the connected networks."""
     t = np.asarray(survey[Along.T].values, dtype=np.float64)
     at = np.asarray(survey[Corner.coordinate(CURVE)].values, dtype=np.float64)
     nearest: npt.NDArray[np.intp] = np.abs(t - at[:, None]).argmin(axis=1)
@@ -110,6 +111,6 @@ def _spread(name: str, values: Reals) -> dict[str, float | None]:
 
 
 def _over_length(values: Reals, reached: Reals) -> float | None:
-    """The mean over the curve's length, by trapezes between lengths (T,) from its beginning."""
+    """Return the mean over the curve's length by the trapezoidal rule; lengths (T,) count from its beginning."""
     pieces = np.diff(reached) * (values[1:] + values[:-1]) / 2
     return drop_infinite(pieces.sum() / reached[-1])

@@ -1,4 +1,4 @@
-"""What a run would cost: a dry run."""
+"""The estimated cost of a run, as a dry run prints it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["Estimate", "measure_peak_bytes", "measure_seconds"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would cost."""
+    """The estimated cost of a run."""
 
     work: Mapping[str, str]
-    """Per phase how much there is to compute."""
+    """The amount of work by phase, in words."""
     forecast: Forecast
-    """How long each phase takes, and by how much that can be off."""
+    """The expected time of each phase, and its uncertainty."""
     peak_bytes: int
-    """The most that measuring a few points has held."""
+    """The peak memory in bytes while a few points were measured."""
     disk_bytes: int
     chunk_bytes: int = 0
-    """What a whole chunk of points may take besides, at most."""
+    """The bytes that a full chunk of points may take in addition, at most."""
 
 
 def measure_peak_bytes() -> int:
-    """The most memory that the process has held."""
+    """Return the peak memory of the process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measure_seconds(run: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """Return the seconds that a call takes."""
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin

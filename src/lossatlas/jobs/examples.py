@@ -1,4 +1,4 @@
-"""How many examples the survey of a fit takes where nobody says: as many as its own time allows."""
+"""The number of examples in the survey of a fit when it is not stated: as many as the time of the fit allows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lossatlas.recipes.fit_config import FEWEST
 __all__ = ["COUNTS", "Chosen", "choose_examples"]
 
 COUNTS = (FEWEST, 500, 1000, 2000)
-"""Examples of each split that are chosen among; or all."""
+"""The numbers of examples per split that are considered, beside all."""
 ALL = "all"
 CAUTION = 1.25
-"""So many times what a survey is thought to take must fit, since surveys rather take longer than shorter."""
+"""The safety factor on the expected time of a survey, since surveys take longer than expected more often than not."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """How many examples were chosen, as an option spells it, and why, in one line."""
+    """The chosen number of examples, as the option states it, and the reason in one line."""
 
     examples: str
     line: str
@@ -28,15 +28,15 @@ class Chosen:
 def choose_examples(
     seconds: float, takes: Callable[[Mapping[str, int]], float], available: Mapping[str, int]
 ) -> Chosen:
-    """The most examples whose survey takes no longer than the fit.
+    """Choose the largest number of examples whose survey takes at most as long as the fit.
 
     Args:
-        seconds: of the fit.
-        takes: the seconds of a survey of so many examples, by split.
-        available: how many examples each split has.
+        seconds: the seconds of the fit.
+        takes: a function from numbers of examples by split to the expected seconds of their survey.
+        available: the number of examples of each split.
 
     Returns:
-        All if that surely takes no longer; else the largest of :data:`COUNTS` that takes no longer, or the smallest.
+        All if that certainly takes at most as long; else the largest of :data:`COUNTS` that does, or the smallest.
     """
     for count in (max(available.values()), *reversed(COUNTS)):
         taken = {name: min(count, length) for name, length in available.items()}

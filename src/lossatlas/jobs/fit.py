@@ -1,4 +1,4 @@
-"""The job of ``lossatlas fit``: a configuration and a directory become a fitted chart, its survey and its pictures."""
+"""The job of ``lossatlas fit``: a fitted chart, its survey and its pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import xarray as xr
 
 from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.checking import check_network
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.engine.planning import MEASURING_SECONDS
 from lossatlas.errors import CannotFinish
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
@@ -33,15 +34,16 @@ from lossatlas.surveying.survey import put_target
 __all__ = ["run_fit"]
 
 PLATEAU = 0.1
-"""A fit that ends with a smaller gap, of accuracies or else of log losses, never left where all cells look alike."""
+"""The gap, of accuracies or else of log losses, below which a fit has not left the plateau where all cells are
+alike."""
 PLATEAU_ADVICE = (
-    "never left the plateau where all cells look alike: give it more time (--seconds), a coarser --size, more --cells, "
+    "never left the plateau where all cells are alike: give it more time (--seconds), a coarser --size, more --cells, "
     "or another --lr or --scale"
 )
 
 
 def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
-    """Fit a picture, survey the chart, draw the pictures and write the report."""
+    """Fit a picture, survey the chart, draw the pictures, write the report."""
     run = start.run
     recipe = build_fit(start.config)
     engine = recipe.build_engine(start.find_plan(start.config.plan), buffers=recipe.buffers)
@@ -85,22 +87,22 @@ def _carry_out(start: Start[FitConfig], how: Handling) -> dict[str, Any]:
 
 
 def _settled(recipe: FitRecipe, engine: Engine) -> tuple[FitCost, str]:
-    """The costs of a fit whose survey is decided; and a line that says why, where its examples were left open."""
+    """Decide the examples of the survey if they are left open; returns the costs, and a line with the reason."""
     cost = FitCost(recipe, engine, recipe.build_survey_engine(engine))
     if recipe.config.examples != AUTO:
         return cost, ""
     chosen = cost.chosen()
     cost.recipe = recipe.surveying(chosen.examples)
     for split in cost.recipe.surveyed.values():
-        cost.survey_engine.network.check(split)
+        check_network(cost.survey_engine.network, split)
     return cost, chosen.line
 
 
 def _estimate(config: FitConfig) -> Estimate:
-    """A dry run: times a few steps and a few surveyed points; writes nothing.
+    """Estimate the cost of a run by timing a few steps and a few points; writes nothing.
 
     Raises:
-        BadInput: what the run itself would refuse.
+        BadInput: the run itself would be refused.
     """
     recipe = build_fit(config)
     engine = recipe.build_engine(config.plan, buffers=recipe.buffers, measuring=MEASURING_SECONDS)
@@ -116,7 +118,7 @@ def _estimate(config: FitConfig) -> Estimate:
         },
         forecast=forecast,
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, engine.network.device),
+        chunk_bytes=find_memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * sum(p.numel() for p in recipe.chart.parameters()) * 4
         + points * variables * len(recipe.surveyed)
         + 6_000_000,

@@ -1,4 +1,4 @@
-"""What a fit and the survey of its chart take, and how many examples that leaves to the survey."""
+"""The cost of a fit and of the survey of its chart, and the number of examples that follows for the survey."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ R = TypeVar("R", bound=DescentRecipe[Any])
 
 @dataclass
 class DescentCost(Generic[R]):
-    """The costs of a chart that is trained and then surveyed, each measured when it is first asked for.
+    """The costs of a chart that is trained and then surveyed, each measured when it is first needed.
 
     Attributes:
-        recipe: its objects, which stay as they are.
-        engine: of its steps.
-        survey_engine: of the survey.
+        recipe: the recipe, which is not changed.
+        engine: the engine of the training.
+        survey_engine: the engine of the survey.
     """
 
     recipe: R
@@ -41,15 +41,15 @@ class DescentCost(Generic[R]):
     survey_engine: Engine
 
     def descend(self, name: str, left: float) -> Phase:
-        """The training of the chart, of whose budget a share is left."""
+        """Return the phase of the training, of whose budget the share ``left`` is left."""
         config = self.recipe.config
         return _budgeted(name, config.steps, config.seconds, left, lambda: self.step)
 
     @cached_property
     def step(self) -> Rate:
-        """A step of the last stage; made with copies of chart and objective."""
+        """Measure a step of the last stage, on copies of chart and objective."""
         recipe = self.recipe
-        chart, objective = copy.deepcopy((recipe.chart, recipe.objective))  # together: one may know the other
+        chart, objective = copy.deepcopy((recipe.chart, recipe.objective))  # together, since one may refer to the other
         if isinstance(objective, CoarseToFine):
             objective = objective.stages[-1].objective
         twin = replace(recipe, chart=chart, objective=objective)
@@ -57,25 +57,25 @@ class DescentCost(Generic[R]):
 
 
 class FitCost(DescentCost[FitRecipe]):
-    """The costs of a fit and of the survey of its chart."""
+    """The cost of a fit and of the survey of its chart."""
 
     @property
     def points(self) -> int:
-        """Of the survey."""
+        """Return the number of points of the survey."""
         return int(np.prod([len(coords) for coords in self.recipe.grid.values()]))
 
     def chosen(self) -> Chosen:
-        """As many examples as keep the survey within the fit's own time."""
+        """Choose as many examples as keep the survey within the time of the fit."""
         available = {name: len(self.recipe.data.splits[name]) for name in self.recipe.surveyed}
         return choose_examples(self.descend("fit", 1.0).seconds, lambda taken: self.survey(taken).seconds, available)
 
     def phases(self, left: float, points: Left | float, pictures: bool) -> Iterator[Phase]:
-        """What is to come.
+        """Yield the phases that are still to come.
 
         Args:
-            left: of the fit's budget, a share in [0, 1].
-            points: how many of the survey's are to be evaluated.
-            pictures: whether there will be any.
+            left: the share of the fit's budget that is left, in [0, 1].
+            points: the number of points of the survey that are still to be evaluated.
+            pictures: whether pictures will be drawn.
         """
         yield self.descend("fit", left)
         yield self.survey({name: len(split) for name, split in self.recipe.surveyed.items()}, points)
@@ -83,7 +83,9 @@ class FitCost(DescentCost[FitRecipe]):
             yield PICTURES
 
     def survey(self, examples: Mapping[str, int], points: Left | float | None = None) -> Phase:
-        """The survey of so many examples by split; of all points, unless it is said how many are left."""
+        """Return the phase of a survey with these numbers of examples by split, of all points or of those that are
+        left.
+        """
         return self._survey.phase("survey", examples, self.points if points is None else points)
 
     @cached_property
@@ -94,14 +96,14 @@ class FitCost(DescentCost[FitRecipe]):
 
 
 def _budgeted(name: str, steps: int | None, seconds: float | None, left: float, step: Callable[[], Rate]) -> Phase:
-    """A phase with a budget, of which a share is left: known where it is one of seconds, else so many steps.
+    """Return a phase with a budget, of which a share is left; a budget in seconds needs no measurement.
 
     Args:
-        name: of the phase.
-        steps: the budget; or
-        seconds: the budget.
-        left: the share.
-        step: what a step takes; asked for where that matters.
+        name: the name of the phase.
+        steps: the budget in steps, if that is stated.
+        seconds: the budget in seconds, otherwise.
+        left: the share that is left, in [0, 1].
+        step: measures a step; called only if the budget is in steps.
     """
     if steps is None:
         return Phase(name, left * (seconds or 0.0))
@@ -112,7 +114,7 @@ def _budgeted(name: str, steps: int | None, seconds: float | None, left: float, 
 
 
 def _sampled_steps(fit: Fit, steps: int) -> Rate:
-    """What a step of a fit takes that is thrown away then; nothing where it cannot be made, which the fit will say."""
+    """Measure the steps of a fit that is discarded; zero if a step fails, which the fit itself will report."""
     try:
         return sample_steps(fit.step, steps)
     except CannotFinish:

@@ -1,4 +1,4 @@
-"""The numbers of a finished fit: how well its picture was found, and what it cost."""
+"""The numbers of a finished fit: how well the loss shows the picture, and what the fit cost."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Reals = npt.NDArray[np.float64]
 
 
 def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_seconds: float) -> dict[str, Any]:
-    """The summary of a run: scores of the test split (or the first) at the top, those of each split below.
+    """Summarise a fit: scores of the test split (or the first) at the top level, those of each split below.
 
     Args:
-        recipe: of the run.
-        fit: finished.
-        survey: finished.
-        survey_seconds: how long it took.
+        recipe: the recipe of the run.
+        fit: the finished fit.
+        survey: the finished survey.
+        survey_seconds: the seconds that the survey took.
     """
     maps = {
         split: {
@@ -61,7 +61,7 @@ def summarise_fit(recipe: FitRecipe, fit: Fit, survey: xr.Dataset, survey_second
 
 
 def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
-    """What the steps of a finished fit and a survey of so many seconds took."""
+    """Summarise the cost of a finished fit and of its survey."""
     return {
         "steps": fit.steps,
         "seconds": fit.seconds,
@@ -75,14 +75,14 @@ def summarise_descent(fit: Fit, survey_seconds: float) -> dict[str, Any]:
 def _scores(recipe: FitRecipe, found: Mapping[str, Reals]) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     if "accuracy" in found and isinstance(recipe.picture, Picture):
-        scores |= score_accuracy(recipe.picture, found["accuracy"], recipe.drawn)
+        scores |= score_accuracy(recipe.picture, found["accuracy"], recipe.sampled)
     if "loss" in found:
         scores |= score_loss(recipe.picture, found["loss"])
     return scores
 
 
 def _errors(recipe: FitRecipe, survey: xr.Dataset, split: str) -> dict[str, float]:
-    """By metric the standard error of a cell, median over those that count; nothing where all examples were taken."""
+    """Return by metric the median standard error of a cell; empty where all examples were evaluated."""
     counted = np.isfinite(recipe.picture.target)
     found = {}
     for metric in ("accuracy", "loss"):
@@ -93,7 +93,9 @@ def _errors(recipe: FitRecipe, survey: xr.Dataset, split: str) -> dict[str, floa
 
 
 def _agreement(picture: Raster, maps: Mapping[str, Mapping[str, Reals]]) -> dict[str, float | None]:
-    """How well the maps of training and test examples agree (Pearson), over all cells that count."""
+    """Return Pearson's correlation between the maps of training and test examples, over all cells that are not
+    ignored.
+    """
     if not {"train", "test"} <= maps.keys():
         return {}
     counted = np.isfinite(picture.target)

@@ -1,4 +1,4 @@
-"""The part of a survey that follows a trajectory."""
+"""The part of a survey that evaluates a trajectory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from lossatlas import schema
 from lossatlas.engine import Engine
 from lossatlas.jobs.job import Handling
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.recipes.site import SurveyedTrajectory
 from lossatlas.recipes.survey import SurveyRecipe
 from lossatlas.rundir import RunDirectory
@@ -26,7 +26,7 @@ __all__ = ["follow_trajectory", "is_followed", "summarise_trajectory"]
 
 
 def is_followed(store: SurveyStore, recipe: SurveyRecipe) -> bool:
-    """Whether a store has all of the trajectory."""
+    """Return whether a store has all quantities of the trajectory."""
     names = schema.OnTrajectory
     own = (names.STEP, names.EPOCH, names.RATE, names.PHASE, names.DISTANCE, names.ANGLE, names.EXPLAINED)
     places = map(names.coordinate, recipe.chart.axes)
@@ -42,14 +42,14 @@ def follow_trajectory(
     engine: Engine,
     how: Handling,
 ) -> None:
-    """The trajectory in the plane and elsewhere, its losses beside those under it, and its angle to the gradient."""
+    """Store the trajectory in the plane and in others, its losses and those of its projection, and its angles."""
     if is_followed(store, recipe):
         return
     trajectory, here = followed.trajectory, followed.here
     with torch.no_grad():
         controls = recipe.chart.controls()
         coefficients = recipe.chart.mixture(here.coords, controls)
-    metrics = streaming_metrics(recipe.problem.loss, ["loss"])
+    metrics = choose_streaming_metrics(recipe.problem.loss, ["loss"])
     under = {
         name: engine.evaluate(coefficients, controls, split, metrics, recipe.config.eval_batch_size)["loss"].numpy()
         for name, split in recipe.surveyed.items()
@@ -59,7 +59,7 @@ def follow_trajectory(
     descended, examples = next(iter(recipe.surveyed.items()))
     for index, snapshot in enumerate(trajectory.snapshots):
         load_state(recipe.problem.module, snapshot.state(), f"snapshot {snapshot.path}")
-        # Running statistics are the snapshot's own here, whatever they mean in the plane.
+        # Snapshots are evaluated with their own running statistics, whatever the buffers policy of the plane.
         there = Standing(recipe.problem, recipe.space, examples, engine.plan, recipe.config.eval_batch_size)
         for name, split in recipe.surveyed.items():
             losses[name].append(there.evaluate(split, metrics)["loss"])
@@ -99,7 +99,7 @@ def follow_trajectory(
 
 
 def _degrees(one: Tensor, other: Tensor) -> float:
-    """The angle between two vectors (n,); NaN where one of them is zero."""
+    """Return the angle between two vectors (n,) in degrees; NaN if one of them is zero."""
     lengths = float(one.double().norm() * other.double().norm())
     if not lengths > 0:
         return math.nan
@@ -107,7 +107,7 @@ def _degrees(one: Tensor, other: Tensor) -> float:
 
 
 def summarise_trajectory(followed: SurveyedTrajectory, recipe: SurveyRecipe, survey: xr.Dataset) -> dict[str, Any]:
-    """The numbers of a trajectory that was followed, JSON types."""
+    """Summarise a trajectory, as JSON values."""
     numbers = {
         "captured_variance": followed.here.captured,
         "explained_by_components": followed.explained[:10].tolist(),

@@ -1,4 +1,4 @@
-"""What a run will take, phase by phase, and how that is said."""
+"""The expected time of a run, phase by phase, and its wording."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 __all__ = ["LONG", "PICTURES", "Forecast", "Phase", "format_duration"]
 
 LONG = 60.0
-"""Seconds above which a run is foretold."""
+"""The seconds above which the expected time of a run is printed beforehand."""
 ROUNDED = (
     (3595.0, 60, "min", 10, 1, "s"),
     (86_100.0, 3600, "h", 600, 60, "min"),
     (math.inf, 86_400, "d", 3600, 3600, "h"),
 )
-"""Below so many seconds: a unit and its name, what is rounded to, and the unit of the rest and its name."""
+"""By upper bounds in seconds: a unit and its name, the rounding, and the unit of the remainder and its name."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a run: its name, its seconds, and by which factor these can be off, up or down."""
+    """A part of a run: its name, its expected seconds, and the factor by which these may be wrong, up or down."""
 
     name: str
     seconds: float
@@ -28,32 +28,32 @@ class Phase:
 
 
 PICTURES = Phase("pictures", 5.0, 2.0)
-"""Pictures and the report of a survey: 3.6 to 7.9 s on two busy cores for grids of 200 to 8,000 points."""
+"""The pictures and the report of a survey: 3.6 to 7.9 s on two busy cores for grids of 200 to 8,000 points."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The phases of a run that are still to come; those that take no time are left out."""
+    """The phases of a run that are still to come, without those that take no time."""
 
     phases: Sequence[Phase]
 
     @property
     def seconds(self) -> float:
-        """Of all phases."""
+        """Return the expected seconds of all phases."""
         return sum(phase.seconds for phase in self.phases)
 
     @property
     def factor(self) -> float:
-        """By which the sum can be off, if all phases are off in one direction."""
+        """Return the factor by which the sum may be wrong, if all phases are wrong in the same direction."""
         return sum(phase.seconds * phase.factor for phase in self.phases) / self.seconds if self.seconds else 1.0
 
     @property
     def parts(self) -> str:
-        """The phases with their times, as in ``fit 4 min 30 s, survey 25 s``."""
+        """Return the phases with their times, as in ``fit 4 min 30 s, survey 25 s``."""
         return ", ".join(f"{phase.name} {format_duration(phase.seconds)}" for phase in self.phases if phase.seconds)
 
     def line(self) -> str:
-        """All of it in one line.
+        """Return the forecast as one line.
 
         >>> Forecast([Phase("fit", 270), Phase("survey", 25.2), PICTURES]).line()
         'this will take about 5 min: fit 4 min 30 s, survey 25 s, pictures 5 s'
@@ -62,7 +62,7 @@ class Forecast:
 
 
 def format_duration(seconds: float) -> str:
-    """A time to two figures or so, in the units that people use.
+    """Format a duration to about two significant figures, in seconds, minutes, hours or days.
 
     >>> [format_duration(seconds) for seconds in (0.2, 47.4, 96, 3590, 8000, 300_000)]
     ['0.2 s', '47 s', '1 min 40 s', '59 min 50 s', '2 h 10 min', '3 d 11 h']

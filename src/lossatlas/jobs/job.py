@@ -1,4 +1,4 @@
-"""What all jobs have in common: how they are asked for, begun, told of and stopped."""
+"""The interface of jobs: how they are started, reported on and stopped."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ NOTHING: Mapping[str, float] = {}
 
 @dataclass(frozen=True)
 class Handling:
-    """How a run is carried out; nothing here changes its result."""
+    """How a run is carried out; none of this changes its result."""
 
     out: Path
     """The run directory."""
     checkpoint_seconds: float
-    """Between checkpoints of what goes step by step."""
+    """The seconds between checkpoints of a fit or a training."""
     pictures: bool
-    """Draw pictures and write the report, where the job has any."""
+    """Whether to draw pictures and write the report, if the job has any."""
     reporter: Reporter
-    """Told how things stand."""
+    """The reporter of the progress."""
     stop: Callable[[], bool]
-    """Asked after every step and tile; True ends the job."""
+    """A function that is called after every step and tile; True stops the job."""
 
     def tell(self, phase: str, share: float, numbers: Mapping[str, float] = NOTHING) -> None:
-        """Tell how far a phase is, in [0, 1].
+        """Report the progress of a phase, in [0, 1].
 
         Raises:
-            Interrupted: the job is to end; what was kept until here is continued from.
+            Interrupted: the job is asked to stop; it can be resumed from what is stored.
         """
         self.reporter.progress(phase, share, numbers)
         if self.stop():
             raise Interrupted(f"interrupted in the {phase}; continue with --out {self.out} --resume")
 
     def introduce(self, problem: Problem, data: Dataset, *more: str) -> None:
-        """Say what the run is about to do, in a line each: what became of the data, the loss, and more."""
+        """Report what the run is about to do, one line each: notes on the data, the loss, and ``more``."""
         for line in (*data.notes, f"loss: {problem.loss.record}", *more):
             self.reporter.say(line)
 
     def foretell(self, phases: Callable[[], Iterable[Phase]]) -> None:
-        """Say in one line what is to come, if that is more than a minute.
+        """Report the expected time in one line, if it is more than a minute.
 
         Args:
-            phases: finds that out; not asked where nobody listens.
+            phases: finds the phases to come; not called if the reporter does not listen.
         """
         if not self.reporter.listens:
             return
@@ -73,20 +73,20 @@ class Handling:
             self.reporter.say(forecast.line())
 
     def fill(self, surveyor: Surveyor, store: SurveyStore, phase: str, refinement: Refinement | None = None) -> None:
-        """Fill a store with what a surveyor finds, and tell how far that is."""
+        """Fill a store by a surveyor, and report the progress."""
         total = int(np.prod(store.shape)) * surveyor.evaluations
         surveyor.fill(store, refinement=refinement, on_points=count_towards(partial(self.tell, phase), total))
 
 
 @dataclass(frozen=True)
 class Job(Generic[C]):
-    """A job: a configuration and a directory become a finished run.
+    """A job, which turns a configuration and a directory into a finished run.
 
     Attributes:
         config: the class of its configurations.
-        carry_out: does it, from a run that is begun or continued; returns the summary.
-        estimate: a dry run, which writes nothing; refuses what the run itself would refuse.
-        together: several processes may work on one run.
+        carry_out: carries out a run that is started or resumed; returns the summary.
+        estimate: estimates the cost of a run and writes nothing; refuses what the run itself would refuse.
+        together: whether several processes may work on one run.
     """
 
     config: type[C]
@@ -106,29 +106,31 @@ class Job(Generic[C]):
         reporter: Reporter | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
-        """Begin the run or continue it, to its end.
+        """Start or resume a run, and carry it out to its end.
 
         Args:
-            config: everything that the result depends on.
+            config: the configuration, on which alone the result depends.
             out: the run directory.
-            resume: continue what is there, where others may work on it beside them; begin where nothing is; add what
-                the configuration has more of, where a run can grow.
+            resume: resume a run that is there, or start one if there is none. Other processes may work on the same
+                survey, and a finished survey gets the metrics, splits and points that the configuration adds.
             overwrite: replace a lossatlas run that is there.
-            checkpoint_seconds: between checkpoints of what goes step by step; surveys are kept tile by tile.
-            pictures: draw pictures and write the report, where the job has any.
-            reporter: told how things stand.
-            stop: asked after every step and tile; True writes a checkpoint and ends the job.
+            checkpoint_seconds: seconds between checkpoints of a fit or a training; surveys are stored tile by tile.
+            pictures: whether to draw pictures and write the report, if the job has any.
+            reporter: the reporter of the progress.
+            stop: a function that is called after every step and tile; True writes a checkpoint and stops the job.
 
         Returns:
             The summary.
 
         Raises:
-            BadInput: before anything is computed or written; also where another process writes the run.
-            CannotFinish: not finite, a target that is out of reach, or a disk that refuses; what was kept is whole.
-            Interrupted: ``stop`` said so.
+            BadInput: the configuration is refused before any output is computed or written, or another process writes
+                the run.
+            CannotFinish: a number is not finite, the target gap is not reached, or the disk cannot be written; what is
+                stored is intact.
+            Interrupted: ``stop`` returned True.
         """
         if not 0 <= checkpoint_seconds < math.inf:
-            raise BadInput(f"checkpoint_seconds is {checkpoint_seconds}; expected 0 or more")
+            raise BadInput(f"{checkpoint_seconds} is not a value for checkpoint_seconds; expected 0 or more")
         with closing(Start(config, out, resume=resume, overwrite=overwrite, together=self.together)) as start:
             if start.finished:
                 summary = start.run.read_json(SUMMARY)
@@ -162,5 +164,5 @@ class Job(Generic[C]):
 
 
 def _kept(error: BadInput, start: Start[C]) -> CannotFinish:
-    """The error for what is found once the work has begun."""
-    return CannotFinish(f"{error}; what was done until then is kept in {start.run.path}")
+    """Return the error for bad input that is found after the work started."""
+    return CannotFinish(f"{error}; what was computed before is kept in {start.run.path}")

@@ -1,7 +1,7 @@
-"""Curves and comparisons for Python: objects in, results out, as ``la.fit`` and ``la.survey`` do it.
+"""Curves and comparisons from Python: objects in, results out, like ``la.fit`` and ``la.survey``.
 
-What the command line reads from files is given here, and goes the same way from there on: the configurations, recipes
-and engines are those of ``lossatlas connect`` and ``lossatlas compare``.
+Networks and data are passed as objects instead of files; configurations, recipes and engines are those of
+``lossatlas connect`` and ``lossatlas compare``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import xarray as xr
 from torch import Tensor, nn
 
 from lossatlas.charts import encode_chart
-from lossatlas.data import Dataset, Split, named_splits
+from lossatlas.data import Dataset, Split, name_splits
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, Caution
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
@@ -46,15 +46,15 @@ from lossatlas.weights.files import load_state
 __all__ = ["compare", "connect"]
 
 Network = nn.Module | Mapping[str, Tensor]
-"""A network of a problem's architecture: a module, or its named parameters and buffers."""
+"""A network of the problem's architecture: a module, or its parameters and buffers by name."""
 C = TypeVar("C", ConnectConfig, CompareConfig)
 GIVEN = {
-    **dict.fromkeys(("data", "model", "loss", "output"), "problem and splits say it"),
-    **dict.fromkeys(("between", "runs"), "networks says it"),
+    **dict.fromkeys(("data", "model", "loss", "output"), "the problem and the splits take its place"),
+    **dict.fromkeys(("between", "runs"), "the networks take its place"),
 }
-"""Settings of a configuration that objects stand for, and which."""
+"""Settings of a configuration that are passed as objects here, and which objects."""
 START = "@0"
-"""What is appended to a network's name for where its training started."""
+"""The suffix of a network's name that denotes the weights its training started from."""
 
 
 def connect(
@@ -68,34 +68,45 @@ def connect(
     progress: bool | None = None,
     **settings: Any,
 ) -> CurveResult:
-    """Join trained networks by a curve of low loss, and evaluate what lies along it.
+    """Connect trained networks by a curve of low loss, and survey it (Garipov et al. 2018, arXiv 1802.10026).
 
     Args:
-        networks: two or more of one architecture, in their order along the curve: modules or their named tensors.
-        problem: its module has that architecture, and is as it was when this returns.
-        splits: examples by name, ``train`` and perhaps ``test``; the curve is trained on the former.
-        start: networks that the bends start at; default the straight segments.
-        path: a folder for the curve and its surveys, which is new or empty; None keeps all in memory.
-        on_step: called with what each step came to.
-        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
+        networks: two or more networks of one architecture, in their order along the curve: modules, or parameters and
+            buffers by name.
+        problem: module, loss and feed. Its module has the same architecture, and its weights are restored at the end.
+        splits: the examples by name, ``train`` and optionally ``test``; the curve is trained on ``train``.
+        start: networks at which the bends start, one per bend; by default the bends start on the straight segments.
+        path: a new or empty folder for the curve and its surveys; None keeps them in memory.
+        on_step: a function that is called with the record of each step.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas connect`` (:class:`~lossatlas.recipes.ConnectConfig`), such as
-            ``curve="chain"``, ``steps=1000``, ``grid=61`` or ``plane=0``.
+
+    Returns:
+                The trained curve, its surveys and its numbers.
 
     Warns:
-        Caution: the networks differ in a buffer, of which points between them have the first one's.
+        Caution: the networks differ in a buffer; points between them have that of the first network.
 
     Raises:
-        BadInput: a setting that there is not, or networks, problem and examples that do not fit together.
-        CannotFinish: the objective is not finite any more.
+        BadInput: a setting is unknown, or networks, problem and examples do not fit together.
+        CannotFinish: the objective is not finite.
+
+    >>> import torch, lossatlas as la
+    >>> networks = [torch.nn.Linear(4, 2) for _ in range(2)]
+    >>> problem = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> result = la.connect(networks, problem, {"train": examples}, steps=5, grid=5, plane=0, plan="loop")
+    >>> result.survey["train_loss"].dims, sorted(name for name in result.summary if "barrier" in name)
+    (('t',), ['curve_barrier', 'straight_barrier'])
     """
     states = _name_states(networks)
     bends = {name + START: state for name, state in _name_states(start, "start").items()}  # as no network is called
     if len(states) < 2:
-        raise BadInput(f"a curve joins two networks or more and {len(states)} is given; give the others, too")
+        raise BadInput(f"a curve connects two or more networks; got {len(states)}: give all, in their order along it")
     config = _configure(ConnectConfig, settings, splits, between=tuple(states), start=tuple(bends))
     folder = _find_folder(path)
     if folder is not None and folder.is_dir() and any(folder.iterdir()):
-        raise BadInput(f"{path} is not empty; give each curve a folder of its own")
+        raise BadInput(f"{path} is not an empty folder; give each curve a folder of its own")
     with show_progress(progress) as reporter:
         with keep_module(problem.module):
             base = _assemble(problem, splits, config.parameters, config.device, {**states, **bends})
@@ -111,7 +122,7 @@ def connect(
                 on_step(history[-1])
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            atomic_write(folder / CHART, encode_chart(recipe.chart))
+            write_atomically(folder / CHART, encode_chart(recipe.chart))
         evaluation = CurveEvaluation(folder, recipe, survey_engine, _handle(folder, reporter))
         survey = evaluation.carry_out()
     summary = evaluation.summarise(survey)
@@ -129,36 +140,50 @@ def compare(
     progress: bool | None = None,
     **settings: Any,
 ) -> Comparison:
-    """Compare trained networks of one architecture: what lies between every two, around each, and what they predict.
+    """Compare trained networks of one architecture (Im, Tao & Branson 2016, arXiv 1612.04010).
+
+    Every two networks are compared by the loss between them, their distance and their predictions, and each network by
+    the loss around it.
 
     Args:
-        networks: two or more by name: modules or their named tensors.
-        problem: its module has that architecture, and is as it was when this returns.
-        splits: examples by name, ``train`` and perhaps ``test``.
-        starts: by name the weights that trainings started from; two networks span a surface with them.
-        groups: by name what networks are called together that differ in nothing but chance; default each by itself.
-        path: a folder for the surveys, which are continued where they are there; None keeps them in memory.
-        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
+        networks: two or more networks by name: modules, or parameters and buffers by name.
+        problem: module, loss and feed. Its module has the same architecture, and its weights are restored at the end.
+        splits: the examples by name, ``train`` and optionally ``test``.
+        starts: by the name of a network, the weights its training started from; with these, two networks span a
+            surface.
+        groups: by the name of a network, the name of its group: networks of a group differ only in the seed. By default
+            each network is a group of its own.
+        path: a folder for the surveys; those that are there already are continued. None keeps them in memory.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas compare`` (:class:`~lossatlas.recipes.CompareConfig`), such as ``grid=(22,)``,
             ``line=41`` or ``repeats=3``.
 
     Returns:
-        The labelled data: see :func:`lossatlas.jobs.compared.make_comparison`. ``la.view`` draws them.
+        A labelled data set, an ``xarray.Dataset`` that a notebook shows with a picture: see
+        :func:`lossatlas.jobs.compared.make_comparison`.
 
     Raises:
-        BadInput: a setting that there is not, or networks, problem and examples that do not fit together.
+        BadInput: a setting is unknown, or networks, problem and examples do not fit together.
 
     Warns:
-        Caution: the networks differ in a buffer, of which points between them have the first one's.
+        Caution: the networks differ in a buffer; points between them have that of the first network.
+
+    >>> import torch, lossatlas as la
+    >>> networks = {name: torch.nn.Linear(4, 2) for name in ("first", "second")}
+    >>> problem = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> data = la.compare(
+    ...     networks, problem, {"train": examples}, line=5, slice_points=5, repeats=1, plan="loop"
+    ... )
+    >>> data["barrier"].dims, data["barrier"].shape
+    (('run', 'other_run'), (2, 2))
     """
     states, begun = _name_states(networks), _name_states(starts or {})
     if len(states) < 2:
-        raise BadInput(f"a comparison needs two networks or more and has {len(states)}; give the others, too")
+        raise BadInput(f"a comparison needs two or more networks; got {len(states)}: give all, by name")
     for called, named in (("starts", begun), ("groups", groups or {})):
         if strangers := [name for name in named if name not in states]:
-            raise BadInput(
-                f"{called} names {strangers[0]!r}, which is not among the networks; expected {', '.join(states)}"
-            )
+            raise BadInput(f"{strangers[0]!r} in {called} is not a name of a network; expected {', '.join(states)}")
     config = _configure(CompareConfig, settings, splits, runs=tuple(states))
     folder = _find_folder(path)
     with show_progress(progress) as reporter, keep_module(problem.module):
@@ -174,7 +199,7 @@ def compare(
 def _survey_between(
     config: CompareConfig, recipe: CompareRecipe, base: ProblemRecipe, folder: Path | None, reporter: Reporter
 ) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
-    """The surveys between networks and around them, by kind and by the numbers of the networks."""
+    """Return the surveys between networks and around them, by kind and by the numbers of the networks."""
     found = {}
     plan: str | Plan = config.plan
     tasks = list_surveys(config, recipe, Path())
@@ -187,7 +212,7 @@ def _survey_between(
         def tell(share: float, index: int = index) -> None:
             reporter.progress("compare", (index + share) / len(tasks), {})
 
-        with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid, surveyed.site.labels) as opened:
+        with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid) as opened:
             put_networks(opened, surveyed)
             surveyor = surveyed.build_surveyor(engine)
             evaluations = math.prod(opened.shape) * surveyor.evaluations
@@ -203,7 +228,7 @@ def _gather(
     begun: Mapping[str, Params],
     groups: Mapping[str, str],
 ) -> CompareRecipe:
-    """The networks of a comparison, with what they come to on all examples."""
+    """Gather the networks of a comparison, with their loss and accuracy on all examples."""
     loaded = load_networks(names, base, called="network")
     origins = {}
     keys = {name: fingerprint(sorted(state.items())) for name, state in begun.items()}
@@ -220,22 +245,22 @@ def _gather(
 
 
 def _score(base: ProblemRecipe, state: Params, name: str, eval_batch_size: int) -> dict[str, float]:
-    """Loss and accuracy of a network by ``<split>_<metric>``, on all examples of each split."""
+    """Compute loss and accuracy of a network by ``<split>_<metric>``, on all examples of each split."""
     load_state(base.problem.module, state, name)
     return score_network(base.problem, base.space, base.take_examples("all", base.data.splits), eval_batch_size)
 
 
 def _name_states(networks: Sequence[Network] | Mapping[str, Network], called: str = "network") -> dict[str, Params]:
-    """Copies of parameters and buffers by the names of the networks; those in a sequence are numbered.
+    """Copy parameters and buffers, by the names of the networks; those in a sequence are numbered.
 
     Raises:
-        BadInput: a name could be a path, or something is not a network.
+        BadInput: a name could be mistaken for a path, or a value is not a network.
     """
     named = networks if isinstance(networks, Mapping) else {f"{called} {k + 1}": one for k, one in enumerate(networks)}
     states = {}
     for name, one in named.items():
         if not isinstance(name, str) or not name.isprintable() or not name or {"/", "@", "#"} & set(name):
-            raise BadInput(f"a network is called {name!r}; expected a name in letters, without /, @ and #")
+            raise BadInput(f"{name!r} is not a name of a network; expected printable characters without /, @ and #")
         if isinstance(one, nn.Module):
             states[name] = copy_state(one)
         elif isinstance(one, Mapping):
@@ -243,21 +268,23 @@ def _name_states(networks: Sequence[Network] | Mapping[str, Network], called: st
                 key: value.detach().clone() if isinstance(value, Tensor) else value for key, value in one.items()
             }
         else:
-            raise BadInput(f"{name} is a {type(one).__name__}; expected a module, or its tensors by name")
+            raise BadInput(
+                f"{name}, a {type(one).__name__}, is not a network; expected a module, or its tensors by name"
+            )
     return states
 
 
 def _configure(kind: type[C], settings: Mapping[str, Any], splits: Mapping[str, Any], **names: tuple[str, ...]) -> C:
-    """A configuration of settings that may be left out, on the splits and networks that there are.
+    """Make a configuration from the given settings, for the given splits and networks.
 
-    A setting that the command line writes as text may be a number here, and a list with one entry that entry.
+    A setting that is text on the command line may be a number here, and a list with one entry may be that entry.
 
     Raises:
-        BadInput: there is no such setting, or it is what objects say here.
+        BadInput: a setting is unknown, or is passed as an object here.
     """
     for name, instead in GIVEN.items():
         if {name, f"{name}_options"} & set(settings):
-            raise BadInput(f"{name} is a setting of the command line; here {instead}: leave it out")
+            raise BadInput(f"{name} is not a setting in Python, where {instead}; leave it out")
     usual = kind()
     flat: dict[str, Any] = {"splits": [name for name in usual.splits if name in splits], **names}
     for name, value in settings.items():
@@ -272,20 +299,20 @@ def _configure(kind: type[C], settings: Mapping[str, Any], splits: Mapping[str, 
 
 
 def _find_folder(path: Path | str | None) -> Path | None:
-    """The folder that results are kept in; None keeps them in memory.
+    """Return the folder that results are kept in; None keeps them in memory.
 
     Raises:
-        BadInput: the path is empty, or leads to something else.
+        BadInput: the path is empty or not that of a folder.
     """
     if path is None:
         return None
     if not str(path) or (Path(path).exists() and not Path(path).is_dir()):
-        raise BadInput(f"path is {str(path)!r}, which is not a folder; give a new or empty one, or leave it out")
+        raise BadInput(f"path {str(path)!r} is not a folder; expected a new or empty one: give one, or leave it out")
     return Path(path)
 
 
 def _warn(notes: Iterable[str]) -> None:
-    """Tell whoever called from Python what the command line prints."""
+    """Warn of what the command line prints as notes."""
     for note in notes:
         warnings.warn(note, Caution, stacklevel=3)
 
@@ -297,14 +324,16 @@ def _assemble(
     device: str,
     networks: Mapping[str, Params],
 ) -> ProblemRecipe:
-    """The objects that a configuration would stand for.
+    """Assemble the objects that a configuration would name.
 
     Raises:
-        BadInput: there are no examples to train on, or others than those of training and test.
+        BadInput: the split ``train`` is missing, or there are other splits than ``train`` and ``test``.
     """
     if "train" not in splits or set(splits) - {"train", "test"}:
-        raise BadInput(f"splits are {', '.join(splits) or 'missing'}; expected train, and perhaps test")
-    named = named_splits(splits)
+        raise BadInput(
+            f"{', '.join(map(str, splits)) or 'nothing'} is not a choice of splits; expected train, and optionally test"
+        )
+    named = name_splits(splits)
     data = Dataset("given", named["train"], named.get("test"))
     where = find_device(device)
     space = WeightSpace(problem.module, parameters)
@@ -312,5 +341,5 @@ def _assemble(
 
 
 def _handle(folder: Path | None, reporter: Reporter) -> Handling:
-    """How work is carried out that has no run directory."""
+    """Return the handling of a job without a run directory and without pictures."""
     return Handling(folder or Path(), math.inf, pictures=False, reporter=reporter, stop=lambda: False)

@@ -1,4 +1,4 @@
-"""The log of a run that goes step by step."""
+"""The log of a fit or a training."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ __all__ = ["MetricsLog"]
 
 
 class MetricsLog:
-    """``metrics.jsonl``: one line per step, each step once.
+    """The file ``metrics.jsonl``, with one line for each step.
 
     Args:
         path: the file.
-        length: the bytes of it that count; what a killed process wrote after its last checkpoint is cut off.
+        length: the bytes of the file that are kept; those that a killed process wrote after its last checkpoint are
+            cut off.
 
     Raises:
-        BadInput: there are fewer.
+        BadInput: the file is shorter.
         CannotFinish: the file cannot be opened.
     """
 
@@ -32,22 +33,22 @@ class MetricsLog:
         self._path = path
         try:
             if length and (not path.is_file() or path.stat().st_size < length):
-                raise BadInput(f"{path} is shorter than its checkpoint says; start again with --overwrite")
+                raise BadInput(f"{path} is shorter than at its checkpoint; start again with --overwrite")
             self._file = path.open("ab")
             self._file.truncate(length)
-            self._file.seek(0, os.SEEK_END)  # the position stays behind a cut otherwise
+            self._file.seek(0, os.SEEK_END)  # truncating does not move the position
         except OSError as error:
             raise cannot_write(path, error) from error
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a line."""
+        """Append a line."""
         try:
             self._file.write(json.dumps(make_plain(record), allow_nan=False).encode() + b"\n")
         except OSError as error:
             raise cannot_write(self._path, error) from error
 
     def sync(self) -> int:
-        """Bring all lines to the disk; returns the length of the file."""
+        """Write all lines to the disk; returns the length of the file in bytes."""
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -57,7 +58,7 @@ class MetricsLog:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[MetricsLog]:
-        """Close the file in the end, whatever happens."""
+        """Use the log within a context, and close the file at its end."""
         try:
             yield self
         finally:

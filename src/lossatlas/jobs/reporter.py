@@ -1,4 +1,4 @@
-"""What a job tells while it runs."""
+"""Reporters of the progress of jobs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Patient"]
 
 
 class Patient(Reporter):
-    """Keeps lines until the work begins, so that a job which is refused before that says why and nothing else.
+    """Holds lines back until the work starts, so that a job that is refused before prints only the error.
 
     Args:
-        reporter: is told then, and of everything that follows.
+        reporter: the reporter that receives the lines then, and all later reports.
     """
 
     def __init__(self, reporter: Reporter) -> None:
@@ -23,23 +23,23 @@ class Patient(Reporter):
 
     @property
     def began(self) -> bool:
-        """Whether the work has begun."""
+        """Return whether the work has started."""
         return self._kept is None
 
     def say(self, line: str) -> None:
-        """A line, at once or once the work begins."""
+        """Report a line, at once or when the work starts."""
         if self._kept is None:
             self._reporter.say(line)
         else:
             self._kept.append(line)
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """The work has begun."""
+        """Report progress, with which the work has started."""
         self.release()
         self._reporter.progress(phase, share, numbers)
 
     def release(self) -> None:
-        """Say what was kept."""
+        """Report the lines that were held back."""
         kept, self._kept = self._kept or [], None
         for line in kept:
             self._reporter.say(line)

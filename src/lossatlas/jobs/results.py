@@ -16,24 +16,26 @@ from lossatlas.recipes.first_picture import draw_first_picture
 __all__ = ["Comparison", "CurveResult"]
 
 SHOWN = ("straight_barrier", "curve_barrier", "radial_barrier", "straight_length", "length", "worse_end")
-"""Of the summary of a curve, what a notebook shows."""
+"""The numbers of a curve's summary that a notebook shows."""
 
 
 @dataclass(frozen=True)
 class CurveResult:
-    """A curve between networks, and what lies along it and around it."""
+    """A trained curve between networks, and the metrics along it and around it."""
 
     chart: Curve
     """The trained curve."""
     history: list[dict[str, float]]
-    """What each step came to."""
+    """The record of each step."""
     survey: xr.Dataset
-    """Metrics along the curve, and on other paths between the same networks: see :class:`lossatlas.schema.Along`."""
+    """The metrics along the curve, over t in [0, 1], and on other paths between the same networks: see
+    :class:`lossatlas.schema.Along`."""
     plane: xr.Dataset | None
-    """The surface of the curve's plane; None where none was asked for, or the curve is straight."""
+    """The survey of the plane of the curve; None if it was not asked for or the curve is straight."""
     summary: dict[str, Any]
-    """Barriers, lengths and so on, as in ``summary.json``."""
+    """Barriers, lengths and other numbers, as in ``summary.json``; losses in their unit."""
     plan: Plan
+    """The engine plan that was used."""
 
     def __repr__(self) -> str:
         return write_repr(self, lambda: f"{self.chart!r}, {count_things(len(self.history), 'step')}")

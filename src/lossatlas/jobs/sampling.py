@@ -1,4 +1,4 @@
-"""What work takes, from timed runs of a small part of it."""
+"""The time that work takes, extrapolated from timed runs of a small part of it."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from statistics import median
 __all__ = ["FEW", "ONCE", "SUSTAINED", "Rate", "Work", "sample_points", "sample_steps"]
 
 FEW = 32
-"""Examples of a first run."""
+"""The number of examples in the first timed run."""
 SHARE = 0.01
-"""Of what a run is expected to take, this may be spent on foretelling it, or about;"""
+"""The share of a run's expected time that may be spent on its forecast, approximately."""
 LEAST_SECONDS, MOST_SECONDS = 0.1, 2.0
-"""never less and never more than these, one run of the smallest part apart."""
+"""The bounds in seconds of the time spent on a forecast, apart from one timed run of the smallest part."""
 REPEATS = 3
 GROWTH = 4
-"""A run is followed by one of so many times as many points."""
+"""The factor by which the number of points grows from one timed run to the next."""
 SUSTAINED = 1.5
-"""How far even a repeated measurement can be off. Minutes are not like a second where others use the machine: on two
-cores that ten processes shared surveys took 1.3 to 1.8 times what was measured just before, and 0.7 to 1.2 times in
-seconds of the processor.
+"""The factor by which even a repeated measurement may be wrong. On a shared machine minutes differ from a second: on
+two cores that ten processes shared, surveys took 1.3 to 1.8 times the time measured just before, and 0.7 to 1.2 times
+its CPU time.
 """
 ONCE = 2.0
-"""How far a single run can be off, which may have warmed up, compiled or met a stall."""
+"""The factor by which a single timed run may be wrong: it may include warming up, compilation or a stall."""
 FEWER = 1.5
-"""How far it can be off that fewer examples were timed than are evaluated together."""
+"""The factor by which a rate may be wrong if fewer examples were timed than are evaluated together."""
 STACKED, WORST = 2.0, 4.0
-"""How far it can be off that fewer points were timed than a chunk has, where activations of all are in memory together:
-so much for each growth that is missing, and at most so much. From 16 to 64 points a small convolutional network took
-four times as long for each."""
+"""The factors by which a rate may be wrong if fewer points were timed than a chunk has and the activations of all
+points are in memory together: for each missing growth step, and at most. From 16 to 64 points a small convolutional
+network took four times as long per point."""
 
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds of a unit of work, and by which factor these can be off, up or down."""
+    """The seconds per unit of work, and the factor by which these may be wrong, up or down."""
 
     seconds: float
     factor: float = 1.0
@@ -46,15 +46,15 @@ class Rate:
 
 @dataclass(frozen=True)
 class Work:
-    """Points to be evaluated on examples.
+    """The evaluation of points on examples, as an amount of work.
 
     Attributes:
-        units: points times examples in all.
-        points: that are evaluated at once, at most.
-        examples: that are evaluated at once, at most.
-        apart: points that a first run needs, so that nothing idles: the threads of a strategy that spreads points.
-        stacks: whether activations of all points are in memory together.
-        passed: examples that go through each network besides, for its statistics, whatever it is evaluated on.
+        units: the total of points times examples.
+        points: the largest number of points that are evaluated at once.
+        examples: the largest number of examples that are evaluated at once.
+        apart: the number of points that a timed run needs to occupy all threads of a strategy.
+        stacks: whether the activations of all points are in memory together.
+        passed: the number of examples that each network also processes to re-estimate its running statistics.
     """
 
     units: float
@@ -65,23 +65,23 @@ class Work:
     passed: int = 0
 
     def of(self, points: int, examples: int) -> float:
-        """The units of so many points on so many examples."""
+        """Return the units of work of these numbers of points and examples."""
         return points * (self.passed + examples)
 
 
 def sample_points(
     run: Callable[[int, int], object], work: Work, besides: float = 0.0, clock: Clock = time.perf_counter
 ) -> Rate:
-    """Time evaluations of a few points on a few examples, of more as long as that costs little beside the work.
+    """Time the evaluation of a few points on a few examples, then of more as long as that costs little.
 
     Args:
-        run: evaluates so many points on so many examples.
+        run: evaluates the given numbers of points and examples.
         work: what there is to do.
-        besides: seconds that the run takes for other things.
+        besides: the seconds that the run takes for other things.
         clock: what tells the time.
 
     Returns:
-        The rate of a unit, which is a point on an example.
+        The seconds per unit, a point times an example.
     """
     few = min(FEW, work.examples)
     first = min(work.apart, work.points)
@@ -118,12 +118,12 @@ def sample_points(
         taken.append(timed(points, examples))
     if len(taken) > 1:
         factor = max(SUSTAINED, max(taken) / min(taken))
-    else:  # what a unit took in the run before, of a smaller part, is a measurement, too
+    else:  # the rate of the timed run before, of a smaller part, is a measurement, too
         factor = min(ONCE, max(SUSTAINED, trend, 1 / trend)) if warm else ONCE
     if examples < work.examples:
         factor *= FEWER
     if work.stacks and points < work.points:
-        # What does not fit into the caches any more costs more; how much, shows in what the last points cost.
+        # Work that no longer fits the caches costs more, which the cost of the last points shows.
         growths = ceil(log(work.points / points, GROWTH))
         factor *= min(WORST, max(STACKED, trend) ** growths)
     return Rate(median(taken) / work.of(points, examples), factor)
@@ -132,12 +132,12 @@ def sample_points(
 def sample_steps(
     step: Callable[[], object], steps: int, besides: float = 0.0, clock: Clock = time.perf_counter
 ) -> Rate:
-    """Time a few steps: the first, which warms up, and more as long as that costs little beside all of them.
+    """Time a few steps: the first, which warms up, and then more as long as that costs little.
 
     Args:
-        step: makes one.
-        steps: how many there will be.
-        besides: seconds that the run takes for other things.
+        step: makes a step.
+        steps: the number of steps of the run.
+        besides: the seconds that the run takes for other things.
         clock: what tells the time.
     """
     taken: list[float] = []
@@ -154,5 +154,5 @@ def sample_steps(
 
 
 def allowance(expected: float) -> float:
-    """Seconds that may be spent on foretelling a run that is expected to take so many."""
+    """Return the seconds that may be spent on the forecast of a run with this expected time."""
     return min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * expected))

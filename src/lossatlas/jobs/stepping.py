@@ -1,4 +1,4 @@
-"""What makes a run of single steps: the loop with its log and its checkpoints."""
+"""The loop of steps of a fit or a training, with its log and its checkpoints."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["Stepped", "descend"]
 
 
 class Stepped(Stored, Protocol):
-    """A fit or a training: steps, and a state that they are continued from bit for bit."""
+    """A fit or a training: steps, and a state from which they resume bit for bit."""
 
     steps: int
 
     @property
     def progress(self) -> float:
-        """The share of the budget that is used."""
+        """Return the share of the budget that is used."""
 
     @property
     def done(self) -> bool:
-        """Whether there is no further step."""
+        """Return whether all steps are done."""
 
     @property
     def running(self) -> Mapping[str, float]:
-        """How things stand."""
+        """Return the running means of the reported numbers."""
 
     def step(self) -> dict[str, float]:
-        """One step; returns the line of the log."""
+        """Make one step and return its record."""
 
 
 def descend(
@@ -44,19 +44,20 @@ def descend(
     on_start: Callable[[], None] = lambda: None,
     on_step: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> None:
-    """Step until the work is done, with checkpoints; whatever ends it, the log and the checkpoint agree.
+    """Make steps until the work is done, with checkpoints; however it ends, the log and the checkpoint agree.
 
     Args:
         run: the run directory.
-        work: continued where the run's checkpoint has it.
-        phase: what the reporter calls it.
-        how: often checkpoints are written, who is told, and when to stop, with a checkpoint.
-        on_start: called once the work stands where it goes on from.
-        on_step: called with each step's record before a checkpoint can be written.
+        work: the fit or training, which is restored from the run's checkpoint if there is one.
+        phase: the name of the phase in reports.
+        how: the handling of the job: time between checkpoints, reporter and stop function.
+        on_start: called after the work was restored and before the first step.
+        on_step: called with the record of each step, before a checkpoint can be written.
 
     Raises:
-        CannotFinish: a step that cannot be made, or a disk that refuses; says which step's checkpoint is whole.
-        Interrupted: ``stop`` said so.
+        CannotFinish: a step fails or the disk cannot be written; the message names the step of the last intact
+            checkpoint.
+        Interrupted: ``stop`` returned True.
     """
     length = restore_checkpoint(run, work)
     on_start()
@@ -69,7 +70,7 @@ def descend(
             try:
                 record = work.step()
             except CannotFinish as error:
-                raise CannotFinish(f"{error}; the checkpoint of step {kept} in {run.path} is whole") from error
+                raise CannotFinish(f"{error}; the checkpoint of step {kept} in {run.path} is intact") from error
             log.append(record)
             on_step(record)
             how.reporter.progress(phase, min(work.progress, 1.0), work.running)

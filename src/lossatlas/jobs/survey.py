@@ -1,4 +1,4 @@
-"""The job of ``lossatlas survey``: the surroundings of networks, and the losses on a trajectory there."""
+"""The job of ``lossatlas survey``: the loss around networks, and along a trajectory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import xarray as xr
 from lossatlas import schema
 from lossatlas.charts import encode_chart
 from lossatlas.engine import Engine, Plan
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.follow_trajectory import follow_trajectory, is_followed, summarise_trajectory
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
@@ -36,13 +36,13 @@ from lossatlas.surveying.store import has_description
 __all__ = ["estimate_cost", "put_networks", "run_survey"]
 
 SURFACE = "_surface"
-"""How the parts of a summary are called that describe a split's surface."""
+"""The suffix of the parts of a summary that describe the surface of a split."""
 TYPICAL = 4
-"""How many times the points of its coarsest cells a refinement evaluates, about."""
+"""The typical ratio of the points that a refinement evaluates to those of its coarsest grid."""
 
 
 def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
-    """Survey a chart, evaluate the trajectory on it if there is one, draw the pictures, write the report."""
+    """Survey a chart, evaluate a trajectory on it if there is one, draw the pictures, write the report."""
     run, reporter = start.run, how.reporter
     recipe = build_survey(start.config)
     if start.continuing:
@@ -52,14 +52,13 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     engine = recipe.build_engine(plan, evaluations=_likely_points(recipe) * batches)
     start.put_planned(recipe, engine, recipe.extent)
     if (recorded := Plan.from_dict(start.stored("plan", {}))) != engine.plan:
-        engine = recipe.build_engine(recorded)  # another process began a moment before
+        engine = recipe.build_engine(recorded)  # another process started the run just before
         torch.set_num_threads(engine.plan.threads)
     engine_note = f"engine: {engine.plan.evaluate.strategy} to survey; {engine.plan.reason}"
     how.introduce(recipe.problem, recipe.data, engine_note, *recipe.notes)
     started = time.perf_counter()
     surveyor = recipe.build_surveyor(engine)
-    path, labels = run.path / SURVEY, recipe.site.labels
-    with SurveyStore.of_chart(path, recipe.chart, recipe.grid, labels, say=reporter.say) as store:
+    with SurveyStore.of_chart(run.path / SURVEY, recipe.chart, recipe.grid, say=reporter.say) as store:
         surveyor.check(store)
         start.reopen()
         with store.alone("beside"):
@@ -84,12 +83,12 @@ def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
 
 
 def _estimate(config: SurveyConfig) -> Estimate:
-    """A dry run: times a few points; writes nothing.
+    """Estimate the cost of a run by timing a few points; writes nothing.
 
     Raises:
-        BadInput: what the run itself would refuse.
+        BadInput: the run itself would be refused.
     """
-    arrived, begin = time.process_time(), time.perf_counter()  # what it took to get here, it will take again
+    arrived, begin = time.process_time(), time.perf_counter()  # the preparation takes the same time again in the run
     recipe = build_survey(complete(config))
     engine = recipe.build_engine(config.plan)
     prepared = arrived + time.perf_counter() - begin
@@ -104,27 +103,27 @@ def _estimate(config: SurveyConfig) -> Estimate:
         work=work,
         forecast=Forecast([Phase("preparation", prepared, SUSTAINED), *phases]),
         peak_bytes=measure_peak_bytes(),
-        chunk_bytes=memory_limit(config.memory, engine.network.device),
+        chunk_bytes=find_memory_limit(config.memory, engine.network.device),
         disk_bytes=4 * recipe.space.size * 4 + points * 9 * len(recipe.surveyed) + 6_000_000,
     )
 
 
 run_survey = Job(SurveyConfig, _carry_out, _estimate, together=True)
-"""The job of ``lossatlas survey``: tile by tile, beside other processes that may do the same."""
+"""The job of ``lossatlas survey``, which several processes may carry out together, tile by tile."""
 
 
 def estimate_cost(recipe: SurveyRecipe, engine: Engine) -> SurveyCost:
-    """What evaluating points of a survey takes."""
+    """Return the cost of evaluating points of a survey, which is measured when it is needed."""
     examples = sum(len(split) for split in recipe.surveyed.values())
     return SurveyCost(recipe, engine, recipe.grid, expected=_likely_points(recipe) * examples)
 
 
 def _likely_points(recipe: SurveyRecipe) -> int:
-    """How many points will be evaluated, as far as one knows before they are."""
+    """Estimate the number of points that will be evaluated."""
     points = int(np.prod([len(coords) for coords in recipe.grid.values()]))
     if recipe.refinement is None:
         return points
-    # Without a budget nobody knows; surfaces around trained networks take three to six times the coarsest points.
+    # Without a budget it is not known; surfaces around trained networks take three to six times the coarsest points.
     likely = TYPICAL * int(recipe.refinement.coarsest().sum())
     return min(points, recipe.refinement.budget or likely)
 
@@ -132,21 +131,21 @@ def _likely_points(recipe: SurveyRecipe) -> int:
 def _phases(
     recipe: SurveyRecipe, cost: SurveyCost, left: Left | float, followed: bool, pictures: bool
 ) -> Iterator[Phase]:
-    """What is to come.
+    """Yield the phases that are still to come.
 
     Args:
-        recipe: of the survey.
-        cost: of its points.
-        left: how many of them are to be evaluated.
-        followed: whether the trajectory on the chart has been.
-        pictures: whether there will be any.
+        recipe: the recipe of the survey.
+        cost: the cost of its points.
+        left: the number of points that are still to be evaluated.
+        followed: whether the trajectory on the chart is finished.
+        pictures: whether pictures will be drawn.
     """
     examples = {name: len(split) for name, split in recipe.surveyed.items()}
     known = recipe.refinement is None or recipe.refinement.budget is not None
     survey = cost.phase("survey", examples, left)
     yield survey if known else replace(survey, factor=max(2.0, survey.factor))
     if recipe.site.trajectory is not None and not followed:
-        # A snapshot is evaluated twice, on the trajectory and in the plane, and its gradient taken once.
+        # Each snapshot is evaluated twice, itself and its projection onto the plane, and its gradient once.
         visits = 6 * len(recipe.site.trajectory.trajectory)
         yield cost.phase("trajectory", examples, visits)
     if pictures:
@@ -154,13 +153,13 @@ def _phases(
 
 
 def _check_points(path: Path, recipe: SurveyRecipe) -> None:
-    """Refuse a grid that the store cannot grow to, as long as nothing of the run has changed."""
+    """Refuse a grid to which the store cannot grow, before the run is changed."""
     if has_description(path):
         merge_grid(path, recipe.grid)
 
 
 def put_networks(store: SurveyStore, recipe: SurveyRecipe) -> None:
-    """Where the networks lie that the chart was made of, and how their weights are distributed."""
+    """Store the coordinates of the networks of the chart, and the histograms of their weights."""
     networks = recipe.site.networks
     if not networks:
         return

@@ -1,4 +1,4 @@
-"""What a survey takes, measured on a few of its points, and how much of it is left."""
+"""The cost of a survey, measured on a few of its points, and the number of points that are left."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.jobs.forecast import Phase
 from lossatlas.jobs.sampling import FEW, Rate, Work, sample_points
 from lossatlas.recipes.chart_recipe import ChartRecipe
-from lossatlas.schema import name_done_variable
 from lossatlas.streams import make_generator
 from lossatlas.surveying.arrays import TILE_POINTS, Grid
-from lossatlas.surveying.store import glance_at
+from lossatlas.surveying.store import count_evaluated, glance_at
 from lossatlas.surveying.survey import STREAMING
 
 __all__ = ["Left", "SurveyCost", "count_points_left"]
 
 Left = Callable[[str, str], float]
-"""From a split and a group of metrics to how many points are to be evaluated."""
+"""A function from a split and a group of metrics to the number of points that are still to be evaluated."""
 
 
 @dataclass
 class SurveyCost:
-    """What evaluating points of a chart takes, measured on a few of them when it is first asked for.
+    """The cost of evaluating points of a chart, measured on a few of them when it is first needed.
 
     Attributes:
-        recipe: of the survey.
-        engine: likewise.
-        grid: coordinates along the axes of a chart.
-        expected: points times examples in all, about: measuring takes a share of that.
-        besides: seconds that the run takes for other things, of which measuring takes a share, too.
-        chart: where; default the recipe's.
+        recipe: the recipe of the survey.
+        engine: the engine of the survey.
+        grid: the coordinates along the axes of the chart.
+        expected: the approximate total of points times examples, of whose time measuring may take a share.
+        besides: the seconds that the run takes for other things, of which measuring may take a share, too.
+        chart: the chart; default that of the recipe.
     """
 
     recipe: ChartRecipe[Any]
@@ -50,18 +49,18 @@ class SurveyCost:
     besides: float = 0.0
     chart: CoefficientChart | None = None
     most: int = field(init=False)
-    """Points that are evaluated at once, as far as the plan lets them."""
+    """The largest number of points that the plan evaluates at once."""
 
     def __post_init__(self) -> None:
         self.most = min(TILE_POINTS, int(np.prod([len(coords) for coords in self.grid.values()])))
 
     def phase(self, name: str, examples: Mapping[str, int], points: Left | float) -> Phase:
-        """What a survey takes.
+        """Return the phase of a survey.
 
         Args:
-            name: of the phase.
-            examples: by split.
-            points: how many there are to be evaluated.
+            name: the name of the phase.
+            examples: the number of examples by split.
+            points: the number of points that are still to be evaluated.
         """
         left = points if callable(points) else lambda *_: points
         parts = [
@@ -75,7 +74,7 @@ class SurveyCost:
 
     @cached_property
     def rates(self) -> dict[str, Rate]:
-        """By group of metrics what a unit takes: a point on an example, or one that passes for its statistics."""
+        """Return the rate by group of metrics, per point and example, including those that statistics come from."""
         split = self.recipe.data.splits[next(iter(self.recipe.surveyed))]
         whole = split.subset(min(self.recipe.config.eval_batch_size, len(split)), make_generator(0, "foretold"))
         sizes = {min(FEW, len(whole)): whole.subset(FEW, make_generator(0, "foretold few")), len(whole): whole}
@@ -102,7 +101,7 @@ class SurveyCost:
 
     @property
     def unit(self) -> Rate:
-        """What a unit takes for all groups of metrics."""
+        """Return the rate of all groups of metrics together."""
         seconds = sum(rate.seconds for rate in self.rates.values())
         return Rate(seconds, sum(rate.seconds * rate.factor for rate in self.rates.values()) / seconds)
 
@@ -111,7 +110,7 @@ class SurveyCost:
         return plan.evaluate.strategy if group == STREAMING else plan.derivatives.strategy
 
     def _points(self, count: int) -> Tensor:
-        """So many points (count, d) that are spread over the grid."""
+        """Return ``count`` points (count, d) that are spread over the grid."""
         shape = [len(coords) for coords in self.grid.values()]
         places = np.linspace(0, np.prod(shape) - 1, count).round().astype(np.intp)
         each = [
@@ -121,21 +120,16 @@ class SurveyCost:
 
 
 def count_points_left(store: Path, points: float) -> Left | float:
-    """How many points of a store are to be evaluated; all of them where there is none yet.
+    """Count the points of a store that are still to be evaluated; all if the store does not exist yet.
 
     Args:
-        store: of a survey.
-        points: that it will have.
+        store: the store of a survey.
+        points: the number of points of the finished survey.
     """
-    stored = glance_at(store)
-    if stored is None:
+    if glance_at(store) is None:
         return points
 
     def left(split: str, group: str) -> float:
-        name = name_done_variable(split, group)
-        try:
-            return max(0.0, points - float(stored[name].values.sum())) if name in stored else points
-        except Exception:  # a mark that is damaged marks nothing; zarr has many ways to say so
-            return points
+        return max(0.0, points - count_evaluated(store, split, group))
 
     return left

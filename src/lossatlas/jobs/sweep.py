@@ -1,4 +1,4 @@
-"""Many runs as one resumable job."""
+"""Sweeps: many runs as one resumable job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lossatlas.recipes import Config
 __all__ = ["JOBS", "carry_out", "run_sweep"]
 
 JOBS: tuple[Job[Any], ...] = (run_fit, run_connect, run_survey, run_train, run_compare)
-"""Every job; its configurations tell which is meant."""
+"""All jobs; the class of a configuration determines its job."""
 
 
 def run_sweep(
@@ -30,22 +30,22 @@ def run_sweep(
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, dict[str, Any]]:
-    """Carry out every run, one after the other; those that are finished are not done again.
+    """Carry out runs one after the other; finished ones are not repeated.
 
     Args:
-        configs: by name, which is also the name of the run's directory.
-        out: the directory of the runs.
-        pictures: draw each run and write its report.
-        reporter: told how things stand.
-        stop: see :class:`~lossatlas.jobs.job.Job`.
+        configs: the configurations by name, which is also the name of the run directory.
+        out: the directory of all runs.
+        pictures: whether to draw pictures and write the report of each run.
+        reporter: the reporter of the progress.
+        stop: a function that is called after every step and tile; True stops the sweep.
 
     Returns:
         The summaries by name.
 
     Raises:
-        BadInput: a run that is there has other settings, and all runs before it are finished.
-        CannotFinish: some of the runs could not be finished; all others are.
-        Interrupted: ``stop`` said so.
+        BadInput: a run that is there has other settings; all runs before it are finished.
+        CannotFinish: some of the runs could not be finished; all others are finished.
+        Interrupted: ``stop`` returned True.
     """
     summaries, failed = {}, []
     for index, (name, config) in enumerate(configs.items()):
@@ -58,7 +58,7 @@ def run_sweep(
         except BadInput as error:
             if not failed:
                 raise
-            failed.append(f"{name} ({error})")  # it may be made of one that is not there now
+            failed.append(f"{name} ({error})")  # its input may be a run that could not be finished
     if failed:
         raise CannotFinish(f"{len(failed)} of {len(configs)} runs could not be finished: {'; '.join(failed)}")
     return summaries
@@ -67,7 +67,7 @@ def run_sweep(
 def carry_out(
     config: Config, out: Path, *, pictures: bool, reporter: Reporter | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """The run that a configuration stands for, begun or continued; returns its summary."""
+    """Start or resume the run of a configuration; returns its summary."""
     job = next((job for job in JOBS if isinstance(config, job.config)), None)
     assert job is not None, f"no job for a {type(config).__name__}"
     return job(config, out, resume=True, pictures=pictures, reporter=reporter, stop=stop)

@@ -10,7 +10,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange import open_survey
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
-from lossatlas.files.reading import resolved
+from lossatlas.files.reading import resolve_path
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import RunDirectory
@@ -122,7 +122,7 @@ def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> tupl
 
 def resolve_owner(place: Path) -> Path:
     """The whole path of a survey; that of its run if it is a run's ``survey.zarr``."""
-    whole = resolved(place)
+    whole = resolve_path(place)
     return whole.parent if whole.name == "survey.zarr" else whole
 
 

@@ -1,7 +1,6 @@
-"""Per-example losses: what the height of a landscape is.
+"""Per-example losses: the height of a loss landscape.
 
-They have a package of their own below ``problem``: a loss knows what outputs and labels fit it, and a new one is one
-file.
+A loss knows which outputs and targets fit it. A new loss is one new file in ``kinds``.
 """
 
 from lossatlas.losses.judging import judge

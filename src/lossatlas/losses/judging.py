@@ -1,4 +1,4 @@
-"""What a loss makes of what it sees, whichever kind it is."""
+"""The values of a loss, whether it is given outputs or calls the network itself."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["judge"]
 
 
 def judge(loss: Loss, seen: Outputs, targets: Any) -> tuple[Outputs, Tensor]:
-    """Outputs and losses (B,) of a batch; beside the outputs the terms of a loss that has several.
+    """Compute the outputs and losses (B,) of a batch, with the terms of a loss that has several beside the outputs.
 
     Args:
-        loss: the problem's.
-        seen: outputs (B, ...); of a loss that calls the network, what it returned, whose losses then stand for outputs.
-        targets: of the batch.
+        loss: the loss of the problem.
+        seen: the outputs (B, ...); for a loss that calls the network, what it returned, which stands for outputs, too.
+        targets: the targets of the batch.
     """
     own = loss.sees_network
     if not loss.terms:

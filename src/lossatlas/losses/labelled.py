@@ -1,4 +1,4 @@
-"""Logits and labels in one layout, whatever axis the classes lie along."""
+"""Logits and labels in a common layout, with the classes along the last axis."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ __all__ = ["Labelled", "count_from_the_end", "find_class_axis", "read_labels"]
 
 @dataclass(frozen=True)
 class Labelled:
-    """What p classifiers say of B examples, each at any number of inner positions (of a sequence, of an image)."""
+    """The logits of p networks on B examples, each with any number of positions (of a sequence, of an image)."""
 
     logits: Tensor
-    """(p, B, ..., C)."""
+    """The logits, (p, B, ..., C)."""
     labels: Tensor
-    """(B, ...), int64; shared by all points."""
+    """The labels, (B, ...), int64, shared by all points."""
     counted: Tensor
-    """(B, ...), bool: which positions count. Labels elsewhere mean nothing."""
+    """The positions that count, (B, ...), bool; labels elsewhere are arbitrary."""
     axis: int
-    """Along which the classes lie in the outputs, counted from the end."""
+    """The class axis of the outputs, counted from the end."""
 
 
 def find_class_axis(outputs: Sequence[int], labels: Sequence[int], stated: int | None = None) -> int:
-    """The axis that the classes lie along, counted from the end.
+    """Find the class axis of outputs, counted from the end.
 
-    Labels may have an axis of length one in the place of the classes, as (N, 1) for logits (N, C).
+    Labels may have an axis of length one in its place, such as (N, 1) for logits (N, C).
 
     Args:
-        outputs: the shape (B, ...) of one network's.
-        labels: the shape (B, ...) of theirs.
-        stated: which axis of the outputs it is; None: the second or the last, whichever the labels fit.
+        outputs: the shape (B, ...) of the outputs of one network.
+        labels: the shape (B, ...) of the labels.
+        stated: the class axis, where it is given; None for the second or the last axis, whichever the labels fit.
 
     Raises:
-        BadInput: there is no such axis, no axis fits, or the second and the last both do.
+        BadInput: there is no such axis, no axis fits the labels, or both the second and the last one do.
 
     >>> find_class_axis((8, 5, 12), (8, 12)), find_class_axis((8, 12, 5), (8, 12))
     (-2, -1)
@@ -65,10 +65,10 @@ def find_class_axis(outputs: Sequence[int], labels: Sequence[int], stated: int |
 
 
 def count_from_the_end(outputs: Sequence[int], stated: int) -> int:
-    """An axis of outputs (B, ...), beyond that of the examples, that is stated in either way.
+    """Count an axis of outputs (B, ...), given from the front or from the end, from the end.
 
     Raises:
-        BadInput: it is not there.
+        BadInput: there is no such axis, or it is that of the examples.
     """
     axis = stated if stated < 0 else stated - len(outputs)
     if not -len(outputs) < axis < 0:
@@ -80,12 +80,12 @@ def count_from_the_end(outputs: Sequence[int], stated: int) -> int:
 
 
 def read_labels(outputs: Sequence[int], labels: Tensor, axis: int) -> Tensor:
-    """Labels (B, ...) as int64, without an axis of length one in the place of the classes."""
+    """Convert labels (B, ...) to int64, without an axis of length one in the place of the class axis."""
     inner, _ = _fitting(outputs, axis)
     return labels.long().reshape(inner)
 
 
 def _fitting(outputs: Sequence[int], axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes of labels that fit outputs whose classes lie along an axis, without it and with one in its place."""
+    """The shapes of labels that fit outputs with a class axis: without that axis, and with an axis of length one."""
     before, after = tuple(outputs[:axis]), tuple(outputs[len(outputs) + axis + 1 :])
     return (*before, *after), (*before, 1, *after)

@@ -1,4 +1,4 @@
-"""The interface of losses, and those that are a user's function."""
+"""The interface of losses, and losses made of a user's function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lossatlas.errors import BadInput, in_one_line, unknown
+from lossatlas.errors import BadInput, format_error, make_unknown_error
 from lossatlas.losses.labelled import Labelled, find_class_axis, read_labels
 from lossatlas.losses.terms import check_factors, sum_terms
 from lossatlas.registry import Registry, load_callable
@@ -32,38 +32,38 @@ __all__ = [
 
 LOSSES: Registry[type[Loss]] = Registry("loss", "lossatlas.losses.kinds")
 AUTO: Final = "auto"
-"""As a name: the loss that follows from the targets."""
+"""As a name: the default loss for the targets."""
 
 
 class Loss(ABC):
-    """A loss with one value per example, in nats where it is a log likelihood.
+    """A loss with one value per example, in nats where it is a negative log-likelihood.
 
-    The mean over any set of examples is the ratio of sums ``sum_i w_i l_i / sum_i w_i`` of their losses l and what they
-    count, w (:meth:`weights`).
+    The mean over any set of examples is the ratio of sums ``sum_i w_i l_i / sum_i w_i`` with losses l and weights w
+    (:meth:`weights`).
     """
 
     classifies: bool
-    """Whether outputs are logits (B, ..., C) and targets class indices, so that accuracy has a meaning."""
+    """Whether outputs are logits (B, ..., C) and targets class indices, so that accuracy is defined."""
 
     units: str
-    """The unit of the loss, for plots: ``"nat"`` or ``"1"``."""
+    """The unit of the loss, for plots: ``"nat"``, or ``"1"`` where it has none."""
 
     per_example: bool = True
-    """Whether the values are each example's own. If not, they are the mean of their batch: their mean over a split is
-    right, but nothing that tells examples apart (a standard error, a clip per example) has a meaning."""
+    """Whether the values are those of single examples. If not, each is the mean of its batch: the mean over a split is
+    correct, but whatever needs single examples (a standard error, a clip per example) is not defined."""
 
     takes_tensors: bool = False
-    """Whether outputs must be one tensor, so that of a tuple only a part can be meant."""
+    """Whether outputs have to be one tensor, so that a feed chooses a part of a tuple."""
 
     terms: Mapping[str, float] = MappingProxyType({})
-    """The factors of its terms in their sum, of a loss that has several; see :meth:`of_terms`."""
+    """The factor of each term of a loss that is a sum of several; see :meth:`of_terms`."""
 
     sees_network: bool = False
-    """Whether it calls the network itself (:class:`NetworkLoss`) in place of being given outputs."""
+    """Whether the loss calls the network itself (:class:`NetworkLoss`) and is not given outputs."""
 
     @property
     def record(self) -> str:
-        """What a survey records of it: equal for equal losses."""
+        """A description of the loss that surveys record; equal losses have equal descriptions."""
         return type(self).__name__
 
     def __repr__(self) -> str:
@@ -74,23 +74,23 @@ class Loss(ABC):
 
     @abstractmethod
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
-        """The losses (B,) of a batch; finite also for examples that count nothing."""
+        """The losses (B,) of a batch, finite for examples of weight zero, too."""
 
     def of_terms(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
-        """Each term (B,) by name, without its factor, of losses that have several."""
+        """The terms (B,) by name, without their factors, for a loss that has several."""
         raise NotImplementedError
 
     def weights(self, targets: Any) -> Tensor | None:
-        """What each example of a batch counts (B,), finite and not negative; None: all alike."""
+        """The weight of each example of a batch (B,), finite and not negative; None for equal weights."""
         return None
 
     def labelled(self, outputs: Any, targets: Any) -> Labelled:
-        """Outputs (p, B, ...) of p networks as logits with the classes last, and which positions have a label to count.
+        """The outputs (p, B, ...) of p networks as logits with the classes last, and the positions that count.
 
-        Of losses that classify alone. By default the classes lie along the last axis, and negative labels do not count.
+        Only for losses that classify. By default the last axis is the class axis, and negative labels do not count.
 
         Raises:
-            BadInput: outputs and targets are not logits and labels that fit.
+            BadInput: the outputs and targets are not logits and labels of matching shapes.
         """
         if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or targets.is_floating_point():
             raise BadInput(
@@ -101,27 +101,27 @@ class Loss(ABC):
         return Labelled(outputs, labels, labels >= 0, axis)
 
     def settled(self, outputs: Any, targets: Any) -> Loss:
-        """The same loss with what it leaves open, such as an axis, decided by outputs and targets (B, ...) of a batch.
+        """The loss with open options, such as the class axis, decided from the outputs and targets (B, ...) of a batch.
 
-        Later batches of other shapes are then understood in the same way.
+        The decision then holds for later batches of other shapes, too.
 
         Raises:
-            BadInput: they leave it open.
+            BadInput: the batch leaves an option open.
         """
         return self
 
     def of_network(self, network: nn.Module, batch: Any) -> Any:
-        """The losses (B,) of a network on a batch, or a mapping of its terms, of losses that call it themselves."""
+        """The losses (B,) of a network on a batch, or their terms by name, for a loss that calls the network."""
         raise NotImplementedError
 
     @abstractmethod
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
-        """Refuse outputs and targets that do not belong together.
+        """Refuse outputs and targets that do not fit each other.
 
         Args:
-            outputs: the module's, for a small batch.
-            targets: that batch's.
-            all_targets: those of the whole split or of any part of it, for checks of range.
+            outputs: the outputs of the module on a small batch.
+            targets: the targets of that batch.
+            all_targets: the targets of a split or of a part of it, whose range is checked.
 
         Raises:
             BadInput: shapes do not fit, or a label lies outside the outputs.
@@ -129,18 +129,19 @@ class Loss(ABC):
 
 
 class PerExample(Loss):
-    """A function ``(outputs, targets) -> (B,)`` of your own as a loss, say ``cross_entropy(..., reduction="none")``.
+    """A function ``(outputs, targets) -> (B,)`` as a loss, such as ``cross_entropy(..., reduction="none")``.
 
     Args:
-        function: returns one loss per example and uses torch operations only.
-        weights: ``targets -> (B,)``, what each example counts, 0 or more: the mean over a split is
-            ``sum(weights * losses) / sum(weights)``. By default all count alike. An example that counts 0 still needs a
-            finite loss.
-        terms: the factor of each term of a function that returns several as a mapping, ``{"data": (B,), "slope":
-            (B,)}``: the loss is their sum with these factors, and each is surveyed beside it, ``<split>_loss_<term>``.
-        classifies: whether outputs are logits (B, ..., C) and targets class indices; negative ones do not count in
+        function: returns one loss per example, using torch operations only.
+        weights: ``targets -> (B,)``, the weight of each example, 0 or more: the mean over a split is
+            ``sum(weights * losses) / sum(weights)``. By default all are equal. An example of weight 0 needs a finite
+            loss, too.
+        terms: the factor of each term, for a function that returns a mapping of terms, ``{"data": (B,), "slope":
+            (B,)}``: the loss is the sum of the terms with these factors, and surveys measure each term, too, as
+            ``<split>_loss_<term>``.
+        classifies: whether outputs are logits (B, ..., C) and targets class indices; negative indices do not count in
             accuracies.
-        units: for plots.
+        units: the unit of the loss, for plots.
     """
 
     def __init__(
@@ -177,23 +178,23 @@ class PerExample(Loss):
         return None if self.weigh is None else self.weigh(targets)
 
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
-        """Nothing is known of a user's function; the problem checks the shape of what it returns."""
+        """Do nothing, since a user's function has no known requirements; the network checks the shape of its result."""
 
 
 class BatchMean(PerExample):
     """A function ``(outputs, targets) -> ()`` that returns the mean of a batch, such as a model's own loss.
 
-    Every example of a batch gets the batch's mean, so that in the mean over a split, and in its gradients, batches
-    count by what their examples count together. Without ``weights`` that is the mean of all examples where the function
-    is a mean over examples; one over positions, of which examples have different numbers, depends on what is evaluated
-    together, of which a warning tells. With the numbers of positions as weights it is the mean over all positions,
-    however they are grouped: for a causal language model ``weights=lambda labels: (labels != -100).sum(dim=1)``.
+    Every example of a batch gets the mean of the batch, so that in the mean over a split, and in its gradients, the
+    weight of a batch is the sum of the weights of its examples. Without ``weights`` that is the mean over all examples
+    if the function is a mean over examples. A mean over positions, of which examples have different numbers, then
+    depends on how examples are batched, and a warning says so. With the numbers of positions as weights it is the mean
+    over all positions: for a causal language model ``weights=lambda labels: (labels != -100).sum(dim=1)``.
 
     Args:
-        function: returns one number per batch and uses torch operations only.
-        weights: ``targets -> (B,)``, what each example counts in its batch's mean, 0 or more; default all alike. The
-            function is not called on batches in which nothing counts.
-        units: for plots.
+        function: returns one number per batch, using torch operations only.
+        weights: ``targets -> (B,)``, the weight of each example in the mean of its batch, 0 or more; default equal
+            weights. The function is not called on batches whose weights sum to zero.
+        units: the unit of the loss, for plots.
     """
 
     per_example = False
@@ -220,37 +221,39 @@ class BatchMean(PerExample):
 
 
 def find_loss_options(name: str) -> type[Loss] | None:
-    """The dataclass of a loss's options; None where it has none, or what it is is not known yet (``auto``).
+    """Find the dataclass of a loss's options; None where it has none, or the loss is not known yet (``auto``).
 
     Raises:
-        BadInput: no loss has the name.
+        BadInput: there is no loss of this name.
     """
     if name == AUTO or ":" in name:
         return None
     if name not in LOSSES:
-        raise unknown("loss", name, [AUTO, *LOSSES, "module:callable"])
+        raise make_unknown_error("loss", name, [AUTO, *LOSSES, "module:callable"])
     return LOSSES[name] if is_dataclass(LOSSES[name]) else None
 
 
 def load_loss(spec: str) -> Loss:
-    """The loss that ``module:callable`` names: a function ``(outputs, targets) -> (B,)``, a :class:`Loss` or its class.
+    """Load the loss that ``module:callable`` names.
+
+    That is a function ``(outputs, targets) -> (B,)``, a :class:`Loss`, or a class of losses.
 
     Raises:
-        BadInput: there is no such callable, or it is a class that cannot be made without arguments.
+        BadInput: there is no such callable, or it is a class that cannot be called without arguments.
     """
     found: Any = load_callable("loss", spec)
     if isinstance(found, type):
         try:
             found = call_user_code(found)
         except Exception as error:  # the user's own code may fail in any way
-            raise BadInput(f"loss {spec!r} failed: {in_one_line(error)}") from error
+            raise BadInput(f"loss {spec!r} failed: {format_error(error)}") from error
         if not callable(found):
             raise BadInput(f"loss {spec!r} makes a {type(found).__name__}; expected a function or a lossatlas Loss")
     return found if isinstance(found, Loss) else PerExample(found)
 
 
 def name_loss(function: Callable[..., Any]) -> str:
-    """Where a function is defined; of other callables their class."""
+    """Write the qualified name of a function, or of the class of another callable."""
     named = function if hasattr(function, "__qualname__") else type(function)
     if isinstance(function, torch.nn.Module):
         named = type(function)
@@ -258,5 +261,5 @@ def name_loss(function: Callable[..., Any]) -> str:
 
 
 def write_terms(terms: Mapping[str, float]) -> str:
-    """The factors of terms as they stand in a record; nothing where there are none."""
+    """Write the factors of terms for a record; empty where there are none."""
     return f", terms={', '.join(f'{factor:g} {name}' for name, factor in terms.items())}" if terms else ""

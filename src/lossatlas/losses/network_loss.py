@@ -1,4 +1,4 @@
-"""Losses that call the network themselves."""
+"""Losses that call the network themselves, such as physics-informed ones."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ __all__ = ["NetworkLoss"]
 
 
 class NetworkLoss(Loss):
-    """A function ``(network, batch) -> (B,)`` as a loss: for what is made of the network and not of its outputs alone.
+    """A function ``(network, batch) -> (B,)`` as a loss, for losses that need more than the outputs of the network.
 
-    Such are physics-informed losses, which differentiate the network by its inputs, penalties of its slopes, and
-    comparisons of several of its outputs. The network is the problem's module with the weights of a point in place; the
-    function may call it as often as it likes, and its parts and methods likewise. There are no outputs besides: what
-    metrics see as outputs are the losses themselves.
+    Examples are physics-informed losses, which differentiate the network with respect to its inputs, gradient
+    penalties, and comparisons of several outputs. The network is the problem's module with the weights of a point; the
+    function may call it, its submodules and its methods any number of times. There are no other outputs: metrics are
+    given the losses as outputs.
 
     Args:
-        function: returns one loss per example and uses torch operations only; or, with ``terms``, a mapping of such.
-        weights: ``batch -> (B,)``, what each example counts, 0 or more; default all alike.
-        terms: the factor of each term of a function that returns several as a mapping, ``{"equation": (B,), "start":
-            (B,)}``: the loss is their sum with these factors, and each is surveyed beside it, ``<split>_loss_<term>``.
-        units: for plots.
+        function: returns one loss per example, using torch operations only; or, with ``terms``, a mapping of losses.
+        weights: ``batch -> (B,)``, the weight of each example, 0 or more; default equal weights.
+        terms: the factor of each term, for a function that returns a mapping of terms, ``{"equation": (B,), "start":
+            (B,)}``: the loss is the sum of the terms with these factors, and surveys measure each term, too, as
+            ``<split>_loss_<term>``.
+        units: the unit of the loss, for plots.
 
     Example:
         The equation u' = -u on points t (B, 1)::
@@ -67,11 +68,11 @@ class NetworkLoss(Loss):
         return self.function(network, batch)
 
     def weights(self, targets: Any) -> Tensor | None:
-        """What each example of a batch counts (B,); the batch is what is given as targets."""
+        """The weight of each example (B,); for this loss the targets are the batch."""
         return None if self.weigh is None else self.weigh(targets)
 
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         raise BadInput(f"{self.record} is made of the network, not of outputs; it cannot score averaged predictions")
 
     def check(self, outputs: Any, targets: Any, all_targets: Any) -> None:
-        """Nothing is known of a user's function; the network checks the shape of what it returns."""
+        """Do nothing, since a user's function has no known requirements; the network checks the shape of its result."""

@@ -1,4 +1,4 @@
-"""Losses of several terms: their values by name, and the sum with the factor of each."""
+"""Losses that are sums of several terms, each with a factor."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["Termwise", "check_factors", "split_terms", "sum_terms"]
 
 
 class Termwise(NamedTuple):
-    """Outputs, and beside them what a loss of several terms came to, term by term."""
+    """Outputs, and beside them the terms of a loss that has several."""
 
     outputs: Outputs
     terms: dict[str, Tensor]
-    """By name (..., B), without the factors."""
+    """The terms (..., B) by name, without their factors."""
 
 
 def split_terms(outputs: Outputs) -> tuple[Outputs, dict[str, Tensor]]:
-    """Outputs by themselves, and the terms that are beside them, if any are."""
+    """Split outputs into the outputs themselves and the terms of the loss beside them, if there are any."""
     return (outputs.outputs, outputs.terms) if isinstance(outputs, Termwise) else (outputs, {})
 
 
 def check_factors(factors: Mapping[str, float] | None) -> dict[str, float]:
-    """What the terms of a loss are multiplied with in their sum; nothing where a loss has one term.
+    """Check the factors of the terms of a loss; empty for a loss that has a single term.
 
     Raises:
-        BadInput: a name that no variable can have, or a factor that is not finite.
+        BadInput: a name is not valid for a variable, or a factor is not finite.
     """
     for name, factor in (factors or {}).items():
         if not name.isidentifier() or not isfinite(factor):
@@ -43,10 +43,10 @@ def check_factors(factors: Mapping[str, float] | None) -> dict[str, float]:
 
 
 def sum_terms(values: Any, factors: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum (B,) of terms with their factors, and the terms (B,) in the order of these.
+    """Compute the sum (B,) of terms with their factors, and order the terms (B,) like the factors.
 
     Raises:
-        BadInput: what a function returned is not a mapping of these terms.
+        BadInput: the values are not a mapping of these terms.
     """
     if not isinstance(values, Mapping) or set(values) != set(factors):
         found = f"terms {', '.join(map(str, values))}" if isinstance(values, Mapping) else type(values).__name__

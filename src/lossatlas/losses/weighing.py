@@ -1,7 +1,7 @@
-"""What examples count: a mean loss is a ratio of sums, of weighted losses and of weights.
+"""The weights of examples: a mean loss is the sum of weighted losses over the sum of weights.
 
-It is so everywhere. What an example counts does not depend on the point: functionals get shares that sum to one in a
-batch, metrics fold both sums, and derivatives are divided by the total weight once.
+That holds everywhere. Weights do not depend on the point: functionals are given shares that sum to one in a batch,
+metrics accumulate both sums, and derivatives are divided by the total weight once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossatlas.errors import BadInput, CannotFinish, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, format_error
 from lossatlas.losses.loss import Loss
 from lossatlas.users_code import call_user_code
 
@@ -19,11 +19,11 @@ __all__ = ["check_total", "share_examples", "total_weights", "weigh_examples"]
 
 
 NOTHING = 1e-20
-"""Weights with no larger sum are none: divided by it, rounding would be all there is."""
+"""A sum of weights up to this counts as zero: dividing by it would leave nothing but rounding error."""
 
 
 def weigh_examples(loss: Loss, targets: Any, losses: Tensor) -> Tensor:
-    """What each example of a batch counts (B,), float64, where its losses (..., B) are; ones where all count alike."""
+    """Weigh the examples of a batch: (B,), float64, on the device of the losses (..., B); ones for equal weights."""
     weights = loss.weights(targets)
     if weights is None:
         return torch.ones(losses.shape[-1], dtype=torch.float64, device=losses.device)
@@ -34,12 +34,12 @@ def weigh_examples(loss: Loss, targets: Any, losses: Tensor) -> Tensor:
 
 
 def share_examples(weights: Tensor | None, losses: Tensor) -> Tensor:
-    """What each example counts in the mean of its batch (B,), in the numbers of the losses (..., B).
+    """Compute the share of each example in the mean of its batch (B,), in the dtype of the losses (..., B).
 
-    They sum to one; all are zero where nothing in the batch counts.
+    The shares sum to one, or are all zero if the weights are.
 
     Args:
-        weights: (B,), what each counts; None: all alike.
+        weights: (B,), the weight of each example; None for equal weights.
         losses: (..., B).
     """
     if weights is None:
@@ -50,22 +50,22 @@ def share_examples(weights: Tensor | None, losses: Tensor) -> Tensor:
 
 
 def total_weights(loss: Loss, targets: Any, examples: int) -> float:
-    """What examples count together, of any part of a split.
+    """Sum the weights of the examples of a part of a split.
 
     Args:
-        loss: that weighs them.
-        targets: theirs.
-        examples: how many they are.
+        loss: the loss that weighs them.
+        targets: their targets.
+        examples: their number.
 
     Raises:
-        BadInput: the weights are not one number per example, or a negative or infinite one is among them.
+        BadInput: the weights are not one number per example, or one is negative or infinite.
     """
     try:
         weights = call_user_code(loss.weights, targets)
     except BadInput:
         raise
     except Exception as error:  # it may be the user's own
-        raise BadInput(f"the weights of {loss.record} fail on these targets: {in_one_line(error)}") from error
+        raise BadInput(f"the weights of {loss.record} fail on these targets: {format_error(error)}") from error
     if weights is None:
         return float(examples)
     if not isinstance(weights, Tensor) or weights.shape != (examples,) or weights.is_complex():
@@ -83,11 +83,11 @@ def total_weights(loss: Loss, targets: Any, examples: int) -> float:
 
 
 def check_total(loss: Loss, total: float) -> None:
-    """Refuse a split of which nothing counts.
+    """Refuse a split whose weights are all zero.
 
     Args:
-        loss: that weighs examples.
-        total: what all examples count together, the sum of :func:`total_weights` over the split's parts.
+        loss: the loss that weighs the examples.
+        total: the sum of the weights of all examples, from :func:`total_weights` of the parts of the split.
 
     Raises:
         BadInput: it is zero.

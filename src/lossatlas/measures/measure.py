@@ -1,4 +1,4 @@
-"""The interface of measures: what numbers a surface is described by."""
+"""The interface of measures: numbers that describe a surface."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from lossatlas.registry import Registry
 __all__ = ["MEASURES", "Measure", "Value"]
 
 Value = float | int | list[Any] | None
-"""What JSON takes: a number, a list, or None where there is no number. Never NaN or infinity."""
+"""A JSON value: a number, a list, or None for an undefined number; never NaN or infinity."""
 
 
 class Measure(ABC):
-    """One way to describe a surface by numbers; a frozen dataclass of its options, all of which have defaults."""
+    """A description of a surface by numbers; a frozen dataclass of its options, all of which have defaults."""
 
     compares_repeats: ClassVar[bool] = False
-    """Whether it is a measure of several repeats of a slice together; all others are taken of each repeat."""
+    """Whether it measures several repeats of a slice together; all others are computed for each repeat."""
 
     @abstractmethod
     def applies(self, surface: Surface) -> bool:
-        """Whether it says anything of this surface."""
+        """Return whether the measure applies to this surface."""
 
     @abstractmethod
     def of(self, surface: Surface) -> dict[str, Value]:
-        """The numbers by name; no name is that of another measure. Units are the loss's unless its docs say others."""
+        """Compute the numbers by name, which is unique to the measure; in the loss's unit unless documented
+        otherwise.
+        """
 
 
 MEASURES: Registry[type[Measure]] = Registry("measure", "lossatlas.measures.kinds")

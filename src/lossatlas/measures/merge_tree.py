@@ -1,4 +1,4 @@
-"""The merge tree of a function on a grid: how its basins join as the level rises.
+"""The merge tree of a function on a grid: the order in which its basins join as the level rises.
 
 The sublevel set ``{L <= level}`` grows point by point, in the order of the values. A point without a lower neighbour
 starts a component, a point between several joins them: it is their saddle, and by the elder rule the component with
@@ -23,14 +23,14 @@ Ranks = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Minimum:
-    """A local minimum and the level up to which its basin is one of its own.
+    """A local minimum and the level up to which its basin is separate.
 
     Attributes:
-        index: of the grid point.
-        birth: the value there.
-        death: the value of the saddle at which its basin joins that of a lower minimum; infinite if it never does.
-        saddle: the index of that saddle; None if there is none.
-        parent: the index of the lowest minimum of the basin that it joins; None if there is none.
+        index: the index of the grid point.
+        birth: the value at the minimum.
+        death: the value of the saddle at which its basin joins that of a lower minimum; infinite if it does not.
+        saddle: the index of that saddle; None if it does not exist.
+        parent: the index of the lowest minimum of the basin that it joins; None if it does not exist.
     """
 
     index: Index
@@ -41,13 +41,13 @@ class Minimum:
 
     @property
     def persistence(self) -> float:
-        """How far one has to climb to a lower minimum: ``death - birth``."""
+        """Return the least rise on a path to a lower minimum: ``death - birth``."""
         return self.death - self.birth
 
 
 @dataclass(frozen=True)
 class Pass:
-    """The lowest way between two points goes up to this level, which it has at this index."""
+    """The lowest pass between two points: the largest value on the best path, and its index."""
 
     level: float
     index: Index
@@ -55,7 +55,7 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class MergeTree:
-    """How the basins of a function join.
+    """The merge tree of a function.
 
     Points are known by their rank: by value, equal ones by index, so that no two are alike.
 
@@ -78,11 +78,11 @@ class MergeTree:
     parents: dict[int, int]
 
     def persistent(self, threshold: float) -> tuple[Minimum, ...]:
-        """The minima whose persistence exceeds a threshold, in the values' units."""
+        """Return the minima whose persistence exceeds a threshold, in the unit of the values."""
         return tuple(minimum for minimum in self.minima if minimum.persistence > threshold)
 
     def pass_between(self, first: Index, second: Index) -> Pass | None:
-        """The lowest pass between two grid points: the least, over all paths on the grid, of the largest value.
+        """Return the lowest pass between two grid points: the minimum over all paths on the grid of the largest value.
 
         None where no path of finite values joins them.
         """
@@ -98,7 +98,9 @@ class MergeTree:
         return None if top == never else Pass(float(self.levels[top]), self.index(top))
 
     def component(self, index: Index, level: float) -> NDArray[np.bool_]:
-        """The connected part of ``{L < level}`` around a grid point, shaped like the grid; empty if it lies in none."""
+        """Return the mask of the connected part of ``{L < level}`` around a grid point; empty if the point is not in
+        it.
+        """
         limit = int(np.searchsorted(self.levels, level, side="left"))
         lowest = np.arange(len(self.levels) + 1)
         for minimum in sorted(self.deaths):  # a parent's rank is lower, so it is settled
@@ -109,20 +111,20 @@ class MergeTree:
         return together if inside[index] else np.zeros_like(together)
 
     def index(self, rank: int) -> Index:
-        """The grid point of a rank."""
+        """Return the index of the grid point with a rank."""
         return tuple(int(i) for i in np.unravel_index(self.places[rank], self.ranks.shape))
 
 
 def merge_tree(values: Floats, *, diagonal: bool = False) -> MergeTree:
-    """The merge tree of the sublevel sets of a function on a grid of any dimension.
+    """Compute the merge tree of the sublevel sets of a function on a grid of any dimension.
 
     Every point belongs to the basin of its lowest neighbour, which it is connected with at its own level; so basins
     join where two neighbours belong to different ones, at the higher of the two, and union-find has only those joints
     to go through. NaN and infinities are not a part of any component.
 
     Args:
-        values: (U, ...) in any units.
-        diagonal: whether the 3^d - 1 points around a point are its neighbours, or the 2d along the axes.
+        values: the values, (U, ...), in any unit.
+        diagonal: whether a point has the 3^d - 1 points around it as neighbours, or only the 2d along the axes.
     """
     values = np.asarray(values, dtype=np.float64)
     finite = np.flatnonzero(np.isfinite(values))
@@ -152,7 +154,7 @@ def _neighbours(dimensions: int, diagonal: bool) -> Iterator[tuple[Slices, Slice
 
 
 def _basins(ranks: Ranks, places: Ranks, neighbours: list[tuple[Slices, Slices]]) -> Ranks:
-    """The rank of the minimum below each point, by pointer jumping: each round halves what is left of the way."""
+    """Return the rank of the minimum below each point, by pointer jumping: each round halves the remaining distance."""
     lowest = ranks.copy()
     for here, there in neighbours:
         lowest[here] = np.minimum(lowest[here], ranks[there])
@@ -167,7 +169,7 @@ def _basins(ranks: Ranks, places: Ranks, neighbours: list[tuple[Slices, Slices]]
 def _joints(
     ranks: Ranks, basins: Ranks, count: int, neighbours: list[tuple[Slices, Slices]]
 ) -> tuple[list[int], list[int], list[int]]:
-    """Where basins touch first: ranks of saddles, ascending, and of the minima of the two basins."""
+    """Find where basins touch first: the ranks of the saddles, ascending, and of the minima of the two basins."""
     found = []
     for here, there in neighbours:
         saddles = np.maximum(ranks[here], ranks[there])
@@ -184,7 +186,7 @@ def _joints(
 
 def _merges(saddles: list[int], lower: list[int], upper: list[int]) -> tuple[dict[int, int], dict[int, int]]:
     """The elder rule: at which saddle each minimum dies, and whose basin it joins; all by rank."""
-    elders: dict[int, int] = {}  # of the minima that have died, the shortened way to one that has not
+    elders: dict[int, int] = {}  # from minima that have died towards one that has not, with path compression
 
     def alive(minimum: int) -> int:
         while minimum in elders:

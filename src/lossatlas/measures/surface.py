@@ -1,4 +1,4 @@
-"""Values on a grid, and where the networks are that they lie around or between."""
+"""Surfaces: values on a grid, with the coordinates of the networks around or between which they lie."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Floats = NDArray[np.float64]
 Index = tuple[int, ...]
 
 ROUNDING = 1e-6
-"""Coordinates this close, as a share of the grid's extent, are one: surveys may hold them in single precision."""
+"""The share of the grid's extent below which coordinates count as equal, since surveys may store them as float32."""
 
 SNAP = 1e-12
-"""A place this close to a grid point, as a share of the step, takes the point's value as it is."""
+"""The share of a step below which a coordinate counts as that of a grid point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Surface:
         values: (U,), (U, V), (U, V, W) or further; NaN and infinities are kept.
         coords: the coordinates along each axis, (U,), (V,), ..., ascending, not necessarily equally spaced.
         corners: name and coordinates of each network that the survey lies around or between; the first is its centre.
-        axes: what the axes are called.
+        axes: the names of the axes.
         repeats: (D, U, ...), the values of several repeats of the same slice, of which ``values`` is one or the mean;
             None where there is only one.
 
@@ -49,57 +49,61 @@ class Surface:
         sizes = tuple(len(c) for c in self.coords)
         if self.values.shape != sizes or not self.values.size:
             raise BadInput(
-                f"values of shape {self.values.shape}; coordinates of {sizes} need as many, and one at least"
+                f"values of shape {self.values.shape} do not fit coordinates of {sizes}; expected as many, and at "
+                "least one"
             )
         if len(self.axes) < self.values.ndim or any(len(point) != self.values.ndim for _, point in self.corners):
             raise BadInput(
                 f"a surface of {self.values.ndim} axes needs a name and a corner's coordinate for each of them"
             )
         if any((np.diff(c) <= 0).any() or not np.isfinite(c).all() for c in self.coords):
-            raise BadInput("the coordinates of a survey must ascend strictly; sort the survey by its axes first")
+            raise BadInput(
+                "the coordinates of a survey do not ascend; expected strictly ascending ones: sort the survey by its "
+                "axes"
+            )
         if self.repeats is not None and self.repeats.shape[1:] != self.values.shape:
             raise BadInput(f"repeats of shape {self.repeats.shape}; expected (repeats, *{self.values.shape})")
 
     @property
     def centre(self) -> Index:
-        """The index of the grid point nearest to the first corner; to the origin where there are no corners."""
+        """Return the index of the grid point nearest to the first corner, or to the origin without corners."""
         return self.nearest(self.corners[0][1] if self.corners else (0.0,) * self.values.ndim)
 
     @property
     def centre_value(self) -> float:
-        """The value at the centre, which may be NaN or infinite."""
+        """Return the value at the centre, which may be NaN or infinite."""
         return float(self.values[self.centre])
 
     def nearest(self, point: Sequence[float]) -> Index:
-        """The index of the grid point nearest to a point; the lower one of two equally near."""
+        """Return the index of the grid point nearest to a point; the lower index of two equally near ones."""
         return tuple(int(np.argmin(np.abs(c - p))) for c, p in zip(self.coords, point, strict=True))
 
     def at(self, index: Index) -> list[float]:
-        """The coordinates of a grid point."""
+        """Return the coordinates of a grid point."""
         return [float(c[i]) for c, i in zip(self.coords, index, strict=True)]
 
     def line(self, axis: int) -> Floats:
-        """The values along an axis through the centre, (U,) or (V,), ..."""
+        """Return the values along an axis through the centre, (U,) or (V,), ..."""
         index: list[int | slice] = list(self.centre)
         index[axis] = slice(None)
         return self.values[tuple(index)]
 
 
 def drop_infinite(value: float) -> float | None:
-    """A plain number, or None where it is NaN or infinite."""
+    """Return a plain number, or None for NaN and infinities."""
     return float(value) if np.isfinite(value) else None
 
 
 def lies_beyond(coords: Floats, place: float) -> bool:
-    """Whether a place lies outside a grid's coordinates (U,), by more than they may be rounded."""
+    """Return whether a coordinate lies outside a grid's coordinates (U,), by more than their rounding."""
     slack = ROUNDING * (coords[-1] - coords[0])
     return bool(place < coords[0] - slack or place > coords[-1] + slack)
 
 
 def interpolate(values: Floats, coords: Floats, place: float, axis: int = 0) -> Floats:
-    """Values at a place along an axis, linear between its neighbours; that axis is gone. Beyond the grid its end's.
+    """Interpolate values linearly along an axis, which is removed; beyond the grid they are those of its end.
 
-    A value that is not finite is not mixed into a point that lies on another.
+    A value that is not finite does not affect a coordinate that is exactly that of another grid point.
     """
     if len(coords) == 1:
         return np.asarray(values.take(0, axis))

@@ -1,4 +1,4 @@
-"""The measures of a survey: its variables as surfaces, split by split and sample by sample."""
+"""The measures of a survey, by split and sample."""
 
 from __future__ import annotations
 
@@ -11,42 +11,50 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.measures.measure import MEASURES, Value
 from lossatlas.measures.surface import Floats, Surface, drop_infinite
-from lossatlas.schema import AXES, SAMPLE_DIMENSIONS, TARGET_LOSS, Corner, companion_of, value_dimensions
+from lossatlas.schema import (
+    AXES,
+    SAMPLE_DIMENSIONS,
+    TARGET_LOSS,
+    Corner,
+    find_companion,
+    list_value_dimensions,
+    parse_texts,
+)
 
-__all__ = ["measure_survey", "surfaces"]
+__all__ = ["measure_survey", "take_surfaces"]
 
 
 def measure_survey(survey: xr.Dataset, metric: str = "loss") -> dict[str, dict[str, Value]]:
-    """All measures that apply to a survey, by split and name.
+    """Compute all measures that apply to a survey, by split and name.
 
     Beside those of :data:`~lossatlas.measures.MEASURES` each split has ``centre`` (the coordinates of the grid point
     nearest to the first corner, or to the origin), ``centre_loss``, ``unmeasurable_nan`` and ``unmeasurable_inf``
     (how many values are NaN and infinite, over all repeats).
 
     Of several repeats, members or samples every number is the mean over them, with ``<name>_standard_deviation`` beside
-    it (of the sample); both are None where one of them has no such number. ``draws`` is a list of the measures of each.
+    it (of the sample); both are None if one of them lacks the number. ``draws`` is a list of the measures of each.
 
     Args:
         survey: variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it.
-        metric: what is measured; ``centre_loss`` is called after it.
+        metric: the metric that is measured, which also names ``centre_loss``.
 
     Returns:
-        Numbers for JSON by name, by split; empty where the survey has no such metric.
+        JSON values by split and name; empty if the survey does not have the metric.
 
     Raises:
         BadInput: the coordinates of an axis do not ascend.
     """
-    return {split: _measures(surface, metric) for split, surface in surfaces(survey, metric).items()}
+    return {split: _measures(surface, metric) for split, surface in take_surfaces(survey, metric).items()}
 
 
-def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
-    """The surfaces of a metric by split, in the survey's order; of several repeats, members or samples their mean, too.
+def take_surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
+    """Return the surfaces of a metric by split, in the survey's order; with their mean for several repeats or samples.
 
     Raises:
         BadInput: the coordinates of an axis do not ascend.
     """
     found = {}
-    several = value_dimensions(variable.attrs for variable in survey.data_vars.values())
+    several = list_value_dimensions(variable.attrs for variable in survey.data_vars.values())
     for name, variable in survey.data_vars.items():
         split = _split(str(name), variable, metric)
         if split and set(variable.dims) - set(SAMPLE_DIMENSIONS) and not several & set(variable.dims):
@@ -55,8 +63,8 @@ def surfaces(survey: xr.Dataset, metric: str = "loss") -> dict[str, Surface]:
 
 
 def _split(name: str, variable: xr.DataArray, metric: str) -> str:
-    """The split that a variable holds the metric of; empty if it does not."""
-    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or companion_of(name, variable.attrs):
+    """Return the split of a variable of the metric; empty for other variables."""
+    if variable.dtype.kind not in "iuf" or name == TARGET_LOSS or find_companion(name, variable.attrs):
         return ""
     if {"split", "metric"} <= set(variable.attrs):
         return str(variable.attrs["split"]) if variable.attrs["metric"] == metric else ""
@@ -81,14 +89,13 @@ def _surface(survey: xr.Dataset, variable: xr.DataArray) -> Surface:
 
 
 def _corners(survey: xr.Dataset, axes: Sequence[str]) -> tuple[tuple[str, tuple[float, ...]], ...]:
-    """The networks of a survey; none where it does not say where they are along every axis."""
+    """Return the networks of a survey; empty if their coordinates are not stored for every axis."""
     variables = [survey.get(Corner.coordinate(axis)) for axis in axes]
     known = [variable for variable in variables if variable is not None and variable.dims == (Corner.DIMENSION,)]
     if len(known) < len(axes):
         return ()
     points = np.stack([np.asarray(variable.values, dtype=np.float64) for variable in known], axis=1)
-    given = known[0].attrs.get("names", ())
-    names = [given] if isinstance(given, str) else [str(name) for name in given]
+    names = parse_texts(known[0].attrs.get("names"))
     if len(names) != len(points):
         names = [str(number) for number in range(len(points))]
     names = [f"{name}_{k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
@@ -114,7 +121,7 @@ def _of_one(surface: Surface, metric: str) -> dict[str, Value]:
 def _taken(surface: Surface, *, compares_repeats: bool) -> dict[str, Value]:
     kinds = [MEASURES[name]() for name in MEASURES]
     fitting = [kind for kind in kinds if kind.compares_repeats == compares_repeats and kind.applies(surface)]
-    with np.errstate(all="ignore"):  # losses near the largest number there is
+    with np.errstate(all="ignore"):  # losses near the largest representable number
         found = {name: value for kind in fitting for name, value in kind.of(surface).items()}
     return {name: drop_infinite(value) if isinstance(value, float) else value for name, value in found.items()}
 
@@ -124,7 +131,7 @@ def _counts(values: Floats) -> dict[str, Value]:
 
 
 def _over_repeats(each: Sequence[dict[str, Value]]) -> dict[str, Value]:
-    """Means and standard deviations of what is a number; the centre is that of all repeats."""
+    """Return means and standard deviations of all numbers; the centre is common to all repeats."""
     rows: dict[str, Value] = {"centre": each[0]["centre"]}
     for name in each[0]:
         values: list[Any] = [one[name] for one in each]

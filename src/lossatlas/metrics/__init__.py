@@ -1,6 +1,6 @@
 """Metrics: what a survey measures at a point."""
 
-from lossatlas.metrics.choosing import AUTO, metrics_for, streaming_metrics
+from lossatlas.metrics.choosing import AUTO, choose_metrics, choose_streaming_metrics
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.mean import MeanMetric
 from lossatlas.metrics.metric import METRICS, OperatorMetric, count_numbers, group_by_computation
@@ -13,8 +13,8 @@ __all__ = [
     "MeanMetric",
     "OperatorMetric",
     "PerExampleMetric",
+    "choose_metrics",
+    "choose_streaming_metrics",
     "count_numbers",
     "group_by_computation",
-    "metrics_for",
-    "streaming_metrics",
 ]

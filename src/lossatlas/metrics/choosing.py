@@ -1,4 +1,4 @@
-"""Metrics as configurations name them: streaming ones, folded over outputs and losses, and those of derivatives."""
+"""Metrics by the names that configurations use."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from lossatlas.metrics.metric import METRICS, OperatorMetric, group_by_computati
 from lossatlas.metrics.users import load_metric
 from lossatlas.schema import DONE, Quantity, check_dimension, check_name
 
-__all__ = ["AUTO", "metrics_for", "streaming_metrics"]
+__all__ = ["AUTO", "choose_metrics", "choose_streaming_metrics"]
 
 AUTO = "auto"
-"""Among names: the loss, its terms where it has several, and the accuracy where it has a meaning."""
+"""As a name: the loss, its terms where it has several, and the accuracy where it is defined."""
 
 
-def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
-    """Metrics by the names of their variables.
+def choose_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
+    """Make metrics from their names.
 
     Args:
-        loss: under which they are measured.
-        names: a metric's name, with its argument after a colon where it takes one (``regularised_loss:5e-4``); a
-            user's function as ``module:callable`` (see :class:`PerExampleMetric`), or a class of metrics that takes no
-            arguments; metrics themselves; or ``auto``, which is the default.
+        loss: the loss under which they are measured.
+        names: the name of a metric, followed by a colon and its argument where it takes one
+            (``regularised_loss:5e-4``); ``module:callable`` for a user's function (see :class:`PerExampleMetric`) or a
+            class of metrics that takes no arguments; a metric itself; or ``auto``, which is the default.
+
+    Returns:
+        The metrics by the names of their variables.
 
     Raises:
-        BadInput: an unknown name, a metric that has no meaning under this loss, two of one name that differ, names that
-            no variable or dimension can have, or something else than a metric.
+        BadInput: an unknown name, a metric that is not defined under this loss, two different metrics of one name,
+            names that variables and dimensions cannot have, or an object that is not a metric.
     """
     found: dict[str, tuple[Metric, int]] = {}
     for number, spec in enumerate((AUTO,) if names is None else names, 1):
@@ -54,10 +57,10 @@ def metrics_for(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict
 
 
 def _given(metric: Any) -> Metric:
-    """What was given as a metric, which is one.
+    """Return an object that was given as a metric, if it is one.
 
     Raises:
-        BadInput: it is not, or is a class of them.
+        BadInput: it is not a metric, or is a class of metrics.
     """
     if isinstance(metric, type) and issubclass(metric, Metric):
         raise BadInput(f"metric {metric.__name__} is a class; give an object of it, such as {metric.__name__}()")
@@ -70,10 +73,10 @@ def _given(metric: Any) -> Metric:
 
 
 def _quantity(metric: Metric, loss: Loss) -> Quantity:
-    """What a metric measures, under names that a survey can hold.
+    """The quantity that a metric measures, whose names are checked.
 
     Raises:
-        BadInput: it says something else, or another name cannot be held.
+        BadInput: it is not a quantity, or a name of the metric cannot be used in a survey.
     """
     kind, quantity = type(metric).__name__, metric.quantity(loss)
     if not isinstance(quantity, Quantity):
@@ -94,19 +97,19 @@ def _quantity(metric: Metric, loss: Loss) -> Quantity:
 
 
 def _is_equal(one: Metric, other: Metric) -> bool:
-    """Whether two metrics of one name measure the same: they say that they are equal, or have equal settings."""
+    """Whether two metrics of one name measure the same: they are equal, or have equal settings."""
     try:
         return one is other or bool(one == other) or (type(one) is type(other) and vars(one) == vars(other))
-    except Exception:  # settings of somebody else's, such as arrays, which cannot be compared
+    except Exception:  # settings of user code that cannot be compared, such as arrays
         return False
 
 
 def _check_together(metrics: Mapping[str, Metric], loss: Loss) -> None:
-    """Refuse metrics of which two would have the same variables or marks in a survey.
+    """Refuse metrics whose variables or marks would have the same names in a survey.
 
     Raises:
-        BadInput: a companion or a dimension is called as a metric is, two companions are called alike, or two
-            computations that differ have one name.
+        BadInput: a companion or a dimension has the name of a metric, two companions have one name, or two different
+            computations have one name.
     """
     beside: dict[str, str] = {}
     for name, metric in metrics.items():
@@ -141,6 +144,6 @@ def _metric(spec: str) -> Metric:
     return METRICS[name].of(argument) if colon else METRICS[name]()
 
 
-def streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:
-    """Those of :func:`metrics_for` that are folded over outputs and losses."""
-    return {name: metric for name, metric in metrics_for(loss, names).items() if isinstance(metric, StreamingMetric)}
+def choose_streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:
+    """Make the metrics of :func:`choose_metrics` that are streaming, i.e. folded over outputs and losses."""
+    return {name: metric for name, metric in choose_metrics(loss, names).items() if isinstance(metric, StreamingMetric)}

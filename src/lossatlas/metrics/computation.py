@@ -1,4 +1,4 @@
-"""What operator metrics are made of: a computation on derivatives, which several of them may share."""
+"""Computations on derivatives, whose results operator metrics share."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Computation"]
 
 @dataclass(frozen=True)
 class Computation(ABC):
-    """What is made of the derivatives at the points of a chunk, as a frozen dataclass of options.
+    """A computation on the derivatives at the points of a chunk: a frozen dataclass of options.
 
-    Metrics whose computations are equal are evaluated together, by one call for each chunk of points, and are one group
-    of a survey. What it was computed with is recorded there as its ``repr``; nothing else may change its numbers.
+    Metrics with equal computations are evaluated together, with one call per chunk of points, and form one group of a
+    survey. The survey records the ``repr`` of the computation; nothing else may influence its result.
     """
 
     name: ClassVar[str]
-    """Of the group in stores, ``<split>_<name>_done``."""
+    """The name of the group of metrics in a survey, as in ``<split>_<name>_done``."""
 
     @abstractmethod
     def __call__(self, derivatives: Derivatives) -> Any:
-        """What the metrics of the group make their values of, at the p points of a chunk."""
+        """Compute what the metrics of the group derive their values from, at the p points of a chunk."""

@@ -1,4 +1,4 @@
-"""Which predictions are right."""
+"""Which predictions are correct."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ __all__ = ["find_hits"]
 
 
 def find_hits(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the largest logit is the label's and counts, which positions count, and the labels there.
+    """Find the correct predictions: where the largest logit is that of the label.
 
-    Positions of an example (of a sequence, of an image) are one axis. Which of them count, the loss says
-    (:meth:`lossatlas.Loss.labelled`): those with a label that is not ignored; they count alike.
+    The positions of an example (of a sequence, of an image) are flattened to one axis. The loss decides which of them
+    count (:meth:`lossatlas.Loss.labelled`): those whose label is not ignored, with equal weights.
 
     Returns:
-        (p, B, positions) and (B, positions), bool; (B, positions), int64.
+        Correct predictions at positions that count (p, B, positions), bool; the positions that count (B, positions),
+        bool; the labels (B, positions), int64.
     """
     found = evaluation.labelled
     examples = len(found.labels)

@@ -15,9 +15,9 @@ __all__ = ["MeanMetric"]
 
 
 class MeanMetric(StreamingMetric):
-    """The mean of one number per example; of a random subset its standard error is known, too.
+    """The mean of one number per example; over a random subset with its standard error.
 
-    With weights w (:meth:`weights`) of numbers v it is the ratio of sums ``sum_i w_i v_i / sum_i w_i`` over a split.
+    With weights w (:meth:`weights`) and numbers v it is the ratio of sums ``sum_i w_i v_i / sum_i w_i`` over a split.
     """
 
     companions = (STANDARD_ERROR,)
@@ -27,11 +27,11 @@ class MeanMetric(StreamingMetric):
         """The numbers (p, B) of a batch."""
 
     def weights(self, evaluation: Evaluation) -> Tensor | None:
-        """What each example counts (B,), not negative, the same at all points; None: all alike."""
+        """The weight of each example (B,), not negative, the same at all points; None for equal weights."""
         return None
 
     def sums(self, evaluation: Evaluation) -> Tensor:
-        """Of w v, (w v)^2, w v w, w and w^2: (p, 5)."""
+        """The sums of w v, (w v)^2, w v w, w and w^2 over the examples of a batch: (p, 5)."""
         values = self.per_example(evaluation)
         if values.is_complex():  # they would lose their imaginary part
             raise ModelFailure(f"{type(self).__name__} gives {values.dtype}; expected real numbers, such as its abs()")
@@ -46,18 +46,18 @@ class MeanMetric(StreamingMetric):
         )
 
     def value(self, folded: Folded) -> Tensor:
-        """NaN where nothing counts."""
+        """The mean (p,); NaN where the weights sum to zero."""
         return folded.sums[:, 0] / folded.sums[:, 3]
 
     def companion(self, companion: Companion, folded: Folded) -> Tensor:
-        """The standard error of the ratio in a sample without replacement (Cochran 1977, section 2.11).
+        """The standard error of the ratio for sampling without replacement (Cochran 1977, section 2.11).
 
-        With R the ratio, n examples of N and the residuals ``e_i = w_i v_i - R w_i``::
+        With the ratio R, n examples out of N and the residuals ``e_i = w_i v_i - R w_i``::
 
             sqrt(sum_i e_i^2 / (n - 1) / n (1 - n / N)) / (sum_i w_i / n)
 
-        Where all count alike that is the standard error of a mean, ``sqrt(s^2 / n (1 - n / N))`` (section 2.6). A ratio
-        is not unbiased: of order 1/n, which this leaves out.
+        For equal weights that is the standard error of a mean, ``sqrt(s^2 / n (1 - n / N))`` (section 2.6). The bias of
+        the ratio, of order 1/n, is not included.
         """
         n = folded.examples
         total, squares, products, count, squared_weights = folded.sums.unbind(dim=1)

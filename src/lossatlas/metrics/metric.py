@@ -18,14 +18,18 @@ class OperatorMetric(Metric):
     @property
     @abstractmethod
     def computation(self) -> Computation:
-        """What :meth:`value` and :meth:`companion` are given the result of; metrics with equal ones share a run."""
+        """The computation whose result :meth:`value` and :meth:`companion` are given; equal ones are run once."""
 
 
 METRICS: Registry[type[Metric]] = Registry("metric", "lossatlas.metrics.kinds")
 
 
 def group_by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, OperatorMetric]]:
-    """The operator metrics among some, those that share a computation together."""
+    """Group the operator metrics among some metrics by their computations.
+
+    Returns:
+        Each group as a mapping of names to metrics.
+    """
     groups: list[dict[str, OperatorMetric]] = []
     for name, metric in metrics.items():
         if isinstance(metric, OperatorMetric):
@@ -38,5 +42,10 @@ def group_by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, Operat
 
 
 def count_numbers(metrics: Mapping[str, Metric], *, sampled: bool) -> int:
-    """How many numbers a point has at least, companions included; ``sampled``: where examples are a random subset."""
+    """Count the numbers that metrics have at a point, at least.
+
+    Args:
+        metrics: the metrics; one with a dimension counts once.
+        sampled: whether the examples are a random subset, for which more companions are defined.
+    """
     return sum(1 + sum(sampled or not each.sampled for each in metric.companions) for metric in metrics.values())

@@ -1,4 +1,4 @@
-"""Metrics that users write: functions, and classes by name."""
+"""Metrics from outside of the package: functions, and classes by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 
 from lossatlas.engine import Evaluation, Metric
 from lossatlas.engine.purity import is_comparable
-from lossatlas.errors import BadInput, ModelFailure, in_one_line
+from lossatlas.errors import BadInput, ModelFailure, format_error
 from lossatlas.losses import Loss
 from lossatlas.metrics.mean import MeanMetric
 from lossatlas.registry import load_callable
@@ -23,13 +23,13 @@ __all__ = ["PerExampleMetric", "load_metric"]
 
 
 class PerExampleMetric(MeanMetric):
-    """The mean of what a function says of each example.
+    """The mean of a function of each example.
 
     Args:
-        function: ``(outputs, batch) -> (B,)``, of one network's outputs (B, ...) on a batch: real numbers of any kind,
-            in a tensor on any device, an array or a list. It writes to neither.
-        name: of the metric; default the function's.
-        units: for plots.
+        function: ``(outputs, batch) -> (B,)``: from one network's outputs (B, ...) on a batch to one real number per
+            example, in a tensor on any device, an array or a list. It must not write to its arguments.
+        name: the name of the metric; default the function's.
+        units: the unit, for plots.
     """
 
     def __init__(self, function: Callable[[Any, Any], Tensor], name: str = "", units: str = "1") -> None:
@@ -67,13 +67,13 @@ class PerExampleMetric(MeanMetric):
 
 
 def load_metric(spec: str) -> Metric:
-    """The metric that ``module:callable`` stands for.
+    """Load the metric that ``module:callable`` names.
 
     Args:
-        spec: names a function of outputs and batch, or a class of metrics that takes no arguments.
+        spec: the name of a function of outputs and batch, or of a class of metrics that takes no arguments.
 
     Raises:
-        BadInput: it cannot be imported, is another class, or fails.
+        BadInput: it cannot be imported, is a class of something else, or fails.
     """
     found = load_callable("metric", spec)
     if not isinstance(found, type):
@@ -82,14 +82,14 @@ def load_metric(spec: str) -> Metric:
         raise BadInput(f"metric {spec!r} is a class, and not of metrics; name a function of outputs and batch")
     try:
         return call_user_code(found)
-    except Exception as error:  # somebody else's code may fail in any way
+    except Exception as error:  # user code may fail in any way
         raise BadInput(
-            f"metric {spec!r} cannot be made ({in_one_line(error)}); name a class that takes no arguments"
+            f"metric {spec!r} cannot be made ({format_error(error)}); name a class that takes no arguments"
         ) from error
 
 
 def _tensor(returned: Any) -> Tensor | None:
-    """The numbers that a function returned; None where it returned something else."""
+    """The numbers that a function returned, as a tensor; None where it returned something else."""
     if isinstance(returned, np.ndarray | list | tuple):
         try:
             return torch.as_tensor(returned)

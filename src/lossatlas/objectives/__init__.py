@@ -1,4 +1,4 @@
-"""Objectives: which points are drawn at a step, and what is made of the losses there."""
+"""Objectives: which points of a chart a step of a fit samples, and which function of their losses is minimised."""
 
 from lossatlas.objectives.along.arclength import ArcLength
 from lossatlas.objectives.along.max import Maximum

@@ -1,4 +1,4 @@
-"""Clips: how high a high cell has to be."""
+"""Clips: upper bounds on the losses of high cells."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["CLIPS", "Clip", "ClipPerCell", "ClipPerExample"]
 
 
 class Clip(ABC):
-    """Bounds the losses of high cells from above: without, a very large loss everywhere would do.
+    """An upper bound on the losses of high cells, without which a fit could diverge to arbitrarily large ones.
 
     Args:
-        threshold: a positive loss.
+        threshold: the bound, a positive loss.
 
     Raises:
         BadInput: the threshold is not positive.
     """
 
     per_example: bool = False
-    """Whether each example's own loss is needed."""
+    """Whether the losses of single examples are needed."""
 
     def __init__(self, threshold: float = 2.5) -> None:
         if not threshold > 0:
@@ -36,19 +36,19 @@ class Clip(ABC):
 
         Args:
             losses: (k, B).
-            shares: (B,), what each example counts in the mean; they sum to one.
+            shares: (B,), the weight of each example in the mean; they sum to one.
         """
 
 
 class ClipPerCell(Clip):
-    """A cell whose batch mean has reached the threshold stops pushing, as in the multi-point paper's code."""
+    """A cell whose batch mean reaches the threshold has zero gradient, as in the code of Skorokhodov & Burtsev 2019."""
 
     def mean(self, losses: Tensor, shares: Tensor) -> Tensor:
         return (losses @ shares).clamp(max=self.threshold)
 
 
 class ClipPerExample(Clip):
-    """Examples whose loss has reached the threshold stop pushing; the others go on. Fits faster than per cell."""
+    """An example whose loss reaches the threshold has zero gradient, the others not. Fits faster than per cell."""
 
     per_example = True
 

@@ -1,4 +1,4 @@
-"""Coarse pictures first: objectives one after the other on the same extent of the chart."""
+"""Coarse pictures first: a sequence of objectives on the same region of the chart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted
+from lossatlas.files.reading import convert
 from lossatlas.objectives.objective import Objective, SampledPoints
 
 __all__ = ["CoarseToFine", "Stage"]
@@ -17,7 +17,13 @@ __all__ = ["CoarseToFine", "Stage"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One objective and the share of the budget that it may use."""
+    """One objective and the share of the budget that it may use.
+
+    >>> import lossatlas as la
+    >>> stages = [la.Stage(la.Pattern(la.picture("heart", size)), share) for size, share in ((8, 0.4), (16, 0.6))]
+    >>> la.CoarseToFine(stages).axes
+    ('u', 'v')
+    """
 
     objective: Objective
     share: float
@@ -25,21 +31,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class _State:
-    """What is remembered between steps."""
+    """The state that is kept between steps."""
 
     stage: int
     stages: list[dict[str, Any]]
 
 
 class CoarseToFine(Objective):
-    """Moves on when the coarser picture is there, or when its share of the budget is used.
+    """Objectives one after the other, the next one when the criterion is reached or the share of the budget is used.
 
     Args:
-        stages: in their order; shares are positive and are scaled to sum to one. Time that a stage leaves goes to
-            those after it.
-        there: what the criterion has to reach for a stage to count as done.
-        criterion: the running number that is asked for, as :meth:`SampledPoints.report` calls it. A stage that
-            reports no such number uses up its share.
+        stages: the objectives in their order, with positive shares, which are scaled to sum to one. Budget that a
+            stage does not use is left to the later ones.
+        there: the value of the criterion at which a stage is complete.
+        criterion: the name of the running mean that is compared, from :meth:`SampledPoints.report`. A stage that does
+            not report it uses up its share.
 
     Raises:
         BadInput: no stages, stages along different axes, or a share that is not positive.
@@ -83,7 +89,7 @@ class CoarseToFine(Objective):
         return {"stage": self._stage, "stages": [stage.objective.state() for stage in self.stages]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        stored = converted(state, _State)
+        stored = convert(state, _State)
         if not 0 <= stored.stage < len(self.stages) == len(stored.stages):
             raise ValueError(f"stage {stored.stage} of {len(stored.stages)}; there are {len(self.stages)}")
         self._stage = stored.stage

@@ -20,13 +20,13 @@ class InSimplex(SingleStage):
     """``E L(w)`` for w uniform in a simplex, less ``volume * log(its volume)`` (Benton et al. 2021, equation 5).
 
     Args:
-        simplex: whose last vertex is trained.
-        points: how many a step samples.
-        volume: the weight of the logarithm of the volume, which keeps the vertex away from the others, in the loss's
-            unit.
+        simplex: the simplex, whose last vertex is trained.
+        points: how many points a step samples.
+        volume: the coefficient of the logarithm of the volume, in the unit of the loss; that term keeps the vertex
+            away from the others.
 
     Raises:
-        BadInput: fewer than one point, or a negative weight.
+        BadInput: fewer than one point, or a negative coefficient.
     """
 
     def __init__(self, simplex: Grown, points: int = 4, *, volume: float = 0.0) -> None:
@@ -63,7 +63,7 @@ class _Points(SampledPoints):
         return (losses @ shares).sum() / len(self.coords)
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
-        # Scalar products of the sides from those of the vertices.
+        # The Gram matrix of the sides from that of the vertices.
         sides = gram[1:, 1:] - gram[1:, :1] - gram[:1, 1:] + gram[0, 0]
         squared: Tensor = torch.linalg.slogdet(sides).logabsdet
         return -self._volume / 2 * squared

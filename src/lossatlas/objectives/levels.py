@@ -1,4 +1,4 @@
-"""The objective of grey pictures: the loss of each cell is to be what the picture says."""
+"""The objective of grey pictures: each cell has a target loss."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Levels"]
 
 @final
 class Levels(SingleStage):
-    """Mean over random cells of the squared difference of log mean loss and log target loss.
+    """The mean over random cells of the squared difference between log mean loss and log target loss.
 
     Args:
-        picture: the losses that are asked for.
-        cells: how many cells a step samples, without replacement; fewer where there are fewer.
+        picture: the target losses.
+        cells: how many cells a step samples, without replacement; all where there are fewer.
 
     Raises:
         BadInput: fewer than one cell a step.
@@ -37,7 +37,7 @@ class Levels(SingleStage):
         target = torch.from_numpy(picture.target)
         counted = ~target.isnan()
         self.drawn = counted.numpy()
-        """The cells that may be drawn, shaped like the picture's: all that are not ignored."""
+        """The cells that may be sampled, shaped like the picture's: all that are not ignored."""
         self._coords = torch.from_numpy(picture.coords())[counted]
         self._target = target[counted]
         self.most_points = min(cells, len(self._target))
@@ -53,7 +53,7 @@ class Levels(SingleStage):
 
 @final
 class _SampledLevels(SampledPoints):
-    """Cells of one step and the logarithms of their target losses, (P,) float64."""
+    """The cells of one step and the logarithms of their target losses, (P,) float64."""
 
     coupled = False
     geometric = False

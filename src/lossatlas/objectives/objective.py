@@ -15,25 +15,25 @@ __all__ = ["Objective", "SampledPoints", "SingleStage"]
 
 
 class SampledPoints(Functional):
-    """The points of one step and what is to be made of them."""
+    """The points that a step of a fit samples, and the function of their losses that it minimises."""
 
     coords: Tensor
-    """(P, d), float64 on the CPU."""
+    """The coordinates of the points, (P, d), float64 on the CPU."""
 
     @abstractmethod
     def report(self, metrics: dict[str, Tensor]) -> dict[str, float]:
-        """Numbers by name, from the metrics (P,) on the step's batch: for people, and for what goes by them."""
+        """Summarise metrics (P,) on the step's batch as numbers by name, for logs and for stopping criteria."""
 
 
 class Objective(ABC):
-    """Draws the points of each step; deterministic given seed, step, progress and its own state."""
+    """An objective samples the points of each step, as a function of seed, step, progress and its own state."""
 
     axes: tuple[str, ...]
-    """The axes that its coordinates run along."""
+    """The names of the axes of its coordinates."""
     most_points: int
-    """The most points that a step has."""
+    """The largest number of points of a step."""
     per_example: bool = False
-    """Whether it asks for each example's own loss; a mean of the batch then does not do."""
+    """Whether it needs the losses of single examples, and not only their mean over a batch."""
 
     def __repr__(self) -> str:
         return write_repr(self, self._describe)
@@ -43,41 +43,41 @@ class Objective(ABC):
 
     @abstractmethod
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
-        """The points of one step.
+        """Sample the points of one step.
 
         Args:
-            seed: of the fit.
-            step: counted from 0.
-            progress: the share of the budget used, in [0, 1].
-            running: means over late steps of the present stage of what :meth:`SampledPoints.report` said, by its names;
-                empty as long as there were too few steps to speak of.
+            seed: the seed of the fit.
+            step: the number of the step, from 0.
+            progress: the share of the budget that is used, in [0, 1].
+            running: running means of the numbers of :meth:`SampledPoints.report` over recent steps of the present
+                stage, by name; empty while there are too few steps.
         """
 
     @property
     @abstractmethod
     def stage(self) -> int:
-        """What was drawn last, counted from 0; numbers of one stage say nothing of another."""
+        """The number of the present stage, from 0; running means are not carried from one stage to the next."""
 
     @property
     @abstractmethod
     def final(self) -> bool:
-        """Whether what is drawn now is what the fit is for, not a step on the way there."""
+        """Whether the present stage is the last one."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """What has to be remembered between steps, as JSON types."""
+        """The state to be kept between steps, in JSON types."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state that :meth:`state` returned.
+        """Restore a state that :meth:`state` returned.
 
         Raises:
-            ValueError: it is another objective's.
+            ValueError: it is the state of another objective.
         """
 
 
 class SingleStage(Objective):
-    """An objective that is the same at every step: it has one stage, the last, and nothing to remember."""
+    """An objective that is the same at every step: it has a single stage and no state."""
 
     @property
     def stage(self) -> int:
@@ -91,4 +91,4 @@ class SingleStage(Objective):
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """There is nothing to take up."""
+        """Do nothing, since there is no state."""

@@ -1,4 +1,4 @@
-"""What objectives of curves have in common: points drawn evenly in t, and weight decay on them."""
+"""The base of objectives of curves: points spread evenly in t, and weight decay on them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class OnCurve(SingleStage):
     """An objective of the losses along a curve.
 
     Args:
-        points: how many points a step samples: one at random in each of so many equal intervals of t, which leaves the
-            mean over t unbiased and makes it vary less than independent draws.
-        weight_decay: adds ``weight_decay / 2 * ||w||^2``, the mean over the drawn points.
+        points: how many points a step samples: one at random in each of as many equal intervals of t, so that the mean
+            over t is unbiased and varies less than with independent points.
+        weight_decay: the coefficient of an added term ``weight_decay / 2 * ||w||^2``, averaged over the sampled points.
 
     Raises:
         BadInput: fewer than one point, or a negative weight decay.
@@ -46,18 +46,18 @@ class OnCurve(SingleStage):
     @classmethod
     @abstractmethod
     def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:
-        """The objective of a curve, from all that any of them can be told."""
+        """Make the objective of a curve from the options of all kinds; each takes those that it has."""
 
     @abstractmethod
     def sample_at(self, coords: Tensor) -> PointsOnCurve:
-        """What the objective asks at these points (P, 1)."""
+        """The objective at given points (P, 1)."""
 
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         return self.sample_at(spread_evenly(self.most_points, make_generator(seed, "curve", step)))
 
 
 class PointsOnCurve(SampledPoints):
-    """Points of a curve: how their losses count is what kinds differ in."""
+    """Points of a curve; kinds of objectives differ in how they weight the losses."""
 
     coupled = False
 
@@ -67,6 +67,7 @@ class PointsOnCurve(SampledPoints):
 
     @property
     def geometric(self) -> bool:  # type: ignore[override]
+        """Whether there is a weight decay."""
         return self._weight_decay > 0
 
     def geometry(self, coefficients: Tensor, gram: Tensor) -> Tensor:
@@ -81,6 +82,6 @@ class PointsOnCurve(SampledPoints):
 
 
 def spread_evenly(points: int, random: torch.Generator) -> Tensor:
-    """A t (P, 1), float64, in each of P equal intervals of [0, 1]."""
+    """Sample one t in each of P equal intervals of [0, 1]: (P, 1), float64."""
     within = torch.rand(points, generator=random, dtype=torch.float64)
     return ((torch.arange(points) + within) / points)[:, None]

@@ -18,19 +18,27 @@ __all__ = ["Pattern"]
 
 
 class Pattern(SingleStage):
-    """Mean loss over random low cells minus clipped mean loss over random high cells.
+    """The mean loss over random low cells minus the clipped mean loss over random high cells.
 
-    Equation 3 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867) with the sign of a loss to be minimised.
+    Equation 3 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867), with the sign of an objective to be minimised.
 
     Args:
-        picture: what the loss is to draw.
-        cells: how many low and how many high cells a step samples, without replacement; fewer where there are fewer.
-        clip: bounds the losses of high cells.
-        boundary_only: never draw cells in a uniform 3x3 neighbourhood; the network interpolates there. A class that
-            has no other cells is drawn everywhere.
+        picture: the picture that the loss landscape is to show.
+        cells: how many low and how many high cells a step samples, without replacement; all where there are fewer.
+        clip: the upper bound on the losses of high cells.
+        boundary_only: whether to sample only cells with a cell of another class in their 3x3 neighbourhood, between
+            which the network interpolates. A class without such cells is sampled everywhere.
 
     Raises:
-        BadInput: fewer than one cell a step.
+        BadInput: fewer than one cell per step.
+
+    Example:
+        The coordinates of eight low and eight high cells:
+
+        >>> import lossatlas as la
+        >>> objective = la.Pattern(la.picture("heart", 12), cells=8)
+        >>> objective.sample(seed=0, step=0, progress=0.0, running={}).coords.shape
+        torch.Size([16, 2])
     """
 
     def __init__(
@@ -44,7 +52,7 @@ class Pattern(SingleStage):
             raise BadInput(f"a step samples {cells} low and high cells; expected at least 1")
         coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
         self.drawn = picture.drawn() if boundary_only else picture.cells != 0
-        """The cells that may be drawn, shaped like the picture's."""
+        """The cells that may be sampled, shaped like the picture's."""
         self._coords: list[Tensor] = []
         for ink in (picture.low, picture.high):
             if not (ink & self.drawn).any():
@@ -66,7 +74,7 @@ class Pattern(SingleStage):
 
 
 class _SampledCells(SampledPoints):
-    """Cells of one step: the first ``low`` are low, the others high."""
+    """The cells of one step: the first ``low`` are low, the others high."""
 
     coupled = False
     geometric = False

@@ -1,6 +1,6 @@
-"""Pictures to be fitted into a loss landscape: masks of low and high loss or grey levels, where they come from, scores.
+"""Pictures to be fitted into a loss landscape: masks of low and high loss, grey levels, their sources and scores.
 
-Imports neither torch nor matplotlib.
+Does not import torch or matplotlib.
 """
 
 from __future__ import annotations

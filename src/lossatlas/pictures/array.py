@@ -26,8 +26,8 @@ class ArraySource(Source):
 
     Args:
         array: (W,), (H, W) or (D, H, W), or the path of a ``.npy`` file with such an array.
-        name: what the picture is called; by default the file's name without its ending, or ``"array"``.
-        invert: turn ink and background; ignored cells stay ignored.
+        name: the name of the picture; by default the file name without its suffix, or ``"array"``.
+        invert: whether to exchange ink and background; ignored cells stay ignored.
 
     Raises:
         BadInput: the file cannot be read as one array of numbers, or the array is not a picture (see
@@ -46,7 +46,7 @@ class ArraySource(Source):
         self._invert = invert
 
     def render(self, size: Size | None = None) -> Picture:
-        """Resampled by area; see :meth:`Source.render`.
+        """Resample the array by area; see :meth:`Source.render`.
 
         A cell of another size is ink if at least a third of its area is, so that lines of one cell survive down to
         a third of the array's size; otherwise it takes whichever of high and ignored covers more of it (high if
@@ -77,7 +77,7 @@ def _resampled(picture: Picture, shape: tuple[int, ...]) -> npt.NDArray[np.int8]
 
 
 def _shares(mask: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """The share of each new cell's area that lies in the mask, for a mask of any rank stretched to ``shape``."""
+    """The share of the area of each cell of the new shape that lies in the mask, of any rank."""
     shares = mask.astype(np.float64)
     for axis, side in enumerate(shape):
         weights = _overlaps(mask.shape[axis], side)
@@ -86,7 +86,7 @@ def _shares(mask: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> npt.NDArray[
 
 
 def _overlaps(old: int, new: int) -> npt.NDArray[np.float64]:
-    """Which share of each of ``new`` intervals lies in each of ``old`` intervals of the same line, (new, old)."""
+    """The share of each of ``new`` equal intervals in each of ``old`` equal intervals of the same line, (new, old)."""
     edges = np.arange(new + 1)[:, None] * (old / new)
     cells = np.arange(old)
     overlap = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)

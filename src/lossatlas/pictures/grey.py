@@ -1,4 +1,4 @@
-"""A grey picture: the loss that a chart is asked to have, cell by cell."""
+"""Grey pictures: a target loss for each cell."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ __all__ = ["GreyPicture"]
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class GreyPicture(Raster):
-    """Target losses, in the fitted loss's unit; NaN where a cell is ignored. The geometry is :class:`Raster`'s.
+    """Target losses in the unit of the fitted loss; NaN where a cell is ignored.
+
+    The geometry is that of :class:`Raster`.
 
     Args:
         losses: (W,), (H, W) or (D, H, W), positive, in any real type. A read-only float64 copy is kept.
-        name: what reports and messages call the picture.
+        name: the name of the picture, for reports and messages.
 
     Raises:
         BadInput: another rank, a side of fewer than four cells, a loss that is not positive and finite, or fewer
             than two levels.
 
-    >>> ramp = GreyPicture(np.geomspace(0.05, 2.0, 24).reshape(4, 6), "ramp")
-    >>> ramp.axes, ramp.size, round(float(ramp.target[0, 0]), 3)
-    (('u', 'v'), 6, -2.996)
+    Example:
+        >>> import numpy as np, lossatlas as la
+        >>> ramp = la.GreyPicture(np.geomspace(0.05, 2.0, 24).reshape(4, 6), "ramp")
+        >>> ramp.axes, ramp.size, round(float(ramp.target[0, 0]), 3)
+        (('u', 'v'), 6, -2.996)
     """
 
     losses: npt.NDArray[np.float64]
@@ -56,7 +60,7 @@ class GreyPicture(Raster):
 
 
 def _as_losses(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
-    """A float64 copy of the array, once everything that :class:`GreyPicture` promises has been checked."""
+    """A float64 copy of the array, after all checks of :class:`GreyPicture`."""
     check_sides(array.shape, name)
     if array.dtype == np.bool_ or not np.isrealobj(array) or not np.issubdtype(array.dtype, np.number):
         raise BadInput(f"picture {name!r} has losses of type {array.dtype}; expected real numbers, in the loss's unit")

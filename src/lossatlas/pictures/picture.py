@@ -1,4 +1,4 @@
-"""A picture: the pattern of low and high loss that a chart is asked to show, cell by cell."""
+"""Pictures: a pattern of low and high loss that a chart is to show, cell by cell."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ class Picture(Raster):
     Args:
         cells: (W,), (H, W) or (D, H, W), of -1, 0 and +1 in any number type, or booleans (True low, False high).
             A read-only int8 copy is kept.
-        name: what reports and messages call the picture.
+        name: the name of the picture, for reports and messages.
 
     Raises:
         BadInput: another rank, another value, a side of fewer than four cells, or only one of the two classes.
 
-    >>> picture = Picture(np.eye(4, 6, dtype=bool), "diagonal")
-    >>> picture.axes, picture.size, picture.coords().shape
-    (('u', 'v'), 6, (4, 6, 2))
+    Example:
+        >>> import numpy as np, lossatlas as la
+        >>> picture = la.Picture(np.eye(4, 6, dtype=bool), "diagonal")
+        >>> picture.axes, picture.size, picture.coords().shape
+        (('u', 'v'), 6, (4, 6, 2))
     """
 
     cells: npt.NDArray[np.int8]
@@ -50,17 +52,17 @@ class Picture(Raster):
 
     @property
     def low(self) -> npt.NDArray[np.bool_]:
-        """Where the loss should be low, shaped like ``cells``."""
+        """The cells whose loss should be low: a boolean array of the shape of ``cells``."""
         return self.cells > 0
 
     @property
     def high(self) -> npt.NDArray[np.bool_]:
-        """Where the loss should be high, shaped like ``cells``."""
+        """The cells whose loss should be high: a boolean array of the shape of ``cells``."""
         return self.cells < 0
 
     @property
     def target(self) -> npt.NDArray[np.float64]:
-        """+1 on high cells, -1 on low ones, NaN on those that are ignored."""
+        """The target: +1 for high cells, -1 for low ones, NaN for those that are ignored."""
         return np.where(self.cells == 0, np.nan, -self.cells.astype(np.float64))
 
     def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
@@ -68,12 +70,12 @@ class Picture(Raster):
         return TARGET, self.on_grid(padding), attributes
 
     def drawn(self) -> npt.NDArray[np.bool_]:
-        """The cells worth drawing: those that have a cell of another value among their neighbours.
+        """The cells that ``boundary_only`` samples: those with a cell of another value among their neighbours.
 
-        Neighbours are the 3^d cells around, clipped at the edges of the picture; an ignored neighbour counts as
-        another value, and an ignored cell is never drawn. Shaped like ``cells``.
+        Neighbours are the cells of the 3^d neighbourhood within the picture. An ignored neighbour counts as another
+        value, and ignored cells are never sampled. A boolean array of the shape of ``cells``.
         """
-        # Repeating the edge adds nothing to a clipped neighbourhood that it does not contain already.
+        # Repeating the edge adds no new value to a clipped neighbourhood.
         padded = np.pad(self.cells, 1, mode="edge")
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3,) * padded.ndim)
         window_axes = tuple(range(-padded.ndim, 0))
@@ -81,7 +83,7 @@ class Picture(Raster):
         return np.asarray(mixed & (self.cells != 0))
 
     def on_grid(self, padding: int) -> npt.NDArray[np.int8]:
-        """The cells in the order of ``grid(padding)``, (len u, len v, len w); 0 in the padding.
+        """Return the cells in the order of ``grid(padding)``, (len u, len v, len w), with 0 in the padding.
 
         Raises:
             BadInput: the padding is negative.
@@ -90,7 +92,7 @@ class Picture(Raster):
 
 
 def _as_cells(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.int8]:
-    """An int8 copy of the array, once everything that :class:`Picture` promises has been checked."""
+    """An int8 copy of the array, after all checks of :class:`Picture`."""
     check_sides(array.shape, name)
     if array.dtype == np.bool_:
         array = np.where(array, 1, -1)

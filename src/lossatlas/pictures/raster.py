@@ -1,4 +1,4 @@
-"""What all pictures have in common: cells on a chart, and what the loss should look like there."""
+"""The base of all pictures: cells on a chart, and the target of the loss on them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from lossatlas.schema import AXES
 __all__ = ["SMALLEST_SIDE", "Raster", "check_sides"]
 
 SMALLEST_SIDE = 4
-"""No side of a picture has fewer cells: below that hardly any cell has a neighbourhood."""
+"""The smallest number of cells along a side of a picture; with fewer, hardly any cell has a neighbourhood."""
 
 S = TypeVar("S", bound=np.generic)
 
 
 class Raster(ABC):
-    """Cells in one, two or three dimensions that a chart is asked to show.
+    """Cells in one, two or three dimensions that a chart is to show.
 
     Row 0 of an array of cells is the top of the picture. Axis ``u`` runs right along the columns, ``v`` up and ``w``
     through a stack of pictures; lengths are in units of half the longest side, so that a picture of any size covers
     the same extent.
 
     Attributes:
-        name: what reports and messages call the picture.
+        name: the name of the picture, for reports and messages.
     """
 
     name: str
@@ -44,14 +44,14 @@ class Raster(ABC):
     @property
     @abstractmethod
     def target(self) -> npt.NDArray[np.float64]:
-        """What the loss should look like, shaped like the cells: larger is higher, NaN is ignored."""
+        """The target of the loss, of the shape of the cells: larger is higher, NaN is ignored."""
 
     @abstractmethod
     def variable(self, padding: int, loss_units: str) -> tuple[str, npt.NDArray[Any], dict[str, str]]:
-        """What a survey stores of the picture: a variable's name, its values on ``grid(padding)``, its attributes.
+        """The variable by which a survey stores the picture: its name, values on ``grid(padding)`` and attributes.
 
         Args:
-            padding: cells around the picture.
+            padding: the number of cells around the picture.
             loss_units: the unit of the loss that is fitted to it.
 
         Raises:
@@ -69,12 +69,12 @@ class Raster(ABC):
         return max(self.shape)
 
     def coords(self) -> npt.NDArray[np.float64]:
-        """The point of every cell, shaped like the cells with a last dimension d, in the order of ``axes``."""
+        """Return the coordinates of the cells: their shape and a last axis of length d, in the order of ``axes``."""
         mesh = np.meshgrid(*self.grid(0).values(), indexing="ij")
         return np.stack([self.from_grid(along_axis, 0) for along_axis in mesh], axis=-1)
 
     def grid(self, padding: int) -> dict[str, npt.NDArray[np.float64]]:
-        """Ascending coordinates per axis: those of the cells, and of ``padding`` further cells on each side.
+        """Return ascending coordinates per axis: those of the cells, and of ``padding`` further cells on each side.
 
         Raises:
             BadInput: the padding is negative.
@@ -87,12 +87,12 @@ class Raster(ABC):
         }
 
     def to_grid(self, values: npt.NDArray[S], padding: int, fill: float) -> npt.NDArray[S]:
-        """Values of the cells in the order of ``grid(padding)``, (len u, len v, len w); ``fill`` in the padding.
+        """Bring values of the cells into the order of ``grid(padding)``, (len u, len v, len w).
 
         Args:
-            values: shaped like the cells, of any type.
-            padding: cells on each side.
-            fill: what the padding holds.
+            values: of the shape of the cells, of any type.
+            padding: the number of cells on each side.
+            fill: the value of the padding.
 
         Raises:
             BadInput: the padding is negative, or the values have another shape than the cells.
@@ -103,11 +103,11 @@ class Raster(ABC):
         return np.pad(_flip_v(values.T), padding, constant_values=fill)
 
     def from_grid(self, values: npt.NDArray[S], padding: int) -> npt.NDArray[S]:
-        """Values on ``grid(padding)`` as the picture has them: without the padding, shaped like the cells.
+        """Bring values on ``grid(padding)`` into the order of the cells, without the padding.
 
         Args:
             values: (len u, len v, len w) of any type.
-            padding: what the grid was made with.
+            padding: the padding of the grid.
 
         Raises:
             BadInput: the padding is negative, or the values have another shape than the grid.
@@ -124,7 +124,7 @@ class Raster(ABC):
 
 
 def check_sides(shape: tuple[int, ...], name: str) -> None:
-    """Refuse what is not a line, plane or solid of at least four cells a side.
+    """Refuse a shape that is not a line, a rectangle or a cuboid of at least four cells per side.
 
     Raises:
         BadInput: it is not.
@@ -139,7 +139,7 @@ def check_sides(shape: tuple[int, ...], name: str) -> None:
 
 
 def _flip_v(on_grid: npt.NDArray[S]) -> npt.NDArray[S]:
-    """Turn axis ``v`` (dimension 1 of a grid), which runs up in a grid and down the rows of a picture."""
+    """Reverse the axis ``v`` (dimension 1 of a grid), which runs up in a grid and down the rows of a picture."""
     return np.flip(on_grid, axis=1) if on_grid.ndim > 1 else on_grid
 
 

@@ -1,7 +1,7 @@
-"""How well measured accuracies and losses show the picture that was asked for: its summary numbers.
+"""Scores of how well measured accuracies and losses show a picture.
 
-Everything here is shaped like the picture's cells (see :meth:`Raster.from_grid`): padding has been cut off, and
-ignored cells count nowhere.
+All arrays have the shape of the picture's cells (see :meth:`Raster.from_grid`), without padding, and ignored cells do
+not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lossatlas.pictures.raster import Raster
 __all__ = ["LOSS_FLOOR", "correlate", "score_accuracy", "score_loss"]
 
 LOSS_FLOOR = 1e-12
-"""Losses below this count as this in a logarithm."""
+"""Smaller losses are replaced by this value before a logarithm is taken."""
 
 Reals = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -26,20 +26,26 @@ Mask = npt.NDArray[np.bool_]
 
 
 def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, float | None]:
-    """The accuracies of low and high cells, and how much the map of accuracies looks like the ink.
+    """Score the accuracies of low and high cells, and how similar the map of accuracies is to the ink.
 
     Args:
-        picture: what was asked for.
-        accuracy: in [0, 1], shaped like the cells; ignored cells may hold anything.
-        drawn: the cells that took part in the training, shaped like the cells (:meth:`Picture.drawn`).
+        picture: the requested picture.
+        accuracy: in [0, 1], of the shape of the cells; ignored cells may hold anything.
+        drawn: the cells that the fit sampled, a boolean array of the shape of the cells (:meth:`Picture.drawn`).
 
     Returns:
-        ``low_accuracy`` and ``high_accuracy``, means over all cells of a class; the same over its cells that were
-        drawn (``_drawn``) or not (``_undrawn``), None where there are none; ``gap``, low minus high; and ``iou``,
+        ``low_accuracy`` and ``high_accuracy``, means over all cells of a class; the same over its cells that the fit
+        sampled (``_drawn``) or not (``_undrawn``), None where there are none; ``gap``, low minus high; and ``iou``,
         the intersection over union of the ink and the cells whose accuracy is above the midpoint of the two means.
 
     Raises:
         BadInput: another shape, or accuracies that are not finite.
+
+    >>> import numpy as np, lossatlas as la
+    >>> diagonal = la.Picture(np.eye(4, dtype=bool), "diagonal")
+    >>> scores = la.score_accuracy(diagonal, np.where(np.eye(4), 0.9, 0.1), diagonal.drawn())
+    >>> round(scores["gap"], 3), scores["iou"]
+    (0.8, 1.0)
     """
     _check_shape(picture, accuracy, "accuracy")
     _check_shape(picture, drawn, "mask of drawn cells")
@@ -51,7 +57,7 @@ def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, 
             "; expected numbers in [0, 1]: finish the survey first"
         )
     low, high = float(values[picture.low].mean()), float(values[picture.high].mean())
-    # A constant map is not above its own mean, however that was rounded.
+    # A constant map is not above its own mean, whatever the rounding error.
     seen = counted & (values > (low + high) / 2 + 1e-12)
     iou = float(np.count_nonzero(seen & picture.low) / np.count_nonzero(seen | picture.low))
     return {
@@ -67,14 +73,14 @@ def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, 
 
 
 def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
-    """How the logarithm of the loss goes with the target, and how far it lies from it.
+    """Score how the logarithm of the loss correlates with the target, and how far it differs from it.
 
-    The target is +1 on high cells and -1 on low ones, or the logarithm of a grey picture's loss, so that a good fit
-    has positive correlations. Logarithms are natural and of the loss or :data:`LOSS_FLOOR`, whichever is larger.
+    The target is +1 on high cells and -1 on low ones, or the logarithm of the loss of a grey picture, so that a good
+    fit has positive correlations. Natural logarithms are taken of the loss or of 1e-12, whichever is larger.
 
     Args:
-        picture: what was asked for.
-        loss: shaped like the cells; ignored cells may hold anything.
+        picture: the requested picture.
+        loss: of the shape of the cells; ignored cells may hold anything.
 
     Returns:
         ``log_loss_correlation`` with the target (Pearson) and ``log_loss_rank_correlation`` (Spearman, average ranks
@@ -86,6 +92,12 @@ def score_loss(picture: Raster, loss: Reals) -> dict[str, float | None]:
 
     Raises:
         BadInput: another shape.
+
+    >>> import numpy as np, lossatlas as la
+    >>> diagonal = la.Picture(np.eye(4, dtype=bool), "diagonal")
+    >>> scores = la.score_loss(diagonal, np.where(np.eye(4), 0.1, 2.3))
+    >>> round(scores["log_loss_correlation"], 3)
+    1.0
     """
     _check_shape(picture, loss, "loss")
     counted = ~np.isnan(picture.target)
@@ -124,14 +136,14 @@ def _mean(values: Floats) -> float | None:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Ranks from 1, equal values sharing the average of theirs."""
+    """Ranks from 1, with average ranks for ties."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
 def correlate(a: Floats, b: Floats) -> float | None:
-    """Pearson's correlation; None where one of the two is constant."""
+    """Compute Pearson's correlation; None where one of the two is constant."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     a, b = a - a.mean(), b - b.mean()

@@ -15,7 +15,7 @@ from lossatlas.pictures.source import Size, Source, scale_shape
 __all__ = ["Shape", "ShapeSource"]
 
 DEFAULT_SIZES = {1: 40, 2: 40, 3: 12}
-"""By rank: a solid of 40 cells a side would have 64,000 of them."""
+"""The default sizes by rank: a cube of 40 cells per side would have 64,000 cells."""
 SAMPLES = 4  # per cell and axis
 
 
@@ -25,8 +25,8 @@ class Shape:
 
     Args:
         contains: called with ``rank`` float64 arrays (x to the right, y up, z through the stack) that broadcast
-            against one another and with the width of a cell in the same units; returns the booleans of the ink.
-            The width is there so that strokes need never be thinner than a cell.
+            against one another, and with the width of a cell in the same units; returns the booleans of the ink.
+            With the width, strokes can be made at least as thick as a cell.
         rank: 1, 2 or 3.
     """
 
@@ -36,12 +36,12 @@ class Shape:
 
 @final
 class ShapeSource(Source):
-    """A shape at any size. It is fitted undistorted into the shortest side, in the middle of the picture.
+    """A shape at any size, fitted undistorted into the shortest side, in the centre of the picture.
 
     Args:
         shape: the formula.
-        name: what the picture is called.
-        invert: turn ink and background.
+        name: the name of the picture.
+        invert: whether to exchange ink and background.
     """
 
     scalable = True
@@ -53,7 +53,7 @@ class ShapeSource(Source):
         self._invert = invert
 
     def render(self, size: Size | None = None) -> Picture:
-        """A cell is ink where the shape covers at least half of it; see :meth:`Source.render`."""
+        """Render the shape; a cell is ink where at least half of it is covered. See :meth:`Source.render`."""
         sides = scale_shape(size, (DEFAULT_SIZES[self.rank],) * self.rank, self.name)
         pixel = 2 / min(sides)
         # The last dimension of the array is x, the one before y (downwards), the first of three z.

@@ -1,4 +1,4 @@
-"""Where pictures come from, and the sizes that they can be asked for."""
+"""Sources of pictures, and the sizes at which they are rendered."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from lossatlas.pictures.raster import SMALLEST_SIDE, Raster
 __all__ = ["PrefixSource", "Size", "Source", "parse_size", "scale_shape"]
 
 MOST_CELLS = 10**6
-"""Each is a network that a survey evaluates."""
+"""The most cells of a picture; a survey evaluates a network for each."""
 
 Size: TypeAlias = int | tuple[int, ...]
-"""An int is the longest side, with the aspect kept; a tuple is the shape: W, H x W or D x H x W."""
+"""A size: an integer is the longest side, with the aspect ratio kept; a tuple is the shape W, H x W or D x H x W."""
 
 
 class Source(ABC):
-    """Something that can be rendered as a picture of any size.
+    """A source that can be rendered as a picture of any size.
 
     Attributes:
-        name: what the picture is called.
+        name: the name of the picture.
         rank: its number of dimensions, 1 to 3.
-        scalable: whether a smaller rendering looks like the picture, so that a fit may begin with a coarse one.
+        scalable: whether a smaller rendering resembles the picture, so that a fit may start with a coarse one.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Source(ABC):
 
     @abstractmethod
     def render(self, size: Size | None = None) -> Raster:
-        """The picture at a size; None is the source's own size (40 for shapes).
+        """Render the picture at a size; None for the default size of the source (40 for shapes).
 
         Raises:
             BadInput: a side would have fewer than four cells, a tuple has another rank than the source, or only
@@ -46,7 +46,7 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class PrefixSource(NamedOptions, ABC):
-    """The options of the sources that the command line knows by a prefix, each a field with a default.
+    """The options of a source with a prefix, each a field with a default.
 
     The prefix is the name of the module in ``lossatlas.pictures.sources``.
 
@@ -58,22 +58,22 @@ class PrefixSource(NamedOptions, ABC):
 
     @abstractmethod
     def open(self, rest: str, invert: bool = False) -> Source:
-        """The source for what follows the colon, which is never empty.
+        """Open the source for what follows the colon.
 
         Args:
-            rest: a file, words or numbers: what ``form`` says.
-            invert: turn ink and background.
+            rest: a file, words or numbers, as ``form`` says; not empty.
+            invert: whether to exchange ink and background.
 
         Raises:
-            BadInput: the rest cannot be understood or read, or an option does not fit it.
+            BadInput: the rest is not valid or cannot be read, or an option does not fit it.
         """
 
 
 def parse_size(text: str) -> Size:
-    """A size as the command line has it: ``40``, ``30x40`` (height x width) or ``12x12x12`` (depth first).
+    """Parse a size: ``40``, ``30x40`` (height x width) or ``12x12x12`` (depth first).
 
     Raises:
-        BadInput: anything else, or a side of fewer than four cells.
+        BadInput: the text is not a size, or a side has fewer than four cells.
 
     >>> parse_size("40"), parse_size("30x40")
     (40, (30, 40))
@@ -87,7 +87,7 @@ def parse_size(text: str) -> Size:
 
 
 def scale_shape(size: Size | None, native: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """The shape of a source of the shape ``native`` when it is rendered at ``size``.
+    """Compute the shape at which a source with the default shape ``native`` is rendered at ``size``.
 
     Raises:
         BadInput: a side would have fewer than four cells, or a tuple has another rank than the source.

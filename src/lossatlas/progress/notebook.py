@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from lossatlas.describing import describe_numbers
-from lossatlas.errors import printable
+from lossatlas.errors import escape_unprintable
 from lossatlas.progress.pace import REDRAW_SECONDS, Pace
 from lossatlas.progress.reporter import Reporter
 
@@ -58,10 +58,10 @@ class NotebookReporter(Reporter):
             self._show(_Line("done", 1.0, f"in {time.perf_counter() - self._started:.0f} s"))
 
     def say(self, line: str) -> None:
-        print(printable(line))
+        print(escape_unprintable(line))
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        now, phase = time.perf_counter(), printable(phase)
+        now, phase = time.perf_counter(), escape_unprintable(phase)
         if phase != self._phase or share < self._pace.first:
             # What is shown first has been under way since the call began, which is some seconds ago.
             self._pace = Pace(now, share) if self._phase else Pace(self._started, 0.0)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lossatlas.describing import describe_numbers
-from lossatlas.errors import printable
+from lossatlas.errors import escape_unprintable
 from lossatlas.progress.pace import REDRAW_SECONDS, Pace
 from lossatlas.progress.reporter import Reporter
 
@@ -46,11 +46,11 @@ class RichReporter(Reporter):
             self._bars.stop()
 
     def say(self, line: str) -> None:
-        self._bars.console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(escape_unprintable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
         now = time.perf_counter()
-        phase = printable(phase)
+        phase = escape_unprintable(phase)
         if phase in self._tasks and share < self._tasks[phase][1].first:
             self._bars.remove_task(self._tasks.pop(phase)[0])  # the next fit of a sweep
         if phase not in self._tasks:

@@ -1,6 +1,6 @@
-"""Recipes: configurations that say everything about a run, and the objects that they stand for.
+"""Recipes: configurations that determine a run completely, and the objects that are built from them.
 
-Importing this package imports no torch, so that help and configuration files stay quick.
+Importing this package does not import torch, so that help and configuration files stay fast.
 """
 
 from lossatlas.recipes.base import Config, ProblemConfig, list_differences

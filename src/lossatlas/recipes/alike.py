@@ -1,4 +1,4 @@
-"""Whether runs, and the data that are there now, are of one problem."""
+"""Checks that runs, and the current data, belong to the same problem."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from lossatlas.recipes.problem import build_loss
 __all__ = ["Known", "check_same_data", "check_same_losses", "check_same_model"]
 
 APART = {"data.folder"}
-"""Settings that say where something lies and not what it is."""
+"""Settings that state where something lies and not what it is."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a run directory says of the problem that its network was trained on."""
+    """The record of the problem that a run's network was trained on."""
 
     name: str
-    """What the run is called in a message."""
+    """The name of the run in messages."""
     settings: Mapping[str, Any]
-    """Its flat configuration."""
+    """The flat configuration of the run."""
     fingerprints: Mapping[str, str]
-    """Its provenance's hashes."""
+    """The hashes in its provenance."""
 
     @classmethod
     def of(cls, name: str, run: OpenedRun) -> Self:
-        """What a run says of itself, under the name that messages call it by."""
+        """Read the record of a run, with the name that messages give it."""
         return cls(name, run.find_settings(), run.provenance.fingerprints)
 
     @property
     def data(self) -> dict[str, str]:
-        """The hashes of its splits, by ``data/<split>``."""
+        """Return the hashes of its splits, by ``data/<split>``."""
         return {key: value for key, value in self.fingerprints.items() if key.startswith(DATA)}
 
     def settings_of(self, thing: str) -> dict[str, Any]:
-        """Those of data, model or loss, with their options."""
+        """Return the settings of the data, the model or the loss, with their options."""
         return {k: v for k, v in self.settings.items() if k.partition(".")[0] == thing and k not in APART}
 
 
 def check_same_data(one: Known, other: Known, hint: str) -> None:
-    """Refuse runs on different data: their hashes decide, and their settings where one has none.
+    """Refuse runs on different data, by their hashes, or by their settings if a hash is missing.
 
     Args:
-        one: a run.
-        other: another one.
-        hint: what to do.
+        one: the first run.
+        other: the second run.
+        hint: the advice in the message.
 
     Raises:
-        BadInput: they are; the first setting that differs is named, or the split that does where settings agree.
+        BadInput: the data differ; the message names the first setting that differs, or the split if settings agree.
     """
     both = [split for split in one.data if split in other.data]
     if both and all(one.data[split] == other.data[split] for split in both):
@@ -65,21 +65,21 @@ def check_same_data(one: Known, other: Known, hint: str) -> None:
     if found is not None:
         what, mine, theirs = found
         raise BadInput(
-            f"{one.name} and {other.name} were trained on different data: {what} is {mine!r} of the one and "
-            f"{theirs!r} of the other; {hint}"
+            f"{one.name} and {other.name} were trained on different data: {what} is {mine!r} for the first and "
+            f"{theirs!r} for the second; {hint}"
         )
 
 
 def check_same_losses(runs: Sequence[Known], split: Split, hint: str) -> None:
-    """Refuse runs under different losses.
+    """Refuse runs that were trained under different losses.
 
     Args:
-        runs: their settings.
-        split: of the data of all of them, from which follows what ``auto`` is.
-        hint: what to do.
+        runs: the records of the runs.
+        split: a split of their common data, whose targets decide what ``auto`` means.
+        hint: the advice in the message.
 
     Raises:
-        BadInput: two are.
+        BadInput: two losses differ.
     """
     records: dict[str, str] = {}
     for run in runs:
@@ -95,23 +95,23 @@ def check_same_losses(runs: Sequence[Known], split: Split, hint: str) -> None:
 
 
 def _record(run: Known, split: Split) -> str:
-    """Of the loss of a run, on such examples."""
+    """Return the record of the loss of a run, on examples like these."""
     settings = run.settings_of("loss")
     options = {key.partition(".")[2]: value for key, value in settings.items() if "." in key}
     return build_loss(str(settings.get("loss", "auto")), split, options).record
 
 
 def check_same_model(one: Known, other: Known, hint: str) -> None:
-    """Refuse runs of different models.
+    """Refuse runs of different architectures.
 
     Raises:
-        BadInput: they are; the first setting that differs is named.
+        BadInput: the architectures differ; the message names the first setting that differs.
     """
     if (found := _first_difference(one.settings_of("model"), other.settings_of("model"))) is not None:
         what, mine, theirs = found
         raise BadInput(
-            f"{one.name} and {other.name} have different architectures: {what} is {mine!r} of the one and {theirs!r} "
-            f"of the other; {hint}"
+            f"{one.name} and {other.name} have different architectures: {what} is {mine!r} for the first and "
+            f"{theirs!r} for the second; {hint}"
         )
 
 

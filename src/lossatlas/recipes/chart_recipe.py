@@ -1,4 +1,4 @@
-"""What the runs have in common that evaluate networks on a chart, and those among them that train it."""
+"""Recipes of runs that evaluate networks on a chart, and of those that also train it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.planning import LARGEST_CHUNK, allow_measuring
 from lossatlas.engine.setup import engine_for
 from lossatlas.fitting import Adam, Budget, Fit, Momentum, Seconds, Steps
@@ -31,16 +32,16 @@ D = TypeVar("D", bound=FitConfig | ConnectConfig, covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class ChartRecipe(Generic[E]):
-    """The objects that evaluate networks on a chart, on its device.
+    """The objects of a run that evaluates networks on a chart, on its device.
 
     Attributes:
-        config: what they were made of.
+        config: the configuration.
         base: module, loss, feed and data.
-        chart: the networks.
-        surveyed: by name the examples that are evaluated.
-        metrics: by name what is measured.
-        survey_buffers: what running statistics mean at a point.
-        notes: what somebody should know of the files of weights.
+        chart: the chart.
+        surveyed: the examples that are evaluated, by split.
+        metrics: the metrics by name.
+        survey_buffers: the policy of running statistics at a point.
+        notes: notes on the files of weights, for the user.
     """
 
     config: E
@@ -53,36 +54,36 @@ class ChartRecipe(Generic[E]):
 
     @property
     def problem(self) -> Problem:
-        """Module, loss and feed."""
+        """Return module, loss and feed."""
         return self.base.problem
 
     @property
     def space(self) -> WeightSpace:
-        """The parameters that the chart spans."""
+        """Return the weight space of the chart."""
         return self.base.space
 
     @property
     def data(self) -> Dataset:
-        """All splits, whole."""
+        """Return the complete data."""
         return self.base.data
 
     @property
     def examples(self) -> Split:
-        """Examples of the kind that is evaluated."""
+        """Return examples like those that are evaluated."""
         return next(iter(self.surveyed.values()))
 
     @property
     def steps_with(self) -> tuple[int, int | None] | None:
-        """Points and examples of a step; None where no steps are made."""
+        """Return the numbers of points and examples of a step; None if there are no steps."""
         return None
 
     @property
     def seconds(self) -> float | None:
-        """What the run may take, where that is known: the longer, the longer its plan may be measured for."""
+        """Return the budget of the run if it is known; the longer it is, the longer its plan may be measured."""
         return None
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what the configuration names and does not hold."""
+        """Return hashes of the inputs that the configuration names."""
         return hash_data(self.data)
 
     def build_engine(
@@ -93,17 +94,16 @@ class ChartRecipe(Generic[E]):
         measuring: float | None = None,
         evaluations: int = 0,
     ) -> Engine:
-        """The engine, checked on all examples that will be seen.
+        """Build the engine, checked on all examples that will be used.
 
         Args:
-            plan: stated, or how it is found.
-            buffers: what running statistics mean; default what they mean in the survey.
-            measuring: seconds that an automatic plan may be measured for; default what the run affords.
-            evaluations: points times batches that will be evaluated, as far as is known; measuring may take 3 % of
-                that.
+            plan: a plan, a plan file, the name of a strategy, or ``auto``.
+            buffers: the policy of running statistics; default that of the survey.
+            measuring: seconds for which an automatic plan may be measured; by default a share of the run's time.
+            evaluations: points times batches that will be evaluated, if known; measuring may take 3 % of their time.
 
         Raises:
-            BadInput: module, loss, metrics and data do not fit together, or the plan cannot be.
+            BadInput: module, loss, metrics and data do not fit together, or the plan cannot be used.
         """
         points, batch_size = self.steps_with or (LARGEST_CHUNK, None)
         engine = engine_for(
@@ -124,13 +124,13 @@ class ChartRecipe(Generic[E]):
             metrics=self.metrics,
         )
         for split in self.surveyed.values():
-            engine.network.check(split)
+            check_network(engine.network, split)
         return engine
 
     def build_surveyor(
         self, engine: Engine, chart: CoefficientChart | None = None, splits: dict[str, Split] | None = None
     ) -> Surveyor:
-        """What evaluates the metrics at points of the chart, or of another one, on these examples or on others."""
+        """Build the surveyor of the metrics, by default on the recipe's chart and examples."""
         return Surveyor(
             engine,
             chart if chart is not None else self.chart,
@@ -142,18 +142,18 @@ class ChartRecipe(Generic[E]):
 
 @dataclass(frozen=True, kw_only=True)
 class DescentRecipe(ChartRecipe[D]):
-    """The objects of a chart that is trained before it is surveyed.
+    """The objects of a run that trains a chart before it surveys it.
 
     Attributes:
-        objective: what is minimised.
-        buffers: what running statistics mean while it is.
-        optimizer: of the chart's parameters.
-        augment: applied to the images of each step.
-        budget: in steps or in seconds.
-        schedule: of the learning rate.
+        objective: the objective that is minimised.
+        buffers: the policy of running statistics during the training.
+        optimizer: the optimiser of the chart's parameters.
+        augment: the augmentations of the images of each step.
+        budget: the budget in steps or in seconds.
+        schedule: the factor of the learning rate as a function of progress.
 
     Raises:
-        BadInput: nothing is called as the configuration calls one of the last three, or it has other options.
+        BadInput: an augmentation or the schedule is unknown or does not have the given options.
     """
 
     objective: Objective
@@ -176,7 +176,7 @@ class DescentRecipe(ChartRecipe[D]):
 
     @property
     def train(self) -> Split:
-        """The examples that it is trained on, on the device."""
+        """Return the training examples, on the device."""
         return self.base.train
 
     @property
@@ -195,16 +195,16 @@ class DescentRecipe(ChartRecipe[D]):
         return {**super().fingerprints(), "module": hash_network(self.problem.module)}
 
     def build_survey_engine(self, engine: Engine) -> Engine:
-        """The engine of the survey: the fit's, unless statistics mean something else there."""
+        """Build the engine of the survey: that of the fit, unless the buffers policies differ."""
         same = self.survey_buffers.record == self.buffers.record
         return engine if same else self.build_engine(engine.plan)
 
     def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
-        """The fit at its first step.
+        """Make the fit, before its first step.
 
         Args:
-            engine: under the policy of the fit.
-            target_gap: stop once the running gap reaches this.
+            engine: the engine, with the buffers policy of the fit.
+            target_gap: stop when the running mean of the gap reaches this.
         """
         return Fit(
             self.chart,

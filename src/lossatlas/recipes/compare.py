@@ -1,4 +1,4 @@
-"""From the configuration of a comparison to its networks. Everything that can be refused is refused here."""
+"""The recipe of a comparison: from its configuration to its networks, with all checks before any computation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import converted, resolved
+from lossatlas.files.reading import convert, resolve_path
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes.alike import Known, check_same_data, check_same_losses
 from lossatlas.recipes.base import require
 from lossatlas.recipes.compare_config import CompareConfig
@@ -29,7 +29,7 @@ from lossatlas.rundir import PROVENANCE, SUMMARY
 from lossatlas.schema import PAIR_CORNERS
 from lossatlas.training import Trajectory
 from lossatlas.types import Params
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = [
     "CompareRecipe",
@@ -43,15 +43,15 @@ __all__ = [
 ]
 
 APART = {"seed", "device", "snapshots", "eval_batch_size"}
-"""In what runs of one group may differ: the seed, and what changes no result."""
+"""The settings in which runs of one group may differ: the seed, and settings that do not change the result."""
 ORDER = ("model", "output", "parameters", "lr", "weight_decay", "schedule", "epochs", "batch_size", "augment")
-"""In which settings stand in the name of a group; others follow."""
+"""The order of settings in the name of a group; others follow."""
 SCORES = ("_loss", "_accuracy")
-"""How what a run came to ends in its summary."""
+"""The suffixes of the final scores in the summary of a run."""
 METRICS = 1
-"""That each survey has at least."""
+"""The least number of metrics of each survey."""
 MODULE = "module"
-"""Of a fingerprint in a run's provenance."""
+"""The key of the network's hash in the provenance of a run."""
 
 
 @dataclass(frozen=True)
@@ -59,55 +59,55 @@ class Compared:
     """A trained network of a comparison."""
 
     name: str
-    """The end of its path, as long as it takes to tell it from the others."""
+    """The shortest end of its path that distinguishes it from the others."""
     state: Params
     weights: Tensor
-    """(n,), on the processor."""
+    """The weights, (n,), on the CPU."""
     scores: Mapping[str, float | None]
-    """What it came to, by ``<split>_loss`` and ``<split>_accuracy``."""
+    """The final scores, by ``<split>_loss`` and ``<split>_accuracy``."""
     group: str
-    """What it is called together with the runs that differ from it in nothing but the seed."""
+    """The name of its group, the runs that differ only in the seed."""
     origin: str = ""
-    """A hash of its initial weights: which of the comparison's origins it started from; empty where nobody knows."""
+    """The hash of its initial weights, which is its key among the comparison's origins; empty if they are unknown."""
     path: Path | None = None
-    """Of its run; None of one that is known by its name."""
+    """The run directory; None for a network in memory."""
     config: TrainConfig = field(default_factory=TrainConfig)
     architecture: int = 0
-    """Which of the comparison's problems it belongs to."""
+    """The index of its problem in the comparison."""
 
     @property
     def spec(self) -> str:
-        """What surveys name it by."""
+        """Return the name by which surveys refer to the network."""
         return self.name if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Initial weights."""
+    """The initial weights of one or more networks."""
 
     spec: str
-    """A snapshot that holds them; empty where there is none, so that they are to be written."""
+    """A snapshot that holds the weights; empty if there is none and a file has to be written."""
     state: Params
     weights: Tensor
-    """(n,), on the processor."""
+    """The weights, (n,), on the CPU."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks of a comparison, by their places."""
+    """Two networks of a comparison, by their indices."""
 
     one: int
     other: int
     chart: str
-    """Which figure they span with where they started: ``simplex`` or ``quadrilateral``; empty: none."""
+    """The figure that they span with their initial weights: ``simplex``, ``quadrilateral`` or empty for none."""
     reason: str = ""
-    """Why they span none."""
+    """The reason why they do not span a figure."""
     joined: bool = True
-    """Whether there is a line between them."""
+    """Whether the line between them is surveyed."""
 
     @property
     def corners(self) -> tuple[str, ...]:
-        """What lies at the corners of the figure, in their order: of :data:`~lossatlas.schema.PAIR_CORNERS`."""
+        """Return the names of the figure's corners in order, of :data:`~lossatlas.schema.PAIR_CORNERS`."""
         return {"": (), "simplex": PAIR_CORNERS[:-1], "quadrilateral": PAIR_CORNERS}[self.chart]
 
 
@@ -118,16 +118,16 @@ class CompareRecipe:
     networks: tuple[Compared, ...]
     pairs: tuple[Pair, ...]
     problems: tuple[ProblemRecipe, ...]
-    """One per architecture."""
+    """The problems, one for each architecture."""
     origins: Mapping[str, Origin]
-    """By hash."""
+    """The initial weights by their hash."""
     extent: Extent
-    """Of all surveys together."""
+    """The extent of all surveys together."""
     notes: tuple[str, ...] = ()
-    """What somebody should know of the networks."""
+    """Notes on the networks, for the user."""
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what the configuration names and does not hold: data, and weights at the end of each run."""
+        """Return hashes of the inputs that the configuration names: data, and the final weights of each run."""
         return {
             **hash_data(self.problems[0].data),
             **{network.name: fingerprint(sorted(network.state.items())) for network in self.networks},
@@ -136,7 +136,7 @@ class CompareRecipe:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A finished training, and what it is called."""
+    """A finished training, and its name."""
 
     name: str
     opened: OpenedRun
@@ -145,33 +145,35 @@ class _Run:
 
     @property
     def architecture(self) -> tuple[str, ...]:
-        """What runs have in common whose weights can be compared."""
+        """Return the settings that are equal for runs whose weights can be compared."""
         return (self.config.model, repr(sorted(self.config.model_options.items())), repr(self.config.parameters))
 
     @property
     def known(self) -> Known:
-        """What it says of its problem."""
+        """Return the record of its problem."""
         return Known(self.name, self.config.flat(), self.opened.provenance.fingerprints)
 
     @property
     def origin(self) -> str:
-        """A hash of its initial weights.
+        """Return the hash of its initial weights.
 
         Raises:
-            BadInput: its record does not say it.
+            BadInput: its record lacks the hash.
         """
         found = self.opened.provenance.fingerprints
         if MODULE not in found:
-            raise BadInput(f"{self.opened.path / PROVENANCE} says nothing of the run's initial weights; train it again")
+            raise BadInput(
+                f"{self.opened.path / PROVENANCE} lacks the hash of the run's initial weights; train it again"
+            )
         return found[MODULE]
 
 
 def build_compare(config: CompareConfig) -> CompareRecipe:
-    """The networks that a configuration names, and what parts them.
+    """Build the recipe of a comparison from its configuration.
 
     Raises:
-        BadInput: fewer than two runs, one of them twice, unfinished, damaged or no training, or runs on different data
-            or under different losses.
+        BadInput: fewer than two runs are named, or one of them twice; a run is unfinished, damaged or not a training;
+            or the runs are on different data or under different losses.
     """
     extent = compute_extent(config)
     runs = _runs(config.runs)
@@ -183,7 +185,7 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
         alike.setdefault(run.architecture, []).append(run)
     problems = [_problem(config, own[0]) for own in alike.values()]
     data = problems[0].data
-    hashes, hint = known[0].fingerprints, "bring them back, or train again"
+    hashes, hint = known[0].fingerprints, "restore the data, or train again"
     check_data_now(hashes, data, runs[0].config.data, runs[0].name, hint)
     check_same_losses(known, data.train, "compare runs under the same loss")
     groups = dict(zip(runs, name_groups([run.config for run in runs]), strict=True))
@@ -205,10 +207,10 @@ def build_compare(config: CompareConfig) -> CompareRecipe:
 
 
 def compute_extent(config: CompareConfig) -> Extent:
-    """How much there is to survey at most: surfaces and lines between every two networks, and slices around each.
+    """Compute the largest extent: surfaces and lines between every two networks, and slices around each.
 
     Raises:
-        BadInput: more than can be.
+        BadInput: the points do not fit the memory or take too long.
     """
     networks = len(config.runs)
     grid = require(config.grid)
@@ -227,9 +229,9 @@ def compute_extent(config: CompareConfig) -> Extent:
 
 
 def name_groups(configs: Sequence[TrainConfig]) -> list[str]:
-    """What each run's group is called: its optimiser and switches, and in what else groups differ.
+    """Name the group of each run by its optimiser and switches, and by the other settings in which groups differ.
 
-    Runs whose configurations differ by the seed alone are one group.
+    Runs whose configurations differ only in the seed form a group.
     """
     flat = [{k: v for k, v in config.flat().items() if k not in APART} for config in configs]
     named = {"optimizer", "switch"}
@@ -242,7 +244,7 @@ def name_groups(configs: Sequence[TrainConfig]) -> list[str]:
 
 
 def _phrases(flat: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """``batch_norm`` or ``no batch_norm`` of switches, ``lr=0.1`` of other options; nothing of what is not stated."""
+    """List ``batch_norm`` or ``no batch_norm`` for flags and ``lr=0.1`` for other options, of stated settings only."""
     found = []
     for key in keys:
         value, last = flat.get(key), key.rpartition(".")[2]
@@ -255,13 +257,11 @@ def _phrases(flat: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
 
 def _runs(specs: Sequence[str]) -> list[_Run]:
     if len(specs) < 2:
-        raise BadInput(
-            f"{len(specs) or 'no'} run{'s' * (not specs)} to compare; name two or more finished runs of lossatlas train"
-        )
-    paths = [resolved(spec) for spec in specs]
+        raise BadInput(f"a comparison needs two or more runs; got {len(specs)}: name finished runs of lossatlas train")
+    paths = [resolve_path(spec) for spec in specs]
     for spec, path in zip(specs, paths, strict=True):
         if paths.count(path) > 1:
-            raise BadInput(f"{spec} is named twice; name runs that differ")
+            raise BadInput(f"{spec} is named twice; expected different runs")
     names = shorten_paths([*map(str, paths)])
     return [_read(name, path, spec) for name, path, spec in zip(names, paths, specs, strict=True)]
 
@@ -269,7 +269,7 @@ def _runs(specs: Sequence[str]) -> list[_Run]:
 def _read(name: str, path: Path, spec: str) -> _Run:
     opened = OpenedRun(path, "name finished runs of lossatlas train")
     if opened.verb != TrainConfig.verb:
-        raise BadInput(f"{spec} is a run of another verb than train; name finished runs of lossatlas train")
+        raise BadInput(f"{spec} is not a run of lossatlas train; name finished runs of lossatlas train")
     if not opened.finished:
         raise BadInput(f"{spec} is not finished; continue it with lossatlas train --out {spec} --resume")
     config = opened.read_config(*DATA_SETTINGS)
@@ -278,26 +278,26 @@ def _read(name: str, path: Path, spec: str) -> _Run:
 
 
 def _scores(run: OpenedRun) -> dict[str, float | None]:
-    """What a run came to, by ``<split>_loss`` and ``<split>_accuracy``.
+    """Read the final scores of a run, by ``<split>_loss`` and ``<split>_accuracy``.
 
     Raises:
-        BadInput: its summary says something else than numbers there.
+        BadInput: a score in its summary is not a number.
     """
     told = {key: value for key, value in run.summary.items() if key.endswith(SCORES)}
     try:
-        return converted(told, dict[str, float | None])
+        return convert(told, dict[str, float | None])
     except ValueError as error:
         raise BadInput(f"{run.path / SUMMARY} cannot be read ({error}); train it again") from error
 
 
 def _problem(config: CompareConfig, run: _Run) -> ProblemRecipe:
     base = build_problem(replace(run.config, device=config.device), config.splits)
-    metrics_for(base.problem.loss, ("auto",))
+    choose_metrics(base.problem.loss, ("auto",))
     return base
 
 
 def _origin(run: _Run, base: ProblemRecipe) -> Origin:
-    """Where a run started: its first snapshot, or the initialisation that its configuration stands for."""
+    """Find the initial weights of a run: its first snapshot, or the initialisation of its configuration."""
     path = run.opened.path
     first = next((snapshot for snapshot in Trajectory.of(path).snapshots if snapshot.step == 0), None)
     if first is not None:
@@ -307,10 +307,10 @@ def _origin(run: _Run, base: ProblemRecipe) -> Origin:
         recipe = build_train(replace(run.config, device="cpu"))
         if recipe.start != run.origin:
             raise BadInput(
-                f"the initial weights of {run.name} cannot be made again (the model's initialisation, its seed or "
-                "what it started from has changed); train with snapshots, which keep them"
+                f"the initial weights of {run.name} cannot be reproduced (the model's initialisation, its seed or the "
+                "file it started from has changed); train with snapshots, which store them"
             )
-        spec, state = "", {name: value.clone() for name, value in module_state(recipe.problem.module).items()}
+        spec, state = "", {name: value.clone() for name, value in collect_state(recipe.problem.module).items()}
     return Origin(spec, state, base.space.flatten(state))
 
 
@@ -325,5 +325,5 @@ def _pair(i: int, k: int, one: Compared, other: Compared) -> Pair:
 
 
 def pair_networks(networks: Sequence[Compared]) -> tuple[Pair, ...]:
-    """Every two networks, and the figure that they span with their starts."""
+    """List all pairs of networks, with the figure that each spans with the initial weights."""
     return tuple(_pair(i, k, one, other) for (i, one), (k, other) in combinations(enumerate(networks), 2))

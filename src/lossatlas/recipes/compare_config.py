@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from lossatlas.bounds import Positive
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, require
+from lossatlas.recipes.base import AUTO, require, spell_list
 from lossatlas.recipes.shared_config import DirectionConfig, EvaluationConfig, GridConfig
 
 __all__ = ["CompareConfig"]
@@ -25,17 +25,18 @@ class ComparedConfig(GridConfig, DirectionConfig):
     """What a comparison looks at: surfaces and lines between networks, and slices around them."""
 
     runs: tuple[str, ...] = ()
-    """Two or more finished runs of lossatlas train, on the same data; name them first."""
+    """Finished runs of lossatlas train to compare, two or more on the same data; they can be named right after the
+    verb."""
     line: int = 41
-    """Points on the line between two networks, which goes from -0.5 to 1.5."""
+    """Number of points on the line between two networks, from -0.5 to 1.5."""
     slice_range: Positive = 1.5
-    """How far slices around a network reach either way, in lengths of their directions."""
+    """Extent of slices around a network to either side, in lengths of their directions."""
     slice_points: int = 61
-    """Points of a slice."""
+    """Number of points of a slice."""
     level: Positive = GUESSING
-    """Loss up to which a basin is as wide as it is; default that of guessing among ten classes, in nats."""
+    """Loss at which the width of a basin is measured; by default that of guessing among ten classes, in nats."""
     radius: Positive = 0.5
-    """How far from a network its sharpness looks, in the slices' unit."""
+    """Radius of the neighbourhood in which sharpness is measured, in lengths of the directions of slices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +60,7 @@ class CompareConfig(EvaluationConfig, ComparedConfig):
         grid = require(self.grid)
         if not 1 <= len(grid) <= 2 or min(grid) < 2:
             raise BadInput(
-                f"grid is {' '.join(map(str, grid))}; expected one number of at least 2 points for both axes, or "
-                "one for each"
+                f"grid is {spell_list(grid)}; expected one number of at least 2 points for both axes, or one for each"
             )
         for name in ("line", "slice_points"):
             if getattr(self, name) < 3:

@@ -1,4 +1,4 @@
-"""The surveys that a comparison is made of: around each of its networks, and between every two."""
+"""The surveys of a comparison: around each of its networks, and between every two."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lossatlas.schema import PAIR_CORNERS
 __all__ = ["ComparedSurvey", "count_points", "find_start_file", "list_surveys"]
 
 STARTS = "starts"
-"""The folder of a comparison in which initial weights lie that are in no snapshot."""
+"""The folder of a comparison for initial weights that no snapshot holds."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,22 @@ class ComparedSurvey:
     """One survey of a comparison."""
 
     kind: str
-    """``surface``, ``line`` or ``slice``."""
+    """The kind: ``surface``, ``line`` or ``slice``."""
     places: tuple[int, ...]
-    """Of the networks that it is about."""
+    """The indices of its networks."""
     architecture: int
     name: str
-    """Of its run directory."""
+    """The name of its run directory."""
     config: SurveyConfig
 
 
 def list_surveys(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> list[ComparedSurvey]:
-    """The surveys of a comparison: surfaces first, whose plan serves the others, too.
+    """List the surveys of a comparison, surfaces first, since their plan also serves the others.
 
     Args:
-        config: of the comparison.
-        recipe: its objects.
-        folder: that of the run, where initial weights lie that no snapshot holds.
+        config: the configuration of the comparison.
+        recipe: its recipe.
+        folder: the run directory, which holds the initial weights that no snapshot holds.
     """
     networks = recipe.networks
 
@@ -78,7 +78,7 @@ def list_surveys(config: CompareConfig, recipe: CompareRecipe, folder: Path) -> 
 
 
 def _tell_apart(tasks: Sequence[ComparedSurvey]) -> list[ComparedSurvey]:
-    """Number directories that would have one name: ``a--b`` with ``c`` has that of ``a`` with ``b--c``."""
+    """Number directories whose names coincide, as those of ``a--b`` with ``c`` and of ``a`` with ``b--c`` do."""
     seen: Counter[str] = Counter()
     found = []
     for task in tasks:
@@ -89,28 +89,28 @@ def _tell_apart(tasks: Sequence[ComparedSurvey]) -> list[ComparedSurvey]:
 
 
 def _survey(config: CompareConfig, network: Compared) -> SurveyConfig:
-    """The settings that all surveys have, with the problem of a network."""
+    """Make the settings that all surveys share, with the problem of a network."""
     problem = {each.name: getattr(network.config, each.name) for each in fields(ProblemConfig)}
     return SurveyConfig(**{**problem, **{each.name: getattr(config, each.name) for each in fields(EvaluationConfig)}})
 
 
 def count_points(config: SurveyConfig) -> int:
-    """How many points a survey of a comparison has."""
+    """Count the points of a survey of a comparison."""
     axes = 2 if len(config.between) > 2 else 1
     grid = require(config.grid)
     return prod(grid * axes if len(grid) == 1 else grid) * require(config.repeats)
 
 
 def _slug(network: Compared) -> str:
-    """A network's name as that of a directory."""
+    """Return a network's name in a form that can name a directory."""
     return network.name.replace("/", "+")
 
 
 def find_start_file(folder: Path, key: str) -> Path:
-    """Where the initial weights with this hash lie that are in no snapshot.
+    """Return the file of initial weights that no snapshot holds.
 
     Args:
-        folder: that of the comparison.
-        key: the hash.
+        folder: the run directory of the comparison.
+        key: the hash of the weights.
     """
     return folder / STARTS / f"{key}.safetensors"

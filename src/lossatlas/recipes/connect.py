@@ -1,4 +1,4 @@
-"""From the configuration of a curve to its objects. Everything that can be refused is refused here."""
+"""The recipe of a curve: from its configuration to its objects, with all checks before any computation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lossatlas.charts import Chain, Curve, Radial, find_radial_orders, make_chart
 from lossatlas.data import Split
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Momentum
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import count_numbers, metrics_for
+from lossatlas.metrics import choose_metrics, count_numbers
 from lossatlas.objectives import CURVE_OBJECTIVES
 from lossatlas.recipes.alike import Known, check_same_data, check_same_losses, check_same_model
 from lossatlas.recipes.base import require
@@ -31,11 +31,11 @@ from lossatlas.specs import NetworkSpec
 __all__ = ["ConnectRecipe", "build_connect"]
 
 TRIED = 4
-"""Examples that the radial path is tried on."""
+"""The number of examples on which the radial path is tested."""
 LEAST_POINTS = 16
-"""Points that a plan is measured for at least: a step may have one, and surveys of the curve have more."""
+"""The least number of points for which a plan is measured: a step may have one, and surveys have more."""
 PATHS = 3
-"""Between the networks: the curve, the straight line and the radial path."""
+"""The number of surveyed paths between the networks: the curve, the straight line and the radial path."""
 NO_RADIAL = "the path through the origin is left out"
 HINT = "join networks of one architecture that were trained on the same data"
 
@@ -46,23 +46,23 @@ class ConnectRecipe(DescentRecipe[ConnectConfig]):
 
     chart: Curve
     names: tuple[str, ...]
-    """What the networks are called."""
+    """The names of the networks."""
     networks: Tensor
-    """(k, n), in their order."""
+    """The weights of the k networks, (k, n), in their order along the curve."""
     straight: Chain
-    """The straight path through the same networks."""
+    """The polygonal chain through the same networks."""
     radial: Radial | None
-    """The path through the origin between the first and the last."""
+    """The radial path between the first and the last network, along which norm and direction vary separately."""
     no_radial: str
-    """Why there is none; may be empty."""
+    """The reason why there is no radial path; may be empty."""
     in_plane: dict[str, Split]
-    """The examples that the plane of the curve is evaluated on."""
+    """The examples on which the plane of the curve is evaluated, by split."""
     t: Tensor
-    """(T,), float64: where paths are evaluated; each network's t is among them."""
+    """The parameter values at which paths are evaluated, (T,), float64; they include those of all networks."""
     start: str
-    """A hash of the curve before it was trained."""
+    """The hash of the curve before its training."""
     extent: Extent
-    """Of all surveys together."""
+    """The extent of all surveys together."""
 
     @property
     def steps_with(self) -> tuple[int, int | None]:
@@ -71,12 +71,12 @@ class ConnectRecipe(DescentRecipe[ConnectConfig]):
 
     @property
     def ends(self) -> Tensor:
-        """(k, n): the controls of the curve that were put at the networks, wherever they are now."""
+        """Return the control points that started at the networks, (k, n), which may be trained."""
         return self.chart.controls().detach()[:: self.chart.degree // (len(self.names) - 1)]
 
     @property
     def moved(self) -> bool:
-        """Whether these are trained with the bends."""
+        """Return whether these control points are trained with the bends."""
         return not bool(self.chart.held[0])
 
     def fingerprints(self) -> dict[str, str]:
@@ -84,19 +84,19 @@ class ConnectRecipe(DescentRecipe[ConnectConfig]):
 
 
 def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> ConnectRecipe:
-    """The objects that a configuration stands for.
+    """Build the recipe of a curve from its configuration.
 
     Args:
-        config: of the curve.
-        base: its problem, where that is there already.
+        config: the configuration of the curve.
+        base: the recipe of its problem, if that was built before.
 
     Raises:
-        BadInput: the first thing that is wrong with it.
+        BadInput: the configuration is refused; the message names the first error.
     """
     if len(config.between) < 2:
         raise BadInput(
-            f"a curve joins two networks or more and {len(config.between)} is given; name runs or files of weights, "
-            "as in lossatlas connect runs/a runs/b"
+            f"a curve connects two or more networks; got {len(config.between)}: name runs or files of weights, as in "
+            "lossatlas connect runs/a runs/b"
         )
     runs = _runs(config.between) if base is None else []
     for run in runs[1:]:
@@ -104,19 +104,19 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         check_same_model(runs[0], run, HINT)
     base = base if base is not None else build_problem(config, config.splits)
     for run in runs:
-        hint = "leave out the options of --data, or bring the data back"
+        hint = "leave out the options of --data, or restore the data"
         check_data_now(run.fingerprints, base.data, config.data, run.name, hint)
     check_same_losses(runs, base.data.train, "join networks that were trained under the same loss")
     problem, space = base.problem, base.space
-    metrics = metrics_for(problem.loss, config.metrics)
+    metrics = choose_metrics(problem.loss, config.metrics)
     if "loss" not in metrics:
-        raise BadInput("metrics leave out the loss, which a curve is about; add loss or auto")
+        raise BadInput("metrics lack the loss, which the numbers of a curve need; add loss or auto")
     extent = _extent(config, count_numbers(metrics, sampled=config.examples != "all"))
     controls = config.bends * (len(config.between) - 1) + len(config.between)
     size = torch.float32.itemsize * controls * space.size
     check_memory(f"bends is {config.bends:,}", size, "the curve's control points")
-    drawn = require(config.points)
-    check_memory(f"points is {drawn:,}", torch.float64.itemsize * drawn * (1 + controls), "coordinates of a step")
+    sampled = require(config.points)
+    check_memory(f"points is {sampled:,}", torch.float64.itemsize * sampled * (1 + controls), "coordinates of a step")
     bends = load_networks(config.start, base) if config.start else None
     loaded = load_networks(config.between, base)
     loaded.bring(problem.module)
@@ -127,7 +127,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         start = bends.vectors if bends is not None else None
         curve = make_chart(config.curve, kind.between, networks, config.bends, start, train_ends=config.train_ends)
         straight = Chain(networks, [True] * len(networks))
-        radial, no_radial = _radial(base, networks, memory_limit(config.memory, device))
+        radial, no_radial = _radial(base, networks, find_memory_limit(config.memory, device))
     curve = curve.to(device)
     buffers, survey_buffers = (
         base.make_buffers(base.settle_buffers(policy), config) for policy in (config.buffers, config.survey_buffers)
@@ -143,7 +143,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         radial=radial.to(device) if radial is not None else None,
         no_radial=no_radial,
         objective=CURVE_OBJECTIVES[config.objective].of_curve(
-            curve, drawn, require(config.weight_decay), config.temperature
+            curve, sampled, require(config.weight_decay), config.temperature
         ),
         buffers=buffers,
         survey_buffers=survey_buffers,
@@ -159,7 +159,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
 
 
 def _runs(specs: tuple[str, ...]) -> list[Known]:
-    """Those of the networks that lie in run directories."""
+    """Return the records of those networks that lie in run directories."""
     found = []
     for spec in specs:
         path = NetworkSpec.parse(spec).path
@@ -170,10 +170,10 @@ def _runs(specs: tuple[str, ...]) -> list[Known]:
 
 
 def _extent(config: ConnectConfig, numbers: int) -> Extent:
-    """How much there is to survey: the curve, the straight line and the radial path, and the plane.
+    """Compute the extent of the surveys of the curve, the straight line, the radial path and the plane.
 
     Raises:
-        BadInput: more than can be.
+        BadInput: the points do not fit the memory or take too long.
     """
     extents = {
         "grid": (f"{PATHS} x {config.times:,}", PATHS * config.times),
@@ -187,7 +187,7 @@ def _extent(config: ConnectConfig, numbers: int) -> Extent:
 
 
 def _times(least: int, legs: int) -> Tensor:
-    """So many t, or as many more as it takes for the networks, which part [0, 1] into legs, and others to be there."""
+    """Return at least ``least`` equally spaced t that include those of the networks, which divide [0, 1] into legs."""
     return torch.linspace(0, 1, legs * max(2, math.ceil((least - 1) / legs)) + 1, dtype=torch.float64)
 
 

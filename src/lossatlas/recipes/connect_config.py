@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lossatlas.bounds import Count, Positive
-from lossatlas.errors import BadInput, unknown
-from lossatlas.recipes.base import ProblemConfig, check_count, require
+from lossatlas.errors import BadInput, make_unknown_error
+from lossatlas.recipes.base import ProblemConfig, check_count, require, spell_list
 from lossatlas.recipes.shared_config import BetweenConfig, FittedConfig, GridConfig, MetricsConfig, OptimizerConfig
 
 __all__ = ["ConnectConfig"]
@@ -21,22 +21,23 @@ class CurveConfig(BetweenConfig, ProblemConfig):
     """A curve between networks, and what is minimised along it."""
 
     curve: str = "bezier"
-    """Kind of curve: bezier (between two networks), chain (polygonal, through two or more; its bends have more
-    leverage, and the default of lr is 0.03), or module:Class."""
+    """Kind of curve: bezier (between two networks), chain (polygonal, through two or more networks), or module:Class.
+    For chain the default learning rate is 0.03, as each bend moves more of it."""
     bends: Count = 1
-    """Trained control points between each two networks."""
+    """Number of trained control points between each two networks."""
     start: tuple[str, ...] = ()
-    """Networks that the bends start at; default the straight segments."""
+    """Networks that the bends start at; by default they start on the straight segments."""
     train_ends: bool = False
-    """Let the curve leave the networks: its ends are trained like its bends, and only start at them."""
+    """Train the ends of the curve like its bends, so that they only start at the networks."""
     objective: str = "uniform"
-    """What is minimised: the expected loss over t (uniform) or over the curve's length (arclength), or its maximum
-    (max). To it comes half of weight_decay times the mean squared norm of the drawn points' weights."""
+    """What is minimised: the expected loss over t (uniform) or over the length of the curve (arclength), or its maximum
+    (max); plus half of --weight_decay times the mean squared norm of the sampled weights."""
     points: Count | None = None
-    """Points of the curve drawn per step, 4 by default where the maximum is minimised. They share the examples of a
-    step: by default 128 divided by their number."""
+    """Number of points of the curve sampled per step; by default 1, and 4 for the objective max. They share the
+    examples of a step, by default 128 divided by their number."""
     temperature: Positive = 0.01
-    """Of the soft maximum, in the unit of the loss: far below the losses it is their maximum, far above their mean."""
+    """Temperature of the soft maximum, in the unit of the loss: far below the losses it gives their maximum, far above
+    them their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +59,9 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
     usual_seconds: ClassVar[float] = 120.0
 
     plane: int = 21
-    """Points along each side of the plane of the curve; 0 leaves it out."""
+    """Number of points along each side of the plane of the curve; 0 leaves the plane out."""
     plane_examples: str = "1000"
-    """Examples per split in the plane; or all."""
+    """Number of examples per split to evaluate on in the plane; or all."""
     ensembles: bool = True
     """Evaluate ensembles of the ends and a point of the curve."""
 
@@ -68,7 +69,7 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
         stated = self.lr is not None
         super().__post_init__()
         if self.optimizer not in OPTIMIZERS:
-            raise unknown("optimizer of a curve", self.optimizer, OPTIMIZERS)
+            raise make_unknown_error("optimizer of a curve", self.optimizer, OPTIMIZERS)
         if not stated and self.curve != type(self).curve:
             from lossatlas.charts import Curve  # with torch, which help does without
 
@@ -79,7 +80,7 @@ class ConnectConfig(MetricsConfig, GridConfig, FittedConfig, OptimizerConfig, Cu
             self._settle(batch_size=max(1, 128 // require(self.points)))
         grid = require(self.grid)
         if len(grid) != 1 or grid[0] < 3:
-            raise BadInput(f"grid is {' '.join(map(str, grid))}; expected 3 or more values of t, as one number")
+            raise BadInput(f"grid is {spell_list(grid)}; expected 3 or more values of t, as one number")
         if self.plane < 0 or self.plane == 1:
             raise BadInput(f"plane is {self.plane}; expected 2 or more points along each side, or 0 for no plane")
         check_count("plane_examples", self.plane_examples, "all")

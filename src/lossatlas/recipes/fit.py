@@ -1,4 +1,4 @@
-"""From the configuration of a fit to its objects. Everything that can be refused is refused here."""
+"""The recipe of a fit: from its configuration to its objects, with all checks before any computation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Fit
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import count_numbers, metrics_for
+from lossatlas.metrics import choose_metrics, count_numbers
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, find_source, parse_size
 from lossatlas.recipes.base import AUTO, require
@@ -29,31 +29,31 @@ from lossatlas.weights import INITIALISERS
 __all__ = ["FitRecipe", "build_fit"]
 
 SMALLEST_STAGE = 6
-"""Coarser pictures than this many cells are left out."""
+"""The least number of cells along the longer side of a coarser picture; smaller ones are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitRecipe(DescentRecipe[FitConfig]):
     """The objects of a fit, on its device.
 
-    ``drawn`` are the cells that the fit may sample, shaped like the picture's. As long as nobody has decided how many
-    examples are surveyed, ``surveyed`` has the fewest that it may come to.
+    While the number of surveyed examples is undecided, ``surveyed`` has the smallest possible number.
     """
 
     chart: Startable
     picture: Raster
-    drawn: npt.NDArray[np.bool_]
+    sampled: npt.NDArray[np.bool_]
+    """The cells that the fit may sample, shaped like the picture."""
     extent: Extent
-    """Of the survey."""
+    """The extent of the survey."""
 
     def surveying(self, examples: str) -> FitRecipe:
-        """The same fit with a survey of so many examples per split, or ``all``."""
+        """Return the same recipe with a survey of this number of examples per split, or ``all``."""
         chosen = self.base.take_examples(examples, self.surveyed)
         return replace(self, config=replace(self.config, examples=examples), surveyed=chosen)
 
     @property
     def grid(self) -> dict[str, npt.NDArray[np.float64]]:
-        """The coordinates of the survey along each axis."""
+        """Return the coordinates of the survey along each axis."""
         return self.picture.grid(self.config.padding)
 
     def begin_fit(self, engine: Engine, target_gap: float | None = None) -> Fit:
@@ -65,16 +65,16 @@ class FitRecipe(DescentRecipe[FitConfig]):
 
 
 def build_fit(config: FitConfig) -> FitRecipe:
-    """The objects that a configuration stands for.
+    """Build the recipe of a fit from its configuration.
 
     Raises:
-        BadInput: the first thing that is wrong with it.
+        BadInput: the configuration is refused; the message names the first error.
     """
     source = find_source(
         config.pattern, config.invert, check_options("pattern", config.pattern, config.pattern_options)
     )
     picture = source.render(parse_size(config.size) if config.size is not None else None)
-    objective, drawn = _objective(config, source, picture)
+    objective, sampled = _objective(config, source, picture)
     base = build_problem(config, config.splits)
     problem, space, module = base.problem, base.space, base.problem.module
     notes = bring_module(config.checkpoint, base) if config.checkpoint is not None else ()
@@ -82,22 +82,24 @@ def build_fit(config: FitConfig) -> FitRecipe:
         base.make_buffers(name, config)
         for name in (config.buffers, config.survey_buffers if config.survey_buffers != AUTO else config.buffers)
     )
-    metrics = metrics_for(problem.loss, config.metrics)
+    metrics = choose_metrics(problem.loss, config.metrics)
     sides = [side + 2 * config.padding for side in picture.shape]
     numbers = count_numbers(metrics, sampled=config.examples != "all")
     extent = Extent(prod(sides), len(config.splits), numbers)
     extent.check("size with padding", " x ".join(f"{side:,}" for side in sides))
     if config.target_gap is not None and not problem.loss.classifies:
-        raise BadInput("target_gap is a gap of accuracies, and this loss has none; leave it out")
+        raise BadInput("target_gap is a gap of accuracies, which this loss does not have; leave it out")
     if config.target_gap is not None and isinstance(picture, GreyPicture):
-        raise BadInput("target_gap is a gap between low and high cells, and a grey picture has none; leave it out")
+        raise BadInput(
+            "target_gap is a gap between low and high cells, which a grey picture does not have; leave it out"
+        )
     axes = config.axes if config.axes is not None else len(picture.axes)
     if axes != len(picture.axes):
         raise BadInput(
-            f"picture {picture.name!r} has {len(picture.axes)} axes and the chart {axes}; leave --axes out or choose "
-            "a picture of that rank"
+            f"picture {picture.name!r} has {len(picture.axes)} axes and the chart {axes}; expected the same number: "
+            "leave --axes out, or choose another picture"
         )
-    # Lengths are in units of half the longer side; a cell is one in max(shape) / 2 of them.
+    # Coordinates are in units of half the longer side, which has max(shape) / 2 cells.
     unit = max(picture.shape) / 2 if config.scale_unit == "cell" else 1.0
     chart = make_chart(
         config.chart,
@@ -116,13 +118,15 @@ def build_fit(config: FitConfig) -> FitRecipe:
     examples = str(FEWEST) if config.examples == AUTO else config.examples
     has_scale = "scale" in dict(chart.named_parameters())
     if config.scale_lr is not None and not has_scale:
-        raise BadInput(f"scale_lr is a learning rate, and chart {config.chart!r} trains no scale; leave it out")
+        raise BadInput(
+            f"scale_lr is the learning rate of a scale, which chart {config.chart!r} does not train; leave it out"
+        )
     lr = require(config.lr)
     scale_lr = config.scale_lr if config.scale_lr is not None else lr
     return FitRecipe(
         config=config,
         picture=picture,
-        drawn=drawn,
+        sampled=sampled,
         objective=objective,
         base=base,
         buffers=buffers,
@@ -137,7 +141,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
 
 
 def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Objective, npt.NDArray[np.bool_]]:
-    """Coarse pictures first, and which cells of the last one may be drawn."""
+    """Make the objective, from coarse pictures to fine ones, and the mask of cells that the last one may sample."""
     clip = CLIPS[config.clip](config.threshold)
 
     def objective(raster: Raster) -> Levels | Pattern:
@@ -154,6 +158,6 @@ def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Obje
         try:
             stages.append(Stage(objective(source.render(shape)), share))
         except BadInput:
-            continue  # at this size nothing is left of one of the classes
+            continue  # at this size the low or the high cells vanish
     last = objective(picture)
     return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.drawn

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from lossatlas.bounds import Count, Decay, Fraction, Positive
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, Options, ProblemConfig
+from lossatlas.recipes.base import AUTO, Options, ProblemConfig, spell_list
 from lossatlas.recipes.shared_config import ChartConfig, CheckpointConfig, FittedConfig, MetricsConfig
 from lossatlas.registry import Registry
 
@@ -17,7 +17,7 @@ __all__ = ["FEWEST", "PRESETS", "FitConfig"]
 PRESETS: Registry[dict[str, Any]] = Registry("preset", "lossatlas.recipes.presets", dashes=True)
 
 FEWEST = 200
-"""Examples of each split that are surveyed at least, where nobody says how many."""
+"""Examples of each split that are surveyed at least, where their number is left open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,52 +25,54 @@ class PictureConfig(CheckpointConfig, ChartConfig, ProblemConfig):
     """What is fitted: a picture, and the chart that it is to be the loss of."""
 
     pattern: str = "heart"
-    """Picture: a name or a prefix with its argument, such as image:FILE (see `lossatlas info`). Ink is low loss."""
+    """Picture to fit: a name, or a prefix with its argument such as image:FILE (see `lossatlas info`). Ink is low
+    loss."""
     pattern_options: Options = field(default_factory=dict)
     """Options of a picture with a prefix; on the command line --pattern.OPTION."""
     size: str | None = None
-    """Cells along the longer side, or height x width as in 30x40; default 40, or an array's own."""
+    """Number of cells along the longer side, or height x width as in 30x40; by default 40, or the size of an array."""
     invert: bool = False
-    """Swap ink and paper."""
+    """Swap ink and paper, so that ink is high loss."""
     axes: Count | None = None
-    """Axes of the chart; default as many as the picture has."""
+    """Number of axes of the chart; by default that of the picture."""
 
     train_origin: bool | None = None
-    """Let the fit move the chart's origin; default only where it started at random."""
+    """Train the origin of the chart, too; by default only where it was initialised at random."""
     init: str = "xavier"
-    """Initialiser of directions, and of the origin where no checkpoint is given (see `lossatlas info`)."""
+    """Initialiser of the directions, and of the origin where no checkpoint is given (see `lossatlas info`)."""
     origin_at: Literal["centre", "corner"] = "centre"
-    """Where in the picture the chart's origin lies: in its centre, or in its lower left cell."""
+    """Position of the chart's origin in the picture: its centre, or the cell in its lower left corner."""
     scale: Positive = 2.0
-    """Start of the trained scale, in direction lengths per unit."""
+    """Initial value of the trained scale, in lengths of the directions per --scale_unit."""
     scale_unit: Literal["half", "cell"] = "half"
-    """Unit of the scale and of its learning rate: half the picture's longer side, or a cell."""
+    """Unit of the scale and of its learning rate: half the longer side of the picture, or a cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig(FittedConfig):
-    """The steps of a fit: which cells are drawn, of which picture, and how their losses count."""
+    """The steps of a fit: which cells are sampled, of which picture, and how their losses count."""
 
     target_gap: Fraction | None = None
-    """Stop once the running accuracy gap of drawn cells reaches this; a run that ends on a plateau then fails."""
+    """Running accuracy gap between sampled low and high cells at which the fit stops; a run that ends on a plateau
+    below it fails."""
     cells: Count = 32
-    """Low cells and high cells drawn per step."""
+    """Number of low cells and number of high cells sampled per step."""
     clip: str = "example"
     """Clip the loss of high cells per example or per cell."""
     threshold: Positive = 2.5
-    """Where the loss of high cells is clipped."""
+    """Loss at which high cells are clipped."""
     boundary_only: bool = False
-    """Never draw cells in a uniform 3x3 neighbourhood: better for thin lines, worse for filled shapes."""
+    """Sample no cells in a uniform 3x3 neighbourhood: better for thin lines, worse for filled shapes."""
     coarse: tuple[float, ...] = (0.3, 0.6)
-    """Coarser sizes that are fitted first, as fractions of the size."""
+    """Coarser sizes that are fitted first, as fractions of the size; with none the fit begins at full size."""
     shares: tuple[float, ...] = (0.2, 0.3, 0.5)
-    """Shares of the budget of each size."""
+    """Fraction of the budget for each size, the full size last."""
     there: Fraction = 0.9
-    """The running gap at which a coarser picture counts as there."""
+    """Running accuracy gap at which a coarser picture counts as fitted."""
     scale_lr: Positive | None = None
-    """Learning rate of the scale, in its unit; default that of all."""
+    """Learning rate of the scale, in its unit; by default that of all other parameters."""
     betas: tuple[Decay, Decay] = (0.8, 0.95)
-    """Adam's decay rates."""
+    """Decay rates of the moment estimates of Adam."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
     usual_seconds: ClassVar[float] = 45.0
 
     padding: int = 4
-    """Cells surveyed around the picture."""
+    """Number of cells surveyed around the picture."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,11 +99,11 @@ class FitConfig(MetricsConfig, SamplingConfig, PictureConfig):
             raise BadInput(f"padding is {self.padding}; expected 0 or more cells")
         if len(self.shares) != len(self.coarse) + 1 or not all(share > 0 for share in self.shares):
             raise BadInput(
-                f"{len(self.coarse)} coarser sizes need {len(self.coarse) + 1} positive shares of the budget; "
-                f"got {self.shares}"
+                f"shares is {spell_list(self.shares)}; expected {len(self.coarse) + 1} positive shares "
+                "of the budget, one for each coarser size and one for the full size"
             )
         if not all(0 < fraction < 1 for fraction in self.coarse):
-            raise BadInput(f"coarse sizes are fractions of the size between 0 and 1; got {self.coarse}")
+            raise BadInput(f"coarse is {spell_list(self.coarse)}; expected fractions of the size between 0 and 1")
 
     def settled(self, stored: Mapping[str, Any]) -> Self:
         # How many examples there is time for was decided once, by the clock.

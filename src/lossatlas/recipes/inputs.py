@@ -1,4 +1,4 @@
-"""The files and folders that a configuration names: how they are found again when a run has moved."""
+"""The files and folders that a configuration names, and how they are found after a run was moved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import expand_home, resolved
+from lossatlas.files.reading import expand_home, resolve_path
 from lossatlas.provenance import InputPlace
 from lossatlas.rundir import RunDirectory
 from lossatlas.specs import NetworkSpec
@@ -17,25 +17,25 @@ from lossatlas.specs import NetworkSpec
 __all__ = ["NETWORKS", "change_paths", "find_inputs", "locate_inputs", "respell_inputs"]
 
 NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "init_from", "start"}
-"""Settings that name networks, each of which lies in a file, a folder or a run."""
+"""The settings that name networks in files, folders or runs."""
 FILES = {"data.folder", "pattern.font"}
-"""Settings that name a file or a folder."""
+"""The settings that name a file or a folder."""
 PREFIXES = {"image", "grey", "array", "file", "towards"}
-"""What stands before a path in a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
+"""The prefixes before a path in the name of a picture or a direction, as in ``image:FILE`` and ``towards:RUN``."""
 CODE = {"model", "data", "loss", "metrics", "chart", "curve"}
-"""Settings that may name a ``module:callable``, or a ``module:Class``."""
+"""The settings that may name a ``module:callable`` or a ``module:Class``."""
 SEQUENCE = "sequence"
-"""What stands before pictures with commas between them."""
+"""The prefix before a list of pictures with commas between them."""
 
 
 def locate_inputs(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str]]:
-    """Where the paths that a flat configuration names lie now, with what an ``InputPlace`` holds of each.
+    """Record where the paths that a flat configuration names lie now, as an ``InputPlace`` holds it.
 
     Args:
         flat: the configuration.
         run: the run directory, which need not exist yet.
     """
-    from lossatlas.data import DATA  # imported late: the command line reads this module before it needs torch
+    from lossatlas.data import DATA  # imported late, because the command line reads this module before it needs torch
 
     places = {}
     for name, value in flat.items():
@@ -49,18 +49,19 @@ def locate_inputs(flat: Mapping[str, Any], run: Path) -> dict[str, dict[str, str
 def find_inputs(
     run: RunDirectory, needed: Collection[str] | None = None, given: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The flat configuration of a run, with the paths in it as they lead to the inputs from here.
+    """Return the flat configuration of a run, with paths that lead to its inputs from the current working folder.
 
-    An input is looked for where it lay relative to the run, where it lay when the run was begun, and where its path
-    leads from the present working folder. What nobody recorded stays as it is spelled.
+    An input is looked for where it lay relative to the run, where it lay when the run was started, and where its path
+    leads from the current working folder. Paths that were not recorded stay as they are.
 
     Args:
-        run: it may have been moved, alone or with what it names, or be asked from another working folder.
-        needed: settings whose inputs have to be there; default all. Of others, what is nowhere stays as it is spelled.
-        given: settings that do not count, because somebody says them anew.
+        run: the run, which may have been moved, alone or with its inputs.
+        needed: the settings whose inputs must exist; default all. Missing inputs of other settings stay as they are.
+        given: the settings that are left out, because the user states them again.
 
     Raises:
-        BadInput: an input is nowhere; says where it was looked for. Or the run cannot be read, or it brings code.
+        BadInput: an input is missing, and the message says where it was looked for; the run cannot be read; or it comes
+            with code.
     """
     flat, places = run.config(), run.provenance().inputs
     _check_code(run, {name: value for name, value in flat.items() if name not in given})
@@ -74,8 +75,8 @@ def find_inputs(
             return path
         if place is None:
             raise BadInput(
-                f"{name} {path} of {run.path} is not there; it was looked for as {', '.join(looked)}: put it back, or "
-                f"give --{name} where it is now"
+                f"{name} {path} of {run.path} does not exist; it was looked for as {', '.join(looked)}: restore it, or "
+                f"give its current path as --{name}"
             )
         return path if place == _absolute(path) else place
 
@@ -86,22 +87,22 @@ def find_inputs(
 
 
 def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
-    """Refuse to import a module that came with a run, as would happen where the run is the working folder.
+    """Refuse to import a module that came with a run, which would happen if the run is the working folder.
 
     Raises:
-        BadInput: a ``module:callable`` of its configuration is found inside of it.
+        BadInput: a ``module:callable`` of its configuration lies inside of it.
     """
-    inside = resolved(run.path)
+    inside = resolve_path(run.path)
     for name in CODE & flat.keys():
         value = flat[name]
         for spec in value if isinstance(value, list | tuple) else [value]:
             module = str(spec).partition(":")[0].partition(".")[0]
             if ":" not in str(spec) or not module.isidentifier():
                 continue
-            found = PathFinder.find_spec(module)  # which imports nothing
+            found = PathFinder.find_spec(module)  # does not import the module
             origins = [] if found is None else [found.origin or "", *(found.submodule_search_locations or ())]
             for origin in filter(None, origins):
-                if inside not in resolved(origin).parents:
+                if inside not in resolve_path(origin).parents:
                     continue
                 raise BadInput(
                     f"{name} {spec} of {run.path} is code that came with the run ({origin}) and is not executed; if "
@@ -110,15 +111,15 @@ def _check_code(run: RunDirectory, flat: Mapping[str, Any]) -> None:
 
 
 def respell_inputs(run: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's stored settings, with paths spelled as they are given wherever they may mean the same.
+    """Return a run's stored settings, with paths written as in the given ones wherever they may name the same input.
 
-    They do where the given path leads to one of the places at which the input is looked for; and where the input is at
-    none of them, so that somebody has to say where it is now. Whether it is the same is for fingerprints to tell.
+    They may if the given path leads to one of the places at which the input is looked for, or if the input is at none
+    of these. Whether its content is the same is decided by hashes.
 
     Args:
         run: the run.
         stored: its flat configuration.
-        given: another one.
+        given: the flat configuration whose paths are used.
     """
     places = run.provenance().inputs
 
@@ -142,12 +143,12 @@ def _looked_for(run: RunDirectory, path: str, place: InputPlace) -> list[str]:
 
 
 def _absolute(path: str | Path) -> str:
-    """A path from the root, in which links keep their names."""
+    """Return an absolute path without resolving links."""
     return os.path.abspath(expand_home(path))  # noqa: PTH100
 
 
 def _paths(name: str, value: Any) -> list[str]:
-    """The paths that a setting's value names, in their order."""
+    """List the paths in the value of a setting, in order."""
     found: list[str] = []
 
     def note(path: str) -> str:
@@ -159,7 +160,7 @@ def _paths(name: str, value: Any) -> list[str]:
 
 
 def change_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
-    """The value of the setting called ``name`` with each path in it changed; other values stay as they are."""
+    """Return the value of a setting with each path in it changed; values without paths are returned as they are."""
     if isinstance(value, list | tuple):
         return type(value)(change_paths(name, item, change) for item in value)
     if not isinstance(value, str) or not value:
@@ -176,7 +177,7 @@ def change_paths(name: str, value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _with_network(spec: str, change: Callable[[str], str]) -> str:
-    """``RUN@STEP`` or ``FILE#KEY`` with its path changed."""
+    """Return ``RUN@STEP`` or ``FILE#KEY`` with its path changed."""
     named = NetworkSpec.parse(spec)
     more = len(f"@{named.step}") if named.step else len(f"#{named.key}") if named.key is not None else 0
     path = spec[: len(spec) - more]

@@ -10,7 +10,6 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.rundir import PROVENANCE
-from lossatlas.schema import name_done_variable
 
 if TYPE_CHECKING:
     from lossatlas.recipes.opened_run import OpenedRun
@@ -103,9 +102,8 @@ def _describe_seeds(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:
     """By split what is known of its evaluation: examples, batch size, buffers policy, precision."""
-    done = name_done_variable("", "streaming")
     return {
-        str(name).removesuffix(done): variable.attrs
-        for name, variable in subject.data_vars.items()
-        if str(name).endswith(done) and "examples" in variable.attrs
+        str(variable.attrs["split"]): variable.attrs
+        for variable in subject.data_vars.values()
+        if "split" in variable.attrs and "examples" in variable.attrs
     }

@@ -1,4 +1,4 @@
-"""Networks that a configuration names, as points of one weight space: read, checked and transformed in one place."""
+"""Networks as points of one weight space: read from files and runs, checked and transformed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput
-from lossatlas.files.reading import resolved
+from lossatlas.files.reading import resolve_path
 from lossatlas.problem import Problem
 from lossatlas.recipes.problem import ProblemRecipe
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.types import Params
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import load_state, module_state
+from lossatlas.weights.files import collect_state, load_state
 from lossatlas.weights.loading import check_finite_values
 
 __all__ = [
@@ -43,8 +43,8 @@ class NetworkState:
     """One network of a problem's architecture.
 
     Attributes:
-        name: what it is called in pictures and messages.
-        state: its parameters and buffers by name, all that the module has.
+        name: the name of the network in pictures and messages.
+        state: all parameters and buffers by name.
     """
 
     name: str
@@ -55,30 +55,30 @@ class NetworkState:
 
 
 class NetworkTransform(ABC):
-    """Makes other networks of networks, before anything is laid between or around them: averages, alignment."""
+    """A transformation of loaded networks, such as averaging or alignment, before charts are made from them."""
 
     @abstractmethod
     def transform(self, networks: Sequence[NetworkState], problem: Problem, space: WeightSpace) -> list[NetworkState]:
-        """The networks that take the place of these.
+        """Return the networks that replace the given ones.
 
         Args:
-            networks: one or more, in the order in which they were named.
-            problem: its module has their architecture.
-            space: the parameters that vary; all others are the same in all networks.
+            networks: one or more networks, in the order in which they were named.
+            problem: the problem, whose module has their architecture.
+            space: the parameters that vary; all others are equal in all networks.
 
         Raises:
-            BadInput: they cannot be transformed.
+            BadInput: the networks cannot be transformed.
         """
 
 
 @dataclass(frozen=True)
 class LoadedNetworks:
-    """Networks in one weight space, in their order.
+    """Networks as points of one weight space, in their order.
 
     Attributes:
-        networks: with short names that tell them apart.
+        networks: the networks, with short names that distinguish them.
         space: the parameters that vary.
-        notes: what somebody should know of the files that they come from.
+        notes: notes on the files that they come from, for the user.
     """
 
     networks: tuple[NetworkState, ...]
@@ -90,21 +90,21 @@ class LoadedNetworks:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the networks are called."""
+        """Return the names of the networks."""
         return tuple(network.name for network in self.networks)
 
     @property
     def states(self) -> list[Params]:
-        """Their parameters and buffers."""
+        """Return the parameters and buffers of each network."""
         return [network.state for network in self.networks]
 
     @cached_property
     def vectors(self) -> Tensor:
-        """The networks as vectors (k, n), in the module's numbers and where it is."""
+        """Return the networks as vectors (k, n), in the dtype and on the device of the module."""
         return torch.stack([self.space.flatten(state) for state in self.states])
 
     def bring(self, module: nn.Module) -> None:
-        """Bring a module of their architecture to the first of them, in place."""
+        """Load the first network into a module of the same architecture, in place."""
         load_state(module, self.networks[0].state, self.networks[0].name)
 
 
@@ -115,26 +115,38 @@ def load_networks(
     *,
     called: str = "checkpoint",
 ) -> LoadedNetworks:
-    """Networks by their names, as points of one weight space.
+    """Load networks as points of one weight space.
 
     Args:
         specs: files of weights, networks in them as ``FILE#KEY``, runs, snapshots as ``RUN@STEP``, or names of networks
             that the problem has in memory.
-        base: the problem; its module is as it was when this returns.
-        transforms: applied one after the other to all networks together.
-        called: what messages call what is named.
+        base: the recipe of the problem, such as :attr:`OpenedRun.base`; its module keeps its weights.
+        transforms: transformations that are applied to all networks together, in order.
+        called: the word for a network in messages.
+
+    Returns:
+        The networks, in their order, and their weights as vectors (k, n).
 
     Raises:
-        BadInput: one is named twice, cannot be read, does not fit the module or is not finite; or two differ in
-            parameters that do not vary, which no point between them could have.
+        BadInput: a network is named twice, cannot be read, does not fit the module or is not finite; or two networks
+            differ in parameters that do not vary.
+
+    >>> import tempfile, lossatlas as la
+    >>> from lossatlas.jobs.train import run_train
+    >>> from lossatlas.recipes import TrainConfig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = run_train(TrainConfig(model_options={"hidden": (8,)}, epochs=1.0), f"{folder}/net")
+    ...     networks = la.load_networks([f"{folder}/net@0", f"{folder}/net"], la.open_run(f"{folder}/net").base)
+    ...     networks.names, tuple(networks.vectors.shape)
+    (('net@0', 'net'), (2, 610))
     """
-    places = [resolved(spec) for spec in specs]
+    places = [resolve_path(spec) for spec in specs]
     if twice := [spec for spec, place in zip(specs, places, strict=True) if places.count(place) > 1]:
-        raise BadInput(f"{twice[0]} is named twice; name networks that differ")
+        raise BadInput(f"{twice[0]} is named twice; expected different networks")
     module, found, notes = base.problem.module, [], list[str]()
     with keep_module(module):
         for spec, name in zip(specs, shorten_paths(specs), strict=True):
-            state = base.networks[spec] if spec in base.networks else starting_state(spec)
+            state = base.networks[spec] if spec in base.networks else load_start(spec)
             notes += load_state(module, state, f"{called} {spec}")
             check_finite(module, f"{called} {spec}")
             found.append(NetworkState(name, copy_state(module)))
@@ -142,21 +154,21 @@ def load_networks(
         for transform in transforms:
             found = [_restore(network, module) for network in transform.transform(found, base.problem, base.space)]
             if not found:
-                raise BadInput(f"{type(transform).__name__} left no network; expected one at least")
+                raise BadInput(f"{type(transform).__name__} returned an empty list; expected at least one network")
             notes += _check_what_is_held(found, base)
     return LoadedNetworks(tuple(found), base.space, tuple(dict.fromkeys(notes)))
 
 
 def bring_module(spec: str, base: ProblemRecipe, *, called: str = "checkpoint") -> tuple[str, ...]:
-    """Bring a problem's module to a network; returns what somebody should know of its file.
+    """Load a network into the module of a problem, in place; returns notes on its file.
 
     Args:
-        spec: of the network, as :func:`load_networks` takes it.
-        base: the problem.
-        called: what messages call what is named.
+        spec: the network, in a form that :func:`load_networks` accepts.
+        base: the recipe of the problem.
+        called: the word for the network in messages.
 
     Raises:
-        BadInput: it cannot be read, does not fit or is not finite.
+        BadInput: the network cannot be read, does not fit or is not finite.
     """
     loaded = load_networks([spec], base, called=called)
     loaded.bring(base.problem.module)
@@ -165,33 +177,33 @@ def bring_module(spec: str, base: ProblemRecipe, *, called: str = "checkpoint") 
 
 @contextmanager
 def keep_module(module: nn.Module) -> Iterator[None]:
-    """While entered, a module may be brought to other networks; afterwards it is as it was."""
+    """Restore the state of a module at the end of the context, in which other networks may be loaded into it."""
     before = copy_state(module)
     try:
         yield
     finally:
         with torch.no_grad():
-            for name, value in module_state(module).items():
+            for name, value in collect_state(module).items():
                 value.copy_(before[name])
 
 
 def copy_state(module: nn.Module) -> Params:
-    """Parameters and buffers of a module by name, which stay what they are when it is brought elsewhere."""
-    return {name: value.clone() for name, value in module_state(module).items()}
+    """Copy the parameters and buffers of a module, by name."""
+    return {name: value.clone() for name, value in collect_state(module).items()}
 
 
 def _restore(network: NetworkState, module: nn.Module) -> NetworkState:
-    """A network that a transform made, as the module has it; refused where it does not fit the module."""
+    """Bring a transformed network into the form of the module's state; refuse one that does not fit."""
     load_state(module, network.state, network.name)
     check_finite(module, network.name)
     return NetworkState(network.name, copy_state(module))
 
 
 def _check_what_is_held(networks: Sequence[NetworkState], base: ProblemRecipe) -> list[str]:
-    """Refuse networks that differ in parameters that do not vary; a line for each buffer in which they differ.
+    """Refuse networks that differ in parameters that do not vary; returns a note for each buffer in which they differ.
 
     Raises:
-        BadInput: two differ.
+        BadInput: two networks differ in such a parameter.
     """
     varied = {name for entry in base.space.entries for name in entry.names}
     parameters = {name for name, _ in base.problem.module.named_parameters()}
@@ -204,42 +216,42 @@ def _check_what_is_held(networks: Sequence[NetworkState], base: ProblemRecipe) -
             continue
         if name in parameters:
             raise BadInput(
-                f"{first.name} and {unequal[0].name} differ in {name!r}, which does not vary; name it among "
-                "the parameters that do"
+                f"{first.name} and {unequal[0].name} differ in parameter {name!r}, which is held fixed; let it vary "
+                "(parameters)"
             )
         notes.append(
-            f"{first.name} and {unequal[0].name} differ in the buffer {name!r}; between them it is the first's"
+            f"{first.name} and {unequal[0].name} differ in the buffer {name!r}; points between them have the first's"
         )
     return notes
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same, NaN included."""
+    """Return whether two tensors are equal; NaN equals NaN."""
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def list_statistics(module: nn.Module) -> set[str]:
-    """The names of the running statistics of normalisations, of which buffers policies take care."""
+    """Return the names of the running statistics of normalisation layers, which buffers policies handle."""
     layers = [(prefix, layer) for prefix, layer in module.named_modules() if isinstance(layer, _NormBase)]
     return {f"{prefix}.{name}" if prefix else name for prefix, layer in layers for name, _ in layer.named_buffers()}
 
 
 def check_finite(module: nn.Module, source: str) -> None:
-    """Refuse a network whose loss is nowhere a number.
+    """Refuse a network with parameters that are not finite.
 
     Args:
         module: the network.
-        source: what the message calls it.
+        source: the name of the network in the message.
 
     Raises:
-        BadInput: a parameter is not finite; the first one is named.
+        BadInput: a parameter is not finite; the message names the first one.
     """
     for name, parameter in module.named_parameters():
         check_finite_values(name, parameter, source)
 
 
 def shorten_paths(paths: Sequence[str]) -> list[str]:
-    """Short names of paths that differ: their ends, as long as it takes to tell them apart.
+    """Shorten different paths to the shortest ends that distinguish them.
 
     >>> shorten_paths(["runs/a/last", "runs/b/last"])
     ['a/last', 'b/last']

@@ -1,12 +1,13 @@
-"""Run directories as objects: one way from a path to what a run was made of and what it found.
+"""Run directories as objects: from a path to the chart, the problem, the data and the survey of a run.
 
-Importing this module imports no torch, so that pictures of a run are redrawn quickly; whoever asks for a chart, a
-problem or an engine does.
+Importing this module does not import torch, so that pictures of a run are redrawn quickly; torch is imported when a
+chart, a problem or an engine is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from lossatlas.cards import choose_numbers, write_card
 from lossatlas.describing import write_repr
 from lossatlas.errors import BadInput, LossatlasError
-from lossatlas.files.reading import resolved
+from lossatlas.files.reading import Unreadable, read_json, resolve_path
+from lossatlas.files.stores import METADATA, ArrayHead
 from lossatlas.provenance import Provenance
-from lossatlas.recipes.base import AUTO, Config, ProblemConfig
+from lossatlas.recipes.base import AUTO, Config, NotSettings, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.first_picture import draw_first_picture
@@ -43,43 +45,56 @@ __all__ = ["CONFIGS", "DATA_SETTINGS", "OpenedRun", "open_run"]
 CONFIGS: dict[str, type[Config]] = {
     kind.verb: kind for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig)
 }
-"""The configurations of runs, by the verb that makes them."""
+"""The configuration classes by verb."""
 DATA_SETTINGS = ("data", "data.folder")
-"""Settings without which there is no problem."""
+"""The settings that the problem of a run needs."""
 CENTRE = ("checkpoint", "between", "trajectory")
-"""Settings that name the network that a chart lies around or begins at."""
+"""The settings that name the network at the centre or the start of a chart."""
 CHARTED = (FitConfig.verb, ConnectConfig.verb, SurveyConfig.verb)
-"""Verbs whose runs come to a chart and a survey."""
+"""The verbs whose runs have a chart and a survey."""
 UNTOLD = ("held_bytes", "held_bytes_of_separate_models", "peak_memory_bytes")
-"""Of the summary of a run, what a notebook does not show."""
+"""The numbers of a summary that a notebook does not show."""
 ADVICE = "give a run of fit, survey or connect, once it has surveyed, or one in the folder surveys of a comparison"
-"""Where there is no survey."""
+"""The advice for a run without a survey."""
 
 
 def open_run(path: Path | str) -> OpenedRun:
-    """A run directory as objects.
+    """Open a run directory as objects, each of which is made from the run's own record when it is first used.
 
     Args:
-        path: of a run of ``lossatlas train``, ``fit``, ``connect``, ``survey`` or ``compare``, finished or not.
+        path: the directory of a run of ``lossatlas train``, ``fit``, ``connect``, ``survey`` or ``compare``, finished
+            or not. It may have been moved, and is not changed.
+
+    Returns:
+        The run, with its ``chart``, ``problem``, ``splits``, ``engine``, ``metrics``, ``config`` and ``survey``.
 
     Raises:
-        BadInput: there is no run of this version of lossatlas.
+        BadInput: the path is not that of a run of this version of lossatlas.
+
+    >>> import tempfile, lossatlas as la
+    >>> from lossatlas.jobs.train import run_train
+    >>> from lossatlas.recipes import TrainConfig
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = run_train(TrainConfig(model_options={"hidden": (8,)}, epochs=1.0), f"{folder}/net")
+    ...     run = la.open_run(f"{folder}/net")
+    ...     run.verb, run.finished, sorted(run.splits), run.config.optimizer
+    ('train', True, ['test', 'train'], 'adam')
     """
     return OpenedRun(path)
 
 
 class OpenedRun:
-    """A run as objects, each of which is made of the run's own record when it is first asked for.
+    """A run as objects, each of which is made from the run's own record when it is first used.
 
-    What is not there any more (data that were moved, a ``module:callable`` that is gone), or is another one by now, is
-    told in one line by whoever needs it; all else can be had. The run may have been moved, and is not changed.
+    An input that is missing or has changed since (data, a ``module:callable``, a checkpoint) raises an error only where
+    it is needed. The run may have been moved, and is not changed.
 
     Args:
         path: the run directory.
-        advice: what to do where it is not one.
+        advice: the advice in the message if the path is not that of a run.
 
     Raises:
-        BadInput: it is not one.
+        BadInput: the path is not that of a run.
     """
 
     def __init__(self, path: Path | str, advice: str = "name a run directory") -> None:
@@ -102,102 +117,106 @@ class OpenedRun:
 
     @property
     def path(self) -> Path:
-        """Of the run directory."""
+        """Return the path of the run directory."""
         return self.directory.path
 
     @cached_property
     def provenance(self) -> Provenance:
-        """Where the run comes from: versions, plan, device, hashes of its inputs."""
+        """Return the provenance of the run: versions, plan, device, hashes of its inputs."""
         return self.directory.provenance()
 
     @property
     def verb(self) -> str:
-        """The verb that made the run.
+        """Return the verb that carried out the run.
 
         Raises:
-            BadInput: the record does not say one that there is.
+            BadInput: the record lacks a known verb.
         """
         if self.provenance.verb not in CONFIGS:
-            raise BadInput(f"{self.path} does not say which verb made it; make the run anew")
+            raise BadInput(f"{self.path} does not record its verb; carry out the run again")
         return self.provenance.verb
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Return whether the run is finished."""
         return self.directory.finished
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The numbers that the run came to, JSON types.
+        """Return the numbers of the run's summary, as JSON values.
 
         Raises:
-            BadInput: it is not finished, or they cannot be read.
+            BadInput: the run is not finished, or the summary cannot be read.
         """
         if not self.finished:
-            raise self._lack("summary", "make the run anew")
+            raise self._lack("summary", "carry out the run again")
         return self.directory.read_json(SUMMARY)
 
     def _lack(self, thing: str, advice: str, verbs: Collection[str] = tuple(CONFIGS)) -> BadInput:
-        """That the run has something not, which runs of some verbs come to in the end."""
+        """Return the error for something that the run lacks and that finished runs of some verbs have."""
         if self.provenance.verb in verbs and not self.finished:
             advice = f"it is not finished: continue it with lossatlas {self.verb} --out {self.path} --resume"
         return BadInput(f"{self.path} holds no {thing}; {advice}")
 
     def find_settings(self, needed: Collection[str] | None = (), given: Collection[str] = ()) -> dict[str, Any]:
-        """The flat configuration, with paths as they lead to its inputs from here (``recipes.inputs.find_inputs``)."""
+        """Return the flat configuration, with paths that lead to its inputs from here
+        (``recipes.inputs.find_inputs``).
+        """
         return find_inputs(self.directory, needed, given)
 
     def respell_settings(self, config: Config) -> dict[str, Any]:
-        """The flat configuration as another one spells it, with what it does not say.
+        """Return the flat configuration completed by defaults, with paths written as in another configuration.
 
-        An option that is younger than the run has there what the run did without it: its default. Paths are spelled as
-        the other configuration has them wherever they may mean the same.
+        An option that is newer than the run has its default, which is what the run did without it. Paths are written as
+        in the other configuration wherever they may name the same input.
         """
         return respell_inputs(self.directory, fill_defaults(type(config), self.directory.config()), config.flat())
 
     def read_config(self, *needed: str) -> Config:
-        """The configuration, with paths as they lead to its inputs from here.
+        """Return the configuration, with paths that lead to its inputs from here.
 
         Args:
-            needed: settings whose files and folders have to be there.
+            needed: the settings whose files and folders must exist.
 
         Raises:
-            BadInput: one of them is nowhere, or the configuration cannot be read.
+            BadInput: one of these is missing, or the configuration cannot be read.
         """
         kind = CONFIGS[self.verb]
         try:
             return kind.from_flat(self.find_settings(needed))
-        except BadInput as error:
-            if "these are not the settings" not in str(error):
-                raise
-            raise BadInput(f"{self.path} has a config.yaml that cannot be read ({error}); make the run anew") from error
+        except NotSettings as error:
+            raise BadInput(
+                f"{self.path} has a config.yaml that cannot be read ({error}); make the run again"
+            ) from error
 
     @cached_property
     def config(self) -> Config:
-        """The configuration, whether or not its inputs are still there."""
+        """Return the configuration, whether or not its inputs still exist."""
         return self.read_config()
 
     @cached_property
     def maker(self) -> OpenedRun:
-        """The run that made the chart: one that surveyed the chart of another run has it from there.
+        """Return the run in which the chart was made, which for a survey of another run's chart is that other run.
 
         Raises:
-            BadInput: such a run is gone, or two are said to have it from each other.
+            BadInput: that run is missing, or two runs refer to each other.
         """
-        made, seen = self, {resolved(self.path)}
+        made, seen = self, {resolve_path(self.path)}
         while before := made.find_settings({"run"}).get("run"):
             made = OpenedRun(str(before))
-            if resolved(made.path) in seen:
-                raise BadInput(f"the charts of {self.path} and {made.path} are said to be each other's; make one anew")
-            seen.add(resolved(made.path))
+            if resolve_path(made.path) in seen:
+                raise BadInput(
+                    f"{self.path} and {made.path} refer to each other for their chart; carry out one of them again"
+                )
+            seen.add(resolve_path(made.path))
         return made
 
     @cached_property
     def chart(self) -> Chart:
-        """The chart of a fit, a curve or a survey.
+        """Return the chart of a fit, a curve or a survey.
 
         Raises:
-            BadInput: the run has none, or its file is damaged.
+            BadInput: the run does not have a chart, or its file is damaged.
         """
         from lossatlas.charts import CHARTS, CoefficientChart, load_chart
         from lossatlas.charts.files import read_kind
@@ -205,44 +224,57 @@ class OpenedRun:
         path = self.path / CHART
         if not path.is_file():
             raise self._lack("chart", "give a run of fit or survey, or survey a --checkpoint", CHARTED)
-        if ":" in (kind := read_kind(path)) and kind not in CHARTS:  # nothing that the file alone names is imported
+        if ":" in (kind := read_kind(path)) and kind not in CHARTS:  # a module that only the file names is not imported
             stored = self.maker.find_settings()
             if kind in (stored.get("chart"), stored.get("curve")):
                 CoefficientChart.named(kind)
-        return load_chart(path)
+        chart = load_chart(path)
+        chart.axis_labels = self._read_labels(chart.axes)
+        return chart
+
+    def _read_labels(self, axes: Sequence[str]) -> dict[str, str]:
+        """What the run's own survey calls axes of its chart, as far as it says so."""
+        labels: dict[str, str] = {}
+        for axis in axes:
+            with suppress(Unreadable):
+                label = read_json(self.path / SURVEY / axis / METADATA, ArrayHead).attributes.get("long_name")
+                labels |= {axis: label} if isinstance(label, str) else {}
+        return labels
 
     @cached_property
     def _unplaced(self) -> ProblemRecipe:
-        """The objects of the problem, wherever its module stands."""
+        """Return the recipe of the problem, with any weights in its module."""
         from lossatlas.recipes.problem import build_problem, check_data_now
 
         config = self.read_config(*DATA_SETTINGS)
         if not isinstance(config, ProblemConfig):
-            raise BadInput(f"{self.path} compares runs and has no problem of its own; open one of them")
+            raise BadInput(
+                f"{self.path} compares runs and does not have a problem of its own; open one of the compared runs"
+            )
         base = build_problem(config, getattr(config, "splits", ()))
-        known, hint = self.provenance.fingerprints, "bring them back, or make the run anew"
+        known, hint = self.provenance.fingerprints, "restore the data, or carry out the run again"
         check_data_now(known, base.data, config.data, str(self.path), hint)
         return base
 
     @cached_property
     def base(self) -> ProblemRecipe:
-        """The objects of the problem; the module stands where the run has it.
+        """Return the recipe of the problem, with the network of the run in its module.
 
-        That is the trained network of a training, the network that a chart lies around or begins at, and else the
+        That is the trained network of a training, the network at the centre or the start of a chart, or else the
         initialisation.
 
         Raises:
-            BadInput: the run compares others; or its data or its network are gone, or have changed since.
+            BadInput: the run compares other runs, or its data or its network are missing or have changed since.
         """
         self.maker.place_module(self._unplaced)
         self._check_network(self._unplaced)
         return self._unplaced
 
     def place_module(self, base: ProblemRecipe) -> tuple[str, ...]:
-        """Bring a problem's module to the network of this run; returns what somebody should know of its file.
+        """Load the network of this run into the module of a problem; returns notes on its file.
 
         Raises:
-            BadInput: the network is gone, does not fit, or has changed since the run.
+            BadInput: the network is missing, does not fit, or has changed since the run.
         """
         from lossatlas.recipes.networks import bring_module
         from lossatlas.training import Trajectory
@@ -252,12 +284,12 @@ class OpenedRun:
         notes: tuple[str, ...] = ()
         if self.verb == TrainConfig.verb:
             if not (self.path / MODEL).is_file():
-                raise self._lack("network", "train it anew")
+                raise self._lack("network", "train it again")
             return bring_module(str(self.path), base)
         stored = self.find_settings({"checkpoint", "trajectory"})
         between = stored.get("between") or [None]
         if between[0] and not NetworkSpec.parse(between[0]).path.exists():
-            self.find_settings({"between"})  # says where it was looked for; the others need not be there
+            self.find_settings({"between"})  # the error says where it was looked for; the other inputs may be missing
         if spec := stored.get("checkpoint") or between[0]:
             notes = bring_module(str(spec), base)
         elif folder := stored.get("trajectory"):
@@ -267,13 +299,13 @@ class OpenedRun:
         return notes
 
     def _check_network(self, base: ProblemRecipe) -> None:
-        """Refuse a module that does not stand at the network that the run has it at, as far as its record says.
+        """Refuse a module that does not hold the network of the run, as far as its record tells.
 
-        The initialisation that a chart was started from counts only where points of the chart do not say all of a
-        network: somebody may choose another seed for a survey of it.
+        The initialisation that a chart was started from matters only if points of the chart do not determine a network
+        completely: a survey of the chart may have another seed.
 
         Raises:
-            BadInput: it stands elsewhere.
+            BadInput: the module holds another network.
         """
         from lossatlas.recipes.problem import hash_network
 
@@ -284,30 +316,32 @@ class OpenedRun:
         stored = self.maker.find_settings()
         if any(stored.get(name) for name in CENTRE) or not _says_all(base):
             raise BadInput(
-                f"the network that {self.path} was made of has changed since, so its chart does not lie around it now; "
-                "make that run anew"
+                f"the network of {self.path} has changed since, so it is not the centre of the run's chart; carry out "
+                "that run again"
             )
 
     @property
     def stated_buffers(self) -> str | None:
-        """What running statistics are said to mean in the run's survey; None where that is what is usual."""
+        """Return the buffers policy that the run states for its survey; None if it uses the default."""
         stored = self.find_settings()
         said = [stored.get(name, AUTO) for name in ("survey_buffers", "buffers")]
         return next((str(policy) for policy in said if policy != AUTO), None)
 
     @cached_property
     def recipe(self) -> ChartRecipe[Any]:
-        """The objects that evaluate networks on the chart, as the run's survey does."""
+        """Return the recipe that evaluates networks on the chart as the run's survey does."""
         from lossatlas.charts import CoefficientChart
-        from lossatlas.engine.usual import usual_buffers
+        from lossatlas.engine.usual import choose_buffers
         from lossatlas.recipes.chart_recipe import ChartRecipe
 
         chart, base = self.chart, self.base
         if not isinstance(chart, CoefficientChart):
-            raise BadInput(f"the chart of {self.path} is not made of control vectors, which the engine needs")
+            raise BadInput(
+                f"the chart of {self.path} is not made of control vectors, which the engine needs; open another run"
+            )
         config = cast("SurveyConfig", self.config)
         stated = self.stated_buffers or self.maker.stated_buffers
-        policy = base.settle_buffers(stated) if stated else usual_buffers(chart, base.problem.module)
+        policy = base.settle_buffers(stated) if stated else choose_buffers(chart, base.problem.module)
         return ChartRecipe(
             config=config,
             base=base,
@@ -319,12 +353,14 @@ class OpenedRun:
 
     @property
     def problem(self) -> Problem:
-        """Module, loss and feed."""
+        """Return module, loss and feed."""
         return self.base.problem
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """By name the examples that the run evaluates, on its device: of a training all, else those of its survey."""
+        """Return the examples that the run evaluates, by split, on its device: those of its survey, or of a training
+        all.
+        """
         base, config = self._unplaced, self.config
         if isinstance(config, TrainConfig):
             return base.take_examples("all", base.data.splits)
@@ -333,24 +369,24 @@ class OpenedRun:
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
-        """By name what the run measures."""
-        from lossatlas.metrics import metrics_for
+        """Return the metrics of the run by name."""
+        from lossatlas.metrics import choose_metrics
 
-        return metrics_for(self._unplaced.problem.loss, getattr(self.config, "metrics", (AUTO,)))
+        return choose_metrics(self._unplaced.problem.loss, getattr(self.config, "metrics", (AUTO,)))
 
     @property
     def plan(self) -> Plan | str:
-        """The plan that the run was carried out with; ``auto`` where it has none."""
+        """Return the plan of the run; ``auto`` if it does not record one."""
         from lossatlas.engine import Plan
 
         return Plan.from_dict(self.provenance.plan) if self.provenance.plan else "auto"
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine of the run's survey: its plan, and what running statistics mean there.
+        """Return the engine of the run's survey, with its plan and its buffers policy.
 
-        A training has no survey: its engine evaluates any points of weight space, with the statistics that the trained
-        network has.
+        A training does not have a survey; its engine evaluates points of weight space with the running statistics of
+        the trained network.
         """
         from lossatlas.surveying.standing import Standing
 
@@ -361,10 +397,10 @@ class OpenedRun:
 
     @cached_property
     def survey(self) -> xr.Dataset:
-        """The survey, in memory.
+        """Return the survey, in memory.
 
         Raises:
-            BadInput: there is none yet, or it is damaged.
+            BadInput: the survey does not exist yet, or it is damaged.
         """
         from lossatlas.surveying.store import read_survey
 
@@ -376,18 +412,18 @@ class OpenedRun:
         return self.path / SURVEY
 
     def read_damaged_survey(self) -> tuple[xr.Dataset, list[str]]:
-        """The survey as far as it can be read, and a line for each part that is damaged.
+        """Read the undamaged parts of the survey; returns them with a line for each damaged part.
 
         Raises:
-            BadInput: there is none, or nothing of it can be read.
+            BadInput: the survey does not exist, or all of it is damaged.
         """
-        from lossatlas.exchange import readable
+        from lossatlas.exchange import read_undamaged
 
-        return readable(self._find_store())
+        return read_undamaged(self._find_store())
 
 
 def _says_all(base: ProblemRecipe) -> bool:
-    """Whether a point of weight space is a whole network, but for running statistics, of which policies take care."""
+    """Return whether a point of weight space determines a network, apart from running statistics."""
     from lossatlas.recipes.networks import list_statistics
 
     spanned = {name for entry in base.space.entries for name in entry.names}

@@ -1,4 +1,4 @@
-"""The options of the things that a configuration names, such as a network's; known once the thing is."""
+"""The options of what a configuration names, such as those of a model; they depend on the name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar, get_type_hints
 
-from lossatlas.errors import BadInput, LossatlasError, unknown
-from lossatlas.files.reading import converted
+from lossatlas.errors import BadInput, LossatlasError, make_unknown_error
+from lossatlas.files.reading import convert
 from lossatlas.recipes.base import Config
 
 __all__ = ["check_options", "complete", "fill_defaults", "find_options"]
@@ -23,16 +23,16 @@ RESOLVERS = {
     "schedule": ("lossatlas.schedules", "find_schedule_options"),
     "chart": ("lossatlas.charts", "find_chart_options"),
 }
-"""Per field that names something with options of its own, who knows their type; imported when somebody asks."""
+"""For each field that names something with options: the function that finds their class, imported when it is needed."""
 OF_CLASSES = {"chart"}
-"""Fields in which a ``module:Class`` has options, too: to know them is to import it."""
+"""The fields in which a ``module:Class`` has options, too, which are read by importing it."""
 
 
 def find_options(name: str, spec: str) -> type | None:
-    """The dataclass of the options of what ``spec`` names in the field ``name``; None where it has none.
+    """Find the dataclass of the options of what ``spec`` names in the field ``name``; None if it has no options.
 
     Raises:
-        BadInput: nothing has the name.
+        BadInput: the name is unknown.
     """
     module, function = RESOLVERS[name]
     found: type | None = getattr(importlib.import_module(module), function)(spec)
@@ -40,10 +40,10 @@ def find_options(name: str, spec: str) -> type | None:
 
 
 def check_options(name: str, spec: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of what ``spec`` names in the field ``name``, of the types that they have there.
+    """Check the options of what ``spec`` names in the field ``name``, and convert them to their types.
 
     Raises:
-        BadInput: nothing has the name, it has no such option, or the option is of another type.
+        BadInput: the name or an option is unknown, or an option is of another type.
     """
     kind = find_options(name, spec)
     hints = {} if kind is None else get_type_hints(kind, include_extras=True)
@@ -52,12 +52,12 @@ def check_options(name: str, spec: str, options: Mapping[str, Any]) -> dict[str,
     for option, value in options.items():
         if option not in known:
             raise (
-                unknown(f"option of {name} {spec!r}:", option, known)
+                make_unknown_error(f"option of {name} {spec!r}:", option, known)
                 if known
-                else BadInput(f"{name} {spec!r} has no options; leave out {option!r}")
+                else BadInput(f"{name} {spec!r} does not take options; leave out {option!r}")
             )
         try:
-            found[option] = converted(value, hints[option])
+            found[option] = convert(value, hints[option])
         except LossatlasError:
             raise
         except ValueError as error:
@@ -66,7 +66,7 @@ def check_options(name: str, spec: str, options: Mapping[str, Any]) -> dict[str,
 
 
 def complete(config: C) -> C:
-    """A configuration that says every option of what it names, those nobody gave too: the record of a run.
+    """Complete a configuration with the defaults of all options, for the record of a run.
 
     Raises:
         BadInput: nothing has a name.
@@ -78,9 +78,9 @@ def complete(config: C) -> C:
 
 
 def fill_defaults(config: type[Config], flat: Mapping[str, Any]) -> dict[str, Any]:
-    """A flat configuration of this kind with the defaults of what it does not say, options of what it names among them.
+    """Complete a flat configuration with the defaults of missing settings and options.
 
-    It may be the record of a run of somebody else, so nothing of theirs is imported for it.
+    It may be the record of a foreign run, so modules that it names are not imported.
 
     Raises:
         BadInput: nothing has a name.

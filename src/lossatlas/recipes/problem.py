@@ -1,4 +1,4 @@
-"""From a configuration's problem to its objects: data, module, loss."""
+"""The recipe of a problem: from its configuration to data, module and loss."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from lossatlas.data import Dataset, Split, load_data
 from lossatlas.engine import BUFFERS, BuffersPolicy
-from lossatlas.engine.buffers_policy import normalisations_with_statistics
-from lossatlas.errors import BadInput, unknown
+from lossatlas.engine.buffers_policy import find_normalisation_layers
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.feeds import AUTO, Dict, Feed, Pair
 from lossatlas.hashing import fingerprint
 from lossatlas.losses import LOSSES, Loss, load_loss
@@ -34,27 +34,27 @@ __all__ = [
     "build_problem",
     "check_data_now",
     "find_device",
+    "fix_seed",
     "hash_data",
     "hash_network",
-    "seeded",
 ]
 
 
 FEW = 8
-"""Examples that tell what batches look like."""
+"""The number of examples from which the structure of batches is inferred."""
 
 
 @dataclass(frozen=True)
 class ProblemRecipe:
-    """The objects of a configuration's problem; the module is on the processor, batches are on the device.
+    """The objects of a problem; the module is on the CPU, batches are on the device.
 
     Attributes:
         problem: module, loss and feed.
         space: the parameters that vary.
-        data: all splits.
+        data: the complete data.
         train: the training examples, on the device.
-        device: where networks are evaluated.
-        networks: parameters and buffers of networks that are known by a name and lie in no file.
+        device: the device on which networks are evaluated.
+        networks: parameters and buffers of networks in memory, by name.
     """
 
     problem: Problem
@@ -65,11 +65,15 @@ class ProblemRecipe:
     networks: Mapping[str, Params] = field(default_factory=dict)
 
     def take_examples(self, examples: str, splits: Iterable[str]) -> dict[str, Split]:
-        """By name the examples of splits that are looked at, on the device.
+        """Take the examples of splits that are evaluated, on the device.
 
         Args:
-            examples: so many of each, the same ones in every run; or ``all``.
-            splits: their names.
+            examples: the number of examples of each split, a fixed random subset that is the same in every run; or
+                ``all``.
+            splits: the names of the splits.
+
+        Returns:
+            The examples by split.
         """
         found = {name: self.data.splits[name] for name in splits}
         if examples != "all":
@@ -77,35 +81,35 @@ class ProblemRecipe:
         return {name: split.to(self.device) for name, split in found.items()}
 
     def settle_buffers(self, policy: str) -> str:
-        """What a policy comes to: without running statistics all are one, and ``batch`` does nothing at a point.
+        """Return the effective buffers policy: without running statistics all policies are equal.
 
-        One that there is not stays, for those to refuse who make it.
+        An unknown policy is returned as it is, and refused where it is made.
         """
-        return policy if policy not in BUFFERS or normalisations_with_statistics(self.problem.module) else "batch"
+        return policy if policy not in BUFFERS or find_normalisation_layers(self.problem.module) else "batch"
 
     def make_buffers(self, policy: str, config: EvaluationConfig) -> BuffersPolicy:
-        """A policy of running statistics by its name, as a configuration has it."""
+        """Make a buffers policy from its name, with the settings of a configuration."""
         return BUFFERS[policy].for_run(self.train, config.eval_batch_size, config.buffers_batches)
 
 
 def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> ProblemRecipe:
-    """The objects that a configuration's problem stands for.
+    """Build the recipe of a problem from its configuration.
 
     Args:
-        config: of any verb.
-        splits: names of splits that the data must have.
+        config: the configuration of any verb.
+        splits: the names of splits that the data must have.
 
     Raises:
-        BadInput: the first thing that is wrong with it.
+        BadInput: the configuration is refused; the message names the first error.
     """
     device = find_device(config.device)
-    with seeded(config.seed):
+    with fix_seed(config.seed):
         data = load_data(config.data, check_options("data", config.data, config.data_options))
     for name in splits:
         if name not in data.splits:
             raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
     own = load_loss(config.loss) if ":" in config.loss else None
-    # A loss that calls the network takes batches of any structure.
+    # A loss that calls the network itself accepts batches of any structure.
     calls = own is not None and own.sees_network
     feed, inputs, targets = (None, None, None) if calls else _feed(data.train, config.output)
     module = _module(config, data, inputs, targets)
@@ -119,10 +123,10 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
 
 
 def find_device(name: str) -> torch.device:
-    """The device that a configuration names; ``auto`` is a GPU where there is one.
+    """Return the device that a configuration names; ``auto`` is a GPU if the machine has one.
 
     Raises:
-        BadInput: this machine has no such device.
+        BadInput: the machine does not have the device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -135,8 +139,10 @@ def find_device(name: str) -> torch.device:
 
 
 def _feed(split: Split, output: str | None = None) -> tuple[Feed, Tensor | None, Any]:
-    """How batches of this structure are handed over; of a few examples the inputs where they are one tensor, and the
-    targets.
+    """Infer how batches are passed to the module, from a few examples.
+
+    Returns:
+        The feed; the inputs of the examples if they are one tensor, else None; and their targets.
     """
     key = AUTO if output is None else int(output) if re.fullmatch(r"-?[0-9]{1,9}", output) else output
     batch = split.take(torch.arange(min(FEW, len(split))))
@@ -164,43 +170,43 @@ def _feed(split: Split, output: str | None = None) -> tuple[Feed, Tensor | None,
 
 def _module(config: ProblemConfig, data: Dataset, inputs: Tensor | None, targets: Any) -> nn.Module:
     if ":" in config.model:
-        with seeded(config.seed):
+        with fix_seed(config.seed):
             return load_model(config.model)
     family = MODELS[config.model](**check_options("model", config.model, config.model_options))
     if inputs is None or not isinstance(targets, Tensor):
         raise BadInput(
-            f"model {config.model!r} takes one tensor and gives another; for other batches give --model module:callable"
+            f"model {config.model!r} maps one tensor to one tensor; for other batches give --model module:callable"
         )
     classes = data.count_classes()
     outputs = classes if classes is not None else max(1, targets[0].numel())
     shape = tuple(inputs.shape[1:])
     check_weights_fit(config.model, family, shape, outputs)
-    with seeded(config.seed):
+    with fix_seed(config.seed):
         return family.build(shape, outputs)
 
 
 def hash_data(data: Dataset) -> dict[str, str]:
-    """Hashes of all splits, as the provenance of a run has them."""
+    """Compute the hashes of all splits, as the provenance of a run stores them."""
     return {f"{DATA}{name}": split.fingerprint() for name, split in data.splits.items()}
 
 
 def hash_network(module: nn.Module) -> str:
-    """A hash of a network as it stands, by which it is known again."""
+    """Compute the hash of a network's current parameters and buffers."""
     return fingerprint(module.state_dict().items())
 
 
 def check_data_now(known: Mapping[str, str], now: Dataset, data: str, run: str, hint: str) -> None:
-    """Refuse data that are not those that a run was made on, as far as its provenance says.
+    """Refuse data that differ from those of a run, as far as its provenance tells.
 
     Args:
-        known: the hashes of its provenance.
-        now: the data.
-        data: what they are called.
-        run: what the run is called.
-        hint: what to do.
+        known: the hashes in the provenance.
+        now: the current data.
+        data: the name of the data in the message.
+        run: the name of the run in the message.
+        hint: the advice in the message.
 
     Raises:
-        BadInput: a split that both have is another one.
+        BadInput: a common split differs.
     """
     for key, found in hash_data(now).items():
         if known.get(key, found) != found:
@@ -209,22 +215,22 @@ def check_data_now(known: Mapping[str, str], now: Dataset, data: str, run: str, 
 
 
 def build_loss(name: str, split: Split, options: Mapping[str, Any] | None = None) -> Loss:
-    """The loss that a configuration names, on examples like these.
+    """Build the loss that a configuration names, for examples like these.
 
     Args:
-        name: of the loss.
-        split: examples, from whose targets follows what ``auto`` is.
-        options: of a named loss.
+        name: the name of the loss, ``auto`` or ``module:callable``.
+        split: examples, whose targets decide what ``auto`` means.
+        options: the options of a named loss.
 
     Raises:
-        BadInput: there is none of this name, or none is known for such targets.
+        BadInput: the name is unknown, or a loss for such targets is not known.
     """
     return load_loss(name) if ":" in name else _loss(name, _feed(split)[2], options)
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """What a user's code or a constructor draws is the run's own, so that the run can be resumed and repeated."""
+def fix_seed(seed: int) -> Iterator[None]:
+    """Seed torch's global generator within the context, so that random initialisation in user code can be repeated."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -235,9 +241,11 @@ def _loss(name: str, targets: Any, options: Mapping[str, Any] | None = None) -> 
         return load_loss(name)
     if name == "auto":
         if not isinstance(targets, Tensor):
-            raise BadInput(f"no loss is known for targets in a {type(targets).__name__}; give --loss module:callable")
+            raise BadInput(
+                f"targets in a {type(targets).__name__} do not determine a loss; give --loss module:callable"
+            )
         name = "squared_error" if targets.is_floating_point() else "cross_entropy"
     if name not in LOSSES:
-        raise unknown("loss", name, ["auto", *LOSSES, "module:callable"])
+        raise make_unknown_error("loss", name, ["auto", *LOSSES, "module:callable"])
     kind: Callable[..., Loss] = LOSSES[name]
     return kind(**check_options("loss", name, options or {}))

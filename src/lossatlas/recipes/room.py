@@ -1,6 +1,6 @@
-"""Points, steps and vectors that are asked for, against the memory, the disk and the time that they take.
+"""Checks of requested points, steps and vectors against memory, disk space and time, before any allocation.
 
-All of it is known before anything is allocated; the numbers are the least that it can come to.
+All estimates are lower bounds.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from lossatlas.surveying.arrays import TILE_POINTS
 __all__ = ["Extent", "check_disk", "check_memory"]
 
 POINT_SECONDS = 1e-5
-"""A point takes at least so long on each split. A linear layer of two inputs took 1e-4 s on eight examples and two
-cores, and three times that where its values went to a disk."""
+"""The least seconds per point and split. A linear layer of two inputs took 1e-4 s on eight examples and two cores, and
+three times that with its values written to a disk."""
 NUMBER_BYTES = 14
-"""What is in memory for each of a survey's numbers while it is summarised. While it is drawn, that is five times as
-much."""
+"""The bytes in memory for each number of a survey while it is summarised; drawing takes five times as much."""
 BLOCK = 4096
-"""Bytes that a file takes on a disk at least; each tile has one for each of its variables."""
+"""The least bytes of a file on a disk; each tile has one file for each of its variables."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much a survey, or several of one kind, comes to.
+    """The size of a survey, or of several of one kind.
 
     Attributes:
-        points: that are evaluated.
-        splits: on how many splits each is.
-        numbers: on each split, at least.
+        points: the number of points that are evaluated.
+        splits: the number of splits on which each point is evaluated.
+        numbers: the least number of values of a point on each split.
     """
 
     points: int
@@ -43,54 +42,54 @@ class Extent:
 
     @property
     def variables(self) -> int:
-        """Numbers of a point."""
+        """Return the number of values of a point."""
         return self.splits * self.numbers
 
     @property
     def memory(self) -> int:
-        """Bytes."""
+        """Return the memory in bytes."""
         return self.points * self.variables * NUMBER_BYTES
 
     @property
     def disk(self) -> int:
-        """Bytes; beside the numbers stands a mark for each split."""
+        """Return the disk space in bytes, including a mark of progress for each split."""
         return -(-self.points // TILE_POINTS) * (self.variables + self.splits) * BLOCK
 
     @property
     def hours(self) -> float:
-        """Of evaluation."""
+        """Return the hours of evaluation."""
         return self.points * self.splits * POINT_SECONDS / 3600
 
     def check(self, options: str, dimensions: str = "") -> None:
-        """Refuse more points than memory holds, or than are evaluated in a year.
+        """Refuse more points than fit the memory, or than can be evaluated in a year.
 
         Args:
-            options: that ask for them, as a message calls them.
-            dimensions: how many along each axis, in words; may be empty.
+            options: the options that ask for the points, as the message names them.
+            dimensions: the number of points along each axis, in words; may be empty.
 
         Raises:
-            BadInput: there are more.
+            BadInput: there are too many points.
         """
         free = free_memory(torch.device("cpu"))
         if self.memory > free or self.hours > YEAR / 3600:
             points = f"{dimensions} = {self.points:,}" if dimensions else f"{self.points:,}"
             raise BadInput(
-                f"{options}: {points} points take {format_bytes(self.memory)} of memory, of which {format_bytes(free)} "
-                f"are free, {format_bytes(self.disk)} on disk and {self.hours:,.3g} hours, all of it at the very "
-                "least; choose fewer"
+                f"{options}: {points} points take at least {format_bytes(self.memory)} of memory, of which "
+                f"{format_bytes(free)} are free, {format_bytes(self.disk)} on disk and {self.hours:,.3g} hours; choose "
+                "fewer"
             )
 
 
 def check_memory(option: str, size: int, what: str) -> None:
-    """Refuse vectors that memory does not hold.
+    """Refuse vectors that do not fit the memory.
 
     Args:
-        option: that asks for them, and its value, as a message calls them.
-        size: bytes.
-        what: they are.
+        option: the option that asks for them and its value, as the message names them.
+        size: the size in bytes.
+        what: the word for the vectors in the message.
 
     Raises:
-        BadInput: there is less free.
+        BadInput: less is free.
     """
     free = free_memory(torch.device("cpu"))
     if size > free:
@@ -100,18 +99,18 @@ def check_memory(option: str, size: int, what: str) -> None:
 
 
 def check_disk(place: Path, size: int) -> None:
-    """Refuse a run that does not fit on the disk where it is to be.
+    """Refuse a run that does not fit on the disk.
 
     Args:
         place: the run directory.
-        size: bytes that it takes at least.
+        size: the least bytes that it takes.
 
     Raises:
-        BadInput: there is less free.
+        BadInput: less is free.
     """
     free = free_disk(place)
     if free is not None and size > free:
         raise BadInput(
-            f"the run takes {format_bytes(size)} on disk at least, and {format_bytes(free)} are free at {place}; make "
-            "room, choose another --out, or ask for less"
+            f"the run takes at least {format_bytes(size)} on disk, and {format_bytes(free)} are free at {place}; free "
+            "space, choose another --out, or ask for less"
         )

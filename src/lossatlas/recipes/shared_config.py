@@ -32,8 +32,8 @@ class CheckpointConfig(Config):
     """A network that something lies around."""
 
     checkpoint: str | None = None
-    """Network to lie around: a file of weights, one of several networks in it as FILE#KEY, a run of lossatlas train, or
-    a snapshot of one as RUN@STEP."""
+    """Trained network at the origin of the chart: a file of weights, FILE#KEY for one of several networks in a file, a
+    run of lossatlas train, or RUN@STEP for a snapshot of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,10 @@ class ChartConfig(Config):
     """What kind of chart something is."""
 
     chart: str = AUTO
-    """Kind of chart (see `lossatlas info`), or module:Class, with options as --chart.OPTION. A default of auto goes by
-    the number of networks that the chart lies between."""
+    """Kind of chart (see `lossatlas info`), with options as --chart.OPTION, or module:Class. Where the default is auto,
+    it follows from the number of networks that the chart lies between."""
     chart_options: Options = field(default_factory=dict)
-    """Options of a kind of chart; on the command line --chart.OPTION."""
+    """Options of the kind of chart; on the command line --chart.OPTION."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,8 +57,8 @@ class BetweenConfig(Config):
     """Networks that something lies between."""
 
     between: tuple[str, ...] = ()
-    """Networks to lie between, two or more in their order: files of weights, networks in them as FILE#KEY, runs of
-    lossatlas train, or snapshots as RUN@STEP."""
+    """Networks to connect, or to survey between, two or more in order: files of weights, FILE#KEY for one of several
+    networks in a file, runs of lossatlas train, or RUN@STEP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class GridConfig(Config):
     """Where something is evaluated along its axes."""
 
     grid: tuple[int, ...] | None = None
-    """Points along each axis, one number for each or one for all."""
+    """Number of points along each axis: one number for all axes, or one for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +74,15 @@ class DirectionConfig(Config):
     """Random directions around a network."""
 
     normalize: str = AUTO
-    """Scale of random directions: that of the network per filter, layer or weight, or none (length 1); auto: filter."""
+    """Normalisation of random directions: per filter, layer or weight to the norm in the network, or none (length 1);
+    auto is filter."""
     ignore: Literal["auto", "none", "biasbn"] = AUTO
-    """Hold parameters of one dimension (biases, scales and shifts of normalisations) on random directions (biasbn), or
-    none; auto: biasbn."""
+    """Parameters that random directions leave unchanged: biasbn for all of one dimension (biases, scales and shifts of
+    normalisation layers), or none; auto is biasbn."""
     direction_seed: Seed = 0
     """Seed of random directions."""
     repeats: Count | None = None
-    """How many times random directions are drawn, to be shown together."""
+    """Number of independent sets of random directions, which are shown together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +90,15 @@ class SteppedConfig(Config):
     """Steps of an optimiser on batches of training examples."""
 
     batch_size: Count | None = None
-    """Examples per step."""
+    """Number of training examples per step."""
     augment: tuple[str, ...] = ()
-    """Augmentations of a step's images (see `lossatlas info`)."""
+    """Augmentations of the training images (see `lossatlas info`), such as crop flip."""
     lr: Positive | None = None
-    """Learning rate; where no default is shown, the optimiser's own."""
+    """Learning rate; where no default is shown, that of the optimiser."""
     schedule: str = AUTO
-    """Learning-rate schedule (see `lossatlas info`), or auto for the default."""
+    """Learning-rate schedule (see `lossatlas info`), with options as --schedule.OPTION; auto is the default."""
     schedule_options: Options = field(default_factory=dict)
-    """Options of a schedule; on the command line --schedule.OPTION."""
+    """Options of the schedule; on the command line --schedule.OPTION."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +106,10 @@ class OptimizerConfig(SteppedConfig):
     """Which optimiser steps, and how it decays weights."""
 
     optimizer: str = AUTO
-    """Optimiser (see `lossatlas info`), such as momentum (gradient descent with momentum 0.9) or adam; or auto for the
+    """Optimiser (see `lossatlas info`), such as adam, or momentum (gradient descent with momentum 0.9); auto is the
     default."""
     weight_decay: NotNegative | None = None
-    """Weight decay; where no default is shown, the optimiser's own."""
+    """Weight decay; where no default is shown, that of the optimiser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,17 +117,17 @@ class FittedConfig(SteppedConfig):
     """What is fitted to an objective within a budget, and surveyed then."""
 
     usual_seconds: ClassVar[float]
-    """The budget where nobody states one."""
+    """The budget in seconds where none is stated."""
 
     steps: StepCount | None = None
-    """Budget in steps, in place of seconds."""
+    """Budget as a number of optimiser steps, instead of --seconds."""
     seconds: Positive | None = None
-    """Budget in seconds of fitting, unless steps are given."""
+    """Budget in seconds of fitting, unless --steps is given."""
     max_norm: ToInfinity = 100.0
-    """Gradient norm is clipped here; inf leaves it as it is."""
+    """Norm that gradients are clipped to; inf leaves them unclipped."""
     survey_buffers: str = AUTO
-    """What running statistics mean at a point that is surveyed after the fit (see `lossatlas info`). A default of auto
-    means what they mean while fitting."""
+    """Running statistics, such as those of batch normalisation, at points that are surveyed after the fit (see
+    `lossatlas info`). Where the default is auto, they are as while fitting."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -141,7 +142,7 @@ class EvalBatchConfig(Config):
     """How many examples networks are evaluated on at a time."""
 
     eval_batch_size: Count = 500
-    """Examples that are evaluated, and under batch statistics normalised, together."""
+    """Number of examples that are evaluated together; batch statistics are those of such a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,22 +150,24 @@ class EvaluationConfig(EvalBatchConfig):
     """On what a survey evaluates networks, and how."""
 
     splits: tuple[str, ...] = (AUTO,)
-    """Splits that networks are evaluated on (train, test), or auto for the default; what is told of one split is told
-    of the first."""
+    """Splits to evaluate on, such as train test. A result that is given for one split only is that of the first."""
     examples: str = AUTO
-    """Examples per split that networks are evaluated on, a fixed random subset; or all. A default of auto is the most
-    of 200, 500, 1000, 2000 or all with which that takes no longer than fitting (the run records which)."""
+    """Number of examples per split to evaluate on, a fixed random subset; or all. Where the default is auto, the most
+    of 200, 500, 1000, 2000 and all that takes no longer than fitting."""
     buffers: str = AUTO
-    """What running statistics mean at a point (see `lossatlas info`). A default of auto is frozen around one network,
-    which has its own, reestimated between several, and on the chart of a run what they mean there."""
+    """Running statistics, such as those of batch normalisation, at each point (see `lossatlas info`). Where the default
+    is auto, they are frozen around one network, reestimated between several networks, and those of the run on the chart
+    of a run."""
     buffers_batches: Count = 8
-    """Batches of eval_batch_size training examples that reestimated statistics come from, at each point."""
+    """Number of training batches, of --eval_batch_size examples each, from which running statistics are reestimated at
+    each point."""
     plan: str = AUTO
-    """Engine plan: auto, which measures, a strategy's name, or a plan file."""
+    """Engine plan: auto, which measures what is fastest, a strategy (see `lossatlas info`), or a plan file."""
     memory: str = AUTO
-    """Memory that a chunk of points may take, such as 500MB or 2GiB; auto is a quarter of what is free."""
+    """Memory that a chunk of points may take, such as 500MB or 2GiB; auto is a quarter of the free memory."""
     precision: str = "fp32"
-    """Numbers that networks are evaluated in: fp32, bf16, tf32 (see `lossatlas info`), or auto, which measures."""
+    """Number format that networks are evaluated in: fp32, bf16 or tf32 (see `lossatlas info`), or auto, which measures
+    what is fastest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -177,8 +180,8 @@ class MetricsConfig(EvaluationConfig):
     """What a survey measures."""
 
     metrics: tuple[str, ...] = (AUTO,)
-    """Metrics that are surveyed (see `lossatlas info`), or module:callable, or module:Class; auto is the loss, and the
-    accuracy where it has a meaning."""
+    """Metrics to survey (see `lossatlas info`), or module:callable or module:Class; auto is the loss and, for
+    classifiers, the accuracy."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

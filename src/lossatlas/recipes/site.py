@@ -1,4 +1,4 @@
-"""The interface of survey sites: what a survey lies around, along, between or on."""
+"""The interface of survey sites: a checkpoint, networks, a trajectory or the chart of a run."""
 
 from __future__ import annotations
 
@@ -17,62 +17,60 @@ from lossatlas.training.weight_trajectory import Projection, WeightTrajectory
 __all__ = ["SITES", "Box", "Network", "SiteKind", "SurveySite", "SurveyedTrajectory"]
 
 Box = tuple[float, float]
-"""Where an axis begins and ends."""
+"""The first and the last coordinate of an axis."""
 
 
 @dataclass(frozen=True)
 class SurveyedTrajectory:
-    """A trajectory and where it runs."""
+    """A trajectory and its projections."""
 
     trajectory: WeightTrajectory
     here: Projection
-    """In the survey's own plane."""
+    """The projection onto the plane of the survey."""
     explained: Tensor
-    """(S,): shares of the trajectory's variance along all its principal components."""
+    """The shares of the trajectory's variance along all its principal components, (S,)."""
     elsewhere: dict[str, Projection]
-    """In other planes, by what these are."""
+    """The projections onto other planes, by the names of these."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that a survey shows."""
+    """A network that pictures of a survey mark."""
 
     name: str
     coords: tuple[float, ...]
     weights: Tensor
-    """(n,), on the processor."""
+    """The weights, (n,), on the CPU."""
 
 
 @dataclass(frozen=True)
 class SurveySite:
-    """What a survey lies on: a chart, what pictures of it show, and the networks there."""
+    """The site of a survey: a chart, the extent of its pictures, and the networks on it."""
 
     chart: CoefficientChart
-    labels: Mapping[str, str]
-    """What axes are called, by axis."""
     boxes: Mapping[str, Box]
-    """What the picture shows where nobody says otherwise, by axis."""
+    """The default range of each axis."""
     networks: tuple[Network, ...] = ()
     trajectory: SurveyedTrajectory | None = None
     buffers: str | None = None
-    """The policy of running statistics that the site takes from a run; None: what is usual for its chart."""
+    """The buffers policy that the site takes from a run; None for the default of its chart."""
     notes: tuple[str, ...] = ()
-    """What somebody should know who looks at the picture."""
+    """Notes for the reader of the picture."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """Hashes of what the configuration names and does not hold."""
+    """The hashes of the inputs that the configuration names."""
 
 
 class SiteKind(ABC):
-    """Where a survey lies."""
+    """A kind of survey site."""
 
     @abstractmethod
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
-        """The chart there; brings the problem's module to a network of the site, as far as there is one.
+        """Build the site; loads a network of the site into the problem's module, if the site has one.
 
         Raises:
-            BadInput: what the configuration names is missing or does not fit.
+            BadInput: an input that the configuration names is missing or does not fit.
         """
 
 
 SITES: Registry[type[SiteKind]] = Registry("survey site", "lossatlas.recipes.sites")
-"""By the field of a configuration that names one."""
+"""The kinds of survey sites, by the field of the configuration that names the site."""

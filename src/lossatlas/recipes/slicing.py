@@ -1,4 +1,4 @@
-"""Slices around a network, as a configuration asks for them."""
+"""Slices around a network, from a configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossatlas.charts import CoefficientChart, Slice
 from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
-from lossatlas.engine.memory import memory_limit
+from lossatlas.engine.memory import find_memory_limit
 from lossatlas.recipes.base import require
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.site import Network
@@ -24,7 +24,7 @@ __all__ = ["list_notes", "make_around", "make_slice", "use_one_thread"]
 def make_around(
     config: SurveyConfig, space: WeightSpace, origin: Tensor, trajectory: WeightTrajectory | None = None
 ) -> Around:
-    """What a slice lies around."""
+    """Make the centre of a slice from a configuration."""
     return Around(
         space,
         origin,
@@ -32,21 +32,21 @@ def make_around(
         config.ignore == "biasbn",
         trajectory,
         config.direction_seed,
-        memory_limit(config.memory, torch.device("cpu")),
+        find_memory_limit(config.memory, torch.device("cpu")),
     )
 
 
-def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, dict[str, str], list[Network]]:
-    """The chart around a network, what its axes are called, and the networks that lie on these.
+def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, list[Network]]:
+    """The chart around a network, and the networks that lie on its axes.
 
     Raises:
-        BadInput: a direction cannot be had, or several repeats are asked for of directions that are not random.
+        BadInput: a direction cannot be computed, or repeats are asked for and no direction is random.
     """
-    # Each is there by itself, and in the chart.
+    # Each direction is in memory by itself and in the chart.
     repeats = require(config.repeats)
     size = 2 * repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
     check_memory(f"repeats is {repeats:,}", size, "their directions")
-    chart, labels = slice_along(config.kinds, around, config.orthogonal, repeats)
+    chart = slice_along(config.kinds, around, config.orthogonal, repeats)
     kinds = [make_direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []
@@ -55,11 +55,11 @@ def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, 
             if kind.end is not None:
                 coords = tuple(float(other == axis) for other in range(len(kinds)))
                 ends.append(Network(kind.end, coords, around.origin + first[axis]))
-    return chart, labels, ends
+    return chart, ends
 
 
 def list_notes(config: SurveyConfig, around: Around) -> tuple[str, ...]:
-    """What there is to say of files of directions, and what a normalisation holds for the network has nothing there."""
+    """List notes on the files of directions, and on filters of length zero."""
     return (*dict.fromkeys(around.notes), *_zero_filters(config, around))
 
 
@@ -69,7 +69,7 @@ def _zero_filters(config: SurveyConfig, around: Around) -> tuple[str, ...]:
     norms = around.space.filter_norms(around.origin)
     zeros = {entry.name: int((norms[entry.name] == 0).sum()) for entry in around.space.entries if len(entry.shape) > 1}
     return tuple(
-        f"{count} of {len(norms[name])} filters of {name!r} are zero: normalised random directions leave them so"
+        f"{count} of {len(norms[name])} filters of {name!r} are zero, and so are normalised random directions there"
         for name, count in zeros.items()
         if count
     )
@@ -77,7 +77,7 @@ def _zero_filters(config: SurveyConfig, around: Around) -> tuple[str, ...]:
 
 @contextmanager
 def use_one_thread() -> Iterator[None]:
-    """While entered, sums are formed in one order: a grid must not depend on how many threads a machine has."""
+    """Use one thread within the context, so that sums, and thus a grid, do not depend on the number of threads."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""From the configuration of a survey to its objects. Everything that can be refused is refused here."""
+"""The recipe of a survey: from its configuration to its objects, with all checks before any computation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lossatlas.charts import RepeatedSlice
-from lossatlas.engine.usual import usual_buffers
+from lossatlas.engine.usual import choose_buffers
 from lossatlas.errors import BadInput
-from lossatlas.metrics import count_numbers, metrics_for
+from lossatlas.metrics import choose_metrics, count_numbers
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_network
@@ -28,7 +28,7 @@ __all__ = ["SurveyRecipe", "build_survey"]
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyRecipe(ChartRecipe[SurveyConfig]):
-    """The objects of a survey, on its device; the module stands at the centre."""
+    """The objects of a survey, on its device, with the network at the centre in the module."""
 
     site: SurveySite
     grid: dict[str, npt.NDArray[np.float64]]
@@ -41,29 +41,29 @@ class SurveyRecipe(ChartRecipe[SurveyConfig]):
 
 
 def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> SurveyRecipe:
-    """The objects that a configuration stands for.
+    """Build the recipe of a survey from its configuration.
 
     Args:
-        config: of the survey.
-        base: its problem, where that is there already.
+        config: the configuration of the survey.
+        base: the recipe of its problem, if that was built before.
 
     Raises:
-        BadInput: the first thing that is wrong with it.
+        BadInput: the configuration is refused; the message names the first error.
     """
     site_name = next((name for name in SITES if getattr(config, name)), None)
     if site_name is None:
         raise BadInput(
-            "a survey needs a network; name its weights with --checkpoint, its trajectory with --trajectory, several "
+            "the survey lacks a network; name its weights with --checkpoint, its trajectory with --trajectory, several "
             "networks with --between, or a run with --run"
         )
     base = base if base is not None else build_problem(config, config.splits)
-    metrics = metrics_for(base.problem.loss, config.metrics)
+    metrics = choose_metrics(base.problem.loss, config.metrics)
     with use_one_thread():
         site = SITES[site_name]().build(config, base)
     extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
     said = config.buffers if config.buffers != AUTO else site.buffers
-    policy = said or usual_buffers(site.chart, base.problem.module)
+    policy = said or choose_buffers(site.chart, base.problem.module)
     return SurveyRecipe(
         config=config,
         base=base,
@@ -80,10 +80,10 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
 
 
 def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
-    """How much there is to survey.
+    """Compute the extent of a survey.
 
     Raises:
-        BadInput: more than can be.
+        BadInput: the points do not fit the memory or take too long.
     """
     axes = _axes(site)
     counts = [len(coords) for coords in config.coordinates] or [*require(config.grid)]
@@ -96,7 +96,7 @@ def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:
 
 
 def _axes(site: SurveySite) -> list[str]:
-    """Those of the chart that have coordinates."""
+    """Return the axes of the chart that have coordinates."""
     return [axis for axis in site.chart.axes if axis != REPEAT]
 
 
@@ -120,8 +120,8 @@ def _grid(config: SurveyConfig, site: SurveySite) -> dict[str, npt.NDArray[np.fl
         for (axis, coords), box in zip(grid.items(), boxes, strict=True):
             if not (np.diff(coords) > 0).all():
                 raise BadInput(
-                    f"range is {box[0]:.17g} to {box[1]:.17g} along {axis}, too short for {len(coords)} points that "
-                    "differ; choose a longer one, or fewer points"
+                    f"range is {box[0]:.17g} to {box[1]:.17g} along {axis}, too short for {len(coords)} different "
+                    "points; choose a longer one, or fewer points"
                 )
     if REPEAT in site.chart.axes:
         grid[REPEAT] = np.arange(site.chart.repeats if isinstance(site.chart, RepeatedSlice) else 1, dtype=np.float64)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from lossatlas.bounds import Count, Positive, is_ordinary
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import AUTO, ProblemConfig, require
+from lossatlas.recipes.base import AUTO, ProblemConfig, require, spell_list
 from lossatlas.recipes.shared_config import (
     BetweenConfig,
     ChartConfig,
@@ -32,10 +32,10 @@ class SiteConfig(BetweenConfig, CheckpointConfig, ChartConfig, ProblemConfig):
     """Where a survey lies: around a checkpoint, along a trajectory, between networks or on the chart of a run."""
 
     trajectory: str | None = None
-    """Trajectory to survey along, to its last snapshot as the centre: a run of lossatlas train, or the folder of a
-    trajectory."""
+    """Trajectory to survey: a run of lossatlas train, or the folder of a trajectory. Its last snapshot is the origin of
+    the chart."""
     run: str | None = None
-    """Run whose chart is surveyed again, such as a fit's or another survey's."""
+    """Run whose chart is surveyed, such as a run of lossatlas fit or of lossatlas survey."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +43,23 @@ class AxesConfig(GridConfig, DirectionConfig):
     """The axes of a survey: their directions, and which points along them are evaluated."""
 
     directions: tuple[str, ...] | None = None
-    """What each axis points along (see `lossatlas info`), such as random, towards:CHECKPOINT or file:PATH; default two
-    components of a trajectory, or two random ones."""
+    """Direction of each axis (see `lossatlas info`), such as random, towards:CHECKPOINT or file:PATH; by default two
+    principal components of the trajectory, or two random directions."""
     orthogonal: bool = False
-    """Make each direction orthogonal to those before it, as long as it was."""
+    """Make each direction orthogonal to those before it, and keep its length."""
     range: tuple[float, ...] | None = None
-    """Where axes begin and end, one pair for all or one for each; default -1 1 in lengths of the directions, or what
-    shows the trajectory or the networks."""
+    """Ends of the axes, one pair for all axes or one for each; by default -1 1 in lengths of the directions, or what
+    shows the whole trajectory or all networks."""
     at: tuple[str, ...] = ()
-    """Coordinates instead of a range and a grid, numbers with commas for each axis: --at=-1,-0.5,0,1."""
+    """Coordinates along each axis, separated by commas, instead of a range and a grid, as in --at=-1,-0.5,0,1."""
     margin: Positive | None = None
-    """How far the picture reaches beyond a trajectory or networks, in shares of their extent; default 0.2, on a line
-    0.5."""
+    """Margin around the trajectory or the networks, as a fraction of their extent; by default 0.2, and 0.5 on a
+    line."""
     tolerance: Positive | None = None
-    """Evaluate points only until interpolation of the others is this good, in the logarithm of the loss (where it is
-    not positive, in shares of its height above its lowest value)."""
+    """Evaluate points only until those between them are interpolated with at most this error of the logarithm of the
+    loss (of a loss that is not positive everywhere, as a fraction of its height above its minimum)."""
     budget: Count | None = None
-    """Evaluate so many points at most; the others are interpolated."""
+    """Largest number of points to evaluate; the others are interpolated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The directions, those that nobody named too."""
+        """The directions, including those that were left open."""
         return self.directions or ("component" if self.trajectory else "random",) * 2
 
     @property
@@ -104,7 +104,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
         return bool(self.checkpoint or self.trajectory) and "random" in self.kinds
 
     def _normalise_directions(self) -> None:
-        """State what was left open of random directions; as long as nobody says where a survey lies, it stays open."""
+        """State what was left open of random directions; it stays open until the site of the survey is stated."""
         if not (self.checkpoint or self.trajectory or self.between or self.run):
             return
         for name, usual in (("normalize", "filter"), ("ignore", "biasbn")):
@@ -112,7 +112,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
                 self._settle(**{name: usual if self._is_drawn else NOTHING})
 
     def _is_stated(self, name: str) -> bool:
-        """Whether a setting says something else than where nobody states it."""
+        """Whether a setting differs from its default."""
         default = getattr(type(self), name)
         unstated = (default, self.usual.get(name, default), *([NOTHING] if name in ("normalize", "ignore") else []))
         return getattr(self, name) not in unstated
@@ -159,8 +159,7 @@ class SurveyConfig(MetricsConfig, AxesConfig, SiteConfig):
         grid = require(self.grid)
         if not grid or min(grid) < 2:
             raise BadInput(
-                f"grid is {' '.join(map(str, grid))}; expected one number of at least 2 points for all axes, "
-                "or one for each"
+                f"grid is {spell_list(grid)}; expected one number of at least 2 points for all axes, or one for each"
             )
         for axis in self.coordinates:
             if len(axis) < 2 or not all(a < b for a, b in pairwise(axis)) or not all(map(is_ordinary, axis)):

@@ -1,4 +1,4 @@
-"""From the configuration of a training to its objects. Everything that can be refused is refused here."""
+"""The recipe of a training: from its configuration to its objects, with all checks before any computation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lossatlas.schedules import SCHEDULES
 from lossatlas.surveying.standing import Standing
 from lossatlas.training import OptimizerChoice, Thinning, Training, parse_optimizer, parse_switch, parse_thinning
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = ["TrainRecipe", "build_train"]
 
@@ -37,31 +37,31 @@ class TrainRecipe:
     evaluated: dict[str, Split]
     training: Training
     thinning: Thinning | None
-    """Which steps are kept; None: no trajectory."""
+    """The rule by which steps are kept as snapshots; None records no trajectory."""
     start: str
-    """A hash of the weights at the start."""
+    """The hash of the initial weights."""
     twin: Callable[[], Training]
-    """Makes a training of a copy of the module, to be stepped and thrown away."""
+    """Makes a training of a copy of the module, for measurements."""
     notes: tuple[str, ...] = ()
-    """What somebody should know of the file that these are in."""
+    """Notes on the file of the initial weights, for the user."""
 
     @property
     def disk(self) -> int:
-        """Bytes that the run takes on disk at least: the network, where it came by, and a checkpoint."""
-        state = module_state(self.problem.module).values()
+        """Return the least bytes of the run on disk: the network, its trajectory and a checkpoint."""
+        state = collect_state(self.problem.module).values()
         kept = 0 if self.thinning is None else self.thinning.count(self.training.total_steps, self.training.epochs)
         return (kept + 2) * sum(value.numel() * value.element_size() for value in state)
 
     def fingerprints(self) -> dict[str, str]:
-        """Hashes of what a configuration names and does not hold: data and weights at the start."""
+        """Return hashes of the inputs that the configuration names: data and initial weights."""
         return {**hash_data(self.data), "module": self.start}
 
 
 def build_train(config: TrainConfig) -> TrainRecipe:
-    """The objects that a configuration stands for.
+    """Build the recipe of a training from its configuration.
 
     Raises:
-        BadInput: the first thing that is wrong with it.
+        BadInput: the configuration is refused; the message names the first error.
     """
     thinning = parse_thinning(config.snapshots)
     optimizer = _decaying(parse_optimizer(config.optimizer).with_options(lr=config.lr), config)
@@ -78,7 +78,7 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     start = hash_network(module)
     module.to(base.device)
     evaluated = base.take_examples("all", base.data.splits)
-    for split in evaluated.values():  # what the summary would refuse is refused now
+    for split in evaluated.values():  # checks what the summary will evaluate
         Standing(base.problem, base.space, split, eval_batch_size=config.eval_batch_size)
     begin = partial(
         Training,
@@ -95,15 +95,15 @@ def build_train(config: TrainConfig) -> TrainRecipe:
     training = begin(base.problem)
     if training.total_steps > MOST_STEPS:
         raise BadInput(
-            f"epochs is {config.epochs:g}, which are {written(training.total_steps)} steps; expected {MOST_STEPS:,} at "
-            "most, a year of the shortest"
+            f"epochs is {config.epochs:g}, which are {written(training.total_steps)} steps; expected at most "
+            f"{MOST_STEPS:,}, a year of the shortest steps"
         )
     twin = _twin_of(base.problem, begin)
     return TrainRecipe(base.problem, base.space, base.data, evaluated, training, thinning, start, twin, notes)
 
 
 def _twin_of(problem: Problem, begin: Callable[[Problem], Training]) -> Callable[[], Training]:
-    """What makes a training of a copy of a problem's module as it is when that is made."""
+    """Return a function that makes a training of a copy of the problem's module in its current state."""
 
     def twin() -> Training:
         copied = copy.copy(problem)
@@ -114,6 +114,6 @@ def _twin_of(problem: Problem, begin: Callable[[Problem], Training]) -> Callable
 
 
 def _decaying(optimizer: OptimizerChoice, config: TrainConfig) -> OptimizerChoice:
-    """With the common weight decay, unless it states its own."""
+    """Return the optimiser with the common weight decay, unless it states its own."""
     own = "weight_decay" in optimizer.options
     return optimizer if own else optimizer.with_options(weight_decay=config.weight_decay)

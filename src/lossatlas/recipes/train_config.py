@@ -21,16 +21,17 @@ class TrainConfig(EvalBatchConfig, OptimizerConfig, ProblemConfig):
     usual: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "schedule": "constant", "batch_size": 128}
 
     switch: tuple[str, ...] = ()
-    """Changes during the training, each with a fresh state: EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01. An optimiser here
-    and in --optimizer may have options so, and may be a class as torch.optim.NAdam."""
+    """Changes of the optimiser during the training, each with a fresh state, as EPOCH:OPTIMIZER such as
+    100:sgd,lr=0.01. An optimiser can have options in this form in --optimizer, too, and be a class such as
+    torch.optim.NAdam."""
     epochs: Positive = 10.0
-    """How often all training examples are seen."""
+    """Number of epochs, which may be fractional."""
 
     init_from: str | None = None
-    """Weights to start from: a file, one of several networks in it as FILE#KEY, a run, or a run's snapshot as RUN@STEP;
-    default the model's own initialisation."""
+    """Weights to start from: a file, FILE#KEY for one of several networks in a file, a run, or RUN@STEP for a snapshot
+    of one; by default the initialisation of the model."""
     init_gain: Positive = 1.0
-    """Factor of the weights at the start (of matrices and kernels; vectors such as biases stay)."""
+    """Factor of the initial weights (of matrices and kernels; vectors such as biases stay as they are)."""
 
     snapshots: str = "epoch"
-    """Which steps the trajectory keeps beside first and last: epoch, epoch:N, step:N, distance:D; or none."""
+    """Steps that the trajectory keeps besides the first and the last: epoch, epoch:N, step:N, distance:D, or none."""

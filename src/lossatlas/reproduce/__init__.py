@@ -1,4 +1,4 @@
-"""Published figures made anew: sweeps of runs, their tables and pictures, beside the published values."""
+"""Reproductions of published figures: sweeps of runs, their tables and pictures, beside the published values."""
 
 from lossatlas.reproduce.study import STUDIES, Run, Study
 

@@ -1,4 +1,4 @@
-"""What the studies of curves between networks share: their trainings, their curves, their tables."""
+"""Trainings, curves and tables that the studies of curves between networks share."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ PRERESNET: dict[str, Any] = {
 
 
 def configure_curve(training: TrainConfig, *ends: str, epochs: float | None = None, **options: Any) -> ConnectConfig:
-    """A curve between runs of a training.
+    """Make the configuration of a curve between runs of a training.
 
     Args:
-        training: of the ends.
-        ends: their names.
-        epochs: its length as published, on 50,000 examples; None where ``steps`` are given.
-        options: of the configuration.
+        training: the training of the ends.
+        ends: the names of the ends.
+        epochs: the published number of epochs, on 50,000 examples; None if ``steps`` are given.
+        options: further options of the configuration.
     """
     if epochs is not None:
         options["steps"] = round(epochs * 50_000 / 128)
@@ -50,7 +50,7 @@ def configure_curve(training: TrainConfig, *ends: str, epochs: float | None = No
 
 
 def list_loss_and_error(run: Run, path: str = "curve") -> list[object]:
-    """Cells of a table: lowest to highest training loss and test error in per cent on a path of a run."""
+    """Return cells of a table: the range of training loss, and of test error in per cent, on a path of a run."""
     train, test = run.summary["train_scores"], run.summary["test_scores"]
     losses = f"{train[f'{path}_min']:.3f} to {train[f'{path}_max']:.3f}"
     errors = f"{100 * test[f'{path}_error_min']:.2f} to {100 * test[f'{path}_error_max']:.2f}"

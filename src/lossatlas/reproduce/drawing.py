@@ -1,4 +1,4 @@
-"""What the studies draw and write: maps of several runs side by side, curves with deviations, tables."""
+"""Drawings and tables of the studies: maps of several runs side by side, curves with deviations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.views import Picture, Style, View, data, figures, scales
 
 __all__ = ["Curve", "draw_curves", "draw_maps", "save", "write_table"]
@@ -30,7 +30,7 @@ class Curve:
 
 def save(picture: Picture, path: Path) -> str:
     """Write a PNG file; returns the Markdown that shows it, with its caption for those who cannot see it."""
-    atomic_write(path, picture.render("png"), folders=True)
+    write_atomically(path, picture.render("png"), folders=True)
     return f"![{' '.join(picture.caption.split())}]({path.name})"
 
 
@@ -130,7 +130,7 @@ def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str) -> Picture:
 
 
 def write_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; numbers get three digits, None a stroke."""
+    """Write a Markdown table; numbers have three decimals, None is a dash."""
 
     def cell(value: object) -> str:
         if value is None:

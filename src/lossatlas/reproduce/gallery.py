@@ -30,18 +30,19 @@ class Piece:
 
     @property
     def name(self) -> str:
+        """The name of the data and that of the picture, joined by a dash."""
         return f"{self.data}-{self.picture}"
 
 
 @final
 class Gallery(Study):
-    """Fits of pictures, drawn beside each other.
+    """Fits of pictures, shown side by side.
 
     Args:
-        title: what is reproduced.
+        title: the reproduced figure.
         pieces: the pictures.
-        splits: which maps are shown.
-        metrics: and of what.
+        splits: the splits whose maps are shown.
+        metrics: the metrics whose maps are shown.
         note: a sentence on what the published figure shows.
     """
 

@@ -12,8 +12,8 @@ import yaml
 
 from lossatlas.data import find_data_options
 from lossatlas.engine.planning import check_plan
-from lossatlas.errors import BadInput, Interrupted, unknown
-from lossatlas.files.reading import resolved
+from lossatlas.errors import BadInput, Interrupted, make_unknown_error
+from lossatlas.files.reading import resolve_path
 from lossatlas.jobs.sweep import run_sweep
 from lossatlas.progress import Reporter, Silent
 from lossatlas.provenance import list_versions
@@ -46,16 +46,16 @@ def run_study(
     """Carry out a study's runs and make its pictures and tables.
 
     Args:
-        study: from :data:`~lossatlas.reproduce.STUDIES`.
+        study: a study of :data:`~lossatlas.reproduce.STUDIES`.
         scale: ``small`` or ``paper``.
         out: the directory of the study; its runs are in ``out/runs``.
-        folder: where data sets lie as ``folder/<name>`` in the hub's layout, instead of the hub.
-        device: of every run.
-        plan: of every run that has one.
-        resume: continue what is there; finished runs are kept.
+        folder: a folder with data sets as ``folder/<name>`` in the layout of the hub, in place of the hub.
+        device: the device of every run.
+        plan: the plan of every run that has one.
+        resume: resume a study that is there; finished runs are kept.
         overwrite: replace a study that is there.
-        reporter: told how things stand.
-        stop: see :class:`~lossatlas.jobs.job.Job`.
+        reporter: the reporter of the progress.
+        stop: a function that is called after every step and tile; True stops the study.
 
     Returns:
         The summaries of the runs by name; ``results.md`` and PNG files are in ``out``.
@@ -68,7 +68,10 @@ def run_study(
     """
     reporter = reporter if reporter is not None else Silent()
     if resume and overwrite:
-        raise BadInput("--resume continues a study and --overwrite replaces it; give one of the two")
+        raise BadInput(
+            "--resume and --overwrite are both given, of which one continues and one replaces a study; give one of the "
+            "two"
+        )
     configs = state_runs(study, scale, folder, device, plan)
     stated = {"study": study.title, "scale": scale, "runs": {key: config.flat() for key, config in configs.items()}}
     with closing(_begun(RunDirectory(out), study, configs, stated, resume=resume, overwrite=overwrite)) as run:
@@ -79,7 +82,7 @@ def _begun(
     run: RunDirectory, study: Study, configs: Mapping[str, Config], stated: Mapping[str, Any], *, resume: bool,
     overwrite: bool,
 ) -> RunDirectory:  # fmt: skip
-    """The directory of a study that is begun, or continued; claimed."""
+    """Open and lock the directory of a study that is started or resumed."""
     run.recover()
     if resume and run.exists:
         _check_same(OpenedRun(run.path, "it cannot be resumed; choose another --out"), stated)
@@ -96,7 +99,7 @@ def _carried_out(
     run: RunDirectory, study: Study, scale: str, configs: Mapping[str, Config], reporter: Reporter,
     stop: Callable[[], bool],
 ) -> dict[str, Any]:  # fmt: skip
-    """The summaries of a study's runs, once all are there and its pictures and tables written."""
+    """Carry out a study's runs and write its pictures and tables; returns the summaries."""
     out = run.path
     try:
         linked = {key: _linked(config, configs, out / RUNS) for key, config in configs.items()}
@@ -111,13 +114,13 @@ def _carried_out(
 
 
 def state_runs(study: Study, scale: str, folder: Path | None, device: str, plan: str) -> dict[str, Config]:
-    """A study's runs as they will be carried out.
+    """Return a study's runs as they will be carried out.
 
     Raises:
-        BadInput: an unknown scale.
+        BadInput: the scale is unknown.
     """
     if scale not in SCALES:
-        raise unknown("scale", scale, SCALES)
+        raise make_unknown_error("scale", scale, SCALES)
     return {name: _placed(config, folder, device, plan) for name, config in study.runs(scale).items()}
 
 
@@ -153,10 +156,10 @@ def _placed(config: Config, folder: Path | None, device: str, plan: str) -> Conf
 
 
 def _linked(config: Config, configs: Mapping[str, Config], runs: Path) -> Config:
-    """With the directories of the study's own runs in place of their names."""
+    """Return a configuration with the directories of the study's own runs in place of their names."""
 
     def placed(path: str) -> str:
-        return str(resolved(runs / path)) if path in configs else path
+        return str(resolve_path(runs / path)) if path in configs else path
 
     links = {field.name for field in fields(config)} & (NETWORKS | {"directions"})
     return replace(config, **{name: change_paths(name, getattr(config, name), placed) for name in sorted(links)})
@@ -166,4 +169,4 @@ def _check_same(run: OpenedRun, stated: Mapping[str, Any]) -> None:
     found = list_differences(run.find_settings(), yaml.safe_load(yaml.safe_dump(stated)))
     if found:
         names = ", ".join(phrase.split()[0] for phrase in found)
-        raise BadInput(f"{run.path} was started with other settings ({names}); leave them out or use a new --out")
+        raise BadInput(f"{run.path} was started with other settings ({names}); leave them out or choose a new --out")

@@ -11,7 +11,7 @@ __all__ = ["PAPER_TRAINING", "configure_paper_fit", "configure_small_fit", "copy
 SMALL: dict[str, Any] = {
     "model": "conv", "cells": 16, "batch_size": 16, "lr": 2e-3, "scale_lr": 8e-3, "examples": "1000", "padding": 2,
 }  # fmt: skip
-"""What works for the paper's networks in minutes on two cores; measured in docs/results.md."""
+"""What works for the paper's networks in minutes on two cores; measured in docs/reports/results.md."""
 
 
 PAPER_TRAINING: dict[str, Any] = {
@@ -22,16 +22,16 @@ PAPER_TRAINING: dict[str, Any] = {
 
 
 def copy_problem(config: ProblemConfig) -> dict[str, Any]:
-    """The settings that another run takes over to see the same problem."""
+    """Return the settings that give another run the same problem."""
     names = ("data", "data_options", "model", "model_options", "loss", "loss_options", "output", "parameters")
     return {name: getattr(config, name) for name in names}
 
 
 def configure_paper_fit(**settings: Any) -> FitConfig:
-    """A fit with the paper's settings, some of them replaced."""
+    """Make a fit with the paper's settings, some of them replaced."""
     return FitConfig(**PRESETS["paper"] | settings)
 
 
 def configure_small_fit(**settings: Any) -> FitConfig:
-    """A fit for two cores, some settings replaced."""
+    """Make a fit for two cores, with some settings replaced."""
     return FitConfig(**SMALL | settings)

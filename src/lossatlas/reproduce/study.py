@@ -21,9 +21,9 @@ __all__ = ["SCALES", "STUDIES", "Run", "Study"]
 STUDIES: Registry[Study] = Registry("study", "lossatlas.reproduce.studies", dashes=True)
 
 MOST_LOG = 2**30
-"""Bytes of the log of a run."""
+"""The largest size of the log of a run in bytes."""
 SCALES = ("small", "paper")
-"""For two cores and minutes; and as published, for a GPU."""
+"""The scales of a study: minutes on two cores, and as published, on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +31,30 @@ class Run:
     """One finished run of a study."""
 
     config: Any
-    """Its configuration, of the verb that made it."""
+    """The configuration, of the class of its verb."""
     summary: Mapping[str, Any]
     path: Path
     """The run directory."""
 
     @property
     def survey(self) -> xr.Dataset:
-        """What it surveyed."""
+        """Return the survey of the run."""
         return read_survey(self.path / SURVEY)
 
     def log(self) -> list[dict[str, Any]]:
-        """What it noted of each step."""
+        """Return the record of each step."""
         return read_lines(self.path / LOG, dict[str, Any], MOST_LOG)
 
 
 class Study(ABC):
-    """A published figure as a sweep of runs and what is made of them."""
+    """A published figure as a sweep of runs, with the pictures and tables made from them."""
 
     title: str
-    """What is reproduced, with its source."""
+    """The reproduced figure, with its source."""
 
     @abstractmethod
     def runs(self, scale: str) -> Mapping[str, Config]:
-        """The runs at a scale of :data:`SCALES`, by name and in their order.
+        """Return the runs at a scale of :data:`SCALES`, by name and in their order.
 
         Data sets are named as on the command line. Where a configuration names runs (``trajectory``, ``init_from``,
         ``between``, ``runs`` and their like), they are earlier ones of the study.

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, of fits and of trainings."""
+"""Learning-rate schedules of fits and of trainings."""
 
 from lossatlas.schedules.schedule import SCHEDULES, Schedule, find_schedule_options
 

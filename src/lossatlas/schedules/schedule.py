@@ -14,19 +14,19 @@ __all__ = ["SCHEDULES", "Cycles", "Schedule", "find_schedule_options"]
 
 
 MOST_CYCLES = 1000
-"""Of a learning rate; where each ends, a member of an ensemble is kept."""
+"""The most cycles of a learning rate; at the end of each, a member of an ensemble may be kept."""
 Cycles: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_CYCLES, description=f"1 to {MOST_CYCLES:,}")]
 
 
 class Schedule(NamedOptions, ABC):
-    """The factor of the learning rate as a function of the share of the budget that is used."""
+    """The factor on the learning rate as a function of the progress, the share of the budget that is used."""
 
     @abstractmethod
     def __call__(self, progress: float) -> float:
-        """The factor, in [0, 1], for progress in [0, 1]."""
+        """The factor in [0, 1] at a progress in [0, 1]."""
 
     def lowest(self) -> tuple[float, ...]:
-        """Where the rate is lowest, in rising order: the members of an ensemble are taken there."""
+        """The progress at each minimum of the rate, ascending: members of an ensemble are taken there."""
         return (1.0,)
 
 
@@ -34,9 +34,9 @@ SCHEDULES: Registry[type[Schedule]] = Registry("schedule", "lossatlas.schedules.
 
 
 def find_schedule_options(name: str) -> type[Schedule]:
-    """The dataclass of a schedule's options.
+    """Find the dataclass of a schedule's options.
 
     Raises:
-        BadInput: no schedule has the name.
+        BadInput: there is no schedule of this name.
     """
     return SCHEDULES[name]

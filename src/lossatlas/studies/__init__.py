@@ -1,4 +1,4 @@
-"""What several networks have to do with each other: how differently they predict, and how weights are spread."""
+"""Comparisons of several networks: differences of their predictions, and distributions of their weights."""
 
 from lossatlas.studies.differences import Difference, disagreement, jensen_shannon, measure_differences
 from lossatlas.studies.histograms import histogram_weights

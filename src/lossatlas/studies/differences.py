@@ -1,4 +1,4 @@
-"""How differently networks predict on the same examples: functions of their outputs alone."""
+"""Differences between the predictions of networks on the same examples, as functions of their outputs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Difference:
     """One kind of difference between every two of R networks.
 
     Attributes:
-        name: of the variable.
-        long_name: for plots.
-        units: of the values; ``1`` for shares.
+        name: the name of the variable.
+        long_name: the label in plots.
+        units: the unit of the values; ``1`` for fractions.
         values: (R, R), symmetric, with zeros on the diagonal; NaN where outputs are not finite.
     """
 
@@ -36,15 +36,15 @@ class Difference:
 
 
 def disagreement(one: Tensor, other: Tensor, weights: Tensor | None = None) -> float:
-    """The share of examples for which two networks name different labels.
+    """Compute the fraction of examples for which two networks predict different labels.
 
     Args:
         one: logits (N, ..., C); inner positions count like examples.
         other: those of the other network, likewise.
-        weights: what each example counts (N,); default all alike.
+        weights: the weight of each example, (N,); default equal weights.
 
     Returns:
-        In [0, 1]; NaN where any logit is NaN.
+        A fraction in [0, 1]; NaN if any logit is NaN.
     """
     if bool(one.isnan().any()) or bool(other.isnan().any()):
         return float("nan")
@@ -52,7 +52,7 @@ def disagreement(one: Tensor, other: Tensor, weights: Tensor | None = None) -> f
 
 
 def jensen_shannon(one: Tensor, other: Tensor, weights: Tensor | None = None) -> float:
-    """The mean Jensen-Shannon divergence between two networks' distributions over classes, in nats.
+    """Compute the mean Jensen-Shannon divergence between two networks' distributions over classes, in nats.
 
     ``JS(p, q) = KL(p || m) / 2 + KL(q || m) / 2`` with ``m = (p + q) / 2`` and natural logarithms (Lin 1991), so that
     it lies between 0 and log 2. In float64, from logits: probabilities that underflow are still told apart.
@@ -60,25 +60,25 @@ def jensen_shannon(one: Tensor, other: Tensor, weights: Tensor | None = None) ->
     Args:
         one: logits (N, ..., C); inner positions count like examples.
         other: those of the other network, likewise.
-        weights: what each example counts (N,); default all alike.
+        weights: the weight of each example, (N,); default equal weights.
 
     Returns:
-        In [0, log 2]; NaN where outputs are NaN or give no distribution.
+        A number in [0, log 2]; NaN if outputs are NaN or do not define a distribution.
     """
     p, q = (functional.log_softmax(logits.double(), dim=-1) for logits in (one, other))
     middle = torch.logaddexp(p, q) - log(2)
     divergences = (_relative(p, middle) + _relative(q, middle)) / 2
-    # Rounding leaves values of the order of 1e-17 on either side of the ends.
+    # Rounding errors of the order of 1e-17 may leave the interval.
     return _mean(divergences.clamp(0, log(2)), weights)
 
 
 def mean_squared_difference(one: Tensor, other: Tensor, weights: Tensor | None = None) -> float:
-    """The mean over examples of the squared distance between two networks' outputs (N, ...), in their units squared.
+    """Compute the mean squared distance between two networks' outputs (N, ...), in their unit squared.
 
     Args:
         one: outputs (N, ...).
         other: those of the other network.
-        weights: what each example counts (N,); default all alike.
+        weights: the weight of each example, (N,); default equal weights.
     """
     return _mean((one.double() - other.double()).square().flatten(1).sum(dim=1), weights)
 
@@ -86,13 +86,13 @@ def mean_squared_difference(one: Tensor, other: Tensor, weights: Tensor | None =
 def measure_differences(
     outputs: Mapping[str, Tensor], *, classifies: bool, weights: Tensor | None = None
 ) -> list[Difference]:
-    """All differences between every two networks that their outputs allow.
+    """Compute all differences between every two networks that apply to their outputs.
 
     Args:
         outputs: (N, ...) by network, of the same examples in the same order; logits (N, ..., C) of classifiers.
         classifies: whether they are logits. If so, ``disagreement`` and ``js_divergence``; otherwise
             ``squared_difference``.
-        weights: what each example counts in these means (N,); default all alike.
+        weights: the weight of each example in these means, (N,); default equal weights.
 
     Raises:
         BadInput: two networks' outputs have different shapes.
@@ -101,8 +101,8 @@ def measure_differences(
     for name, found in others:
         if found != shape:
             raise BadInput(
-                f"the outputs of {first} have shape {shape} and those of {name} {found}; compare networks that answer "
-                "the same question"
+                f"the outputs of {first} have shape {shape} and those of {name} {found}; expected networks of the same "
+                "task"
             )
     given = [values if values.ndim > 1 else values[:, None] for values in outputs.values()]
     if not classifies:
@@ -122,17 +122,17 @@ def measure_differences(
 
 
 def _relative(log_p: Tensor, log_m: Tensor) -> Tensor:
-    """KL(p || m) (N, ...) from logarithms (N, ..., C); what has probability zero adds nothing."""
+    """Compute KL(p || m), (N, ...), from logarithms (N, ..., C); classes of probability zero add nothing."""
     terms = log_p.exp() * (log_p - log_m)
     return torch.where(log_p == -torch.inf, 0.0, terms).sum(dim=-1)
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> float:
-    """The mean of values (N, ...) over examples that count so much (N,)."""
+    """Compute the mean of values (N, ...) over examples with weights (N,)."""
     if weights is None:
         return float(values.mean())
     each, weights = values.flatten(1).mean(dim=1) if values.ndim > 1 else values, weights.to(values)
-    # What counts nothing may be NaN.
+    # Examples of weight zero may have NaN.
     return float(torch.where(weights > 0, each, 0) @ weights / weights.sum())
 
 

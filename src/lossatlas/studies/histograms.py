@@ -1,4 +1,4 @@
-"""How the weights of networks are distributed."""
+"""Histograms of the weights of networks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 __all__ = ["histogram_weights"]
 
 BINS = 101
-"""An odd number, so that one of them is about zero."""
+"""The number of bins, which is odd so that one bin is centred at zero."""
 
 
 def histogram_weights(networks: Sequence[Tensor]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The middles (101,) of bins about zero that hold all finite weights of networks, and the counts (K, 101) in them.
+    """Count the finite weights of networks in equal bins around zero; returns the centres (101,) and counts (K, 101).
 
     Args:
-        networks: K vectors of weights, on the processor; widened to float64 one at a time.
+        networks: K vectors of weights, on the CPU; they are converted to float64 one at a time.
     """
     reach = max((float(np.abs(values).max()) for values in map(_finite, networks) if values.size), default=0.0) or 1.0
     edges = np.linspace(-reach, reach, BINS + 1)

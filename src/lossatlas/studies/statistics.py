@@ -1,4 +1,4 @@
-"""Correlations over runs, and spreads within and between groups of them."""
+"""Correlations over runs, and the spread within and between groups of runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Moments", "pearson", "spearman", "spread"]
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 3
-"""Pairs of numbers that a correlation takes: any two lie on a line."""
+"""The least number of pairs for a correlation, since any two lie on a line."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Moments:
     """A pairwise quantity over pairs of one kind.
 
     Attributes:
-        mean: over the pairs that have the quantity.
-        deviation: their standard deviation, the sample's; None of a single pair.
-        pairs: how many there are.
+        mean: the mean over the pairs that have the quantity.
+        deviation: the sample standard deviation; None for a single pair.
+        pairs: the number of pairs.
     """
 
     mean: float
@@ -32,7 +32,7 @@ class Moments:
 
 
 def pearson(x: Floats, y: Floats) -> float | None:
-    """Pearson's correlation of x (N,) and y (N,), in [-1, 1].
+    """Compute Pearson's correlation of x (N,) and y (N,), in [-1, 1].
 
     Pairs with a number that is not finite are left out; None where fewer than three are left, or one side is constant.
     """
@@ -44,24 +44,26 @@ def pearson(x: Floats, y: Floats) -> float | None:
 
 
 def spearman(x: Floats, y: Floats) -> float | None:
-    """Spearman's correlation: Pearson's of the ranks, equal numbers sharing the mean of theirs; None as there."""
+    """Compute Spearman's correlation: Pearson's of the ranks, where equal numbers have their mean rank; None
+    likewise.
+    """
     x, y = _finite(x, y)
     return pearson(_ranks(x), _ranks(y))
 
 
 def spread(values: Floats, groups: Sequence[str], starts: Sequence[str]) -> dict[str, Moments]:
-    """How far runs of one group are from each other, and from those of other groups.
+    """Summarise a quantity of pairs of runs within groups and between groups.
 
-    Where two runs started matters more than anything else, so pairs from one start are kept apart from the others.
+    Pairs with the same initial weights are separated from the others, since these matter most.
 
     Args:
-        values: (R, R), symmetric; NaN where a pair has no such number.
+        values: the quantity, (R, R), symmetric; NaN where it is not defined.
         groups: the group of each run (R,).
         starts: the initial weights of each run (R,).
 
     Returns:
-        By kind of pair: ``within_same_start``, ``within_other_start``, ``between_same_start``, ``between_other_start``,
-        those that there are.
+        The moments by kind of pair: ``within_same_start``, ``within_other_start``, ``between_same_start`` and
+        ``between_other_start``, as far as there are such pairs.
     """
     rows, columns = np.triu_indices(len(groups), k=1)
     grouped, started = (np.asarray(labels, dtype=np.str_) for labels in (groups, starts))
@@ -88,7 +90,7 @@ def _finite(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Ranks (N,) from 0."""
+    """Return the ranks (N,), from 0."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts + 1) / 2)[inverse], dtype=np.float64)

@@ -16,13 +16,13 @@ import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
-from lossatlas.errors import BadInput, CannotFinish, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, LossatlasError, format_error
 from lossatlas.files.reading import Unreadable, read_json
-from lossatlas.files.stores import METADATA, ArrayHead
+from lossatlas.files.stores import MARKS, METADATA, VOUCHES, ArrayHead, consolidate, list_folders
 from lossatlas.files.writing import cannot_write, gone
-from lossatlas.schema import is_standard
+from lossatlas.schema import is_standard, record_texts
 
-__all__ = ["TILE_POINTS", "VOUCHES", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions"]
+__all__ = ["TILE_POINTS", "WHOLE", "Grid", "GridArrays", "Mask", "Tile", "list_dimensions"]
 
 TILE_POINTS = 256
 """About how many points a tile has: what is written at once and lost at most by a kill."""
@@ -30,8 +30,6 @@ TILES = 1024
 """How many tiles are looked at together at most, which takes a fraction of a second."""
 WHOLE = "whole"
 """The attribute that an array gets when all of it was written, unless it is written tile by tile."""
-VOUCHES = "variables"
-"""The attribute of marks that lists what is written before them."""
 LOST_IF_MISSING: Any = {"write_empty_chunks": True}
 """Chunks are written whatever is in them: one of nothing but NaN that is missing was lost."""
 PACKED = ZstdCodec(level=0, checksum=True)
@@ -48,7 +46,7 @@ class GridArrays:
     """Arrays over a grid, chunked in tiles.
 
     Args:
-        where: a group's place, as zarr takes it.
+        where: the group, as zarr takes it: an absolute path, or a store in memory.
         grid: the group's coordinates.
     """
 
@@ -68,7 +66,7 @@ class GridArrays:
         """A new group with its coordinates and no array.
 
         Args:
-            where: a place, as zarr takes it; what is there is replaced.
+            where: the group, as zarr takes it; what is there is replaced.
             grid: per axis its coordinates.
             attributes: of the group.
             labels: what plots call the axes; default their names.
@@ -83,7 +81,10 @@ class GridArrays:
         empty = xr.Dataset(coords=coords, attrs=dict(attributes))
         encoding = {axis: {"compressors": (PACKED,)} for axis in grid}
         empty.to_zarr(where, zarr_format=3, consolidated=False, mode="w", encoding=encoding)
-        return cls(where, grid)
+        arrays = cls(where, grid)
+        arrays.group.create_group(MARKS)
+        arrays.describe()
+        return arrays
 
     def tiles(self, part: Tile | None = None) -> Iterator[Tile]:
         """All tiles, or those of a part that :meth:`parts` gave, in order."""
@@ -107,13 +108,18 @@ class GridArrays:
         return name in self.group if self._path is None else (self._path / name / METADATA).is_file()
 
     def __iter__(self) -> Iterator[str]:
-        """The names of the arrays that were made, whole or not; coordinates are none of them."""
-        found = self.group.array_keys() if self._path is None else (each.name for each in self._path.iterdir())
+        """The names of the arrays that were made, whole or not, without coordinates."""
+        if self._path is None:
+            marks = self.group[MARKS]
+            assert isinstance(marks, zarr.Group)
+            found = [*self.group.array_keys(), *(f"{MARKS}/{name}" for name in marks.array_keys())]
+        else:
+            found = [each.relative_to(self._path).as_posix() for each in list_folders(self._path)]
         return (name for name in sorted(found) if name in self and name not in self.axes)
 
     def marks(self) -> list[str]:
         """The names of the arrays that say which points are evaluated."""
-        return [name for name in self if self.fits(name, np.bool_) and VOUCHES in self[name].attrs]
+        return [name for name in self if is_marks(name) and self.fits(name, np.bool_) and VOUCHES in self[name].attrs]
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
         if name not in self:
@@ -170,7 +176,7 @@ class GridArrays:
         """A whole array over the grid, unless it is there with these values."""
         there = self.is_whole(name) and self.fits(name, values.dtype)
         if not there or not np.array_equal(self.read(name), values, equal_nan=values.dtype.kind == "f"):
-            self.create(name, values.dtype, attributes)
+            self.create(name, values.dtype, _recorded(attributes))
             self._put_whole(name, values)
 
     def put_beside(
@@ -178,7 +184,7 @@ class GridArrays:
     ) -> None:
         """A whole array that is not on the grid, unless it is there."""
         if not self.is_whole(name):
-            self._create(name, values.dtype, attributes, dimensions, values.shape, values.shape)
+            self._create(name, values.dtype, _recorded(attributes), dimensions, values.shape, values.shape)
             self._put_whole(name, values)
 
     def is_whole(self, name: str) -> bool:
@@ -198,8 +204,8 @@ class GridArrays:
             raise
         except Exception as error:  # codecs fail in many ways on bytes that are not theirs
             raise BadInput(
-                f"{self._where} is damaged: {name} cannot be read{_said(where)} ({in_one_line(error)}); look at the "
-                "rest with lossatlas view, and survey anew with --overwrite"
+                f"{self._where} is damaged: {name} cannot be read{_said(where)} ({format_error(error)}); look at the "
+                "rest with lossatlas view, and survey again with --overwrite"
             ) from error
 
     def write(self, name: str, where: Any, values: Any) -> None:
@@ -224,7 +230,7 @@ class GridArrays:
 
     def wrote(self, name: str) -> bool:
         """Whether an array is one that surveys write, by its name and by what marks say; it may be damaged."""
-        return is_standard(name) or name in self._vouched()
+        return is_marks(name) or is_standard(name) or name in self._vouched()
 
     def _vouched(self) -> set[str]:
         """All that the marks of a store on disk say that it is written before them, as far as they can be read."""
@@ -240,7 +246,7 @@ class GridArrays:
     def take_over(self, known: GridArrays) -> None:
         """Write what a survey on some of the grid's points knows; nothing is known at the others then.
 
-        What lies in the survey's folder and is none of its arrays is copied.
+        What else lies in the survey's folder is copied.
 
         Raises:
             BadInput: a chunk of it is damaged.
@@ -266,13 +272,27 @@ class GridArrays:
                         shutil.copytree(other, place, symlinks=True)
                     else:
                         shutil.copy2(other, place, follow_symlinks=False)
+        self.describe()
+
+    def describe(self, without: str | None = None) -> None:
+        """Have the store's description say what its variables are, for those who open it; nothing in memory.
+
+        Args:
+            without: the name of one that is about to be taken away.
+
+        Raises:
+            CannotFinish: the disk refuses, or the store was removed.
+        """
+        if self._path is not None:
+            with self.writing():
+                consolidate(self._path, without)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """To be held around whatever writes to the store, or beside it.
 
         Raises:
-            CannotFinish: the disk refuses; or the store was removed, and zarr would make its folders anew.
+            CannotFinish: the disk refuses; or the store was removed, and zarr would make its folders again.
         """
         self.check_there()
         try:
@@ -284,12 +304,12 @@ class GridArrays:
         self.check_there()
 
     def check_there(self) -> None:
-        """Refuse to go on with a store that was removed, or that another one has taken the place of."""
+        """Refuse to go on with a store that was removed, or replaced by another one."""
         if self._looked_at() != self._identity:
             raise self._gone()
 
     def _looked_at(self) -> tuple[int, int] | None:
-        """What tells the folder of a store on disk from one that is made in its place; None where it is none."""
+        """What tells the folder of a store on disk from one that replaces it; None where there is none on disk."""
         try:
             if self._path is None or not (self._path / METADATA).is_file():
                 return None
@@ -314,6 +334,8 @@ class GridArrays:
         with self.writing():
             if self._path is not None and (stranger := self._path / name).is_file():
                 stranger.unlink()  # zarr replaces folders alone
+            if name in self:
+                self.describe(without=name)
             self.group.create_array(
                 name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, dimension_names=dimensions,
                 attributes=dict(attributes), compressors=PACKED, overwrite=True,
@@ -323,7 +345,16 @@ class GridArrays:
         """Write an array that was created, and after that say that it is whole."""
         self.write(name, ..., values)
         with self.writing():
-            self[name].update_attributes({WHOLE: True})
+            self[name].update_attributes({WHOLE: 1})  # netCDF has no booleans
+
+
+def is_marks(name: str) -> bool:
+    """Whether an array of a store says which points are evaluated, by its name."""
+    return name.startswith(f"{MARKS}/")
+
+
+def _recorded(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key: record_texts(value) for key, value in attributes.items()}
 
 
 def list_dimensions(array: zarr.Array[Any]) -> tuple[str, ...]:

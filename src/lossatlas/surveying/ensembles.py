@@ -12,7 +12,7 @@ from torch import Tensor
 from lossatlas.data import Split
 from lossatlas.engine import Engine, Evaluation, Folded, StreamingMetric
 from lossatlas.losses import Loss
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.surveying.path_points import PathPoints
 
 __all__ = ["MEMBERS", "METRICS", "evaluate_ensembles"]
@@ -35,7 +35,7 @@ def evaluate_ensembles(
     """Metrics of averaged softmax outputs of networks that stay and one on a path.
 
     What Garipov et al. 2018 (arXiv 1802.10026, section 3.4) show along a curve, with phi(0) and with both ends. The
-    problem's own loss sees the logarithm of the averaged probabilities in the place of logits.
+    problem's own loss sees the logarithm of the averaged probabilities instead of logits.
 
     Args:
         engine: of a problem whose outputs are logits.
@@ -44,12 +44,12 @@ def evaluate_ensembles(
         loss: the problem's, one that classifies.
         split: the examples.
         eval_batch_size: examples evaluated together.
-        on_share: told the share that is done, after every group of a chunk of points; may raise.
+        on_share: told the share that is done, after every eval batch of a chunk of points; may raise.
 
     Returns:
-        Of each of :data:`METRICS` values (3, P), float64 on the processor, in the order of :data:`MEMBERS`.
+        Of each of :data:`METRICS` values (3, P), float64 on the CPU, in the order of :data:`MEMBERS`.
     """
-    metrics: dict[str, StreamingMetric] = streaming_metrics(loss, METRICS)
+    metrics: dict[str, StreamingMetric] = choose_streaming_metrics(loss, METRICS)
     kept: dict[int, list[Tensor]] = {}
     for _, examples, evaluation in engine.evaluations(*stay, split, eval_batch_size):
         kept.setdefault(examples.start, []).extend(_log_probabilities(evaluation))

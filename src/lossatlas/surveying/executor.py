@@ -21,7 +21,7 @@ class Executor(ABC):
     """Runs a function of a tile for all tiles that a source hands out.
 
     That function is of one :class:`Surveyor`, whose engine serves one thread at a time, and refuses a second one in
-    one line: it has other parameters in its module's places as long as a call lasts. Several claims may thus be held at
+    one line: its module has other parameters as long as a call lasts. Several claims may thus be held at
     once, and evaluated one by one, in any thread; who evaluates several at the same time makes each thread or process
     an engine and a :class:`Surveyor` of its own, all of which fill one store.
     """

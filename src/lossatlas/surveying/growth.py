@@ -66,7 +66,7 @@ def _read_coordinate(path: Path, axis: str) -> npt.NDArray[np.float64]:
         reason = tell_reason(error)
     raise BadInput(
         f"{path} is damaged: the coordinates along {axis} cannot be read ({reason}); look at the rest with lossatlas "
-        "view, and survey anew with --overwrite"
+        "view, and survey again with --overwrite"
     )
 
 

@@ -16,15 +16,23 @@ from lossatlas.errors import BadInput
 from lossatlas.files.chunks import Chunk, DamagedChunk, find_damaged_chunks, is_damage, list_chunks
 from lossatlas.files.reading import read_json, tell_reason
 from lossatlas.files.room import free_room
-from lossatlas.files.stores import CHUNKS, METADATA, ArrayHead, check_arrays_fit, find_dangerous_chunks
+from lossatlas.files.stores import (
+    CHUNKS,
+    METADATA,
+    VOUCHES,
+    ArrayHead,
+    check_arrays_fit,
+    find_dangerous_chunks,
+    list_folders,
+)
 from lossatlas.files.writing import PARTIAL
-from lossatlas.surveying.arrays import VOUCHES, WHOLE, GridArrays, list_dimensions
+from lossatlas.surveying.arrays import WHOLE, GridArrays, list_dimensions
 from lossatlas.surveying.tile_source import TileSource
 
 __all__ = ["Mending", "sweep"]
 
 NAMED = 3
-"""How many places a line names."""
+"""How many chunks a line names."""
 
 
 def sweep(path: Path) -> None:
@@ -36,7 +44,7 @@ def sweep(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Mending:
-    """Takes away what cannot be read of a store, so that it is made anew; while the store's structure is held.
+    """Takes away what cannot be read of a store, so that it is computed again; while the store's structure is held.
 
     Of what is written tile by tile, tiles are taken away with the marks that vouch for them; all else goes whole. What
     a survey has not written is left alone.
@@ -45,7 +53,7 @@ class Mending:
         path: of the store.
         arrays: in it; their coordinates have been read.
         alone: whether no other process writes to the store.
-        tiles: says of each tile whether somebody works on it.
+        tiles: says of each tile whether a process works on it.
     """
 
     path: Path
@@ -61,12 +69,13 @@ class Mending:
             OSError: the disk refuses.
         """
         tiled: dict[str, zarr.Array[Any]] = {}
-        for folder in sorted(each for each in self.path.iterdir() if each.is_dir()):
-            if folder.name in self.arrays.axes:
+        for folder in list_folders(self.path):
+            name = folder.relative_to(self.path).as_posix()
+            if name in self.arrays.axes:
                 continue
             if not (folder / METADATA).is_file():
-                if (folder / CHUNKS).exists() and self.arrays.wrote(folder.name):
-                    yield self._gone(folder.name, "its description is lost")
+                if (folder / CHUNKS).exists() and self.arrays.wrote(name):
+                    yield self._gone(name, "its description is lost")
                 elif self.alone and _is_empty(folder):  # its making was cut off
                     shutil.rmtree(folder)
                 continue
@@ -75,22 +84,22 @@ class Mending:
                 if head.chunk_bytes > (room := free_room()):
                     raise ValueError(f"a chunk of it has {head.chunk_bytes:,} bytes, and {room:,} are there for it")
                 for chunk, reason in list(find_dangerous_chunks(folder, head)):
-                    if not (self.alone and self.arrays.wrote(folder.name)):
+                    if not (self.alone and self.arrays.wrote(name)):
                         raise ValueError(f"{chunk.relative_to(folder).as_posix()}: {reason}")
                     _remove(chunk)  # which is lost, then
-                array = self.arrays[folder.name]
+                array = self.arrays[name]
                 on_grid = self.arrays.is_tiled(array)
                 if not on_grid:
                     check_arrays_fit(folder / METADATA, [head])
                 if WHOLE in array.attrs:
                     self._check_whole(array)
                 elif on_grid:
-                    tiled[folder.name] = array
+                    tiled[name] = array
             except Exception as error:  # zarr has many ways to find an array damaged
                 if not is_damage(error):
                     raise
                 reason = f"its description lacks {error}" if isinstance(error, KeyError) else tell_reason(error)
-                yield self._gone(folder.name, reason)
+                yield self._gone(name, reason)
         marks = {name: array for name, array in tiled.items() if VOUCHES in array.attrs}
         vouched = {name for array in marks.values() for name in _vouched(array)}
         for name in tiled.keys() - marks.keys() - vouched:  # who would notice that a tile of it is gone?
@@ -134,7 +143,7 @@ class Mending:
 
     @staticmethod
     def _marked(marks: zarr.Array[Any], row: list[Chunk]) -> list[Chunk]:
-        """The chunks of a row in which a point is marked; one that is damaged, and somebody else's, marks nothing."""
+        """The chunks of a row in which a point is marked; one that is damaged, and held by another, marks nothing."""
         damaged = {chunk.place for chunk in find_damaged_chunks(marks, [row[0].place[0]])}
         if damaged:
             return [chunk for chunk in row if chunk.place not in damaged and np.any(marks[chunk.region])]
@@ -142,7 +151,7 @@ class Mending:
         return [chunk for chunk in row if values[(slice(None), *chunk.region[1:])].any()]
 
     def _folders(self, name: str, array: zarr.Array[Any]) -> Iterator[DamagedChunk]:
-        """Folders in the places of chunks, which are read as if there were none."""
+        """Folders with the names of chunks, which are read as if there were none."""
         for row in list_chunks(array, self._rows(name)):
             for chunk in row:
                 if (self.path / name / chunk.key).is_dir():
@@ -178,11 +187,12 @@ class Mending:
                 f"{name} in {self.path} is damaged ({reason}), and another process writes there; continue when it has "
                 "finished"
             )
+        self.arrays.describe(without=name)
         shutil.rmtree(folder)
         return self._told(name, f"is damaged ({reason})")
 
     def _told(self, name: str, what: str, where: str = "") -> str:
-        return f"{name} in {self.path} {what}; it is made anew{where}"
+        return f"{name} in {self.path} {what}; it is computed again{where}"
 
     def _rows(self, name: str) -> list[int]:
         """The rows of chunks that are on the disk, of an array of which that may be few."""
@@ -199,7 +209,7 @@ def _vouched(marks: zarr.Array[Any]) -> list[str]:
 def _where(array: zarr.Array[Any], chunks: Sequence[Chunk]) -> str:
     """Chunks in words."""
     places = [chunk.where(list_dimensions(array)) for chunk in chunks[:NAMED]]
-    return "; ".join(places) + (f" and {len(chunks) - NAMED} more places" if len(chunks) > NAMED else "")
+    return "; ".join(places) + (f" and {len(chunks) - NAMED} more chunks" if len(chunks) > NAMED else "")
 
 
 def _is_empty(folder: Path) -> bool:
@@ -208,7 +218,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove whatever is in a chunk's place."""
+    """Remove what has a chunk's name, a file or a folder."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -30,12 +30,12 @@ def locate_points(chart: CoefficientChart, coords: Tensor) -> PathPoints:
 
 
 def measure_norms(points: PathPoints) -> Tensor:
-    """The Euclidean norms (P,), float64, on the processor."""
+    """The Euclidean norms (P,), float64, on the CPU."""
     return _roots(points.coefficients.double().cpu(), form_gram(points.controls))
 
 
 def measure_distances(points: PathPoints, others: PathPoints) -> Tensor:
-    """The Euclidean distance (P,), float64, on the processor, of each point from the nearest of the others."""
+    """The Euclidean distance (P,), float64, on the CPU, of each point from the nearest of the others."""
     gram = form_gram(points.controls, others.controls)
     mine, theirs = (part.coefficients.double().cpu() for part in (points, others))
     left = torch.cat([mine, mine.new_zeros(len(mine), theirs.shape[1])], dim=1)

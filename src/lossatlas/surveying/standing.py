@@ -12,7 +12,7 @@ from lossatlas.data import Split
 from lossatlas.engine import Evaluation, Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.problem import Problem
 from lossatlas.schema import name_variable
 from lossatlas.weights import WeightSpace
@@ -43,7 +43,7 @@ class Standing:
         eval_batch_size: int = EVAL_BATCH_SIZE,
     ) -> None:
         weights = space.vector_of(problem.module).to(split.device)
-        # A chart has an axis; nothing but its origin is ever asked for.
+        # A chart has an axis; only its origin is evaluated.
         chart = Plane(weights, torch.eye(1, len(weights)).to(weights), train_origin=False)
         self._eval_batch_size = eval_batch_size
         self._controls = weights[None]
@@ -59,7 +59,7 @@ class Standing:
         return {name: float(values[0]) for name, values in found.items()}
 
     def predictions(self, split: Split) -> tuple[Tensor, Tensor] | None:
-        """What the network says of all that counts in a split, and what each of it counts; on the processor.
+        """What the network says of all that counts in a split, and what each of it counts; on the CPU.
 
         Returns:
             Under losses that classify the logits (M, C) of the M positions whose label counts, and ones (M,). Otherwise
@@ -93,7 +93,7 @@ def score_network(
     Raises:
         BadInput: as :class:`Standing`.
     """
-    metrics = streaming_metrics(problem.loss)
+    metrics = choose_streaming_metrics(problem.loss)
     scores: dict[str, float] = {}
     for name, split in splits.items():
         found = Standing(problem, space, split, eval_batch_size=eval_batch_size).evaluate(split, metrics)

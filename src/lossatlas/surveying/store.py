@@ -14,21 +14,22 @@ import xarray as xr
 import zarr.storage
 
 from lossatlas.charts import Chart
-from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, in_one_line
+from lossatlas.errors import BadInput, CannotFinish, Caution, LossatlasError, format_error
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
-from lossatlas.files.stores import METADATA, GroupHead, open_arrays, open_store
+from lossatlas.files.stores import METADATA, VOUCHES, GroupHead, open_arrays, open_store, tell_settings
 from lossatlas.locks import Lock
-from lossatlas.schema import COMPANION, DIMENSION, GEOMETRY, Companion, Quantity, name_done_variable, name_variable
-from lossatlas.surveying.arrays import VOUCHES, WHOLE, Grid, GridArrays, Mask, Tile
+from lossatlas.schema import COMPANION, DIMENSION, GEOMETRY, Companion, Quantity, name_marks, name_variable
+from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
+from lossatlas.surveying.layout import bring_to_layout, count_marked, has_layout_of_before
 from lossatlas.surveying.mending import Mending, sweep
 from lossatlas.surveying.store_locks import StoreLocks
 from lossatlas.surveying.tile_source import TileSource, Work
 from lossatlas.surveying.tile_sources.alone import Alone
 from lossatlas.surveying.tile_sources.file_locks import FileLocks
 
-__all__ = ["SurveyStore", "glance_at", "has_description", "list_whole_variables", "read_survey"]
+__all__ = ["SurveyStore", "count_evaluated", "glance_at", "has_description", "list_whole_variables", "read_survey"]
 
 
 class SurveyStore:
@@ -75,7 +76,7 @@ class SurveyStore:
         tiles: TileSource | None = None,
     ) -> None:
         self._path = path
-        # xarray takes a path that begins with ~ for one in somebody's home.
+        # xarray takes a path that begins with ~ for one in a home directory.
         self._where: Any = str(path.absolute()) if path is not None else zarr.storage.MemoryStore()
         self._locks = locks = StoreLocks(path) if path is not None else None
         self.tiles: TileSource = tiles or (FileLocks(locks) if locks is not None else Alone())
@@ -88,7 +89,7 @@ class SurveyStore:
         if path.exists() and not has_description(path) and not locks.folder.exists():
             raise BadInput(f"{path} is not a survey that can be continued; choose another path")
         try:
-            # Whoever changes what is there is refused while others hold this.
+            # A process that changes the structure is refused while others hold this lock.
             self._writers = locks.make("writers")
             with locks.held("structure"):
                 recover(path)
@@ -119,7 +120,7 @@ class SurveyStore:
             path: as for the class, and likewise all that follows.
             chart: whose points are evaluated.
             grid: per axis of the chart its ascending coordinates.
-            labels: what plots call the axes.
+            labels: what plots call the axes; default the chart's own.
             recorded: further attributes.
             say: told of each array that was damaged.
             tiles: hands out the tiles.
@@ -129,6 +130,7 @@ class SurveyStore:
             CannotFinish: likewise.
         """
         geometry = {GEOMETRY: chart.geometry().record()}
+        labels = labels if labels is not None else chart.axis_labels
         return cls(path, grid, {"chart": chart.fingerprint()}, labels, {**geometry, **(recorded or {})}, say, tiles)
 
     def __enter__(self) -> Self:
@@ -174,7 +176,7 @@ class SurveyStore:
     ) -> None:
         """Make the arrays of one group of metrics on one split, as far as they are not there.
 
-        The mark is made last, and made anew where a metric joins its group: the group is then evaluated again, which
+        The marks are made last, and made again where a metric joins its group: the group is then evaluated again, which
         costs no more than the newcomer alone.
 
         Args:
@@ -188,15 +190,15 @@ class SurveyStore:
         Raises:
             BadInput: the group is there with other data or settings; the first difference is named.
         """
-        done = name_done_variable(split, group)
-        told: dict[str, dict[str, str]] = {}
+        done = name_marks(split, group)
+        told: dict[str, dict[str, Any]] = {}
         further: dict[str, dict[str, int]] = {}
         for quantity, length in quantities.items():
             more = _further(quantity, length)
             for companion in (None, *(companions or {}).get(quantity.name, ())):
                 variable = name_variable(split, quantity.name)
                 name = variable if companion is None else companion.of(variable)
-                told[name], further[name] = _told(split, quantity, companion), more
+                told[name], further[name] = {**_told(split, quantity, companion), **tell_settings(attributes)}, more
         with self._held("structure"):
             self.check(split, group, quantities, attributes)
             lacking = [name for name in told if not self._arrays.fits(name, dtype, further[name])]
@@ -208,6 +210,7 @@ class SurveyStore:
             for name in lacking:
                 self._arrays.create(name, dtype, told[name], further[name])
             self._arrays.create(done, np.bool_, {**attributes, VOUCHES: list(told)})
+            self._arrays.describe()
             if self._writers is not None:
                 self._writers.share()
 
@@ -220,15 +223,14 @@ class SurveyStore:
             BadInput: the group is there with other data or settings, a metric means something else there or has another
                 number of values, or one of its names stands for something else there.
         """
-        done = name_done_variable(split, group)
-        if done in self._arrays:
-            _compare(f"{done} in the survey", dict(self._arrays[done].attrs), attributes)
+        if settings := self.settings(split, group):
+            _compare(f"split {split!r} of the survey ({group})", settings, attributes)
         new = dict(quantities)
         for quantity, length in quantities.items():
             name = name_variable(split, quantity.name)
             if name in self._arrays:
                 del new[quantity]
-                stored = self._arrays[name].attrs.get("record", quantity.record)
+                stored = self._arrays[name].attrs.get("record", "")
                 if stored != quantity.record:
                     raise BadInput(f"{name} in the survey is {stored}, this one {quantity.record}; choose another path")
                 there, here = self._arrays.further(name), _further(quantity, length)
@@ -252,13 +254,14 @@ class SurveyStore:
 
     def settings(self, split: str, group: str) -> dict[str, Any]:
         """Data and settings of a group that is there; empty where it is not."""
-        done = name_done_variable(split, group)
+        done = name_marks(split, group)
         return dict(self._arrays[done].attrs) if done in self._arrays else {}
 
     def put(self, name: str, values: npt.NDArray[Any], attributes: Mapping[str, Any]) -> None:
         """Write a whole variable of the grid's shape, such as the target, unless it is there."""
         with self._held("structure"):
             self._arrays.put(name, values, attributes)
+            self._arrays.describe()
 
     def put_beside(
         self, name: str, dimensions: Sequence[str], values: npt.NDArray[Any], attributes: Mapping[str, Any]
@@ -269,6 +272,7 @@ class SurveyStore:
         """
         with self._held("structure"):
             self._arrays.put_beside(name, tuple(dimensions), values, attributes)
+            self._arrays.describe()
 
     def lacks(self, *names: str) -> bool:
         """Whether any of these variables was not written to its end by :meth:`put` or :meth:`put_beside`."""
@@ -290,7 +294,7 @@ class SurveyStore:
             wanted: which points of the grid; default all.
             listen: called again and again where many tiles are looked through; may raise.
         """
-        return Work(self._arrays, name_done_variable(split, group), wanted, listen)
+        return Work(self._arrays, name_marks(split, group), wanted, listen)
 
     def write(
         self, split: str, group: str, tile: Tile, where: Mask, values: Mapping[str, npt.NDArray[np.float64]]
@@ -307,11 +311,11 @@ class SurveyStore:
         for name, array in values.items():
             self._arrays.write_points(name_variable(split, name), tile, where, array)
         marks = np.ones(int(where.sum()), dtype=bool)
-        self._arrays.write_points(name_done_variable(split, group), tile, where, marks)
+        self._arrays.write_points(name_marks(split, group), tile, where, marks)
 
     def done(self, split: str, group: str) -> Mask:
         """Which points of the grid are evaluated."""
-        return self._arrays.read(name_done_variable(split, group))
+        return self._arrays.read(name_marks(split, group))
 
     def values(self, variable: str) -> npt.NDArray[np.float64]:
         """A whole variable as it stands."""
@@ -364,12 +368,17 @@ class SurveyStore:
         _compare(f"the survey in {path}", found, attributes)
         merged = merge_grid(path, grid)
         alone = writers.alone(wait=False)
+        if alone:
+            bring_to_layout(path)
+        elif has_layout_of_before(path):
+            raise BadInput(f"another process of an earlier version writes to {path}; continue when it has finished")
         arrays = GridArrays(str(path), read_grid(path, grid))
         with arrays.writing():
             if alone:
                 sweep(path)
             for line in Mending(path, arrays, alone, self.tiles).mend():
                 say(line)
+            arrays.describe()
         if all(len(coords) == len(arrays.grid[axis]) for axis, coords in merged.items()):
             return
         if not alone or any(self.tiles.is_held(Work(arrays, mark)) for mark in arrays.marks()):
@@ -388,7 +397,7 @@ def read_survey(path: Path) -> xr.Dataset:
     except LossatlasError:
         raise
     except Exception as error:  # codecs fail in many ways on bytes that are not theirs
-        raise Unreadable(path, in_one_line(error)) from error
+        raise Unreadable(path, format_error(error)) from error
 
 
 def glance_at(path: Path) -> xr.Dataset | None:
@@ -400,6 +409,14 @@ def glance_at(path: Path) -> xr.Dataset | None:
         return open_store(path)
     except BadInput:
         return None
+
+
+def count_evaluated(path: Path, split: str, group: str) -> int:
+    """How many points of a store on disk, which :func:`glance_at` has found sound, a group of metrics is evaluated at.
+
+    Marks that are not there, or cannot be read, mark nothing.
+    """
+    return count_marked(path, name_marks(split, group))
 
 
 def has_description(path: Path) -> bool:
@@ -440,8 +457,9 @@ def _told(split: str, quantity: Quantity, companion: Companion | None) -> dict[s
         "units": quantity.units,
         "split": split,
         "metric": quantity.name,
-        "record": quantity.record,
     }
+    if quantity.record:  # an empty text is not an attribute to all of netCDF
+        told["record"] = quantity.record
     if quantity.dimension is not None:
         told[DIMENSION] = quantity.dimension
     return told if companion is None else {**told, COMPANION: companion.suffix}

@@ -17,15 +17,17 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas import schema
+from lossatlas.bounds import check_arguments
 from lossatlas.charts import CoefficientChart, RepeatedSlice
-from lossatlas.data import Split, named_splits
+from lossatlas.data import Split, name_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
+from lossatlas.engine.checking import check_network
 from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
-from lossatlas.engine.usual import usual_policy
+from lossatlas.engine.usual import choose_policy
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
-from lossatlas.metrics import Computation, group_by_computation, metrics_for
+from lossatlas.metrics import Computation, choose_metrics, group_by_computation
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.progress import count_towards, show_progress
@@ -43,7 +45,7 @@ __all__ = ["STREAMING", "Surveyor", "make_grid", "make_refinement", "put_target"
 TRAIN = "train"
 """The split that statistics are estimated from where there is one."""
 STREAMING = "streaming"
-"""The name of the group of metrics that are folded together; operator metrics of one computation are a group, too."""
+"""The name of the group of metrics that are folded together; those of one computation are a group, too."""
 MEASURED_ATTRIBUTES = {"long_name": "evaluated, not interpolated"}
 PLAN = "plan"
 """The attribute of a store that holds the plan of its writers, as JSON."""
@@ -69,6 +71,7 @@ def make_grid(
     return {**made, schema.REPEAT: np.arange(float(chart.repeats))} if isinstance(chart, RepeatedSlice) else made
 
 
+@check_arguments
 def survey(
     chart: CoefficientChart,
     grid: Grid | Raster,
@@ -97,12 +100,13 @@ def survey(
         problem: what.
         splits: examples by name: splits, or what :meth:`Split.of` makes splits of. Of a random subset
             (:meth:`Split.subset`) standard errors are stored, too.
-        metrics: names or metrics (see :func:`~lossatlas.metrics.metrics_for`); default the loss, and the accuracy where
-            it has a meaning.
+        metrics: names or metrics (see :func:`~lossatlas.metrics.choose_metrics`); default the loss, and the accuracy
+            where it has a meaning.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default what is usual where the chart lies: around one network its own,
-            between networks those that are estimated anew at every point (from 8 groups of the split called ``train``,
-            or else of the first one), on a fitted chart what the fit used, and through random weights the group's own.
+            between networks those that are estimated at every point (from 8 eval batches of the split called ``train``,
+            or else of the first one), on a fitted chart what the fit used, and through random weights the eval
+            batch's own.
         plan: how the engine runs. A store that is continued is continued with its own plan, unless one is stated.
         precision: of the networks, unless the plan states one: fp32, bf16, tf32, or auto, what is measured to pay.
         memory: bytes that a chunk of points may take, such as 2GiB; auto is a quarter of what is free.
@@ -122,6 +126,15 @@ def survey(
 
     Raises:
         BadInput: axes that do not agree, an unknown metric, or a store of another survey.
+
+    >>> import torch, lossatlas as la
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> problem = la.Problem(module, la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> chart = la.slice_around(module)
+    >>> data = la.survey(chart, la.make_grid(chart, (3, 5)), problem, {"test": examples}, plan="loop")
+    >>> data["test_loss"].dims, data["test_loss"].shape, data["test_loss"].units
+    (('u', 'v'), (3, 5), 'nat')
     """
     picture = grid if isinstance(grid, Raster) else None
     coords = grid.grid(padding) if isinstance(grid, Raster) else dict(grid)
@@ -134,14 +147,14 @@ def survey(
             )
     if not splits:
         raise BadInput("a survey needs at least one split of examples")
-    given = named_splits(splits, find_device(chart))
+    given = name_splits(splits, find_device(chart))
     if metrics is not None and not metrics:
         raise BadInput("a survey needs at least one metric; leave them out for the loss and the accuracy")
     path = Path(path) if path is not None else None
     if plan == "auto" and path is not None:
         plan = _recorded_plan(path) or plan
     if buffers is None:
-        buffers = usual_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
+        buffers = choose_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
     points = math.prod(map(len, coords.values()))
     batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
     with show_progress(progress) as reporter:
@@ -149,7 +162,7 @@ def survey(
             problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
             eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches,
         )  # fmt: skip
-        surveyor = Surveyor(engine, chart, given, metrics_for(problem.loss, metrics), eval_batch_size)
+        surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics), eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)
         recorded = {PLAN: json.dumps(engine.plan.to_dict())}
         with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
@@ -242,7 +255,7 @@ class Surveyor:
         self._splits = splits
         self._eval_batch_size = eval_batch_size
         for split in splits.values():
-            engine.network.check(split)
+            check_network(engine.network, split)
         with torch.no_grad():
             self._controls = chart.controls()
         self._groups = self._grouped(metrics)
@@ -267,7 +280,7 @@ class Surveyor:
         }
 
     def at(self, points: Tensor, split: str, group: str) -> dict[str, Tensor]:
-        """The metrics of a group at coordinates (P, d), (P,) or (P, k) each, float64 on the processor."""
+        """The metrics of a group at coordinates (P, d), (P,) or (P, k) each, float64 on the CPU."""
         (chosen,) = (one for one in self._groups if one.name == group)
         return self._at(points, self._splits[split], chosen)
 
@@ -346,7 +359,7 @@ class Surveyor:
         taken = dict.fromkeys(self.chart.axes, "an axis of the chart")
         for split in self._splits:
             for group in self._groups:
-                for variable in (*group.variables(split), schema.name_done_variable(split, group.name)):
+                for variable in (*group.variables(split), schema.name_marks(split, group.name)):
                     if variable in taken:
                         raise BadInput(
                             f"{variable} would be {taken[variable]} and one of split {split!r}; give a split or a "
@@ -456,7 +469,7 @@ class Surveyor:
 
 
 def _nothing(_: int) -> None:
-    """What is done between tiles, where nobody asks."""
+    """Do nothing between tiles."""
 
 
 def _scale_of(values: npt.NDArray[np.float64], refinement: Refinement) -> Scale:

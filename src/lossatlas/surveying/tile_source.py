@@ -1,7 +1,8 @@
 """The interface of tile sources: who hands out the tiles of a survey.
 
-What is done, the marks in the store say, and they alone. A tile source keeps others from a tile while somebody works on
-it; where it forgets who that was, because a process was killed or a machine was lost, a tile is done twice at worst.
+The marks in the store alone say what is done. A tile source keeps other processes from a tile while one works on it;
+where it forgets which one that was, because a process was killed or a machine was lost, a tile is evaluated twice at
+worst.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["Claim", "TileSource", "Work"]
 
 
 def _nothing() -> None:
-    """What is done where nobody has to be told."""
+    """Do nothing, where there is nothing to release and no one listens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ class Work:
         """Which points of a part of the grid, of its shape, are wanted and not marked now."""
         try:
             unknown: Mask = ~self.arrays.read(self.marks, part)
-        except BadInput:  # a mark that cannot be read marks nothing: the tile is written anew
+        except BadInput:  # a mark that cannot be read marks nothing: the tile is written again
             unknown = np.ones([side.stop - side.start for side in part], dtype=bool)
         return unknown if self.wanted is None else unknown & self.wanted[part]
 
@@ -120,14 +121,14 @@ class TileSource(ABC):
             tile: of the grid.
 
         Returns:
-            What lets others have it, to be called once or more; None where somebody has it.
+            What lets others have it, to be called once or more; None where another holder has it.
 
         Raises:
             CannotFinish: nothing can be written where tiles are held, or the survey was removed.
         """
 
     def is_held(self, work: Work) -> bool:
-        """Whether somebody has a tile that has points to evaluate."""
+        """Whether a tile that has points to evaluate is held."""
         for tile in work.tiles():
             release = self.hold(work.marks, tile)
             if release is None:
@@ -136,10 +137,10 @@ class TileSource(ABC):
         return False
 
     def claims(self, work: Work) -> Iterator[Claim]:
-        """The tiles that have points to evaluate and that nobody else holds, in one pass.
+        """The tiles that have points to evaluate and that are not held yet, in one pass.
 
-        It waits for nobody, so that who holds several claims and asks for one more cannot wait for another who does
-        the same. What others held, or gave back without having finished it, comes in a later pass, which
+        It never waits, so that two processes that hold several claims and ask for more cannot wait for each other.
+        What others held, or gave back without having finished it, comes in a later pass, which
         :func:`~lossatlas.surveying.executor.complete` asks for until nothing is left.
 
         Args:

@@ -1,4 +1,4 @@
-"""Training minima on purpose, and keeping their trajectories."""
+"""Training of networks, and recording of their trajectories."""
 
 from lossatlas.training.optimizers import OPTIMIZERS, OptimizerChoice, parse_optimizer
 from lossatlas.training.thinning import Thinning, parse_thinning

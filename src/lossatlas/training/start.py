@@ -1,4 +1,4 @@
-"""Where a training starts: weights of a file or a folder, of a finished run, or of a snapshot of a trajectory."""
+"""The weights that a training starts from: of a file, a folder, a finished run, or a snapshot of a trajectory."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lossatlas.specs import NetworkSpec
 from lossatlas.training.trajectory import Trajectory
 from lossatlas.weights.files import find_weights, read_checkpoint
 
-__all__ = ["starting_state"]
+__all__ = ["load_start"]
 
 
-def starting_state(spec: str) -> Mapping[str, Tensor]:
-    """The named tensors that ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` stands for.
+def load_start(spec: str) -> Mapping[str, Tensor]:
+    """Read the named tensors of the network that ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` names.
 
     Args:
-        spec: a file of weights, an index of shards, or a folder in which Hugging Face keeps a model, any of them with
-            the key of one of several networks in it; a run directory, whose final weights are meant; or a run
-            directory, or a trajectory's own, and the step of one of its snapshots.
+        spec: a file of weights, an index of shards or a Hugging Face model folder, each optionally with the key of one
+            of several networks in it; a run directory, for its final weights; or a run directory or the folder of a
+            trajectory, with the step of a snapshot.
 
     Raises:
-        BadInput: nothing is there, nothing under that key, or no snapshot of that step.
+        BadInput: the file, the key or the snapshot is missing.
     """
     named = NetworkSpec.parse(spec)
     path = named.path
@@ -34,8 +34,8 @@ def starting_state(spec: str) -> Mapping[str, Tensor]:
     RunDirectory(path).check_format()
     if path.is_dir() and find_weights(path) is None:
         if (path / SNAPSHOTS).is_dir() or path.name == SNAPSHOTS:
-            raise BadInput(f"{path} holds no {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
-        raise BadInput(f"{path} holds no {MODEL}; name a run of lossatlas train, or a file of weights")
+            raise BadInput(f"{path} does not hold {MODEL}; name a snapshot, as in {path}@100, or a file of weights")
+        raise BadInput(f"{path} does not hold {MODEL}; name a run of lossatlas train, or a file of weights")
     return read_checkpoint(path, named.key)
 
 
@@ -43,9 +43,9 @@ def _snapshot(path: Path, step: str) -> dict[str, Tensor]:
     trajectory = Trajectory.of(path)
     found = {str(snapshot.step): snapshot for snapshot in trajectory.snapshots}
     if not found:
-        raise BadInput(f"{path} holds no snapshots; train with --snapshots, or start from a file of weights")
+        raise BadInput(f"{path} does not hold snapshots; train with --snapshots, or start from a file of weights")
     if step not in found:
         steps = list(found)
         listed = ", ".join(steps if len(steps) <= 12 else [*steps[:6], "...", *steps[-5:]])
-        raise BadInput(f"{path} has no snapshot of step {step!r}; Choices: {listed}")
+        raise BadInput(f"{path} does not hold a snapshot of step {step!r}; expected one of {listed}")
     return found[step].state()

@@ -1,4 +1,4 @@
-"""Which steps of a training are kept."""
+"""The choice of the steps of a training that are kept as snapshots."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ __all__ = ["Thinning", "parse_thinning"]
 
 @dataclass(frozen=True)
 class Thinning:
-    """Keep a snapshot when so much has happened since the last one; the first is always kept.
+    """A rule that keeps a snapshot once the training is far enough from the last one; the first is always kept.
+
+    Exactly one of the three distances is given.
 
     Args:
-        steps: of the optimiser; or
-        epochs: (in parts, too), told with every step; or
-        distance: Euclidean, in weight space. One of the three.
+        steps: optimiser steps between snapshots.
+        epochs: epochs between snapshots, which may be a fraction; needs ``epoch=`` with every recorded step.
+        distance: Euclidean distance in weight space between snapshots.
 
     Raises:
-        BadInput: none or several are given, or one that is not positive.
+        BadInput: none or several are given, or the given one is not positive.
     """
 
     steps: int | None = None
@@ -30,45 +32,48 @@ class Thinning:
     def __post_init__(self) -> None:
         given = [value for value in (self.steps, self.epochs, self.distance) if value is not None]
         if len(given) != 1 or not given[0] > 0 or not is_ordinary(given[0]):
-            raise BadInput("a trajectory is thinned by steps, epochs or distance; give one of them, a positive number")
+            raise BadInput("this is not a thinning; expected one of steps, epochs and distance, as a positive number")
 
     @property
     def looks_at_weights(self) -> bool:
-        """Whether distances have to be computed."""
+        """Return whether the rule needs distances in weight space."""
         return self.distance is not None
 
     def count(self, steps: int, epochs: float) -> int:
-        """About how many snapshots a training of so many steps and epochs keeps; distances are not known before."""
+        """Estimate the number of snapshots of a training; those by distance are not known before and count as none."""
         if self.steps is not None:
             return steps // self.steps + 2
         return (min(steps, int(epochs / self.epochs)) if self.epochs is not None else 0) + 2
 
     def due(self, steps: int, epochs: float | None, distance: float | None) -> bool:
-        """Whether a step is kept.
+        """Return whether a step is kept.
 
         Args:
-            steps: since the last snapshot.
-            epochs: likewise; None where nobody tells.
-            distance: likewise; None where it is not needed.
+            steps: steps since the last snapshot.
+            epochs: epochs since the last snapshot; None where they are not recorded.
+            distance: Euclidean distance from the last snapshot; None where it is not needed.
 
         Raises:
-            BadInput: thinned by epochs, and nobody tells them.
+            BadInput: the rule is by epochs, and these are not recorded.
         """
-        # Epochs are sums of shares, which may come out a little short.
+        # Epochs are sums of fractions, whose rounding may leave them just below the threshold.
         if self.steps is not None:
             return steps >= self.steps
         if self.distance is not None:
             return distance is not None and distance >= self.distance
         if epochs is None:
-            raise BadInput("a trajectory that is thinned by epochs needs epoch= with every step")
+            raise BadInput(
+                "the epoch of a step is missing, which a trajectory thinned by epochs needs; record every step with "
+                "epoch=..."
+            )
         return self.epochs is not None and epochs >= self.epochs - 1e-9
 
 
 def parse_thinning(spec: str) -> Thinning | None:
-    """The thinning that ``epoch``, ``epoch:N``, ``step:N``, ``distance:D`` or ``none`` stands for.
+    """Parse ``epoch``, ``epoch:N``, ``step:N``, ``distance:D`` or ``none`` as a thinning.
 
     Raises:
-        BadInput: it is none of these.
+        BadInput: the text has another form.
 
     >>> parse_thinning("step:100")
     Thinning(steps=100, epochs=None, distance=None)
@@ -85,4 +90,4 @@ def parse_thinning(spec: str) -> Thinning | None:
             return Thinning(distance=float(number))
     except ValueError:
         pass
-    raise BadInput(f"snapshots are {spec!r}; expected epoch, epoch:N, step:N, distance:D or none")
+    raise BadInput(f"snapshots {spec!r} is not a choice of steps; expected epoch, epoch:N, step:N, distance:D or none")

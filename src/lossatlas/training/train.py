@@ -1,4 +1,4 @@
-"""Training a network in one call, and how its trajectory is recorded."""
+"""Training of a network in one call, with its trajectory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lossatlas.bounds import check_arguments
 from lossatlas.cards import choose_numbers, draw_history, write_card
 from lossatlas.data import Augmentation, Split
 from lossatlas.describing import count_things, write_repr
@@ -27,9 +28,9 @@ from lossatlas.weights import WeightSpace
 __all__ = ["TrainResult", "record_start", "record_step", "train"]
 
 TOLD = ("epoch", "loss", "accuracy", "lr", "phase")
-"""Of what a step came to, what is kept with a snapshot."""
+"""The entries of a step's record that are kept with a snapshot."""
 SHOWN = ("epoch", "loss", "accuracy")
-"""And what a notebook shows of the last one."""
+"""The entries of the last step's record that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class TrainResult:
     """A finished training."""
 
     module: nn.Module
-    """The problem's module, trained."""
+    """The trained module, which is the problem's."""
     history: list[dict[str, float]]
-    """What each step came to."""
+    """The record of each step, as :meth:`Training.step` returns it."""
     trajectory: Trajectory | HeldTrajectory | None
-    """The snapshots, in files where a path was given; None where none were asked for."""
+    """The snapshots, in files if a path was given; None if ``snapshots`` was ``none``."""
     steps: int
+    """The number of optimiser steps."""
     seconds: float
+    """The seconds that the steps took."""
 
     def __repr__(self) -> str:
         return write_repr(self, lambda: f"{self._describe()}, {self.trajectory!r}")
@@ -56,6 +59,7 @@ class TrainResult:
         return f"{type(self.module).__name__} in {count_things(self.steps, 'step')} and {self.seconds:.3g} s"
 
 
+@check_arguments
 def train(
     problem: Problem,
     split: Split | Source,
@@ -73,35 +77,46 @@ def train(
     on_step: Callable[[dict[str, float]], None] | None = None,
     progress: bool | None = None,
 ) -> TrainResult:
-    """Train a problem's module in place, and keep snapshots of it.
+    """Train a problem's module in place, and record its trajectory.
 
     Args:
         problem: module, loss and feed.
-        split: training examples, or what :meth:`Split.of` makes a split of.
-        epochs: how often all examples are seen, in parts, too.
-        optimizer: a choice or its text, such as ``momentum,lr=0.05`` or ``torch.optim.NAdam``.
-        schedule: factor of the learning rate by progress; default constant.
-        switches: changes of the optimiser, such as ``100:sgd,lr=0.01``.
-        batch_size: examples per step; default the split's own, where it was made of a loader, else 128.
-        space: which parameters are trained; default all.
-        seed: of batches, augmentation and what the module draws.
-        augment: applied to the images of each step's batch.
-        snapshots: which steps are kept beside the first and the last: a thinning or its text (``epoch``, ``epoch:N``,
-            ``step:N``, ``distance:D``), or ``none``.
-        path: a folder for the snapshots, which has none yet; None keeps them in memory.
-        on_step: called with what each step came to.
-        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
+        split: the training examples, such as tensors ``(inputs (N, ...), targets (N, ...))``, a data set or a loader:
+            see :meth:`Split.of`.
+        epochs: number of passes over the examples; may be a fraction.
+        optimizer: the optimiser, by name with options, such as ``momentum,lr=0.05`` or ``torch.optim.NAdam``.
+        schedule: the factor of the learning rate as a function of progress; default constant.
+        switches: changes of the optimiser during the training, such as ``100:sgd,lr=0.01`` from epoch 100 on.
+        batch_size: number of examples per step; by default that of the loader that the split was made from, else 128.
+        space: the parameters that are trained; default all.
+        seed: the seed of batches, augmentation and the module's own randomness, such as dropout.
+        augment: augmentations of the images of each step's batch, applied in order.
+        snapshots: the steps that are kept beside the first and the last: ``epoch``, ``epoch:N``, ``step:N``,
+            ``distance:D`` or a :class:`~lossatlas.Thinning`; or ``none``.
+        path: a folder without snapshots, in which they are kept; None keeps them in memory.
+        on_step: a function that is called with the record of each step.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
+
+    Returns:
+        The trained module, the record of each step, and the trajectory.
 
     Raises:
-        BadInput: arguments that do not fit together.
-        CannotFinish: loss or weights are not finite any more; the snapshots so far are kept.
+        BadInput: arguments do not fit together.
+        CannotFinish: the loss or the weights are not finite; the snapshots so far are kept.
+
+    >>> import torch, lossatlas as la
+    >>> problem = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> result = la.train(problem, examples, epochs=2, optimizer="sgd,lr=0.1", batch_size=32)
+    >>> result.steps, [snapshot.step for snapshot in result.trajectory.snapshots]
+    (4, [0, 2, 4])
     """
     thinning = parse_thinning(snapshots) if isinstance(snapshots, str) else snapshots
     trajectory: Trajectory | HeldTrajectory | None = None
     if thinning is not None:
         trajectory = Trajectory(path, thinning) if path is not None else HeldTrajectory(thinning)
         if trajectory.snapshots:
-            raise BadInput(f"{path} holds snapshots of a training; give each training a folder of its own")
+            raise BadInput(f"{path} holds the snapshots of another training; give each training a folder of its own")
     training = Training(
         problem,
         space if space is not None else WeightSpace(problem.module),
@@ -127,18 +142,18 @@ def train(
 
 
 def record_start(trajectory: Recording[Any] | None, training: Training) -> None:
-    """Keep a network before its first step, if there is where to."""
+    """Record a network before its first step, unless its trajectory has begun."""
     if trajectory is not None and not trajectory.snapshots:
         trajectory.record(training.module, training.steps, epoch=0.0, phase=0)
 
 
 def record_step(trajectory: Recording[Any] | None, training: Training, record: Mapping[str, float]) -> None:
-    """Keep a network after a step if a snapshot is due, and after the last one in any case.
+    """Record a network after a step if a snapshot is due, and always after the last one.
 
     Args:
-        trajectory: where to; None: nowhere.
-        training: that has made the step.
-        record: what the step came to.
+        trajectory: the trajectory; None records nothing.
+        training: the training that has made the step.
+        record: the record of the step.
     """
     if trajectory is not None:
         told = {name: record[name] for name in TOLD if name in record}

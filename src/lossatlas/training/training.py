@@ -1,4 +1,4 @@
-"""Training: a small, clear loop for making minima on purpose."""
+"""Training: a plain loop of optimiser steps on a module."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lossatlas.data import Augmentation, Batches, Split, augment_batch
 from lossatlas.engine import Evaluation, Folded
 from lossatlas.engine.private import Handed
 from lossatlas.engine.setup import choose_batch_size, find_device
-from lossatlas.errors import BadInput, CannotFinish, in_one_line
-from lossatlas.files.reading import converted
+from lossatlas.errors import BadInput, CannotFinish, format_error
+from lossatlas.files.reading import convert
 from lossatlas.files.tensors import check_alike
 from lossatlas.losses import Loss, share_examples, total_weights
-from lossatlas.metrics import streaming_metrics
+from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
 from lossatlas.schedules import Schedule
@@ -29,30 +29,32 @@ from lossatlas.streams import make_generator
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
 from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
-from lossatlas.weights.files import module_state
+from lossatlas.weights.files import collect_state
 
 __all__ = ["Switch", "Training", "parse_switch"]
 
 
 BATCH = 128
-"""Examples per step, by default."""
+"""The default number of examples per step."""
 REMEMBERED = 20
-"""About how many steps the running numbers remember."""
+"""The time constant of running means, in steps."""
 
 
 @dataclass(frozen=True)
 class Switch:
-    """Another optimiser from an epoch on, with a fresh state."""
+    """A change to another optimiser, with a fresh state, at an epoch."""
 
     epoch: float
+    """The epoch from which the optimiser is used; may be a fraction."""
     optimizer: OptimizerChoice
+    """The optimiser from then on."""
 
 
 def parse_switch(spec: str) -> Switch:
-    """The switch that ``EPOCH:NAME,option=value,...`` stands for.
+    """Parse ``EPOCH:NAME,option=value,...`` as a switch of the optimiser.
 
     Raises:
-        BadInput: the epoch or the optimiser cannot be read.
+        BadInput: the epoch is not a positive number, or the optimiser cannot be parsed.
 
     >>> parse_switch("100:sgd,lr=0.01").epoch
     100.0
@@ -63,13 +65,13 @@ def parse_switch(spec: str) -> Switch:
     except ValueError:
         colon = ""
     if not colon or not when > 0 or not is_ordinary(when):
-        raise BadInput(f"switch {spec!r} cannot be read; expected EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01")
+        raise BadInput(f"{spec!r} is not a switch; expected EPOCH:OPTIMIZER, as in 100:sgd,lr=0.01")
     return Switch(when, parse_optimizer(optimizer))
 
 
 @dataclass(frozen=True)
 class _Numbers:
-    """What is stored of a training beside its tensors."""
+    """The numbers of a stored training, beside its tensors."""
 
     steps: Tally
     seconds: Elapsed
@@ -77,25 +79,41 @@ class _Numbers:
 
 
 class Training:
-    """A training that can be stepped, stopped, stored and continued; equal arguments give equal networks.
+    """A training that can be stepped, stopped, stored and resumed; equal arguments give equal networks.
 
     Args:
-        problem: its module is trained in place, on the device that it is on.
-        space: the parameters that are trained; the others are held, and so are those that do not require gradients.
-        split: training examples, or what :meth:`Split.of` makes a split of.
-        epochs: how often all examples are seen (in parts, too); examples that are left over by the last full batch
-            of an epoch are not.
-        optimizer: the first one.
-        schedule: of the learning rate, over the whole training.
-        switches: to other optimisers, in the order of their epochs.
-        batch_size: examples per step, drawn in epochs without replacement; default the split's own, where it was made
-            of a loader, else 128.
-        seed: of batches, augmentation and what the module draws.
-        augment: applied to the images of each step's batch.
+        problem: module, loss and feed; the module is trained in place, on its device.
+        space: the parameters that are trained; the others are held fixed, and so are those that do not require
+            gradients.
+        split: the training examples, or anything that :meth:`Split.of` accepts.
+        epochs: number of passes over the examples; may be a fraction. Examples that do not fill the last batch of an
+            epoch are left out of that epoch.
+        optimizer: the optimiser that the training starts with.
+        schedule: the factor of the learning rate as a function of the progress of the whole training.
+        switches: changes to other optimisers, in the order of their epochs.
+        batch_size: number of examples per step, sampled without replacement within an epoch; by default that of the
+            loader that the split was made from, else 128.
+        seed: the seed of batches, augmentation and the module's own randomness, such as dropout.
+        augment: augmentations of the images of each step's batch, applied in order.
 
     Raises:
-        BadInput: a switch at or after the end, or before the one before it; numbers that cannot be; parameters of
-            several kinds of numbers, or none to train; examples that cannot be augmented, or that the module fails on.
+        BadInput: a switch comes after the end or is out of order, a number is outside its range, parameters have
+            several dtypes, the module has nothing to train or fails on the examples, or the examples cannot be
+            augmented.
+
+    >>> import torch, lossatlas as la
+    >>> from lossatlas.schedules.kinds.constant import Constant
+    >>> from lossatlas.training.optimizers import parse_optimizer
+    >>> problem = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> training = la.Training(
+    ...     problem, la.WeightSpace(problem.module), examples, epochs=2, batch_size=32,
+    ...     optimizer=parse_optimizer("sgd,lr=0.1"), schedule=Constant(),
+    ... )
+    >>> while not training.done:
+    ...     record = training.step()
+    >>> training.steps, record["lr"], record["epoch"]
+    (4, 0.1, 2.0)
     """
 
     def __init__(
@@ -113,13 +131,13 @@ class Training:
         augment: Sequence[Augmentation] = (),
     ) -> None:
         if not 0 < epochs < math.inf:
-            raise BadInput(f"a training of {epochs} epochs; expected a positive number")
+            raise BadInput(f"{epochs} is not a number of epochs; expected a positive, finite number")
         self.module = problem.module
         self.epochs = epochs
         self.steps = 0
         self.seconds = 0.0
         self.running: dict[str, float] = {}
-        """Exponential means of the numbers of a batch, over about 20 steps; not stored."""
+        """Exponential moving averages of the numbers of a batch, over about 20 steps; they are not stored."""
         self._problem = problem
         self._handed = Handed(problem.feed, problem.loss)
         self._space = space
@@ -132,15 +150,15 @@ class Training:
         self._augment = tuple(augment)
         augment_batch(
             split.take(torch.arange(1)), self._augment, make_generator(seed, "augment")
-        )  # refused now or never
+        )  # augmentations that cannot be applied are refused here
         self._phases = self._planned(optimizer, switches, epochs)
         self._vector = _flat_parameters(self.module, space)
         self._start = self._vector.clone()
         self._phase = 0
         self._optimizer = self._built()
-        self._metrics = streaming_metrics(problem.loss)
+        self._metrics = choose_streaming_metrics(problem.loss)
         self.members = sorted({self._lowest(share) for share in schedule.lowest()})
-        """After how many steps the learning rate was lowest: members of an ensemble."""
+        """The numbers of steps after which the learning rate is lowest, where members of an ensemble are kept."""
         self._try()
 
     @property
@@ -149,33 +167,33 @@ class Training:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Return the device of the network."""
         return self._vector.device
 
     @property
     def progress(self) -> float:
-        """The share of the steps that is done."""
+        """Return the share of the steps that is done."""
         return self.steps / self.total_steps
 
     @property
     def done(self) -> bool:
-        """Whether all steps are."""
+        """Return whether all steps are done."""
         return self.steps >= self.total_steps
 
     def _lowest(self, share: float) -> int:
-        """Steps that are made once that of the lowest rate is, which is at a share of them or just before."""
+        """Return the number of steps after the one with the lowest rate, which is at a share of all or just before."""
         at = min(self.total_steps - 1, round(share * self.total_steps))
         return 1 + min((at, max(0, at - 1)), key=lambda step: self._schedule(step / self.total_steps))
 
     def step(self) -> dict[str, float]:
-        """One step of the optimiser; returns what it came to.
+        """Make one optimiser step and return its record.
 
-        ``step`` counts from 0: after the step that is called k, k + 1 are made. ``loss`` and ``accuracy`` are those of
-        the batch before the step; ``distance`` from the start, ``weight_norm`` and ``step_length`` are Euclidean and
-        over the parameters of the space, after it.
+        In the record, ``step`` counts from 0. ``loss`` (in the unit of the loss) and ``accuracy`` (in [0, 1]) are
+        those of the batch before the step. ``distance`` from the start, ``weight_norm`` and ``step_length`` are
+        Euclidean norms over the parameters of the space, after the step.
 
         Raises:
-            CannotFinish: loss or weights are not finite any more.
+            CannotFinish: the loss or the weights are not finite.
         """
         started = time.perf_counter()
         self._switch()
@@ -207,7 +225,7 @@ class Training:
             sums = metric.sums(evaluation).double()
             folded = Folded(sums, len(losses), len(losses), lambda: left.double().square().sum()[None])
             record[name] = float(metric.value(folded))
-            if math.isfinite(record[name]):  # it is not where nothing in the batch counts
+            if math.isfinite(record[name]):  # NaN where all examples of the batch have weight zero
                 before = self.running.get(name, record[name])
                 self.running[name] = before + (record[name] - before) / REMEMBERED
         record |= {
@@ -222,23 +240,23 @@ class Training:
         return {**record, "seconds": self.seconds}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON types from which :meth:`restore` continues bit for bit."""
+        """Return tensors and JSON values from which :meth:`restore` continues bit for bit."""
         tensors, numbers = read_optimizer_state(self._optimizer)
-        tensors |= {f"module.{name}": value for name, value in module_state(self.module).items()}
+        tensors |= {f"module.{name}": value for name, value in collect_state(self.module).items()}
         return tensors, {"steps": self.steps, "seconds": self.seconds, "optimizer": numbers}
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Continue from what :meth:`state` returned.
+        """Continue from the state that :meth:`state` returned.
 
         Raises:
-            ValueError: it is the state of another training.
+            ValueError: it is the state of a different training.
         """
-        numbers = converted(scalars, _Numbers)
-        state = module_state(self.module)
+        numbers = convert(scalars, _Numbers)
+        state = collect_state(self.module)
         module = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
         check_alike(module, state)
         self.steps, self.seconds = numbers.steps, numbers.seconds
-        # The state is the last step's: where the next one switches, a fresh one follows.
+        # The stored state belongs to the last step; if the next step switches, it gets a fresh optimiser.
         self._phase = self._phase_of(max(0, self.steps - 1))
         self._optimizer = self._built()
         load_optimizer_state(self._optimizer, tensors, numbers.optimizer)
@@ -247,11 +265,13 @@ class Training:
                 value.copy_(module[name])
 
     def _call(self, batch: Any, module: nn.Module | None = None) -> tuple[Any, Tensor]:
-        """Outputs and losses in training mode; what the module draws is a function of seed and step."""
+        """Return outputs and losses in training mode; the module's randomness is a function of the seed and the
+        step.
+        """
         module = module if module is not None else self.module
         device = self._vector.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            # torch.manual_seed notes for each kind of device who called it, which takes as long as a small step.
+            # torch.manual_seed records the caller for each kind of device, which takes as long as a small step.
             seeded = torch.default_generator if device.type == "cpu" else torch
             seeded.manual_seed(make_generator(self._seed, "module", self.steps).initial_seed())
             module.train()
@@ -259,7 +279,7 @@ class Training:
         return self._handed.judged(seen, batch)
 
     def _try(self) -> None:
-        """Call a copy as steps will call the module: evaluation mode shows nothing of what fails in training mode."""
+        """Call a copy of the module as steps will: some modules fail in training mode and not in evaluation mode."""
         batch = self._split.take(self._batches.at(0))
         targets = self._handed.targets(batch)
         try:
@@ -269,12 +289,12 @@ class Training:
             raise
         except Exception as error:  # the user's own module and data may fail in any way
             raise BadInput(
-                f"the model fails in training mode on a batch of {self._batches.size}: {in_one_line(error)}"
+                f"the model fails in training mode on a batch of {self._batches.size}: {format_error(error)}"
             ) from error
         if not math.isfinite(first):
             raise BadInput(
-                f"the loss of the first batch is {first} before any step; expected finite data and weights: look for "
-                "NaN among them, or lower the weights (init_gain)"
+                f"the loss of the first batch is {first} before any step; expected a finite number: look for NaN in "
+                "the data and weights, or lower the weights (init_gain)"
             )
         self._loss.check(outputs, targets, targets)
         total_weights(self._loss, targets, len(losses))
@@ -283,19 +303,23 @@ class Training:
     def _planned(
         self, optimizer: OptimizerChoice, switches: Sequence[Switch], epochs: float
     ) -> list[tuple[int, OptimizerChoice]]:
-        """The first step of every phase, and its optimiser."""
+        """Return the first step of each phase between switches, and its optimiser."""
         phases = [(0, optimizer)]
         for switch in switches:
             step = round(switch.epoch * self._batches.per_epoch)
             if step < 1:
-                raise BadInput(f"the switch at epoch {switch.epoch:g} comes before the first step; switch later")
+                raise BadInput(
+                    f"the switch at epoch {switch.epoch:g} comes before the first step; expected a later epoch"
+                )
             if step >= self.total_steps:
                 raise BadInput(
-                    f"a switch to {switch.optimizer.name} at epoch {switch.epoch:g} of {epochs:g} would never come; "
-                    "switch earlier or train longer"
+                    f"the switch to {switch.optimizer.name} at epoch {switch.epoch:g} comes after the last of "
+                    f"{epochs:g} epochs; switch earlier or train longer"
                 )
             if step <= phases[-1][0]:
-                raise BadInput(f"the switch at epoch {switch.epoch:g} is not after the one before it; order them")
+                raise BadInput(
+                    f"the switch at epoch {switch.epoch:g} is not later than the one before it; expected rising epochs"
+                )
             phases.append((step, switch.optimizer))
         return phases
 
@@ -311,7 +335,7 @@ class Training:
     def _built(self) -> torch.optim.Optimizer:
         trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         if not trained:
-            raise BadInput("no parameter of the model requires gradients, so there is nothing to train")
+            raise BadInput("the model has nothing to train; expected at least one parameter that requires gradients")
         return self._phases[self._phase][1].build(trained)
 
     def _diverged(self, what: str, rate: float) -> CannotFinish:
@@ -321,9 +345,9 @@ class Training:
 
 
 def _flat_parameters(module: nn.Module, space: WeightSpace) -> Tensor:
-    """The vector (n,) that the module's trained parameters become views of, so that norms are one operation.
+    """Make the module's trained parameters views of one vector (n,), so that norms are one operation.
 
-    All others stop asking for gradients, and those that asked for none do not begin to.
+    All other parameters no longer require gradients, and those that did not require them stay so.
     """
     vector = space.vector_of(module)
     places = {name: (entry.slice, entry.shape) for entry in space.entries for name in entry.names}
@@ -332,7 +356,7 @@ def _flat_parameters(module: nn.Module, space: WeightSpace) -> Tensor:
         if name in places:
             if parameter.dtype != vector.dtype:
                 raise BadInput(
-                    f"parameter {name!r} has dtype {parameter.dtype}, others {vector.dtype}; expected one kind"
+                    f"parameter {name!r} has dtype {parameter.dtype}, others {vector.dtype}; expected one dtype"
                 )
             where, shape = places[name]
             parameter.data = vector[where].view(shape)

@@ -1,4 +1,4 @@
-"""Trajectories: snapshots of a network in training, from anybody's loop."""
+"""Trajectories: snapshots of a network in training, recorded from any training loop."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, check_path, parse_json, read_bytes
 from lossatlas.files.tensors import read_tensors
-from lossatlas.files.writing import CONTINUE, atomic_write, cannot_write, gone
+from lossatlas.files.writing import CONTINUE, cannot_write, gone, write_atomically
 from lossatlas.rundir import SNAPSHOTS, RunDirectory
 from lossatlas.training.thinning import Thinning
-from lossatlas.weights.files import module_state, state_bytes
+from lossatlas.weights.files import collect_state, serialise_state
 
 __all__ = ["INDEX", "HeldSnapshot", "HeldTrajectory", "Recording", "Snapshot", "Trajectory"]
 
 INDEX = "index.jsonl"
 OWN = {"step", "file"}
-"""What a line of the index says beside the scalars."""
+"""The entries of a line of the index that are not scalars of the snapshot."""
 SUFFIX = ".safetensors"
-"""How the names of snapshots end."""
+"""The suffix of the files of snapshots."""
 MOST_INDEX = 2**28
-"""Bytes of an index: some million snapshots."""
+"""The largest size of an index in bytes, which holds some million snapshots."""
 LAST = 2**63
-"""No training has so many steps."""
+"""An upper bound on the number of a step."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class HeldSnapshot:
     """A network at one step, in memory.
 
     Attributes:
-        step: of the training.
-        scalars: what was told with it: losses, rates, epochs.
+        step: the step of the training.
+        scalars: numbers recorded with it, such as loss, learning rate and epoch.
         tensors: parameters and buffers by name, tied ones under their first name.
     """
 
@@ -55,7 +55,7 @@ class HeldSnapshot:
         return write_repr(self, lambda: f"step {self.step}, {count_things(len(self.tensors), 'tensor')}")
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name, tied ones under their first name."""
+        """Return parameters and buffers by name, tied ones under their first name."""
         return dict(self.tensors)
 
 
@@ -64,9 +64,9 @@ class Snapshot:
     """A network at one step, in a file.
 
     Attributes:
-        step: of the training.
-        path: of the file.
-        scalars: what was told with it: losses, rates, epochs.
+        step: the step of the training.
+        path: the safetensors file.
+        scalars: numbers recorded with it, such as loss, learning rate and epoch.
     """
 
     step: int
@@ -74,10 +74,10 @@ class Snapshot:
     scalars: Mapping[str, float]
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name, tied ones under their first name.
+        """Return parameters and buffers by name, tied ones under their first name.
 
         Raises:
-            BadInput: the file is missing or not whole.
+            BadInput: the file is missing or damaged.
         """
         try:
             return read_tensors(self.path)[0]
@@ -91,16 +91,16 @@ S = TypeVar("S", Snapshot, HeldSnapshot)
 
 
 class Recording(ABC, Generic[S]):
-    """Keeps a network at some of the steps that it is told of.
+    """A record of a network at some of the steps of its training.
 
     Args:
-        thinning: which steps are kept; None: all.
+        thinning: the rule by which steps are kept; None keeps all.
     """
 
     def __init__(self, thinning: Thinning | None) -> None:
         self.thinning = thinning
         self.snapshots: list[S] = []
-        """In the order of their steps."""
+        """The snapshots by rising step."""
         self._last: Tensor | None = None
 
     def __repr__(self) -> str:
@@ -112,22 +112,24 @@ class Recording(ABC, Generic[S]):
 
     @abstractmethod
     def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> S:
-        """Keep a model as it is."""
+        """Store the current state of a model."""
 
     def record(self, model: nn.Module, step: int, **scalars: float) -> bool:
-        """Keep the model as it is, if a snapshot is due.
+        """Store the current state of the model, if a snapshot is due.
 
         Args:
-            model: read, never changed.
-            step: of the training; rises from call to call.
-            scalars: numbers to keep with it: ``loss=...``, ``lr=...``, and ``epoch=...`` where thinning asks for it.
+            model: the model, which is not changed.
+            step: the step of the training, larger than in the call before.
+            scalars: numbers to store with it, such as ``loss=...`` and ``lr=...``; ``epoch=...`` is needed to thin by
+                epochs.
 
         Returns:
-            Whether it was kept.
+            Whether a snapshot was stored.
 
         Raises:
-            BadInput: the step is not later than the last snapshot's, an epoch is missing, or a name is taken.
-            CannotFinish: the disk refuses.
+            BadInput: the step is not later than the last snapshot, the epoch is missing, or a scalar has a reserved
+                name.
+            CannotFinish: the disk is full or cannot be written.
         """
         self._check(step, scalars)
         due = self._due(model, step, scalars)
@@ -136,11 +138,11 @@ class Recording(ABC, Generic[S]):
         return due
 
     def keep(self, model: nn.Module, step: int, **scalars: float) -> None:
-        """Keep the model as it is whether a snapshot is due or not, as at the end of a training.
+        """Store the current state of the model whether or not a snapshot is due, as at the end of a training.
 
         Raises:
-            BadInput: the step is not later than the last snapshot's.
-            CannotFinish: the disk refuses.
+            BadInput: the step is not later than the last snapshot.
+            CannotFinish: the disk is full or cannot be written.
         """
         self._check(step, scalars)
         self._add(model, step, scalars)
@@ -152,18 +154,22 @@ class Recording(ABC, Generic[S]):
 
     def _check(self, step: int, scalars: Mapping[str, float]) -> None:
         for name in OWN & scalars.keys():
-            raise BadInput(f"a scalar of a snapshot cannot be called {name!r}, which the index uses; rename it")
+            raise BadInput(
+                f"{name!r} is not a name for a scalar of a snapshot, as the index uses it; rename the scalar"
+            )
         for name, value in scalars.items():
             try:
                 float(value)
             except (TypeError, ValueError, RuntimeError) as error:
-                raise BadInput(f"scalar {name} of step {step} is {value!r}; expected a number") from error
+                raise BadInput(
+                    f"{value!r} is not a value for scalar {name} of step {step}; expected a number"
+                ) from error
         if not 0 <= int(step) < LAST:
-            raise BadInput(f"step {step} was told to a trajectory; expected the number of a step, 0 or more")
+            raise BadInput(f"{step} is not the number of a step; expected a whole number from 0 on")
         if self.snapshots and step <= self.snapshots[-1].step:
             raise BadInput(
-                f"step {step} was told to a trajectory whose last snapshot is of step {self.snapshots[-1].step}; steps "
-                "rise, and another training needs another folder"
+                f"step {step} is not later than the last snapshot, of step {self.snapshots[-1].step}; expected rising "
+                "steps: record another training in another folder"
             )
 
     def _due(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> bool:
@@ -179,24 +185,33 @@ class Recording(ABC, Generic[S]):
 
 
 class HeldTrajectory(Recording[HeldSnapshot]):
-    """Snapshots of a network, in memory."""
+    """A trajectory in memory: snapshots of a network in training."""
 
     def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> HeldSnapshot:
-        return HeldSnapshot(step, scalars, {name: value.clone() for name, value in module_state(model).items()})
+        return HeldSnapshot(step, scalars, {name: value.clone() for name, value in collect_state(model).items()})
 
 
 class Trajectory(Recording[Snapshot]):
-    """A folder of snapshots with an index, readable while it is written.
+    """A trajectory in a folder: snapshots of a network in training as safetensors files, and their index.
 
-    A snapshot is written whole before it is named in the index, so whatever the index names can be read.
+    A snapshot is written completely before its line in the index, so the folder can be read at any time.
 
     Args:
-        path: the folder; made with the first snapshot.
-        thinning: which steps are kept; default all that are told.
+        path: the folder, which is created with the first snapshot.
+        thinning: the rule by which recorded steps are kept; default all.
 
     Raises:
-        BadInput: a line of the index, other than one that was cut off at its end, cannot be read, or names a file
-            outside of the folder; or a link in the folder leads out of it.
+        BadInput: a line of the index cannot be read (unless it is the last one, cut off while it was written) or names
+            a file outside of the folder, or a link in the folder leads out of it.
+
+    >>> import tempfile, torch, lossatlas as la
+    >>> model = torch.nn.Linear(4, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trajectory = la.Trajectory(folder, la.Thinning(steps=10))
+    ...     for step in range(21):
+    ...         _ = trajectory.record(model, step, loss=1.0)
+    ...     [(snapshot.step, sorted(snapshot.state())) for snapshot in la.Trajectory(folder).snapshots]
+    [(0, ['bias', 'weight']), (10, ['bias', 'weight']), (20, ['bias', 'weight'])]
     """
 
     def __init__(self, path: Path | str, thinning: Thinning | None = None) -> None:
@@ -204,7 +219,7 @@ class Trajectory(Recording[Snapshot]):
         self.path = Path(path)
         self._length = 0
         self._written: int | None = None
-        """The length that this object gave the index."""
+        """The length of the index after this object wrote it last; None before."""
         self.snapshots = self._read()
 
     def _describe(self) -> str:
@@ -212,20 +227,20 @@ class Trajectory(Recording[Snapshot]):
 
     @classmethod
     def of(cls, path: Path) -> Trajectory:
-        """The trajectory of a run directory, or of a folder that is one itself."""
+        """Open the trajectory of a run directory, or of the folder of a trajectory itself."""
         check_path(path)
         RunDirectory(path).check_format()
         return cls(path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path)
 
     def cut(self, step: int) -> None:
-        """Forget snapshots of later steps, which a training that continues from ``step`` will make again."""
+        """Remove snapshots of later steps, which a training resumed from ``step`` will record again."""
         kept = [snapshot for snapshot in self.snapshots if snapshot.step <= step]
         gone = self.snapshots[len(kept) :]
         if not gone:
             return
         self.snapshots = kept
         self._last = None
-        atomic_write(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
+        write_atomically(self.path / INDEX, b"".join(map(_line, kept)), advice=CONTINUE)
         self._length = self._written = sum(len(_line(snapshot)) for snapshot in kept)
         for snapshot in gone:
             snapshot.path.unlink(missing_ok=True)
@@ -233,11 +248,11 @@ class Trajectory(Recording[Snapshot]):
     def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> Snapshot:
         self._check_index()
         path = self.path / _file_of(step)
-        atomic_write(path, state_bytes(module_state(model)), advice=CONTINUE, folders=not self.snapshots)
+        write_atomically(path, serialise_state(collect_state(model)), advice=CONTINUE, folders=not self.snapshots)
         snapshot = Snapshot(step, path, scalars)
         try:
             with (self.path / INDEX).open("ab") as index:
-                index.truncate(self._length)  # what a killed writer left of a line
+                index.truncate(self._length)  # removes the part of a line that a killed process left
                 index.seek(0, os.SEEK_END)
                 index.write(_line(snapshot))
                 index.flush()
@@ -248,10 +263,10 @@ class Trajectory(Recording[Snapshot]):
         return snapshot
 
     def _check_index(self) -> None:
-        """Refuse to write an index that somebody else has written since: it would be cut, or filled with zeros.
+        """Refuse to write an index that another process has written since, which would corrupt it.
 
         Raises:
-            CannotFinish: somebody has, or has removed it.
+            CannotFinish: another process has written or removed the index.
         """
         index = self.path / INDEX
         try:
@@ -264,7 +279,7 @@ class Trajectory(Recording[Snapshot]):
             raise cannot_write(index, error) from error
         if size < self._length or (self._written is not None and size != self._written):
             raise CannotFinish(
-                f"{index} was changed while a trajectory was written to it; another process writes it: give each "
+                f"{index} was changed by another process while a trajectory was recorded in it; give each "
                 "training a folder of its own"
             )
 
@@ -288,15 +303,15 @@ class Trajectory(Recording[Snapshot]):
         return found
 
     def _snapshot(self, line: bytes) -> Snapshot:
-        """The snapshot of a line of the index.
+        """Return the snapshot of a line of the index.
 
         Raises:
-            ValueError: it says none, or one of a file elsewhere.
+            ValueError: the line does not describe a snapshot, or its file lies elsewhere.
         """
         named = parse_json(line, _Named)
-        if named.file != _file_of(named.step):  # any other would be read as it, and deleted with it
+        if named.file != _file_of(named.step):  # another file would be read, and removed, in its place
             raise ValueError(f"it names {named.file!r}, which is not the snapshot of step {named.step} in this folder")
-        # JSON has no number for what is not finite.
+        # JSON has no NaN and no infinities.
         scalars = {
             name: math.nan if value is None else value
             for name, value in parse_json(line, dict[str, float | str | None]).items()
@@ -309,7 +324,7 @@ class Trajectory(Recording[Snapshot]):
 
 @dataclass(frozen=True)
 class _Named:
-    """What a line of the index says beside the scalars."""
+    """The entries of a line of the index that are not scalars of the snapshot."""
 
     step: int
     file: str
@@ -320,12 +335,12 @@ class _Named:
 
 
 def _file_of(step: int) -> str:
-    """The name of the file of a snapshot."""
+    """Return the file name of a snapshot."""
     return f"{step:09d}{SUFFIX}"
 
 
 def _parameters(model: nn.Module) -> dict[str, Tensor]:
-    """By name, tied ones once."""
+    """Return the parameters by name, tied ones once."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
@@ -339,7 +354,7 @@ def _vector_of(snapshot: Snapshot | HeldSnapshot, model: nn.Module) -> Tensor:
         if name not in state or state[name].shape != parameter.shape:
             raise BadInput(
                 f"the snapshot of step {snapshot.step} is of another model: {name!r} is missing there or has another "
-                "shape; record another network in another folder"
+                "shape; record this network in another folder"
             )
     return torch.cat([state[name].reshape(-1).float() for name in _parameters(model)])
 

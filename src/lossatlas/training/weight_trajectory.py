@@ -1,4 +1,4 @@
-"""A trajectory as points of weight space: its principal components, and where it runs in a given plane."""
+"""Trajectories as points of weight space: principal components, and projections onto planes."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from lossatlas.weights.checkpoint import list_names
 __all__ = ["MEMORY", "Projection", "WeightTrajectory"]
 
 MEMORY = 2**30
-"""Bytes that slices of all snapshots take together, by default."""
+"""The default for the bytes that parts of all snapshots may take in memory together."""
 SPARE = 4
-"""Rows that come on top of one for each snapshot: what is read of a file, the last one, the mean, and a product."""
+"""The rows held beside one per snapshot: the part read from a file, the last one, the mean, and a product."""
 NUMBERS = ("F64", "F32", "F16", "BF16")
-"""Those that weights are kept in, as safetensors calls them."""
+"""The dtypes of weights, as safetensors names them."""
 DEPENDENT = 1e-12
-"""A variance that is smaller than this share of the largest is rounding."""
+"""The share of the largest variance below which a variance counts as rounding."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A trajectory in the affine plane of some directions, by least squares."""
+    """The orthogonal projection of a trajectory onto the affine plane along some directions."""
 
     coords: Tensor
-    """(S, d), float64, in lengths of the directions."""
+    """The coordinates of the S snapshots, (S, d), float64, in lengths of the directions."""
     distances: Tensor
-    """(S,), float64: Euclidean, of each snapshot from the plane."""
+    """The Euclidean distance of each snapshot from the plane, (S,), float64."""
     captured: float
     """The share of the trajectory's variance in the plane."""
     shares: Tensor
-    """(d,), float64: the share along each direction by itself."""
+    """The share of the trajectory's variance along each direction by itself, (d,), float64."""
 
 
 class WeightTrajectory:
-    """The snapshots of a trajectory as vectors of one weight space, which are read when they are needed.
+    """The snapshots of a trajectory as vectors of one weight space, read from their files when they are needed.
 
     Args:
-        trajectory: of the network.
-        space: its weight space.
+        trajectory: the trajectory of a network.
+        space: the weight space of the network.
 
     Raises:
-        BadInput: fewer than two snapshots that are finite, or one of another architecture; the first difference is
-            named.
+        BadInput: fewer than two snapshots are finite, or a snapshot has another architecture; the message names the
+            first difference.
 
     Warns:
-        Caution: snapshots are not finite, as at the end of a training that diverged; they are left out.
+        Caution: snapshots that are not finite, as at the end of a training that diverged, are left out.
     """
 
     def __init__(self, trajectory: Trajectory, space: WeightSpace) -> None:
@@ -73,47 +73,48 @@ class WeightTrajectory:
         return len(self.snapshots)
 
     def vector(self, index: int) -> Tensor:
-        """The weights (n,) of a snapshot, in the space's numbers."""
+        """Return the weights (n,) of a snapshot, in the dtype of the space."""
         return self.space.flatten(self.snapshots[index].state())
 
     def explained(self, memory: int = MEMORY) -> Tensor:
-        """The share (S,) of the variance along each principal component, the largest first; float64."""
+        """Return the share of the variance along each principal component, (S,), float64, the largest first."""
         variances, _ = self._spectrum(memory)
         total = variances.sum()
         return variances / total if total > 0 else variances
 
     def components(self, count: int, memory: int = MEMORY) -> Tensor:
-        """Principal components (count, n) of the snapshots, orthonormal, float64 (Li et al. 2018, section 7.2).
+        """Return the principal components of the snapshots, (count, n), orthonormal, float64 (Li et al. 2018, section
+        7.2).
 
-        From the Gram matrix (S, S) of the snapshots, relative to the last and centred, summed in float64 over slices of
-        weight space, so that every file is read once for the matrix and once for the directions. Along each the
-        trajectory starts on the negative side of where it ends.
+        They come from the centred Gram matrix (S, S) of the snapshots, which is accumulated in float64 over parts of
+        weight space, so that every file is read once for the matrix and once for the components. The sign of each is
+        such that the trajectory ends at a larger coordinate than it starts at.
 
         Args:
-            count: how many directions.
-            memory: bytes that the slices of all snapshots may take together.
+            count: number of components.
+            memory: bytes that parts of all snapshots may take in memory together.
 
         Raises:
-            BadInput: the trajectory has fewer dimensions, or the memory does not hold a row of the longest parameter.
+            BadInput: the trajectory has fewer dimensions, or the memory is too small for one row of a parameter.
         """
         variances, vectors = self._spectrum(memory)
         rank = int((variances > DEPENDENT * variances[0]).sum()) if variances[0] > 0 else 0
         if count > rank:
             raise BadInput(
-                f"the trajectory of {len(self)} snapshots has {rank} dimensions, {count} components were asked for; "
-                "record more snapshots or ask for fewer"
+                f"the trajectory of {len(self)} snapshots spans {rank} dimensions, fewer than the {count} components "
+                "asked for; record more snapshots or ask for fewer components"
             )
-        # Coordinates along a component are its vector's entries; the trajectory shall run from left to right.
+        # Coordinates along a component are the entries of its eigenvector; the trajectory shall run from left to right.
         signs = torch.where(vectors[-1, :count] < vectors[0, :count], -1.0, 1.0)
         weights = (vectors[:, :count] * signs / variances[:count].sqrt()).T
         raw = torch.cat([weights @ self._centred(piece) for piece in self._pieces(memory)], dim=1)
-        # Small ones are orthogonal to the rounding of the large: once more.
+        # Small components are orthogonal only to within the rounding of the large ones, so orthogonalise again.
         frame, triangle = torch.linalg.qr(raw.T)
         components: Tensor = (frame * triangle.diagonal().sign()).T
         return components
 
     def _spectrum(self, memory: int) -> tuple[Tensor, Tensor]:
-        """Eigenvalues (S,) of the Gram matrix, the largest first, and its eigenvectors in columns."""
+        """Return the eigenvalues (S,) of the Gram matrix, the largest first, and its eigenvectors as columns."""
         if self._known is None:
             gram = torch.zeros(len(self), len(self), dtype=torch.float64)
             for piece in self._pieces(memory):
@@ -123,7 +124,7 @@ class WeightTrajectory:
         return self._known
 
     def project(self, origin: Tensor, directions: Tensor) -> Projection:
-        """Where the trajectory runs in the plane through ``origin`` (n,) along ``directions`` (d, n), at any angle.
+        """Project the trajectory onto the plane through ``origin`` (n,) along ``directions`` (d, n), by least squares.
 
         Raises:
             BadInput: the directions are linearly dependent.
@@ -154,7 +155,7 @@ class WeightTrajectory:
         )
 
     def _pieces(self, memory: int) -> list[list[tuple[Entry, slice]]]:
-        """Rows of parameters, in the order of the space, that together fit the memory for all snapshots."""
+        """Split weight space into parts, rows of parameters in order, that fit the memory for all snapshots."""
         room = memory // (8 * (len(self) + SPARE))
         pieces: list[list[tuple[Entry, slice]]] = [[]]
         left = room
@@ -165,8 +166,8 @@ class WeightTrajectory:
             width = prod(entry.shape) // rows
             if width > room:
                 raise BadInput(
-                    f"{memory} bytes do not hold a row of {entry.name!r} of {len(self)} snapshots; allow "
-                    f"{8 * (len(self) + SPARE) * width} or more (--memory)"
+                    f"{memory} bytes are too few for one row of {entry.name!r} of {len(self)} snapshots; expected "
+                    f"{8 * (len(self) + SPARE) * width} or more: raise --memory"
                 )
             start = 0
             while start < rows:
@@ -181,17 +182,17 @@ class WeightTrajectory:
         return pieces
 
     def _centred(self, piece: list[tuple[Entry, slice]]) -> Tensor:
-        """Some columns (S, c) of all snapshots, float64, less their mean; the one large tensor that is made."""
+        """Read some columns (S, c) of all snapshots, float64, centred; this is the one large tensor in memory."""
         columns = torch.empty(len(self), sum(_width(entry, rows) for entry, rows in piece), dtype=torch.float64)
         for row, snapshot in zip(columns, self.snapshots, strict=True):
             _read_into(row, snapshot, piece)
-        # The last first: weights far from zero would lose digits of their differences.
+        # The last snapshot is subtracted first: centring large weights directly would lose digits of their differences.
         columns -= columns[-1].clone()
         columns -= columns.mean(dim=0)
         return columns
 
     def _leave_out_infinite(self, trajectory: Trajectory) -> None:
-        """Go on without snapshots that are not finite, which lie nowhere."""
+        """Remove snapshots that are not finite, with a caution."""
         finite = [snapshot for snapshot in self.snapshots if _is_finite(snapshot, self.space)]
         steps = [str(snapshot.step) for snapshot in self.snapshots if snapshot not in finite]
         if not steps:
@@ -199,7 +200,7 @@ class WeightTrajectory:
         found = f"{trajectory.path}: the weights of step{'s' * (len(steps) > 1)} {list_names(steps)} are not finite"
         if len(finite) < 2:
             raise BadInput(
-                f"{found}, and a trajectory needs two snapshots that are; record more steps before it diverges"
+                f"{found}; expected two finite snapshots at least: record more steps before the training diverges"
             )
         warnings.warn(
             f"{found}; the trajectory ends at step {finite[-1].step} and is shown without them", Caution, stacklevel=3
@@ -207,7 +208,7 @@ class WeightTrajectory:
         self.snapshots = finite
 
     def _check(self, trajectory: Trajectory) -> None:
-        """By the heads of the files."""
+        """Check the shapes and dtypes of all snapshots, by the headers of their files."""
         damaged = []
         for snapshot in self.snapshots:
             try:
@@ -217,13 +218,13 @@ class WeightTrajectory:
         if damaged:
             whole = [str(snapshot.step) for snapshot in self.snapshots if snapshot not in damaged]
             raise BadInput(
-                f"snapshot {damaged[0].path} cannot be read; those of steps {', '.join(whole) or 'none'} are whole: "
-                f"record it again, or take its line out of {trajectory.path / INDEX}"
+                f"snapshot {damaged[0].path} cannot be read; those of steps {', '.join(whole) or 'none'} are complete: "
+                f"record it again, or remove its line from {trajectory.path / INDEX}"
             )
 
 
 def _is_finite(snapshot: Snapshot, space: WeightSpace) -> bool:
-    """Whether all weights of a snapshot are; one parameter of it is read at a time."""
+    """Return whether all weights of a snapshot are finite; they are read one parameter at a time."""
     with open_tensors(snapshot.path) as file:
         names = (next(name for name in entry.names if name in file.names) for entry in space.entries)
         return all(bool(file[name].double().isfinite().all()) for name in names)

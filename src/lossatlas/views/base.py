@@ -163,7 +163,7 @@ def draw_views(
         if every and not any(setting in view.heeds for view in every.values()):
             able = ", ".join(name for name in views if setting in views[name].heeds)
             raise BadInput(
-                f"{setting} concerns none of the pictures {', '.join(every)}; it is heeded by {able or 'none'}"
+                f"{setting} has no meaning for the pictures {', '.join(every)}; those that heed it: {able or 'none'}"
             )
     return Pictures(
         (name, view.picture(subject, name, style if kinds is None else style | view.metric, record))

@@ -10,31 +10,31 @@ import xarray as xr
 
 from lossatlas.views import scales
 from lossatlas.views.picture import Picture
-from lossatlas.views.report import Grid, place_picture, text, write_page
+from lossatlas.views.report import Grid, place_pictures, text, write_page
 
 __all__ = ["write_comparison"]
 
 KINDS = {
-    "within_same_start": "one group, one start",
-    "within_other_start": "one group, two starts",
-    "between_same_start": "two groups, one start",
-    "between_other_start": "two groups, two starts",
+    "within_same_start": "same group, same start",
+    "within_other_start": "same group, different starts",
+    "between_same_start": "different groups, same start",
+    "between_other_start": "different groups, different starts",
 }
-"""What kinds of pairs are called."""
+"""What the kinds of pairs are called in tables."""
 PER_RUN = {
     "group": "group",
     "train_loss": "train loss",
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
     "distance_from_start": "distance from the start",
-    "weight_norm": "norm",
+    "weight_norm": "weight norm",
     "width": "basin width",
     "sharpness": "sharpness, %",
 }
 PER_PAIR = {
     "distance": "distance",
-    "barrier": "barrier",
-    "barrier_slope": "steepest slope",
+    "barrier": "loss barrier",
+    "barrier_slope": "steepest slope of the loss",
     "disagreement": "disagreement",
     "js_divergence": "JS divergence, nats",
     "squared_difference": "squared difference",
@@ -47,6 +47,7 @@ def write_comparison(
     summary: Mapping[str, Any],
     config_yaml: str,
     pictures: Mapping[str, Picture],
+    rendered: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write the page of a comparison, whole or not at all.
 
@@ -56,6 +57,7 @@ def write_comparison(
         summary: its numbers: ``runs``, ``pairs``, ``groups``, ``spread`` and ``sharpness_and_test_error``.
         config_yaml: the configuration that reproduces it.
         pictures: in the order of the page.
+        rendered: their PNG files by name, where these have been made.
 
     Raises:
         CannotFinish: the file cannot be written.
@@ -66,7 +68,7 @@ def write_comparison(
         title=f"{len(summary['runs'])} networks compared",
         lead=_lead(comparison, summary),
         tiles=_tiles(summary),
-        images=[place_picture(picture) for picture in pictures.values()],
+        images=place_pictures(pictures, rendered),
         grids=[_runs(comparison, summary), *([_spread(summary)] if largest > 1 else []), _pairs(summary)],
         config_yaml=config_yaml,
     )
@@ -75,11 +77,12 @@ def write_comparison(
 def _lead(comparison: xr.Dataset, summary: Mapping[str, Any]) -> str:
     groups = summary["groups"]
     largest = max(len(runs) for runs in groups.values())
-    repeated = f", up to {largest} runs each that differ by their seed alone" if largest > 1 else ""
+    repeated = f", with up to {largest} runs each that differ only by their seed" if largest > 1 else ""
     return (
-        f"{len(summary['runs'])} trained networks in {len(groups)} group{'s' * (len(groups) > 1)}{repeated}: what lies "
-        f"between them on the {comparison.attrs['split']} split, and how differently they predict on the "
-        f"{comparison.attrs['compared_split']} split. Every surface, line and slice is a run of its own in surveys/."
+        f"{len(summary['runs'])} trained networks in {len(groups)} group{'s' * (len(groups) > 1)}{repeated}. The loss "
+        f"between and around them was measured on the {comparison.attrs['split']} split, and how differently they "
+        f"predict on the {comparison.attrs['compared_split']} split. Every surface, line and slice is a run of its own "
+        "in surveys/."
     )
 
 
@@ -87,14 +90,14 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the comparison comes to."""
     pairs = summary["pairs"].values()
     tiles = [("networks", text("", len(summary["runs"]))), ("groups", text("", len(summary["groups"])))]
-    for key, label in (("barrier", "largest barrier"), ("disagreement", "largest disagreement")):
+    for key, label in (("barrier", "largest loss barrier"), ("disagreement", "largest disagreement")):
         known = [pair[key] for pair in pairs if pair.get(key) is not None]
         if known:
             tiles.append((label, scales.percent(max(known)) if key == "disagreement" else text("", max(known))))
     rank = summary["sharpness_and_test_error"]
     if rank["spearman"] is not None:
         tiles.append(
-            (f"rank correlation of sharpness with test error, {rank['runs']} runs", text("", rank["spearman"]))
+            (f"rank correlation of sharpness with test error over {rank['runs']} runs", text("", rank["spearman"]))
         )
     return tiles
 
@@ -108,10 +111,10 @@ def _runs(comparison: xr.Dataset, summary: Mapping[str, Any]) -> Grid:
     ]
     attributes = comparison.attrs
     note = (
-        f"Basin width: how far, in lengths of the slice's direction, the {attributes['split']} loss stays below "
-        f"{scales.number(float(attributes['level']))}; a stroke where it does to the end of the slice. Sharpness "
-        f"(Keskar et al. 2017): the largest rise within {float(attributes['radius']):g} of the network, on the slice, "
-        "in percent of one plus its loss. Both are means over repeats, with standard deviations."
+        f"The basin width is how far, in lengths of the slice's direction, the {attributes['split']} loss stays below "
+        f"{scales.number(float(attributes['level']))}; a dash means that it does to the end of the slice. Sharpness "
+        f"(Keskar et al. 2017) is the largest rise of the loss on the slice within {float(attributes['radius']):g} of "
+        "the network, in percent of one plus its loss. Both are means over repeats, with their standard deviations."
     )
     return Grid("Networks", ["run", *(PER_RUN[key] for key in keys)], rows, note)
 
@@ -124,8 +127,8 @@ def _spread(summary: Mapping[str, Any]) -> Grid:
         for key, kinds_found in found.items()
     ]
     note = (
-        "Means over pairs, with their standard deviation and number. Groups are runs that differ by nothing but the "
-        "seed; runs from one start had the same initial weights."
+        "Each cell is a mean over pairs, with its standard deviation and, in brackets, the number of pairs. The runs "
+        "of a group differ only by their seed; runs from the same start had the same initial weights."
     )
     return Grid("Within and between groups", ["quantity", *(KINDS[kind] for kind in kinds)], rows, note)
 
@@ -143,9 +146,9 @@ def _pairs(summary: Mapping[str, Any]) -> Grid:
         [name.replace("--", " and "), *(text("", pair.get(key)) for key in keys)] for name, pair in pairs.items()
     ]
     note = (
-        "Barrier: how far the loss on the straight line rises above that between the two ends' losses. Disagreement: "
-        "the share of examples with different labels. JS divergence: mean over examples, natural logarithms, at most "
-        "log 2 = 0.693."
+        "The loss barrier is how far the loss on the straight line between two networks rises above the line between "
+        "their losses. Disagreement is the share of examples that they label differently. The JS divergence is a mean "
+        "over examples, in natural logarithms and thus at most log 2 = 0.693."
     )
     return Grid("Pairs", ["pair", *(PER_PAIR[key] for key in keys)], rows, note)
 

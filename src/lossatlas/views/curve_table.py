@@ -15,16 +15,16 @@ SCORES = "_scores"
 PATHS = {"curve": "curve", "straight": "straight line", "radial": "through the origin"}
 LOSSES = {
     "{path}_max": "highest loss",
-    "{path}_min": "lowest",
-    "{path}_mean": "mean",
-    "{path}_integral": "over length",
-    "{path}_barrier": "above the worse end",
+    "{path}_min": "lowest loss",
+    "{path}_mean": "mean loss over t",
+    "{path}_integral": "mean loss over length",
+    "{path}_barrier": "loss barrier",
 }
 ERRORS = {
     "{path}_error_max": "highest error, %",
-    "{path}_error_min": "lowest",
-    "{path}_error_mean": "mean",
-    "{path}_error_integral": "over length",
+    "{path}_error_min": "lowest error, %",
+    "{path}_error_mean": "mean error over t, %",
+    "{path}_error_integral": "mean error over length, %",
 }
 """Keys of a split's scores, and what their columns are called."""
 WORST_ERROR = "worse_end_error"
@@ -35,7 +35,7 @@ def curve_grid(summary: Mapping[str, Any]) -> Grid:
 
     Args:
         summary: as ``lossatlas connect`` writes it: scores of each split under ``<split>_scores``. Of a path without
-            scores there is no row; a number that is missing or not finite is a stroke.
+            scores there is no row; a number that is missing or not finite is a dash.
     """
     found = {key.removesuffix(SCORES): scores for key, scores in summary.items() if _is_scores(key, scores)}
     splits = {split: found[split] for split in sorted(found, key=lambda split: (split != "train", split != "test"))}
@@ -64,19 +64,20 @@ def _is_scores(key: str, value: object) -> bool:
 
 
 def _note(splits: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the columns mean, and how bad the worst network is."""
+    """What the columns mean, and how high the worse end is."""
     worst = []
     for split, scores in splits.items():
         error = f", error {_cell(WORST_ERROR, scores.get(WORST_ERROR))} %" * (WORST_ERROR in scores)
         worst.append(f"{split} {_cell('', scores.get('worse_end'))}{error}")
     return (
-        "Mean: over t; over length: over the curve's length, at an even pace. Above the worse end: the highest loss "
-        "less that of the worst of the networks that the path joins" + (f" ({'; '.join(worst)})." if worst else ".")
+        "Means over t follow the curve's parameter; means over length weight every stretch of the curve by its length. "
+        "The loss barrier is the highest loss on the path minus the loss of the worse end"
+        + (f" ({'; '.join(worst)})." if worst else ".")
     )
 
 
 def _cell(key: str, value: object) -> str:
-    """A number as reports write it, errors in percent; a stroke where there is none."""
+    """A number as reports write it, errors in percent; a dash where there is none."""
     if not isinstance(value, Real) or not math.isfinite(value):
         return text("", None)
     return text("", 100.0 * value if key in (*ERRORS, WORST_ERROR) else value)

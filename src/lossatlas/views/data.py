@@ -28,8 +28,8 @@ from lossatlas.schema import (
     TARGET_LOSS,
     Along,
     Corner,
-    companion_of,
-    value_dimensions,
+    find_companion,
+    list_value_dimensions,
 )
 from lossatlas.views.scales import ACCURACY, LOSS, Floats, Limits, limits, logarithmic, number
 
@@ -122,7 +122,7 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
         raise BadInput("the survey holds no numeric variables; expected some like test_loss over its axes")
     places = {LOSS: 0, ACCURACY: 1, "": 3}
     some = min(names, key=lambda name: places.get(_meaning(survey, name)[1], 2))
-    further = {*SAMPLE_DIMENSIONS, *value_dimensions(variable.attrs for variable in survey.data_vars.values())}
+    further = {*SAMPLE_DIMENSIONS, *list_value_dimensions(variable.attrs for variable in survey.data_vars.values())}
     dims = tuple(str(dim) for dim in survey[some].dims if dim not in further)
     return tuple(sorted(dims)) if set(dims) <= set(SPATIAL) else dims
 
@@ -202,7 +202,7 @@ def by_class(survey: xr.Dataset) -> dict[str, list[Field]]:
     order = axes(survey)
     found = {}
     for name in _numeric(survey):
-        if set(survey[name].dims) == {*order, CLASSES} and not companion_of(name, survey[name].attrs):
+        if set(survey[name].dims) == {*order, CLASSES} and not find_companion(name, survey[name].attrs):
             whole = _field(survey, name, [*order, CLASSES])
             labels = survey[CLASSES].values if CLASSES in survey.coords else range(whole.values.shape[-1])
             errors = [None] * len(labels) if whole.error is None else np.moveaxis(whole.error, -1, 0)
@@ -362,7 +362,7 @@ def _meaning(survey: xr.Dataset, name: str) -> tuple[str, str]:
     ``train_regularised_loss`` is no loss of a split ``train_regularised``.
     """
     attrs = survey[name].attrs
-    if name in (TARGET, TARGET_LOSS, MEASURED) or name.endswith(f"_{DONE}") or companion_of(name, attrs):
+    if name in (TARGET, TARGET_LOSS, MEASURED) or name.endswith(f"_{DONE}") or find_companion(name, attrs):
         return "", ""
     if _beside(survey, name):
         return "", ""
@@ -380,6 +380,8 @@ def _field(survey: xr.Dataset, name: str, order: Sequence[Hashable]) -> Field:
     units = str(variable.attrs.get("units", ""))
     values = np.asarray(variable.transpose(*order).values, dtype=np.float64)
     off = survey.get(beside := STANDARD_ERROR.of(name))
-    known = off is not None and set(off.dims) == set(order) and companion_of(beside, off.attrs) == STANDARD_ERROR.suffix
+    known = (
+        off is not None and set(off.dims) == set(order) and find_companion(beside, off.attrs) == STANDARD_ERROR.suffix
+    )
     error = np.asarray(off.transpose(*order).values, dtype=np.float64) if off is not None and known else None
     return Field(name, label, "" if units == "1" else units, metric, values, split, error)

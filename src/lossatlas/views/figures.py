@@ -24,7 +24,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from lossatlas.errors import printable
+from lossatlas.errors import escape_unprintable
 from lossatlas.views import data, marks
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import Networks
@@ -110,7 +110,7 @@ class _Figure(Figure):
         """Draw it; letters that the font lacks are boxes, as everywhere."""
         for text in self.findobj(Text):
             text.set_parse_math(False)
-            if (shown := printable(text.get_text(), keep="\n")) != text.get_text():
+            if (shown := escape_unprintable(text.get_text(), keep="\n")) != text.get_text():
                 text.set_text(shown)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from")

@@ -1,7 +1,8 @@
-"""The interactive picture of a report: a plotly figure and what its menu offers."""
+"""The interactive picture of a report: a plotly figure, its controls, and what it shows in words."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -9,15 +10,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from lossatlas.errors import printable
+from lossatlas.errors import escape_unprintable
 from lossatlas.views import data, scales
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import networks
 
-__all__ = ["Interactive", "interactive"]
+__all__ = ["Interactive", "Strand", "interactive"]
 
 ASPECT_HEIGHT = 0.55  # of the longer side of the box
 MARGIN = {"l": 50, "r": 10, "t": 10, "b": 45}  # pixels
+COLOURS = ("#8c6bb1", "#d6604d", "#2b8cbe", "#b8860b", "#2e9e6b", "#c2559b", "#7f8c1b", "#777b86")
+"""Colours of lines that stand out from a white page and from a dark one."""
 Trace = dict[str, Any]
 
 
@@ -28,12 +31,41 @@ class Interactive:
     Attributes:
         json: the figure as plotly's JSON; ``<`` is escaped, so that it can stand inside a script element.
         choices: the menu's entries, one per trace; empty where all traces are shown together.
-        hint: one sentence on how to read it.
+        hint: one or two sentences on how to read it.
+        motion: what buttons and arrow keys do: ``turn`` a landscape, ``move`` over a plane, or move ``along`` a line.
+        alternative: what it shows, a sentence per quantity, for those who cannot see it.
+        strands: the lines that can be shown and hidden; empty where there is a menu.
+        axis: the axis that a slider moves along; empty where there is one slice only.
+        depths: coordinates along that axis as they are shown, one per frame of the figure.
+        depth: the index of the frame that is shown at first.
     """
 
     json: str
     choices: list[str]
     hint: str
+    motion: str
+    alternative: str
+    strands: Sequence[Strand] = ()
+    axis: str = ""
+    depths: Sequence[str] = ()
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class Strand:
+    """One line of a picture of lines.
+
+    Attributes:
+        label: what it is called, plain text.
+        colour: in hexadecimal digits, ``#8c6bb1``.
+        dash: ``solid`` or ``dash``.
+        shown: whether it is visible at first.
+    """
+
+    label: str
+    colour: str
+    dash: str
+    shown: bool
 
 
 def interactive(survey: xr.Dataset) -> Interactive | None:
@@ -84,8 +116,10 @@ def _surface(survey: xr.Dataset) -> Interactive:
         "camera": {"eye": {"x": -0.3, "y": -1.3, "z": 1.15}, "center": {"x": 0, "y": 0, "z": -0.14}},
         "annotations": _flags(survey, data.preferred(losses)),
     }
-    hint = "Height is the loss on a logarithmic scale; the menu chooses the colour. Drag to turn, scroll to zoom."
-    return _assembled(traces, {"scene": scene}, [field.label for field in choices], hint)
+    scale = " on a logarithmic scale" * height.log
+    hint = f"Height is the loss{scale}. The menu chooses what the colour shows."
+    json = _assembled(traces, {"scene": scene}, first_only=True)
+    return Interactive(json, [field.label for field in choices], hint, "turn", _described(survey, choices))
 
 
 def _map(survey: xr.Dataset) -> Interactive:
@@ -94,7 +128,9 @@ def _map(survey: xr.Dataset) -> Interactive:
     there = networks(survey)
     flags = [_flag(name) | {"x": float(u), "y": float(v)} for name, (u, v) in zip(there.names, there.at, strict=True)]
     layout = _plane_layout(axes) | {"annotations": flags}
-    return _assembled(traces, layout, [field.label for field in choices], "The menu chooses the variable.")
+    hint = "The menu chooses what the colour shows." * (len(choices) > 1)
+    json = _assembled(traces, layout, first_only=True)
+    return Interactive(json, [field.label for field in choices], hint, "move", _described(survey, choices))
 
 
 def _slices(survey: xr.Dataset) -> Interactive:
@@ -106,15 +142,17 @@ def _slices(survey: xr.Dataset) -> Interactive:
     frames = [
         {"name": str(k), "data": [_heights(field, field.plane(k)) for field in choices]} for k in range(len(depths))
     ]
-    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    steps = [
-        {"method": "animate", "label": scales.number(float(depth)), "args": [[str(k)], at_once]}
-        for k, depth in enumerate(depths)
-    ]
-    slider = {"active": middle, "steps": steps, "currentvalue": {"prefix": f"{_plain(axes[2])} = "}, "pad": {"t": 45}}
-    layout = {**_plane_layout(axes), "sliders": [slider]}
-    hint = f"One slice of the volume; the slider moves along {axes[2]}, the menu chooses the variable."
-    return _assembled(traces, layout, [field.label for field in choices], hint, frames)
+    hint = f"One slice of the volume. The slider moves along {axes[2]}, and the menu chooses what the colour shows."
+    return Interactive(
+        json=_assembled(traces, _plane_layout(axes), first_only=True, frames=frames),
+        choices=[field.label for field in choices],
+        hint=hint,
+        motion="move",
+        alternative=_described(survey, choices),
+        axis=axes[2],
+        depths=[scales.number(float(depth)) for depth in depths],
+        depth=middle,
+    )
 
 
 def _lines(survey: xr.Dataset) -> Interactive:
@@ -124,9 +162,14 @@ def _lines(survey: xr.Dataset) -> Interactive:
     losses = data.fields(survey, scales.LOSS)
     limits = data.limits_of(losses, log=True) if losses else None
     traces: list[Trace] = []
+    strands: list[Strand] = []
     alone = not losses and not data.fields(survey, scales.ACCURACY)
-    for field in data.quantities(survey):
+    for index, field in enumerate(data.quantities(survey)):
         is_loss = limits is not None and field.metric == scales.LOSS
+        # Gradient norms and the like would flatten the accuracies with which they share an axis.
+        visible = field.metric in (scales.LOSS, scales.ACCURACY) or alone
+        strand = Strand(field.label, COLOURS[index % len(COLOURS)], "solid" if is_loss else "dash", visible)
+        strands.append(strand)
         shown = limits.shown(field.values) if limits and is_loss else field.values
         traces.append(
             {
@@ -136,10 +179,9 @@ def _lines(survey: xr.Dataset) -> Interactive:
                 "x": at,
                 "y": np.where(np.isfinite(shown), shown, np.nan),
                 "yaxis": "y" if is_loss or not losses else "y2",
-                "line": {"dash": "solid" if is_loss else "dash"},
-                "marker": {"size": 4},
-                # Gradient norms and the like would flatten the accuracies with which they share an axis.
-                "visible": True if field.metric in (scales.LOSS, scales.ACCURACY) or alone else "legendonly",
+                "line": {"dash": strand.dash, "color": strand.colour},
+                "marker": {"size": 4, "color": strand.colour},
+                "visible": visible or "legendonly",
             }
         )
     left: Trace = {"title": {"text": _plain(losses[0].metric) if losses else ""}, "automargin": True}
@@ -147,13 +189,21 @@ def _lines(survey: xr.Dataset) -> Interactive:
         ticks = scales.log_ticks(limits.low, limits.high)
         left |= {"type": "log", "tickvals": ticks, "ticktext": [scales.number(tick) for tick in ticks]}
     # Without a tick mode of its own an overlaying axis takes its ticks from where the other axis has them.
-    right = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "tickmode": "auto"}
+    metrics = {field.metric for field in data.quantities(survey)} - {scales.LOSS}
+    title = _plain(metrics.pop().replace("_", " ")) if losses and len(metrics) == 1 else ""
+    right: Trace = {
+        "title": {"text": title},
+        "overlaying": "y",
+        "side": "right",
+        "showgrid": False,
+        "zeroline": False,
+        "tickmode": "auto",
+    }
     layout = {
         "xaxis": {"title": {"text": _plain(axis)}, "automargin": True},
         "yaxis": left,
         "yaxis2": right | {"automargin": True},
-        "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
-        "showlegend": True,
+        "showlegend": False,  # the page has boxes to tick
     }
     there = networks(survey)
     across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1, "dash": "dash"}}
@@ -163,8 +213,31 @@ def _lines(survey: xr.Dataset) -> Interactive:
         for name, (u,) in zip(there.names, there.at, strict=True)
     ]
     layout["margin"] = MARGIN | {"t": 46 if len(there) else MARGIN["t"]}
-    hint = "Losses on the left axis, everything else on the right. Click a name to hide or show it."
-    return _assembled(traces, layout, [], hint)
+    beside = len({trace["yaxis"] for trace in traces}) > 1
+    hint = "Losses are on the left axis, everything else on the right one." * beside
+    json = _assembled(traces, layout, first_only=False)
+    return Interactive(json, [], hint, "along", _described(survey, data.quantities(survey)), strands)
+
+
+def _described(survey: xr.Dataset, fields: Sequence[data.Field]) -> str:
+    """Where each quantity is lowest and highest, a sentence each."""
+    axes = data.axes(survey)
+    points = [data.read_numbers(survey, axis) for axis in axes]
+
+    def placed(values: scales.Floats, flat: np.intp) -> str:
+        place = np.unravel_index(flat, values.shape)
+        at = ", ".join(f"{axis} = {scales.number(float(c[k]))}" for axis, c, k in zip(axes, points, place, strict=True))
+        return f"{scales.number(float(values[place]))} at {at}"
+
+    told = []
+    for field in fields:
+        if not np.isfinite(field.values).any():
+            told.append(f"The {field.label} is nowhere finite.")
+            continue
+        finite = np.where(np.isfinite(field.values), field.values, np.nan)
+        low, high = (placed(finite, pick(finite)) for pick in (np.nanargmin, np.nanargmax))
+        told.append(f"The {field.label} is lowest, {low}, and highest, {high}.")
+    return " ".join(told)
 
 
 def _ground(field: data.Field, losses: list[data.Field]) -> data.Field:
@@ -221,7 +294,8 @@ def _scale(field: data.Field) -> Trace:
         "yanchor": "bottom",
         "thickness": 10,
         "len": 0.9,
-        "outlinewidth": 0,
+        "outlinewidth": 1,
+        "outlinecolor": GREY,
     }
     if limits.log:
         ticks = scales.log_ticks(low, high)
@@ -248,7 +322,7 @@ def _told(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]]:
 
 def _plain(name: str) -> str:
     """A name that plotly, which takes texts for HTML, shows as it is."""
-    return escape(printable(name))
+    return escape(escape_unprintable(name))
 
 
 def _plane_layout(axes: tuple[str, ...]) -> Trace:
@@ -259,20 +333,18 @@ def _plane_layout(axes: tuple[str, ...]) -> Trace:
     }
 
 
-def _assembled(
-    traces: list[Trace], layout: Trace, choices: list[str], hint: str, frames: list[Trace] | None = None
-) -> Interactive:
+def _assembled(traces: list[Trace], layout: Trace, *, first_only: bool, frames: Sequence[Trace] = ()) -> str:
+    """A figure as JSON for a script element; of a menu's traces only the first is visible."""
     import plotly.graph_objects as go
 
     for index, trace in enumerate(traces):
-        trace.setdefault("visible", index == 0 or not choices)
+        trace.setdefault("visible", index == 0 or not first_only)
     common = {
         "template": "none",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": MARGIN,
         "autosize": True,
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8a8e99", "activecolor": "#8c6bb1"},
     }
-    figure = go.Figure(data=traces, layout=common | layout, frames=frames or [])
-    return Interactive(str(figure.to_json()).replace("<", "\\u003c"), choices, hint)
+    figure = go.Figure(data=traces, layout=common | layout, frames=list(frames))
+    return str(figure.to_json()).replace("<", "\\u003c")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from lossatlas.schema import Corner
+from lossatlas.schema import Corner, parse_texts
 from lossatlas.views.data import axes, edges, read_numbers
 from lossatlas.views.scales import Floats, number
 
@@ -106,6 +106,5 @@ def short(name: str) -> str:
 def _names(survey: xr.Dataset, variable: str) -> list[str]:
     """What each network is called: the variable's attribute, or numbers where it is missing or does not fit."""
     count = survey.sizes[Corner.DIMENSION]
-    given = survey[variable].attrs.get("names", ())
-    told = [str(name) for name in ([given] if isinstance(given, str) else given)]
+    told = parse_texts(survey[variable].attrs.get("names"))
     return [short(name) for name in told] if len(told) == count else [str(k) for k in range(count)]

@@ -11,8 +11,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossatlas.errors import BadInput, unknown
-from lossatlas.files.writing import atomic_write
+from lossatlas.errors import BadInput, make_unknown_error
+from lossatlas.files.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +75,7 @@ class Picture:
             CannotFinish: the file cannot be written.
         """
         path = Path(path)
-        atomic_write(path, self.render(path.suffix.removeprefix(".").lower(), dpi), folders=True)
+        write_atomically(path, self.render(path.suffix.removeprefix(".").lower(), dpi), folders=True)
 
     def describe(self) -> str:
         """The caption for a paper: what is seen, and how it was measured."""
@@ -138,9 +138,9 @@ def save_pictures(
         raise BadInput(f"{there[0]} exists; choose another folder, or replace it with --overwrite")
     for name, several in places.items():
         for place, suffix in zip(several, formats, strict=True):
-            atomic_write(place, pictures[name].render(suffix, dpi), folders=True)
+            write_atomically(place, pictures[name].render(suffix, dpi), folders=True)
         caption = f"{pictures[name].describe()}\n".encode(errors="backslashreplace")
-        atomic_write(Path(folder) / f"{name}.{CAPTION}", caption, folders=True)
+        write_atomically(Path(folder) / f"{name}.{CAPTION}", caption, folders=True)
     return [place for several in places.values() for place in several]
 
 
@@ -153,7 +153,7 @@ def check_formats(formats: Sequence[str]) -> None:
     if isinstance(formats, str) or not formats:
         raise BadInput(f"formats {formats!r} are not a list of formats; give some of {', '.join(FORMATS)}")
     if wrong := [suffix for suffix in formats if suffix not in FORMATS]:
-        raise unknown("picture format", wrong[0], FORMATS)
+        raise make_unknown_error("picture format", wrong[0], FORMATS)
 
 
 def check_dpi(dpi: int) -> None:

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64encode
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from numbers import Integral, Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from lossatlas.files.writing import atomic_write
+from lossatlas.files.writing import write_atomically
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
 from lossatlas.views.interactive import Interactive, interactive
 from lossatlas.views.picture import Picture
+from lossatlas.views.shrink import shrink_to_fit
 
-__all__ = ["Grid", "place_picture", "text", "write_page", "write_report"]
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = ["Grid", "place_pictures", "text", "write_page", "write_report"]
 
 TILES = {
-    "gap": "gap in accuracy",
+    "gap": "gap in accuracy between low and high cells",
     "iou": "overlap with the picture (IoU)",
-    "low_accuracy": "accuracy, low cells",
-    "high_accuracy": "accuracy, high cells",
-    "log_loss_correlation": "correlation with the picture",
-    "log_loss_rmse": "distance from the picture in log loss",
-    "log_loss_gap": "gap in log loss",
-    "captured_variance": "of the path's variance in the plane",
-    "largest_distance_from_plane": "largest distance of the path from it",
-    "median_angle_to_gradient": "degrees from step to descent, median",
-    "curve_barrier": "highest loss above the worse end, on the curve",
-    "straight_barrier": "highest loss above the worse end, on the straight line",
-    "length_ratio": "times as long as the straight line",
-    "seconds": "time of its steps",
+    "low_accuracy": "accuracy in low cells",
+    "high_accuracy": "accuracy in high cells",
+    "log_loss_correlation": "correlation with the picture, in log loss",
+    "log_loss_rmse": "root-mean-square distance from the picture, in log loss",
+    "log_loss_gap": "gap in log loss between high and low cells",
+    "captured_variance": "share of the trajectory's variance in the plane",
+    "largest_distance_from_plane": "largest distance of the trajectory from the plane",
+    "median_angle_to_gradient": "median angle between steps and steepest descent, in degrees",
+    "curve_barrier": "loss barrier on the curve",
+    "straight_barrier": "loss barrier on the straight line",
+    "length_ratio": "length of the curve relative to the straight line",
+    "seconds": "time taken",
 }
 
 
@@ -49,6 +54,8 @@ def write_report(
     tables: Mapping[str, Mapping[str, object]] | None = None,
     grids: Sequence[Grid] = (),
     shown_elsewhere: Collection[str] = (),
+    points: str = "",
+    rendered: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write ``report.html``: self-contained, plotly.js included, whole or not at all.
 
@@ -63,6 +70,9 @@ def write_report(
         grids: tables with several columns; they stand under the tiles.
         shown_elsewhere: keys of the summary that are left out of its table, and whatever is nested below them; they
             are tiles all the same if they are well known.
+        points: all points of the survey as comma-separated values with a header, for readers to download and to see
+            as a table; where it is empty the page says how to write such a file.
+        rendered: the PNG files of the pictures by name, where these have been made.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -85,8 +95,9 @@ def write_report(
             for name, rows in (tables or {}).items()
             if rows
         ],
-        images=[place_picture(picture) for picture in pictures.values()],
+        images=place_pictures(pictures, rendered),
         summary_grids=grids,
+        points=points,
         config_yaml=config_yaml,
     )
 
@@ -121,6 +132,7 @@ def write_page(
     summary_grids: Sequence[Grid] = (),
     grids: Sequence[Grid] = (),
     picture: Interactive | None = None,
+    points: str | None = None,
 ) -> None:
     """Write one self-contained page, whole or not at all.
 
@@ -129,13 +141,15 @@ def write_page(
         title: the page's title, plain text, as all texts are.
         lead: what one sees, in a sentence.
         tiles: the most important numbers, with what they are called.
-        images: as :func:`place_picture` makes them, in their order.
+        images: as :func:`place_pictures` makes them, in their order.
         config_yaml: the configuration that reproduces the run.
         rows: all other numbers by name.
         tables: names and numbers, by title.
         summary_grids: tables with several columns that stand under the tiles, before any picture.
         grids: those that stand under the pictures.
         picture: one to explore; None where there is none.
+        points: all points as comma-separated values with a header; empty where there are too many for the page, None
+            where there are none to speak of.
 
     Raises:
         CannotFinish: the file cannot be written.
@@ -144,11 +158,15 @@ def write_page(
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    source = files("lossatlas.views").joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("lossatlas", "views"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    page = environment.from_string(source).render(
+    environment.filters["breakable"] = _breakable
+    page = environment.get_template("report.html.j2").render(
         title=title,
         sentence=lead,
         tiles=tiles,
@@ -160,9 +178,17 @@ def write_page(
         summary_grids=summary_grids,
         grids=grids,
         images=images,
+        points=points,
         config_yaml=config_yaml,
     )
-    atomic_write(Path(path), page.encode(errors="backslashreplace"), folders=True)
+    write_atomically(Path(path), page.encode(errors="backslashreplace"), folders=True)
+
+
+def _breakable(name: str) -> Markup:
+    """A name of words joined by ``_`` and ``.``, as HTML that may break after each of them."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("([_.])", r"\1<wbr>", str(escape(name))))
 
 
 def sentence(survey: xr.Dataset) -> str:
@@ -182,8 +208,13 @@ def sentence(survey: xr.Dataset) -> str:
     told = "".join(f"; {note}" for note in data.notes(survey))
     return (
         f"A {place} through weight space in which every point is a network: "
-        f"at {shape} points along {', '.join(axes)}, the {field.label} {span}{aside}{told}."
+        f"at {shape} points along {_joined(axes)}, the {field.label} {span}{aside}{told}."
     )
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Names in a sentence: ``u, v and w``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def text(key: str, value: object) -> str:
@@ -218,15 +249,29 @@ def _duration(seconds: float) -> str:
 
 def _flat(summary: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in summary.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            yield from _flat({str(place): item for place, item in enumerate(value, 1)}, f"{prefix}{key}.")
+        elif isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def place_picture(picture: Picture) -> dict[str, object]:
-    """What a page needs to place a picture as a PNG file, whose size stands in bytes 16 to 23."""
-    content = picture.render("png")
+def place_pictures(
+    pictures: Mapping[str, Picture], rendered: Mapping[str, bytes] | None = None
+) -> list[dict[str, object]]:
+    """What a page needs to place pictures as PNG files, which are made smaller where they are many.
+
+    Args:
+        pictures: in the order of the page.
+        rendered: their PNG files by name, where these have been made.
+    """
+    contents = rendered if rendered is not None else {name: one.render("png") for name, one in pictures.items()}
+    return [_place(pictures[name], content) for name, content in shrink_to_fit(contents).items()]
+
+
+def _place(picture: Picture, content: bytes) -> dict[str, object]:
+    """A picture on a page; the size of a PNG file stands in its bytes 16 to 23."""
     return {
         "kind": picture.name.replace("_", " "),
         "caption": picture.caption,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.views import data, scales
 from lossatlas.views.scales import LOSS, Floats, Limits
 
@@ -59,7 +59,7 @@ class Style:
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale not in SCALES:
-            raise unknown("scale", self.scale, SCALES)
+            raise make_unknown_error("scale", self.scale, SCALES)
         if self.limits is not None:
             _check_limits(self.limits, self.scale)
         if self.levels and not all(math.isfinite(level) for level in self.levels):
@@ -161,7 +161,7 @@ def _check_colormap(name: str) -> None:
 
     if name not in colormaps:
         listed = [one for one in colormaps if not one.endswith("_r")]
-        raise unknown("colormap", name, {*listed, f"{name}_r"} & set(colormaps) or listed)
+        raise make_unknown_error("colormap", name, {*listed, f"{name}_r"} & set(colormaps) or listed)
 
 
 def _listed(numbers: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""Weight space: the flattened parameters of one module, and how to draw vectors in it."""
+"""Weight space: the flattened parameters of one module, random vectors in it, and checkpoints."""
 
 from lossatlas.weights.initialiser import INITIALISERS, Initialiser, Role
 from lossatlas.weights.space import Entry, WeightSpace

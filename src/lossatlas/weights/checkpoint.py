@@ -1,4 +1,4 @@
-"""What a checkpoint holds: named tensors, part by part."""
+"""The content of a checkpoint: named tensors, part by part."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from lossatlas.weights.unpickling import NESTED, NumpyArray
 __all__ = ["WRAPPERS", "Checkpoint", "find_wrapper", "join_names", "list_names", "strip_name"]
 
 WRAPPERS = ("module.", "_orig_mod.")
-"""What ``DataParallel`` and ``torch.compile`` put before every name."""
+"""The prefixes that ``DataParallel`` and ``torch.compile`` add to every name."""
 INSIDE = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What ``torch.compile``, sharding and activation checkpointing put into names wherever they wrap."""
+"""The components that ``torch.compile``, sharding and activation checkpointing add within names."""
 OPTIMIZER = re.compile(r"optimi[sz]er|(^|_)optims?(_|$)", re.IGNORECASE)
-"""Keys of what optimisers keep, which is shaped like weights and is none."""
+"""Keys of the states of optimisers, whose tensors have the shapes of weights."""
 MOST_ENTRIES = 10**6
-"""Of all mappings in a checkpoint that are looked into; plain values in lists count less."""
+"""The most entries of mappings that are read in a checkpoint; plain values in lists count less."""
 IN_LISTS = 64
-"""So many plain values in a list take as long as an entry of a mapping."""
+"""How many plain values in a list count as one entry of a mapping."""
 DEEPEST = 6
-"""Levels of mappings that are looked into."""
+"""The most levels of nested mappings that are read."""
 LISTED = 8
-"""Names in a message."""
+"""The most names that a message lists."""
 
 
 class Checkpoint(Mapping[str, Tensor]):
-    """The tensors of a file, or those of one key in it.
+    """The tensors of a file, or those under one key of it.
 
-    As a mapping it is what a file most likely means where no module tells: the entries of its first usual key
-    (``state_dict``, ``model``, ...), or its own, without what wrappers put before all of them.
+    As a mapping it holds the tensors that are most likely meant if no module is given: the entries of the first usual
+    key (``state_dict``, ``model``, ...), or else of the file itself, without prefixes of wrappers.
 
     Args:
-        parts: by the dotted path of each mapping in the file (empty: the file itself) its entries by name.
-        file: what the file is called in a hint.
-        key: the dotted path of the entries that are meant; empty: whatever the file holds.
+        parts: the entries of each mapping in the file by the dotted path of the mapping; empty for the file itself.
+        file: the name of the file, for messages.
+        key: the dotted path of the entries that are meant; empty for all.
 
     Raises:
         BadInput: it holds no tensors, or none under the key; its keys are listed.
@@ -60,24 +60,24 @@ class Checkpoint(Mapping[str, Tensor]):
 
     @classmethod
     def of_content(cls, content: Any, file: str, key: str | None = None) -> Checkpoint:
-        """What the content of a file holds, however deep.
+        """Make a checkpoint of the content of a file, with all nested mappings.
 
         Raises:
-            BadInput: as the class.
+            BadInput: as for the class.
         """
         return cls(dict(_parts(content, "", _Visits(file))), file, key)
 
     @classmethod
     def of(cls, state: Mapping[str, Any], name: str) -> Checkpoint:
-        """A state dict as a checkpoint; one that is a checkpoint is itself."""
+        """Make a checkpoint of a state dict; a checkpoint is returned as it is."""
         return state if isinstance(state, Checkpoint) else cls({"": state}, name)
 
     def covers(self, path: str) -> bool:
-        """Whether the key is this dotted path or one above it."""
+        """Whether the key is a dotted path or a parent of it."""
         return not self.key or strip_name(f"{path}.").startswith(f"{self.key}.")
 
     def likely(self) -> tuple[str, str]:
-        """The part that is most likely meant, and what its names begin with there; the same as the mapping."""
+        """Find the part that is most likely meant, and the common prefix of its names."""
         inside = [part for part in self.parts if self.covers(part)]
         if not inside:  # the key leads into the names of a part
             part = next(part for part, name in self._under() if self.covers(join_names(part, name)))
@@ -127,33 +127,33 @@ class Checkpoint(Mapping[str, Tensor]):
 
 
 def join_names(*names: str) -> str:
-    """A dotted path; what is empty leaves no dot."""
+    """Join names to a dotted path, without those that are empty."""
     return ".".join(name for name in names if name)
 
 
 def list_names(names: Iterable[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """List the first of some names, and how many more there are, for a message."""
     names = list(names)
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
 
 
 def strip_name(name: str) -> str:
-    """A name without what wrappers put into it that no module of anybody is called."""
+    """Strip a name of the components that wrappers add within names."""
     return INSIDE.sub("", name)
 
 
 def find_wrapper(names: Iterable[str]) -> str:
-    """What a wrapper put before all of the names; nothing where none did."""
+    """Find the prefix that a wrapper added to all of the names; empty where there is none."""
     names = list(names)
     return next((prefix for prefix in WRAPPERS if names and all(name.startswith(prefix) for name in names)), "")
 
 
 class _Visits:
-    """Counts what is looked at: mappings that hold one another many times over would be looked through for ever.
+    """A counter of entries, without which mappings that contain one another repeatedly would be read without end.
 
     Args:
-        file: what it is called.
+        file: the name of the file, for messages.
     """
 
     def __init__(self, file: str) -> None:
@@ -161,10 +161,10 @@ class _Visits:
         self._count = 0
 
     def add(self, entries: int) -> None:
-        """Count so many entries.
+        """Add to the count.
 
         Raises:
-            BadInput: they are too many.
+            BadInput: there are too many entries.
         """
         self._count += entries
         if self._count > MOST_ENTRIES:
@@ -177,7 +177,7 @@ class _Visits:
 def _parts(
     content: Any, path: str, visits: _Visits, above: tuple[int, ...] = ()
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every mapping that has tensors among its values, by its dotted path."""
+    """Every mapping with tensors among its values, by its dotted path."""
     if len(above) > DEEPEST or id(content) in above or not isinstance(content, Mapping | list | tuple):
         return
     visits.add(len(content) // (1 if isinstance(content, Mapping) else IN_LISTS) + 1)
@@ -193,7 +193,7 @@ def _parts(
 
 
 def _tensor(value: Any) -> Any:
-    """Arrays as tensors; anything else as it is."""
+    """Convert an array to a tensor; other values are returned as they are."""
     if isinstance(value, NumpyArray):
         return value.tensor
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" else value

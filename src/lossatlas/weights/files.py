@@ -1,4 +1,4 @@
-"""Weights in files: safetensors, and foreign ``.pt`` files of which nothing is executed; whole or in shards."""
+"""Weights in files: safetensors, and ``.pt`` files without executing any code in them; whole or in shards."""
 
 from __future__ import annotations
 
@@ -15,41 +15,40 @@ from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.tensors import read_tensors
 from lossatlas.weights.checkpoint import Checkpoint
-from lossatlas.weights.loading import load_state, module_state
+from lossatlas.weights.loading import collect_state, load_state
 from lossatlas.weights.unpickling import load_file
 
-__all__ = ["find_weights", "load_state", "module_state", "read_checkpoint", "read_state", "state_bytes"]
+__all__ = ["collect_state", "find_weights", "load_state", "read_checkpoint", "read_state", "serialise_state"]
 
 INDEX = ".index.json"
-"""How the file ends that says which shard each tensor is in."""
+"""The suffix of the file that says which shard each tensor is in."""
 IN_FOLDERS = (
     "model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}"
 )  # fmt: skip
-"""The weights of a model in a folder, as Hugging Face writes them."""
+"""The files with the weights of a model in a folder, as Hugging Face names them."""
 
 
 def find_weights(folder: Path) -> Path | None:
-    """The file of a folder that holds the weights of a model, or the index of its shards; None where there is none."""
+    """Find the file with the weights of a model in a folder, or the index of its shards; None where there is none."""
     return next((folder / name for name in IN_FOLDERS if (folder / name).is_file()), None)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The named tensors that a file most likely means, without what wrappers put before all of them.
+    """Read the state dict that is most likely meant in a file, without prefixes of wrappers.
 
     Raises:
-        BadInput: as :func:`read_checkpoint`, which also finds them where only a module tells what is meant.
+        BadInput: as :func:`read_checkpoint`, which keeps all tensors, so that a module decides which are meant.
     """
     return dict(read_checkpoint(path))
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """All named tensors of a file or a folder, and where in it they stand.
+    """Read all named tensors of a file or a folder, with their paths within it.
 
     Args:
-        path: a ``.safetensors`` file; a file of ``torch.save``, of which nothing is executed; the index of shards of
-            either kind (``model.safetensors.index.json``); or a folder that holds one of these, as Hugging Face writes
-            them.
-        key: which of several networks in it: the dotted path of their tensors.
+        path: a ``.safetensors`` file; a file of ``torch.save``, read without executing code; the index of shards of
+            either kind (``model.safetensors.index.json``); or a folder with one of these, as Hugging Face writes it.
+        key: the dotted path of one of several networks in the file.
 
     Raises:
         BadInput: a file is missing, truncated, holds no weights or none under the key, or holds objects that loading
@@ -65,7 +64,7 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
 
 
 def _content(path: Path) -> Any:
-    """What one file holds."""
+    """The content of one file."""
     _check_file(path)
     if path.suffix != ".safetensors":
         return load_file(path)
@@ -84,13 +83,13 @@ def _check_file(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Index:
-    """In which of the files beside it each tensor is."""
+    """The index of a sharded checkpoint: the file name of the shard of each tensor."""
 
     weight_map: dict[str, str]
 
 
 def _sharded(index: Path) -> dict[str, Tensor]:
-    """The named tensors of all shards that an index names, and no others."""
+    """The tensors that an index names, from its shards."""
     _check_file(index)
     try:
         places = read_json(index, _Index).weight_map
@@ -117,6 +116,6 @@ def _sharded(index: Path) -> dict[str, Tensor]:
     return {name: state[name] for name in places}
 
 
-def state_bytes(state: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file of named tensors."""
+def serialise_state(state: Mapping[str, Tensor]) -> bytes:
+    """Serialise named tensors as a safetensors file."""
     return save({name: value.detach().cpu().contiguous() for name, value in state.items()})

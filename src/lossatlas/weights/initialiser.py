@@ -1,4 +1,4 @@
-"""The interface of initialisers: random vectors of weight space."""
+"""The interface of initialisers, which sample random vectors of a weight space."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ INITIALISERS: Registry[type[Initialiser]] = Registry("initialiser", "lossatlas.w
 
 
 class Role(Enum):
-    """What a drawn vector is for: a place, or a direction to walk from it."""
+    """The role of a random vector: the origin of a chart, or a direction."""
 
     ORIGIN = "origin"
     DIRECTION = "direction"
 
 
 class Initialiser(ABC):
-    """Draws vectors of the weight space of a module."""
+    """A distribution of random vectors in the weight space of a module."""
 
     @abstractmethod
     def draw(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
-        """A new vector (n,), float32 on the CPU. The module is read, never changed."""
+        """Sample a vector (n,), float32 on the CPU.
+
+        Args:
+            module: the module, which is read, never changed.
+            space: the parameters of the vector.
+            role: whether it is the origin of a chart or a direction.
+            generator: the source of random numbers, on the CPU.
+        """
 
 
 def is_normalisation_scale(module: nn.Module, name: str) -> bool:
@@ -38,11 +45,11 @@ def is_normalisation_scale(module: nn.Module, name: str) -> bool:
 
 
 def draw_normalisation_scale(shape: tuple[int, ...], role: Role, generator: torch.Generator) -> Tensor:
-    """Scales drawn as appendix C of Skorokhodov & Burtsev 2019 amounts to.
+    """Sample scales of normalisation layers as in appendix C of Skorokhodov & Burtsev 2019.
 
-    The paper stores scales minus one half, from U[-0.5, 0.5], and adds the half back in the forward pass.
-    Orthogonalisation touches directions only and Adam does not mind a translation, so this equals an origin from
-    U[0, 1] and directions from U[-0.5, 0.5].
+    The paper stores scales minus one half, sampled from U[-0.5, 0.5], and adds one half in the forward pass. Since
+    orthogonalisation concerns directions only and Adam is invariant to translation, this is equivalent to an origin
+    from U[0, 1] and directions from U[-0.5, 0.5].
     """
     uniform = torch.rand(shape, generator=generator)
     return uniform if role is Role.ORIGIN else uniform - 0.5

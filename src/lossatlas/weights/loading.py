@@ -1,4 +1,4 @@
-"""States into modules and into vectors, all of them or nothing."""
+"""Loading state dicts into modules and into vectors, completely or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 from lossatlas.weights.checkpoint import Checkpoint, list_names, strip_name
 from lossatlas.weights.matching import (
     EXTRA_STATE,
@@ -23,37 +23,40 @@ from lossatlas.weights.matching import (
 )
 from lossatlas.weights.space import WeightSpace
 
-__all__ = ["check_finite_values", "flatten_state", "load_state", "module_state"]
+__all__ = ["check_finite_values", "collect_state", "flatten_state", "load_state"]
 
 TOP = "the top level"
-"""What a place without a key is called."""
+"""The name of the part of a checkpoint without a key, in messages."""
 
 
-def module_state(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name as they are, tied ones under their first name; buffers that are not saved, too."""
+def collect_state(module: nn.Module) -> dict[str, Tensor]:
+    """Collect the parameters and buffers of a module by name, without copies.
+
+    Tied parameters are under their first name; buffers that are not saved are included.
+    """
     return {**{name: value.detach() for name, value in module.named_parameters()}, **dict(module.named_buffers())}
 
 
 def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tuple[str, ...]:
-    """Load a state into a module, all of it or nothing.
+    """Load a state into a module, completely or not at all.
 
     Args:
-        module: changed in place.
-        state: has every parameter and buffer of the module in its shape, at whatever place and after whatever prefix.
-            Of tied ones, one name is enough; buffers that count batches, or that the module does not save, may be
-            missing. Which of several copies is taken: see :func:`~lossatlas.weights.matching.choose_copy`.
-        source: what messages call the state.
+        module: the module, which is changed in place.
+        state: holds every parameter and buffer of the module in its shape, under any key and with any prefix. For tied
+            parameters one name is enough; counters of batches and buffers that the module does not save may be
+            missing. If several copies fit, :func:`~lossatlas.weights.matching.choose_copy` chooses one.
+        source: the name of the state, for messages.
 
     Returns:
-        What somebody should know, one line each: which of several copies was taken, and which tensors were left out.
+        Remarks of one line each: which of several copies was taken, and which tensors were left out.
 
     Raises:
-        BadInput: names or shapes differ (the first difference is named with both shapes); a tensor is not what the
-            module could have saved; or several copies fit and nothing tells which is meant.
+        BadInput: names or shapes differ (the message states the first difference with both shapes); a tensor could not
+            have been saved by the module; or several copies fit and none of them is clearly meant.
     """
     checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_module(module)
     own = module.state_dict()
-    unsaved = {name: value for name, value in module_state(module).items() if name not in own}
+    unsaved = {name: value for name, value in collect_state(module).items() if name not in own}
     found = choose_copy(checkpoint, wanted, source)
     if found is None:
         raise _difference([*own, *unsaved], wanted, checkpoint, source)
@@ -65,7 +68,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
     try:
         module.load_state_dict({**own, **more, **{name: values[name] for name in own if name in values}})
     except (RuntimeError, ValueError, TypeError) as error:
-        raise BadInput(f"{source} cannot be loaded ({in_one_line(error)}); save the weights anew") from error
+        raise BadInput(f"{source} cannot be loaded ({format_error(error)}); save the weights again") from error
     with torch.no_grad():
         for name in values.keys() & unsaved.keys():
             unsaved[name].copy_(values[name])
@@ -74,21 +77,21 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> tupl
 
 
 def flatten_state(space: WeightSpace, state: Mapping[str, Any], source: str) -> tuple[Tensor, tuple[str, ...]]:
-    """The vector (n,) of a state that has the parameters of a space, as :func:`load_state` finds them.
+    """Flatten the parameters of a space in a state into a vector, found as in :func:`load_state`.
 
-    Tensors that are not in the space mean nothing.
+    Tensors that are not in the space are ignored.
 
     Args:
-        space: which parameters.
+        space: the weight space.
         state: named tensors.
-        source: what messages call the state.
+        source: the name of the state, for messages.
 
     Returns:
-        The vector, and which of several copies was taken.
+        The vector (n,), and remarks on which of several copies was taken.
 
     Raises:
-        BadInput: a parameter is missing, has another shape, or numbers that are not real and finite; or several copies
-            fit and nothing tells which is meant.
+        BadInput: a parameter is missing, has another shape, or is not real and finite; or several copies fit and none
+            of them is clearly meant.
     """
     checkpoint, wanted = Checkpoint.of(state, source), Wanted.of_space(space)
     found = choose_copy(checkpoint, wanted, source)
@@ -130,10 +133,10 @@ def _other(source: str, name: str, there: tuple[int, ...] | None, here: tuple[in
 
 
 def _with_tied(given: Mapping[str, Tensor], wanted: Wanted, source: str) -> dict[str, Tensor]:
-    """Tied tensors under all of their names.
+    """Tensors with tied ones under all of their names.
 
     Raises:
-        BadInput: the file has several values for one of them.
+        BadInput: the file has different values for tied tensors.
     """
     whole = dict(given)
     for group in wanted.groups:
@@ -149,26 +152,26 @@ def _with_tied(given: Mapping[str, Tensor], wanted: Wanted, source: str) -> dict
 
 
 def check_finite_values(name: str, value: Tensor, source: str) -> None:
-    """Refuse a tensor of weights that is not finite: the loss of such a network is nowhere a number.
+    """Refuse weights that are not finite, since the loss of the network would be NaN.
 
     Raises:
-        BadInput: it is not.
+        BadInput: a weight is infinite or NaN.
     """
     if not torch.isfinite(value).all():
         raise BadInput(f"{source} has weights that are not finite: {name!r}; choose another")
 
 
 def _check_kinds(own: Mapping[str, Any], values: Mapping[str, Tensor], source: str) -> None:
-    """Refuse values that mean something else than the network's own do.
+    """Refuse values of another kind of dtype or storage than those of the network.
 
     Args:
-        own: the network's parameters and buffers.
-        values: what they are to become.
-        source: what messages call these.
+        own: the parameters and buffers of the network.
+        values: the values to be loaded.
+        source: the name of the values, for messages.
 
     Raises:
-        BadInput: a parameter is real in the network, and whole numbers (as after quantisation) in the file; or numbers
-            that are real there are complex, quantised, sparse or missing here.
+        BadInput: a parameter is real in the network and an integer (as after quantisation) in the file; or a value is
+            complex, quantised, sparse or without data.
     """
     for name, value in values.items():
         if is_sparse(value):
@@ -189,7 +192,7 @@ def _check_kinds(own: Mapping[str, Any], values: Mapping[str, Tensor], source: s
 
 
 def _extra_state(checkpoint: Checkpoint, copy: Copy, name: str) -> Any:
-    """What the file has of a state that is more than parameters and buffers; None where it has none."""
+    """The extra state of a module in the file; None where there is none."""
     if name.rpartition(".")[2] != EXTRA_STATE:
         return None
     return copy.entry(checkpoint, strip_name(name))
@@ -206,7 +209,7 @@ def _list(said: str, names: list[str]) -> tuple[str, ...]:
 
 
 def _taken(checkpoint: Checkpoint, copy: Copy, copies: list[Copy], source: str) -> tuple[str, ...]:
-    """Which of several copies was taken, where nobody chose it."""
+    """Remarks on which of several copies was taken, unless a key chose it."""
     others = [other.path or TOP for other in copies if other is not copy and not copy.equals(other)]
     if not others or (checkpoint.key and checkpoint.key == copy.path):
         return ()

@@ -1,4 +1,4 @@
-"""Which of the tensors in a checkpoint are a network's, whatever stands before their names."""
+"""Finding the tensors of a network in a checkpoint, whatever the prefixes of their names."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ __all__ = [
 ]
 
 COUNTER = "num_batches_tracked"
-"""A buffer that old files lack, and that no evaluation reads."""
+"""The name of a buffer that old files lack, and that is not read in evaluation mode."""
 AVERAGE = re.compile(r"ema|emamodel|swa|polyak|shadow|avg|averages?d?|averaging", re.IGNORECASE)
-"""Words by which averages of a network's weights are known."""
+"""Words in names of averaged weights."""
 WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 PLAIN = {*NESTED, *(prefix.rstrip(".") for prefix in WRAPPERS)}
-"""Keys and prefixes of networks as they were trained."""
+"""Keys and prefixes of networks whose weights are not averaged."""
 EXTRA_STATE = "_extra_state"
-"""What modules save beside tensors, in a form of their own."""
+"""The name under which modules save extra state."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The tensors that a network needs, by names without what wrappers put into them (:func:`strip_name`)."""
+    """The tensors that a network needs, by their names without components of wrappers (:func:`strip_name`)."""
 
     shapes: Mapping[str, tuple[int, ...]]
     groups: tuple[tuple[str, ...], ...]
-    """Names of which one is enough, as of tied parameters; those that are in no group may be missing."""
+    """Groups of names of which one is enough, as for tied parameters; names in no group may be missing."""
     before: str = ""
-    """What the network's own names begin with, and these do not."""
+    """A prefix of the network's names that is left out here."""
 
     @classmethod
     def of_module(cls, module: nn.Module) -> Wanted:
-        """Parameters and buffers; those that only count batches, and those that are not saved, may be missing."""
+        """List the parameters and buffers of a module; counters of batches and unsaved buffers may be missing."""
         state = module.state_dict().items()
         saved = {k: v for k, v in state if isinstance(v, Tensor) and k.rpartition(".")[2] != EXTRA_STATE}
         tied: list[tuple[str, ...]] = [(name,) for name in saved]
@@ -67,7 +67,7 @@ class Wanted:
 
     @classmethod
     def of_space(cls, space: WeightSpace) -> Wanted:
-        """The parameters that vary."""
+        """List the parameters of a weight space."""
         shapes = {name: entry.shape for entry in space.entries for name in entry.names}
         return cls._plain(shapes, [entry.names for entry in space.entries])
 
@@ -79,7 +79,7 @@ class Wanted:
         )
 
     def unwrapped(self) -> Wanted | None:
-        """Without the word that all names begin with: what the network wraps; None where they begin differently."""
+        """The same without the first component of all names, as for a wrapped network; None where it differs."""
         words = {name.partition(".")[0] if "." in name else "" for name in self.shapes}
         if len(words) != 1 or words == {""}:
             return None
@@ -92,70 +92,73 @@ class Wanted:
         )
 
     def layers(self) -> Iterator[Wanted]:
-        """Itself, what it wraps, what that wraps, and so on."""
+        """The network itself, the one that it wraps, and so on."""
         found: Wanted | None = self
         while found is not None:
             yield found
             found = found.unwrapped()
 
     def fits(self, copy: Copy) -> bool:
-        """Whether all that is needed is there, and whatever is there has its shape."""
+        """Whether all required tensors are present, and all present ones have the right shapes."""
         present = all(any(name in copy.tensors for name in group) for group in self.groups)
         return present and all(find_shape(value) == self.shapes[name] for name, value in copy.tensors.items())
 
     @property
-    def wrapped_by_somebody(self) -> bool:
-        """Whether what the own names begin with is more than what ``DataParallel`` and ``torch.compile`` put there."""
+    def is_wrapped(self) -> bool:
+        """Whether the prefix is more than what ``DataParallel`` and ``torch.compile`` add."""
         return any(f"{word}." not in WRAPPERS for word in self.before.split(".") if word)
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What one place of a checkpoint has of a network's tensors."""
+    """The tensors of a network under one key and prefix of a checkpoint."""
 
     part: str
     prefix: str
-    """Of the names there; ends with a dot, or is empty."""
+    """The prefix of the names there; ends with a dot, or is empty."""
     tensors: Mapping[str, Any]
-    """By the names of a :class:`Wanted`."""
+    """The tensors by the names of a :class:`Wanted`."""
     before: str = ""
-    """What the network's own names begin with, and these do not."""
+    """A prefix of the network's names that is left out here."""
 
     @property
     def path(self) -> str:
-        """The key that chooses it."""
+        """The key that chooses this copy."""
         return join_names(self.part, self.prefix.rstrip("."))
 
     def named(self) -> dict[str, Tensor]:
-        """Its tensors by the network's own names, without what wrappers put into them."""
+        """The tensors by the names of the network, without components of wrappers."""
         numbers = {name: value for name, value in self.tensors.items() if find_shape(value) is not None}
         return {self.before + name: torch.as_tensor(value).detach() for name, value in numbers.items()}
 
     def entry(self, checkpoint: Checkpoint, name: str) -> Any:
-        """What the place has under another one of these names; None where it has nothing."""
+        """Return the entry of another name under the same key and prefix; None where there is none."""
         wanted = self.prefix + name.removeprefix(self.before)
         entries = checkpoint.parts[self.part].items()
         return next((value for known, value in entries if strip_name(known) == wanted), None)
 
     def equals(self, other: Copy) -> bool:
-        """Whether the values of both are the same."""
+        """Whether both copies have equal values."""
         return self.tensors.keys() == other.tensors.keys() and all(
             is_same(value, other.tensors[name]) for name, value in self.tensors.items()
         )
 
 
 def choose_copy(checkpoint: Checkpoint, wanted: Wanted, source: str) -> tuple[Copy, list[Copy]] | None:
-    """The network's tensors in a checkpoint, and all places where they are; None where no place has all of them.
+    """Choose the copy of a network's tensors in a checkpoint; None where no copy is complete.
 
-    Of several copies that differ the plain one is taken: the one under usual keys (:data:`PLAIN`), of these the one
-    under the fewest; or else the only one that no word calls an average.
+    Of several different copies the plain one is taken: the one under usual keys (:data:`PLAIN`), of these the one under
+    the fewest; or else the only one whose name does not say that it is an average.
+
+    Returns:
+        The chosen copy, and all copies that fit.
 
     Raises:
-        BadInput: several fit, and none of them is the plain one.
+        BadInput: several copies fit, and none of them is the plain one.
     """
     for layer in wanted.layers():
         found = [copy for copy in _copies(checkpoint, layer) if layer.fits(copy)]
-        if layer.wrapped_by_somebody:  # a small network may fit anywhere: then all of the file has to be its own
+        if layer.is_wrapped:  # a small network may fit anywhere: then all of the file has to be its own
             found = [copy for copy in found if not list_left_out(checkpoint, [copy])]
         if found:
             return _plainest(checkpoint, found, source), found
@@ -163,7 +166,7 @@ def choose_copy(checkpoint: Checkpoint, wanted: Wanted, source: str) -> tuple[Co
 
 
 def find_closest_copy(checkpoint: Checkpoint, wanted: Wanted) -> Copy:
-    """The place that has most of the network's names, whatever their shapes, or else where a network would be."""
+    """Find the copy with most of the network's names, whatever their shapes, or else the likely part."""
     part, prefix = checkpoint.likely()
     found = [copy for layer in wanted.layers() for copy in _copies(checkpoint, layer)]
     return max(
@@ -174,7 +177,7 @@ def find_closest_copy(checkpoint: Checkpoint, wanted: Wanted) -> Copy:
 
 
 def list_left_out(checkpoint: Checkpoint, copies: list[Copy]) -> list[str]:
-    """The tensors that stand beside the first of some copies, under the checkpoint's key, and are in none of them."""
+    """List the tensors beside the first of some copies, under the checkpoint's key, that are in none of the copies."""
     part = copies[0].part
     used = {copy.prefix + name for copy in copies if copy.part == part for name in copy.tensors}
     return [
@@ -188,16 +191,16 @@ def list_left_out(checkpoint: Checkpoint, copies: list[Copy]) -> list[str]:
 
 
 def find_shape(value: Any) -> tuple[int, ...] | None:
-    """Of a tensor, or of a number; None of anything else, such as tensors in a tensor."""
+    """Find the shape of a tensor or a number; None for anything else, such as nested tensors."""
     if isinstance(value, Tensor):
         return None if value.is_nested else tuple(value.shape)
     return () if isinstance(value, int | float | complex) else None
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two tensors, or numbers, have equal values; what is not a number equals itself.
+    """Whether two tensors, or numbers, have equal values, with NaN equal to NaN.
 
-    Tensors that are sparse, quantised or without numbers equal themselves alone: those of a file may lead anywhere.
+    Sparse, quantised and meta tensors are equal to themselves only, since those of a file may be malformed.
     """
     if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
         return bool(one == other)
@@ -212,7 +215,7 @@ def is_sparse(value: Any) -> bool:
 
 
 def _copies(checkpoint: Checkpoint, wanted: Wanted) -> Iterator[Copy]:
-    """Every place that has some of the names."""
+    """The copies with some of the names."""
     for part, entries in checkpoint.parts.items():
         plain = {strip_name(name): value for name, value in entries.items()}
         for prefix in _prefixes(plain, wanted):
@@ -223,7 +226,7 @@ def _copies(checkpoint: Checkpoint, wanted: Wanted) -> Iterator[Copy]:
 
 
 def _prefixes(names: Mapping[str, Any], wanted: Wanted) -> list[str]:
-    """All that stands before a name of the network's."""
+    """All prefixes of names of the network."""
     found: dict[str, None] = {}
     for name in names:
         starts = [0, *(place + 1 for place, sign in enumerate(name) if sign == ".")]

@@ -1,4 +1,4 @@
-"""The weight space of a module: its trained parameters as one vector of R^n."""
+"""The weight space of a module: its parameters as one vector in R^n."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ __all__ = ["Entry", "WeightSpace"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter's place in the vector.
+    """The position of one parameter in the vector.
 
-    ``names[0]`` is the name it goes by; further names are those that are tied to it. Its filters, the slices of
-    dimension 0 of its shape, are contiguous in the vector: ``filter_count`` runs of ``filter_size`` numbers.
+    Its filters, the slices along the first axis of its shape, are contiguous in the vector.
+
+    Attributes:
+        names: the name of the parameter, and those of parameters that are tied to it.
+        shape: its shape.
+        offset: the index of its first entry in the vector.
     """
 
     names: tuple[str, ...]
@@ -31,41 +35,53 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """The first name of the parameter."""
         return self.names[0]
 
     @property
     def size(self) -> int:
+        """The number of entries of the parameter."""
         return prod(self.shape)
 
     @property
     def slice(self) -> slice:
+        """The slice of the vector that holds the parameter."""
         return slice(self.offset, self.offset + self.size)
 
     @property
     def filter_count(self) -> int:
+        """The number of filters; 1 for a scalar parameter."""
         return self.shape[0] if self.shape else 1
 
     @property
     def filter_size(self) -> int:
+        """The number of entries of each filter."""
         return self.size // max(1, self.filter_count)
 
 
 class WeightSpace:
-    """The flattened parameters of one module, tied parameters once.
+    """The flattened parameters of one module, with tied parameters once.
 
-    The space remembers names and shapes, never the module: nothing here can change it.
-
-    By default all parameters span it, also those that a training held (``requires_grad=False``): a map shows a network
-    as it is, not who trained it. Integer parameters, which no training moves, and empty ones are held unless they are
-    named.
+    The space stores names and shapes, not the module, which it cannot change. By default all parameters span it, those
+    with ``requires_grad=False``, too, except for integer and empty parameters.
 
     Args:
         module: any module.
-        include: patterns (as in a shell, ``"head.*"``) of the parameters that span the space; all others are held
-            fixed at the module's values.
+        include: shell-style patterns (``"head.*"``) of the parameters that span the space; all others are held fixed
+            at the values of the module.
 
     Raises:
         BadInput: no parameter matches, or one that does is not real floating point or has no shape yet.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> network = torch.nn.Linear(4, 3)
+        >>> space = la.WeightSpace(network)
+        >>> vector = space.vector_of(network)
+        >>> vector.shape, {name: tensor.shape for name, tensor in space.unflatten(vector).items()}
+        (torch.Size([15]), {'weight': torch.Size([3, 4]), 'bias': torch.Size([3])})
+        >>> la.WeightSpace(network, include=["bias"]).size
+        3
     """
 
     def __init__(self, module: nn.Module, include: Sequence[str] = ("*",)) -> None:
@@ -110,58 +126,58 @@ class WeightSpace:
         return f"{count_things(self.size, 'weight')} in {count_things(len(self.entries), 'parameter')}{matched}"
 
     def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
-        """The vector (n,) of named parameters; of tied ones, the first name that is present counts.
+        """Flatten named parameters to a vector (n,); for tied ones the first name that is present counts.
 
         Raises:
-            BadInput: a name is missing or has another shape (the first difference is named).
+            BadInput: a parameter is missing or has another shape; the message states the first difference.
         """
         return torch.cat([self._lookup(entry, params).reshape(-1) for entry in self.entries])
 
     def unflatten(self, vector: Tensor) -> Params:
-        """Views of a vector (n,), or of a stack of vectors (P, n), as named parameters (P, *shape)."""
+        """View a vector (n,), or a stack of vectors (P, n), as named parameters (*shape), or (P, *shape)."""
         batch = vector.shape[:-1]
         pieces = torch.split(vector, [entry.size for entry in self.entries], dim=-1)
         return {e.name: piece.view((*batch, *e.shape)) for e, piece in zip(self.entries, pieces, strict=True)}
 
     def combine(self, coefficients: Tensor, controls: Tensor) -> Params:
-        """``coefficients (P, m) @ controls (m, n)`` as named parameters (P, *shape), each contiguous in memory.
+        """Compute ``coefficients (P, m) @ controls (m, n)`` as named parameters (P, *shape), each contiguous in memory.
 
-        Parameter by parameter: batched products on slices of one (P, n) matrix would have to copy them first.
+        Parameter by parameter, because batched products of slices of one (P, n) matrix would have to copy them.
         """
         return {e.name: (coefficients @ controls[:, e.slice]).view(-1, *e.shape) for e in self.entries}
 
     def fold(self, gradients: Params, coefficients: Tensor, into: Tensor) -> None:
-        """Add to ``into`` (m, n) what gradients (P, *shape) at :meth:`combine`'s result mean for its controls.
+        """Add to ``into`` (m, n) the gradient of the controls in :meth:`combine`, from that of its result (P, *shape).
 
-        Parameters that are not among them have no gradient.
+        Parameters that are not among the gradients have gradient zero.
         """
         for e in self._among(gradients):
             into[:, e.slice].addmm_(coefficients.T, gradients[e.name].reshape(len(coefficients), -1))
 
     def add(self, named: Params, into: Tensor) -> None:
-        """Add named parameters (P, *shape) to vectors ``into`` (P, n); those that are not among them are zero."""
+        """Add named parameters (P, *shape) to vectors ``into`` (P, n); parameters that are missing count as zero."""
         for e in self._among(named):
             into[:, e.slice] += named[e.name].reshape(len(into), -1)
 
     def along(self, gradients: Params, controls: Tensor) -> Tensor:
-        """The scalar products (P, m) of gradients (P, *shape) with controls (m, n).
+        """Compute the scalar products (P, m) of gradients (P, *shape) with controls (m, n).
 
-        Parameters that are not among the gradients have none; 0 if there is none at all.
+        Parameters that are not among the gradients have gradient zero; the result is 0 if there are no gradients.
         """
         products = [gradients[e.name].reshape(-1, e.size) @ controls[:, e.slice].T for e in self._among(gradients)]
         return torch.stack(products).sum(dim=0) if products else controls.new_zeros(())
 
     def stack(self, params: Params) -> Tensor:
-        """Named parameters (P, *shape) as vectors (P, n)."""
+        """Flatten named parameters (P, *shape) to vectors (P, n)."""
         return torch.cat([params[e.name].reshape(-1, e.size) for e in self.entries], dim=1)
 
     def vector_of(self, module: nn.Module) -> Tensor:
-        """The module's parameters as a new vector (n,), detached."""
+        """Copy the parameters of a module into a new vector (n,), detached."""
         params = dict(module.named_parameters(remove_duplicate=False))
         return self.flatten({name: p.detach() for name, p in params.items()}).clone()
 
     def filter_norms(self, vector: Tensor) -> dict[str, Tensor]:
-        """Per parameter the Euclidean norms (filter_count,) of its filters, the slices of dimension 0."""
+        """Compute per parameter the Euclidean norms (filter_count,) of its filters, the slices along its first axis."""
         return {e.name: vector[e.slice].view(e.filter_count, -1).norm(dim=1) for e in self.entries}
 
     def _among(self, named: Params) -> list[Entry]:

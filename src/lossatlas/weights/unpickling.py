@@ -1,7 +1,7 @@
-"""What ``torch.save`` wrote, read without executing anything of it.
+"""Reading files of ``torch.save`` without executing code in them.
 
-``torch.load(weights_only=True)`` calls a short list of functions and nothing else. NumPy's are not among them, and a
-file can mislead some of them: so NumPy's numbers and arrays are made by stand-ins, which take plain data alone.
+``torch.load(weights_only=True)`` calls a short list of allowed functions only. Those of NumPy are not among them, and
+some can be misled by a file. NumPy's numbers and arrays are therefore made by stand-ins, which take plain data only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from lossatlas.errors import BadInput, LossatlasError, printable
+from lossatlas.errors import BadInput, LossatlasError, escape_unprintable
 from lossatlas.files.arrays import ARCHIVE
 from lossatlas.files.reading import open_file
 from lossatlas.files.room import free_room
@@ -30,20 +30,20 @@ from lossatlas.files.room import free_room
 __all__ = ["NESTED", "NumpyArray", "load_file"]
 
 NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "network", "model_state", "weights")
-"""Keys under which training scripts keep the weights in a larger checkpoint."""
+"""Keys under which training scripts store the weights in a larger checkpoint."""
 PLAIN = re.compile(r"[biufcSU]\d+")
-"""Dtypes of numbers and of text; those of objects are executed when they are read."""
+"""Dtypes of numbers and of text; reading arrays of objects would execute code."""
 ORDERS = ("<", ">", "|", "=")
 MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-"""Where NumPy 1 and NumPy 2 keep what their pickles name."""
+"""The modules of NumPy 1 and NumPy 2 that their pickles name."""
 ROUNDS = 64
-"""Objects that are found one after the other before nobody looks for more."""
+"""The most objects that are found one after the other."""
 LISTED = 4
-"""Names of objects in a message."""
+"""The most names of objects that a message lists."""
 
 
 class NumpyDtype:
-    """Stands in for ``numpy.dtype``."""
+    """A stand-in for ``numpy.dtype``."""
 
     def __init__(self, kind: str, *_: Any) -> None:
         if not PLAIN.fullmatch(kind):
@@ -57,7 +57,7 @@ class NumpyDtype:
         self.order = state[1]
 
     def read(self, data: bytes | str, count: int) -> np.ndarray[Any, np.dtype[Any]]:
-        """So many values, no more and no fewer."""
+        """Read exactly ``count`` values."""
         content = data.encode("latin1") if isinstance(data, str) else bytes(data)
         dtype = np.dtype(self.order + self.kind)
         if len(content) != count * dtype.itemsize:
@@ -66,7 +66,7 @@ class NumpyDtype:
 
 
 class NumpyArray:
-    """Stands in for ``numpy.ndarray``."""
+    """A stand-in for ``numpy.ndarray``."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, data = state
@@ -77,7 +77,7 @@ class NumpyArray:
 
     @cached_property
     def tensor(self) -> Tensor | None:
-        """Its values, with their shape; None where torch has no such dtype."""
+        """Make a tensor of the values; None where torch has no such dtype."""
         native = self._values.astype(self._values.dtype.newbyteorder("="))
         try:
             return torch.from_numpy(native)
@@ -86,7 +86,7 @@ class NumpyArray:
 
 
 class Inert:
-    """Stands in for anything, and does nothing."""
+    """A stand-in for any object, which does nothing."""
 
     is_module = False
 
@@ -98,7 +98,7 @@ class Inert:
 
 
 def _named(module: str, name: str, base: type) -> Any:
-    """A subclass that torch takes for what files name so; for nothing, where no class can have the name."""
+    """A subclass under the name that files use, by which torch looks it up; invalid characters are replaced."""
     possible = name.encode(errors="replace").decode().replace("\0", "?")
     return type(possible, (base,), {"__module__": module, "__qualname__": possible})
 
@@ -107,7 +107,7 @@ DTYPE, ARRAY = (_named("numpy", name, base) for name, base in (("dtype", NumpyDt
 
 
 def _of_numpy(module: str) -> list[Any]:
-    """What stands in for the functions of one of NumPy's modules."""
+    """The stand-ins for the functions of one of NumPy's modules."""
 
     def scalar(dtype: NumpyDtype, data: bytes | str) -> Any:
         return NumpyDtype.read(dtype, data, 1)[0].item()
@@ -121,7 +121,7 @@ def _of_numpy(module: str) -> list[Any]:
 
 
 def _empty() -> bytes:
-    """Stands in for ``bytes``, which pickles of torch's protocol call for empty ones."""
+    """A stand-in for ``bytes``, which pickles of torch's protocol call for empty values."""
     return b""
 
 
@@ -130,11 +130,11 @@ STAND_INS = [_empty, DTYPE, ARRAY, *chain.from_iterable(map(_of_numpy, MULTIARRA
 
 
 def load_file(path: Path) -> Any:
-    """The content of a file of ``torch.save``: tensors, plain data and NumPy's numbers and arrays.
+    """Load the content of a file of ``torch.save``: tensors, plain data, and numbers and arrays of NumPy.
 
     Raises:
-        BadInput: it is truncated, is another file, or holds objects that loading would execute; these are named, with a
-            line that saves the weights alone.
+        BadInput: the file is truncated, of another format, or holds objects that would execute code; the message names
+            them, with a command that saves the weights alone.
     """
     try:
         _check_size(path)
@@ -157,10 +157,10 @@ def load_file(path: Path) -> Any:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse a pipe, and an archive that unpacks to more than there is room for.
+    """Refuse a pipe, and an archive that unpacks to more than fits the memory.
 
     Raises:
-        BadInput: it is one.
+        BadInput: the path is a pipe, or the archive is too large.
     """
     with open_file(path) as file:
         if file.read(len(ARCHIVE)) != ARCHIVE:
@@ -184,10 +184,10 @@ def _refused(path: Path, message: str) -> BadInput:
     if not unsafe:
         return BadInput(
             f"checkpoint {path} is a pickle of another kind than torch.save writes by default, and would execute code; "
-            'nothing was loaded: save the weights anew, torch.save(model.state_dict(), "weights.pt")'
+            'nothing was loaded: save the weights again, torch.save(model.state_dict(), "weights.pt")'
         )
     more = f" and {len(unsafe) - LISTED} more" if len(unsafe) > LISTED else ""
-    named = ", ".join(map(printable, unsafe[:LISTED]))
+    named = ", ".join(map(escape_unprintable, unsafe[:LISTED]))
     return BadInput(
         f"checkpoint {path} holds objects that would execute code ({named}{more}), so nothing was "
         f"loaded; if you trust the file, save its weights alone: {_line(_weights(path, unsafe))}"
@@ -195,14 +195,14 @@ def _refused(path: Path, message: str) -> BadInput:
 
 
 def _unsafe(path: Path) -> list[str]:
-    """What a file names that is not allowed; nothing where its format does not tell before it is read."""
+    """The disallowed names in a file; empty where they cannot be listed before it is read."""
     with safe_globals(STAND_INS), suppress(Exception):
         return sorted(get_unsafe_globals_in_checkpoint(path))
     return []
 
 
 def _named_in(message: str) -> list[str]:
-    """What torch's refusal names: the first that it met."""
+    """The name in torch's refusal, the first disallowed one."""
     found = re.search(r"GLOBAL (\S+) w", message)
     return [found[1] if "." in found[1] else f"builtins.{found[1]}"] if found else []
 
@@ -212,7 +212,7 @@ def _line(weights: str) -> str:
 
 
 def _weights(path: Path, unsafe: list[str]) -> str:
-    """The expression for the weights in a file that is trusted, as its content tells."""
+    """The Python expression for the weights in a trusted file, from its content."""
     loaded = f"torch.load({str(path)!r}, weights_only=False)"
     content = _inert(path, unsafe)
     # torch's format before 1.6 does not let modules be inert.
@@ -232,7 +232,7 @@ def _weights(path: Path, unsafe: list[str]) -> str:
 
 
 def _inert(path: Path, unsafe: list[str]) -> Any:
-    """The content of a file with all its objects inert; None where torch does not let them be."""
+    """The content of a file with all objects replaced by stand-ins; None where torch does not allow it."""
     named = list(unsafe)
     for _ in range(ROUNDS):
         with safe_globals([*STAND_INS, *(_named(*name.rpartition(".")[::2], Inert) for name in named)]):

@@ -10,18 +10,24 @@ from lossatlas.charts.curve import Curve
 __all__ = ["Chain"]
 
 ROUNDING = 2
-"""Within so many units in the last place of the number of all pieces a point is at a knot."""
+"""How close to a knot a point counts as being on it, in units in the last place of the number of segments."""
 
 
 class Chain(Curve):
-    """``phi(t) = sum_i max(0, 1 - |t m - i|) w_i``: straight pieces that take equal times, through all controls.
+    """A polygonal chain through all of its controls, ``phi(t) = sum_i max(0, 1 - |t m - i|) w_i``.
 
-    With one bend the chain of Garipov et al. 2018, section 3.2. Controls between the ends that stay make a chain
-    through several networks; one of which all stay is the straight way through them. Beyond [0, 1] the outer pieces go
-    on.
+    Each of the m straight segments takes an equal interval of t. With one bend it is the chain of Garipov et al. 2018,
+    section 3.2. If controls between the ends are held fixed, too, the chain passes through several networks. Beyond
+    [0, 1] the outer segments are extended. Arguments and errors are those of :class:`Curve`.
+
+    Example:
+        >>> import lossatlas as la
+        >>> chain = la.Chain(torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]]))
+        >>> chain.points(torch.tensor([[0.25], [0.5], [0.75]])).tolist()
+        [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0]]
     """
 
-    usual_lr = 0.03  # with 0.1 a chain of convolutional networks on FashionMNIST left for good, to a norm of 500
+    usual_lr = 0.03  # with 0.1 a chain of convolutional networks on FashionMNIST diverged, to a norm of 500
 
     def coefficients(self, coords: Tensor) -> Tensor:
         at = self._pieces(coords)
@@ -38,11 +44,11 @@ class Chain(Curve):
         return ends.scatter_(1, piece + 1, float(self.degree))[:, :, None]
 
     def _piece(self, at: Tensor) -> Tensor:
-        """The number (P, 1) of the piece that a point is on; the outer ones go on beyond the ends."""
+        """The index (P, 1) of the segment of each point; the outer segments extend beyond the ends."""
         return at.floor().clamp(0, self.degree - 1).long()
 
     def _pieces(self, coords: Tensor) -> Tensor:
-        """How many pieces (P, 1) lie behind a point. Knots are met: 2/7 is not a binary number, what is nearest is."""
+        """The coordinate t m (P, 1) in units of segments, rounded to knots: 2/7 has no exact binary representation."""
         at = self._t(coords) * self.degree
         knots = at.round()
         return torch.where((at - knots).abs() <= ROUNDING * torch.finfo(at.dtype).eps * self.degree, knots, at)

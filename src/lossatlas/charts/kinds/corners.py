@@ -1,4 +1,4 @@
-"""The affine chart of the multi-point paper's code: its first direction leads to a trained corner."""
+"""The affine chart in the code of Skorokhodov & Burtsev 2019: its first direction leads to a trained corner."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Corners(AffineChart):
 
     Args:
         origin: (n,).
-        corner: (n,), a place: what lies one unit along ``u`` at scale 1.
+        corner: (n,), the weight vector one unit along ``u`` at scale 1.
         others: (d - 1, n), raw directions of the further axes.
-        scale: the factor of all coordinates.
-        train_origin: whether a fit may move the origin.
-        centred: whether the origin was trained before, rather than drawn.
-        anchor: (d,), the origin's coordinates; default 0.
+        scale: the factor on all coordinates.
+        train_origin: whether a fit trains the origin.
+        centred: whether the origin is a trained network, and not random weights.
+        anchor: (d,), the coordinates of the origin; default 0.
 
     Raises:
         BadInput: shapes do not fit.

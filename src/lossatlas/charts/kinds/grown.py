@@ -1,4 +1,4 @@
-"""A simplex that grows vertex by vertex."""
+"""A simplex of low loss that grows vertex by vertex."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Grown"]
 class Grown(CoefficientChart):
     """``w(c) = (1 - sum_k c_k) w_0 + sum_k c_k w_k``, with the last vertex trained and the others held.
 
-    Fit each new vertex under :class:`~lossatlas.InSimplex`, which keeps the interior low and the vertex away from the
-    others, then add the next (Benton et al. 2021, arXiv 2102.13042, section 4).
+    Fit each new vertex with the objective :class:`~lossatlas.InSimplex`, which keeps the loss in the interior low and
+    the vertex away from the others, then add the next (Benton et al. 2021, arXiv 2102.13042, section 4).
 
     Args:
-        vertices: (m, n), m >= 2; the last is trained.
+        vertices: (m, n), m >= 2; the last one is trained.
 
     Raises:
         BadInput: fewer than two vertices.
@@ -43,7 +43,7 @@ class Grown(CoefficientChart):
 
     @classmethod
     def from_network(cls, weights: Tensor, generator: torch.Generator, spread: float = 0.1) -> Self:
-        """The first edge: from a trained network (n,) to a vertex near it, see :meth:`grown`."""
+        """Make the first edge: from a trained network (n,) to a vertex near it, see :meth:`grown`."""
         return cls(_with_vertex(weights[None], generator, spread))
 
     @classmethod
@@ -51,11 +51,11 @@ class Grown(CoefficientChart):
         return cls(torch.cat([state["fixed"], state["vertex"]]))
 
     def grown(self, generator: torch.Generator, spread: float = 0.1) -> Grown:
-        """The simplex with one vertex more, which starts beside the middle of the present ones; these stay.
+        """Make the simplex with one more vertex, initialised near the barycentre of the present ones.
 
         Args:
-            generator: draws the direction.
-            spread: how far beside, in shares of the middle's norm.
+            generator: source of the random direction from the barycentre.
+            spread: the distance from the barycentre, as a share of its norm.
         """
         return Grown(_with_vertex(self.controls().detach(), generator, spread))
 
@@ -88,7 +88,7 @@ class Grown(CoefficientChart):
         return torch.cat([self.fixed, self.vertex])
 
     def volume(self) -> float:
-        """The volume of the simplex, in as many dimensions as it has axes."""
+        """The d-dimensional volume of the simplex, for d axes."""
         sides = (self.controls()[1:] - self.controls()[0]).detach().double()
         d = len(sides)
         return float(torch.linalg.slogdet(sides @ sides.T).logabsdet.div(2).exp()) / math.factorial(d)

@@ -1,4 +1,4 @@
-"""The affine chart with free directions."""
+"""The affine chart with trained directions."""
 
 from __future__ import annotations
 
@@ -22,29 +22,35 @@ __all__ = ["Plane"]
 @dataclass(frozen=True)
 class _Options(NamedOptions):
     order: tuple[int, ...] = ()
-    """Numbers of the axes, from 0, in the order in which their directions are made orthogonal; the first stays as it
-    is. Default: the last axis first."""
+    """Numbers of the axes, from 0, in the order in which their directions are made orthogonal; the first direction
+    stays as it is. By default the last axis comes first."""
 
 
 class Plane(AffineChart):
     """``w(c) = origin + scale * sum_k (c_k - anchor_k) * e_k`` with e = Gram-Schmidt of the directions.
 
     Equations 1 and 2 of Skorokhodov & Burtsev 2019 (arXiv 1910.03867) for any number d >= 1 of axes: the e_k are
-    orthogonal and all as long as the leading direction; the scale is trained with them. As in the paper the last
-    axis leads (``v``, up) and the others follow backwards (``u``, right), unless ``order`` says otherwise.
+    orthogonal and as long as the leading direction; the scale is trained with them. As in the paper, the last axis
+    leads (``v``, up) and the others follow in reverse order (``u``, right), unless ``order`` is given.
 
     Args:
         origin: (n,).
-        directions: (d, n), raw; orthogonalised whenever controls are formed.
-        scale: the factor of all coordinates. With coordinates in units of half a picture's longer side, a picture
-            reaches ``scale`` direction lengths from its middle.
-        train_origin: whether a fit may move the origin.
-        order: the order of orthogonalisation, a permutation of the axes' indices.
-        centred: whether the origin was trained before, rather than drawn.
-        anchor: (d,), the origin's coordinates; default 0.
+        directions: (d, n), not orthogonalised; :meth:`controls` does that.
+        scale: the factor on all coordinates. With coordinates in units of half the longer side of a picture, the
+            picture reaches ``scale`` lengths of a direction from its centre.
+        train_origin: whether a fit trains the origin.
+        order: the order of orthogonalisation, a permutation of the indices of the axes.
+        centred: whether the origin is a trained network, and not random weights.
+        anchor: (d,), the coordinates of the origin; default 0.
 
     Raises:
         BadInput: shapes do not fit, there are more directions than dimensions, or the order is not a permutation.
+
+    Example:
+        >>> import lossatlas as la
+        >>> plane = la.Plane(torch.zeros(3), torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 0.0]]), scale=0.5)
+        >>> plane.points(torch.tensor([[1.0, 0.0], [0.0, 1.0]])).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
 
     options = _Options
@@ -70,7 +76,9 @@ class Plane(AffineChart):
         super().__init__(d, n, anchor, centred)
         order = tuple(order) if order is not None else tuple(reversed(range(d)))
         if sorted(order) != list(range(d)):
-            raise BadInput(f"the order of orthogonalisation {order} is not a permutation of 0..{d - 1}")
+            raise BadInput(
+                f"the order of orthogonalisation {order} is not a permutation of 0..{d - 1}; name each axis once"
+            )
         self.order: Tensor
         self.register_buffer("order", torch.tensor(order))
         self.origin = nn.Parameter(origin.detach().clone(), requires_grad=train_origin)

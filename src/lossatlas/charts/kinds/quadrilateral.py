@@ -1,4 +1,4 @@
-"""The chart between four networks."""
+"""The bilinear chart between four networks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Quadrilateral"]
 
 
 class Quadrilateral(Between):
-    """``(1-u)(1-v) w_0 + u(1-v) w_1 + u v w_2 + (1-u) v w_3``: bilinear (Im, Tao & Branson 2016).
+    """``(1-u)(1-v) w_0 + u(1-v) w_1 + u v w_2 + (1-u) v w_3``, bilinear (Im, Tao & Branson 2016).
 
-    The networks go round: the second lies to the right of the first, the third above it.
+    The networks are in anticlockwise order: the second is to the right of the first, the third above the second.
     """
 
     least = most = 4

@@ -1,4 +1,4 @@
-"""The path through the origin."""
+"""The radial path between two networks through the origin of weight space."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ __all__ = ["Radial"]
 
 
 class Radial(CoefficientChart):
-    """``w_1 -> 0 -> w_2``: on a leg a number of order k is multiplied with s^k, s from 1 to 0 and from 0 to 1.
+    """The path ``w_1 -> 0 -> w_2``: a parameter of order k is multiplied by s^k, with s from 1 to 0, then from 0 to 1.
 
-    In a plain network of rectifiers the i-th layer's weights have order 1 and its biases order i
-    (:func:`lossatlas.charts.find_radial_orders`); then all logits are multiplied with s^L and no label changes before
-    the origin (Garipov et al. 2018, section 3.1 of the supplement). The controls are the parts of equal order of each
-    end, so that this path, too, is coefficients times controls.
+    In a plain ReLU network the weights of the i-th layer have order 1 and its biases order i
+    (:func:`lossatlas.find_radial_orders`). Then all logits are multiplied by s^L, and no prediction changes before the
+    origin (Garipov et al. 2018, section 3.1 of the supplement). The controls are the parts of equal order of each end,
+    so that this path, too, has the form coefficients times controls.
 
     Args:
-        ends: (2, n).
-        orders: (n,), whole numbers from 1.
+        ends: the weight vectors of the networks, (2, n).
+        orders: the order of each parameter, (n,), integers from 1.
 
     Raises:
         BadInput: shapes do not fit, or an order is below 1.
+
+    Example:
+        >>> import lossatlas as la
+        >>> path = la.Radial(torch.tensor([[4.0, 8.0], [2.0, 2.0]]), torch.tensor([1, 2]))
+        >>> path.points(torch.tensor([[0.0], [0.25], [0.5], [1.0]])).tolist()
+        [[4.0, 8.0], [2.0, 2.0], [0.0, 0.0], [2.0, 2.0]]
     """
 
     joins_networks = True
@@ -79,7 +85,7 @@ class Radial(CoefficientChart):
         powers = torch.tensor(self._powers, device=coords.device)
         first, second = (1 - 2 * coords).clamp(min=0), (2 * coords - 1).clamp(min=0)
         slopes = -2 * powers * first ** (powers - 1), 2 * powers * second ** (powers - 1)
-        before = coords < 0.5  # where nothing of the second leg is there yet; 0^0 is 1
+        before = coords < 0.5  # on the first leg the second has no part, but 0^0 is 1
         return torch.cat([slopes[0] * before, slopes[1] * ~before], dim=1)[:, :, None]
 
     def corner_coords(self) -> Tensor:
@@ -94,5 +100,5 @@ class Radial(CoefficientChart):
 
     @property
     def held_bytes(self) -> int:
-        """What the controls take: a whole weight vector for each order that there is, at each end."""
+        """The bytes of the controls: one weight vector for each order at each end."""
         return self.ends.nbytes * len(self._powers)

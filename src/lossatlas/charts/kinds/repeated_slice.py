@@ -15,11 +15,11 @@ __all__ = ["RepeatedSlice"]
 
 
 class RepeatedSlice(HeldDirections):
-    """``w(c, k) = origin + sum_i c_i d_ki``: slices along other directions d_k each, numbered by the last coordinate.
+    """``w(c, k) = origin + sum_i c_i d_ki``: D slices along different directions, numbered by the last coordinate k.
 
     Args:
-        origin: (n,).
-        directions: (D, d, n).
+        origin: the network in the centre, (n,).
+        directions: (D, d, n), d directions for each of D slices.
 
     Raises:
         BadInput: shapes do not fit, or a direction is zero.
@@ -31,7 +31,7 @@ class RepeatedSlice(HeldDirections):
 
     @property
     def repeats(self) -> int:
-        """How many there are."""
+        """The number of slices, D."""
         return len(self.directions)
 
     def coefficients(self, coords: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class RepeatedSlice(HeldDirections):
         return torch.cat([coords.new_ones(len(coords), 1), along.flatten(1)], dim=1)
 
     def derivatives(self, coords: Tensor) -> Tensor:
-        """Those along the axes of the slice a point is on; NaN along the last, which numbers repeats and has none."""
+        """The derivatives along the axes of the point's slice; NaN along the last axis, which numbers the slices."""
         coords = check_coords(coords, self.axes)
         d = coords.shape[1] - 1
         own = torch.einsum("pr,ij->prij", self._which(coords), torch.eye(d).to(coords)).flatten(1, 2)
@@ -48,12 +48,13 @@ class RepeatedSlice(HeldDirections):
         return torch.cat([slopes, torch.full_like(slopes[:, :, :1], torch.nan)], dim=2)
 
     def _which(self, coords: Tensor) -> Tensor:
-        """Ones at the slice (P, D) that each point is on.
+        """The one-hot slice of each point, (P, D).
 
         Raises:
-            BadInput: a number is not that of a repeat.
+            BadInput: the last coordinate is not the number of a slice.
         """
-        drawn = coords[:, -1]
-        if not torch.equal(drawn, drawn.round()) or not ((drawn >= 0) & (drawn < self.repeats)).all():
-            raise BadInput(f"repeats are numbered 0 to {self.repeats - 1}; got {sorted(set(drawn.tolist()))}")
-        return one_hot(drawn.long(), self.repeats).to(coords)
+        numbers = coords[:, -1]
+        if not torch.equal(numbers, numbers.round()) or not ((numbers >= 0) & (numbers < self.repeats)).all():
+            found = sorted(set(numbers.tolist()))
+            raise BadInput(f"{found} are not numbers of repeats; expected whole numbers from 0 to {self.repeats - 1}")
+        return one_hot(numbers.long(), self.repeats).to(coords)

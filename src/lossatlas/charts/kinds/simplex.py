@@ -14,9 +14,16 @@ __all__ = ["Simplex"]
 
 
 class Simplex(Between):
-    """``w(c) = (1 - sum_k c_k) w_0 + sum_k c_k w_k``: barycentric coordinates (Im, Tao & Branson 2016).
+    """``w(c) = (1 - sum_k c_k) w_0 + sum_k c_k w_k``, in barycentric coordinates (Im, Tao & Branson 2016).
 
-    With two networks the line through both, with the first at 0 and the second at 1 (Goodfellow et al. 2015).
+    With two networks it is the line through both, with the first at 0 and the second at 1 (Goodfellow et al. 2015).
+    Arguments and errors are those of :class:`~lossatlas.charts.Between`; :meth:`between` makes it of modules.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> line = la.Simplex.between([torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)])
+        >>> line.axes, line.dimension, line.coefficients(torch.tensor([[0.25]])).tolist()
+        (('u',), 3, [[0.75, 0.25]])
     """
 
     least = 2
@@ -32,7 +39,7 @@ class Simplex(Between):
 
     @property
     def margin(self) -> float:
-        """Of a line: from -0.5 to 1.5, as Li et al. 2018 show it."""
+        """0.5 for a line, which is shown from -0.5 to 1.5 as in Li et al. 2018."""
         return 0.5 if len(self.corners) == 2 else super().margin
 
     def labels(self, names: Sequence[str]) -> dict[str, str]:

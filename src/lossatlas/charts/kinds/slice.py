@@ -1,4 +1,4 @@
-"""The affine chart with directions as they are."""
+"""The affine chart with fixed directions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ __all__ = ["Slice"]
 
 
 class Slice(HeldDirections):
-    """``w(c) = origin + sum_k c_k d_k``: around a trained network, along directions of any length and angle.
+    """``w(c) = origin + sum_k c_k d_k``: around a trained network, along directions of any lengths and angles.
 
-    Nothing is trained (Li et al. 2018, arXiv 1712.09913, section 3).
+    Nothing is trained (Li et al. 2018, arXiv 1712.09913, section 3). :func:`lossatlas.slice_around` makes one along
+    filter-normalised random directions.
 
     Args:
-        origin: (n,).
+        origin: the weights of the network, (n,).
         directions: (d, n).
 
     Raises:
         BadInput: shapes do not fit, or a direction is zero.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> chart = la.Slice(torch.ones(3), torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 2.0]]))
+        >>> chart.points(torch.tensor([[0.5, -1.0]])).tolist()
+        [[1.5, -1.0, -1.0]]
     """
 
     def __init__(self, origin: Tensor, directions: Tensor) -> None:

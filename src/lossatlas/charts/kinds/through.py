@@ -16,13 +16,13 @@ __all__ = ["Through"]
 
 
 class Through(Between):
-    """The plane through three networks in orthogonal coordinates, which are distances in weight space.
+    """The plane through three networks in orthonormal coordinates: distances in the plane are those in weight space.
 
-    The first network lies at (0, 0), the second along u; v points to the third's side (Garipov et al. 2018, arXiv
-    1802.10026, appendix A.2; there the third leads).
+    The first network is at (0, 0), the second on the positive u axis, and the third at positive v (Garipov et al. 2018,
+    arXiv 1802.10026, appendix A.2, where the third has the role of the second).
 
     Raises:
-        BadInput: there are not three, or they lie on one line.
+        BadInput: there are not three networks, or they lie on one line.
     """
 
     least = most = 3
@@ -47,7 +47,7 @@ class Through(Between):
 
     @staticmethod
     def _coords_of(corners: Tensor) -> Tensor:
-        """On the processor, once: it goes over whole weight vectors."""
+        """The coordinates of the corners, on the CPU; computed once, since it reads whole weight vectors."""
         corners = corners.double().cpu()
         right, other = corners[1] - corners[0], corners[2] - corners[0]
         along = other @ right / right.norm()

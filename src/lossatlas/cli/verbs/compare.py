@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, print_place
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import CompareConfig
 
@@ -20,9 +21,9 @@ __all__ = ["COMPARE"]
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/compare")
-    """The run directory."""
+    """Directory of the run."""
     pictures: bool = True
-    """Draw the comparison and write the report."""
+    """Draw pictures and write the report."""
 
 
 class _Compare(ConfiguredVerb[CompareConfig, _Options]):
@@ -46,6 +47,13 @@ COMPARE = _Compare(
     CompareConfig,
     _Options,
     None,
-    "Compare trained networks, finished runs of lossatlas train: what lies between every two of them and around each, "
-    "and how differently they predict. Name the runs first: lossatlas compare RUN RUN ...",
+    "Compare trained networks: what lies between every two of them and around each, and how differently they predict. "
+    "Name finished runs of lossatlas train first: lossatlas compare RUN RUN ...",
+    (
+        Example("Two networks from different seeds", "lossatlas compare runs/a runs/b"),
+        Example(
+            "A quick look at three, on the test split",
+            "lossatlas compare runs/a runs/b runs/c --grid 9 --repeats 1 --splits test",
+        ),
+    ),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lossatlas.bounds import NotNegative
 from lossatlas.cli.app import find_option
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem, print_place
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import ConnectConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
@@ -24,11 +25,11 @@ __all__ = ["CONNECT"]
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/connect")
-    """The run directory."""
+    """Directory of the run."""
     checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
     pictures: bool = True
-    """Draw the curve and write the report."""
+    """Draw pictures and write the report."""
 
 
 class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
@@ -54,7 +55,7 @@ class _Connect(ConfiguredVerb[ConnectConfig, _Options]):
             if numbers := format_numbers(summary.get(f"{split}_scores"), shown):
                 say(f"{split}: {numbers}")
         if length := format_numbers({"length": summary.get("length_ratio")}, ["length"], digits=3):
-            say(f"{length} times the straight line's, {summary.get('steps')} steps")
+            say(f"{length} times that of the straight line, {summary.get('steps')} steps")
         print_place(run, run.pictures)
 
 
@@ -63,5 +64,16 @@ CONNECT = _Connect(
     ConnectConfig,
     _Options,
     None,
-    "Join trained networks by a curve of low loss: lossatlas connect RUN_A RUN_B [RUN_C ...]",
+    "Connect trained networks by a curve of low loss. Name the networks first: lossatlas connect RUN RUN [RUN ...]",
+    (
+        Example("A Bezier curve between two runs of lossatlas train", "lossatlas connect runs/a runs/b"),
+        Example(
+            "A polygonal chain through three networks, with a budget in steps",
+            "lossatlas connect runs/a runs/b runs/c --curve chain --steps 2000",
+        ),
+        Example(
+            "A curve whose highest loss is as low as possible",
+            "lossatlas connect runs/a runs/b --objective max --out runs/lowest",
+        ),
+    ),
 )

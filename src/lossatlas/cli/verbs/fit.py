@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.bounds import NotNegative
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, print_place
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import PRESETS, FitConfig
 
@@ -27,13 +28,13 @@ SHOWN = (
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/demo")
-    """The run directory."""
+    """Directory of the run."""
     checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
     preset: str = "fast"
-    """Settings to begin with (see `lossatlas info`); files and the command line override them."""
+    """Preset that other options start from (see `lossatlas info`); files and the command line override it."""
     pictures: bool = True
-    """Draw the survey and write the report; `lossatlas view` draws a run that has none."""
+    """Draw pictures and write the report; `lossatlas view` can draw them later."""
 
 
 class _Fit(ConfiguredVerb[FitConfig, _Options]):
@@ -59,4 +60,16 @@ FIT = _Fit(
     _Options,
     PRESETS,
     "Fit a picture into a loss landscape, survey it and draw it. Without options: the demo, into runs/demo.",
+    (
+        Example("A heart into the loss landscape of an MLP on digits: the demo", "lossatlas fit"),
+        Example(
+            "A word, with a convolutional network and more time",
+            "lossatlas fit --pattern text:LOSS --model conv --seconds 120 --out runs/word",
+        ),
+        Example(
+            "An image around a trained network",
+            "lossatlas fit --pattern image:logo.png --checkpoint runs/a --out runs/logo",
+        ),
+        Example("What a run as in the paper would cost", "lossatlas fit --preset paper --dry_run"),
+    ),
 )

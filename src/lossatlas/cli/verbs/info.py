@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example
 
 if TYPE_CHECKING:
     from lossatlas.charts import CoefficientChart
@@ -13,7 +14,7 @@ __all__ = ["INFO"]
 
 
 def info() -> int | None:
-    """List what there is to choose from: models with their options, data sets, pictures, metrics, devices and so on."""
+    """List what options can name: models with their options, data sets, pictures, metrics, devices and so on."""
     from dataclasses import fields
 
     import torch
@@ -26,7 +27,7 @@ def info() -> int | None:
     from lossatlas.data.load import FORMS
     from lossatlas.directions import DIRECTIONS, NORMALISATIONS
     from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
-    from lossatlas.errors import printable
+    from lossatlas.errors import escape_unprintable
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
     from lossatlas.models import MODELS
@@ -72,7 +73,7 @@ def info() -> int | None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, entries in rows.items():
         told = ("\n" if name in ("models", "charts") else ", ").join(entries)
-        table.add_row(Text(name, "bold"), Text(printable(told, keep="\n")))
+        table.add_row(Text(name, "bold"), Text(escape_unprintable(told, keep="\n")))
     Console().print(table)
     return None
 
@@ -86,4 +87,6 @@ def _told(name: str, kind: type[CoefficientChart]) -> str:
     return f"{name}: {told or 'from Python'}"
 
 
-INFO = PlainVerb(info)
+INFO = PlainVerb(
+    info, examples=(Example("Everything that options can name, and the devices of this machine", "lossatlas info"),)
+)

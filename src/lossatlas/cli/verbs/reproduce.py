@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example, Panel
 from lossatlas.cli.signals import is_asked_to_stop
 from lossatlas.cli.terminal import say
 from lossatlas.files.reading import read_text
@@ -25,18 +26,20 @@ def reproduce(
     overwrite: bool = False,
     print_config: bool = False,
 ) -> int | None:
-    """Make a published figure anew: its runs, pictures and tables, beside the published values.
+    """Reproduce a published figure: its runs, pictures and tables, beside the published values.
 
     Args:
-        study: which (see `lossatlas info`), such as mpo-fig4.
-        scale: small (minutes on two cores) or paper (as published, for a GPU).
-        out: the directory; default runs/STUDY.
-        folder: where data sets lie as FOLDER/fashion_mnist and FOLDER/cifar10 in the hub's layout.
-        device: auto, cpu, cuda, ...
-        plan: engine plan of every run: auto, a strategy's name, or a plan file.
-        resume: continue the study in --out; finished runs are kept.
-        overwrite: replace the study in --out.
-        print_config: print the settings of every run and stop.
+        study: Figure to reproduce (see `lossatlas info`), such as mpo-fig4.
+        scale: Scale of the study: small (minutes on two cores) or paper (as published, for a GPU).
+        out: Directory of the study; by default runs/STUDY.
+        folder: Folder that holds data sets in the layout of the Hugging Face hub, as FOLDER/fashion_mnist and
+            FOLDER/cifar10.
+        device: Device to compute on: auto, cpu, cuda, or cuda:N for one of several GPUs.
+        plan: Engine plan of every run: auto, which measures what is fastest, a strategy (see `lossatlas info`), or a
+            plan file.
+        resume: Continue the study in --out; finished runs are kept.
+        overwrite: Replace the study in --out.
+        print_config: Print the settings of every run, and stop.
     """
     from lossatlas.progress.terminal import RichReporter
     from lossatlas.reproduce import STUDIES
@@ -61,4 +64,19 @@ def reproduce(
     return None
 
 
-REPRODUCE = PlainVerb(reproduce)
+REPRODUCE = PlainVerb(
+    reproduce,
+    panels=(
+        Panel(title="Study", common=("study",)),
+        Panel(title="How it runs", common=("scale", "folder", "device", "plan", "resume", "print_config")),
+        Panel(title="Output", common=("out", "overwrite")),
+    ),
+    examples=(
+        Example("A small version of a figure, in minutes", "lossatlas reproduce mpo-fig4"),
+        Example(
+            "The figure as published, on a GPU, from data sets in a folder",
+            "lossatlas reproduce mpo-fig4 --scale paper --folder data --device cuda",
+        ),
+        Example("What its runs would be, as YAML", "lossatlas reproduce mpo-fig4 --print_config"),
+    ),
+)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import find_option
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem, print_place
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import SurveyConfig
 from lossatlas.rundir import MODEL, SNAPSHOTS
@@ -27,9 +28,9 @@ SITES = ("checkpoint", "trajectory", "between", "run")
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/survey")
-    """The run directory."""
+    """Directory of the run."""
     pictures: bool = True
-    """Draw the survey and write the report; `lossatlas view` draws a run that has none."""
+    """Draw pictures and write the report; `lossatlas view` can draw them later."""
 
 
 class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
@@ -63,5 +64,14 @@ SURVEY = _Survey(
     SurveyConfig,
     _Options,
     None,
-    "Survey the surroundings of a network, its trajectory, what lies between networks, or the chart of a run.",
+    "Survey the loss around a network, along its trajectory, between networks, or on the chart of a run.",
+    (
+        Example("Along two random directions around a trained network", "lossatlas survey --checkpoint runs/a"),
+        Example("On the line between two networks", "lossatlas survey --between runs/a runs/b --grid 41"),
+        Example("In the plane of the principal components of a training", "lossatlas survey --trajectory runs/a"),
+        Example(
+            "Around weights of your own, of a model of your own (mine.py)",
+            "lossatlas survey --checkpoint weights.pt --model mine:network --data mine:data",
+        ),
+    ),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lossatlas.bounds import NotNegative
 from lossatlas.cli.app import find_option
 from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem
+from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import TrainConfig
 from lossatlas.specs import NetworkSpec
@@ -23,7 +24,7 @@ __all__ = ["TRAIN"]
 @dataclass(frozen=True, kw_only=True)
 class _Options(RunOptions):
     out: Path = Path("runs/train")
-    """The run directory."""
+    """Directory of the run."""
     checkpoint_seconds: NotNegative = 10.0
     """Seconds between checkpoints."""
 
@@ -50,5 +51,17 @@ TRAIN = _Train(
     TrainConfig,
     _Options,
     None,
-    "Train a network on purpose, and keep snapshots of its trajectory. Without options: an MLP on digits.",
+    "Train a network, and keep snapshots of its trajectory. Without options: an MLP on digits.",
+    (
+        Example(
+            "An MLP on digits, and a second one from another seed",
+            "lossatlas train --out runs/a",
+            "lossatlas train --seed 1 --out runs/b",
+        ),
+        Example(
+            "A residual network of 56 layers on CIFAR-10",
+            "lossatlas train --data cifar10 --model resnet --model.depth 56 --epochs 30",
+        ),
+        Example("Continue a run that was interrupted", "lossatlas train --out runs/a --resume"),
+    ),
 )

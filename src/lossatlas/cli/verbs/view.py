@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lossatlas.cli.app import PlainVerb
+from lossatlas.cli.panels import Example, Panel
 from lossatlas.cli.terminal import note, say
 from lossatlas.errors import BadInput
 from lossatlas.files.writing import check_place
-from lossatlas.jobs.view import name_places, open_subject, resolve_owner
 from lossatlas.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def view(
         export: Files to write the survey to beside the pictures, in the format of their suffix: .csv, .h5 or .vts.
         pictures: Draw pictures; --no_pictures with --export only writes files.
     """
+    from lossatlas.jobs.view import name_places, open_subject
     from lossatlas.views import Style, draw, save_pictures
     from lossatlas.views.picture import check_dpi, check_formats
     from lossatlas.views.style import parse_width
@@ -101,6 +102,8 @@ def _check(places: tuple[Path, ...], kinds: tuple[str, ...], export: tuple[Path,
         BadInput: several surveys are to be exported or drawn in chosen kinds, one is given twice or cannot be looked
             at, or nothing is asked.
     """
+    from lossatlas.jobs.view import resolve_owner
+
     for place in places:
         try:
             place.lstat()
@@ -134,4 +137,23 @@ def _find_folder(place: Path) -> Path:
     return place if whole_run else place.parent
 
 
-VIEW = PlainVerb(view)
+VIEW = PlainVerb(
+    view,
+    panels=(
+        Panel(title="Runs", common=("run", "more")),
+        Panel(
+            title="How it looks",
+            common=("kinds", "title", "format", "width", "dpi", "colormap", "limits", "scale", "levels"),
+        ),
+        Panel(title="Output", common=("out", "overwrite", "export", "pictures")),
+    ),
+    examples=(
+        Example("Draw all pictures of a run again", "lossatlas view runs/demo"),
+        Example(
+            "One figure for a column of a paper",
+            "lossatlas view runs/demo --kinds contours --format pdf --width 85mm",
+        ),
+        Example("Several surveys on shared axes", "lossatlas view runs/a runs/b --out pictures"),
+        Example("Write the numbers to a file, and draw nothing", "lossatlas view runs/a --no_pictures --export a.csv"),
+    ),
+)

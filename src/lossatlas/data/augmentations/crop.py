@@ -15,19 +15,19 @@ from lossatlas.data.augmentation import Augmentation
 __all__ = ["Crop"]
 
 MOST = 2**14
-"""Pixels; they are allocated."""
+"""The largest padding in pixels, which has to be allocated."""
 
 
 @dataclass(frozen=True)
 class Crop(Augmentation):
-    """Images are padded by zeros on all sides and cut back to their size at a random place.
+    """Pad images by zeros on all sides and crop them to their size at a random position.
 
     Raises:
         BadInput: a negative padding.
     """
 
     padding: Annotated[int, Meta(ge=0, le=MOST, description=f"0 to {MOST:,}")] = 4
-    """Pixels on each side, the most that an image is shifted by."""
+    """Number of pixels added on each side, which is the most that an image is shifted by."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, channels, height, width = images.shape

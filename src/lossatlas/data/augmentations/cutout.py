@@ -15,16 +15,17 @@ __all__ = ["Cutout"]
 
 @dataclass(frozen=True)
 class Cutout(Augmentation):
-    """A square of each image is set to zero.
+    """Set a square of each image to zero, at a random position.
 
-    Its centre is any pixel, so that near an edge part of the square lies outside; the paper found this to matter.
+    The centre may be any pixel, so that part of the square can lie outside of the image, which the paper found to
+    matter.
 
     Raises:
         BadInput: a side below 1.
     """
 
     side: Count | None = None
-    """Pixels along one side of the square; half the image's height if not given."""
+    """Number of pixels along one side of the square; by default half the height of the image."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         count, _, height, width = images.shape

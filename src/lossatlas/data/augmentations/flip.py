@@ -1,4 +1,4 @@
-"""Mirror images."""
+"""Horizontal flips."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Flip"]
 
 @dataclass(frozen=True)
 class Flip(Augmentation):
-    """Left and right are swapped with a probability.
+    """Flip each image horizontally with a given probability.
 
     Raises:
         BadInput: the probability lies outside [0, 1].
     """
 
     probability: Share = 0.5
-    """Of an image to be mirrored."""
+    """Probability that an image is mirrored."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         swapped = torch.rand(len(images), generator=generator) < self.probability

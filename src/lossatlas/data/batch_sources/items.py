@@ -1,4 +1,4 @@
-"""Examples that are items of a data set, collated batch by batch."""
+"""Examples that are items of a map-style data set, collated batch by batch."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["Items"]
 
 MOST_AT_ONCE = 256
 HASHED = 64
-"""Items that are collated together to be hashed."""
+"""How many items are collated together for a hash."""
 
 
 class Items(BatchSource):
-    """Items of a data set that are collated as they are asked for.
+    """Items of a data set, collated when they are read.
 
     Args:
-        reader: reads and collates them.
-        index: which of its items these are (N,), on the processor.
-        workers: read batches in order ahead of time.
+        reader: reads and collates items.
+        index: the indices of the examples among the reader's items, (N,), on the CPU.
+        workers: the processes that read batches ahead of time.
         held: whether the items are in memory.
-        room: bytes of batches in order that may be kept, so that items are not collated for every chunk of points.
+        room: how many bytes of batches may be kept, so that items are not collated again for every chunk of points.
     """
 
     def __init__(self, reader: ItemReader, index: Tensor, workers: Workers, *, held: bool, room: int) -> None:
@@ -136,7 +136,7 @@ class Items(BatchSource):
         return read_ahead(self._reader.batch, [part.tolist() for part in parts], workers)
 
     def _stacked(self, index: Tensor, device: torch.device) -> Batch:
-        """All examples in one batch, filled part by part."""
+        """Read all examples into one batch, part by part."""
         like, structure = tree_flatten(self._reader.tried)
         made = [torch.empty(len(index), *leaf.shape[1:], dtype=leaf.dtype, device=device) for leaf in like]
         done = 0
@@ -150,7 +150,7 @@ class Items(BatchSource):
 
 
 def _midway(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """What the user's data set refuses once something is computed cannot be called bad input any more."""
+    """Turn errors of the user's data set into CannotFinish, since the run has started."""
     try:
         yield from batches
     except BadInput as error:

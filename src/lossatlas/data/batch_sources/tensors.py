@@ -1,4 +1,4 @@
-"""Examples that are tensors, in memory, on a device or in a file that is mapped into memory."""
+"""Examples that are tensors: in memory, on a device or in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Tensors(BatchSource):
 
     Args:
         data: the pytree.
-        brief: whether a hash looks at some examples only where they take more than a GiB, as one of a data set does
-            that is read anew for it.
+        brief: whether more than a GiB of examples is hashed by a few of them, as for a data set that would have to be
+            read again.
 
     Raises:
         BadInput: a leaf is not a tensor, lengths differ, or there are no examples.

@@ -21,7 +21,7 @@ MEAN, STD = 4.884, 6.017
 
 @dataclass(frozen=True)
 class Digits(DataSource):
-    """Digits (Alpaydin & Kaynak 1998) as images (N, 1, 8, 8), standardised by stated constants.
+    """Handwritten digits (Alpaydin & Kaynak 1998) as images (N, 1, 8, 8), standardised by fixed constants.
 
     The split is fixed: 1,347 training and 450 test examples. Mean 4.884 and standard deviation 6.017 of all pixels
     (range 0 to 16) are subtracted and divided by.
@@ -43,9 +43,9 @@ class Digits(DataSource):
 
 @cache
 def _read() -> tuple[Tensor, Tensor]:
-    """All images (N, 1, 8, 8), standardised, and their labels (N,): parsed once, since studies load them run by run.
+    """All images (N, 1, 8, 8), standardised, and their labels (N,): cached, since studies load them for each run.
 
-    Nobody else may hold these tensors: who changes a split would change those of all runs that follow.
+    These tensors must not be handed out: changing a split would change the splits of all later runs.
     """
     from sklearn.datasets import load_digits  # slow to import, and only needed here
 

@@ -1,4 +1,4 @@
-"""Data sets of the library ``datasets``, which is never imported for this."""
+"""Data sets of the library ``datasets``, recognised without importing it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["format_tensors", "is_hugging_face"]
 
 
 def is_hugging_face(source: Any) -> bool:
-    """Whether an object is one of ``datasets``."""
+    """Whether an object is a data set of the library ``datasets``."""
     return any(kind.__module__.partition(".")[0] == "datasets" for kind in type(source).__mro__)
 
 
 def format_tensors(source: Any) -> tuple[Any, tuple[str, ...]]:
-    """A data set whose items hold its columns of numbers as tensors, and what is to be said of it; not changed itself.
+    """Format a data set so that its items hold its numeric columns as tensors; also returns remarks about it.
 
-    One with a transform of the user's own stays as it is, and so does what is not of ``datasets``; a
-    :class:`torch.utils.data.Subset` is looked into.
+    A data set with a transform of its own is returned as it is, and so is one of another library; the data set within
+    a :class:`torch.utils.data.Subset` is formatted. The given object is not changed.
 
     Raises:
-        BadInput: there are several data sets in it, or no column of numbers.
+        BadInput: it holds several data sets, or no numeric column.
     """
     if type(source) is Subset:
         inner, said = format_tensors(source.dataset)
@@ -33,7 +33,7 @@ def format_tensors(source: Any) -> tuple[Any, tuple[str, ...]]:
     if isinstance(source, dict):
         choices = " or ".join(f'source["{name}"]' for name in source)
         raise BadInput(f"these are data sets by name ({', '.join(source)}); choose one: {choices}")
-    if not hasattr(source, "__len__"):  # an iterable one, whose columns may be known to nobody
+    if not hasattr(source, "__len__"):  # an iterable data set, whose columns may be unknown
         return (source if getattr(source, "_formatting", None) is not None else source.with_format("torch")), ()
     style = source.format
     if style["type"] == "custom":

@@ -1,4 +1,4 @@
-"""Map-style data sets: what has ``source[index]`` and a length."""
+"""Map-style data sets: objects with ``source[index]`` and a length."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lossatlas.data.batch_sources.tensors import Tensors
 from lossatlas.data.item_reader import ItemReader, stack
 from lossatlas.data.takers.taken import GIB, How, Taken, list_notes
 from lossatlas.data.workers import Workers
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 
 __all__ = ["count_items", "take_items"]
 
 
 def take_items(source: Any, how: How, rows: Tensor | None = None, notes: tuple[str, ...] = ()) -> Taken:
-    """What has ``source[index]`` and a length.
+    """Make a batch source of an object with ``source[index]`` and a length.
 
     Args:
         source: the data set, or a list of items.
-        how: it is to be taken.
-        rows: ascending indices (n,) of the items that are; None: all.
-        notes: what is to be said of these.
+        how: how it is to be read.
+        rows: ascending indices (n,) of the items to be taken; None for all.
+        notes: remarks about that choice.
 
     Raises:
         BadInput: there are no items, or they cannot be read or collated.
@@ -44,13 +44,13 @@ def take_items(source: Any, how: How, rows: Tensor | None = None, notes: tuple[s
 
 
 def _read(reader: ItemReader, rows: Tensor, how: How, *, held: bool) -> Taken:
-    """Items that are read now where they fit, and else when they are needed."""
+    """Items that are read now if they fit the memory, and otherwise when they are needed."""
     size = len(rows) * reader.bytes_per_example  # which tries some
     workers = Workers(how.workers or 0, how.options)
     items = Items(reader, rows, workers, held=held, room=int(max(0, how.limit - size)))
     notes = list_notes(reader.left_out)
     if how.allow_random:
-        notes = (*notes, "items may be random; what torch, NumPy and Python draw is seeded by their indices")
+        notes = (*notes, "items may be random; the generators of torch, NumPy and Python are seeded by their indices")
     if size <= how.limit or (held and not reader.uniform):
         return Taken(items.kept(None, items.device), notes)
     streamed = f"{size / GIB:.3g} GiB of examples are read as they are needed: {how.limit / GIB:.3g} GiB may be held"
@@ -58,14 +58,14 @@ def _read(reader: ItemReader, rows: Tensor, how: How, *, held: bool) -> Taken:
 
 
 def count_items(source: Any, otherwise: int | None = None) -> int:
-    """How many items a data set has; ``otherwise`` where it does not say."""
+    """Count the items of a data set; ``otherwise`` where it does not say how many it has."""
     try:
         count = len(source)
     except Exception as error:  # the user's own code may fail in any way
         if otherwise is not None and not hasattr(source, "__len__"):
             return otherwise
         raise BadInput(
-            f"an object of type {type(source).__name__} does not say how many items it has ({in_one_line(error)}); "
+            f"an object of type {type(source).__name__} does not say how many items it has ({format_error(error)}); "
             "give it a __len__, or say first=N"
         ) from error
     if count < 1:

@@ -1,4 +1,4 @@
-"""What can be read from its beginning only, and not for ever."""
+"""Iterables, which can be read from the beginning only and may be infinite."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from lossatlas.data.takers.lists import is_batch
 from lossatlas.data.takers.taken import GIB, How, Taken
 from lossatlas.data.takers.tensors import join_batches
 from lossatlas.data.trees import copy_owned, count_bytes, find_difference, make_tree
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 
 __all__ = ["take_iterable"]
 
 
 def take_iterable(source: Iterable[Any], how: How) -> Taken:
-    """The first examples of what yields examples, or batches of them.
+    """Make a batch source of the first examples of an iterable of examples or of batches.
 
     Raises:
-        BadInput: nobody says how many, it yields nothing or too much, or begins otherwise when it is read again.
+        BadInput: the number of examples is not given, the iterable yields nothing or more than fits the memory, or it
+            yields other examples when it is read again.
     """
     if how.first is None:
         raise BadInput(
@@ -48,7 +49,7 @@ def take_iterable(source: Iterable[Any], how: How) -> Taken:
         raise
     except Exception as error:  # the user's own code may fail in any way
         raise BadInput(
-            f"the {type(source).__name__} fails after {count} examples: {in_one_line(error, kind=True)}"
+            f"the {type(source).__name__} fails after {count} examples: {format_error(error, kind=True)}"
         ) from error
     if not elements:
         raise BadInput(f"the {type(source).__name__} yields nothing; expected at least one example")
@@ -60,7 +61,7 @@ def take_iterable(source: Iterable[Any], how: How) -> Taken:
 
 
 def _check_room(element: Any, how: How, *, batches: bool) -> None:
-    """Refuse more examples than may be held, by the first: what has no index cannot be read again later."""
+    """Refuse more examples than fit the memory, by the size of the first, as iterables cannot be read again."""
     try:
         tree = make_tree(element)
     except BadInput:  # only the collation makes numbers of it
@@ -74,7 +75,7 @@ def _check_room(element: Any, how: How, *, batches: bool) -> None:
 
 
 def _check_begins_alike(source: Iterable[Any], first: Any, how: How, *, batches: bool) -> None:
-    """Refuse what begins with another example when it is read again; an iterator cannot be."""
+    """Refuse an iterable that begins with another example when it is read again; an iterator cannot be read again."""
     if how.allow_random or isinstance(source, Iterator):
         return
     again = list(islice(source, 1))

@@ -1,4 +1,4 @@
-"""Lists, of batches or of items."""
+"""Lists of batches or of items."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["is_batch", "take_list"]
 
 
 def take_list(source: list[Any], how: How) -> Taken:
-    """A list of batches, whose tensors all run over the same number of examples, or of items; or of tensors: one batch.
+    """Make a batch source of a list of batches (whose tensors have equal lengths), of items, or of tensors (one batch).
 
     Raises:
-        BadInput: it is empty, or could be either.
+        BadInput: the list is empty, or could be of batches or of items.
     """
     if not source:
         raise BadInput("the list of examples is empty; expected at least one batch or item")
@@ -35,7 +35,7 @@ def take_list(source: list[Any], how: How) -> Taken:
 
 
 def is_batch(one: Any) -> bool:
-    """Whether an element of a list is a batch of examples; if not, it is an example.
+    """Whether an element of a list is a batch of examples, and not a single example.
 
     Raises:
         BadInput: it could be either.

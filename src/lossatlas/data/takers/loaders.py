@@ -23,10 +23,10 @@ __all__ = ["take_loader"]
 
 
 def take_loader(loader: DataLoader[Any], how: How) -> Taken:
-    """The loader's examples and collation; their order is that of the data set.
+    """Make a batch source of a loader's examples and collation, in the order of its data set.
 
     Raises:
-        BadInput: its sampler weighs or repeats examples, or they cannot be read or collated.
+        BadInput: the sampler of the loader weighs or repeats examples, or they cannot be read or collated.
     """
     kind: Any = loader
     workers = how.workers if how.workers is not None else loader.num_workers
@@ -47,7 +47,7 @@ def take_loader(loader: DataLoader[Any], how: How) -> Taken:
 
 
 def _without_batches(loader: DataLoader[Any], how: How) -> Taken:
-    """Of a loader without batches (``batch_size=None``), whose data set gives examples, or batches of its own."""
+    """Take a loader without batches (``batch_size=None``), whose data set yields examples, or batches of its own."""
     plain = loader.collate_fn is default_convert
     given: Any = loader.dataset
     data, said = format_tensors(given) if plain else (given, ())

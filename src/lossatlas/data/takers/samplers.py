@@ -1,4 +1,4 @@
-"""Which examples of its data set a loader takes."""
+"""Which examples of its data set a loader uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch.utils.data import (
 )
 
 from lossatlas.data.randomness import keep_generators
-from lossatlas.errors import BadInput, in_one_line
+from lossatlas.errors import BadInput, format_error
 
 __all__ = ["list_rows"]
 
@@ -26,14 +26,14 @@ TAKE_ALL = "give the data set itself, or torch.utils.data.Subset of it"
 
 
 def list_rows(loader: DataLoader[Any], count: int) -> tuple[Tensor | None, tuple[str, ...]]:
-    """The indices (n,) that a loader's sampler takes, ascending, and what is to be said of it; None: all of them.
+    """List the indices (n,) that a loader's sampler yields, ascending, and remarks about them; None for all indices.
 
     Args:
-        loader: of a data set with a length.
-        count: how many items that has.
+        loader: a loader of a data set with a length.
+        count: the number of items of that data set.
 
     Raises:
-        BadInput: the sampler takes examples more than once or by weights, or cannot be asked.
+        BadInput: the sampler yields examples more than once or by weights, or fails.
     """
     sampler: Any = loader.batch_sampler if loader.batch_sampler is not None else loader.sampler
     if type(sampler) is BatchSampler:
@@ -41,14 +41,14 @@ def list_rows(loader: DataLoader[Any], count: int) -> tuple[Tensor | None, tuple
     name = type(sampler).__name__
     if isinstance(sampler, WeightedRandomSampler):
         raise BadInput(
-            f"the loader's {name} draws examples by weights, and here each counts once; {TAKE_ALL}, and weigh examples "
+            f"the loader's {name} samples examples by weights; expected each once: {TAKE_ALL}, and weigh examples "
             "in the loss"
         )
     if type(sampler) is RandomSampler:
         if sampler.replacement or sampler.num_samples != count:
-            how = "with replacement" if sampler.replacement else "anew in every epoch"
+            how = " with replacement" if sampler.replacement else ", other ones in every epoch"
             raise BadInput(
-                f"the loader's {name} draws {sampler.num_samples} of {count} examples {how}; expected each once: "
+                f"the loader's {name} samples {sampler.num_samples} of {count} examples{how}; expected each once: "
                 f"{TAKE_ALL}"
             )
         return None, ("examples are in the order of the data set: the loader's shuffling is left to steps",)
@@ -68,7 +68,7 @@ def list_rows(loader: DataLoader[Any], count: int) -> tuple[Tensor | None, tuple
 
 
 def _asked(sampler: Iterable[Any], count: int) -> list[int]:
-    """All indices of one epoch; one more than there are examples where it goes on."""
+    """All indices of one epoch, at most one more than there are examples."""
     found: list[int] = []
     try:
         with keep_generators():
@@ -77,5 +77,5 @@ def _asked(sampler: Iterable[Any], count: int) -> list[int]:
                 if len(found) > count:
                     break
     except Exception as error:  # the user's own sampler may fail in any way
-        raise BadInput(f"the loader's {type(sampler).__name__} fails: {in_one_line(error)}; {TAKE_ALL}") from error
+        raise BadInput(f"the loader's {type(sampler).__name__} fails: {format_error(error)}; {TAKE_ALL}") from error
     return found

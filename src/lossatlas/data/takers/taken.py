@@ -1,4 +1,4 @@
-"""What a source is taken with, and what becomes of it."""
+"""How a source of examples is read, and the result."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class How:
-    """How a source is to be taken, as :meth:`lossatlas.Split.of` has it."""
+    """How a source is to be read: the arguments of :meth:`lossatlas.Split.of`."""
 
     collate: Callable[[list[Any]], Any] | None
     first: int | None
     limit: float
-    """Bytes that may be held."""
+    """The most bytes that may be held in memory."""
     workers: int | None
     allow_random: bool
     options: Mapping[str, Any] | None = None
-    """Of worker processes, as :class:`torch.utils.data.DataLoader` has them."""
+    """The options of worker processes, as in :class:`torch.utils.data.DataLoader`."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of a source."""
+    """The batch source that was made of a source, with remarks."""
 
     source: BatchSource
     notes: tuple[str, ...] = ()
-    """Sentences about it."""
+    """Remarks on how the source was read."""
     batch_size: int | None = None
-    """Examples per step that it asks for."""
+    """The batch size of the source, where it has one."""
 
     def noted(self, notes: tuple[str, ...], batch_size: int | None = None) -> Taken:
-        """With these sentences before those that there are."""
+        """Return a copy with further remarks in front."""
         return Taken(self.source, (*notes, *self.notes), batch_size)
 
 
 def list_notes(left_out: set[str]) -> tuple[str, ...]:
-    """What is said of entries that are left out."""
+    """List the remarks on entries that are left out."""
     return (f"entries without numbers are left out: {', '.join(sorted(left_out))}",) if left_out else ()

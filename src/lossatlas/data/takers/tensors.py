@@ -18,10 +18,10 @@ __all__ = ["join_batches", "take_tensors"]
 
 
 def take_tensors(source: Source, how: How) -> Taken:
-    """One batch of all examples.
+    """Make a batch source of one batch of all examples.
 
     Raises:
-        BadInput: it holds other things than numbers, or other numbers of them.
+        BadInput: it holds something that is not numeric, or tensors of different lengths.
     """
     if how.collate is not None:
         raise BadInput("collate= makes batches of items, and tensors are one batch already; leave it out")
@@ -29,7 +29,7 @@ def take_tensors(source: Source, how: How) -> Taken:
     tree = make_tree(source, left_out)
     leaves = tree_leaves(tree)
     if not leaves:
-        raise BadInput("there are no numbers in what is given as examples; expected tensors or arrays")
+        raise BadInput("the examples hold no numbers; expected tensors or arrays")
     lengths = {name: len(leaf) if leaf.ndim else None for name, leaf in zip(name_leaves(tree), leaves, strict=True)}
     if None in lengths.values() or len({*lengths.values()}) > 1:
         found = ", ".join(f"{name or 'it'}: {'a number' if n is None else n}" for name, n in lengths.items())
@@ -44,7 +44,7 @@ def take_tensors(source: Source, how: How) -> Taken:
 
 
 def join_batches(batches: list[Any], how: How) -> Taken:
-    """Batches of equal structure, whatever their lengths, as one.
+    """Join batches of equal structure and any lengths.
 
     Raises:
         BadInput: structures, types or shapes differ.

@@ -1,1 +1,1 @@
-"""The kinds of directions: one module is one kind, named after its file."""
+"""The kinds of directions: each module defines one, named after the file."""

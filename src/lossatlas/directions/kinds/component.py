@@ -1,4 +1,4 @@
-"""Principal components of the trajectory."""
+"""Principal components of a trajectory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Component"]
 
 
 class Component(Direction):
-    """The directions in which a recorded trajectory varies most, the first the most (Li et al. 2018, section 7.2)."""
+    """The principal components of a recorded trajectory, by decreasing variance (Li et al. 2018, section 7.2)."""
 
     def make_vectors(self, count: int, around: Around) -> Tensor:
         return require_trajectory(around, "component").components(count, around.memory).to(around.origin.dtype)

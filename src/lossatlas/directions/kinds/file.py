@@ -11,16 +11,16 @@ from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import check_path
 from lossatlas.rundir import CHART
-from lossatlas.training.start import starting_state
+from lossatlas.training.start import load_start
 from lossatlas.weights.loading import flatten_state
 
 __all__ = ["FromFile"]
 
 
 class FromFile(Direction):
-    """Named tensors of the parameters' shapes as one direction; or the directions of another slice, in their order.
+    """Named tensors of the parameters' shapes as one direction, or the directions of another slice in their order.
 
-    A slice is named by its run or by its ``chart.safetensors``.
+    The slice is given as its run directory or its ``chart.safetensors``.
     """
 
     takes = "path"
@@ -30,7 +30,7 @@ class FromFile(Direction):
         found = self._of_slice(path) if self._is_chart(path) else self._of_state(around)
         if count > len(found):
             raise BadInput(
-                f"{path} holds {len(found)} directions, {count} axes ask for one; choose others for the rest"
+                f"{path} holds {len(found)} directions, and {count} axes need one; choose other directions for the rest"
             )
         if found.shape[1] != around.space.size:
             raise BadInput(
@@ -43,7 +43,7 @@ class FromFile(Direction):
         return f"direction {number + 1} of {Path(self.argument).name}"
 
     def _of_state(self, around: Around) -> Tensor:
-        vector, notes = flatten_state(around.space, starting_state(self.argument), f"checkpoint {self.argument}")
+        vector, notes = flatten_state(around.space, load_start(self.argument), f"checkpoint {self.argument}")
         around.notes.extend(notes)
         return vector[None]
 
@@ -59,4 +59,4 @@ class FromFile(Direction):
             return chart.directions
         if isinstance(chart, RepeatedSlice):
             return chart.directions[0]
-        raise BadInput(f"the chart in {path} has no directions as they are; give a slice, or a file of named tensors")
+        raise BadInput(f"the chart in {path} does not have fixed directions; give a slice, or a file of named tensors")

@@ -14,15 +14,15 @@ __all__ = ["Random"]
 
 
 class Random(Direction):
-    """Gaussian, uniform over all directions and of length 1 as they are drawn; normalised if that is asked for."""
+    """Gaussian directions, uniform on the unit sphere, then normalised as asked for."""
 
-    drawn = True
+    is_random = True
 
     def make_vectors(self, count: int, around: Around) -> Tensor:
         weights = around.origin.double()
         found = []
         for number in range(count):
-            # One stream each, so that a further axis leaves the others as they are.
+            # Each direction has a random stream of its own, so that adding an axis does not change the others.
             stream = make_generator(around.seed, "directions/random", number)
             drawn = torch.randn(around.space.size, generator=stream, dtype=torch.float64)
             drawn = drawn / drawn.norm()
@@ -36,13 +36,14 @@ class Random(Direction):
 
 
 def _zero(around: Around) -> BadInput:
-    """Why nothing is left of a direction."""
+    """Return the error for a random direction of length zero, with its cause."""
     if around.without_vectors and all(len(entry.shape) < 2 for entry in around.space.entries):
         return BadInput(
-            "random directions are zero: they hold parameters of one dimension, such as biases, and all that vary are; "
-            "let these vary with --ignore none --normalize none (in Python without_vectors=False, normalize='none')"
+            "random directions are zero: all parameters that vary have one dimension, as biases do, and these are "
+            "held; let them vary with --ignore none --normalize none (in Python without_vectors=False, "
+            "normalize='none')"
         )
     return BadInput(
-        "random directions are zero: they are as long as the network's filters, and these are zero; take them as they "
-        "are drawn with --normalize none (in Python normalize='none')"
+        "random directions are zero: they are scaled to the network's filters, and these are zero; leave them "
+        "unnormalised with --normalize none (in Python normalize='none')"
     )

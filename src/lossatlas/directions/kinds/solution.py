@@ -1,4 +1,4 @@
-"""The direction through the solution."""
+"""The direction from the start of a training to its end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ class Solution(Direction):
 
     def make_vectors(self, count: int, around: Around) -> Tensor:
         if count > 1:
-            raise BadInput(f"{count} axes ask for direction 'solution'; there is one, choose another for the others")
+            raise BadInput(
+                f"direction 'solution' is given for {count} axes; expected one axis: choose others for the rest"
+            )
         trajectory = require_trajectory(around, "solution")
         step = trajectory.vector(len(trajectory) - 1).double() - trajectory.vector(0).double()
         if not step.norm() > 0:
             raise BadInput(
-                "the trajectory ends where it started, so no direction leads through its solution; choose another"
+                "the trajectory ends where it started, so it has no direction from start to solution; choose another"
             )
         unit: Tensor = step / step.norm()
         return unit[None].to(around.origin.dtype)

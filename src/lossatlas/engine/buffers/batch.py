@@ -1,4 +1,4 @@
-"""Statistics of the batch itself."""
+"""Batch statistics."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, normalisations_with_statistics
+from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, find_normalisation_layers
 from lossatlas.engine.private import Handed
 
 __all__ = ["BatchStatistics"]
 
 
 class BatchStatistics(BuffersPolicy):
-    """Normalise by the statistics of the batch: a fit's minibatch, a survey's group of examples."""
+    """Normalise by the statistics of the batch: the minibatch of a fit, or the evaluation batch of a survey."""
 
     record = "batch"
     varies = False
@@ -26,10 +26,10 @@ class BatchStatistics(BuffersPolicy):
         return cls()
 
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
-        """Every module has batches."""
+        """Do nothing, since the policy suits every module."""
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
-        parts = normalisations_with_statistics(module).values()
+        parts = find_normalisation_layers(module).values()
         for part in parts:
             # Without running statistics torch normalises by the batch, in evaluation mode too, and writes nothing.
             part.running_mean = part.running_var = part.num_batches_tracked = None

@@ -1,4 +1,4 @@
-"""The statistics of the centre, at every point."""
+"""The running statistics of the network in the centre, at every point."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split
-from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, normalisations_with_statistics
+from lossatlas.engine.buffers_policy import BuffersPolicy, Prepared, Shared, find_normalisation_layers
 from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
 
@@ -16,7 +16,7 @@ __all__ = ["FrozenStatistics"]
 
 
 class FrozenStatistics(BuffersPolicy):
-    """Normalise by the running statistics of the trained network in the chart's centre."""
+    """Normalise by the running statistics of the trained network in the centre of the chart."""
 
     record = "frozen"
     varies = False
@@ -27,7 +27,7 @@ class FrozenStatistics(BuffersPolicy):
         return cls()
 
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
-        if not chart.centred and normalisations_with_statistics(module):
+        if not chart.centred and find_normalisation_layers(module):
             raise BadInput(
                 "frozen buffers need a trained network in the chart's centre, and this chart has none; "
                 "lay one around a checkpoint, or use the batch or the reestimated policy"

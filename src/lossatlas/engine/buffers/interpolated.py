@@ -1,4 +1,4 @@
-"""The statistics of trained networks, interpolated between them as their weights are."""
+"""Running statistics of trained networks, interpolated like their weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lossatlas.engine.buffers_policy import (
     BuffersPolicy,
     EachPoint,
     Prepared,
-    normalisations_with_statistics,
+    find_normalisation_layers,
 )
 from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
@@ -22,7 +22,7 @@ __all__ = ["InterpolatedStatistics"]
 
 
 class InterpolatedStatistics(BuffersPolicy):
-    """Normalise by ``coefficients @ statistics`` of the networks that a chart lies between."""
+    """Normalise by ``coefficients @ statistics``, the interpolated running statistics of the networks of a chart."""
 
     record = "interpolated"
     varies = True
@@ -40,12 +40,12 @@ class InterpolatedStatistics(BuffersPolicy):
             )
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
-        # Other buffers are the module's own business: a mask of infinities has no mean.
+        # Other buffers stay those of the module: a mask of infinities, say, cannot be interpolated.
         return _Interpolated(module.eval(), {name: chart.statistics[name] for name in _names(module)})
 
 
 def _names(module: nn.Module) -> list[str]:
-    parts = normalisations_with_statistics(module)
+    parts = find_normalisation_layers(module)
     return [f"{part}.{what}" for part in parts for what in ("running_mean", "running_var")]
 
 

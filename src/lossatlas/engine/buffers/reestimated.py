@@ -1,4 +1,4 @@
-"""Statistics estimated anew at every point."""
+"""Running statistics estimated at every point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lossatlas.engine.buffers_policy import (
     EachPoint,
     Prepared,
     Shared,
-    normalisations_with_statistics,
+    find_normalisation_layers,
 )
 from lossatlas.engine.private import Handed
 from lossatlas.errors import BadInput
@@ -29,16 +29,15 @@ __all__ = ["ReestimatedStatistics"]
 
 
 class ReestimatedStatistics(BuffersPolicy):
-    """Pass k batches through each network, normalised by themselves, and keep the mean of their statistics.
+    """Estimate running statistics at each point, as the mean of the statistics of k training batches.
 
-    What training-mode passes with a cumulative average (``momentum=None``) leave in a network, as Garipov et al. 2018
-    (arXiv 1802.10026) evaluate the points of a curve.
+    These are the statistics after k passes in training mode with a cumulative average (``momentum=None``), with which
+    Garipov et al. 2018 (arXiv 1802.10026) evaluate the points of a curve.
 
     Args:
-        examples: training examples, on the device of the networks, or what :meth:`Split.of` makes a split of; a fixed
-            random subset is used.
-        batches: how many batches.
-        size: examples per batch.
+        examples: training examples, in any form that :meth:`Split.of` takes, of which a fixed random subset is used.
+        batches: the number of batches.
+        size: the number of examples per batch.
 
     Raises:
         BadInput: fewer than one batch, or batches of fewer than two examples.
@@ -67,10 +66,10 @@ class ReestimatedStatistics(BuffersPolicy):
         return cls(train, batches, eval_batch_size)
 
     def check(self, module: nn.Module, chart: CoefficientChart) -> None:
-        """Every network can be passed examples through."""
+        """Do nothing, since the policy suits every module."""
 
     def prepare(self, module: nn.Module, handed: Handed, chart: CoefficientChart) -> Prepared:
-        if not normalisations_with_statistics(module):
+        if not find_normalisation_layers(module):
             return Shared(module.eval())
         estimating = BatchStatistics().prepare(copy.deepcopy(module), handed, chart).module
         return _Reestimated(module.eval(), estimating, handed, self._examples, self._size)
@@ -79,14 +78,14 @@ class ReestimatedStatistics(BuffersPolicy):
 class _Reestimated(Prepared):
     def __init__(self, module: nn.Module, estimating: nn.Module, handed: Handed, examples: Split, size: int) -> None:
         self.module = module
-        # Statistics come from whole groups of examples: a group that does not fit has to be a smaller one.
-        self.couples_examples = bool(normalisations_with_statistics(module))
+        # Statistics come from whole batches, so that a batch that does not fit the memory has to be made smaller.
+        self.couples_examples = bool(find_normalisation_layers(module))
         self._estimating = estimating.requires_grad_(False)
         self._handed = handed
         self._examples = examples
         self._size = size
         self._seen: dict[str, list[Tensor]] = {}
-        for name in normalisations_with_statistics(module):
+        for name in find_normalisation_layers(module):
             estimating.get_submodule(name).register_forward_pre_hook(self._watch(name), with_kwargs=True)
 
     def buffers(self, each_point: EachPoint, params: Params, coefficients: Tensor) -> Params:
@@ -103,17 +102,17 @@ class _Reestimated(Prepared):
         def statistics(params: Params) -> Params:
             self._seen = {}
             self._handed.called(self._estimating, params, batch)
-            # A normalisation that is called several times has the mean of what came in, as a cumulative average does.
+            # A layer that is called several times has the mean over its calls, as with a cumulative average.
             return {name: torch.stack(found).mean(dim=0) for name, found in self._seen.items()}
 
         return statistics
 
     def _watch(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-        """Notes the statistics of what comes in, as the running ones would take them up: the variance unbiased."""
+        """Make a hook that records the statistics of the layer's inputs, with unbiased variances."""
 
         def watch(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             features: Tensor = next(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
-            # Instance normalisation averages what it finds in each example.
+            # Instance normalisation averages the statistics of the examples.
             first = 2 if isinstance(part, _InstanceNorm) else 0
             rest = [axis for axis in range(first, features.ndim) if axis != 1]
             features = features.detach()

@@ -14,7 +14,7 @@ __all__ = ["AdaptiveAvgPool2d"]
 
 
 class AdaptiveAvgPool2d(Layer):
-    """The mean over an image; torch's own sets the strides of channels-last results, which ``vmap`` cannot follow."""
+    """The mean over an image; torch's function sets strides of its result, which ``vmap`` does not support."""
 
     function = staticmethod(functional.adaptive_avg_pool2d)
     has_parameters = False

@@ -16,7 +16,7 @@ __all__ = ["BatchNorm"]
 class BatchNorm(Layer):
     """``y = a x + s`` with a = weight / sqrt(variance + eps) and s = bias - a mean, per network and channel.
 
-    Mean and variance are those that are given, or the batch's own, formed in 32 bits or more.
+    Mean and variance are given, or those of the batch, computed in 32 bits or more.
     """
 
     function = staticmethod(functional.batch_norm)

@@ -17,9 +17,9 @@ __all__ = ["Conv2d"]
 class Conv2d(Layer):
     """For all networks at once: patches of the images (p, B h w, k k c) times kernels (p, k k c, o).
 
-    Images are kept with channels last, (p, B, h, w, c) in memory, so that a patch's row is k runs of k c numbers.
-    Of images that all networks share, the m controls' kernels give what any kernel's image is a combination of.
-    Grouped, dilated and named-padding convolutions are left to torch.
+    Images are stored with channels last, (p, B, h, w, c), so that a row of patches is k runs of k c numbers. For images
+    that all networks share, the results are combinations of those of the m controls. Convolutions with groups,
+    dilation or named padding are left to torch.
     """
 
     function = staticmethod(functional.conv2d)

@@ -17,13 +17,13 @@ __all__ = ["GroupNorm"]
 class GroupNorm(Layer):
     """``y = a x + s`` with a = weight / sqrt(variance + eps) and s = bias - a mean (Wu & He 2018, arXiv 1803.08494).
 
-    Mean and variance are those of an example's group of channels, formed in 32 bits or more. Images stay as they lie in
-    memory, with channels last; torch's own copies them.
+    Mean and variance are those of a group of channels of an example, computed in 32 bits or more. Images are left with
+    channels last in memory, where torch's function copies them.
     """
 
     function = staticmethod(functional.group_norm)
     has_parameters = False
-    """Torch's own cannot follow images with channels last under ``vmap``, whether it has weights or not."""
+    """False, since torch's function does not support channels-last images under ``vmap``, with or without weights."""
 
     def call(
         self,

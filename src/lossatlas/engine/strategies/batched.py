@@ -1,4 +1,4 @@
-"""All networks at once, layers as batched products: for linear layers, and where grouped convolutions are slow."""
+"""All networks at once with layers as batched products, for linear layers and where grouped convolutions are slow."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Batched"]
 
 
 class Batched(Vmap):
-    """Like ``vmap``, but layers that have a rule in :mod:`lossatlas.engine.layers` go by that.
+    """Like ``vmap``, with the rules for layers in :mod:`lossatlas.engine.layers`.
 
-    Layers whose input all networks share are computed at the controls where these are fewer.
+    Layers whose input is shared by all networks are computed at the controls, if these are fewer than the points.
     """
 
     rank = 4

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Loop(Pointwise):
-    """Images with channels last, operations spread over all threads: the strategy for large networks on a CPU."""
+    """One network after the other, images with channels last: the strategy for large networks on a CPU."""
 
     rank = 1
 

@@ -1,4 +1,4 @@
-"""One network after the other, each called as it was written: what a script without lossatlas does."""
+"""One network after the other, each called as it was written, like a script without lossatlas."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["Plain"]
 
 
 class Plain(Loop):
-    """A functional call per point, images as they are given.
+    """A functional call per point, with images as they are given.
 
-    Nothing has to be faster than this, so it is what others are compared with, in their numbers and in their time.
+    The reference with which other strategies are compared in results and in time.
     """
 
     rank = 0

@@ -1,4 +1,4 @@
-"""As many networks at once as there are threads, each with one: the strategy for small convolutions on a CPU."""
+"""One network per thread: the strategy for small convolutions on a CPU."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 class Threads(Pointwise):
-    """Points are spread over threads; within one, operations run on one core and wait for no other.
+    """Points are distributed over threads, and the operations of each network run on one core.
 
-    Small convolutions gain little from a second core, two networks side by side gain all of it.
+    Small convolutions gain little from a second core, whereas two networks in parallel use it completely.
     """
 
     rank = 2
@@ -44,7 +44,7 @@ class Threads(Pointwise):
         def in_thread(i: int) -> T:
             return call(i, self._replica(network))
 
-        # Of the libraries below torch one keeps its number of threads for the whole process.
+        # One of the libraries below torch has a number of threads for the whole process.
         torch.set_num_threads(1)
         try:
             return list(self._pool.map(in_thread, range(count)))
@@ -52,7 +52,7 @@ class Threads(Pointwise):
             torch.set_num_threads(threads)
 
     def _replica(self, network: Network) -> Network:
-        """This thread's own copy: a functional call swaps the module's parameters while it runs."""
+        """The copy of this thread, since a functional call replaces the module's parameters while it runs."""
         if getattr(self._own, "of", None) is not network:
             self._own.of, self._own.replica = network, network.replica()
         replica: Network = self._own.replica

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,14 +27,45 @@ from lossatlas.types import Batch, Outputs, Params
 __all__ = ["Vmap"]
 
 
+class _Fallbacks:
+    """Whether torch warns of operations without a rule for ``vmap``, which it carries out point by point.
+
+    Such a warning tells users of torch to ask for the rule, and users of a survey nothing: what that costs is measured,
+    and another strategy is taken where it pays. Torch's own switch is the process's and cannot be read; filters of
+    Python's warnings are the process's as well, and two threads that set and restore them leave them as neither found
+    them. So calls are counted, and the switch is on again when none is left.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+
+    @contextmanager
+    def untold(self) -> Iterator[None]:
+        """While entered, by whatever thread, torch does not warn of them."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._calls += change
+            switch = torch._C._functorch._set_vmap_fallback_warning_enabled  # type: ignore[attr-defined]
+            switch(self._calls == 0)
+
+
 class Vmap(Strategy):
-    """One vectorised call for all points; the module must be free of control flow that depends on values."""
+    """One vectorised call for all points; the module must not have control flow that depends on values."""
 
     rank = 3
     stacks_points = True
+    _fallbacks: ClassVar[_Fallbacks] = _Fallbacks()
 
     def each_point(self, function: Callable[[Params], Params], params: Params) -> Params:
-        result: Params = vmap(function)(params)
+        with self._fallbacks.untold():
+            result: Params = vmap(function)(params)
         return result
 
     def forward(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
@@ -64,7 +97,7 @@ class Vmap(Strategy):
         return apply_hessian(term(outputs, losses, slice(0, len(losses))), params, vectors)
 
     def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
-        """Entered around one network's call, with vectorised tensors that stand for those of all."""
+        """A context for the call of one network with vectorised tensors, which represent those of all networks."""
         return nullcontext()
 
     def _all(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
@@ -72,6 +105,6 @@ class Vmap(Strategy):
             with self.layers(params, coefficients, points.controls):
                 return network(params, batch)
 
-        with force_plain_attention():
+        with force_plain_attention(), self._fallbacks.untold():
             result: tuple[Outputs, Tensor] = vmap(one)(points.params, points.coefficients)
         return result

@@ -1,1 +1,1 @@
-"""One module per format."""
+"""The file formats: each module defines one."""

@@ -26,11 +26,11 @@ Array: TypeAlias = npt.NDArray[Any]
 
 MOST_BYTES = 2**30
 MOST_CELLS = 2**24
-"""Each takes some hundred bytes while a table is read."""
+"""The largest number of cells of a table; each takes some hundred bytes while it is read."""
 MARK = "\ufeff"
-"""What some programs put before a text."""
+"""The byte-order mark that some programs put before a text."""
 FURTHER = (*SAMPLE_DIMENSIONS, CLASSES)
-"""Dimensions that are not axes."""
+"""The dimensions that are not axes."""
 TRUTH = {"True": True, "False": False}
 
 
@@ -56,9 +56,11 @@ class Csv(Format):
         names = [name for name in header if name in (*AXES, CURVE, *FURTHER) or re.fullmatch(r"x[0-9]+", name)]
         points = [name for name in names if name not in FURTHER]
         if not points:
-            raise BadInput(f"{path} has no column of an axis (u, v, w, x3, ..., t); got {', '.join(header)}")
+            raise BadInput(
+                f"{path} lacks a column for an axis; expected u, v, w, x3, ... or t, got {', '.join(header)}"
+            )
         if len(names) == len(header):
-            raise BadInput(f"{path} has no variables beside {', '.join(header)}; expected some like test_loss")
+            raise BadInput(f"{path} lacks variables beside {', '.join(header)}; expected columns like test_loss")
         coordinates, order = _full_grid(path, {name: columns[name] for name in names})
         shape = tuple(len(values) for values in coordinates.values())
         variables = {
@@ -91,14 +93,14 @@ class Csv(Format):
 
 
 def _written(column: Array) -> list[str]:
-    """The cells of a column; floats are widened to float64 first, so that they are read back exactly."""
+    """Format the cells of a column; floats are converted to float64 first, so that they are read back exactly."""
     if column.dtype.kind == "f":
         return [repr(value) for value in column.astype(np.float64).ravel().tolist()]
     return [str(value) for value in column.ravel().tolist()]
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows, all of one length."""
+    """Read the header and the rows, all of one length."""
     try:
         text = read_text(path, MOST_BYTES).removeprefix(MARK)
         if (cells := text.count(",") + text.count("\n")) > MOST_CELLS:
@@ -122,7 +124,7 @@ def _table(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _column(path: Path, name: str, cells: Sequence[str]) -> Array:
-    """Cells as booleans, integers, floats (an empty one is NaN), or for classes as text."""
+    """Convert cells to booleans, integers or floats (an empty cell is NaN), or for classes to text."""
     if all(cell in TRUTH for cell in cells):
         return np.array([TRUTH[cell] for cell in cells])
     if all(re.fullmatch(r"[+-]?[0-9]{1,18}", cell) for cell in cells):

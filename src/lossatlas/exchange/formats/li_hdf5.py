@@ -45,8 +45,9 @@ class LiHdf5(Format):
     (x, y). Only the order counts: arrays are read by it whatever their shape, and written in the shape (y, x), which
     for square grids is theirs and which for others their plots can draw. Files without ``ycoordinates`` have one axis.
 
-    What was not computed yet is NaN here. A survey's points without a value that are not marked as done are written
-    as not computed, so that their code would continue with them; other NaNs stay.
+    What was not computed yet is NaN here. Points at which a survey has no number of a split, neither a loss nor an
+    accuracy, are written as not computed, so that their code would continue with them, and likewise eigenvalues; other
+    NaNs stay.
 
     Losses and float32 fractions come back exactly, and so do fractions that were read from such a file; other float64
     fractions within one unit in the last place.
@@ -102,8 +103,8 @@ class LiHdf5(Format):
             file[DIRECTIONS] = str(survey.attrs.get(DIRECTIONS, ""))
             for name, axis in zip(COORDINATES, names, strict=False):
                 file[name] = np.asarray(find_coordinate(survey, axis), dtype=np.float64)
-            for name, array in plain.items():
-                _put(file, survey, name, array)
+            for name in plain:
+                _put(file, plain, name)
         return content.getvalue()
 
 
@@ -158,30 +159,34 @@ def _values(path: Path, arrays: Mapping[str, Dataset], shape: tuple[int, ...]) -
     return values
 
 
-def _put(file: h5py.File, survey: xr.Dataset, name: str, array: xr.DataArray) -> None:
-    """Add one surface, in their units and order."""
-    theirs = _theirs(name)
+def _put(file: h5py.File, surfaces: Mapping[str, xr.DataArray], name: str) -> None:
+    """Add one of the surfaces, in their units and order."""
+    theirs, array = _theirs(name), surfaces[name]
     assert theirs is not None
     values = np.asarray(array.values)
     if name.endswith(ACCURACY):
         with np.errstate(over="ignore"):  # an infinity is what a damaged number becomes
             values = 100 * values.astype(np.float64)
     missing = MISSING_SMALLEST if name == SMALLEST else MISSING
-    values = np.where(_not_done(survey, name, array) & np.isnan(values), values.dtype.type(missing), values)
+    values = np.where(_is_not_computed(surfaces, name), values.dtype.type(missing), values)
     file[theirs] = np.ascontiguousarray(values.T)
     if name.endswith(ACCURACY):
         file[theirs].attrs[FRACTION_DTYPE] = str(array.dtype)
 
 
-def _not_done(survey: xr.Dataset, name: str, array: xr.DataArray) -> npt.NDArray[np.bool_]:
-    """Where not all groups of metrics of the variable's split are finished, of the variable's shape."""
-    split = str(array.attrs.get("split", name.split("_", 1)[0]))
-    marks = [
-        mark.values
-        for other, mark in find_gridded(survey).items()
-        if other.startswith(f"{split}_") and other.endswith("_done") and mark.dims == array.dims
+def _is_not_computed(surfaces: Mapping[str, xr.DataArray], name: str) -> npt.NDArray[np.bool_]:
+    """Where a surface has no number, and neither has any that is computed together with it; of its shape."""
+    together = [
+        np.isnan(array.values)
+        for other, array in surfaces.items()
+        if _split_of(other) == _split_of(name) and (other in EIGENVALUES.values()) == (name in EIGENVALUES.values())
     ]
-    return ~np.all(np.stack(marks), axis=0) if marks else np.zeros(array.shape, dtype=bool)
+    found: npt.NDArray[np.bool_] = np.all(together, axis=0)
+    return found
+
+
+def _split_of(name: str) -> str:
+    return name.partition("_")[0]
 
 
 def _fractions(percentages: Array, dtype: str) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from lossatlas.errors import BadInput, unknown
+from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.exchange.format import Format
 from lossatlas.exchange.grid import find_axes, find_coordinate, find_gridded
 from lossatlas.schema import CLASSES, SAMPLE_DIMENSIONS
@@ -30,7 +30,7 @@ GHOSTS = "vtkGhostType"
 @final
 @dataclass(frozen=True)
 class Vts(Format):
-    """A structured grid in VTK's XML, with every variable as point data; is written only.
+    """A structured grid in VTK's XML, with every variable as point data; the format can only be written.
 
     One axis becomes a line along x, two a sheet in the plane z = 0, three a block. Of a variable with several repeats,
     members, samples or classes each is an array of its own: ``test_loss_repeat0``. Booleans are 0 and 1.
@@ -46,7 +46,7 @@ class Vts(Format):
     reads: ClassVar[bool] = False
 
     def read(self, path: Path) -> xr.Dataset:
-        raise BadInput(f"{path} cannot be read, .vts is only written")
+        raise BadInput(f"{path} is not in a format that can be read, as .vts can only be written")
 
     def bytes_of(self, survey: xr.Dataset) -> bytes:
         names = find_axes(survey)
@@ -70,13 +70,15 @@ class Vts(Format):
     def _heights(self, arrays: dict[str, Array], name: str, rank: int) -> tuple[Array, npt.NDArray[np.bool_]]:
         """The heights of all points, and which of them have none of their own."""
         if rank == MOST_AXES:
-            raise BadInput(f"a survey with three axes has no room for {name} as a height; expected one or two axes")
+            raise BadInput(f"{name} cannot be the height of a survey with three axes; expected one or two axes")
         if name not in arrays:
-            raise unknown("variable for the height", name, arrays)
+            raise make_unknown_error("variable for the height", name, arrays)
         values = arrays[name].astype(np.float64)
         shown = np.isfinite(values) & (values > 0)
         if not shown.any():
-            raise BadInput(f"{name} is nowhere positive and finite, so its logarithm is not a height; take another")
+            raise BadInput(
+                f"{name} is nowhere positive and finite, so its logarithm is not a height; choose another variable"
+            )
         heights = np.log10(values, out=np.zeros_like(values), where=shown)
         return np.where(shown, heights, heights[shown].min()), ~shown
 

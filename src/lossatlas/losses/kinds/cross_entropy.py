@@ -1,4 +1,4 @@
-"""Cross-entropy of logits and labels."""
+"""The cross-entropy of logits and labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lossatlas.bounds import Share, check_numbers
+from lossatlas.bounds import Share, check_values
 from lossatlas.errors import BadInput
 from lossatlas.hashing import fingerprint
 from lossatlas.losses.labelled import Labelled, count_from_the_end, find_class_axis, read_labels
@@ -20,65 +20,68 @@ from lossatlas.losses.loss import Loss
 __all__ = ["CrossEntropy"]
 
 WRITTEN = 12
-"""So many weights of classes are written out; more are told by a hash."""
+"""The largest number of class weights that a record lists; more are recorded by a hash."""
 ROUNDING = 1e-3
-"""By how much probabilities may miss a sum of one."""
+"""The tolerance for the sum of probabilities, which should be one."""
 NEXT_TO_NOTHING = 1e-30
-"""What labels of weight zero count, in shares of the largest weight, where smoothing gives them a loss all the same."""
+"""The weight of labels with weight zero, as a share of the largest; label smoothing gives them a loss all the same."""
 
 
 @dataclass(frozen=True, repr=False)  # what it records of itself says it
 class CrossEntropy(Loss):
-    """-log softmax(logits)[label] in nats: over a split torch's ``cross_entropy(reduction="mean")`` of all of it.
+    """``-log softmax(logits)[label]`` in nats; over a split equal to torch's ``cross_entropy(reduction="mean")``.
 
-    With positions j of example i (of a sequence, of an image; one where labels are (B,)), labels y and class weights c
-    the mean over any set of examples is ``sum_ij c[y_ij] l_ij / sum_ij c[y_ij]`` over the positions whose label is not
-    ``ignore_index``, however examples are grouped: an example counts what its positions count together, and its own
-    loss is their mean, 0 where there is none. With a ``label_smoothing`` of s the loss l of a position is
-    ``(1 - s) l + s / C sum_k c[k] / c[y] (-log softmax(logits)[k])``, as torch has it.
+    With positions j of example i (of a sequence, of an image; a single one for labels (B,)), labels y and class
+    weights c, the mean over any set of examples is ``sum_ij c[y_ij] l_ij / sum_ij c[y_ij]`` over the positions whose
+    label is not ``ignore_index``. It does not depend on how examples are batched: the weight of an example is the sum
+    of the weights of its positions, and its loss is their weighted mean, 0 where no position counts. With
+    ``label_smoothing`` s the loss of a position is ``(1 - s) l + s / C sum_k c[k] / c[y] (-log softmax(logits)[k])``,
+    as in torch.
 
-    Labels are (B, ...), integers of any width, for logits (B, ..., C) or (B, C, ...). An axis of length one in the
-    place of the classes is squeezed. Floating-point targets of the logits' own shape are probabilities: then positions
-    count alike, and accuracies compare with the most probable class. ``weight`` may be any sequence or tensor.
+    Labels are (B, ...), integers of any width, for logits (B, ..., C) or (B, C, ...). Labels may have an axis of length
+    one in the place of the class axis. Floating-point targets of the shape of the logits are probabilities: then all
+    positions have equal weight, and accuracies compare with the most probable class. ``weight`` may be any sequence or
+    tensor.
 
     Raises:
-        BadInput: a number that cannot be.
+        BadInput: an option is out of its bounds.
 
     Example:
+        >>> import torch, lossatlas as la
         >>> logits, labels = torch.zeros(2, 3, 4), torch.tensor([[0, 1, 255, 255], [2, 1, 1, 255]])
-        >>> loss = CrossEntropy(class_axis=1, ignore_index=255)
+        >>> loss = la.CrossEntropy(class_axis=1, ignore_index=255)
         >>> loss(logits, labels), loss.weights(labels)
         (tensor([1.0986, 1.0986]), tensor([2., 3.], dtype=torch.float64))
     """
 
     class_axis: int | None = None
-    """The axis of the logits along which the classes lie: 1 in torch's layout, -1 for the last. By default the second
-    or the last, whichever the labels fit."""
+    """Axis of the logits along which the classes lie: 1 in torch's layout, -1 for the last. By default the second or
+    the last, whichever fits the labels."""
     ignore_index: int = -100
-    """The label of positions that do not count."""
+    """Label of the positions that do not count."""
     weight: tuple[float, ...] | None = None
-    """What a position of each class counts in the loss (C,), 0 or more; default 1. Accuracies count positions alike."""
+    """Weight of each class in the loss (C,), 0 or more; by default 1. Accuracies count all positions alike."""
     label_smoothing: Share = 0.0
-    """Which share of a label is spread over all classes, in [0, 1]."""
+    """Fraction of each label that is spread over all classes, in [0, 1]."""
 
     classifies = True
     units = "nat"
     takes_tensors = True
     _settled: ClassVar[int | None] = None
-    """The axis of the classes that the first batch showed."""
+    """The class axis, as found on the first batch."""
 
     def __post_init__(self) -> None:
         if self.class_axis == 0:
             raise BadInput(
                 "class_axis is 0, the axis of the examples; expected that of the classes: 1 in torch's layout"
             )
-        check_numbers(self)
+        check_values(self)
         if self.weight is not None:
             object.__setattr__(self, "weight", _checked_weights(self.weight))
 
     @property
     def record(self) -> str:
-        """All options that are not the defaults."""
+        """The name of the loss and all options that differ from the defaults."""
         stated = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
         if len(stated.get("weight", ())) > WRITTEN:
             hashed = fingerprint([("weight", torch.tensor(self.weight, dtype=torch.float64))])
@@ -106,7 +109,7 @@ class CrossEntropy(Loss):
         return each.reshape(len(targets), -1).sum(dim=1) / weights.where(weights > 0, 1)
 
     def weights(self, targets: Tensor) -> Tensor:
-        """What the positions of each example count together (B,), float64."""
+        """The weight of each example, the sum over its positions (B,), float64."""
         if targets.is_floating_point():
             axis = self._axis(targets.shape, targets)
             positions = targets[0].numel() // targets.shape[axis]
@@ -118,7 +121,7 @@ class CrossEntropy(Loss):
         of_class = torch.tensor(self.weight, dtype=torch.float64, device=labels.device)
         weights = (of_class[labels.where(counted, 0)] * counted).sum(dim=1)
         if self.label_smoothing and 0 in self.weight:
-            # Torch smooths these labels, too, into a sum that they add nothing to the weights of.
+            # Torch's label smoothing adds a loss for these labels to the sum, but no weight.
             weights = weights.where((weights > 0) | ~counted.any(dim=1), NEXT_TO_NOTHING * of_class.max())
         return weights
 
@@ -165,7 +168,7 @@ class CrossEntropy(Loss):
             self._check_range(all_targets, classes)
 
     def _axis(self, outputs: torch.Size, targets: Tensor) -> int:
-        """That of the classes, counted from the end, in outputs (B, ...) of one network."""
+        """The class axis of the outputs (B, ...) of one network, counted from the end."""
         stated = self.class_axis if self.class_axis is not None else self._settled
         if not targets.is_floating_point():
             return find_class_axis(outputs, targets.shape, stated)
@@ -197,7 +200,7 @@ class CrossEntropy(Loss):
 
 
 def _checked_weights(weight: Any) -> tuple[float, ...]:
-    """Weights of classes as plain numbers."""
+    """Class weights as plain numbers, checked."""
     values = tuple(float(value) for value in (weight.tolist() if hasattr(weight, "tolist") else weight))
     if not values or not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
         raise BadInput(f"weight is {values}; expected a finite number for each class, none below 0 and not all 0")
@@ -205,7 +208,7 @@ def _checked_weights(weight: Any) -> tuple[float, ...]:
 
 
 def _check_probabilities(targets: Tensor, axis: int) -> None:
-    """Refuse scores that are not distributions, as of several labels at once."""
+    """Refuse targets that are not distributions, such as multi-label targets."""
     off = float((targets.double().sum(dim=axis) - 1).abs().max())
     if not off <= ROUNDING or float(targets.min()) < 0:
         raise BadInput(

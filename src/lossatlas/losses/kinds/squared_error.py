@@ -1,4 +1,4 @@
-"""Squared error of predictions and targets."""
+"""The squared error of predictions and targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ __all__ = ["SquaredError"]
 
 
 class SquaredError(Loss):
-    """(prediction - target)^2, mean over all but the first dimension; both (B, ...)."""
+    """``(prediction - target)^2``, averaged over all but the first axis; both are (B, ...).
+
+    Raises:
+        BadInput: shapes differ, or targets are not floating-point numbers.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> la.SquaredError()(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+        tensor([2., 1.])
+    """
 
     classifies = False
     takes_tensors = True

@@ -1,1 +1,1 @@
-"""Measures: one module each."""
+"""The measures: each module defines one."""

@@ -1,4 +1,4 @@
-"""What separates networks: the hump on a line, or the lowest pass within a surface."""
+"""Barriers between networks: the maximum on a line, or the lowest pass on a surface."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Barrier"]
 
 @dataclass(frozen=True)
 class Barrier(Measure):
-    """How much the loss rises between networks.
+    """The rise of the loss between networks.
 
     On a line L(t) between its first two networks, at t_0 and t_1, over the stretch between them:
 
     - ``barrier_height``: max of ``L(t) - ((1 - s) L(t_0) + s L(t_1))``, ``s = (t - t_0) / (t_1 - t_0)``, in the
-      loss's unit (the barrier of Entezari et al. 2021, arXiv 2110.06296); 0 where nothing rises above the
+      loss's unit (the barrier of Entezari et al. 2021, arXiv 2110.06296); 0 if the loss is nowhere above the
       straight line;
     - ``barrier_at``: the t of that maximum; None where the height is 0;
     - ``barrier_above_higher_end``: max of ``L(t) - max(L(t_0), L(t_1))``, in the loss's unit;
@@ -30,8 +30,8 @@ class Barrier(Measure):
 
     In a surface, for each pair of networks ``a`` and ``b``, at the grid points nearest to them:
 
-    - ``pass_level_between_a_and_b``: the least over all paths on the grid of the largest loss on the way, in the
-      loss's unit;
+    - ``pass_level_between_a_and_b``: the minimum over all paths on the grid of the largest loss on the path, in the
+    loss's unit;
     - ``pass_height_between_a_and_b``: that level above the higher one of the two networks' losses, in the loss's unit;
     - ``pass_at_between_a_and_b``: the coordinates of the pass.
 
@@ -76,7 +76,7 @@ def _on_line(surface: Surface) -> dict[str, Value]:
 
 
 def _steepest(values: Floats, coords: Floats, low: float, high: float) -> float | None:
-    """Of the steps of the grid that have a part between two places; their own ends need not lie there."""
+    """Return the steepest slope of the grid's steps that overlap the interval between two coordinates."""
     slack = ROUNDING * (coords[-1] - coords[0])
     touched = (coords[1:] > low + slack) & (coords[:-1] < high - slack)
     with np.errstate(invalid="ignore", over="ignore"):

@@ -1,4 +1,4 @@
-"""How the loss bends at the centre."""
+"""The curvature of the loss at the centre."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class Curvature(Measure):
 
 
 def _derivative(surface: Surface, first: int, second: int) -> float:
-    """The second derivative along two axes, or twice along one; NaN where the grid does not reach far enough."""
+    """Return the second derivative along two axes, or twice along one; NaN if the centre is at the border of the
+    grid.
+    """
     axes = (first,) if first == second else (first, second)
     index: list[int | slice] = list(surface.centre)
     weights = []
@@ -66,13 +68,15 @@ def _derivative(surface: Surface, first: int, second: int) -> float:
 
 
 def _once(before: float, after: float) -> Floats:
-    """Weights (3,) of the first derivative at the middle one of three points with these steps between them."""
+    """Return the weights (3,) of the first derivative at the middle one of three points with these steps between
+    them.
+    """
     both = before + after
     return np.array([-after / (before * both), (after - before) / (before * after), before / (after * both)])
 
 
 def _twice(before: float, after: float) -> Floats:
-    """Weights (3,) of the second derivative at three points with these steps between them."""
+    """Return the weights (3,) of the second derivative at three points with these steps between them."""
     both = before + after
     return np.array([2 / (before * both), -2 / (before * after), 2 / (after * both)])
 

@@ -1,4 +1,4 @@
-"""The minima that matter: those that one has to climb out of."""
+"""Local minima by their persistence."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["Minima"]
 
 @dataclass(frozen=True)
 class Minima(Measure):
-    """Local minima by their persistence: how far the loss has to rise on the way to a lower one.
+    """Local minima by their persistence: the least rise of the loss on a path to a lower minimum.
 
-    - ``minima_more_persistent_than_<threshold>``: how many; the lowest of all is one of them;
-    - ``minima_most_persistent``: the first of them, each with its coordinates ``at`` and ``loss``, its
-      ``persistence`` (None if no way leads to a lower minimum), and the coordinates ``saddle_at`` and ``saddle_loss``
-      of the saddle there and ``parent_at`` of the lower minimum (None likewise). Losses in their unit.
+    - ``minima_more_persistent_than_<threshold>``: the number of minima, which includes the lowest of all;
+    - ``minima_most_persistent``: the most persistent ones, each with its coordinates ``at`` and ``loss``, its
+      ``persistence`` (None if no path leads to a lower minimum), the coordinates ``saddle_at`` and ``saddle_loss`` of
+      the saddle on that path, and ``parent_at`` of the lower minimum (None likewise). Losses are in their unit.
 
     Args:
         thresholds: persistences in the loss's unit.
-        most: how many minima are listed.
-        diagonal: whether diagonal neighbours are neighbours.
+        most: the number of minima that are listed.
+        diagonal: whether diagonal grid points are neighbours.
     """
 
     thresholds: tuple[float, ...] = (0.01, 0.1)

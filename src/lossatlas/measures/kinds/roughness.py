@@ -1,4 +1,4 @@
-"""How far a surface is from a smooth bowl."""
+"""The roughness of a surface, compared to a smooth bowl."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["Roughness"]
 
 @dataclass(frozen=True)
 class Roughness(Measure):
-    """Up and down along the lines of the grid. Numbers without units, unless it is said otherwise.
+    """The variation of the loss along the lines of the grid. Numbers have no unit, unless stated otherwise.
 
     - ``roughness_total_variation``: the mean, over all lines of the grid along all axes, of the sum of ``|dL|`` along
       the line by the range of L on it (the normalised total variation of Wu et al. 2021, arXiv 2103.11069, without
       their division by a length). 1 is monotone, at most 2 is a single bowl, and more is up and down. Refining the
       grid hardly changes it, and neither does scaling the loss. Lines with a value that is not finite, and constant
       ones, are left out.
-    - ``roughness_bending``: the root mean square, over points and axes, of how far log L is from the straight line
-      between its two neighbours, by the range of log L on the grid. On equally spaced points that is half the second
-      difference. It shrinks with the square of the step: compare surveys of one grid only. None where a loss is not
-      positive.
-    - ``local_minima``: how many there are; a plateau counts once, and points at the border count.
+    - ``roughness_bending``: the root mean square, over points and axes, of the distance of log L from the straight line
+      between its two neighbours, divided by the range of log L on the grid. On equally spaced points it is half the
+      second difference. It shrinks with the square of the step, so compare only surveys of the same grid. None if a
+      loss is not positive.
+    - ``local_minima``: the number of local minima; a plateau counts once, and points at the border count.
     - ``convex_share``: of the points with two neighbours along every axis (of three points and more), the share at
       which L is nowhere above the straight line between them.
 
     Args:
-        diagonal: whether diagonal neighbours of a local minimum are higher too.
+        diagonal: whether a local minimum is compared with its diagonal neighbours, too.
     """
 
     diagonal: bool = False
@@ -81,13 +81,13 @@ def _convex_share(surface: Surface) -> float | None:
         bends = _bends(surface.values[others], surface.coords[axis], axis)
         above = np.maximum(above, np.where(np.isfinite(bends), bends, np.nan))  # NaN stays
     known = above[np.isfinite(above)]
-    # a straight line's own rounding is not a bend
+    # the rounding error of a straight line does not count
     rounding = 4 * np.finfo(np.float64).eps * np.abs(surface.values[np.isfinite(surface.values)]).max(initial=0.0)
     return float((known <= rounding).mean()) if known.size else None
 
 
 def _bends(values: Floats, coords: Floats, axis: int) -> Floats:
-    """How far values are above the straight line between their neighbours along an axis, which is shorter by two."""
+    """Return how far values are above the straight line between their neighbours along an axis, shorter by two."""
     if len(coords) < 3:
         return np.empty([0 if k == axis else size for k, size in enumerate(values.shape)])
     share = (coords[1:-1] - coords[:-2]) / (coords[2:] - coords[:-2])

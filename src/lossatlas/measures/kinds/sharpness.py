@@ -1,4 +1,4 @@
-"""How far the loss rises in a box around the centre."""
+"""The sharpness: the rise of the loss in a box around the centre."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Sharpness(Measure):
     that r, in units of the coordinates, is their epsilon. The maximum is that of the multilinear interpolation, which
     takes it at a grid point or where a line of the grid meets the box.
 
-    None where the box reaches beyond the grid, or is so small that the centre has a neighbour outside it.
+    None if the box extends beyond the grid, or is too small to contain the neighbours of the centre.
 
     Args:
-        radii: r, half the sides of boxes.
+        radii: the values of r, half the side lengths of the boxes.
     """
 
     radii: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""How far repeated slices lie apart."""
+"""The spread of repeated slices."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Spread"]
 
 @dataclass(frozen=True)
 class Spread(Measure):
-    """The standard deviation over repeats (of the sample) by the modulus of their mean, point by point, without unit.
+    """The sample standard deviation over repeats divided by the modulus of their mean, at each point, without unit.
 
     - ``spread_mean``, ``spread_largest``: its mean over the grid, and its largest value;
-    - ``spread_largest_at``: the coordinates of that.
+    - ``spread_largest_at``: the coordinates of the largest value.
 
     Points at which a repeat is not finite, or the mean is 0, are left out. None with fewer than two repeats.
     """

@@ -1,4 +1,4 @@
-"""How wide the basin around the centre is at a level."""
+"""The width of the basin around the centre at given levels."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Width(Measure):
     - ``area_at_<level>``, ``volume_at_<level>``: of the cells of the connected part of the sublevel set around the
       centre, in units of the coordinates squared or cubed. Cells end in the middle between grid points.
 
-    A level is called ``centre_plus_0.1`` or by its value, ``2.3026``. None where the basin is open: the grid ends
-    before the loss is at the level again. 0 where the centre is not below the level.
+    The name of a level is ``centre_plus_0.1``, or its value, ``2.3026``. None if the basin is open: the grid ends
+    before the loss reaches the level. 0 if the centre is not below the level.
 
     Args:
         above_centre: levels in the loss's unit above the loss of the centre.
@@ -74,7 +74,7 @@ def _width(surface: Surface, axis: int, level: float) -> float | None:
 
 
 def _reach(coords: Floats, values: Floats, level: float) -> float | None:
-    """How far from the first of ascending coordinates (N,) the values (N,) first are at the level."""
+    """Return the distance from the first of ascending coordinates (N,) at which the values (N,) reach the level."""
     outside = np.flatnonzero(~(values < level))  # NaN is not below
     if not outside.size or not np.isfinite(values[: outside[0] + 1]).all():
         return None
@@ -92,5 +92,5 @@ def _content(surface: Surface, tree: MergeTree, cells: Floats, level: float) -> 
 
 
 def _lengths(coords: Floats) -> Floats:
-    """The lengths of the cells around coordinates (N,); the first and last are as long as the step beside them."""
+    """Return the lengths of the cells around coordinates (N,); the outer cells are as long as the step beside them."""
     return np.gradient(coords) if len(coords) > 1 else np.zeros(1)

@@ -14,7 +14,7 @@ __all__ = ["Accuracy"]
 
 
 class Accuracy(MeanMetric):
-    """The fraction of positions that count whose largest logit is the label's; an example without inner ones is one."""
+    """The fraction of predictions that are correct, over all examples or all their positions whose label counts."""
 
     def applies(self, loss: Loss) -> bool:
         return loss.classifies

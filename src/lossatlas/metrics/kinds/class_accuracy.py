@@ -1,4 +1,4 @@
-"""Accuracy class by class."""
+"""The accuracy within each class."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["ClassAccuracy"]
 
 
 class ClassAccuracy(StreamingMetric):
-    """Of the examples (or inner positions that count) of each class the fraction whose largest logit is theirs.
+    """The fraction of predictions that are correct, among the examples or positions of each class.
 
-    As many classes as there are logits; NaN for one that has no example.
+    One value per logit; NaN for a class that has no example.
     """
 
     def applies(self, loss: Loss) -> bool:

@@ -1,4 +1,4 @@
-"""The rate of errors."""
+"""The error rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ErrorRate"]
 
 
 class ErrorRate(MeanMetric):
-    """The fraction of positions that count whose largest logit is not the label's; one minus the accuracy."""
+    """The fraction of predictions that are wrong: one minus the accuracy."""
 
     def applies(self, loss: Loss) -> bool:
         return loss.classifies

@@ -13,7 +13,7 @@ __all__ = ["MeanLoss"]
 
 
 class MeanLoss(MeanMetric):
-    """The mean of the per-example losses, weighed by what examples count in it."""
+    """The mean of the per-example losses, weighted as the loss says."""
 
     def applies(self, loss: Loss) -> bool:
         return True

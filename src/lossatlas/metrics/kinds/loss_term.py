@@ -1,4 +1,4 @@
-"""One term of a loss that has several."""
+"""One term of a loss that is a sum of several."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["LossTerm"]
 
 
 class LossTerm(MeanMetric):
-    """The mean of one term of a loss of several, without its factor.
+    """The mean of one term of a loss that is a sum of several, without the factor of the term.
 
     Args:
-        term: its name.
+        term: the name of the term.
     """
 
     def __init__(self, term: str = "") -> None:

@@ -16,10 +16,10 @@ __all__ = ["RegularisedLoss"]
 
 
 class RegularisedLoss(MeanLoss):
-    """The mean loss plus ``weight_decay / 2 |w|^2``: what a training with that weight decay goes down on.
+    """The mean loss plus ``weight_decay / 2 |w|^2``, which a training with that weight decay minimises.
 
     Args:
-        weight_decay: as optimisers call it; of the parameters that the chart spans.
+        weight_decay: the coefficient, as in torch's optimisers; w are the parameters that the chart spans.
     """
 
     def __init__(self, weight_decay: float = 5e-4) -> None:

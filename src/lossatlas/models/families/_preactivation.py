@@ -20,15 +20,15 @@ EXPANSION = 4
 def make_residual_network(
     channels: int, stem: int, widths: Sequence[int], units: int, outputs: int, bottleneck: bool = False
 ) -> nn.Sequential:
-    """A 3x3 convolution, stages of residual units, normalisation, ReLU, global average pooling, a linear layer.
+    """Make a 3x3 convolution, stages of residual units, normalisation, ReLU, global average pooling, a linear layer.
 
     Args:
-        channels: of the images.
-        stem: output channels of the first convolution.
-        widths: output channels of each stage; all but the first halve the images.
-        units: residual units in each stage.
-        outputs: of the network.
-        bottleneck: units of 1x1, 3x3 and 1x1 convolutions in place of two 3x3.
+        channels: the number of channels of the images.
+        stem: the output channels of the first convolution.
+        widths: the output channels of each stage; all stages but the first halve the images.
+        units: the number of residual units of each stage.
+        outputs: the number of outputs of the network.
+        bottleneck: whether units consist of 1x1, 3x3 and 1x1 convolutions, and not of two 3x3.
     """
     layers: list[nn.Module] = [Convolution(channels, stem, 3)]
     width = stem
@@ -43,8 +43,8 @@ def make_residual_network(
 class _Unit(nn.Module):
     """Normalisation and ReLU before each convolution; the input is added and nothing follows.
 
-    As in the papers' own code, the first convolution has the stride, and where the width changes the shortcut is a
-    1x1 convolution of the input that is already normalised and rectified.
+    As in the code of the papers, the first convolution has the stride, and where the width changes the shortcut is a
+    1x1 convolution of the input after normalisation and ReLU.
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int, bottleneck: bool) -> None:

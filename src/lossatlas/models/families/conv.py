@@ -20,18 +20,27 @@ POOLED = 4
 
 @dataclass(frozen=True)
 class Conv(Family):
-    """3x3 convolutions with ReLU, adaptive average pooling to 4x4, one hidden linear layer of 128."""
+    """3x3 convolutions with ReLU, adaptive average pooling to 4x4 and one hidden linear layer.
+
+    The networks of Skorokhodov & Burtsev 2019 (arXiv 1910.03867), appendix B.
+
+    Example:
+        >>> import lossatlas as la
+        >>> network = la.Conv(channels=(4, 8)).build(inputs=(1, 28, 28), outputs=10)
+        >>> la.WeightSpace(network).size
+        18138
+    """
 
     channels: tuple[Count, ...] = (8, 32, 64)
-    """Output channels of each convolution; the BatchNorm study uses 8 8 32 32 64 64."""
+    """Number of output channels of each convolution; the BatchNorm study uses 8 8 32 32 64 64."""
     hidden: Count = 128
     """Width of the hidden linear layer."""
     batch_norm: bool = False
-    """Batch normalisation before each activation."""
+    """Apply batch normalisation before each activation."""
     max_pool: bool = True
-    """2x2 max-pooling after each block, a run of equal widths."""
+    """Apply 2x2 max-pooling after each block, a run of convolutions of equal width."""
     skips: bool = False
-    """Add a convolution's input to its output where the widths are equal."""
+    """Add the input of a convolution to its output where their widths are equal."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if len(inputs) != 3:
@@ -45,7 +54,7 @@ class Conv(Family):
                 layer: OrderedDict[str, nn.Module] = OrderedDict(
                     convolution=nn.Conv2d(width, channels, 3, padding=1),
                     normalisation=nn.BatchNorm2d(channels) if self.batch_norm else nn.Identity(),
-                    rectifier=nn.ReLU(),
+                    relu=nn.ReLU(),
                 )
                 layers.append(_Skipped(layer) if self.skips and width == channels else nn.Sequential(layer))
                 width = channels

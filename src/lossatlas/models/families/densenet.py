@@ -29,20 +29,22 @@ UNEQUAL = {121: (6, 12, 24, 16), 161: (6, 12, 36, 24), 169: (6, 12, 32, 32), 201
 class DenseNet(Family):
     """Three blocks of layers that each see all earlier ones and add ``growth`` channels; pooling to half between them.
 
-    A layer is normalised and rectified before its 3x3 convolution. DenseNet-BC has ``bottleneck`` and
+    Normalisation and ReLU precede each 3x3 convolution. DenseNet-BC has ``bottleneck`` and
     ``compression=0.5``. With bottlenecks, depths 121, 161, 169 and 201 have four blocks; they are used as in the code
     of Li et al. 2018 (arXiv 1712.09913), with the 3x3 convolution of the small networks at the start:
     ``depth=121, growth=32, bottleneck=True, compression=0.5``.
     """
 
     depth: Depth = 40
-    """Layers with weights: 3 n + 4 (40, 100), with bottlenecks 6 n + 4 (100, 190, 250) or 121, 161, 169, 201."""
+    """Number of layers with weights: 3 n + 4 (40, 100), with bottlenecks 6 n + 4 (100, 190, 250), or 121, 161, 169,
+    201."""
     growth: Count = 12
-    """Channels that each layer adds."""
+    """Number of channels that each layer adds."""
     bottleneck: bool = False
-    """Before each 3x3 convolution a 1x1 of four growths; and two growths at the start in place of 16 channels."""
+    """Put a 1x1 convolution of four growths before each 3x3 convolution, and start with two growths in place of 16
+    channels."""
     compression: Fraction = 1.0
-    """The part of the channels that a transition between blocks keeps."""
+    """Fraction of the channels that a transition between blocks keeps."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         blocks = self._blocks()

@@ -19,18 +19,18 @@ BLOCK = 3
 
 @dataclass(frozen=True)
 class NIN(Family):
-    """Blocks of a convolution and two of 1x1, each with ReLU; the last gives one map per output, which is averaged.
+    """Blocks of a convolution and two 1x1 convolutions, each with ReLU; the last has one map per output, averaged.
 
-    The first convolution of a block is 5x5, in the last block 3x3. Blocks are parted by 3x3 pools of stride 2, of the
-    maximum after the first and of the mean after others. All as in the authors' CIFAR-10 network but for dropout, which
-    is left out, and for the weights, whose deviation goes by the number of outputs where theirs is 0.05 throughout.
-    The ReLU after the last convolution is theirs, too: no output is negative.
+    The first convolution of a block is 5x5, in the last block 3x3. Between blocks is 3x3 pooling of stride 2, by the
+    maximum after the first block and by the mean after the others. It is the CIFAR-10 network of the authors except
+    for dropout, which is left out, and for the initial weights, whose standard deviation depends on the number of
+    outputs and is 0.05 in the paper. As there, a ReLU follows the last convolution: outputs are not negative.
     """
 
     channels: tuple[Count, ...] = (192, 160, 96, 192, 192, 192, 192, 192)
-    """Output channels of each convolution but the last, whose are the network's outputs: 3 n - 1 numbers."""
+    """Number of output channels of each convolution but the last, which has those of the network: 3 n - 1 numbers."""
     batch_norm: bool = False
-    """Batch normalisation before each activation."""
+    """Apply batch normalisation before each activation."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if len(self.channels) % BLOCK != BLOCK - 1:

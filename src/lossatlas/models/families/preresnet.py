@@ -21,19 +21,25 @@ ENDS = 2
 
 @dataclass(frozen=True)
 class PreResNet(Family):
-    """Three stages of residual units, 16, 32 and 64 channels wide, normalised and rectified before each convolution.
+    """Three stages of residual units, 16, 32 and 64 channels wide, with normalisation and ReLU before each convolution.
 
     Two 3x3 convolutions make a unit, or a bottleneck: 1x1, 3x3 and 1x1, whose output is four times as wide. Where a
     stage changes the width, the shortcut is a 1x1 convolution. The network of the mode connectivity paper
     (Garipov et al. 2018, arXiv 1802.10026) is ``depth=164, bottleneck=True``.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> network = la.PreResNet(depth=8, width=4).build(inputs=(3, 32, 32), outputs=10)
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     depth: Depth = 20
-    """Layers with weights: 6 n + 2 (20, 56, 110), with bottlenecks 9 n + 2 (29, 164, 1001)."""
+    """Number of layers with weights: 6 n + 2 (20, 56, 110), with bottlenecks 9 n + 2 (29, 164, 1001)."""
     bottleneck: bool = False
-    """Make units of three convolutions."""
+    """Use bottlenecks, units of three convolutions."""
     width: Count = 16
-    """Channels of the first convolution and stage, before a bottleneck widens them."""
+    """Number of channels of the first convolution and stage, before bottlenecks widen them."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         channels = image_channels("preresnet", inputs, SMALLEST)

@@ -23,19 +23,25 @@ STAGES = 3
 
 @dataclass(frozen=True)
 class ResNet(Family):
-    """Three stages of blocks of two 3x3 convolutions, 16, 32 and 64 channels wide, batch normalised.
+    """Three stages of blocks of two 3x3 convolutions with batch normalisation, 16, 32 and 64 channels wide.
 
     Shortcuts have no parameters: where a stage halves the image and doubles the width, every second pixel is taken and
-    the new channels are zero (option A of the paper). Without shortcuts it is the plain network of the paper, the one
-    whose landscape Li et al. 2018 (arXiv 1712.09913) found chaotic.
+    the new channels are zero (option A of the paper). Without shortcuts it is the plain network of the paper, whose
+    loss landscape Li et al. 2018 (arXiv 1712.09913) found chaotic.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> network = la.ResNet(depth=8, width=4).build(inputs=(3, 32, 32), outputs=10)
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     depth: Depth = 20
-    """Layers with weights, 6 n + 2: 20, 32, 44, 56, 110."""
+    """Number of layers with weights, 6 n + 2: 20, 32, 44, 56, 110."""
     shortcuts: bool = True
-    """Add a block's input to its output."""
+    """Add the input of each block to its output."""
     width: Count = 16
-    """Channels of the first stage."""
+    """Number of channels of the first stage."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if len(inputs) != 3:
@@ -60,7 +66,7 @@ class _Block(nn.Sequential):
         layers: OrderedDict[str, nn.Module] = OrderedDict(
             convolution_1=_convolution(width_in, width_out, stride),
             normalisation_1=nn.BatchNorm2d(width_out),
-            rectifier=nn.ReLU(),
+            relu=nn.ReLU(),
             convolution_2=_convolution(width_out, width_out, 1),
             normalisation_2=nn.BatchNorm2d(width_out),
         )

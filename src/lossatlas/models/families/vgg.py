@@ -28,16 +28,17 @@ class VGG(Family):
     configurations A, B, D and E of the paper with the head that Garipov et al. 2018 (arXiv 1802.10026) use on CIFAR:
     two hidden linear layers, as wide as the last stage. There is no dropout.
 
-    A pool at an odd edge takes what is there, as in the code of Li et al., so that 28x28 images go through five stages.
-    Images that are a single pixel before the last stage are refused: depth 9 takes 5x5 and more, the others 17x17.
+    Pooling at an odd edge includes the partial window, as in the code of Li et al., so that 28x28 images pass five
+    stages. Images that shrink to a single pixel before the last stage are refused: depth 9 needs 5x5, others 17x17.
     """
 
     depth: Depth = 9
-    """Layers with weights: 9, 11, 13, 16 or 19."""
+    """Number of layers with weights: 9, 11, 13, 16 or 19."""
     batch_norm: bool = False
-    """Batch normalisation after each convolution; at depth 9, as published, after the hidden linear layer as well."""
+    """Apply batch normalisation after each convolution; at depth 9, as published, after the hidden linear layer as
+    well."""
     width: Count = 64
-    """Channels of the first stage."""
+    """Number of channels of the first stage."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         if self.depth not in STAGES:

@@ -29,9 +29,9 @@ class WRN(Family):
     """
 
     depth: Depth = 16
-    """Layers with weights, 6 n + 4: 10, 16, 22, 28, 40."""
+    """Number of layers with weights, 6 n + 4: 10, 16, 22, 28, 40."""
     widen: Count = 4
-    """How many times wider than a residual network: 1, 2, 4, 8, 10."""
+    """Widening factor, relative to a residual network: 1, 2, 4, 8, 10."""
 
     def build(self, inputs: tuple[int, ...], outputs: int) -> nn.Module:
         channels = image_channels("wrn", inputs, SMALLEST)

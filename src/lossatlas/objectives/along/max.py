@@ -18,17 +18,23 @@ __all__ = ["Maximum"]
 class Maximum(OnCurve):
     """``T log mean_i exp(L(phi(t_i)) / T)``: the soft maximum of the losses at a step's points.
 
-    It lies between their mean (T to infinity) and their maximum (T to 0), the latter at most ``T log P`` above it. Its
-    gradient is that of a mean in which the points count by the softmax of ``L / T``. With few points it says nothing
-    of a peak between them: draw more than for a mean.
+    It lies between their mean (T to infinity) and their maximum (T to 0), which is at most ``T log P`` larger. Its
+    gradient is that of a mean in which the points are weighted by the softmax of ``L / T``. Few points miss a peak
+    between them: sample more than for a mean.
 
     Args:
-        points: see :class:`~lossatlas.objectives.on_curve.OnCurve`.
-        temperature: T, in the loss's units. One near the losses or above them makes it nearly their mean.
-        weight_decay: likewise.
+        points: how many points a step samples, see :class:`~lossatlas.objectives.on_curve.OnCurve`.
+        temperature: T, in the unit of the loss. If it is as large as the losses, the objective is nearly their mean.
+        weight_decay: the coefficient of the weight decay on sampled points, see there, too.
 
     Raises:
-        BadInput: a temperature that is not positive, or fewer than two points, whose maximum is their mean.
+        BadInput: the temperature is not positive, or there are fewer than two points.
+
+    Example:
+        >>> import lossatlas as la
+        >>> sampled = la.Maximum(points=6, temperature=0.05).sample(seed=0, step=0, progress=0.0, running={})
+        >>> sampled.coords.shape
+        torch.Size([6, 1])
     """
 
     def __init__(self, points: int = 8, *, temperature: float = 0.01, weight_decay: float = 0.0) -> None:
@@ -36,7 +42,7 @@ class Maximum(OnCurve):
         if not 0 < temperature < math.inf:
             raise BadInput(f"the temperature of a soft maximum is {temperature}; expected a positive number")
         if points < 2:
-            raise BadInput("a maximum over 1 point is its loss; draw 2 points or more a step")
+            raise BadInput("a maximum over 1 point is its loss; expected 2 points or more per step")
         self.temperature = temperature
 
     @classmethod

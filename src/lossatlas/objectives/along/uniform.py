@@ -1,4 +1,4 @@
-"""The expected loss of a uniform t."""
+"""The expected loss for a uniform curve parameter t."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ __all__ = ["Uniform"]
 
 
 class Uniform(OnCurve):
-    """``E L(phi(t))`` for t uniform in [0, 1] (Garipov et al. 2018, equation 2). Its estimate has no bias."""
+    """``E L(phi(t))`` for t uniform in [0, 1] (Garipov et al. 2018, equation 2), estimated without bias.
+
+    Args:
+        points: how many points a step samples, see :class:`~lossatlas.objectives.on_curve.OnCurve`.
+        weight_decay: the coefficient of the weight decay on sampled points, likewise.
+
+    Example:
+        >>> import lossatlas as la
+        >>> sampled = la.Uniform(points=4).sample(seed=0, step=0, progress=0.0, running={})
+        >>> sampled.coords.shape
+        torch.Size([4, 1])
+    """
 
     @classmethod
     def of_curve(cls, curve: Curve, points: int, weight_decay: float, temperature: float) -> Self:

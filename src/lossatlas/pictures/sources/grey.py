@@ -21,7 +21,7 @@ DEFAULT_SIZE = 32
 FLAT = 1e-4  # of the brightest: below this a range of greys is the rounding of a resize
 
 HIGHEST = 1e4
-"""Far above what a clipped step can ask for."""
+"""The highest target loss, far above the threshold of clips."""
 
 
 @final
@@ -30,14 +30,14 @@ class GreyImage(PrefixSource):
     """A picture file whose luminance becomes target losses: dark is low, in proportion to the loss's logarithm."""
 
     low: float = 0.05
-    """The loss of the darkest cell."""
+    """Loss of the darkest cell."""
     high: float = 2.3
-    """The loss of the brightest cell; the cross-entropy of a guess among ten classes is ln 10 = 2.3."""
+    """Loss of the brightest cell; the cross-entropy of guessing among ten classes is ln 10 = 2.3."""
 
     form: ClassVar[str] = "grey:FILE"
 
     def open(self, rest: str, invert: bool = False) -> Source:
-        """The file ``rest``, transparent parts on white; ``invert`` makes bright low.
+        """Open the file ``rest``, with transparent parts white; ``invert`` makes bright parts low.
 
         Raises:
             BadInput: the file cannot be read or is of one grey, or the losses are not 0 < low < high.
@@ -64,15 +64,15 @@ class _Grey(Source):
         self._check_range(self._luminance)
 
     def render(self, size: Size | None = None) -> Raster:
-        """Resized with antialiasing; what is darkest and brightest at the default size takes the ends.
+        """Resize the image with antialiasing; the darkest and brightest cells at the default size get the end losses.
 
         See :meth:`Source.render`.
         """
         native = self._luminance.shape
-        # Beside an edge the resampling overshoots: clipped, lest the overshoot take the ends of the range.
+        # Resampling overshoots beside an edge; without clipping the overshoot would get the ends of the range.
         grey = self._resized(scale_shape(DEFAULT_SIZE if size is None else size, native, self.name))
         self._check_range(grey)
-        # One stretch for every size, so that coarse pictures ask for the same losses as fine ones.
+        # One scale for all sizes, so that coarse pictures have the same target losses as fine ones.
         usual = self._resized(scale_shape(DEFAULT_SIZE, native, self.name))
         bright = np.clip((grey - usual.min()) / np.ptp(usual), 0, 1)
         low, high = np.log(self._ends)

@@ -32,16 +32,14 @@ class ImageFile(PrefixSource):
     """
 
     threshold: str | None = None
-    """Luminance between 0 and 1 below which a cell is ink, or "otsu" for the one that parts dark from bright best.
-
-    By default one half. One that is given asks for luminance whether or not there is an alpha channel; transparent
-    parts are then white.
-    """
+    """Luminance between 0 and 1 below which a cell is ink, or otsu for the one that parts dark from bright best; by
+    default one half. Where it is given, luminance decides even in an image with an alpha channel, whose transparent
+    parts are then white."""
 
     form: ClassVar[str] = "image:FILE"
 
     def open(self, rest: str, invert: bool = False) -> Source:
-        """The file ``rest``.
+        """Open the image file ``rest``.
 
         Raises:
             BadInput: the file is missing or cannot be decoded, the threshold lies outside (0, 1), or Otsu's method
@@ -57,7 +55,7 @@ class ImageFile(PrefixSource):
 
 @final
 class _Image(Source):
-    """``paper`` says how much like paper each pixel is, (H, W) in [0, 1]; below ``limit`` it is ink."""
+    """``paper`` is the brightness or transparency of each pixel, (H, W) in [0, 1]; below ``limit`` it is ink."""
 
     scalable = True
     rank = 2
@@ -70,10 +68,10 @@ class _Image(Source):
         self._invert = invert
 
     def render(self, size: Size | None = None) -> Raster:
-        """Resized with antialiasing, then split into ink and background; see :meth:`Source.render`.
+        """Resize the image with antialiasing, then split it into ink and background; see :meth:`Source.render`.
 
-        By default the file's own size, at most 40 cells along the longer side: photographs have more pixels than
-        anybody wants networks.
+        By default at the size of the file, but with at most 40 cells along the longer side, since each cell is a
+        network to be evaluated.
         """
         default = min(DEFAULT_SIZE, max(self._paper.shape))
         height, width = scale_shape(default if size is None else size, self._paper.shape, self.name)
@@ -85,7 +83,7 @@ class _Image(Source):
 
 
 def _fixed(threshold: str | None, path: str) -> float | None:
-    """A threshold that does not depend on the image; None if it does."""
+    """The threshold, where it does not depend on the image; else None."""
     if threshold is None:
         return HALF
     if threshold == OTSU:

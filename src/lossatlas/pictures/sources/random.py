@@ -1,4 +1,4 @@
-"""``random:P``: cells that are low by chance."""
+"""``random:P``: cells that are low at random."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class RandomMask(PrefixSource):
     """
 
     rings: bool = True
-    """Whether the outermost ring of cells is high and the next one low, whatever was drawn inside."""
+    """Make the outermost ring of cells high and the next ring low, whatever is drawn inside."""
     seed: Seed = 0
-    """Of the draw."""
+    """Seed of the random mask."""
 
     form: ClassVar[str] = "random:P"
 
     def open(self, rest: str, invert: bool = False) -> Source:
-        """The probability ``rest``; ``invert`` turns the rings as well.
+        """Parse the probability ``rest``; ``invert`` inverts the rings as well.
 
         Raises:
-            BadInput: it is not a number inside (0, 1).
+            BadInput: it is not a number in (0, 1).
         """
         try:
             probability = float(rest)
@@ -47,13 +47,13 @@ class RandomMask(PrefixSource):
                 f"{rest!r} is not a probability; expected a number inside (0, 1), such as random:0.3"
             ) from error
         if not 0 < probability < 1:
-            raise BadInput(f"a probability outside (0, 1): {rest}; expected a number inside, such as random:0.3")
+            raise BadInput(f"{rest} is not a probability in (0, 1); expected a number inside, such as random:0.3")
         return _Random(probability, self, invert)
 
 
 @final
 class _Random(Source):
-    # A smaller rendering is another draw.
+    # A smaller rendering is another random mask.
     scalable = False
     rank = 2
 
@@ -64,7 +64,7 @@ class _Random(Source):
         self._invert = invert
 
     def render(self, size: Size | None = None) -> Raster:
-        """A function of seed, probability and shape alone; see :meth:`Source.render`."""
+        """Sample a mask, as a function of seed, probability and shape; see :meth:`Source.render`."""
         shape = scale_shape(size, (DEFAULT_SIZE, DEFAULT_SIZE), self.name)
         key = f"{self._options.seed}/random/{self._probability!r}/{'x'.join(map(str, shape))}"
         digest = hashlib.blake2b(key.encode(), digest_size=8).digest()

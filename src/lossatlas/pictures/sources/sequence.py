@@ -1,4 +1,4 @@
-"""``sequence:A,B,C``: pictures one behind the other, as a solid."""
+"""``sequence:A,B,C``: pictures one behind the other, as a cuboid."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ class PictureSequence(PrefixSource):
     """
 
     layers: Count | None = None
-    """Layers of each picture where the size leaves the depth open; by default the depth is about the longer side."""
+    """Number of layers of each picture where the size leaves the depth open; by default the depth is about the longer
+    side."""
 
     form: ClassVar[str] = "sequence:A,B,C"
 
     def open(self, rest: str, invert: bool = False) -> Source:
-        """The pictures ``rest``; ``invert`` turns each.
+        """Open the pictures ``rest``; ``invert`` inverts each.
 
         Raises:
             BadInput: a picture that is unknown, grey, a sequence or not of two axes.
@@ -62,7 +63,7 @@ class _Sequence(Source):
         self._layers = layers
 
     def render(self, size: Size | None = None) -> Raster:
-        """The depth of a size of three numbers is dealt out to the pictures; see :meth:`Source.render`.
+        """Render the pictures; the depth of a size of three numbers is shared out. See :meth:`Source.render`.
 
         A size of one number is the longer side of each picture.
         """

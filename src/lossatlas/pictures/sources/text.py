@@ -23,13 +23,13 @@ __all__ = ["TextWords"]
 
 DEFAULT_SIZE = 40
 WIDEST = 10
-"""Sizes of the font around the ink; they are drawn."""
+"""The widest margin, in units of the font's size."""
 LONGEST = 500
-"""Characters; more would leave no cell for each."""
+"""The most characters of a text; with more there would be too few cells for each."""
 MOST_FONT = 2**27
-"""Bytes of a font file."""
+"""The most bytes of a font file."""
 LARGEST_LETTER = 64
-"""Areas of a square of the font's size; a damaged font may ask for any number of pixels."""
+"""The largest area of a letter in squares of the font's size; a damaged font may request any number of pixels."""
 FONT_SIZE = 96  # pixels of the first drawing, which gives the aspect
 FINENESS = 8  # pixels per cell, at least
 LINE_SPACING = 0.2  # in units of the font's size
@@ -45,23 +45,25 @@ class TextWords(PrefixSource):
     r"""Words, in several lines if there are line breaks in them (typed as ``\n`` or real), centred."""
 
     font: str | None = None
-    """A .ttf or .otf file; by default the one that comes with Pillow, which has the letters of English only."""
+    """Font file (.ttf or .otf); by default the font that comes with Pillow, which has the letters of English only."""
     margin: Annotated[float, Meta(ge=0, le=WIDEST, description=f"0 to {WIDEST} sizes of the font")] = 0.15
-    """Around the ink, in units of the font's size."""
+    """Margin around the ink, in units of the size of the font."""
 
     form: ClassVar[str] = "text:WORDS"
 
     def open(self, rest: str, invert: bool = False) -> Source:
-        """The words ``rest``; ``invert`` makes them high on low ground.
+        """Open the words ``rest``; ``invert`` makes them high on a low background.
 
         Raises:
             BadInput: no ink, characters that the font lacks, too many of them, or a font that cannot be read.
         """
         lines = [line.strip() for line in rest.replace("\\n", "\n").expandtabs(4).splitlines()]
         if len(rest) > LONGEST:
-            raise BadInput(f"a text of {len(rest)} characters; expected {LONGEST} at most: few cells are left for each")
+            raise BadInput(
+                f"the text has {len(rest)} characters; expected {LONGEST} at most, so that each has some cells"
+            )
         if not any(lines):
-            raise BadInput("a text that leaves no ink: there are only blanks; expected words, such as text:HI")
+            raise BadInput("the text is blank and leaves no ink; expected words, such as text:HI")
         return _Text(lines, self, invert)
 
 
@@ -80,13 +82,13 @@ class _Text(Source):
             if missing := _missing(font, self.name):
                 whose = f"font {options.font!r}" if options.font else "the default font"
                 raise BadInput(
-                    f"a text that leaves no ink: {whose} has no glyph for {missing!r} in {self.name!r}; "
-                    "give a font file that has it (option font) or other words"
+                    f"{whose} has no glyph for {missing!r} in {self.name!r}; give a font file that has it (option "
+                    "font) or other words"
                 )
             self._native = _drawing(font, lines, options.margin).shape
 
     def render(self, size: Size | None = None) -> Raster:
-        """Drawn large and averaged over each cell; paper is added where the shape is another one than the text's."""
+        """Render the words large and average over each cell; background is added where the aspect ratio differs."""
         height, width = shape = scale_shape(DEFAULT_SIZE if size is None else size, self._native, self.name)
         cell = min(n / m for n, m in zip(shape, self._native, strict=True))
         with _drawable(self._options.font):
@@ -94,7 +96,7 @@ class _Text(Source):
             drawn = _drawing(font, self._lines, self._options.margin)
         paper = _letterboxed(drawn, shape)
         covered = np.asarray(Image.fromarray(paper).resize((width, height), Image.Resampling.BOX))
-        # Where a stroke straddles two cells it covers half its width of each; asking for more would break it up.
+        # A stroke on the border of two cells covers each with half of its width; a higher limit would break it up.
         share = np.clip(0.45 * _thickness(drawn) * width / paper.shape[1], *INK_SHARES)
         try:
             return Picture((covered >= share) != self._invert, self.name)
@@ -114,10 +116,10 @@ def _font(path: str | None, size: int) -> ImageFont.FreeTypeFont:
 
 @contextmanager
 def _drawable(path: str | None) -> Iterator[None]:
-    """Refuse a font that cannot be read, or turns out to be damaged where a letter is drawn.
+    """Refuse a font that cannot be read, or is found to be damaged when a letter is drawn.
 
     Raises:
-        BadInput: it is.
+        BadInput: the font cannot be used.
     """
     try:
         yield
@@ -127,7 +129,7 @@ def _drawable(path: str | None) -> Iterator[None]:
 
 
 def _missing(font: ImageFont.FreeTypeFont, words: str) -> str:
-    """The characters that the font draws as nothing, or as what stands for missing glyphs."""
+    """The characters that the font lacks: drawn as nothing, or as its sign for missing glyphs."""
 
     def picture(character: str) -> tuple[tuple[int, int], bytes]:
         mask = font.getmask(character)
@@ -157,13 +159,13 @@ def _drawing(font: ImageFont.FreeTypeFont, lines: Sequence[str], margin: float) 
 
 
 def _thickness(ink: Ink) -> float:
-    """The width of strokes in pixels, nearly: twice the ink over its outline, which pixels make somewhat longer."""
+    """The approximate width of strokes in pixels: twice the area of the ink over the length of its outline."""
     outline = sum(np.abs(np.diff(ink, axis=axis)).sum() for axis in (0, 1))
     return float(2 * ink.sum() / outline)
 
 
 def _letterboxed(ink: Ink, shape: tuple[int, ...]) -> Ink:
-    """Paper added on two sides, so that cells of the shape are square pieces of it."""
+    """The ink with background added on two sides, so that cells of the shape are square."""
     height, width = ink.shape
     pixels = max(height / shape[0], width / shape[1])  # per cell
     missing = (round(pixels * shape[0]) - height, round(pixels * shape[1]) - width)

@@ -1,1 +1,1 @@
-"""One module per preset, named as on the command line: what it sets beside the defaults."""
+"""Presets: each module defines one, named as on the command line, by the settings that differ from the defaults."""

@@ -1,6 +1,6 @@
 """The settings of the multi-point paper (Skorokhodov & Burtsev 2019, arXiv 1910.03867, appendices A and B).
 
-What the paper leaves open is taken from its authors' code: the clip is that of a cell's mean, a step draws 50 low and
+What the paper leaves open is taken from its authors' code: the clip is that of a cell's mean, a step samples 50 low and
 50 high cells, and the budget is 100 epochs of FashionMNIST.
 """
 

@@ -1,1 +1,1 @@
-"""Where a survey can lie: one module per option of a survey that says so, named like it."""
+"""The kinds of survey sites: each module defines one, named like the option of a survey that chooses it."""

@@ -1,4 +1,4 @@
-"""Between networks."""
+"""Surveys between networks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["BetweenNetworks"]
 
 
 class BetweenNetworks(SiteKind):
-    """The figure that trained networks span (Goodfellow et al. 2015; Im, Tao & Branson 2016; Garipov et al. 2018)."""
+    """The figure spanned by trained networks (Goodfellow et al. 2015; Im, Tao & Branson 2016; Garipov et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
         if config.directions or require(config.repeats) > 1:
-            raise BadInput("between networks there are no directions to choose or to draw; leave them out")
+            raise BadInput("directions and repeats mean nothing between networks; leave them out")
         loaded = load_networks(config.between, base)
         loaded.bring(base.problem.module)
         kind = choose_chart_between(config.chart, len(loaded.names))
@@ -30,15 +30,15 @@ class BetweenNetworks(SiteKind):
         chart.check_spans()
         if len(chart.axes) > len(AXES):
             raise BadInput(
-                f"{len(loaded.names)} networks span {len(chart.axes)} axes, which no picture has; choose up to four"
+                f"{len(loaded.names)} networks span {len(chart.axes)} axes, too many for a picture; choose up to four"
             )
+        chart.axis_labels = chart.labels(loaded.names)
         coords = chart.corner_coords()
         margin = config.margin if config.margin is not None else chart.margin
         lows, highs = coords.min(dim=0).values, coords.max(dim=0).values
         reach = (highs - lows) * margin
         return SurveySite(
             chart=chart,
-            labels=chart.labels(loaded.names),
             boxes={
                 axis: (float(low - more), float(high + more))
                 for axis, low, high, more in zip(chart.axes, lows, highs, reach, strict=True)

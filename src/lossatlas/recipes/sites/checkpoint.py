@@ -1,4 +1,4 @@
-"""Around the weights of a file."""
+"""Surveys around a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AroundCheckpoint"]
 
 
 class AroundCheckpoint(SiteKind):
-    """A slice with the network of a file, a run or a snapshot in its centre (Li et al. 2018)."""
+    """A slice centred at the network of a file, a run or a snapshot (Li et al. 2018)."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
         checkpoint = require(config.checkpoint)
@@ -23,12 +23,11 @@ class AroundCheckpoint(SiteKind):
         loaded.bring(base.problem.module)
         (origin,) = loaded.vectors
         around = make_around(config, base.space, origin)
-        chart, labels, ends = make_slice(config, around)
+        chart, ends = make_slice(config, around)
         centre = Network(Path(checkpoint).name, (0.0,) * len(config.kinds), origin)
         return SurveySite(
             chart=chart,
-            labels=labels,
-            boxes=dict.fromkeys(labels, (-1.0, 1.0)),
+            boxes=dict.fromkeys(chart.axis_labels, (-1.0, 1.0)),
             networks=(centre, *ends),
             notes=(*loaded.notes, *list_notes(config, around)),
         )

@@ -1,4 +1,4 @@
-"""Along the trajectory of a training."""
+"""Surveys along the trajectory of a training."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from lossatlas.weights.files import load_state
 __all__ = ["AlongTrajectory"]
 
 ELSEWHERE = (("random", "random"), ("solution", "random"))
-"""Planes that the same trajectory is shown in for comparison (Li et al. 2018, Figure 8)."""
+"""The planes onto which the trajectory is also projected for comparison (Li et al. 2018, Figure 8)."""
 NARROWEST = 0.25
-"""The shortest axis, as a share of the longest: a trajectory that hardly moves along an axis shall be seen to do so."""
+"""The shortest axis as a share of the longest, so that little movement along an axis is visible as such."""
 MARGIN = 0.2
 
 
 class AlongTrajectory(SiteKind):
-    """A slice around the end of a recorded trajectory, with the trajectory on it."""
+    """A slice around the end of a recorded trajectory, with the projection of the trajectory."""
 
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:
         if require(config.repeats) > 1:
@@ -44,17 +44,16 @@ class AlongTrajectory(SiteKind):
         check_finite(base.problem.module, end)
         origin = base.space.vector_of(base.problem.module)
         around = make_around(config, base.space, origin, trajectory)
-        chart, names, ends = make_slice(config, around)
+        chart, ends = make_slice(config, around)
         assert isinstance(chart, Slice)
         followed = _follow(trajectory, chart, around)
-        labels = {
-            axis: f"{names[axis]} ({percent(share)})" if share is not None else names[axis]
-            for axis, share in zip_longest(chart.axes, followed.here.shares.tolist())
+        chart.axis_labels = {
+            axis: f"{label} ({percent(share)})" if share is not None else label
+            for (axis, label), share in zip_longest(chart.axis_labels.items(), followed.here.shares.tolist())
         }
         steps = str([snapshot.step for snapshot in trajectory.snapshots])
         return SurveySite(
             chart=chart,
-            labels=labels,
             boxes=_boxes(chart.axes, followed.here, config.margin if config.margin is not None else MARGIN),
             networks=(Network(Path(folder).name, (0.0,) * len(chart.axes), origin), *ends),
             trajectory=followed,
@@ -66,20 +65,22 @@ class AlongTrajectory(SiteKind):
 def _follow(trajectory: WeightTrajectory, chart: Slice, around: Around) -> SurveyedTrajectory:
     explained = trajectory.explained(around.memory)
     if not explained.any():
-        raise BadInput("the snapshots of the trajectory are all alike, so there is nothing to survey")
+        raise BadInput(
+            "the snapshots of the trajectory are all equal, so there is nothing to survey; record another one"
+        )
     return SurveyedTrajectory(
         trajectory, trajectory.project(chart.origin, chart.directions), explained, _elsewhere(around)
     )
 
 
 def _elsewhere(around: Around) -> dict[str, Projection]:
-    """The trajectory in the planes for comparison, those that there are."""
+    """Project the trajectory onto the planes for comparison, as far as they exist."""
     found = {}
     for kinds in ELSEWHERE:
         try:
             vectors, names = make_directions(kinds, around)
         except BadInput:
-            continue  # a trajectory that ends where it started has no direction through its solution
+            continue  # a trajectory that ends where it started does not define a direction
         assert around.trajectory is not None
         found[" and ".join(names)] = around.trajectory.project(around.origin, vectors)
     return found

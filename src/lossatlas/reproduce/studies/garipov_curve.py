@@ -24,7 +24,7 @@ COLUMNS = (*OBJECTIVES, "longer")
 LONGER = 4 / 3
 RESIDUAL = "preresnet-"
 RESIDUALS = (f"{RESIDUAL}bezier", f"{RESIDUAL}chain")
-"""Of the second network, at the published scale."""
+"""The runs of the second network, at the published scale."""
 SEEDS = 3
 PUBLISHED = [
     ["ends", ".24", "6.79 to 6.94", ".18", "4.75 to 4.76", ".08 to .09", "3.69 to 3.73"],

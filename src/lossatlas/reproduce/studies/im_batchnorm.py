@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lossatlas.measures import surfaces
+from lossatlas.measures import take_surfaces
 from lossatlas.measures.kinds.spread import Spread
 from lossatlas.measures.surface import ROUNDING, Floats, Surface
 from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
@@ -28,9 +28,9 @@ COLOURS = {"plain": "#31688e", "batch-norm": "#de4968"}
 OPTIMIZERS = {"sgd": "sgd,lr=0.05", "adam": "adam,lr=1e-3"}
 SEEDS = {"small": 4, "paper": 3}
 LOW_ERROR = 0.1
-"""What counts as a low error rate."""
+"""The error rate below which an error counts as low."""
 ENDS = ("ends", "others")
-"""Families of lines between ends, which the claims are about."""
+"""The families of lines between ends, to which the claims refer."""
 LINES = {
     "ends": "from SGD's end (0) to Adam's end (1)",
     "others": "from SGD's end (0) to that of the next initialisation (1)",
@@ -48,13 +48,13 @@ class _Family:
     """
 
     surface: Surface
-    """Of the training loss; the lines are its repeats."""
+    """The surface of the training loss, whose repeats are the lines."""
     barriers: list[float | None]
     slopes: list[float | None]
     low_error: list[float]
     """The share of the line on which the training error is low."""
     deviation: float | None
-    """Standard deviation of the training error over the lines, the mean over the points of the line."""
+    """The standard deviation of the training error over the lines, averaged over the points of the line."""
 
     @property
     def half_way(self) -> float:
@@ -164,7 +164,7 @@ def _is_line(name: str, network: str, kind: str) -> bool:
 
 def _family(runs: Sequence[Run]) -> _Family:
     surveys = [run.survey for run in runs]
-    each = [surfaces(survey)["train"] for survey in surveys]
+    each = [take_surfaces(survey)["train"] for survey in surveys]
     repeats = np.stack([surface.values for surface in each])
     errors = np.stack([_errors(survey) for survey in surveys])[:, _between(each[0].coords[0])]
     numbers = [run.summary["train_surface"] for run in runs]

@@ -23,13 +23,13 @@ __all__ = ["IM_MATRIX"]
 Floats = npt.NDArray[np.float64]
 
 OPTIMIZERS = {"sgd": 0.1, "momentum": 0.05, "rmsprop": 0.001, "adadelta": 1.0, "adam": 0.001}
-"""With their learning rates."""
+"""The optimisers and their learning rates."""
 SEEDS = {"small": (0, 1), "paper": (0, 1, 2)}
-"""Initialisations; all optimisers start from each."""
+"""The seeds of the initialisations; all optimisers start from each."""
 HUMP = 0.01
-"""Nats above the straight line between two ends' losses from which on there is a hump."""
+"""The rise in nats above the straight line between two ends' losses that counts as a hump."""
 FLOOR = 1e-6
-"""Nats; smaller losses count as this in logarithms."""
+"""The floor of losses in nats, before logarithms are taken."""
 PICTURES = ("matrix", "slices", "lines", "differences", "sharpness", "weights")
 
 
@@ -137,7 +137,7 @@ def _triangles(data: xr.Dataset) -> Curves:
 
 
 def _slices(data: xr.Dataset) -> Curves:
-    """Means over repeats."""
+    """Return the means over repeats."""
     names = [str(name).rpartition("-") for name in data["run"].values]
     values = _log(data["slice_train_loss"].values).mean(axis=1)
     return {(name, int(seed)): values[place] for place, (name, _, seed) in enumerate(names)}

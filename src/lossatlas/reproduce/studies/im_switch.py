@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lossatlas.charts import Simplex
-from lossatlas.metrics import metrics_for
+from lossatlas.metrics import choose_metrics
 from lossatlas.recipes import ProblemConfig, TrainConfig
 from lossatlas.recipes.train import TrainRecipe, build_train
 from lossatlas.reproduce.drawing import Curve, draw_curves, save, write_table
@@ -25,7 +25,7 @@ __all__ = ["IM_SWITCH"]
 RATES = {"sgd": (0.05, 0.1), "adam": (1e-4, 1e-3)}
 COLOURS = {"sgd": "#31688e", "adam": "#de4968", "sgd-adam": "#6d8b00", "adam-sgd": "#8c2981"}
 POINTS = 21
-"""On the line between two ends."""
+"""The number of points on the line between two ends."""
 
 
 @final
@@ -128,7 +128,7 @@ def _line(recipe: TrainRecipe, ends: Sequence[Run], split: Any) -> list[float]:
     chart = Simplex(torch.stack(corners))
     found = survey(
         chart, {chart.axes[0]: np.linspace(0, 1, POINTS)}, recipe.problem, {"train": split}, space=recipe.space,
-        metrics=[name for name in metrics_for(recipe.problem.loss) if name == "loss"], plan="loop",
+        metrics=[name for name in choose_metrics(recipe.problem.loss) if name == "loss"], plan="loop",
     )  # fmt: skip
     return [float(value) for value in found["train_loss"].values]
 

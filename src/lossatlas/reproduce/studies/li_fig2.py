@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from lossatlas.measures import MEASURES, surfaces
+from lossatlas.measures import MEASURES, take_surfaces
 from lossatlas.recipes import ProblemConfig, SurveyConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import copy_problem
@@ -30,7 +30,7 @@ class _End:
     sharpness: float | None
     width: float | None
     deviation: float
-    """Standard deviation of the weights."""
+    """The standard deviation of the weights."""
 
 
 @final
@@ -41,7 +41,7 @@ class _LineBetweenBatches(Study):
         trained = configure_trainings(scale)
         configs: dict[str, ProblemConfig] = {name_training(*key): config for key, config in trained.items()}
         for decay in dict.fromkeys(decay for _, decay in trained):
-            # Running variances beyond an end, continued like weights, would be negative: they are estimated anew.
+            # Running variances extrapolated like weights would be negative beyond an end, so they are re-estimated.
             ends = {name_training(batch, other): config for (batch, other), config in trained.items() if other == decay}
             configs[f"line-decay{decay:g}"] = SurveyConfig(
                 **copy_problem(next(iter(ends.values()))), between=tuple(ends), range=(-0.5, 1.5),
@@ -78,7 +78,7 @@ class _LineBetweenBatches(Study):
 
 def _ends(run: Run, trained: list[Run]) -> list[_End]:
     """Both ends of a line, each as the centre of the training loss on it."""
-    surface = surfaces(run.survey)["train"]
+    surface = take_surfaces(run.survey)["train"]
     found = []
     for place, (training, histogram) in enumerate(zip(trained, histograms(run.survey), strict=True)):
         around = replace(surface, corners=(surface.corners[place],))

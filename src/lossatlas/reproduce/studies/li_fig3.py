@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from lossatlas.measures import surfaces
+from lossatlas.measures import take_surfaces
 from lossatlas.measures.kinds.sharpness import Sharpness
 from lossatlas.measures.measure import Value
 from lossatlas.recipes import ProblemConfig, SurveyConfig
@@ -25,9 +25,9 @@ __all__ = ["LI_FIG3"]
 
 SEEDS = {"small": 2, "paper": 1}
 REPEATS = 10
-"""Of the directions of each line, as many as the paper draws together."""
+"""The number of random directions per line, as in the paper."""
 REACH = {"small": 20.0, "paper": 60.0}
-"""How far plain lines go in weight space; about as far as filter-normalised ones, which are as long as the weights."""
+"""The half length of plain lines in weight space, about that of filter-normalised ones."""
 SLICES = {"filter": "filter-normalised", "plain": "plain"}
 
 
@@ -102,8 +102,8 @@ def _number(run: Run, name: str) -> float | None:
 
 
 def _sharpness(run: Run) -> float | None:
-    """Of the training loss on the lines around a network, within half their reach, in percent; mean of the repeats."""
-    surface = surfaces(run.survey)["train"]
+    """Return the sharpness of the training loss within half the line, in per cent; the mean over the repeats."""
+    surface = take_surfaces(run.survey)["train"]
     assert surface.repeats is not None
     measure = Sharpness((run.config.range[1] / 2,))
     found = [measure.of(replace(surface, values=one, repeats=None)) for one in surface.repeats]
@@ -111,7 +111,7 @@ def _sharpness(run: Run) -> float | None:
 
 
 def _error(run: Run) -> float:
-    """In percent."""
+    """Return the test error in per cent."""
     return 100 * (1 - float(run.summary["test_accuracy"]))
 
 
@@ -162,7 +162,7 @@ def _words(pair: Sequence[Any]) -> str:
 
 
 def _mean(values: Iterable[Value]) -> float | None:
-    """None where one of them is."""
+    """Return the mean; None if one of the values is None."""
     listed = list(values)
     numbers = [float(value) for value in listed if isinstance(value, float | int)]
     return float(np.mean(numbers)) if len(numbers) == len(listed) else None

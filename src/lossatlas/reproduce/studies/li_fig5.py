@@ -18,7 +18,7 @@ __all__ = ["LI_FIG5"]
 
 DEPTHS = {"small": (8, 20, 32, 44), "paper": (20, 56, 110)}
 RATES = {True: 0.1, False: 0.01}
-"""With and without shortcuts, as published."""
+"""The learning rates with and without shortcuts, as published."""
 PUBLISHED = {(20, True): 7.37, (110, True): 5.79, (20, False): 8.18, (110, False): 16.44, (56, True): 5.89,
              (56, False): 13.31}  # fmt: skip
 """Test errors in percent, of the networks at the paper's scale."""
@@ -90,7 +90,7 @@ def _name(depth: int, shortcuts: bool) -> str:
 
 
 def _error(run: Run) -> float:
-    """In percent."""
+    """Return the test error in per cent."""
     return 100 * (1 - float(run.summary["test_accuracy"]))
 
 

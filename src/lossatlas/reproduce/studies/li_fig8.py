@@ -36,7 +36,7 @@ class _RandomDirectionsFail(Study):
         )  # fmt: skip
         grid, examples = ((15,), "1000") if scale == "small" else ((51,), "all")
         shared = {**copy_problem(training), "grid": grid, "examples": examples, "trajectory": "training"}
-        shared |= {"splits": ("train",), "normalize": "none", "ignore": "none"}  # directions as they are drawn
+        shared |= {"splits": ("train",), "normalize": "none", "ignore": "none"}  # directions as they are sampled
         surveys = {name: SurveyConfig(directions=kinds, **shared) for name, kinds in PLANES.items()}
         return {"training": training, **surveys}
 

@@ -29,7 +29,7 @@ PUBLISHED: dict[str, list[float]] = {
 }
 """Gaps for p = 0.1 ... 0.9, read off the authors' notebook (first 100 test images), not the paper's plot."""
 LEFT_PLATEAU = 0.3
-"""The plain network's gap at p = 0.5 from which on the study says something."""
+"""The least gap of the plain network at p = 0.5 for which the study is conclusive."""
 
 
 @final

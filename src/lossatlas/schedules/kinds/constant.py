@@ -11,7 +11,7 @@ __all__ = ["Constant"]
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """1, always."""
+    """The constant factor 1."""
 
     def __call__(self, progress: float) -> float:
         return 1.0

@@ -12,7 +12,7 @@ __all__ = ["Cosine"]
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """(1 + cos(pi progress)) / 2, from 1 to 0 (Loshchilov & Hutter 2017, without restarts).
+    """The factor ``(1 + cos(pi progress)) / 2``, from 1 to 0 (Loshchilov & Hutter 2017, without restarts).
 
     >>> round(Cosine()(0.5), 12)
     0.5

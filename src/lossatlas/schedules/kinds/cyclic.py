@@ -1,4 +1,4 @@
-"""A learning rate that falls and rises in turn."""
+"""A learning rate that falls and rises periodically."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Cyclic"]
 
 @dataclass(frozen=True)
 class Cyclic(Schedule):
-    """Linearly from 1 to ``low`` and back in every cycle, as in fast geometric ensembling.
+    """A factor that goes linearly from 1 to ``low`` and back in every cycle, as in fast geometric ensembling.
 
-    Garipov et al. 2018 (arXiv 1802.10026), section 5; members are taken in the middle of a cycle.
+    Garipov et al. 2018 (arXiv 1802.10026), section 5; members of an ensemble are taken in the middle of a cycle.
 
     >>> [Cyclic(cycles=1, low=0.5)(progress) for progress in (0.0, 0.25, 0.5, 0.75)]
     [1.0, 0.75, 0.5, 0.75]
     """
 
     cycles: Cycles = 4
-    """How often."""
+    """Number of cycles."""
     low: Share = 0.01
-    """The lowest factor."""
+    """Lowest factor of the learning rate."""
 
     def __call__(self, progress: float) -> float:
         place, _ = modf(progress * self.cycles)

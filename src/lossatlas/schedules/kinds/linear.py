@@ -13,20 +13,20 @@ __all__ = ["Linear"]
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """1 up to ``begin``, then down to ``low`` at ``end``, constant after that.
+    """A factor that is 1 up to ``begin``, falls linearly to ``low`` at ``end``, and is constant after that.
 
-    ``begin`` 0.5, ``end`` 0.9 and ``low`` 0.01 are what Garipov et al. 2018 (arXiv 1802.10026) train with.
+    Garipov et al. 2018 (arXiv 1802.10026) train with ``begin`` 0.5, ``end`` 0.9 and ``low`` 0.01.
 
     >>> Linear()(0.25), Linear()(0.75)
     (1.0, 0.5)
     """
 
     begin: Share = 0.5
-    """Share of the budget from which the rate falls."""
+    """Fraction of the budget after which the learning rate begins to fall."""
     end: Share = 1.0
-    """Share at which it has fallen."""
+    """Fraction of the budget at which the learning rate has fallen."""
     low: Share = 0.0
-    """The factor in the end."""
+    """Factor of the learning rate at the end."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""A learning rate that drops at stated times."""
+"""A learning rate that drops at given times."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class StepDecay(Schedule):
     """
 
     at: tuple[float, ...] = (0.5, 0.75, 275 / 300)
-    """Shares of the budget at which the rate drops."""
+    """Fractions of the budget at which the learning rate drops."""
     factor: Fraction = 0.1
-    """What it is multiplied with there."""
+    """Factor that the learning rate is multiplied by at each drop."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""A learning rate that falls along half a cosine again and again."""
+"""A learning rate that falls along half a cosine in every cycle."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lossatlas.schedules.schedule import Cycles, Schedule
 __all__ = ["WarmRestarts"]
 
 STEEPEST = log(1e12)
-"""Logarithm of how many times as long the longest cycle may be as the shortest; no training has more steps."""
+"""The largest logarithm of the ratio of the longest to the shortest cycle; trainings have fewer steps."""
 
 
 @dataclass(frozen=True)
 class WarmRestarts(Schedule):
-    """Half a cosine from 1 to 0 in every cycle (Loshchilov & Hutter 2017, arXiv 1608.03983).
+    """A factor that falls along half a cosine from 1 to 0 in every cycle (Loshchilov & Hutter 2017, arXiv 1608.03983).
 
     Snapshot ensembles (Huang et al. 2017, arXiv 1704.00109) take their members at the ends of cycles.
 
@@ -27,9 +27,9 @@ class WarmRestarts(Schedule):
     """
 
     cycles: Cycles = 4
-    """How often."""
+    """Number of cycles."""
     growth: Positive = 1.0
-    """How many times as long a cycle is as the one before."""
+    """Length of a cycle relative to the one before."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ __all__ = ["Alone"]
 
 
 class Alone(TileSource):
-    """For a survey that nobody else works on, such as one in memory: every tile is free, whenever it is asked for."""
+    """For a survey that a single process works on, such as one in memory: every tile is always free."""
 
     def hold(self, marks: str, tile: Tile) -> Callable[[], None]:
         """Have a tile, as always."""

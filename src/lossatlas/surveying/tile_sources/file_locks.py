@@ -25,7 +25,7 @@ class FileLocks(TileSource):
 
     def hold(self, marks: str, tile: Tile) -> Callable[[], None] | None:
         """Have a tile for this process, unless another claim, of whatever process, has it."""
-        lock = self._locks.make(f"{marks}-{'-'.join(str(part.start) for part in tile)}")
+        lock = self._locks.make(f"{marks.replace('/', '-')}-{'-'.join(str(part.start) for part in tile)}")
         if lock.alone(wait=False):
             return lock.release
         lock.release()

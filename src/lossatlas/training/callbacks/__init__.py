@@ -1,1 +1,1 @@
-"""Trajectories recorded by the callbacks of training frameworks, one file each; each needs its framework."""
+"""Callbacks of training frameworks that record trajectories; each needs its framework to be installed."""

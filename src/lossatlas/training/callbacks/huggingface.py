@@ -1,4 +1,4 @@
-"""A trajectory of a training with the Hugging Face ``Trainer``."""
+"""The trajectory of a training with the Hugging Face ``Trainer``."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = ["HuggingFaceTrajectory"]
 
 
 class HuggingFaceTrajectory(TrainerCallback):
-    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(..., callbacks=[HuggingFaceTrajectory("trajectory")])``.
+    """A callback that records a trajectory: ``Trainer(..., callbacks=[HuggingFaceTrajectory("trajectory")])``.
 
-    Steps are the trainer's ``global_step``: of the optimiser, however many batches each takes. The first snapshot is
-    the start, the last one the end of the training, also where the trainer loads its best model afterwards. A snapshot
-    has ``epoch`` (in parts, too), ``lr`` (of the first group, of the step that made it), and ``loss`` where the trainer
-    logged one after that step: the mean since its last log, so ``logging_steps=1`` gives every snapshot its own. A
-    training that is resumed from a checkpoint goes on with its trajectory from there. One process writes.
+    Steps are the trainer's ``global_step``, which counts optimiser steps and not batches. The first snapshot is the
+    start and the last one the end of the training, even if the trainer loads its best model afterwards. A snapshot has
+    the scalars ``epoch`` (a fraction), ``lr`` (of the first parameter group, at its step) and, where the trainer logged
+    after that step, ``loss``: the mean since the last log, so that ``logging_steps=1`` gives the loss of each step. A
+    training that is resumed from a checkpoint continues its trajectory from there. Only one process writes.
 
     Args:
-        trajectory: its folder; or one that is there, which has its own thinning.
-        thinning: which steps are kept; default all.
-        module: the path of the submodule that is kept; default the whole model.
+        trajectory: the folder of the trajectory, or a :class:`~lossatlas.Trajectory` with its own thinning.
+        thinning: the rule by which steps are kept; default all.
+        module: the path of the submodule that is recorded; default the whole model.
 
     Raises:
-        BadInput: a trajectory is given and a thinning beside it; its index cannot be read. When the training starts:
-            the folder holds another training's snapshots, there is no such submodule, or parameters are spread over
+        BadInput: both a trajectory and a thinning are given, or the index cannot be read. When the training starts: the
+            folder holds snapshots of another training, the submodule is missing, or parameters are sharded over
             processes.
     """
 
@@ -47,7 +47,7 @@ class HuggingFaceTrajectory(TrainerCallback):
 
     @property
     def trajectory(self) -> Trajectory:
-        """What is recorded."""
+        """Return the trajectory that is recorded."""
         return self._recorder.trajectory
 
     def on_train_begin(
@@ -66,7 +66,7 @@ class HuggingFaceTrajectory(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # The step before is told now: its weights are still there, and its loss is in the log only now.
+        # The step before is recorded now: its weights are unchanged, and its loss was logged only after it ended.
         if state.is_world_process_zero:
             self._recorder.step(kwargs["model"], state.global_step, **self._scalars(state))
 

@@ -1,4 +1,4 @@
-"""A trajectory of a Lightning training."""
+"""The trajectory of a Lightning training."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ __all__ = ["LightningTrajectory"]
 
 
 class LightningTrajectory(Callback):
-    """Records a :class:`~lossatlas.Trajectory`: ``Trainer(callbacks=[LightningTrajectory("trajectory")])``.
+    """A callback that records a trajectory: ``Trainer(callbacks=[LightningTrajectory("trajectory")])``.
 
-    Steps are the trainer's ``global_step``: of the optimiser, however many batches each takes. The first snapshot is
-    the start, the last one the end of the training. A snapshot has ``epoch`` (in parts, too), and ``loss`` (the mean
-    over the batches of the step, where ``training_step`` returns one) and ``lr`` (of the first group) of the step that
-    made it. A training that is resumed from a checkpoint goes on with its trajectory from there. One process writes; a
-    ``fast_dev_run`` writes nothing.
+    Steps are the trainer's ``global_step``, which counts optimiser steps and not batches. The first snapshot is the
+    start and the last one the end of the training. A snapshot has the scalars ``epoch`` (a fraction), ``lr`` (of the
+    first parameter group, at its step) and, where ``training_step`` returns a loss, ``loss``: its mean over the batches
+    of the step. A training that is resumed from a checkpoint continues its trajectory from there. Only one process
+    writes, and a ``fast_dev_run`` records nothing.
 
     Args:
-        trajectory: its folder; or one that is there, which has its own thinning.
-        thinning: which steps are kept; default all.
-        module: the path of the submodule that is kept, as in ``module="model"``, so that snapshots have the names of a
-            plain network; default the whole LightningModule.
+        trajectory: the folder of the trajectory, or a :class:`~lossatlas.Trajectory` with its own thinning.
+        thinning: the rule by which steps are kept; default all.
+        module: the path of the submodule that is recorded, as in ``module="model"``, so that snapshots have the
+            parameter names of the plain network; default the whole LightningModule.
 
     Raises:
-        BadInput: a trajectory is given and a thinning beside it; its index cannot be read. When the training starts:
-            the folder holds another training's snapshots, there is no such submodule, or parameters are spread over
+        BadInput: both a trajectory and a thinning are given, or the index cannot be read. When the training starts: the
+            folder holds snapshots of another training, the submodule is missing, or parameters are sharded over
             processes.
     """
 
@@ -53,11 +53,11 @@ class LightningTrajectory(Callback):
 
     @property
     def trajectory(self) -> Trajectory:
-        """What is recorded."""
+        """Return the trajectory that is recorded."""
         return self._recorder.trajectory
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Only the trainer's own, wrapped model shows that it is spread.
+        # Only the trainer's own, wrapped model shows that it is sharded.
         refuse_shards(trainer.model if trainer.model is not None else pl_module)
         self._step, self._losses, self._rate = trainer.global_step, [], {}
         self._scalars = {"epoch": float(trainer.current_epoch)}

@@ -128,7 +128,7 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, narrow: bool) -> None:
         ax.plot(x, y, "-", color=ON_TRAJECTORY, linewidth=0.9)
         ax.plot(x, y, ".", color=ON_TRAJECTORY, markersize=3)
         ax.plot(x[-1:], y[-1:], "*", color=ON_TRAJECTORY, markersize=9)
-        first, _, second = str(others.attrs["planes"][index]).partition(" and ")
+        first, _, second = schema.parse_texts(others.attrs["planes"])[index].partition(" and ")
         held = percent(others.attrs["captured"][index])
         ax.set_title(
             f"{held}\nof the variance" if narrow else f"{held} of the trajectory's variance",

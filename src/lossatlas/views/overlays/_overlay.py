@@ -146,11 +146,10 @@ def find_common_networks(each: Sequence[Networks]) -> Networks:
 def list_notes(surveys: Surveys) -> list[str]:
     """What captions say of each survey, with its name; and that they are of other examples, where they are."""
     told = [f"{short(name)}: {', '.join(notes)}" for name, survey in surveys.items() if (notes := data.notes(survey))]
-    measured = {
-        str(name): {str(survey[name].attrs.get("data")) for survey in surveys.values() if name in survey}
-        for survey in surveys.values()
-        for name in survey.data_vars
-        if str(name).endswith("_streaming_done")
-    }
-    differ = [name.removesuffix("_streaming_done") for name, found in measured.items() if len(found) > 1]
+    examples: dict[str, set[str]] = {}
+    for survey in surveys.values():
+        for variable in survey.data_vars.values():
+            if "split" in variable.attrs and "data_hash" in variable.attrs:
+                examples.setdefault(variable.attrs["split"], set()).add(variable.attrs["data_hash"])
+    differ = [split for split, found in examples.items() if len(found) > 1]
     return [*told, *(f"not the same {split} examples in all of them" for split in differ)]

@@ -1,4 +1,4 @@
-"""The module's own initialisation, drawn anew."""
+"""The initialisation of the module itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ModuleDefault"]
 
 
 class ModuleDefault(Initialiser):
-    """Calls ``reset_parameters`` of every submodule of a copy; normalisation scales follow appendix C.
+    """Vectors from ``reset_parameters`` of every submodule; scales of normalisation layers as in :class:`Xavier`.
 
     Raises:
         BadInput: a parameter belongs to a module without ``reset_parameters``.

@@ -1,4 +1,4 @@
-"""Xavier initialisation (Glorot & Bengio 2010), as the multi-point paper uses it."""
+"""Xavier initialisation (Glorot & Bengio 2010), as in Skorokhodov & Burtsev 2019."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ __all__ = ["Xavier"]
 
 
 class Xavier(Initialiser):
-    """U[-a, a] with a = sqrt(6 / (fan_in + fan_out)) for weights of two or more dimensions; biases 0.
+    """Weights of two or more dimensions from U[-a, a] with a = sqrt(6 / (fan_in + fan_out)), biases 0.
 
-    Normalisation scales follow appendix C of the multi-point paper. Other parameters of less than two dimensions
-    are the module's own at the origin and 0 in directions.
+    Scales of normalisation layers are sampled as in appendix C of Skorokhodov & Burtsev 2019 (arXiv 1910.03867). Other
+    parameters of fewer than two dimensions have the module's values at the origin, and are 0 in directions.
+
+    Example:
+        >>> import torch, lossatlas as la
+        >>> plane = la.Plane.random(torch.nn.Linear(4, 3), initialiser=la.Xavier(), seed=1)
+        >>> plane.axes, plane.directions.shape
+        (('u', 'v'), torch.Size([2, 15]))
     """
 
     def draw(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
