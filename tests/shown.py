@@ -8,9 +8,10 @@ from io import BytesIO
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import Style, draw
+from lossatlas.views import Style, draw, draw_interactive
+from lossatlas.views.plot import Plot
 
-__all__ = ["show", "to_png"]
+__all__ = ["plot_of", "show", "to_png"]
 
 
 def show(
@@ -25,3 +26,9 @@ def to_png(figure: Figure, dpi: int = 150) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def plot_of(survey: xr.Dataset) -> Plot | None:
+    """The plot of the interactive picture of a survey."""
+    picture = draw_interactive(survey)
+    return picture.plot if picture is not None else None

@@ -339,7 +339,7 @@ class TestKinds:
         assert not (tmp_path / "ab" / "radial.zarr").exists()
         assert "radial_distance_max" not in summary
         recipe = build_connect(settings)
-        assert "it has normalisations" in recipe.no_radial
+        assert "it has normalisation layers" in recipe.no_radial
         # The same by hand: the middle's weights in the module, means and variances of the training examples, the loss.
         module = recipe.problem.module
         chart = la.load_chart(tmp_path / "ab" / "chart.safetensors")
@@ -455,7 +455,7 @@ class TestCommandLine:
             (["r0", "r1", "--bends=0"], "bends is 0; expected a positive number"),
             (["r0", "r1", "r2"], "choose chain"),
             (["r0", "r1", "--objective=maxx"], "unknown objective 'maxx'"),
-            (["r0", "r1", "--objective=max", "--points=1"], "draw 2 points or more"),
+            (["r0", "r1", "--objective=max", "--points=1"], "expected 2 points or more per step"),
             (["r0", "r1", "--grid=2"], "expected 3 or more values of t"),
             (["r0", "r1", "--plane=1"], "expected 2 or more points along each side"),
             (["r0", "r1", "--start", "r2", "--bends=2"], "begin at points of shape"),

@@ -274,7 +274,7 @@ class TestSurvey:
         la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path)
         import zarr
 
-        group = zarr.open_group(str(path), mode="r+")
+        group = zarr.open_group(str(path), mode="r+", use_consolidated=False)
         group["done/train_streaming"][:, 32:] = False  # as if killed before the last tiles
         group["train_loss"][:, 32:] = 7.0
         again = la.survey(chart, grid, problem, {"train": split}, plan="loop", path=path)

@@ -327,7 +327,7 @@ def test_an_anchor_is_where_the_origin_lies(kind: type[la.Plane] | type[la.Corne
     loaded = la.load_chart(tmp_path / "chart.safetensors")
     assert type(loaded) is kind
     torch.testing.assert_close(loaded.points(coords), chart.points(coords))
-    with pytest.raises(la.BadInput, match="has 2 coordinates; got 1"):
+    with pytest.raises(la.BadInput, match="has 1 coordinates; expected 2"):
         kind.random(module, initialiser=la.ModuleDefault(), anchor=(1.0,))
 
 

@@ -459,8 +459,8 @@ class TestCompanions:
         assert set(data.others(named)) == {"sharpness", "sharpness_residual"}
         (loss,) = data.fields(named, "loss")
         np.testing.assert_array_equal(loss.error, number.values)
-        assert list(measures.surfaces(named, "sharpness")) == ["test"]
-        assert list(measures.surfaces(named, "sharpness_residual")) == ["test"]
+        assert list(measures.take_surfaces(named, "sharpness")) == ["test"]
+        assert list(measures.take_surfaces(named, "sharpness_residual")) == ["test"]
 
 
 @pytest.fixture(scope="module")
@@ -519,12 +519,12 @@ class TestSamples:
         assert told == f"The loss of 3 {dimension}s: how far the picture depends on which of them is shown."
 
     def test_are_measured_each(self, dimension: str, several: xr.Dataset) -> None:
-        (surface,) = measures.surfaces(several).values()
+        (surface,) = measures.take_surfaces(several).values()
         assert surface.repeats is not None
         assert surface.repeats.shape == (3, 3, 2)
         np.testing.assert_allclose(surface.values, several["test_loss"].mean(dimension).transpose("u", "v"))
         with pytest.raises(la.BadInput, match=f"has no {dimension}s; expected at least one along '{dimension}'"):
-            measures.surfaces(several.isel({dimension: slice(0)}))
+            measures.take_surfaces(several.isel({dimension: slice(0)}))
 
     def test_are_written_to_tables_and_grids(self, dimension: str, several: xr.Dataset, tmp_path: Path) -> None:
         write_survey(several, tmp_path / "s.csv")

@@ -797,7 +797,7 @@ class TestMemory:
         chart = la.slice_around(module, ("random",))
         data = la.Split((rows(400, 4), labels(400)))
         problem = la.Problem(module, la.CrossEntropy())
-        with pytest.raises(la.BadInput, match="group of 400 examples, which have to be evaluated together; allow more"):
+        with pytest.raises(la.BadInput, match="batch of 400 examples, which have to be evaluated together; allow more"):
             la.engine_for(problem, chart, data, buffers=la.BatchStatistics(), plan="loop", memory="150kB", batch_size=8)
         engine = la.engine_for(
             problem, chart, data, buffers=la.FrozenStatistics(), plan="loop", memory="150kB", batch_size=8
@@ -857,7 +857,7 @@ def test_plans_of_others_that_would_give_other_numbers_are_refused() -> None:
     module = seeded(lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)))
     service = Service("loop", 4, examples=10)
     plan = la.Plan(service, Service("loop", 4), service, threads=1)
-    with pytest.raises(la.BadInput, match="the plan evaluates 10 examples at a time, and those of a group"):
+    with pytest.raises(la.BadInput, match="the plan evaluates 10 examples at a time, and those of a batch"):
         surveyed(module, (rows(40, 4), labels(40)), plan=plan, buffers=la.BatchStatistics())
     cut, _ = surveyed(module, (rows(40, 4), labels(40)), plan=plan)
     whole, _ = surveyed(module, (rows(40, 4), labels(40)))

@@ -14,13 +14,12 @@ from matplotlib.collections import PolyCollection
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from shown import show, to_png
+from shown import plot_of, show, to_png
 
 from lossatlas import schema
 from lossatlas.errors import BadInput
 from lossatlas.views import VIEWS, Style, data, draw, scales, write_report
 from lossatlas.views.contours import APART, label_places
-from lossatlas.views.interactive import interactive
 from lossatlas.views.levels import contour_levels
 from lossatlas.views.marks import rows_of_names
 from lossatlas.views.networks import histograms, networks
@@ -514,7 +513,7 @@ def everything() -> dict[str, xr.Dataset]:
 @pytest.mark.parametrize("name", everything())
 def test_every_slice_has_pictures_a_sentence_and_a_report(name: str, tmp_path: Path) -> None:
     one = everything()[name]
-    picture = interactive(one)
+    picture = plot_of(one)
     assert picture is not None
     assert "<" not in picture.json
     assert sentence(one).endswith(".")
@@ -541,7 +540,7 @@ def test_further_quantities_are_hidden_at_first_where_they_would_flatten_accurac
         (line(test_gradient_norm=norm), {"test loss": True, "test accuracy": True, "test gradient norm": "legendonly"}),
         (line(test_gradient_norm=norm)[["test_gradient_norm"]], {"test gradient norm": True}),
     ):
-        picture = interactive(one)
+        picture = plot_of(one)
         assert picture is not None
         assert {trace["name"]: trace["visible"] for trace in json.loads(picture.json)["data"]} == shown
 

@@ -302,7 +302,7 @@ def test_a_draw_is_a_function_of_its_key() -> None:
 
 @pytest.mark.parametrize("rest", ["0", "1", "-0.1", "1.5", "nan", "inf"])
 def test_probabilities_outside_are_refused(rest: str) -> None:
-    with pytest.raises(BadInput, match=r"a probability outside \(0, 1\)"):
+    with pytest.raises(BadInput, match=r"is not a probability in \(0, 1\)"):
         picture(f"random:{rest}")
     with pytest.raises(BadInput, match="'half' is not a probability"):
         picture("random:half")

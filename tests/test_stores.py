@@ -22,7 +22,7 @@ import zarr.storage
 from numcodecs.zstd import Zstd
 
 import lossatlas as la
-from lossatlas.exchange import readable
+from lossatlas.exchange import read_undamaged
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
@@ -399,7 +399,7 @@ class TestLayoutOfBefore:
         with_marks_among_the_variables(copied)
         before = files(copied)
         assert read_survey(copied).identical(kept)
-        again, damaged = readable(copied)
+        again, damaged = read_undamaged(copied)
         assert again.identical(kept)
         assert not damaged
         assert count_evaluated(copied, "train", "streaming") == 20 * 18
@@ -437,6 +437,14 @@ class TestLayoutOfBefore:
                 assert store.done("test", "streaming").all()
             assert filled(path).identical(kept)
         assert number > 5, "each description and each move was one"
+
+    def test_is_a_netcdf_file_once_it_is_continued(self, copied: Path, tmp_path: Path) -> None:
+        with_marks_among_the_variables(copied)
+        for name, more in (("train_loss", {"record": ""}), ("along_norm", {"names": ["a", "b"], "whole": True})):
+            attributes = json.loads((copied / name / "zarr.json").read_text())["attributes"]
+            described_otherwise(attributes={**attributes, **more})(copied / name / "zarr.json")
+        SurveyStore(copied, GRID, CHART).close()
+        xr.open_zarr(copied, chunks=None).load().to_netcdf(tmp_path / "a.nc", engine="scipy")
 
     def test_is_brought_to_a_larger_grid(self, copied: Path) -> None:
         grown = {axis: np.linspace(-1, 1, 2 * len(coords) - 1) for axis, coords in GRID.items()}

@@ -786,7 +786,7 @@ class TestSites:
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "are linearly dependent"),
             (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),
-            (["--checkpoint=NET0", "--directions", "towards"], "needs its checkpoint; write towards:CHECKPOINT"),
+            (["--checkpoint=NET0", "--directions", "towards"], "lacks its checkpoint; expected towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
             (["--checkpoint=NET0", "--directions", "towards:NET0"], "has the weights of the centre"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "--repeats=2"], "need random directions"),

@@ -20,11 +20,10 @@ import xarray as xr
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from PIL import Image
-from shown import show, to_png
+from shown import plot_of, show, to_png
 
 from lossatlas.errors import BadInput
 from lossatlas.views import VIEWS, data, draw, save_pictures, scales, write_report
-from lossatlas.views.interactive import interactive
 from lossatlas.views.report import Grid, sentence, text
 from lossatlas.views.shrink import shrink_to_fit
 
@@ -543,7 +542,7 @@ def test_pictures_of_a_page_shrink_where_they_would_not_fit_and_look_the_same() 
 
 
 def test_what_is_lowest_and_highest_is_said_in_words() -> None:
-    picture = interactive(survey(np.array([1.0, np.nan, 0.25, np.inf, 2.0]), test_accuracy=np.full(5, np.nan)))
+    picture = plot_of(survey(np.array([1.0, np.nan, 0.25, np.inf, 2.0]), test_accuracy=np.full(5, np.nan)))
     assert picture is not None
     assert picture.alternative == (
         "The test loss is lowest, 0.25 at u = 0, and highest, 2 at u = 0.8. The test accuracy is nowhere finite."
@@ -552,7 +551,7 @@ def test_what_is_lowest_and_highest_is_said_in_words() -> None:
 
 @pytest.mark.parametrize("name", SURVEYS)
 def test_every_survey_has_an_interactive_picture_and_a_sentence(name: str) -> None:
-    picture = interactive(SURVEYS[name])
+    picture = plot_of(SURVEYS[name])
     assert picture is not None
     assert "<" not in picture.json
     assert sentence(SURVEYS[name]).endswith(".")

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.files.writing import write_atomically
-from lossatlas.views import Picture, Style, View, data, figures, scales
+from lossatlas.views import Picture, StillView, Style, data, figures, scales
 
 __all__ = ["Curve", "draw_curves", "draw_maps", "save", "write_table"]
 
@@ -35,7 +35,7 @@ def save(picture: Picture, path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Maps(View[Mapping[str, xr.Dataset]]):
+class Maps(StillView[Mapping[str, xr.Dataset]]):
     """One map per survey with one colour scale; surveys share their grid, and are given by the titles of their panels.
 
     Attributes:
@@ -80,7 +80,7 @@ class Maps(View[Mapping[str, xr.Dataset]]):
 
 
 @dataclass(frozen=True)
-class Curves(View[Sequence[Curve]]):
+class Curves(StillView[Sequence[Curve]]):
     """Curves with error bars of one standard deviation.
 
     Attributes:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import zarr
 
-from lossatlas.files.inside import is_plain_name
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import (
     MARKS,
@@ -26,7 +25,8 @@ from lossatlas.files.stores import (
     tell_settings,
 )
 from lossatlas.files.writing import cannot_write, write_atomically
-from lossatlas.schema import DONE
+from lossatlas.schema import DONE, record_texts
+from lossatlas.surveying.arrays import WHOLE
 
 __all__ = ["bring_to_layout", "count_marked", "has_layout_of_before"]
 
@@ -55,9 +55,11 @@ def bring_to_layout(path: Path) -> None:
             marks.unlink()
         write_atomically(marks / METADATA, json.dumps(GROUP).encode(), folders=True)
     consolidate(path)
-    for folder, attributes in _find_marks_of_before(path):
-        for variable in filter(is_plain_name, attributes[VOUCHES]):
-            _tell(path / variable / METADATA, tell_settings(attributes))
+    found = list(_find_marks_of_before(path))
+    told = {name: tell_settings(attributes) for _, attributes in found for name in attributes[VOUCHES]}
+    for description in path.glob(f"*/{METADATA}") if found else ():
+        _tell(description, told.get(description.parent.name))
+    for folder, _ in found:
         target = marks / folder.name.removesuffix(DONE)
         try:
             shutil.rmtree(target, ignore_errors=True)
@@ -98,11 +100,17 @@ def _find_marks_of_before(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield folder, attributes
 
 
-def _tell(description: Path, told: dict[str, Any]) -> None:
-    """Add attributes to the description of an array, which keeps those it has; one that is damaged stays so."""
+def _tell(description: Path, told: dict[str, Any] | None) -> None:
+    """Add attributes to the description of an array, which keeps those it has in a form that all of netCDF holds.
+
+    One that is damaged, and one that a survey does not write, stays as it is.
+    """
     try:
-        head = read_json(description, dict[str, Any])
-        attributes = {**told, **read_json(description, ArrayHead).attributes}
+        head, own = read_json(description, dict[str, Any]), read_json(description, ArrayHead).attributes
     except Unreadable:
         return
+    if told is None and WHOLE not in own:
+        return
+    plain = {key: int(value) if isinstance(value, bool) else record_texts(value) for key, value in own.items()}
+    attributes = {**(told or {}), **{key: value for key, value in plain.items() if value != ""}}
     write_atomically(description, json.dumps({**head, "attributes": attributes}, indent=2).encode())

@@ -12,47 +12,49 @@ import xarray as xr
 from lossatlas.errors import BadInput, Caution
 from lossatlas.registry import Registry
 from lossatlas.views import data
-from lossatlas.views.picture import Picture, Pictures
+from lossatlas.views.picture import Captioned, InteractivePicture, Picture, Pictures
+from lossatlas.views.plot import Plot
 from lossatlas.views.scales import LOSS
 from lossatlas.views.style import PLAIN, Style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SurveyView", "View", "draw_views"]
+__all__ = ["InteractiveView", "StillView", "SurveyView", "View", "draw_views", "pick_view"]
 
 S = TypeVar("S")
+V = TypeVar("V", bound="View[Any]")
 
 
 class View(ABC, Generic[S]):
-    """A kind of picture of a subject: an interface.
+    """A kind of picture of a subject, still or interactive: an interface.
 
     Attributes:
         needs: What a subject must have, in words that end the sentence "it needs ...".
         caption: What the picture shows of any subject, in one sentence.
         rank: Its place among the pictures of one subject, small first.
-        whole: Whether a page shows it as wide as the page is, however high that makes it: pictures of many panels.
         subject: What it is a picture of, in a word.
-        metric: The quantity that limits, scale, colours and levels of a style are about where this picture is asked
-            for; empty where they are about whatever it shows.
-        heeds: Which of these it heeds.
     """
 
     needs: ClassVar[str]
     caption: ClassVar[str]
     rank: ClassVar[int]
-    whole: ClassVar[bool] = False
     subject: ClassVar[str] = "survey"
-    metric: ClassVar[str] = LOSS
-    heeds: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def applies(self, subject: S) -> bool:
         """Whether the subject has what this picture needs."""
 
     @abstractmethod
-    def draw(self, subject: S, style: Style) -> Figure:
-        """The figure of a subject to which it applies."""
+    def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> Captioned:
+        """The picture of a subject to which it applies.
+
+        Args:
+            subject: as it was given by the user; the part that the view is about is taken here.
+            name: the picture's.
+            style: what is asked of it.
+            record: what a paper must state of how the numbers were measured: sentences.
+        """
 
     def prepare(self, subject: S) -> S:
         """The part of a subject that the other methods are given."""
@@ -66,23 +68,34 @@ class View(ABC, Generic[S]):
         """What can be seen on the picture, with numbers, for those who cannot see it."""
         return self.caption
 
-    def find_narrowest(self, subject: S) -> float:
-        """The least width at which the picture can be read when it is printed, inches."""
-        return 0.0
-
     def list_contents(self, subject: S) -> str:
         """What a subject has, for the message that this picture does not apply to it."""
         return "something else"
 
-    def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> Picture:
-        """The picture of a subject to which it applies.
 
-        Args:
-            subject: as it was given by the user; the part that the view is about is taken here.
-            name: the picture's.
-            style: what is asked of it.
-            record: what a paper must state of how the numbers were measured: sentences.
-        """
+class StillView(View[S]):
+    """A kind of picture that matplotlib draws: an interface.
+
+    Attributes:
+        whole: Whether a page shows it as wide as the page is, however high that makes it: pictures of many panels.
+        metric: The quantity that limits, scale, colours and levels of a style are about where this picture is asked
+            for; empty where they are about whatever it shows.
+        heeds: Which of these it heeds.
+    """
+
+    whole: ClassVar[bool] = False
+    metric: ClassVar[str] = LOSS
+    heeds: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def draw(self, subject: S, style: Style) -> Figure:
+        """The figure of a subject to which it applies."""
+
+    def find_narrowest(self, subject: S) -> float:
+        """The least width at which the picture can be read when it is printed, inches."""
+        return 0.0
+
+    def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> Picture:
         from lossatlas.views.figures import fit_text, list_notes
 
         own = self.prepare(subject)
@@ -101,7 +114,28 @@ class View(ABC, Generic[S]):
         )
 
 
-class SurveyView(View[xr.Dataset]):
+class InteractiveView(View[xr.Dataset]):
+    """A kind of picture of a survey that readers of a page turn, move and choose the quantity of: an interface."""
+
+    @abstractmethod
+    def plot(self, survey: xr.Dataset) -> Plot:
+        """The plotly figure of a survey to which it applies, and its controls."""
+
+    def prepare(self, subject: xr.Dataset) -> xr.Dataset:
+        return data.take_first_sample(subject)
+
+    def picture(
+        self, subject: xr.Dataset, name: str, style: Style = PLAIN, record: Sequence[str] = ()
+    ) -> InteractivePicture:
+        own = self.prepare(subject)
+        plot = self.plot(own)
+        caption = self.describe(own)
+        return InteractivePicture(
+            name=name, plot=plot, caption=caption, alt=plot.alternative, subject=subject, record=tuple(record)
+        )
+
+
+class SurveyView(StillView[xr.Dataset]):
     """A kind of picture of a survey: an interface.
 
     Attributes:
@@ -125,7 +159,7 @@ class SurveyView(View[xr.Dataset]):
 
 
 def draw_views(
-    views: Registry[type[View[Any]]],
+    views: Registry[type[StillView[Any]]],
     subject: Any,
     kinds: Sequence[str] | None = None,
     style: Style = PLAIN,
@@ -171,7 +205,13 @@ def draw_views(
     )
 
 
-def _refuse(views: Registry[type[View[Any]]], name: str, view: View[Any], subject: Any) -> BadInput:
+def pick_view(views: Registry[type[V]], subject: Any) -> tuple[str, V] | None:
+    """The first view, by rank, that applies to a subject, and its name; None where none does."""
+    every = sorted(((name, views[name]()) for name in views), key=lambda item: item[1].rank)
+    return next(((name, view) for name, view in every if view.applies(view.prepare(subject))), None)
+
+
+def _refuse(views: Registry[type[StillView[Any]]], name: str, view: View[Any], subject: Any) -> BadInput:
     fitting = [other for other in views if (one := views[other]()).applies(one.prepare(subject))]
     return BadInput(
         f"view {name!r} does not apply to this {view.subject}: it needs {view.needs}, and the {view.subject} has "

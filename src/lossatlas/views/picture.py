@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.files.writing import write_atomically
+from lossatlas.views.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CAPTION", "FORMATS", "Picture", "Pictures", "check_dpi", "check_formats", "save_pictures"]
+__all__ = [
+    "CAPTION",
+    "FORMATS",
+    "Captioned",
+    "InteractivePicture",
+    "Picture",
+    "Pictures",
+    "check_dpi",
+    "check_formats",
+    "save_pictures",
+]
 
 FORMATS = ("png", "pdf", "svg", "html")
 """What a picture can be rendered as."""
@@ -27,29 +38,53 @@ DPI = 150
 LEAST_DPI, MOST_DPI = 36, 1200
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A figure that knows what it shows.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Captioned:
+    """What every picture knows of itself.
 
     Attributes:
         name: the name of its files, without their suffix.
-        figure: matplotlib's, to work on: ``picture.figure.axes[0].set_xlim(-1, 1)``.
         caption: what it shows, in sentences; those that a reader has to know to read it rightly stand at its end.
         alt: what can be seen on it, for those who cannot see it.
-        width: its natural width in inches, or the one that it was drawn for.
         subject: the survey, the comparison, or the surveys by name that it shows.
-        whole: whether a page shows it as wide as the page is, however high that makes it.
         record: what a paper must state of how the numbers were measured: sentences.
     """
 
     name: str
-    figure: Figure
     caption: str
     alt: str
-    width: float
     subject: Any
-    whole: bool = False
     record: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """The caption for a paper: what is seen, and how it was measured."""
+        return " ".join([self.caption, *self.record])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InteractivePicture(Captioned):
+    """A picture that readers of a page turn, move and choose the quantity of.
+
+    Attributes:
+        plot: plotly's figure and its controls, which :mod:`lossatlas.views.report` puts on a page.
+    """
+
+    plot: Plot
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Picture(Captioned):
+    """A figure that knows what it shows; for the rest see :class:`Captioned`.
+
+    Attributes:
+        figure: matplotlib's, to work on: ``picture.figure.axes[0].set_xlim(-1, 1)``.
+        width: its natural width in inches, or the one that it was drawn for.
+        whole: whether a page shows it as wide as the page is, however high that makes it.
+    """
+
+    figure: Figure
+    width: float
+    whole: bool = False
 
     def render(self, format: str = "png", dpi: int = DPI) -> bytes:  # noqa: A002
         """The content of a file that shows the picture; equal pictures give equal bytes.
@@ -76,10 +111,6 @@ class Picture:
         """
         path = Path(path)
         write_atomically(path, self.render(path.suffix.removeprefix(".").lower(), dpi), folders=True)
-
-    def describe(self) -> str:
-        """The caption for a paper: what is seen, and how it was measured."""
-        return " ".join([self.caption, *self.record])
 
     def embed(self, dpi: int = DPI) -> str:
         """The picture as an HTML figure that needs no other file."""

@@ -17,8 +17,9 @@ import xarray as xr
 from lossatlas.files.writing import write_atomically
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
-from lossatlas.views.interactive import Interactive, interactive
+from lossatlas.views.drawing import draw_interactive
 from lossatlas.views.picture import Picture
+from lossatlas.views.plot import Plot
 from lossatlas.views.shrink import shrink_to_fit
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def write_report(
         CannotFinish: the file cannot be written.
     """
     numbers = dict(_flat(summary))
+    interactive = draw_interactive(survey)
     write_page(
         path,
         title=title,
@@ -89,7 +91,7 @@ def write_report(
             for key, value in _flat({key: value for key, value in summary.items() if key not in shown_elsewhere})
             if key not in TILES or value is None
         ],
-        picture=interactive(survey),
+        picture=interactive.plot if interactive is not None else None,
         tables=[
             (name, [(key, text(key, value)) for key, value in _flat(rows)])
             for name, rows in (tables or {}).items()
@@ -131,7 +133,7 @@ def write_page(
     tables: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (),
     summary_grids: Sequence[Grid] = (),
     grids: Sequence[Grid] = (),
-    picture: Interactive | None = None,
+    picture: Plot | None = None,
     points: str | None = None,
 ) -> None:
     """Write one self-contained page, whole or not at all.

@@ -19,7 +19,7 @@ from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import Picture, Style, View, draw, figures, lines, scales
+from lossatlas.views import Picture, StillView, Style, draw, figures, lines, scales
 
 __all__ = ["IM_BATCHNORM"]
 
@@ -225,7 +225,7 @@ def _picture(families: Mapping[str, _Family], words: str) -> Picture:
 
 
 @dataclass(frozen=True)
-class _Lines(View[Mapping[str, _Family]]):
+class _Lines(StillView[Mapping[str, _Family]]):
     """All lines of both networks on one axis; ``words`` says what the axis is."""
 
     words: str

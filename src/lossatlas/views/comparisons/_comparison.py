@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lossatlas.views import data, figures, lines, looks, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import StillView
 from lossatlas.views.style import Style
 
 __all__ = [
@@ -34,7 +34,7 @@ DIFFERENCES = "YlGnBu"
 EMPTY, FAINT = "#f1f0ec", "#9a9ca5"
 
 
-class ComparisonView(View[xr.Dataset]):
+class ComparisonView(StillView[xr.Dataset]):
     """A kind of picture of a comparison of networks, with dimensions ``run``, ``other_run`` and ``repeat``."""
 
     subject = "comparison"

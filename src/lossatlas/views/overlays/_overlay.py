@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from lossatlas.errors import BadInput
 from lossatlas.views import data, figures, scales
-from lossatlas.views.base import View
+from lossatlas.views.base import StillView
 from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import panel_of
 from lossatlas.views.networks import Networks, short
@@ -31,7 +31,7 @@ Surveys = Mapping[str, xr.Dataset]
 """Several surveys by the names that pictures show."""
 
 
-class OverlayView(View[Surveys]):
+class OverlayView(StillView[Surveys]):
     """A kind of picture of several surveys on shared axes; of several repeats the first is shown."""
 
     subject = "set of surveys"

@@ -1,0 +1,64 @@
+"""The kinds of pictures that there are, by their subjects, and pictures of whatever can be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import xarray as xr
+
+from lossatlas.registry import Registry
+from lossatlas.views.base import InteractiveView, StillView, draw_views, pick_view
+from lossatlas.views.picture import InteractivePicture, Pictures
+from lossatlas.views.style import PLAIN, Style
+
+__all__ = ["COMPARISON_VIEWS", "INTERACTIVE_VIEWS", "OVERLAY_VIEWS", "VIEWS", "draw", "draw_interactive"]
+
+VIEWS: Registry[type[StillView[Any]]] = Registry("view", "lossatlas.views.kinds")
+COMPARISON_VIEWS: Registry[type[StillView[Any]]] = Registry("view of a comparison", "lossatlas.views.comparisons")
+INTERACTIVE_VIEWS: Registry[type[InteractiveView]] = Registry("interactive view", "lossatlas.views.interactive")
+OVERLAY_VIEWS: Registry[type[StillView[Any]]] = Registry("view of several surveys", "lossatlas.views.overlays")
+
+
+def draw(
+    subject: xr.Dataset | Mapping[str, xr.Dataset],
+    kinds: Sequence[str] | None = None,
+    style: Style = PLAIN,
+    record: Sequence[str] = (),
+) -> Pictures:
+    """Pictures of a survey, of a comparison, or of several surveys on shared axes.
+
+    Args:
+        subject: a survey has variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it; of
+            several repeats of a slice, or members or samples, kinds that are not about these show the first, and say
+            so. A comparison has dimensions ``run`` and ``other_run``. Several surveys stand in a mapping, by the names
+            that the pictures show; those with one axis share one picture, planes stand side by side.
+        kinds: names of kinds of pictures; None draws all that apply.
+        style: what is asked of each picture.
+        record: what a paper must state of how the numbers were measured: sentences.
+
+    Returns:
+        The pictures by name, in the order asked for, or of a report; those of several surveys are ``overlay_<kind>``.
+
+    Raises:
+        BadInput: a kind is unknown or does not apply, or the style does not fit; surveys cannot share pictures.
+    """
+    if isinstance(subject, Mapping) and not isinstance(subject, xr.Dataset):
+        from lossatlas.views.overlays._overlay import check_together
+
+        check_together(subject)
+        return _rename("overlay_", draw_views(OVERLAY_VIEWS, subject, kinds, style, record))
+    if {"run", "other_run"} <= set(subject.sizes):
+        return draw_views(COMPARISON_VIEWS, subject, kinds, style, record)
+    return draw_views(VIEWS, subject, kinds, style, record)
+
+
+def draw_interactive(survey: xr.Dataset) -> InteractivePicture | None:
+    """The interactive picture of a survey; None where none applies."""
+    found = pick_view(INTERACTIVE_VIEWS, survey)
+    return found[1].picture(survey, found[0]) if found else None
+
+
+def _rename(prefix: str, pictures: Pictures) -> Pictures:
+    return Pictures((prefix + name, replace(picture, name=prefix + name)) for name, picture in pictures.items())

@@ -1,0 +1,1 @@
+"""The kinds of interactive picture of a survey: one module is one kind, named after its file."""

@@ -1,0 +1,145 @@
+"""What interactive pictures have in common: heat maps, colour scales, words, and the figure as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lossatlas.errors import escape_unprintable
+from lossatlas.views import data, scales
+from lossatlas.views.looks import GREY, INK
+
+__all__ = [
+    "MARGIN",
+    "Trace",
+    "assemble",
+    "describe_extremes",
+    "escape_text",
+    "lay_out_plane",
+    "list_texts",
+    "make_flag",
+    "make_heat_map",
+    "make_heights",
+    "make_hover",
+    "make_scale",
+]
+
+MARGIN = {"l": 50, "r": 10, "t": 10, "b": 45}  # pixels
+Trace = dict[str, Any]
+
+
+def describe_extremes(survey: xr.Dataset, fields: Sequence[data.Field]) -> str:
+    """Where each quantity is lowest and highest, a sentence each."""
+    axes = data.axes(survey)
+    points = [data.read_numbers(survey, axis) for axis in axes]
+
+    def placed(values: scales.Floats, flat: np.intp) -> str:
+        place = np.unravel_index(flat, values.shape)
+        at = ", ".join(f"{axis} = {scales.number(float(c[k]))}" for axis, c, k in zip(axes, points, place, strict=True))
+        return f"{scales.number(float(values[place]))} at {at}"
+
+    told = []
+    for field in fields:
+        if not np.isfinite(field.values).any():
+            told.append(f"The {field.label} is nowhere finite.")
+            continue
+        finite = np.where(np.isfinite(field.values), field.values, np.nan)
+        low, high = (placed(finite, pick(finite)) for pick in (np.nanargmin, np.nanargmax))
+        told.append(f"The {field.label} is lowest, {low}, and highest, {high}.")
+    return " ".join(told)
+
+
+def make_flag(name: str) -> Trace:
+    look = {"showarrow": True, "arrowhead": 6, "arrowsize": 0.7, "arrowwidth": 1.2, "ax": 0, "ay": -24}
+    return look | {"text": escape_text(name), "font": {"color": INK}, "bgcolor": "rgba(255,255,255,0.75)"}
+
+
+def make_heat_map(survey: xr.Dataset, field: data.Field, values: scales.Floats) -> Trace:
+    u, v = data.axes(survey)[:2]
+    scale = make_scale(field)
+    return {
+        "x": data.read_numbers(survey, u),
+        "y": data.read_numbers(survey, v),
+        "zmin": scale.pop("cmin"),
+        "zmax": scale.pop("cmax"),
+        "hovertemplate": make_hover(u, v),
+        "hoverongaps": True,
+        **scale,
+        **make_heights(field, values),
+    }
+
+
+def make_heights(field: data.Field, values: scales.Floats) -> Trace:
+    """The part of a heat map that changes from slice to slice: colours and words, each of shape (V, U)."""
+    return {"type": "heatmap", "z": data.limits_of([field]).heights(values), "text": list_texts([(field, values)])}
+
+
+def make_scale(field: data.Field) -> Trace:
+    """The colour scale of a field: losses by log10, everything else as it is."""
+    limits = data.limits_of([field])
+    low, high = limits.low, limits.high
+    bar: Trace = {
+        "title": {"text": escape_text(field.label), "side": "top"},
+        "orientation": "h",
+        "y": 1,
+        "yanchor": "bottom",
+        "thickness": 10,
+        "len": 0.9,
+        "outlinewidth": 1,
+        "outlinecolor": GREY,
+    }
+    if limits.log:
+        ticks = scales.log_ticks(low, high)
+        bar |= {"tickvals": np.log10(ticks), "ticktext": [scales.number(tick) for tick in ticks]}
+        low, high = np.log10([low, high])
+    is_accuracy = field.metric == scales.ACCURACY
+    colours = {"colorscale": "Viridis" if is_accuracy else "Magma", "reversescale": is_accuracy}
+    return {"cmin": low, "cmax": high, "colorbar": bar, **colours}
+
+
+def make_hover(u: str, v: str) -> str:
+    return f"{escape_text(u)} %{{x:.3f}}, {escape_text(v)} %{{y:.3f}}<br>%{{text}}<extra></extra>"
+
+
+def list_texts(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]]:
+    """What a cell says when pointed at: the values as measured, NaN and infinities by name; shape (V, U)."""
+    rows, columns = fields[0][1].shape
+    named = [(escape_text(field.label), values) for field, values in fields]
+    return [
+        ["<br>".join(f"{name} {scales.number(values[i, j])}" for name, values in named) for j in range(columns)]
+        for i in range(rows)
+    ]
+
+
+def escape_text(name: str) -> str:
+    """A name that plotly, which takes texts for HTML, shows as it is."""
+    return escape(escape_unprintable(name))
+
+
+def lay_out_plane(axes: tuple[str, ...]) -> Trace:
+    bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
+    return {
+        "xaxis": {"title": {"text": escape_text(axes[0])}, **bare},
+        "yaxis": {"title": {"text": escape_text(axes[1])}, **bare, "scaleanchor": "x"},
+    }
+
+
+def assemble(traces: list[Trace], layout: Trace, *, first_only: bool, frames: Sequence[Trace] = ()) -> str:
+    """A figure as JSON for a script element; of a menu's traces only the first is visible."""
+    import plotly.graph_objects as go
+
+    for index, trace in enumerate(traces):
+        trace.setdefault("visible", index == 0 or not first_only)
+    common = {
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": MARGIN,
+        "autosize": True,
+    }
+    figure = go.Figure(data=traces, layout=common | layout, frames=list(frames))
+    return str(figure.to_json()).replace("<", "\\u003c")

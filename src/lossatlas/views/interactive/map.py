@@ -1,0 +1,36 @@
+"""Quantities over a plane as a heat map."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from lossatlas.views import data
+from lossatlas.views.base import InteractiveView
+from lossatlas.views.interactive._traces import assemble, describe_extremes, lay_out_plane, make_flag, make_heat_map
+from lossatlas.views.networks import networks
+from lossatlas.views.plot import Plot
+
+__all__ = ["Map"]
+
+
+class Map(InteractiveView):
+    """A heat map of the chosen variable, for planes without a landscape."""
+
+    needs = "two axes"
+    caption = "A heat map of any quantity over the plane."
+    rank = 20
+
+    def applies(self, survey: xr.Dataset) -> bool:
+        return len(data.axes(survey)) == 2
+
+    def plot(self, survey: xr.Dataset) -> Plot:
+        axes, choices = data.axes(survey), data.quantities(survey)
+        traces = [make_heat_map(survey, field, field.plane()) for field in choices]
+        there = networks(survey)
+        flags = [
+            make_flag(name) | {"x": float(u), "y": float(v)} for name, (u, v) in zip(there.names, there.at, strict=True)
+        ]
+        layout = lay_out_plane(axes) | {"annotations": flags}
+        hint = "The menu chooses what the colour shows." * (len(choices) > 1)
+        json = assemble(traces, layout, first_only=True)
+        return Plot(json, [field.label for field in choices], hint, "move", describe_extremes(survey, choices))
