@@ -672,7 +672,6 @@ ELSEWHERE = {
     "surveying/growth.py": "coordinates whose chunks the door looked at",
     "surveying/layout.py": "marks that the door looked at",
     "training/trajectory.py": "to write",
-    "surveying/layout.py": "descriptions of arrays that the door checked",
     "views/shrink.py": "a picture that was rendered a moment before",
 }
 """Modules that open something by themselves, and why that is not a file of others."""
