@@ -1,7 +1,7 @@
 """Execute the notebooks beside this file again, and keep what they show: ``python examples/execute.py``.
 
-Needs ``nbclient`` and ``ipykernel`` (the extra ``dev``). Each notebook runs in an empty folder of its own; one that
-warns, or that shows a path of this machine, is not written.
+Needs ``nbclient`` and ``ipykernel``: ``pip install -c constraints.txt ".[examples]"``. Each notebook runs in an empty
+folder of its own; one that warns, or that shows a path of this machine, is not written.
 """
 
 from __future__ import annotations

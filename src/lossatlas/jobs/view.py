@@ -43,11 +43,11 @@ def view(
 
     >>> import lossatlas as la
     >>> data, module = la.load_data("digits"), la.MLP(hidden=(4,)).build((1, 8, 8), outputs=10)
-    >>> problem = la.Problem(module, la.CrossEntropy())
-    >>> chart, grid = la.slice_around(problem, axes=1, points=5)
-    >>> pictures = la.view(la.survey(chart, grid, problem, data.splits), width="85mm")
-    >>> pictures["line"].width.__round__(2)
-    3.35
+    >>> line = la.slice_around(module, ("random",))
+    >>> survey = la.survey(line, la.make_grid(line, (5,)), la.Problem(module, la.CrossEntropy()), data.splits)
+    >>> pictures = la.view(survey, width="85mm")
+    >>> list(pictures), round(pictures["line"].width, 2)
+    (['line'], 3.35)
 
     Args:
         subject: a survey with variables ``<split>_<metric>`` over the chart's axes, as ``la.survey`` or
