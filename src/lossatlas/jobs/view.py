@@ -17,7 +17,7 @@ from lossatlas.rundir import RunDirectory
 from lossatlas.views import Pictures, Style, draw, save_pictures
 from lossatlas.views.style import parse_width
 
-__all__ = ["name_places", "open_subject", "resolve_owner", "view"]
+__all__ = ["join_records", "name_places", "open_subject", "resolve_owner", "view"]
 
 Subject = xr.Dataset | Mapping[str, xr.Dataset]
 
@@ -91,6 +91,8 @@ def view(
         subject, record = open_subject(Path(subject))
     elif isinstance(subject, xr.Dataset):
         record = describe_measurement(subject)
+    else:
+        record = join_records({name: (survey, describe_measurement(survey)) for name, survey in subject.items()})
     pictures = draw(subject, kinds, style, record)
     if out is not None:
         save_pictures(pictures, out, [format] if isinstance(format, str) else format, dpi, overwrite=overwrite)
@@ -118,6 +120,13 @@ def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> tupl
             raise BadInput(f"{place}: damaged {part}; `lossatlas view {place}` draws what can be read")
         tell(f"{place}: damaged {part}")
     return survey, describe_measurement(survey, run)
+
+
+def join_records(opened: Mapping[str, tuple[xr.Dataset, Sequence[str]]]) -> tuple[str, ...]:
+    """Sentences on how several surveys were measured, each with its name; once where they are the same."""
+    records = {name: " ".join(record) for name, (_, record) in opened.items() if record}
+    alike = set(records.values())
+    return tuple(alike) if len(alike) == 1 else tuple(f"{name}: {record}" for name, record in records.items())
 
 
 def resolve_owner(place: Path) -> Path:

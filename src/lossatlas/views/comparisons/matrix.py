@@ -49,8 +49,10 @@ class Matrix(ComparisonView):
     """Surfaces below the diagonal, functional differences above (Im, Tao & Branson 2016), the networks on it."""
 
     needs = "two networks at least"
-    caption = "Below the diagonal the loss on the figure that two networks span with the weights they started from, on "
-    "one colour scale; above it how differently they predict; on it what each came to."
+    caption = (
+        "Below the diagonal the loss on the figure that two networks span with the weights they started from, on one "
+        "colour scale; above it how differently they predict; on it what each came to."
+    )
     rank = 10
     whole = True
     heeds = CONTOURED
