@@ -1,4 +1,4 @@
-"""What a paper must state of a survey: sample, statistics, normalisation, seed; from the run's own record."""
+"""How a survey was measured, as a paper must state it: sample, statistics, normalisation and seed, from its record."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ __all__ = ["describe_measurement"]
 SCALES = {
     "filter": "scaled filter by filter to the network's norms (filter normalisation)",
     "layer": "scaled layer by layer to the network's norms",
-    "weight": "scaled weight by weight to the network's sizes",
+    "weight": "scaled weight by weight to the magnitudes of the network's weights",
     "none": "of length 1",
 }
-"""What the settings of the scale of random directions mean."""
-IGNORED = {"biasbn": ", biases and the scales and shifts of normalisations held fixed"}
+"""The scale of random directions in words, by setting."""
+IGNORED = {"biasbn": ", with biases and the scales and shifts of normalisation layers held fixed"}
 STATISTICS = {
-    "frozen": "running statistics as they are in the network",
-    "batch": "statistics of normalisations taken from each evaluated batch",
-    "reestimated": "running statistics estimated again at each point",
+    "frozen": "running statistics of the network, unchanged",
+    "batch": "statistics of normalisation layers computed from each evaluated batch",
+    "reestimated": "running statistics re-estimated at each point",
     "interpolated": "running statistics interpolated between the networks",
 }
 
 
 def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> tuple[str, ...]:
-    """Sentences on how the numbers of a survey or a comparison were measured, for the caption of its pictures.
+    """Describe how the numbers of a survey or a comparison were measured, for the captions of its pictures.
+
+    Where the record of the run cannot be read, the sentences are those that the data support.
 
     Args:
         subject: the survey or the comparison.
-        run: whose it is; None where only the data are there.
+        run: the run that made it; None if unknown.
+
+    Returns:
+        Sentences, each ending with a full stop.
     """
     settings: Mapping[str, Any] = {}
     normalisation = ""
     if run is not None:
-        with suppress(BadInput):  # of a run whose record cannot be read the data say what they can
+        with suppress(BadInput):  # the data alone still say something
             settings = run.directory.config()
             normalisation = str(run.directory.read_json(PROVENANCE).get("normalisation") or "")
     return (
@@ -66,17 +71,17 @@ def _describe_problem(settings: Mapping[str, Any], normalisation: str | None) ->
 
 
 def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
-    """The examples of each split, and what the statistics of normalisations were."""
+    """Describe the examples of each split, the statistics of normalisation layers, and the precision."""
     samples = _list_samples(subject)
     asked = str(settings.get("examples"))
-    told = [
+    counts = [
         f"{int(sample['examples']):,} {split} examples{', a fixed random subset' * (str(sample['examples']) == asked)}"
         for split, sample in samples.items()
     ]
-    if told:
+    if counts:
         sizes = {sample["eval_batch_size"] for sample in samples.values() if "eval_batch_size" in sample}
         together = f", evaluated {' or '.join(map(str, sorted(sizes)))} at a time" * bool(sizes)
-        yield f"Sample: {' and '.join(told)}{together}."
+        yield f"Sample: {' and '.join(counts)}{together}."
     buffers = dict.fromkeys(str(sample["buffers"]) for sample in samples.values() if sample.get("buffers"))
     if buffers:
         yield f"Statistics: {'; '.join(STATISTICS.get(one, one) for one in buffers)}."
@@ -95,13 +100,13 @@ def _describe_directions(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _describe_seeds(settings: Mapping[str, Any]) -> Iterator[str]:
     seeds = [("seed", "Seed"), ("direction_seed", "seed of random directions")]
-    told = [f"{words} {settings[key]}" for key, words in seeds if settings.get(key) is not None]
-    if told:
-        yield f"{', '.join(told)}."
+    named = [f"{words} {settings[key]}" for key, words in seeds if settings.get(key) is not None]
+    if named:
+        yield f"{', '.join(named)}."
 
 
 def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:
-    """By split what is known of its evaluation: examples, batch size, buffers policy, precision."""
+    """Read the evaluation settings of each split: examples, batch size, buffers policy, precision."""
     return {
         str(variable.attrs["split"]): variable.attrs
         for variable in subject.data_vars.values()
