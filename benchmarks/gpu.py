@@ -1,6 +1,6 @@
 """Everything that is worth knowing of the engine on a GPU, in one go: ``make bench-gpu``, six minutes at most.
 
-Results are written as JSON after each part, so that a run that is cut short has told what it could. Packages that are
+Results are written as JSON after each part, so that a run that is cut short leaves what it measured. Packages that are
 missing (zarr, plotly, datasets and others) are named, and what needs none of them goes on without.
 
     python benchmarks/gpu.py --json gpu.json                on the first CUDA device
@@ -75,7 +75,7 @@ class Size:
     measuring: float = MEASURING_SECONDS
     """Seconds for a plan."""
     plan: str = "auto"
-    """Of fits, which take so long for one whatever they are told."""
+    """The plan of fits; measuring one takes its own time, whatever limit is set."""
 
 
 TOY = Size(

@@ -5,7 +5,7 @@ python benchmarks/pairs.py --pairs 100 --seed 0
 Every verb that goes step by step takes its turn. The second process comes as it is, with --resume or with --overwrite,
 at any moment of the first one's life or after it. What counts as right: one of them ends with 0, the other with 0 (it
 came after the end and continued or replaced a finished run) or with 2 and one line that says why; and all that is left
-equals what one process leaves that nobody disturbed, but for times.
+equals what a single undisturbed process leaves, except for times.
 """
 
 from __future__ import annotations

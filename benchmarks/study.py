@@ -80,8 +80,8 @@ def warm_up(share: float) -> Change:
 class WorstFirst(Objective):
     """Hard cells: one half at random, the other half those of several times as many that were most wrong last time.
 
-    A cell's last accuracy is remembered; cells that have never been drawn count as more wrong than any. The choice is
-    not weighted back, so the gradient is no longer one of the whole picture's loss.
+    A cell's last accuracy is remembered; cells that have never been sampled count as more wrong than any. The choice is
+    not weighted back, so that the gradient is not that of the loss of the whole picture.
     """
 
     final = True

@@ -759,7 +759,7 @@ class Clamped(Body):
         (Clamped, "the forward pass writes to parameter 'second.weight'"),
     ],
 )
-def test_modules_that_are_no_function_of_their_parameters(build: Callable[[], nn.Module], message: str) -> None:
+def test_modules_that_are_not_a_function_of_their_parameters(build: Callable[[], nn.Module], message: str) -> None:
     module = seeded(build).double()
     with one_line(message):
         line(la.Problem(module, la.SquaredError()), la.Split(rows()), la.WeightSpace(module), "loop")
@@ -909,7 +909,7 @@ def test_a_stated_plan_is_served_too() -> None:
     np.testing.assert_allclose(found["test_gradient_norm"], expected["test_gradient_norm"], rtol=1e-6)
 
 
-def test_a_mean_of_the_batch_is_no_loss_for_clips_of_examples() -> None:
+def test_a_mean_of_the_batch_is_not_a_loss_for_clips_of_examples() -> None:
     problem, split = make("mlp")
     own = la.Problem(
         problem.module, la.BatchMean(lambda outputs, targets: nn.functional.cross_entropy(outputs, targets))

@@ -333,7 +333,7 @@ def test_geometry_is_told_as_it_is(name: str) -> None:
         torch.testing.assert_close(nearest, torch.zeros(len(corners)).double(), rtol=0, atol=1e-6)
 
 
-def test_what_is_no_geometry_is_refused_in_one_line() -> None:
+def test_what_is_not_a_geometry_is_refused_in_one_line() -> None:
     for text in ("{", '{"kind": 3}', '{"kind": "a", "axes": ["u"], "interpolation": "", "corners": [[0, 1]]}'):
         with pytest.raises(la.BadInput) as caught:
             Geometry.parse(text)

@@ -231,7 +231,7 @@ class TestRefused:
         lacking = {name: value for name, value in counted.state_dict().items() if name != "running_var"}
         self.refuse(counted, put(lacking, prefix), r"'running_var' is missing there")
 
-    def test_entries_that_are_no_tensors(self) -> None:
+    def test_entries_that_are_not_tensors(self) -> None:
         state = {**linear(1, 4, 3).state_dict(), "0.bias": "none"}
         self.refuse(linear(2, 4, 3), state, r"'0.bias' is missing there and has shape \(3,\) in the model")
 
@@ -322,7 +322,7 @@ class TestSeveral:
         agree(teacher, loaded(student, f"{path}#ema_0.99")[0])
         agree(teacher, loaded(student, f"{saved(tmp_path, [student.state_dict(), teacher.state_dict()])}#1")[0])
 
-    def test_what_optimisers_keep_is_no_network(self, tmp_path: Path) -> None:
+    def test_what_optimisers_keep_is_not_a_network(self, tmp_path: Path) -> None:
         module = everything(1)
         moments = {name: value * 0 for name, value in module.state_dict().items()}
         path = saved(tmp_path, {"anything": module.state_dict(), "optimizer": {"momentum": moments}})

@@ -406,7 +406,7 @@ def test_one_run_or_the_same_twice(digits: Path, tmp_path: Path) -> None:
     refused(config_of(digits, "sgd-0", "adam-0", "./sgd-0"), tmp_path / "out", "sgd-0 is named twice")
 
 
-def test_what_is_no_finished_training(digits: Path, compared: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_finished_training(digits: Path, compared: Path, tmp_path: Path) -> None:
     refused(config_of(digits, "sgd-0", "nowhere"), tmp_path / "out", "nowhere is not a lossatlas run")
     slice_run = str(next((compared / "surveys").iterdir()))
     refused(CompareConfig(runs=(str(digits / "sgd-0"), slice_run)), tmp_path / "out", "is not a run of lossatlas train")

@@ -328,7 +328,7 @@ class TestKinds:
         assert recipe.radial is None
         assert "of which --memory leaves" in recipe.no_radial
 
-    def test_statistics_are_made_anew_at_each_point_and_there_is_no_radial_path(
+    def test_statistics_are_reestimated_at_each_point_and_there_is_no_radial_path(
         self, runs: Path, tmp_path: Path
     ) -> None:
         network = {"channels": (4,), "hidden": 6, "batch_norm": True, "max_pool": False}

@@ -100,7 +100,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(*_: object) -> Rate:
-        raise AssertionError("nobody listens, and still it is measured")
+        raise AssertionError("measured although there is no listener")
 
     for module, name in ((survey_cost, "sample_points"), (fit_cost, "sample_steps"), (train, "sample_steps")):
         monkeypatch.setattr(module, name, measured)
@@ -366,7 +366,7 @@ class TestForetold:
         run_survey(finer, tmp_path / "run", reporter=reporter, resume=True, pictures=False)
         assert reporter.foretold == f"this will take about 2 min 50 s: survey {format_duration((121 - 36) * 2)}"
 
-    def test_statistics_that_are_estimated_anew_are_counted(self, networks: list[str], tmp_path: Path) -> None:
+    def test_reestimated_statistics_are_counted(self, networks: list[str], tmp_path: Path) -> None:
         config = SurveyConfig(
             **HIDDEN, checkpoint=networks[0], grid=(2,), examples="100", plan="loop", eval_batch_size=50
         )
@@ -453,7 +453,7 @@ class TestForetold:
         run_train(config, tmp_path / "run", reporter=reporter)
         assert reporter.foretold == "this will take about 1 min 30 s: training 1 min 30 s, evaluation 1 s"
 
-    def test_nothing_is_measured_where_nobody_listens(
+    def test_nothing_is_measured_without_a_listener(
         self, networks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         without(monkeypatch)
@@ -484,7 +484,7 @@ class TestForetold:
 
 
 class TestForetellingChangesNothing:
-    """A run that is listened to steps copies first, and ends as one that nobody listens to."""
+    """A run that is listened to steps copies first, and ends as one without a listener."""
 
     @pytest.mark.parametrize("augmented", [False, True])
     def test_a_fit(self, augmented: bool, tmp_path: Path) -> None:

@@ -276,9 +276,9 @@ def test_names_of_many_networks_leave_room_for_the_title() -> None:
 
 def test_a_caption_names_only_the_paths_and_quantities_that_the_picture_has() -> None:
     kind = VIEWS["curve"]()
-    told = kind.describe(along())  # type: ignore[attr-defined]
-    assert told.startswith("Loss, regularised loss and accuracy along the curve (solid), on the straight line")
-    assert "on the path through the origin (dotted); below, norms" in told
+    said = kind.describe(along())  # type: ignore[attr-defined]
+    assert said.startswith("Loss, regularised loss and accuracy along the curve (solid), on the straight line")
+    assert "on the path through the origin (dotted); below, norms" in said
     without = kind.describe(along(radial=False, further=False, accuracy=False))  # type: ignore[attr-defined]
     assert without == (
         "Loss along the curve (solid) and on the straight line (dashed); below, norms of the weights and length of "
@@ -364,7 +364,7 @@ def read(path: Path) -> str:
 
 def test_a_report_shows_the_table_between_tiles_and_pictures_and_repeats_none_of_it(tmp_path: Path) -> None:
     written = page(tmp_path, along())
-    order = ["on the straight line</dt>", ">The curve and other paths</h2>", ">To explore</h2>", ">Pictures</h2>"]
+    order = ["on the straight line</dt>", ">The curve and other paths</h2>", ">Explore</h2>", ">Pictures</h2>"]
     order += [">All other numbers</h2>", '<th scope="row">norm_max', ">All points</h2>"]
     places = [written.index(said) for said in order]
     assert places == sorted(places)

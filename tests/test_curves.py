@@ -160,7 +160,7 @@ class TestCurves:
             (lambda: la.Bezier(vectors(3)).coefficients(vectors(3)), "expected (P, 1), along t"),
         ],
     )
-    def test_what_is_no_curve_is_refused(self, make_it: Callable[[], object], said: str) -> None:
+    def test_what_is_not_a_curve_is_refused(self, make_it: Callable[[], object], said: str) -> None:
         with pytest.raises(la.BadInput) as refused:
             make_it()
         assert said in str(refused.value)

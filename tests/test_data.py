@@ -343,7 +343,7 @@ class TestRefusals:
             r"labels are missing in split 'test' .*column 'kind'.*--data.test",
         )
 
-    def test_folders_that_are_no_data_set(self, tmp_path: Path) -> None:
+    def test_folders_that_are_not_a_data_set(self, tmp_path: Path) -> None:
         self.refused(tmp_path, "cannot be read as a data set .*train-.*parquet")
         (tmp_path / "train-0.parquet").write_text("years of work")
         self.refused(tmp_path, "cannot be read as a data set .*train-.*parquet")
@@ -368,7 +368,7 @@ class TestRefusals:
     def test_a_memory_that_cannot_be(self, memory: float) -> None:
         self.refused("mnist", "memory is .*; expected 0 or a positive number, or inf", memory=memory)
 
-    def test_options_that_nobody_knows(self) -> None:
+    def test_unknown_options(self) -> None:
         self.refused("mnist", "unknown option of data 'mnist': 'foldr'; did you mean 'folder'", foldr=1)
         self.refused("digits", "'digits' takes no options; got folder", folder=1)
         self.refused("os:getcwd", "'os:getcwd' takes no options; got folder", folder=1)
@@ -576,7 +576,7 @@ class TestAugmentation:
             ({"input_ids": torch.zeros(3, 4)}, "got dict"),
         ],
     )
-    def test_what_is_no_image_is_refused(self, batch: Any, found: str) -> None:
+    def test_what_is_not_an_image_is_refused(self, batch: Any, found: str) -> None:
         with pytest.raises(la.BadInput, match=f"needs pairs .*{found}"):
             augment_batch(batch, [la.Flip()], make_generator(0, "a"))
         assert augment_batch(batch, [], make_generator(0, "a")) is batch

@@ -1,4 +1,4 @@
-"""What holds where nobody says so: running statistics, random directions, coordinates, refinement."""
+"""What holds by default: running statistics, random directions, coordinates, refinement."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def problem(net: nn.Module) -> la.Problem:
     return la.Problem(net, la.CrossEntropy())
 
 
-def anew(net: nn.Module, weights: Tensor) -> nn.Module:
+def with_weights(net: nn.Module, weights: Tensor) -> nn.Module:
     """A copy of a network with weights (n,) put in place, in evaluation mode."""
     twin = copy.deepcopy(net).eval()
     nn.utils.vector_to_parameters(weights.detach(), twin.parameters())
     return twin
 
 
-def estimated_anew(net: nn.Module, weights: Tensor, x: Tensor) -> nn.Module:
+def with_reestimated_statistics(net: nn.Module, weights: Tensor, x: Tensor) -> nn.Module:
     """The same with the statistics that a pass in training mode with a cumulative average leaves."""
-    twin = anew(net, weights)
+    twin = with_weights(net, weights)
     for part in twin.modules():
         if isinstance(part, nn.BatchNorm1d):
             part.reset_running_stats()
@@ -97,7 +97,7 @@ class TestStatistics:
         chart = la.slice_around(net, ["random"], seed=3)
         survey = surveyed(chart, net)
         assert recorded(survey) == "frozen"
-        np.testing.assert_allclose(survey["test_loss"], by_hand(chart, lambda w: anew(net, w)), rtol=1e-5)
+        np.testing.assert_allclose(survey["test_loss"], by_hand(chart, lambda w: with_weights(net, w)), rtol=1e-5)
         own = by_hand(chart, lambda _: copy.deepcopy(net).eval())[0]
         assert float(survey["test_loss"].sel(u=0.0)) == pytest.approx(own, rel=1e-5)
         batch = surveyed(chart, net, buffers=la.BatchStatistics())
@@ -123,14 +123,14 @@ class TestStatistics:
             lambda ends: la.Radial(ends[:2], torch.ones(ends.shape[1])),
         ],
     )
-    def test_between_networks_they_are_estimated_anew(self, make: Callable[[Tensor], CoefficientChart]) -> None:
+    def test_between_networks_they_are_reestimated(self, make: Callable[[Tensor], CoefficientChart]) -> None:
         net = normalised()
         chart = make(vectors(3, la.WeightSpace(net)))
         axis, (x, _) = np.array([0.1, 0.5, 0.8]), rows(seed=7)
         splits = {"test": la.Split(rows()), "train": la.Split(rows(seed=7))}
         survey = surveyed(chart, net, axis, splits=splits)
         assert recorded(survey).startswith("reestimated from 60 examples")
-        wanted = by_hand(chart, lambda w: estimated_anew(net, w, x), axis)
+        wanted = by_hand(chart, lambda w: with_reestimated_statistics(net, w, x), axis)
         np.testing.assert_allclose(survey["test_loss"], wanted, rtol=1e-4)
 
     def test_without_a_split_called_train_the_first_one_serves(self) -> None:
@@ -181,18 +181,18 @@ class TestStatistics:
         assert recorded(survey) == "batch"
 
         def training(w: Tensor) -> nn.Module:
-            return anew(net, w).train()
+            return with_weights(net, w).train()
 
         np.testing.assert_allclose(survey["test_loss"], by_hand(chart, training), rtol=1e-4)
 
-    def test_a_policy_that_nobody_else_knows_is_asked_for(self) -> None:
+    def test_a_policy_that_only_the_user_knows_is_requested(self) -> None:
         net = normalised()
         chart = la.Plane.random(net, 1, initialiser=la.Xavier())
         chart.fitted_under = "my own"
         with pytest.raises(la.BadInput, match=r"fitted under a policy of its own, my own; give it as buffers"):
             surveyed(chart, net)
 
-    def test_other_ones_are_no_part_of_a_store(self, tmp_path: Path) -> None:
+    def test_other_ones_are_not_part_of_a_store(self, tmp_path: Path) -> None:
         net = normalised()
         chart = la.slice_around(net, ["random"])
         surveyed(chart, net, path=tmp_path / "s", buffers=la.BatchStatistics())
@@ -267,7 +267,7 @@ class TestOfTheCommandLine:
             np.testing.assert_array_equal(ours[name].values, theirs[name].values)
         assert recorded(ours) == recorded(theirs) == "frozen"
 
-    def test_between_networks_both_estimate_anew(self, tmp_path: Path) -> None:
+    def test_between_networks_both_reestimate(self, tmp_path: Path) -> None:
         nets, paths = zip(*(self.saved(tmp_path, seed) for seed in range(2)), strict=True)
         config = SurveyConfig(between=tuple(map(str, paths)), grid=(5,), **self.MODEL)
         run_survey(config, tmp_path / "run", pictures=False)
@@ -445,7 +445,7 @@ class TestCoordinates:
         weights = chart.points(torch.from_numpy(AT)[:, None]).to(wide)
         wider = copy.deepcopy(net).to(wide)
         with torch.no_grad():
-            wanted = [float(cross_entropy(anew(wider, w)(x.to(dtype).to(wide)), y)) for w in weights]
+            wanted = [float(cross_entropy(with_weights(wider, w)(x.to(dtype).to(wide)), y)) for w in weights]
         np.testing.assert_allclose(survey["t_loss"], wanted, rtol=1e-6)
 
 
@@ -456,7 +456,7 @@ def bowl(shape: int = 65, depth: float = 0.0, scale: float = 1.0) -> np.ndarray:
 
 
 def refined(refinement: Refinement, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which points are asked for, and the whole surface that is made of them."""
+    """The points that are requested, and the whole surface that is made of them."""
     known = np.zeros(values.shape, dtype=bool)
     while True:
         scale = Scale.of(np.where(known, values, np.nan)[refinement.coarsest()])

@@ -753,7 +753,7 @@ def test_what_is_not_a_plan_is_refused(content: object, message: str, tmp_path: 
         (Counter(), r"writes to buffer 'body\.1\.calls' in evaluation mode"),
     ],
 )
-def test_what_is_no_function_of_weights_and_inputs_is_refused_by_name(layer: nn.Module, message: str) -> None:
+def test_what_is_not_a_function_of_weights_and_inputs_is_refused_by_name(layer: nn.Module, message: str) -> None:
     problem = la.Problem(Impure(layer), la.CrossEntropy())
     split = la.Split((torch.randn(6, 3), torch.arange(6) % 2))
     chart = la.Plane.random(problem.module, initialiser=la.Xavier())

@@ -175,7 +175,7 @@ def test_a_nan_that_was_measured_stays_one(tmp_path: Path) -> None:
         assert (file["train_loss"][()] != -1).all()
 
 
-def test_a_true_eigenvalue_of_one_and_a_loss_of_minus_two_are_no_gaps(tmp_path: Path) -> None:
+def test_a_true_eigenvalue_of_one_and_a_loss_of_minus_two_are_not_gaps(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["xcoordinates"] = [0.0, 1.0, 2.0]
         file["train_loss"] = [-1, -2, -0.5]
@@ -310,14 +310,14 @@ def test_rows_in_any_order_with_empty_cells_are_read(tmp_path: Path) -> None:
         ('u,test_loss\n0,"1\n', "cannot be read as a table"),
     ],
 )
-def test_tables_that_are_no_survey_are_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_tables_that_are_not_a_survey_are_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(BadInput) as caught:
         read_survey(tmp_path / "a.csv")
     assert said in one_line(caught.value)
 
 
-def test_a_binary_file_is_no_table(tmp_path: Path) -> None:
+def test_a_binary_file_is_not_a_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00u")
     with pytest.raises(BadInput, match="cannot be read as a table"):
         read_survey(tmp_path / "a.csv")
@@ -484,7 +484,7 @@ def test_what_is_not_on_the_grid_is_left_out(name: str, tmp_path: Path) -> None:
     assert FORMATS[name]().bytes_of(given.assign(path)) == FORMATS[name]().bytes_of(survey(3, 4))
 
 
-def test_no_numbers_are_no_survey() -> None:
+def test_no_numbers_are_not_a_survey() -> None:
     with pytest.raises(BadInput, match="no numeric variables"):
         FORMATS["csv"]().bytes_of(xr.Dataset(coords={"u": [0.0]}))
 
@@ -594,7 +594,7 @@ def test_points_without_coordinates_are_numbered(store: Path) -> None:
     np.testing.assert_array_equal(read["train_loss"], expected["train_loss"])
 
 
-def test_a_variable_whose_making_was_cut_off_is_no_damage(store: Path) -> None:
+def test_a_variable_whose_making_was_cut_off_is_not_damage(store: Path) -> None:
     (store / "test_accuracy").mkdir()
     xr.testing.assert_identical(read_undamaged(store)[0], whole_without_warning(store))
     assert read_undamaged(store)[1] == []

@@ -106,7 +106,7 @@ def agrees(
     plan: str = "loop",
     loss: Any = None,
 ) -> None:
-    """A line around a module has the losses of modules built anew with the weights in place."""
+    """A line around a module has the losses of newly built modules with the same weights."""
     chart = la.slice_around(module, ["random"])
     problem = la.Problem(module, loss or la.CrossEntropy(), feed)
     survey = la.survey(chart, {"u": AT}, problem, {"t": la.Split(data)}, metrics=["loss"], plan=plan)
@@ -169,7 +169,7 @@ class TestPairs:
         net.forward = min  # type: ignore[assignment]  # of C, without a signature
         assert la.Problem(net, la.CrossEntropy()).feed.inputs(((X, Z), LABELS))[0] == ((X, Z),)
 
-    def test_three_entries_are_no_pair(self) -> None:
+    def test_three_entries_are_not_a_pair(self) -> None:
         """The lengths are not labels."""
         said = refusal(seeded(lambda: nn.Linear(4, 3)), (X, LENGTHS, LABELS))
         assert said.startswith(
@@ -328,7 +328,7 @@ class TestOutputs:
             lambda out: SimpleNamespace(mean=out, scale=out),
         ],
     )
-    def test_where_there_are_several_their_names_are_told(self, form: Callable[[Tensor], Any]) -> None:
+    def test_where_there_are_several_their_names_are_listed(self, form: Callable[[Tensor], Any]) -> None:
         for said in (
             refusal(returning(form), (X, LABELS)),
             refusal(returning(form), {"x": X, "labels": LABELS}, la.Dict()),

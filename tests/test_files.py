@@ -677,7 +677,7 @@ ELSEWHERE = {
 """Modules that open something by themselves, and why that is not a file of others."""
 
 
-def test_nobody_reads_a_file_of_others_past_the_door() -> None:
+def test_files_of_others_are_read_through_one_module() -> None:
     root = Path(lossatlas.__file__).parent
     modules = {path.relative_to(root): path.read_text() for path in root.rglob("*.py")}
     found = {path.as_posix() for path, text in modules.items() if path.parts[0] != "files" and reads(text)}
@@ -710,7 +710,7 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("look", [NetworkSpec.parse, lambda text: Trajectory.of(Path(text)), find_data_options])
-def test_paths_of_which_nobody_knows_whether_they_are_there(look: Callable[[str], Any]) -> None:
+def test_paths_whose_existence_cannot_be_determined(look: Callable[[str], Any]) -> None:
     for text in ("x" * 300, "x/" * 3000):
         with one_line("cannot be read: File name too long", Unreadable):
             look(text)

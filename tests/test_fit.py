@@ -210,7 +210,7 @@ def test_a_target_ends_the_fit_early() -> None:
     assert result.steps < 400
 
 
-def test_the_gap_of_a_coarser_picture_is_no_reason_to_stop() -> None:
+def test_the_gap_of_a_coarser_picture_does_not_stop_a_fit() -> None:
     fit = make_fit(steps=400)
     fit._target_gap = 0.5
     steps = 0
@@ -312,7 +312,7 @@ class TestSurvey:
         assert both["train_loss"].equals(alone["train_loss"])
         assert bool(np.isfinite(both["train_accuracy"]).all())
 
-    def test_nobodys_files_are_touched(self, tmp_path) -> None:
+    def test_files_of_others_are_not_touched(self, tmp_path) -> None:
         problem, split = make("mlp")
         chart = la.Plane.random(problem.module, initialiser=la.Xavier())
         (tmp_path / "thesis").mkdir()

@@ -94,7 +94,7 @@ LINKS = {
 
 
 @pytest.mark.parametrize("name", LINKS)
-def test_a_link_out_of_a_run_is_followed_by_nobody(name: str, foreign: Path) -> None:
+def test_a_link_out_of_a_run_is_not_followed(name: str, foreign: Path) -> None:
     there, leads = foreign / name, foreign.parents[1] / "mine" / LINKS[name]
     shutil.rmtree(there) if there.is_dir() else there.unlink(missing_ok=True)
     there.parent.mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ class TestInputsAreFoundAgain:
         assert self.resume("elsewhere/runs/s") == 0  # there is nothing to do
         assert "is finished" in capsys.readouterr().err
 
-    def test_what_nobody_needs_may_be_gone(self, begun: Path) -> None:
+    def test_what_is_not_needed_may_be_gone(self, begun: Path) -> None:
         run_train(TrainConfig(**{**CONFIG.__dict__, "init_from": "base/t0"}), Path("t1"))
         run_train(TrainConfig(**{**CONFIG.__dict__, "seed": 1}), Path("t2"))
         shutil.rmtree("base")

@@ -1,4 +1,4 @@
-"""A hundred networks, layer x wrapper x feed x loss: right against modules built anew, or refused by name."""
+"""A hundred networks, layer x wrapper x feed x loss: right against newly built modules, or refused by name."""
 
 from __future__ import annotations
 
@@ -271,10 +271,10 @@ def test_it_is_right_or_refused(layer: str, wrapper: str, feed: str, loss: str) 
     x, y = examples()
     space = la.WeightSpace(module)
     for index, point in enumerate(chart.points(torch.from_numpy(COORDS)[:, None])):
-        anew = built(layer, wrapper)
+        fresh = built(layer, wrapper)
         named = space.unflatten(point.detach())
         with torch.no_grad():
-            for name, parameter in anew.named_parameters():
+            for name, parameter in fresh.named_parameters():
                 parameter.copy_(named[name])
-        wanted = float(LOSSES[loss].whole(scores(anew(x)), y).detach())
+        wanted = float(LOSSES[loss].whole(scores(fresh(x)), y).detach())
         np.testing.assert_allclose(found[index], wanted, rtol=1e-5)

@@ -525,7 +525,7 @@ def test_corners_of_a_survey_name_its_passes() -> None:
     given["corner_u"] = ("corner", [0.5, -0.5, 0.0], {"names": ["sgd", "adam", "sgd"]})
     assert (
         "pass_height_between_sgd_0_and_adam" not in measure_survey(given)["test"]
-    )  # nobody says where they are along v
+    )  # their coordinates along v are unknown
     given["corner_v"] = ("corner", [0.2, 0.2, 0.0], {"names": ["sgd", "adam", "sgd"]})
     given["corner_weights"] = (("corner", "bin"), np.ones((3, 4)))
     found = measure_survey(given)["test"]
@@ -611,7 +611,7 @@ def test_a_single_row_has_the_minima_of_a_line() -> None:
     assert [m.persistence for m in line.minima] == [m.persistence for m in one_row.minima]
 
 
-def test_what_is_no_surface_is_refused() -> None:
+def test_what_is_not_a_surface_is_refused() -> None:
     with pytest.raises(BadInput, match="ascend"):
         measure_survey(survey(bowl(5, 4)).isel(u=slice(None, None, -1)))
     with pytest.raises(BadInput, match="as many"):

@@ -223,7 +223,7 @@ class TestStructure:
         assert not outputs.lt(0).any()
 
     @every_family
-    def test_convolutions_are_drawn_as_in_the_papers_code_also_anew(self, name: str) -> None:
+    def test_convolutions_are_drawn_as_in_the_papers_code_each_time(self, name: str) -> None:
         module = build(SMALLEST[name], CIFAR)
         space = la.WeightSpace(module)
         for draw in (space.vector_of(module), space_drawn(module, space)):
@@ -296,7 +296,7 @@ class TestRefusals:
         self.assert_refused(lambda: family, few, f"; expected {smallest}x{smallest} or more: use larger images")
 
     @every_family
-    def test_examples_that_are_no_images(self, name: str) -> None:
+    def test_examples_that_are_not_images(self, name: str) -> None:
         self.assert_refused(
             lambda: SMALLEST[name], (64,), "needs images (channels, height, width); the examples have shape"
         )

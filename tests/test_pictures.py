@@ -222,7 +222,7 @@ def test_sizes_come_back(sides: list[int]) -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "40x", "-40", "4.5", "30 x 40", "30*40", "5x5x5x5", "forty", "٤٠", "9" * 5000]
 )
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_what_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="is not a size; expected"):
         parse_size(text)
 

@@ -1,4 +1,4 @@
-"""Pictures for print: widths, letters, fonts, colours, scales that are asked for, and captions."""
+"""Pictures for print: widths, letters, fonts, colours, requested scales, and captions."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ def test_settings_that_cannot_be_are_refused_in_a_line(settings: dict[str, Any],
     assert "\n" not in str(refused.value)
 
 
-def test_a_setting_that_no_picture_heeds_is_refused() -> None:
-    with pytest.raises(BadInput, match="levels has no meaning for the pictures line"):
+def test_a_setting_that_no_picture_uses_is_refused() -> None:
+    with pytest.raises(BadInput, match="levels does not apply to the pictures line"):
         draw(line(), ["line"], Style(levels=(1.0,)))
 
 

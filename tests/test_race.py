@@ -229,9 +229,9 @@ class TestRace:
         before, after = machine.runs["full"][5], machine.runs["full"][6]
         assert outcome.points["full"] == after == before // 2
         assert outcome.winner == "full"
-        assert len(outcome.rounds["full"]) == len(outcome.rounds["sound"]), "what was timed before counts for nobody"
+        assert len(outcome.rounds["full"]) == len(outcome.rounds["sound"]), "earlier timings do not count"
 
-    def test_where_all_fail_in_a_round_nobody_wins(self) -> None:
+    def test_a_round_in_which_all_fail_has_no_winner(self) -> None:
         machine = Machine()
 
         def contestant(name: str) -> Contestant:
@@ -377,7 +377,7 @@ def test_a_plan_of_many_points_is_timed_on_few() -> None:
     assert piece.contestant(Way("vmap", Portion(20_000, None)), 20_000).share == 256
 
 
-def test_a_stated_precision_that_gives_other_losses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stated_precision_that_gives_other_losses_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "DEPARTURE", 1e-6)
     with pytest.warns(la.Caution, match=r"losses in bf16 differ by [0-9.]+% from those in fp32"):
         engine(plan=Plan.of("loop", 4, precision="bf16"))

@@ -1,4 +1,4 @@
-"""Networks that reach their parameters in their own ways: right, or refused by name; against modules built anew."""
+"""Networks that reach their parameters in their own ways: right, or refused by name; against newly built modules."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def labels(count: int, classes: int = 3) -> Tensor:
 
 
 def by_hand(build: Callable[[], nn.Module], chart: Any, of: Callable[[nn.Module], Tensor]) -> np.ndarray:
-    """What ``of`` makes of modules that are built anew, with the weights of each point put in place."""
+    """The values that ``of`` returns for newly built modules with the weights of each point."""
     values = []
     for point in chart.points(torch.from_numpy(COORDS)[:, None].to(chart.controls())):
         module = seeded(build).eval()
@@ -447,7 +447,7 @@ class ByKeyword(nn.Module):
         return self.head(torch.relu(self.norm(input=y) if self.named else self.norm(y)))
 
 
-def test_statistics_are_estimated_anew_whatever_way_a_layer_is_given_its_input() -> None:
+def test_statistics_are_reestimated_whatever_way_a_layer_is_given_its_input() -> None:
     split = la.Split((rows(48, 4), labels(48)))
     found = [
         surveyed(seeded(partial(ByKeyword, named=named)), split,

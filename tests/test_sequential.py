@@ -123,7 +123,7 @@ class TestValues:
             torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e308])
-    def test_and_what_is_no_number_stays_where_it_is(self, name: str, value: float) -> None:
+    def test_and_what_is_not_a_number_stays_where_it_is(self, name: str, value: float) -> None:
         """A ReLU that turned NaN into 0 would hide that a network overflows."""
         module, x = row(name), images()
         x[0, 0, 4, 4] = value
@@ -384,7 +384,7 @@ def test_scales_without_bound_are_not_put_into_kernels() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("strategy", ["loop", "threads"])
 @pytest.mark.parametrize("buffers", ["frozen", "batch"])
-def test_the_engine_gives_what_a_module_built_anew_does(strategy: str, buffers: str, precision: str) -> None:
+def test_the_engine_gives_what_a_newly_built_module_does(strategy: str, buffers: str, precision: str) -> None:
     """With the weights in place, layer after layer."""
     torch.manual_seed(0)
 

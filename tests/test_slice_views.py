@@ -133,7 +133,7 @@ def test_units_are_those_of_the_metric() -> None:
     assert data.fields(given_units, "accuracy")[0].units == ""
 
 
-def test_bookkeeping_is_no_quantity() -> None:
+def test_bookkeeping_is_not_a_quantity() -> None:
     more = plane(
         test_loss_standard_error=xr.Variable(
             ("u", "v"), np.ones((51, 21)), {"split": "test", "metric": "loss", "companion": "standard_error"}
@@ -157,7 +157,7 @@ def test_a_band_is_two_standard_errors_either_way() -> None:
     assert data.fields(line(), "loss")[0].band() is None
 
 
-def test_repeats_and_classes_are_no_axes() -> None:
+def test_repeats_and_classes_are_not_axes() -> None:
     several = with_repeats(classes(plane(), 3), (1, 2))
     assert data.axes(several) == ("u", "v")
     assert data.axes(classes(plane(), 3)[["test_class_accuracy"]]) == ("u", "v")
@@ -302,10 +302,10 @@ def test_labels_keep_apart_and_inside() -> None:
 # Networks
 
 
-def test_networks_carry_names_and_those_outside_are_told() -> None:
+def test_networks_carry_names_and_those_outside_are_named() -> None:
     there = networks(plane(**corners((0.0, 0.1), (3.0, 0.0))))
     assert (there.names, there.at.tolist()) == (("small batch",), [[0.0, 0.1]])
-    assert there.outside == "not in the picture: large batch"
+    assert there.outside == "outside the picture: large batch"
     assert len(networks(plane())) == 0
     nameless = plane(**corners((0.0, 0.1), (0.5, 0.0), names=("one",)))
     assert networks(nameless).names == ("0", "1")
@@ -483,8 +483,8 @@ def test_what_cannot_be_overlaid_is_refused_in_one_line() -> None:
     volume = plane().expand_dims(w=[0.0, 1.0])
     for surveys, words in (
         ({"a": plane(), "b": line()}, "'a' has 2 (u, v), 'b' has 1 (u)"),
-        ({}, "no survey"),
-        ({"a": volume}, "these have 3"),
+        ({}, "the mapping of surveys is empty"),
+        ({"a": volume}, "have 3 axes"),
         ({"a": plane()[["test_loss"]], "b": plane()[["test_accuracy"]]}, "neither loss nor accuracy"),
         ({"a": plane(), "b": plane().isel(u=[3])}, "'b' has a single point"),
     ):
@@ -555,8 +555,9 @@ def test_surveys_of_other_examples_say_so_side_by_side() -> None:
         surveys[name] = survey
     (figure,) = show(surveys).values()
     words = " ".join(text.get_text() for text in figure.findobj(Text))
-    assert "not the same test examples in all of them" in " ".join(words.split())
+    assert "test examples differ between the surveys" in " ".join(words.split())
     assert "one.pt / other.pt" in words
     surveys["other"]["test_loss"].attrs["data_hash"] = "a"
     (figure,) = show(surveys).values()
-    assert "not the same" not in " ".join(text.get_text() for text in figure.findobj(Text))
+    words = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "examples differ" not in " ".join(words.split())

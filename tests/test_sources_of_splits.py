@@ -633,7 +633,7 @@ class TestIterables:
             la.Split.of(It(pairs()))
         assert la.Split.of(It(pairs()), first=3).notes == ("the first 3 examples of an object of type It",)
 
-    def test_fewer_than_are_asked_for_is_said(self) -> None:
+    def test_fewer_than_requested_is_said(self) -> None:
         split = la.Split.of(Stream(pairs()), first=100)
         assert len(split) == N
         assert split.notes == ("all 61 examples, fewer than first=100, of an object of type Stream",)
@@ -794,7 +794,7 @@ class TestBadInput:
         with pytest.raises(la.CannotFinish, match="item 37"):
             split.take(torch.tensor([37]))
 
-    def test_a_worker_that_dies_is_told_where_its_batch_is_waited_for(self) -> None:
+    def test_a_worker_that_dies_is_reported_where_its_batch_is_waited_for(self) -> None:
         class Mortal(Map):
             def __getitem__(self, row: int) -> Any:
                 if row == 50 and torch_data.get_worker_info() is not None:
@@ -803,7 +803,7 @@ class TestBadInput:
 
         groups = la.Split.of(Mortal(pairs()), memory=0.0, workers=1).eval_batches(10)
         next(groups)
-        time.sleep(0.5)  # the worker is dead now, and nobody is told in the midst of something else
+        time.sleep(0.5)  # the worker is dead now, which is not reported in the middle of other work
         with pytest.raises(la.CannotFinish, match="a worker process that reads the data set failed"):
             list(groups)
 

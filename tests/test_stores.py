@@ -143,7 +143,7 @@ class TestWhole:
             monkeypatch.setattr(GridArrays, "write", killed)
             put(store)  # which has nothing to do
 
-    def test_what_lies_over_the_grid_is_written_anew_where_it_is_another(self) -> None:
+    def test_what_lies_over_the_grid_is_rewritten_where_the_grid_differs(self) -> None:
         store = SurveyStore(None, GRID, {})
         for value in (np.nan, 1.0):
             store.put("a", np.full(store.shape, value), {})
@@ -173,7 +173,7 @@ class TestDebris:
         assert files(copied.parent) == before
         assert opened(copied).identical(kept)
 
-    def test_stays_until_nobody_writes(self, copied: Path) -> None:
+    def test_stays_until_the_last_writer_closes(self, copied: Path) -> None:
         before = files(copied.parent)
         with SurveyStore(copied, GRID, CHART):
             parts = self.left(copied)
@@ -252,7 +252,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("name", ["train_loss", "done/train_streaming"])
     @pytest.mark.parametrize("kind", DESCRIPTIONS)
-    def test_of_a_description_is_said_and_the_array_is_made_anew(self, kind: str, name: str, copied: Path) -> None:
+    def test_of_a_description_is_said_and_the_array_is_made_again(self, kind: str, name: str, copied: Path) -> None:
         kept = opened(copied)
         DESCRIPTIONS[kind](copied / name / "zarr.json")
         lines: list[str] = []
@@ -279,7 +279,7 @@ class TestDamage:
         assert [line.split()[0] for line in lines] == [name]
         assert filled(copied).identical(kept)
 
-    def test_a_description_that_lacks_something_is_told_in_words(self, copied: Path) -> None:
+    def test_a_description_that_lacks_something_is_reported_in_words(self, copied: Path) -> None:
         head = json.loads((copied / "train_loss/zarr.json").read_text())
         del head["fill_value"]
         (copied / "train_loss/zarr.json").write_text(json.dumps(head))
@@ -296,7 +296,7 @@ class TestDamage:
             (copied / name).write_text("not an array")
         assert filled(copied).identical(kept)
 
-    def test_is_a_caution_where_nobody_else_is_told(self, copied: Path) -> None:
+    def test_is_a_caution_without_a_callback(self, copied: Path) -> None:
         cut(copied / "train_loss" / CHUNK)
         with pytest.warns(la.Caution, match="^train_loss in .* is damaged at u 0 to 15, v 16 to 17"):
             SurveyStore(copied, GRID, CHART).close()

@@ -369,7 +369,7 @@ class TestGrowth:
         assert not (tmp_path / ".s.replaced").exists()
         np.testing.assert_array_equal(fine["train_loss"][::2, ::2], coarse["train_loss"])
 
-    def test_what_cannot_be_read_is_said_and_made_anew_before_points_are_added(self, tmp_path: Path) -> None:
+    def test_what_cannot_be_read_is_said_and_made_again_before_points_are_added(self, tmp_path: Path) -> None:
         self.survey(tmp_path / "s")
         chunk = tmp_path / "s" / "train_loss" / "c" / "0" / "0"
         chunk.write_bytes(chunk.read_bytes()[:-5])
@@ -673,7 +673,7 @@ class TestSites:
             assert float(flat["test_loss"].sel(u=u, v=v)) == pytest.approx(expected, rel=1e-5)
         assert float(volume["test_loss"].sel(u=0, v=0, w=1)) == pytest.approx(expected, rel=1e-5)
 
-    def test_between_networks_that_normalise_statistics_are_estimated_anew(self, tmp_path: Path) -> None:
+    def test_between_networks_that_normalise_statistics_are_reestimated(self, tmp_path: Path) -> None:
         for k in range(2):
             torch.manual_seed(k)
             torch.save(la.ResNet(depth=8, width=2).build((1, 8, 8), 10).state_dict(), tmp_path / f"{k}.pt")

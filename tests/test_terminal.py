@@ -186,9 +186,7 @@ class TestOutputThatCannotBeWritten:
         assert len(ended.stderr.splitlines()) == 1, ended.stderr
 
     @pytest.mark.parametrize("kind", ["pipe", "none", "closed", "ascii"])
-    def test_nobody_who_reads(
-        self, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_no_reader(self, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         ends = os.pipe()
         os.close(ends[0])
         with os.fdopen(ends[1], "w") as pipe:
@@ -209,7 +207,7 @@ class TestOutputThatCannotBeWritten:
                 monkeypatch.setattr(sys, "stderr", stream)
                 assert main(["fitt"]) == 2
 
-    def test_a_run_goes_on_when_nobody_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_goes_on_without_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ends = os.pipe()
         os.close(ends[0])
         with os.fdopen(ends[1], "w") as pipe:
@@ -231,7 +229,7 @@ def _signalled(number: int, work: Callable[..., Any], where: tuple[str, str] = F
 
 def _kill(number: int, *_: object, **__: object) -> None:
     os.kill(os.getpid(), number)
-    raise AssertionError("nobody heard")
+    raise AssertionError("the signal was not handled")
 
 
 def _kill_and_swallow(number: int, *_: object, **__: object) -> None:
@@ -256,7 +254,7 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 class TestSignals:
-    """In children, lest a signal that nobody heard ends the tests."""
+    """In children, lest a signal that is not handled ends the tests."""
 
     @pytest.mark.parametrize("number", NUMBERS)
     @pytest.mark.parametrize(
@@ -527,7 +525,9 @@ class TestPlaces:
         assert "is not an existing folder; leave it and the '..' out" in said
         assert sorted(map(str, Path().rglob("*"))) == before
 
-    def test_a_configuration_that_nobody_writes_to_is_not_waited_for(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_pipe_without_a_writer_is_not_waited_for_as_a_configuration(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         os.mkfifo("config.yaml")
         assert "it is not a regular file" in refused(capsys, ["fit", "--config=config.yaml"])
 
@@ -541,7 +541,7 @@ class TestPlaces:
         os.close(reading)
 
     @pytest.mark.parametrize("name", ["", ".", "/dev/null/x"])
-    def test_configurations_that_are_no_files(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_configurations_that_are_not_files(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
         refused(capsys, ["fit", f"--config={name}"])
 
     def test_options_spelled_with_a_hyphen_are_the_same(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ class Backwards(Alone):
 
 
 class Leases(TileSource):
-    """What several threads share; a lease runs out when tiles have been asked for so many times since it was given."""
+    """What several threads share; a lease runs out when tiles have been requested so many times since it was given."""
 
     def __init__(self, length: float = np.inf) -> None:
         self._length = length
@@ -128,7 +128,7 @@ def is_whole(store: SurveyStore) -> bool:
 
 
 def free(store: SurveyStore) -> int:
-    """How many of the four tiles nobody holds."""
+    """The number of the four tiles that no process holds."""
     corners = [(slice(u, u + 16), slice(v, v + 16)) for u in (0, 16) for v in (0, 16)]
     releases = [store.tiles.hold("done/test_streaming", tile) for tile in corners]
     for release in releases:
@@ -191,7 +191,7 @@ class TestSources:
         assert min(done.values()) > 0
         assert store.open().load().identical(usual)
 
-    def test_nobody_waits_for_tiles_while_claims_are_held(self, tmp_path: Path) -> None:
+    def test_a_holder_of_claims_does_not_wait_for_tiles(self, tmp_path: Path) -> None:
         """Two that hold two of four tiles each, and want three, would wait for ever."""
         with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
             passes = [store.tiles.claims(store.work("test", "streaming")) for store in (one, other)]
@@ -201,7 +201,7 @@ class TestSources:
             for claim in held:
                 claim.release()
 
-    def test_what_others_hold_is_waited_for_and_somebody_is_told(self, tmp_path: Path, hurried: None) -> None:
+    def test_what_others_hold_is_waited_for_and_reported(self, tmp_path: Path, hurried: None) -> None:
         with opened(tmp_path / "s") as one, opened(tmp_path / "s") as other:
             claim = next(other.tiles.claims(other.work("test", "streaming")))
             told: list[int] = []
@@ -243,7 +243,7 @@ class TestGuards:
         for chunk in ("c/0/0", "c/0/1"):
             (path / "test_loss" / chunk).write_bytes(b"not a chunk")
         with opened(path, tiles, lines.append) as store:
-            assert int((~store.done("test", "streaming")).sum()) == 16 * 2, "the tile that nobody had"
+            assert int((~store.done("test", "streaming")).sum()) == 16 * 2, "the tile that was not held"
         assert len(lines) == 1
         assert "at u 0 to 15, v 16 to 17" in lines[0]
         held()

@@ -313,7 +313,7 @@ class TestTrajectory:
         with pytest.raises(la.BadInput, match=r"line 2 cannot be read .*; the 1 snapshots before it are whole"):
             Trajectory(tmp_path)
 
-    def test_refuses_steps_that_do_not_rise_and_epochs_that_nobody_tells(self, tmp_path: Path) -> None:
+    def test_refuses_steps_that_do_not_rise_and_epochs_that_are_not_given(self, tmp_path: Path) -> None:
         trajectory = Trajectory(tmp_path, Thinning(epochs=1))
         trajectory.record(linear(0), 3, epoch=0)
         with pytest.raises(la.BadInput, match="step 3 is not later than the last snapshot, of step 3"):

@@ -144,7 +144,7 @@ def test_a_writer_that_is_gone_is_not_named(tmp_path: Path) -> None:
         RunDirectory(tmp_path).claim()
 
 
-def test_a_run_that_was_replaced_is_written_by_nobody_who_had_it_before(tmp_path: Path) -> None:
+def test_a_process_does_not_write_to_a_run_that_has_replaced_its_own(tmp_path: Path) -> None:
     first = RunDirectory(tmp_path / "run")
     first.begin("a: 1\n", {}, replace=False)
     shutil.rmtree(first.path)
@@ -287,7 +287,7 @@ def test_a_run_that_cannot_be_continued_says_that_and_nothing_else(tmp_path: Pat
     assert not told.lines
 
 
-def test_what_is_found_once_the_work_has_begun_is_no_refusal(tmp_path: Path) -> None:
+def test_a_fault_found_after_the_work_has_begun_is_not_a_refusal(tmp_path: Path) -> None:
     def late(start: Start[TrainConfig], how: Handling) -> dict[str, Any]:
         how.reporter.say("loss: x")
         how.tell("train", 0.5)
@@ -300,7 +300,7 @@ def test_what_is_found_once_the_work_has_begun_is_no_refusal(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", [None, b""])
-def test_a_log_that_is_lost_is_not_begun_anew(content: bytes | None, tmp_path: Path) -> None:
+def test_a_log_that_is_lost_is_not_begun_again(content: bytes | None, tmp_path: Path) -> None:
     run_train(CONFIG, tmp_path / "run")
     (tmp_path / "run/summary.json").unlink()
     log = tmp_path / "run/metrics.jsonl"

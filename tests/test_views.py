@@ -192,7 +192,7 @@ def test_limits_cut_an_outlier_and_say_so() -> None:
     assert limits.high < 1
     assert limits.extend == "both"
     assert "percentile" in limits.note
-    assert "20 beyond" in limits.note
+    assert "values beyond it: 20" in limits.note
 
 
 def test_zero_loss_is_drawn_at_a_floor_that_the_note_states() -> None:
@@ -270,19 +270,19 @@ def test_kinds_by_number_of_axes() -> None:
 
 
 @pytest.mark.parametrize("name", ["grey", "grey line", "grey volume", "grey first"])
-def test_the_loss_that_was_asked_for_is_no_measured_loss(name: str) -> None:
+def test_the_requested_loss_is_not_a_measured_loss(name: str) -> None:
     given = SURVEYS[name]
     assert [field.name for field in data.fields(given, "loss")] == ["test_loss"]
     assert "target_loss" not in [field.name for field in data.quantities(given)]
-    assert "loss asked for" not in sentence(given)
+    assert "requested loss" not in sentence(given)
 
 
-def test_the_loss_that_was_asked_for_is_drawn_on_a_logarithmic_scale() -> None:
+def test_the_requested_loss_is_drawn_on_a_logarithmic_scale() -> None:
     figure = show(SURVEYS["grey"], kinds=["target_loss"])["target_loss"]
     (mesh,) = (mesh for mesh in meshes(figure) if np.asarray(mesh.get_array()).size == 9 * 12)
     shown = np.ma.masked_invalid(mesh.get_array()).reshape(12, 9)
     np.testing.assert_array_equal(shown.filled(np.nan), SURVEYS["grey"]["target_loss"].values.T)
-    assert "nothing asked for" in {text.get_text() for text in figure.legends[0].get_texts()}
+    assert "no loss requested" in {text.get_text() for text in figure.legends[0].get_texts()}
 
 
 @pytest.mark.parametrize("kind", ["loss", "accuracy", "target"])
@@ -326,8 +326,8 @@ def test_caption_states_the_floor() -> None:
 
 def test_line_shades_the_target_and_marks_what_is_lost() -> None:
     figure = show(line(), kinds=["line"])["line"]
-    assert "low loss asked for" in caption(figure)
-    assert "high loss asked for" in caption(figure)
+    assert "low loss requested" in caption(figure)
+    assert "high loss requested" in caption(figure)
     figure = show(SURVEYS["broken line"], kinds=["line"])["line"]
     (marks,) = [one for one in figure.axes[0].get_lines() if one.get_marker() == "x"]
     np.testing.assert_allclose(marks.get_xdata(), SURVEYS["broken line"]["u"].values[[1, 3]])
@@ -343,7 +343,7 @@ def test_slices_follow_w_and_share_limits() -> None:
     assert "12 of 20 slices" in caption(show(volume(20), kinds=["slices"])["slices"])
 
 
-def test_a_title_is_no_mathematics() -> None:
+def test_a_title_is_not_mathematics() -> None:
     title = show(heart(), kinds=["target"], title="from $5 to $6 at 20% \\frac")["target"]
     assert to_png(title, dpi=30)
 
@@ -493,7 +493,7 @@ def test_a_report_can_be_read_without_eyes_and_used_without_a_mouse(name: str, k
     captions = re.findall("<figcaption[^>]*>(.*?)</figcaption>", page.source)
     assert len(captions) == len(page.all("img"))
     assert not {image["alt"] for image in page.all("img")} & {html.unescape(caption) for caption in captions}
-    assert "lowest" in page.source[page.source.index("What the plot shows, in words") :]
+    assert "lowest" in page.source[page.source.index("Description of the plot in words") :]
     assert len(page.all("input")) == {"heart": 0, "line": 2, "volume": 1}[name]
 
 
@@ -545,7 +545,8 @@ def test_what_is_lowest_and_highest_is_said_in_words() -> None:
     picture = plot_of(survey(np.array([1.0, np.nan, 0.25, np.inf, 2.0]), test_accuracy=np.full(5, np.nan)))
     assert picture is not None
     assert picture.alternative == (
-        "The test loss is lowest, 0.25 at u = 0, and highest, 2 at u = 0.8. The test accuracy is nowhere finite."
+        "The test loss is lowest, 0.25 at u = 0, and highest, 2 at u = 0.8. "
+        "The test accuracy is not finite at any point."
     )
 
 

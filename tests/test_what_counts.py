@@ -239,12 +239,12 @@ class TestTheAxisOfTheClasses:
 
 class TestRefusals:
     @pytest.mark.parametrize("kind", [torch.float32, torch.bool])
-    def test_labels_that_are_no_integers(self, kind: torch.dtype) -> None:
+    def test_labels_that_are_not_integers(self, kind: torch.dtype) -> None:
         labels = torch.tensor([0, 1, 1, 0]).to(kind)
         with pytest.raises(la.BadInput, match=f"needs integer labels; got {kind}"):
             la.CrossEntropy().check(random(4, 3), labels, labels)
 
-    def test_scores_that_are_no_distributions(self) -> None:
+    def test_scores_that_are_not_distributions(self) -> None:
         several = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
         with pytest.raises(la.BadInput, match="do not sum to 1"):
             la.CrossEntropy().check(random(2, 3), several, several)

@@ -1,4 +1,4 @@
-"""``make fuzz``: try inputs of all kinds for as long as told, keep those that fail, and end with a table."""
+"""``make fuzz``: try inputs of all kinds for the given time, keep those that fail, and end with a table."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FILE = 2 * 2**30
 PATIENCE = 60.0
 """Seconds of computing after which a child hangs."""
 IDLE = 10.0
-"""Seconds without any computing after which a child hangs: it waits for something that nobody will bring."""
+"""Seconds without any computing after which a child hangs: it waits for something that will never arrive."""
 ASKED = 4.0
 """Seconds of computing after which a command line is asked to stop: to take long is not a fault."""
 TICK = os.sysconf("SC_CLK_TCK")
@@ -41,7 +41,7 @@ class Surroundings:
     stdout: str | None = None
     """A file to write to, such as /dev/full; "closed"; None: one that can be written."""
     unprivileged: bool = False
-    """Without what lets the superuser read what nobody may."""
+    """Whether the child lacks the capabilities by which the superuser may read every file."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def _changes(before: dict[str, object], after: dict[str, object], own: tuple[str
 
 
 def unread(path: Path) -> None:
-    """Let files that nobody may read say so."""
+    """Set the access times of files back, so that :func:`was_read` notices a reading."""
     for each in (path, *path.rglob("*")) if path.is_dir() else (path,):
         status = each.lstat()
         if not each.is_symlink():

@@ -1,4 +1,4 @@
-"""Options of every verb with values that nobody means."""
+"""Options of every verb with values that are surely mistakes."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Subject:
     needs: tuple[str, ...] = ()
     """Runs that it was made from."""
     stops: int = 0
-    """How often it asks whether to stop until it is told so; 0: it ends."""
+    """How often the run asks whether to stop before the answer is yes; 0: it runs to its end."""
 
 
 OUT = ("--out", "o")

@@ -30,7 +30,7 @@ class Trial:
 
 
 def lay_out(box: Path, runs: Path, names: Iterable[str]) -> Path:
-    """A box with copies of some runs in the folder that is worked in, and files beside that nobody may touch."""
+    """A box with copies of some runs in the working folder, and files beside it that must not be touched."""
     if box.exists():
         shutil.rmtree(box)
     work = box / WORK

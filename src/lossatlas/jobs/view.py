@@ -1,4 +1,4 @@
-"""Pictures of runs, surveys and comparisons, with what a paper must state of them: ``la.view``, ``lossatlas view``."""
+"""Pictures of runs, surveys and comparisons, with captions for a paper: ``la.view``, ``lossatlas view``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def view(
 ) -> Pictures:
     """Draw a survey, a comparison, or several surveys on shared axes; write the pictures if a directory is given.
 
-    ``pictures["loss"].figure`` is matplotlib's figure, to work on before ``pictures.save(...)``.
+    ``pictures["loss"].figure`` is matplotlib's figure, which can be changed before ``pictures.save(...)``.
 
     >>> import lossatlas as la
     >>> data, module = la.load_data("digits"), la.MLP(hidden=(4,)).build((1, 8, 8), outputs=10)
@@ -51,31 +51,32 @@ def view(
 
     Args:
         subject: a survey with variables ``<split>_<metric>`` over the chart's axes, as ``la.survey`` or
-            ``xarray.open_zarr`` gives it; a comparison, as ``la.compare`` gives it; several surveys by the names that
-            the pictures show; or the path of a run, of a ``survey.zarr``, or of a ``.csv`` or ``.h5`` file. Of several
-            repeats of a slice, or members or samples, kinds that are not about these show the first, and say so.
-        out: a directory for the files, made if need be; each file appears whole or not at all, and the caption of each
-            picture beside it as ``NAME.caption.txt``.
-        kinds: names of kinds of pictures; None draws all that apply.
-        title: above every picture.
+            ``xarray.open_zarr`` returns it; a comparison, as ``la.compare`` returns it; several surveys by the names
+            that the pictures show; or the path of a run, of a ``survey.zarr``, or of a ``.csv`` or ``.h5`` file. Of
+            several repeats of a slice (or members or samples), most kinds show the first, and their captions say so.
+        out: the directory of the files, made if need be; files are written atomically, and the caption of each picture
+            beside it as ``NAME.caption.txt``.
+        kinds: the names of kinds of pictures; None draws all that apply.
+        title: the title above every picture.
         format: ``png``, ``pdf``, ``svg`` or ``html``, or several of them. In PDF files fonts are embedded as TrueType,
             in SVG files text stays text.
-        width: of the printed picture with its unit, such as ``"85mm"``; no letter is smaller than 6 points then, and
-            what stands in small print below a picture on the screen is left to its caption.
-        dpi: dots per inch of what is not drawn as lines.
-        colormap: matplotlib's name of the colours.
-        limits: the ends of the scale, in the units of what is shown.
-        scale: ``"log"`` or ``"linear"``.
-        levels: of contour lines, ascending.
-        overwrite: replace files that exist.
+        width: the width of the printed picture with its unit, such as ``"85mm"``; letters are then at least 6 points
+            high, and the notes below the picture are left to its caption.
+        dpi: the resolution of raster parts, in dots per inch.
+        colormap: the name of matplotlib's colour map.
+        limits: the ends of the scale, in the units of the quantity.
+        scale: the scale of the quantity, ``"log"`` or ``"linear"``.
+        levels: the levels of contour lines, ascending.
+        overwrite: whether to replace existing files.
 
-    The last four settings are about the loss; where kinds are named, about what each of them shows.
+    ``colormap``, ``limits``, ``scale`` and ``levels`` apply to the loss, or, where kinds are named, to what each of
+    them shows.
 
     Returns:
-        The pictures by name, in the order asked for, or of a report.
+        The pictures by name, in the order of ``kinds`` or of a report.
 
     Raises:
-        BadInput: a kind is unknown or does not apply, the subject holds no numbers, or a setting cannot be.
+        BadInput: a kind is unknown or does not apply, the subject holds no numbers, or a setting is not valid.
         CannotFinish: a file cannot be written.
     """
     style = Style(
@@ -100,14 +101,14 @@ def view(
 
 
 def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> tuple[xr.Dataset, tuple[str, ...]]:
-    """The survey or the comparison of a run, or a survey's file, and sentences on how it was measured.
+    """Open the survey or the comparison of a run, or the file of a survey, with sentences on how it was measured.
 
     Args:
         place: a run directory, a ``survey.zarr``, or a file of another program.
-        tell: called with a line for each part that is damaged and drawn as not finite; by default that is refused.
+        tell: called with a line for each damaged part, which is then shown as not finite; None refuses damage.
 
     Raises:
-        BadInput: there is nothing that could be shown.
+        BadInput: the path does not hold a survey or a comparison, or a part is damaged and ``tell`` is None.
     """
     owner = place.parent if place.name == "survey.zarr" else place
     run = OpenedRun(owner) if RunDirectory(owner).is_run else None
@@ -130,13 +131,13 @@ def join_records(opened: Mapping[str, tuple[xr.Dataset, Sequence[str]]]) -> tupl
 
 
 def resolve_owner(place: Path) -> Path:
-    """The whole path of a survey; that of its run if it is a run's ``survey.zarr``."""
+    """Resolve the path of a survey to an absolute one, and the ``survey.zarr`` of a run to the run."""
     whole = resolve_path(place)
     return whole.parent if whole.name == "survey.zarr" else whole
 
 
 def name_places(places: Sequence[Path]) -> dict[str, Path]:
-    """Different places by their own names, with as many of their parents' as tell them apart."""
+    """Name different paths by their last parts, as few as suffice to distinguish them."""
     parts = [resolve_owner(place).parts for place in places]
     depths = [1] * len(places)
     while True:

@@ -1,4 +1,4 @@
-"""What a paper must state of a survey: sample, statistics, normalisation, seed; from the run's own record."""
+"""How a survey was measured, as a paper must state it: sample, statistics, normalisation and seed, from its record."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["describe_measurement"]
 SCALES = {
     "filter": "scaled filter by filter to the network's norms (filter normalisation)",
     "layer": "scaled layer by layer to the network's norms",
-    "weight": "scaled weight by weight to the network's sizes",
+    "weight": "scaled weight by weight to the magnitudes of the network's weights",
     "none": "of length 1",
 }
-"""What the settings of the scale of random directions mean."""
+"""The scale of random directions in words, by setting."""
 SITES = {
     "checkpoint": "around",
     "between": "between",
@@ -32,26 +32,31 @@ SITES = {
     "run": "on the chart of",
 }
 """Settings that say where a survey lies, and how captions say it."""
-IGNORED = {"biasbn": ", biases and the scales and shifts of normalisations held fixed"}
+IGNORED = {"biasbn": ", with biases and the scales and shifts of normalisation layers held fixed"}
 STATISTICS = {
-    "frozen": "running statistics as they are in the network",
-    "batch": "statistics of normalisations taken from each evaluated batch",
-    "reestimated": "running statistics estimated again at each point",
+    "frozen": "running statistics of the network, unchanged",
+    "batch": "statistics of normalisation layers computed from each evaluated batch",
+    "reestimated": "running statistics re-estimated at each point",
     "interpolated": "running statistics interpolated between the networks",
 }
 
 
 def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> tuple[str, ...]:
-    """Sentences on how the numbers of a survey or a comparison were measured, for the caption of its pictures.
+    """Describe how the numbers of a survey or a comparison were measured, for the captions of its pictures.
+
+    Where the record of the run cannot be read, the sentences are those that the data support.
 
     Args:
         subject: the survey or the comparison.
-        run: whose it is; None where only the data are there.
+        run: the run that made it; None if unknown.
+
+    Returns:
+        Sentences, each ending with a full stop.
     """
     settings: Mapping[str, Any] = {}
     normalisation = ""
     if run is not None:
-        with suppress(BadInput):  # of a run whose record cannot be read the data say what they can
+        with suppress(BadInput):  # the data alone still say something
             settings = run.directory.config()
             normalisation = str(run.directory.read_json(PROVENANCE).get("normalisation") or "")
     # A chart says how its random directions were made; a run's own settings need not be about them.
@@ -91,7 +96,7 @@ def _describe_site(settings: Mapping[str, Any]) -> str:
 
 
 def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
-    """The examples of each split, and what the statistics of normalisations were."""
+    """Describe the examples of each split, the statistics of normalisation layers, and the precision."""
     samples = _list_samples(subject)
     asked = str(settings.get("examples"))
     told = [f"{int(sample['examples']):,} {split} examples" for split, sample in samples.items()]
@@ -128,7 +133,7 @@ def _describe_seeds(settings: Mapping[str, Any], random: Mapping[str, Any]) -> I
 
 
 def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:
-    """By split what is known of its evaluation: examples, batch size, buffers policy, precision."""
+    """Read the evaluation settings of each split: examples, batch size, buffers policy, precision."""
     return {
         str(variable.attrs["split"]): variable.attrs
         for variable in subject.data_vars.values()

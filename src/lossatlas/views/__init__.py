@@ -1,8 +1,8 @@
-"""Pictures of surveys and comparisons, which know what they show, and a self-contained report. Never imports torch.
+"""Pictures of surveys and comparisons, each with its caption, and self-contained reports. Never imports torch.
 
-Each kind of picture is one module: of a survey in ``lossatlas.views.kinds``, or ``interactive`` where readers turn and
-move it, of a comparison in ``comparisons``, of several surveys in ``overlays``. What it shows is decided in
-:mod:`lossatlas.views.data`, without a pixel.
+Each kind of picture is one module: pictures of a survey are in ``lossatlas.views.kinds``, those that readers turn and
+move in ``interactive``, those of a comparison in ``comparisons``, and those of several surveys in ``overlays``. Which
+variables a picture shows is decided in :mod:`lossatlas.views.data`, which does not draw.
 """
 
 from lossatlas.views.base import InteractiveView, StillView, SurveyView, View

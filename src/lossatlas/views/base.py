@@ -1,4 +1,4 @@
-"""What a view is: something that makes a picture of a subject, such as a survey or a comparison."""
+"""The interface of views, which make pictures of a subject such as a survey or a comparison."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class View(ABC, Generic[S]):
     """A kind of picture of a subject, still or interactive: an interface.
 
     Attributes:
-        needs: What a subject must have, in words that end the sentence "it needs ...".
-        caption: What the picture shows of any subject, in one sentence.
-        rank: Its place among the pictures of one subject, small first.
-        subject: What it is a picture of, in a word.
+        needs: What a subject must have, as the end of the sentence "it needs ...".
+        caption: What the picture shows, in one sentence that holds for every subject.
+        rank: The position among the pictures of one subject; lower ranks come first.
+        subject: The word for what is shown, such as ``survey``.
     """
 
     needs: ClassVar[str]
@@ -47,29 +47,29 @@ class View(ABC, Generic[S]):
 
     @abstractmethod
     def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> Captioned:
-        """The picture of a subject to which it applies.
+        """Make the picture of a subject to which the view applies.
 
         Args:
-            subject: as it was given by the user; the part that the view is about is taken here.
-            name: the picture's.
-            style: what is asked of it.
-            record: what a paper must state of how the numbers were measured: sentences.
+            subject: the whole subject; the part that the view shows is selected by :meth:`prepare`.
+            name: the name of the picture.
+            style: title, width, scale and colours of the picture.
+            record: sentences on how the numbers were measured, as a paper must state them.
         """
 
     def prepare(self, subject: S) -> S:
-        """The part of a subject that the other methods are given."""
+        """Select the part of a subject that the other methods take."""
         return subject
 
     def describe(self, subject: S) -> str:
-        """What the picture of a subject to which it applies shows, in one sentence: the caption, or more than that."""
+        """Describe what the picture of this subject shows; by default the caption of the view."""
         return self.caption
 
     def describe_alternative(self, subject: S) -> str:
-        """What can be seen on the picture, with numbers, for those who cannot see it."""
+        """Describe what the picture shows, with numbers, for readers who cannot see it."""
         return self.caption
 
     def list_contents(self, subject: S) -> str:
-        """What a subject has, for the message that this picture does not apply to it."""
+        """List what a subject contains, for the message that the view does not apply to it."""
         return "something else"
 
 
@@ -77,10 +77,10 @@ class StillView(View[S]):
     """A kind of picture that matplotlib draws: an interface.
 
     Attributes:
-        whole: Whether a page shows it as wide as the page is, however high that makes it: pictures of many panels.
-        metric: The quantity that limits, scale, colours and levels of a style are about where this picture is asked
-            for; empty where they are about whatever it shows.
-        heeds: Which of these it heeds.
+        whole: Whether a page shows the picture at the full width of the page, whatever its height.
+        metric: The quantity to which the limits, scale, colours and levels of a style apply where this picture is
+            requested by name; empty where they apply to every quantity in the picture.
+        heeds: Which of these settings the picture uses.
     """
 
     whole: ClassVar[bool] = False
@@ -89,10 +89,10 @@ class StillView(View[S]):
 
     @abstractmethod
     def draw(self, subject: S, style: Style) -> Figure:
-        """The figure of a subject to which it applies."""
+        """Draw the figure of a subject to which the view applies."""
 
     def find_narrowest(self, subject: S) -> float:
-        """The least width at which the picture can be read when it is printed, inches."""
+        """Return the least width in inches at which the printed picture can be read."""
         return 0.0
 
     def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> Picture:
@@ -115,11 +115,11 @@ class StillView(View[S]):
 
 
 class InteractiveView(View[xr.Dataset]):
-    """A kind of picture of a survey that readers of a page turn, move and choose the quantity of: an interface."""
+    """A kind of interactive picture of a survey, which readers turn or move: an interface."""
 
     @abstractmethod
     def plot(self, survey: xr.Dataset) -> Plot:
-        """The plotly figure of a survey to which it applies, and its controls."""
+        """Make the plotly figure of a survey to which the view applies, and its controls."""
 
     def prepare(self, subject: xr.Dataset) -> xr.Dataset:
         return data.take_first_sample(subject)
@@ -139,7 +139,7 @@ class SurveyView(StillView[xr.Dataset]):
     """A kind of picture of a survey: an interface.
 
     Attributes:
-        all_samples: Whether it is given all repeats of a slice, or members or samples; otherwise it is given the first.
+        all_samples: Whether the view shows all repeats of a slice (or members or samples) rather than the first.
     """
 
     all_samples: ClassVar[bool] = False
@@ -148,7 +148,7 @@ class SurveyView(StillView[xr.Dataset]):
         return subject if self.all_samples else data.take_first_sample(subject)
 
     def list_contents(self, subject: xr.Dataset) -> str:
-        # What is known of curves, trajectories and networks beside the points is long for a line; its number must do.
+        # Variables of curves, trajectories and networks would make the message long; it gives their number only.
         over = sorted(field.name for field in data.quantities(data.take_first_sample(subject)))
         beside = len(subject.data_vars) - len(over)
         more = f" and {beside} more" * bool(beside)
@@ -165,19 +165,20 @@ def draw_views(
     style: Style = PLAIN,
     record: Sequence[str] = (),
 ) -> Pictures:
-    """Pictures of a subject by name: those asked for, or all that apply in their order.
+    """Draw the requested pictures of a subject, or all that apply, in the order of their ranks.
 
-    Settings of a style about a quantity are about the loss, or, where kinds are named, about what each of them shows.
+    Limits, scale, colours and levels of the style apply to the loss, or, where kinds are named, to what each of them
+    shows.
 
     Args:
-        views: the kinds that there are.
+        views: the available kinds of pictures.
         subject: what is shown.
-        kinds: names of some; None takes all that apply.
-        style: what is asked of each picture.
-        record: what a paper must state of how the numbers were measured: sentences.
+        kinds: the names of the requested kinds; None draws all that apply.
+        style: title, width, scale and colours of the pictures.
+        record: sentences on how the numbers were measured, as a paper must state them.
 
     Raises:
-        BadInput: a kind is unknown or does not apply to this subject, or none heeds a setting of the style.
+        BadInput: a kind is unknown or does not apply to this subject, or no picture uses a setting of the style.
     """
     every = {name: views[name]() for name in (views.names() if kinds is None else kinds)}
     if kinds is None:
@@ -197,7 +198,7 @@ def draw_views(
         if every and not any(setting in view.heeds for view in every.values()):
             able = ", ".join(name for name in views if setting in views[name].heeds)
             raise BadInput(
-                f"{setting} has no meaning for the pictures {', '.join(every)}; those that heed it: {able or 'none'}"
+                f"{setting} does not apply to the pictures {', '.join(every)}; it applies to: {able or 'none'}"
             )
     return Pictures(
         (name, view.picture(subject, name, style if kinds is None else style | view.metric, record))
@@ -206,7 +207,7 @@ def draw_views(
 
 
 def pick_view(views: Registry[type[V]], subject: Any) -> tuple[str, V] | None:
-    """The first view, by rank, that applies to a subject, and its name; None where none does."""
+    """Find the view of lowest rank that applies to a subject, with its name; None if no view applies."""
     every = sorted(((name, views[name]()) for name in views), key=lambda item: item[1].rank)
     return next(((name, view) for name, view in every if view.applies(view.prepare(subject))), None)
 

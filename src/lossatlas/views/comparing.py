@@ -1,4 +1,4 @@
-"""A comparison of networks as one HTML page that needs no network: pictures, tables, the configuration."""
+"""The report of a comparison of networks: a self-contained HTML page with pictures, tables and the configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = {
     "between_same_start": "different groups, same start",
     "between_other_start": "different groups, different starts",
 }
-"""What the kinds of pairs are called in tables."""
+"""Names of the kinds of pairs in tables."""
 PER_RUN = {
     "group": "group",
     "train_loss": "train loss",
@@ -53,11 +53,12 @@ def write_comparison(
 
     Args:
         path: the file; its directory is made if need be.
-        comparison: its labelled data.
-        summary: its numbers: ``runs``, ``pairs``, ``groups``, ``spread`` and ``sharpness_and_test_error``.
-        config_yaml: the configuration that reproduces it.
-        pictures: in the order of the page.
-        rendered: their PNG files by name, where these have been made.
+        comparison: the labelled data of the comparison.
+        summary: the numbers of the comparison: ``runs``, ``pairs``, ``groups``, ``spread`` and
+            ``sharpness_and_test_error``.
+        config_yaml: the configuration that reproduces the comparison.
+        pictures: the pictures in the order of the page.
+        rendered: PNG files of the pictures by name, where they exist already.
 
     Raises:
         CannotFinish: the file cannot be written.
@@ -87,7 +88,7 @@ def _lead(comparison: xr.Dataset, summary: Mapping[str, Any]) -> str:
 
 
 def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the comparison comes to."""
+    """List the main results of the comparison."""
     pairs = summary["pairs"].values()
     tiles = [("networks", text("", len(summary["runs"]))), ("groups", text("", len(summary["groups"])))]
     for key, label in (("barrier", "largest loss barrier"), ("disagreement", "largest disagreement")):

@@ -1,4 +1,4 @@
-"""Contour maps: lines with labels, or filled, in panels; those of one quantity share a scale and its levels."""
+"""Contour maps in panels, filled or as labelled lines; maps of one quantity share a scale and its levels."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from lossatlas.views.style import Style
 
 __all__ = ["Maps", "Panel", "contour_maps", "draw_levels", "label_places"]
 
-APART = 0.08  # of the panel's longer side; labels that are nearer than this may meet
-MARGIN = 0.05  # of the panel's longer side; no label is nearer to an edge
-SHORTEST_LINE = 0.3  # of the panel's longer side; a label would hide more of the line than it tells
+APART = 0.08  # fraction of the panel's longer side; labels that are nearer than this may overlap
+MARGIN = 0.05  # fraction of the panel's longer side; the least distance of a label from an edge
+SHORTEST_LINE = 0.3  # fraction of the panel's longer side; a label would hide most of a shorter line
 LABELS_PER_LEVEL = 2
 ROW_GAP = 0.09  # inches; above and below each of several rows, so that titles stand clear of the ticks over them
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One map.
+    """One contour map.
 
     Attributes:
-        title: what stands above it.
+        title: the title above the map.
         at: coordinates of the points along ``u`` (U,) and ``v`` (V,), two at least along each.
         values: the values (V, U), row 0 at the lowest ``v``; NaN and infinities are hatched.
-        labels: what its axes are called.
-        networks: marked on it.
+        labels: the labels of the two axes.
+        networks: the networks that are marked on the map.
     """
 
     title: str
@@ -55,14 +55,14 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Maps of one quantity, which share its levels and colours.
+    """Contour maps of one quantity, which share levels and colours.
 
     Attributes:
         panels: the maps, one at least.
-        limits: the range of the colours; round levels are chosen between its ends.
-        palette: its colours.
-        colour_label: what is drawn, with its units.
-        name: what the caption calls it where it is one of several quantities.
+        limits: the range of the colour scale; round levels are chosen within it.
+        palette: the colours.
+        colour_label: the quantity and its units.
+        name: the name of the quantity in captions, where the figure shows several.
     """
 
     panels: Sequence[Panel]
@@ -73,34 +73,34 @@ class Maps:
 
     @cached_property
     def levels(self) -> list[float]:
-        """Ascending, strictly between the limits."""
+        """The levels, ascending and strictly between the limits."""
         return contour_levels(self.limits)
 
     @property
     def bands(self) -> BoundaryNorm:
-        """Which area a value lies in."""
+        """The norm that maps a value to its area between two levels."""
         return BoundaryNorm([self.limits.low, *self.levels, self.limits.high], 256)
 
     @property
     def colours(self) -> Colormap:
-        """Those of the areas."""
+        """The colour map of the areas."""
         return mpl.colormaps[self.palette.colours]
 
 
 def contour_maps(
     style: Style, rows: Sequence[Maps], *, filled: bool, shared: bool, notes: Sequence[str] = ()
 ) -> Figure:
-    """Contour maps of one quantity, or of several with a row for each; a quantity's maps share levels and colours.
+    """Draw contour maps of one quantity, or of several with a row for each, which share levels and colours.
 
-    Maps of a single quantity stand as many abreast as make a well-shaped figure. The figure's first axes are those of
-    the maps, in their order.
+    The number of columns for a single quantity is chosen so that the figure has a good shape. The first axes of the
+    figure are those of the maps, in their order.
 
     Args:
-        style: what is asked of the picture.
-        rows: the quantities, one at least.
+        style: title, width, scale and colours of the picture.
+        rows: the quantities, at least one.
         filled: whether the areas between the levels are coloured, with a colour bar for each quantity; otherwise
-            lines are, and say their levels.
-        shared: whether all panels have the same limits of their axes.
+            the lines are coloured and labelled with their levels.
+        shared: whether the axes of all panels have the same limits.
         notes: more sentences for the caption.
     """
     panels = [panel for maps in rows for panel in maps.panels]
@@ -135,12 +135,12 @@ def contour_maps(
             own = [ax for ax, owner in zip(placed, owners, strict=True) if owner is maps]
             _colour_bar(drawn, own, maps, size[0] - 0.8 if narrow else size[1] / len(rows) - 0.8, flat=narrow)
     said = "" if filled else f"lines: {', '.join(maps.colour_label for maps in rows)}"
-    flat = "no contour passes where the panel is level" * any(line is None for line in lines)
+    flat = "no contour passes where the loss in a panel is constant" * any(line is None for line in lines)
     scales = [f"{maps.name}: {maps.limits.note}" if len(rows) > 1 else maps.limits.note for maps in rows]
     lost = invalid(np.concatenate([panel.values.ravel() for panel in panels]))
     figures.captioned(drawn, said, *notes, flat, *scales, keys=figures.hatched(rows[0].palette, lost))
     if not filled:
-        # Labels are placed, and lines broken for them, where the layout has put the panels.
+        # Labels are placed, and lines interrupted for them, only after the layout has fixed the panels.
         lettering = figures.read_lettering(drawn)
         figures.fit_text(drawn)
         drawn.draw_without_rendering()
@@ -151,7 +151,7 @@ def contour_maps(
 
 
 def _cells(counts: Sequence[int], aspect: float, room: float | None) -> list[tuple[int, int]]:
-    """The row and the column of each panel: a row per quantity, or those of the only one in rows of a good shape."""
+    """Find the row and the column of each panel: a row per quantity, or a well-shaped grid for a single one."""
     if len(counts) > 1:
         return [(row, column) for row, count in enumerate(counts) for column in range(count)]
     columns = figures.abreast(counts[0], aspect, room)
@@ -161,15 +161,15 @@ def _cells(counts: Sequence[int], aspect: float, room: float | None) -> list[tup
 def label_places(
     lines: Sequence[Sequence[Floats]], frame: Sequence[Floats], taken: Floats
 ) -> list[tuple[int, float, float]]:
-    """Where labels of contour lines stand, so that none meets another, an edge or what is there already.
+    """Choose positions for the labels of contour lines, away from each other, the edges and other marks.
 
     Args:
-        lines: for each level its lines, each (points, 2).
+        lines: the lines of each level, each (points, 2).
         frame: the ends of the panel along ``u`` (2,) and ``v`` (2,).
-        taken: places that are taken (places, 2).
+        taken: positions that are already occupied (places, 2).
 
     Returns:
-        The number of the level, and the place, of each label; two for a level at most. Levels without room have none.
+        The index of the level and the position of each label: at most two per level, none for levels without room.
     """
     (left, right), (bottom, top) = frame
     longer = max(right - left, top - bottom)
@@ -187,7 +187,7 @@ def label_places(
             if not len(candidates):
                 continue
             room = np.array([min((np.hypot(*(one - other)) for other in occupied), default=1.0) for one in candidates])
-            # Far enough is far enough: the first such place along the line keeps labels of neighbours in a row.
+            # The first position along the line that is far enough keeps labels of neighbouring lines in a row.
             best = int(np.argmax(np.minimum(room, 2 * APART)))
             if room[best] < APART:
                 continue
@@ -198,7 +198,7 @@ def label_places(
 
 
 def _map(ax: Axes, panel: Panel, frame: tuple[Floats, Floats], maps: Maps, filled: bool) -> QuadContourSet | None:
-    """Draw one map; returns its lines, None where no level lies within its values."""
+    """Draw one map; returns its lines, or None where no level lies within its values."""
     finite, palette = np.isfinite(panel.values), maps.palette
     ax.set(xlim=frame[0], ylim=frame[1])
     ax.set_autoscale_on(False)
@@ -215,9 +215,9 @@ def _map(ax: Axes, panel: Panel, frame: tuple[Floats, Floats], maps: Maps, fille
 def draw_levels(
     ax: Axes, at: Sequence[Floats], values: Floats, maps: Maps, filled: bool, width: float
 ) -> QuadContourSet | None:
-    """Draw lines along the levels that lie within values (V, U), so many points wide; returns them, None without any.
+    """Draw the contour lines of values (V, U), their width in points; returns None if no level is crossed.
 
-    Where areas are filled, all are, and the lines between them are quiet; otherwise lines have their levels' colours.
+    In a filled map the lines are thin and pale; otherwise each line has the colour of its level.
     """
     limits = maps.limits
     held = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
@@ -231,7 +231,7 @@ def draw_levels(
 
 
 def _ink(palette: Palette) -> ListedColormap:
-    """The palette without its lightest colours, which cannot be seen as lines on paper."""
+    """Make the colour map without its lightest colours, which are invisible as lines on white paper."""
     return ListedColormap(mpl.colormaps[palette.colours](np.linspace(0, 0.78, 256)))
 
 
@@ -244,7 +244,7 @@ def _label(lines: QuadContourSet, panel: Panel, frame: tuple[Floats, Floats], le
 
 
 def _taken(lines: QuadContourSet, panel: Panel) -> Floats:
-    """Where networks and their names stand on a panel that the layout has put in its place: (places, 2)."""
+    """Find the positions that networks and their names occupy on a panel after the layout: (places, 2)."""
     back = lines.axes.transData.inverted()
     boxes = [back.transform_bbox(text.get_window_extent()) for text in lines.axes.texts]
     steps = np.linspace(0, 1, 5)
@@ -253,7 +253,7 @@ def _taken(lines: QuadContourSet, panel: Panel) -> Floats:
 
 
 def _pieces(path: Path) -> list[Floats]:
-    """The lines of a path, each (points, 2): a new one begins at each code "move to"."""
+    """Split a path into its lines, each (points, 2); a line begins at each code "move to"."""
     vertices = np.asarray(path.vertices, dtype=np.float64)
     starts = np.flatnonzero(np.asarray(path.codes) == Path.MOVETO) if path.codes is not None else np.zeros(1, int)
     return [piece for piece in np.split(vertices, starts[1:]) if len(piece)]
@@ -268,7 +268,7 @@ def _dress(ax: Axes, panel: Panel, inches: tuple[float, float]) -> None:
 
 
 def _colour_bar(drawn: Figure, placed: list[Axes], maps: Maps, inches: float, *, flat: bool) -> None:
-    """The colour bar of a quantity beside its maps, or below them if it is flat, so many inches long."""
+    """Draw the colour bar of a quantity beside its maps, or below them if it is flat; its length is in inches."""
     mappable = ScalarMappable(maps.bands, maps.colours)
     place = "bottom" if flat else "right"
     bar = drawn.colorbar(
@@ -290,7 +290,7 @@ def _ends(panel: Panel) -> tuple[Floats, Floats]:
 
 
 def _around(frames: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """The smallest frame around several."""
+    """Find the smallest frame that contains several frames."""
     u, v = (np.array([min(f[k][0] for f in frames), max(f[k][1] for f in frames)]) for k in (0, 1))
     return u, v
 

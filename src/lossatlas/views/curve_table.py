@@ -1,4 +1,4 @@
-"""The numbers of a curve and of other paths between its ends as one table."""
+"""The table of losses and errors along a curve and along other paths between its ends."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ERRORS = {
     "{path}_error_mean": "mean error over t, %",
     "{path}_error_integral": "mean error over length, %",
 }
-"""Keys of a split's scores, and what their columns are called."""
+"""Keys of the scores of a split, and the headings of their columns."""
 WORST_ERROR = "worse_end_error"
 
 
 def curve_grid(summary: Mapping[str, Any]) -> Grid:
-    """A row per split and path, with the loss on it and, where there are accuracies, the error.
+    """Make the table with a row per split and path: the loss along the path and, where accuracies are known, the error.
 
     Args:
-        summary: as ``lossatlas connect`` writes it: scores of each split under ``<split>_scores``. Of a path without
-            scores there is no row; a number that is missing or not finite is a dash.
+        summary: as ``lossatlas connect`` writes it: scores of each split under ``<split>_scores``. Paths without
+            scores are left out; a number that is missing or not finite is shown as a dash.
     """
     found = {key.removesuffix(SCORES): scores for key, scores in summary.items() if _is_scores(key, scores)}
     splits = {split: found[split] for split in sorted(found, key=lambda split: (split != "train", split != "test"))}
@@ -54,7 +54,7 @@ def curve_grid(summary: Mapping[str, Any]) -> Grid:
 
 
 def keys_of_grid(summary: Mapping[str, Any]) -> list[str]:
-    """The keys of a summary whose numbers :func:`curve_grid` shows: the scores of splits, and what repeats them."""
+    """List the keys of a summary that :func:`curve_grid` shows: the scores of splits, and copies of these scores."""
     keys = {key.format(path=path) for key in (*LOSSES, *ERRORS) for path in PATHS} | {"worse_end", WORST_ERROR}
     return [key for key, value in summary.items() if _is_scores(key, value) or key in keys]
 
@@ -64,7 +64,7 @@ def _is_scores(key: str, value: object) -> bool:
 
 
 def _note(splits: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the columns mean, and how high the worse end is."""
+    """Explain the columns, and state the loss of the worse end."""
     worst = []
     for split, scores in splits.items():
         error = f", error {_cell(WORST_ERROR, scores.get(WORST_ERROR))} %" * (WORST_ERROR in scores)
@@ -77,7 +77,7 @@ def _note(splits: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _cell(key: str, value: object) -> str:
-    """A number as reports write it, errors in percent; a dash where there is none."""
+    """Format a number as reports write it, errors in percent; a dash where it is missing."""
     if not isinstance(value, Real) or not math.isfinite(value):
         return text("", None)
     return text("", 100.0 * value if key in (*ERRORS, WORST_ERROR) else value)

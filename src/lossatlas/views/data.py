@@ -1,10 +1,10 @@
-"""What a view shows, without a pixel: variables, cell edges, colour limits, counts of what is not finite.
+"""The data that views show: variables of surveys, cell edges, colour limits, counts of values that are not finite.
 
 Arrays of a survey with axes ``u``, ``v``, ``w`` have the shape (U, V, W): their dimensions follow the axes. A plane
 is drawn with ``u`` to the right and ``v`` up, so its rows are ``v``: see :meth:`Field.plane`.
 
-Several repeats of one slice, or members or samples, are no axis: most functions here expect one of them, which
-:func:`take_first_sample` and :func:`split_samples` give.
+Several repeats of one slice, or members or samples, are not an axis: most functions here expect a single one of
+them, as :func:`take_first_sample` and :func:`split_samples` return.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ Indices = NDArray[np.intp]
 
 SPATIAL = ("u", "v", "w")
 HALF_SIDE = "half the longer side"
-BAND = 2.0  # standard errors on either side of a mean; about 95 % where examples are many
+BAND = 2.0  # standard errors on either side of a mean; about 95 % confidence for many examples
 DONE = "done"
 FIRST_OF = "first_of_samples"
-"""The attribute of a survey that is one sample of several: how many there are, in words."""
+"""The attribute of a survey that is one of several samples: their number, in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +76,9 @@ class Field:
 
     Attributes:
         name: the variable's name in the survey, ``test_loss``.
-        label: what plots call it, ``test loss``.
-        units: its units, empty for fractions and ratios.
-        metric: ``loss``, ``accuracy``, ``gradient_norm``; empty for what belongs to no split.
+        label: the name in plots, ``test loss``.
+        units: the units, empty for fractions and ratios.
+        metric: ``loss``, ``accuracy``, ``gradient_norm``; empty for a variable that does not belong to a split.
         values: the numbers, float64, one dimension per axis (U, V, ...); NaN and infinities are kept.
         split: the split that was measured, ``test``; may be empty.
         error: the standard errors of the values, of the same shape; None where all examples were taken.
@@ -97,22 +97,22 @@ class Field:
         return (self.values if w is None else self.values[:, :, w]).T
 
     def scale_label(self, limits: Limits, name: str = "") -> str:
-        """What a colour bar or an axis says: ``loss (nat, log scale)``, by default for all splits."""
+        """The label of a colour bar or an axis: ``loss (nat, log scale)``, by default without the split."""
         inside = ", ".join([self.units] * bool(self.units) + ["log scale"] * limits.log)
         name = name or self.metric.replace("_", " ") or self.label
         return f"{name} ({inside})" if inside else name
 
     def band(self, times: float = BAND) -> tuple[Floats, Floats] | None:
-        """The values less and plus so many standard errors, each of their shape; None without standard errors."""
+        """The values minus and plus the given number of standard errors; None where these are unknown."""
         if self.error is None:
             return None
         return self.values - times * self.error, self.values + times * self.error
 
 
 def axes(survey: xr.Dataset) -> tuple[str, ...]:
-    """The names of the chart's axes, ``u`` first; those of the first loss (or accuracy, or number) of the survey.
+    """Find the names of the chart's axes, ``u`` first, from the loss (or accuracy, or another number) of the survey.
 
-    Samples and the values of one metric at a point are no axes.
+    Dimensions of samples, and of metrics with several values per point, are not axes.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -128,30 +128,30 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
 
 
 def read_numbers(survey: xr.Dataset, name: str) -> Floats:
-    """A variable or a coordinate as it lies in the survey, float64."""
+    """Read a variable or a coordinate of the survey as float64, with its dimensions as stored."""
     return np.asarray(survey[name].values, dtype=np.float64)
 
 
 def count_samples(survey: xr.Dataset) -> int:
-    """How many repeats, members or samples of the same thing the survey holds; 1 where it has no such dimension."""
+    """Count the repeats, members or samples in the survey; 1 where it has no such dimension."""
     return math.prod(survey.sizes[dim] for dim in _sampled(survey))
 
 
 def samples_in_words(survey: xr.Dataset) -> str:
-    """What :func:`count_samples` counts: ``3 repeats``, ``5 members``."""
+    """Write the count of :func:`count_samples` in words: ``3 repeats``, ``5 members``."""
     return " x ".join(f"{survey.sizes[dim]} {dim}s" for dim in _sampled(survey))
 
 
 def take_first_sample(survey: xr.Dataset) -> xr.Dataset:
-    """The survey's first sample, which :func:`notes` says if there are others; the survey itself without samples."""
+    """Select the first sample, which :func:`notes` mentions if there are others; the survey itself without samples."""
     if not (dims := _sampled(survey)):
         return survey
-    told = {FIRST_OF: samples_in_words(survey)} if count_samples(survey) > 1 else {}
-    return survey.isel(dict.fromkeys(dims, 0)).assign_attrs(told)
+    attrs = {FIRST_OF: samples_in_words(survey)} if count_samples(survey) > 1 else {}
+    return survey.isel(dict.fromkeys(dims, 0)).assign_attrs(attrs)
 
 
 def split_samples(survey: xr.Dataset) -> dict[str, xr.Dataset]:
-    """The survey sample by sample, by what each is called: ``repeat 0``; itself alone where it has none."""
+    """Split the survey into its samples by name, such as ``repeat 0``; without samples the survey alone, unnamed."""
     dims = _sampled(survey)
     return {
         ", ".join(f"{dim} {k}" for dim, k in zip(dims, place, strict=True)): survey.isel(
@@ -166,18 +166,18 @@ def _sampled(survey: xr.Dataset) -> list[str]:
 
 
 def notes(survey: xr.Dataset) -> list[str]:
-    """What a caption says of the survey as a whole: points that were interpolated, and samples that are not shown."""
-    told = []
+    """Make the notes of a caption on the whole survey: interpolated points, and samples that are not shown."""
+    found = []
     if MEASURED in survey and not survey[MEASURED].values.all():
         at = survey[MEASURED]
-        told.append(f"{int(at.sum()):,} of {at.size:,} points measured, the others interpolated")
+        found.append(f"{int(at.sum()):,} of {at.size:,} points measured, the others interpolated")
     if FIRST_OF in survey.attrs:
-        told.append(f"the first of {survey.attrs[FIRST_OF]}")
-    return told
+        found.append(f"the first of {survey.attrs[FIRST_OF]}")
+    return found
 
 
 def fields(survey: xr.Dataset, metric: str) -> list[Field]:
-    """The variables that hold a metric over all axes of the survey, one per split, ``train`` first, ``test`` next."""
+    """List the variables of a metric over all axes of the survey, one per split: ``train``, ``test``, then others."""
     order = axes(survey)
     found = [
         _field(survey, name, order)
@@ -188,16 +188,16 @@ def fields(survey: xr.Dataset, metric: str) -> list[Field]:
 
 
 def others(survey: xr.Dataset) -> dict[str, list[Field]]:
-    """What is measured beside loss and accuracy over all axes: fields as :func:`fields` gives them, by metric."""
+    """List what was measured beside loss and accuracy over all axes: by metric, as :func:`fields` does."""
     metrics = dict.fromkeys(_meaning(survey, name)[1] for name in _numeric(survey))
     found = {metric: fields(survey, metric) for metric in metrics if metric not in ("", LOSS, ACCURACY)}
     return {metric: some for metric, some in found.items() if some}
 
 
 def by_class(survey: xr.Dataset) -> dict[str, list[Field]]:
-    """Metrics with one value per class: one field per class by the variable's name, the test split's first.
+    """List metrics with one value per class: a field per class, by the name of the variable, the test split first.
 
-    Classes are called what the coordinate of their dimension says, or by their numbers.
+    Classes are named by the coordinate of their dimension, or by their numbers.
     """
     order = axes(survey)
     found = {}
@@ -219,24 +219,24 @@ def by_class(survey: xr.Dataset) -> dict[str, list[Field]]:
 
 
 def quantities(survey: xr.Dataset) -> list[Field]:
-    """All measured quantities over all axes: the preferred loss first, then losses, accuracies and the others."""
+    """List all measured quantities over all axes: the preferred loss first, then losses, accuracies and the others."""
     losses, accuracies = fields(survey, LOSS), fields(survey, ACCURACY)
     return [*reversed(losses), *reversed(accuracies), *(field for some in others(survey).values() for field in some)]
 
 
 def describe_values(survey: xr.Dataset, metric: str = "") -> str:
-    """Sentences with the lowest and the highest value of a metric and where they are; of all metrics if it is empty.
+    """State the lowest and the highest value of a metric and where they are; of all metrics if ``metric`` is empty.
 
-    Where the survey does not hold the metric over its axes, nothing is said.
+    The text is empty where the survey does not hold the metric over its axes.
     """
     order = axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in order)
     shown = fields(survey, metric) if metric else quantities(survey)
-    told = [f"{shape} points along {', '.join(order)}."] if shown else []
+    sentences = [f"{shape} points along {', '.join(order)}."] if shown else []
     for field in shown:
         finite = np.isfinite(field.values)
         if not finite.any():
-            told.append(f"The {field.label} is nowhere finite.")
+            sentences.append(f"The {field.label} is not finite at any point.")
             continue
         ends = [np.where(finite, field.values, fill) for fill in (np.inf, -np.inf)]
         low, high = (np.unravel_index(place, field.values.shape) for place in (ends[0].argmin(), ends[1].argmax()))
@@ -248,47 +248,47 @@ def describe_values(survey: xr.Dataset, metric: str = "") -> str:
             )
             for place in (low, high)
         ]
-        told.append(f"The {field.label} goes from {words[0]} to {words[1]}.")
-    return " ".join(told)
+        sentences.append(f"The {field.label} ranges from {words[0]} to {words[1]}.")
+    return " ".join(sentences)
 
 
 def preferred(candidates: Sequence[Field]) -> Field:
-    """The field that stands for all when only one can be shown: the test split's, or else the first."""
+    """Choose the field to show where there is room for one split only: that of the test split, or else the first."""
     return next((field for field in candidates if field.split == "test"), candidates[0])
 
 
 def limits_of(fields: Sequence[Field], *, log: bool | None = None) -> Limits:
-    """The limits of one metric's fields together; ``log`` as :func:`~lossatlas.views.scales.limits` takes it.
+    """Find common limits for the fields of one metric; ``log`` as :func:`~lossatlas.views.scales.limits` takes it.
 
-    Where it is None, the scale is logarithmic where the metric asks for it.
+    Where it is None, the scale is logarithmic for losses and for values of a wide range.
     """
     values = np.concatenate([field.values.ravel() for field in fields])
     return limits(values, log=logarithmic(fields[0].metric, values) if log is None else log)
 
 
 def target(survey: xr.Dataset) -> NDArray[np.int8] | None:
-    """The asked-for picture over the axes (U, V, ...): +1 low, -1 high, 0 ignored; None where none was asked for."""
+    """Read the requested picture over the axes (U, V, ...): +1 low, -1 high, 0 ignored; None without a request."""
     asked = _over_axes(survey, TARGET)
     return None if asked is None else np.asarray(asked.values).astype(np.int8)
 
 
 def target_loss(survey: xr.Dataset) -> Field | None:
-    """The loss that was asked for, NaN where none was; None where the survey has no such variable over its axes."""
+    """Read the requested loss, NaN at points without one; None where the survey lacks it."""
     asked = _over_axes(survey, TARGET_LOSS)
     if asked is None:
         return None
     values = np.asarray(asked.values, dtype=np.float64)
-    return Field(TARGET_LOSS, "loss asked for", str(asked.attrs.get("units", "")), "", values)
+    return Field(TARGET_LOSS, "requested loss", str(asked.attrs.get("units", "")), "", values)
 
 
 def _over_axes(survey: xr.Dataset, name: str) -> xr.DataArray | None:
-    """A variable with its dimensions in the order of the axes; None where it lies over others or is not there."""
+    """Select a variable, its dimensions in the order of the axes; None if missing or with other dimensions."""
     order = axes(survey)
     return survey[name].transpose(*order) if name in survey and set(survey[name].dims) == set(order) else None
 
 
 def cell_edges(centres: Floats, lone_width: float = 1.0) -> Floats:
-    """The edges of cells around ascending centres (N,): midpoints, and the outer cells symmetric; shape (N + 1,).
+    """Compute the edges of cells around ascending centres (N,): midpoints, and symmetric outer cells; shape (N + 1,).
 
     Args:
         centres: coordinates of the cells, ascending.
@@ -299,7 +299,7 @@ def cell_edges(centres: Floats, lone_width: float = 1.0) -> Floats:
     """
     steps = np.diff(centres)
     if not (steps > 0).all():
-        raise BadInput("the coordinates of a survey must ascend strictly; sort the survey by its axes first")
+        raise BadInput("the coordinates of a survey do not ascend strictly; sort the survey by its axes first")
     if centres.size == 1:
         return np.array([centres[0] - lone_width / 2, centres[0] + lone_width / 2])
     middles = centres[:-1] + steps / 2
@@ -307,7 +307,7 @@ def cell_edges(centres: Floats, lone_width: float = 1.0) -> Floats:
 
 
 def edges(survey: xr.Dataset) -> tuple[Floats, ...]:
-    """The cell edges along each axis, (U + 1,), (V + 1,), ...; a lone cell is as wide as those of the other axes."""
+    """Compute the cell edges along each axis, (U + 1,), (V + 1,), ...; a single cell is as wide as the others."""
     centres = [read_numbers(survey, axis) for axis in axes(survey)]
     steps = [float(np.median(np.diff(c))) for c in centres if c.size > 1]
     lone = min(steps, default=1.0)
@@ -315,22 +315,22 @@ def edges(survey: xr.Dataset) -> tuple[Floats, ...]:
 
 
 def axis_units(survey: xr.Dataset, axis: str) -> str:
-    """The units of an axis; empty where it has none."""
+    """Return the units of an axis; empty for a dimensionless one."""
     units = str(survey[axis].attrs.get("units", HALF_SIDE if axis in SPATIAL else ""))
     return "" if units == "1" else units
 
 
 def axis_label(survey: xr.Dataset, axis: str) -> str:
-    """An axis and its units: ``u (half the longer side)``."""
+    """Make the label of an axis with its units: ``u (half the longer side)``."""
     units = axis_units(survey, axis)
     name = str(survey[axis].attrs.get("long_name", axis))
     return f"{name} ({units})" if units else name
 
 
 def refined(heights: Floats, times: int) -> Floats:
-    """A grid (V, U) with each step cut into ``times`` by bilinear interpolation; shape ((V - 1) * times + 1, ...).
+    """Refine a grid (V, U) ``times``-fold by bilinear interpolation; shape ((V - 1) * times + 1, ...).
 
-    The given values stay as they are, so that a surface through the finer grid is the same surface.
+    The given values stay as they are, so that the finer grid describes the same surface.
     """
     for axis in (0, 1):
         rows = np.moveaxis(heights, axis, 0)
@@ -341,7 +341,7 @@ def refined(heights: Floats, times: int) -> Floats:
 
 
 def runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Starts and ends (exclusive) of the runs of True in a mask (N,): two index arrays of one length."""
+    """Find the starts and ends (exclusive) of the runs of True in a mask (N,): two index arrays of equal length."""
     steps = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
     return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
 
@@ -356,10 +356,10 @@ def _beside(survey: xr.Dataset, name: str) -> bool:
 
 
 def _meaning(survey: xr.Dataset, name: str) -> tuple[str, str]:
-    """The split and the metric that a variable holds; two empty words of what is no measured quantity.
+    """Find the split and the metric of a variable; both are empty for what is not a measured quantity.
 
-    Stores that were written before variables said it themselves have splits without underscores, so that
-    ``train_regularised_loss`` is no loss of a split ``train_regularised``.
+    Older stores, whose variables do not record it, have splits without underscores, so that
+    ``train_regularised_loss`` is not the loss of a split ``train_regularised``.
     """
     attrs = survey[name].attrs
     if name in (TARGET, TARGET_LOSS, MEASURED) or name.endswith(f"_{DONE}") or find_companion(name, attrs):

@@ -1,4 +1,4 @@
-"""The kinds of pictures that there are, by their subjects, and pictures of whatever can be shown."""
+"""The registries of views by subject, and the functions that draw any subject."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def draw(
     style: Style = PLAIN,
     record: Sequence[str] = (),
 ) -> Pictures:
-    """Pictures of a survey, of a comparison, or of several surveys on shared axes.
+    """Draw pictures of a survey, of a comparison, or of several surveys on shared axes.
 
     Args:
-        subject: a survey has variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` gives it; of
-            several repeats of a slice, or members or samples, kinds that are not about these show the first, and say
-            so. A comparison has dimensions ``run`` and ``other_run``. Several surveys stand in a mapping, by the names
-            that the pictures show; those with one axis share one picture, planes stand side by side.
-        kinds: names of kinds of pictures; None draws all that apply.
-        style: what is asked of each picture.
-        record: what a paper must state of how the numbers were measured: sentences.
+        subject: a survey has variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` returns it;
+            of several repeats of a slice (or members or samples), most kinds show the first, and their captions say so.
+            A comparison has dimensions ``run`` and ``other_run``. Several surveys are given as a mapping from the names
+            that pictures show; surveys with one axis share one plot, planes are drawn side by side.
+        kinds: the names of kinds of pictures; None draws all that apply.
+        style: title, width, scale and colours of the pictures.
+        record: sentences on how the numbers were measured, as a paper must state them.
 
     Returns:
-        The pictures by name, in the order asked for, or of a report; those of several surveys are ``overlay_<kind>``.
+        The pictures by name, in the order of ``kinds`` or of a report; those of several surveys are ``overlay_<kind>``.
 
     Raises:
         BadInput: a kind is unknown or does not apply, or the style does not fit; surveys cannot share pictures.
@@ -68,7 +68,7 @@ def is_comparison(subject: xr.Dataset) -> bool:
 
 
 def draw_interactive(survey: xr.Dataset) -> InteractivePicture | None:
-    """The interactive picture of a survey; None where none applies."""
+    """Make the interactive picture of a survey; None where no interactive view applies."""
     found = pick_view(INTERACTIVE_VIEWS, survey)
     return found[1].picture(survey, found[0]) if found else None
 

@@ -1,4 +1,4 @@
-"""Shared drawing with matplotlib's objects: no pyplot, no backend, no global settings."""
+"""Drawing that several views share, with matplotlib's objects alone: without pyplot, backends or global settings."""
 
 from __future__ import annotations
 
@@ -63,25 +63,25 @@ __all__ = [
 
 LONGEST = 10.5  # inches; the longer side of the block of panels
 PANEL = 4.4  # inches; the longer side of one panel at most
-LETTER = 0.085  # inches; the width of one in a label
-SHORTEST = 1.4  # inches; below this a panel's tick labels run into each other
+LETTER = 0.085  # inches; the width of a letter in a label
+SHORTEST = 1.4  # inches; the tick labels of a smaller panel would overlap
 NARROW = 5.0  # inches; a figure that is narrower has one column of panels with their colour bar below
-SMALLER, LARGER = 6 / 7, 2.5  # by what letters may be scaled: the smallest, of 7 points, stay legible at 6
-BORDER = 0.03  # inches around what is printed
-FLATTEST = 0.6  # of its natural height that a figure keeps however narrow it is
-LEAST_PANEL = 1.8  # inches; the width of a panel with its labels, of several abreast
+SMALLER, LARGER = 6 / 7, 2.5  # bounds on the scaling of letters: the smallest, of 7 points, stay legible at 6
+BORDER = 0.03  # inches of blank border around a printed picture
+FLATTEST = 0.6  # the least fraction of its natural height that a narrow figure keeps
+LEAST_PANEL = 1.8  # inches; the least width of a panel with its labels, where several stand side by side
 TICK = 0.36  # inches; the width of a tick's label with the space around it
-TITLE = 240  # letters; more would leave no room for the panels
+TITLE = 240  # letters; a longer title would take the room of the panels
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 
 @dataclass(frozen=True)
 class Palette:
-    """A perceptually uniform colour map in which ink, wanted low loss or high accuracy, is dark.
+    """A perceptually uniform colour map in which low loss or high accuracy is dark, like ink.
 
     Attributes:
-        colours: matplotlib's name of the map.
-        invalid, hatch: colours of cells that are not finite, and of their hatching; outside the map.
+        colours: the name of matplotlib's colour map.
+        invalid, hatch: the colours of cells that are not finite, and of their hatching, which the map does not contain.
     """
 
     colours: str
@@ -94,12 +94,12 @@ ACCURACY = Palette("viridis_r", "#ffb3c7", "#b3123f")
 
 
 class _Figure(Figure):
-    """A figure whose texts are shown as they are: none of them is mathematics, and what has no glyph is an escape.
+    """A figure that shows texts literally: not as mathematics, and with unprintable characters escaped.
 
     Attributes:
-        printed: whether a width was asked for: notes are left to the caption then, and the height is what is needed.
-        lettering: by what its letters are larger or smaller than they were written.
-        notes: sentences that the caption ends with.
+        printed: whether a width was requested; notes are then left to the caption, and empty margins are cropped.
+        lettering: the factor by which letters are still to be enlarged or reduced.
+        notes: the sentences at the end of the caption.
     """
 
     printed = False
@@ -107,7 +107,7 @@ class _Figure(Figure):
     notes: tuple[str, ...] = ()
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw it; letters that the font lacks are boxes, as everywhere."""
+        """Draw the figure; letters that the font lacks are shown as boxes, without a warning."""
         for text in self.findobj(Text):
             text.set_parse_math(False)
             if (shown := escape_unprintable(text.get_text(), keep="\n")) != text.get_text():
@@ -118,13 +118,13 @@ class _Figure(Figure):
 
 
 def figure(style: Style, width: float, height: float, layout: str = "constrained") -> Figure:
-    """An empty figure with a title that is wrapped to its width; texts in it are never read as mathematics.
+    """Make an empty figure with a title wrapped to its width; texts in it are never read as mathematics.
 
     Args:
-        style: what is asked of the picture; a printed one is as wide as that says.
-        width: its natural width, inches.
-        height: its natural height, inches.
-        layout: matplotlib's name of what places the panels.
+        style: title and width of the picture; without a width the figure has its natural size.
+        width: the natural width, inches.
+        height: the natural height, inches.
+        layout: the name of matplotlib's layout engine.
     """
     ratio = 1.0 if style.width is None else style.width / width
     # Letters of a narrow figure take as much room as those of a wide one, so its height shrinks less than its width.
@@ -142,9 +142,9 @@ def figure(style: Style, width: float, height: float, layout: str = "constrained
 
 
 def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> None:
-    """Small print and a key under the figure, wrapped to its width; empty sentences are left out.
+    """Add notes and a legend under the figure, wrapped to its width; empty sentences are left out.
 
-    A printed figure has the key alone; the sentences are for its caption.
+    A printed figure has the legend alone; its notes are part of the caption.
     """
     text = keep_notes(drawn, *sentences)
     width = drawn.get_figwidth()
@@ -152,8 +152,8 @@ def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> No
         key.set_label(listed(str(key.get_label())))
     if not (keys or text):
         return
-    # One legend holds both, for matplotlib's layout keeps several things below a figure from each other's place
-    # only if they are one.
+    # One legend holds both, since matplotlib's layout does not prevent several objects below a figure from
+    # overlapping.
     columns = max(1, int(width / (2.2 * read_lettering(drawn))))
     legend = drawn.legend(handles=keys, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     legend.set_title(textwrap.fill(text, max(30, int(width * 15))), prop=FontProperties(size=8))
@@ -161,24 +161,24 @@ def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> No
 
 
 def keep_notes(drawn: Figure, *sentences: str) -> str:
-    """Keep sentences for the caption; gives the small print that the figure itself has, none if it is printed."""
+    """Store the notes of the caption; returns the text that the figure shows, which is empty if printed."""
     assert isinstance(drawn, _Figure)
     drawn.notes = tuple(sentence for sentence in sentences if sentence)
     return "" if drawn.printed else "; ".join(drawn.notes)
 
 
 def read_lettering(drawn: Figure) -> float:
-    """By what the letters of a figure will be larger or smaller than they were written."""
+    """Return the factor by which the letters of a figure are still to be enlarged or reduced."""
     return drawn.lettering if isinstance(drawn, _Figure) else 1.0
 
 
 def list_notes(drawn: Figure) -> tuple[str, ...]:
-    """The sentences that the caption of a figure ends with."""
+    """Return the sentences at the end of the caption of a figure."""
     return drawn.notes if isinstance(drawn, _Figure) else ()
 
 
 def fit_text(drawn: Figure) -> None:
-    """Make the letters of a printed figure as large as its width asks for, once; none is smaller than 6 points."""
+    """Scale the letters of a printed figure to its width, once; no letter becomes smaller than 6 points."""
     if not isinstance(drawn, _Figure) or drawn.lettering == 1.0:
         return
     times, drawn.lettering = drawn.lettering, 1.0
@@ -194,7 +194,7 @@ def fit_text(drawn: Figure) -> None:
 
 
 def crop_height(drawn: Figure) -> Bbox | None:
-    """The part of a printed figure that is not empty, over its whole width, inches; None for all of any other."""
+    """Find the part of a printed figure that is not empty, over its whole width, inches; None for other figures."""
     if not (isinstance(drawn, _Figure) and drawn.printed):
         return None
     drawn.draw_without_rendering()
@@ -203,12 +203,12 @@ def crop_height(drawn: Figure) -> Bbox | None:
 
 
 def listed(label: str) -> str:
-    """A label that legends show: matplotlib takes an underscore at its beginning for the wish to be left out."""
+    """Make a label that legends show, since matplotlib leaves out labels that begin with an underscore."""
     return f" {label}" if label.startswith("_") else label
 
 
 def tick_text(value: float, _position: int | None = None) -> str:
-    """A tick's label: plain where it is short, a power of ten elsewhere."""
+    """Format the label of a tick: a plain number where that is short, otherwise a power of ten."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.10g}"
     mantissa, exponent = f"{value:.5e}".split("e")
@@ -218,15 +218,15 @@ def tick_text(value: float, _position: int | None = None) -> str:
 
 
 def limit_upright(ax: Axes, low: float, high: float) -> None:
-    """Limits of the upright axis, a little apart where they are one number."""
+    """Set the limits of the vertical axis, slightly apart where both are the same number."""
     if low == high:
-        apart = abs(low) / 2 or 0.5  # of a number on a logarithmic scale it leaves what is positive
+        apart = abs(low) / 2 or 0.5  # half of a positive number, so that both limits suit a logarithmic scale
         low, high = low - apart, high + apart
     ax.set_ylim(low, high)
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
-    """Round ticks on an axis or colour bar that is logarithmic already."""
+    """Put round ticks on an axis or colour bar that is logarithmic already."""
     axis.set_major_locator(FixedLocator(log_ticks(low, high)))
     axis.set_major_formatter(FuncFormatter(tick_text))
     axis.set_minor_locator(NullLocator())
@@ -244,18 +244,18 @@ def heat_maps(
     notes: Sequence[str] = (),
     networks: Networks | None = None,
 ) -> Figure:
-    """Heat maps with one colour scale, as many abreast as make a well-shaped figure.
+    """Draw heat maps with one colour scale, in as many columns as make a well-shaped figure.
 
     Args:
-        style: what is asked of the picture.
-        survey: whose first two axes are ``u`` and ``v``.
+        style: title and width of the picture.
+        survey: the survey, whose first two axes are ``u`` and ``v``.
         panels: titles and values, each of shape (V, U), row 0 at the lowest ``v``.
         limits: the range of the colour scale.
-        palette: its colours.
-        colour_label: the colour bar's.
-        lost: what the legend says of cells that are not finite, which are hatched; default how many there are.
+        palette: the colours.
+        colour_label: the label of the colour bar.
+        lost: the legend entry of hatched cells, which are not finite; by default their number.
         notes: more sentences for the caption.
-        networks: marked in every panel; None marks nothing.
+        networks: the networks to mark in every panel; None marks none.
     """
     edges = data.edges(survey)[:2]
     wide, tall = (float(np.ptp(e)) for e in edges)
@@ -289,18 +289,18 @@ def heat_maps(
 
 
 def hatched(palette: Palette, lost: Invalid | str) -> list[Patch]:
-    """The entry of a legend for cells that are not finite; none where all are."""
+    """Make the legend entry for cells that are not finite; empty where all are finite."""
     patch = Patch(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", label=str(lost))
     return [patch] * bool(lost)
 
 
 def hatch(ax: Axes, palette: Palette) -> None:
-    """Hatch the axes' background, which shows through where nothing finite is drawn."""
+    """Hatch the background of the axes, which is visible where values are not finite."""
     ax.patch.set(facecolor=palette.invalid, edgecolor=palette.hatch, hatch="/////", linewidth=0)
 
 
 def wrapped(label: str, inches: float) -> str:
-    """A label in lines that are no longer than the side that it stands along."""
+    """Wrap a label to a length in inches."""
     return textwrap.fill(label, max(8, int(inches / LETTER)), break_long_words=False)
 
 
@@ -311,9 +311,9 @@ def panel_size(
     margins: tuple[float, float] = (1.0, 1.0),
     room: float | None = None,
 ) -> tuple[float, float]:
-    """Width and height in inches of a figure whose panels have the shape of the plane, and margins around them.
+    """Compute width and height in inches of a figure whose panels have the shape of the plane, with margins.
 
-    A figure that has so many inches of room, where that is given, is no wider if its panels can be small enough.
+    Where ``room`` is given, the figure is at most that many inches wide, if its panels can be made small enough.
     """
     wide, tall = (float(np.ptp(e)) for e in edges)
     inch = min(PANEL / max(wide, tall), LONGEST / max(columns * wide, rows * tall))
@@ -326,7 +326,7 @@ def panel_size(
 
 
 def dress_plane(ax: Axes) -> None:
-    """The looks of a plane: equal units along both axes, few ticks, a thin frame."""
+    """Style the axes of a plane: equal units along both axes, few ticks, a thin frame."""
     ax.set_aspect("equal")
     ax.locator_params(nbins=5)
     ax.tick_params(labelsize=8, colors=INK)
@@ -337,10 +337,10 @@ def dress_plane(ax: Axes) -> None:
 def heat_map(
     ax: Axes, values: Floats, edges: Sequence[Floats], limits: Limits, norm: Normalize, palette: Palette
 ) -> None:
-    """One heat map (V, U); cells that are not finite are hatched."""
-    # Cells that are not finite stay transparent: the axes' own hatched patch shows through them.
+    """Draw one heat map (V, U); cells that are not finite are hatched."""
+    # Cells that are not finite stay transparent, so that the hatched background of the axes is visible.
     shown = np.ma.masked_invalid(limits.shown(values))
-    # In PDF and SVG files cells as shapes of their own would show seams, and take megabytes.
+    # As separate shapes, cells in PDF and SVG files would show seams and take megabytes.
     ax.pcolormesh(*edges, shown, cmap=mpl.colormaps[palette.colours], norm=norm, rasterized=True)
     hatch(ax, palette)
     dress_plane(ax)
@@ -349,7 +349,7 @@ def heat_map(
 def colour_bar(
     drawn: Figure, placed: list[Axes], norm: Normalize, limits: Limits, palette: Palette, label: str, *, flat: bool
 ) -> None:
-    """The colour bar of some heat maps: to their right, or below them if they are flat."""
+    """Draw the colour bar of heat maps: to their right, or below them if they are flat."""
     mappable = ScalarMappable(norm, mpl.colormaps[palette.colours])
     place = "bottom" if flat else "right"
     bar = drawn.colorbar(mappable, ax=placed, location=place, extend=limits.extend, aspect=30, pad=0.03, fraction=0.06)
@@ -359,24 +359,24 @@ def colour_bar(
 
 
 def thin(ticks: Sequence[float], inches: float) -> list[float]:
-    """As many of some ticks, evenly, as have room for their labels beside each other on so many inches."""
+    """Select evenly spaced ticks, as many as have room for their labels on the given length in inches."""
     return list(ticks[:: max(1, -(-len(ticks) // max(2, int(inches / TICK))))])
 
 
 def dress_bar(bar: Colorbar, label: str) -> None:
-    """The looks of a colour bar: its label, small ticks, a thin frame."""
+    """Style a colour bar: its label, small ticks, a thin frame."""
     bar.set_label(label)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_linewidth(0.6)
 
 
 def abreast(panels: int, aspect: float, room: float | None = None) -> int:
-    """How many panels stand abreast so that the figure's sides are nearest to 8 : 5, and none is too narrow to read.
+    """Choose the number of columns so that the sides of the figure are nearest to 8 : 5, and no panel is too narrow.
 
     Args:
-        panels: how many there are.
-        aspect: the width of one over its height.
-        room: how many inches the figure has; None where it has as many as it takes.
+        panels: the number of panels.
+        aspect: the width of a panel over its height.
+        room: the width of the figure in inches; None for any width.
     """
     most = panels if room is None else min(panels, max(1, int(room / LEAST_PANEL) if room >= NARROW else 1))
 

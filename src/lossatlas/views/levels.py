@@ -1,4 +1,4 @@
-"""The levels of contour lines, chosen from the data: round numbers, neither few nor many."""
+"""The levels of contour lines: round numbers chosen from the data."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lossatlas.views.scales import Limits
 __all__ = ["contour_levels"]
 
 FEWEST, BEST, MOST = 6, 10, 14
-TOGETHER = 0.5  # decades; a scale that is shorter is as good as linear
+TOGETHER = 0.5  # decades; a shorter logarithmic scale is nearly linear
 DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8))
 STEPS = ((1, 2, 5), (1, 2, 2.5, 4, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
 
 
 def contour_levels(limits: Limits) -> list[float]:
-    """The levels that were asked for, or round ones strictly between the limits, ascending: 6 to 14, about 10.
+    """Choose the requested levels, or 6 to 14 (about 10) round ones strictly between the limits, ascending.
 
-    On a logarithmic scale they are the same few digits in each power of ten (or powers of ten alone, some left out if
-    there are many), and equal steps where it is shorter than half a power of ten; on a linear one they are equal steps.
+    On a logarithmic scale the levels have the same few digits in each power of ten (or are powers of ten, some left out
+    if there are many). On a linear scale, and on one shorter than half a power of ten, they are equally spaced.
     """
     if limits.levels:
         return list(limits.levels)
@@ -29,7 +29,7 @@ def contour_levels(limits: Limits) -> list[float]:
         fitting = [levels for levels in choices if FEWEST <= len(levels) <= MOST]
         if fitting:
             return min(fitting, key=lambda levels: abs(len(levels) - BEST))
-    # Limits that are apart by rounding errors only have no round number between them.
+    # Between limits that differ by rounding errors alone there is not any round number.
     return [float(level) for level in np.linspace(limits.low, limits.high, BEST + 2)[1:-1]]
 
 

@@ -1,4 +1,4 @@
-"""Curves along a chart with one axis: what pictures of them have in common."""
+"""Drawing that the pictures of charts with one axis share."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = [
 
 LOSS_COLOURS = ("#3b0f70", "#de4968", "#fe9f6d", "#8c2981")
 ACCURACY_COLOURS = ("#1f7a8c", "#35b779", "#6d8b00", "#31688e")
-SHADE = {1: ("low loss asked for", "#cfc8e8"), -1: ("high loss asked for", "#fdf0cd")}
+SHADE = {1: ("low loss requested", "#cfc8e8"), -1: ("high loss requested", "#fdf0cd")}
 UNNAMED = "_"
-"""The label of what the legend leaves out."""
+"""The label of curves that the legend leaves out."""
 MARKED = ", marked \u00d7 at the top"
-"""What becomes of values that are not finite."""
-FEW = 80  # points; above this their marks would merge into a thick line
+"""The end of the note on values that are not finite: how they are shown."""
+FEW = 80  # points; the marks of more would merge into a thick line
 
 
 def along(survey: xr.Dataset) -> Floats:
-    """The coordinates of the points along the only axis (U,)."""
+    """Return the coordinates of the points along the only axis, (U,)."""
     (axis,) = data.axes(survey)
     return data.read_numbers(survey, axis)
 
@@ -50,10 +50,10 @@ class Stroke:
     """How a curve is drawn.
 
     Attributes:
-        colour: of its line, its band and its marks.
-        style: of the line, as matplotlib writes it: ``-``, ``--`` or ``:``.
-        label: what the legend says, or :data:`UNNAMED`.
-        mark: at each of its points; empty draws none.
+        colour: the colour of the line, its band and its marks.
+        style: the style of the line in matplotlib's notation: ``-``, ``--`` or ``:``.
+        label: the legend entry, or :data:`UNNAMED`.
+        mark: the marker at each point; empty draws none.
     """
 
     colour: str
@@ -71,16 +71,16 @@ def curves(
     style: str,
     labels: Sequence[str] = (),
 ) -> None:
-    """Draw curves of one metric against their own axis, with bands of two standard errors where they are known.
+    """Draw the curves of one metric on their axes, with bands of two standard errors where these are known.
 
     Args:
-        ax: the axes; they get the scale, the limits and the label of the metric.
+        ax: the axes, whose scale, limits and label are set for the metric.
         places: coordinates along the chart (U,) of each curve; U may differ from curve to curve.
         fields: the curves.
-        limits: the range of all of them.
-        colours: one for each curve, from the beginning again where there are fewer.
-        style: of the lines, ``-`` or ``--``.
-        labels: what the legend says of each; default the fields' own.
+        limits: the range of all curves.
+        colours: one for each curve, repeated where there are fewer.
+        style: the style of the lines, ``-`` or ``--``.
+        labels: the legend entries; by default the labels of the fields.
     """
     drawn = []
     for index, (at, field) in enumerate(zip(places, fields, strict=True)):
@@ -93,18 +93,18 @@ def curves(
 
 
 def curve(ax: Axes, at: Floats, field: data.Field, limits: Limits, stroke: Stroke, place: int) -> Floats:
-    """Draw one curve, its band, and marks at the top where it is not finite.
+    """Draw one curve with its band, and marks at the top where it is not finite.
 
     Args:
         ax: the axes; their scale and limits are left to :func:`frame`.
         at: coordinates along the chart (U,).
         field: the curve.
         limits: the range of all curves of the metric.
-        stroke: its looks.
-        place: among the curves of these axes, from 0.
+        stroke: colour, style, label and marker of the curve.
+        place: the index of the curve in these axes, from 0.
 
     Returns:
-        All heights that were drawn, for :func:`frame`: one dimension, NaN where the curve is not finite.
+        All drawn values for :func:`frame`, in one dimension, NaN where the curve is not finite.
     """
     ax.tick_params(labelsize=8)
     shown = np.where(np.isfinite(field.values), limits.shown(field.values), np.nan)
@@ -116,7 +116,7 @@ def curve(ax: Axes, at: Floats, field: data.Field, limits: Limits, stroke: Strok
         label=figures.listed(stroke.label) if stroke.label != UNNAMED else UNNAMED,
     )  # fmt: skip
     lost = at[~np.isfinite(field.values)]
-    # A curve's marks stand a little below those of the curve before it, so that none hides another.
+    # The marks of each curve stand slightly below those of the previous curve, so that none hides another.
     height = np.full(lost.shape, 0.97 - 0.04 * (place % 20))
     ax.plot(
         lost, height, "x", color=stroke.colour, markersize=5, transform=ax.get_xaxis_transform(), label=UNNAMED,
@@ -126,7 +126,7 @@ def curve(ax: Axes, at: Floats, field: data.Field, limits: Limits, stroke: Strok
 
 
 def frame(ax: Axes, shown: Floats, limits: Limits) -> None:
-    """The scale of the upright axis, and its limits a little beyond what is shown; round ticks on a logarithmic one."""
+    """Set the scale of the vertical axis and limits slightly beyond the values, with round ticks if logarithmic."""
     finite = shown[np.isfinite(shown) & ((shown > 0) | (not limits.log))]
     varies = finite.size > 0 and finite.min() < finite.max()
     low, high = (float(finite.min()), float(finite.max())) if varies else (limits.low, limits.high)
@@ -140,12 +140,12 @@ def frame(ax: Axes, shown: Floats, limits: Limits) -> None:
 
 
 def keys(drawn: Figure) -> list[Artist]:
-    """The named curves of a figure, for its legend."""
+    """List the named curves of a figure, for its legend."""
     return [line for ax in drawn.axes for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
 
 
 def shades(ax: Axes, survey: xr.Dataset) -> Iterator[Patch]:
-    """Shade the intervals that a low or a high loss was asked for in; gives the entries of the legend."""
+    """Shade the intervals in which a low or a high loss was requested; yields their legend entries."""
     wanted = data.target(survey)
     if wanted is None:
         return
@@ -159,7 +159,7 @@ def shades(ax: Axes, survey: xr.Dataset) -> Iterator[Patch]:
 
 
 def _band(field: data.Field, limits: Limits) -> tuple[Floats, Floats] | None:
-    """The band of a curve as it is drawn: on a logarithmic scale it ends at the lowest value, not at zero."""
+    """Compute the drawn band of a curve, which ends at the lowest value rather than at zero on a logarithmic scale."""
     band = field.band()
     if band is None:
         return None

@@ -1,4 +1,4 @@
-"""Colours that all pictures share."""
+"""The colours that all pictures share."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ SEVERAL = ("#3b0f70", "#de4968", "#167094", "#dfaa3e", "#17ab95", "#b285ee", "#6
 
 
 def colour(index: int) -> str:
-    """The colour of one of several things; begins again after ten."""
+    """Return the colour of the curve or group with this index; the ten colours repeat."""
     return SEVERAL[index % len(SEVERAL)]

@@ -11,13 +11,13 @@ from lossatlas.views.networks import Networks
 
 __all__ = ["ROW", "cross", "mark_line", "mark_plane", "rows_of_names"]
 
-LETTER = 0.068  # inches; the width of one in a mark's name
+LETTER = 0.068  # inches; the width of a letter in the name of a network
 ROW = 11  # points; the height of a row of names
-HALO = 2.2  # points; white around ink, so that both can be read on any colour
+HALO = 2.2  # points; white around dark letters, which are then legible on any colour
 
 
 def mark_plane(ax: Axes, networks: Networks) -> None:
-    """A labelled point per network; names stand on the side that has more room. The axes' limits must be set."""
+    """Mark each network with a labelled point, its name on the side with more room; axes must have their limits."""
     left, right = ax.get_xlim()
     bottom, top = ax.get_ylim()
     for name, (u, v) in zip(networks.names, networks.at, strict=True):
@@ -41,15 +41,15 @@ def mark_plane(ax: Axes, networks: Networks) -> None:
 
 
 def mark_line(ax: Axes, networks: Networks, inches: float) -> int:
-    """A thin vertical line per network with its name above the axes.
+    """Mark each network with a thin vertical line and its name above the axes.
 
     Args:
-        ax: axes of curves, their limits set.
-        networks: on a chart with one axis.
-        inches: how wide the axes are, about; names that would meet stand one above the other.
+        ax: axes with curves, whose limits are set.
+        networks: networks on a chart with one axis.
+        inches: the approximate width of the axes; names that would overlap stand one above the other.
 
     Returns:
-        How many rows of names there are, each :data:`ROW` points high.
+        The number of rows of names, each :data:`ROW` points high.
     """
     left, right = ax.get_xlim()
     places = (networks.at[:, 0] - left) / (right - left) * inches
@@ -72,17 +72,17 @@ def mark_line(ax: Axes, networks: Networks, inches: float) -> int:
 
 
 def cross(ax: Axes, networks: Networks) -> None:
-    """A thin vertical line per network on a chart with one axis, without its name."""
+    """Mark each network on a chart with one axis by a thin vertical line, without its name."""
     for (u,) in networks.at:
         ax.axvline(u, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
 
 
 def rows_of_names(places: np.ndarray, widths: np.ndarray) -> list[int]:
-    """In which row each name stands, from 0, so that none meets another in its row: first fit from the left.
+    """Assign each name to a row, from 0, so that names in a row do not overlap: first fit from the left.
 
     Args:
-        places: the names' middles (names,).
-        widths: how wide they are (names,), in the same unit.
+        places: the centres of the names (names,).
+        widths: the widths of the names (names,), in the same unit.
     """
     rows = [0] * len(places)
     ends: list[float] = []

@@ -1,4 +1,4 @@
-"""The networks that a survey lies around or between: what they are called, and where they are."""
+"""The networks around or between which a survey was made: their names and coordinates."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lossatlas.views.scales import Floats, number
 
 __all__ = ["Histogram", "Networks", "histograms", "networks", "short"]
 
-LONGEST = 22  # letters of a name that a picture has room for
+LONGEST = 22  # letters; pictures have room for names of this length
 
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """Networks on a chart.
+    """The networks on a chart.
 
     Attributes:
-        names: what they are called, short enough for a picture.
-        at: their coordinates (networks, axes).
-        outside: a sentence on those that lie outside the survey, which are not among the others; may be empty.
+        names: the names, short enough for a picture.
+        at: the coordinates (networks, axes).
+        outside: a note on networks outside the survey, which ``names`` leaves out; may be empty.
     """
 
     names: tuple[str, ...]
@@ -36,12 +36,12 @@ class Networks:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How the weights of one network are distributed.
+    """The histogram of the weights of one network.
 
     Attributes:
-        name: what the network is called.
-        counts: weights per bin (bins,).
-        edges: the bins' edges (bins + 1,).
+        name: the name of the network.
+        counts: the number of weights per bin (bins,).
+        edges: the edges of the bins (bins + 1,).
     """
 
     name: str
@@ -50,7 +50,7 @@ class Histogram:
 
     @property
     def deviation(self) -> float:
-        """The standard deviation of the weights, each taken to lie in the middle of its bin; NaN without weights."""
+        """The standard deviation of the weights, computed from the centres of the bins; NaN without weights."""
         total = self.counts.sum()
         if not total > 0:
             return float("nan")
@@ -60,12 +60,12 @@ class Histogram:
 
     @property
     def label(self) -> str:
-        """What a legend says: the name and the standard deviation."""
+        """The legend entry: the name and the standard deviation."""
         return f"{self.name} (std {number(self.deviation)})"
 
 
 def networks(survey: xr.Dataset) -> Networks:
-    """The networks that the survey knows along its axes; none where it says nothing of them."""
+    """Read the networks on the axes of a survey; empty where it does not record any."""
     order = axes(survey)
     variables = [Corner.coordinate(axis) for axis in order]
     if not all(name in survey and survey[name].dims == (Corner.DIMENSION,) for name in variables):
@@ -74,16 +74,16 @@ def networks(survey: xr.Dataset) -> Networks:
     names = _names(survey, variables[0])
     inside = np.ones(len(at), dtype=bool)
     for k, ends in enumerate(edges(survey)):
-        # Coordinates are rounded as they are stored; a network at an end of the grid is in the picture.
+        # Stored coordinates are rounded, and a network at an end of the grid must stay in the picture.
         slack = 1e-6 * (ends[-1] - ends[0])
         inside &= (at[:, k] >= ends[0] - slack) & (at[:, k] <= ends[-1] + slack)
     lost = [name for name, there in zip(names, inside, strict=True) if not there]
-    sentence = f"not in the picture: {', '.join(lost)}" if lost else ""
+    sentence = f"outside the picture: {', '.join(lost)}" if lost else ""
     return Networks(tuple(name for name, there in zip(names, inside, strict=True) if there), at[inside], sentence)
 
 
 def histograms(survey: xr.Dataset) -> list[Histogram]:
-    """The histograms of the networks' weights; empty where the survey holds none."""
+    """Read the histograms of the weights of the networks; empty where the survey does not hold any."""
     if Corner.WEIGHTS not in survey or Corner.WEIGHT not in survey:
         return []
     middles = read_numbers(survey, Corner.WEIGHT)
@@ -94,7 +94,7 @@ def histograms(survey: xr.Dataset) -> list[Histogram]:
 
 
 def short(name: str) -> str:
-    r"""A name with its middle left out where it is too long for a picture.
+    r"""Shorten a name that is too long for a picture, by leaving out its middle.
 
     >>> short("runs/small-batch/checkpoints/last.safetensors")
     'runs/small…afetensors'
@@ -104,7 +104,7 @@ def short(name: str) -> str:
 
 
 def _names(survey: xr.Dataset, variable: str) -> list[str]:
-    """What each network is called: the variable's attribute, or numbers where it is missing or does not fit."""
+    """Name the networks by the attribute of a variable, or by numbers where it is missing or has another length."""
     count = survey.sizes[Corner.DIMENSION]
-    told = parse_texts(survey[variable].attrs.get("names"))
-    return [short(name) for name in told] if len(told) == count else [str(k) for k in range(count)]
+    recorded = parse_texts(survey[variable].attrs.get("names"))
+    return [short(name) for name in recorded] if len(recorded) == count else [str(k) for k in range(count)]

@@ -1,4 +1,4 @@
-"""Pictures that keep who they are, and their renderings: PNG, PDF, SVG and HTML."""
+"""Pictures with their captions and subjects, and their renderings: PNG, PDF, SVG and HTML."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ __all__ = [
 ]
 
 FORMATS = ("png", "pdf", "svg", "html")
-"""What a picture can be rendered as."""
+"""The formats in which a picture can be rendered."""
 CAPTION = "caption.txt"
-"""How the file with a picture's caption ends, which stands beside it."""
+"""The end of the name of the file with the caption, which is written beside each picture."""
 DPI = 150
 LEAST_DPI, MOST_DPI = 36, 1200
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Captioned:
-    """What every picture knows of itself.
+    """What all pictures have: a name, texts, and the subject that they show.
 
     Attributes:
-        name: the name of its files, without their suffix.
-        caption: what it shows, in sentences; those that a reader has to know to read it rightly stand at its end.
-        alt: what can be seen on it, for those who cannot see it.
-        subject: the survey, the comparison, or the surveys by name that it shows.
-        record: what a paper must state of how the numbers were measured: sentences.
+        name: the name of the files, without their suffix.
+        caption: sentences on what the picture shows, with notes on scales and left-out values at the end.
+        alt: the alternative text, for readers who cannot see the picture.
+        subject: the survey, the comparison, or the surveys by name that the picture shows.
+        record: sentences on how the numbers were measured, as a paper must state them.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Captioned:
     record: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """The caption for a paper: what is seen, and how it was measured."""
+        """Return the caption for a paper: what the picture shows, and how it was measured."""
         return " ".join([self.caption, *self.record])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InteractivePicture(Captioned):
-    """A picture that readers of a page turn, move and choose the quantity of.
+    """An interactive picture, which readers turn or move, and whose quantity they choose.
 
     Attributes:
         plot: plotly's figure and its controls, which :mod:`lossatlas.views.report` puts on a page.
@@ -74,12 +74,12 @@ class InteractivePicture(Captioned):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Picture(Captioned):
-    """A figure that knows what it shows; for the rest see :class:`Captioned`.
+    """A figure with its caption and the subject that it shows; see :class:`Captioned` for further attributes.
 
     Attributes:
-        figure: matplotlib's, to work on: ``picture.figure.axes[0].set_xlim(-1, 1)``.
-        width: its natural width in inches, or the one that it was drawn for.
-        whole: whether a page shows it as wide as the page is, however high that makes it.
+        figure: matplotlib's figure, which can be changed: ``picture.figure.axes[0].set_xlim(-1, 1)``.
+        width: the requested width in inches, or else the natural one.
+        whole: whether a page shows the picture at the full width of the page, whatever its height.
     """
 
     figure: Figure
@@ -87,23 +87,23 @@ class Picture(Captioned):
     whole: bool = False
 
     def render(self, format: str = "png", dpi: int = DPI) -> bytes:  # noqa: A002
-        """The content of a file that shows the picture; equal pictures give equal bytes.
+        """Render the picture as the content of a file; equal pictures give equal bytes.
 
-        In PDF files fonts are embedded as TrueType, and in SVG files text is text; a paper's editor wants both.
+        In PDF files fonts are embedded as TrueType, and in SVG files text stays text, as publishers require.
 
         Args:
-            format: one of :data:`FORMATS`; HTML is a page of its own, with caption.
-            dpi: dots per inch of what is not drawn as lines.
+            format: one of :data:`FORMATS`; HTML is a self-contained page with the caption.
+            dpi: the resolution of raster parts, in dots per inch.
 
         Raises:
-            BadInput: the format or the resolution cannot be.
+            BadInput: the format is unknown, or the resolution is out of bounds.
         """
         check_formats([format])
         check_dpi(dpi)
         return RENDERINGS[format](self, dpi)
 
     def save(self, path: Path | str, dpi: int = DPI) -> None:
-        """Write the picture in the format that the path's suffix names, whole or not at all; folders are made.
+        """Write the picture in the format of the path's suffix, atomically; missing folders are made.
 
         Raises:
             BadInput: the suffix is not a format.
@@ -113,7 +113,7 @@ class Picture(Captioned):
         write_atomically(path, self.render(path.suffix.removeprefix(".").lower(), dpi), folders=True)
 
     def embed(self, dpi: int = DPI) -> str:
-        """The picture as an HTML figure that needs no other file."""
+        """Make a self-contained HTML figure of the picture."""
         source = b64encode(self.render("png", dpi)).decode()
         return (
             f'<figure style="margin:0"><img src="data:image/png;base64,{source}" alt="{escape(self.alt)}" '
@@ -128,10 +128,10 @@ class Picture(Captioned):
 
 
 class Pictures(dict[str, Picture]):
-    """Pictures by name; a notebook shows them."""
+    """Pictures by name, which notebooks display."""
 
     def save(self, folder: Path | str, formats: Sequence[str] = ("png",), dpi: int = DPI) -> list[Path]:
-        """Write every picture as ``NAME.FORMAT``, and its caption beside it; see :func:`save_pictures`."""
+        """Write every picture as ``NAME.FORMAT`` and its caption beside it; see :func:`save_pictures`."""
         return save_pictures(self, folder, formats, dpi)
 
     def _repr_html_(self) -> str:
@@ -146,20 +146,20 @@ def save_pictures(
     *,
     overwrite: bool = True,
 ) -> list[Path]:
-    """Write pictures as ``NAME.FORMAT``, and what a paper must state of each as ``NAME.caption.txt``.
+    """Write pictures as ``NAME.FORMAT``, and the caption of each for a paper as ``NAME.caption.txt``.
 
     Args:
-        pictures: by the name of their files.
-        folder: where they go; it is made if need be.
-        formats: of :data:`FORMATS`; a file each.
-        dpi: dots per inch of what is not drawn as lines.
-        overwrite: replace files that exist.
+        pictures: the pictures by the name of their files.
+        folder: the directory of the files, made if need be.
+        formats: some of :data:`FORMATS`; each picture is written once per format.
+        dpi: the resolution of raster parts, in dots per inch.
+        overwrite: whether to replace existing files.
 
     Returns:
-        The files of the pictures, in their order.
+        The paths of the pictures, in their order.
 
     Raises:
-        BadInput: a format cannot be, or a file exists; nothing is written then.
+        BadInput: a format is unknown, or a file exists; nothing is written then.
         CannotFinish: a file cannot be written.
     """
     check_formats(formats)
@@ -176,10 +176,10 @@ def save_pictures(
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Refuse what no picture can be rendered as.
+    """Refuse formats that are unknown.
 
     Raises:
-        BadInput: a format is unknown, or there is none.
+        BadInput: a format is unknown, or the list is empty.
     """
     if isinstance(formats, str) or not formats:
         raise BadInput(f"formats {formats!r} are not a list of formats; give some of {', '.join(FORMATS)}")
@@ -188,17 +188,17 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def check_dpi(dpi: int) -> None:
-    """Refuse a resolution at which nothing can be seen, or that no memory holds.
+    """Refuse a resolution that is too low to be legible or too high for the memory.
 
     Raises:
-        BadInput: it is not within bounds.
+        BadInput: the resolution is out of bounds.
     """
     if not (math.isfinite(dpi) and LEAST_DPI <= dpi <= MOST_DPI):
-        raise BadInput(f"dpi {dpi} is not between {LEAST_DPI} and {MOST_DPI}; 300 is what most journals ask for")
+        raise BadInput(f"dpi {dpi} is not between {LEAST_DPI} and {MOST_DPI}; most journals require 300")
 
 
 def _save(picture: Picture, format: str, dpi: int, settings: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:  # noqa: A002
-    """What matplotlib writes; settings hold while it does, for they are otherwise the user's own."""
+    """Save the figure with matplotlib under temporary settings, which leave those of the user unchanged."""
     from matplotlib import rc_context
 
     from lossatlas.views.figures import crop_height
@@ -221,14 +221,14 @@ def _render_png(picture: Picture, dpi: int) -> bytes:
 
 
 def _render_pdf(picture: Picture, dpi: int) -> bytes:
-    # Type 3 fonts, which matplotlib embeds by itself, are refused by many publishers.
-    told = {"Title": picture.name, "Subject": picture.caption, "CreationDate": None, "Creator": "lossatlas"}
-    return _save(picture, "pdf", dpi, {"pdf.fonttype": 42}, told)
+    # Many publishers refuse Type 3 fonts, which matplotlib embeds by default.
+    metadata = {"Title": picture.name, "Subject": picture.caption, "CreationDate": None, "Creator": "lossatlas"}
+    return _save(picture, "pdf", dpi, {"pdf.fonttype": 42}, metadata)
 
 
 def _render_svg(picture: Picture, dpi: int) -> bytes:
-    told = {"Title": picture.name, "Description": picture.alt, "Date": None, "Creator": "lossatlas"}
-    return _save(picture, "svg", dpi, {"svg.fonttype": "none", "svg.hashsalt": picture.name}, told)
+    metadata = {"Title": picture.name, "Description": picture.alt, "Date": None, "Creator": "lossatlas"}
+    return _save(picture, "svg", dpi, {"svg.fonttype": "none", "svg.hashsalt": picture.name}, metadata)
 
 
 def _render_html(picture: Picture, dpi: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What interactive pictures are made of: a plotly figure as JSON, its controls, and what it shows in words."""
+"""The content of interactive pictures: a plotly figure as JSON, its controls and its alternative text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["Plot", "Strand"]
 
 @dataclass(frozen=True)
 class Strand:
-    """One line of a picture of lines.
+    """One curve of an interactive picture of curves.
 
     Attributes:
-        label: what it is called, plain text.
-        colour: in hexadecimal digits, ``#8c6bb1``.
+        label: the name of the curve, plain text.
+        colour: the colour in hexadecimal digits, ``#8c6bb1``.
         dash: ``solid`` or ``dash``.
-        shown: whether it is visible at first.
+        shown: whether the curve is visible at first.
     """
 
     label: str
@@ -27,17 +27,17 @@ class Strand:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plotly figure with one trace per choice of its menu, of which the first is visible.
+    """A plotly figure with one trace per menu entry, of which the first is visible.
 
     Attributes:
         json: the figure as plotly's JSON; ``<`` is escaped, so that it can stand inside a script element.
         choices: the menu's entries, one per trace; empty where all traces are shown together.
-        hint: one or two sentences on how to read it.
+        hint: one or two sentences on how to read the figure.
         motion: what buttons and arrow keys do: ``turn`` a landscape, ``move`` over a plane, or move ``along`` a line.
-        alternative: what it shows, a sentence per quantity, for those who cannot see it.
-        strands: the lines that can be shown and hidden; empty where there is a menu.
-        axis: the axis that a slider moves along; empty where there is one slice only.
-        depths: coordinates along that axis as they are shown, one per frame of the figure.
+        alternative: the alternative text, a sentence per quantity, for readers who cannot see the figure.
+        strands: the curves that can be shown and hidden; empty where there is a menu.
+        axis: the axis of the slider; empty where the figure has one slice only.
+        depths: formatted coordinates along that axis, one per frame of the figure.
         depth: the index of the frame that is shown at first.
     """
 

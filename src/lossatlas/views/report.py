@@ -1,4 +1,4 @@
-"""A run as one HTML file that needs no network: numbers, an interactive picture, the PNG files, the configuration."""
+"""The report of a run: a self-contained HTML file with numbers, pictures and the configuration."""
 
 from __future__ import annotations
 
@@ -58,22 +58,22 @@ def write_report(
     points: str = "",
     rendered: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write ``report.html``: self-contained, plotly.js included, whole or not at all.
+    """Write ``report.html``, self-contained with plotly.js, atomically.
 
     Args:
         path: the file; its directory is made if need be.
         survey: as for :func:`lossatlas.views.draw`.
-        title: the page's title, plain text.
-        summary: numbers of the run, may be nested; the well-known ones become tiles, the others a table.
+        title: the title of the page, plain text.
+        summary: the numbers of the run, possibly nested; the main ones become tiles, the others a table.
         config_yaml: the configuration that reproduces the run.
-        pictures: in the order of the page.
-        tables: measures of the survey, by title and name; they stand under the pictures.
-        grids: tables with several columns; they stand under the tiles.
-        shown_elsewhere: keys of the summary that are left out of its table, and whatever is nested below them; they
-            are tiles all the same if they are well known.
-        points: all points of the survey as comma-separated values with a header, for readers to download and to see
-            as a table; where it is empty the page says how to write such a file.
-        rendered: the PNG files of the pictures by name, where these have been made.
+        pictures: the pictures in the order of the page.
+        tables: measures of the survey, by title and name, which are shown below the pictures.
+        grids: tables with several columns, which are shown below the tiles.
+        shown_elsewhere: keys of the summary that its table leaves out with everything nested below them; the main
+            ones are shown as tiles all the same.
+        points: all points of the survey as comma-separated values with a header, which readers can download and see
+            as a table; where it is empty, the page explains how to write such a file.
+        rendered: PNG files of the pictures by name, where they exist already.
 
     Raises:
         BadInput: the survey holds no numbers.
@@ -109,10 +109,10 @@ class Grid:
     """A table with several columns.
 
     Attributes:
-        title: what stands above it.
-        head: what the columns are called.
-        rows: cells as they are shown, the first of each row its name.
-        note: what its numbers mean, in a sentence; may be empty.
+        title: the heading above the table.
+        head: the headings of the columns.
+        rows: formatted cells, of which the first of each row is its name.
+        note: an explanation of the numbers; may be empty.
     """
 
     title: str
@@ -136,22 +136,22 @@ def write_page(
     picture: Plot | None = None,
     points: str | None = None,
 ) -> None:
-    """Write one self-contained page, whole or not at all.
+    """Write one self-contained page, atomically.
 
     Args:
         path: the file; its directory is made if need be.
-        title: the page's title, plain text, as all texts are.
-        lead: what one sees, in a sentence.
-        tiles: the most important numbers, with what they are called.
-        images: as :func:`place_pictures` makes them, in their order.
+        title: the title of the page; this and all other texts are plain text.
+        lead: a sentence on what the page shows.
+        tiles: the names and values of the main numbers.
+        images: the pictures in their order, as :func:`place_pictures` returns them.
         config_yaml: the configuration that reproduces the run.
         rows: all other numbers by name.
         tables: names and numbers, by title.
-        summary_grids: tables with several columns that stand under the tiles, before any picture.
-        grids: those that stand under the pictures.
-        picture: one to explore; None where there is none.
-        points: all points as comma-separated values with a header; empty where there are too many for the page, None
-            where there are none to speak of.
+        summary_grids: tables with several columns below the tiles, before the pictures.
+        grids: tables with several columns below the pictures.
+        picture: the interactive picture, if any.
+        points: all points as comma-separated values with a header; empty where they are too many for the page, None
+            for a page that does not show the points of one survey.
 
     Raises:
         CannotFinish: the file cannot be written.
@@ -187,14 +187,14 @@ def write_page(
 
 
 def _breakable(name: str) -> Markup:
-    """A name of words joined by ``_`` and ``.``, as HTML that may break after each of them."""
+    """Make HTML of a name that may break after each ``_`` and ``.``."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub("([_.])", r"\1<wbr>", str(escape(name))))
 
 
 def sentence(survey: xr.Dataset) -> str:
-    """What one sees, in one sentence, from the survey alone."""
+    """Describe the survey in one sentence."""
     survey = data.take_first_sample(survey)
     axes = data.axes(survey)
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in axes)
@@ -205,22 +205,22 @@ def sentence(survey: xr.Dataset) -> str:
     values = field.values[np.isfinite(field.values)]
     units = f" {field.units}" * bool(field.units)
     ends = [scales.number(float(end)) for end in (values.min(), values.max())] if values.size else []
-    span = f"is between {' and '.join(ends)}{units}" if ends else "is nowhere finite"
+    span = f"is between {' and '.join(ends)}{units}" if ends else "is not finite at any point"
     aside = f" ({lost})" * bool(lost)
-    told = "".join(f"; {note}" for note in data.notes(survey))
+    notes = "".join(f"; {note}" for note in data.notes(survey))
     return (
         f"A {place} through weight space in which every point is a network: "
-        f"at {shape} points along {_joined(axes)}, the {field.label} {span}{aside}{told}."
+        f"at {shape} points along {_joined(axes)}, the {field.label} {span}{aside}{notes}."
     )
 
 
 def _joined(names: Sequence[str]) -> str:
-    """Names in a sentence: ``u, v and w``."""
+    """Join names in a sentence: ``u, v and w``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def text(key: str, value: object) -> str:
-    """A value for the reader: numbers with 3 to 4 digits, durations in a fitting unit.
+    """Format a value for readers: numbers with 3 to 4 digits, durations in a suitable unit.
 
     >>> text("gap", 0.912345), text("fit_seconds", 192.0), text("points", 1600), text("done", True)
     ('0.912', '3 min 12 s', '1,600', 'yes')
@@ -262,18 +262,18 @@ def _flat(summary: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 def place_pictures(
     pictures: Mapping[str, Picture], rendered: Mapping[str, bytes] | None = None
 ) -> list[dict[str, object]]:
-    """What a page needs to place pictures as PNG files, which are made smaller where they are many.
+    """Prepare pictures for a page as PNG files, which are compressed where they are large together.
 
     Args:
-        pictures: in the order of the page.
-        rendered: their PNG files by name, where these have been made.
+        pictures: the pictures in the order of the page.
+        rendered: PNG files of the pictures by name, where they exist already.
     """
     contents = rendered if rendered is not None else {name: one.render("png") for name, one in pictures.items()}
     return [_place(pictures[name], content) for name, content in shrink_to_fit(contents).items()]
 
 
 def _place(picture: Picture, content: bytes) -> dict[str, object]:
-    """A picture on a page; the size of a PNG file stands in its bytes 16 to 23."""
+    """Prepare one picture for a page; bytes 16 to 23 of a PNG file hold its size."""
     return {
         "kind": picture.name.replace("_", " "),
         "caption": picture.caption,

@@ -1,4 +1,4 @@
-"""Scales of colours and axes, taken from the data: limits, ticks, spreads, and numbers as short words."""
+"""Scales of colours and axes, computed from the data: limits, ticks, spreads, and short formats of numbers."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 LOSS, ACCURACY = "loss", "accuracy"
-ALL_ZERO_FLOOR = 1e-12  # used only where no positive loss could serve
-TAIL = 1.0  # percent cut at each end when outliers would flatten the picture
-OUTLIER_RATIO = 3.0  # full range over central range beyond which the ends are cut
-WIDE_RATIO = 100.0  # largest over smallest beyond which quantities other than losses have a logarithmic scale too
+ALL_ZERO_FLOOR = 1e-12  # used only where all losses are zero
+TAIL = 1.0  # percent cut at each end where outliers would take most of the scale
+OUTLIER_RATIO = 3.0  # the ratio of the full to the central range beyond which the ends are cut
+WIDE_RATIO = 100.0  # the ratio of largest to smallest value beyond which other quantities have a log scale too
 
 
 @dataclass(frozen=True)
 class Invalid:
-    """How many values are NaN, and how many infinite."""
+    """The numbers of values that are NaN, and that are infinite."""
 
     nan: int
     inf: int
@@ -49,23 +49,23 @@ class Invalid:
         kinds = [f"{self.nan} NaN"] * (self.nan > 0) + [f"{self.inf} infinite"] * (self.inf > 0)
         return f"not finite: {', '.join(kinds) or 'none'}"
 
-    def told(self, what: str = "") -> str:
-        """A sentence on them and on what becomes of them; empty where there are none."""
+    def describe(self, what: str = "") -> str:
+        """Make a note on these values and how they are shown; empty where all values are finite."""
         return f"{self}{what}" if self else ""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The range of a colour scale or of an axis, taken from the data.
+    """The range of a colour scale or of an axis, computed from the data.
 
     Attributes:
         low, high: the ends, in the units of the values; ``low < high``, and ``0 < low`` on a logarithmic scale.
         log: whether the scale is logarithmic.
-        floor: where zeros are drawn on a logarithmic scale, in the units of the values; None if there is no zero.
+        floor: the value at which zeros are drawn on a logarithmic scale; None if no value is zero.
         extend: the ends beyond which values lie, as matplotlib's colour bars name them:
             ``neither``, ``min``, ``max`` or ``both``.
-        note: the rule in words, for the caption.
-        levels: those of contour lines that were asked for; empty leaves them to the picture.
+        note: the scale in words, for the caption.
+        levels: the requested levels of contour lines; empty where the picture chooses them.
     """
 
     low: float
@@ -77,20 +77,20 @@ class Limits:
     levels: tuple[float, ...] = ()
 
     def shown(self, values: Floats) -> Floats:
-        """The values with zeros moved to the floor; everything else, NaN and infinities included, as it is."""
+        """The values with zeros moved to the floor; NaN and infinities are kept."""
         return values if self.floor is None else np.where(values == 0, self.floor, values)
 
     def heights(self, values: Floats) -> Floats:
-        """Heights of a surface: shown values held inside the limits, as log10 on a logarithmic scale.
+        """The heights of a surface: values clipped to the limits, as log10 on a logarithmic scale.
 
-        What is not finite becomes NaN, a hole. Same shape as ``values``.
+        Values that are not finite become NaN, a hole. Same shape as ``values``.
         """
         held = np.clip(np.where(np.isfinite(values), self.shown(values), np.nan), self.low, self.high)
         return np.log10(held) if self.log else held
 
 
 def logarithmic(metric: str, values: Floats) -> bool:
-    """Whether a metric asks for a logarithmic scale: losses do, and what is positive and spans more than 1 : 100.
+    """Whether a metric has a logarithmic scale: losses do, and positive values that span more than 1 : 100.
 
     Fractions, which lie between 0 and 1, never do.
     """
@@ -106,10 +106,10 @@ def invalid(values: Floats) -> Invalid:
 
 
 def limits(values: Floats, *, log: bool) -> Limits:
-    """The colour limits of some values, any shape, by a rule that its note states.
+    """Compute the limits of a scale for values of any shape; the note states the rule that was applied.
 
-    All finite values lie inside, unless outliers take most of the scale: then its ends are percentiles. Losses
-    below zero have no logarithm: the scale is linear then.
+    All finite values lie inside, unless outliers take most of the scale: then the ends are percentiles. Where some
+    losses are negative, the scale is linear.
     """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
@@ -121,7 +121,7 @@ def limits(values: Floats, *, log: bool) -> Limits:
 
 
 def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limits:
-    """The limits of some values with ends that were asked for; logarithmic as those found, if they begin above zero.
+    """Replace the ends of a scale by requested ones; the scale stays logarithmic if it was.
 
     Raises:
         BadInput: a logarithmic scale is to begin at zero or below.
@@ -131,7 +131,7 @@ def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limit
     finite = values[np.isfinite(values)]
     below, above = int((finite < low).sum()), int((finite > high).sum())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below > 0, above > 0), "neither")
-    beyond = f"; {below + above} beyond" * (below + above > 0)
+    beyond = f"; values beyond it: {below + above}" * (below + above > 0)
     floor = low if found.floor is not None else None
     zeros = "" if floor is None else f"; zero is drawn at {number(floor)}"
     return Limits(
@@ -145,7 +145,7 @@ def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limit
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """A few round ticks in [low, high] for a logarithmic scale: 3 to ``most``, or linear steps if it is short."""
+    """Choose 3 to ``most`` round ticks in [low, high] for a logarithmic scale, linear steps if it is short."""
     exponents = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     stride = int(np.ceil(len(exponents) / most))
     choices = [(exponents, (1, 2, 5)), (exponents, (1, 3)), (exponents, (1,)), (exponents[::stride], (1,))]
@@ -158,7 +158,7 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 
 
 def number(value: float) -> str:
-    """A short plain number for a label, 3 to 4 digits: ``0.0312``, ``6.63``, ``1204``, ``12,043``, ``3.1e-07``."""
+    """Format a number for a label with 3 to 4 digits: ``0.0312``, ``6.63``, ``1204``, ``12,043``, ``3.1e-07``."""
     if value == 0:
         return "0"
     if 1e4 <= abs(value) < 1e7:
@@ -167,16 +167,16 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a short percentage, 3 digits: ``96.9 %``, ``0.003 %``."""
+    """Format a fraction as a percentage with 3 digits: ``96.9 %``, ``0.003 %``."""
     return f"{number(100 * share)} %"
 
 
 def spread(curves: Floats, *, log: bool) -> tuple[Floats, Floats, Floats]:
-    """Mean, and mean less and plus one standard deviation, of several curves (D, U): three arrays (U,).
+    """Compute the mean of curves (D, U), and the mean minus and plus one standard deviation: three arrays (U,).
 
-    On a logarithmic scale they are those of the logarithms, so that the mean is the geometric one and the band is as
-    wide upwards as downwards. The standard deviation is the sample's, with D - 1, and zero of a single curve. What is
-    not finite, or not positive on a logarithmic scale, is left out; a point where nothing is left is NaN.
+    On a logarithmic scale the statistics are those of the logarithms, so that the mean is geometric and the band is
+    symmetric. The standard deviation is that of a sample, with D - 1, and zero for a single curve. Values that are not
+    finite, or not positive on a logarithmic scale, are left out; points without any value are NaN.
     """
     there = np.isfinite(curves) & ((curves > 0) | (not log))
     values = np.where(there, curves, 1.0)
@@ -205,16 +205,15 @@ def _ranged(drawn: Floats, *, log: bool, floor: float | None) -> Limits:
     if inner_low < inner_high and _span(low, high, log) > OUTLIER_RATIO * _span(inner_low, inner_high, log):
         below, above = int((drawn < inner_low).sum()), int((drawn > inner_high).sum())
         extend = {(True, True): "both", (True, False): "min", (False, True): "max"}[below > 0, above > 0]
-        note = (
-            f"{'log ' * log}scale from {_apart(inner_low, inner_high)}, 1st to 99th percentile; {below + above} beyond"
-        )
+        inner = _apart(inner_low, inner_high)
+        note = f"{'log ' * log}scale from {inner}, 1st to 99th percentile; values beyond it: {below + above}"
         return Limits(inner_low, inner_high, log, floor, extend, note + zeros)
     note = f"{'log ' * log}scale from {_apart(low, high)}, the smallest and largest finite values"
     return Limits(low, high, log, floor, "neither", note + zeros)
 
 
 def _apart(low: float, high: float) -> str:
-    """``0.1 to 2.5``; with as many digits as it takes to tell the two apart."""
+    """Format a range, ``0.1 to 2.5``, with enough digits for its ends to differ."""
     texts = [number(low), number(high)]
     for digits in range(4, 10):
         if texts[0] != texts[1]:

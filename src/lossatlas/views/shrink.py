@@ -1,4 +1,4 @@
-"""Smaller PNG files for a page that holds them all."""
+"""Compression of the PNG files of a page."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from PIL import Image
 __all__ = ["shrink_to_fit"]
 
 MOST_BYTES = 1_150_000
-"""Of all pictures of a page, which are a third larger as base64: with a table of all points a page stays below 2 MB."""
+"""The most bytes of all pictures of a page: base64 adds a third, and the page is to stay below 2 MB."""
 COLOURS = 256
 
 
 def shrink_to_fit(images: Mapping[str, bytes], most: int = MOST_BYTES) -> dict[str, bytes]:
-    """PNG files by name, of which the largest are shrunk until all together fit.
+    """Compress the largest PNG files until all of them together fit.
 
     Args:
         images: PNG files by name.
-        most: bytes that they may take together; they take more where shrinking all of them does not suffice.
+        most: the most bytes that all files may take; exceeded where compressing all of them does not suffice.
 
     Returns:
-        The same names in the same order; files are as they were where they fit.
+        The files by the same names in the same order; those that need not shrink are unchanged.
     """
     fitted = dict(images)
     for name in sorted(images, key=lambda name: len(images[name]), reverse=True):
@@ -33,13 +33,13 @@ def shrink_to_fit(images: Mapping[str, bytes], most: int = MOST_BYTES) -> dict[s
 
 
 def shrink_png(content: bytes) -> bytes:
-    """A PNG file with 256 colours at most, about a third as large; itself where that is not smaller.
+    """Reduce a PNG file to 256 colours, about a third of its size; unchanged where that is not smaller.
 
-    Colours are chosen for their largest error rather than their mean: of plots with colour scales it is some 10 of 255,
-    which eyes do not see. Transparency is lost.
+    Colours are chosen to minimise the largest error rather than the mean one. For plots with colour scales it is about
+    10 of 255, which is not visible. Transparency is lost.
     """
     picture = Image.open(BytesIO(content)).convert("RGB")
-    # Dithering would make noise of even areas, which neither looks nor compresses well.
+    # Dithering would add noise to uniform areas, which looks worse and compresses worse.
     few = picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     buffer = BytesIO()
     few.save(buffer, format="PNG", optimize=True)

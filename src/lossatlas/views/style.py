@@ -1,4 +1,4 @@
-"""What one asks of a picture: its title, how wide it is printed, and its scale, colours and levels."""
+"""The style of a picture: its title, its printed width, and its scale, colours and levels."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ __all__ = ["COLOURED", "CONTOURED", "PLAIN", "SCALED", "SCALES", "Style", "parse
 
 SCALES = ("log", "linear")
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "in": 25.4, "pt": 25.4 / 72}
-NARROWEST, WIDEST = 40.0, 1000.0  # millimetres; below, a panel has no room beside its labels
+NARROWEST, WIDEST = 40.0, 1000.0  # millimetres; in a narrower picture the labels would take all the room
 INCH = 25.4  # millimetres
 
 SCALED = frozenset({"limits", "scale"})
-"""What every picture heeds that shows a quantity on a scale."""
+"""The settings that apply to every picture of a quantity on a scale."""
 COLOURED = SCALED | {"colormap"}
-"""What a picture heeds that shows a quantity as colours."""
+"""The settings that apply to pictures that show a quantity as colours."""
 CONTOURED = COLOURED | {"levels"}
-"""What a picture with contours heeds."""
+"""The settings that apply to pictures with contours."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """What one asks of a picture; by default the picture decides for itself.
+    """The style of a picture; what is left at its default is chosen by the picture.
 
     Attributes:
-        title: above the picture; may be empty.
-        width: of the printed picture, inches; None for its natural width, which suits a screen.
-        colormap: matplotlib's name of the colours of a quantity.
+        title: the title above the picture; may be empty.
+        width: the width of the printed picture, inches; None for the natural width, which suits a screen.
+        colormap: the name of matplotlib's colour map of a quantity.
         limits: the ends of the scale of a quantity, in its units.
-        scale: ``log`` or ``linear``.
-        levels: of contour lines, ascending, in the units of the quantity.
-        metric: the quantity that the last four are about; the picture's others keep their own scales.
+        scale: the scale of a quantity, ``log`` or ``linear``.
+        levels: the levels of contour lines, ascending, in the units of the quantity.
+        metric: the quantity to which the last four apply; other quantities of the picture keep their own scales.
 
     Raises:
-        BadInput: one of them cannot be.
+        BadInput: a setting is not valid.
     """
 
     title: str = ""
@@ -71,22 +71,22 @@ class Style:
 
     @property
     def asked(self) -> list[str]:
-        """Which of the settings about a quantity are not left to the picture."""
+        """The names of the settings of a quantity that are not left to the picture."""
         return [name for name in ("limits", "scale", "colormap", "levels") if getattr(self, name) not in (None, ())]
 
     def concerns(self, metric: str) -> bool:
-        """Whether the settings about a quantity are about this one; other losses count as the loss."""
+        """Whether the settings apply to this quantity; other losses count as the loss."""
         return self.metric in ("", metric) or (self.metric == LOSS and metric.endswith(f"_{LOSS}"))
 
     def limit(self, fields: Sequence[data.Field], *, log: bool | None = None) -> Limits:
-        """The range of a scale for some fields of one metric.
+        """Compute the range of a scale for fields of one metric.
 
         Args:
-            fields: one at least.
-            log: whether the scale is logarithmic where that is not asked for; None where the metric asks for it.
+            fields: at least one field.
+            log: whether the scale is logarithmic where none is requested; None where the metric decides.
 
         Raises:
-            BadInput: the limits, the scale or the levels that were asked for do not fit the values.
+            BadInput: the requested limits, scale or levels do not fit the values.
         """
         usual = data.limits_of(fields, log=log)
         metric = fields[0].metric or (LOSS if fields[0].name.endswith(LOSS) else "")
@@ -95,14 +95,16 @@ class Style:
         return self.limit_values(np.concatenate([field.values.ravel() for field in fields]), usual)
 
     def limit_values(self, values: Floats, usual: Limits) -> Limits:
-        """The range that was asked for, for values of the quantity that this is about; ``usual`` where none was."""
+        """Compute the requested range for values of the quantity; ``usual`` where none is requested."""
         finite = values[np.isfinite(values)]
         found = usual
         if self.scale is not None and (self.scale == "log") != usual.log:
             found = scales.limits(values, log=self.scale == "log")
             if self.scale == "log" and not found.log:
                 low = scales.number(float(finite.min()))
-                raise BadInput(f"a log scale cannot show values below zero, and the lowest is {low}; use scale linear")
+                raise BadInput(
+                    f"scale log does not fit values below zero, of which the lowest is {low}; use scale linear"
+                )
         if self.limits is not None:
             found = scales.hold_limits(found, values, *self.limits)
         if self.levels:
@@ -111,26 +113,26 @@ class Style:
         return found
 
     def colour(self, palette: Palette, metric: str) -> Palette:
-        """The colours of a quantity: those asked for, if this is about it."""
+        """Return the requested colours of a quantity, or else those of the palette."""
         return replace(palette, colours=self.colormap) if self.colormap and self.concerns(metric) else palette
 
     def __or__(self, metric: str) -> Style:
-        """The same about another quantity."""
+        """The same style for another quantity."""
         return replace(self, metric=metric)
 
 
 PLAIN = Style()
-"""Nothing is asked for."""
+"""The style of a picture for which nothing is requested."""
 
 
 def parse_width(text: str) -> float:
-    """A width with its unit in inches.
+    """Convert a width with its unit to inches.
 
     >>> round(parse_width("85mm"), 3), round(parse_width("3.3 in"), 3)
     (3.346, 3.3)
 
     Raises:
-        BadInput: it is not a width, or one at which nothing can be read.
+        BadInput: the text is not a width, or the width is too small or too large to be read.
     """
     found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(mm|cm|in|pt)\s*", str(text))
     if found is None:
@@ -152,8 +154,10 @@ def _check_limits(limits: tuple[float, float], scale: str | None) -> None:
 def _check_levels(levels: tuple[float, ...], finite: Floats) -> None:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
     if outside := [level for level in levels if not low < level < high]:
-        between = f"{scales.number(low)} and {scales.number(high)}" if finite.size else "no numbers: none is finite"
-        raise BadInput(f"levels {_listed(outside)} are outside the data, which lies between {between}; choose others")
+        between = (
+            f"{scales.number(low)} and {scales.number(high)}" if finite.size else "no numbers, since none is finite"
+        )
+        raise BadInput(f"levels {_listed(outside)} are outside the data, which lie between {between}; choose others")
 
 
 def _check_colormap(name: str) -> None:

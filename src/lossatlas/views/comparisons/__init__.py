@@ -1,1 +1,1 @@
-"""The kinds of picture of a comparison of networks: one module is one kind, named after its file."""
+"""The kinds of pictures of a comparison of networks, each in a module of the same name."""

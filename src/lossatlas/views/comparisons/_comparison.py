@@ -1,4 +1,4 @@
-"""What the pictures of a comparison have in common: its groups, their colours, and curves of all networks."""
+"""What pictures of a comparison share: groups and their colours, and curves of all networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 SHARES = {"disagreement"}
-"""Quantities that are shares, which pictures show in percent."""
+"""Quantities that are fractions, which pictures show in percent."""
 DIFFERENCES = "YlGnBu"
 EMPTY, FAINT = "#f1f0ec", "#9a9ca5"
 
@@ -49,33 +49,33 @@ class ComparisonView(StillView[xr.Dataset]):
 
 @dataclass(frozen=True)
 class Groups:
-    """The networks' groups and their colours.
+    """The groups of the networks and their colours.
 
     Attributes:
         of: the group of each network.
-        colours: by group.
+        colours: the colour of each group.
     """
 
     of: tuple[str, ...]
     colours: dict[str, str]
 
     def colour(self, place: int) -> str:
-        """The colour of a network, by its place."""
+        """The colour of the network with this index."""
         return self.colours[self.of[place]]
 
     def keys(self) -> list[Artist]:
-        """Entries of a legend, one for each group."""
+        """The legend entries, one for each group."""
         return [Line2D([], [], color=colour, label=group, linewidth=2) for group, colour in self.colours.items()]
 
 
 def list_groups(comparison: xr.Dataset) -> Groups:
-    """The groups of a comparison's networks."""
+    """List the groups of the networks of a comparison."""
     of = tuple(str(group) for group in comparison["group"].values)
     return Groups(of, {group: looks.colour(index) for index, group in enumerate(dict.fromkeys(of))})
 
 
 def label_variable(comparison: xr.Dataset, name: str) -> str:
-    """What a variable is called, with its unit."""
+    """Make the label of a variable with its unit."""
     attributes = comparison[name].attrs
     unit = str(attributes.get("units", "1"))
     return f"{attributes.get('long_name', name)}{'' if unit == '1' else f' ({unit})'}"
@@ -84,7 +84,7 @@ def label_variable(comparison: xr.Dataset, name: str) -> str:
 def draw_curves(
     style: Style, comparison: xr.Dataset, axis: str, name: str, curves: Sequence[tuple[scales.Floats, str]]
 ) -> tuple[Figure, Axes, scales.Limits]:
-    """A figure of thin curves (U,) of a variable along an axis, on a logarithmic scale where losses have one."""
+    """Draw thin curves (U,) of a variable along an axis, on a logarithmic scale unless losses are negative."""
     drawn, at = figures.figure(style, 8.6, 5.2), data.read_numbers(comparison, axis)
     ax = drawn.add_subplot()
     every = np.concatenate([values for values, _ in curves]) if curves else np.empty(0)

@@ -1,4 +1,4 @@
-"""How different the networks of a comparison are."""
+"""Matrices of the differences between the networks of a comparison."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ from lossatlas.views.style import Style
 __all__ = ["Differences"]
 
 PAIRWISE = ("distance", "barrier", "barrier_slope", "disagreement", "js_divergence", "squared_difference")
-READABLE = 14  # networks; in larger matrices numbers would run into each other
-WIDE = 100  # largest over smallest beyond which a quantity has a logarithmic scale
-LEAST = 2.3  # inches; the width of a panel of several abreast
+READABLE = 14  # networks; in larger matrices the numbers would overlap
+WIDE = 100  # the ratio of largest to smallest value beyond which a quantity has a logarithmic scale
+LEAST = 2.3  # inches; the least width of a panel, where several stand side by side
 
 
 class Differences(ComparisonView):
-    """Every quantity of two networks as a matrix."""
+    """A matrix of each quantity that compares two networks."""
 
     needs = "quantities of pairs of networks"
-    caption = "Every quantity of two networks as a matrix."
+    caption = (
+        "Matrices of the quantities that compare two networks (distance in weight space, loss barrier, different "
+        "predictions), each with its own colour scale."
+    )
     rank = 40
     whole = True
 
@@ -63,10 +66,10 @@ class Differences(ComparisonView):
 
 
 def _list_shown(comparison: xr.Dataset) -> list[str]:
-    """The quantities of pairs that are known of some pair."""
+    """List the quantities of pairs that are known for at least one pair."""
     return [name for name in PAIRWISE if name in comparison and np.isfinite(comparison[name].values).any()]
 
 
 def _brief(name: str, value: float) -> str:
-    """With two digits, for small cells."""
+    """Format a number with two digits, for small cells."""
     return f"{100 * value:.2g} %" if name in SHARES else f"{value:.2g}"

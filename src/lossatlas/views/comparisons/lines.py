@@ -1,4 +1,4 @@
-"""The loss between every two networks of a comparison."""
+"""The loss along the straight lines between the networks of a comparison."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Lines"]
 
 
 class Lines(ComparisonView):
-    """The loss on the straight line between every two networks of one architecture."""
+    """Curves of the loss along the straight line between each pair of networks with the same architecture."""
 
     needs = "lines between its networks"
-    caption = "The loss on the straight line between every two networks of one architecture."
+    caption = "The loss along the straight line between each pair of networks with the same architecture."
     rank = 30
     heeds = SCALED
 
@@ -45,6 +45,6 @@ class Lines(ComparisonView):
         alone = Line2D([], [], color=FAINT, label="two networks", linewidth=2)
         known = np.concatenate([curve for curve, _ in curves]) if curves else np.empty(0)
         figures.captioned(
-            drawn, scales.invalid(known).told(), limits.note, keys=[*keys, between] if several else [alone]
+            drawn, scales.invalid(known).describe(), limits.note, keys=[*keys, between] if several else [alone]
         )
         return drawn

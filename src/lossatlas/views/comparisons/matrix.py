@@ -1,4 +1,4 @@
-"""What lies between every two networks of a comparison."""
+"""The matrix of all pairs of networks of a comparison: loss surfaces and different predictions."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ from lossatlas.views.style import CONTOURED, Style
 
 __all__ = ["Matrix"]
 
-SIDE = 16.0  # inches; of the block of a matrix's cells at most
-CELL = 1.9, 2.6  # inches; the side of a cell, at least and at most
-LEAST = 1.1  # inches; the side of a cell that is printed
-BRIEF = 1.5  # inches; smaller cells have room for the numbers and what they are in a word
-BESIDE = 0.3, 1.9  # inches to the left of the cells and to their right, for the colour bars
+SIDE = 16.0  # inches; the largest side of the block of cells
+CELL = 1.9, 2.6  # inches; the smallest and the largest side of a cell
+LEAST = 1.1  # inches; the smallest side of a printed cell
+BRIEF = 1.5  # inches; smaller cells show numbers with abbreviated names
+BESIDE = 0.3, 1.9  # inches to the left of the cells, and to their right for the colour bars
 GAP = 0.07  # inches between cells
-MARKS = (("o", "the column's network"), ("^", "the row's network"), ("s", "where they started"))
+MARKS = (("o", "the column's network"), ("^", "the row's network"), ("s", "initial weights"))
 MARK_OF = dict(zip(PAIR_CORNERS, "so^s", strict=True))
-"""How each corner of a surface is marked."""
+"""The marker of each corner of a surface."""
 
 
 class Matrix(ComparisonView):
-    """Surfaces below the diagonal, functional differences above (Im, Tao & Branson 2016), the networks on it."""
+    """Loss surfaces below the diagonal, different predictions above it (Im, Tao & Branson 2016), the networks on it."""
 
-    needs = "two networks at least"
+    needs = "at least two networks"
     caption = (
-        "Below the diagonal the loss on the figure that two networks span with the weights they started from, on one "
-        "colour scale; above it how differently they predict; on it what each came to."
+        "Below the diagonal, filled contours of the loss over the surface that two networks span with their initial "
+        "weights, on one colour scale; above it, how differently the two networks predict; on it, the accuracy and the "
+        "loss of each network."
     )
     rank = 10
     whole = True
@@ -70,7 +71,7 @@ class Matrix(ComparisonView):
         width, height = left + block + right, bottom + block + top
         split = comparison.attrs["split"]
         drawn = figures.figure(replace(style, title=""), width, height, "none")
-        heading = style.title or f"{count} networks and what lies between them"
+        heading = style.title or f"{count} networks and the loss between them"
         drawn.text(0.5, 1 - 0.3 / height, heading, fontsize=13, fontweight="bold", color=INK, ha="center", va="center")
         name, pairs = f"surface_{split}_loss", [(i, k) for k in range(count) for i in range(k)]
         losses = data.read_numbers(comparison, name) if name in comparison else np.full((count, count, 1, 1), np.nan)
@@ -79,7 +80,7 @@ class Matrix(ComparisonView):
         unit = str(comparison.attrs.get("units", "1"))
         label = f"{split} loss" + f", {unit}" * (unit != "1") + ", log scale" * limits.log
         maps = Maps((), limits, style.colour(figures.LOSS, scales.LOSS), label)
-        # Pairs without a surface are NaN throughout, and no point of theirs was ever evaluated.
+        # Pairs without a surface are NaN throughout, since none of their points was evaluated.
         there = [losses[pair] for pair in pairs if np.isfinite(losses[pair]).any()]
         difference, norm = _cell_scale(comparison)
 
@@ -133,7 +134,7 @@ class Matrix(ComparisonView):
 
 
 def _cell_scale(comparison: xr.Dataset) -> tuple[str | None, Normalize | None]:
-    """Which quantity colours the cells above the diagonal, from zero to its largest value."""
+    """Choose the quantity that colours the cells above the diagonal, from zero to its largest value."""
     chosen = next((name for name in ("disagreement", "squared_difference") if name in comparison), None)
     if chosen is None:
         return None, None
@@ -147,23 +148,23 @@ def _diagonal(ax: Axes, comparison: xr.Dataset, groups: Groups, place: int, inch
     ax.axvspan(0, 0.06, color=groups.colour(place), linewidth=0)
     ax.set(xlim=(0, 1), ylim=(0, 1))
     test, brief = comparison.attrs["compared_split"], inches < BRIEF
-    told = []
+    numbers = []
     if f"{test}_accuracy" in comparison:
         share = scales.percent(float(comparison[f"{test}_accuracy"].values[place]))
-        told.append(f"{'acc.' if brief else f'{test} accuracy'} {share}")
-    told += [
+        numbers.append(f"{'acc.' if brief else f'{test} accuracy'} {share}")
+    numbers += [
         f"{'loss' if brief else f'{split} loss'} {scales.number(float(comparison[f'{split}_loss'].values[place]))}"
         for split in dict.fromkeys((test,) if brief else (test, comparison.attrs["split"]))
         if f"{split}_loss" in comparison
     ]
-    told.append(f"moved {scales.number(float(comparison['distance_from_start'].values[place]))}")
+    numbers.append(f"moved {scales.number(float(comparison['distance_from_start'].values[place]))}")
     wide = max(10, int(inches * 9))
     heading = textwrap.fill(short(name), wide)
     ax.text(0.12, 0.93, heading, fontsize=9.5, fontweight="bold", color=INK, va="top")
     if group != name:
         below = 0.93 - 0.15 * (1 + heading.count("\n"))
         ax.text(0.12, below, textwrap.fill(group, wide + 3), fontsize=7.5, color=GREY, va="top")
-    ax.text(0.12, 0.06, "\n".join(told), fontsize=7.5, color=INK, va="bottom", linespacing=1.35)
+    ax.text(0.12, 0.06, "\n".join(numbers), fontsize=7.5, color=INK, va="bottom", linespacing=1.35)
 
 
 def _surface(ax: Axes, coords: Sequence[scales.Floats], values: scales.Floats, maps: Maps, geometry: Geometry) -> None:
@@ -176,7 +177,7 @@ def _surface(ax: Axes, coords: Sequence[scales.Floats], values: scales.Floats, m
 
 
 def _cell(ax: Axes, comparison: xr.Dataset, difference: str | None, norm: Normalize | None, i: int, k: int) -> None:
-    """The functional difference of two networks as a coloured cell with its numbers."""
+    """Draw how differently two networks predict, as a coloured cell with its numbers."""
     if difference is None or norm is None:
         ax.set_facecolor(EMPTY)
         return

@@ -1,4 +1,4 @@
-"""Test error against sharpness."""
+"""Test error against sharpness of the networks of a comparison."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ __all__ = ["Sharpness"]
 
 
 class Sharpness(ComparisonView):
-    """One mark for each network, with all its repeats."""
+    """A scatter plot with a mark per network and a dot per repeat."""
 
     needs = "a sharpness and a test error"
-    caption = "Test error against sharpness, one mark for each network, with all its repeats."
+    caption = (
+        "Test error against sharpness, with a mark for the mean of each network and a dot for each of its repeats."
+    )
     rank = 50
 
     def applies(self, comparison: xr.Dataset) -> bool:
@@ -39,5 +41,7 @@ class Sharpness(ComparisonView):
             figures.log_axis(ax.xaxis, *ax.get_xlim())
         ax.set(xlabel=label_variable(comparison, "sharpness"), ylabel=label_variable(comparison, "test_error"))
         ax.tick_params(labelsize=8)
-        figures.captioned(drawn, "ringed: the mean of a network's repeats; dots: each repeat", keys=groups.keys())
+        figures.captioned(
+            drawn, "circles: the mean over the repeats of a network; dots: single repeats", keys=groups.keys()
+        )
         return drawn

@@ -1,4 +1,4 @@
-"""The loss around each network of a comparison."""
+"""The loss along random directions around the networks of a comparison."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Slices"]
 
 
 class Slices(ComparisonView):
-    """The loss around each network along random directions, all on the same axes, by group."""
+    """Curves of the loss along random directions around each network, coloured by group."""
 
     needs = "slices around its networks"
-    caption = "The loss around each network along random directions, all on the same axes, by group."
+    caption = "The loss along random directions around each network, on shared axes and coloured by group."
     rank = 20
     heeds = SCALED
 
@@ -36,8 +36,8 @@ class Slices(ComparisonView):
         figures.captioned(
             drawn,
             f"{values.shape[1]} random direction(s) around each of {values.shape[0]} networks",
-            f"dashed: the level of widths, {scales.number(level)}",
-            scales.invalid(values).told(),
+            f"dashed: the loss at which basin widths are measured, {scales.number(level)}",
+            scales.invalid(values).describe(),
             limits.note,
             keys=groups.keys(),
         )

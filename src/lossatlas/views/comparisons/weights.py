@@ -1,4 +1,4 @@
-"""The weights of the networks of a comparison."""
+"""Histograms of the weights of the networks of a comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Weights(ComparisonView):
     """Histograms of the weights of all networks on shared axes."""
 
     needs = "histograms of its networks' weights"
-    caption = "The weights of all networks on shared axes."
+    caption = "Histograms of the weights of all networks on shared axes; the logarithmic axis shows the tails."
     rank = 60
 
     def applies(self, comparison: xr.Dataset) -> bool:

@@ -1,1 +1,1 @@
-"""The kinds of interactive picture of a survey: one module is one kind, named after its file."""
+"""The kinds of interactive pictures of a survey, each in a module of the same name."""

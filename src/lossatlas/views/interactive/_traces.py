@@ -1,4 +1,4 @@
-"""What interactive pictures have in common: heat maps, colour scales, words, and the figure as JSON."""
+"""What interactive pictures share: heat maps, colour scales, texts, and the figure as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Trace = dict[str, Any]
 
 
 def describe_extremes(survey: xr.Dataset, fields: Sequence[data.Field]) -> str:
-    """Where each quantity is lowest and highest, a sentence each."""
+    """State where each quantity is lowest and highest, a sentence each."""
     axes = data.axes(survey)
     points = [data.read_numbers(survey, axis) for axis in axes]
 
@@ -42,23 +42,25 @@ def describe_extremes(survey: xr.Dataset, fields: Sequence[data.Field]) -> str:
         at = ", ".join(f"{axis} = {scales.number(float(c[k]))}" for axis, c, k in zip(axes, points, place, strict=True))
         return f"{scales.number(float(values[place]))} at {at}"
 
-    told = []
+    sentences = []
     for field in fields:
         if not np.isfinite(field.values).any():
-            told.append(f"The {field.label} is nowhere finite.")
+            sentences.append(f"The {field.label} is not finite at any point.")
             continue
         finite = np.where(np.isfinite(field.values), field.values, np.nan)
         low, high = (placed(finite, pick(finite)) for pick in (np.nanargmin, np.nanargmax))
-        told.append(f"The {field.label} is lowest, {low}, and highest, {high}.")
-    return " ".join(told)
+        sentences.append(f"The {field.label} is lowest, {low}, and highest, {high}.")
+    return " ".join(sentences)
 
 
 def make_flag(name: str) -> Trace:
+    """Make the label of a network, an annotation with an arrow; its coordinates are left to the caller."""
     look = {"showarrow": True, "arrowhead": 6, "arrowsize": 0.7, "arrowwidth": 1.2, "ax": 0, "ay": -24}
     return look | {"text": escape_text(name), "font": {"color": INK}, "bgcolor": "rgba(255,255,255,0.75)"}
 
 
 def make_heat_map(survey: xr.Dataset, field: data.Field, values: scales.Floats) -> Trace:
+    """Make the heat map of values (V, U) of a field over the first two axes of a survey."""
     u, v = data.axes(survey)[:2]
     scale = make_scale(field)
     return {
@@ -74,12 +76,12 @@ def make_heat_map(survey: xr.Dataset, field: data.Field, values: scales.Floats) 
 
 
 def make_heights(field: data.Field, values: scales.Floats) -> Trace:
-    """The part of a heat map that changes from slice to slice: colours and words, each of shape (V, U)."""
+    """Make the part of a heat map that differs from slice to slice: colours and texts, each of shape (V, U)."""
     return {"type": "heatmap", "z": data.limits_of([field]).heights(values), "text": list_texts([(field, values)])}
 
 
 def make_scale(field: data.Field) -> Trace:
-    """The colour scale of a field: losses by log10, everything else as it is."""
+    """Make the colour scale of a field, as log10 for losses and other values with a logarithmic scale."""
     limits = data.limits_of([field])
     low, high = limits.low, limits.high
     bar: Trace = {
@@ -102,11 +104,12 @@ def make_scale(field: data.Field) -> Trace:
 
 
 def make_hover(u: str, v: str) -> str:
+    """Make the template of the text under the pointer: the two coordinates, and the text of the cell."""
     return f"{escape_text(u)} %{{x:.3f}}, {escape_text(v)} %{{y:.3f}}<br>%{{text}}<extra></extra>"
 
 
 def list_texts(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]]:
-    """What a cell says when pointed at: the values as measured, NaN and infinities by name; shape (V, U)."""
+    """Make the texts that cells show under the pointer, the measured values; shape (V, U)."""
     rows, columns = fields[0][1].shape
     named = [(escape_text(field.label), values) for field, values in fields]
     return [
@@ -116,7 +119,7 @@ def list_texts(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]
 
 
 def escape_text(name: str) -> str:
-    """A name that plotly, which takes texts for HTML, shows as it is."""
+    """Escape a name so that plotly, which reads texts as HTML, shows it literally."""
     return escape(escape_unprintable(name))
 
 
@@ -128,7 +131,7 @@ def lay_out_plane(survey: xr.Dataset) -> Trace:
 
 
 def assemble(traces: list[Trace], layout: Trace, *, first_only: bool, frames: Sequence[Trace] = ()) -> str:
-    """A figure as JSON for a script element; of a menu's traces only the first is visible."""
+    """Make the JSON of a figure for a script element; of the traces of a menu only the first is visible."""
     import plotly.graph_objects as go
 
     for index, trace in enumerate(traces):

@@ -1,4 +1,4 @@
-"""The loss as a landscape that can be turned."""
+"""The loss over a plane as a surface that readers can turn."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lossatlas.views.plot import Plot
 
 __all__ = ["Landscape"]
 
-ASPECT_HEIGHT = 0.55  # of the longer side of the box
+ASPECT_HEIGHT = 0.55  # the height of the box as a fraction of its longer side
 
 
 class Landscape(InteractiveView):
-    """Heights are a loss (its own split's, or the preferred one), colours the chosen variable."""
+    """A surface with a loss as height (of the same split, or the preferred one) and the chosen variable as colour."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "The loss as a landscape to turn; the colour shows any quantity."
+    caption = "The loss over the plane as a surface that can be turned; the menu chooses what the colour shows."
     rank = 10
 
     def applies(self, survey: xr.Dataset) -> bool:
@@ -47,14 +47,14 @@ class Landscape(InteractiveView):
         for field in choices:
             ground = field if field.metric == scales.LOSS else _choose_ground(field, losses)
             height = scales.limits(ground.values, log=True)
-            told = [ground] if ground is field else [ground, field]
+            named = [ground] if ground is field else [ground, field]
             traces.append(
                 {
                     "type": "surface",
                     "x": us,
                     "y": vs,
                     "z": height.heights(ground.plane()),
-                    "text": list_texts([(one, one.plane()) for one in told]),
+                    "text": list_texts([(one, one.plane()) for one in named]),
                     "hovertemplate": make_hover(u, v),
                     "contours": {axis: {"highlight": False} for axis in "xyz"},
                     "lighting": {"ambient": 0.75, "diffuse": 0.5, "specular": 0.05, "roughness": 0.9},
@@ -80,12 +80,12 @@ class Landscape(InteractiveView):
 
 
 def _choose_ground(field: data.Field, losses: list[data.Field]) -> data.Field:
-    """The loss whose height carries another variable: of the same split if there is one."""
+    """Choose the loss that is the height for another variable: that of the same split if there is one."""
     return next((loss for loss in losses if loss.split == field.split), data.preferred(losses))
 
 
 def _list_flags(survey: xr.Dataset, ground: data.Field) -> list[Trace]:
-    """A note for each network, at the height of the ground's nearest point; none where that is not finite."""
+    """Make a label for each network at the height of the nearest point, unless the loss there is not finite."""
     u, v = data.axes(survey)
     there = networks(survey)
     heights = scales.limits(ground.values, log=True).heights(ground.values)

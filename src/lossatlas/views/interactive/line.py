@@ -1,4 +1,4 @@
-"""Curves along a line."""
+"""Curves of all quantities along a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lossatlas.views.plot import Plot, Strand
 __all__ = ["Line"]
 
 COLOURS = ("#8c6bb1", "#d6604d", "#2b8cbe", "#b8860b", "#2e9e6b", "#c2559b", "#7f8c1b", "#777b86")
-"""Colours of lines that stand out from a white page and from a dark one."""
+"""Colours of curves that stand out on white and on dark pages."""
 
 
 class Line(InteractiveView):
@@ -38,7 +38,7 @@ class Line(InteractiveView):
         alone = not losses and not data.fields(survey, scales.ACCURACY)
         for index, field in enumerate(data.quantities(survey)):
             is_loss = limits is not None and field.metric == scales.LOSS
-            # Gradient norms and the like would flatten the accuracies with which they share an axis.
+            # Quantities such as gradient norms would flatten the accuracies with which they share an axis.
             visible = field.metric in (scales.LOSS, scales.ACCURACY) or alone
             strand = Strand(field.label, COLOURS[index % len(COLOURS)], "solid" if is_loss else "dash", visible)
             strands.append(strand)
@@ -60,7 +60,7 @@ class Line(InteractiveView):
         if limits and limits.log:
             ticks = scales.log_ticks(limits.low, limits.high)
             left |= {"type": "log", "tickvals": ticks, "ticktext": [scales.number(tick) for tick in ticks]}
-        # Without a tick mode of its own an overlaying axis takes its ticks from where the other axis has them.
+        # Without a tick mode of its own, an overlaying axis has its ticks where the other axis has them.
         metrics = {field.metric for field in data.quantities(survey)} - {scales.LOSS}
         title = escape_text(metrics.pop().replace("_", " ")) if losses and len(metrics) == 1 else ""
         right: Trace = {
@@ -75,7 +75,7 @@ class Line(InteractiveView):
             "xaxis": {"title": {"text": escape_text(data.axis_label(survey, axis))}, "automargin": True},
             "yaxis": left,
             "yaxis2": right | {"automargin": True},
-            "showlegend": False,  # the page has boxes to tick
+            "showlegend": False,  # the page has check boxes instead
         }
         there = networks(survey)
         across = {

@@ -1,4 +1,4 @@
-"""Quantities over a plane as a heat map."""
+"""A heat map of a quantity over a plane."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Map"]
 
 
 class Map(InteractiveView):
-    """A heat map of the chosen variable, for planes without a landscape."""
+    """A heat map of the chosen variable, for planes without a loss or with a single point along an axis."""
 
     needs = "two axes"
-    caption = "A heat map of any quantity over the plane."
+    caption = "A heat map over the plane; the menu chooses the quantity."
     rank = 20
 
     def applies(self, survey: xr.Dataset) -> bool:

@@ -1,4 +1,4 @@
-"""Slices of a volume, one at a time."""
+"""Heat maps of the slices of a volume, one at a time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Volume"]
 
 
 class Volume(InteractiveView):
-    """One heat map per variable; a slider moves all of them along the third axis."""
+    """A heat map per variable, with a slider along the third axis."""
 
     needs = "three axes"
-    caption = "One slice of the volume at a time, of any quantity."
+    caption = "A heat map of one slice of the volume at a time; the slider chooses the slice, the menu the quantity."
     rank = 10
 
     def applies(self, survey: xr.Dataset) -> bool:

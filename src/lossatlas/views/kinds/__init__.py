@@ -1,1 +1,1 @@
-"""The kinds of picture: one module is one kind, named after its file."""
+"""The kinds of pictures of a survey, each in a module of the same name."""

@@ -1,4 +1,4 @@
-"""What the pictures of curves between networks draw, and so leave to no other kind."""
+"""What the pictures of curves between networks share, and which variables they show."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ STROKES = {
     "radial": Stroke("#8a8d91", ":", "through the origin"),
     "random": Stroke("#8a8d91", ":", "random step"),
 }
-"""How paths are drawn in every picture; no picture has the last two together."""
+"""The style of each path in all pictures; the last two never appear in the same picture."""
 
 
 def goes_along_curve(survey: xr.Dataset) -> bool:
-    """Whether the survey's points lie along a curve between networks, with a loss at each."""
+    """Whether the points of the survey lie along a curve between networks, with a loss at each."""
     return len(data.axes(survey)) == 1 and Along.T in survey and bool(data.fields(survey, scales.LOSS))
 
 
 def lies_under_curve(survey: xr.Dataset) -> bool:
-    """Whether the survey is of a plane, and knows where a curve between networks goes on it."""
+    """Whether the survey is of a plane and records the course of a curve between networks on it."""
     there = all(Along.coordinate(axis) in survey for axis in data.axes(survey))
     return there and has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
 
 def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:
-    """The loss, and what else is measured in its unit, by metric: the loss first, then other losses.
+    """List the loss and other quantities in its unit, by metric: the loss first, then other losses.
 
-    Of a loss without a unit, which fractions and ratios are without too, other quantities must be called losses.
+    Where the loss is dimensionless, as fractions and ratios are too, other quantities count only if they are called
+    losses.
     """
     losses = data.fields(survey, scales.LOSS)
     units = losses[0].units
@@ -43,13 +44,13 @@ def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:
         for metric, fields in data.others(survey).items()
         if fields[0].units == units and (units or metric.endswith(f"_{scales.LOSS}"))
     }
-    # The order of a store's variables is that of its files, which says nothing.
+    # The order of the variables of a store is that of its files, which has no meaning.
     order = sorted(found, key=lambda metric: (not metric.endswith(f"_{scales.LOSS}"), metric))
     return {scales.LOSS: losses, **{metric: found[metric] for metric in order}}
 
 
 def undrawn(survey: xr.Dataset) -> dict[str, list[data.Field]]:
-    """What is measured beside loss and accuracy, by metric, and no picture of a curve draws."""
+    """List by metric what was measured beside loss and accuracy, and is not shown by the pictures of curves."""
     curved = goes_along_curve(survey) or lies_under_curve(survey)
     drawn = in_unit_of_loss(survey) if curved else {}
     return {metric: fields for metric, fields in data.others(survey).items() if metric not in drawn}

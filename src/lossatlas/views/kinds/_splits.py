@@ -1,4 +1,4 @@
-"""What the maps of loss and accuracy have in common."""
+"""Maps of loss and accuracy with a panel per split."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = [
 
 
 def has_plane_of(survey: xr.Dataset, metric: str) -> bool:
-    """Whether the survey has two axes and the metric for a split."""
+    """Whether the survey has two axes and the metric for at least one split."""
     return len(data.axes(survey)) == 2 and bool(data.fields(survey, metric))
 
 
 def has_points_between(survey: xr.Dataset) -> bool:
-    """Whether there are two points at least along each axis, so that something lies between them."""
+    """Whether each axis has at least two points, as contours need."""
     return all(survey.sizes[axis] > 1 for axis in data.axes(survey))
 
 
 def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, style: Style) -> Figure:
-    """One heat map of the metric per split, with one colour scale."""
+    """Draw a heat map of the metric per split, with one colour scale."""
     splits = data.fields(survey, metric)
     limits = style.limit(splits, log=metric == scales.LOSS)
     there = networks(survey)
@@ -52,7 +52,7 @@ def split_maps(survey: xr.Dataset, metric: str, palette: figures.Palette, style:
 
 
 def split_contours(survey: xr.Dataset, style: Style, *, filled: bool) -> Figure:
-    """Contours of the loss, one panel per split, with the same levels."""
+    """Draw contours of the loss, a panel per split, with the same levels."""
     splits = data.fields(survey, scales.LOSS)
     return contour_maps(
         style,
@@ -64,7 +64,7 @@ def split_contours(survey: xr.Dataset, style: Style, *, filled: bool) -> Figure:
 
 
 def maps_of(survey: xr.Dataset, splits: Sequence[data.Field], style: Style) -> Maps:
-    """Maps of one quantity of which low values are good, a panel per split."""
+    """Prepare contour maps of a quantity whose low values are good, a panel per split."""
     limits = style.limit(splits)
     palette = style.colour(figures.LOSS, splits[0].metric)
     panels = [panel_of(survey, field, field.label) for field in splits]
@@ -72,7 +72,7 @@ def maps_of(survey: xr.Dataset, splits: Sequence[data.Field], style: Style) -> M
 
 
 def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:
-    """A contour map's panel of one field of a survey with two axes."""
+    """Prepare the contour map of one field of a survey with two axes."""
     u, v = data.axes(survey)
     at = tuple(data.read_numbers(survey, axis) for axis in (u, v))
     labels = data.axis_label(survey, u), data.axis_label(survey, v)
@@ -80,7 +80,7 @@ def panel_of(survey: xr.Dataset, field: data.Field, title: str) -> Panel:
 
 
 def errors_of(splits: Sequence[data.Field]) -> str:
-    """A sentence on standard errors, which a map has no room for; empty where all examples were taken."""
+    """Make a note on the standard errors, which a map cannot show; empty where all examples were evaluated."""
     errors = [field.error[np.isfinite(field.error)] for field in splits if field.error is not None]
     largest = [float(error.max()) for error in errors if error.size]
     return f"standard errors of the means up to {scales.number(max(largest))}" if largest else ""

@@ -14,10 +14,12 @@ __all__ = ["Accuracy"]
 
 
 class Accuracy(SurveyView):
-    """Heat maps of the accuracy, one per split; high is dark, so that ink is dark as in the loss."""
+    """Heat maps of the accuracy, one per split; high accuracy is dark, as low loss is in other pictures."""
 
     needs = "two axes and an accuracy"
-    caption = "The accuracy at each point of the plane; dark is high."
+    caption = (
+        "Heat maps of the accuracy over the plane, one per split with a common colour scale; dark is high accuracy."
+    )
     rank = 30
     heeds = COLOURED
     metric = scales.ACCURACY

@@ -13,17 +13,17 @@ from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Classes"]
 
-MOST = 10  # classes that one page shows legibly
+MOST = 10  # classes; a page cannot show more legibly
 ABREAST = 5
-LEAST = 1.1  # inches; the width of a panel of curves
+LEAST = 1.1  # inches; the least width of a panel of curves
 BEHIND = "#c9ccd4"
 
 
 class Classes(SurveyView):
-    """One panel per class of one metric and split (test, if there is one), all with the same scale."""
+    """A panel per class of one metric and split (test, if there is one), all with the same scale."""
 
     needs = "one axis or two, and a metric with one value per class"
-    caption = "A metric class by class, with one scale for all."
+    caption = "A metric, such as the loss or the accuracy, for each class separately, with a common scale."
     rank = 55
     heeds = COLOURED
     metric = ""
@@ -56,7 +56,7 @@ class Classes(SurveyView):
 def _lines(
     survey: xr.Dataset, shown: list[data.Field], limits: scales.Limits, what: str, style: Style, notes: list[str]
 ) -> Figure:
-    """Each class's curve before those of all others, in grey."""
+    """Draw the curve of each class in front of those of all other classes in grey."""
     (axis,) = data.axes(survey)
     room = ABREAST if style.width is None else max(1, int(style.width / LEAST))
     columns = min(ABREAST, room, len(shown))
@@ -77,7 +77,7 @@ def _lines(
         middle = index == len(shown) - 1 - (len(shown) - 1) % columns // 2
         ax.set_xlabel(data.axis_label(survey, axis) if middle else "")
     drawn.supylabel(what, fontsize=10)
-    left_out = scales.invalid(np.stack([field.values for field in shown])).told(", left out")
+    left_out = scales.invalid(np.stack([field.values for field in shown])).describe(", left out")
     crossed = f"dashed: {', '.join(there.names)}" * bool(there)
     figures.captioned(drawn, "grey: the other classes", crossed, left_out, *notes)
     return drawn

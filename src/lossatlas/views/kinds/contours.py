@@ -14,10 +14,13 @@ __all__ = ["Contours"]
 
 
 class Contours(SurveyView):
-    """Contour lines with their levels, one panel per split; the levels are round and taken from the data."""
+    """Contour lines labelled with their levels, a panel per split; by default round levels are chosen from the data."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "Lines of equal loss, each with its level; the levels are logarithmically spaced where they can be."
+    caption = (
+        "Contour lines of the loss over the plane, a panel per split, labelled with their levels, which are usually "
+        "spaced logarithmically."
+    )
     rank = 25
     heeds = CONTOURED
 

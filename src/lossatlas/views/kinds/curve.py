@@ -1,4 +1,4 @@
-"""What lies along a curve between networks, beside other paths between them."""
+"""Loss, accuracy and geometry along a curve between networks, and along other paths between them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["AlongCurve"]
 
 CURVE, EVEN = "curve", "even"
 OTHERS = {"straight": "on the straight line (dashed)", "radial": "on the path through the origin (dotted)"}
-"""Other paths between the same networks, and what captions say of them."""
+"""Other paths between the same networks, and their descriptions in captions."""
 LOOKS = {**STROKES, EVEN: Stroke("#1f7a8c", "-.", "at constant speed")}
 GEOMETRY = {
     Along.NORM: ("norm of the weights", "norms of the weights"),
@@ -33,17 +33,18 @@ GEOMETRY = {
     ),
     Along.LENGTH: ("length so far", "length of the curve so far"),
 }
-"""What is known beside the survey: what the panel's axis says, and what captions do."""
-WIDE, TALL = 4.6, 3.1  # inches of a panel
-LEAST = 2.4  # inches; the width of a panel of several abreast
+"""Variables on the geometry of the curve: the label of the axis, and the description in captions."""
+WIDE, TALL = 4.6, 3.1  # inches; the size of a panel
+LEAST = 2.4  # inches; the least width of a panel, where several stand side by side
 
 
 class AlongCurve(SurveyView):
-    """A row per quantity with a panel per split: losses, and accuracies where there are any; then norms and lengths."""
+    """A row per quantity with a panel per split: losses, and accuracies where known; then norms and lengths."""
 
     needs = "one axis, a loss, and a curve between networks that the axis goes along"
     caption = (
-        "What was measured along the curve and on other paths between the same networks; below, norms and lengths."
+        "Loss, accuracy and other quantities along the curve and along other paths between the same networks; below, "
+        "norms of the weights and lengths."
     )
     rank = 8
     heeds = SCALED
@@ -78,8 +79,8 @@ class AlongCurve(SurveyView):
         every = [field for splits in quantities for one in splits for field in _on_paths(survey, one).values()]
         figures.captioned(
             drawn,
-            scales.invalid(np.stack([field.values for field in every])).told(lines.MARKED),
-            "bands: two standard errors either way, on the curve" * any(field.error is not None for field in every),
+            scales.invalid(np.stack([field.values for field in every])).describe(lines.MARKED),
+            "bands: two standard errors above and below the curve" * any(field.error is not None for field in every),
             there.outside,
             *data.notes(survey),
             keys=list({str(line.get_label()): line for line in lines.keys(drawn)}.values()),
@@ -88,13 +89,13 @@ class AlongCurve(SurveyView):
 
 
 def _quantities(survey: xr.Dataset) -> list[list[data.Field]]:
-    """What is drawn, splits together: the loss, what else has its unit, the accuracy."""
+    """List the quantities to draw, each with its splits: the loss, others in its unit, the accuracy."""
     rows = [*in_unit_of_loss(survey).values(), data.fields(survey, scales.ACCURACY)]
     return [splits for splits in rows if splits]
 
 
 def _on_paths(survey: xr.Dataset, field: data.Field) -> dict[str, data.Field]:
-    """A quantity of the curve, and the same on other paths where it is known there, by path."""
+    """Find a quantity on the curve and on the other paths for which it is known, by path."""
     names = {path: Along.of(path, field.split, field.metric) for path in OTHERS}
     others = {
         path: replace(field, values=data.read_numbers(survey, name), error=None)
@@ -105,7 +106,7 @@ def _on_paths(survey: xr.Dataset, field: data.Field) -> dict[str, data.Field]:
 
 
 def _rows(drawn: Figure, counts: Sequence[int], most: int | None) -> list[list[Axes]]:
-    """Panels by quantity, in rows of so many at most, each of which is as wide as the figure."""
+    """Make the panels of each quantity, with at most the given number in a row, which fills the width of the figure."""
     rows = [
         (owner, min(most or count, count - first))
         for owner, count in enumerate(counts)
@@ -124,7 +125,7 @@ def _rows(drawn: Figure, counts: Sequence[int], most: int | None) -> list[list[A
 def _measured(
     panels: Sequence[Axes], survey: xr.Dataset, splits: Sequence[data.Field], there: Networks, style: Style
 ) -> None:
-    """One quantity on all paths, a panel per split, all to one scale."""
+    """Draw one quantity on all paths, a panel per split, all on one scale."""
     at = lines.along(survey)
     on_paths = [_on_paths(survey, field) for field in splits]
     limits = style.limit([field for own in on_paths for field in own.values()])
@@ -142,7 +143,7 @@ def _measured(
 
 
 def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
-    """Norms on all paths, or the curve's distance from one of them, or its length beside that at constant speed."""
+    """Draw the norms on all paths, or the distance from one of them, or the length with that at constant speed."""
     at = lines.along(survey)
     drawn = {CURVE: data.read_numbers(survey, name)}
     if name == Along.NORM:
@@ -167,6 +168,6 @@ def _dress(ax: Axes) -> None:
 
 
 def _listed(words: Iterable[str]) -> str:
-    """``a, b and c``."""
+    """Join words in a sentence: ``a, b and c``."""
     *first, last = [*words] or [""]
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,4 +1,4 @@
-"""The surface of the plane of a curve, with the curve on it."""
+"""The loss in the plane of a curve between networks, with the curve on it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CURVE, STRAIGHT = "#ffffff", "#b8c4ff"
 
 
 class CurvePlane(SurveyView):
-    """A row of filled contours of the loss and of whatever has its unit, a panel per split, with the curve on each."""
+    """Filled contours of the loss and of other quantities in its unit, a panel per split, with the curve."""
 
     needs = "two axes, a loss, and a curve on them"
     caption = (
-        "The loss, and any further quantities in its unit, in the plane of the curve or the one nearest to it, with "
-        "the curve (solid) and the straight line between its networks (dashed)."
+        "Filled contours of the loss, and of further quantities in its unit, in the plane of the curve or nearest to "
+        "it, with the curve (solid) and the straight line between its networks (dashed)."
     )
     rank = 9
     heeds = CONTOURED
@@ -56,13 +56,13 @@ class CurvePlane(SurveyView):
 
 
 def _off(survey: xr.Dataset) -> str:
-    """A sentence on how far the curve is from the plane; empty where it lies in it."""
+    """Make a note on the distance of the curve from the plane."""
     away = survey.get(Along.PLANE_DISTANCE)
     if away is None or not away.values.any():
         return "the curve lies in this plane; coordinates are Euclidean distances"
     rms = float(np.sqrt(np.square(away.values).mean()))
     corners = max(map(float, away.attrs.get("networks", [0.0])))
     return (
-        f"the curve is up to {scales.number(float(away.values.max()))} from this plane (root mean square "
+        f"the curve lies up to {scales.number(float(away.values.max()))} from this plane (root mean square "
         f"{scales.number(rms)}), the networks up to {scales.number(corners)}; coordinates are Euclidean distances"
     )

@@ -1,4 +1,4 @@
-"""Ensembles of the ends of a curve and a point of it."""
+"""Ensembles of the ends of a curve with a network on it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ __all__ = ["Ensembles"]
 PATHS = ("curve", "straight", "random")
 BOTH = Stroke("#31688e", "-.", "both ends alone")
 COLUMNS = ("the point alone", "with the first end", "with both ends")
-WIDE, TALL = 3.9, 3.1  # inches of a panel
-NARROW = 6.0  # inches; below, losses stand beside errors instead of under them
+WIDE, TALL = 3.9, 3.1  # inches; the size of a panel
+NARROW = 6.0  # inches; in a narrower figure losses stand beside errors instead of below them
 
 
 class Ensembles(SurveyView):
-    """Error and loss of averaged predictions against t, one row each: alone, with one end, with both."""
+    """Error and loss of single networks and of ensembles with one end or both ends of the curve, against t."""
 
     needs = "one axis and ensembles along it"
     caption = (
-        "Error and loss against t of the network on the curve, on the straight line and a random step of the same "
-        "length away: alone, and with its predictions averaged with those of one end or of both; and both ends alone."
+        "Error and loss against t for networks on the curve, on the straight line, and a random step of the same "
+        "length away: alone, and in an ensemble (averaged predictions) with the first end or with both ends. For "
+        "comparison, the ensemble of both ends alone."
     )
     rank = 12
 
@@ -51,7 +52,7 @@ class Ensembles(SurveyView):
                     stroke = STROKES[path]
                     own = values[path][column]
                     ax.plot(at, own, stroke.style, color=stroke.colour, linewidth=1.6, label=stroke.label)
-                # The straight line ends at the last network, whatever became of the curve's end.
+                # The end of the straight line is the last network itself, unlike that of a curve with trained ends.
                 both = float(values["straight"][1][-1])
                 ax.axhline(both, color=BOTH.colour, linestyle=BOTH.style, linewidth=1.1, label=BOTH.label)
                 figures.limit_upright(ax, low, high)
@@ -63,12 +64,14 @@ class Ensembles(SurveyView):
                 if column == 0 or narrow:
                     ax.set_ylabel(label)
         keys = panels[0][0].get_legend_handles_labels()[0]
-        figures.captioned(drawn, "scales end a little above the worst on the curve", *data.notes(survey), keys=keys)
+        figures.captioned(
+            drawn, "scales end slightly above the highest value on the curve", *data.notes(survey), keys=keys
+        )
         return drawn
 
 
 def _split(survey: xr.Dataset) -> str:
-    """The split that is shown: the test split's, or the first that there is; empty without any."""
+    """Choose the split to show: test, or else train; empty if neither has ensembles."""
     for split in ("test", "train"):
         names = (Along.ensemble(path, split, metric) for path in PATHS for metric in ("loss", "accuracy"))
         if all(name in survey for name in names):
@@ -77,13 +80,13 @@ def _split(survey: xr.Dataset) -> str:
 
 
 def _values(survey: xr.Dataset, path: str, split: str, metric: str) -> scales.Floats:
-    """(3, T): losses, or errors; alone, with the first end, with both."""
+    """Read losses or errors (3, T): of the network alone, with the first end, and with both ends."""
     values = data.read_numbers(survey, Along.ensemble(path, split, metric))
     return 1 - values if metric == "accuracy" else values
 
 
 def _frame(values: dict[str, scales.Floats]) -> tuple[float, float]:
-    """Limits that show all on the curve; a wall on the straight line would hide the differences."""
+    """Compute limits that show all values on the curve; a barrier on the straight line would hide the differences."""
     finite = values["curve"][np.isfinite(values["curve"])]
     every = np.concatenate([numbers[np.isfinite(numbers)] for numbers in values.values()])
     low = float(every.min()) if every.size else 0.0

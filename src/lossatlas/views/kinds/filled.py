@@ -14,10 +14,13 @@ __all__ = ["Filled"]
 
 
 class Filled(SurveyView):
-    """Areas between levels of the loss, one panel per split, with a colour bar; low is dark."""
+    """Filled contours of the loss, a panel per split, with a colour bar; low loss is dark."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "The loss as areas between round levels, logarithmically spaced where they can be; dark is low."
+    caption = (
+        "Filled contours of the loss over the plane, a panel per split, between levels that are usually spaced "
+        "logarithmically; dark is low loss."
+    )
     rank = 26
     heeds = CONTOURED
 

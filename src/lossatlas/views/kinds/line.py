@@ -14,20 +14,25 @@ from lossatlas.views.style import SCALED, Style
 
 __all__ = ["Line"]
 
-WIDTH = 8.0  # inches
+WIDTH = 8.0  # inches; the natural width
 
 
 class Line(SurveyView):
-    """Each split's loss on a logarithmic axis and its accuracy on a second axis; asked-for intervals are shaded."""
+    """The loss of each split on a logarithmic axis and the accuracy on a second one; requested intervals are shaded."""
 
     needs = "one axis, a loss or an accuracy, and no curve between networks, which the view curve draws"
-    caption = "Loss (left axis, solid) and accuracy (right, dashed) along the line; shaded where they were asked for."
+    caption = "The loss (solid, left axis) and the accuracy (dashed, right axis) along the line."
     rank = 20
     heeds = SCALED
 
     def applies(self, survey: xr.Dataset) -> bool:
         some = (data.fields(survey, metric) for metric in (scales.LOSS, scales.ACCURACY))
         return len(data.axes(survey)) == 1 and any(some) and not goes_along_curve(survey)
+
+    def describe(self, survey: xr.Dataset) -> str:
+        if data.target(survey) is None:
+            return self.caption
+        return f"{self.caption} Shading marks where a low or a high loss was requested."
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         (axis,) = data.axes(survey)
@@ -49,8 +54,8 @@ class Line(SurveyView):
         shades = list(lines.shades(ax, survey))
         marks.mark_line(ax, there, 0.8 * drawn.get_figwidth())
         every = [*losses, *accuracies]
-        marked = scales.invalid(np.stack([field.values for field in every])).told(lines.MARKED)
-        banded = "bands: two standard errors either way" * any(field.error is not None for field in every)
+        marked = scales.invalid(np.stack([field.values for field in every])).describe(lines.MARKED)
+        banded = "bands: two standard errors above and below" * any(field.error is not None for field in every)
         sentences = (scale, marked, banded, there.outside, *data.notes(survey))
         figures.captioned(drawn, *sentences, keys=[*lines.keys(drawn), *shades])
         return drawn

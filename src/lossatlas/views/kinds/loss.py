@@ -14,10 +14,10 @@ __all__ = ["Loss"]
 
 
 class Loss(SurveyView):
-    """Heat maps of the loss on a logarithmic scale, one per split; low is dark."""
+    """Heat maps of the loss on a logarithmic scale, one per split; low loss is dark."""
 
     needs = "two axes and a loss"
-    caption = "The loss at each point of the plane, on a logarithmic scale where it can be; dark is low."
+    caption = "Heat maps of the loss over the plane, one per split with a common colour scale; dark is low loss."
     rank = 20
     heeds = COLOURED
 

@@ -1,4 +1,4 @@
-"""What was measured beside loss and accuracy."""
+"""All quantities beside loss and accuracy."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Others"]
 
-WIDTH, HEIGHT = 8.0, 2.6  # inches; of the curves of one quantity
+WIDTH, HEIGHT = 8.0, 2.6  # inches; the size of the curves of one quantity
 
 
 class Others(SurveyView):
-    """Heat maps or curves of every further quantity, each with its own scale: a row per quantity, splits abreast.
+    """Heat maps or curves of every further quantity, each on its own scale: a row per quantity, splits side by side.
 
-    Of a curve between networks, or of its plane, those that the pictures of curves draw are left out.
+    For a curve between networks, or its plane, quantities that the pictures of curves show are left out.
     """
 
     needs = "one axis or two, and a quantity beside loss and accuracy; for a curve one in another unit than the loss"
-    caption = "What else was measured at each point, each quantity on its own scale."
+    caption = "All quantities that were measured beside loss and accuracy, a row for each, on its own scale."
     rank = 50
     heeds = COLOURED
     metric = ""
@@ -39,7 +39,7 @@ class Others(SurveyView):
 
 
 def _lines(survey: xr.Dataset, style: Style) -> Figure:
-    """One row per quantity along the same axis, splits as colours."""
+    """Draw a row of curves per quantity along the same axis, a colour per split."""
     (axis,) = data.axes(survey)
     metrics = undrawn(survey)
     drawn = figures.figure(style, WIDTH, 1.4 + HEIGHT * len(metrics))
@@ -62,13 +62,13 @@ def _lines(survey: xr.Dataset, style: Style) -> Figure:
     every = [field for fields in metrics.values() for field in fields]
     invalid = sum(int(scales.invalid(field.values).nan + scales.invalid(field.values).inf) for field in every)
     marked = f"not finite: {invalid:,}{lines.MARKED}" * (invalid > 0)
-    banded = "bands: two standard errors either way" * any(field.error is not None for field in every)
+    banded = "bands: two standard errors above and below" * any(field.error is not None for field in every)
     figures.captioned(drawn, marked, banded, there.outside, *data.notes(survey), keys=lines.keys(drawn))
     return drawn
 
 
 def _maps(survey: xr.Dataset, style: Style) -> Figure:
-    """One row per quantity with its own colour bar, splits abreast."""
+    """Draw a row of heat maps per quantity with its own colour bar, splits side by side."""
     metrics = undrawn(survey)
     edges, there = data.edges(survey), networks(survey)
     columns = max(len(fields) for fields in metrics.values())
@@ -100,5 +100,5 @@ def _maps(survey: xr.Dataset, style: Style) -> Figure:
 
 
 def _is_share(field: data.Field) -> bool:
-    """Whether it is an accuracy of some kind, of which a high one is good."""
+    """Whether the quantity is a kind of accuracy, whose high values are good."""
     return field.metric.endswith(scales.ACCURACY)

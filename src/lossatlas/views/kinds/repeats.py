@@ -1,4 +1,4 @@
-"""Several repeats of the same slice, or members or samples."""
+"""The loss of several repeats of a slice, or of members or samples."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from lossatlas.views.style import CONTOURED, Style
 
 __all__ = ["Repeats"]
 
-MOST = 12  # panels that one page shows legibly
-PANEL = 5.2  # inches; the width of one panel of curves
+MOST = 12  # panels; a page cannot show more legibly
+PANEL = 5.2  # inches; the width of a panel of curves
 
 
 class Repeats(SurveyView):
-    """All samples' curves of the loss with their mean and spread, or their contours with the same levels."""
+    """Curves of the loss of all samples with their mean and spread, or contours of each with the same levels."""
 
     needs = "several repeats, members or samples, one axis or two with at least two points each, and a loss"
-    caption = "The loss of every repeat, member or sample: how far the picture depends on which of them is shown."
+    caption = (
+        "The loss of every repeat, member or sample, which shows how much the landscape depends on the choice of one."
+    )
     rank = 15
     heeds = CONTOURED
     all_samples = True
@@ -38,14 +40,15 @@ class Repeats(SurveyView):
         return len(data.axes(survey)) == 1 or (len(data.axes(survey)) == 2 and has_points_between(survey))
 
     def describe(self, survey: xr.Dataset) -> str:
-        return f"The loss of {data.samples_in_words(survey)}: how far the picture depends on which of them is shown."
+        samples = data.samples_in_words(survey)
+        return f"The loss of {samples}, which shows how much the landscape depends on the choice of one."
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         return (_lines if len(data.axes(survey)) == 1 else _planes)(survey, style)
 
 
 def _lines(survey: xr.Dataset, style: Style) -> Figure:
-    """One panel per split on shared axes: thin lines, their mean and the band around it."""
+    """Draw a panel per split on shared axes: a thin curve per sample, their mean, and a band around it."""
     (axis,) = data.axes(survey)
     samples = [data.fields(one, scales.LOSS) for one in data.split_samples(survey).values()]
     everything = np.stack([[field.values for field in splits] for splits in samples])
@@ -74,15 +77,15 @@ def _lines(survey: xr.Dataset, style: Style) -> Figure:
     keys = [
         Line2D([], [], color=figures.GREY, linewidth=0.7, label=data.samples_in_words(survey)),
         Line2D([], [], color=figures.GREY, linewidth=2.2, label="geometric mean" if limits.log else "mean"),
-        Patch(color=figures.GREY, alpha=0.2, linewidth=0, label="one standard deviation either way"),
+        Patch(color=figures.GREY, alpha=0.2, linewidth=0, label="one standard deviation above and below"),
     ]
-    left_out = scales.invalid(everything).told(", left out")
+    left_out = scales.invalid(everything).describe(", left out")
     figures.captioned(drawn, limits.note, left_out, there.outside, *data.notes(survey), keys=keys)
     return drawn
 
 
 def _planes(survey: xr.Dataset, style: Style) -> Figure:
-    """One panel per sample of the preferred split, with one colour scale and the same levels."""
+    """Draw a panel per sample for the preferred split, with one colour scale and the same levels."""
     samples = data.split_samples(survey)
     chosen = dict(islice(samples.items(), MOST))
     shown = [data.preferred(data.fields(one, scales.LOSS)) for one in chosen.values()]

@@ -1,4 +1,4 @@
-"""The loss in a volume, slice by slice."""
+"""The loss in a volume, as a heat map per slice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Slices"]
 
-MOST = 12  # slices that one page shows legibly
+MOST = 12  # slices; a page cannot show more legibly
 
 
 class Slices(SurveyView):
     """Heat maps of the loss of one split (test, if there is one) at values of the third axis, with one colour scale."""
 
     needs = "three axes and a loss"
-    caption = "The loss in slices of the volume, on a logarithmic scale where it can be; dark is low."
+    caption = "Heat maps of the loss on slices through the volume, with a common colour scale; dark is low loss."
     rank = 20
     heeds = COLOURED
 

@@ -1,4 +1,4 @@
-"""The loss as a landscape in three dimensions."""
+"""The loss over a plane as a surface in three dimensions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["Surface"]
 
-FINEST = 200  # facets along an axis; more cannot be told apart on paper
-SMOOTH = 80  # facets along the longer axis from which on steps of colour do not show
+FINEST = 200  # facets along an axis; smaller ones cannot be distinguished on paper
+SMOOTH = 80  # facets along the longer axis; with fewer, steps of colour are visible
 
 
 class Surface(SurveyView):
-    """The loss of one split (test, if there is one) as a surface; its height is logarithmic."""
+    """The loss of one split (test, if there is one) as a surface, with a logarithmic height."""
 
     needs = "two axes with at least two points each, and a loss"
-    caption = "The loss as a landscape: height and colour are the loss, on a logarithmic scale where it can be."
+    caption = "The loss over the plane as a surface in three dimensions; height and colour both show the loss."
     rank = 40
     heeds = COLOURED
 
@@ -39,7 +39,7 @@ class Surface(SurveyView):
         narrow = style.width is not None and style.width < figures.NARROW
         _draw_surface(ax, survey, field, limits, style.colour(figures.LOSS, field.metric), narrow=narrow)
         thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)
-        holes = scales.invalid(field.values).told(", left as holes")
+        holes = scales.invalid(field.values).describe(", left as holes")
         figures.captioned(drawn, field.label, limits.note, holes, thinned, *data.notes(survey))
         return drawn
 

@@ -1,4 +1,4 @@
-"""The picture that was asked for."""
+"""The requested picture."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lossatlas.views.style import Style
 
 __all__ = ["Target"]
 
-MEANINGS = {1: ("low loss asked for", "#1d1147"), -1: ("high loss asked for", "#fbe8b4"), 0: ("ignored", "#b4b8c2")}
+MEANINGS = {1: ("low loss requested", "#1d1147"), -1: ("high loss requested", "#fbe8b4"), 0: ("ignored", "#b4b8c2")}
 
 
 class Target(SurveyView):
-    """Which points were asked to have a low loss, and which a high one."""
+    """A map of the points for which a low loss was requested, and of those for which a high one was."""
 
     needs = "two axes and a target"
-    caption = "The picture that was asked for: dark where the loss should be low, light where it should be high."
+    caption = "The requested picture: dark where a low loss was requested, light where a high loss was requested."
     rank = 10
 
     def applies(self, survey: xr.Dataset) -> bool:

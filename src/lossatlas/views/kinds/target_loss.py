@@ -1,4 +1,4 @@
-"""The loss that was asked for."""
+"""The requested loss."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lossatlas.views.style import COLOURED, Style
 
 __all__ = ["TargetLoss"]
 
-# Where nothing was asked for, nothing is wrong either: quieter than the colours of what is not finite.
+# Points without a requested loss are not errors, so that their colours are paler than those of values not finite.
 QUIET = replace(figures.LOSS, invalid="#e4e6eb", hatch="#b4b8c2")
 
 
 class TargetLoss(SurveyView):
-    """A heat map of the loss that each point was asked to have, in the colours of the loss."""
+    """A heat map of the requested loss of each point, in the colours of the loss."""
 
     needs = "two axes and a target loss"
-    caption = "The loss that was asked for at each point, on a logarithmic scale; dark is low."
+    caption = "The requested loss: a heat map of the loss that was requested at each point; dark is low loss."
     rank = 10
     heeds = COLOURED
 
@@ -40,5 +40,5 @@ class TargetLoss(SurveyView):
             limits,
             style.colour(QUIET, scales.LOSS),
             colour_label=wanted.scale_label(limits),
-            lost="nothing asked for" * bool(np.isnan(wanted.values).any()),
+            lost="no loss requested" * bool(np.isnan(wanted.values).any()),
         )

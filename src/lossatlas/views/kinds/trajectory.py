@@ -1,4 +1,4 @@
-"""The trajectory of a training, on the loss of the plane that it went through."""
+"""The trajectory of a training over the loss in its plane."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ __all__ = ["Trajectory"]
 LINE, DROP, SWITCH = "#ffffff", "#e4572e", "#35b779"
 ON_TRAJECTORY, UNDER = "#3b0f70", "#de4968"
 LEVELS = 24
-ELSEWHERE = 1.6  # inches of a panel of another plane
-NARROW = 6.5  # inches; below, other panels stand under the plane instead of beside it
+ELSEWHERE = 1.6  # inches; the side of a panel of another plane
+NARROW = 6.5  # inches; in a narrower figure the other panels stand below the plane instead of beside it
 DROPPED, STEADY = 0.9, 0.99
-"""A rate that falls below the one share of the snapshot's before has dropped, if it kept the other before or after."""
+"""A drop is a step to less than the first fraction of the learning rate, with a step to more than the second before or
+after it."""
 
 
 class Trajectory(SurveyView):
-    """Filled contours of the loss under the trajectory; it elsewhere; losses, distances and angles on it."""
+    """The trajectory over filled contours of the loss and in other planes; losses, distances and angles along it."""
 
     needs = "two axes, a loss, and a trajectory on them"
-    caption = "The trajectory of the training over the loss in its plane, and what the plane does not show of it."
+    caption = (
+        "The trajectory of the training over filled contours of the loss in its plane. Further panels show it in other "
+        "planes, its loss, its distance from the plane, and the angle between its steps and steepest descent."
+    )
     rank = 10
     heeds = CONTOURED
 
@@ -52,7 +56,7 @@ class Trajectory(SurveyView):
 
 
 def _panels(drawn: Figure, *, narrow: bool) -> tuple[Axes, list[Axes], list[Axes]]:
-    """The panel of the plane, those of other planes, and those of what was measured: beside it, or all below it."""
+    """Make the panels of the plane, of other planes, and of measurements along the trajectory."""
     if narrow:
         grid = drawn.add_gridspec(5, 2, height_ratios=(2.2, 1, 1, 1, 1))
         main, elsewhere, below = grid[0, :], (grid[1, 0], grid[1, 1]), (grid[2, :], grid[3, :], grid[4, :])
@@ -64,7 +68,7 @@ def _panels(drawn: Figure, *, narrow: bool) -> tuple[Axes, list[Axes], list[Axes
 
 
 def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset, style: Style) -> list[str]:
-    """The loss as filled contours, the trajectory, and where its rate dropped; returns sentences of the caption."""
+    """Draw the loss as filled contours, the trajectory and its marks; returns notes for the caption."""
     field = data.fields(survey, scales.LOSS)[0]
     u, v = data.axes(survey)
     limits = style.limit([field], log=True)
@@ -87,12 +91,14 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset, style: Style) -> list[
     ax.tick_params(labelsize=8)
     captured = survey[schema.OnTrajectory.DISTANCE].attrs.get("captured")
     together = (
-        f"the plane holds {percent(captured)} of the trajectory's variance, each axis what it says" if captured else ""
+        f"the plane holds {percent(captured)} of the trajectory's variance, and each axis the share in its label"
+        if captured
+        else ""
     )
     return [
         together,
         limits.note,
-        scales.invalid(field.values).told(),
+        scales.invalid(field.values).describe(),
         "coordinates are Euclidean distances",
         *data.notes(survey),
     ]
@@ -117,7 +123,7 @@ def _draw_trajectory(ax: Axes, x: scales.Floats, y: scales.Floats, survey: xr.Da
 
 
 def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, narrow: bool) -> None:
-    """The same trajectory in other planes, with the share of its variance that each holds."""
+    """Draw the same trajectory in other planes, with the share of its variance that each holds."""
     others = survey.get(schema.OnTrajectory.ELSEWHERE)
     for index, ax in enumerate(panels):
         ax.tick_params(labelsize=7)
@@ -141,7 +147,7 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, narrow: bool) -> None:
 
 
 def _losses(ax: Axes, survey: xr.Dataset) -> None:
-    """The loss of each snapshot beside that of the point of the plane under it."""
+    """Draw the loss of each snapshot and that of its projection to the plane."""
     field = data.fields(survey, scales.LOSS)[0]
     split, at = field.split, _clock(survey)[0]
     curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
@@ -158,7 +164,7 @@ def _losses(ax: Axes, survey: xr.Dataset) -> None:
 
 
 def _distances(ax: Axes, survey: xr.Dataset) -> None:
-    """How far the trajectory is from the plane, beside how far it is from its end within the plane."""
+    """Draw the distance of the trajectory from the plane, and the distance from its end within the plane."""
     at, _ = _clock(survey)
     coords = np.stack([survey[schema.OnTrajectory.coordinate(axis)].values for axis in data.axes(survey)])
     inside = np.linalg.norm(coords - coords[:, -1:], axis=0)
@@ -170,7 +176,7 @@ def _distances(ax: Axes, survey: xr.Dataset) -> None:
 
 
 def _angles(ax: Axes, survey: xr.Dataset) -> None:
-    """The angle between the step to the next snapshot and the negative gradient; 90 degrees is along a contour."""
+    """Draw the angle between the step to the next snapshot and the negative gradient; 90 degrees is along a contour."""
     at, _ = _clock(survey)
     ax.axhline(90, color=figures.GREY, linewidth=0.8, linestyle=":")
     ax.plot(at, survey[schema.OnTrajectory.ANGLE].values, "-", color=ON_TRAJECTORY)
@@ -181,7 +187,7 @@ def _angles(ax: Axes, survey: xr.Dataset) -> None:
 
 
 def _dress(ax: Axes, survey: xr.Dataset, y: str) -> None:
-    """Labels of the training's time and of what is drawn over it, and lines where the rate drops or another begins."""
+    """Label the axes, and draw lines where the learning rate drops or the optimiser is switched."""
     at, name = _clock(survey)
     ax.set_xlabel(name, fontsize=9)
     ax.set_ylabel(y, fontsize=9)
@@ -192,7 +198,7 @@ def _dress(ax: Axes, survey: xr.Dataset, y: str) -> None:
 
 
 def _clock(survey: xr.Dataset) -> tuple[scales.Floats, str]:
-    """Epochs where they were told, steps otherwise."""
+    """Return the epochs of the snapshots where recorded, otherwise their steps, with the label of the axis."""
     for name, label in ((schema.OnTrajectory.EPOCH, "epoch"), (schema.OnTrajectory.STEP, "step")):
         if name in survey and np.isfinite(survey[name].values).all():
             return data.read_numbers(survey, name), label
@@ -200,19 +206,19 @@ def _clock(survey: xr.Dataset) -> tuple[scales.Floats, str]:
 
 
 def _drops(survey: xr.Dataset) -> data.Indices:
-    """Snapshots after which the learning rate is much smaller, other than by another optimiser."""
+    """Find the snapshots after which the learning rate drops, except at a switch of the optimiser."""
     if schema.OnTrajectory.RATE not in survey:
         return np.zeros(0, dtype=np.intp)
     rate = survey[schema.OnTrajectory.RATE].values
     ratio = rate[1:] / rate[:-1]
     steady = np.abs(np.log(ratio)) < -np.log(STEADY)
-    # One that glides down is steady nowhere.
+    # A rate that decays smoothly is not steady anywhere.
     beside = np.r_[False, steady[:-1]] | np.r_[steady[1:], False]
     return np.setdiff1d(np.flatnonzero((ratio < DROPPED) & beside), _switches(survey))
 
 
 def _switches(survey: xr.Dataset) -> data.Indices:
-    """Snapshots after which another optimiser goes on."""
+    """Find the snapshots after which another optimiser continues."""
     if schema.OnTrajectory.PHASE not in survey:
         return np.zeros(0, dtype=np.intp)
     phase = survey[schema.OnTrajectory.PHASE].values

@@ -1,4 +1,4 @@
-"""How the weights of the networks are distributed."""
+"""Histograms of the weights of the networks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lossatlas.views.style import Style
 
 __all__ = ["Weights"]
 
-LEAST = 0.5  # weights; where a logarithmic axis of counts begins, below a single one
+LEAST = 0.5  # weights; the beginning of the logarithmic axis of counts, below a single one
 
 
 class Weights(SurveyView):
     """Histograms of the weights of the networks that the survey lies around or between, on shared axes."""
 
     needs = "histograms of the networks' weights"
-    caption = "How many weights of each network lie where; the logarithmic axis shows the tails."
+    caption = "Histograms of the weights of each network; the logarithmic axis shows the tails."
     rank = 60
 
     def applies(self, survey: xr.Dataset) -> bool:

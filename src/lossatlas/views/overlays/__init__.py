@@ -1,1 +1,1 @@
-"""The kinds of picture of several surveys on shared axes: one module is one kind, named after its file."""
+"""The kinds of pictures of several surveys on shared axes, each in a module of the same name."""

@@ -1,4 +1,4 @@
-"""What the pictures of several surveys have in common: which field of each is shown, and what captions say of all."""
+"""What pictures of several surveys share: the choice of a field of each survey, and notes for captions."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 Surveys = Mapping[str, xr.Dataset]
-"""Several surveys by the names that pictures show."""
+"""Several surveys, by the names that pictures show."""
 
 
 class OverlayView(StillView[Surveys]):
-    """A kind of picture of several surveys on shared axes; of several repeats the first is shown."""
+    """A kind of picture of several surveys on shared axes, which shows the first repeat of each."""
 
     subject = "set of surveys"
 
@@ -48,43 +48,45 @@ class OverlayView(StillView[Surveys]):
         )
 
     def describe_alternative(self, surveys: Surveys) -> str:
-        told = [f"{name}: {data.describe_values(survey, self.metric)}" for name, survey in surveys.items()]
-        return " ".join([self.caption, *told])
+        texts = [f"{name}: {data.describe_values(survey, self.metric)}" for name, survey in surveys.items()]
+        return " ".join([self.caption, *texts])
 
 
 def check_together(surveys: Surveys) -> None:
-    """Refuse surveys that no picture can show on shared axes.
+    """Refuse surveys that cannot be shown on shared axes.
 
     Raises:
-        BadInput: there is no survey, surveys differ in the number of axes, have three axes or more, or have neither
-            loss nor accuracy in common.
+        BadInput: the mapping is empty, the surveys differ in the number of axes, have three axes or more, or have
+            neither loss nor accuracy in common.
     """
     if not surveys:
-        raise BadInput("there is no survey to draw; give one at least")
+        raise BadInput("the mapping of surveys is empty; give at least one survey")
     given = {name: data.take_first_sample(survey) for name, survey in surveys.items()}
     axes = {name: data.axes(survey) for name, survey in given.items()}
     if len({len(order) for order in axes.values()}) > 1:
-        told = ", ".join(f"{name!r} has {len(order)} ({', '.join(order)})" for name, order in axes.items())
-        raise BadInput(f"surveys on shared axes must have as many axes as each other: {told}; draw them by themselves")
+        counts = ", ".join(f"{name!r} has {len(order)} ({', '.join(order)})" for name, order in axes.items())
+        raise BadInput(f"surveys on shared axes have different numbers of axes: {counts}; draw each by itself")
     count = len(next(iter(axes.values())))
     if count not in (1, 2):
-        raise BadInput(
-            f"surveys can share pictures with one axis or two, and these have {count}; draw them by themselves"
-        )
+        raise BadInput(f"surveys on shared axes have {count} axes; expected one or two; draw each by itself")
     if count == 2:
         _check_between(given)
     if not any(choose_fields(given, metric) for metric in (scales.LOSS, scales.ACCURACY)):
-        raise BadInput(f"surveys {', '.join(map(repr, given))} have neither loss nor accuracy in common; survey one")
+        raise BadInput(
+            f"surveys {', '.join(map(repr, given))} have neither loss nor accuracy in common; measure one in all"
+        )
 
 
 def _check_between(surveys: Surveys) -> None:
     for name, survey in surveys.items():
         if min(survey.sizes[axis] for axis in data.axes(survey)) < 2:
-            raise BadInput(f"survey {name!r} has a single point along an axis; contours take two at least")
+            raise BadInput(
+                f"survey {name!r} has a single point along an axis; expected two or more for contours; use a finer grid"
+            )
 
 
 def choose_fields(surveys: Surveys, metric: str) -> dict[str, data.Field]:
-    """One field of a metric per survey, of one split if they have one in common; empty if a survey has none."""
+    """Choose a field of a metric per survey, of one split where all have it; empty if a survey lacks the metric."""
     found = {name: {field.split: field for field in data.fields(survey, metric)} for name, survey in surveys.items()}
     if not all(found.values()):
         return {}
@@ -98,7 +100,7 @@ def choose_fields(surveys: Surveys, metric: str) -> dict[str, data.Field]:
 
 
 def draw_planes(style: Style, surveys: Surveys, metric: str) -> Figure:
-    """Filled contours of one metric of all surveys side by side, with one scale and the same levels."""
+    """Draw filled contours of one metric of all surveys side by side, with one scale and the same levels."""
     fields = choose_fields(surveys, metric)
     first = next(iter(fields.values()))
     limits = style.limit([*fields.values()], log=first.metric == scales.LOSS)
@@ -130,12 +132,12 @@ def _units(survey: xr.Dataset) -> tuple[str, ...]:
 
 
 def join_labels(labels: Sequence[str]) -> str:
-    """One label for all if they agree; otherwise each of them once."""
+    """Join labels of all surveys, each different one once."""
     return " / ".join(dict.fromkeys(labels))
 
 
 def find_common_networks(each: Sequence[Networks]) -> Networks:
-    """The networks that are at the same places in all surveys, by all names that they have there; none otherwise."""
+    """Find the networks with the same coordinates in all surveys, with all their names; empty if coordinates differ."""
     first, *rest = each
     if all(len(one) == len(first) and np.allclose(one.at, first.at) for one in rest):
         names = zip(*(one.names for one in each), strict=True)
@@ -144,12 +146,12 @@ def find_common_networks(each: Sequence[Networks]) -> Networks:
 
 
 def list_notes(surveys: Surveys) -> list[str]:
-    """What captions say of each survey, with its name; and that they are of other examples, where they are."""
-    told = [f"{short(name)}: {', '.join(notes)}" for name, survey in surveys.items() if (notes := data.notes(survey))]
+    """List the notes on each survey with its name, and a note if the surveys were measured on different examples."""
+    found = [f"{short(name)}: {', '.join(notes)}" for name, survey in surveys.items() if (notes := data.notes(survey))]
     examples: dict[str, set[str]] = {}
     for survey in surveys.values():
         for variable in survey.data_vars.values():
             if "split" in variable.attrs and "data_hash" in variable.attrs:
                 examples.setdefault(variable.attrs["split"], set()).add(variable.attrs["data_hash"])
-    differ = [split for split, found in examples.items() if len(found) > 1]
-    return [*told, *(f"not the same {split} examples in all of them" for split in differ)]
+    differ = [split for split, hashes in examples.items() if len(hashes) > 1]
+    return [*found, *(f"{split} examples differ between the surveys" for split in differ)]

@@ -12,10 +12,12 @@ __all__ = ["AccuracyPlanes"]
 
 
 class AccuracyPlanes(OverlayView):
-    """Filled contours of the accuracy of all surveys side by side, with one scale and the same levels."""
+    """Filled contours of the accuracy of several planes side by side, with one scale and the same levels."""
 
     needs = "two axes with at least two points each in all of them, and the accuracy in all"
-    caption = "The accuracy over several planes, with one scale and the same levels for all."
+    caption = (
+        "Filled contours of the accuracy over several planes, with one colour scale and the same levels; dark is high."
+    )
     rank = 20
     metric = scales.ACCURACY
     heeds = CONTOURED

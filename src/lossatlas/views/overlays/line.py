@@ -1,4 +1,4 @@
-"""Loss and accuracy of several surveys along their only axis."""
+"""Loss and accuracy of several surveys with one axis."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ WIDTH = 8.6  # inches
 
 
 class LinesTogether(OverlayView):
-    """Curves of all surveys, a colour for each: the loss solid, the accuracy dashed on an axis of its own."""
+    """Curves of several surveys, a colour for each: the loss solid, the accuracy dashed on a second axis."""
 
     needs = "one axis in all of them, and the loss or the accuracy in all"
-    caption = "Several lines on shared axes: the loss solid, the accuracy dashed on the right axis."
+    caption = "The loss (solid, left axis) and the accuracy (dashed, right axis) of several surveys along a line."
     rank = 10
     heeds = SCALED
 
@@ -59,8 +59,8 @@ class LinesTogether(OverlayView):
             drawn,
             f"solid: {next(iter(common))} (left), dashed: {list(common)[-1]} (right)" * (len(common) > 1),
             *notes,
-            scales.invalid(np.concatenate([field.values for field in every])).told(lines.MARKED),
-            "bands: two standard errors either way" * any(field.error is not None for field in every),
+            scales.invalid(np.concatenate([field.values for field in every])).describe(lines.MARKED),
+            "bands: two standard errors above and below" * any(field.error is not None for field in every),
             *list_notes(surveys),
             keys=lines.keys(drawn),
         )
@@ -68,6 +68,6 @@ class LinesTogether(OverlayView):
 
 
 def _choose_common(surveys: Surveys) -> dict[str, dict[str, data.Field]]:
-    """The fields that are shown by metric: of the loss and the accuracy those that all surveys have."""
+    """Choose the fields to show: loss and accuracy, where all surveys have them."""
     found = {metric: choose_fields(surveys, metric) for metric in (scales.LOSS, scales.ACCURACY)}
     return {metric: fields for metric, fields in found.items() if fields}

@@ -12,10 +12,10 @@ __all__ = ["LossPlanes"]
 
 
 class LossPlanes(OverlayView):
-    """Filled contours of the loss of all surveys side by side, with one scale and the same levels."""
+    """Filled contours of the loss of several planes side by side, with one scale and the same levels."""
 
     needs = "two axes with at least two points each in all of them, and the loss in all"
-    caption = "The loss over several planes, with one scale and the same levels for all."
+    caption = "Filled contours of the loss over several planes, with one colour scale and the same levels; dark is low."
     rank = 10
     metric = scales.LOSS
     heeds = CONTOURED
