@@ -58,7 +58,7 @@ def shrink_pictures(html: str) -> str:
 
 
 def check_outputs(notebook: nbformat.NotebookNode, paths: list[str]) -> None:
-    """Refuse outputs that nobody else should see.
+    """Refuse outputs that are not for others: warnings, and paths of this machine.
 
     Raises:
         ValueError: the first of them.

@@ -63,8 +63,8 @@ from .fitting import (
     Steps as Steps,
     fit as fit,
 )
-from .jobs.library import compare as compare, connect as connect
-from .jobs.results import Comparison as Comparison, CurveResult as CurveResult
+from .jobs.library import compare as compare, connect as connect, survey as survey
+from .jobs.results import Comparison as Comparison, CurveResult as CurveResult, Survey as Survey
 from .jobs.view import view as view
 from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as NetworkLoss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy
@@ -108,7 +108,7 @@ from .recipes.networks import (
     load_networks as load_networks,
 )
 from .recipes.opened_run import OpenedRun as OpenedRun, open_run as open_run
-from .surveying import make_grid as make_grid, survey as survey
+from .surveying import make_grid as make_grid
 from .training import (
     HeldTrajectory as HeldTrajectory,
     Thinning as Thinning,
@@ -119,7 +119,7 @@ from .training import (
 )
 from .training.callbacks.huggingface import HuggingFaceTrajectory as HuggingFaceTrajectory
 from .training.callbacks.lightning import LightningTrajectory as LightningTrajectory
-from .views import Pictures as Pictures, View as View, write_report as write_report
+from .views import DrawnPicture as DrawnPicture, Pictures as Pictures, View as View, write_report as write_report
 from .weights import Initialiser as Initialiser, WeightSpace as WeightSpace
 from .weights.initialisers.module import ModuleDefault as ModuleDefault
 from .weights.initialisers.xavier import Xavier as Xavier

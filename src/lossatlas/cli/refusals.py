@@ -87,7 +87,8 @@ def _explain_missing(argument: Any) -> str:
     count, _ = argument.token_count()
     parts = set(_parts(argument.hint))
     kind = next((told for each, told in TYPES.items() if each in parts), "a value")
-    if get_origin(argument.hint) is tuple and count > 1:
+    pairs = [part for part in (argument.hint, *get_args(argument.hint)) if get_origin(part) is tuple]
+    if count > 1 and any(Ellipsis not in get_args(part) for part in pairs):
         return f"{argument.name} has too few values; expected {count} of them"
     if parts & {tuple, list}:
         return f"{argument.name} has no value; expected one or more, or {NONE} for an empty list"

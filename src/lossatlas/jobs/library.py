@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -25,7 +26,7 @@ from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
 from lossatlas.jobs.job import Handling
-from lossatlas.jobs.results import Comparison, CurveResult
+from lossatlas.jobs.results import Comparison, CurveResult, Survey
 from lossatlas.jobs.survey import put_networks
 from lossatlas.problem import Problem
 from lossatlas.progress import Reporter, count_towards, show_progress
@@ -37,17 +38,18 @@ from lossatlas.recipes.networks import copy_state, keep_module, load_networks
 from lossatlas.recipes.problem import ProblemRecipe, find_device
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import CHART
-from lossatlas.surveying import SurveyStore
+from lossatlas.surveying import SurveyStore, survey as measure_points
 from lossatlas.surveying.standing import score_network
 from lossatlas.types import Params, Source
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
 
-__all__ = ["compare", "connect"]
+__all__ = ["compare", "connect", "survey"]
 
 Network = nn.Module | Mapping[str, Tensor]
 """A network of the problem's architecture: a module, or its parameters and buffers by name."""
 C = TypeVar("C", ConnectConfig, CompareConfig)
+P = ParamSpec("P")
 GIVEN = {
     **dict.fromkeys(("data", "model", "loss", "output"), "the problem and the splits take its place"),
     **dict.fromkeys(("between", "runs"), "the networks take its place"),
@@ -55,6 +57,20 @@ GIVEN = {
 """Settings of a configuration that are passed as objects here, and which objects."""
 START = "@0"
 """The suffix of a network's name that denotes the weights its training started from."""
+
+
+def _let_show(measure: Callable[P, xr.Dataset]) -> Callable[P, Survey]:
+    """A function that gives what another measures, in a form that notebooks show with a picture."""
+
+    @wraps(measure)
+    def measured(*args: P.args, **kwargs: P.kwargs) -> Survey:
+        found = measure(*args, **kwargs)
+        return Survey(found.data_vars, found.coords, found.attrs)
+
+    return measured
+
+
+survey = _let_show(measure_points)
 
 
 def connect(

@@ -9,7 +9,7 @@ import xarray as xr
 
 from lossatlas.exchange import FORMATS
 from lossatlas.rundir import REPORT, RunDirectory
-from lossatlas.views import Picture, Style, draw, write_report
+from lossatlas.views import DrawnPicture, Style, draw, write_report
 
 __all__ = ["draw_survey", "write_pictures"]
 
@@ -17,7 +17,7 @@ LARGEST_TABLE = 400_000
 """Bytes of the table of all points that a report holds at most: a plane of 48 x 48 points with standard errors."""
 
 
-def write_pictures(run: RunDirectory, pictures: Mapping[str, Picture]) -> dict[str, bytes]:
+def write_pictures(run: RunDirectory, pictures: Mapping[str, DrawnPicture]) -> dict[str, bytes]:
     """Write pictures as PNG files of a run; returns what was written, by name.
 
     Raises:
@@ -34,7 +34,7 @@ def draw_survey(
     survey: xr.Dataset,
     title: str,
     summary: Mapping[str, Any],
-    more: Mapping[str, Picture] | None = None,
+    more: Mapping[str, DrawnPicture] | None = None,
     **report: Any,
 ) -> None:
     """Draw all views of a survey, and write the report of its run.

@@ -13,7 +13,7 @@ from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import Plan
 from lossatlas.recipes.first_picture import draw_first_picture
 
-__all__ = ["Comparison", "CurveResult"]
+__all__ = ["Comparison", "CurveResult", "Survey"]
 
 SHOWN = ("straight_barrier", "curve_barrier", "radial_barrier", "straight_length", "length", "worse_end")
 """The numbers of a curve's summary that a notebook shows."""
@@ -44,8 +44,8 @@ class CurveResult:
         return write_card(repr(self), choose_numbers(self.summary, SHOWN), draw_first_picture(self.survey))
 
 
-class Comparison(xr.Dataset):  # type: ignore[no-untyped-call]
-    """The labelled data of a comparison: an ``xarray.Dataset`` that a notebook shows with a picture."""
+class _ShownDataset(xr.Dataset):  # type: ignore[no-untyped-call]
+    """Labelled data that a notebook shows with a card before them."""
 
     __slots__ = ()
 
@@ -55,6 +55,28 @@ class Comparison(xr.Dataset):  # type: ignore[no-untyped-call]
             return self._write_card() + data
         except Exception:  # whatever somebody has taken out of it, what is left can be shown
             return data
+
+    def _write_card(self) -> str:
+        raise NotImplementedError
+
+
+class Survey(_ShownDataset):  # type: ignore[no-untyped-call]
+    """The labelled data of a survey: an ``xarray.Dataset`` that a notebook shows with a picture and its extremes."""
+
+    __slots__ = ()
+
+    def _write_card(self) -> str:
+        from lossatlas.views.data import list_extremes, take_first_sample
+
+        ends = list_extremes(take_first_sample(self))
+        numbers = {name: f"{low} to {high}" for name, (low, high) in ends.items()}
+        return write_card("Survey", numbers, draw_first_picture(self))
+
+
+class Comparison(_ShownDataset):  # type: ignore[no-untyped-call]
+    """The labelled data of a comparison: an ``xarray.Dataset`` that a notebook shows with a picture."""
+
+    __slots__ = ()
 
     def _write_card(self) -> str:
         split = self.attrs["compared_split"]

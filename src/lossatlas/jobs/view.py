@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import xarray as xr
 
@@ -15,24 +16,25 @@ from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import RunDirectory
 from lossatlas.views import Pictures, Style, draw, save_pictures
+from lossatlas.views.picture import check_dpi, check_formats
 from lossatlas.views.style import parse_width
 
-__all__ = ["join_records", "name_places", "open_subject", "resolve_owner", "view"]
+__all__ = ["join_records", "make_style", "name_places", "open_subject", "resolve_owner", "view"]
 
 Subject = xr.Dataset | Mapping[str, xr.Dataset]
 
 
 def view(
-    subject: Subject | Path | str,
+    subject: Subject | Path | str | OpenedRun | Sequence[Path | str] | Mapping[str, Path | str],
     out: Path | str | None = None,
-    kinds: Sequence[str] | None = None,
+    kinds: str | Sequence[str] | None = None,
     title: str = "",
     *,
     format: str | Sequence[str] = "png",  # noqa: A002
     width: str | None = None,
     dpi: int = 150,
     colormap: str | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: Sequence[float] | None = None,
     scale: str | None = None,
     levels: Sequence[float] = (),
     overwrite: bool = True,
@@ -79,25 +81,83 @@ def view(
         BadInput: a kind is unknown or does not apply, the subject holds no numbers, or a setting is not valid.
         CannotFinish: a file cannot be written.
     """
-    style = Style(
+    formats = [format] if isinstance(format, str) else list(format)
+    check_formats(formats)
+    check_dpi(dpi)
+    style = make_style(title, width, colormap, limits, scale, levels)
+    names = [kinds] if isinstance(kinds, str) else kinds
+    shown, record = _take_subject(subject)
+    pictures = draw(shown, names, style, record)
+    if out is not None:
+        save_pictures(pictures, out, formats, dpi, overwrite=overwrite)
+    return pictures
+
+
+def make_style(
+    title: str,
+    width: str | None,
+    colormap: str | None,
+    limits: Sequence[float] | None,
+    scale: str | None,
+    levels: Sequence[float],
+) -> Style:
+    """What is requested of pictures, as a user states it.
+
+    Raises:
+        BadInput: a setting is of another type, or cannot be.
+    """
+    for name, value in (("title", title), ("width", width), ("colormap", colormap), ("scale", scale)):
+        if not isinstance(value, str | None):
+            raise BadInput(f"{name} is {value!r}; expected a text")
+    ends = None if limits is None else _take_numbers("limits", limits)
+    if ends is not None and len(ends) != 2:
+        raise BadInput(
+            f"limits {' '.join(f'{end:g}' for end in ends)} are not a range; give the lower and the upper end"
+        )
+    return Style(
         title=title,
         width=None if width is None else parse_width(width),
         colormap=colormap,
-        limits=None if limits is None else (float(limits[0]), float(limits[1])),
+        limits=None if ends is None else (ends[0], ends[1]),
         scale=scale,
-        levels=tuple(map(float, levels)),
+        levels=_take_numbers("levels", levels),
     )
-    record: Sequence[str] = ()
+
+
+def _take_numbers(name: str, values: object) -> tuple[float, ...]:
+    """Numbers of a list.
+
+    Raises:
+        BadInput: it is not one.
+    """
+    try:
+        return tuple(float(value) for value in cast(Iterable[Any], values))
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} is {values!r}; expected a list of numbers") from error
+
+
+def _take_subject(subject: object) -> tuple[Subject, Sequence[str]]:
+    """What is to be shown, as a user gives it, and sentences on how it was measured.
+
+    Raises:
+        BadInput: it is nothing that could be shown.
+    """
+    if isinstance(subject, OpenedRun):
+        subject = subject.path
     if isinstance(subject, str | Path):
-        subject, record = open_subject(Path(subject))
-    elif isinstance(subject, xr.Dataset):
-        record = describe_measurement(subject)
-    else:
-        record = join_records({name: (survey, describe_measurement(survey)) for name, survey in subject.items()})
-    pictures = draw(subject, kinds, style, record)
-    if out is not None:
-        save_pictures(pictures, out, [format] if isinstance(format, str) else format, dpi, overwrite=overwrite)
-    return pictures
+        return open_subject(Path(subject))
+    if isinstance(subject, xr.Dataset):
+        return subject, describe_measurement(subject)
+    if isinstance(subject, list | tuple) and all(isinstance(one, str | Path) for one in subject):
+        subject = name_places([Path(one) for one in subject])
+    if not isinstance(subject, Mapping):
+        raise BadInput(
+            f"an object of type {type(subject).__name__} cannot be shown; expected a survey, a comparison, the path of "
+            "a run, or several of them by name"
+        )
+    opened = {str(name): _take_subject(one) for name, one in subject.items()}
+    surveys = {name: one for name, (one, _) in opened.items() if isinstance(one, xr.Dataset)}
+    return surveys, join_records({name: (survey, opened[name][1]) for name, survey in surveys.items()})
 
 
 def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> tuple[xr.Dataset, tuple[str, ...]]:

@@ -20,9 +20,9 @@ def draw_first_picture(subject: xr.Dataset) -> Shown | None:
 
     It alone is drawn, so that this is done in the time that one picture takes.
     """
-    from lossatlas.views import COMPARISON_VIEWS, VIEWS, draw
+    from lossatlas.views import COMPARISON_VIEWS, VIEWS, draw, is_comparison
 
-    views = COMPARISON_VIEWS if {"run", "other_run"} <= set(subject.sizes) else VIEWS
+    views = COMPARISON_VIEWS if is_comparison(subject) else VIEWS
     kinds = {name: views[name]() for name in views if not name.startswith("target")}
     try:
         for name, kind in sorted(kinds.items(), key=lambda item: item[1].rank):

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from lossatlas.files.writing import write_atomically
-from lossatlas.views import Picture, StillView, Style, data, figures, scales
+from lossatlas.views import DrawnPicture, StillView, Style, data, figures, scales
 
 __all__ = ["Curve", "draw_curves", "draw_maps", "save", "write_table"]
 
@@ -28,7 +28,7 @@ class Curve:
     style: str = "-"
 
 
-def save(picture: Picture, path: Path) -> str:
+def save(picture: DrawnPicture, path: Path) -> str:
     """Write a PNG file; returns the Markdown that shows it, with its caption for those who cannot see it."""
     write_atomically(path, picture.render("png"), folders=True)
     return f"![{' '.join(picture.caption.split())}]({path.name})"
@@ -119,12 +119,12 @@ class Curves(StillView[Sequence[Curve]]):
         return figure
 
 
-def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> Picture:
+def draw_maps(surveys: Mapping[str, xr.Dataset], variable: str, title: str, *, mask: bool = False) -> DrawnPicture:
     """The picture :class:`Maps` of some surveys, by the titles of their panels."""
     return Maps(variable, mask).picture(surveys, variable, Style(title=title))
 
 
-def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str) -> Picture:
+def draw_curves(curves: Sequence[Curve], x_label: str, y_label: str) -> DrawnPicture:
     """The picture :class:`Curves` of some curves."""
     return Curves(x_label, y_label).picture(curves, y_label)
 

@@ -15,7 +15,7 @@ from lossatlas.views.drawing import (
     draw_interactive,
     is_comparison,
 )
-from lossatlas.views.picture import FORMATS, InteractivePicture, Picture, Pictures, save_pictures
+from lossatlas.views.picture import FORMATS, DrawnPicture, InteractivePicture, Pictures, save_pictures
 from lossatlas.views.report import write_report
 from lossatlas.views.style import Style
 
@@ -25,9 +25,9 @@ __all__ = [
     "INTERACTIVE_VIEWS",
     "OVERLAY_VIEWS",
     "VIEWS",
+    "DrawnPicture",
     "InteractivePicture",
     "InteractiveView",
-    "Picture",
     "Pictures",
     "StillView",
     "Style",

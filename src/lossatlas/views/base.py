@@ -12,7 +12,7 @@ import xarray as xr
 from lossatlas.errors import BadInput, Caution
 from lossatlas.registry import Registry
 from lossatlas.views import data
-from lossatlas.views.picture import Captioned, InteractivePicture, Picture, Pictures
+from lossatlas.views.picture import Captioned, DrawnPicture, InteractivePicture, Pictures
 from lossatlas.views.plot import Plot
 from lossatlas.views.scales import LOSS
 from lossatlas.views.style import PLAIN, Style
@@ -99,14 +99,14 @@ class StillView(View[S]):
         """Return the least width in inches at which the printed picture can be read."""
         return 0.0
 
-    def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> Picture:
+    def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> DrawnPicture:
         from lossatlas.views.figures import fit_text, list_notes
 
         own = self.prepare(subject)
         figure = self.draw(own, style)
         fit_text(figure)
         notes = "; ".join(list_notes(figure))
-        return Picture(
+        return DrawnPicture(
             name=name,
             figure=figure,
             caption=" ".join([self.describe(own), f"{notes[0].upper()}{notes[1:]}." if notes else ""]).strip(),
@@ -114,6 +114,7 @@ class StillView(View[S]):
             width=float(figure.get_figwidth()),
             subject=subject,
             whole=self.whole,
+            title=style.title,
             record=tuple(record),
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from lossatlas.views import scales
-from lossatlas.views.picture import Picture
+from lossatlas.views.picture import DrawnPicture
 from lossatlas.views.report import Grid, place_pictures, text, write_page
 
 __all__ = ["write_comparison"]
@@ -46,7 +46,7 @@ def write_comparison(
     comparison: xr.Dataset,
     summary: Mapping[str, Any],
     config_yaml: str,
-    pictures: Mapping[str, Picture],
+    pictures: Mapping[str, DrawnPicture],
     rendered: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write the page of a comparison, whole or not at all.

@@ -134,7 +134,7 @@ def contour_maps(
         for maps in rows:
             own = [ax for ax, owner in zip(placed, owners, strict=True) if owner is maps]
             _colour_bar(drawn, own, maps, size[0] - 0.8 if narrow else size[1] / len(rows) - 0.8, flat=narrow)
-    said = "" if filled else f"lines: {', '.join(maps.colour_label for maps in rows)}"
+    said = figures.tell_shades(rows[0].palette) if filled else f"lines: {', '.join(m.colour_label for m in rows)}"
     flat = "no contour passes where the loss in a panel is constant" * any(line is None for line in lines)
     scales = [f"{maps.name}: {maps.limits.note}" if len(rows) > 1 else maps.limits.note for maps in rows]
     lost = invalid(np.concatenate([panel.values.ravel() for panel in panels]))

@@ -46,6 +46,7 @@ __all__ = [
     "edges",
     "fields",
     "limits_of",
+    "list_extremes",
     "notes",
     "others",
     "preferred",
@@ -245,6 +246,16 @@ def describe_extremes(survey: xr.Dataset, shown: Sequence[Field]) -> str:
         low, high = np.where(finite, field.values, np.inf).argmin(), np.where(finite, field.values, -np.inf).argmax()
         sentences.append(f"The {field.label} ranges from {place(field, low)} to {place(field, high)}.")
     return " ".join(sentences)
+
+
+def list_extremes(survey: xr.Dataset) -> dict[str, tuple[str, str]]:
+    """The lowest and the highest finite value of each quantity of a survey, as words, by its label."""
+    found = {}
+    for field in quantities(survey):
+        values = field.values[np.isfinite(field.values)]
+        if values.size:
+            found[field.label] = (number(float(values.min())), number(float(values.max())))
+    return found
 
 
 def preferred(candidates: Sequence[Field]) -> Field:

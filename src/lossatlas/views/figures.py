@@ -56,6 +56,7 @@ __all__ = [
     "log_axis",
     "panel_size",
     "read_lettering",
+    "tell_shades",
     "thin",
     "tick_text",
     "wrapped",
@@ -71,6 +72,8 @@ BORDER = 0.03  # inches of blank border around a printed picture
 FLATTEST = 0.6  # the least fraction of its natural height that a narrow figure keeps
 LEAST_PANEL = 1.8  # inches; the least width of a panel with its labels, where several stand side by side
 TICK = 0.36  # inches; the width of a tick's label with the space around it
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue, about
+APART = 0.3  # of luminance, from which on one end of a colour scale is called dark
 TITLE = 240  # letters; a longer title would take the room of the panels
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
@@ -284,8 +287,14 @@ def heat_maps(
     colour_bar(drawn, placed, norm, limits, palette, colour_label, flat=flat)
     if lost is None:
         lost = invalid(np.stack([values for _, values in panels]))
-    captioned(drawn, *notes, limits.note, keys=hatched(palette, lost))
+    captioned(drawn, *notes, tell_shades(palette), limits.note, keys=hatched(palette, lost))
     return drawn
+
+
+def tell_shades(palette: Palette) -> str:
+    """State which end of a colour scale is dark, as far as one is; any reader of a picture in grey needs to know."""
+    low, high = (float(np.dot(LUMINANCE, mpl.colormaps[palette.colours](end)[:3])) for end in (0.0, 1.0))
+    return f"dark is {'low' if low < high else 'high'}" if abs(high - low) > APART else ""
 
 
 def hatched(palette: Palette, lost: Invalid | str) -> list[Patch]:

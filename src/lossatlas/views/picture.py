@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ __all__ = [
     "CAPTION",
     "FORMATS",
     "Captioned",
+    "DrawnPicture",
     "InteractivePicture",
-    "Picture",
     "Pictures",
     "check_dpi",
     "check_formats",
@@ -73,18 +72,20 @@ class InteractivePicture(Captioned):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Picture(Captioned):
+class DrawnPicture(Captioned):
     """A figure with its caption and the subject that it shows; see :class:`Captioned` for further attributes.
 
     Attributes:
         figure: matplotlib's figure, which can be changed: ``picture.figure.axes[0].set_xlim(-1, 1)``.
         width: the requested width in inches, or else the natural one.
+        title: the title above it; may be empty.
         whole: whether a page shows the picture at the full width of the page, whatever its height.
     """
 
     figure: Figure
     width: float
     whole: bool = False
+    title: str = ""
 
     def render(self, format: str = "png", dpi: int = DPI) -> bytes:  # noqa: A002
         """Render the picture as the content of a file; equal pictures give equal bytes.
@@ -112,22 +113,28 @@ class Picture(Captioned):
         path = Path(path)
         write_atomically(path, self.render(path.suffix.removeprefix(".").lower(), dpi), folders=True)
 
-    def embed(self, dpi: int = DPI) -> str:
-        """Make a self-contained HTML figure of the picture."""
+    @property
+    def heading(self) -> str:
+        """The title, or else the name."""
+        return self.title or self.name
+
+    def embed(self, dpi: int = DPI, *, record: bool = False) -> str:
+        """Make a self-contained HTML figure of the picture, with how it was measured if ``record`` is True."""
+        caption = self.describe() if record else self.caption
         source = b64encode(self.render("png", dpi)).decode()
         return (
             f'<figure style="margin:0"><img src="data:image/png;base64,{source}" alt="{escape(self.alt)}" '
-            f'style="max-width:100%;height:auto;background:#fff"><figcaption>{escape(self.caption)}</figcaption></figure>'
+            f'style="max-width:100%;height:auto;background:#fff"><figcaption>{escape(caption)}</figcaption></figure>'
         )
 
     def _repr_html_(self) -> str:
         return self.embed()
 
     def __repr__(self) -> str:
-        return f"Picture({self.name!r}, {self.width:.3g} in wide: {self.caption})"
+        return f"DrawnPicture({self.name!r}, {self.width:.3g} in wide: {self.caption})"
 
 
-class Pictures(dict[str, Picture]):
+class Pictures(dict[str, DrawnPicture]):
     """Pictures by name, which notebooks display."""
 
     def save(self, folder: Path | str, formats: Sequence[str] = ("png",), dpi: int = DPI) -> list[Path]:
@@ -139,7 +146,7 @@ class Pictures(dict[str, Picture]):
 
 
 def save_pictures(
-    pictures: Mapping[str, Picture],
+    pictures: Mapping[str, DrawnPicture],
     folder: Path | str,
     formats: Sequence[str] = ("png",),
     dpi: int = DPI,
@@ -165,13 +172,15 @@ def save_pictures(
     check_formats(formats)
     check_dpi(dpi)
     places = {name: [Path(folder) / f"{name}.{suffix}" for suffix in formats] for name in pictures}
-    if not overwrite and (there := [place for several in places.values() for place in several if place.exists()]):
-        raise BadInput(f"{there[0]} exists; choose another folder, or replace it with --overwrite")
+    captions = {name: Path(folder) / f"{name}.{CAPTION}" for name in pictures}
+    every = [*(place for several in places.values() for place in several), *captions.values()]
+    if not overwrite and (there := [place for place in every if place.exists()]):
+        raise BadInput(f"{there[0]} exists; choose another folder, or ask for files to be overwritten")
     for name, several in places.items():
         for place, suffix in zip(several, formats, strict=True):
             write_atomically(place, pictures[name].render(suffix, dpi), folders=True)
         caption = f"{pictures[name].describe()}\n".encode(errors="backslashreplace")
-        write_atomically(Path(folder) / f"{name}.{CAPTION}", caption, folders=True)
+        write_atomically(captions[name], caption, folders=True)
     return [place for several in places.values() for place in several]
 
 
@@ -193,11 +202,13 @@ def check_dpi(dpi: int) -> None:
     Raises:
         BadInput: the resolution is out of bounds.
     """
-    if not (math.isfinite(dpi) and LEAST_DPI <= dpi <= MOST_DPI):
-        raise BadInput(f"dpi {dpi} is not between {LEAST_DPI} and {MOST_DPI}; most journals require 300")
+    if not (isinstance(dpi, int | float) and LEAST_DPI <= dpi <= MOST_DPI):
+        raise BadInput(f"dpi {dpi!r} is not between {LEAST_DPI} and {MOST_DPI}; most journals require 300")
 
 
-def _save(picture: Picture, format: str, dpi: int, settings: Mapping[str, Any], metadata: Mapping[str, Any]) -> bytes:  # noqa: A002
+def _save(
+    picture: DrawnPicture, suffix: str, dpi: int, settings: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> bytes:
     """Save the figure with matplotlib under temporary settings, which leave those of the user unchanged."""
     from matplotlib import rc_context
 
@@ -206,11 +217,11 @@ def _save(picture: Picture, format: str, dpi: int, settings: Mapping[str, Any], 
     buffer = BytesIO()
     with rc_context(dict(settings)):  # type: ignore[arg-type]
         box = crop_height(picture.figure)
-        picture.figure.savefig(buffer, format=format, dpi=dpi, metadata=dict(metadata), bbox_inches=box)
+        picture.figure.savefig(buffer, format=suffix, dpi=dpi, metadata=dict(metadata), bbox_inches=box)
     return buffer.getvalue()
 
 
-def _render_png(picture: Picture, dpi: int) -> bytes:
+def _render_png(picture: DrawnPicture, dpi: int) -> bytes:
     return _save(
         picture,
         "png",
@@ -220,25 +231,35 @@ def _render_png(picture: Picture, dpi: int) -> bytes:
     )
 
 
-def _render_pdf(picture: Picture, dpi: int) -> bytes:
+def _render_pdf(picture: DrawnPicture, dpi: int) -> bytes:
     # Many publishers refuse Type 3 fonts, which matplotlib embeds by default.
-    metadata = {"Title": picture.name, "Subject": picture.caption, "CreationDate": None, "Creator": "lossatlas"}
+    metadata = {
+        "Title": picture.heading,
+        "Subject": picture.caption,
+        "CreationDate": None,
+        "Creator": "lossatlas",
+    }
     return _save(picture, "pdf", dpi, {"pdf.fonttype": 42}, metadata)
 
 
-def _render_svg(picture: Picture, dpi: int) -> bytes:
-    metadata = {"Title": picture.name, "Description": picture.alt, "Date": None, "Creator": "lossatlas"}
+def _render_svg(picture: DrawnPicture, dpi: int) -> bytes:
+    metadata = {
+        "Title": picture.heading,
+        "Description": picture.alt,
+        "Date": None,
+        "Creator": "lossatlas",
+    }
     return _save(picture, "svg", dpi, {"svg.fonttype": "none", "svg.hashsalt": picture.name}, metadata)
 
 
-def _render_html(picture: Picture, dpi: int) -> bytes:
+def _render_html(picture: DrawnPicture, dpi: int) -> bytes:
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    body = f"<title>{escape(picture.name)}</title></head><body>{picture.embed(dpi)}</body></html>"
+    body = f"<title>{escape(picture.heading)}</title></head><body>{picture.embed(dpi, record=True)}</body></html>"
     page = f'<!doctype html>\n<html lang="en"><head>{head}{body}\n'
     return page.encode(errors="backslashreplace")
 
 
-RENDERINGS: dict[str, Callable[[Picture, int], bytes]] = {
+RENDERINGS: dict[str, Callable[[DrawnPicture, int], bytes]] = {
     "png": _render_png,
     "pdf": _render_pdf,
     "svg": _render_svg,

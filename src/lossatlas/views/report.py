@@ -18,7 +18,7 @@ from lossatlas.files.writing import write_atomically
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
 from lossatlas.views.drawing import draw_interactive
-from lossatlas.views.picture import Picture
+from lossatlas.views.picture import DrawnPicture
 from lossatlas.views.plot import Plot
 from lossatlas.views.shrink import shrink_to_fit
 
@@ -51,7 +51,7 @@ def write_report(
     title: str,
     summary: Mapping[str, object],
     config_yaml: str,
-    pictures: Mapping[str, Picture],
+    pictures: Mapping[str, DrawnPicture],
     tables: Mapping[str, Mapping[str, object]] | None = None,
     grids: Sequence[Grid] = (),
     shown_elsewhere: Collection[str] = (),
@@ -260,7 +260,7 @@ def _flat(summary: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 
 
 def place_pictures(
-    pictures: Mapping[str, Picture], rendered: Mapping[str, bytes] | None = None
+    pictures: Mapping[str, DrawnPicture], rendered: Mapping[str, bytes] | None = None
 ) -> list[dict[str, object]]:
     """Prepare pictures for a page as PNG files, which are compressed where they are large together.
 
@@ -272,7 +272,7 @@ def place_pictures(
     return [_place(pictures[name], content) for name, content in shrink_to_fit(contents).items()]
 
 
-def _place(picture: Picture, content: bytes) -> dict[str, object]:
+def _place(picture: DrawnPicture, content: bytes) -> dict[str, object]:
     """Prepare one picture for a page; bytes 16 to 23 of a PNG file hold its size."""
     return {
         "kind": picture.name.replace("_", " "),

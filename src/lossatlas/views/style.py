@@ -21,7 +21,7 @@ __all__ = ["COLOURED", "CONTOURED", "PLAIN", "SCALED", "SCALES", "Style", "parse
 
 SCALES = ("log", "linear")
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "in": 25.4, "pt": 25.4 / 72}
-NARROWEST, WIDEST = 40.0, 1000.0  # millimetres; in a narrower picture the labels would take all the room
+NARROWEST, WIDEST = 60.0, 1000.0  # millimetres; in a narrower picture the labels would take all the room
 INCH = 25.4  # millimetres
 
 SCALED = frozenset({"limits", "scale"})

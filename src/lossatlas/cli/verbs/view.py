@@ -48,7 +48,7 @@ def view(
     Args:
         run: A run directory, a survey.zarr, or a file of another program: .csv, or .h5 of Li et al.'s code.
         more: Further ones, to be drawn with the first.
-        kinds: Kinds of pictures, such as loss contours surface; by default all that apply.
+        kinds: Kinds of pictures (see lossatlas info), such as loss contours surface; by default all that apply.
         out: Directory for the files; by default the run directory, or where the survey is; of several surveys the
             current directory.
         title: Title above every picture.
@@ -64,17 +64,15 @@ def view(
         export: Files to write the survey to beside the pictures, in the format of their suffix: .csv, .h5 or .vts.
         pictures: Draw pictures; --no_pictures with --export only writes files.
     """
-    from lossatlas.jobs.view import join_records, name_places, open_subject
-    from lossatlas.views import Style, draw, is_comparison, save_pictures
+    from lossatlas.jobs.view import join_records, make_style, name_places, open_subject
+    from lossatlas.views import draw, is_comparison, save_pictures
     from lossatlas.views.picture import check_dpi, check_formats
-    from lossatlas.views.style import parse_width
 
     places = (run, *more)
-    _check(places, kinds, export, pictures)
+    _check(places, export, pictures)
     check_formats(format)
     check_dpi(dpi)
-    inches = None if width is None else parse_width(width)
-    style = Style(title=title, width=inches, colormap=colormap, limits=limits, scale=scale, levels=levels)
+    style = make_style(title, width, colormap, limits, scale, levels)
     if out is not None and pictures:
         check_place(out, "--out", folder=True)
     for path in export:
@@ -97,12 +95,11 @@ def view(
     return None
 
 
-def _check(places: tuple[Path, ...], kinds: tuple[str, ...], export: tuple[Path, ...], pictures: bool) -> None:
+def _check(places: tuple[Path, ...], export: tuple[Path, ...], pictures: bool) -> None:
     """Refuse options that do not go together.
 
     Raises:
-        BadInput: several surveys are to be exported or drawn in chosen kinds, one is given twice or cannot be looked
-            at, or nothing is asked.
+        BadInput: several surveys are to be exported, one is given twice or cannot be looked at, or nothing is asked.
     """
     from lossatlas.jobs.view import resolve_owner
 
@@ -118,8 +115,6 @@ def _check(places: tuple[Path, ...], kinds: tuple[str, ...], export: tuple[Path,
         raise BadInput(f"{twice[0]} is given twice; give each survey once")
     if len(places) > 1 and export:
         raise BadInput(f"--export writes one survey, and {len(places)} are given; export them one by one")
-    if len(places) > 1 and kinds:
-        raise BadInput(f"--kinds are those of one survey, and {len(places)} are given; leave --kinds out")
     if not pictures and not export:
         raise BadInput("--no_pictures leaves nothing to do; give --export FILE, or leave it out")
 

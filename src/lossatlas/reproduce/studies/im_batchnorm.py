@@ -19,7 +19,7 @@ from lossatlas.recipes import ProblemConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce.drawing import save, write_table
 from lossatlas.reproduce.settings import copy_problem
 from lossatlas.reproduce.study import Run, Study
-from lossatlas.views import Picture, StillView, Style, draw, figures, lines, scales
+from lossatlas.views import DrawnPicture, StillView, Style, draw, figures, lines, scales
 
 __all__ = ["IM_BATCHNORM"]
 
@@ -220,7 +220,7 @@ def _accuracies(runs: Mapping[str, Run]) -> list[list[object]]:
     return rows
 
 
-def _picture(families: Mapping[str, _Family], words: str) -> Picture:
+def _picture(families: Mapping[str, _Family], words: str) -> DrawnPicture:
     return _Lines(words).picture(families, "lines")
 
 

@@ -35,7 +35,7 @@ GEOMETRY = {
 }
 """Variables on the geometry of the curve: the label of the axis, and the description in captions."""
 WIDE, TALL = 4.6, 3.1  # inches; the size of a panel
-LEAST = 2.4  # inches; the least width of a panel, where several stand side by side
+LEAST = 1.6  # inches; the least width of a panel, where several stand side by side
 
 
 class AlongCurve(SurveyView):

@@ -19,7 +19,7 @@ class Slices(SurveyView):
     """Heat maps of the loss of one split (test, if there is one) at values of the third axis, with one colour scale."""
 
     needs = "three axes and a loss"
-    caption = "Heat maps of the loss on slices through the volume, with a common colour scale; dark is low loss."
+    caption = "Heat maps of the loss on slices through the volume, with a common colour scale."
     rank = 20
     heeds = COLOURED
 

@@ -40,10 +40,13 @@ class Surface(SurveyView):
         assert isinstance(ax, Axes3D)
         # Labels stand beside the box, where a narrow figure has little room.
         narrow = style.width is not None and style.width < figures.NARROW
-        _draw_surface(ax, survey, field, limits, style.colour(figures.LOSS, field.metric), narrow=narrow)
+        palette = style.colour(figures.LOSS, field.metric)
+        _draw_surface(ax, survey, field, limits, palette, narrow=narrow)
         thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)
         holes = scales.invalid(field.values).describe(", left as holes")
-        figures.captioned(drawn, field.label, limits.note, holes, thinned, *data.notes(survey))
+        figures.captioned(
+            drawn, field.label, figures.tell_shades(palette), limits.note, holes, thinned, *data.notes(survey)
+        )
         return drawn
 
 

@@ -22,7 +22,7 @@ class TargetLoss(SurveyView):
     """A heat map of the requested loss of each point, in the colours of the loss."""
 
     needs = "two axes and a target loss"
-    caption = "The requested loss: a heat map of the loss that was requested at each point; dark is low loss."
+    caption = "The requested loss: a heat map of the loss that was requested at each point."
     rank = 10
     heeds = COLOURED
 

@@ -188,7 +188,7 @@ def _angles(ax: Axes, survey: xr.Dataset) -> None:
     ax.set_ylim(0, 180)
     ax.set_yticks([0, 45, 90, 135, 180])
     split = survey[schema.OnTrajectory.ANGLE].attrs.get("split", "")
-    _dress(ax, survey, f"angle of step and {split} descent (\u00b0)")
+    _dress(ax, survey, f"angle of step and\n{split} descent (\u00b0)")
 
 
 def _dress(ax: Axes, survey: xr.Dataset, y: str) -> None:

@@ -15,9 +15,7 @@ class AccuracyPlanes(OverlayView):
     """Filled contours of the accuracy of several planes side by side, with one scale and the same levels."""
 
     needs = "two axes with at least two points each in all of them, and the accuracy in all"
-    caption = (
-        "Filled contours of the accuracy over several planes, with one colour scale and the same levels; dark is high."
-    )
+    caption = "Filled contours of the accuracy over several planes, with one colour scale and the same levels."
     rank = 20
     metric = scales.ACCURACY
     heeds = CONTOURED

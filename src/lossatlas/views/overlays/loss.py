@@ -15,7 +15,7 @@ class LossPlanes(OverlayView):
     """Filled contours of the loss of several planes side by side, with one scale and the same levels."""
 
     needs = "two axes with at least two points each in all of them, and the loss in all"
-    caption = "Filled contours of the loss over several planes, with one colour scale and the same levels; dark is low."
+    caption = "Filled contours of the loss over several planes, with one colour scale and the same levels."
     rank = 10
     metric = scales.LOSS
     heeds = CONTOURED
