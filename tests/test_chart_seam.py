@@ -19,6 +19,7 @@ import lossatlas as la
 from lossatlas.bounds import NamedOptions
 from lossatlas.charts import CHARTS, Between, ChartStart, CoefficientChart, Startable, encode_chart
 from lossatlas.cli import main
+from lossatlas.describing import describe_numbers
 from lossatlas.registry import Registry
 from lossatlas.schema import GEOMETRY, PAIR_CORNERS, Geometry
 from lossatlas.types import Params
@@ -541,10 +542,10 @@ def test_coefficients_that_are_not_trained_need_no_gradient() -> None:
 
 
 def test_progress_is_told_where_only_low_cells_have_a_finite_loss() -> None:
-    from lossatlas.cli.progress import _described
-
-    assert _described({"low_loss": 1.0, "low_accuracy": 0.5, "high_accuracy": 0.25}) == "low/high accuracy 0.50/0.25"
-    assert _described({"low_loss": 1.0}) == ""
+    assert (
+        describe_numbers({"low_loss": 1.0, "low_accuracy": 0.5, "high_accuracy": 0.25}) == "low/high accuracy 0.50/0.25"
+    )
+    assert describe_numbers({"low_loss": 1.0}) == ""
 
 
 def test_between_networks_and_along_curves_the_kinds_that_serve_are_named(

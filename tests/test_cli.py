@@ -102,7 +102,7 @@ class TestARun:
         for flag in ("--resume", "--resume=true"):
             assert fit("--out=runs/a", flag) == 0  # finished: nothing to do
         assert main(["view", "runs/a", "--kinds", "loss", "--out", "pictures"]) == 0
-        assert [p.name for p in Path("pictures").iterdir()] == ["loss.png"]
+        assert {p.name for p in Path("pictures").iterdir()} == {"loss.png", "loss.caption.txt"}
         assert fit("--out=runs/a", "--overwrite", "--steps=2") == 0
         assert json.loads((run / "summary.json").read_text())["steps"] == 2
 

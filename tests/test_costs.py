@@ -17,7 +17,7 @@ from hypothesis import given, settings, strategies as st
 
 import lossatlas as la
 from lossatlas.cli.main import main
-from lossatlas.jobs import Reporter, fit_cost, survey_cost, train
+from lossatlas.jobs import fit_cost, survey_cost, train
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.examples import CAUTION, COUNTS, choose_examples
@@ -28,6 +28,7 @@ from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.survey_cost import count_points_left
 from lossatlas.jobs.sweep import JOBS
 from lossatlas.jobs.train import run_train
+from lossatlas.progress import Reporter
 from lossatlas.recipes import CompareConfig, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
 
 HIDDEN: dict[str, Any] = {"model_options": {"hidden": (8,)}}

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from torch import nn
 
 import lossatlas as la
 from lossatlas.cli.app import VERBS
@@ -22,7 +24,6 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize(
     ("page", "drawn"),
     [
-        ("README.md", {"loss", "target"}),
         ("docs/tutorials/own_module.md", {"loss", "target"}),
         ("docs/how-to/from_python.md", {"curve"}),
     ],
@@ -36,6 +37,21 @@ def test_examples_run_as_they_stand(
     assert small != code
     exec(compile(small, page, "exec"), {})
     assert {path.stem for path in Path("pictures").iterdir()} >= drawn
+
+
+def test_ten_lines_lead_from_a_checkpoint_to_a_figure_or_fit_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both examples of the README, on fewer points and in fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    torch.save(checkpoint.state_dict(), "net.pt")
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL):
+        assert len([line for line in code.splitlines() if line]) <= 10
+        small = code.replace("(31, 31)", "(3, 3)").replace("steps=300", "steps=3").replace("size=24", "size=8")
+        assert small != code
+        exec(compile(small, "README.md", "exec"), {})
+    assert {path.stem for path in Path("pictures").iterdir()} >= {"loss", "contours", "target"}
 
 
 def test_the_pages_of_trainings_lead_to_their_pictures(

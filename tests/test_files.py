@@ -662,16 +662,17 @@ ELSEWHERE = {
     "weights/unpickling.py": "from a file that the door looked at",
     "cli/terminal.py": "nothing, to write to",
     "engine/machine.py": "what Linux says of its processor",
+    "exchange/comparison.py": "from bytes that the door read",
     "exchange/formats/csv.py": "from a text that the door read",
     "exchange/formats/li_hdf5.py": "to write",
     "exchange/stores.py": "a copy of a store whose metadata the door checked",
-    "jobs/compare.py": "from bytes that the door read",
     "jobs/log.py": "to write",
     "locks.py": "a lock, of which some hundred bytes are read",
     "surveying/arrays.py": "a store that the door checked, or a new one",
     "surveying/growth.py": "coordinates whose chunks the door looked at",
     "surveying/layout.py": "marks that the door looked at",
     "training/trajectory.py": "to write",
+    "views/shrink.py": "a picture that was rendered a moment before",
 }
 """Modules that open something by themselves, and why that is not a file of others."""
 

@@ -367,7 +367,7 @@ def test_the_tensors_of_another_chart_are_refused(tmp_path: Path) -> None:
         ({"origin": torch.ones(5, dtype=torch.complex64)}, {}, "its 'origin' is of type torch.complex64"),
         ({"origin": torch.ones(4)}, {}, r"origin \(n,\) and directions"),
         ({"scale": torch.ones(2)}, {}, "its tensors are not those of a plane"),
-        ({"odd": torch.ones(2)}, {}, "'odd' belongs to nothing here"),
+        ({"odd": torch.ones(2)}, {}, "'odd' is unknown"),
     ):
         path.write_bytes(save({**state, **change}, {"lossatlas": json.dumps({**whole, **told})}))
         with pytest.raises(la.BadInput, match=f"holds no chart .*{reason}.*give the chart.safetensors") as caught:

@@ -375,3 +375,32 @@ def test_a_curve_of_networks_without_statistics_is_surveyed_with_its_own_policy(
     """Without running statistics all policies are one, and none needs examples for them."""
     for name in ("c", "curve"):
         assert la.open_run(runs / name).recipe.survey_buffers.record == "batch"
+
+
+class TestHowRunsShowThemselves:
+    @pytest.mark.parametrize("name", ["f", "s", "between", "along", "c"])
+    def test_a_run_with_a_survey_shows_its_first_picture(self, runs: Path, name: str) -> None:
+        html = la.open_run(runs / name)._repr_html_()
+        assert html is not None
+        assert 'src="data:image/png;base64,' in html
+        assert f"{name}: a run of {la.open_run(runs / name).verb}, finished" in html
+
+    @pytest.mark.parametrize("name", ["t-cut", "f-cut", "c-cut", "s-cut", "cmp"])
+    def test_a_run_without_one_says_what_it_is(self, runs: Path, name: str) -> None:
+        run = la.open_run(runs / name)
+        assert f"a run of {run.verb}, {'finished' if run.finished else 'not finished'}" in (run._repr_html_() or "")
+
+    def test_numbers_are_shown_and_names_are_not_markup(self, copied: Path) -> None:
+        run = la.open_run(Path("t1").rename("t<i>"))
+        html = run._repr_html_()
+        assert html is not None
+        assert "t&lt;i&gt;: a run of train" in html
+        assert f">{run.summary['test_accuracy']:.4g}<" in html
+        shutil.rmtree("t<i>")
+        assert repr(run) == "OpenedRun('t<i>')"
+
+    def test_a_run_that_cannot_be_read_is_shown_by_its_name(self, copied: Path) -> None:
+        run = la.open_run("s")
+        Path("s/provenance.json").write_text("{")
+        assert run._repr_html_() is None
+        assert repr(run) == "OpenedRun('s')"

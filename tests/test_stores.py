@@ -24,9 +24,9 @@ from numcodecs.zstd import Zstd
 import lossatlas as la
 from lossatlas.exchange import read_undamaged
 from lossatlas.jobs.fit import run_fit
-from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.locks import Lock
+from lossatlas.progress import Reporter
 from lossatlas.recipes import FitConfig, SurveyConfig
 from lossatlas.schema import STANDARD_ERROR, Quantity, parse_texts
 from lossatlas.surveying import SurveyStore

@@ -24,7 +24,6 @@ from shown import show, to_png
 
 from lossatlas import views
 from lossatlas.cli import main
-from lossatlas.cli.progress import RichReporter
 from lossatlas.cli.shortages import explain_shortage
 from lossatlas.cli.signals import is_asked_to_stop, watch_signals
 from lossatlas.errors import BadInput, CannotFinish, Caution, ModelFailure, escape_unprintable, format_error
@@ -32,6 +31,7 @@ from lossatlas.exchange import write_survey
 from lossatlas.free_memory import free_memory
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.job import Handling, Job
+from lossatlas.progress.terminal import RichReporter
 from lossatlas.recipes import FitConfig
 from lossatlas.views.figures import tick_text
 

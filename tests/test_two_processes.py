@@ -20,10 +20,10 @@ from nursery import Child
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.jobs.job import Handling, Job
-from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.starting import Start
 from lossatlas.jobs.train import run_train
 from lossatlas.locks import Lock
+from lossatlas.progress import Reporter
 from lossatlas.recipes import TrainConfig
 from lossatlas.reproduce import Run, Study
 from lossatlas.reproduce.run import run_study

@@ -24,9 +24,9 @@ from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.network import Network
 from lossatlas.errors import Caution
 from lossatlas.jobs.fit import run_fit
-from lossatlas.jobs.reporter import Reporter
 from lossatlas.losses import check_total, find_loss_options, total_weights
 from lossatlas.metrics import METRICS, MeanMetric, choose_metrics
+from lossatlas.progress import Reporter
 from lossatlas.recipes import CompareConfig, FitConfig
 from lossatlas.recipes.alike import Known, check_same_losses
 from lossatlas.recipes.problem import build_loss

@@ -46,9 +46,6 @@ TITLES = {
 }
 """Titles of groups by the package that the names come from; a package that is not here is called by its name."""
 
-FOREIGN = "Module, object, tuple, dict, Exception, BaseException, UserWarning, TrainerCallback, Callback"
-"""Base classes whose own members are left to the documentation of those who wrote them."""
-
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
@@ -131,7 +128,9 @@ def _make_page(name: str) -> str:
     """The page of one name."""
     thing = getattr(lossatlas, name)
     if inspect.isclass(thing):
-        what = f".. autoclass:: {name}\n   :members:\n   :inherited-members: {FOREIGN}\n   :show-inheritance:\n"
+        # Members of other packages' classes are left to their own documentation.
+        foreign = ", ".join(each.__name__ for each in thing.__mro__ if not each.__module__.startswith("lossatlas"))
+        what = f".. autoclass:: {name}\n   :members:\n   :inherited-members: {foreign}\n   :show-inheritance:\n"
     else:
         what = f".. autofunction:: {name}\n"
     return f"{_make_title(name)}.. currentmodule:: lossatlas\n\n{what}"

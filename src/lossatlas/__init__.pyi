@@ -63,7 +63,8 @@ from .fitting import (
     Steps as Steps,
     fit as fit,
 )
-from .jobs.library import CurveResult as CurveResult, compare as compare, connect as connect
+from .jobs.library import compare as compare, connect as connect
+from .jobs.results import Comparison as Comparison, CurveResult as CurveResult
 from .jobs.view import view as view
 from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as NetworkLoss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy

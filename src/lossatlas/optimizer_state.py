@@ -39,7 +39,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Te
         if key.startswith(PREFIX):
             index, _, name = key.removeprefix(PREFIX).partition(".")
             if not re.fullmatch("[0-9]{1,9}", index):
-                raise ValueError(f"{key!r} belongs to nothing here")
+                raise ValueError(f"{key!r} is unknown")
             state.setdefault(int(index), {})[name] = value
     _check(optimizer, state)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

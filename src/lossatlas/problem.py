@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lossatlas.describing import count_things, write_repr
 from lossatlas.feeds import Feed, Pair
 from lossatlas.losses import Loss, PerExample
 
@@ -36,3 +37,10 @@ class Problem:
         self.module = module
         self.loss = loss if isinstance(loss, Loss) else PerExample(loss)
         self.feed = (feed if feed is not None else Pair()).of(module, self.loss)
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        weights = count_things(sum(parameter.numel() for parameter in self.module.parameters()), "weight")
+        return f"{type(self.module).__name__} of {weights}, {self.loss!r}, {type(self.feed).__name__}"

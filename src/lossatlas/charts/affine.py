@@ -49,6 +49,10 @@ class AffineChart(Startable):
     def statistics(self) -> Params:
         return {}
 
+    @property
+    def control_count(self) -> int:
+        return 1 + len(self.axes)
+
     def coefficients(self, coords: Tensor) -> Tensor:
         coords = check_coords(coords, self.axes)
         return affine(coords - self.anchor.to(coords))

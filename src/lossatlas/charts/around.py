@@ -52,6 +52,10 @@ class HeldDirections(CoefficientChart):
     def centred(self) -> bool:
         return True
 
+    @property
+    def control_count(self) -> int:
+        return 1 + self.directions[..., 0].numel()
+
     def corner_coords(self) -> Tensor:
         return torch.zeros(1, self.directions.shape[-2], dtype=torch.float64)
 

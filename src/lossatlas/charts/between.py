@@ -147,6 +147,10 @@ class Between(CoefficientChart):
     def statistics(self) -> Params:
         return _statistics(dict(self.named_buffers()))
 
+    @property
+    def control_count(self) -> int:
+        return len(self.corners)
+
     def controls(self) -> Tensor:
         return self.corners
 

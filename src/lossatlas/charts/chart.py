@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp
 
+from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.hashing import fingerprint
 from lossatlas.registry import Registry, load_callable
@@ -48,6 +49,19 @@ class Chart(nn.Module, ABC):
     """What plots call the axes, by axis, where that is not their names; whoever makes the chart may say so."""
     fitted_under: str = ""
     """The buffers policy of the fit that trained the chart; empty where it was not fitted."""
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        trained = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+        axes = f"{'axes' if len(self.axes) > 1 else 'axis'} {join_words(self.axes)}"
+        trains = f"trains {join_words(trained) or 'nothing'}"
+        return f"{axes}, {self._describe_controls()}{count_things(self.dimension, 'weight')}, {trains}"
+
+    def _describe_controls(self) -> str:
+        """How many controls there are, where the chart has some and tells without forming them."""
+        return ""
 
     @property
     @abstractmethod
@@ -152,6 +166,14 @@ class CoefficientChart(Chart):
         if not issubclass(kind, cls):
             raise BadInput(f"{option} {spec!r} {cls.refusal}; choose {' or '.join(cls.names())}")
         return kind
+
+    @property
+    def control_count(self) -> int | None:
+        """The number m of controls; None where only forming them would tell."""
+        return None
+
+    def _describe_controls(self) -> str:
+        return f"{count_things(self.control_count, 'control')} of " if self.control_count is not None else ""
 
     @property
     @abstractmethod

@@ -139,6 +139,10 @@ class Curve(CoefficientChart):
         """The degree m, one less than the number of controls."""
         return len(self.held) - 1
 
+    @property
+    def control_count(self) -> int:
+        return len(self.held)
+
     def controls(self) -> Tensor:
         return torch.cat([self.fixed, self.bends])[self._order]
 

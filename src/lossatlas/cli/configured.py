@@ -117,7 +117,7 @@ class ConfiguredVerb(Verb, Generic[C, R]):
         if run.dry_run:
             _print_estimate(job.estimate(config))
             return
-        from lossatlas.cli.progress import RichReporter
+        from lossatlas.progress.terminal import RichReporter
 
         place = RunDirectory(run.out)
         own = run.resume or not place.exists

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossatlas.data.split import Split
+from lossatlas.describing import write_repr
 from lossatlas.types import Batch
 
 __all__ = ["Dataset"]
@@ -36,6 +37,13 @@ class Dataset:
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
             object.__setattr__(self, name, Split.of(split))
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        classes = [] if self.classes is None else [f"{self.classes:,} classes"]
+        return ", ".join([repr(self.name), *(f"{name}={split!r}" for name, split in self.splits.items()), *classes])
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from lossatlas.data.moving import move
 from lossatlas.data.taking import take_source
 from lossatlas.data.transform import Transform
 from lossatlas.data.trees import strip_tensor
+from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.free_memory import SHARE, free_memory
 from lossatlas.types import Batch, Source
@@ -147,9 +148,12 @@ class Split:
         return len(self._source) if self._rows is None else len(self._rows)
 
     def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
         where = "read from its source" if not self._source.held else f"on {self._device}"
         notes = "".join(f"; {note}" for note in self.notes)
-        return f"Split({len(self):,} examples of {self._source.form}, {where}{notes})"
+        return f"{count_things(len(self), 'example')} of {self._source.form}, {where}{notes}"
 
     @property
     def data(self) -> Batch:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.losses import Labelled, Loss, split_terms, weigh_examples
 from lossatlas.schema import Companion, Quantity
@@ -122,6 +123,13 @@ class Evaluation:
     """The loss function, which also weighs examples."""
     terms: Mapping[str, Tensor] = field(default_factory=dict)
     """The terms (p, B) by name, of a loss that has several."""
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        networks, examples = self.losses.shape
+        return f"{count_things(networks, 'network')} on {count_things(examples, 'example')}, {self.loss!r}"
 
     @classmethod
     def of(cls, outputs: Outputs, losses: Tensor, targets: Any, batch: Batch, loss: Loss) -> Self:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from lossatlas.data import Split, cut_parts
+from lossatlas.describing import count_things, write_repr
 from lossatlas.engine.checking import spread
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
 from lossatlas.engine.derivatives import Derivatives
@@ -64,6 +65,14 @@ class Engine:
         self._evaluated = network.at(plan.evaluate.precision)
         self._pulled = network.at(plan.pullback.precision)
         self._derived = network.at(plan.derivatives.precision)
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        network = self.network
+        weights = count_things(network.space.size, "weight")
+        return f"{type(network.original).__name__} of {weights}, {network.loss!r}, {self.plan!r}, on {network.device}"
 
     def evaluate(
         self,

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.engine.precisions import PRECISIONS
 from lossatlas.engine.strategy import STRATEGIES
 from lossatlas.errors import BadInput, LossatlasError, format_error
@@ -39,6 +40,14 @@ class Service:
         for what, number in (("point", self.points), ("example", self.examples)):
             if number is not None and not 1 <= number <= MOST_POINTS:
                 raise BadInput(f"a plan takes at least one {what} at a time, and {MOST_POINTS} at most; got {number}")
+
+    def __repr__(self) -> str:
+        return write_repr(self, self.describe)
+
+    def describe(self) -> str:
+        """The service in words."""
+        parts = "" if self.examples is None else f" x {count_things(self.examples, 'example')}"
+        return f"{self.strategy}, {count_things(self.points, 'point')}{parts} at a time, {self.precision}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,16 @@ class Plan:
             )
         if not isinstance(self.threads, int) or not 1 <= self.threads <= MOST_THREADS:
             raise BadInput(f"a plan has at least one thread, and {MOST_THREADS} at most; got {self.threads!r}")
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        named: dict[str, list[str]] = {}
+        for name in ("evaluate", "pullback", "derivatives"):
+            named.setdefault(getattr(self, name).describe(), []).append(name)
+        services = [words if len(named) == 1 else f"{join_words(names)}: {words}" for words, names in named.items()]
+        return "; ".join([*services, count_things(self.threads, "thread")])
 
     @classmethod
     def of(cls, strategy: str, points: int, threads: int = 1, precision: str = "fp32") -> Plan:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.bounds import Elapsed, Tally, check_arguments
+from lossatlas.cards import choose_numbers, draw_history, write_card
 from lossatlas.charts import CoefficientChart, check_coefficients
 from lossatlas.data import Augmentation, Batches, Split, augment_batch
+from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import BuffersPolicy, Engine, Plan
 from lossatlas.engine.buffers.batch import BatchStatistics
 from lossatlas.engine.planning import allow_measuring
@@ -28,6 +30,7 @@ from lossatlas.metrics import choose_streaming_metrics
 from lossatlas.objectives import Objective
 from lossatlas.optimizer_state import load_optimizer_state, read_optimizer_state
 from lossatlas.problem import Problem
+from lossatlas.progress import show_progress
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.linear import Linear
 from lossatlas.streams import make_generator
@@ -36,6 +39,8 @@ from lossatlas.weights import WeightSpace
 
 __all__ = ["Fit", "FitResult", "fit"]
 
+UNTOLD = ("step", "seconds", "stage", "learning_rate_factor")
+"""The entries of a step's record that a notebook does not show."""
 REMEMBERED = 20
 """The time constant of running means, in steps, and the number of steps before decisions are based on them."""
 
@@ -293,6 +298,18 @@ class FitResult:
     plan: Plan
     """The engine plan that was used."""
 
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{self.chart!r}, {self._describe()}")
+
+    def _repr_html_(self) -> str:
+        last = self.history[-1] if self.history else {}
+        numbers = choose_numbers(last, [name for name in last if name not in UNTOLD])
+        title = f"Fit of {self.chart!r} in {self._describe()}"
+        return write_card(title, numbers, draw_history(self.history))
+
+    def _describe(self) -> str:
+        return f"{count_things(self.steps, 'step')} and {self.seconds:.3g} s"
+
 
 @check_arguments
 def fit(
@@ -315,6 +332,7 @@ def fit(
     target_gap: float | None = None,
     augment: Sequence[Augmentation] = (),
     on_step: Callable[[dict[str, float]], None] | None = None,
+    progress: bool | None = None,
 ) -> FitResult:
     """Fit a chart to an objective by gradient descent, in memory (Skorokhodov & Burtsev 2019, arXiv 1910.03867).
 
@@ -342,6 +360,7 @@ def fit(
         target_gap: stop when the running mean of ``gap`` reaches this value in the last stage; see :class:`Fit`.
         augment: augmentations of the images of each step's batch, such as :class:`~lossatlas.Crop`.
         on_step: a function that is called with the record of each step.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
 
     Returns:
         The chart, the record of each step, and the plan.
@@ -363,18 +382,20 @@ def fit(
     if (steps is None) == (seconds is None):
         raise BadInput("the budget is given in both steps and seconds, or in neither; expected one of the two")
     split = Split.of(split).to(find_device(chart))
-    engine = engine_for(
-        problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
-        batch_size=batch_size, points=objective.most_points, memory=memory, measuring=allow_measuring(seconds),
-    )  # fmt: skip
-    budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
-    running = Fit(
-        chart, objective, engine, split, budget, optimizer=optimizer or Adam(), schedule=schedule,
-        batch_size=batch_size, seed=seed, target_gap=target_gap, augment=augment,
-    )  # fmt: skip
     history = []
-    while not running.done:
-        history.append(running.step())
-        if on_step is not None:
-            on_step(history[-1])
+    with show_progress(progress) as reporter:
+        engine = engine_for(
+            problem, chart, split, space=space, buffers=buffers or BatchStatistics(), plan=plan, precision=precision,
+            batch_size=batch_size, points=objective.most_points, memory=memory, measuring=allow_measuring(seconds),
+        )  # fmt: skip
+        budget = Steps(steps) if steps is not None else Seconds(seconds or 0.0)
+        running = Fit(
+            chart, objective, engine, split, budget, optimizer=optimizer or Adam(), schedule=schedule,
+            batch_size=batch_size, seed=seed, target_gap=target_gap, augment=augment,
+        )  # fmt: skip
+        while not running.done:
+            history.append(running.step())
+            reporter.progress("fit", min(running.progress, 1.0), running.running)
+            if on_step is not None:
+                on_step(history[-1])
     return FitResult(chart, history, running.steps, running.seconds, engine.plan)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,9 +16,10 @@ from lossatlas.data import Dataset
 from lossatlas.errors import BadInput, CannotFinish, Interrupted, ModelFailure, tell_raised
 from lossatlas.jobs.estimate import Estimate
 from lossatlas.jobs.forecast import LONG, Forecast, Phase
-from lossatlas.jobs.reporter import Patient, Reporter, Silent
+from lossatlas.jobs.reporter import Patient
 from lossatlas.jobs.starting import Start
 from lossatlas.problem import Problem
+from lossatlas.progress import Reporter, Silent, count_towards
 from lossatlas.recipes import Config
 from lossatlas.rundir import SUMMARY
 from lossatlas.surveying import Refinement, Surveyor, SurveyStore
@@ -73,14 +75,7 @@ class Handling:
     def fill(self, surveyor: Surveyor, store: SurveyStore, phase: str, refinement: Refinement | None = None) -> None:
         """Fill a store by a surveyor, and report the progress."""
         total = int(np.prod(store.shape)) * surveyor.evaluations
-        finished = 0
-
-        def on_points(count: int) -> None:
-            nonlocal finished
-            finished += count
-            self.tell(phase, min(finished / total, 1.0))
-
-        surveyor.fill(store, refinement=refinement, on_points=on_points)
+        surveyor.fill(store, refinement=refinement, on_points=count_towards(partial(self.tell, phase), total))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +16,7 @@ import numpy as np
 import xarray as xr
 from torch import Tensor, nn
 
-from lossatlas.charts import Curve, encode_chart
+from lossatlas.charts import encode_chart
 from lossatlas.data import Dataset, Split, name_splits
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, Caution
@@ -26,9 +25,10 @@ from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
 from lossatlas.jobs.job import Handling
-from lossatlas.jobs.reporter import Silent
+from lossatlas.jobs.results import Comparison, CurveResult
 from lossatlas.jobs.survey import put_networks
 from lossatlas.problem import Problem
+from lossatlas.progress import Reporter, count_towards, show_progress
 from lossatlas.recipes import CompareConfig, ConnectConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
 from lossatlas.recipes.compare_surveys import list_surveys
@@ -43,7 +43,7 @@ from lossatlas.types import Params, Source
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
 
-__all__ = ["CurveResult", "compare", "connect"]
+__all__ = ["compare", "connect"]
 
 Network = nn.Module | Mapping[str, Tensor]
 """A network of the problem's architecture: a module, or its parameters and buffers by name."""
@@ -57,25 +57,6 @@ START = "@0"
 """The suffix of a network's name that denotes the weights its training started from."""
 
 
-@dataclass(frozen=True)
-class CurveResult:
-    """A trained curve between networks, and the metrics along it and around it."""
-
-    chart: Curve
-    """The trained curve."""
-    history: list[dict[str, float]]
-    """The record of each step."""
-    survey: xr.Dataset
-    """The metrics along the curve, over t in [0, 1], and on other paths between the same networks: see
-    :class:`lossatlas.schema.Along`."""
-    plane: xr.Dataset | None
-    """The survey of the plane of the curve; None if it was not asked for or the curve is straight."""
-    summary: dict[str, Any]
-    """Barriers, lengths and other numbers, as in ``summary.json``; losses in their unit."""
-    plan: Plan
-    """The engine plan that was used."""
-
-
 def connect(
     networks: Sequence[Network] | Mapping[str, Network],
     problem: Problem,
@@ -84,6 +65,7 @@ def connect(
     start: Sequence[Network] = (),
     path: Path | str | None = None,
     on_step: Callable[[dict[str, float]], None] | None = None,
+    progress: bool | None = None,
     **settings: Any,
 ) -> CurveResult:
     """Connect trained networks by a curve of low loss, and survey it (Garipov et al. 2018, arXiv 1802.10026).
@@ -96,6 +78,7 @@ def connect(
         start: networks at which the bends start, one per bend; by default the bends start on the straight segments.
         path: a new or empty folder for the curve and its surveys; None keeps them in memory.
         on_step: a function that is called with the record of each step.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas connect`` (:class:`~lossatlas.recipes.ConnectConfig`), such as
 
     Returns:
@@ -124,22 +107,24 @@ def connect(
     folder = _find_folder(path)
     if folder is not None and folder.is_dir() and any(folder.iterdir()):
         raise BadInput(f"{path} is not an empty folder; give each curve a folder of its own")
-    with keep_module(problem.module):
-        base = _assemble(problem, splits, config.parameters, config.device, {**states, **bends})
-        recipe = build_connect(config, base)
-        _warn(recipe.notes)
-        engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
-        survey_engine = recipe.build_survey_engine(engine)
-    fit, history = recipe.begin_fit(engine), []
-    while not fit.done:
-        history.append(fit.step())
-        if on_step is not None:
-            on_step(history[-1])
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / CHART, encode_chart(recipe.chart))
-    evaluation = CurveEvaluation(folder, recipe, survey_engine, _quietly(folder))
-    survey = evaluation.carry_out()
+    with show_progress(progress) as reporter:
+        with keep_module(problem.module):
+            base = _assemble(problem, splits, config.parameters, config.device, {**states, **bends})
+            recipe = build_connect(config, base)
+            _warn(recipe.notes)
+            engine = recipe.build_engine(config.plan, buffers=recipe.buffers)
+            survey_engine = recipe.build_survey_engine(engine)
+        fit, history = recipe.begin_fit(engine), []
+        while not fit.done:
+            history.append(fit.step())
+            reporter.progress("fit", min(fit.progress, 1.0), fit.running)
+            if on_step is not None:
+                on_step(history[-1])
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / CHART, encode_chart(recipe.chart))
+        evaluation = CurveEvaluation(folder, recipe, survey_engine, _handle(folder, reporter))
+        survey = evaluation.carry_out()
     summary = evaluation.summarise(survey)
     return CurveResult(recipe.chart, history, survey, evaluation.plane_survey, summary, engine.plan)
 
@@ -152,8 +137,9 @@ def compare(
     starts: Mapping[str, Network] | None = None,
     groups: Mapping[str, str] | None = None,
     path: Path | str | None = None,
+    progress: bool | None = None,
     **settings: Any,
-) -> xr.Dataset:
+) -> Comparison:
     """Compare trained networks of one architecture (Im, Tao & Branson 2016, arXiv 1612.04010).
 
     Every two networks are compared by the loss between them, their distance and their predictions, and each network by
@@ -168,11 +154,13 @@ def compare(
         groups: by the name of a network, the name of its group: networks of a group differ only in the seed. By default
             each network is a group of its own.
         path: a folder for the surveys; those that are there already are continued. None keeps them in memory.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas compare`` (:class:`~lossatlas.recipes.CompareConfig`), such as ``grid=(22,)``,
             ``line=41`` or ``repeats=3``.
 
     Returns:
-        A labelled data set: see :func:`lossatlas.jobs.compared.make_comparison`.
+        A labelled data set, an ``xarray.Dataset`` that a notebook shows with a picture: see
+        :func:`lossatlas.jobs.compared.make_comparison`.
 
     Raises:
         BadInput: a setting is unknown, or networks, problem and examples do not fit together.
@@ -198,23 +186,39 @@ def compare(
             raise BadInput(f"{strangers[0]!r} in {called} is not a name of a network; expected {', '.join(states)}")
     config = _configure(CompareConfig, settings, splits, runs=tuple(states))
     folder = _find_folder(path)
-    with keep_module(problem.module):
+    with show_progress(progress) as reporter, keep_module(problem.module):
         known = {**states, **{name + START: state for name, state in begun.items()}}
         base = _assemble(problem, splits, ("*",), config.device, known)
         recipe = _gather(config, base, tuple(states), begun, groups or {})
         _warn(recipe.notes)
-        found: dict[tuple[str, tuple[int, ...]], xr.Dataset] = {}
-        plan: str | Plan = config.plan
-        for task in list_surveys(config, recipe, Path()):
-            surveyed = build_survey(task.config, base)
-            engine = surveyed.build_engine(plan)
-            plan = engine.plan  # the first is measured for all
-            store = folder / f"{task.name}.zarr" if folder is not None else None
-            with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid) as opened:
-                put_networks(opened, surveyed)
-                surveyed.build_surveyor(engine).fill(opened)
-                found[task.kind, task.places] = opened.open().load()
-        return make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
+        found = _survey_between(config, recipe, base, folder, reporter)
+        made = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
+    return Comparison(made.data_vars, made.coords, made.attrs)
+
+
+def _survey_between(
+    config: CompareConfig, recipe: CompareRecipe, base: ProblemRecipe, folder: Path | None, reporter: Reporter
+) -> dict[tuple[str, tuple[int, ...]], xr.Dataset]:
+    """Return the surveys between networks and around them, by kind and by the numbers of the networks."""
+    found = {}
+    plan: str | Plan = config.plan
+    tasks = list_surveys(config, recipe, Path())
+    for index, task in enumerate(tasks):
+        surveyed = build_survey(task.config, base)
+        engine = surveyed.build_engine(plan)
+        plan = engine.plan  # the first is measured for all
+        store = folder / f"{task.name}.zarr" if folder is not None else None
+
+        def tell(share: float, index: int = index) -> None:
+            reporter.progress("compare", (index + share) / len(tasks), {})
+
+        with SurveyStore.of_chart(store, surveyed.chart, surveyed.grid) as opened:
+            put_networks(opened, surveyed)
+            surveyor = surveyed.build_surveyor(engine)
+            evaluations = math.prod(opened.shape) * surveyor.evaluations
+            surveyor.fill(opened, on_points=count_towards(tell, evaluations))
+            found[task.kind, task.places] = opened.open().load()
+    return found
 
 
 def _gather(
@@ -336,6 +340,6 @@ def _assemble(
     return ProblemRecipe(problem, space, data, data.train.to(where), where, networks)
 
 
-def _quietly(folder: Path | None) -> Handling:
-    """Return the handling of a job without a reporter and without pictures."""
-    return Handling(folder or Path(), math.inf, pictures=False, reporter=Silent(), stop=lambda: False)
+def _handle(folder: Path | None, reporter: Reporter) -> Handling:
+    """Return the handling of a job without a run directory and without pictures."""
+    return Handling(folder or Path(), math.inf, pictures=False, reporter=reporter, stop=lambda: False)

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-__all__ = ["Patient", "Reporter", "Silent"]
+from lossatlas.progress import Reporter
 
-
-class Reporter(ABC):
-    """Receives the progress of a job; the command line shows it as a progress bar."""
-
-    listens = True
-    """Whether reports are shown to anyone; if not, they need not be computed."""
-
-    @abstractmethod
-    def say(self, line: str) -> None:
-        """Report a line that stays on the screen."""
-
-    @abstractmethod
-    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """Report the progress of a phase, in [0, 1], with its current numbers."""
+__all__ = ["Patient"]
 
 
 class Patient(Reporter):
@@ -57,15 +43,3 @@ class Patient(Reporter):
         kept, self._kept = self._kept or [], None
         for line in kept:
             self._reporter.say(line)
-
-
-class Silent(Reporter):
-    """Ignores all reports."""
-
-    listens = False
-
-    def say(self, line: str) -> None:
-        """Ignore a line."""
-
-    def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
-        """Ignore progress."""

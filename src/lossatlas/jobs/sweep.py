@@ -11,9 +11,9 @@ from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.job import Job
-from lossatlas.jobs.reporter import Reporter
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
+from lossatlas.progress import Reporter
 from lossatlas.recipes import Config
 
 __all__ = ["JOBS", "carry_out", "run_sweep"]

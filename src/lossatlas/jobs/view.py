@@ -17,7 +17,7 @@ from lossatlas.rundir import RunDirectory
 from lossatlas.views import Pictures, Style, draw, save_pictures
 from lossatlas.views.style import parse_width
 
-__all__ = ["name_places", "open_subject", "resolve_owner", "view"]
+__all__ = ["join_records", "name_places", "open_subject", "resolve_owner", "view"]
 
 Subject = xr.Dataset | Mapping[str, xr.Dataset]
 
@@ -43,11 +43,11 @@ def view(
 
     >>> import lossatlas as la
     >>> data, module = la.load_data("digits"), la.MLP(hidden=(4,)).build((1, 8, 8), outputs=10)
-    >>> problem = la.Problem(module, la.CrossEntropy())
-    >>> chart, grid = la.slice_around(problem, axes=1, points=5)
-    >>> pictures = la.view(la.survey(chart, grid, problem, data.splits), width="85mm")
-    >>> pictures["line"].width.__round__(2)
-    3.35
+    >>> line = la.slice_around(module, ("random",))
+    >>> survey = la.survey(line, la.make_grid(line, (5,)), la.Problem(module, la.CrossEntropy()), data.splits)
+    >>> pictures = la.view(survey, width="85mm")
+    >>> list(pictures), round(pictures["line"].width, 2)
+    (['line'], 3.35)
 
     Args:
         subject: a survey with variables ``<split>_<metric>`` over the chart's axes, as ``la.survey`` or
@@ -92,6 +92,8 @@ def view(
         subject, record = open_subject(Path(subject))
     elif isinstance(subject, xr.Dataset):
         record = describe_measurement(subject)
+    else:
+        record = join_records({name: (survey, describe_measurement(survey)) for name, survey in subject.items()})
     pictures = draw(subject, kinds, style, record)
     if out is not None:
         save_pictures(pictures, out, [format] if isinstance(format, str) else format, dpi, overwrite=overwrite)
@@ -119,6 +121,13 @@ def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> tupl
             raise BadInput(f"{place}: damaged {part}; `lossatlas view {place}` draws what can be read")
         tell(f"{place}: damaged {part}")
     return survey, describe_measurement(survey, run)
+
+
+def join_records(opened: Mapping[str, tuple[xr.Dataset, Sequence[str]]]) -> tuple[str, ...]:
+    """Sentences on how several surveys were measured, each with its name; once where they are the same."""
+    records = {name: " ".join(record) for name, (_, record) in opened.items() if record}
+    alike = set(records.values())
+    return tuple(alike) if len(alike) == 1 else tuple(f"{name}: {record}" for name, record in records.items())
 
 
 def resolve_owner(place: Path) -> Path:

@@ -66,6 +66,12 @@ class Loss(ABC):
         """A description of the loss that surveys record; equal losses have equal descriptions."""
         return type(self).__name__
 
+    def __repr__(self) -> str:
+        try:
+            return self.record
+        except Exception:  # it is not made yet
+            return f"{type(self).__name__}(incomplete)"
+
     @abstractmethod
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
         """The losses (B,) of a batch, finite for examples of weight zero, too."""

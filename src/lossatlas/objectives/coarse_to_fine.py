@@ -66,6 +66,9 @@ class CoarseToFine(Objective):
         self._ends = [end / total for end in accumulate(stage.share for stage in stages)]
         self._stage = 0
 
+    def _describe(self) -> str:
+        return ", ".join(repr(stage.objective) for stage in self.stages)
+
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         last = len(self.stages) - 1
         if self._stage < last and running.get(self.criterion, -math.inf) >= self.there:

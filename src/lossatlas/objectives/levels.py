@@ -42,6 +42,9 @@ class Levels(SingleStage):
         self._target = target[counted]
         self.most_points = min(cells, len(self._target))
 
+    def _describe(self) -> str:
+        return f"{self.picture!r}, {super()._describe()}"
+
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         order = torch.randperm(len(self._target), generator=make_generator(seed, "cells", step))
         picked = order[: self.most_points]

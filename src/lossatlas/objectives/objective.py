@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import Functional
 
 __all__ = ["Objective", "SampledPoints", "SingleStage"]
@@ -33,6 +34,12 @@ class Objective(ABC):
     """The largest number of points of a step."""
     per_example: bool = False
     """Whether it needs the losses of single examples, and not only their mean over a batch."""
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        return f"{count_things(self.most_points, 'point')} a step"
 
     @abstractmethod
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:

@@ -61,6 +61,9 @@ class Pattern(SingleStage):
         self._counts = [min(cells, len(c)) for c in self._coords]
         self.most_points = sum(self._counts)
 
+    def _describe(self) -> str:
+        return f"{self.picture!r}, {super()._describe()}"
+
     def sample(self, seed: int, step: int, progress: float, running: Mapping[str, float]) -> SampledPoints:
         random = make_generator(seed, "cells", step)
         picked = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -16,7 +16,7 @@ __all__ = ["GreyPicture"]
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GreyPicture(Raster):
     """Target losses in the unit of the fitted loss; NaN where a cell is ignored.
 
@@ -37,7 +37,7 @@ class GreyPicture(Raster):
         (('u', 'v'), 6, -2.996)
     """
 
-    losses: npt.NDArray[np.float64] = field(repr=False)
+    losses: npt.NDArray[np.float64]
     name: str
 
     def __post_init__(self) -> None:

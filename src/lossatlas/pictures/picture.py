@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -16,7 +16,7 @@ __all__ = ["Picture"]
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture(Raster):
     """Cells of low loss (+1, ink), high loss (-1) and cells that are ignored (0).
 
@@ -37,7 +37,7 @@ class Picture(Raster):
         (('u', 'v'), 6, (4, 6, 2))
     """
 
-    cells: npt.NDArray[np.int8] = field(repr=False)
+    cells: npt.NDArray[np.int8]
     name: str
 
     def __post_init__(self) -> None:

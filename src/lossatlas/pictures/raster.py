@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lossatlas.describing import write_repr
 from lossatlas.errors import BadInput
 from lossatlas.schema import AXES
 
@@ -31,6 +32,9 @@ class Raster(ABC):
     """
 
     name: str
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{self.name!r}, {' x '.join(map(str, self.shape))} cells")
 
     @property
     @abstractmethod

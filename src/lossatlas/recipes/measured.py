@@ -23,6 +23,13 @@ SCALES = {
     "none": "of length 1",
 }
 """The scale of random directions in words, by setting."""
+SITES = {
+    "checkpoint": "around",
+    "between": "between",
+    "trajectory": "along the trajectory of",
+    "run": "on the chart of",
+}
+"""Settings that say where a survey lies, and how captions say it."""
 IGNORED = {"biasbn": ", with biases and the scales and shifts of normalisation layers held fixed"}
 STATISTICS = {
     "frozen": "running statistics of the network, unchanged",
@@ -50,11 +57,14 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
         with suppress(BadInput):  # the data alone still say something
             settings = run.directory.config()
             normalisation = str(run.directory.read_json(PROVENANCE).get("normalisation") or "")
+    # Only a slice along random directions, or a comparison, which has such slices, depends on how these were scaled.
+    labels = [str(variable.attrs.get("long_name", "")) for variable in subject.coords.values()]
+    random = any(label.startswith("random direction") for label in labels) or "other_run" in subject.sizes
     return (
         *_describe_problem(settings, normalisation),
         *_describe_samples(subject, settings),
-        *_describe_directions(settings),
-        *_describe_seeds(settings),
+        *(_describe_directions(settings) if random else ()),
+        *_describe_seeds(settings, random=random),
     )
 
 
@@ -62,12 +72,19 @@ def _describe_problem(settings: Mapping[str, Any], normalisation: str | None) ->
     if settings.get("model") and settings.get("data"):
         loss = settings.get("loss", "auto")
         named = f", loss {loss}" * (loss != "auto")
-        network = f", around {settings['checkpoint']}" if settings.get("checkpoint") else ""
-        if settings.get("between"):
-            network = f", between {', '.join(map(str, settings['between']))}"
-        yield f"Network {settings['model']} on {settings['data']}{named}{network}."
+        yield f"Network {settings['model']} on {settings['data']}{named}{_describe_site(settings)}."
+    elif settings.get("runs"):
+        yield f"Networks {', '.join(map(str, settings['runs']))}."
     if normalisation:
         yield f"Inputs normalised as {normalisation}."
+
+
+def _describe_site(settings: Mapping[str, Any]) -> str:
+    """Describe where in weight space the survey lies, as the settings give it."""
+    for name, words in SITES.items():
+        if given := settings.get(name):
+            return f", {words} {', '.join(map(str, given)) if isinstance(given, list) else given}"
+    return ""
 
 
 def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -82,6 +99,10 @@ def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Itera
         sizes = {sample["eval_batch_size"] for sample in samples.values() if "eval_batch_size" in sample}
         together = f", evaluated {' or '.join(map(str, sorted(sizes)))} at a time" * bool(sizes)
         yield f"Sample: {' and '.join(counts)}{together}."
+    elif settings.get("examples"):
+        number = "all" if asked == "all" else f"at most {asked}"
+        size = settings.get("eval_batch_size")
+        yield f"Sample: {number} examples of each split{f', evaluated {size} at a time' if size else ''}."
     buffers = dict.fromkeys(str(sample["buffers"]) for sample in samples.values() if sample.get("buffers"))
     if buffers:
         yield f"Statistics: {'; '.join(STATISTICS.get(one, one) for one in buffers)}."
@@ -98,11 +119,11 @@ def _describe_directions(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"Random directions {SCALES[scale]}{IGNORED.get(str(settings.get('ignore')), '')}{several}."
 
 
-def _describe_seeds(settings: Mapping[str, Any]) -> Iterator[str]:
-    seeds = [("seed", "Seed"), ("direction_seed", "seed of random directions")]
-    named = [f"{words} {settings[key]}" for key, words in seeds if settings.get(key) is not None]
-    if named:
-        yield f"{', '.join(named)}."
+def _describe_seeds(settings: Mapping[str, Any], *, random: bool) -> Iterator[str]:
+    if settings.get("seed") is not None:
+        yield f"Seed {settings['seed']}."
+    if random and settings.get("direction_seed") is not None:
+        yield f"Seed of random directions {settings['direction_seed']}."
 
 
 def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import resolve_path
 from lossatlas.problem import Problem
@@ -49,6 +50,9 @@ class NetworkState:
     name: str
     state: Params
 
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{self.name!r}, {count_things(len(self.state), 'tensor')}")
+
 
 class NetworkTransform(ABC):
     """A transformation of loaded networks, such as averaging or alignment, before charts are made from them."""
@@ -80,6 +84,9 @@ class LoadedNetworks:
     networks: tuple[NetworkState, ...]
     space: WeightSpace
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{join_words([repr(name) for name in self.names])}, {self.space!r}")
 
     @property
     def names(self) -> tuple[str, ...]:

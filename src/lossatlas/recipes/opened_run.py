@@ -12,13 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lossatlas.errors import BadInput
+from lossatlas.cards import choose_numbers, write_card
+from lossatlas.describing import write_repr
+from lossatlas.errors import BadInput, LossatlasError
 from lossatlas.files.reading import Unreadable, read_json, resolve_path
 from lossatlas.files.stores import METADATA, ArrayHead
 from lossatlas.provenance import Provenance
 from lossatlas.recipes.base import AUTO, Config, NotSettings, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.first_picture import draw_first_picture
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.inputs import find_inputs, respell_inputs
 from lossatlas.recipes.options import fill_defaults
@@ -49,6 +52,8 @@ CENTRE = ("checkpoint", "between", "trajectory")
 """The settings that name the network at the centre or the start of a chart."""
 CHARTED = (FitConfig.verb, ConnectConfig.verb, SurveyConfig.verb)
 """The verbs whose runs have a chart and a survey."""
+UNTOLD = ("held_bytes", "held_bytes_of_separate_models", "peak_memory_bytes")
+"""The numbers of a summary that a notebook does not show."""
 ADVICE = "give a run of fit, survey or connect, once it has surveyed, or one in the folder surveys of a comparison"
 """The advice for a run without a survey."""
 
@@ -95,6 +100,20 @@ class OpenedRun:
     def __init__(self, path: Path | str, advice: str = "name a run directory") -> None:
         self.directory = RunDirectory(path)
         self.directory.check(advice)
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: repr(str(self.path)))
+
+    def _repr_html_(self) -> str | None:
+        """The run's verb, its main numbers and the first picture of its survey; None where it cannot be read."""
+        try:
+            state = "finished" if self.finished else "not finished"
+            numbers = self.summary if self.finished else {}
+            shown = draw_first_picture(self.survey) if (self.path / SURVEY).is_dir() else None
+            title = f"{self.path}: a run of {self.verb}, {state}"
+        except LossatlasError:
+            return None
+        return write_card(title, choose_numbers(numbers, [name for name in numbers if name not in UNTOLD]), shown)
 
     @property
     def path(self) -> Path:

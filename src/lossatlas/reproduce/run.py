@@ -14,8 +14,8 @@ from lossatlas.data import find_data_options
 from lossatlas.engine.planning import check_plan
 from lossatlas.errors import BadInput, Interrupted, make_unknown_error
 from lossatlas.files.reading import resolve_path
-from lossatlas.jobs.reporter import Reporter, Silent
 from lossatlas.jobs.sweep import run_sweep
+from lossatlas.progress import Reporter, Silent
 from lossatlas.provenance import list_versions
 from lossatlas.recipes import Config, FitConfig, ProblemConfig, TrainConfig, list_differences
 from lossatlas.recipes.fit import build_fit

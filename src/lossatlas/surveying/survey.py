@@ -30,6 +30,7 @@ from lossatlas.losses import Loss
 from lossatlas.metrics import Computation, choose_metrics, group_by_computation
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
+from lossatlas.progress import count_towards, show_progress
 from lossatlas.surveying.arrays import Grid, Mask
 from lossatlas.surveying.executor import Executor, InProcess, complete
 from lossatlas.surveying.refinement import Refinement
@@ -88,6 +89,7 @@ def survey(
     tolerance: float | None = None,
     budget: int | None = None,
     path: Path | str | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     """Evaluate metrics at every point of a grid on a chart.
 
@@ -117,6 +119,7 @@ def survey(
         budget: evaluate so many points at most, likewise.
         path: a zarr store to write, or to continue, alone or together with other processes; None keeps the survey in
             memory. What the store lacks is added: metrics, splits, points between those it has.
+        progress: whether to show how far it is; None shows it after two seconds, in a notebook or on a terminal.
 
     Returns:
         One dimension per axis, variables ``<split>_<metric>``: see :mod:`lossatlas.schema`.
@@ -152,20 +155,22 @@ def survey(
         plan = _recorded_plan(path) or plan
     if buffers is None:
         buffers = choose_policy(chart, problem.module, given.get(TRAIN, next(iter(given.values()))), eval_batch_size)
+    points = math.prod(map(len, coords.values()))
     batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
-    engine = engine_for(
-        problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-        eval_batch_size=eval_batch_size, memory=memory, steps=False,
-        evaluations=math.prod(map(len, coords.values())) * batches,
-    )  # fmt: skip
-    surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics), eval_batch_size)
-    refinement = make_refinement(coords, tolerance, budget)
-    recorded = {PLAN: json.dumps(engine.plan.to_dict())}
-    with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
-        if picture is not None:
-            surveyor.check(store)
-            put_target(store, picture, padding, engine.network.loss)
-        surveyor.fill(store, refinement=refinement)
+    with show_progress(progress) as reporter:
+        engine = engine_for(
+            problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
+            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches,
+        )  # fmt: skip
+        surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics), eval_batch_size)
+        refinement = make_refinement(coords, tolerance, budget)
+        recorded = {PLAN: json.dumps(engine.plan.to_dict())}
+        with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
+            if picture is not None:
+                surveyor.check(store)
+                put_target(store, picture, padding, engine.network.loss)
+            tell = partial(reporter.progress, "survey", numbers={})
+            surveyor.fill(store, refinement=refinement, on_points=count_towards(tell, points * surveyor.evaluations))
     return store.open()
 
 

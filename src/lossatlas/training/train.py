@@ -10,9 +10,12 @@ from typing import Any
 from torch import nn
 
 from lossatlas.bounds import check_arguments
+from lossatlas.cards import choose_numbers, draw_history, write_card
 from lossatlas.data import Augmentation, Split
+from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.problem import Problem
+from lossatlas.progress import show_progress
 from lossatlas.schedules import Schedule
 from lossatlas.schedules.kinds.constant import Constant
 from lossatlas.training.optimizers import OptimizerChoice, parse_optimizer
@@ -26,6 +29,8 @@ __all__ = ["TrainResult", "record_start", "record_step", "train"]
 
 TOLD = ("epoch", "loss", "accuracy", "lr", "phase")
 """The entries of a step's record that are kept with a snapshot."""
+SHOWN = ("epoch", "loss", "accuracy")
+"""The entries of the last step's record that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,16 @@ class TrainResult:
     """The number of optimiser steps."""
     seconds: float
     """The seconds that the steps took."""
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{self._describe()}, {self.trajectory!r}")
+
+    def _repr_html_(self) -> str:
+        numbers = choose_numbers(self.history[-1] if self.history else {}, SHOWN)
+        return write_card(f"Training of {self._describe()}", numbers, draw_history(self.history))
+
+    def _describe(self) -> str:
+        return f"{type(self.module).__name__} in {count_things(self.steps, 'step')} and {self.seconds:.3g} s"
 
 
 @check_arguments
@@ -60,6 +75,7 @@ def train(
     snapshots: Thinning | str = "epoch",
     path: Path | str | None = None,
     on_step: Callable[[dict[str, float]], None] | None = None,
+    progress: bool | None = None,
 ) -> TrainResult:
     """Train a problem's module in place, and record its trajectory.
 
@@ -79,6 +95,7 @@ def train(
             ``distance:D`` or a :class:`~lossatlas.Thinning`; or ``none``.
         path: a folder without snapshots, in which they are kept; None keeps them in memory.
         on_step: a function that is called with the record of each step.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
 
     Returns:
         The trained module, the record of each step, and the trajectory.
@@ -114,11 +131,13 @@ def train(
     )
     record_start(trajectory, training)
     history = []
-    while not training.done:
-        history.append(training.step())
-        record_step(trajectory, training, history[-1])
-        if on_step is not None:
-            on_step(history[-1])
+    with show_progress(progress) as reporter:
+        while not training.done:
+            history.append(training.step())
+            record_step(trajectory, training, history[-1])
+            reporter.progress("train", min(training.progress, 1.0), training.running)
+            if on_step is not None:
+                on_step(history[-1])
     return TrainResult(training.module, history, trajectory, training.steps, training.seconds)
 
 

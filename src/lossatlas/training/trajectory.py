@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from lossatlas.describing import count_things, write_repr
 from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, check_path, parse_json, read_bytes
@@ -49,6 +50,9 @@ class HeldSnapshot:
     step: int
     scalars: Mapping[str, float]
     tensors: Mapping[str, Tensor]
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"step {self.step}, {count_things(len(self.tensors), 'tensor')}")
 
     def state(self) -> dict[str, Tensor]:
         """Return parameters and buffers by name, tied ones under their first name."""
@@ -98,6 +102,13 @@ class Recording(ABC, Generic[S]):
         self.snapshots: list[S] = []
         """The snapshots by rising step."""
         self._last: Tensor | None = None
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        steps = f" of steps {self.snapshots[0].step:,} to {self.snapshots[-1].step:,}" if self.snapshots else ""
+        return f"{count_things(len(self.snapshots), 'snapshot')}{steps}"
 
     @abstractmethod
     def _store(self, model: nn.Module, step: int, scalars: Mapping[str, float]) -> S:
@@ -210,6 +221,9 @@ class Trajectory(Recording[Snapshot]):
         self._written: int | None = None
         """The length of the index after this object wrote it last; None before."""
         self.snapshots = self._read()
+
+    def _describe(self) -> str:
+        return f"{str(self.path)!r}, {super()._describe()}"
 
     @classmethod
     def of(cls, path: Path) -> Trajectory:

@@ -6,7 +6,15 @@ variables a picture shows is decided in :mod:`lossatlas.views.data`, which does 
 """
 
 from lossatlas.views.base import InteractiveView, StillView, SurveyView, View
-from lossatlas.views.drawing import COMPARISON_VIEWS, INTERACTIVE_VIEWS, OVERLAY_VIEWS, VIEWS, draw, draw_interactive
+from lossatlas.views.drawing import (
+    COMPARISON_VIEWS,
+    INTERACTIVE_VIEWS,
+    OVERLAY_VIEWS,
+    VIEWS,
+    draw,
+    draw_interactive,
+    is_comparison,
+)
 from lossatlas.views.picture import FORMATS, InteractivePicture, Picture, Pictures, save_pictures
 from lossatlas.views.report import write_report
 from lossatlas.views.style import Style
@@ -27,6 +35,7 @@ __all__ = [
     "View",
     "draw",
     "draw_interactive",
+    "is_comparison",
     "save_pictures",
     "write_report",
 ]

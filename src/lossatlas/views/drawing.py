@@ -13,7 +13,15 @@ from lossatlas.views.base import InteractiveView, StillView, draw_views, pick_vi
 from lossatlas.views.picture import InteractivePicture, Pictures
 from lossatlas.views.style import PLAIN, Style
 
-__all__ = ["COMPARISON_VIEWS", "INTERACTIVE_VIEWS", "OVERLAY_VIEWS", "VIEWS", "draw", "draw_interactive"]
+__all__ = [
+    "COMPARISON_VIEWS",
+    "INTERACTIVE_VIEWS",
+    "OVERLAY_VIEWS",
+    "VIEWS",
+    "draw",
+    "draw_interactive",
+    "is_comparison",
+]
 
 VIEWS: Registry[type[StillView[Any]]] = Registry("view", "lossatlas.views.kinds")
 COMPARISON_VIEWS: Registry[type[StillView[Any]]] = Registry("view of a comparison", "lossatlas.views.comparisons")
@@ -49,9 +57,14 @@ def draw(
 
         check_together(subject)
         return _rename("overlay_", draw_views(OVERLAY_VIEWS, subject, kinds, style, record))
-    if {"run", "other_run"} <= set(subject.sizes):
+    if is_comparison(subject):
         return draw_views(COMPARISON_VIEWS, subject, kinds, style, record)
     return draw_views(VIEWS, subject, kinds, style, record)
+
+
+def is_comparison(subject: xr.Dataset) -> bool:
+    """Whether labelled data are those of a comparison of networks."""
+    return {"run", "other_run"} <= set(subject.sizes)
 
 
 def draw_interactive(survey: xr.Dataset) -> InteractivePicture | None:

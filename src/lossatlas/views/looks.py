@@ -6,8 +6,9 @@ __all__ = ["GREY", "INK", "PAPER", "colour"]
 
 INK, GREY, PAPER = "#20222b", "#5d616b", "#ffffff"
 
-# They differ in hue and in lightness, so that neighbours differ in greyscale and under colour-vision deficiency.
-SEVERAL = ("#3b0f70", "#de4968", "#1f7a8c", "#e08b2c", "#35b779", "#8c2981", "#6d8b00", "#31688e", "#a0522d", "#111111")
+# Chosen so that any two differ by 20 at least in CIE L*a*b*, for full colour vision and for each of the three kinds of
+# dichromacy (Machado, Oliveira & Fernandes 2009), and the first five in lightness, for print without colour.
+SEVERAL = ("#3b0f70", "#de4968", "#167094", "#dfaa3e", "#17ab95", "#b285ee", "#6d5b00", "#1434ac", "#5a1a00", "#9daad3")
 
 
 def colour(index: int) -> str:

@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
 
@@ -116,6 +117,13 @@ class WeightSpace:
         self.include = tuple(include)
         self.size = offset
         """The dimension n."""
+
+    def __repr__(self) -> str:
+        return write_repr(self, self._describe)
+
+    def _describe(self) -> str:
+        matched = "" if self.include == ("*",) else f" that match {join_words(self.include)}"
+        return f"{count_things(self.size, 'weight')} in {count_things(len(self.entries), 'parameter')}{matched}"
 
     def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
         """Flatten named parameters to a vector (n,); for tied ones the first name that is present counts.

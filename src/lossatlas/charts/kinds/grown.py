@@ -80,6 +80,10 @@ class Grown(CoefficientChart):
     def corner_coords(self) -> Tensor:
         return barycentric_corners(len(self.axes))
 
+    @property
+    def control_count(self) -> int:
+        return len(self.fixed) + 1
+
     def controls(self) -> Tensor:
         return torch.cat([self.fixed, self.vertex])
 

@@ -91,6 +91,10 @@ class Radial(CoefficientChart):
     def corner_coords(self) -> Tensor:
         return torch.tensor([[0.0], [1.0]], dtype=torch.float64)
 
+    @property
+    def control_count(self) -> int:
+        return 2 * len(self._powers)
+
     def controls(self) -> Tensor:
         return torch.stack([end * (self.orders == order) for end in self.ends for order in self._powers])
 

@@ -41,7 +41,7 @@ def reproduce(
         overwrite: Replace the study in --out.
         print_config: Print the settings of every run, and stop.
     """
-    from lossatlas.cli.progress import RichReporter
+    from lossatlas.progress.terminal import RichReporter
     from lossatlas.reproduce import STUDIES
     from lossatlas.reproduce.run import run_study, state_runs
 

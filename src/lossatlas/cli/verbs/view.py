@@ -64,8 +64,8 @@ def view(
         export: Files to write the survey to beside the pictures, in the format of their suffix: .csv, .h5 or .vts.
         pictures: Draw pictures; --no_pictures with --export only writes files.
     """
-    from lossatlas.jobs.view import name_places, open_subject
-    from lossatlas.views import Style, draw, save_pictures
+    from lossatlas.jobs.view import join_records, name_places, open_subject
+    from lossatlas.views import Style, draw, is_comparison, save_pictures
     from lossatlas.views.picture import check_dpi, check_formats
     from lossatlas.views.style import parse_width
 
@@ -83,11 +83,13 @@ def view(
             raise BadInput(f"{path} exists; choose another name, or replace it with --overwrite")
     opened = {name: open_subject(place, note) for name, place in name_places(places).items()}
     (first, record), *others = opened.values()
-    _export(first, export)
-    if not pictures:
-        return None
+    if export and is_comparison(first):
+        raise BadInput(f"--export writes a survey, and {run} is a comparison; its numbers are in {run}/comparison.nc")
     subject = {name: survey for name, (survey, _) in opened.items()} if others else first
-    drawn = draw(subject, list(kinds) or None, style, () if others else record)
+    drawn = draw(subject, list(kinds) or None, style, join_records(opened) if others else record) if pictures else None
+    _export(first, export)
+    if drawn is None:
+        return None
     folder = out if out is not None else Path() if others else _find_folder(run)
     own = not others and out is None and RunDirectory(folder).is_run
     for path in save_pictures(drawn, folder, format, dpi, overwrite=overwrite or own):

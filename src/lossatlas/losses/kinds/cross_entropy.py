@@ -27,7 +27,7 @@ NEXT_TO_NOTHING = 1e-30
 """The weight of labels with weight zero, as a share of the largest; label smoothing gives them a loss all the same."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # what it records of itself says it
 class CrossEntropy(Loss):
     """``-log softmax(logits)[label]`` in nats; over a split equal to torch's ``cross_entropy(reduction="mean")``.
 

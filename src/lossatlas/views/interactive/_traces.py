@@ -123,13 +123,11 @@ def escape_text(name: str) -> str:
     return escape(escape_unprintable(name))
 
 
-def lay_out_plane(axes: tuple[str, ...]) -> Trace:
-    """Make the layout of a heat map: labelled axes with equal units."""
+def lay_out_plane(survey: xr.Dataset) -> Trace:
+    """Make the layout of a heat map over the first two axes: labelled axes with equal units."""
     bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
-    return {
-        "xaxis": {"title": {"text": escape_text(axes[0])}, **bare},
-        "yaxis": {"title": {"text": escape_text(axes[1])}, **bare, "scaleanchor": "x"},
-    }
+    u, v = (escape_text(data.axis_label(survey, axis)) for axis in data.axes(survey)[:2])
+    return {"xaxis": {"title": {"text": u}, **bare}, "yaxis": {"title": {"text": v}, **bare, "scaleanchor": "x"}}
 
 
 def assemble(traces: list[Trace], layout: Trace, *, first_only: bool, frames: Sequence[Trace] = ()) -> str:

@@ -65,8 +65,8 @@ class Landscape(InteractiveView):
         height = scales.limits(data.preferred(losses).values, log=True)
         longer = max(np.ptp(us), np.ptp(vs))
         scene = {
-            "xaxis": {"title": {"text": escape_text(u)}},
-            "yaxis": {"title": {"text": escape_text(v)}},
+            "xaxis": {"title": {"text": escape_text(data.axis_label(survey, u))}},
+            "yaxis": {"title": {"text": escape_text(data.axis_label(survey, v))}},
             "zaxis": {"title": {"text": "log\u2081\u2080 loss" if height.log else "loss"}},
             "aspectmode": "manual",
             "aspectratio": {"x": np.ptp(us) / longer, "y": np.ptp(vs) / longer, "z": ASPECT_HEIGHT},

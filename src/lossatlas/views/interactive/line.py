@@ -72,7 +72,7 @@ class Line(InteractiveView):
             "tickmode": "auto",
         }
         layout = {
-            "xaxis": {"title": {"text": escape_text(axis)}, "automargin": True},
+            "xaxis": {"title": {"text": escape_text(data.axis_label(survey, axis))}, "automargin": True},
             "yaxis": left,
             "yaxis2": right | {"automargin": True},
             "showlegend": False,  # the page has check boxes instead

@@ -24,13 +24,13 @@ class Map(InteractiveView):
         return len(data.axes(survey)) == 2
 
     def plot(self, survey: xr.Dataset) -> Plot:
-        axes, choices = data.axes(survey), data.quantities(survey)
+        choices = data.quantities(survey)
         traces = [make_heat_map(survey, field, field.plane()) for field in choices]
         there = networks(survey)
         flags = [
             make_flag(name) | {"x": float(u), "y": float(v)} for name, (u, v) in zip(there.names, there.at, strict=True)
         ]
-        layout = lay_out_plane(axes) | {"annotations": flags}
+        layout = lay_out_plane(survey) | {"annotations": flags}
         hint = "The menu chooses what the colour shows." * (len(choices) > 1)
         json = assemble(traces, layout, first_only=True)
         return Plot(json, [field.label for field in choices], hint, "move", describe_extremes(survey, choices))

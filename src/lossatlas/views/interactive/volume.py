@@ -33,7 +33,7 @@ class Volume(InteractiveView):
         ]
         hint = f"One slice of the volume. The slider moves along {axes[2]}, and the menu chooses what the colour shows."
         return Plot(
-            json=assemble(traces, lay_out_plane(axes), first_only=True, frames=frames),
+            json=assemble(traces, lay_out_plane(survey), first_only=True, frames=frames),
             choices=[field.label for field in choices],
             hint=hint,
             motion="move",

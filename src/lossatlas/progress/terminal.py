@@ -9,19 +9,19 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lossatlas.describing import describe_numbers
 from lossatlas.errors import escape_unprintable
-from lossatlas.jobs import Reporter
+from lossatlas.progress.pace import REDRAW_SECONDS, Pace
+from lossatlas.progress.reporter import Reporter
 
 __all__ = ["RichReporter"]
-
-REDRAW_SECONDS = 0.2
 
 
 class RichReporter(Reporter):
     """A bar per phase with the time that is left and how things stand; plain lines elsewhere."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        console = Console(stderr=True, force_jupyter=False)
         self._bars = Progress(
             TextColumn("{task.description:<7}", markup=False),
             BarColumn(),
@@ -32,7 +32,7 @@ class RichReporter(Reporter):
             console=console,
             auto_refresh=False,
         )
-        self._tasks: dict[str, tuple[TaskID, float, float]] = {}
+        self._tasks: dict[str, tuple[TaskID, Pace]] = {}
         self._drawn = 0.0
 
     def __enter__(self) -> RichReporter:
@@ -51,25 +51,16 @@ class RichReporter(Reporter):
     def progress(self, phase: str, share: float, numbers: Mapping[str, float]) -> None:
         now = time.perf_counter()
         phase = escape_unprintable(phase)
-        if phase in self._tasks and share < self._tasks[phase][2]:
+        if phase in self._tasks and share < self._tasks[phase][1].first:
             self._bars.remove_task(self._tasks.pop(phase)[0])  # the next fit of a sweep
         if phase not in self._tasks:
             self._bars.start()  # not before: a run that is refused writes one line and nothing else
             task = self._bars.add_task(phase, total=1.0, left="", numbers="")
-            self._tasks[phase] = (task, now, share)
+            self._tasks[phase] = (task, Pace(now, share))
         if now - self._drawn < REDRAW_SECONDS and share < 1:
             return
         self._drawn = now
-        task, started, first = self._tasks[phase]
-        # Counted from the share that a resumed run began with.
-        left = (now - started) * (1 - share) / (share - first) if share > first else 0.0
-        self._bars.update(task, completed=share, left=f"{left:.0f} s left", numbers=_described(numbers))
+        task, pace = self._tasks[phase]
+        left = pace.describe_left(now, share)
+        self._bars.update(task, completed=share, left=left, numbers=describe_numbers(numbers))
         self._bars.refresh()
-
-
-def _described(numbers: Mapping[str, float]) -> str:
-    shown = [name for name in ("loss", "accuracy") if {f"low_{name}", f"high_{name}"} <= numbers.keys()]
-    if shown:
-        pairs = [f"{name} {numbers[f'low_{name}']:.2f}/{numbers[f'high_{name}']:.2f}" for name in shown]
-        return "low/high " + ", ".join(pairs)
-    return ", ".join(f"{name} {numbers[name]:.3g}" for name in ("loss", "accuracy") if name in numbers)

@@ -1,0 +1,67 @@
+"""What curves and comparisons come to in Python, and how that shows itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from lossatlas.cards import choose_numbers, write_card
+from lossatlas.charts import Curve
+from lossatlas.describing import count_things, write_repr
+from lossatlas.engine import Plan
+from lossatlas.recipes.first_picture import draw_first_picture
+
+__all__ = ["Comparison", "CurveResult"]
+
+SHOWN = ("straight_barrier", "curve_barrier", "radial_barrier", "straight_length", "length", "worse_end")
+"""The numbers of a curve's summary that a notebook shows."""
+
+
+@dataclass(frozen=True)
+class CurveResult:
+    """A trained curve between networks, and the metrics along it and around it."""
+
+    chart: Curve
+    """The trained curve."""
+    history: list[dict[str, float]]
+    """The record of each step."""
+    survey: xr.Dataset
+    """The metrics along the curve, over t in [0, 1], and on other paths between the same networks: see
+    :class:`lossatlas.schema.Along`."""
+    plane: xr.Dataset | None
+    """The survey of the plane of the curve; None if it was not asked for or the curve is straight."""
+    summary: dict[str, Any]
+    """Barriers, lengths and other numbers, as in ``summary.json``; losses in their unit."""
+    plan: Plan
+    """The engine plan that was used."""
+
+    def __repr__(self) -> str:
+        return write_repr(self, lambda: f"{self.chart!r}, {count_things(len(self.history), 'step')}")
+
+    def _repr_html_(self) -> str:
+        return write_card(repr(self), choose_numbers(self.summary, SHOWN), draw_first_picture(self.survey))
+
+
+class Comparison(xr.Dataset):  # type: ignore[no-untyped-call]
+    """The labelled data of a comparison: an ``xarray.Dataset`` that a notebook shows with a picture."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        data = super()._repr_html_()
+        try:
+            return self._write_card() + data
+        except Exception:  # whatever somebody has taken out of it, what is left can be shown
+            return data
+
+    def _write_card(self) -> str:
+        split = self.attrs["compared_split"]
+        scores = [name for name in (f"{split}_loss", f"{split}_accuracy") if name in self]
+        numbers = {
+            str(run): ", ".join(f"{name.replace('_', ' ')} {float(self[name].sel(run=run)):.4g}" for name in scores)
+            for run in self["run"].values
+        }
+        title = f"{count_things(len(numbers), 'network')} and what lies between them"
+        return write_card(title, numbers, draw_first_picture(self))
