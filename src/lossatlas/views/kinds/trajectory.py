@@ -63,8 +63,9 @@ def _panels(drawn: Figure, *, narrow: bool) -> tuple[Axes, list[Axes], list[Axes
     else:
         grid = drawn.add_gridspec(3, 3, height_ratios=(1, 1, 0.9))
         main, elsewhere, below = grid[:2, :2], (grid[0, 2], grid[1, 2]), (grid[2, 0], grid[2, 1], grid[2, 2])
+    plane = drawn.add_subplot(main)  # the first axes of the figure, so that users find the plane there
     others, measured = ([drawn.add_subplot(one) for one in several] for several in (elsewhere, below))
-    return drawn.add_subplot(main), others, measured
+    return plane, others, measured
 
 
 def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset, style: Style) -> list[str]:
