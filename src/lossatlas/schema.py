@@ -47,6 +47,7 @@ __all__ = [
     "MEMBER",
     "OFF_GRID",
     "PAIR_CORNERS",
+    "RANDOM_DIRECTIONS",
     "REPEAT",
     "RESIDUAL",
     "SAMPLE",
@@ -106,6 +107,9 @@ DIMENSION = "dimension"
 
 COMPANION = "companion"
 """The attribute of a variable that is a companion of a metric; its value is the companion's suffix."""
+
+RANDOM_DIRECTIONS = "random_directions"
+"""The attribute of a survey that says, as JSON text, how the random directions of its chart were made."""
 
 MEASURED = "measured"
 """The variable that is True at evaluated points and False at interpolated ones; without it all are evaluated."""

@@ -47,6 +47,8 @@ class Chart(nn.Module, ABC):
     """How coordinates interpolate: see :class:`~lossatlas.schema.Geometry`."""
     axis_labels: Mapping[str, str] = MappingProxyType({})
     """What plots call the axes, by axis, where that is not their names; whoever makes the chart may say so."""
+    random_directions: Mapping[str, Any] = MappingProxyType({})
+    """How its random directions were made: ``normalize``, ``ignore``, ``direction_seed`` and ``repeats``."""
     fitted_under: str = ""
     """The buffers policy of the fit that trained the chart; empty where it was not fitted."""
 

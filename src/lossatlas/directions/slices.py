@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -99,4 +100,17 @@ def slice_along(kinds: Sequence[str], around: Around, orthogonal: bool, repeats:
             raise BadInput(f"the directions {', '.join(kinds)} are linearly dependent; choose others")
     chart = Slice(around.origin, found[0]) if repeats == 1 else RepeatedSlice(around.origin, torch.stack(found))
     chart.axis_labels = dict(zip(chart.axes, names, strict=False))
+    if any(make_direction(kind).is_random for kind in kinds):
+        chart.random_directions = _record_random(around, repeats)
     return chart
+
+
+def _record_random(around: Around, repeats: int) -> dict[str, Any]:
+    """How random directions are made, in the words of the settings."""
+    names = {kind: name for name, kind in NORMALISATIONS.items()}
+    return {
+        "normalize": names.get(type(around.normalisation), "none"),
+        "ignore": "biasbn" if around.without_vectors else "none",
+        "direction_seed": around.seed,
+        "repeats": repeats,
+    }

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from lossatlas.errors import BadInput
+from lossatlas.files.reading import parse_json
 from lossatlas.rundir import PROVENANCE
+from lossatlas.schema import RANDOM_DIRECTIONS
 
 if TYPE_CHECKING:
     from lossatlas.recipes.opened_run import OpenedRun
@@ -57,14 +59,20 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
         with suppress(BadInput):  # the data alone still say something
             settings = run.directory.config()
             normalisation = str(run.directory.read_json(PROVENANCE).get("normalisation") or "")
-    # Only a slice along random directions, or a comparison, which has such slices, depends on how these were scaled.
+    # A chart says how its random directions were made; a run's own settings need not be about them.
     labels = [str(variable.attrs.get("long_name", "")) for variable in subject.coords.values()]
-    random = any(label.startswith("random direction") for label in labels) or "other_run" in subject.sizes
+    older = any(label.startswith("random direction") for label in labels) and not settings.get("run")
+    random: Mapping[str, Any] = settings if older or "other_run" in subject.sizes else {}
+    if RANDOM_DIRECTIONS in subject.attrs:
+        with suppress(ValueError):
+            random = parse_json(str(subject.attrs[RANDOM_DIRECTIONS]), dict[str, Any])
     return (
         *_describe_problem(settings, normalisation),
         *_describe_samples(subject, settings),
-        *(_describe_directions(settings) if random else ()),
-        *_describe_seeds(settings, random=random),
+        *_describe_directions(
+            random, "Random directions of the slices" if "other_run" in subject.sizes else "Random directions"
+        ),
+        *_describe_seeds(settings, random),
     )
 
 
@@ -91,14 +99,12 @@ def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Itera
     """Describe the examples of each split, the statistics of normalisation layers, and the precision."""
     samples = _list_samples(subject)
     asked = str(settings.get("examples"))
-    counts = [
-        f"{int(sample['examples']):,} {split} examples{', a fixed random subset' * (str(sample['examples']) == asked)}"
-        for split, sample in samples.items()
-    ]
+    counts = [f"{int(sample['examples']):,} {split} examples" for split, sample in samples.items()]
+    subset = f"; of splits with more than {asked} examples a fixed random subset" * asked.isdecimal()
     if counts:
         sizes = {sample["eval_batch_size"] for sample in samples.values() if "eval_batch_size" in sample}
         together = f", evaluated {' or '.join(map(str, sorted(sizes)))} at a time" * bool(sizes)
-        yield f"Sample: {' and '.join(counts)}{together}."
+        yield f"Sample: {' and '.join(counts)}{together}{subset}."
     elif settings.get("examples"):
         number = "all" if asked == "all" else f"at most {asked}"
         size = settings.get("eval_batch_size")
@@ -111,19 +117,19 @@ def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Itera
         yield f"Precision: {', '.join(precisions)}."
 
 
-def _describe_directions(settings: Mapping[str, Any]) -> Iterator[str]:
+def _describe_directions(settings: Mapping[str, Any], what: str) -> Iterator[str]:
     scale = settings.get("normalize")
     if scale in SCALES:
         repeats = settings.get("repeats", 1)
         several = f", {repeats} repeats" * (repeats is not None and repeats > 1)
-        yield f"Random directions {SCALES[scale]}{IGNORED.get(str(settings.get('ignore')), '')}{several}."
+        yield f"{what} {SCALES[scale]}{IGNORED.get(str(settings.get('ignore')), '')}{several}."
 
 
-def _describe_seeds(settings: Mapping[str, Any], *, random: bool) -> Iterator[str]:
+def _describe_seeds(settings: Mapping[str, Any], random: Mapping[str, Any]) -> Iterator[str]:
     if settings.get("seed") is not None:
         yield f"Seed {settings['seed']}."
-    if random and settings.get("direction_seed") is not None:
-        yield f"Seed of random directions {settings['direction_seed']}."
+    if random.get("direction_seed") is not None:
+        yield f"Seed of random directions {random['direction_seed']}."
 
 
 def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from lossatlas.cards import choose_numbers, write_card
 from lossatlas.describing import write_repr
 from lossatlas.errors import BadInput, LossatlasError
-from lossatlas.files.reading import Unreadable, read_json, resolve_path
-from lossatlas.files.stores import METADATA, ArrayHead
+from lossatlas.files.reading import Unreadable, parse_json, read_json, resolve_path
+from lossatlas.files.stores import METADATA, ArrayHead, GroupHead
 from lossatlas.provenance import Provenance
 from lossatlas.recipes.base import AUTO, Config, NotSettings, ProblemConfig
 from lossatlas.recipes.compare_config import CompareConfig
@@ -28,6 +28,7 @@ from lossatlas.recipes.options import fill_defaults
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import CHART, MODEL, SUMMARY, SURVEY, RunDirectory
+from lossatlas.schema import RANDOM_DIRECTIONS
 from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
@@ -230,6 +231,9 @@ class OpenedRun:
                 CoefficientChart.named(kind)
         chart = load_chart(path)
         chart.axis_labels = self._read_labels(chart.axes)
+        with suppress(Unreadable, ValueError):
+            attributes = read_json(self.path / SURVEY / METADATA, GroupHead).attributes
+            chart.random_directions = parse_json(attributes.get(RANDOM_DIRECTIONS) or "{}", dict[str, Any])
         return chart
 
     def _read_labels(self, axes: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -19,7 +20,16 @@ from lossatlas.files.inside import check_inside
 from lossatlas.files.reading import Unreadable, read_json
 from lossatlas.files.stores import METADATA, VOUCHES, GroupHead, open_arrays, open_store, tell_settings
 from lossatlas.locks import Lock
-from lossatlas.schema import COMPANION, DIMENSION, GEOMETRY, Companion, Quantity, name_marks, name_variable
+from lossatlas.schema import (
+    COMPANION,
+    DIMENSION,
+    GEOMETRY,
+    RANDOM_DIRECTIONS,
+    Companion,
+    Quantity,
+    name_marks,
+    name_variable,
+)
 from lossatlas.surveying.arrays import WHOLE, Grid, GridArrays, Mask, Tile
 from lossatlas.surveying.growth import merge_grid, put_in_place, read_grid, recover
 from lossatlas.surveying.layout import bring_to_layout, count_marked, has_layout_of_before
@@ -130,6 +140,8 @@ class SurveyStore:
             CannotFinish: likewise.
         """
         geometry = {GEOMETRY: chart.geometry().record()}
+        if chart.random_directions:
+            geometry[RANDOM_DIRECTIONS] = json.dumps(dict(chart.random_directions))
         labels = labels if labels is not None else chart.axis_labels
         return cls(path, grid, {"chart": chart.fingerprint()}, labels, {**geometry, **(recorded or {})}, say, tiles)
 
