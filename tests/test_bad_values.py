@@ -179,7 +179,7 @@ class TestNumbers:
         (lambda: SurveyConfig(at=("0,1e39",)), "at is 0,1e39; expected two or more rising numbers"),
         (lambda: SurveyConfig(range=(-1e308, 1e308)), "range is -1e.*308; expected"),
         (lambda: FitConfig(examples="9" * 5000), "examples is .*; expected a positive number, all or auto"),
-        (lambda: la.Seconds(math.inf), "the budget is inf seconds"),
+        (lambda: la.Seconds(math.inf), "inf seconds is not a budget"),
     ],
 )
 def test_texts_with_numbers(make: Any, message: str) -> None:

@@ -409,7 +409,10 @@ class TestBadInput:
         monkeypatch.delitem(sys.modules, f"lossatlas.training.callbacks.{module}")
         for loaded in [key for key in sys.modules if key == package or key.startswith(f"{package}.")]:
             monkeypatch.setitem(sys.modules, loaded, None)
-        expected = rf"^{name} needs the package {package}, which .*; pip install 'lossatlas\[{package}\]'$"
+        advice = rf"install it with pip install 'lossatlas\[{package}\]'$"
+        expected = rf"^{name} needs the package {package}, which .*; {advice}"
+            rf"^{name} needs the package {package}, which .*; install it with pip install 'lossatlas\[{package}\]'$"
+        )
         with pytest.raises(la.BadInput, match=expected) as caught:
             getattr(la, name)
         assert "\n" not in str(caught.value)

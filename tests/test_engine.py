@@ -482,9 +482,7 @@ def test_policies_without_a_meaning_are_refused() -> None:
     chart = plane(problem)
     with pytest.raises(la.BadInput, match="need a chart between trained networks"):
         la.engine_for(problem, chart, split, buffers=la.InterpolatedStatistics(), plan="loop")
-    with pytest.raises(
-        la.BadInput, match="running statistics that are reestimated from 12 examples do not follow the weights"
-    ):
+    with pytest.raises(la.BadInput, match="running statistics that are reestimated from 12 examples, 4 together"):
         la.fit(
             chart, la.Pattern(la.picture("heart", 8)), problem, split, steps=1, plan="loop",
             buffers=la.ReestimatedStatistics(split, 3, 4),

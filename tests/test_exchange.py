@@ -458,7 +458,7 @@ def test_suffixes_are_distinct_and_unknown_ones_list_the_choices(tmp_path: Path)
     suffixes = [suffix for name in FORMATS for suffix in FORMATS[name].suffixes]
     assert sorted(suffixes) == [".csv", ".h5", ".hdf5", ".vts"]
     for action in (lambda path: read_survey(path), lambda path: write_survey(survey(3), path)):
-        with pytest.raises(BadInput, match=r"suffix '.txt'.*\.csv, \.h5, \.hdf5, \.vts"):
+        with pytest.raises(BadInput, match=r"'.txt' is not the suffix of a known format.*\.csv, \.h5, \.hdf5, \.vts"):
             action(tmp_path / "a.txt")
 
 
@@ -732,16 +732,16 @@ class TestView:
         assert "not a lossatlas run with a survey" in self.refused(capsys, "run", "nowhere")
         assert "may be damaged" in self.refused(capsys, "broken.h5")
         Path("readme.md").touch()
-        assert "suffix '.md'" in self.refused(capsys, "readme.md")
+        assert "'.md' is not the suffix of a known format" in self.refused(capsys, "readme.md")
         Path("a.csv").mkdir()
         assert "is a directory; expected the path" in self.refused(capsys, "run", "--export", "a.csv")
 
     def test_several_surveys_are_named_apart(self, tmp_path: Path) -> None:
-        from lossatlas.cli.verbs.view import _named
+        from lossatlas.jobs.view import name_places
 
         places = [Path("a/run"), Path("b/run/survey.zarr"), Path("c.csv"), Path("c/b/run")]
-        assert list(_named(tuple(places))) == ["a/run", f"{tmp_path.name}/b/run", "c.csv", "c/b/run"]
-        assert list(_named((Path("x/one"), Path("y/two/survey.zarr")))) == ["one", "two"]
+        assert list(name_places(places)) == ["a/run", f"{tmp_path.name}/b/run", "c.csv", "c/b/run"]
+        assert list(name_places([Path("x/one"), Path("y/two/survey.zarr")])) == ["one", "two"]
 
     def test_several_surveys_are_drawn_together(self, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write_survey(survey(5, 4), "a.csv")

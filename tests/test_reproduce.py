@@ -481,7 +481,9 @@ def test_a_run_that_is_made_of_one_that_could_not_be_finished_is_not_bad_input(t
         "net": TrainConfig(**network, epochs=1, optimizer="sgd,lr=1e30"),
         "slice": SurveyConfig(**network, checkpoint=str(tmp_path / "net"), grid=(3,), plan="loop", examples="20"),
     }
-    with pytest.raises(la.CannotFinish, match=r"2 of 2 runs could not be finished: net \(.*; slice \(.*net holds no"):
+    with pytest.raises(
+        la.CannotFinish, match=r"2 of 2 runs could not be finished: net \(.*; slice \(.*net does not hold"
+    ):
         run_sweep(configs, tmp_path)
     with pytest.raises(la.BadInput, match="does not exist"):
         run_sweep({"slice": replace(configs["slice"], checkpoint=str(tmp_path / "none"))}, tmp_path)

@@ -74,7 +74,7 @@ def slice_around(
     around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
     chart = slice_along(kinds, around, orthogonal, repeats)
     for note in dict.fromkeys(around.notes):
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)  # the function is wrapped
     moved = chart.to(origin.device)
     assert isinstance(moved, Slice | RepeatedSlice)
     return moved

@@ -91,6 +91,10 @@ class StillView(View[S]):
     def draw(self, subject: S, style: Style) -> Figure:
         """Draw the figure of a subject to which the view applies."""
 
+    def list_heeded(self, subject: S) -> frozenset[str]:
+        """The settings that the picture of a subject to which it applies heeds."""
+        return self.heeds
+
     def find_narrowest(self, subject: S) -> float:
         """Return the least width in inches at which the printed picture can be read."""
         return 0.0
@@ -154,8 +158,14 @@ class SurveyView(StillView[xr.Dataset]):
         more = f" and {beside} more" * bool(beside)
         return f"axes {', '.join(data.axes(subject))} and variables {', '.join(over)}{more}"
 
+    def list_shown(self, survey: xr.Dataset) -> Sequence[data.Field]:
+        """The quantities that the picture shows, whose extremes its alternative text states."""
+        return data.fields(survey, self.metric) if self.metric else data.quantities(survey)
+
     def describe_alternative(self, subject: xr.Dataset) -> str:
-        return f"{self.describe(subject)} {data.describe_values(data.take_first_sample(subject), self.metric)}".strip()
+        shown = self.list_shown(subject)
+        extremes = data.describe_extremes(data.take_first_sample(subject), shown)
+        return " ".join([self.describe(subject), extremes]).strip()
 
 
 def draw_views(
@@ -194,14 +204,16 @@ def draw_views(
                 raise BadInput(f"{line}; give a larger width, or leave it out")
             warnings.warn(f"{line}, and was left out", Caution, stacklevel=3)
             del every[name]
+    heeded = {name: view.list_heeded(view.prepare(subject)) for name, view in every.items()}
     for setting in style.asked:
-        if every and not any(setting in view.heeds for view in every.values()):
+        if every and not any(setting in settings for settings in heeded.values()):
             able = ", ".join(name for name in views if setting in views[name].heeds)
             raise BadInput(
                 f"{setting} does not apply to the pictures {', '.join(every)}; it applies to: {able or 'none'}"
             )
+    metric = LOSS if kinds is None else ""
     return Pictures(
-        (name, view.picture(subject, name, style if kinds is None else style | view.metric, record))
+        (name, view.picture(subject, name, style.restrict(metric or view.metric, heeded[name]), record))
         for name, view in every.items()
     )
 

@@ -42,7 +42,7 @@ __all__ = [
     "by_class",
     "cell_edges",
     "count_samples",
-    "describe_values",
+    "describe_extremes",
     "edges",
     "fields",
     "limits_of",
@@ -224,31 +224,26 @@ def quantities(survey: xr.Dataset) -> list[Field]:
     return [*reversed(losses), *reversed(accuracies), *(field for some in others(survey).values() for field in some)]
 
 
-def describe_values(survey: xr.Dataset, metric: str = "") -> str:
-    """State the lowest and the highest value of a metric and where they are; of all metrics if ``metric`` is empty.
-
-    The text is empty where the survey does not hold the metric over its axes.
-    """
+def describe_extremes(survey: xr.Dataset, shown: Sequence[Field]) -> str:
+    """State the lowest and the highest value of each quantity and where they are, in sentences; empty without any."""
     order = axes(survey)
+    points = [read_numbers(survey, axis) for axis in order]
+
+    def place(field: Field, index: np.intp) -> str:
+        where = np.unravel_index(index, field.values.shape)
+        at = ", ".join(f"{axis} = {number(float(c[k]))}" for axis, c, k in zip(order, points, where, strict=True))
+        units = f" {field.units}" * bool(field.units not in ("", "1"))
+        return f"{number(float(field.values[where]))}{units} at {at}"
+
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in order)
-    shown = fields(survey, metric) if metric else quantities(survey)
     sentences = [f"{shape} points along {', '.join(order)}."] if shown else []
     for field in shown:
         finite = np.isfinite(field.values)
         if not finite.any():
             sentences.append(f"The {field.label} is not finite at any point.")
             continue
-        ends = [np.where(finite, field.values, fill) for fill in (np.inf, -np.inf)]
-        low, high = (np.unravel_index(place, field.values.shape) for place in (ends[0].argmin(), ends[1].argmax()))
-        units = f" {field.units}" * bool(field.units not in ("", "1"))
-        words = [
-            f"{number(float(field.values[place]))}{units} at "
-            + ", ".join(
-                f"{axis} = {number(float(read_numbers(survey, axis)[k]))}" for axis, k in zip(order, place, strict=True)
-            )
-            for place in (low, high)
-        ]
-        sentences.append(f"The {field.label} ranges from {words[0]} to {words[1]}.")
+        low, high = np.where(finite, field.values, np.inf).argmin(), np.where(finite, field.values, -np.inf).argmax()
+        sentences.append(f"The {field.label} ranges from {place(field, low)} to {place(field, high)}.")
     return " ".join(sentences)
 
 

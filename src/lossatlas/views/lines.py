@@ -128,15 +128,16 @@ def curve(ax: Axes, at: Floats, field: data.Field, limits: Limits, stroke: Strok
 def frame(ax: Axes, shown: Floats, limits: Limits) -> None:
     """Set the scale of the vertical axis and limits slightly beyond the values, with round ticks if logarithmic."""
     finite = shown[np.isfinite(shown) & ((shown > 0) | (not limits.log))]
-    varies = finite.size > 0 and finite.min() < finite.max()
+    varies = finite.size > 0 and finite.min() < finite.max() and not limits.requested
     low, high = (float(finite.min()), float(finite.max())) if varies else (limits.low, limits.high)
+    beyond = 0.0 if limits.requested else 0.06
     if limits.log:
         ax.set_yscale("log")
-        pad = (high / low) ** 0.06
+        pad = (high / low) ** beyond
         figures.limit_upright(ax, low / pad, high * pad)
         figures.log_axis(ax.yaxis, low / pad, high * pad)
     else:
-        figures.limit_upright(ax, low - 0.06 * (high - low), high + 0.06 * (high - low))
+        figures.limit_upright(ax, low - beyond * (high - low), high + beyond * (high - low))
 
 
 def keys(drawn: Figure) -> list[Artist]:

@@ -66,6 +66,7 @@ class Limits:
             ``neither``, ``min``, ``max`` or ``both``.
         note: the scale in words, for the caption.
         levels: the requested levels of contour lines; empty where the picture chooses them.
+        requested: whether the ends were requested, and are not taken from the data.
     """
 
     low: float
@@ -75,6 +76,7 @@ class Limits:
     extend: str
     note: str
     levels: tuple[float, ...] = ()
+    requested: bool = False
 
     def shown(self, values: Floats) -> Floats:
         """The values with zeros moved to the floor; NaN and infinities are kept."""
@@ -141,6 +143,7 @@ def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limit
         floor,
         extend,
         f"{'log ' * found.log}scale from {number(low)} to {number(high)}{beyond}{zeros}",
+        requested=True,
     )
 
 

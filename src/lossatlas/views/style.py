@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -108,7 +108,7 @@ class Style:
         if self.limits is not None:
             found = scales.hold_limits(found, values, *self.limits)
         if self.levels:
-            _check_levels(self.levels, finite)
+            _check_levels(self.levels, finite, found)
             found = replace(found, levels=self.levels)
         return found
 
@@ -116,9 +116,10 @@ class Style:
         """Return the requested colours of a quantity, or else those of the palette."""
         return replace(palette, colours=self.colormap) if self.colormap and self.concerns(metric) else palette
 
-    def __or__(self, metric: str) -> Style:
-        """The same style for another quantity."""
-        return replace(self, metric=metric)
+    def restrict(self, metric: str, heeded: frozenset[str]) -> Style:
+        """The same style for another quantity, with those settings alone that a picture heeds."""
+        unheeded: dict[str, Any] = {name: () if name == "levels" else None for name in set(self.asked) - heeded}
+        return replace(self, metric=metric, **unheeded)
 
 
 PLAIN = Style()
@@ -151,13 +152,14 @@ def _check_limits(limits: tuple[float, float], scale: str | None) -> None:
         raise BadInput(f"limits {_listed(limits)} do not fit a log scale, which begins above 0; raise the lower one")
 
 
-def _check_levels(levels: tuple[float, ...], finite: Floats) -> None:
+def _check_levels(levels: tuple[float, ...], finite: Floats, limits: Limits) -> None:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
     if outside := [level for level in levels if not low < level < high]:
-        between = (
-            f"{scales.number(low)} and {scales.number(high)}" if finite.size else "no numbers, since none is finite"
-        )
-        raise BadInput(f"levels {_listed(outside)} are outside the data, which lie between {between}; choose others")
+        between = f"{scales.number(low)} and {scales.number(high)}" if finite.size else "no numbers: none is finite"
+        raise BadInput(f"levels {_listed(outside)} are outside the data, which lies between {between}; choose others")
+    if outside := [level for level in levels if not limits.low < level < limits.high]:
+        ends = f"{scales.number(limits.low)} and {scales.number(limits.high)}"
+        raise BadInput(f"levels {_listed(outside)} are outside the scale, which lies between {ends}; widen the limits")
 
 
 def _check_colormap(name: str) -> None:

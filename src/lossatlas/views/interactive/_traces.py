@@ -17,7 +17,6 @@ __all__ = [
     "MARGIN",
     "Trace",
     "assemble",
-    "describe_extremes",
     "escape_text",
     "lay_out_plane",
     "list_texts",
@@ -30,27 +29,6 @@ __all__ = [
 
 MARGIN = {"l": 50, "r": 10, "t": 10, "b": 45}  # pixels
 Trace = dict[str, Any]
-
-
-def describe_extremes(survey: xr.Dataset, fields: Sequence[data.Field]) -> str:
-    """State where each quantity is lowest and highest, a sentence each."""
-    axes = data.axes(survey)
-    points = [data.read_numbers(survey, axis) for axis in axes]
-
-    def placed(values: scales.Floats, flat: np.intp) -> str:
-        place = np.unravel_index(flat, values.shape)
-        at = ", ".join(f"{axis} = {scales.number(float(c[k]))}" for axis, c, k in zip(axes, points, place, strict=True))
-        return f"{scales.number(float(values[place]))} at {at}"
-
-    sentences = []
-    for field in fields:
-        if not np.isfinite(field.values).any():
-            sentences.append(f"The {field.label} is not finite at any point.")
-            continue
-        finite = np.where(np.isfinite(field.values), field.values, np.nan)
-        low, high = (placed(finite, pick(finite)) for pick in (np.nanargmin, np.nanargmax))
-        sentences.append(f"The {field.label} is lowest, {low}, and highest, {high}.")
-    return " ".join(sentences)
 
 
 def make_flag(name: str) -> Trace:

@@ -10,7 +10,6 @@ from lossatlas.views.base import InteractiveView
 from lossatlas.views.interactive._traces import (
     Trace,
     assemble,
-    describe_extremes,
     escape_text,
     list_texts,
     make_flag,
@@ -76,7 +75,7 @@ class Landscape(InteractiveView):
         scale = " on a logarithmic scale" * height.log
         hint = f"Height is the loss{scale}. The menu chooses what the colour shows."
         json = assemble(traces, {"scene": scene}, first_only=True)
-        return Plot(json, [field.label for field in choices], hint, "turn", describe_extremes(survey, choices))
+        return Plot(json, [field.label for field in choices], hint, "turn", data.describe_extremes(survey, choices))
 
 
 def _choose_ground(field: data.Field, losses: list[data.Field]) -> data.Field:

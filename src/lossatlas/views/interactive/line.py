@@ -7,7 +7,7 @@ import xarray as xr
 
 from lossatlas.views import data, scales
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import MARGIN, Trace, assemble, describe_extremes, escape_text
+from lossatlas.views.interactive._traces import MARGIN, Trace, assemble, escape_text
 from lossatlas.views.looks import GREY
 from lossatlas.views.networks import networks
 from lossatlas.views.plot import Plot, Strand
@@ -94,4 +94,4 @@ class Line(InteractiveView):
         beside = len({trace["yaxis"] for trace in traces}) > 1
         hint = "Losses are on the left axis, everything else on the right one." * beside
         json = assemble(traces, layout, first_only=False)
-        return Plot(json, [], hint, "along", describe_extremes(survey, data.quantities(survey)), strands)
+        return Plot(json, [], hint, "along", data.describe_extremes(survey, data.quantities(survey)), strands)

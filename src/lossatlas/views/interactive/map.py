@@ -6,7 +6,7 @@ import xarray as xr
 
 from lossatlas.views import data
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import assemble, describe_extremes, lay_out_plane, make_flag, make_heat_map
+from lossatlas.views.interactive._traces import assemble, lay_out_plane, make_flag, make_heat_map
 from lossatlas.views.networks import networks
 from lossatlas.views.plot import Plot
 
@@ -33,4 +33,4 @@ class Map(InteractiveView):
         layout = lay_out_plane(survey) | {"annotations": flags}
         hint = "The menu chooses what the colour shows." * (len(choices) > 1)
         json = assemble(traces, layout, first_only=True)
-        return Plot(json, [field.label for field in choices], hint, "move", describe_extremes(survey, choices))
+        return Plot(json, [field.label for field in choices], hint, "move", data.describe_extremes(survey, choices))

@@ -6,7 +6,7 @@ import xarray as xr
 
 from lossatlas.views import data, scales
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import assemble, describe_extremes, lay_out_plane, make_heat_map, make_heights
+from lossatlas.views.interactive._traces import assemble, lay_out_plane, make_heat_map, make_heights
 from lossatlas.views.plot import Plot
 
 __all__ = ["Volume"]
@@ -37,7 +37,7 @@ class Volume(InteractiveView):
             choices=[field.label for field in choices],
             hint=hint,
             motion="move",
-            alternative=describe_extremes(survey, choices),
+            alternative=data.describe_extremes(survey, choices),
             axis=axes[2],
             depths=[scales.number(float(depth)) for depth in depths],
             depth=middle,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lossatlas.views import data, figures, lines, looks, marks, scales
 from lossatlas.views.base import SurveyView
 from lossatlas.views.networks import networks
-from lossatlas.views.style import COLOURED, Style
+from lossatlas.views.style import COLOURED, SCALED, Style
 
 __all__ = ["Classes"]
 
@@ -30,6 +30,12 @@ class Classes(SurveyView):
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) in (1, 2) and bool(data.by_class(survey))
+
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return next(iter(data.by_class(survey).values()))[:MOST]
+
+    def list_heeded(self, survey: xr.Dataset) -> frozenset[str]:
+        return SCALED if len(data.axes(survey)) == 1 else self.heeds
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         every = next(iter(data.by_class(survey).values()))

@@ -61,6 +61,9 @@ class AlongCurve(SurveyView):
         below = _listed(words for name, (_, words) in GEOMETRY.items() if name in survey)
         return f"{measured[0].upper()}{measured[1:]} {where}{f'; below, {below}' * bool(below)}."
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return [field for splits in _quantities(survey) for field in splits]
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         quantities = _quantities(survey)
         beside = [name for name in GEOMETRY if name in survey]

@@ -36,6 +36,9 @@ class CurvePlane(SurveyView):
     def applies(self, survey: xr.Dataset) -> bool:
         return lies_under_curve(survey)
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return [field for splits in in_unit_of_loss(survey).values() for field in splits]
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         quantities = in_unit_of_loss(survey)
         fields = [field for splits in quantities.values() for field in splits]

@@ -36,6 +36,9 @@ class Ensembles(SurveyView):
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 1 and _split(survey) != ""
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return []
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         split = _split(survey)
         narrow = style.width is not None and style.width < NARROW

@@ -34,6 +34,9 @@ class Line(SurveyView):
             return self.caption
         return f"{self.caption} Shading marks where a low or a high loss was requested."
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return [*data.fields(survey, scales.LOSS), *data.fields(survey, scales.ACCURACY)]
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         (axis,) = data.axes(survey)
         losses, accuracies = (data.fields(survey, metric) for metric in (scales.LOSS, scales.ACCURACY))

@@ -12,7 +12,7 @@ from lossatlas.views import data, figures, lines, looks, marks, scales
 from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._curves import undrawn
 from lossatlas.views.networks import networks
-from lossatlas.views.style import COLOURED, Style
+from lossatlas.views.style import COLOURED, SCALED, Style
 
 __all__ = ["Others"]
 
@@ -33,6 +33,12 @@ class Others(SurveyView):
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) in (1, 2) and bool(undrawn(survey))
+
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return [field for fields in undrawn(survey).values() for field in fields]
+
+    def list_heeded(self, survey: xr.Dataset) -> frozenset[str]:
+        return SCALED if len(data.axes(survey)) == 1 else self.heeds
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         return (_lines if len(data.axes(survey)) == 1 else _maps)(survey, style)

@@ -15,7 +15,7 @@ from lossatlas.views.base import SurveyView
 from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import has_points_between, panel_of
 from lossatlas.views.networks import networks
-from lossatlas.views.style import CONTOURED, Style
+from lossatlas.views.style import CONTOURED, SCALED, Style
 
 __all__ = ["Repeats"]
 
@@ -43,6 +43,16 @@ class Repeats(SurveyView):
         samples = data.samples_in_words(survey)
         return f"The loss of {samples}, which shows how much the landscape depends on the choice of one."
 
+    def describe_alternative(self, survey: xr.Dataset) -> str:
+        told = [
+            f"{name}: {data.describe_extremes(one, data.fields(one, scales.LOSS))}"
+            for name, one in islice(data.split_samples(survey).items(), MOST)
+        ]
+        return " ".join([self.describe(survey), *told])
+
+    def list_heeded(self, survey: xr.Dataset) -> frozenset[str]:
+        return SCALED if len(data.axes(survey)) == 1 else self.heeds
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         return (_lines if len(data.axes(survey)) == 1 else _planes)(survey, style)
 
@@ -52,7 +62,7 @@ def _lines(survey: xr.Dataset, style: Style) -> Figure:
     (axis,) = data.axes(survey)
     samples = [data.fields(one, scales.LOSS) for one in data.split_samples(survey).values()]
     everything = np.stack([[field.values for field in splits] for splits in samples])
-    limits = scales.limits(everything, log=True)
+    limits = style.limit_values(everything, scales.limits(everything, log=True))
     count = len(samples[0])
     abreast = 1 if style.width is not None and style.width < figures.NARROW else count
     down = -(-count // abreast)

@@ -26,6 +26,9 @@ class Slices(SurveyView):
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 3 and bool(data.fields(survey, scales.LOSS))
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return [data.preferred(data.fields(survey, scales.LOSS))]
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         field = data.preferred(data.fields(survey, scales.LOSS))
         w = data.axes(survey)[2]

@@ -29,6 +29,9 @@ class Surface(SurveyView):
     def applies(self, survey: xr.Dataset) -> bool:
         return has_plane_of(survey, scales.LOSS) and has_points_between(survey)
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return [data.preferred(data.fields(survey, scales.LOSS))]
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         field = data.preferred(data.fields(survey, scales.LOSS))
         limits = style.limit([field], log=True)

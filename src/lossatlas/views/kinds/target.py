@@ -26,6 +26,9 @@ class Target(SurveyView):
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 2 and data.target(survey) is not None
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return []
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         wanted = data.target(survey)
         assert wanted is not None

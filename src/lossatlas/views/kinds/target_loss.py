@@ -29,6 +29,10 @@ class TargetLoss(SurveyView):
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 2 and data.target_loss(survey) is not None
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        asked = data.target_loss(survey)
+        return [asked] if asked is not None else []
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         wanted = data.target_loss(survey)
         assert wanted is not None

@@ -43,14 +43,18 @@ class Trajectory(SurveyView):
         there = all(schema.OnTrajectory.coordinate(axis) in survey for axis in data.axes(survey))
         return there and has_plane_of(survey, scales.LOSS)
 
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return data.fields(survey, scales.LOSS)[:1]
+
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         narrow = style.width is not None and style.width < NARROW
         drawn = figures.figure(style, *((6.0, 15.0) if narrow else (13.6, 9.6)))
         main, elsewhere, below = _panels(drawn, narrow=narrow)
         notes = _surface(drawn, main, survey, style)
         _elsewhere(elsewhere, survey, narrow=narrow)
-        for draw, ax in zip((_losses, _distances, _angles), below, strict=True):
-            draw(ax, survey)
+        _losses(below[0], survey, style)
+        _distances(below[1], survey)
+        _angles(below[2], survey)
         figures.captioned(drawn, *notes)
         return drawn
 
@@ -63,9 +67,9 @@ def _panels(drawn: Figure, *, narrow: bool) -> tuple[Axes, list[Axes], list[Axes
     else:
         grid = drawn.add_gridspec(3, 3, height_ratios=(1, 1, 0.9))
         main, elsewhere, below = grid[:2, :2], (grid[0, 2], grid[1, 2]), (grid[2, 0], grid[2, 1], grid[2, 2])
-    plane = drawn.add_subplot(main)  # the first axes of the figure, so that users find the plane there
+    first = drawn.add_subplot(main)
     others, measured = ([drawn.add_subplot(one) for one in several] for several in (elsewhere, below))
-    return plane, others, measured
+    return first, others, measured
 
 
 def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset, style: Style) -> list[str]:
@@ -147,16 +151,16 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, narrow: bool) -> None:
         ax.locator_params(nbins=4)
 
 
-def _losses(ax: Axes, survey: xr.Dataset) -> None:
+def _losses(ax: Axes, survey: xr.Dataset, style: Style) -> None:
     """Draw the loss of each snapshot and that of its projection to the plane."""
     field = data.fields(survey, scales.LOSS)[0]
     split, at = field.split, _clock(survey)[0]
     curves = [survey[of(split)].values for of in (schema.OnTrajectory.loss, schema.OnTrajectory.loss_under)]
-    limits = scales.limits(np.stack(curves), log=True)
-    for values, label, colour, style in zip(
+    limits = scales.limits(np.stack(curves), log=style.scale != "linear")
+    for values, label, colour, stroke in zip(
         curves, ("on the trajectory", "in the plane under it"), (ON_TRAJECTORY, UNDER), ("-", "--"), strict=True
     ):
-        ax.plot(at, np.where(np.isfinite(values), limits.shown(values), np.nan), style, color=colour, label=label)
+        ax.plot(at, np.where(np.isfinite(values), limits.shown(values), np.nan), stroke, color=colour, label=label)
     if limits.log:
         ax.set_yscale("log")
         figures.log_axis(ax.yaxis, *(float(end) for end in ax.get_ylim()))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from lossatlas.views import figures, looks
+from lossatlas.views import data, figures, looks
 from lossatlas.views.base import SurveyView
 from lossatlas.views.networks import histograms
 from lossatlas.views.style import Style
@@ -25,6 +25,9 @@ class Weights(SurveyView):
 
     def applies(self, survey: xr.Dataset) -> bool:
         return bool(histograms(survey))
+
+    def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
+        return []
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         drawn = figures.figure(style, 8.0, 4.6)

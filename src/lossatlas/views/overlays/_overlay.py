@@ -48,7 +48,10 @@ class OverlayView(StillView[Surveys]):
         )
 
     def describe_alternative(self, surveys: Surveys) -> str:
-        texts = [f"{name}: {data.describe_values(survey, self.metric)}" for name, survey in surveys.items()]
+        texts = [
+            f"{name}: {data.describe_extremes(survey, data.fields(survey, self.metric))}"
+            for name, survey in surveys.items()
+        ]
         return " ".join([self.caption, *texts])
 
 
