@@ -390,7 +390,7 @@ class TestHowRunsShowThemselves:
         run = la.open_run(runs / name)
         assert f"a run of {run.verb}, {'finished' if run.finished else 'not finished'}" in (run._repr_html_() or "")
 
-    def test_numbers_are_shown_and_names_are_no_markup(self, copied: Path) -> None:
+    def test_numbers_are_shown_and_names_are_not_markup(self, copied: Path) -> None:
         run = la.open_run(Path("t1").rename("t<i>"))
         html = run._repr_html_()
         assert html is not None

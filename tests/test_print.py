@@ -236,8 +236,9 @@ def test_the_record_of_a_run_is_in_its_captions(slice_run: Path) -> None:
     described = la.view(slice_run / "slice", kinds=["loss"])["loss"].describe()
     for said in (
         "Network mlp on digits",
-        "100 train examples, a fixed random subset",
-        "running statistics as they are in the network",
+        "100 train examples",
+        "of splits with more than 100 examples a fixed random subset",
+        "running statistics of the network, unchanged",
         "scaled layer by layer",
         "Seed 0.",
         "Seed of random directions 7.",

@@ -88,7 +88,7 @@ def _describe_problem(settings: Mapping[str, Any], normalisation: str | None) ->
 
 
 def _describe_site(settings: Mapping[str, Any]) -> str:
-    """Where in weight space the survey lies, as it was given."""
+    """Describe where in weight space the survey lies, as the settings give it."""
     for name, words in SITES.items():
         if given := settings.get(name):
             return f", {words} {', '.join(map(str, given)) if isinstance(given, list) else given}"
@@ -99,12 +99,12 @@ def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Itera
     """Describe the examples of each split, the statistics of normalisation layers, and the precision."""
     samples = _list_samples(subject)
     asked = str(settings.get("examples"))
-    told = [f"{int(sample['examples']):,} {split} examples" for split, sample in samples.items()]
+    counts = [f"{int(sample['examples']):,} {split} examples" for split, sample in samples.items()]
     subset = f"; of splits with more than {asked} examples a fixed random subset" * asked.isdecimal()
-    if told:
+    if counts:
         sizes = {sample["eval_batch_size"] for sample in samples.values() if "eval_batch_size" in sample}
         together = f", evaluated {' or '.join(map(str, sorted(sizes)))} at a time" * bool(sizes)
-        yield f"Sample: {' and '.join(told)}{together}{subset}."
+        yield f"Sample: {' and '.join(counts)}{together}{subset}."
     elif settings.get("examples"):
         number = "all" if asked == "all" else f"at most {asked}"
         size = settings.get("eval_batch_size")

@@ -102,7 +102,7 @@ def escape_text(name: str) -> str:
 
 
 def lay_out_plane(survey: xr.Dataset) -> Trace:
-    """The layout of a plane along the first two axes, with equal units along both."""
+    """Make the layout of a heat map over the first two axes: labelled axes with equal units."""
     bare = {"showgrid": False, "zeroline": False, "constrain": "domain"}
     u, v = (escape_text(data.axis_label(survey, axis)) for axis in data.axes(survey)[:2])
     return {"xaxis": {"title": {"text": u}, **bare}, "yaxis": {"title": {"text": v}, **bare, "scaleanchor": "x"}}
