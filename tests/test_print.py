@@ -146,7 +146,7 @@ def test_formats_resolutions_and_files_that_cannot_be_are_refused_before_anythin
 def test_captions_stand_beside_pictures_and_keep_what_small_print_says(tmp_path: Path) -> None:
     shown, printed = (draw(heart(), ["loss"], Style(width=width))["loss"] for width in (None, 85 * MM))
     assert shown.caption == printed.caption
-    assert "Log scale from" in shown.caption
+    assert "log scale from" in shown.caption
     assert any("log scale from" in text.get_text() for text in shown.figure.findobj(Text))
     assert not any("log scale from" in text.get_text() for text in printed.figure.findobj(Text))
     save_pictures({"loss": printed}, tmp_path, dpi=40)
@@ -278,3 +278,82 @@ def test_the_command_line_refuses_in_a_line_and_writes_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not list(tmp_path.iterdir())
+
+
+def test_limits_hold_for_curves_too() -> None:
+    style = Style(limits=(0.5, 2.0))
+    for name, kinds in (("line", ["line"]), ("repeats of a line", ["repeats"])):
+        for picture in draw(PLANES[name], kinds, style).values():
+            assert picture.figure.axes[0].get_ylim() == pytest.approx((0.5, 2.0))
+
+
+def test_levels_lie_within_the_limits_and_concern_pictures_with_contours_alone() -> None:
+    with pytest.raises(BadInput, match="levels 2 are outside the scale, which lies between 0.5 and 1.5"):
+        draw(heart(), ["contours"], Style(levels=(2.0,), limits=(0.5, 1.5)))
+    low = float(heart()["train_loss"].min())
+    test = float(heart()["test_loss"].min())
+    between = (low + test) / 2  # a level that one of the splits alone reaches
+    assert {"contours", "surface"} <= set(draw(heart(), style=Style(levels=(between,))))
+
+
+def test_settings_without_a_meaning_for_this_subject_are_refused() -> None:
+    with pytest.raises(BadInput, match="colormap does not apply"):
+        draw(PLANES["repeats of a line"], ["repeats"], Style(colormap="viridis"))
+
+
+def test_alternative_texts_are_of_what_the_picture_shows() -> None:
+    pictures = draw(heart())
+    assert "train" not in pictures["surface"].alt, "it shows the test split alone"
+    assert "ranges from" not in pictures["target"].alt
+    assert "accuracy" in draw(line(), ["line"])["line"].alt
+
+
+def test_captions_follow_the_colours_and_the_scale() -> None:
+    usual, turned = (draw(heart(), ["loss"], Style(colormap=name))["loss"].caption for name in (None, "magma_r"))
+    assert "ark is low" in usual
+    assert "ark is high" in turned
+    assert "log" not in draw(heart(), ["loss"], Style(scale="linear"))["loss"].caption
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"format": "pdfx"}, "did you mean 'pdf'"),
+        ({"dpi": "300"}, "dpi '300' is not between"),
+        ({"limits": (1, 2, 3)}, "give the lower and the upper end"),
+        ({"levels": 2.0}, "expected a list of numbers"),
+        ({"colormap": 3}, "expected a text"),
+        ({"width": 85}, "expected a text"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_in_a_line(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        la.view(line(), **arguments)
+
+
+@pytest.mark.parametrize("subject", [3, None, [1], {"a": 2}])
+def test_what_cannot_be_shown_is_refused(subject: Any) -> None:
+    with pytest.raises(BadInput, match="cannot be shown"):
+        la.view(subject)
+
+
+def test_paths_of_several_runs_are_drawn_together(slice_run: Path) -> None:
+    places = [slice_run / "slice", slice_run / "map"]
+    pictures = la.view(places, kinds=["accuracy"], limits=(0, 1))
+    assert list(pictures) == ["overlay_accuracy"]
+    assert "slice: Network" in pictures["overlay_accuracy"].describe()
+
+
+def test_a_survey_of_a_chart_again_states_how_its_directions_were_made(slice_run: Path) -> None:
+    settings = ["--grid", "3", "--examples", "50", "--plan", "loop", "--normalize", "none"]
+    assert main(["survey", "--run", str(slice_run / "slice"), *settings, "--out", str(slice_run / "again")]) == 0
+    said = la.view(slice_run / "again", kinds=["loss"])["loss"].describe()
+    assert "scaled layer by layer" in said
+    assert "Seed of random directions 7." in said
+
+
+def test_a_users_caption_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "line.caption.txt").write_text("mine")
+    with pytest.raises(BadInput, match=r"line\.caption\.txt exists"):
+        la.view(line(), tmp_path, ["line"], overwrite=False)
+    assert (tmp_path / "line.caption.txt").read_text() == "mine"

@@ -493,7 +493,7 @@ def test_a_report_can_be_read_without_eyes_and_used_without_a_mouse(name: str, k
     captions = re.findall("<figcaption[^>]*>(.*?)</figcaption>", page.source)
     assert len(captions) == len(page.all("img"))
     assert not {image["alt"] for image in page.all("img")} & {html.unescape(caption) for caption in captions}
-    assert "lowest" in page.source[page.source.index("Description of the plot in words") :]
+    assert "ranges from" in page.source[page.source.index("Description of the plot in words") :]
     assert len(page.all("input")) == {"heart": 0, "line": 2, "volume": 1}[name]
 
 
@@ -545,7 +545,7 @@ def test_what_is_lowest_and_highest_is_said_in_words() -> None:
     picture = plot_of(survey(np.array([1.0, np.nan, 0.25, np.inf, 2.0]), test_accuracy=np.full(5, np.nan)))
     assert picture is not None
     assert picture.alternative == (
-        "The test loss is lowest, 0.25 at u = 0, and highest, 2 at u = 0.8. "
+        "5 points along u. The test loss ranges from 0.25 nat at u = 0 to 2 nat at u = 0.8. "
         "The test accuracy is not finite at any point."
     )
 
