@@ -33,8 +33,8 @@ class Shown:
     """A picture as it is shown.
 
     Attributes:
-        png: the bytes of a PNG file.
-        alt: what it shows, for those who cannot see it.
+        png: The bytes of a PNG file.
+        alt: What it shows, for those who cannot see it.
     """
 
     png: bytes

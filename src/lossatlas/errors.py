@@ -31,7 +31,7 @@ class LossatlasError(Exception):
     """Base class of all errors that carry a message for the user.
 
     Attributes:
-        exit_code: the exit status of the command line.
+        exit_code: The exit status of the command line.
     """
 
     exit_code = 1

@@ -269,11 +269,11 @@ class Quantity:
     """A measured quantity, as variables and plots name it.
 
     Attributes:
-        name: the name of the metric in its variables.
-        long_name: its name in plots.
-        units: its unit as in UDUNITS (``"nat"``); ``"1"`` for fractions and ratios.
-        dimension: the name of the dimension of the values at one point, where there are several.
-        record: what exactly is measured, where the name leaves it open.
+        name: The name of the metric in its variables.
+        long_name: Its name in plots.
+        units: Its unit as in UDUNITS (``"nat"``); ``"1"`` for fractions and ratios.
+        dimension: The name of the dimension of the values at one point, where there are several.
+        record: What exactly is measured, where the name leaves it open.
     """
 
     name: str
@@ -288,8 +288,8 @@ class Companion:
     """Numbers beside a metric that say how accurate it is, of the same shape and in the same units.
 
     Attributes:
-        suffix: their name, and the suffix of their variables.
-        sampled: whether they are defined only where the examples are a random subset.
+        suffix: Their name, and the suffix of their variables.
+        sampled: Whether they are defined only where the examples are a random subset.
     """
 
     suffix: str

@@ -19,9 +19,9 @@ class NetworkSpec:
     """The network that ``FILE``, ``FILE#KEY``, ``RUN`` or ``RUN@STEP`` names.
 
     Attributes:
-        path: the file, the folder or the run.
-        key: the dotted path of one of several networks in the file; None where none is chosen.
-        step: the step of a snapshot, in digits; empty for the final weights.
+        path: The file, the folder or the run.
+        key: The dotted path of one of several networks in the file; None where none is chosen.
+        step: The step of a snapshot, in digits; empty for the final weights.
     """
 
     path: Path

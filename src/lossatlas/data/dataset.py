@@ -19,10 +19,10 @@ class Dataset:
     """A training split, and a test split where there is one.
 
     Attributes:
-        name: the name of the data set, for reports.
-        train: the training split, or anything that :meth:`Split.of` makes a split of.
-        test: the test split, likewise; None where there is none.
-        classes: the number of classes, where targets are labels and it is known; else None.
+        name: The name of the data set, for reports.
+        train: The training split, or anything that :meth:`Split.of` makes a split of.
+        test: The test split, likewise; None where there is none.
+        classes: The number of classes, where targets are labels and it is known; else None.
     """
 
     name: str

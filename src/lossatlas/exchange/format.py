@@ -20,8 +20,8 @@ class Format(ABC):
     """A file format of surveys; pure interface.
 
     Attributes:
-        suffixes: the suffixes of its files, in lower case (``".csv"``).
-        reads: whether files are read as well as written.
+        suffixes: The suffixes of its files, in lower case (``".csv"``).
+        reads: Whether files are read as well as written.
     """
 
     suffixes: ClassVar[tuple[str, ...]]

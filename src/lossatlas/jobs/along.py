@@ -49,10 +49,10 @@ class CurveEvaluation:
     """The evaluation of a curve in parts, each stored when it is finished and not repeated when a run is resumed.
 
     Attributes:
-        folder: the folder of the surveys; None keeps them in memory.
-        recipe: the recipe of the curve, which is trained.
-        engine: the engine that evaluates the networks.
-        how: the handling of the job.
+        folder: The folder of the surveys; None keeps them in memory.
+        recipe: The recipe of the curve, which is trained.
+        engine: The engine that evaluates the networks.
+        how: The handling of the job.
     """
 
     folder: Path | None

@@ -31,9 +31,9 @@ class DescentCost(Generic[R]):
     """The costs of a chart that is trained and then surveyed, each measured when it is first needed.
 
     Attributes:
-        recipe: the recipe, which is not changed.
-        engine: the engine of the training.
-        survey_engine: the engine of the survey.
+        recipe: The recipe, which is not changed.
+        engine: The engine of the training.
+        survey_engine: The engine of the survey.
     """
 
     recipe: R

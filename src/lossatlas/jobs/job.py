@@ -83,10 +83,10 @@ class Job(Generic[C]):
     """A job, which turns a configuration and a directory into a finished run.
 
     Attributes:
-        config: the class of its configurations.
-        carry_out: carries out a run that is started or resumed; returns the summary.
-        estimate: estimates the cost of a run and writes nothing; refuses what the run itself would refuse.
-        together: whether several processes may work on one run.
+        config: The class of its configurations.
+        carry_out: Carries out a run that is started or resumed; returns the summary.
+        estimate: Estimates the cost of a run and writes nothing; refuses what the run itself would refuse.
+        together: Whether several processes may work on one run.
     """
 
     config: type[C]

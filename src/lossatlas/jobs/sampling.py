@@ -49,12 +49,12 @@ class Work:
     """The evaluation of points on examples, as an amount of work.
 
     Attributes:
-        units: the total of points times examples.
-        points: the largest number of points that are evaluated at once.
-        examples: the largest number of examples that are evaluated at once.
-        apart: the number of points that a timed run needs to occupy all threads of a strategy.
-        stacks: whether the activations of all points are in memory together.
-        passed: the number of examples that each network also processes to re-estimate its running statistics.
+        units: The total of points times examples.
+        points: The largest number of points that are evaluated at once.
+        examples: The largest number of examples that are evaluated at once.
+        apart: The number of points that a timed run needs to occupy all threads of a strategy.
+        stacks: Whether the activations of all points are in memory together.
+        passed: The number of examples that each network also processes to re-estimate its running statistics.
     """
 
     units: float

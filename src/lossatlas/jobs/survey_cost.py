@@ -34,12 +34,12 @@ class SurveyCost:
     """The cost of evaluating points of a chart, measured on a few of them when it is first needed.
 
     Attributes:
-        recipe: the recipe of the survey.
-        engine: the engine of the survey.
-        grid: the coordinates along the axes of the chart.
-        expected: the approximate total of points times examples, of whose time measuring may take a share.
-        besides: the seconds that the run takes for other things, of which measuring may take a share, too.
-        chart: the chart; default that of the recipe.
+        recipe: The recipe of the survey.
+        engine: The engine of the survey.
+        grid: The coordinates along the axes of the chart.
+        expected: The approximate total of points times examples, of whose time measuring may take a share.
+        besides: The seconds that the run takes for other things, of which measuring may take a share, too.
+        chart: The chart; default that of the recipe.
     """
 
     recipe: ChartRecipe[Any]

@@ -26,11 +26,11 @@ class Minimum:
     """A local minimum and the level up to which its basin is separate.
 
     Attributes:
-        index: the index of the grid point.
-        birth: the value at the minimum.
-        death: the value of the saddle at which its basin joins that of a lower minimum; infinite if it does not.
-        saddle: the index of that saddle; None if it does not exist.
-        parent: the index of the lowest minimum of the basin that it joins; None if it does not exist.
+        index: The index of the grid point.
+        birth: The value at the minimum.
+        death: The value of the saddle at which its basin joins that of a lower minimum; infinite if it does not.
+        saddle: The index of that saddle; None if it does not exist.
+        parent: The index of the lowest minimum of the basin that it joins; None if it does not exist.
     """
 
     index: Index
@@ -60,13 +60,13 @@ class MergeTree:
     Points are known by their rank: by value, equal ones by index, so that no two are alike.
 
     Attributes:
-        minima: the most persistent first. Those that are there only because equal values were ranked are left out.
+        minima: The most persistent first. Those that are there only because equal values were ranked are left out.
         levels: (N,) all finite values, ascending.
         places: (N,) the index of each of them in the flattened grid.
         ranks: (U, ...) the rank of each grid point; N where its value is not finite.
         basins: (U, ...) the rank of the minimum that steepest descent leads to; N where the value is not finite.
-        deaths: per minimum that dies, by rank: the rank of its saddle.
-        parents: per minimum that dies, by rank: the rank of the minimum that goes on.
+        deaths: Per minimum that dies, by rank: the rank of its saddle.
+        parents: Per minimum that dies, by rank: the rank of the minimum that goes on.
     """
 
     minima: tuple[Minimum, ...]

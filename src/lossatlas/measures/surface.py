@@ -29,9 +29,9 @@ class Surface:
 
     Attributes:
         values: (U,), (U, V), (U, V, W) or further; NaN and infinities are kept.
-        coords: the coordinates along each axis, (U,), (V,), ..., ascending, not necessarily equally spaced.
-        corners: name and coordinates of each network that the survey lies around or between; the first is its centre.
-        axes: the names of the axes.
+        coords: The coordinates along each axis, (U,), (V,), ..., ascending, not necessarily equally spaced.
+        corners: Name and coordinates of each network that the survey lies around or between; the first is its centre.
+        axes: The names of the axes.
         repeats: (D, U, ...), the values of several repeats of the same slice, of which ``values`` is one or the mean;
             None where there is only one.
 

@@ -28,7 +28,7 @@ class Raster(ABC):
     the same extent.
 
     Attributes:
-        name: the name of the picture, for reports and messages.
+        name: The name of the picture, for reports and messages.
     """
 
     name: str

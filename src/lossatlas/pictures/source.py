@@ -25,9 +25,9 @@ class Source(ABC):
     """A source that can be rendered as a picture of any size.
 
     Attributes:
-        name: the name of the picture.
-        rank: its number of dimensions, 1 to 3.
-        scalable: whether a smaller rendering resembles the picture, so that a fit may start with a coarse one.
+        name: The name of the picture.
+        rank: Its number of dimensions, 1 to 3.
+        scalable: Whether a smaller rendering resembles the picture, so that a fit may start with a coarse one.
     """
 
     name: str
@@ -51,7 +51,7 @@ class PrefixSource(NamedOptions, ABC):
     The prefix is the name of the module in ``lossatlas.pictures.sources``.
 
     Attributes:
-        form: how a source is written, the prefix with what follows in capitals (``"image:FILE"``).
+        form: How a source is written, the prefix with what follows in capitals (``"image:FILE"``).
     """
 
     form: ClassVar[str]

@@ -15,8 +15,8 @@ class Pace:
     """When a phase was first told of, and how far it was.
 
     Attributes:
-        started: seconds of a clock.
-        first: the share that was done then, in [0, 1]: a resumed run begins where it was stopped.
+        started: Seconds of a clock.
+        first: The share that was done then, in [0, 1]: a resumed run begins where it was stopped.
     """
 
     started: float

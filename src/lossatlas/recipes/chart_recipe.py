@@ -35,13 +35,13 @@ class ChartRecipe(Generic[E]):
     """The objects of a run that evaluates networks on a chart, on its device.
 
     Attributes:
-        config: the configuration.
-        base: module, loss, feed and data.
-        chart: the chart.
-        surveyed: the examples that are evaluated, by split.
-        metrics: the metrics by name.
-        survey_buffers: the policy of running statistics at a point.
-        notes: notes on the files of weights, for the user.
+        config: The configuration.
+        base: Module, loss, feed and data.
+        chart: The chart.
+        surveyed: The examples that are evaluated, by split.
+        metrics: The metrics by name.
+        survey_buffers: The policy of running statistics at a point.
+        notes: Notes on the files of weights, for the user.
     """
 
     config: E
@@ -145,12 +145,12 @@ class DescentRecipe(ChartRecipe[D]):
     """The objects of a run that trains a chart before it surveys it.
 
     Attributes:
-        objective: the objective that is minimised.
-        buffers: the policy of running statistics during the training.
-        optimizer: the optimiser of the chart's parameters.
-        augment: the augmentations of the images of each step.
-        budget: the budget in steps or in seconds.
-        schedule: the factor of the learning rate as a function of progress.
+        objective: The objective that is minimised.
+        buffers: The policy of running statistics during the training.
+        optimizer: The optimiser of the chart's parameters.
+        augment: The augmentations of the images of each step.
+        budget: The budget in steps or in seconds.
+        schedule: The factor of the learning rate as a function of progress.
 
     Raises:
         BadInput: an augmentation or the schedule is unknown or does not have the given options.

@@ -43,8 +43,8 @@ class NetworkState:
     """One network of a problem's architecture.
 
     Attributes:
-        name: the name of the network in pictures and messages.
-        state: all parameters and buffers by name.
+        name: The name of the network in pictures and messages.
+        state: All parameters and buffers by name.
     """
 
     name: str
@@ -76,9 +76,9 @@ class LoadedNetworks:
     """Networks as points of one weight space, in their order.
 
     Attributes:
-        networks: the networks, with short names that distinguish them.
-        space: the parameters that vary.
-        notes: notes on the files that they come from, for the user.
+        networks: The networks, with short names that distinguish them.
+        space: The parameters that vary.
+        notes: Notes on the files that they come from, for the user.
     """
 
     networks: tuple[NetworkState, ...]

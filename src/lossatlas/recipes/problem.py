@@ -49,12 +49,12 @@ class ProblemRecipe:
     """The objects of a problem; the module is on the CPU, batches are on the device.
 
     Attributes:
-        problem: module, loss and feed.
-        space: the parameters that vary.
-        data: the complete data.
-        train: the training examples, on the device.
-        device: the device on which networks are evaluated.
-        networks: parameters and buffers of networks in memory, by name.
+        problem: Module, loss and feed.
+        space: The parameters that vary.
+        data: The complete data.
+        train: The training examples, on the device.
+        device: The device on which networks are evaluated.
+        networks: Parameters and buffers of networks in memory, by name.
     """
 
     problem: Problem

@@ -31,9 +31,9 @@ class Extent:
     """The size of a survey, or of several of one kind.
 
     Attributes:
-        points: the number of points that are evaluated.
-        splits: the number of splits on which each point is evaluated.
-        numbers: the least number of values of a point on each split.
+        points: The number of points that are evaluated.
+        splits: The number of splits on which each point is evaluated.
+        numbers: The least number of values of a point on each split.
     """
 
     points: int

@@ -40,7 +40,7 @@ class Maps(StillView[Mapping[str, xr.Dataset]]):
 
     Attributes:
         variable: ``test_loss``, ``test_accuracy`` or another variable that all of them have.
-        mask: begin with the mask that the first survey was to show, its low cells at the end of the scale for them.
+        mask: Begin with the mask that the first survey was to show, its low cells at the end of the scale for them.
     """
 
     variable: str
@@ -84,8 +84,8 @@ class Curves(StillView[Sequence[Curve]]):
     """Curves with error bars of one standard deviation.
 
     Attributes:
-        x_label: what they are drawn against.
-        y_label: what they show.
+        x_label: What they are drawn against.
+        y_label: What they show.
     """
 
     x_label: str

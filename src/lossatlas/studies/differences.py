@@ -23,9 +23,9 @@ class Difference:
     """One kind of difference between every two of R networks.
 
     Attributes:
-        name: the name of the variable.
-        long_name: the label in plots.
-        units: the unit of the values; ``1`` for fractions.
+        name: The name of the variable.
+        long_name: The label in plots.
+        units: The unit of the values; ``1`` for fractions.
         values: (R, R), symmetric, with zeros on the diagonal; NaN where outputs are not finite.
     """
 

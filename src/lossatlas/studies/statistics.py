@@ -21,9 +21,9 @@ class Moments:
     """A pairwise quantity over pairs of one kind.
 
     Attributes:
-        mean: the mean over the pairs that have the quantity.
-        deviation: the sample standard deviation; None for a single pair.
-        pairs: the number of pairs.
+        mean: The mean over the pairs that have the quantity.
+        deviation: The sample standard deviation; None for a single pair.
+        pairs: The number of pairs.
     """
 
     mean: float

@@ -50,10 +50,10 @@ class Mending:
     a survey has not written is left alone.
 
     Attributes:
-        path: of the store.
-        arrays: in it; their coordinates have been read.
-        alone: whether no other process writes to the store.
-        tiles: says of each tile whether a process works on it.
+        path: Of the store.
+        arrays: In it; their coordinates have been read.
+        alone: Whether no other process writes to the store.
+        tiles: Says of each tile whether a process works on it.
     """
 
     path: Path

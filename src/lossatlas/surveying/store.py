@@ -66,7 +66,7 @@ class SurveyStore:
             the asking in memory.
 
     Attributes:
-        tiles: that source.
+        tiles: That source.
 
     Raises:
         BadInput: the store that is there is another survey's; the first difference is named. Or it has points that the

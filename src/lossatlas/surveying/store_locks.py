@@ -19,8 +19,8 @@ class StoreLocks:
     """Locks by name, in a folder beside a store: zarr does not like what is not its own.
 
     Attributes:
-        path: of the store.
-        arrays: in it, once it is open: from then on none is made beside a store that was removed.
+        path: Of the store.
+        arrays: In it, once it is open: from then on none is made beside a store that was removed.
     """
 
     path: Path

@@ -30,9 +30,9 @@ class Claim:
     """A tile that is its holder's alone until it is released, by :meth:`release` or at the end of a ``with``.
 
     Attributes:
-        tile: where it lies on the grid.
+        tile: Where it lies on the grid.
         missing: (the tile's shape) which of its points are to be evaluated; one at least.
-        release: lets others have it; may be called again.
+        release: Lets others have it; may be called again.
     """
 
     tile: Tile
@@ -51,10 +51,10 @@ class Work:
     """The points of a grid that one group of metrics is wanted at, and which of them are not evaluated yet.
 
     Attributes:
-        arrays: of the survey.
-        marks: the name of the array there that says which points are evaluated.
-        wanted: which points of the grid; None for all.
-        listen: called again and again where many tiles are looked through; may raise.
+        arrays: Of the survey.
+        marks: The name of the array there that says which points are evaluated.
+        wanted: Which points of the grid; None for all.
+        listen: Called again and again where many tiles are looked through; may raise.
     """
 
     arrays: GridArrays

@@ -42,9 +42,9 @@ class HeldSnapshot:
     """A network at one step, in memory.
 
     Attributes:
-        step: the step of the training.
-        scalars: numbers recorded with it, such as loss, learning rate and epoch.
-        tensors: parameters and buffers by name, tied ones under their first name.
+        step: The step of the training.
+        scalars: Numbers recorded with it, such as loss, learning rate and epoch.
+        tensors: Parameters and buffers by name, tied ones under their first name.
     """
 
     step: int
@@ -64,9 +64,9 @@ class Snapshot:
     """A network at one step, in a file.
 
     Attributes:
-        step: the step of the training.
-        path: the safetensors file.
-        scalars: numbers recorded with it, such as loss, learning rate and epoch.
+        step: The step of the training.
+        path: The safetensors file.
+        scalars: Numbers recorded with it, such as loss, learning rate and epoch.
     """
 
     step: int

@@ -39,11 +39,11 @@ class Panel:
     """One contour map.
 
     Attributes:
-        title: the title above the map.
-        at: coordinates of the points along ``u`` (U,) and ``v`` (V,), two at least along each.
-        values: the values (V, U), row 0 at the lowest ``v``; NaN and infinities are hatched.
-        labels: the labels of the two axes.
-        networks: the networks that are marked on the map.
+        title: The title above the map.
+        at: Coordinates of the points along ``u`` (U,) and ``v`` (V,), two at least along each.
+        values: The values (V, U), row 0 at the lowest ``v``; NaN and infinities are hatched.
+        labels: The labels of the two axes.
+        networks: The networks that are marked on the map.
     """
 
     title: str
@@ -58,11 +58,11 @@ class Maps:
     """Contour maps of one quantity, which share levels and colours.
 
     Attributes:
-        panels: the maps, one at least.
-        limits: the range of the colour scale; round levels are chosen within it.
-        palette: the colours.
-        colour_label: the quantity and its units.
-        name: the name of the quantity in captions, where the figure shows several.
+        panels: The maps, one at least.
+        limits: The range of the colour scale; round levels are chosen within it.
+        palette: The colours.
+        colour_label: The quantity and its units.
+        name: The name of the quantity in captions, where the figure shows several.
     """
 
     panels: Sequence[Panel]

@@ -76,13 +76,13 @@ class Field:
     """One variable of a survey, ready to be drawn.
 
     Attributes:
-        name: the variable's name in the survey, ``test_loss``.
-        label: the name in plots, ``test loss``.
-        units: the units, empty for fractions and ratios.
+        name: The variable's name in the survey, ``test_loss``.
+        label: The name in plots, ``test loss``.
+        units: The units, empty for fractions and ratios.
         metric: ``loss``, ``accuracy``, ``gradient_norm``; empty for a variable that does not belong to a split.
-        values: the numbers, float64, one dimension per axis (U, V, ...); NaN and infinities are kept.
-        split: the split that was measured, ``test``; may be empty.
-        error: the standard errors of the values, of the same shape; None where all examples were taken.
+        values: The numbers, float64, one dimension per axis (U, V, ...); NaN and infinities are kept.
+        split: The split that was measured, ``test``; may be empty.
+        error: The standard errors of the values, of the same shape; None where all examples were taken.
     """
 
     name: str

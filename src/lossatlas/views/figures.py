@@ -83,8 +83,8 @@ class Palette:
     """A perceptually uniform colour map in which low loss or high accuracy is dark, like ink.
 
     Attributes:
-        colours: the name of matplotlib's colour map.
-        invalid, hatch: the colours of cells that are not finite, and of their hatching, which the map does not contain.
+        colours: The name of matplotlib's colour map.
+        invalid, hatch: The colours of cells that are not finite, and of their hatching, which the map does not contain.
     """
 
     colours: str
@@ -100,9 +100,9 @@ class _Figure(Figure):
     """A figure that shows texts literally: not as mathematics, and with unprintable characters escaped.
 
     Attributes:
-        printed: whether a width was requested; notes are then left to the caption, and empty margins are cropped.
-        lettering: the factor by which letters are still to be enlarged or reduced.
-        notes: the sentences at the end of the caption.
+        printed: Whether a width was requested; notes are then left to the caption, and empty margins are cropped.
+        lettering: The factor by which letters are still to be enlarged or reduced.
+        notes: The sentences at the end of the caption.
     """
 
     printed = False

@@ -50,10 +50,10 @@ class Stroke:
     """How a curve is drawn.
 
     Attributes:
-        colour: the colour of the line, its band and its marks.
-        style: the style of the line in matplotlib's notation: ``-``, ``--`` or ``:``.
-        label: the legend entry, or :data:`UNNAMED`.
-        mark: the marker at each point; empty draws none.
+        colour: The colour of the line, its band and its marks.
+        style: The style of the line in matplotlib's notation: ``-``, ``--`` or ``:``.
+        label: The legend entry, or :data:`UNNAMED`.
+        mark: The marker at each point; empty draws none.
     """
 
     colour: str

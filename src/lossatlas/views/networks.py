@@ -21,9 +21,9 @@ class Networks:
     """The networks on a chart.
 
     Attributes:
-        names: the names, short enough for a picture.
-        at: the coordinates (networks, axes).
-        outside: a note on networks outside the survey, which ``names`` leaves out; may be empty.
+        names: The names, short enough for a picture.
+        at: The coordinates (networks, axes).
+        outside: A note on networks outside the survey, which ``names`` leaves out; may be empty.
     """
 
     names: tuple[str, ...]
@@ -39,9 +39,9 @@ class Histogram:
     """The histogram of the weights of one network.
 
     Attributes:
-        name: the name of the network.
-        counts: the number of weights per bin (bins,).
-        edges: the edges of the bins (bins + 1,).
+        name: The name of the network.
+        counts: The number of weights per bin (bins,).
+        edges: The edges of the bins (bins + 1,).
     """
 
     name: str

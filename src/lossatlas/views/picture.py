@@ -42,11 +42,11 @@ class Captioned:
     """What all pictures have: a name, texts, and the subject that they show.
 
     Attributes:
-        name: the name of the files, without their suffix.
-        caption: sentences on what the picture shows, with notes on scales and left-out values at the end.
-        alt: the alternative text, for readers who cannot see the picture.
-        subject: the survey, the comparison, or the surveys by name that the picture shows.
-        record: sentences on how the numbers were measured, as a paper must state them.
+        name: The name of the files, without their suffix.
+        caption: Sentences on what the picture shows, with notes on scales and left-out values at the end.
+        alt: The alternative text, for readers who cannot see the picture.
+        subject: The survey, the comparison, or the surveys by name that the picture shows.
+        record: Sentences on how the numbers were measured, as a paper must state them.
     """
 
     name: str
@@ -65,7 +65,7 @@ class InteractivePicture(Captioned):
     """An interactive picture, which readers turn or move, and whose quantity they choose.
 
     Attributes:
-        plot: plotly's figure and its controls, which :mod:`lossatlas.views.report` puts on a page.
+        plot: Plotly's figure and its controls, which :mod:`lossatlas.views.report` puts on a page.
     """
 
     plot: Plot
@@ -76,10 +76,10 @@ class DrawnPicture(Captioned):
     """A figure with its caption and the subject that it shows; see :class:`Captioned` for further attributes.
 
     Attributes:
-        figure: matplotlib's figure, which can be changed: ``picture.figure.axes[0].set_xlim(-1, 1)``.
-        width: the requested width in inches, or else the natural one.
-        title: the title above it; may be empty.
-        whole: whether a page shows the picture at the full width of the page, whatever its height.
+        figure: Matplotlib's figure, which can be changed: ``picture.figure.axes[0].set_xlim(-1, 1)``.
+        width: The requested width in inches, or else the natural one.
+        title: The title above it; may be empty.
+        whole: Whether a page shows the picture at the full width of the page, whatever its height.
     """
 
     figure: Figure

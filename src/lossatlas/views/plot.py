@@ -13,10 +13,10 @@ class Strand:
     """One curve of an interactive picture of curves.
 
     Attributes:
-        label: the name of the curve, plain text.
-        colour: the colour in hexadecimal digits, ``#8c6bb1``.
+        label: The name of the curve, plain text.
+        colour: The colour in hexadecimal digits, ``#8c6bb1``.
         dash: ``solid`` or ``dash``.
-        shown: whether the curve is visible at first.
+        shown: Whether the curve is visible at first.
     """
 
     label: str
@@ -30,15 +30,15 @@ class Plot:
     """A plotly figure with one trace per menu entry, of which the first is visible.
 
     Attributes:
-        json: the figure as plotly's JSON; ``<`` is escaped, so that it can stand inside a script element.
-        choices: the menu's entries, one per trace; empty where all traces are shown together.
-        hint: one or two sentences on how to read the figure.
-        motion: what buttons and arrow keys do: ``turn`` a landscape, ``move`` over a plane, or move ``along`` a line.
-        alternative: the alternative text, a sentence per quantity, for readers who cannot see the figure.
-        strands: the curves that can be shown and hidden; empty where there is a menu.
-        axis: the axis of the slider; empty where the figure has one slice only.
-        depths: formatted coordinates along that axis, one per frame of the figure.
-        depth: the index of the frame that is shown at first.
+        json: The figure as plotly's JSON; ``<`` is escaped, so that it can stand inside a script element.
+        choices: The menu's entries, one per trace; empty where all traces are shown together.
+        hint: One or two sentences on how to read the figure.
+        motion: What buttons and arrow keys do: ``turn`` a landscape, ``move`` over a plane, or move ``along`` a line.
+        alternative: The alternative text, a sentence per quantity, for readers who cannot see the figure.
+        strands: The curves that can be shown and hidden; empty where there is a menu.
+        axis: The axis of the slider; empty where the figure has one slice only.
+        depths: Formatted coordinates along that axis, one per frame of the figure.
+        depth: The index of the frame that is shown at first.
     """
 
     json: str

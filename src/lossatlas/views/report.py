@@ -109,10 +109,10 @@ class Grid:
     """A table with several columns.
 
     Attributes:
-        title: the heading above the table.
-        head: the headings of the columns.
-        rows: formatted cells, of which the first of each row is its name.
-        note: an explanation of the numbers; may be empty.
+        title: The heading above the table.
+        head: The headings of the columns.
+        rows: Formatted cells, of which the first of each row is its name.
+        note: An explanation of the numbers; may be empty.
     """
 
     title: str

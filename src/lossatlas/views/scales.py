@@ -59,14 +59,14 @@ class Limits:
     """The range of a colour scale or of an axis, computed from the data.
 
     Attributes:
-        low, high: the ends, in the units of the values; ``low < high``, and ``0 < low`` on a logarithmic scale.
-        log: whether the scale is logarithmic.
-        floor: the value at which zeros are drawn on a logarithmic scale; None if no value is zero.
-        extend: the ends beyond which values lie, as matplotlib's colour bars name them:
+        low, high: The ends, in the units of the values; ``low < high``, and ``0 < low`` on a logarithmic scale.
+        log: Whether the scale is logarithmic.
+        floor: The value at which zeros are drawn on a logarithmic scale; None if no value is zero.
+        extend: The ends beyond which values lie, as matplotlib's colour bars name them:
             ``neither``, ``min``, ``max`` or ``both``.
-        note: the scale in words, for the caption.
-        levels: the requested levels of contour lines; empty where the picture chooses them.
-        requested: whether the ends were requested, and are not taken from the data.
+        note: The scale in words, for the caption.
+        levels: The requested levels of contour lines; empty where the picture chooses them.
+        requested: Whether the ends were requested, and are not taken from the data.
     """
 
     low: float

@@ -37,13 +37,13 @@ class Style:
     """The style of a picture; what is left at its default is chosen by the picture.
 
     Attributes:
-        title: the title above the picture; may be empty.
-        width: the width of the printed picture, inches; None for the natural width, which suits a screen.
-        colormap: the name of matplotlib's colour map of a quantity.
-        limits: the ends of the scale of a quantity, in its units.
-        scale: the scale of a quantity, ``log`` or ``linear``.
-        levels: the levels of contour lines, ascending, in the units of the quantity.
-        metric: the quantity to which the last four apply; other quantities of the picture keep their own scales.
+        title: The title above the picture; may be empty.
+        width: The width of the printed picture, inches; None for the natural width, which suits a screen.
+        colormap: The name of matplotlib's colour map of a quantity.
+        limits: The ends of the scale of a quantity, in its units.
+        scale: The scale of a quantity, ``log`` or ``linear``.
+        levels: The levels of contour lines, ascending, in the units of the quantity.
+        metric: The quantity to which the last four apply; other quantities of the picture keep their own scales.
 
     Raises:
         BadInput: a setting is not valid.

@@ -24,9 +24,9 @@ class Entry:
     Its filters, the slices along the first axis of its shape, are contiguous in the vector.
 
     Attributes:
-        names: the name of the parameter, and those of parameters that are tied to it.
-        shape: its shape.
-        offset: the index of its first entry in the vector.
+        names: The name of the parameter, and those of parameters that are tied to it.
+        shape: Its shape.
+        offset: The index of its first entry in the vector.
     """
 
     names: tuple[str, ...]

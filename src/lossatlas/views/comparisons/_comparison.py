@@ -52,8 +52,8 @@ class Groups:
     """The groups of the networks and their colours.
 
     Attributes:
-        of: the group of each network.
-        colours: the colour of each group.
+        of: The group of each network.
+        colours: The colour of each group.
     """
 
     of: tuple[str, ...]
