@@ -15,7 +15,7 @@ from lossatlas.views import data
 from lossatlas.views.picture import Captioned, DrawnPicture, InteractivePicture, Pictures
 from lossatlas.views.plot import Plot
 from lossatlas.views.scales import LOSS
-from lossatlas.views.style import PLAIN, Style
+from lossatlas.views.style import MILLIMETRE, PLAIN, Style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,11 +81,13 @@ class StillView(View[S]):
         metric: The quantity to which the limits, scale, colours and levels of a style apply where this picture is
             requested by name; empty where they apply to every quantity in the picture.
         heeds: Which of these settings the picture uses.
+        narrowest: The least width in inches at which the printed picture can be read, whatever the subject.
     """
 
     whole: ClassVar[bool] = False
     metric: ClassVar[str] = LOSS
     heeds: ClassVar[frozenset[str]] = frozenset()
+    narrowest: ClassVar[float] = 0.0
 
     @abstractmethod
     def draw(self, subject: S, style: Style) -> Figure:
@@ -97,7 +99,7 @@ class StillView(View[S]):
 
     def find_narrowest(self, subject: S) -> float:
         """Return the least width in inches at which the printed picture can be read."""
-        return 0.0
+        return self.narrowest
 
     def picture(self, subject: S, name: str, style: Style = PLAIN, record: Sequence[str] = ()) -> DrawnPicture:
         from lossatlas.views.figures import fit_text, list_notes
@@ -200,7 +202,8 @@ def draw_views(
             raise _refuse(views, name, view, subject)
     for name, view in list(every.items()):
         if style.width is not None and style.width < (least := view.find_narrowest(view.prepare(subject))):
-            line = f"view {name!r} cannot be read at {25.4 * style.width:.0f}mm; it needs {25.4 * least:.0f}mm here"
+            given, needed = (f"{width / MILLIMETRE:.0f}mm" for width in (style.width, least))
+            line = f"view {name!r} cannot be read at {given}; it needs {needed} here"
             if kinds is not None:
                 raise BadInput(f"{line}; give a larger width, or leave it out")
             warnings.warn(f"{line}, and was left out", Caution, stacklevel=3)

@@ -17,12 +17,14 @@ from lossatlas.views.scales import LOSS, Floats, Limits
 if TYPE_CHECKING:
     from lossatlas.views.figures import Palette
 
-__all__ = ["COLOURED", "CONTOURED", "PLAIN", "SCALED", "SCALES", "Style", "parse_width"]
+__all__ = ["COLOURED", "CONTOURED", "MILLIMETRE", "PLAIN", "SCALED", "SCALES", "Style", "parse_width"]
 
 SCALES = ("log", "linear")
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "in": 25.4, "pt": 25.4 / 72}
 NARROWEST, WIDEST = 60.0, 1000.0  # millimetres; in a narrower picture the labels would take all the room
 INCH = 25.4  # millimetres
+MILLIMETRE = 1 / INCH
+"""In inches."""
 
 SCALED = frozenset({"limits", "scale"})
 """The settings that apply to every picture of a quantity on a scale."""

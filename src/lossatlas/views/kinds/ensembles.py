@@ -11,7 +11,7 @@ from lossatlas.views import data, figures, lines, scales
 from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._curves import STROKES
 from lossatlas.views.lines import Stroke
-from lossatlas.views.style import Style
+from lossatlas.views.style import MILLIMETRE, Style
 
 __all__ = ["Ensembles"]
 
@@ -32,6 +32,7 @@ class Ensembles(SurveyView):
         "comparison, the ensemble of both ends alone."
     )
     rank = 12
+    narrowest = 80 * MILLIMETRE
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) == 1 and _split(survey) != ""

@@ -15,7 +15,7 @@ from lossatlas.views.base import SurveyView
 from lossatlas.views.contours import Maps, contour_maps
 from lossatlas.views.kinds._splits import has_points_between, panel_of
 from lossatlas.views.networks import networks
-from lossatlas.views.style import CONTOURED, SCALED, Style
+from lossatlas.views.style import CONTOURED, MILLIMETRE, SCALED, Style
 
 __all__ = ["Repeats"]
 
@@ -31,6 +31,7 @@ class Repeats(SurveyView):
         "The loss of every repeat, member or sample, which shows how much the landscape depends on the choice of one."
     )
     rank = 15
+    narrowest = 80 * MILLIMETRE
     heeds = CONTOURED
     all_samples = True
 

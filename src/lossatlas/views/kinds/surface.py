@@ -10,7 +10,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D  # type: ignore[import-untyped]
 from lossatlas.views import data, figures, scales
 from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._splits import has_plane_of, has_points_between
-from lossatlas.views.style import COLOURED, Style
+from lossatlas.views.style import COLOURED, MILLIMETRE, Style
 
 __all__ = ["Surface"]
 
@@ -24,6 +24,7 @@ class Surface(SurveyView):
     needs = "two axes with at least two points each, and a loss"
     caption = "The loss over the plane as a surface in three dimensions; height and colour both show the loss."
     rank = 40
+    narrowest = 80 * MILLIMETRE
     heeds = COLOURED
 
     def applies(self, survey: xr.Dataset) -> bool:
@@ -76,11 +77,11 @@ def _draw_surface(
         ax.set_zticks(np.log10(ticks), [figures.tick_text(tick) for tick in ticks])
     ax.set_zlim(low, high)
     longer = max(np.ptp(us), np.ptp(vs))
-    ax.set_box_aspect((np.ptp(us) / longer, np.ptp(vs) / longer, 0.5), zoom=0.62 if narrow else 0.84)
+    ax.set_box_aspect((np.ptp(us) / longer, np.ptp(vs) / longer, 0.5), zoom=0.58 if narrow else 0.84)
     ax.view_init(elev=46, azim=-72)
-    ax.set_xlabel(data.axis_label(survey, u), labelpad=0 if narrow else 8)
-    ax.set_ylabel(data.axis_label(survey, v), labelpad=0 if narrow else 14)
-    ax.set_zlabel(field.scale_label(limits), labelpad=4)
+    ax.set_xlabel(data.axis_label(survey, u), labelpad=3 if narrow else 8)
+    ax.set_ylabel(data.axis_label(survey, v), labelpad=6 if narrow else 14)
+    ax.set_zlabel(field.scale_label(limits), labelpad=10 if narrow else 4)
     ax.tick_params(labelsize=8)
     ax.locator_params(axis="x", nbins=5)
     ax.locator_params(axis="y", nbins=5)

@@ -14,7 +14,7 @@ from lossatlas.views import data, figures, scales
 from lossatlas.views.base import SurveyView
 from lossatlas.views.kinds._splits import has_plane_of
 from lossatlas.views.scales import percent
-from lossatlas.views.style import CONTOURED, Style
+from lossatlas.views.style import CONTOURED, MILLIMETRE, Style
 
 __all__ = ["Trajectory"]
 
@@ -37,6 +37,7 @@ class Trajectory(SurveyView):
         "planes, its loss, its distance from the plane, and the angle between its steps and steepest descent."
     )
     rank = 10
+    narrowest = 80 * MILLIMETRE
     heeds = CONTOURED
 
     def applies(self, survey: xr.Dataset) -> bool:
