@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,13 +15,14 @@ from lossatlas.exchange.comparison import COMPARISON, read_comparison
 from lossatlas.files.reading import resolve_path
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
-from lossatlas.rundir import RunDirectory
-from lossatlas.views import Pictures, Style, draw, save_pictures
+from lossatlas.rundir import PLANE, SURVEY, RunDirectory
+from lossatlas.views import Pictures, Style, draw, is_comparison, save_pictures
 from lossatlas.views.picture import check_dpi, check_formats
 from lossatlas.views.style import parse_width
 
-__all__ = ["join_records", "make_style", "name_places", "open_subject", "resolve_owner", "view"]
+__all__ = ["Shown", "join_shown", "make_style", "name_places", "open_subject", "resolve_owner", "view"]
 
+CURVE_PLANE = "curve_plane"
 Subject = xr.Dataset | Mapping[str, xr.Dataset]
 
 
@@ -81,13 +83,12 @@ def view(
         BadInput: a kind is unknown or does not apply, the subject holds no numbers, or a setting is not valid.
         CannotFinish: a file cannot be written.
     """
-    formats = [format] if isinstance(format, str) else list(format)
+    formats = _take_names("format", [format] if isinstance(format, str) else format)
     check_formats(formats)
     check_dpi(dpi)
     style = make_style(title, width, colormap, limits, scale, levels)
-    names = [kinds] if isinstance(kinds, str) else kinds
-    shown, record = _take_subject(subject)
-    pictures = draw(shown, names, style, record)
+    names = None if kinds is None else _take_names("kinds", [kinds] if isinstance(kinds, str) else kinds)
+    pictures = _take_subject(subject).draw(names, style)
     if out is not None:
         save_pictures(pictures, out, formats, dpi, overwrite=overwrite)
     return pictures
@@ -124,6 +125,17 @@ def make_style(
     )
 
 
+def _take_names(name: str, values: object) -> list[str]:
+    """Names of a list.
+
+    Raises:
+        BadInput: it is not one.
+    """
+    if not isinstance(values, Sequence) or not all(isinstance(value, str) for value in values):
+        raise BadInput(f"{name} is {values!r}; expected a name or a list of names")
+    return list(values)
+
+
 def _take_numbers(name: str, values: object) -> tuple[float, ...]:
     """Numbers of a list.
 
@@ -136,8 +148,38 @@ def _take_numbers(name: str, values: object) -> tuple[float, ...]:
         raise BadInput(f"{name} is {values!r}; expected a list of numbers") from error
 
 
-def _take_subject(subject: object) -> tuple[Subject, Sequence[str]]:
-    """What is to be shown, as a user gives it, and sentences on how it was measured.
+@dataclass(frozen=True)
+class Shown:
+    """What is to be shown.
+
+    Attributes:
+        subject: A survey, a comparison, or several surveys by name.
+        record: Sentences on how it was measured.
+        beside: What kinds of pictures of the same run show instead of the subject, by kind.
+    """
+
+    subject: Subject
+    record: tuple[str, ...] = ()
+    beside: Mapping[str, Shown] = field(default_factory=dict)
+
+    def draw(self, kinds: Sequence[str] | None, style: Style) -> Pictures:
+        """Draw the pictures of some kinds, or all that apply.
+
+        Raises:
+            BadInput: as :func:`lossatlas.views.draw`, or no picture applies.
+        """
+        own = None if kinds is None else [kind for kind in kinds if kind not in self.beside]
+        pictures = draw(self.subject, own, style, self.record) if own is None or own else Pictures()
+        for kind, other in self.beside.items():
+            if kinds is None or kind in kinds:
+                pictures |= draw(other.subject, [kind], style, other.record)
+        if not pictures:
+            raise BadInput("no picture shows what is given; expected a survey of one to three axes, or a comparison")
+        return Pictures(pictures)
+
+
+def _take_subject(subject: object) -> Shown:
+    """What is to be shown, as a user gives it.
 
     Raises:
         BadInput: it is nothing that could be shown.
@@ -145,9 +187,11 @@ def _take_subject(subject: object) -> tuple[Subject, Sequence[str]]:
     if isinstance(subject, OpenedRun):
         subject = subject.path
     if isinstance(subject, str | Path):
+        if not str(subject):
+            raise BadInput("an empty text is not a path; expected that of a run or a survey")
         return open_subject(Path(subject))
     if isinstance(subject, xr.Dataset):
-        return subject, describe_measurement(subject)
+        return Shown(subject, describe_measurement(subject))
     if isinstance(subject, list | tuple) and all(isinstance(one, str | Path) for one in subject):
         subject = name_places([Path(one) for one in subject])
     if not isinstance(subject, Mapping):
@@ -155,39 +199,52 @@ def _take_subject(subject: object) -> tuple[Subject, Sequence[str]]:
             f"an object of type {type(subject).__name__} cannot be shown; expected a survey, a comparison, the path of "
             "a run, or several of them by name"
         )
-    opened = {str(name): _take_subject(one) for name, one in subject.items()}
-    surveys = {name: one for name, (one, _) in opened.items() if isinstance(one, xr.Dataset)}
-    return surveys, join_records({name: (survey, opened[name][1]) for name, survey in surveys.items()})
+    return join_shown({str(name): _take_subject(one) for name, one in subject.items()})
 
 
-def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> tuple[xr.Dataset, tuple[str, ...]]:
+def join_shown(several: Mapping[str, Shown]) -> Shown:
+    """Several surveys to be drawn on shared axes, with what is known of each; once where that is the same.
+
+    Raises:
+        BadInput: one of them is not a survey.
+    """
+    surveys: dict[str, xr.Dataset] = {}
+    for name, one in several.items():
+        if not isinstance(one.subject, xr.Dataset) or is_comparison(one.subject):
+            raise BadInput(f"{name!r} is not a survey; draw it alone")
+        surveys[name] = one.subject
+    records = {name: " ".join(one.record) for name, one in several.items() if one.record}
+    alike = tuple(dict.fromkeys(records.values()))
+    return Shown(surveys, alike if len(alike) == 1 else tuple(f"{name}: {said}" for name, said in records.items()))
+
+
+def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> Shown:
     """Open the survey or the comparison of a run, or the file of a survey, with sentences on how it was measured.
 
     Args:
-        place: a run directory, a ``survey.zarr``, or a file of another program.
+        place: a run directory, a ``survey.zarr`` or another survey in it, or a file of another program.
         tell: called with a line for each damaged part, which is then shown as not finite; None refuses damage.
 
     Raises:
         BadInput: the path does not hold a survey or a comparison, or a part is damaged and ``tell`` is None.
     """
-    owner = place.parent if place.name == "survey.zarr" else place
+    stored = place.suffix == Path(SURVEY).suffix and RunDirectory(place.parent).is_run
+    owner = place.parent if stored else place
     run = OpenedRun(owner) if RunDirectory(owner).is_run else None
     if run is not None and (place / COMPARISON).is_file():
         comparison = read_comparison(place)
-        return comparison, describe_measurement(comparison, run)
-    survey, damaged = run.read_damaged_survey() if run is not None else open_survey(place)
+        return Shown(comparison, describe_measurement(comparison, run))
+    own = run is not None and (not stored or place.name == SURVEY)
+    survey, damaged = run.read_damaged_survey() if run is not None and own else open_survey(place)
     for part in damaged:
         if tell is None:
             raise BadInput(f"{place}: damaged {part}; `lossatlas view {place}` draws what can be read")
         tell(f"{place}: damaged {part}")
-    return survey, describe_measurement(survey, run)
-
-
-def join_records(opened: Mapping[str, tuple[xr.Dataset, Sequence[str]]]) -> tuple[str, ...]:
-    """Sentences on how several surveys were measured, each with its name; once where they are the same."""
-    records = {name: " ".join(record) for name, (_, record) in opened.items() if record}
-    alike = set(records.values())
-    return tuple(alike) if len(alike) == 1 else tuple(f"{name}: {record}" for name, record in records.items())
+    beside = {}
+    if own and not stored and (owner / PLANE).is_dir():
+        plane = open_survey(owner / PLANE)[0]
+        beside[CURVE_PLANE] = Shown(plane, describe_measurement(plane, run))
+    return Shown(survey, describe_measurement(survey, run), beside)
 
 
 def resolve_owner(place: Path) -> Path:

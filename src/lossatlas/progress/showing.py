@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from lossatlas.errors import BadInput
 from lossatlas.progress.reporter import Reporter, Silent
 
 __all__ = ["PATIENCE", "count_towards", "is_notebook", "show_progress"]
@@ -26,7 +27,14 @@ def show_progress(wanted: bool | None = None) -> Iterator[Reporter]:
 
     Yields:
         The reporter. Where the call fails, what was shown last stays.
+
+    Raises:
+        BadInput: ``wanted`` is something else.
     """
+    if not isinstance(wanted, bool | None):
+        if not (type(wanted).__name__ == "bool_" or wanted in (0, 1)):
+            raise BadInput(f"progress is {wanted!r}; expected True, False or None")
+        wanted = bool(wanted)
     notebook = is_notebook()
     if wanted is False or (wanted is None and not notebook and not _is_terminal(sys.stderr)):
         yield Silent()

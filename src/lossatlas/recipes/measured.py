@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from lossatlas.errors import BadInput
@@ -35,7 +36,7 @@ SITES = {
 IGNORED = {"biasbn": ", with biases and the scales and shifts of normalisation layers held fixed"}
 STATISTICS = {
     "frozen": "running statistics of the network, unchanged",
-    "batch": "statistics of normalisation layers computed from each evaluated batch",
+    "batch": "statistics computed from each evaluated batch",
     "reestimated": "running statistics re-estimated at each point",
     "interpolated": "running statistics interpolated between the networks",
 }
@@ -82,9 +83,19 @@ def _describe_problem(settings: Mapping[str, Any], normalisation: str | None) ->
         named = f", loss {loss}" * (loss != "auto")
         yield f"Network {settings['model']} on {settings['data']}{named}{_describe_site(settings)}."
     elif settings.get("runs"):
-        yield f"Networks {', '.join(map(str, settings['runs']))}."
+        yield f"Networks {', '.join(_describe_network(str(run)) for run in settings['runs'])}."
     if normalisation:
         yield f"Inputs normalised as {normalisation}."
+
+
+def _describe_network(name: str) -> str:
+    """Describe a trained network by its run, as far as that is where it was."""
+    from lossatlas.rundir import RunDirectory
+
+    with suppress(BadInput, OSError):
+        made = RunDirectory(name).config()
+        return f"{name} ({made.get('model')} on {made.get('data')}, seed {made.get('seed')})"
+    return name
 
 
 def _describe_site(settings: Mapping[str, Any]) -> str:
@@ -99,20 +110,23 @@ def _describe_samples(subject: xr.Dataset, settings: Mapping[str, Any]) -> Itera
     """Describe the examples of each split, the statistics of normalisation layers, and the precision."""
     samples = _list_samples(subject)
     asked = str(settings.get("examples"))
-    counts = [f"{int(sample['examples']):,} {split} examples" for split, sample in samples.items()]
+    counts = [f"{sample['examples']:,} {split} examples" for split, sample in samples.items()]
     subset = f"; of splits with more than {asked} examples a fixed random subset" * asked.isdecimal()
     if counts:
         sizes = {sample["eval_batch_size"] for sample in samples.values() if "eval_batch_size" in sample}
-        together = f", evaluated {' or '.join(map(str, sorted(sizes)))} at a time" * bool(sizes)
+        together = f", in batches of at most {' or '.join(map(str, sorted(sizes)))}" * bool(sizes)
         yield f"Sample: {' and '.join(counts)}{together}{subset}."
     elif settings.get("examples"):
         number = "all" if asked == "all" else f"at most {asked}"
         size = settings.get("eval_batch_size")
-        yield f"Sample: {number} examples of each split{f', evaluated {size} at a time' if size else ''}."
+        yield f"Sample: {number} examples of each split{f', in batches of at most {size}' if size else ''}."
     buffers = dict.fromkeys(str(sample["buffers"]) for sample in samples.values() if sample.get("buffers"))
     if buffers:
-        yield f"Statistics: {'; '.join(STATISTICS.get(one, one) for one in buffers)}."
-    precisions = dict.fromkeys(str(sample["precision"]) for sample in samples.values() if sample.get("precision"))
+        yield f"Normalisation layers, if there are any: {'; '.join(STATISTICS.get(one, one) for one in buffers)}."
+    given = [sample["precision"] for sample in samples.values() if sample.get("precision")] or [
+        settings.get("precision")
+    ]
+    precisions = dict.fromkeys(str(one) for one in given if one)
     if precisions:
         yield f"Precision: {', '.join(precisions)}."
 
@@ -137,5 +151,5 @@ def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:
     return {
         str(variable.attrs["split"]): variable.attrs
         for variable in subject.data_vars.values()
-        if "split" in variable.attrs and "examples" in variable.attrs
+        if "split" in variable.attrs and isinstance(variable.attrs.get("examples"), int | np.integer)
     }

@@ -115,12 +115,13 @@ def contour_maps(
     beside, below = (1.0, 0.6) if narrow and filled else (1.9 if filled else 1.0, 0.0)
     margins = beside + 0.4 * across, 1.3 + (0.5 + below) * down
     size = figures.panel_size(largest, across, down, margins, style.width)
-    drawn = figures.figure(style, *size)
+    drawn = figures.figure(style, *size, "constrained" if style.width is None else "compressed")
     if down > 1 and (layout := drawn.get_layout_engine()):
         layout.set(h_pad=ROW_GAP)  # type: ignore[call-arg]
     grid = drawn.add_gridspec(down, across)
     owners = [maps for maps in rows for _ in maps.panels]
     placed, lines = [], []
+    stacked = style.width is not None and down > 1 and alike and shared
     for maps, panel, frame, (row, column) in zip(owners, panels, frames, cells, strict=True):
         ax = drawn.add_subplot(grid[row, column])
         lines.append(_map(ax, panel, frame, maps, filled))
@@ -128,17 +129,21 @@ def contour_maps(
         if shared and alike:
             first, last = column == 0, (row + 1, column) not in cells
             ax.tick_params(labelleft=first, labelbottom=last)
-            ax.set(xlabel=ax.get_xlabel() if last else "", ylabel=ax.get_ylabel() if first else "")
+            labelled = first and not stacked
+            ax.set(xlabel=ax.get_xlabel() if last else "", ylabel=ax.get_ylabel() if labelled else "")
         placed.append(ax)
+    if stacked:  # panels of a narrow figure are too low for a label each
+        drawn.supylabel(panels[0].labels[1], fontsize=10)
     if filled:
         for maps in rows:
             own = [ax for ax, owner in zip(placed, owners, strict=True) if owner is maps]
             _colour_bar(drawn, own, maps, size[0] - 0.8 if narrow else size[1] / len(rows) - 0.8, flat=narrow)
     said = figures.tell_shades(rows[0].palette) if filled else f"lines: {', '.join(m.colour_label for m in rows)}"
-    flat = "no contour passes where the loss in a panel is constant" * any(line is None for line in lines)
+    flat = "no contour level lies within the values of a panel" * any(line is None for line in lines)
     scales = [f"{maps.name}: {maps.limits.note}" if len(rows) > 1 else maps.limits.note for maps in rows]
     lost = invalid(np.concatenate([panel.values.ravel() for panel in panels]))
-    figures.captioned(drawn, said, *notes, flat, *scales, keys=figures.hatched(rows[0].palette, lost))
+    levels = [] if filled else [f"levels {', '.join(map(figures.tick_text, maps.levels))}" for maps in rows]
+    figures.captioned(drawn, said, *notes, flat, *scales, *levels, keys=figures.hatched(rows[0].palette, lost))
     if not filled:
         # Labels are placed, and lines interrupted for them, only after the layout has fixed the panels.
         lettering = figures.read_lettering(drawn)

@@ -125,12 +125,21 @@ def axes(survey: xr.Dataset) -> tuple[str, ...]:
     some = min(names, key=lambda name: places.get(_meaning(survey, name)[1], 2))
     further = {*SAMPLE_DIMENSIONS, *list_value_dimensions(variable.attrs for variable in survey.data_vars.values())}
     dims = tuple(str(dim) for dim in survey[some].dims if dim not in further)
+    if empty := [dim for dim in dims if not survey.sizes[dim]]:
+        raise BadInput(f"the survey has no points along {empty[0]}; select one at least")
     return tuple(sorted(dims)) if set(dims) <= set(SPATIAL) else dims
 
 
 def read_numbers(survey: xr.Dataset, name: str) -> Floats:
-    """Read a variable or a coordinate of the survey as float64, with its dimensions as stored."""
-    return np.asarray(survey[name].values, dtype=np.float64)
+    """Read a variable or a coordinate of the survey as float64, with its dimensions as stored.
+
+    Raises:
+        BadInput: its values are not numbers.
+    """
+    try:
+        return np.asarray(survey[name].values, dtype=np.float64)
+    except ValueError as error:
+        raise BadInput(f"the values of {name!r} are not numbers; expected coordinates along an axis") from error
 
 
 def count_samples(survey: xr.Dataset) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -19,6 +20,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -74,6 +76,7 @@ LEAST_PANEL = 1.8  # inches; the least width of a panel with its labels, where s
 TICK = 0.36  # inches; the width of a tick's label with the space around it
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue, about
 APART = 0.3  # of luminance, from which on one end of a colour scale is called dark
+MOST_KEYS = 16  # entries of a legend
 TITLE = 240  # letters; a longer title would take the room of the panels
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
@@ -96,6 +99,15 @@ LOSS = Palette("magma", "#8fe3d6", "#0b6b62")
 ACCURACY = Palette("viridis_r", "#ffb3c7", "#b3123f")
 
 
+@contextmanager
+def _without_matplotlibs_warnings() -> Iterator[None]:
+    """What matplotlib says of fonts and layouts does not help users, who see boxes and narrow panels anyhow."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        yield
+
+
 class _Figure(Figure):
     """A figure that shows texts literally: not as mathematics, and with unprintable characters escaped.
 
@@ -115,8 +127,7 @@ class _Figure(Figure):
             text.set_parse_math(False)
             if (shown := escape_unprintable(text.get_text(), keep="\n")) != text.get_text():
                 text.set_text(shown)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        with _without_matplotlibs_warnings():
             super().draw(renderer)
 
 
@@ -150,9 +161,15 @@ def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> No
     A printed figure has the legend alone; its notes are part of the caption.
     """
     text = keep_notes(drawn, *sentences)
+    assert isinstance(drawn, _Figure)
+    # What a legend says of hatched cells is not for those alone who see it.
+    drawn.notes += tuple(str(key.get_label()) for key in keys if isinstance(key, Patch) and key.get_hatch())
     width = drawn.get_figwidth()
+    keys, left_out = keys[:MOST_KEYS], len(keys) - MOST_KEYS
+    if left_out > 0:
+        keys = [*keys, Line2D([], [], linestyle="", label=f"and {left_out} more")]
     for key in keys:
-        key.set_label(listed(str(key.get_label())))
+        key.set_label(listed(_shorten(str(key.get_label()), max(12, int(width / LETTER) - 8))))
     if not (keys or text):
         return
     # One legend holds both, since matplotlib's layout does not prevent several objects below a figure from
@@ -161,6 +178,10 @@ def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> No
     legend = drawn.legend(handles=keys, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     legend.set_title(textwrap.fill(text, max(30, int(width * 15))), prop=FontProperties(size=8))
     legend.get_title().set(color=GREY, multialignment="center")
+
+
+def _shorten(label: str, letters: int) -> str:
+    return label if len(label) <= letters else f"{label[: letters - 1]}\u2026"
 
 
 def keep_notes(drawn: Figure, *sentences: str) -> str:
@@ -200,8 +221,9 @@ def crop_height(drawn: Figure) -> Bbox | None:
     """Find the part of a printed figure that is not empty, over its whole width, inches; None for other figures."""
     if not (isinstance(drawn, _Figure) and drawn.printed):
         return None
-    drawn.draw_without_rendering()
-    found = drawn.get_tightbbox()
+    with _without_matplotlibs_warnings():
+        drawn.draw_without_rendering()
+        found = drawn.get_tightbbox()
     return Bbox([[0.0, found.y0 - BORDER], [drawn.get_figwidth(), found.y1 + BORDER]])
 
 
@@ -228,9 +250,9 @@ def limit_upright(ax: Axes, low: float, high: float) -> None:
     ax.set_ylim(low, high)
 
 
-def log_axis(axis: Axis, low: float, high: float) -> None:
+def log_axis(axis: Axis, low: float, high: float, most: int = 7) -> None:
     """Put round ticks on an axis or colour bar that is logarithmic already."""
-    axis.set_major_locator(FixedLocator(log_ticks(low, high)))
+    axis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
     axis.set_major_formatter(FuncFormatter(tick_text))
     axis.set_minor_locator(NullLocator())
 
@@ -268,6 +290,7 @@ def heat_maps(
     margins = (1.2 + 0.3 * columns, 2.2 + 0.4 * rows) if flat else (2.0 + 0.3 * columns, 1.1 + 0.4 * rows)
     size = panel_size(edges, columns, rows, margins, style.width)
     drawn = figure(style, *size, "compressed")
+    stacked = style.width is not None and rows > 1
     labels = [
         wrapped(data.axis_label(survey, axis), (side - margin) / count)
         for axis, side, margin, count in zip(data.axes(survey), size, margins, (columns, rows), strict=False)
@@ -282,8 +305,10 @@ def heat_maps(
             marks.mark_plane(ax, networks)
         first, last = index % columns == 0, index + columns >= len(panels)
         ax.tick_params(labelleft=first, labelbottom=last)
-        ax.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first else "")
+        ax.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first and not stacked else "")
         placed.append(ax)
+    if stacked:  # panels of a narrow figure are too low for a label each
+        drawn.supylabel(data.axis_label(survey, data.axes(survey)[1]), fontsize=10)
     colour_bar(drawn, placed, norm, limits, palette, colour_label, flat=flat)
     if lost is None:
         lost = invalid(np.stack([values for _, values in panels]))
@@ -363,7 +388,8 @@ def colour_bar(
     place = "bottom" if flat else "right"
     bar = drawn.colorbar(mappable, ax=placed, location=place, extend=limits.extend, aspect=30, pad=0.03, fraction=0.06)
     if limits.log:
-        log_axis(bar.ax.xaxis if flat else bar.ax.yaxis, limits.low, limits.high)
+        most = 4 if flat and drawn.get_figwidth() < NARROW else 7
+        log_axis(bar.ax.xaxis if flat else bar.ax.yaxis, limits.low, limits.high, most)
     dress_bar(bar, label)
 
 

@@ -35,6 +35,8 @@ CAPTION = "caption.txt"
 """The end of the name of the file with the caption, which is written beside each picture."""
 DPI = 150
 LEAST_DPI, MOST_DPI = 36, 1200
+MOST_PIXELS = 2e8
+"""Of a picture: two square metres at 180 dots per inch, some gigabytes while it is drawn."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,11 +173,14 @@ def save_pictures(
     """
     check_formats(formats)
     check_dpi(dpi)
-    places = {name: [Path(folder) / f"{name}.{suffix}" for suffix in formats] for name in pictures}
-    captions = {name: Path(folder) / f"{name}.{CAPTION}" for name in pictures}
+    folder, formats = _take_folder(folder), list(dict.fromkeys(formats))
+    places = {name: [folder / f"{name}.{suffix}" for suffix in formats] for name in pictures}
+    captions = {name: folder / f"{name}.{CAPTION}" for name in pictures}
     every = [*(place for several in places.values() for place in several), *captions.values()]
     if not overwrite and (there := [place for place in every if place.exists()]):
         raise BadInput(f"{there[0]} exists; choose another folder, or ask for files to be overwritten")
+    if wrong := [place for place in every if place.is_dir()]:
+        raise BadInput(f"{wrong[0]} is a directory; choose another folder")
     for name, several in places.items():
         for place, suffix in zip(several, formats, strict=True):
             write_atomically(place, pictures[name].render(suffix, dpi), folders=True)
@@ -184,13 +189,31 @@ def save_pictures(
     return [place for several in places.values() for place in several]
 
 
+def _take_folder(folder: object) -> Path:
+    """A folder that files can be written to, or that can be made.
+
+    Raises:
+        BadInput: it is not a path, or something else has its name.
+    """
+    try:
+        place = Path(folder)  # type: ignore[arg-type]
+        if "\0" in str(place):
+            raise ValueError("a path holds no null byte")
+        taken = place.exists() and not place.is_dir()
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{folder!r} is not the path of a folder; give one such as pictures") from error
+    if taken:
+        raise BadInput(f"{place} is a file; give a folder")
+    return place
+
+
 def check_formats(formats: Sequence[str]) -> None:
     """Refuse formats that are unknown.
 
     Raises:
         BadInput: a format is unknown, or the list is empty.
     """
-    if isinstance(formats, str) or not formats:
+    if isinstance(formats, str) or not isinstance(formats, Sequence) or not formats:
         raise BadInput(f"formats {formats!r} are not a list of formats; give some of {', '.join(FORMATS)}")
     if wrong := [suffix for suffix in formats if suffix not in FORMATS]:
         raise make_unknown_error("picture format", wrong[0], FORMATS)
@@ -216,6 +239,9 @@ def _save(
 
     buffer = BytesIO()
     with rc_context(dict(settings)):  # type: ignore[arg-type]
+        width, height = (float(side) * dpi for side in picture.figure.get_size_inches())
+        if width * height > MOST_PIXELS:
+            raise BadInput(f"{width:.0f} x {height:.0f} pixels are more than can be drawn; give a lower dpi or width")
         box = crop_height(picture.figure)
         picture.figure.savefig(buffer, format=suffix, dpi=dpi, metadata=dict(metadata), bbox_inches=box)
     return buffer.getvalue()

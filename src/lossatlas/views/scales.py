@@ -131,6 +131,11 @@ def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limit
     if found.log and low <= 0:
         raise BadInput(f"limits {low:g} {high:g} do not fit a log scale, which begins above 0; use scale linear")
     finite = values[np.isfinite(values)]
+    if finite.size and (finite.max() < low or finite.min() > high):
+        between = f"{number(float(finite.min()))} and {number(float(finite.max()))}"
+        raise BadInput(
+            f"limits {low:g} {high:g} leave out all of the data, which lies between {between}; choose others"
+        )
     below, above = int((finite < low).sum()), int((finite > high).sum())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below > 0, above > 0), "neither")
     beyond = f"; values beyond it: {below + above}" * (below + above > 0)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def parse_width(text: str) -> float:
     Raises:
         BadInput: the text is not a width, or the width is too small or too large to be read.
     """
-    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(mm|cm|in|pt)\s*", str(text))
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(mm|cm|in|pt)\s*", str(text).lower())
     if found is None:
         raise BadInput(f"width {text!r} is not a width; expected a number with mm, cm, in or pt, such as 85mm")
     wide = float(found[1]) * MILLIMETRES[found[2]]
@@ -148,7 +149,7 @@ def parse_width(text: str) -> float:
 
 def _check_limits(limits: tuple[float, float], scale: str | None) -> None:
     low, high = limits
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not (math.isfinite(high - low) and low < high):
         raise BadInput(f"limits {_listed(limits)} are not a range; give two finite numbers, the lower first")
     if scale == "log" and low <= 0:
         raise BadInput(f"limits {_listed(limits)} do not fit a log scale, which begins above 0; raise the lower one")
@@ -168,8 +169,9 @@ def _check_colormap(name: str) -> None:
     from matplotlib import colormaps
 
     if name not in colormaps:
-        listed = [one for one in colormaps if not one.endswith("_r")]
-        raise make_unknown_error("colormap", name, {*listed, f"{name}_r"} & set(colormaps) or listed)
+        near = get_close_matches(name, list(colormaps), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise BadInput(f"colormap {name!r} is not one of matplotlib's; {hint}expected one such as viridis or magma")
 
 
 def _listed(numbers: Sequence[float]) -> str:

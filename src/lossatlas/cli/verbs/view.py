@@ -64,8 +64,10 @@ def view(
         export: Files to write the survey to beside the pictures, in the format of their suffix: .csv, .h5 or .vts.
         pictures: Draw pictures; --no_pictures with --export only writes files.
     """
-    from lossatlas.jobs.view import join_records, make_style, name_places, open_subject
-    from lossatlas.views import draw, is_comparison, save_pictures
+    import xarray as xr
+
+    from lossatlas.jobs.view import join_shown, make_style, name_places, open_subject
+    from lossatlas.views import is_comparison, save_pictures
     from lossatlas.views.picture import check_dpi, check_formats
 
     places = (run, *more)
@@ -80,16 +82,17 @@ def view(
         if path.exists() and not overwrite:
             raise BadInput(f"{path} exists; choose another name, or replace it with --overwrite")
     opened = {name: open_subject(place, note) for name, place in name_places(places).items()}
-    (first, record), *others = opened.values()
+    shown = join_shown(opened) if more else next(iter(opened.values()))
+    first = next(iter(opened.values())).subject
+    assert isinstance(first, xr.Dataset)
     if export and is_comparison(first):
         raise BadInput(f"--export writes a survey, and {run} is a comparison; its numbers are in {run}/comparison.nc")
-    subject = {name: survey for name, (survey, _) in opened.items()} if others else first
-    drawn = draw(subject, list(kinds) or None, style, join_records(opened) if others else record) if pictures else None
+    drawn = shown.draw(list(kinds) or None, style) if pictures else None
     _export(first, export)
     if drawn is None:
         return None
-    folder = out if out is not None else Path() if others else _find_folder(run)
-    own = not others and out is None and RunDirectory(folder).is_run
+    folder = out if out is not None else Path() if more else _find_folder(run)
+    own = not more and out is None and RunDirectory(folder).is_run
     for path in save_pictures(drawn, folder, format, dpi, overwrite=overwrite or own):
         say(str(path))
     return None

@@ -72,4 +72,4 @@ def _list_shown(comparison: xr.Dataset) -> list[str]:
 
 def _brief(name: str, value: float) -> str:
     """Format a number with two digits, for small cells."""
-    return f"{100 * value:.2g} %" if name in SHARES else f"{value:.2g}"
+    return f"{100 * value:.{3 if value >= 0.995 else 2}g} %" if name in SHARES else f"{value:.2g}"

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from lossatlas.views import data, figures, scales
 from lossatlas.views.comparisons._comparison import FAINT, ComparisonView, draw_curves, list_groups
 from lossatlas.views.looks import GREY
-from lossatlas.views.style import SCALED, Style
+from lossatlas.views.style import MILLIMETRE, SCALED, Style
 
 __all__ = ["Lines"]
 
@@ -21,6 +21,7 @@ class Lines(ComparisonView):
     needs = "lines between its networks"
     caption = "The loss along the straight line between each pair of networks with the same architecture."
     rank = 30
+    narrowest = 80 * MILLIMETRE
     heeds = SCALED
 
     def applies(self, comparison: xr.Dataset) -> bool:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from lossatlas.views import data, figures, scales
 from lossatlas.views.comparisons._comparison import ComparisonView, draw_curves, list_groups
 from lossatlas.views.looks import GREY
-from lossatlas.views.style import SCALED, Style
+from lossatlas.views.style import MILLIMETRE, SCALED, Style
 
 __all__ = ["Slices"]
 
@@ -19,6 +19,7 @@ class Slices(ComparisonView):
     needs = "slices around its networks"
     caption = "The loss along random directions around each network, on shared axes and coloured by group."
     rank = 20
+    narrowest = 80 * MILLIMETRE
     heeds = SCALED
 
     def applies(self, comparison: xr.Dataset) -> bool:

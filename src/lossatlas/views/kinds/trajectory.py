@@ -52,7 +52,7 @@ class Trajectory(SurveyView):
         drawn = figures.figure(style, *((6.0, 15.0) if narrow else (13.6, 9.6)))
         main, elsewhere, below = _panels(drawn, narrow=narrow)
         notes = _surface(drawn, main, survey, style)
-        _elsewhere(elsewhere, survey, narrow=narrow)
+        _elsewhere(elsewhere, survey, printed=style.width is not None)
         _losses(below[0], survey, style)
         _distances(below[1], survey)
         _angles(below[2], survey)
@@ -128,7 +128,7 @@ def _draw_trajectory(ax: Axes, x: scales.Floats, y: scales.Floats, survey: xr.Da
             handle.set(markeredgecolor="black")  # white marks on a white legend
 
 
-def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, narrow: bool) -> None:
+def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, printed: bool) -> None:
     """Draw the same trajectory in other planes, with the share of its variance that each holds."""
     others = survey.get(schema.OnTrajectory.ELSEWHERE)
     for index, ax in enumerate(panels):
@@ -142,14 +142,11 @@ def _elsewhere(panels: list[Axes], survey: xr.Dataset, *, narrow: bool) -> None:
         ax.plot(x[-1:], y[-1:], "*", color=ON_TRAJECTORY, markersize=9)
         first, _, second = schema.parse_texts(others.attrs["planes"])[index].partition(" and ")
         held = percent(others.attrs["captured"][index])
-        ax.set_title(
-            f"{held}\nof the variance" if narrow else f"{held} of the trajectory's variance",
-            fontsize=9,
-            color=figures.GREY,
-        )
+        words = f"{held}\nof the variance" if printed else f"{held} of the trajectory's variance"
+        ax.set_title(words, fontsize=7.5 if printed else 9, color=figures.GREY)
         ax.set_xlabel(figures.wrapped(first, ELSEWHERE), fontsize=8)
         ax.set_ylabel(figures.wrapped(second, ELSEWHERE), fontsize=8)
-        ax.locator_params(nbins=4)
+        ax.locator_params(nbins=2 if printed else 4)
 
 
 def _losses(ax: Axes, survey: xr.Dataset, style: Style) -> None:
@@ -164,7 +161,8 @@ def _losses(ax: Axes, survey: xr.Dataset, style: Style) -> None:
         ax.plot(at, np.where(np.isfinite(values), limits.shown(values), np.nan), stroke, color=colour, label=label)
     if limits.log:
         ax.set_yscale("log")
-        figures.log_axis(ax.yaxis, *(float(end) for end in ax.get_ylim()))
+        low, high = ax.get_ylim()
+        figures.log_axis(ax.yaxis, float(low), float(high))
     _dress(ax, survey, f"{split} loss" + f" ({field.units})" * bool(field.units))
     ax.legend(fontsize=8, frameon=False)
 
