@@ -45,9 +45,10 @@ class Surface(SurveyView):
         _draw_surface(ax, survey, field, limits, palette, narrow=narrow)
         thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)
         holes = scales.invalid(field.values).describe(", left as holes")
-        figures.captioned(
-            drawn, field.label, figures.tell_shades(palette), limits.note, holes, thinned, *data.notes(survey)
-        )
+        # Of a narrow figure the axes have their letters alone.
+        named = [f"{axis}: {data.axis_label(survey, axis)}" for axis in data.axes(survey)] if narrow else []
+        notes = [figures.tell_shades(palette), limits.note, holes, thinned, *named, *data.notes(survey)]
+        figures.captioned(drawn, field.label, *notes)
         return drawn
 
 
@@ -77,12 +78,12 @@ def _draw_surface(
         ax.set_zticks(np.log10(ticks), [figures.tick_text(tick) for tick in ticks])
     ax.set_zlim(low, high)
     longer = max(np.ptp(us), np.ptp(vs))
-    ax.set_box_aspect((np.ptp(us) / longer, np.ptp(vs) / longer, 0.5), zoom=0.68 if narrow else 0.84)
+    ax.set_box_aspect((np.ptp(us) / longer, np.ptp(vs) / longer, 0.5), zoom=0.66 if narrow else 0.84)
     ax.view_init(elev=46, azim=-72)
     labels = (u, v) if narrow else tuple(data.axis_label(survey, axis) for axis in (u, v))
     ax.set_xlabel(labels[0], labelpad=3 if narrow else 8)
     ax.set_ylabel(labels[1], labelpad=6 if narrow else 14)
-    ax.set_zlabel(field.scale_label(limits), labelpad=10 if narrow else 4)
+    ax.set_zlabel(field.scale_label(limits), labelpad=5 if narrow else 4)
     ax.tick_params(labelsize=8)
     ax.locator_params(axis="x", nbins=5)
     ax.locator_params(axis="y", nbins=5)
