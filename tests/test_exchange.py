@@ -725,7 +725,7 @@ class TestView:
         Path("broken.h5").write_bytes(b"no HDF5")
         assert "'.txt' is not the suffix of a known format" in self.refused(capsys, "run", "--export", "a.csv", "a.txt")
         assert "--export writes one survey, and 2" in self.refused(capsys, "run", "other", "--export", "a.csv")
-        assert "--kinds are those of one survey" in self.refused(capsys, "run", "other", "--kinds", "loss")
+        assert "unknown view of several surveys 'surface'" in self.refused(capsys, "run", "other", "--kinds", "surface")
         assert "given twice" in self.refused(capsys, "run", "run/survey.zarr")
         assert "nothing to do" in self.refused(capsys, "run", "--no_pictures")
         assert "not a lossatlas run with a survey" in self.refused(capsys, "nowhere")

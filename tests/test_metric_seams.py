@@ -516,7 +516,7 @@ class TestSamples:
         line = several.isel(v=0, drop=True)
         assert f"3 {dimension}s" in text(show(line)["repeats"])
         told = VIEWS["repeats"]().describe(line)
-        assert told == f"The loss of 3 {dimension}s: how far the picture depends on which of them is shown."
+        assert told == f"The loss of 3 {dimension}s, which shows how much the landscape depends on the choice of one."
 
     def test_are_measured_each(self, dimension: str, several: xr.Dataset) -> None:
         (surface,) = measures.take_surfaces(several).values()

@@ -280,7 +280,7 @@ def test_contours_mark_what_is_not_finite() -> None:
 def test_level_planes_are_drawn_and_said_to_be_level(values: np.ndarray, kind: str) -> None:
     level = plane()[["test_loss"]].assign(test_loss=variable(("u", "v"), values, "test", "loss"))
     figure = show(level, kinds=[kind])[kind]
-    assert "no contour passes" in caption(figure)
+    assert "no contour level lies within" in caption(figure)
     assert to_png(figure, dpi=20)
 
 

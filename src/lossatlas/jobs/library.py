@@ -65,7 +65,9 @@ def _let_show(measure: Callable[P, xr.Dataset]) -> Callable[P, Survey]:
     @wraps(measure)
     def measured(*args: P.args, **kwargs: P.kwargs) -> Survey:
         found = measure(*args, **kwargs)
-        return Survey(found.data_vars, found.coords, found.attrs)
+        # The axes come first, in their order, as in what was measured.
+        coords = {axis: found.coords[axis] for axis in found.sizes if axis in found.coords} | dict(found.coords)
+        return Survey(coords=coords).assign(found.data_vars).assign_attrs(found.attrs)
 
     return measured
 

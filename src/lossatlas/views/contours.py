@@ -142,7 +142,8 @@ def contour_maps(
     flat = "no contour level lies within the values of a panel" * any(line is None for line in lines)
     scales = [f"{maps.name}: {maps.limits.note}" if len(rows) > 1 else maps.limits.note for maps in rows]
     lost = invalid(np.concatenate([panel.values.ravel() for panel in panels]))
-    levels = [] if filled else [f"levels {', '.join(map(figures.tick_text, maps.levels))}" for maps in rows]
+    passing = any(line is not None for line in lines) and not filled
+    levels = [f"levels {', '.join(map(figures.tick_text, maps.levels))}" for maps in rows] if passing else []
     figures.captioned(drawn, said, *notes, flat, *scales, *levels, keys=figures.hatched(rows[0].palette, lost))
     if not filled:
         # Labels are placed, and lines interrupted for them, only after the layout has fixed the panels.
