@@ -63,6 +63,8 @@ class Style:
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale not in SCALES:
             raise make_unknown_error("scale", self.scale, SCALES)
+        if self.width is not None and not NARROWEST <= self.width * INCH <= WIDEST:
+            raise BadInput(f"width {self.width:g} inches is not between {NARROWEST:g}mm and {WIDEST:g}mm")
         if self.limits is not None:
             _check_limits(self.limits, self.scale)
         if self.levels and not all(math.isfinite(level) for level in self.levels):

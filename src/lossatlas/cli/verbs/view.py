@@ -47,7 +47,7 @@ def view(
 
     Args:
         run: A run directory, a survey.zarr, or a file of another program: .csv, or .h5 of Li et al.'s code.
-        more: Further ones, to be drawn with the first.
+        more: Further runs or surveys, to be drawn on shared axes with the first.
         kinds: Kinds of pictures (see lossatlas info), such as loss contours surface; by default all that apply.
         out: Directory for the files; by default the run directory, or where the survey is; of several surveys the
             current directory.
@@ -55,7 +55,7 @@ def view(
         format: Formats of the files: png, pdf, svg or html, or several of them.
         width: Width of the printed picture with its unit, such as 85mm, 3.3in or 240pt. No letter is smaller than 6
             points then, and small print is left to the caption.
-        dpi: Dots per inch of what is not drawn as lines.
+        dpi: Resolution of raster parts, such as heat maps, in dots per inch.
         colormap: Colours of the loss, by matplotlib's name; of whatever is shown, where --kinds names pictures.
         limits: Lowest and highest loss of the scale; of whatever is shown, where --kinds names pictures.
         scale: Scale of the loss: log or linear; of whatever is shown, where --kinds names pictures.
