@@ -415,7 +415,7 @@ class TestLosses:
             load_loss("mine_loss:NUMBER")
         with one_line(r"loss 'mine_loss:Needy' failed: .*missing 1 required positional argument"):
             load_loss("mine_loss:Needy")
-        with one_line("unknown loss 'cross_entropie'; did you mean 'cross_entropy'.*module:callable"):
+        with one_line("'cross_entropie' is not a loss; did you mean 'cross_entropy'.*module:callable"):
             _loss("cross_entropie", y)
         with one_line("targets in a dict do not determine a loss; give --loss"):
             _loss("auto", {"boxes": y})

@@ -384,7 +384,7 @@ def test_it_is_fitted_and_surveyed_from_python(registered: None) -> None:
     survey = la.survey(chart, picture, problem, {"test": split}, padding=0, plan="loop")
     assert Geometry.parse(survey.attrs[GEOMETRY]) == chart.geometry()
     assert (chart.geometry().kind, chart.geometry().interpolation) == ("bent", "quadratic")
-    with pytest.raises(la.BadInput, match="unknown option of chart 'bent': 'bent'; did you mean 'bend'"):
+    with pytest.raises(la.BadInput, match="'bent' is not an option of chart 'bent'; did you mean 'bend'"):
         Bent.random(net, initialiser=la.Xavier(), options={"bent": 0.2})
     with pytest.raises(la.BadInput, match="chart 'corners' has no options; leave out 'order'"):
         la.Corners.random(net, initialiser=la.Xavier(), options={"order": (0, 1)})
@@ -449,7 +449,7 @@ def test_a_class_of_a_module_is_named_as_models_are(
     assert main(["fit", *SMALL, "--chart=surfaces_of_mine:Mine", "--chart.bend=0.1", "--out=runs/a"]) == 0
     assert "chart: surfaces_of_mine:Mine" in Path("runs/a/config.yaml").read_text()
     CHARTS._added.clear()  # as in another process
-    with pytest.raises(la.BadInput, match=r"unknown chart 'surfaces_of_mine:Mine'.*is added first, by .*CHARTS\.add"):
+    with pytest.raises(la.BadInput, match=r"'surfaces_of_mine:Mine' is not a chart.*is added first, by .*CHARTS\.add"):
         la.load_chart("runs/a/chart.safetensors")
     capsys.readouterr()
     again = ["survey", "--run=runs/a", "--grid=3", "--examples=20", "--model=mlp", "--model.hidden", "8"]
@@ -470,7 +470,7 @@ def test_nothing_that_a_file_names_is_imported(tmp_path: Path, monkeypatch: pyte
     state = {name: value.detach() for name, value in KINDS["slice"].state_dict().items()}
     told = {"chart": "harmful:Slice", "axes": ["u", "v"], "fitted_under": ""}
     Path("chart").write_bytes(save(state, {"lossatlas": json.dumps(told)}))
-    with pytest.raises(la.BadInput, match="unknown chart 'harmful:Slice'") as caught:
+    with pytest.raises(la.BadInput, match="'harmful:Slice' is not a chart") as caught:
         la.load_chart("chart")
     assert "\n" not in str(caught.value)
 
@@ -487,7 +487,7 @@ def test_a_kind_without_a_name_is_not_written() -> None:
     ("tokens", "message"),
     [
         (["fit", "--chart=slice"], "chart 'slice' cannot be fitted; choose corners or plane or bent"),
-        (["fit", "--chart=benz"], "unknown chart 'benz'; did you mean 'bent'?"),
+        (["fit", "--chart=benz"], "'benz' is not a chart; did you mean 'bent'?"),
         (["fit", "--chart=bent", "--chart.band=1"], "--chart.bend"),
         (["fit", "--chart=bent", "--chart.bend=nan"], "bend is nan; expected a number"),
         (["fit", "--chart=bent", "--scale_lr=0.1"], "chart 'bent' does not train; leave it out"),
@@ -509,7 +509,7 @@ def test_a_kind_without_a_name_is_not_written() -> None:
         (["fit", "--chart=test_chart_seam:StretchedDetached"], "change with its parameter 'stretch' and have no grad"),
         (["fit", "--chart=test_chart_seam:Failing"], "failed: RuntimeError: no coefficients today"),
         (["fit", "--chart=test_chart_seam:Sagging"], "cannot be fitted"),
-        (["survey", "--between", "a", "b", "--chart=planet"], "unknown chart 'planet'; did you mean 'plane'"),
+        (["survey", "--between", "a", "b", "--chart=planet"], "'planet' is not a chart; did you mean 'plane'"),
         (["survey", "--checkpoint=a", "--chart=simplex"], "chart means nothing with checkpoint"),
         (["survey", "--between", "a", "b", "--chart.sag=1"], "--chart.sag"),
     ],
@@ -562,7 +562,7 @@ def test_between_networks_and_along_curves_the_kinds_that_serve_are_named(
         ((*survey, *nets[:2], "--chart=through"), "lies between 3 networks, 2 are given; choose simplex"),
         ((*survey, *nets), "no chart is usual between 5 networks; choose up to four"),
         ((*connect, "--curve=plane"), "curve 'plane' does not join networks by a curve; choose bezier or"),
-        ((*connect, "--curve=bezir"), "unknown curve 'bezir'; did you mean 'bezier'?"),
+        ((*connect, "--curve=bezir"), "'bezir' is not a curve; did you mean 'bezier'?"),
     ):
         assert message in refused(capsys, *tokens, "--out=runs/x")
 

@@ -431,11 +431,11 @@ def test_a_damaged_model_file(digits: Path, tmp_path: Path) -> None:
 
 
 def test_settings_that_no_survey_could_have(digits: Path, tmp_path: Path) -> None:
-    refused(config_of(digits, "sgd-0", "adam-0", plan="fastest"), tmp_path / "out", "unknown plan 'fastest'")
-    refused(config_of(digits, "sgd-0", "adam-0", precision="fp8"), tmp_path / "out", "unknown precision 'fp8'")
+    refused(config_of(digits, "sgd-0", "adam-0", plan="fastest"), tmp_path / "out", "'fastest' is not a plan")
+    refused(config_of(digits, "sgd-0", "adam-0", precision="fp8"), tmp_path / "out", "'fp8' is not a precision")
     refused(config_of(digits, "sgd-0", "adam-0", normalize="rows"), tmp_path / "out", "'rows'")
     refused(
-        config_of(digits, "sgd-0", "adam-0", splits=("validation",)), tmp_path / "out", "unknown split 'validation'"
+        config_of(digits, "sgd-0", "adam-0", splits=("validation",)), tmp_path / "out", "'validation' is not a split"
     )
     with pytest.raises(BadInput, match="radius is 2 and slices end at 1.5"):
         CompareConfig(radius=2.0)

@@ -454,7 +454,7 @@ class TestCommandLine:
             (["r0", "r1", "--model.hidden", "8.5"], "8.5 is not a whole number"),
             (["r0", "r1", "--bends=0"], "bends is 0; expected a positive number"),
             (["r0", "r1", "r2"], "choose chain"),
-            (["r0", "r1", "--objective=maxx"], "unknown objective 'maxx'"),
+            (["r0", "r1", "--objective=maxx"], "'maxx' is not an objective"),
             (["r0", "r1", "--objective=max", "--points=1"], "expected 2 points or more per step"),
             (["r0", "r1", "--grid=2"], "expected 3 or more values of t"),
             (["r0", "r1", "--plane=1"], "expected 2 or more points along each side"),
@@ -464,7 +464,7 @@ class TestCommandLine:
             (["r0", "r1", "--weight_decay=inf"], "weight_decay is inf; expected 0 or a positive number"),
             (["r0", "r1", "--weight_decay=-1"], "weight_decay is -1.0; expected 0 or a positive number"),
             (["r0", "r1", "--objective=max", "--temperature=nan"], "temperature is nan; expected a positive number"),
-            (["r0", "r1", "--survey_buffers=foo"], "unknown buffers policy 'foo'"),
+            (["r0", "r1", "--survey_buffers=foo"], "'foo' is not a buffers policy"),
             (["bn0", "bn1", "--buffers=interpolated"], "interpolated"),
         ],
     )

@@ -353,8 +353,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("spec", "message"),
         [
-            ("fasion_mnist", "did you mean 'fashion_mnist'. Choices: .*hub:OWNER/NAME"),
-            ("", "unknown data set ''"),
+            ("fasion_mnist", "did you mean 'fashion_mnist'. expected .*hub:OWNER/NAME"),
+            ("", "'' is not a data set"),
             ("hub:cifar10", "expected hub:OWNER/NAME"),
             ("uoft-cs/cifar10", "is not a folder; a name of the hub is written hub:OWNER/NAME"),
             ("/there/is/none", "is not a folder; check the path"),
@@ -369,7 +369,7 @@ class TestRefusals:
         self.refused("mnist", "memory is .*; expected 0 or a positive number, or inf", memory=memory)
 
     def test_unknown_options(self) -> None:
-        self.refused("mnist", "unknown option of data 'mnist': 'foldr'; did you mean 'folder'", foldr=1)
+        self.refused("mnist", "'foldr' is not an option of data 'mnist'; did you mean 'folder'", foldr=1)
         self.refused("digits", "'digits' takes no options; got folder", folder=1)
         self.refused("os:getcwd", "'os:getcwd' takes no options; got folder", folder=1)
 

@@ -146,7 +146,7 @@ class TestCommandLine:
             ([], "the survey lacks a network; name its weights with --checkpoint, its trajectory with --trajectory"),
             (["--checkpoint=FILE", "--trajectory=way"], "give one of them"),
             (["--checkpoint=FILE", "--range", "1", "-1"], "range is 1 -1; expected two rising numbers"),
-            (["--checkpoint=FILE", "--normalize=filtr"], "unknown normalisation 'filtr'; did you mean 'filter'"),
+            (["--checkpoint=FILE", "--normalize=filtr"], "'filtr' is not a normalisation; did you mean 'filter'"),
             (
                 ["--checkpoint=FILE", "--directions", "component"],
                 "is computed from a trajectory; name one with --trajectory",

@@ -726,8 +726,8 @@ PLAN = {"evaluate": SERVICE, "pullback": SERVICE, "derivatives": SERVICE, "threa
                 ({"points": 2.5}, "Expected `int`, got `float`"),
                 ({"points": True}, "Expected `int`, got `bool`"),
                 ({"examples": 0}, "at least one example at a time"),
-                ({"strategy": "lop"}, "unknown engine strategy 'lop'; did you mean 'loop'"),
-                ({"precision": "fp8"}, "unknown precision 'fp8'"),
+                ({"strategy": "lop"}, "'lop' is not an engine strategy; did you mean 'loop'"),
+                ({"precision": "fp8"}, "'fp8' is not a precision"),
             )
         ),
     ],
@@ -988,7 +988,7 @@ def test_whether_products_are_rounded_is_stated_while_a_strategy_works_and_resto
 
 def test_an_unknown_plan_lists_the_choices() -> None:
     problem, split = make("mlp")
-    with pytest.raises(la.BadInput, match=r"unknown plan 'lop'; did you mean 'loop'"):
+    with pytest.raises(la.BadInput, match=r"'lop' is not a plan; did you mean 'loop'"):
         la.engine_for(problem, plane(problem), split, plan="lop")
 
 

@@ -441,7 +441,7 @@ def test_repeats_are_arrays_of_their_own(tmp_path: Path) -> None:
 def test_what_vtk_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="4 axes.*three at most"):
         FORMATS["vts"]().bytes_of(survey(2, 3, 4).expand_dims(x3=[0.0, 1.0], axis=-1))
-    with pytest.raises(BadInput, match=r"unknown variable for the height 'los'"):
+    with pytest.raises(BadInput, match=r"'los' is not a variable for the height"):
         FORMATS["vts"](height="los").bytes_of(survey(2, 3))
     with pytest.raises(BadInput, match="train_loss cannot be the height"):
         FORMATS["vts"](height="train_loss").bytes_of(survey(2, 3, 4))
@@ -725,7 +725,9 @@ class TestView:
         Path("broken.h5").write_bytes(b"no HDF5")
         assert "'.txt' is not the suffix of a known format" in self.refused(capsys, "run", "--export", "a.csv", "a.txt")
         assert "--export writes one survey, and 2" in self.refused(capsys, "run", "other", "--export", "a.csv")
-        assert "unknown view of several surveys 'surface'" in self.refused(capsys, "run", "other", "--kinds", "surface")
+        assert "'surface' is not a view of several surveys" in self.refused(
+            capsys, "run", "other", "--kinds", "surface"
+        )
         assert "given twice" in self.refused(capsys, "run", "run/survey.zarr")
         assert "nothing to do" in self.refused(capsys, "run", "--no_pictures")
         assert "not a lossatlas run with a survey" in self.refused(capsys, "nowhere")

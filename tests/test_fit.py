@@ -339,7 +339,7 @@ class TestSurvey:
         problem, split = make("regression")
         chart = la.Plane.random(problem.module, initialiser=la.ModuleDefault())
         grid = la.make_grid(chart, (3, 2))
-        with pytest.raises(la.BadInput, match="unknown metric 'los'; did you mean 'loss'"):
+        with pytest.raises(la.BadInput, match="'los' is not a metric; did you mean 'loss'"):
             la.survey(chart, grid, problem, {"train": split}, metrics=["los"])
         with pytest.raises(la.BadInput, match="'accuracy' has no meaning under SquaredError"):
             la.survey(chart, grid, problem, {"train": split}, metrics=["accuracy"])

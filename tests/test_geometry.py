@@ -355,7 +355,7 @@ def test_the_tensors_of_another_chart_are_refused(tmp_path: Path) -> None:
     state = {name: value.detach().clone() for name, value in chart.state_dict().items()}
     whole = {"chart": "plane", "axes": ["u", "v"], "fitted_under": ""}
     for change, told, reason in (
-        ({}, {"chart": "plan"}, "unknown chart 'plan'"),
+        ({}, {"chart": "plan"}, "'plan' is not a chart"),
         ({}, {"chart": 3}, r"Expected `str`, got `int` - at `\$.chart`"),
         ({}, {"fitted_under": []}, "Expected `str`, got `array`"),
         ({}, {"chart": "slice"}, "its '(order|_centred)' is of type"),

@@ -367,7 +367,7 @@ class TestWhatIsGoneConcernsWhoNeedsIt:
         CHARTS._added.clear()
         settings = yaml.safe_load(Path("wavy/config.yaml").read_text())
         Path("wavy/config.yaml").write_text(yaml.safe_dump({**settings, "curve": "bezier"}))
-        with pytest.raises(la.BadInput, match="unknown chart 'mine:Wavy'"):
+        with pytest.raises(la.BadInput, match="'mine:Wavy' is not a chart"):
             _ = la.open_run("wavy").chart
 
 

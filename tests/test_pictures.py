@@ -570,14 +570,14 @@ def test_an_array_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_pictures_name_the_nearest() -> None:
-    with pytest.raises(BadInput, match="unknown picture 'hart'; did you mean 'heart'.*array:FILE.*image:FILE"):
+    with pytest.raises(BadInput, match="'hart' is not a picture; did you mean 'heart'.*array:FILE.*image:FILE"):
         find_source("hart")
-    with pytest.raises(BadInput, match="unknown picture 'imge:'; did you mean 'image:FILE'"):
+    with pytest.raises(BadInput, match="'imge:' is not a picture; did you mean 'image:FILE'"):
         find_source("imge:cat.png")
     with pytest.raises(BadInput, match="'image:' ends at its colon; expected image:FILE"):
         find_source("image:")
     for spec in ("", "image", "heart:", "__init__", "_strokes"):
-        with pytest.raises(BadInput, match="unknown picture"):
+        with pytest.raises(BadInput, match="is not a picture"):
             find_source(spec)
 
 

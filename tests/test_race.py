@@ -358,7 +358,7 @@ class TestPrecision:
             assert self.engine("auto").plan.evaluate.precision == "fp32"
 
     def test_names_that_are_none_are_refused(self) -> None:
-        with pytest.raises(la.BadInput, match="unknown precision 'fp16'; did you mean 'bf16'"):
+        with pytest.raises(la.BadInput, match="'fp16' is not a precision; did you mean 'bf16'"):
             self.engine("fp16")
         with pytest.raises(la.BadInput, match="TF32 is for NVIDIA GPUs"):
             self.engine("tf32")

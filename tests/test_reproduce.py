@@ -522,11 +522,11 @@ def test_bad_input_to_a_study(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for tokens, expected in [
-        (["mpo-fig9"], "unknown study 'mpo-fig9'; did you mean"),
-        (["mpo-fig4", "--scale=tiny"], "unknown scale 'tiny'"),
+        (["mpo-fig9"], "'mpo-fig9' is not a study; did you mean"),
+        (["mpo-fig4", "--scale=tiny"], "'tiny' is not a scale"),
         (["mpo-fig4", "--folder=nowhere"], "nowhere"),
-        (["mpo-fig4", "--scale=tiny", "--print_config"], "unknown scale 'tiny'"),
-        (["mpo-size", "--plan=nonsense", "--folder=nowhere"], "unknown plan 'nonsense'"),
+        (["mpo-fig4", "--scale=tiny", "--print_config"], "'tiny' is not a scale"),
+        (["mpo-size", "--plan=nonsense", "--folder=nowhere"], "'nonsense' is not a plan"),
         (["mpo-size", "--resume", "--overwrite"], "give one of the two"),
     ]:
         assert main(["reproduce", *tokens]) == 2

@@ -214,7 +214,7 @@ class TestSettled:
         (["survey", "--grid", "none"], "grid is none; expected"),
         (["connect", "--grid=none"], "grid is none; expected 3 or more values of t, as one number"),
         (["connect", "--grid", "5", "7"], "grid is 5 7; expected 3 or more values of t, as one number"),
-        (["connect", "--optimizer=adm"], "unknown optimizer of a curve 'adm'; did you mean 'adam'"),
+        (["connect", "--optimizer=adm"], "'adm' is not an optimizer of a curve; did you mean 'adam'"),
         (["compare", "--buffers=frozen"], "buffers is 'frozen'; expected auto, reestimated or batch"),
         (["compare", "--ignore=all"], "ignore"),
         (["fit", "--steps=1", "--seconds=1"], "the budget is given in steps and in seconds"),

@@ -116,12 +116,12 @@ def test_every_option_has_a_default_and_the_next_name_is_suggested() -> None:
         assert find_picture_options(f"{prefix}:x") is SOURCES[prefix]
         SOURCES[prefix]()
     assert find_picture_options("heart") is None
-    with pytest.raises(BadInput, match="unknown option of picture 'random:0.3': 'sed'; did you mean 'seed'. .*rings"):
+    with pytest.raises(BadInput, match="'sed' is not an option of picture 'random:0.3'; did you mean 'seed'. .*rings"):
         find_source("random:0.3", options={"sed": 1})
     for spec in ("heart", "array:x.npy"):
         with pytest.raises(BadInput, match=f"picture '{spec}' has no options; leave out 'seed'"):
             find_source(spec, options={"seed": 1})
-    with pytest.raises(BadInput, match="unknown picture"):
+    with pytest.raises(BadInput, match="is not a picture"):
         find_picture_options("hart")
 
 
@@ -398,8 +398,8 @@ def test_the_depth_of_a_sequence() -> None:
         ("heart,grey:x.png", {}, "'grey:x.png' cannot stand in a sequence"),
         ("sequence:heart", {}, "'sequence:heart' cannot stand in a sequence"),
         ("heart,ball", {}, "'ball' in a sequence has 3 axes"),
-        ("heart,hart", {}, "unknown picture 'hart'; did you mean 'heart'"),
-        ("heart,", {}, "unknown picture ''"),
+        ("heart,hart", {}, "'hart' is not a picture; did you mean 'heart'"),
+        ("heart,", {}, "'' is not a picture"),
         ("heart", {"layers": 0}, "sequence's layers is 0; expected a positive number"),
     ],
 )

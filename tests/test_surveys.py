@@ -785,7 +785,7 @@ class TestSites:
             (["--between", "NET0", "LOST"], "lost.pt has weights that are not finite: '1.weight'"),
             (["--checkpoint=LOST", "--model.hidden", "8"], "has weights that are not finite: '1.weight'"),
             (["--checkpoint=NET0", "--directions", "towards:NET1", "towards:FAR"], "are linearly dependent"),
-            (["--checkpoint=NET0", "--metrics", "acuracy"], "unknown metric 'acuracy'; did you mean 'accuracy'"),
+            (["--checkpoint=NET0", "--metrics", "acuracy"], "'acuracy' is not a metric; did you mean 'accuracy'"),
             (["--checkpoint=NET0", "--directions", "towards"], "lacks its checkpoint; expected towards:CHECKPOINT"),
             (["--checkpoint=NET0", "--directions", "random:3"], "direction 'random' takes no argument"),
             (["--checkpoint=NET0", "--directions", "towards:NET0"], "has the weights of the centre"),

@@ -360,7 +360,7 @@ def test_pictures_repeat_to_the_byte() -> None:
 
 
 def test_refusals_are_one_line_and_name_what_applies() -> None:
-    with pytest.raises(BadInput, match="unknown view 'los'; did you mean 'loss'"):
+    with pytest.raises(BadInput, match="'los' is not a view; did you mean 'loss'"):
         show(heart(), kinds=["los"])
     with pytest.raises(
         BadInput, match=r"needs one axis.*what applies: accuracy, contours, filled, loss, surface, target"

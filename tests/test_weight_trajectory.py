@@ -210,7 +210,7 @@ def test_directions_are_of_length_one_and_in_the_order_of_the_axes(tmp_path: Pat
         make_directions(["solution", "solution"], around)
     with pytest.raises(la.BadInput, match="is computed from a trajectory; name one with --trajectory"):
         make_directions(["component"], Around(walk.space, around.origin))
-    with pytest.raises(la.BadInput, match="unknown direction 'componnt'; did you mean 'component'"):
+    with pytest.raises(la.BadInput, match="'componnt' is not a direction; did you mean 'component'"):
         make_directions(["componnt"], around)
 
 
@@ -416,17 +416,17 @@ class TestCommandLine:
             (["--trajectory=nowhere"], "holds no snapshots; a trajectory needs two or more"),
             (
                 ["--trajectory=RUN", "--directions", "compnent"],
-                "unknown direction 'compnent'; did you mean 'component'",
+                "'compnent' is not a direction; did you mean 'component'",
             ),
             (["--trajectory=RUN", "--directions", "solution", "solution"], "direction 'solution' is given for 2 axes"),
             (["--trajectory=RUN", "--grid", "1"], "grid is 1; expected one number of at least 2 points"),
             (["--trajectory=RUN", "--grid", "3", "3", "3"], "or one for each of u, v"),
             (["--trajectory=RUN", "--model=mlp"], "is of another model"),
-            (["--trajectory=RUN", "--metrics", "lss"], "unknown metric 'lss'"),
+            (["--trajectory=RUN", "--metrics", "lss"], "'lss' is not a metric"),
             (["--trajectory=RUN", "--margin=-1"], "margin is -1"),
             (["--trajectory=RUN", "--directions", *["random"] * 4], "4 directions are given; expected one per axis"),
             (["--trajectory=RUN", "--memory=1KB"], "or more: raise --memory"),
-            (["--trajectory=RUN", "--splits", "valid"], "unknown split 'valid'"),
+            (["--trajectory=RUN", "--splits", "valid"], "'valid' is not a split"),
         ],
     )
     def test_says_in_one_line_what_is_wrong(

@@ -124,9 +124,10 @@ def make_unknown_error(kind: str, name: str, choices: Iterable[str], hint: str =
         hint: appended to the message.
 
     >>> str(make_unknown_error("picture", "hart", ["heart", "star"]))
-    "unknown picture 'hart'; did you mean 'heart'? Choices: heart, star"
+    "'hart' is not a picture; did you mean 'heart'? expected heart, star"
     """
     listed = sorted(choices)
     near = get_close_matches(name, listed, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return BadInput(f"unknown {kind} {name!r}; {guess}Choices: {', '.join(listed)}{hint}")
+    article = "an" if kind[:1] in "aeiou" else "a"
+    return BadInput(f"{name!r} is not {article} {kind}; {guess}expected {', '.join(listed)}{hint}")

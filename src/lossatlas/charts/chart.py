@@ -103,7 +103,7 @@ class Chart(nn.Module, ABC):
         for name in given or ():
             if name not in known:
                 raise (
-                    make_unknown_error(f"option of chart {cls.kind()!r}:", name, known)
+                    make_unknown_error(f"option of chart {cls.kind()!r}", name, known)
                     if known
                     else BadInput(f"chart {cls.kind()!r} has no options; leave out {name!r}")
                 )

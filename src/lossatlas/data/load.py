@@ -51,7 +51,7 @@ def load_data(spec: str, options: Mapping[str, Any] | None = None) -> Dataset:
     for name in given:
         if name not in known:
             raise (
-                make_unknown_error(f"option of data {spec!r}:", name, known)
+                make_unknown_error(f"option of data {spec!r}", name, known)
                 if known
                 else BadInput(f"data {spec!r} takes no options; got {', '.join(given)}")
             )

@@ -62,7 +62,7 @@ def find_source(spec: str, invert: bool = False, options: Mapping[str, Any] | No
         if not choices:
             raise BadInput(f"picture {spec!r} has no options; leave out {name!r}")
         if name not in choices:
-            raise make_unknown_error(f"option of picture {spec!r}:", name, choices)
+            raise make_unknown_error(f"option of picture {spec!r}", name, choices)
     if family is None:
         return ShapeSource(SHAPES[spec], spec, invert)
     return family(**given).open(spec.partition(":")[2], invert)

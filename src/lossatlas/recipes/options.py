@@ -52,7 +52,7 @@ def check_options(name: str, spec: str, options: Mapping[str, Any]) -> dict[str,
     for option, value in options.items():
         if option not in known:
             raise (
-                make_unknown_error(f"option of {name} {spec!r}:", option, known)
+                make_unknown_error(f"option of {name} {spec!r}", option, known)
                 if known
                 else BadInput(f"{name} {spec!r} does not take options; leave out {option!r}")
             )

@@ -107,7 +107,7 @@ def build_problem(config: ProblemConfig, splits: tuple[str, ...] = ()) -> Proble
         data = load_data(config.data, check_options("data", config.data, config.data_options))
     for name in splits:
         if name not in data.splits:
-            raise BadInput(f"unknown split {name!r} of {config.data}; Choices: {', '.join(data.splits)}")
+            raise BadInput(f"{name!r} is not a split of {config.data}; expected {', '.join(data.splits)}")
     own = load_loss(config.loss) if ":" in config.loss else None
     # A loss that calls the network itself accepts batches of any structure.
     calls = own is not None and own.sees_network

@@ -60,7 +60,7 @@ class OptimizerChoice:
         known = [name for name in inspect.signature(self.kind).parameters if name != "params"]
         for name in self.options:
             if name not in known:
-                raise make_unknown_error(f"option of optimizer {self.name!r}:", name, known)
+                raise make_unknown_error(f"option of optimizer {self.name!r}", name, known)
         self._check_numbers()
         self._try()
 
