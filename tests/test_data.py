@@ -432,7 +432,9 @@ class TestSplit:
         batches = [(one.take(some), other.take(some)), *zip(one.eval_batches(4), other.eval_batches(4), strict=True)]
         for first, second in [*batches, (one.data, other.data)]:
             assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(first, second, strict=True))
-        assert torch.equal(one.draw(6, make_generator(0, "a")), other.draw(6, make_generator(0, "a")))
+        assert torch.equal(
+            one.sample_indices(6, make_generator(0, "a")), other.sample_indices(6, make_generator(0, "a"))
+        )
 
     def test_streamed_and_held_are_the_same(self) -> None:
         held, streamed = self.splits()

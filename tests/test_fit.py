@@ -45,7 +45,7 @@ def test_pictures_of_one_two_and_three_dimensions_are_found(picture: la.Picture)
     test = la.load_data("digits").test
     survey = la.survey(chart, picture, problem, {"test": test}, padding=1, plan="vmap")
     accuracy = picture.from_grid(survey["test_accuracy"].values, 1)
-    scores = la.score_accuracy(picture, accuracy, picture.drawn())
+    scores = la.score_accuracy(picture, accuracy, picture.find_boundary())
     assert scores["gap"] > 0.5
     assert scores["iou"] > 0.75
     assert tuple(survey.sizes) == picture.axes

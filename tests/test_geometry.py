@@ -187,7 +187,7 @@ class TestInitialisers:
     def draw(self, name: str, module: nn.Module, role: Role, seed: int = 0) -> dict[str, torch.Tensor]:
         space = la.WeightSpace(module)
         generator = torch.Generator().manual_seed(seed)
-        return space.unflatten(INITIALISERS[name]().draw(module, space, role, generator))
+        return space.unflatten(INITIALISERS[name]().sample(module, space, role, generator))
 
     def test_xavier_has_glorots_bound_and_zero_biases(self) -> None:
         module = nn.Sequential(nn.Linear(300, 100), nn.Conv2d(4, 6, 3))

@@ -45,7 +45,7 @@ class TestPattern:
     def test_cells_come_from_their_class_without_replacement_and_from_the_boundary(self) -> None:
         wanted = picture()
         place = {tuple(c): (int(v), bool(d)) for c, v, d in zip(
-            wanted.coords().reshape(-1, 2), wanted.cells.ravel(), wanted.drawn().ravel(), strict=True
+            wanted.coords().reshape(-1, 2), wanted.cells.ravel(), wanted.find_boundary().ravel(), strict=True
         )}  # fmt: skip
         for step in range(20):
             coords = (
@@ -61,7 +61,7 @@ class TestPattern:
     def test_all_cells_when_asked(self) -> None:
         everything = la.Pattern(picture(), cells=1000)
         assert everything.most_points == int((picture().cells != 0).sum())
-        assert la.Pattern(picture(), cells=1000, boundary_only=True).most_points == int(picture().drawn().sum())
+        assert la.Pattern(picture(), cells=1000, boundary_only=True).most_points == int(picture().find_boundary().sum())
 
     def test_draws_are_functions_of_seed_and_step(self) -> None:
         pattern = la.Pattern(picture(), cells=5)
@@ -106,9 +106,9 @@ class TestLevels:
 
     def test_cells_that_count_are_drawn_without_replacement(self) -> None:
         everything = la.Levels(grey(), cells=1000)
-        assert everything.most_points == 40 == everything.drawn.sum()
+        assert everything.most_points == 40 == everything.sampled.sum()
         coords = everything.sample(1, 2, 0.0, {}).coords
-        counted = grey().coords()[everything.drawn]
+        counted = grey().coords()[everything.sampled]
         assert {tuple(c) for c in coords.tolist()} == {tuple(c) for c in counted.tolist()}
         some = la.Levels(grey(), cells=7)
         one, again, next_one = (some.sample(1, step, 0.0, {}).coords for step in (7, 7, 8))

@@ -132,13 +132,13 @@ def slow_drawn(cells: Cells) -> npt.NDArray[np.bool_]:
 @settings(max_examples=50, deadline=None)
 @given(cells=CELLS)
 def test_drawn_cells_against_a_loop(cells: Cells) -> None:
-    np.testing.assert_array_equal(Picture(cells, "any").drawn(), slow_drawn(cells))
+    np.testing.assert_array_equal(Picture(cells, "any").find_boundary(), slow_drawn(cells))
 
 
 def test_drawn_cells_do_not_wrap_around() -> None:
     cells = np.full((5, 9), -1)
     cells[:, 0] = 1
-    drawn = Picture(cells, "edge").drawn()
+    drawn = Picture(cells, "edge").find_boundary()
     assert drawn[:, :2].all()
     assert not drawn[:, 2:].any()
 
@@ -147,7 +147,7 @@ def test_an_ignored_neighbour_counts_as_another_value() -> None:
     cells = np.full((5, 9), -1)
     cells[0, 0] = 1
     cells[2, 6] = 0
-    drawn = Picture(cells, "hole").drawn()
+    drawn = Picture(cells, "hole").find_boundary()
     assert drawn[1:4, 5:8].sum() == 8
     assert not drawn[2, 6]
     assert not drawn[2, 4]

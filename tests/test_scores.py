@@ -30,7 +30,7 @@ def random_picture(seed: int) -> tuple[Picture, np.random.Generator]:
 
 def test_a_perfect_map_of_accuracies() -> None:
     accuracy = np.select([CELLS > 0, CELLS < 0], [0.9, 0.1], np.nan)
-    scores = score_accuracy(PICTURE, accuracy, PICTURE.drawn())
+    scores = score_accuracy(PICTURE, accuracy, PICTURE.find_boundary())
     assert scores["low_accuracy"] == pytest.approx(0.9)
     assert scores["high_accuracy"] == pytest.approx(0.1)
     assert scores["gap"] == pytest.approx(0.8)
@@ -68,7 +68,7 @@ def test_accuracies_against_a_loop(seed: int) -> None:
 
 def test_a_constant_map_shows_nothing() -> None:
     for value in (0.0, 0.1, 0.3, 1 / 3):
-        scores = score_accuracy(PICTURE, np.full(CELLS.shape, value), PICTURE.drawn())
+        scores = score_accuracy(PICTURE, np.full(CELLS.shape, value), PICTURE.find_boundary())
         assert scores["gap"] == pytest.approx(0)
         assert scores["iou"] == 0
 
@@ -83,11 +83,11 @@ def test_unfinished_or_misshapen_accuracies_are_refused() -> None:
     accuracy = np.full(CELLS.shape, 0.5)
     accuracy[0, 0] = np.nan
     with pytest.raises(BadInput, match="1 cells of picture 'test' is not finite.*finish the survey"):
-        score_accuracy(PICTURE, accuracy, PICTURE.drawn())
+        score_accuracy(PICTURE, accuracy, PICTURE.find_boundary())
     with pytest.raises(BadInput, match=r"accuracy of picture 'test' has shape \(6, 4\); expected .*\(4, 6\)"):
-        score_accuracy(PICTURE, accuracy.T, PICTURE.drawn())
-    with pytest.raises(BadInput, match="mask of drawn cells"):
-        score_accuracy(PICTURE, np.ones(CELLS.shape), PICTURE.drawn().T)
+        score_accuracy(PICTURE, accuracy.T, PICTURE.find_boundary())
+    with pytest.raises(BadInput, match="mask of sampled cells"):
+        score_accuracy(PICTURE, np.ones(CELLS.shape), PICTURE.find_boundary().T)
     with pytest.raises(BadInput, match="loss of picture"):
         score_loss(PICTURE, np.ones((6, 4)))
 

@@ -46,11 +46,11 @@ class ChartStart:
 
     def origin(self) -> Tensor:
         """Return the network (n,), or random weights where there is none."""
-        return self.network if self.network is not None else self._drawn(Role.ORIGIN, "origin")
+        return self.network if self.network is not None else self._sample(Role.ORIGIN, "origin")
 
     def direction(self, k: int) -> Tensor:
         """Sample the k-th random direction (n,), k from 0; a chart may use more of them than it has axes."""
-        return self._drawn(Role.DIRECTION, "direction", k)
+        return self._sample(Role.DIRECTION, "direction", k)
 
     def directions(self) -> Tensor:
         """Sample a random direction for each axis, (axes, n)."""
@@ -59,13 +59,13 @@ class ChartStart:
 
     def corner(self) -> Tensor:
         """Sample random weights (n,) independent of the origin."""
-        return self._drawn(Role.ORIGIN, "corner")
+        return self._sample(Role.ORIGIN, "corner")
 
-    def _drawn(self, role: Role, stream: str, index: int = 0) -> Tensor:
-        drawn = self.initialiser.draw(
+    def _sample(self, role: Role, stream: str, index: int = 0) -> Tensor:
+        sampled = self.initialiser.sample(
             self.module, self.space, role, make_generator(self.seed, f"chart/{stream}", index)
         )
-        return drawn.to(self.space.vector_of(self.module))
+        return sampled.to(self.space.vector_of(self.module))
 
 
 class Startable(CoefficientChart):

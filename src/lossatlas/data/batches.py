@@ -39,5 +39,8 @@ class Batches:
         """The indices (B,) of the examples of a step."""
         epoch, place = divmod(step, self.per_epoch)
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, self._split.draw(len(self._split), make_generator(self._seed, "batches", epoch))
+            self._order = (
+                epoch,
+                self._split.sample_indices(len(self._split), make_generator(self._seed, "batches", epoch)),
+            )
         return self._order[1][place * self.size : (place + 1) * self.size]

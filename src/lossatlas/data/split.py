@@ -188,7 +188,7 @@ class Split:
         """Return the batch of the examples at ``indices`` (B,)."""
         return self._batch(self._source.read(self._rows[indices.to("cpu")] if self._rows is not None else indices))
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample_indices(self, count: int, generator: torch.Generator) -> Tensor:
         """Sample indices (count,) of examples without replacement; all of them, shuffled, where there are fewer."""
         return torch.randperm(len(self), generator=generator)[:count]
 
@@ -199,7 +199,7 @@ class Split:
         """
         if count >= len(self):
             return self
-        rows = self.draw(count, generator).sort().values
+        rows = self.sample_indices(count, generator).sort().values
         rows = rows if self._rows is None else self._rows[rows]
         fits = self._fits(count, self._source.device)
         return self._holding(rows, self._device) if fits else self._with(_rows=rows)

@@ -36,7 +36,7 @@ class Levels(SingleStage):
             raise BadInput(f"a step samples {cells} cells; expected at least 1")
         target = torch.from_numpy(picture.target)
         counted = ~target.isnan()
-        self.drawn = counted.numpy()
+        self.sampled = counted.numpy()
         """The cells that may be sampled, shaped like the picture's: all that are not ignored."""
         self._coords = torch.from_numpy(picture.coords())[counted]
         self._target = target[counted]

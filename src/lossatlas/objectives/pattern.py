@@ -51,13 +51,13 @@ class Pattern(SingleStage):
         if cells < 1:
             raise BadInput(f"a step samples {cells} low and high cells; expected at least 1")
         coords = torch.from_numpy(picture.coords()).reshape(-1, len(picture.axes))
-        self.drawn = picture.drawn() if boundary_only else picture.cells != 0
+        self.sampled = picture.find_boundary() if boundary_only else picture.cells != 0
         """The cells that may be sampled, shaped like the picture's."""
         self._coords: list[Tensor] = []
         for ink in (picture.low, picture.high):
-            if not (ink & self.drawn).any():
-                self.drawn = self.drawn | ink
-            self._coords.append(coords[torch.from_numpy((ink & self.drawn).reshape(-1))])
+            if not (ink & self.sampled).any():
+                self.sampled = self.sampled | ink
+            self._coords.append(coords[torch.from_numpy((ink & self.sampled).reshape(-1))])
         self._counts = [min(cells, len(c)) for c in self._coords]
         self.most_points = sum(self._counts)
 

@@ -69,7 +69,7 @@ class Picture(Raster):
         attributes = {"long_name": f"target: {self.name}", "units": "1", "flags": "+1 low, -1 high, 0 ignored"}
         return TARGET, self.on_grid(padding), attributes
 
-    def drawn(self) -> npt.NDArray[np.bool_]:
+    def find_boundary(self) -> npt.NDArray[np.bool_]:
         """The cells that ``boundary_only`` samples: those with a cell of another value among their neighbours.
 
         Neighbours are the cells of the 3^d neighbourhood within the picture. An ignored neighbour counts as another

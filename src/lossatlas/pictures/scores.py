@@ -25,13 +25,14 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, float | None]:
+def score_accuracy(picture: Picture, accuracy: Reals, sampled: Mask) -> dict[str, float | None]:
     """Score the accuracies of low and high cells, and how similar the map of accuracies is to the ink.
 
     Args:
         picture: the requested picture.
         accuracy: in [0, 1], of the shape of the cells; ignored cells may hold anything.
-        drawn: the cells that the fit sampled, a boolean array of the shape of the cells (:meth:`Picture.drawn`).
+        sampled: the cells that the fit sampled, such as :meth:`Picture.find_boundary`, a boolean array of the shape of
+            the cells.
 
     Returns:
         ``low_accuracy`` and ``high_accuracy``, means over all cells of a class; the same over its cells that the fit
@@ -43,12 +44,12 @@ def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, 
 
     >>> import numpy as np, lossatlas as la
     >>> diagonal = la.Picture(np.eye(4, dtype=bool), "diagonal")
-    >>> scores = la.score_accuracy(diagonal, np.where(np.eye(4), 0.9, 0.1), diagonal.drawn())
+    >>> scores = la.score_accuracy(diagonal, np.where(np.eye(4), 0.9, 0.1), diagonal.find_boundary())
     >>> round(scores["gap"], 3), scores["iou"]
     (0.8, 1.0)
     """
     _check_shape(picture, accuracy, "accuracy")
-    _check_shape(picture, drawn, "mask of drawn cells")
+    _check_shape(picture, sampled, "mask of sampled cells")
     counted = picture.low | picture.high
     values = np.where(counted, accuracy, 0.0).astype(np.float64)
     if not np.isfinite(values).all():
@@ -65,10 +66,10 @@ def score_accuracy(picture: Picture, accuracy: Reals, drawn: Mask) -> dict[str, 
         "high_accuracy": high,
         "gap": low - high,
         "iou": iou,
-        "low_accuracy_drawn": _mean(values[picture.low & drawn]),
-        "low_accuracy_undrawn": _mean(values[picture.low & ~drawn]),
-        "high_accuracy_drawn": _mean(values[picture.high & drawn]),
-        "high_accuracy_undrawn": _mean(values[picture.high & ~drawn]),
+        "low_accuracy_drawn": _mean(values[picture.low & sampled]),
+        "low_accuracy_undrawn": _mean(values[picture.low & ~sampled]),
+        "high_accuracy_drawn": _mean(values[picture.high & sampled]),
+        "high_accuracy_undrawn": _mean(values[picture.high & ~sampled]),
     }
 
 

@@ -160,4 +160,4 @@ def _objective(config: FitConfig, source: Source, picture: Raster) -> tuple[Obje
         except BadInput:
             continue  # at this size the low or the high cells vanish
     last = objective(picture)
-    return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.drawn
+    return CoarseToFine([*stages, Stage(last, config.shares[-1])], config.there), last.sampled

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lossatlas.registry import Registry
 from lossatlas.weights.space import WeightSpace
 
-__all__ = ["INITIALISERS", "Initialiser", "Role", "draw_normalisation_scale", "is_normalisation_scale"]
+__all__ = ["INITIALISERS", "Initialiser", "Role", "is_normalisation_scale", "sample_normalisation_scale"]
 
 INITIALISERS: Registry[type[Initialiser]] = Registry("initialiser", "lossatlas.weights.initialisers")
 
@@ -27,7 +27,7 @@ class Initialiser(ABC):
     """A distribution of random vectors in the weight space of a module."""
 
     @abstractmethod
-    def draw(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
+    def sample(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
         """Sample a vector (n,), float32 on the CPU.
 
         Args:
@@ -44,7 +44,7 @@ def is_normalisation_scale(module: nn.Module, name: str) -> bool:
     return local == "weight" and "Norm" in type(module.get_submodule(owner)).__name__
 
 
-def draw_normalisation_scale(shape: tuple[int, ...], role: Role, generator: torch.Generator) -> Tensor:
+def sample_normalisation_scale(shape: tuple[int, ...], role: Role, generator: torch.Generator) -> Tensor:
     """Sample scales of normalisation layers as in appendix C of Skorokhodov & Burtsev 2019.
 
     The paper stores scales minus one half, sampled from U[-0.5, 0.5], and adds one half in the forward pass. Since

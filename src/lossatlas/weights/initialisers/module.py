@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lossatlas.errors import BadInput
-from lossatlas.weights.initialiser import Initialiser, Role, draw_normalisation_scale, is_normalisation_scale
+from lossatlas.weights.initialiser import Initialiser, Role, is_normalisation_scale, sample_normalisation_scale
 from lossatlas.weights.space import WeightSpace
 
 __all__ = ["ModuleDefault"]
@@ -21,7 +21,7 @@ class ModuleDefault(Initialiser):
         BadInput: a parameter belongs to a module without ``reset_parameters``.
     """
 
-    def draw(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
+    def sample(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
         fresh = copy.deepcopy(module).cpu()
         seed = int(torch.randint(2**62, (), generator=generator))
         with torch.random.fork_rng(devices=[]):
@@ -39,5 +39,5 @@ class ModuleDefault(Initialiser):
         vector = space.vector_of(fresh).float()
         for entry in space.entries:
             if is_normalisation_scale(fresh, entry.name):
-                vector[entry.slice] = draw_normalisation_scale(entry.shape, role, generator).reshape(-1)
+                vector[entry.slice] = sample_normalisation_scale(entry.shape, role, generator).reshape(-1)
         return vector

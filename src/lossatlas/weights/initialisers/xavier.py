@@ -7,7 +7,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
-from lossatlas.weights.initialiser import Initialiser, Role, draw_normalisation_scale, is_normalisation_scale
+from lossatlas.weights.initialiser import Initialiser, Role, is_normalisation_scale, sample_normalisation_scale
 from lossatlas.weights.space import Entry, WeightSpace
 
 __all__ = ["Xavier"]
@@ -26,16 +26,16 @@ class Xavier(Initialiser):
         (('u', 'v'), torch.Size([2, 15]))
     """
 
-    def draw(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
+    def sample(self, module: nn.Module, space: WeightSpace, role: Role, generator: torch.Generator) -> Tensor:
         own = dict(module.named_parameters(remove_duplicate=False))
-        return torch.cat([self._draw(module, entry, own, role, generator).reshape(-1) for entry in space.entries])
+        return torch.cat([self._sample(module, entry, own, role, generator).reshape(-1) for entry in space.entries])
 
     @staticmethod
-    def _draw(
+    def _sample(
         module: nn.Module, entry: Entry, own: dict[str, nn.Parameter], role: Role, generator: torch.Generator
     ) -> Tensor:
         if is_normalisation_scale(module, entry.name):
-            return draw_normalisation_scale(entry.shape, role, generator)
+            return sample_normalisation_scale(entry.shape, role, generator)
         if len(entry.shape) >= 2:
             receptive = prod(entry.shape[2:])
             bound = sqrt(6 / ((entry.shape[0] + entry.shape[1]) * receptive))
