@@ -53,7 +53,15 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _escape_stars)
     app.connect("autodoc-skip-member", _skip_private_class)
     app.connect("missing-reference", _find_public_name)
+    app.connect("env-updated", _check_sources)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _check_sources(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn of modules whose source Sphinx cannot parse: the list of sources would link to a page that is not there."""
+    for name, entry in getattr(env, "_viewcode_modules", {}).items():
+        if not entry:
+            LOG.warning("the source of %s cannot be shown: Sphinx does not parse it", name)
 
 
 def _write_pages(app: Sphinx) -> None:

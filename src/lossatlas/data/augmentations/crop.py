@@ -26,7 +26,7 @@ class Crop(Augmentation):
         BadInput: a negative padding.
     """
 
-    padding: Annotated[int, Meta(ge=0, le=MOST, description=f"0 to {MOST:,}")] = 4
+    padding: Annotated[int, Meta(ge=0, le=MOST, description="0 to 16,384")] = 4
     """Number of pixels added on each side, which is the most that an image is shifted by."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
