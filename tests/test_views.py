@@ -23,7 +23,7 @@ from PIL import Image
 from shown import plot_of, show, to_png
 
 from lossatlas.errors import BadInput
-from lossatlas.views import VIEWS, data, draw, save_pictures, scales, write_report
+from lossatlas.views import VIEWS, data, draw, draw_interactive, save_pictures, scales, write_report
 from lossatlas.views.report import Grid, sentence, text
 from lossatlas.views.shrink import shrink_to_fit
 
@@ -542,9 +542,9 @@ def test_pictures_of_a_page_shrink_where_they_would_not_fit_and_look_the_same() 
 
 
 def test_what_is_lowest_and_highest_is_said_in_words() -> None:
-    picture = plot_of(survey(np.array([1.0, np.nan, 0.25, np.inf, 2.0]), test_accuracy=np.full(5, np.nan)))
+    picture = draw_interactive(survey(np.array([1.0, np.nan, 0.25, np.inf, 2.0]), test_accuracy=np.full(5, np.nan)))
     assert picture is not None
-    assert picture.alternative == (
+    assert picture.alt == (
         "5 points along u. The test loss ranges from 0.25 nat at u = 0 to 2 nat at u = 0.8. "
         "The test accuracy is not finite at any point."
     )

@@ -14,7 +14,7 @@ from lossatlas.describing import count_things, join_words
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Shown", "choose_numbers", "draw_history", "write_card"]
+__all__ = ["Shown", "choose_numbers", "draw_history", "embed_png", "write_card"]
 
 DPI = 100
 WIDEST = 480  # pixels of a picture beside its table
@@ -41,6 +41,11 @@ class Shown:
     alt: str
 
 
+def embed_png(content: bytes) -> str:
+    """The URI of a PNG file that an HTML page holds in itself."""
+    return f"data:image/png;base64,{b64encode(content).decode()}"
+
+
 def write_card(title: str, numbers: Mapping[str, str], shown: Shown | None) -> str:
     """The HTML of a result; colours but those of the picture are the notebook's own, light or dark.
 
@@ -62,9 +67,8 @@ def _embed(shown: Shown | None) -> str:
     """The picture on white, as it is in print, whatever is around it."""
     if shown is None:
         return ""
-    uri = f"data:image/png;base64,{b64encode(shown.png).decode()}"
     style = f"max-width:min(100%,{WIDEST}px);background:#fff"
-    return f'<img src="{uri}" alt="{escape(shown.alt)}" style="{style}">'
+    return f'<img src="{embed_png(shown.png)}" alt="{escape(shown.alt)}" style="{style}">'
 
 
 def choose_numbers(numbers: Mapping[str, object], names: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from lossatlas.charts import Curve
 from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import Plan
 from lossatlas.recipes.first_picture import draw_first_picture
+from lossatlas.views.data import list_extremes, take_first_sample
 
 __all__ = ["Comparison", "CurveResult", "Survey"]
 
@@ -66,8 +67,6 @@ class Survey(_ShownDataset):  # type: ignore[no-untyped-call]
     __slots__ = ()
 
     def _write_card(self) -> str:
-        from lossatlas.views.data import list_extremes, take_first_sample
-
         ends = list_extremes(take_first_sample(self))
         numbers = {name: f"{low} to {high}" for name, (low, high) in ends.items()}
         return write_card("Survey", numbers, draw_first_picture(self))

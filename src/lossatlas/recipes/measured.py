@@ -11,7 +11,7 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
-from lossatlas.rundir import PROVENANCE
+from lossatlas.rundir import PROVENANCE, RunDirectory
 from lossatlas.schema import RANDOM_DIRECTIONS
 
 if TYPE_CHECKING:
@@ -90,8 +90,6 @@ def _describe_problem(settings: Mapping[str, Any], normalisation: str | None) ->
 
 def _describe_network(name: str) -> str:
     """Describe a trained network by its run, as far as that is where it was."""
-    from lossatlas.rundir import RunDirectory
-
     with suppress(BadInput, OSError):
         made = RunDirectory(name).config()
         return f"{name} ({made.get('model')} on {made.get('data')}, seed {made.get('seed')})"

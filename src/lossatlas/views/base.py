@@ -131,14 +131,20 @@ class InteractiveView(View[xr.Dataset]):
     def prepare(self, subject: xr.Dataset) -> xr.Dataset:
         return data.take_first_sample(subject)
 
+    def describe_alternative(self, subject: xr.Dataset) -> str:
+        return data.describe_extremes(subject, data.quantities(subject))
+
     def picture(
         self, subject: xr.Dataset, name: str, style: Style = PLAIN, record: Sequence[str] = ()
     ) -> InteractivePicture:
         own = self.prepare(subject)
-        plot = self.plot(own)
-        caption = self.describe(own)
         return InteractivePicture(
-            name=name, plot=plot, caption=caption, alt=plot.alternative, subject=subject, record=tuple(record)
+            name=name,
+            plot=self.plot(own),
+            caption=self.describe(own),
+            alt=self.describe_alternative(own),
+            subject=subject,
+            record=tuple(record),
         )
 
 
@@ -197,18 +203,19 @@ def draw_views(
     if kinds is None:
         ordered = sorted(every.items(), key=lambda item: item[1].rank)
         every = {name: view for name, view in ordered if view.applies(view.prepare(subject))}
+    own = {name: view.prepare(subject) for name, view in every.items()}
     for name, view in every.items():
-        if not view.applies(view.prepare(subject)):
+        if not view.applies(own[name]):
             raise _refuse(views, name, view, subject)
     for name, view in list(every.items()):
-        if style.width is not None and style.width < (least := view.find_narrowest(view.prepare(subject))):
+        if style.width is not None and style.is_narrower(least := view.find_narrowest(own[name])):
             given, needed = (f"{width / MILLIMETRE:.0f}mm" for width in (style.width, least))
             line = f"view {name!r} cannot be read at {given}; it needs {needed} here"
             if kinds is not None:
                 raise BadInput(f"{line}; give a larger width, or leave it out")
             warnings.warn(f"{line}, and was left out", Caution, stacklevel=3)
             del every[name]
-    heeded = {name: view.list_heeded(view.prepare(subject)) for name, view in every.items()}
+    heeded = {name: view.list_heeded(own[name]) for name, view in every.items()}
     for setting in style.asked:
         if every and not any(setting in settings for settings in heeded.values()):
             able = ", ".join(name for name in views if setting in views[name].heeds)

@@ -111,7 +111,7 @@ def contour_maps(
     cells = _cells([len(maps.panels) for maps in rows], aspect, style.width)
     down, across = (1 + max(cell[k] for cell in cells) for k in (0, 1))
     alike = len({panel.labels for panel in panels}) == 1
-    narrow = style.width is not None and style.width < figures.NARROW
+    narrow = style.is_narrower(figures.NARROW)
     beside, below = (1.0, 0.6) if narrow and filled else (1.9 if filled else 1.0, 0.0)
     margins = beside + 0.4 * across, 1.3 + (0.5 + below) * down
     size = figures.panel_size(largest, across, down, margins, style.width)

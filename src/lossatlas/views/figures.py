@@ -286,7 +286,7 @@ def heat_maps(
     wide, tall = (float(np.ptp(e)) for e in edges)
     columns = abreast(len(panels), wide / tall, style.width)
     rows = -(-len(panels) // columns)
-    flat = columns * wide > 2 * rows * tall or (style.width is not None and style.width < NARROW)
+    flat = columns * wide > 2 * rows * tall or style.is_narrower(NARROW)
     margins = (1.2 + 0.3 * columns, 2.2 + 0.4 * rows) if flat else (2.0 + 0.3 * columns, 1.1 + 0.4 * rows)
     size = panel_size(edges, columns, rows, margins, style.width)
     drawn = figure(style, *size, "compressed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossatlas.cards import embed_png
 from lossatlas.errors import BadInput, make_unknown_error
 from lossatlas.files.writing import write_atomically
 from lossatlas.views.plot import Plot
@@ -123,9 +123,9 @@ class DrawnPicture(Captioned):
     def embed(self, dpi: int = DPI, *, record: bool = False) -> str:
         """Make a self-contained HTML figure of the picture, with how it was measured if ``record`` is True."""
         caption = self.describe() if record else self.caption
-        source = b64encode(self.render("png", dpi)).decode()
+        source = embed_png(self.render("png", dpi))
         return (
-            f'<figure style="margin:0"><img src="data:image/png;base64,{source}" alt="{escape(self.alt)}" '
+            f'<figure style="margin:0"><img src="{source}" alt="{escape(self.alt)}" '
             f'style="max-width:100%;height:auto;background:#fff"><figcaption>{escape(caption)}</figcaption></figure>'
         )
 

@@ -1,4 +1,4 @@
-"""The content of interactive pictures: a plotly figure as JSON, its controls and its alternative text."""
+"""The content of interactive pictures: a plotly figure as JSON, and its controls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class Plot:
         choices: The menu's entries, one per trace; empty where all traces are shown together.
         hint: One or two sentences on how to read the figure.
         motion: What buttons and arrow keys do: ``turn`` a landscape, ``move`` over a plane, or move ``along`` a line.
-        alternative: The alternative text, a sentence per quantity, for readers who cannot see the figure.
         strands: The curves that can be shown and hidden; empty where there is a menu.
         axis: The axis of the slider; empty where the figure has one slice only.
         depths: Formatted coordinates along that axis, one per frame of the figure.
@@ -45,7 +44,6 @@ class Plot:
     choices: list[str]
     hint: str
     motion: str
-    alternative: str
     strands: Sequence[Strand] = ()
     axis: str = ""
     depths: Sequence[str] = ()

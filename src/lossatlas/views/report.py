@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from base64 import b64encode
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from lossatlas.cards import embed_png
 from lossatlas.files.writing import write_atomically
 from lossatlas.schema import Along
 from lossatlas.views import data, scales
 from lossatlas.views.drawing import draw_interactive
-from lossatlas.views.picture import DrawnPicture
-from lossatlas.views.plot import Plot
+from lossatlas.views.picture import DrawnPicture, InteractivePicture
 from lossatlas.views.shrink import shrink_to_fit
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def write_report(
             for key, value in _flat({key: value for key, value in summary.items() if key not in shown_elsewhere})
             if key not in TILES or value is None
         ],
-        picture=interactive.plot if interactive is not None else None,
+        interactive=interactive,
         tables=[
             (name, [(key, text(key, value)) for key, value in _flat(rows)])
             for name, rows in (tables or {}).items()
@@ -133,7 +132,7 @@ def write_page(
     tables: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (),
     summary_grids: Sequence[Grid] = (),
     grids: Sequence[Grid] = (),
-    picture: Plot | None = None,
+    interactive: InteractivePicture | None = None,
     points: str | None = None,
 ) -> None:
     """Write one self-contained page, atomically.
@@ -149,7 +148,7 @@ def write_page(
         tables: names and numbers, by title.
         summary_grids: tables with several columns below the tiles, before the pictures.
         grids: tables with several columns below the pictures.
-        picture: the interactive picture, if any.
+        interactive: the interactive picture, if any.
         points: all points as comma-separated values with a header; empty where they are too many for the page, None
             for a page that does not show the points of one survey.
 
@@ -173,9 +172,10 @@ def write_page(
         sentence=lead,
         tiles=tiles,
         rows=rows,
-        picture=picture,
-        plot=Markup(picture.json) if picture else "",
-        plotlyjs=Markup(get_plotlyjs()) if picture else "",
+        picture=interactive.plot if interactive else None,
+        description=interactive.alt if interactive else "",
+        plot=Markup(interactive.plot.json) if interactive else "",
+        plotlyjs=Markup(get_plotlyjs()) if interactive else "",
         tables=tables,
         summary_grids=summary_grids,
         grids=grids,
@@ -279,7 +279,7 @@ def _place(picture: DrawnPicture, content: bytes) -> dict[str, object]:
         "caption": picture.caption,
         "alt": picture.alt,
         "whole": picture.whole,
-        "source": f"data:image/png;base64,{b64encode(content).decode()}",
+        "source": embed_png(content),
         "width": int.from_bytes(content[16:20], "big"),
         "height": int.from_bytes(content[20:24], "big"),
     }

@@ -23,8 +23,7 @@ __all__ = ["COLOURED", "CONTOURED", "MILLIMETRE", "PLAIN", "SCALED", "SCALES", "
 SCALES = ("log", "linear")
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "in": 25.4, "pt": 25.4 / 72}
 NARROWEST, WIDEST = 60.0, 1000.0  # millimetres; in a narrower picture the labels would take all the room
-INCH = 25.4  # millimetres
-MILLIMETRE = 1 / INCH
+MILLIMETRE = 1 / 25.4
 """In inches."""
 
 SCALED = frozenset({"limits", "scale"})
@@ -63,8 +62,8 @@ class Style:
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale not in SCALES:
             raise make_unknown_error("scale", self.scale, SCALES)
-        if self.width is not None and not NARROWEST <= self.width * INCH <= WIDEST:
-            raise BadInput(f"width {self.width:g} inches is not between {NARROWEST:g}mm and {WIDEST:g}mm")
+        if self.width is not None:
+            _check_width(self.width, f"{self.width / MILLIMETRE:.4g}mm")
         if self.limits is not None:
             _check_limits(self.limits, self.scale)
         if self.levels and not all(math.isfinite(level) for level in self.levels):
@@ -73,6 +72,10 @@ class Style:
             raise BadInput(f"levels {_listed(self.levels)} do not ascend; give each once, the lowest first")
         if self.colormap is not None:
             _check_colormap(self.colormap)
+
+    def is_narrower(self, inches: float) -> bool:
+        """Whether a width was requested, and it is less than so many inches."""
+        return self.width is not None and self.width < inches
 
     @property
     def asked(self) -> list[str]:
@@ -143,10 +146,14 @@ def parse_width(text: str) -> float:
     found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(mm|cm|in|pt)\s*", str(text).lower())
     if found is None:
         raise BadInput(f"width {text!r} is not a width; expected a number with mm, cm, in or pt, such as 85mm")
-    wide = float(found[1]) * MILLIMETRES[found[2]]
-    if not NARROWEST <= wide <= WIDEST:
-        raise BadInput(f"width {text!r} is not between {NARROWEST:g}mm and {WIDEST:g}mm; columns of journals are 85mm")
-    return wide / INCH
+    wide = float(found[1]) * MILLIMETRES[found[2]] * MILLIMETRE
+    _check_width(wide, text)
+    return wide
+
+
+def _check_width(inches: float, given: str) -> None:
+    if not NARROWEST <= inches / MILLIMETRE <= WIDEST:
+        raise BadInput(f"width {given!r} is not between {NARROWEST:g}mm and {WIDEST:g}mm; columns of journals are 85mm")
 
 
 def _check_limits(limits: tuple[float, float], scale: str | None) -> None:

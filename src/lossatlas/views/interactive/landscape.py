@@ -75,7 +75,7 @@ class Landscape(InteractiveView):
         scale = " on a logarithmic scale" * height.log
         hint = f"Height is the loss{scale}. The menu chooses what the colour shows."
         json = assemble(traces, {"scene": scene}, first_only=True)
-        return Plot(json, [field.label for field in choices], hint, "turn", data.describe_extremes(survey, choices))
+        return Plot(json, [field.label for field in choices], hint, "turn")
 
 
 def _choose_ground(field: data.Field, losses: list[data.Field]) -> data.Field:

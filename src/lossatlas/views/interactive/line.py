@@ -94,4 +94,4 @@ class Line(InteractiveView):
         beside = len({trace["yaxis"] for trace in traces}) > 1
         hint = "Losses are on the left axis, everything else on the right one." * beside
         json = assemble(traces, layout, first_only=False)
-        return Plot(json, [], hint, "along", data.describe_extremes(survey, data.quantities(survey)), strands)
+        return Plot(json, [], hint, "along", strands)

@@ -33,4 +33,4 @@ class Map(InteractiveView):
         layout = lay_out_plane(survey) | {"annotations": flags}
         hint = "The menu chooses what the colour shows." * (len(choices) > 1)
         json = assemble(traces, layout, first_only=True)
-        return Plot(json, [field.label for field in choices], hint, "move", data.describe_extremes(survey, choices))
+        return Plot(json, [field.label for field in choices], hint, "move")

@@ -37,7 +37,6 @@ class Volume(InteractiveView):
             choices=[field.label for field in choices],
             hint=hint,
             motion="move",
-            alternative=data.describe_extremes(survey, choices),
             axis=axes[2],
             depths=[scales.number(float(depth)) for depth in depths],
             depth=middle,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lossatlas.describing import join_words
 from lossatlas.schema import Along
 from lossatlas.views import data, figures, lines, marks, scales
 from lossatlas.views.base import SurveyView
@@ -56,9 +57,9 @@ class AlongCurve(SurveyView):
     def describe(self, survey: xr.Dataset) -> str:
         quantities = _quantities(survey)
         drawn = {path for splits in quantities for field in splits for path in _on_paths(survey, field)}
-        measured = _listed(splits[0].metric.replace("_", " ") for splits in quantities)
-        where = _listed(["along the curve (solid)", *(words for path, words in OTHERS.items() if path in drawn)])
-        below = _listed(words for name, (_, words) in GEOMETRY.items() if name in survey)
+        measured = join_words([splits[0].metric.replace("_", " ") for splits in quantities])
+        where = join_words(["along the curve (solid)", *(words for path, words in OTHERS.items() if path in drawn)])
+        below = join_words([words for name, (_, words) in GEOMETRY.items() if name in survey])
         return f"{measured[0].upper()}{measured[1:]} {where}{f'; below, {below}' * bool(below)}."
 
     def list_shown(self, survey: xr.Dataset) -> list[data.Field]:
@@ -168,9 +169,3 @@ def _geometry(ax: Axes, survey: xr.Dataset, name: str, there: Networks) -> None:
 def _dress(ax: Axes) -> None:
     ax.set_xlabel("t", fontsize=9)
     ax.margins(x=0.02)
-
-
-def _listed(words: Iterable[str]) -> str:
-    """Join words in a sentence: ``a, b and c``."""
-    *first, last = [*words] or [""]
-    return f"{', '.join(first)} and {last}" if first else last

@@ -42,7 +42,7 @@ class Ensembles(SurveyView):
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
         split = _split(survey)
-        narrow = style.width is not None and style.width < NARROW
+        narrow = style.is_narrower(NARROW)
         down, across = (len(COLUMNS), 2) if narrow else (2, len(COLUMNS))
         drawn = figures.figure(style, across * WIDE, down * TALL + 0.4)
         panels = drawn.subplots(down, across, sharex=True, squeeze=False)

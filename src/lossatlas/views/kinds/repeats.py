@@ -65,7 +65,7 @@ def _lines(survey: xr.Dataset, style: Style) -> Figure:
     everything = np.stack([[field.values for field in splits] for splits in samples])
     limits = style.limit_values(everything, scales.limits(everything, log=True))
     count = len(samples[0])
-    abreast = 1 if style.width is not None and style.width < figures.NARROW else count
+    abreast = 1 if style.is_narrower(figures.NARROW) else count
     down = -(-count // abreast)
     drawn = figures.figure(style, 2.0 + PANEL * abreast, 4.6 * down)
     at, there = lines.along(survey), networks(survey)

@@ -40,7 +40,7 @@ class Surface(SurveyView):
         ax = drawn.add_subplot(projection="3d")
         assert isinstance(ax, Axes3D)
         # Labels stand beside the box, where a narrow figure has little room.
-        narrow = style.width is not None and style.width < figures.NARROW
+        narrow = style.is_narrower(figures.NARROW)
         palette = style.colour(figures.LOSS, field.metric)
         _draw_surface(ax, survey, field, limits, palette, narrow=narrow)
         thinned = f"drawn with {FINEST} facets a side at most" * (max(field.values.shape) > FINEST)

@@ -48,7 +48,7 @@ class Trajectory(SurveyView):
         return data.fields(survey, scales.LOSS)[:1]
 
     def draw(self, survey: xr.Dataset, style: Style) -> Figure:
-        narrow = style.width is not None and style.width < NARROW
+        narrow = style.is_narrower(NARROW)
         drawn = figures.figure(style, *((6.0, 15.0) if narrow else (13.6, 9.6)))
         main, elsewhere, below = _panels(drawn, narrow=narrow)
         notes = _surface(drawn, main, survey, style)
