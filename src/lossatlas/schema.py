@@ -47,6 +47,7 @@ __all__ = [
     "MEMBER",
     "OFF_GRID",
     "PAIR_CORNERS",
+    "PROBE_ERROR",
     "RANDOM_DIRECTIONS",
     "REPEAT",
     "RESIDUAL",
@@ -303,6 +304,9 @@ class Companion:
 STANDARD_ERROR = Companion("standard_error", sampled=True)
 """The standard error of a mean over a random subset of examples, as an estimate for all of them."""
 
+PROBE_ERROR = Companion("probe_error")
+"""The standard error of an estimate from random probes, such as that of a trace."""
+
 RESIDUAL = Companion("residual")
 """The residual of the equation that a value solves approximately."""
 
@@ -380,7 +384,7 @@ def find_companion(name: str, attributes: Mapping[Any, Any]) -> str:
     """
     if COMPANION in attributes or "metric" in attributes:
         return str(attributes.get(COMPANION, ""))
-    return next((known.suffix for known in (STANDARD_ERROR, RESIDUAL) if name.endswith(known.of(""))), "")
+    return next((known.suffix for known in (STANDARD_ERROR, PROBE_ERROR, RESIDUAL) if name.endswith(known.of(""))), "")
 
 
 def list_value_dimensions(variables: Iterable[Mapping[Any, Any]]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from lossatlas.engine.buffers_policy import BUFFERS, BuffersPolicy
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
-from lossatlas.engine.derivatives import Derivatives
+from lossatlas.engine.derivatives import Derivatives, Operator
 from lossatlas.engine.engine import Engine, Pullback
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
@@ -22,6 +22,7 @@ __all__ = [
     "Functional",
     "Metric",
     "Network",
+    "Operator",
     "Plan",
     "Precision",
     "Pullback",

@@ -1,23 +1,41 @@
 """Derivatives of the mean loss over a split at a chunk of points.
 
-A metric requests a gradient or a Hessian-vector product, which the strategy computes by its ``pullback`` and
-``hessian_product``.
+A computation requests gradients, products with second-order operators, or the losses at points nearby.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from lossatlas.data import Split, count_examples, cut_parts
 from lossatlas.engine.failures import tell_failures
 from lossatlas.engine.network import Network
-from lossatlas.engine.strategy import Points, Strategy, Term
-from lossatlas.errors import CannotFinish
+from lossatlas.engine.operators import OPERATORS
+from lossatlas.engine.strategy import Linearised, Points, Strategy, Term
+from lossatlas.errors import BadInput, CannotFinish, make_unknown_error
 from lossatlas.types import Batch, Outputs, Params
+from lossatlas.weights import WeightSpace
 
-__all__ = ["Derivatives"]
+__all__ = ["Derivatives", "Operator", "Room"]
+
+
+@dataclass(frozen=True)
+class Room:
+    """The memory of a chunk of points beside its weights.
+
+    Attributes:
+        vectors: The number of vectors of length n that a computation may keep at each point.
+        graphs: The bytes for graphs of first derivatives.
+        example_bytes: The bytes of the graph of one example at one point; None if unknown, then none is kept.
+    """
+
+    vectors: int = 0
+    graphs: int = 0
+    example_bytes: int | None = None
 
 
 class Derivatives:
@@ -35,6 +53,7 @@ class Derivatives:
         split: Split,
         eval_batch_size: int,
         examples: int | None = None,
+        room: Room = Room(),
     ) -> None:
         self._strategy = strategy
         self._network = network
@@ -42,38 +61,231 @@ class Derivatives:
         self._split = split
         self._eval_batch_size = eval_batch_size
         self._examples = examples
+        self.room = room
+        """The memory that a computation may use."""
+        self._operators: dict[tuple[str, tuple[str, ...]], Operator] = {}
+
+    @property
+    def count(self) -> int:
+        """The number p of points."""
+        return len(self._points.coefficients)
+
+    @property
+    def space(self) -> WeightSpace:
+        """The weight space of the points."""
+        return self._network.space
+
+    @property
+    def network(self) -> Network:
+        """The network that is differentiated."""
+        return self._network
+
+    def weights(self) -> Tensor:
+        """Return the weights (p, n) of the points."""
+        return self.space.stack(self._points.params)
+
+    def losses(self) -> Tensor:
+        """Compute the mean losses (p,), float64, on the CPU."""
+        counted, total = 0.0, torch.zeros(self.count, dtype=torch.float64)
+        with self._network.in_force(), tell_failures():
+            for batch in self._batches():
+                _, losses = self._strategy.forward(self._network, self._points, batch)
+                weights = self._weigh(batch)
+                counted += _total(weights, batch)
+                wide = losses.double()
+                total += (wide.sum(dim=1) if weights is None else wide @ weights.double().to(wide.device)).cpu()
+        return total / _check_counted(counted)
 
     def gradient(self) -> Tensor:
         """Compute the gradients (p, n)."""
-        return self._folded(
-            lambda batch, term: self._strategy.pullback(self._network, self._points, batch, term).params
-        )
-
-    def hessian_product(self, vectors: Tensor) -> Tensor:
-        """Compute the product of the Hessian at each point with a vector of its own: (p, n) from vectors (p, n)."""
-        named = self._network.space.unflatten(vectors)
-        return self._folded(
-            lambda batch, term: self._strategy.hessian_product(self._network, self._points, named, batch, term)
-        )
-
-    def _folded(self, of_batch: Callable[[Batch, Term], Params]) -> Tensor:
-        """The weighted mean (p, n) of a term that is linear in the losses, summed over batches."""
         counted = 0.0
 
         def part(batch: Batch) -> Tensor:
             nonlocal counted
-            weights = self._network.loss.weights(self._network.targets(batch))
-            counted += count_examples(batch) if weights is None else float(weights.double().sum())
-            return self._network.space.stack(of_batch(batch, _summed(weights)))
+            weights = self._weigh(batch)
+            counted += _total(weights, batch)
+            return self.space.stack(
+                self._strategy.pullback(self._network, self._points, batch, _summed(weights)).params
+            )
 
         with self._network.in_force(), tell_failures():
-            parts = map(part, cut_parts(self._split.eval_batches(self._eval_batch_size), self._examples))
-            total = next(parts)
-            for further in parts:
-                total += further
-        if not counted > 0:
-            raise CannotFinish("no example of the split counts, so that its mean loss has no gradient")
-        return total / counted
+            total = _accumulate(part(batch) for batch in self._batches())
+        return total / _check_counted(counted)
+
+    def move(self, steps: Tensor) -> Derivatives:
+        """Make the derivatives at the points moved by steps (p, n), with the statistics that these have."""
+        named = self.space.unflatten(steps)
+        params = {name: value + named[name] if name in named else value for name, value in self._points.params.items()}
+        return Derivatives(
+            self._strategy, self._network, replace(self._points, params=params), self._split, self._eval_batch_size,
+            self._examples, self.room,
+        )  # fmt: skip
+
+    def operator(self, name: str = "hessian", parameters: Sequence[str] = ("*",)) -> Operator:
+        """Make a second-order operator at the points.
+
+        Args:
+            name: ``hessian``, or ``ggn``, the generalised Gauss-Newton matrix.
+            parameters: shell-style patterns of those of the space's parameters that it is taken in, ``matrices`` for
+                those of two and more dimensions; the others are held fixed.
+
+        Raises:
+            BadInput: an unknown name, no parameter matches, or the examples of a batch are normalised together.
+        """
+        if name not in OPERATORS:
+            raise make_unknown_error("operator", name, list(OPERATORS))
+        if self._network.couples_examples:
+            raise BadInput(
+                f"the {name} is not that of the split: under statistics of the batch a loss belongs to a group of "
+                "examples; use the network's own statistics (--buffers frozen) or re-estimated ones (--buffers "
+                "reestimated)"
+            )
+        key = name, tuple(parameters)
+        if key not in self._operators:
+            space = self.space.choose(parameters)
+            self._operators = {key: Operator(self, name, space)}  # the graphs of another one are gone
+        return self._operators[key]
+
+    def hessian_product(self, vectors: Tensor) -> Tensor:
+        """Compute the product of the Hessian at each point with a vector of its own: (p, n) from vectors (p, n)."""
+        return self.operator("hessian")(vectors, torch.arange(self.count))
+
+    def _batches(self) -> Iterator[Batch]:
+        return cut_parts(self._split.eval_batches(self._eval_batch_size), self._examples)
+
+    def _weigh(self, batch: Batch) -> Tensor | None:
+        return self._network.loss.weights(self._network.targets(batch))
+
+
+class Operator:
+    """A symmetric matrix at each of p points, of the second derivatives of the mean loss over a split.
+
+    The graphs of first derivatives are kept from one product to the next as far as they fit the memory; where all do,
+    the split is read once. Points that are not multiplied any more are left out.
+    """
+
+    def __init__(self, derivatives: Derivatives, name: str, space: WeightSpace) -> None:
+        self.name = name
+        self.space = space
+        """The parameters in which it is taken."""
+        self._of = derivatives
+        self._at: list[int] = []
+        """The points that graphs are kept of."""
+        self._kept: dict[int, Linearised] = {}
+        """By the number of a batch."""
+        self._parts: int | None = None
+        """The number of batches, once known."""
+        self._counted = 0.0
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor (p, 0...) of the dtype and device of vectors, expanded to their shape (p, n)."""
+        params = self._of._points.params
+        first = params[self.space.entries[0].name]
+        return first.new_empty(1).expand(self._of.count, self.space.size)
+
+    @property
+    def count(self) -> int:
+        """The number p of points."""
+        return self._of.count
+
+    def embed(self, vectors: Tensor) -> Tensor:
+        """Put vectors (..., n) of the operator's parameters into the whole weight space, with zeros elsewhere."""
+        flat = vectors.reshape(-1, self.space.size)
+        whole = flat.new_zeros(len(flat), self._of.space.size)
+        self._of.space.add(self.space.unflatten(flat), whole)
+        return whole.view(*vectors.shape[:-1], -1)
+
+    def __call__(self, vectors: Tensor, numbers: Tensor) -> Tensor:
+        """Multiply the matrices of some points with vectors.
+
+        Args:
+            vectors: (k, n), one for each of these points.
+            numbers: their indices (k,), on the CPU.
+
+        Returns:
+            The products (k, n).
+        """
+        of = self._of
+        points = numbers.tolist()
+        self._cover(points)
+        named = self.space.unflatten(vectors)
+        with of._network.in_force(), tell_failures():
+            total = _accumulate(self._multiply_parts(named, points))
+        return total / _check_counted(self._counted)
+
+    def _cover(self, points: list[int]) -> None:
+        """Let graphs be those of points among which the given ones are, and of few others."""
+        stale = not set(points) <= set(self._at)
+        wasteful = 2 * len(points) <= len(self._at) and (
+            self._of._strategy.stacks_points or len(self._kept) != self._parts
+        )
+        if stale or wasteful:
+            self._at, self._kept = points, {}
+
+    def _multiply_parts(self, named: Params, points: list[int]) -> Iterator[Tensor]:
+        """The products of each batch, not yet divided by what all examples count."""
+        of = self._of
+        if self._parts is not None and len(self._kept) == self._parts:
+            rows = [self._at.index(point) for point in points]
+            for kept in self._kept.values():
+                yield self.space.stack(kept(named, rows))
+            return
+        counted, parts = 0.0, 0
+        capacity = self._find_capacity()
+        network, strategy, varied = of._network, of._strategy, [entry.name for entry in self.space.entries]
+        for number, batch in enumerate(of._batches()):
+            weights = of._weigh(batch)
+            counted += _total(weights, batch)
+            parts += 1
+            examples = count_examples(batch)
+            if number not in self._kept and examples <= capacity:
+                capacity -= examples
+                self._kept[number] = strategy.linearise(
+                    network, _take(of._points, self._at), batch, _summed(weights), self.name, varied
+                )
+            if number in self._kept:
+                rows = [self._at.index(point) for point in points]
+                yield self.space.stack(self._kept[number](named, rows))
+            else:
+                yield self.space.stack(
+                    strategy.multiply(network, _take(of._points, points), named, batch, _summed(weights), self.name)
+                )
+        self._parts, self._counted = parts, counted
+
+    def _find_capacity(self) -> int:
+        """How many further examples' graphs may be kept at the points."""
+        room = self._of.room
+        if room.example_bytes is None or not self._of._network.keeps_graphs or self._kept:
+            return 0
+        return room.graphs // max(1, room.example_bytes * len(self._at))
+
+
+def _take(points: Points, indices: list[int]) -> Points:
+    """Some of the points."""
+    if len(indices) == len(points.coefficients):
+        return points
+    rows = torch.tensor(indices, device=points.coefficients.device)
+    return Points({name: value[rows] for name, value in points.params.items()}, points.coefficients[rows], {})
+
+
+def _accumulate(parts: Iterator[Tensor]) -> Tensor:
+    """The sum of tensors, of which the first is written to."""
+    total = next(parts)
+    for further in parts:
+        total += further
+    return total
+
+
+def _total(weights: Tensor | None, batch: Batch) -> float:
+    """What the examples of a batch count together."""
+    return count_examples(batch) if weights is None else float(weights.double().sum())
+
+
+def _check_counted(counted: float) -> float:
+    if not counted > 0:
+        raise CannotFinish("no example of the split counts, so that its mean loss has no gradient")
+    return counted
 
 
 def _summed(weights: Tensor | None) -> Term:

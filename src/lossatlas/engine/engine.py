@@ -14,7 +14,7 @@ from lossatlas.data import Split, cut_parts
 from lossatlas.describing import count_things, write_repr
 from lossatlas.engine.checking import spread
 from lossatlas.engine.contracts import Evaluation, Folded, Functional, Metric, StreamingMetric
-from lossatlas.engine.derivatives import Derivatives
+from lossatlas.engine.derivatives import Derivatives, Room
 from lossatlas.engine.failures import tell_failures
 from lossatlas.engine.measuring import count_values, measure_batch, try_metric
 from lossatlas.engine.network import Network
@@ -28,6 +28,8 @@ from lossatlas.weights import WeightSpace
 
 __all__ = ["Engine", "Pullback"]
 
+MEMORY = 2**30
+"""The bytes that a chunk of points may take where the plan leaves it open."""
 FEW = 8
 """The number of examples that metrics are tried on."""
 
@@ -270,7 +272,12 @@ class Engine:
             yield Evaluation.of(outputs, losses, self.network.targets(batch), batch, self.network.loss)
 
     def derivatives(
-        self, coefficients: Tensor, controls: Tensor, split: Split, eval_batch_size: int
+        self,
+        coefficients: Tensor,
+        controls: Tensor,
+        split: Split,
+        eval_batch_size: int,
+        vectors: tuple[int, int] = (0, 0),
     ) -> Iterator[tuple[slice, Derivatives]]:
         """Differentiate the mean loss over a split at the points, chunk by chunk.
 
@@ -279,13 +286,19 @@ class Engine:
             controls: (m, n).
             split: the examples.
             eval_batch_size: examples per batch.
+            vectors: how many vectors of length n are kept at each point, at least and usually, such as a Krylov basis;
+                :attr:`Derivatives.room` says how many may be.
 
         Yields:
-            The slice of the points, and their derivatives: gradients and Hessian-vector products.
+            The slice of the points, and their derivatives: gradients and products with second-order operators.
+
+        Raises:
+            BadInput: the losses have no gradient, or the memory does not hold the vectors of one point.
         """
         self.network.check_gradient()
         coefficients, controls = coefficients.detach(), controls.detach()
-        for points in self._chunks(len(coefficients), self.plan.derivatives.points):
+        count, room = self._find_room(controls, split, vectors)
+        for points in self._chunks(len(coefficients), count):
             yield (
                 points,
                 Derivatives(
@@ -295,8 +308,33 @@ class Engine:
                     split,
                     eval_batch_size,
                     self.plan.derivatives.examples,
+                    room,
                 ),
             )
+
+    def _find_room(self, controls: Tensor, split: Split, vectors: tuple[int, int]) -> tuple[int, Room]:
+        """Find how many points derivatives are taken at together, and the memory at each.
+
+        Half of it is for vectors. Of points only so many are taken that the graphs of all examples may be kept, which
+        is worth more than taking many points together.
+        """
+        service, memory = self.plan.derivatives, self.plan.memory or MEMORY
+        least, usual = vectors
+        size = controls.shape[1] * controls.element_size()
+        count = service.points
+        if not usual:
+            return count, Room()
+        if least * size > memory:
+            raise BadInput(
+                f"memory for a chunk is {memory / 1e6:,.3g} MB, and the {least} vectors of one Krylov basis take "
+                f"{least * size / 1e6:,.3g} MB; allow more (--memory), or take the curvature in fewer parameters "
+                "(--curvature_parameters)"
+            )
+        count = max(1, min(count, memory // 2 // (usual * size)))
+        held = max(least, min(usual, memory // 2 // size))
+        if service.example_bytes:
+            count = max(1, min(count, (memory - held * size) // (service.example_bytes * len(split) + held * size)))
+        return count, Room(held, max(0, memory - count * held * size), service.example_bytes)
 
     def _points(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Points:
         """The networks of a chunk of points: weights, and buffers if points have their own.

@@ -109,6 +109,10 @@ class Network:
             params: named parameters as :meth:`WeightSpace.unflatten` returns them; buffers may be among them.
             batch: a batch in the form that the feed takes.
         """
+        return self.judge(self.respond(params, batch), batch)
+
+    def respond(self, params: Params, batch: Batch) -> Outputs:
+        """Compute what the loss is given of one network: its outputs (B, ...), or the losses of one that calls it."""
         if self.handed.widens:
             params = {name: _at_least_single(value) for name, value in params.items()}
         with self._precision.of_call(self.device):
@@ -116,8 +120,21 @@ class Network:
                 outputs = self.handed.called_with(install(self._recomputing, self._all_names(params)), batch)
             else:
                 outputs = self.handed.called(self.module, params, batch)
-        outputs = tree_map(_at_least_single, outputs)
+        return tree_map(_at_least_single, outputs)
+
+    def judge(self, outputs: Outputs, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Compute the losses (B,) of one network from what :meth:`respond` returned; with the outputs, as calls do."""
         return self.handed.judged(outputs, batch)
+
+    @property
+    def keeps_graphs(self) -> bool:
+        """Whether the graph of a call may be used after the next one; not if it reads the module's parameters again."""
+        return self._recomputing is None
+
+    @property
+    def couples_examples(self) -> bool:
+        """Whether layers normalise by the batch, so that the loss of an example depends on the others in it."""
+        return self._prepared.couples_examples or _normalises_by_the_batch(self.module)
 
     def check_gradient(self) -> None:
         """Refuse to differentiate losses without a gradient, which is not the same as a gradient of zero.
@@ -217,8 +234,7 @@ class Network:
 
     def can_cut(self, batch: Batch) -> bool:
         """Whether a batch may be evaluated in parts, because each example has outputs and a loss of its own."""
-        couples = self._prepared.couples_examples or _normalises_by_the_batch(self.module)
-        return self.loss.per_example and not couples and self.tells_apart(batch)
+        return self.loss.per_example and not self.couples_examples and self.tells_apart(batch)
 
     def tells_apart(self, batch: Batch, *, outputs: bool = True) -> bool:
         """Whether examples are independent: a few have the same losses, and outputs, in one batch as in two halves.

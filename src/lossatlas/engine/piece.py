@@ -228,8 +228,8 @@ class Piece:
         services: dict[str, Callable[[Batch], object]] = {
             "evaluate": lambda batch: strategy.forward(self._network, points, batch),
             "pullback": lambda batch: strategy.pullback(self._network, points, batch, _summed_loss),
-            "derivatives": lambda batch: strategy.hessian_product(
-                self._network, points, points.params, batch, _summed_loss
+            "derivatives": lambda batch: strategy.multiply(
+                self._network, points, points.params, batch, _summed_loss, "hessian"
             ),
         }
 
@@ -333,6 +333,10 @@ class Piece:
         if self.which == "pullback" or self.can_cut:
             return ""
         return f" with a batch of {self.examples} examples, which have to be evaluated together"
+
+    def bytes_of_example(self, name: str) -> int:
+        """The bytes that a strategy takes for one example at one point, with its share of all others."""
+        return math.ceil(self._footprint_of(name).size(1, self.examples) / self.examples)
 
     def tried(self, name: str, chunk: int) -> int:
         """Find the largest of a chunk, its half, its quarter, ... that fits the memory of a GPU."""

@@ -20,6 +20,7 @@ __all__ = ["Plan", "Service"]
 
 
 MOST_POINTS = 2**31
+MOST_BYTES = 2**60
 LONGEST = 200
 """The most characters of a machine's name."""
 
@@ -34,9 +35,14 @@ class Service:
     examples: int | None = None
     """How many examples are evaluated at a time, if a whole batch does not fit the memory or is slower; None for whole
     batches."""
+    example_bytes: int | None = None
+    """The bytes that one example at one point takes, as far as that decides what is kept: the graphs of first
+    derivatives are, between products with second ones, where they fit the memory. None keeps nothing."""
 
     def __post_init__(self) -> None:
         STRATEGIES[self.strategy], PRECISIONS[self.precision]  # refuse unknown names
+        if self.example_bytes is not None and not 0 <= self.example_bytes <= MOST_BYTES:
+            raise BadInput(f"example_bytes of a plan is {self.example_bytes}; expected 0 to {MOST_BYTES}")
         for what, number in (("point", self.points), ("example", self.examples)):
             if number is not None and not 1 <= number <= MOST_POINTS:
                 raise BadInput(f"a plan takes at least one {what} at a time, and {MOST_POINTS} at most; got {number}")
@@ -69,6 +75,9 @@ class Plan:
     differentiates_inputs: bool = False
     """Whether calls build a graph even without gradients of the loss, because the network is differentiated with
     respect to its inputs."""
+    memory: int | None = None
+    """The bytes that a chunk of points may take, as far as plans leave open how they are used: vectors of curvature
+    at the points, and graphs that are kept. None stands for 1 GiB."""
     machine: str = ""
     """The machine that it was measured on, by :func:`~lossatlas.engine.machine.name_machine`; empty if it was given."""
 
@@ -80,6 +89,8 @@ class Plan:
                 f"precision of a plan's derivatives is {self.derivatives.precision}; expected fp32: second derivatives "
                 "of rounded values would be noise"
             )
+        if self.memory is not None and not 1 <= self.memory <= MOST_BYTES:
+            raise BadInput(f"memory of a plan is {self.memory}; expected a number of bytes, 1 to {MOST_BYTES}")
         if not self.machine.isprintable() or len(self.machine) > LONGEST:
             raise BadInput(
                 f"machine of a plan is {self.machine[:LONGEST]!r}; expected a line of {LONGEST} characters at most"

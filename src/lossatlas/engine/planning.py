@@ -133,6 +133,7 @@ def plan_for(
         threads=torch.get_num_threads(),
         reason="; ".join(["measured" if spec == AUTO else "stated", *reasons]),
         differentiates_inputs=network.differentiates,
+        memory=memory.usual,
         machine=name_machine(network.device) if spec == AUTO else "",
     )
 
@@ -326,7 +327,8 @@ def _derivatives(slopes: Piece, pulled: str, memory: Limit) -> Service:
         portions = {}
     name = pulled if pulled in portions else PLAIN
     portion = portions.get(name, Portion(1, None))
-    return Service(name, portion.points, examples=portion.examples)
+    kept = slopes.bytes_of_example(name) if name in portions else None
+    return Service(name, portion.points, examples=portion.examples, example_bytes=kept)
 
 
 def check_plan(spec: str) -> Plan | None:

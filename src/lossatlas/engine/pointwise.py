@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from lossatlas.engine.network import Network
+from lossatlas.engine.operators import OPERATORS, Multiply
 from lossatlas.engine.private import GROUP_NORM, drop_graph, force_plain_attention
 from lossatlas.engine.strategy import (
     Gradients,
+    Linearised,
     Points,
     Strategy,
     Term,
-    apply_hessian,
     derive_gradient,
     make_leaves,
 )
@@ -78,15 +79,33 @@ class Pointwise(Strategy):
         gradients, values, outputs, losses = zip(*self.over(len(each), network, call), strict=True)
         return Gradients(_stack(gradients), torch.stack(values).sum(), _stack(outputs), torch.stack(losses))
 
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
+    def linearise(
+        self, network: Network, points: Points, batch: Batch, term: Term, operator: str, varied: Collection[str]
+    ) -> Linearised:
+        network, batch = self._rewritten(network, points.params, batch, graph=True)
+        each = list(_each(points.params))
+
+        def call(i: int, network: Network) -> Multiply:
+            return _linearise(network, i, each[i], batch, term, operator, varied)
+
+        with force_plain_attention():
+            products = self.over(len(each), network, call)
+
+        def multiply(vectors: Params, indices: Sequence[int]) -> Params:
+            own = list(_each(vectors))
+            stacked: Params = _stack(self.over(len(own), network, lambda k, _: products[indices[k]](own[k])))
+            return stacked
+
+        return multiply
+
+    def multiply(
+        self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term, operator: str
+    ) -> Params:
         network, batch = self._rewritten(network, points.params, batch, graph=True)
         pairs = list(zip(_each(points.params), _each(vectors), strict=True))
 
-        def call(i: int, network: Network) -> Params:
-            point, vector = make_leaves(pairs[i][0], network.varied), pairs[i][1]
-            outputs, losses = network(point, batch)
-            share = term(tree_map(_alone, outputs), losses[None], slice(i, i + 1))
-            return apply_hessian(share, point, vector)
+        def call(i: int, network: Network) -> Params:  # the graph of one network is gone before that of the next one
+            return _linearise(network, i, pairs[i][0], batch, term, operator, list(vectors))(pairs[i][1])
 
         with force_plain_attention():
             stacked: Params = _stack(self.over(len(pairs), network, call))
@@ -112,6 +131,20 @@ class Pointwise(Strategy):
             except RuntimeError:
                 self._reorders = False
         return network, reordered if self._reorders else batch
+
+
+def _linearise(
+    network: Network, i: int, point: Params, batch: Batch, term: Term, operator: str, varied: Collection[str]
+) -> Multiply:
+    """Prepare products at one point, the i-th."""
+    params = make_leaves(point, varied)
+
+    def scalar(outputs: Outputs) -> Tensor:
+        seen, losses = network.judge(outputs, batch)
+        return term(tree_map(_alone, seen), losses[None], slice(i, i + 1))
+
+    outputs = network.respond(params, batch)
+    return OPERATORS[operator](outputs, scalar, {name: params[name] for name in varied})
 
 
 def _ends_the_process(network: Network) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,10 +17,10 @@ from lossatlas.types import Batch, Outputs, Params
 __all__ = [
     "STRATEGIES",
     "Gradients",
+    "Linearised",
     "Points",
     "Strategy",
     "Term",
-    "apply_hessian",
     "derive_gradient",
     "derive_slopes",
     "make_leaves",
@@ -30,6 +30,11 @@ STRATEGIES: Registry[type[Strategy]] = Registry("engine strategy", "lossatlas.en
 
 Term: TypeAlias = Callable[[Outputs, Tensor, slice], Tensor]
 """A scalar function of outputs (k, B, ...) and losses (k, B) at the points in a slice; summed over all slices."""
+
+
+Linearised: TypeAlias = Callable[[Params, Sequence[int]], Params]
+"""Multiplies an operator at some of p points, given by their indices (k,), with a vector each: (k, *shape) to (k,
+*shape). The graph stays in memory, and a product may be followed by others."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +93,6 @@ def derive_slopes(scalar: Tensor, *groups: Params) -> list[dict[str, Tensor | No
     return [{name: next(pieces) for name in group} for group in varied]
 
 
-def apply_hessian(scalar: Tensor, params: Params, vectors: Params) -> Params:
-    """Compute Hessian-vector products of a scalar, by differentiating the directional derivative (Pearlmutter 1994).
-
-    With respect to the parameters that the vectors name; other tensors are held fixed.
-    """
-    varied = {name: params[name] for name in vectors}
-    if not scalar.requires_grad:  # no example with a positive weight depends on the parameters
-        return {name: torch.zeros_like(value) for name, value in varied.items()}
-    slope = torch.autograd.grad(scalar, list(varied.values()), create_graph=True, materialize_grads=True)
-    along = [(piece * vectors[name]).sum() for name, piece in zip(varied, slope, strict=True)]
-    return derive_gradient(torch.stack(along).sum(), varied)
-
-
 class Strategy(ABC):
     """Evaluates p networks on one batch. The engine cuts points into chunks.
 
@@ -131,13 +123,35 @@ class Strategy(ABC):
         """Compute the gradient of ``term`` with respect to parameters, or to controls and coefficients."""
 
     @abstractmethod
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
-        """Compute the product of the Hessian of a term at each point with a vector, (p, *shape).
+    def linearise(
+        self, network: Network, points: Points, batch: Batch, term: Term, operator: str, varied: Collection[str]
+    ) -> Linearised:
+        """Prepare products with an operator of a term at each point, whose graphs stay in memory.
 
         Args:
             network: the network that is evaluated.
             points: its parameters at p points.
-            vectors: one vector for each point, (p, *shape).
             batch: the examples.
             term: a sum over points.
+            operator: a name in :data:`~lossatlas.engine.operators.OPERATORS`.
+            varied: the names of the parameters in which the operator is taken; the others are held fixed.
+
+        Raises:
+            BadInput: the operator is not defined for this network.
         """
+
+    def multiply(
+        self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term, operator: str
+    ) -> Params:
+        """Compute the product of an operator of a term at each point with a vector, and keep nothing.
+
+        Args:
+            network: the network that is evaluated.
+            points: its parameters at p points.
+            vectors: one vector for each point, (p, *shape), in the parameters in which the operator is taken.
+            batch: the examples.
+            term: a sum over points.
+            operator: a name in :data:`~lossatlas.engine.operators.OPERATORS`.
+        """
+        product = self.linearise(network, points, batch, term, operator, list(vectors))
+        return product(vectors, range(len(points.coefficients)))

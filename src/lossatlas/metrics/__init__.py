@@ -3,7 +3,13 @@
 from lossatlas.metrics.choosing import AUTO, choose_metrics, choose_streaming_metrics
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.mean import MeanMetric
-from lossatlas.metrics.metric import METRICS, OperatorMetric, count_numbers, group_by_computation
+from lossatlas.metrics.metric import (
+    METRICS,
+    OperatorMetric,
+    count_numbers,
+    group_by_computation,
+    join_computations,
+)
 from lossatlas.metrics.users import PerExampleMetric
 
 __all__ = [
@@ -17,4 +23,5 @@ __all__ = [
     "choose_streaming_metrics",
     "count_numbers",
     "group_by_computation",
+    "join_computations",
 ]

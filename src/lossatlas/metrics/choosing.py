@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lossatlas.curvature import CurvatureSettings
 from lossatlas.engine import Metric, StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
@@ -19,7 +20,9 @@ AUTO = "auto"
 """As a name: the loss, its terms where it has several, and the accuracy where it is defined."""
 
 
-def choose_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, Metric]:
+def choose_metrics(
+    loss: Loss, names: Sequence[str | Metric] | None = None, curvature: CurvatureSettings | None = None
+) -> dict[str, Metric]:
     """Make metrics from their names.
 
     Args:
@@ -27,6 +30,7 @@ def choose_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> d
         names: the name of a metric, followed by a colon and its argument where it takes one
             (``regularised_loss:5e-4``); ``module:callable`` for a user's function (see :class:`PerExampleMetric`) or a
             class of metrics that takes no arguments; a metric itself; or ``auto``, which is the default.
+        curvature: the settings of metrics of curvature that are given by their names.
 
     Returns:
         The metrics by the names of their variables.
@@ -42,7 +46,7 @@ def choose_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> d
             likely = [METRICS["loss"](), *map(_metric, names_of_terms), METRICS["accuracy"]()]
             chosen = [metric for metric in likely if metric.applies(loss)]
         else:
-            chosen = [_metric(spec) if isinstance(spec, str) else _given(spec)]
+            chosen = [_metric(spec, curvature) if isinstance(spec, str) else _given(spec)]
         for metric in chosen:
             name = _quantity(metric, loss).name
             if not metric.applies(loss):
@@ -137,11 +141,14 @@ def _check_together(metrics: Mapping[str, Metric], loss: Loss) -> None:
         named[own.name] = name
 
 
-def _metric(spec: str) -> Metric:
+def _metric(spec: str, curvature: CurvatureSettings | None = None) -> Metric:
     name, colon, argument = spec.partition(":")
     if colon and name not in METRICS:
         return load_metric(spec)
-    return METRICS[name].of(argument) if colon else METRICS[name]()
+    metric = METRICS[name].of(argument) if colon else METRICS[name]()
+    if curvature is not None and isinstance(metric, OperatorMetric):
+        metric.configure(curvature)
+    return metric
 
 
 def choose_streaming_metrics(loss: Loss, names: Sequence[str | Metric] | None = None) -> dict[str, StreamingMetric]:

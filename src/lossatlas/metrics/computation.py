@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from lossatlas.engine import Derivatives
 
@@ -21,6 +22,16 @@ class Computation(ABC):
 
     name: ClassVar[str]
     """The name of the group of metrics in a survey, as in ``<split>_<name>_done``."""
+
+    def count_vectors(self) -> tuple[int, int]:
+        """Count the vectors of length n that are kept at each point, at least and usually; the engine makes room."""
+        return 0, 0
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """Make the computation that serves the metrics of several, which are equal; fields without ``compare`` may
+        differ.
+        """
+        return self
 
     @abstractmethod
     def __call__(self, derivatives: Derivatives) -> Any:

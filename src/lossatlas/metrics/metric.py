@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from lossatlas.curvature import CurvatureSettings
 from lossatlas.engine import Metric
 from lossatlas.metrics.computation import Computation
 from lossatlas.registry import Registry
 
-__all__ = ["METRICS", "OperatorMetric", "count_numbers", "group_by_computation"]
+__all__ = ["METRICS", "OperatorMetric", "count_numbers", "group_by_computation", "join_computations"]
 
 
 class OperatorMetric(Metric):
     """A metric of the derivatives at a point."""
+
+    def configure(self, curvature: CurvatureSettings) -> None:
+        """Take the settings of curvature, as a metric that was made by its name; most do without."""
 
     @property
     @abstractmethod
@@ -39,6 +43,12 @@ def group_by_computation(metrics: Mapping[str, Metric]) -> list[dict[str, Operat
                 groups.append(group := {})
             group[name] = metric
     return groups
+
+
+def join_computations(metrics: Iterable[OperatorMetric]) -> Computation:
+    """Make the computation that serves all metrics of a group."""
+    first, *others = (metric.computation for metric in metrics)
+    return first.join(others)
 
 
 def count_numbers(metrics: Mapping[str, Metric], *, sampled: bool) -> int:

@@ -27,7 +27,7 @@ from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import choose_policy
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
-from lossatlas.metrics import Computation, choose_metrics, group_by_computation
+from lossatlas.metrics import Computation, choose_metrics, group_by_computation, join_computations
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.progress import count_towards, show_progress
@@ -342,7 +342,7 @@ class Surveyor:
             quantities = {metric.quantity(loss): next(iter(shapes[name]), None) for name, metric in members.items()}
             return _Group(STREAMING if computation is None else computation.name, members, quantities, computation)
 
-        operators = [group(some, next(iter(some.values())).computation) for some in group_by_computation(metrics)]
+        operators = [group(some, join_computations(some.values())) for some in group_by_computation(metrics)]
         if any(each.name == STREAMING for each in operators):
             raise BadInput(
                 f"a computation is called {STREAMING!r}, as surveys call what is folded; give it another name"
@@ -418,7 +418,9 @@ class Surveyor:
         coefficients = self.chart.mixture(points, self._controls)
         if group.computation is None:
             return self.engine.evaluate(coefficients, self._controls, split, group.streaming, self._eval_batch_size)
-        derivatives = self.engine.derivatives(coefficients, self._controls, split, self._eval_batch_size)
+        derivatives = self.engine.derivatives(
+            coefficients, self._controls, split, self._eval_batch_size, group.computation.count_vectors()
+        )
         parts = [self._derived(share, at.stop - at.start, split, group) for at, share in derivatives]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import prod
 
@@ -14,7 +15,10 @@ from lossatlas.describing import count_things, join_words, write_repr
 from lossatlas.errors import BadInput
 from lossatlas.types import Params
 
-__all__ = ["Entry", "WeightSpace"]
+__all__ = ["MATRICES", "Entry", "WeightSpace"]
+
+MATRICES = "matrices"
+"""As a pattern of :meth:`WeightSpace.choose`: all parameters of two and more dimensions, without biases."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,31 @@ class WeightSpace:
     def _describe(self) -> str:
         matched = "" if self.include == ("*",) else f" that match {join_words(self.include)}"
         return f"{count_things(self.size, 'weight')} in {count_things(len(self.entries), 'parameter')}{matched}"
+
+    def choose(self, patterns: Sequence[str]) -> WeightSpace:
+        """Make the space of some of the parameters, in their order.
+
+        Args:
+            patterns: shell-style patterns of names; ``matrices`` stands for all parameters of two and more dimensions.
+
+        Raises:
+            BadInput: no parameter matches.
+
+        >>> WeightSpace(nn.Linear(4, 3)).choose(["matrices"])
+        WeightSpace(12 weights in 1 parameter that match matrices)
+        """
+        chosen, offset = [], 0
+        for entry in self.entries:
+            named = any(fnmatchcase(name, pattern) for name in entry.names for pattern in patterns)
+            if named or (MATRICES in patterns and len(entry.shape) > 1):
+                chosen.append(replace(entry, offset=offset))
+                offset += entry.size
+        if not chosen:
+            available = ", ".join(entry.name for entry in self.entries[:8])
+            raise BadInput(f"no parameters that vary match {', '.join(patterns)}; these do: {available}")
+        part = copy(self)
+        part.entries, part.include, part.size = tuple(chosen), tuple(patterns), offset
+        return part
 
     def flatten(self, params: Mapping[str, Tensor]) -> Tensor:
         """Flatten named parameters to a vector (n,); for tied ones the first name that is present counts.

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
 from lossatlas.engine.network import Network
+from lossatlas.engine.operators import OPERATORS
 from lossatlas.engine.private import drop_graph, force_plain_attention
 from lossatlas.engine.strategy import (
     Gradients,
+    Linearised,
     Points,
     Strategy,
     Term,
-    apply_hessian,
     derive_slopes,
     make_leaves,
 )
@@ -91,20 +92,45 @@ class Vmap(Strategy):
             by_coefficients.get("all"),
         )
 
-    def hessian_product(self, network: Network, points: Points, vectors: Params, batch: Batch, term: Term) -> Params:
-        params = make_leaves(points.params, network.varied)
-        outputs, losses = self._all(network, Points(params, points.coefficients, {}), batch)
-        return apply_hessian(term(outputs, losses, slice(0, len(losses))), params, vectors)
+    def linearise(
+        self, network: Network, points: Points, batch: Batch, term: Term, operator: str, varied: Collection[str]
+    ) -> Linearised:
+        params = make_leaves(points.params, varied)
+        count = len(points.coefficients)
+
+        def scalar(outputs: Outputs) -> Tensor:
+            with force_plain_attention(), self._fallbacks.untold():
+                seen, losses = vmap(lambda own: network.judge(own, batch))(outputs)
+            return term(seen, losses, slice(0, count))
+
+        outputs = self._over_all(network.respond, Points(params, points.coefficients, {}), batch)
+        product = OPERATORS[operator](outputs, scalar, {name: params[name] for name in varied})
+
+        def multiply(vectors: Params, indices: Sequence[int]) -> Params:
+            if len(indices) == count:
+                return product(vectors)
+            rows = torch.tensor(indices, device=points.coefficients.device)
+            spread = {name: value.new_zeros(count, *value.shape[1:]) for name, value in vectors.items()}
+            for name, value in vectors.items():
+                spread[name][rows] = value
+            return {name: value[rows] for name, value in product(spread).items()}
+
+        return multiply
 
     def layers(self, params: Params, coefficients: Tensor, controls: Params) -> AbstractContextManager[object]:
         """A context for the call of one network with vectorised tensors, which represent those of all networks."""
         return nullcontext()
 
     def _all(self, network: Network, points: Points, batch: Batch) -> tuple[Outputs, Tensor]:
-        def one(params: Params, coefficients: Tensor) -> tuple[Outputs, Tensor]:
+        result: tuple[Outputs, Tensor] = self._over_all(network, points, batch)
+        return result
+
+    def _over_all(self, call: Callable[[Params, Batch], Any], points: Points, batch: Batch) -> Any:
+        """What a call returns for the parameters of all points at once."""
+
+        def one(params: Params, coefficients: Tensor) -> Any:
             with self.layers(params, coefficients, points.controls):
-                return network(params, batch)
+                return call(params, batch)
 
         with force_plain_attention(), self._fallbacks.untold():
-            result: tuple[Outputs, Tensor] = vmap(one)(points.params, points.coefficients)
-        return result
+            return vmap(one)(points.params, points.coefficients)

@@ -1,0 +1,10 @@
+"""Curvature: the eigenvalues, the trace and the spectral density of second-order operators at points of weight space.
+
+Everything here is computed from :class:`lossatlas.engine.Derivatives`, so that it holds for any network, strategy and
+number of points.
+"""
+
+from lossatlas.curvature.settings import CurvatureSettings
+from lossatlas.curvature.spectrum import count_trace_vectors, count_vectors, find_density, find_spectrum, find_trace
+
+__all__ = ["CurvatureSettings", "count_trace_vectors", "count_vectors", "find_density", "find_spectrum", "find_trace"]

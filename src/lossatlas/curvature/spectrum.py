@@ -1,0 +1,169 @@
+"""Eigenvalues, trace and spectral density of an operator at points, within the memory that a chunk of points has."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lossatlas.curvature.settings import CurvatureSettings
+from lossatlas.engine import Derivatives
+from lossatlas.errors import BadInput
+from lossatlas.linalg import (
+    Extremes,
+    Numbered,
+    Quadrature,
+    Search,
+    Trace,
+    estimate_trace,
+    find_extremes,
+    find_precision_limit,
+    find_quadrature,
+)
+from lossatlas.streams import make_generator
+
+__all__ = [
+    "check_tolerance",
+    "count_trace_vectors",
+    "count_vectors",
+    "find_density",
+    "find_spectrum",
+    "find_trace",
+    "make_numbered",
+]
+
+BASIS = 48
+"""The usual number of vectors of a Krylov basis: most spectra of networks have converged by then."""
+SPARE = 4
+"""Vectors that are needed beside a basis: a product, its remainder, and copies."""
+SKETCH, LEAST_SKETCH, PROBES = 10, 2, 20
+"""The products with a sketch, twice, and with probes beside it, of a trace."""
+
+
+def count_vectors(wanted: int, keeps: bool) -> tuple[int, int]:
+    """Count the vectors of length n that finding eigenvalues takes at each point, at least and usually.
+
+    Args:
+        wanted: the number of eigenvalues, of both ends together.
+        keeps: whether eigenvectors are kept, as for further starts.
+    """
+    beside = SPARE + (2 * wanted if keeps else 0)
+    return wanted + 4 + beside, max(BASIS, 2 * wanted + 16) + beside
+
+
+def count_trace_vectors() -> tuple[int, int]:
+    """Count the vectors of length n that estimating a trace takes at each point, at least and usually."""
+    return 2 * LEAST_SKETCH + SPARE, 2 * SKETCH + SPARE
+
+
+def find_spectrum(
+    derivatives: Derivatives,
+    settings: CurvatureSettings,
+    operator: str = "hessian",
+    *,
+    top: int = 1,
+    bottom: int = 1,
+    vectors: bool = False,
+    starts: Tensor | None = None,
+) -> Extremes:
+    """Find the largest and the smallest eigenvalues of an operator at p points, with their residuals.
+
+    Several eigenvalues of one end are searched for with their multiplicities, by further starts; of a single one a
+    second start is made only if the settings ask for it.
+
+    Args:
+        derivatives: of the points.
+        settings: parameters, tolerance, and the most products.
+        operator: ``hessian`` or ``ggn``.
+        top: the number of largest eigenvalues.
+        bottom: the number of smallest eigenvalues.
+        vectors: whether the eigenvectors are returned, in the operator's parameters.
+        starts: starts (p, n) of their own.
+
+    Raises:
+        BadInput: more eigenvalues than dimensions, a tolerance that the precision of the network cannot give, or
+            whatever :meth:`Derivatives.operator` refuses.
+    """
+    matrix = derivatives.operator(operator, settings.parameters)
+    like, n = matrix.like, matrix.space.size
+    if max(top, bottom) > n:
+        raise BadInput(
+            f"{max(top, bottom)} eigenvalues are asked for, and the {operator} has {n} dimensions; ask for fewer, or "
+            "take it in more parameters"
+        )
+    check_tolerance(settings.tolerance, like.dtype)
+    again = settings.second_start or max(top, bottom) > 1
+    usual = max(BASIS, 2 * (top + bottom) + 16)
+    beside = SPARE + (2 * (top + bottom) if again or vectors else 0)
+    search = Search(
+        top=top,
+        bottom=bottom,
+        tolerance=settings.tolerance,
+        most_products=settings.products,
+        basis=max(top + bottom + 4, min(usual, derivatives.room.vectors - beside)),
+        again=again,
+    )
+    return find_extremes(
+        matrix, make_numbered(settings.seed, "lanczos", n), matrix.count, like, search, starts=starts, vectors=vectors
+    )
+
+
+def find_trace(
+    derivatives: Derivatives,
+    settings: CurvatureSettings,
+    operator: str = "hessian",
+    *,
+    probes: int = PROBES,
+) -> Trace:
+    """Estimate the trace of an operator at p points, with its standard error over the probes.
+
+    Raises:
+        BadInput: whatever :meth:`Derivatives.operator` refuses.
+    """
+    matrix = derivatives.operator(operator, settings.parameters)
+    numbered = make_numbered(settings.seed, "trace", matrix.space.size)
+    sketch = min(SKETCH, max(LEAST_SKETCH, (derivatives.room.vectors - SPARE) // 2))
+    return estimate_trace(matrix, numbered, matrix.count, matrix.like, sketch, probes)
+
+
+def find_density(
+    derivatives: Derivatives,
+    settings: CurvatureSettings,
+    operator: str = "hessian",
+    *,
+    probes: int = 10,
+    steps: int = 80,
+) -> Quadrature:
+    """Find the spectral density of an operator at one point by stochastic Lanczos quadrature.
+
+    Raises:
+        BadInput: there are several points, or whatever :meth:`Derivatives.operator` refuses.
+    """
+    if derivatives.count != 1:
+        raise BadInput(f"a spectral density is that of one point, and there are {derivatives.count}; take one of them")
+    matrix = derivatives.operator(operator, settings.parameters)
+    numbered = make_numbered(settings.seed, "density", matrix.space.size)
+    return find_quadrature(matrix, numbered, matrix.like, probes, steps)
+
+
+def check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
+    """Refuse a tolerance that products in a dtype cannot give.
+
+    Raises:
+        BadInput: it is too small.
+    """
+    limit = find_precision_limit(dtype)
+    if tolerance < limit:
+        bits = torch.finfo(dtype).bits
+        raise BadInput(
+            f"the tolerance of curvature is {tolerance:g}, and weights of {bits} bits give {limit:.0e} at best; "
+            f"expected more{', or a network in 64 bits (module.double())' if bits < 64 else ''}"
+        )
+
+
+def make_numbered(seed: int, stream: str, n: int) -> Numbered:
+    """Make the numbered random vectors (n,) of a stream: standard normal, the same for all points and devices."""
+
+    def numbered(number: int) -> Tensor:
+        return torch.randn(n, generator=make_generator(seed, f"curvature/{stream}", number))
+
+    return numbered

@@ -1,0 +1,342 @@
+"""The largest and the smallest eigenvalues of several symmetric matrices at once, with their residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lossatlas.linalg.krylov import Basis, Numbered, Product, Ritz, find_precision_limit
+
+__all__ = ["Extremes", "Search", "find_extremes"]
+
+FIRST_LOOK = 8
+"""A start beside what was found goes so many steps at least: by then an eigenvalue that was missed shows."""
+OFTEN = 16
+"""Up to twice so many steps convergence is looked at after each, then after every second, ...: that costs as well."""
+STARTS = 64
+"""The most starts for the copies of an eigenvalue."""
+APART = 1000
+"""The numbers of random vectors of one start lie so far from those of the next one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is searched for, and how far.
+
+    Attributes:
+        top: The number of largest eigenvalues.
+        bottom: The number of smallest ones.
+        tolerance: The largest residual, as a share of the largest magnitude among the eigenvalues.
+        most_products: The most products with each matrix.
+        basis: The most vectors of a Krylov basis, at least ``top + bottom + 3``, or as many as there are dimensions.
+        again: Whether further starts look for eigenvalues that the first one missed, such as the copies of a multiple
+            one, until one changes nothing.
+    """
+
+    top: int = 1
+    bottom: int = 1
+    tolerance: float = 1e-3
+    most_products: int = 300
+    basis: int = 48
+    again: bool = False
+
+    @property
+    def wanted(self) -> int:
+        """The number of eigenvalues."""
+        return self.top + self.bottom
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The eigenvalues at both ends of the spectra of p matrices, NaN where a matrix has products that are not finite.
+
+    Attributes:
+        top: The largest eigenvalues (p, top), descending, float64.
+        top_residuals: The norms (p, top) of ``A y - value * y`` for unit vectors y: an eigenvalue lies within.
+        bottom: The smallest eigenvalues (p, bottom), ascending.
+        bottom_residuals: Likewise, (p, bottom).
+        top_vectors: The vectors y (p, top, n); None unless they were asked for.
+        bottom_vectors: Likewise, (p, bottom, n).
+        products: The number of products with each matrix, (p,).
+        converged: Whether all residuals of a matrix are as small as was asked for, (p,).
+        scale: The largest magnitude that was found in each spectrum, (p,): a lower bound of the norm.
+    """
+
+    top: Tensor
+    top_residuals: Tensor
+    bottom: Tensor
+    bottom_residuals: Tensor
+    top_vectors: Tensor | None
+    bottom_vectors: Tensor | None
+    products: Tensor
+    converged: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The eigenpairs at the ends of the spectrum of one matrix, ascending; each once where the ends overlap."""
+
+    values: Tensor
+    residuals: Tensor
+    vectors: Tensor | None
+    converged: bool
+    products: int
+
+    @property
+    def scale(self) -> float:
+        """The largest magnitude of the values."""
+        return float(self.values.abs().max())
+
+    def joined(self, other: _Found, search: Search) -> _Found:
+        """What is at the ends of the values of both."""
+        values = torch.cat([self.values, other.values])
+        order = values.argsort(stable=True)
+        order = order[_list_ends(len(order), search)]
+        vectors = None
+        if self.vectors is not None and other.vectors is not None:
+            vectors = torch.cat([self.vectors, other.vectors])[order.to(self.vectors.device)]
+        return _Found(
+            values[order],
+            torch.cat([self.residuals, other.residuals])[order],
+            vectors,
+            self.converged and other.converged,
+            self.products + other.products,
+        )
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What p matrices are known to have, beside which a further start looks for more."""
+
+    vectors: Tensor
+    """The eigenvectors (p, d, n), to which the start is orthogonal."""
+    low: Tensor
+    """What an eigenvalue has to be below to matter, (p,)."""
+    high: Tensor
+    """What an eigenvalue has to be above to matter, (p,)."""
+    scale: Tensor
+    """The largest magnitude of the eigenvalues, (p,)."""
+
+    def take(self, rows: Tensor) -> _Beside:
+        """Take some of the matrices; their vectors are not needed any more."""
+        return _Beside(self.vectors[:0], self.low[rows], self.high[rows], self.scale[rows])
+
+
+def find_extremes(
+    product: Product,
+    numbered: Numbered,
+    points: int,
+    like: Tensor,
+    search: Search,
+    *,
+    starts: Tensor | None = None,
+    vectors: bool = False,
+) -> Extremes:
+    """Find the eigenvalues at both ends of the spectra of p symmetric matrices, by Lanczos' method.
+
+    All matrices are multiplied together, and each leaves when its residuals are small enough:
+    ``residual <= max(tolerance * max(|smallest|, |largest|), c * eps * |T|)``. A residual says that an eigenvalue is
+    near, not that there is none beyond it: a start that is orthogonal to an eigenvector never finds it, and a single
+    start finds one copy of a multiple eigenvalue. With ``search.again`` further starts look beside what was found,
+    until one changes nothing.
+
+    Args:
+        product: multiplies matrices with vectors.
+        numbered: random vectors, the first of which is the start of all matrices.
+        points: the number p of matrices.
+        like: a tensor of their dtype and device, whose last axis has their dimension n.
+        search: what is searched for.
+        starts: starts (p, n) of their own, such as vectors that were found nearby.
+        vectors: whether the eigenvectors are returned.
+
+    Returns:
+        The eigenvalues, with residuals.
+
+    >>> matrix = torch.diag(torch.tensor([3.0, 3.0, 1.0, -2.0], dtype=torch.float64))
+    >>> def multiply(vectors, numbers):
+    ...     return vectors @ matrix
+    >>> def number(k):
+    ...     return torch.randn(4, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
+    >>> found = find_extremes(multiply, number, 1, matrix, Search(top=2, bottom=1, again=True))
+    >>> found.top.round(decimals=6).tolist(), found.bottom.round(decimals=6).tolist()
+    ([[3.0, 3.0]], [[-2.0]])
+    """
+    n = like.shape[-1]
+    first = numbered(0).to(like).expand(points, n) if starts is None else starts.to(like)
+    found = _run(product, numbered, torch.arange(points), first, search, vectors or search.again)
+    if search.again:
+        _look_again(product, numbered, found, search, like)
+    return _gather(found, search, like, vectors)
+
+
+def _look_again(product: Product, numbered: Numbered, found: list[_Found], search: Search, like: Tensor) -> None:
+    """Start again beside what was found, until a start changes nothing; replaces what it improves."""
+    n = like.shape[-1]
+    unsure = [i for i, one in enumerate(found) if one.converged and len(one.values) < n]
+    for number in range(1, STARTS + 1):
+        if not unsure:
+            return
+        known = [found[i] for i in unsure]
+        beside = _Beside(
+            torch.stack([one.vectors for one in known if one.vectors is not None]),
+            torch.stack([_find_thresholds(one.values, search)[0] for one in known]),
+            torch.stack([_find_thresholds(one.values, search)[1] for one in known]),
+            torch.tensor([one.scale for one in known], dtype=torch.float64),
+        )
+
+        def own(k: int, first: int = APART * number) -> Tensor:
+            return numbered(first + k)
+
+        starts = own(0).to(like).expand(len(unsure), n)
+        later = _run(product, own, torch.tensor(unsure), starts, search, True, beside)
+        changed = []
+        for row, (i, one) in enumerate(zip(unsure, later, strict=True)):
+            found[i] = found[i].joined(one, search)
+            slack = search.tolerance * beside.scale[row]
+            beyond = (one.values > beside.high[row] + slack) | (one.values < beside.low[row] - slack)
+            if bool(beyond.any()) and found[i].converged and len(one.values):
+                changed.append(i)
+        unsure = changed
+
+
+def _run(
+    product: Product,
+    numbered: Numbered,
+    numbers: Tensor,
+    starts: Tensor,
+    search: Search,
+    vectors: bool,
+    beside: _Beside | None = None,
+) -> list[_Found]:
+    """Find eigenpairs of matrices, by their numbers (p,), from one start each, (p, n)."""
+    limit = find_precision_limit(starts.dtype)
+    dimensions = starts.shape[1] - (0 if beside is None else beside.vectors.shape[1])
+    basis = Basis(starts, min(search.basis, dimensions), None if beside is None else beside.vectors, numbered, limit)
+    found: dict[int, _Found] = {}
+    live = torch.arange(len(starts))
+    for spent in range(1, search.most_products + 1):
+        images = product(basis.newest, numbers[live])
+        finite = images.isfinite().all(dim=1).cpu()
+        if not bool(finite.all()):
+            for row in live[~finite].tolist():
+                found[row] = _give_up(search, starts, vectors, spent)
+            live, images = live[finite], images[finite.to(images.device)]
+            basis.keep(finite.nonzero()[:, 0])
+        if not len(live):
+            break
+        basis.extend(images)
+        last = basis.size == dimensions or spent == search.most_products
+        if not last and not _is_due(basis, search, dimensions, beside is not None):
+            continue
+        ritz = basis.find_ritz()
+        settled = _settle(ritz, search, limit, None if beside is None else beside.take(live))
+        if basis.size == dimensions:
+            settled[:] = True
+        leaving = settled | last
+        for row in leaving.nonzero()[:, 0].tolist():
+            found[int(live[row])] = _take(basis, ritz, row, search, vectors, bool(settled[row]), spent)
+        staying = (~leaving).nonzero()[:, 0]
+        if len(staying) < len(live):
+            live = live[staying]
+            if not len(live):
+                break
+            basis.keep(staying)
+        if basis.size == basis.most:
+            low, high = _choose_kept(basis.most, search)
+            basis.compress(basis.find_ritz(), low, high)
+    return [found[row] for row in range(len(starts))]
+
+
+def _is_due(basis: Basis, search: Search, dimensions: int, further: bool) -> bool:
+    """Whether convergence is looked at."""
+    fewest = max(min(search.wanted + 1, dimensions), FIRST_LOOK if further else 2)
+    if basis.size < fewest:
+        return basis.size == basis.most
+    return basis.size == basis.most or basis.size % max(1, basis.size // OFTEN) == 0
+
+
+def _settle(ritz: Ritz, search: Search, limit: float, beside: _Beside | None) -> Tensor:
+    """Which matrices have residuals small enough, (p,)."""
+    if ritz.count < search.wanted:
+        return torch.zeros(len(ritz.values), dtype=torch.bool)
+    scale = ritz.scale if beside is None else torch.maximum(ritz.scale, beside.scale)
+    good = ritz.residuals <= max(search.tolerance, limit) * scale[:, None]
+    low, high = good[:, : search.bottom], good[:, ritz.count - search.top :]
+    if beside is not None:
+        above, below = ritz.values - ritz.residuals, ritz.values + ritz.residuals
+        low = low | (above[:, : search.bottom] > beside.low[:, None])
+        high = high | (below[:, ritz.count - search.top :] < beside.high[:, None])
+    settled: Tensor = low.all(dim=1) & high.all(dim=1)
+    return settled
+
+
+def _choose_kept(size: int, search: Search) -> tuple[int, int]:
+    """How many Ritz vectors of either end a full basis is compressed to: half of them, and room for a next one."""
+    spare = max(0, min(size // 2, size - 2) - search.wanted)
+    low = search.bottom + (spare // 2 if search.bottom else 0)
+    high = search.top + (spare - (spare // 2 if search.bottom else 0) if search.top else 0)
+    return low, high
+
+
+def _take(basis: Basis, ritz: Ritz, row: int, search: Search, vectors: bool, converged: bool, spent: int) -> _Found:
+    ends = _list_ends(ritz.count, search)
+    return _Found(
+        ritz.values[row, ends],
+        ritz.residuals[row, ends],
+        basis.combine(ritz.shares[row, :, ends], row) if vectors else None,
+        converged,
+        spent,
+    )
+
+
+def _give_up(search: Search, like: Tensor, vectors: bool, spent: int) -> _Found:
+    """What is known of a matrix whose products are not finite."""
+    unknown = torch.full((search.wanted,), float("nan"), dtype=torch.float64)
+    return _Found(
+        unknown, unknown, like.new_full((search.wanted, like.shape[1]), float("nan")) if vectors else None, False, spent
+    )
+
+
+def _list_ends(count: int, search: Search) -> list[int]:
+    """The indices of the wanted ones of so many ascending values, ascending, each once."""
+    low, high = range(min(search.bottom, count)), range(max(0, count - search.top), count)
+    return sorted({*low, *high})
+
+
+def _find_thresholds(values: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+    """What an eigenvalue has to be below, or above, to be among the wanted ones beside these, ascending."""
+    infinite = values.new_tensor(float("inf"))
+    low = values[search.bottom - 1] if search.bottom else -infinite
+    high = values[len(values) - search.top] if search.top else infinite
+    return low, high
+
+
+def _gather(found: list[_Found], search: Search, like: Tensor, vectors: bool) -> Extremes:
+    """Put the eigenpairs of all matrices side by side; NaN where a matrix has fewer than are wanted."""
+    if not found:
+        raise ValueError("there is no matrix")
+
+    def side(parts: list[Tensor], count: int, top: bool) -> Tensor:
+        rows = []
+        for part in parts:
+            row = part.flip(0)[:count] if top else part[:count]
+            missing = row.new_full((count - len(row), *row.shape[1:]), float("nan"))
+            rows.append(torch.cat([row, missing]))
+        return torch.stack(rows)
+
+    values, residuals = [one.values for one in found], [one.residuals for one in found]
+    held = [one.vectors for one in found if one.vectors is not None] if vectors else []
+    return Extremes(
+        side(values, search.top, True),
+        side(residuals, search.top, True),
+        side(values, search.bottom, False),
+        side(residuals, search.bottom, False),
+        side(held, search.top, True) if vectors else None,
+        side(held, search.bottom, False) if vectors else None,
+        torch.tensor([one.products for one in found]),
+        torch.tensor([one.converged for one in found]),
+        torch.tensor([one.scale for one in found], dtype=torch.float64),
+    )
