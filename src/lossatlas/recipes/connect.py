@@ -14,12 +14,13 @@ from lossatlas.engine.memory import find_memory_limit
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Momentum
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import choose_metrics, count_numbers
+from lossatlas.metrics import count_numbers
 from lossatlas.objectives import CURVE_OBJECTIVES
 from lossatlas.recipes.alike import Known, check_same_data, check_same_losses, check_same_model
 from lossatlas.recipes.base import require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.connect_config import ConnectConfig
+from lossatlas.recipes.metrics import make_metrics
 from lossatlas.recipes.networks import load_networks
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, check_data_now
@@ -108,7 +109,7 @@ def build_connect(config: ConnectConfig, base: ProblemRecipe | None = None) -> C
         check_data_now(run.fingerprints, base.data, config.data, run.name, hint)
     check_same_losses(runs, base.data.train, "join networks that were trained under the same loss")
     problem, space = base.problem, base.space
-    metrics = choose_metrics(problem.loss, config.metrics)
+    metrics = make_metrics(problem.loss, config)
     if "loss" not in metrics:
         raise BadInput("metrics lack the loss, which the numbers of a curve need; add loss or auto")
     extent = _extent(config, count_numbers(metrics, sampled=config.examples != "all"))

@@ -14,12 +14,13 @@ from lossatlas.engine import Engine
 from lossatlas.errors import BadInput
 from lossatlas.fitting import Adam, Fit
 from lossatlas.hashing import fingerprint
-from lossatlas.metrics import choose_metrics, count_numbers
+from lossatlas.metrics import count_numbers
 from lossatlas.objectives import CLIPS, CoarseToFine, Levels, Objective, Pattern, Stage
 from lossatlas.pictures import GreyPicture, Picture, Raster, Source, find_source, parse_size
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import DescentRecipe
 from lossatlas.recipes.fit_config import FEWEST, FitConfig
+from lossatlas.recipes.metrics import make_metrics
 from lossatlas.recipes.networks import bring_module
 from lossatlas.recipes.options import check_options
 from lossatlas.recipes.problem import build_problem
@@ -82,7 +83,7 @@ def build_fit(config: FitConfig) -> FitRecipe:
         base.make_buffers(name, config)
         for name in (config.buffers, config.survey_buffers if config.survey_buffers != AUTO else config.buffers)
     )
-    metrics = choose_metrics(problem.loss, config.metrics)
+    metrics = make_metrics(problem.loss, config)
     sides = [side + 2 * config.padding for side in picture.shape]
     numbers = count_numbers(metrics, sampled=config.examples != "all")
     extent = Extent(prod(sides), len(config.splits), numbers)

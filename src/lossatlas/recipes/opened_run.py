@@ -25,6 +25,7 @@ from lossatlas.recipes.first_picture import draw_first_picture
 from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.inputs import find_inputs, respell_inputs
 from lossatlas.recipes.options import fill_defaults
+from lossatlas.recipes.shared_config import MetricsConfig
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import CHART, MODEL, SUMMARY, SURVEY, RunDirectory
@@ -375,8 +376,10 @@ class OpenedRun:
     def metrics(self) -> dict[str, Metric]:
         """Return the metrics of the run by name."""
         from lossatlas.metrics import choose_metrics
+        from lossatlas.recipes.metrics import make_metrics
 
-        return choose_metrics(self._unplaced.problem.loss, getattr(self.config, "metrics", (AUTO,)))
+        loss = self._unplaced.problem.loss
+        return make_metrics(loss, self.config) if isinstance(self.config, MetricsConfig) else choose_metrics(loss)
 
     @property
     def plan(self) -> Plan | str:

@@ -16,6 +16,7 @@ __all__ = [
     "BetweenConfig",
     "ChartConfig",
     "CheckpointConfig",
+    "CurvatureConfig",
     "DirectionConfig",
     "EvalBatchConfig",
     "EvaluationConfig",
@@ -176,7 +177,25 @@ class EvaluationConfig(EvalBatchConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricsConfig(EvaluationConfig):
+class CurvatureConfig(Config):
+    """In what curvature is measured, and how exactly."""
+
+    curvature_parameters: tuple[str, ...] = ("*",)
+    """Parameters that curvature is taken in, as patterns of their names among those that vary; matrices stands for
+    those of two and more dimensions."""
+    curvature_tolerance: Positive = 1e-3
+    """Residual at which an eigenvalue counts as found, as a share of the largest magnitude among the eigenvalues."""
+    curvature_products: Count = 300
+    """Most products with the operator at a point; eigenvalues that are not found by then are stored with the residuals
+    that they have."""
+    second_start: bool = False
+    """Whether a second random start looks for eigenvalues that the first one missed."""
+    curvature_seed: Seed = 0
+    """Seed of random starts and probes, which all points share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricsConfig(EvaluationConfig, CurvatureConfig):
     """What a survey measures."""
 
     metrics: tuple[str, ...] = (AUTO,)

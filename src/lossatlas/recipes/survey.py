@@ -11,9 +11,10 @@ import numpy.typing as npt
 from lossatlas.charts import RepeatedSlice
 from lossatlas.engine.usual import choose_buffers
 from lossatlas.errors import BadInput
-from lossatlas.metrics import choose_metrics, count_numbers
+from lossatlas.metrics import count_numbers
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import ChartRecipe
+from lossatlas.recipes.metrics import make_metrics
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_network
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.site import SITES, SurveySite
@@ -57,7 +58,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
             "networks with --between, or a run with --run"
         )
     base = base if base is not None else build_problem(config, config.splits)
-    metrics = choose_metrics(base.problem.loss, config.metrics)
+    metrics = make_metrics(base.problem.loss, config)
     with use_one_thread():
         site = SITES[site_name]().build(config, base)
     extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))

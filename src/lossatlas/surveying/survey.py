@@ -19,6 +19,7 @@ from torch import Tensor
 from lossatlas import schema
 from lossatlas.bounds import check_arguments
 from lossatlas.charts import CoefficientChart, RepeatedSlice
+from lossatlas.curvature import CurvatureSettings
 from lossatlas.data import Split, name_splits
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.checking import check_network
@@ -79,6 +80,7 @@ def survey(
     splits: Mapping[str, Split | Source],
     *,
     metrics: Sequence[str | Metric] | None = None,
+    curvature: CurvatureSettings | None = None,
     space: WeightSpace | None = None,
     buffers: BuffersPolicy | None = None,
     plan: str | Plan = "auto",
@@ -102,6 +104,7 @@ def survey(
             (:meth:`Split.subset`) standard errors are stored, too.
         metrics: names or metrics (see :func:`~lossatlas.metrics.choose_metrics`); default the loss, and the accuracy
             where it has a meaning.
+        curvature: in what metrics of curvature that are given by their names are taken, and how exactly.
         space: which parameters the chart spans; default all.
         buffers: what running statistics mean; default what is usual where the chart lies: around one network its own,
             between networks those that are estimated at every point (from 8 eval batches of the split called ``train``,
@@ -162,7 +165,7 @@ def survey(
             problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
             eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches,
         )  # fmt: skip
-        surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics), eval_batch_size)
+        surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics, curvature), eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)
         recorded = {PLAN: json.dumps(engine.plan.to_dict())}
         with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
