@@ -5,6 +5,28 @@ number of points.
 """
 
 from lossatlas.curvature.settings import CurvatureSettings
-from lossatlas.curvature.spectrum import count_trace_vectors, count_vectors, find_density, find_spectrum, find_trace
+from lossatlas.curvature.spectrum import (
+    TRACE_PROBES,
+    check_spectrum,
+    count_density_vectors,
+    count_trace_vectors,
+    count_vectors,
+    find_density,
+    find_spectrum,
+    find_trace,
+)
+from lossatlas.curvature.verdict import Verdict, judge_point
 
-__all__ = ["CurvatureSettings", "count_trace_vectors", "count_vectors", "find_density", "find_spectrum", "find_trace"]
+__all__ = [
+    "TRACE_PROBES",
+    "CurvatureSettings",
+    "Verdict",
+    "check_spectrum",
+    "count_density_vectors",
+    "count_trace_vectors",
+    "count_vectors",
+    "find_density",
+    "find_spectrum",
+    "find_trace",
+    "judge_point",
+]

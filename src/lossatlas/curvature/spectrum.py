@@ -22,7 +22,10 @@ from lossatlas.linalg import (
 from lossatlas.streams import make_generator
 
 __all__ = [
+    "TRACE_PROBES",
+    "check_spectrum",
     "check_tolerance",
+    "count_density_vectors",
     "count_trace_vectors",
     "count_vectors",
     "find_density",
@@ -35,7 +38,7 @@ BASIS = 48
 """The usual number of vectors of a Krylov basis: most spectra of networks have converged by then."""
 SPARE = 4
 """Vectors that are needed beside a basis: a product, its remainder, and copies."""
-SKETCH, LEAST_SKETCH, PROBES = 10, 2, 20
+SKETCH, LEAST_SKETCH, TRACE_PROBES = 10, 2, 20
 """The products with a sketch, twice, and with probes beside it, of a trace."""
 
 
@@ -53,6 +56,11 @@ def count_vectors(wanted: int, keeps: bool) -> tuple[int, int]:
 def count_trace_vectors() -> tuple[int, int]:
     """Count the vectors of length n that estimating a trace takes at each point, at least and usually."""
     return 2 * LEAST_SKETCH + SPARE, 2 * SKETCH + SPARE
+
+
+def count_density_vectors(steps: int) -> int:
+    """Count the vectors of length n that a spectral density of so many steps takes, all of which are needed."""
+    return steps + 1 + SPARE
 
 
 def find_spectrum(
@@ -83,14 +91,9 @@ def find_spectrum(
         BadInput: more eigenvalues than dimensions, a tolerance that the precision of the network cannot give, or
             whatever :meth:`Derivatives.operator` refuses.
     """
+    check_spectrum(derivatives, settings, operator, max(top, bottom))
     matrix = derivatives.operator(operator, settings.parameters)
     like, n = matrix.like, matrix.space.size
-    if max(top, bottom) > n:
-        raise BadInput(
-            f"{max(top, bottom)} eigenvalues are asked for, and the {operator} has {n} dimensions; ask for fewer, or "
-            "take it in more parameters"
-        )
-    check_tolerance(settings.tolerance, like.dtype)
     again = settings.second_start or max(top, bottom) > 1
     usual = max(BASIS, 2 * (top + bottom) + 16)
     beside = SPARE + (2 * (top + bottom) if again or vectors else 0)
@@ -107,12 +110,33 @@ def find_spectrum(
     )
 
 
+def check_spectrum(derivatives: Derivatives, settings: CurvatureSettings, operator: str, count: int) -> None:
+    """Refuse eigenvalues that cannot be found, before anything is computed.
+
+    Args:
+        derivatives: of the points.
+        settings: parameters, tolerance, and the most products.
+        operator: ``hessian`` or ``ggn``.
+        count: the number of eigenvalues of one end.
+
+    Raises:
+        BadInput: as :func:`find_spectrum`.
+    """
+    matrix = derivatives.operator(operator, settings.parameters)
+    if count > (n := matrix.space.size):
+        raise BadInput(
+            f"{count} eigenvalues are asked for, and the {operator} has {n} dimensions; ask for fewer, or take it in "
+            "more parameters"
+        )
+    check_tolerance(settings.tolerance, matrix.like.dtype)
+
+
 def find_trace(
     derivatives: Derivatives,
     settings: CurvatureSettings,
     operator: str = "hessian",
     *,
-    probes: int = PROBES,
+    probes: int = TRACE_PROBES,
 ) -> Trace:
     """Estimate the trace of an operator at p points, with its standard error over the probes.
 

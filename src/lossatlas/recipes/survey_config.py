@@ -17,6 +17,7 @@ from lossatlas.recipes.shared_config import (
     DirectionConfig,
     GridConfig,
     MetricsConfig,
+    TrajectoryConfig,
 )
 
 __all__ = ["SurveyConfig"]
@@ -28,12 +29,9 @@ GROWING = ("splits", "metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SiteConfig(BetweenConfig, CheckpointConfig, ChartConfig, ProblemConfig):
+class SiteConfig(TrajectoryConfig, BetweenConfig, CheckpointConfig, ChartConfig, ProblemConfig):
     """Where a survey lies: around a checkpoint, along a trajectory, between networks or on the chart of a run."""
 
-    trajectory: str | None = None
-    """Trajectory to survey: a run of lossatlas train, or the folder of a trajectory. Its last snapshot is the origin of
-    the chart."""
     run: str | None = None
     """Run whose chart is surveyed, such as a run of lossatlas fit or of lossatlas survey."""
 
