@@ -40,7 +40,7 @@ def view(
     export: tuple[Path, ...] = (),
     pictures: bool = True,
 ) -> int | None:
-    """Draw the survey, the comparison or the curvature of a run, or surveys of several runs on shared axes; or export a survey.
+    """Draw the survey, comparison or curvature of a run, or surveys of several on shared axes; or export a survey.
 
     Beside each picture its caption is written, NAME.caption.txt, with what a paper must state of how it was measured.
     What cannot be read of a damaged store is named on standard error, chunk by chunk, and drawn as not finite.
