@@ -18,7 +18,7 @@ from .charts import (
     find_radial_orders as find_radial_orders,
     load_chart as load_chart,
 )
-from .curvature import CurvatureSettings as CurvatureSettings
+from .curvatures import CurvatureSettings as CurvatureSettings
 from .data import (
     Augmentation as Augmentation,
     Dataset as Dataset,

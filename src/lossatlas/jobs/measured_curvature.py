@@ -18,7 +18,7 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas.charts import Slice
-from lossatlas.curvature import TRACE_PROBES, check_spectrum, find_density, find_spectrum, find_trace, judge_point
+from lossatlas.curvatures import TRACE_PROBES, check_spectrum, find_density, find_spectrum, find_trace, judge_point
 from lossatlas.data import Split
 from lossatlas.engine import Derivatives, Engine, Plan
 from lossatlas.linalg import Quadrature

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from torch import Tensor
 
-from lossatlas.curvature import CurvatureSettings, count_trace_vectors, count_vectors, find_spectrum, find_trace
+from lossatlas.curvatures import CurvatureSettings, count_trace_vectors, count_vectors, find_spectrum, find_trace
 from lossatlas.engine import Derivatives, Evaluation
 from lossatlas.errors import BadInput
 from lossatlas.linalg import Extremes, Trace

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lossatlas.charts import Plane
-from lossatlas.curvature import CurvatureSettings, count_density_vectors, count_trace_vectors, count_vectors
+from lossatlas.curvatures import CurvatureSettings, count_density_vectors, count_trace_vectors, count_vectors
 from lossatlas.data import Split
 from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
 from lossatlas.errors import BadInput

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossatlas.curvature.settings import CurvatureSettings
+from lossatlas.curvatures.settings import CurvatureSettings
 from lossatlas.engine import Derivatives
 from lossatlas.errors import BadInput
 from lossatlas.linalg import (

@@ -4,8 +4,8 @@ Everything here is computed from :class:`lossatlas.engine.Derivatives`, so that 
 number of points.
 """
 
-from lossatlas.curvature.settings import CurvatureSettings
-from lossatlas.curvature.spectrum import (
+from lossatlas.curvatures.settings import CurvatureSettings
+from lossatlas.curvatures.spectrum import (
     TRACE_PROBES,
     check_spectrum,
     count_density_vectors,
@@ -15,7 +15,7 @@ from lossatlas.curvature.spectrum import (
     find_spectrum,
     find_trace,
 )
-from lossatlas.curvature.verdict import Verdict, judge_point
+from lossatlas.curvatures.verdict import Verdict, judge_point
 
 __all__ = [
     "TRACE_PROBES",
