@@ -150,7 +150,7 @@ def loop(run: Path, inputs: Path, pictures: bool) -> None:
 
 
 VERBS: dict[str, Callable[[Path, Path, bool], None]] = {
-    "fit": fit, "train": train, "survey": survey, "connect": connect, "compare": compare, "curvature": curvature, "reproduce": reproduce,
-    "loop": loop,
+    "fit": fit, "train": train, "survey": survey, "connect": connect, "compare": compare, "curvature": curvature,
+    "reproduce": reproduce, "loop": loop,
 }  # fmt: skip
 """From where a run goes, where the networks are, and whether pictures are drawn to the run, begun or continued."""
