@@ -94,7 +94,7 @@ def compare(run: Path, inputs: Path, pictures: bool) -> None:
 
 def curvature(run: Path, inputs: Path, pictures: bool) -> None:
     """Along a trajectory, where snapshots start from what the one before left."""
-    config = SpectraConfig(**NETWORK, trajectory=str(inputs / "net0"), examples="60")
+    config = SpectraConfig(**NETWORK, trajectory=str(inputs / "net0"), examples="60", memory="500MB")
     run_curvature(config, run, resume=True, pictures=pictures)
 
 
