@@ -231,7 +231,7 @@ def test_along_a_trajectory_warm_starts_find_what_cold_ones_do_in_fewer_products
         (["nothing"], "checkpoint nothing does not exist"),
         (["NET", "NET"], "NET is named twice"),
         (["NET", "--trajectory=NET"], "networks and a trajectory are given"),
-        (["NET", "--top=311"], "311 eigenvalues are asked for, and the hessian has 310 dimensions"),
+        (["NET", "--top=311"], "311 eigenvalues are asked for, and curvature is taken in 310 dimensions"),
         (["NET", "--curvature_parameters=head.*"], "no parameters that vary match head.*"),
         (["NET", "--curvature_tolerance=1e-8"], "the tolerance of curvature is 1e-08"),
         (["NET", "--memory=10KB"], "memory"),

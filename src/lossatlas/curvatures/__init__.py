@@ -7,7 +7,7 @@ number of points.
 from lossatlas.curvatures.settings import CurvatureSettings
 from lossatlas.curvatures.spectrum import (
     TRACE_PROBES,
-    check_spectrum,
+    check_search,
     count_density_vectors,
     count_trace_vectors,
     count_vectors,
@@ -21,7 +21,7 @@ __all__ = [
     "TRACE_PROBES",
     "CurvatureSettings",
     "Verdict",
-    "check_spectrum",
+    "check_search",
     "count_density_vectors",
     "count_trace_vectors",
     "count_vectors",

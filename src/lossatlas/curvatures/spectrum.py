@@ -23,8 +23,7 @@ from lossatlas.streams import make_generator
 
 __all__ = [
     "TRACE_PROBES",
-    "check_spectrum",
-    "check_tolerance",
+    "check_search",
     "count_density_vectors",
     "count_trace_vectors",
     "count_vectors",
@@ -91,9 +90,9 @@ def find_spectrum(
         BadInput: more eigenvalues than dimensions, a tolerance that the precision of the network cannot give, or
             whatever :meth:`Derivatives.operator` refuses.
     """
-    check_spectrum(derivatives, settings, operator, max(top, bottom))
     matrix = derivatives.operator(operator, settings.parameters)
     like, n = matrix.like, matrix.space.size
+    check_search(max(top, bottom), settings, n, like.dtype)
     again = settings.second_start or max(top, bottom) > 1
     usual = max(BASIS, 2 * (top + bottom) + 16)
     beside = SPARE + (2 * (top + bottom) if again or vectors else 0)
@@ -108,27 +107,6 @@ def find_spectrum(
     return find_extremes(
         matrix, make_numbered(settings.seed, "lanczos", n), matrix.count, like, search, starts=starts, vectors=vectors
     )
-
-
-def check_spectrum(derivatives: Derivatives, settings: CurvatureSettings, operator: str, count: int) -> None:
-    """Refuse eigenvalues that cannot be found, before anything is computed.
-
-    Args:
-        derivatives: of the points.
-        settings: parameters, tolerance, and the most products.
-        operator: ``hessian`` or ``ggn``.
-        count: the number of eigenvalues of one end.
-
-    Raises:
-        BadInput: as :func:`find_spectrum`.
-    """
-    matrix = derivatives.operator(operator, settings.parameters)
-    if count > (n := matrix.space.size):
-        raise BadInput(
-            f"{count} eigenvalues are asked for, and the {operator} has {n} dimensions; ask for fewer, or take it in "
-            "more parameters"
-        )
-    check_tolerance(settings.tolerance, matrix.like.dtype)
 
 
 def find_trace(
@@ -169,12 +147,24 @@ def find_density(
     return find_quadrature(matrix, numbered, matrix.like, probes, steps)
 
 
-def check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
-    """Refuse a tolerance that products in a dtype cannot give.
+def check_search(count: int, settings: CurvatureSettings, size: int, dtype: torch.dtype) -> None:
+    """Refuse a search for eigenvalues that cannot find them.
+
+    Args:
+        count: how many are wanted of one end.
+        settings: the tolerance.
+        size: the number of dimensions.
+        dtype: of the products.
 
     Raises:
-        BadInput: it is too small.
+        BadInput: there are fewer dimensions, or products in this dtype cannot give the tolerance.
     """
+    if count > size:
+        raise BadInput(
+            f"{count:,} eigenvalues are asked for, and curvature is taken in {size:,} dimensions; ask for fewer, or "
+            "take it in more parameters (--curvature_parameters)"
+        )
+    tolerance = settings.tolerance
     limit = find_precision_limit(dtype)
     if tolerance < limit:
         bits = torch.finfo(dtype).bits

@@ -18,7 +18,7 @@ import xarray as xr
 from torch import Tensor
 
 from lossatlas.charts import Slice
-from lossatlas.curvatures import TRACE_PROBES, check_spectrum, find_density, find_spectrum, find_trace, judge_point
+from lossatlas.curvatures import TRACE_PROBES, check_search, find_density, find_spectrum, find_trace, judge_point
 from lossatlas.data import Split
 from lossatlas.engine import Derivatives, Engine, Plan
 from lossatlas.linalg import Quadrature
@@ -174,8 +174,9 @@ class Measurement(ABC):
         few = recipe.samples[0].select(torch.arange(min(FEW, len(recipe.samples[0]))))
         derivatives = site.derive(few)
         for operator in recipe.operators:
-            check_spectrum(derivatives, recipe.settings, operator, max(recipe.config.top, recipe.config.bottom))
             matrix = derivatives.operator(operator, recipe.settings.parameters)
+            count = 1 if recipe.snapshots else max(recipe.config.top, recipe.config.bottom)
+            check_search(count, recipe.settings, matrix.space.size, matrix.like.dtype)
             matrix(matrix.like.new_ones(1, matrix.space.size), torch.zeros(1, dtype=torch.long))
 
     def time_product(self, split: Split) -> Callable[[], object]:
@@ -387,15 +388,24 @@ class NetworksMeasurement(Measurement):
         found = find_spectrum(
             derivatives, recipe.settings, piece.of, top=recipe.config.top, bottom=bottom, vectors=kept
         )
-        if found.top_vectors is not None and self._keep is not None and bool(found.top_vectors.isfinite().all()):
-            directions = derivatives.operator(piece.of, recipe.settings.parameters).embed(found.top_vectors[0, :AXES])
-            self._keep(piece.place, Slice(self._go_to(piece.place).weights.cpu(), directions.cpu()))
+        if found.top_vectors is not None and bool(found.top_vectors.isfinite().all()):
+            vectors = derivatives.operator(piece.of, recipe.settings.parameters).embed(found.top_vectors[0, :AXES])
+            self._keep_slice(piece.place, vectors, found.top[0].tolist())
         self._put(f"{piece.of}_top", where, found.top[0])
         self._put(RESIDUAL.of(f"{piece.of}_top"), where, found.top_residuals[0])
         if bottom:
             self._put(f"{piece.of}_bottom", where, found.bottom[0])
             self._put(RESIDUAL.of(f"{piece.of}_bottom"), where, found.bottom_residuals[0])
         self._put(f"{piece.of}_products", where, found.products[0])
+
+    def _keep_slice(self, place: int, vectors: Tensor, values: list[float]) -> None:
+        """Give away the slice along eigenvectors (d, n), whose largest entries are made positive."""
+        largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+        chart = Slice(self._go_to(place).weights.cpu(), (vectors * largest.sign()).cpu())
+        labels = (f"eigenvector {k} (eigenvalue {value:.4g})" for k, value in enumerate(values, 1))
+        chart.axis_labels = dict(zip(chart.axes, labels, strict=False))
+        if self._keep is not None:
+            self._keep(place, chart)
 
     def _measure_trace(self, piece: _Piece, where: tuple[int, int]) -> None:
         self._put_trace(f"{piece.of}_trace", where, self._derive(piece), piece.of, self.recipe.settings.parameters)
