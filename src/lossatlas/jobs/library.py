@@ -18,6 +18,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from lossatlas.charts import Slice, encode_chart
+from lossatlas.curvatures import CurvatureSettings
 from lossatlas.data import Dataset, Split, name_splits
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, Caution
@@ -58,6 +59,8 @@ GIVEN = {
     **dict.fromkeys(("between", "runs", "networks"), "the networks take its place"),
 }
 """Settings of a configuration that are passed as objects here, and which objects."""
+TOLD = ("parameters", "tolerance", "products", "seed")
+"""The settings of curvature that options called ``curvature_NAME`` have on the command line."""
 START = "@0"
 """The suffix of a network's name that denotes the weights its training started from."""
 
@@ -219,9 +222,10 @@ def compare(
 
 def curvature(
     problem: Problem,
-    splits: Mapping[str, Split | Source],
+    splits: Mapping[str, Split | Source] | Split | Source,
     networks: Mapping[str, Network] | None = None,
     *,
+    curvature: CurvatureSettings | None = None,
     progress: bool | None = None,
     **settings: Any,
 ) -> CurvatureResult:
@@ -229,10 +233,12 @@ def curvature(
 
     Args:
         problem: module, loss and feed. Its module has the networks' architecture, and its weights are restored.
-        splits: the examples by name, ``train`` and optionally ``test``; the setting ``splits`` says on which of them,
-            ``train`` by default.
+        splits: the examples, in any form that :meth:`Split.of` takes; a mapping holds them by name, ``train`` and
+            optionally ``test``, of which the setting ``splits`` chooses one, ``train`` by default.
         networks: networks by name: modules, or parameters and buffers by name. By default the module of the problem as
             it stands, under the name ``network``.
+        curvature: in which parameters eigenvalues are found, and how exactly; or give ``curvature_tolerance`` and other
+            options by their names.
         progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
         settings: options of ``lossatlas curvature``, such as ``top=10``, ``examples="all"``, ``subsets=5`` or
             ``per_layer=True``. With ``trajectory=FOLDER`` snapshots are measured instead of networks.
@@ -256,6 +262,15 @@ def curvature(
     along = settings.get("trajectory") is not None
     if along and networks is not None:
         raise BadInput("networks and a trajectory are given; measure one or the other")
+    if curvature is not None:
+        told = {
+            "second_start": curvature.second_start,
+            **{f"curvature_{name}": getattr(curvature, name) for name in TOLD},
+        }
+        if twice := sorted(settings.keys() & told.keys()):
+            raise BadInput(f"{twice[0]} is given twice, in the settings of curvature and by its name; give it once")
+        settings = {**settings, **told}
+    splits = splits if isinstance(splits, Mapping) else {"train": splits}
     states = {} if along else _name_states({"network": problem.module} if networks is None else networks)
     config = _configure(SpectraConfig, settings, splits, networks=tuple(states))
     charts: dict[str, Slice] = {}
