@@ -178,7 +178,7 @@ def test_subsets_are_disjoint_where_there_are_enough_examples_and_layers_are_blo
     assert spread["lowest"] < spread["mean"] < spread["highest"]
     settings = la.CurvatureSettings(tolerance=1e-2, parameters=("*.bias",))
     few = la.curvature(problem, split, examples=150, subsets=1, probes=0, top=1, bottom=1, curvature=settings)
-    assert (few.data.attrs["tolerance"], few.data.attrs["dimension"]) == (1e-2, 14)
+    assert (few.data.attrs["curvature_tolerance"], few.data.attrs["dimension"]) == (1e-2, 14)
     assert few.data.attrs["subsets"] == "random"
 
 

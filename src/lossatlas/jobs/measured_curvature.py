@@ -218,15 +218,16 @@ class Measurement(ABC):
         return {
             "curvature": "1",
             "operator": record_texts(list(recipe.operators)),
-            "split": recipe.split,
-            "examples": len(recipe.samples[0]),
+            **self._describe_sample(),
             "loss": recipe.base.problem.loss.record,
             "units": recipe.base.problem.loss.units,
             "dimension": recipe.space.size,
-            "parameters": record_texts(list(settings.parameters)),
-            "tolerance": settings.tolerance,
+            "curvature_parameters": record_texts(list(settings.parameters)),
+            "curvature_tolerance": settings.tolerance,
+            "curvature_products": settings.products,
+            "second_start": int(settings.second_start),
+            "curvature_seed": settings.seed,
             "gradient_tolerance": config.gradient_tolerance,
-            "products": settings.products,
             PIECES: "[]",
         }
 

@@ -12,7 +12,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
 from lossatlas.rundir import PROVENANCE, RunDirectory
-from lossatlas.schema import RANDOM_DIRECTIONS, parse_texts
+from lossatlas.schema import RANDOM_DIRECTIONS
 
 if TYPE_CHECKING:
     from lossatlas.recipes.opened_run import OpenedRun
@@ -74,7 +74,6 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
         *_describe_directions(
             random, "Random directions of the slices" if "other_run" in subject.sizes else "Random directions"
         ),
-        *_describe_curvature(subject),
         *_describe_seeds(settings, random),
     )
 
@@ -137,19 +136,6 @@ def _describe_directions(settings: Mapping[str, Any], what: str) -> Iterator[str
         repeats = settings.get("repeats", 1)
         several = f", {repeats} repeats" * (repeats is not None and repeats > 1)
         yield f"{what} {SCALES[scale]}{IGNORED.get(str(settings.get('ignore')), '')}{several}."
-
-
-def _describe_curvature(subject: xr.Dataset) -> Iterator[str]:
-    """Describe in what curvature was measured, and how exactly."""
-    if "curvature" not in subject.attrs:
-        return
-    patterns = parse_texts(subject.attrs.get("parameters"))
-    every = patterns in ([], ["*"])
-    which = "all that vary" if every else f"those that match {', '.join(patterns)}"
-    yield (
-        f"Second derivatives in {subject.attrs['dimension']:,} parameters ({which}), eigenvalues to residuals of "
-        f"{subject.attrs['tolerance']:g} of the largest magnitude."
-    )
 
 
 def _describe_seeds(settings: Mapping[str, Any], random: Mapping[str, Any]) -> Iterator[str]:
