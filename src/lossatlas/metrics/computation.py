@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from lossatlas.engine import Derivatives
+from lossatlas.data import Split
+from lossatlas.engine import Derivatives, Network
+from lossatlas.weights import WeightSpace
 
 __all__ = ["Computation"]
 
@@ -22,6 +24,25 @@ class Computation(ABC):
 
     name: ClassVar[str]
     """The name of the group of metrics in a survey, as in ``<split>_<name>_done``."""
+
+    keeps_graphs: ClassVar[bool] = True
+    """Whether graphs of first derivatives are kept from one product with an operator to the next."""
+
+    def check(self, network: Network, split: Split) -> None:
+        """Refuse, before anything is computed, a network that the computation would refuse at every point.
+
+        Args:
+            network: the network that is differentiated.
+            split: examples of the kind that will be evaluated.
+
+        Raises:
+            BadInput: the losses have no gradient, or the computation is not defined for the network.
+        """
+        network.check_gradient()
+
+    def choose_space(self, space: WeightSpace) -> WeightSpace:
+        """Choose the part of a weight space that vectors which are kept lie in."""
+        return space
 
     def count_vectors(self) -> tuple[int, int]:
         """Count the vectors of length n that are kept at each point, at least and usually; the engine makes room."""

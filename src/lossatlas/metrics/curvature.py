@@ -16,6 +16,7 @@ from lossatlas.losses import Loss
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.metric import OperatorMetric
 from lossatlas.schema import PROBE_ERROR, RESIDUAL, Companion, Quantity
+from lossatlas.weights import WeightSpace
 
 __all__ = ["Eigenvalues", "Spectral", "SpectralMetric", "Spectrum", "SpectrumTrace"]
 
@@ -52,6 +53,9 @@ class Spectrum(Computation):
     def name(self) -> str:  # type: ignore[override]
         """The name of the group of metrics."""
         return self.operator
+
+    def choose_space(self, space: WeightSpace) -> WeightSpace:
+        return space.choose(self.settings.parameters)
 
     def count_vectors(self) -> tuple[int, int]:
         wanted = self.top + self.bottom

@@ -422,9 +422,11 @@ class Surveyor:
         coefficients = self.chart.mixture(points, self._controls)
         if group.computation is None:
             return self.engine.evaluate(coefficients, self._controls, split, group.streaming, self._eval_batch_size)
+        own = group.computation
         derivatives = self.engine.derivatives(
-            coefficients, self._controls, split, self._eval_batch_size, group.computation.count_vectors()
-        )
+            coefficients, self._controls, split, self._eval_batch_size, own.count_vectors(),
+            size=own.choose_space(self.engine.network.space).size, graphs=own.keeps_graphs,
+        )  # fmt: skip
         parts = [self._derived(share, at.stop - at.start, split, group) for at, share in derivatives]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
