@@ -6,7 +6,14 @@ number of points.
 
 from lossatlas.curvature.settings import CurvatureSettings
 from lossatlas.curvature.sharpness import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, Rises
-from lossatlas.curvature.spectrum import count_trace_vectors, count_vectors, find_density, find_spectrum, find_trace
+from lossatlas.curvature.spectrum import (
+    check_search,
+    count_trace_vectors,
+    count_vectors,
+    find_density,
+    find_spectrum,
+    find_trace,
+)
 
 __all__ = [
     "ASCENT_STEPS",
@@ -15,6 +22,7 @@ __all__ = [
     "AverageRise",
     "CurvatureSettings",
     "Rises",
+    "check_search",
     "count_trace_vectors",
     "count_vectors",
     "find_density",

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import torch
+
 from lossatlas.data import Split
 from lossatlas.engine import Derivatives, Network
 from lossatlas.weights import WeightSpace
@@ -28,12 +30,13 @@ class Computation(ABC):
     keeps_graphs: ClassVar[bool] = True
     """Whether graphs of first derivatives are kept from one product with an operator to the next."""
 
-    def check(self, network: Network, split: Split) -> None:
+    def check(self, network: Network, split: Split, dtype: torch.dtype) -> None:
         """Refuse, before anything is computed, a network that the computation would refuse at every point.
 
         Args:
             network: the network that is differentiated.
             split: examples of the kind that will be evaluated.
+            dtype: in which derivatives are taken.
 
         Raises:
             BadInput: the losses have no gradient, or the computation is not defined for the network.
@@ -53,6 +56,18 @@ class Computation(ABC):
         differ.
         """
         return self
+
+    def count_unresolved(self, found: Any) -> int:
+        """Count the points of a chunk whose results are less exact than was asked for, and say so."""
+        return 0
+
+    def describe_unresolved(self, counts: str) -> str:
+        """Write in one line what such points are, and what to do.
+
+        Args:
+            counts: how many they are, such as ``12 of 81 points``.
+        """
+        return f"{counts} are less exact than was asked for"
 
     @abstractmethod
     def __call__(self, derivatives: Derivatives) -> Any:

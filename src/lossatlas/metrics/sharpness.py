@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from lossatlas.curvature import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, CurvatureSettings, Rises
-from lossatlas.engine import Derivatives
+from lossatlas.data import Split
+from lossatlas.engine import Derivatives, Network
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss
 from lossatlas.metrics.computation import Computation
@@ -46,6 +48,10 @@ class Sharpness(Computation):
 
     name = "sharpness"
     keeps_graphs = False
+
+    def check(self, network: Network, split: Split, dtype: torch.dtype) -> None:
+        super().check(network, split, dtype)
+        network.space.choose(self.parameters)
 
     def count_vectors(self) -> tuple[int, int]:
         return SHARPNESS_VECTORS, SHARPNESS_VECTORS
