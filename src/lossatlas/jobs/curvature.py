@@ -16,15 +16,19 @@ from lossatlas.exchange.netcdf import encode_netcdf
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
 from lossatlas.jobs.curvature_summary import summarise_curvature
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
-from lossatlas.jobs.forecast import Forecast, Phase
+from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
 from lossatlas.jobs.measured_curvature import Measurement, TrajectoryMeasurement, make_measurement
+from lossatlas.jobs.pictures import write_pictures
 from lossatlas.jobs.sampling import sample_steps
 from lossatlas.jobs.starting import Start
 from lossatlas.recipes import SpectraConfig, complete
+from lossatlas.recipes.measured import describe_measurement
+from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.spectra import build_spectra
 from lossatlas.rundir import CHART, REPORT, RunDirectory
 from lossatlas.streams import make_generator
+from lossatlas.views import Style, draw
 from lossatlas.views.curving import write_curvature
 
 __all__ = ["run_curvature"]
@@ -60,14 +64,17 @@ def _carry_out(start: Start[SpectraConfig], how: Handling) -> dict[str, Any]:
         measurement.continue_from(read_curvature(run.path))
         if isinstance(measurement, TrajectoryMeasurement):
             restore_checkpoint(run, measurement)
-    how.foretell(lambda: _phases(measurement))
+    how.foretell(lambda: _phases(measurement, how.pictures))
     started = time.perf_counter()
     _measure(run, measurement, how)
     seconds = time.perf_counter() - started
     data = measurement.data
     summary = {**summarise_curvature(data), "seconds": seconds, "peak_memory_bytes": measure_peak_bytes()}
     if how.pictures:
-        write_curvature(run.path / REPORT, data, summary, run.config_text(), {})
+        pictures = draw(
+            data, style=Style(title=_name_run(start.config)), record=describe_measurement(data, OpenedRun(run.path))
+        )
+        write_curvature(run.path / REPORT, data, summary, run.config_text(), pictures, write_pictures(run, pictures))
     start.finish(summary, {"curvature": seconds})
     return summary
 
@@ -88,7 +95,7 @@ def _estimate(config: SpectraConfig) -> Estimate:
             "curvature": f"{places} {what} of {recipe.space.size:,} parameters x {examples:,} examples, about "
             f"{_count_products(measurement):,} products"
         },
-        forecast=Forecast(list(_phases(measurement))),
+        forecast=Forecast(list(_phases(measurement, pictures=True))),
         peak_bytes=measure_peak_bytes(),
         chunk_bytes=find_memory_limit(config.memory, recipe.base.device),
         disk_bytes=recipe.disk + 500_000,
@@ -114,12 +121,17 @@ def _measure(run: RunDirectory, measurement: Measurement, how: Handling) -> None
         how.tell("curvature", len(measurement.measured) / total)
 
 
+def _name_run(config: SpectraConfig) -> str:
+    """The title of the pictures."""
+    return f"{config.model} on {config.data}"
+
+
 def _write_chart(run: RunDirectory, place: int, chart: Slice) -> None:
     """Write the slice along the leading eigenvectors of a network, by its number."""
     run.write_bytes(CHART if not place else f"network_{place + 1}/{CHART}", encode_chart(chart))
 
 
-def _phases(measurement: Measurement) -> Iterator[Phase]:
+def _phases(measurement: Measurement, pictures: bool) -> Iterator[Phase]:
     """Yield the phases that are still to come, measured on a few products."""
     recipe = measurement.recipe
     sample = recipe.samples[0]
@@ -130,6 +142,8 @@ def _phases(measurement: Measurement) -> Iterator[Phase]:
     places = len(recipe.networks) or len(recipe.snapshots)
     seconds = products * rate.seconds * len(sample) / len(some) + places * BUILDING
     yield Phase("curvature", share * seconds, max(UNCERTAIN, rate.factor))
+    if pictures:
+        yield PICTURES
 
 
 def _count_products(measurement: Measurement) -> int:

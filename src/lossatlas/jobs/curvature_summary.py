@@ -59,8 +59,8 @@ def _summarise_network(data: xr.Dataset) -> Iterator[tuple[str, Any]]:
     """Yield the numbers of one network on the stated sample, and their spread over subsets."""
     stated = data.isel(sample=0)
     for name in map(str, data.data_vars):
-        companion = name.endswith((RESIDUAL.of(""), PROBE_ERROR.of("")))
-        if data[name].dims == ("sample",) and not companion and not name.endswith(OWN):
+        own = name.endswith((*OWN, *(f"_trace_{each.suffix}" for each in (RESIDUAL, PROBE_ERROR))))
+        if data[name].dims == ("sample",) and not own:
             yield name, float(stated[name])
     for operator in ("hessian", "ggn"):
         for end, word in (("top", "max"), ("bottom", "min")):

@@ -21,6 +21,7 @@ from lossatlas.charts import Slice
 from lossatlas.curvatures import TRACE_PROBES, check_search, find_density, find_spectrum, find_trace, judge_point
 from lossatlas.data import Split
 from lossatlas.engine import Derivatives, Engine, Plan
+from lossatlas.engine.second_order import check_operator
 from lossatlas.linalg import Quadrature
 from lossatlas.recipes.spectra import SpectraRecipe
 from lossatlas.schema import PROBE_ERROR, RESIDUAL, SNAPSHOT, OnTrajectory, record_texts
@@ -41,7 +42,7 @@ NOISE = 0.3
 """The length of the noise that is added to the eigenvectors of the snapshot before, which have length 1: an eigenvalue
 that has grown since is found through it."""
 FEW = 8
-"""The number of examples on which a product is tried before a run is begun."""
+"""The number of examples on which operators are checked before a run is begun."""
 WORDS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
 
 
@@ -174,10 +175,10 @@ class Measurement(ABC):
         few = recipe.samples[0].select(torch.arange(min(FEW, len(recipe.samples[0]))))
         derivatives = site.derive(few)
         for operator in recipe.operators:
+            check_operator(site.engine.network, few, operator)
             matrix = derivatives.operator(operator, recipe.settings.parameters)
             count = 1 if recipe.snapshots else max(recipe.config.top, recipe.config.bottom)
             check_search(count, recipe.settings, matrix.space.size, matrix.like.dtype)
-            matrix(matrix.like.new_ones(1, matrix.space.size), torch.zeros(1, dtype=torch.long))
 
     def time_product(self, split: Split) -> Callable[[], object]:
         """Make a function that computes one product on some examples, for a forecast."""

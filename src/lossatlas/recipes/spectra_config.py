@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from lossatlas.bounds import Count, CountOrZero, Positive
 from lossatlas.errors import BadInput
-from lossatlas.recipes.base import ProblemConfig
+from lossatlas.recipes.base import AUTO, ProblemConfig
 from lossatlas.recipes.shared_config import MetricsConfig, TrajectoryConfig
 
 __all__ = ["SpectraConfig"]
@@ -46,7 +46,10 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
         "examples": "2000",
         "buffers": "frozen",
         "plan": "loop",
-    }
+        "metrics": (
+            AUTO, "sam_sharpness:0.05", "worst_sharpness:0.05", "adaptive_sharpness:0.5", "average_sharpness:0.05",
+        ),
+    }  # fmt: skip
 
     operator: Literal["hessian", "ggn", "both"] = "hessian"
     """Matrix of second derivatives to measure: the Hessian, ggn for its generalised Gauss-Newton part, which has no
@@ -79,5 +82,5 @@ class SpectraConfig(MetricsConfig, MeasuredConfig):
         if self.subsets and self.examples == "all":
             raise BadInput("examples is all, of which there are no further subsets; state their number, or no subsets")
         for name in ALONG if self.trajectory else ():
-            if getattr(self, name) != getattr(type(self), name):
+            if getattr(self, name) != self.usual.get(name, getattr(type(self), name)):
                 raise BadInput(f"{name} means nothing with a trajectory; leave it out")

@@ -19,7 +19,6 @@ RESIDUALS = (
     "A residual r says that an eigenvalue lies within r of the value, not that there is none beyond it. The interval "
     "of a trace contains it with a probability of 95 % (Student's t over random probes)."
 )
-SHOWN = {"loss": "loss", "gradient_norm": "gradient norm", "negative_found": "negative directions found"}
 NAMES = {"hessian": "Hessian", "ggn": "Gauss-Newton"}
 
 
@@ -86,37 +85,42 @@ def _tile_trajectory(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _tabulate(data: xr.Dataset, summary: Mapping[str, Any]) -> list[Grid]:
     """Make the tables of networks: main numbers, eigenvalues, spread over subsets, layers."""
-    grids = [_tabulate_networks(summary), *_tabulate_ends(data)]
+    grids = [_tabulate_networks(data, summary), *_tabulate_ends(data)]
     if data.sizes["sample"] > 1:
-        grids.append(_tabulate_spread(summary, str(data.attrs.get("subsets"))))
+        grids.append(_tabulate_spread(data, summary))
     if "layer" in data.sizes:
         grids.append(_tabulate_layers(data))
     return grids
 
 
-def _tabulate_networks(summary: Mapping[str, Any]) -> Grid:
+def _tabulate_networks(data: xr.Dataset, summary: Mapping[str, Any]) -> Grid:
     networks = summary["networks"]
     first = next(iter(networks.values()))
     rows = []
     for key in first:
-        if key in ("verdict", "spread") or key.endswith(("_residual", "_interval", "_products", "_top", "_bottom")):
+        if key in ("verdict", "spread") or key.endswith(
+            ("_residual", "_interval", "_products", "_top", "_bottom", "_error")
+        ):
             continue
-        rows.append([_label(key), *(_with_error(found, key) for found in networks.values())])
+        rows.append([_label(data, key), *(_with_error(found, key) for found in networks.values())])
     return Grid("Numbers", ["quantity", *networks], rows, RESIDUALS)
 
 
-def _label(key: str) -> str:
+def _label(data: xr.Dataset, key: str) -> str:
     for operator, word in NAMES.items():
         for end, which in (("max", "largest eigenvalue"), ("min", "smallest eigenvalue"), ("trace", "trace")):
             if key == f"{operator}_{end}":
                 return f"{word}: {which}"
-    return SHOWN.get(key, key.replace("_", " "))
+    return str(data[key].attrs["long_name"])
 
 
 def _with_error(found: Mapping[str, Any], key: str) -> str:
     text = _write(found[key])
     if (residual := found.get(f"{key}_residual")) is not None:
         return f"{text} (residual {_write(residual)})"
+    for suffix in ("probe_error", "standard_error"):
+        if (error := found.get(f"{key}_{suffix}")) is not None:
+            return f"{text} (standard error {_write(error)})"
     if (interval := found.get(f"{key}_interval")) is not None:
         return f"{text} ({_write(interval[0])} to {_write(interval[1])})"
     return text
@@ -140,16 +144,16 @@ def _tabulate_ends(data: xr.Dataset) -> list[Grid]:
     return grids
 
 
-def _tabulate_spread(summary: Mapping[str, Any], kind: str) -> Grid:
+def _tabulate_spread(data: xr.Dataset, summary: Mapping[str, Any]) -> Grid:
     rows = [
         [
-            f"{name}: {_label(key)}",
+            f"{name}: {_label(data, key)}",
             *(_write(numbers[each]) for each in ("mean", "standard_deviation", "lowest", "highest")),
         ]
         for name, found in summary["networks"].items()
         for key, numbers in found["spread"].items()
     ]
-    note = f"Over the stated sample and further {kind} subsets of as many examples."
+    note = f"Over the stated sample and further {data.attrs['subsets']} subsets of as many examples."
     return Grid("Spread over samples", ["quantity", "mean", "standard deviation", "lowest", "highest"], rows, note)
 
 
