@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from lossatlas.linalg import find_half_width
-from lossatlas.schema import PROBE_ERROR, RESIDUAL, SNAPSHOT, OnTrajectory, parse_texts
+from lossatlas.schema import PROBE_ERROR, RESIDUAL, SNAPSHOT, STANDARD_ERROR, OnTrajectory, parse_texts
 
 __all__ = ["summarise_curvature"]
 
@@ -87,7 +87,7 @@ def _measure_spread(data: xr.Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
             if (name := f"{operator}_{end}") in data:
                 found[f"{operator}_{word}"] = data[name].isel({end: 0})
     for name, variable in found.items():
-        if name.endswith(("products", RESIDUAL.of(""), PROBE_ERROR.of(""))):
+        if name.endswith(("_products", *(each.of("") for each in (RESIDUAL, PROBE_ERROR, STANDARD_ERROR)))):
             continue
         values = variable.values
         yield (
