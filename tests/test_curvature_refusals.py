@@ -125,6 +125,11 @@ def test_a_backward_pass_without_second_derivatives_is_refused_by_its_layer(kind
     assert "\n" not in str(caught.value)
 
 
+def test_a_gauss_newton_matrix_needs_first_derivatives_alone() -> None:
+    found, wanted = (surveyed(around(layer), ROWS, "ggn_max")["test_ggn_max"] for layer in (Own(Detached), nn.Tanh()))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # torch's, of the same thing
 def test_a_reentrant_checkpoint_is_refused_by_its_layer_and_another_one_is_right() -> None:
     with pytest.raises(BadInput, match=r"^layer '1' \(Checkpointed\) .*use_reentrant=False"):

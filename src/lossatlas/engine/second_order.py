@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -93,7 +93,8 @@ def check_operator(network: Network, split: Split, name: str) -> None:
     batch = split.take(spread(EXAMPLES, split))
     devices = [network.device] if network.device.type == "cuda" else []
     with torch.random.fork_rng(devices), network.in_force(), force_plain_attention():
-        _check_products(network, batch, name)
+        with suppress(torch.OutOfMemoryError):  # a copy in 64 bits may not fit where products do
+            _check_products(network, batch, name)
         if not network.handed.operators:
             _tell_of_rounding(network, batch)
     network.handed.operators.add(name)
@@ -105,13 +106,15 @@ def _check_products(network: Network, batch: Batch, name: str) -> None:
     Raises:
         BadInput: they differ, or there are none.
     """
-    twin, wide, exact = _widen(network, batch)
-    try:
-        said = _try_network(twin, wide, name, exact=exact)
-    except LossatlasError:
-        raise
-    except Exception as error:  # torch's own, or the user's
-        said = format_error(error)
+    said = None
+    for twin, wide, exact in (_widen(network, batch), (network, batch, False)):  # 64 bits may be what it cannot do
+        try:
+            said = _try_network(twin, wide, name, exact=exact)
+            break
+        except (LossatlasError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # torch's own, or the user's
+            said = format_error(error)
     if said is None and exact:
         return
     layer = _find_layer(twin, wide, name, broken=said is not None)
@@ -364,6 +367,8 @@ def _try_layer(part: nn.Module, args: Any, kwargs: Any, name: str) -> str | None
     exact = not watch.seen and value.dtype == torch.float64
     try:
         return _compare(COMPARED[name](respond, _weigh), point, FINE if exact else COARSE)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # torch says that there are none
         return format_error(error)
 

@@ -164,9 +164,10 @@ def survey(
     batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
     with show_progress(progress) as reporter:
         chosen = choose_metrics(problem.loss, metrics, curvature)
+        operators = {name: one for name, one in chosen.items() if not isinstance(one, StreamingMetric)}
         engine = engine_for(
             problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches, metrics=chosen,
+            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches, metrics=operators,
         )  # fmt: skip
         surveyor = Surveyor(engine, chart, given, chosen, eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)
