@@ -160,8 +160,9 @@ class TestSettled:
             ),
             (
                 SpectraConfig(),
-                {"splits": ["train"], "examples": "2000", "buffers": "frozen", "plan": "loop", "metrics": [AUTO],
-                 "trajectory": None, "networks": []},
+                {"splits": ["train"], "examples": "2000", "buffers": "frozen", "plan": "loop", "trajectory": None,
+                 "networks": [], "metrics": [AUTO, "sam_sharpness:0.05", "worst_sharpness:0.05",
+                                             "adaptive_sharpness:0.5", "average_sharpness:0.05"]},
             ),
             (
                 TrainConfig(),
