@@ -440,7 +440,7 @@ def test_ratios_count_where_their_residuals_allow_it(
     small: float, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With shortcuts all resolved ratios are equal; without, half of them are 0.01."""
-    monkeypatch.setattr("lossatlas.reproduce.studies.li_fig7.draw", lambda survey, style: {})
+    monkeypatch.setattr("lossatlas.reproduce.studies.li_fig7.draw", lambda _, **__: {})
     u = np.linspace(-1, 1, 9)
     runs = {}
     for key, config in STUDIES["li-fig7"].runs("small").items():

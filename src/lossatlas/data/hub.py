@@ -194,5 +194,5 @@ def _shrink(images: Tensor, side: int) -> Tensor:
             f"shrink is {side}, which does not divide {height} x {width} pixels; expected a common divisor of both"
         )
     # One part after the other: as floats all images together would take four times their memory.
-    parts = images.split(SHRUNK)
+    parts = [images[start : start + SHRUNK] for start in range(0, len(images), SHRUNK)]
     return torch.cat([avg_pool2d(part.float(), side).round().to(torch.uint8) for part in parts])
