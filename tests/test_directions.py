@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.cli.main import main
 from lossatlas.directions import NORMALISATIONS, Around, make_directions
+from lossatlas.recipes.measured import describe_measurement
 from lossatlas.weights.files import collect_state, serialise_state
 
 
@@ -232,6 +233,12 @@ class TestDerivatives:
             la.slice_around(module, (kind,), problem=problem, split=(rows, torch.zeros(1, 1).double()))
 
 
+def labels_of(run: Path) -> list[str]:
+    """What the survey of a run calls its axes."""
+    survey = xr.open_zarr(str(run / "survey.zarr"), consolidated=False, chunks=None)
+    return [survey[axis].attrs["long_name"] for axis in ("u", "v")]
+
+
 class TestCommandLine:
     def checkpoint(self, folder: Path) -> Path:
         torch.manual_seed(1)
@@ -271,6 +278,53 @@ class TestCommandLine:
         assert {path.name for path in (tmp_path / "run").glob("*.png")} >= {"loss.png", "surface.png"}
         assert not (tmp_path / "run" / "trajectory.png").exists()
 
+    def test_goes_along_eigenvectors_resumes_on_the_same_chart_and_lends_its_directions(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shared = ["--model.hidden", "8", "--grid=3", "--examples=60", "--plan=loop", "--no-pictures"]
+        around = ["survey", f"--checkpoint={self.checkpoint(tmp_path)}", *shared]
+        kinds = ["--directions", "eigenvector", "gradient", "--orthogonal"]
+        runs = [tmp_path / name for name in ("first", "second")]
+        for run in runs:
+            assert main([*around, *kinds, f"--out={run}"]) == 0
+        files = [(run / "chart.safetensors").read_bytes() for run in runs]
+        assert files[0] == files[1]
+        labels = labels_of(runs[0])
+        assert re.fullmatch(r"eigenvector 1 \(eigenvalue [0-9.]+\)", labels[0])
+        assert labels[1] == "gradient"
+        told = describe_measurement(xr.Dataset(), la.open_run(runs[0]))
+        assert "Directions eigenvector, gradient: of the mean loss over the train examples at the centre" in " ".join(
+            told
+        )
+
+        lent = ["--directions", f"file:{runs[0]}", f"file:{runs[0]}"]
+        assert main([*around, *lent, f"--out={tmp_path / 'third'}"]) == 0
+        assert labels_of(tmp_path / "third") == [f"{label} of first" for label in labels]
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise AssertionError("computed again")
+
+        monkeypatch.setattr("lossatlas.directions.centre.find_spectrum", refuse)
+        capsys.readouterr()
+        assert main([*around, *kinds, f"--out={runs[0]}", "--resume", "--metrics", "loss", "error"]) == 0
+        assert (runs[0] / "chart.safetensors").read_bytes() == files[0]
+        assert labels_of(runs[0]) == labels
+
+    def test_mixes_components_of_a_trajectory_with_eigenvectors(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        network = ["--model.hidden", "8", "--epochs=1", "--batch_size=400", "--snapshots=step:1"]
+        assert main(["train", *network, f"--out={tmp_path / 'net'}"]) == 0
+        along = ["survey", f"--trajectory={tmp_path / 'net'}", "--grid=3", "--examples=60", "--plan=loop",
+                 "--no-pictures", f"--out={tmp_path / 'map'}", "--directions", "component", "eigenvector"]  # fmt: skip
+        assert main(along) == 0
+        labels = labels_of(tmp_path / "map")
+        assert re.fullmatch(r"principal component 1 \([0-9.]+ %\)", labels[0])
+        assert re.match(r"eigenvector 1 \(eigenvalue [0-9.]+\)", labels[1])
+        monkeypatch.delattr("lossatlas.directions.centre.find_spectrum")
+        assert main([*along, "--resume", "--metrics", "loss", "error"]) == 0
+        assert labels_of(tmp_path / "map") == labels
+
     @pytest.mark.parametrize(
         ("tokens", "message"),
         [
@@ -283,6 +337,12 @@ class TestCommandLine:
                 "is computed from a trajectory; name one with --trajectory",
             ),
             (["--checkpoint=nowhere.pt"], "checkpoint nowhere.pt does not exist"),
+            (["--checkpoint=FILE", "--directions", "eigenvector:top"], "'eigenvector:top' is not a direction"),
+            (
+                ["--checkpoint=FILE", "--directions", "eigenvector", "--curvature_parameters=layer9.*"],
+                "no parameters that vary match layer9.*",
+            ),
+            (["--checkpoint=FILE", "--directions=gradient", "--repeats=3"], "and gradient are not"),
         ],
     )
     def test_says_in_one_line_what_is_wrong(
