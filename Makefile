@@ -22,8 +22,9 @@ setup: .venv/installed
 
 # Tests start Python hundreds of times, so here everything is compiled, on all cores; some packages ship files that are
 # not valid Python.
-.venv/developed: .venv/installed
+.venv/developed: .venv/installed tests/oracles.txt
 	$(PIP) --no-compile --editable '.[dev]'
+	$(PIP) --no-compile --no-deps --requirement tests/oracles.txt
 	-$(BIN)/python -m compileall -qq -j 0 .venv/lib
 	touch $@
 
