@@ -75,7 +75,7 @@ def _configure_small() -> dict[str, TrainConfig]:
         f"resnet-20{'' if shortcuts else '-without'}": TrainConfig(
             data="cifar10", data_options={"shrink": 2}, model="resnet",
             model_options={"depth": 20, "width": 8, "shortcuts": shortcuts}, augment=("flip",), optimizer="nesterov",
-            lr=RATES[shortcuts], weight_decay=5e-4, schedule="steps", epochs=8, batch_size=128, snapshots="none",
+            lr=RATES[shortcuts], weight_decay=5e-4, schedule="steps", epochs=5, batch_size=128, snapshots="none",
         )
         for shortcuts in (True, False)
     }  # fmt: skip
