@@ -234,7 +234,7 @@ class OpenedRun:
             if kind in (stored.get("chart"), stored.get("curve")):
                 CoefficientChart.named(kind)
         chart = load_chart(path)
-        chart.axis_labels = self._read_labels(chart.axes)
+        chart.axis_labels = {**chart.axis_labels, **self._read_labels(chart.axes)}
         with suppress(Unreadable, ValueError):
             attributes = read_json(self.path / SURVEY / METADATA, GroupHead).attributes
             chart.random_directions = parse_json(attributes.get(RANDOM_DIRECTIONS) or "{}", dict[str, Any])

@@ -41,8 +41,8 @@ class AxesConfig(GridConfig, DirectionConfig):
     """The axes of a survey: their directions, and which points along them are evaluated."""
 
     directions: tuple[str, ...] | None = None
-    """Direction of each axis (see `lossatlas info`), such as random, towards:CHECKPOINT or file:PATH; by default two
-    principal components of the trajectory, or two random directions."""
+    """Direction of each axis (see `lossatlas info`), such as random, towards:CHECKPOINT, file:PATH, gradient or
+    eigenvector; by default two principal components of the trajectory, or two random directions."""
     orthogonal: bool = False
     """Make each direction orthogonal to those before it, and keep its length."""
     range: tuple[float, ...] | None = None
