@@ -127,7 +127,9 @@ def test_slices_along_its_eigenvectors_have_their_curvature(trained: Path) -> No
     plane = ["--run=runs/c"]
     for number, (tokens, out) in enumerate(((plane, "plane"), (second, "line"))):
         assert main(["survey", *tokens, *line, f"--out={out}"]) == 0
-        losses = xr.open_zarr(f"{out}/survey.zarr")["train_loss"].values.astype(np.float64)
+        survey = xr.open_zarr(f"{out}/survey.zarr")
+        assert f"eigenvalue {float(data['hessian_top'][number, 0, 0]):.4g}" in survey["u"].attrs["long_name"]
+        losses = survey["train_loss"].values.astype(np.float64)
         losses = losses[:, 1] if losses.ndim == 2 else losses
         curvature = (losses[0] - 2 * losses[1] + losses[2]) / step**2
         assert curvature == pytest.approx(float(data["hessian_top"][number, 0, 0]), rel=0.1)
@@ -203,6 +205,28 @@ def test_from_python_the_numbers_are_those_of_the_verb(trained: Path) -> None:
     assert opened.verb == "curvature"
     assert opened.finished
     assert opened.engine.plan.derivatives == found.plan.derivatives
+
+
+def test_a_network_whose_loss_is_not_finite_is_stored_as_such_and_the_others_are_measured(trained: Path) -> None:
+    problem, split = problem_of(trained / "net0")
+    good = read_state(trained / "net0" / "model.safetensors")
+    name = next(name for name in good if good[name].ndim > 1)
+    bad = {**good, name: good[name].sign() * 3e38}
+    alone = la.curvature(problem, split, {"good": good}, **SMALL)
+    both = la.curvature(problem, split, {"bad": bad, "good": good}, **SMALL)
+    assert both.verdicts == ("bad: not finite: the loss or a product with the operator is not finite.", *alone.verdicts)
+    xr.testing.assert_identical(both.data.isel(network=[1]).drop_attrs(), alone.data.drop_attrs())
+    assert not np.isfinite(both.data["hessian_top"][0]).any()
+    assert list(both.charts) == ["good"]
+
+
+def test_the_gauss_newton_matrix_alone_says_nothing_of_negative_curvature(trained: Path) -> None:
+    problem, split = problem_of(trained / "net0")
+    loose = {"gradient_tolerance": 1e3, "probes": 0, "top": 1}
+    found = la.curvature(problem, split, operator="ggn", **loose)
+    assert "hessian_top" not in found.data
+    assert "stationary: " in found.verdicts[0]
+    assert "negative curvature was not looked for" in found.verdicts[0]
 
 
 def test_along_a_trajectory_warm_starts_find_what_cold_ones_do_in_fewer_products(trained: Path) -> None:

@@ -201,7 +201,7 @@ class TestDerivatives:
             (("gradient", "gradient"), {}, "'gradient' is given for 2 axes; expected one axis"),
             (("eigenvector:biggest",), {}, "'eigenvector:biggest' is not a direction; did you mean"),
             (("gradient:3",), {}, "direction 'gradient' takes no argument"),
-            (("eigenvector",) * 3, {"space": ["2.bias"]}, "3 eigenvalues are asked for, and the hessian has 2"),
+            (("eigenvector",) * 3, {"space": ["2.bias"]}, "3 eigenvalues are asked for, and curvature is taken in 2"),
             (("eigenvector",), {"curvature": la.CurvatureSettings(tolerance=1e-16)}, "expected more"),
         ],
     )
