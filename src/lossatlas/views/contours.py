@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.path import Path
@@ -231,7 +231,7 @@ def draw_levels(
         ax.contourf(*at, held, levels=maps.bands.boundaries, norm=maps.bands, cmap=maps.colours, zorder=1)
     looks: dict[str, Any] = {"colors": PAPER, "alpha": 0.7}
     if not filled:
-        looks = {"cmap": _ink(maps.palette), "norm": (LogNorm if limits.log else Normalize)(limits.low, limits.high)}
+        looks = {"cmap": _ink(maps.palette), "norm": figures.make_norm(limits)}
     passing = [level for level in maps.levels if held.min() < level < held.max()]
     return ax.contour(*at, held, levels=passing, linewidths=width, zorder=2, **looks) if passing else None
 

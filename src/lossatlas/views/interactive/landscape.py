@@ -11,6 +11,7 @@ from lossatlas.views.interactive._traces import (
     Trace,
     assemble,
     escape_text,
+    list_choices,
     list_texts,
     make_flag,
     make_hover,
@@ -40,7 +41,7 @@ class Landscape(InteractiveView):
     def plot(self, survey: xr.Dataset) -> Plot:
         u, v = data.axes(survey)
         us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
-        choices = data.quantities(survey)
+        choices = list_choices(survey)
         losses = data.fields(survey, scales.LOSS)
         traces = []
         for field in choices:
