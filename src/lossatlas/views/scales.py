@@ -40,6 +40,7 @@ TAIL = 1.0  # percent cut at each end where outliers would take most of the scal
 OUTLIER_RATIO = 3.0  # the ratio of the full to the central range beyond which the ends are cut
 WIDE_RATIO = 100.0  # the ratio of largest to smallest value beyond which other quantities have a log scale too
 SMALL = 10.0  # percent; the percentile of magnitudes that counts as the smallest on a signed scale
+FEWEST_SIGNED = 3  # ticks of a signed scale
 MOST_DECADES = 6  # of a signed scale, to either side; smaller magnitudes are in its linear part
 
 SIGNED = frozenset({"hessian_min", "hessian_bottom", "hessian_trace"})
@@ -236,17 +237,21 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 def signed_ticks(low: float, high: float, linear: float, most: int = 7) -> list[float]:
     """Choose up to ``most`` ticks in [low, high] for a scale that is logarithmic in both directions from zero.
 
-    They are zero, if it lies within, and powers of ten above ``linear``, evenly spaced and alike on both sides.
+    They are zero, if it lies within, and round numbers well above ``linear``, alike on both sides; equal steps where
+    the scale has few of them.
     """
-    first = int(np.ceil(np.log10(linear) + 0.5))  # a power nearer to zero would stand too close to it
-    last = int(np.floor(np.log10(max(abs(low), abs(high), linear)) + 1e-9))
-    for stride in range(1, last - first + 3):
-        powers = [float(f"1e{power}") for power in range(last, first - 1, -stride)]
-        ticks = [*(-power for power in powers), 0.0, *reversed(powers)]
+    # Nearer to zero ticks would stand too close to it.
+    first, reach = 3 * linear, max(abs(low), abs(high))
+    exponents = np.arange(np.floor(np.log10(linear)), np.floor(np.log10(max(reach, linear))) + 1)
+    strides = [exponents[::-1][::stride] for stride in range(2, 2 + len(exponents))]
+    choices = [(exponents, (1, 2, 5)), (exponents, (1, 3)), (exponents, (1,)), *((powers, (1,)) for powers in strides)]
+    for powers, digits in choices:
+        sizes = [size for e in powers for d in digits if (size := float(f"{d}e{int(e)}")) >= first]
+        ticks = sorted([0.0, *sizes, *(-size for size in sizes)])
         inside = [tick for tick in ticks if low <= tick <= high]
-        if len(inside) <= most:
-            break
-    return inside if len(inside) > 1 else _linear_ticks(low, high)
+        if FEWEST_SIGNED <= len(inside) <= most:
+            return inside
+    return _linear_ticks(low, high)
 
 
 def number(value: float) -> str:
