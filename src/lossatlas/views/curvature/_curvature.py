@@ -120,7 +120,7 @@ def choose_linear(values: Floats, weights: Floats | None = None, finest: float =
     share = np.cumsum(counts[order])
     middle = magnitudes[order][np.searchsorted(share, 0.25 * share[-1])]
     reach = float(magnitudes.max())
-    return float(10 ** np.floor(np.log10(np.clip(middle, finest * reach, 0.1 * reach))))
+    return float(10 ** np.round(np.log10(np.clip(middle, finest * reach, 0.1 * reach))))
 
 
 def scale_signed(ax: Axes, low: float, high: float, linear: float, most: int = 7, *, across: bool = False) -> None:

@@ -56,8 +56,8 @@ def _lines(survey: xr.Dataset, style: Style) -> Figure:
         ax = drawn.add_subplot(len(metrics), 1, row + 1, sharex=first)
         limits = style.limit(fields)
         colours = lines.ACCURACY_COLOURS if figures.is_share(fields[0]) else lines.LOSS_COLOURS
-        # The axis says which quantity it is, so that one legend of the splits serves all rows.
-        names = [field.split or field.label for field in fields]
+        # The axis says which quantity it is, so that one legend of the splits serves several rows.
+        names = [field.split or field.label for field in fields] if len(metrics) > 1 else []
         lines.curves(ax, [at] * len(fields), fields, limits, colours, "-", names)
         ax.set_ylabel(figures.wrapped(fields[0].scale_label(limits), HEIGHT - 0.4))
         ax.margins(x=0.02)
