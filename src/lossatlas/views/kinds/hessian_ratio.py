@@ -9,11 +9,13 @@ import matplotlib.patheffects as effects
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lossatlas.views import data, figures, lines, looks, marks, scales
 from lossatlas.views.base import SurveyView
+from lossatlas.views.contours import label_lines
 from lossatlas.views.figures import Palette
 from lossatlas.views.kinds._splits import has_points_between
 from lossatlas.views.levels import contour_levels
@@ -87,7 +89,7 @@ def _maps(survey: xr.Dataset, style: Style) -> Figure:
     losses = {field.split: field for field in data.fields(survey, scales.LOSS)} if has_points_between(survey) else {}
     grounds = [losses.get(field.split) for field in fields]
     masked = sum(int((~np.isfinite(field.resolved)).sum()) for field in fields)
-    crossed = _describe_contours([ground for ground in grounds if ground is not None], style)
+    crossed = _describe_contours([ground for ground in grounds if ground is not None])
     drawn = figures.heat_maps(
         style,
         survey,
@@ -100,9 +102,19 @@ def _maps(survey: xr.Dataset, style: Style) -> Figure:
         networks=there,
     )
     levels = _list_levels([ground for ground in grounds if ground is not None])
-    for ax, ground in zip(drawn.axes, grounds, strict=False):
-        if ground is not None:
-            _cross(ax, survey, ground, levels)
+    passed = [
+        crossing
+        for ax, ground in zip(drawn.axes, grounds, strict=False)
+        if ground is not None and (crossing := _cross(ax, survey, ground, levels)) is not None
+    ]
+    if passed:
+        # Labels are placed, and lines interrupted for them, only after the layout has fixed the panels.
+        letters = 7.5 * figures.read_lettering(drawn)
+        figures.fit_text(drawn)
+        drawn.draw_without_rendering()
+        frame = [np.array([edges[0], edges[-1]]) for edges in data.edges(survey)]
+        for crossing in passed:
+            label_lines(crossing, there, frame, letters, halo=looks.INK)
     return drawn
 
 
@@ -110,23 +122,26 @@ def _list_levels(grounds: Sequence[data.Field]) -> list[float]:
     return contour_levels(data.limits_of(grounds, log=True)) if grounds else []
 
 
-def _describe_contours(grounds: Sequence[data.Field], style: Style) -> str:
+def _describe_contours(grounds: Sequence[data.Field]) -> str:
     if not grounds:
         return ""
     levels = ", ".join(map(figures.tick_text, _list_levels(grounds)))
     return f"lines: contours of the loss ({grounds[0].units}) at {levels}".replace(" ()", "")
 
 
-def _cross(ax: Axes, survey: xr.Dataset, ground: data.Field, levels: Sequence[float]) -> None:
-    """Draw contour lines of the loss over a map."""
+def _cross(ax: Axes, survey: xr.Dataset, ground: data.Field, levels: Sequence[float]) -> QuadContourSet | None:
+    """Draw contour lines of the loss over a map; returns None if no level is crossed."""
     at = [data.read_numbers(survey, axis) for axis in data.axes(survey)]
     limits = data.limits_of([ground], log=True)
     held = np.ma.masked_where(~np.isfinite(ground.plane()), limits.shown(ground.plane()))
-    if passing := [level for level in levels if held.count() and held.min() < level < held.max()]:
-        ends = ax.get_xlim(), ax.get_ylim()
-        passed = ax.contour(*at, held, levels=passing, colors=looks.PAPER, linewidths=0.9, zorder=2)
-        passed.set_path_effects([effects.withStroke(linewidth=2.0, foreground=looks.INK, alpha=0.55)])
-        ax.set(xlim=ends[0], ylim=ends[1])
+    passing = [level for level in levels if held.count() and held.min() < level < held.max()]
+    if not passing:
+        return None
+    ends = ax.get_xlim(), ax.get_ylim()
+    passed = ax.contour(*at, held, levels=passing, colors=looks.PAPER, linewidths=0.9, zorder=2)
+    passed.set_path_effects([effects.withStroke(linewidth=2.0, foreground=looks.INK, alpha=0.55)])
+    ax.set(xlim=ends[0], ylim=ends[1])
+    return passed
 
 
 def _curves(survey: xr.Dataset, style: Style) -> Figure:
@@ -153,7 +168,8 @@ def _curves(survey: xr.Dataset, style: Style) -> Figure:
         ax.set_ylim(bottom=0)
     ax.margins(x=0.02)
     ax.tick_params(labelsize=8)
-    ax.set(xlabel=data.axis_label(survey, axis), ylabel="|smallest / largest| eigenvalue")
+    label = figures.wrapped("|smallest / largest| eigenvalue", drawn.get_figheight() - 1.0)
+    ax.set(xlabel=data.axis_label(survey, axis), ylabel=label)
     marks.mark_line(ax, there, 0.85 * WIDTH)
     dotted = any((np.isfinite(field.values) & ~np.isfinite(field.resolved)).any() for field in fields)
     keys = [Line2D([], [], linestyle=":", color=looks.GREY, alpha=0.7, label="not resolved")] * dotted

@@ -157,7 +157,7 @@ def _maps(survey: xr.Dataset, style: Style) -> Figure:
             ax.set_title(f"{one.split} {one.label}".strip(), fontsize=10, color=looks.INK)
             last = int(start) + row == rows - 1
             ax.set_xlabel(figures.wrapped(labels[0], width / across - 0.8) if last else "")
-            ax.set_ylabel(figures.wrapped(labels[1], height / rows - 0.8) if column == 0 else "")
+            ax.set_ylabel(figures.wrapped(labels[1], height / rows - 0.5) if column == 0 else "")
             ax.tick_params(labelleft=column == 0, labelbottom=last)
             marks.mark_plane(ax, there)
             placed.append(ax)
