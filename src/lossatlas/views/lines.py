@@ -18,6 +18,7 @@ from lossatlas.views.scales import Floats, Limits
 
 __all__ = [
     "ACCURACY_COLOURS",
+    "FEW",
     "LOSS_COLOURS",
     "MARKED",
     "UNNAMED",
@@ -37,7 +38,8 @@ UNNAMED = "_"
 """The label of curves that the legend leaves out."""
 MARKED = ", marked \u00d7 at the top"
 """The end of the note on values that are not finite: how they are shown."""
-FEW = 80  # points; the marks of more would merge into a thick line
+FEW = 80
+"""Points; the marks of more would merge into a thick line."""
 
 
 def along(survey: xr.Dataset) -> Floats:
