@@ -65,7 +65,7 @@ def _limit(style: Style, fields: Sequence[data.Field]) -> Limits:
     values = np.concatenate([field.resolved.ravel() for field in fields])
     beyond = int((values > 1).sum())
     whole = Limits(0.0, 1.0, False, None, "max", f"{WHOLE.note}; values beyond it: {beyond}") if beyond else WHOLE
-    return style.limit_values(values, whole)
+    return style.limit_values(values, whole) if style.concerns(data.RATIO) else whole
 
 
 def _describe_resolved(fields: Sequence[data.Field]) -> str:
@@ -150,7 +150,8 @@ def _curves(survey: xr.Dataset, style: Style) -> Figure:
     fields, at, there = data.fields(survey, data.RATIO), lines.along(survey), networks(survey)
     every = np.concatenate([field.resolved.ravel() for field in fields])
     # On a line the scale is chosen from the values, whose differences are what is seen.
-    limits = style.limit_values(every, scales.limits(every, log=False))
+    limits = scales.limits(every, log=False)
+    limits = style.limit_values(every, limits) if style.concerns(data.RATIO) else limits
     drawn = figures.figure(style, WIDTH, HEIGHT)
     ax = drawn.add_subplot()
     shown = []
