@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from functools import cache
 from pathlib import Path
@@ -188,6 +189,14 @@ def test_what_is_not_resolved_is_nowhere_stated_as_a_number() -> None:
     plot = plot_of(given)
     assert plot is not None
     assert "not resolved" in plot.json
+    surface = next(
+        one for one, name in zip(json.loads(plot.json)["data"], plot.choices, strict=True) if "ratio" in name
+    )
+    packed = surface["z"]
+    heights = np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]) if isinstance(packed, dict) else packed
+    assert (
+        int(np.isnan(np.array(heights, dtype=float)).sum()) == 10
+    )  # plotly would show them in the colour of the lowest ratio
 
 
 def signed(values: np.ndarray, metric: str = "hessian_min") -> xr.Dataset:
