@@ -38,6 +38,7 @@ __all__ = [
     "AXES",
     "CLASSES",
     "COMPANION",
+    "CURVATURE",
     "CURVE",
     "DIMENSION",
     "DONE",
@@ -102,6 +103,9 @@ SAMPLE_DIMENSIONS = (REPEAT, MEMBER, SAMPLE)
 
 CLASSES = "classes"
 """The dimension of metrics with one value per class."""
+
+CURVATURE = "curvature"
+"""The attribute that marks the data of a curvature run: eigenvalues, traces and densities at networks."""
 
 DIMENSION = "dimension"
 """The attribute that names the dimension of a variable with several values at a point."""

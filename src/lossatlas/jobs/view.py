@@ -16,7 +16,7 @@ from lossatlas.files.reading import resolve_path
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.rundir import PLANE, SURVEY, RunDirectory
-from lossatlas.views import Pictures, Style, draw, is_comparison, save_pictures
+from lossatlas.views import Pictures, Style, draw, is_comparison, is_curvature, save_pictures
 from lossatlas.views.picture import check_dpi, check_formats
 from lossatlas.views.style import parse_width
 
@@ -41,7 +41,7 @@ def view(
     levels: Sequence[float] = (),
     overwrite: bool = True,
 ) -> Pictures:
-    """Draw a survey, a comparison, or several surveys on shared axes; write the pictures if a directory is given.
+    """Draw a survey, a comparison, a curvature run, or several surveys together; write the pictures to a directory.
 
     ``pictures["loss"].figure`` is matplotlib's figure, which can be changed before ``pictures.save(...)``.
 
@@ -153,7 +153,7 @@ class Shown:
     """What is to be shown.
 
     Attributes:
-        subject: A survey, a comparison, or several surveys by name.
+        subject: A survey, a comparison, the data of a curvature run, or several surveys by name.
         record: Sentences on how it was measured.
         beside: What kinds of pictures of the same run show instead of the subject, by kind.
     """
@@ -174,7 +174,9 @@ class Shown:
             if kinds is None or kind in kinds:
                 pictures |= draw(other.subject, [kind], style, other.record)
         if not pictures:
-            raise BadInput("no picture shows what is given; expected a survey of one to three axes, or a comparison")
+            raise BadInput(
+                "no picture shows what is given; expected a survey of 1 to 3 axes, a comparison or a curvature run"
+            )
         return Pictures(pictures)
 
 
@@ -210,7 +212,7 @@ def join_shown(several: Mapping[str, Shown]) -> Shown:
     """
     surveys: dict[str, xr.Dataset] = {}
     for name, one in several.items():
-        if not isinstance(one.subject, xr.Dataset) or is_comparison(one.subject):
+        if not isinstance(one.subject, xr.Dataset) or is_comparison(one.subject) or is_curvature(one.subject):
             raise BadInput(f"{name!r} is not a survey; draw it alone")
         surveys[name] = one.subject
     records = {name: " ".join(one.record) for name, one in several.items() if one.record}

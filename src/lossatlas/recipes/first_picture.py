@@ -16,13 +16,13 @@ DPI = 80
 
 
 def draw_first_picture(subject: xr.Dataset) -> Shown | None:
-    """The first picture of a survey or a comparison that shows what was found; None where there is none.
+    """The first picture of a survey, a comparison or a curvature run that shows what was found; None without one.
 
     It alone is drawn, so that this is done in the time that one picture takes.
     """
-    from lossatlas.views import COMPARISON_VIEWS, VIEWS, draw, is_comparison
+    from lossatlas.views import choose_views, draw
 
-    views = COMPARISON_VIEWS if is_comparison(subject) else VIEWS
+    views = choose_views(subject)
     kinds = {name: views[name]() for name in views if not name.startswith("target")}
     try:
         for name, kind in sorted(kinds.items(), key=lambda item: item[1].rank):

@@ -1,4 +1,7 @@
-"""How a survey was measured, as a paper must state it: sample, statistics, normalisation and seed, from its record."""
+"""How numbers were measured, as a paper must state it: sample, statistics, curvature, normalisation and seed.
+
+All of it comes from the record of a run, and from the attributes of its data.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ import xarray as xr
 
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import parse_json
+from lossatlas.recipes.measured_curvature import describe_curvature
 from lossatlas.rundir import PROVENANCE, RunDirectory
-from lossatlas.schema import RANDOM_DIRECTIONS
+from lossatlas.schema import CURVATURE, RANDOM_DIRECTIONS
 
 if TYPE_CHECKING:
     from lossatlas.recipes.opened_run import OpenedRun
@@ -43,12 +47,12 @@ STATISTICS = {
 
 
 def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> tuple[str, ...]:
-    """Describe how the numbers of a survey or a comparison were measured, for the captions of its pictures.
+    """Describe how the numbers of a survey, a comparison or a curvature run were measured, for captions of pictures.
 
     Where the record of the run cannot be read, the sentences are those that the data support.
 
     Args:
-        subject: the survey or the comparison.
+        subject: the survey, the comparison or the data of the curvature run.
         run: the run that made it; None if unknown.
 
     Returns:
@@ -70,6 +74,7 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
     return (
         *_describe_problem(settings, normalisation),
         *_describe_samples(subject, settings),
+        *describe_curvature(subject, settings),
         *_describe_directions(
             random, "Random directions of the slices" if "other_run" in subject.sizes else "Random directions"
         ),
@@ -146,6 +151,8 @@ def _describe_seeds(settings: Mapping[str, Any], random: Mapping[str, Any]) -> I
 
 def _list_samples(subject: xr.Dataset) -> dict[str, Mapping[str, Any]]:
     """Read the evaluation settings of each split: examples, batch size, buffers policy, precision."""
+    if CURVATURE in subject.attrs and isinstance(subject.attrs.get("examples"), int | np.integer):
+        return {str(subject.attrs.get("split", "")): subject.attrs}
     return {
         str(variable.attrs["split"]): variable.attrs
         for variable in subject.data_vars.values()

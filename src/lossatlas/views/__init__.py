@@ -1,19 +1,23 @@
-"""Pictures of surveys and comparisons, each with its caption, and self-contained reports. Never imports torch.
+"""Pictures of surveys, comparisons and curvature runs, with captions, and self-contained reports. Never imports torch.
 
 Each kind of picture is one module: pictures of a survey are in ``lossatlas.views.kinds``, those that readers turn and
-move in ``interactive``, those of a comparison in ``comparisons``, and those of several surveys in ``overlays``. Which
-variables a picture shows is decided in :mod:`lossatlas.views.data`, which does not draw.
+move in ``interactive``, those of a comparison in ``comparisons``, those of a curvature run in ``curvature``, and those
+of several surveys in ``overlays``. Which variables a picture shows is decided in :mod:`lossatlas.views.data`, which
+does not draw.
 """
 
 from lossatlas.views.base import InteractiveView, StillView, SurveyView, View
 from lossatlas.views.drawing import (
     COMPARISON_VIEWS,
+    CURVATURE_VIEWS,
     INTERACTIVE_VIEWS,
     OVERLAY_VIEWS,
     VIEWS,
+    choose_views,
     draw,
     draw_interactive,
     is_comparison,
+    is_curvature,
 )
 from lossatlas.views.picture import FORMATS, DrawnPicture, InteractivePicture, Pictures, save_pictures
 from lossatlas.views.report import write_report
@@ -21,6 +25,7 @@ from lossatlas.views.style import Style
 
 __all__ = [
     "COMPARISON_VIEWS",
+    "CURVATURE_VIEWS",
     "FORMATS",
     "INTERACTIVE_VIEWS",
     "OVERLAY_VIEWS",
@@ -33,9 +38,11 @@ __all__ = [
     "Style",
     "SurveyView",
     "View",
+    "choose_views",
     "draw",
     "draw_interactive",
     "is_comparison",
+    "is_curvature",
     "save_pictures",
     "write_report",
 ]

@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.path import Path
@@ -25,7 +26,7 @@ from lossatlas.views.networks import Networks
 from lossatlas.views.scales import Floats, Limits, invalid
 from lossatlas.views.style import Style
 
-__all__ = ["Maps", "Panel", "contour_maps", "draw_levels", "label_places"]
+__all__ = ["Maps", "Panel", "contour_maps", "draw_levels", "label_lines", "label_places"]
 
 APART = 0.08  # fraction of the panel's longer side; labels that are nearer than this may overlap
 MARGIN = 0.05  # fraction of the panel's longer side; the least distance of a label from an edge
@@ -152,7 +153,7 @@ def contour_maps(
         drawn.draw_without_rendering()
         for line, panel, frame in zip(lines, panels, frames, strict=True):
             if line is not None:
-                _label(line, panel, frame, 7.5 * lettering)
+                label_lines(line, panel.networks, frame, 7.5 * lettering)
     return drawn
 
 
@@ -231,7 +232,7 @@ def draw_levels(
         ax.contourf(*at, held, levels=maps.bands.boundaries, norm=maps.bands, cmap=maps.colours, zorder=1)
     looks: dict[str, Any] = {"colors": PAPER, "alpha": 0.7}
     if not filled:
-        looks = {"cmap": _ink(maps.palette), "norm": (LogNorm if limits.log else Normalize)(limits.low, limits.high)}
+        looks = {"cmap": _ink(maps.palette), "norm": figures.make_norm(limits)}
     passing = [level for level in maps.levels if held.min() < level < held.max()]
     return ax.contour(*at, held, levels=passing, linewidths=width, zorder=2, **looks) if passing else None
 
@@ -241,21 +242,34 @@ def _ink(palette: Palette) -> ListedColormap:
     return ListedColormap(mpl.colormaps[palette.colours](np.linspace(0, 0.78, 256)))
 
 
-def _label(lines: QuadContourSet, panel: Panel, frame: tuple[Floats, Floats], letters: float) -> None:
+def label_lines(
+    lines: QuadContourSet, networks: Networks, frame: Sequence[Floats], letters: float, halo: str = ""
+) -> None:
+    """Label contour lines with their levels, away from networks and their names, after the layout has fixed the panel.
+
+    Args:
+        lines: the lines of all levels.
+        networks: the networks that are marked on the panel.
+        frame: the ends of the panel along ``u`` (2,) and ``v`` (2,).
+        letters: the height of the letters, points.
+        halo: the colour around the letters where these stand on another map; empty draws none.
+    """
     several = [_pieces(path) for path in lines.get_paths()]
-    places = [(u, v) for _, u, v in label_places(several, frame, _taken(lines, panel))]
+    places = [(u, v) for _, u, v in label_places(several, frame, _taken(lines, networks))]
     if places:
         for text in lines.clabel(fmt=figures.tick_text, fontsize=letters, inline=True, inline_spacing=3, manual=places):
             text.set_rotation_mode("anchor")
+            if halo:
+                text.set_path_effects([effects.withStroke(linewidth=1.6, foreground=halo)])
 
 
-def _taken(lines: QuadContourSet, panel: Panel) -> Floats:
+def _taken(lines: QuadContourSet, networks: Networks) -> Floats:
     """Find the positions that networks and their names occupy on a panel after the layout: (places, 2)."""
     back = lines.axes.transData.inverted()
     boxes = [back.transform_bbox(text.get_window_extent()) for text in lines.axes.texts]
     steps = np.linspace(0, 1, 5)
     names = [(box.x0 + step * box.width, (box.y0 + box.y1) / 2) for box in boxes for step in steps]
-    return np.array([*panel.networks.at, *names]).reshape(-1, 2)
+    return np.array([*networks.at, *names]).reshape(-1, 2)
 
 
 def _pieces(path: Path) -> list[Floats]:

@@ -21,25 +21,41 @@ from lossatlas.errors import BadInput
 from lossatlas.schema import (
     CLASSES,
     MEASURED,
+    PROBE_ERROR,
+    RESIDUAL,
     SAMPLE_DIMENSIONS,
     SNAPSHOT,
     STANDARD_ERROR,
     TARGET,
     TARGET_LOSS,
     Along,
+    Companion,
     Corner,
     find_companion,
     list_value_dimensions,
 )
-from lossatlas.views.scales import ACCURACY, LOSS, Floats, Limits, limits, logarithmic, number
+from lossatlas.views.scales import (
+    ACCURACY,
+    LOSS,
+    Floats,
+    Limits,
+    is_signed,
+    limits,
+    logarithmic,
+    number,
+    signed_limits,
+)
 
 __all__ = [
+    "RATIO",
+    "RESOLVED",
     "Field",
     "Indices",
     "axes",
     "axis_label",
     "axis_units",
     "by_class",
+    "by_value",
     "cell_edges",
     "count_samples",
     "describe_extremes",
@@ -67,6 +83,11 @@ SPATIAL = ("u", "v", "w")
 HALF_SIDE = "half the longer side"
 BAND = 2.0  # standard errors on either side of a mean; about 95 % confidence for many examples
 DONE = "done"
+RATIO = "hessian_ratio"
+RESOLVED = 0.02
+"""The residual of a ratio of eigenvalues up to which it counts as resolved."""
+ENDS = {"top_eigenvalue": "largest", "bottom_eigenvalue": "smallest"}
+"""What the first value along a dimension of eigenvalues is called."""
 FIRST_OF = "first_of_samples"
 """The attribute of a survey that is one of several samples: their number, in words."""
 
@@ -82,7 +103,9 @@ class Field:
         metric: ``loss``, ``accuracy``, ``gradient_norm``; empty for a variable that does not belong to a split.
         values: The numbers, float64, one dimension per axis (U, V, ...); NaN and infinities are kept.
         split: The split that was measured, ``test``; may be empty.
-        error: The standard errors of the values, of the same shape; None where all examples were taken.
+        error: The standard errors of the values, over examples or random probes, of the same shape; None where all
+            examples were taken.
+        residual: The residuals of the equations that the values solve, of the same shape; None where there are none.
     """
 
     name: str
@@ -92,6 +115,14 @@ class Field:
     values: Floats
     split: str = ""
     error: Floats | None = None
+    residual: Floats | None = None
+
+    @property
+    def resolved(self) -> Floats:
+        """The values, NaN in place of a ratio of eigenvalues whose residual is not known to be at most 0.02."""
+        if self.metric != RATIO or self.residual is None:
+            return self.values
+        return np.where(self.residual <= RESOLVED, self.values, np.nan)
 
     def plane(self, w: int | None = None) -> Floats:
         """The values as rows of ``v`` and columns of ``u``, shape (V, U); ``w`` chooses a slice of three axes."""
@@ -209,23 +240,63 @@ def by_class(survey: xr.Dataset) -> dict[str, list[Field]]:
 
     Classes are named by the coordinate of their dimension, or by their numbers.
     """
+    found = _list_several(survey, frozenset({CLASSES}))
+    return dict(sorted(found.items(), key=lambda item: item[1][0].split != "test"))
+
+
+def by_value(survey: xr.Dataset) -> dict[str, dict[str, list[Field]]]:
+    """List metrics with several values at a point that do not belong to classes, such as a few eigenvalues.
+
+    Returns:
+        The fields of the values, by metric and split: ``train`` and ``test`` first.
+    """
+    dimensions = list_value_dimensions(variable.attrs for variable in survey.data_vars.values()) - {CLASSES}
+    found: dict[str, dict[str, list[Field]]] = {}
+    for several in _list_several(survey, dimensions).values():
+        found.setdefault(several[0].metric, {})[several[0].split] = several
+    order = ["train", "test"]
+    return {
+        metric: dict(sorted(splits.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+        for metric, splits in sorted(found.items(), key=lambda item: item[0].endswith("_bottom"))
+    }
+
+
+def _list_several(survey: xr.Dataset, dimensions: frozenset[str]) -> dict[str, list[Field]]:
+    """List the variables with one of these dimensions beside the axes: a field for each place along it."""
     order = axes(survey)
     found = {}
     for name in _numeric(survey):
-        if set(survey[name].dims) == {*order, CLASSES} and not find_companion(name, survey[name].attrs):
-            whole = _field(survey, name, [*order, CLASSES])
-            labels = survey[CLASSES].values if CLASSES in survey.coords else range(whole.values.shape[-1])
-            errors = [None] * len(labels) if whole.error is None else np.moveaxis(whole.error, -1, 0)
+        further = {str(dim) for dim in survey[name].dims} - set(order)
+        if len(further) == 1 and further <= dimensions and _meaning(survey, name)[1]:
+            (dim,) = further
+            whole = _field(survey, name, [*order, dim])
+            labels = survey[dim].values if dim in survey.coords else range(whole.values.shape[-1])
             found[name] = [
                 replace(
                     whole,
-                    label=f"class {label}" if isinstance(label, int | np.integer) else str(label),
+                    label=_name_value(dim, label),
                     values=whole.values[..., k],
-                    error=errors[k],
+                    error=None if whole.error is None else whole.error[..., k],
+                    residual=None if whole.residual is None else whole.residual[..., k],
                 )
                 for k, label in enumerate(labels)
             ]
-    return dict(sorted(found.items(), key=lambda item: item[1][0].split != "test"))
+    return found
+
+
+def _name_value(dimension: str, label: object) -> str:
+    """Name a value along a dimension: ``class 3``, ``largest``, ``2nd smallest``; labels that are texts stay.
+
+    >>> _name_value("classes", 3), _name_value("bottom_eigenvalue", 1), _name_value("layer", 0)
+    ('class 3', '2nd smallest', 'layer 0')
+    """
+    if not isinstance(label, int | np.integer):
+        return str(label)
+    if dimension in ENDS:
+        place = int(label) + 1
+        ending = {1: "st", 2: "nd", 3: "rd"}.get(place % 10 if place % 100 not in (11, 12, 13) else 0, "th")
+        return f"{place}{ending} {ENDS[dimension]}" if place > 1 else ENDS[dimension]
+    return f"{'class' if dimension == CLASSES else dimension.replace('_', ' ')} {label}"
 
 
 def quantities(survey: xr.Dataset) -> list[Field]:
@@ -248,9 +319,10 @@ def describe_extremes(survey: xr.Dataset, shown: Sequence[Field]) -> str:
     shape = " \u00d7 ".join(str(survey.sizes[axis]) for axis in order)
     sentences = [f"{shape} points along {', '.join(order)}."] if shown else []
     for field in shown:
-        finite = np.isfinite(field.values)
+        finite = np.isfinite(field.resolved)
         if not finite.any():
-            sentences.append(f"The {field.label} is not finite at any point.")
+            said = "not finite" if field.resolved is field.values else "not resolved"
+            sentences.append(f"The {field.label} is {said} at any point.")
             continue
         low, high = np.where(finite, field.values, np.inf).argmin(), np.where(finite, field.values, -np.inf).argmax()
         sentences.append(f"The {field.label} ranges from {place(field, low)} to {place(field, high)}.")
@@ -261,7 +333,7 @@ def list_extremes(survey: xr.Dataset) -> dict[str, tuple[str, str]]:
     """The lowest and the highest finite value of each quantity of a survey, as words, by its label."""
     found = {}
     for field in quantities(survey):
-        values = field.values[np.isfinite(field.values)]
+        values = field.resolved[np.isfinite(field.resolved)]
         if values.size:
             found[field.label] = (number(float(values.min())), number(float(values.max())))
     return found
@@ -275,9 +347,12 @@ def preferred(candidates: Sequence[Field]) -> Field:
 def limits_of(fields: Sequence[Field], *, log: bool | None = None) -> Limits:
     """Find common limits for the fields of one metric; ``log`` as :func:`~lossatlas.views.scales.limits` takes it.
 
-    Where it is None, the scale is logarithmic for losses and for values of a wide range.
+    Where it is None, the scale is logarithmic for losses and for values of a wide range, and reaches as far below zero
+    as above it where the sign of the values matters.
     """
-    values = np.concatenate([field.values.ravel() for field in fields])
+    values = np.concatenate([field.resolved.ravel() for field in fields])
+    if log is None and is_signed(fields[0].metric, values):
+        return signed_limits(values)
     return limits(values, log=logarithmic(fields[0].metric, values) if log is None else log)
 
 
@@ -394,9 +469,16 @@ def _field(survey: xr.Dataset, name: str, order: Sequence[Hashable]) -> Field:
     label = long_name if split.lower() in long_name.lower() else f"{split} {long_name}"
     units = str(variable.attrs.get("units", ""))
     values = np.asarray(variable.transpose(*order).values, dtype=np.float64)
-    off = survey.get(beside := STANDARD_ERROR.of(name))
-    known = (
-        off is not None and set(off.dims) == set(order) and find_companion(beside, off.attrs) == STANDARD_ERROR.suffix
-    )
-    error = np.asarray(off.transpose(*order).values, dtype=np.float64) if off is not None and known else None
-    return Field(name, label, "" if units == "1" else units, metric, values, split, error)
+    errors = (_read_companion(survey, name, companion, order) for companion in (STANDARD_ERROR, PROBE_ERROR))
+    error = next((known for known in errors if known is not None), None)
+    residual = _read_companion(survey, name, RESIDUAL, order)
+    return Field(name, label, "" if units == "1" else units, metric, values, split, error, residual)
+
+
+def _read_companion(survey: xr.Dataset, name: str, companion: Companion, order: Sequence[Hashable]) -> Floats | None:
+    """Read what says how accurate a variable is, its dimensions in order; None where the survey lacks it."""
+    beside = companion.of(name)
+    found = survey.get(beside)
+    if found is None or set(found.dims) != set(order) or find_companion(beside, found.attrs) != companion.suffix:
+        return None
+    return np.asarray(found.transpose(*order).values, dtype=np.float64)

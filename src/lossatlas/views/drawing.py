@@ -9,22 +9,27 @@ from typing import Any
 import xarray as xr
 
 from lossatlas.registry import Registry
+from lossatlas.schema import CURVATURE
 from lossatlas.views.base import InteractiveView, StillView, draw_views, pick_view
 from lossatlas.views.picture import InteractivePicture, Pictures
 from lossatlas.views.style import PLAIN, Style
 
 __all__ = [
     "COMPARISON_VIEWS",
+    "CURVATURE_VIEWS",
     "INTERACTIVE_VIEWS",
     "OVERLAY_VIEWS",
     "VIEWS",
+    "choose_views",
     "draw",
     "draw_interactive",
     "is_comparison",
+    "is_curvature",
 ]
 
 VIEWS: Registry[type[StillView[Any]]] = Registry("view", "lossatlas.views.kinds")
 COMPARISON_VIEWS: Registry[type[StillView[Any]]] = Registry("view of a comparison", "lossatlas.views.comparisons")
+CURVATURE_VIEWS: Registry[type[StillView[Any]]] = Registry("view of a curvature run", "lossatlas.views.curvature")
 INTERACTIVE_VIEWS: Registry[type[InteractiveView]] = Registry("interactive view", "lossatlas.views.interactive")
 OVERLAY_VIEWS: Registry[type[StillView[Any]]] = Registry("view of several surveys", "lossatlas.views.overlays")
 
@@ -35,13 +40,14 @@ def draw(
     style: Style = PLAIN,
     record: Sequence[str] = (),
 ) -> Pictures:
-    """Draw pictures of a survey, of a comparison, or of several surveys on shared axes.
+    """Draw pictures of a survey, of a comparison, of a curvature run, or of several surveys on shared axes.
 
     Args:
         subject: a survey has variables ``<split>_<metric>`` over the chart's axes, as ``xarray.open_zarr`` returns it;
             of several repeats of a slice (or members or samples), most kinds show the first, and their captions say so.
-            A comparison has dimensions ``run`` and ``other_run``. Several surveys are given as a mapping from the names
-            that pictures show; surveys with one axis share one plot, planes are drawn side by side.
+            A comparison has dimensions ``run`` and ``other_run``, a curvature run the attribute ``curvature``. Several
+            surveys are given as a mapping from the names that pictures show; surveys with one axis share one plot,
+            planes are drawn side by side.
         kinds: the names of kinds of pictures; None draws all that apply.
         style: title, width, scale and colours of the pictures.
         record: sentences on how the numbers were measured, as a paper must state them.
@@ -57,9 +63,14 @@ def draw(
 
         check_together(subject)
         return _rename("overlay_", draw_views(OVERLAY_VIEWS, subject, kinds, style, record))
+    return draw_views(choose_views(subject), subject, kinds, style, record)
+
+
+def choose_views(subject: xr.Dataset) -> Registry[type[StillView[Any]]]:
+    """Choose the kinds of pictures that there are of labelled data: a survey, a comparison or a curvature run."""
     if is_comparison(subject):
-        return draw_views(COMPARISON_VIEWS, subject, kinds, style, record)
-    return draw_views(VIEWS, subject, kinds, style, record)
+        return COMPARISON_VIEWS
+    return CURVATURE_VIEWS if is_curvature(subject) else VIEWS
 
 
 def is_comparison(subject: xr.Dataset) -> bool:
@@ -67,8 +78,15 @@ def is_comparison(subject: xr.Dataset) -> bool:
     return {"run", "other_run"} <= set(subject.sizes)
 
 
+def is_curvature(subject: xr.Dataset) -> bool:
+    """Whether labelled data are those of a curvature run."""
+    return CURVATURE in subject.attrs
+
+
 def draw_interactive(survey: xr.Dataset) -> InteractivePicture | None:
-    """Make the interactive picture of a survey; None where no interactive view applies."""
+    """Make the interactive picture of a survey; None where no interactive view applies, as of a curvature run."""
+    if is_curvature(survey):
+        return None
     found = pick_view(INTERACTIVE_VIEWS, survey)
     return found[1].picture(survey, found[0]) if found else None
 

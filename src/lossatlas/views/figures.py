@@ -17,7 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.backend_bases import RendererBase
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import AsinhNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
@@ -27,10 +27,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from lossatlas.errors import escape_unprintable
-from lossatlas.views import data, marks
+from lossatlas.views import data, marks, scales
 from lossatlas.views.looks import GREY, INK
 from lossatlas.views.networks import Networks
-from lossatlas.views.scales import Floats, Invalid, Limits, invalid, log_ticks
+from lossatlas.views.scales import Floats, Invalid, Limits, invalid, log_ticks, signed_ticks
 from lossatlas.views.style import Style
 
 __all__ = [
@@ -38,9 +38,11 @@ __all__ = [
     "GREY",
     "LOSS",
     "NARROW",
+    "SIGNED",
     "Palette",
     "abreast",
     "captioned",
+    "choose_palette",
     "colour_bar",
     "crop_height",
     "dress_bar",
@@ -51,13 +53,16 @@ __all__ = [
     "hatched",
     "heat_map",
     "heat_maps",
+    "is_share",
     "keep_notes",
     "limit_upright",
     "list_notes",
     "listed",
     "log_axis",
+    "make_norm",
     "panel_size",
     "read_lettering",
+    "scale_axis",
     "tell_shades",
     "thin",
     "tick_text",
@@ -67,6 +72,7 @@ __all__ = [
 LONGEST = 10.5  # inches; the longer side of the block of panels
 PANEL = 4.4  # inches; the longer side of one panel at most
 LETTER = 0.085  # inches; the width of a letter in a label
+HANDLE = 0.5  # inches; the width of the mark of a legend entry, with the space around it
 SHORTEST = 1.4  # inches; the tick labels of a smaller panel would overlap
 NARROW = 5.0  # inches; a figure that is narrower has one column of panels with their colour bar below
 SMALLER, LARGER = 6 / 7, 2.5  # bounds on the scaling of letters: the smallest, of 7 points, stay legible at 6
@@ -97,6 +103,7 @@ class Palette:
 
 LOSS = Palette("magma", "#8fe3d6", "#0b6b62")
 ACCURACY = Palette("viridis_r", "#ffb3c7", "#b3123f")
+SIGNED = Palette("PuOr", "#8fe3d6", "#0b6b62")  # orange below zero, purple above, pale at zero
 
 
 @contextmanager
@@ -174,7 +181,9 @@ def captioned(drawn: Figure, *sentences: str, keys: Sequence[Artist] = ()) -> No
         return
     # One legend holds both, since matplotlib's layout does not prevent several objects below a figure from
     # overlapping.
-    columns = max(1, int(width / (2.2 * read_lettering(drawn))))
+    longest = max((len(str(key.get_label())) for key in keys), default=0)
+    entry = max(2.2, LETTER * longest + HANDLE) * read_lettering(drawn)
+    columns = max(1, int(width / entry))
     legend = drawn.legend(handles=keys, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     legend.set_title(textwrap.fill(text, max(30, int(width * 15))), prop=FontProperties(size=8))
     legend.get_title().set(color=GREY, multialignment="center")
@@ -257,6 +266,25 @@ def log_axis(axis: Axis, low: float, high: float, most: int = 7) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def scale_axis(axis: Axis, limits: Limits, low: float, high: float, most: int = 7) -> None:
+    """Put round ticks on an axis or colour bar that has the scale of the limits already, unless it is linear."""
+    if limits.log:
+        log_axis(axis, low, high, most)
+    elif limits.linear is not None:
+        axis.set_major_locator(FixedLocator(signed_ticks(low, high, limits.linear, most)))
+        axis.set_major_formatter(FuncFormatter(tick_text))
+        axis.set_minor_locator(NullLocator())
+
+
+def make_norm(limits: Limits) -> Normalize:
+    """Make the norm that maps values to colours; of signed values zero is in the middle, whatever the limits."""
+    if limits.log:
+        return LogNorm(limits.low, limits.high)
+    reach = max(abs(limits.low), abs(limits.high))
+    low, high = (-reach, reach) if limits.signed else (limits.low, limits.high)
+    return Normalize(low, high) if limits.linear is None else AsinhNorm(limits.linear, low, high)
+
+
 def heat_maps(
     style: Style,
     survey: xr.Dataset,
@@ -295,7 +323,7 @@ def heat_maps(
         wrapped(data.axis_label(survey, axis), (side - margin) / count)
         for axis, side, margin, count in zip(data.axes(survey), size, margins, (columns, rows), strict=False)
     ]
-    norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
+    norm = make_norm(limits)
     placed: list[Axes] = []
     for index, (name, values) in enumerate(panels):
         ax = drawn.add_subplot(rows, columns, index + 1)
@@ -316,8 +344,23 @@ def heat_maps(
     return drawn
 
 
+def is_share(field: data.Field) -> bool:
+    """Whether the quantity is a kind of accuracy, whose high values are good."""
+    return field.metric.endswith(scales.ACCURACY)
+
+
+def choose_palette(field: data.Field, limits: Limits) -> Palette:
+    """Choose the colours of a quantity on a scale: those of its sign where that matters."""
+    return SIGNED if limits.signed else ACCURACY if is_share(field) else LOSS
+
+
 def tell_shades(palette: Palette) -> str:
-    """State which end of a colour scale is dark, as far as one is; any reader of a picture in grey needs to know."""
+    """State which end of a colour scale is dark, as far as one is; any reader of a picture in grey needs to know.
+
+    Of the colours of signed values it is neither, and their meaning is stated instead.
+    """
+    if palette.colours == SIGNED.colours:
+        return "pale is zero, orange below it, purple above"
     low, high = (float(np.dot(LUMINANCE, mpl.colormaps[palette.colours](end)[:3])) for end in (0.0, 1.0))
     return f"dark is {'low' if low < high else 'high'}" if abs(high - low) > APART else ""
 
@@ -387,9 +430,8 @@ def colour_bar(
     mappable = ScalarMappable(norm, mpl.colormaps[palette.colours])
     place = "bottom" if flat else "right"
     bar = drawn.colorbar(mappable, ax=placed, location=place, extend=limits.extend, aspect=30, pad=0.03, fraction=0.06)
-    if limits.log:
-        most = 4 if flat and drawn.get_figwidth() < NARROW else 7
-        log_axis(bar.ax.xaxis if flat else bar.ax.yaxis, limits.low, limits.high, most)
+    most = 4 if flat and drawn.get_figwidth() < NARROW else 7
+    scale_axis(bar.ax.xaxis if flat else bar.ax.yaxis, limits, float(norm.vmin or 0), float(norm.vmax or 0), most)
     dress_bar(bar, label)
 
 

@@ -12,11 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from lossatlas.views import data, figures
+from lossatlas.views import data, figures, scales
+from lossatlas.views.looks import GREY
 from lossatlas.views.scales import Floats, Limits
 
 __all__ = [
     "ACCURACY_COLOURS",
+    "FEW",
     "LOSS_COLOURS",
     "MARKED",
     "UNNAMED",
@@ -36,7 +38,8 @@ UNNAMED = "_"
 """The label of curves that the legend leaves out."""
 MARKED = ", marked \u00d7 at the top"
 """The end of the note on values that are not finite: how they are shown."""
-FEW = 80  # points; the marks of more would merge into a thick line
+FEW = 80
+"""Points; the marks of more would merge into a thick line."""
 
 
 def along(survey: xr.Dataset) -> Floats:
@@ -136,8 +139,17 @@ def frame(ax: Axes, shown: Floats, limits: Limits) -> None:
         pad = (high / low) ** beyond
         figures.limit_upright(ax, low / pad, high * pad)
         figures.log_axis(ax.yaxis, low / pad, high * pad)
+    elif limits.linear is not None:
+        ax.set_yscale("asinh", linear_width=limits.linear)
+        ends = scales.to_decades(np.array([low, high]), limits.linear)
+        ends += beyond * np.ptp(ends) * np.array([-1, 1])
+        low, high = (float(end) for end in limits.linear * np.sinh(ends * np.log(10)))
+        figures.limit_upright(ax, low, high)
+        figures.scale_axis(ax.yaxis, limits, low, high)
     else:
         figures.limit_upright(ax, low - beyond * (high - low), high + beyond * (high - low))
+    if limits.signed:
+        ax.axhline(0, color=GREY, linewidth=0.8, label=UNNAMED, zorder=1)
 
 
 def keys(drawn: Figure) -> list[Artist]:

@@ -13,17 +13,23 @@ __all__ = [
     "ACCURACY",
     "ALL_ZERO_FLOOR",
     "LOSS",
+    "SIGNED",
     "Floats",
     "Invalid",
     "Limits",
     "hold_limits",
     "invalid",
+    "is_curvature",
+    "is_signed",
     "limits",
     "log_ticks",
     "logarithmic",
     "number",
     "percent",
+    "signed_limits",
+    "signed_ticks",
     "spread",
+    "to_decades",
 ]
 
 Floats = NDArray[np.float64]
@@ -33,6 +39,14 @@ ALL_ZERO_FLOOR = 1e-12  # used only where all losses are zero
 TAIL = 1.0  # percent cut at each end where outliers would take most of the scale
 OUTLIER_RATIO = 3.0  # the ratio of the full to the central range beyond which the ends are cut
 WIDE_RATIO = 100.0  # the ratio of largest to smallest value beyond which other quantities have a log scale too
+SMALL = 10.0  # percent; the percentile of magnitudes that counts as the smallest on a signed scale
+FEWEST_SIGNED = 3  # ticks of a signed scale
+MOST_DECADES = 6  # of a signed scale, to either side; smaller magnitudes are in its linear part
+
+SIGNED = frozenset({"hessian_min", "hessian_bottom", "hessian_trace"})
+"""Metrics for which zero means something, even where all values are below it."""
+OPERATORS = ("hessian_", "ggn_")
+"""The beginnings of the names of metrics of curvature."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,9 @@ class Limits:
         note: The scale in words, for the caption.
         levels: The requested levels of contour lines; empty where the picture chooses them.
         requested: Whether the ends were requested, and are not taken from the data.
+        signed: Whether zero is the middle of the colours, which tell the sign.
+        linear: On a scale that is logarithmic in both directions from zero, the magnitude below which it is about
+            linear; None on any other scale.
     """
 
     low: float
@@ -77,18 +94,51 @@ class Limits:
     note: str
     levels: tuple[float, ...] = ()
     requested: bool = False
+    signed: bool = False
+    linear: float | None = None
 
     def shown(self, values: Floats) -> Floats:
         """The values with zeros moved to the floor; NaN and infinities are kept."""
         return values if self.floor is None else np.where(values == 0, self.floor, values)
 
     def heights(self, values: Floats) -> Floats:
-        """The heights of a surface: values clipped to the limits, as log10 on a logarithmic scale.
+        """The heights of a surface: values clipped to the limits, as decades on a logarithmic scale.
 
         Values that are not finite become NaN, a hole. Same shape as ``values``.
         """
         held = np.clip(np.where(np.isfinite(values), self.shown(values), np.nan), self.low, self.high)
-        return np.log10(held) if self.log else held
+        return self.scaled(held)
+
+    def scaled(self, values: Floats) -> Floats:
+        """The positions of values on the scale: their log10, :func:`to_decades`, or the values themselves."""
+        if self.log:
+            return np.asarray(np.log10(values))
+        return values if self.linear is None else to_decades(values, self.linear)
+
+
+def to_decades(values: Floats, linear: float) -> Floats:
+    """Positions on a scale that is logarithmic in both directions from zero, in decades, and linear around it.
+
+    They are ``asinh(values / linear) / log(10)``, which is smooth, has the sign of the value, and grows by one from any
+    magnitude well above ``linear`` to ten times it. Same shape as ``values``.
+    """
+    return np.asarray(np.arcsinh(values / linear) / np.log(10))
+
+
+def is_curvature(metric: str) -> bool:
+    """Whether a metric is one of the curvature, which is not a loss although it has its units."""
+    return metric.startswith(OPERATORS)
+
+
+def is_signed(metric: str, values: Floats) -> bool:
+    """Whether the sign of a quantity matters: there are values on both sides of zero, or below it of :data:`SIGNED`.
+
+    Losses are never signed in this sense.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size or metric in (LOSS, ACCURACY) or metric.endswith(f"_{LOSS}"):
+        return False
+    return bool(finite.min() < 0 and (finite.max() > 0 or metric in SIGNED))
 
 
 def logarithmic(metric: str, values: Floats) -> bool:
@@ -122,6 +172,23 @@ def limits(values: Floats, *, log: bool) -> Limits:
     return _ranged(finite if floor is None else np.maximum(finite, floor), log=log, floor=floor)
 
 
+def signed_limits(values: Floats) -> Limits:
+    """Compute the limits of a scale that reaches as far below zero as above it, for values of any shape.
+
+    It is logarithmic in both directions where magnitudes span more than 1 : 100, and linear otherwise.
+    """
+    magnitudes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if not magnitudes.size:
+        return Limits(-1.0, 1.0, False, None, "neither", "no finite value but zero", signed=True)
+    reach, small = float(magnitudes.max()), float(np.percentile(magnitudes, SMALL))
+    around = f"scale from -{number(reach)} to {number(reach)}"
+    if reach <= WIDE_RATIO * small:
+        return Limits(-reach, reach, False, None, "neither", f"{around}, 0 in its middle", signed=True)
+    linear = float(10 ** np.floor(np.log10(max(small, reach / 10**MOST_DECADES))))
+    note = f"{around}, logarithmic in both directions from 0, about linear below {number(linear)}"
+    return Limits(-reach, reach, False, None, "neither", note, signed=True, linear=linear)
+
+
 def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limits:
     """Replace the ends of a scale by requested ones; the scale stays logarithmic if it was.
 
@@ -149,6 +216,8 @@ def hold_limits(found: Limits, values: Floats, low: float, high: float) -> Limit
         extend,
         f"{'log ' * found.log}scale from {number(low)} to {number(high)}{beyond}{zeros}",
         requested=True,
+        signed=found.signed,
+        linear=found.linear,
     )
 
 
@@ -161,6 +230,26 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
         ticks = [float(f"{d}e{int(e)}") for e in powers for d in digits]
         inside = [tick for tick in ticks if low <= tick <= high]
         if 3 <= len(inside) <= most:
+            return inside
+    return _linear_ticks(low, high)
+
+
+def signed_ticks(low: float, high: float, linear: float, most: int = 7) -> list[float]:
+    """Choose up to ``most`` ticks in [low, high] for a scale that is logarithmic in both directions from zero.
+
+    They are zero, if it lies within, and round numbers well above ``linear``, alike on both sides; equal steps where
+    the scale has few of them.
+    """
+    # Nearer to zero ticks would stand too close to it.
+    first, reach = 3 * linear, max(abs(low), abs(high))
+    exponents = np.arange(np.floor(np.log10(linear)), np.floor(np.log10(max(reach, linear))) + 1)
+    strides = [exponents[::-1][::stride] for stride in range(2, 2 + len(exponents))]
+    choices = [(exponents, (1, 2, 5)), (exponents, (1, 3)), (exponents, (1,)), *((powers, (1,)) for powers in strides)]
+    for powers, digits in choices:
+        sizes = [size for e in powers for d in digits if (size := float(f"{d}e{int(e)}")) >= first]
+        ticks = sorted([0.0, *sizes, *(-size for size in sizes)])
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if FEWEST_SIGNED <= len(inside) <= most:
             return inside
     return _linear_ticks(low, high)
 

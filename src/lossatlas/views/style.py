@@ -113,6 +113,8 @@ class Style:
                 raise BadInput(
                     f"scale log does not fit values below zero, of which the lowest is {low}; use scale linear"
                 )
+        elif self.scale == "linear" and usual.linear is not None:
+            found = replace(usual, linear=None, note=usual.note.partition(",")[0])
         if self.limits is not None:
             found = scales.hold_limits(found, values, *self.limits)
         if self.levels:

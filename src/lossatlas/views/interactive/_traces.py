@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "assemble",
     "escape_text",
     "lay_out_plane",
+    "list_choices",
     "list_texts",
     "make_flag",
     "make_heat_map",
@@ -29,6 +31,11 @@ __all__ = [
 
 MARGIN = {"l": 50, "r": 10, "t": 10, "b": 45}  # pixels
 Trace = dict[str, Any]
+
+
+def list_choices(survey: xr.Dataset) -> list[data.Field]:
+    """List the quantities that readers choose from; values that are not resolved are NaN and thus not shown."""
+    return [replace(field, values=field.resolved) for field in data.quantities(survey)]
 
 
 def make_flag(name: str) -> Trace:
@@ -59,7 +66,7 @@ def make_heights(field: data.Field, values: scales.Floats) -> Trace:
 
 
 def make_scale(field: data.Field) -> Trace:
-    """Make the colour scale of a field, as log10 for losses and other values with a logarithmic scale."""
+    """Make the colour scale of a field, in decades for losses and other values with a logarithmic scale."""
     limits = data.limits_of([field])
     low, high = limits.low, limits.high
     bar: Trace = {
@@ -72,13 +79,14 @@ def make_scale(field: data.Field) -> Trace:
         "outlinewidth": 1,
         "outlinecolor": GREY,
     }
-    if limits.log:
-        ticks = scales.log_ticks(low, high)
-        bar |= {"tickvals": np.log10(ticks), "ticktext": [scales.number(tick) for tick in ticks]}
-        low, high = np.log10([low, high])
+    if limits.log or limits.linear is not None:
+        ticks = scales.log_ticks(low, high) if limits.log else scales.signed_ticks(low, high, limits.linear or 1.0)
+        bar |= {"tickvals": limits.scaled(np.array(ticks)), "ticktext": [scales.number(tick) for tick in ticks]}
+        low, high = limits.scaled(np.array([low, high]))
     is_accuracy = field.metric == scales.ACCURACY
-    colours = {"colorscale": "Viridis" if is_accuracy else "Magma", "reversescale": is_accuracy}
-    return {"cmin": low, "cmax": high, "colorbar": bar, **colours}
+    names = {scales.ACCURACY: "Viridis", data.RATIO: "Cividis"}
+    name = "PuOr" if limits.signed else names.get(field.metric, "Magma")
+    return {"cmin": low, "cmax": high, "colorbar": bar, "colorscale": name, "reversescale": is_accuracy}
 
 
 def make_hover(u: str, v: str) -> str:
@@ -89,11 +97,18 @@ def make_hover(u: str, v: str) -> str:
 def list_texts(fields: list[tuple[data.Field, scales.Floats]]) -> list[list[str]]:
     """Make the texts that cells show under the pointer, the measured values; shape (V, U)."""
     rows, columns = fields[0][1].shape
-    named = [(escape_text(field.label), values) for field, values in fields]
+    named = [
+        (escape_text(field.label), values, _say_ratio if field.metric == data.RATIO else scales.number)
+        for field, values in fields
+    ]
     return [
-        ["<br>".join(f"{name} {scales.number(values[i, j])}" for name, values in named) for j in range(columns)]
+        ["<br>".join(f"{name} {say(values[i, j])}" for name, values, say in named) for j in range(columns)]
         for i in range(rows)
     ]
+
+
+def _say_ratio(value: float) -> str:
+    return "not resolved" if np.isnan(value) else scales.number(value)
 
 
 def escape_text(name: str) -> str:

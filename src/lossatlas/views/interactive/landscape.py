@@ -11,6 +11,7 @@ from lossatlas.views.interactive._traces import (
     Trace,
     assemble,
     escape_text,
+    list_choices,
     list_texts,
     make_flag,
     make_hover,
@@ -40,24 +41,27 @@ class Landscape(InteractiveView):
     def plot(self, survey: xr.Dataset) -> Plot:
         u, v = data.axes(survey)
         us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
-        choices = data.quantities(survey)
+        choices = list_choices(survey)
         losses = data.fields(survey, scales.LOSS)
         traces = []
         for field in choices:
             ground = field if field.metric == scales.LOSS else _choose_ground(field, losses)
             height = scales.limits(ground.values, log=True)
             named = [ground] if ground is field else [ground, field]
+            colours = data.limits_of([field]).heights(field.plane())
+            # Plotly gives a colour that is not a number the lowest one; a hole says what is not known.
+            heights = np.where(np.isfinite(colours), height.heights(ground.plane()), np.nan)
             traces.append(
                 {
                     "type": "surface",
                     "x": us,
                     "y": vs,
-                    "z": height.heights(ground.plane()),
+                    "z": heights,
                     "text": list_texts([(one, one.plane()) for one in named]),
                     "hovertemplate": make_hover(u, v),
                     "contours": {axis: {"highlight": False} for axis in "xyz"},
                     "lighting": {"ambient": 0.75, "diffuse": 0.5, "specular": 0.05, "roughness": 0.9},
-                    "surfacecolor": data.limits_of([field]).heights(field.plane()),
+                    "surfacecolor": colours,
                     **make_scale(field),
                 }
             )

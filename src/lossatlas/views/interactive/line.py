@@ -7,7 +7,7 @@ import xarray as xr
 
 from lossatlas.views import data, scales
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import MARGIN, Trace, assemble, escape_text
+from lossatlas.views.interactive._traces import MARGIN, Trace, assemble, escape_text, list_choices
 from lossatlas.views.looks import GREY
 from lossatlas.views.networks import networks
 from lossatlas.views.plot import Plot, Strand
@@ -36,7 +36,7 @@ class Line(InteractiveView):
         traces: list[Trace] = []
         strands: list[Strand] = []
         alone = not losses and not data.fields(survey, scales.ACCURACY)
-        for index, field in enumerate(data.quantities(survey)):
+        for index, field in enumerate(list_choices(survey)):
             is_loss = limits is not None and field.metric == scales.LOSS
             # Quantities such as gradient norms would flatten the accuracies with which they share an axis.
             visible = field.metric in (scales.LOSS, scales.ACCURACY) or alone

@@ -6,7 +6,7 @@ import xarray as xr
 
 from lossatlas.views import data
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import assemble, lay_out_plane, make_flag, make_heat_map
+from lossatlas.views.interactive._traces import assemble, lay_out_plane, list_choices, make_flag, make_heat_map
 from lossatlas.views.networks import networks
 from lossatlas.views.plot import Plot
 
@@ -24,7 +24,7 @@ class Map(InteractiveView):
         return len(data.axes(survey)) == 2
 
     def plot(self, survey: xr.Dataset) -> Plot:
-        choices = data.quantities(survey)
+        choices = list_choices(survey)
         traces = [make_heat_map(survey, field, field.plane()) for field in choices]
         there = networks(survey)
         flags = [

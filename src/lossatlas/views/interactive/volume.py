@@ -6,7 +6,7 @@ import xarray as xr
 
 from lossatlas.views import data, scales
 from lossatlas.views.base import InteractiveView
-from lossatlas.views.interactive._traces import assemble, lay_out_plane, make_heat_map, make_heights
+from lossatlas.views.interactive._traces import assemble, lay_out_plane, list_choices, make_heat_map, make_heights
 from lossatlas.views.plot import Plot
 
 __all__ = ["Volume"]
@@ -23,7 +23,7 @@ class Volume(InteractiveView):
         return len(data.axes(survey)) == 3
 
     def plot(self, survey: xr.Dataset) -> Plot:
-        axes, choices = data.axes(survey), data.quantities(survey)
+        axes, choices = data.axes(survey), list_choices(survey)
         depths = data.read_numbers(survey, axes[2])
         middle = len(depths) // 2
         traces = [make_heat_map(survey, field, field.plane(middle)) for field in choices]

@@ -35,14 +35,16 @@ def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:
     """List the loss and other quantities in its unit, by metric: the loss first, then other losses.
 
     Where the loss is dimensionless, as fractions and ratios are too, other quantities count only if they are called
-    losses.
+    losses. Curvature, which has the unit of the loss too, does not.
     """
     losses = data.fields(survey, scales.LOSS)
     units = losses[0].units
     found = {
         metric: fields
         for metric, fields in data.others(survey).items()
-        if fields[0].units == units and (units or metric.endswith(f"_{scales.LOSS}"))
+        if fields[0].units == units
+        and (units or metric.endswith(f"_{scales.LOSS}"))
+        and not scales.is_curvature(metric)
     }
     # The order of the variables of a store is that of its files, which has no meaning.
     order = sorted(found, key=lambda metric: (not metric.endswith(f"_{scales.LOSS}"), metric))
@@ -50,7 +52,10 @@ def in_unit_of_loss(survey: xr.Dataset) -> dict[str, list[data.Field]]:
 
 
 def undrawn(survey: xr.Dataset) -> dict[str, list[data.Field]]:
-    """List by metric what was measured beside loss and accuracy, and is not shown by the pictures of curves."""
+    """List by metric what was measured beside loss and accuracy and has no picture of its own.
+
+    Pictures of curves show what is in the unit of the loss, and the ratio of eigenvalues is always shown alone.
+    """
     curved = goes_along_curve(survey) or lies_under_curve(survey)
-    drawn = in_unit_of_loss(survey) if curved else {}
+    drawn = {*(in_unit_of_loss(survey) if curved else {}), data.RATIO}
     return {metric: fields for metric, fields in data.others(survey).items() if metric not in drawn}

@@ -45,7 +45,6 @@ class Classes(SurveyView):
         what = f"{shown[0].split} {shown[0].scale_label(limits)}".strip()
         there = networks(survey)
         notes = [left_out, there.outside, *data.notes(survey)]
-        palette = figures.ACCURACY if shown[0].metric.endswith(scales.ACCURACY) else figures.LOSS
         if len(data.axes(survey)) == 1:
             return _lines(survey, shown, limits, what, style, notes)
         return figures.heat_maps(
@@ -53,7 +52,7 @@ class Classes(SurveyView):
             survey,
             [(field.label, field.plane()) for field in shown],
             limits,
-            style.colour(palette, shown[0].metric),
+            style.colour(figures.choose_palette(shown[0], limits), shown[0].metric),
             colour_label=what,
             notes=notes,
         )

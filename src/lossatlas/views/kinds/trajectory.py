@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from lossatlas import schema
@@ -82,7 +81,7 @@ def _surface(drawn: Figure, ax: Axes, survey: xr.Dataset, style: Style) -> list[
     shown = np.ma.masked_where(~np.isfinite(values), np.clip(limits.shown(values), limits.low, limits.high))
     fine = (np.geomspace if limits.log else np.linspace)(limits.low, limits.high, LEVELS)
     palette = style.colour(figures.LOSS, field.metric)
-    norm = (LogNorm if limits.log else Normalize)(limits.low, limits.high)
+    norm = figures.make_norm(limits)
     us, vs = (data.read_numbers(survey, axis) for axis in (u, v))
     filled = ax.contourf(us, vs, shown, levels=fine, norm=norm, cmap=colormaps[palette.colours])
     ax.contour(us, vs, shown, levels=limits.levels or fine[::3], colors="#ffffff", linewidths=0.4, alpha=0.5)
