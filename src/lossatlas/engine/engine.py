@@ -19,6 +19,7 @@ from lossatlas.engine.failures import tell_failures
 from lossatlas.engine.measuring import count_values, measure_batch, try_metric
 from lossatlas.engine.network import Network
 from lossatlas.engine.plan import Plan
+from lossatlas.engine.private import NARROW
 from lossatlas.engine.strategy import STRATEGIES, Points, Strategy, Term
 from lossatlas.errors import BadInput
 from lossatlas.losses import share_examples, split_terms
@@ -304,7 +305,7 @@ class Engine:
                 Derivatives(
                     self._derivatives,
                     self._derived,
-                    replace(self._points(self._derivatives, coefficients[points], controls), controls={}),
+                    _widened(self._points(self._derivatives, coefficients[points], controls)),
                     split,
                     eval_batch_size,
                     self.plan.derivatives.examples,
@@ -320,7 +321,7 @@ class Engine:
         """
         service, memory = self.plan.derivatives, self.plan.memory or MEMORY
         least, usual = vectors
-        size = controls.shape[1] * controls.element_size()
+        size = controls.shape[1] * max(controls.element_size(), torch.float32.itemsize)
         count = service.points
         if not usual:
             return count, Room()
@@ -365,6 +366,12 @@ class Engine:
     def _chunks(count: int, size: int) -> Iterator[slice]:
         for start in range(0, count, size):
             yield slice(start, min(start + size, count))
+
+
+def _widened(points: Points) -> Points:
+    """Points whose parameters have at least 32 bits, in which derivatives are taken; without controls."""
+    params = {name: value.float() if value.dtype in NARROW else value for name, value in points.params.items()}
+    return replace(points, params=params, controls={})
 
 
 def _squared_norms(networks: Points, space: WeightSpace) -> Tensor:

@@ -67,6 +67,7 @@ def plan_for(
     seconds: float = MEASURING_SECONDS,
     steps: bool = True,
     evaluations: int = 0,
+    curvature: bool = False,
 ) -> Plan:
     """Choose the plan for a fit and its surveys.
 
@@ -85,6 +86,7 @@ def plan_for(
         steps: whether a fit will make steps; if not, a lack of memory for steps is not an error.
         evaluations: the number of points times evaluation batches, as far as it is known: measuring may take 3 % of
             their time, if that is more than ``seconds``.
+        curvature: whether derivatives at points will be needed, so that strategies are measured for them, too.
 
     Raises:
         BadInput: an unknown name, an unreadable file, a strategy that cannot serve this network, or memory for less
@@ -127,7 +129,10 @@ def plan_for(
         if fits < wanted:
             reasons.append(f"{piece.which}: {wanted} points at once ran out of memory, {fits} do not")
         services[piece.which] = Service(way.strategy, fits, chosen.precision, way.portion.examples)
-    services["derivatives"] = _derivatives(slopes, services["pullback"].strategy, memory)
+    services["derivatives"], told = _derivatives(
+        slopes, services["pullback"].strategy, memory, seconds / 2 if curvature and spec == AUTO else 0.0
+    )
+    reasons += told
     return Plan(
         **services,
         threads=torch.get_num_threads(),
@@ -319,16 +324,31 @@ def _stated(piece: Piece, name: str, memory: Limit) -> _Tried:
     return _Tried(portions, ways, Outcome({key: [0.0] for key in ways}, {}, points), refused)
 
 
-def _derivatives(slopes: Piece, pulled: str, memory: Limit) -> Service:
-    """The service of derivatives; second derivatives that do not fit the memory are left to the plain loop."""
+def _derivatives(slopes: Piece, pulled: str, memory: Limit, seconds: float) -> tuple[Service, list[str]]:
+    """The service of derivatives, and the outcome of its race in words.
+
+    It is raced only if there is time for that; otherwise the strategy of steps serves it. Second derivatives that do
+    not fit the memory are left to the plain loop.
+    """
     try:
+        if seconds:
+            tried = _raced(slopes, memory, seconds, 0)
+            if tried.outcome.rounds:
+                way = tried.ways[tried.outcome.winner]
+                return _make_service(slopes, way.strategy, way.portion), _told(slopes, tried)
         portions, _ = slopes.portions([pulled, PLAIN], memory)
     except BadInput:  # they may never be requested
         portions = {}
     name = pulled if pulled in portions else PLAIN
-    portion = portions.get(name, Portion(1, None))
-    kept = slopes.bytes_of_example(name) if name in portions else None
-    return Service(name, portion.points, examples=portion.examples, example_bytes=kept)
+    if name not in portions:
+        return Service(name, 1), []
+    return _make_service(slopes, name, portions[name]), []
+
+
+def _make_service(slopes: Piece, strategy: str, portion: Portion) -> Service:
+    """The service of derivatives by a strategy, with what an example takes where graphs are kept."""
+    kept = slopes.bytes_of_example(strategy)
+    return Service(strategy, portion.points, examples=portion.examples, example_bytes=kept)
 
 
 def check_plan(spec: str) -> Plan | None:

@@ -13,7 +13,7 @@ from lossatlas.charts import CoefficientChart
 from lossatlas.data import Split, count_examples
 from lossatlas.engine.buffers_policy import BuffersPolicy, find_normalisation_layers
 from lossatlas.engine.checking import check_network, spread
-from lossatlas.engine.contracts import Metric
+from lossatlas.engine.contracts import Metric, StreamingMetric
 from lossatlas.engine.engine import Engine
 from lossatlas.engine.grouping import depends_on_groups
 from lossatlas.engine.memory import find_memory_limits
@@ -74,7 +74,8 @@ def engine_for(
         steps: whether a fit will make steps; a survey does not need their memory.
         evaluations: the number of points times evaluation batches, as far as it is known: measuring an automatic plan
             may take 3 % of their time.
-        metrics: streaming metrics to be tried on a few examples.
+        metrics: metrics that will be evaluated: streaming ones are tried on a few examples, and for others strategies
+            are measured on derivatives, too.
 
     Raises:
         BadInput: module, loss, metrics and data do not fit each other, the chart has another dimension, or the plan is
@@ -98,6 +99,7 @@ def engine_for(
         plan = plan_for(
             network, controls, step_batch, eval_batch, plan, memory=limit, precision=precision, points=points,
             seconds=measuring, steps=steps, evaluations=evaluations,
+            curvature=not all(isinstance(metric, StreamingMetric) for metric in (metrics or {}).values()),
         )  # fmt: skip
     engine = Engine(network, plan)
     if metrics:

@@ -161,11 +161,12 @@ def survey(
     points = math.prod(map(len, coords.values()))
     batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
     with show_progress(progress) as reporter:
+        chosen = choose_metrics(problem.loss, metrics, curvature)
         engine = engine_for(
             problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches,
+            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches, metrics=chosen,
         )  # fmt: skip
-        surveyor = Surveyor(engine, chart, given, choose_metrics(problem.loss, metrics, curvature), eval_batch_size)
+        surveyor = Surveyor(engine, chart, given, chosen, eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)
         recorded = {PLAN: json.dumps(engine.plan.to_dict())}
         with SurveyStore.of_chart(path, chart, coords, recorded=recorded) as store:
