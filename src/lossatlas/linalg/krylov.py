@@ -179,7 +179,7 @@ class Basis:
     def _continue(self, closed: Tensor) -> None:
         """Go on with fresh vectors where the space has ended, as far as it has room for one."""
         self._fresh += closed
-        for number in self._fresh[closed].unique().tolist():
+        for number in sorted(set(self._fresh[closed].tolist())):
             rows = (closed & (self._fresh == number)).nonzero()[:, 0].to(self._vectors.device)
             fresh = self._numbered(number).to(self._vectors).expand(len(self._vectors), -1)
             self._vectors[rows, self.size] = self._find_outside(fresh)[rows]
