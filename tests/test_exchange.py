@@ -124,8 +124,7 @@ def test_their_plots_can_draw_what_is_written(sides: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", SIDES)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("suffix", [".h5", ".HDF5"])
+@pytest.mark.parametrize(("dtype", "suffix"), [("float32", ".h5"), ("float64", ".HDF5")])
 def test_surface_files_round_trip_exactly(tmp_path: Path, name: str, dtype: str, suffix: str) -> None:
     given = survey(*SIDES[name], dtype=dtype)
     given["train_loss"][(0,) * len(SIDES[name])] = np.inf

@@ -421,16 +421,18 @@ class TestOfTheCommandLine:
     def test_an_output_reaches_every_verb(self, mine: Path, model: str, output: str) -> None:
         shared = problem(model=model, output=output)
         for seed in range(2):
-            config = TrainConfig(**shared, seed=seed, epochs=2, optimizer="adam,lr=0.05", snapshots="epoch:1")
+            config = TrainConfig(**shared, seed=seed, epochs=1, optimizer="adam,lr=0.05", snapshots="epoch:1")
             run_train(config, mine / f"net{seed}")
         names = [f"--model=segmenting_of_mine:{model}", "--data=segmenting_of_mine:data"]
-        tokens = [*names, f"--output={output}", "--plan=loop", "--no_pictures"]
+        unmeasured = ["--plan=loop", "--no_pictures"]
+        tokens = [*names, f"--output={output}", *unmeasured]
         assert main(["survey", *tokens, "--checkpoint=net0", "--grid=3", "--directions=random", "--out=slice"]) == 0
         assert main(["survey", *names, "--run=slice", "--grid=3", "--out=again", "--plan=loop", "--no_pictures"]) == 0
         fit = ["--pattern=heart", "--size=7", "--steps=2", "--cells=2"]
         assert main(["fit", *tokens, *fit, "--out=fit"]) == 0
-        assert main(["connect", "net0", "net1", "--steps=2", "--plane=0", "--no_pictures", "--out=curve"]) == 0
-        assert main(["compare", "net0", "net1", "--grid=3", "--line=3", "--slice_points=5", "--out=both"]) == 0
+        assert main(["connect", "net0", "net1", "--steps=2", "--grid=3", "--plane=0", *unmeasured, "--out=curve"]) == 0
+        few = ["--grid=3", "--line=3", "--slice_points=5", "--repeats=1"]
+        assert main(["compare", "net0", "net1", *few, *unmeasured, "--out=both"]) == 0
         for run in ("net0", "slice", "again", "fit", "curve", "both/surveys/net0.slice"):
             assert RunDirectory(mine / run).config()["output"] == output
         survey = xr.open_zarr(str(mine / "slice" / "survey.zarr"), consolidated=False, chunks=None)

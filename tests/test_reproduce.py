@@ -267,22 +267,26 @@ def tiny(config: ProblemConfig) -> ProblemConfig:
         ("li-fig8", {"components", "random", "solution"}, "| random and random |"),
         ("li-fig9", {f"batch{b}-decay{d}-plane" for b in (32, 1347) for d in ("0", "0.005")}, "angle to descent"),
         ("im-switch", {"accuracy", "distance", "norm"}, "| adam to adam-sgd |"),
-        ("garipov-curve", {"curve", "objectives"}, "of 2 pairs of ends"),
+        ("garipov-curve", {"curve", "objectives"}, "of 1 pairs of ends"),
         ("garipov-plane", {"bezier", "chain"}, "| bezier |"),
-        ("garipov-ensemble", {f"ensemble-{name}" for name in "ABCDEF"}, "| D | no weight decay |"),
+        ("garipov-ensemble", {"ensemble-D", "ensemble-E"}, "| D | no weight decay |"),
     ],
 )
 def test_a_study_of_trainings_makes_its_tables_and_pictures(
     name: str, pictures: set[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = STUDIES[name]
-    monkeypatch.setattr("lossatlas.reproduce.studies.garipov_curve.SEEDS", 2)
+    monkeypatch.setattr("lossatlas.reproduce.studies.garipov_curve.SEEDS", 1)
+    words = {"D": "no weight decay", "E": "larger initial weights"}
+    monkeypatch.setattr("lossatlas.reproduce.studies.garipov_ensemble.WORDS", words)
+    used = {"G", *(f"{prefix}{partner}" for partner in words for prefix in ("", "G-"))}
 
     class Smaller(Study):
         title = study.title
 
         def runs(self, scale: str) -> dict[str, ProblemConfig]:
-            return {key: tiny(config) for key, config in study.runs(scale).items()}
+            stated = study.runs(scale)
+            return {key: tiny(stated[key]) for key in stated if name != "garipov-ensemble" or key in used}
 
         def results(self, runs: Any, out: Path) -> str:
             return study.results(runs, out)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -66,23 +66,11 @@ def begun(run: Path, alive: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_interrupted_it_says_how_to_resume(uninterrupted: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lossatlas", *TOKENS], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    begun(tmp_path / "run", lambda: process.poll() is None)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130, errors
-    assert "continue with --out run --resume" in " ".join(errors.split())
-    run_fit(CONFIG, tmp_path / "run", resume=True, pictures=False)
-    same_result(uninterrupted, tmp_path / "run")
-
-
-def test_terminated_it_says_how_to_resume(uninterrupted: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal_it_says_how_to_resume(number: signal.Signals, uninterrupted: Path, tmp_path: Path) -> None:
     with Child(fit_to_the_end, folder=tmp_path) as child:
         begun(tmp_path / "run", child.process.is_alive)
-        child.process.terminate()
+        os.kill(child.process.pid, number)
         assert child.wait() == 130, child.errors
         assert "continue with --out run --resume" in " ".join(child.errors.split())
     run_fit(CONFIG, tmp_path / "run", resume=True, pictures=False)

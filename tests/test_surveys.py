@@ -271,8 +271,10 @@ class TestCharts:
 
 
 class TestEveryPolicy:
-    @pytest.mark.parametrize("shortcuts", [True, False])
-    @pytest.mark.parametrize("policy", ["batch", "frozen", "reestimated", "interpolated"])
+    @pytest.mark.parametrize(
+        ("policy", "shortcuts"),
+        [("batch", True), ("frozen", True), ("reestimated", True), ("interpolated", True), ("batch", False)],
+    )
     def test_a_resnet_equals_the_module_point_by_point(self, policy: str, shortcuts: bool) -> None:
         torch.manual_seed(0)
         modules = [la.ResNet(depth=8, width=4, shortcuts=shortcuts).build((3, 8, 8), 10) for _ in range(2)]

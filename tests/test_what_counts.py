@@ -176,17 +176,16 @@ def test_losses_and_derivatives_are_those_of_torch_on_the_whole_split(name: str,
     expected = whole(case, problem, split)
     points = coefficients @ controls
     vectors = random(*points.shape, seed=4)
+    losses = torch.stack([expected(w) for w in points])
+    slopes = torch.stack([torch.func.grad(expected)(w) for w in points])
+    bends = torch.stack([hvp(expected, w, v)[1] for w, v in zip(points, vectors, strict=True)])
     for strategy in STRATEGIES:
         engine = la.engine_for(problem, chart, split, plan=strategy, eval_batch_size=group)
         found = engine.evaluate(coefficients, controls, split, choose_metrics(problem.loss, ["loss"]), group)["loss"]
-        torch.testing.assert_close(found, torch.stack([expected(w) for w in points]), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(found, losses, rtol=1e-9, atol=1e-12)
         for at, derivatives in engine.derivatives(coefficients, controls, split, group):
-            slopes = torch.stack([torch.func.grad(expected)(w) for w in points[at]])
-            torch.testing.assert_close(derivatives.gradient(), slopes, rtol=1e-8, atol=1e-10)
-            bends = [hvp(expected, w, v)[1] for w, v in zip(points[at], vectors[at], strict=True)]
-            torch.testing.assert_close(
-                derivatives.hessian_product(vectors[at]), torch.stack(bends), rtol=1e-8, atol=1e-10
-            )
+            torch.testing.assert_close(derivatives.gradient(), slopes[at], rtol=1e-8, atol=1e-10)
+            torch.testing.assert_close(derivatives.hessian_product(vectors[at]), bends[at], rtol=1e-8, atol=1e-10)
 
 
 def test_labels_in_a_column_are_labels_in_a_row() -> None:

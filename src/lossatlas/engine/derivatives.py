@@ -150,7 +150,7 @@ class Derivatives:
         """
         if name not in OPERATORS:
             raise make_unknown_error("operator", name, list(OPERATORS))
-        if self._of.network.couples_examples:
+        if self._of.network.normalises_by_the_batch:
             raise BadInput(
                 f"the {name} is not that of the split: under statistics of the batch a loss belongs to a group of "
                 "examples; use the network's own statistics (--buffers frozen) or re-estimated ones (--buffers "

@@ -132,9 +132,10 @@ class Network:
         return self._recomputing is None
 
     @property
-    def couples_examples(self) -> bool:
+    def normalises_by_the_batch(self) -> bool:
         """Whether layers normalise by the batch, so that the loss of an example depends on the others in it."""
-        return self._prepared.couples_examples or _normalises_by_the_batch(self.module)
+        groups = self._prepared.couples_examples and self.follows_weights
+        return groups or _normalises_by_the_batch(self.module)
 
     def check_gradient(self) -> None:
         """Refuse to differentiate losses without a gradient, which is not the same as a gradient of zero.
@@ -234,7 +235,8 @@ class Network:
 
     def can_cut(self, batch: Batch) -> bool:
         """Whether a batch may be evaluated in parts, because each example has outputs and a loss of its own."""
-        return self.loss.per_example and not self.couples_examples and self.tells_apart(batch)
+        couples = self._prepared.couples_examples or _normalises_by_the_batch(self.module)
+        return self.loss.per_example and not couples and self.tells_apart(batch)
 
     def tells_apart(self, batch: Batch, *, outputs: bool = True) -> bool:
         """Whether examples are independent: a few have the same losses, and outputs, in one batch as in two halves.

@@ -17,7 +17,7 @@ from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.metric import OperatorMetric
 from lossatlas.schema import PROBE_ERROR, RESIDUAL, Companion, Quantity
 
-__all__ = ["Eigenvalues", "Spectral", "Spectrum", "SpectrumTrace"]
+__all__ = ["Eigenvalues", "Spectral", "SpectralMetric", "Spectrum", "SpectrumTrace"]
 
 NAMES = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
 """Operators as plots name them."""
