@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import lossatlas as la
 from lossatlas.curvature import CurvatureSettings, count_vectors, find_density, find_spectrum, find_trace
 from lossatlas.engine import Derivatives
-from lossatlas.engine.derivatives import Room
+from lossatlas.engine.derivatives import Operator, Room
 from lossatlas.engine.footprint import measure_peak_bytes
 from lossatlas.engine.plan import Service
 from lossatlas.engine.strategy import STRATEGIES
@@ -27,6 +27,8 @@ from lossatlas.metrics import curvature
 PRECISE = CurvatureSettings(tolerance=1e-9, products=1000)
 COORDS = torch.tensor([[0.0, 0.0], [0.4, -0.3], [-0.2, 0.5]])
 """Of a plane of two directions, each of which is as long as 5 for ten weights."""
+
+KEPT, KEPT_IN_PART = Room(graphs=10**9, example_bytes=1), Room(graphs=16, example_bytes=1)
 
 
 @functools.cache
@@ -76,30 +78,30 @@ def multiplied(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 class TestProducts:
-    @pytest.mark.parametrize("graphs", ["kept", "kept in part", "not kept"])
     @pytest.mark.parametrize("strategy", STRATEGIES)
     @pytest.mark.parametrize("name", CASES)
-    def test_are_those_of_dense_matrices(self, name: str, strategy: str, graphs: str) -> None:
-        """Of three points in two chunks, of batches of 12 in parts of 8, and again of fewer points."""
+    def test_are_those_of_dense_matrices(self, name: str, strategy: str) -> None:
+        """Of three points in two chunks, of batches of 12 in parts of 8, whether or not graphs are kept."""
         case = case_of(name)
         vectors = vectors_of(3, len(case.theta))
         start = 0
         for chunk in derivatives_of(case, plan_of(strategy, 2, examples=8), batch=12):
-            chunk.room = {"kept": Room(0, 10**9, 1), "kept in part": Room(0, 16, 1), "not kept": Room()}[graphs]
             points = range(start, start + chunk.count)
             start += chunk.count
             for operator in ("hessian", "ggn"):
                 matrices = [matrix_of(name, operator, point) for point in points]
                 expected = torch.stack([m @ vectors[point] for m, point in zip(matrices, points, strict=True)])
-                matrix = chunk.operator(operator)
                 scale = max(float(torch.linalg.matrix_norm(m)) for m in matrices)
                 tolerance = {"rtol": 0.0, "atol": 1e-12 * scale * len(case.theta) ** 0.5}
-                torch.testing.assert_close(matrix(vectors[points], torch.arange(chunk.count)), expected, **tolerance)
-                assert matrix._parts is not None
-                low, high = {"kept": (matrix._parts, matrix._parts), "kept in part": (1, 3), "not kept": (0, 0)}[graphs]
-                assert low <= len(matrix._kept) <= high
-                last = torch.tensor([chunk.count - 1])
-                torch.testing.assert_close(matrix(vectors[points][last], last), expected[last], **tolerance)
+                for room, least, most in ((KEPT, 1, 100), (KEPT_IN_PART, 1, 3), (Room(), 0, 0)):
+                    matrix = Operator(chunk._of, operator, chunk.space, room)
+                    torch.testing.assert_close(
+                        matrix(vectors[points], torch.arange(chunk.count)), expected, **tolerance
+                    )
+                    assert least <= len(matrix._kept) <= most
+                    assert room is not KEPT or len(matrix._kept) == matrix._parts
+                    last = torch.tensor([chunk.count - 1])  # a product with fewer points after one with all
+                    torch.testing.assert_close(matrix(vectors[points][last], last), expected[last], **tolerance)
         assert start == 3
 
     @pytest.mark.parametrize("operator", ["hessian", "ggn"])
