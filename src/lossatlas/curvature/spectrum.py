@@ -22,7 +22,7 @@ from lossatlas.linalg import (
 from lossatlas.streams import make_generator
 
 __all__ = [
-    "check_tolerance",
+    "check_search",
     "count_trace_vectors",
     "count_vectors",
     "find_density",
@@ -85,12 +85,7 @@ def find_spectrum(
     """
     matrix = derivatives.operator(operator, settings.parameters)
     like, n = matrix.like, matrix.space.size
-    if max(top, bottom) > n:
-        raise BadInput(
-            f"{max(top, bottom)} eigenvalues are asked for, and the {operator} has {n} dimensions; ask for fewer, or "
-            "take it in more parameters"
-        )
-    check_tolerance(settings.tolerance, like.dtype)
+    check_search(max(top, bottom), settings, n, like.dtype)
     again = settings.second_start or max(top, bottom) > 1
     usual = max(BASIS, 2 * (top + bottom) + 16)
     beside = SPARE + (2 * (top + bottom) if again or vectors else 0)
@@ -145,12 +140,24 @@ def find_density(
     return find_quadrature(matrix, numbered, matrix.like, probes, steps)
 
 
-def check_tolerance(tolerance: float, dtype: torch.dtype) -> None:
-    """Refuse a tolerance that products in a dtype cannot give.
+def check_search(count: int, settings: CurvatureSettings, size: int, dtype: torch.dtype) -> None:
+    """Refuse a search for eigenvalues that cannot find them.
+
+    Args:
+        count: how many are wanted of one end.
+        settings: the tolerance.
+        size: the number of dimensions.
+        dtype: of the products.
 
     Raises:
-        BadInput: it is too small.
+        BadInput: there are fewer dimensions, or products in this dtype cannot give the tolerance.
     """
+    if count > size:
+        raise BadInput(
+            f"{count:,} eigenvalues are asked for, and curvature is taken in {size:,} dimensions; ask for fewer, or "
+            "take it in more parameters (--curvature_parameters)"
+        )
+    tolerance = settings.tolerance
     limit = find_precision_limit(dtype)
     if tolerance < limit:
         bits = torch.finfo(dtype).bits

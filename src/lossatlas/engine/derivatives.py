@@ -14,9 +14,9 @@ from torch import Tensor
 from lossatlas.data import Split, count_examples, cut_parts
 from lossatlas.engine.failures import tell_failures
 from lossatlas.engine.network import Network
-from lossatlas.engine.operators import OPERATORS
+from lossatlas.engine.second_order import check_operator
 from lossatlas.engine.strategy import Linearised, Points, Strategy, Term
-from lossatlas.errors import BadInput, CannotFinish, make_unknown_error
+from lossatlas.errors import CannotFinish
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
 
@@ -146,16 +146,9 @@ class Derivatives:
                 those of two and more dimensions; the others are held fixed.
 
         Raises:
-            BadInput: an unknown name, no parameter matches, or the examples of a batch are normalised together.
+            BadInput: no parameter matches, or as :func:`~lossatlas.engine.second_order.check_operator`.
         """
-        if name not in OPERATORS:
-            raise make_unknown_error("operator", name, list(OPERATORS))
-        if self._of.network.normalises_by_the_batch:
-            raise BadInput(
-                f"the {name} is not that of the split: under statistics of the batch a loss belongs to a group of "
-                "examples; use the network's own statistics (--buffers frozen) or re-estimated ones (--buffers "
-                "reestimated)"
-            )
+        check_operator(self._of.network, self._of.split, name)
         key = name, tuple(parameters)
         if key not in self._operators:
             space = self.space.choose(parameters)

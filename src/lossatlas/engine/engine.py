@@ -279,6 +279,9 @@ class Engine:
         split: Split,
         eval_batch_size: int,
         vectors: tuple[int, int] = (0, 0),
+        *,
+        size: int | None = None,
+        graphs: bool = True,
     ) -> Iterator[tuple[slice, Derivatives]]:
         """Differentiate the mean loss over a split at the points, chunk by chunk.
 
@@ -289,6 +292,8 @@ class Engine:
             eval_batch_size: examples per batch.
             vectors: how many vectors of length n are kept at each point, at least and usually, such as a Krylov basis;
                 :attr:`Derivatives.room` says how many may be.
+            size: the length n of these vectors; default that of the weights.
+            graphs: whether memory is left for graphs of first derivatives, which products with operators go through.
 
         Yields:
             The slice of the points, and their derivatives: gradients and products with second-order operators.
@@ -298,7 +303,8 @@ class Engine:
         """
         self.network.check_gradient()
         coefficients, controls = coefficients.detach(), controls.detach()
-        count, room = self._find_room(controls, split, vectors)
+        self.check_room(controls, vectors[0], size)
+        count, room = self._find_room(vectors, self._measure_vector(controls, size), len(split) if graphs else 0)
         for points in self._chunks(len(coefficients), count):
             yield (
                 points,
@@ -313,29 +319,47 @@ class Engine:
                 ),
             )
 
-    def _find_room(self, controls: Tensor, split: Split, vectors: tuple[int, int]) -> tuple[int, Room]:
+    def check_room(self, controls: Tensor, least: int, size: int | None = None) -> None:
+        """Refuse a memory that does not hold the vectors of one point, see :meth:`derivatives`.
+
+        Raises:
+            BadInput: it does not.
+        """
+        memory, each = self.plan.memory or MEMORY, self._measure_vector(controls, size)
+        if least * each > memory:
+            raise BadInput(
+                f"memory for a chunk is {memory / 1e6:,.3g} MB, and the {least} vectors that curvature at one point "
+                f"needs take {least * each / 1e6:,.3g} MB; allow more (--memory), or take it in fewer parameters "
+                "(--curvature_parameters)"
+            )
+
+    @staticmethod
+    def _measure_vector(controls: Tensor, size: int | None) -> int:
+        """The bytes of a vector that is kept."""
+        numbers = controls.shape[1] if size is None else size
+        return numbers * max(controls.element_size(), torch.float32.itemsize)
+
+    def _find_room(self, vectors: tuple[int, int], size: int, examples: int) -> tuple[int, Room]:
         """Find how many points derivatives are taken at together, and the memory at each.
 
         Half of it is for vectors. Of points only so many are taken that the graphs of all examples may be kept, which
         is worth more than taking many points together.
+
+        Args:
+            vectors: how many are kept at each point, at least and usually.
+            size: the bytes of one.
+            examples: whose graphs are kept.
         """
         service, memory = self.plan.derivatives, self.plan.memory or MEMORY
         least, usual = vectors
-        size = controls.shape[1] * max(controls.element_size(), torch.float32.itemsize)
         count = service.points
         if not usual:
             return count, Room()
-        if least * size > memory:
-            raise BadInput(
-                f"memory for a chunk is {memory / 1e6:,.3g} MB, and the {least} vectors of one Krylov basis take "
-                f"{least * size / 1e6:,.3g} MB; allow more (--memory), or take the curvature in fewer parameters "
-                "(--curvature_parameters)"
-            )
         count = max(1, min(count, memory // 2 // (usual * size)))
         held = max(least, min(usual, memory // 2 // size))
-        if service.example_bytes:
-            count = max(1, min(count, (memory - held * size) // (service.example_bytes * len(split) + held * size)))
-        return count, Room(held, max(0, memory - count * held * size), service.example_bytes)
+        if service.example_bytes and examples:
+            count = max(1, min(count, (memory - held * size) // (service.example_bytes * examples + held * size)))
+        return count, Room(held, max(0, memory - count * held * size), service.example_bytes if examples else None)
 
     def _points(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Points:
         """The networks of a chunk of points: weights, and buffers if points have their own.

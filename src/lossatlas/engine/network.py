@@ -195,6 +195,18 @@ class Network:
             twin._recomputing = copy.deepcopy(self.module)
         return twin
 
+    def widened(self) -> Network:
+        """Make the same function of weights and inputs in 64 bits, on a copy of the module."""
+        twin = copy.copy(self)
+        twin.handed = copy.copy(self.handed)
+        twin.handed.widens = False
+        twin._fresh = copy.deepcopy(self._fresh).double()
+        twin.module = copy_shared(twin._fresh)
+        twin._merged = None
+        if self._recomputing is not None:
+            twin._recomputing = copy.deepcopy(twin.module)
+        return twin
+
     def merged(self) -> Network:
         """Make the same function with merged layers, see :mod:`lossatlas.engine.sequential`.
 

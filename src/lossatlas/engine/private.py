@@ -78,6 +78,8 @@ class Handed:
         """Whether calls differentiate with respect to inputs, so that each call needs a graph."""
         self.uses: set[str] = set()
         """The functions of torch that calls use, among those of :data:`WATCHED`."""
+        self.operators: set[str] = set()
+        """The second-order operators whose products were found to be right."""
 
     def calling(self) -> AbstractContextManager[object]:
         """A context for calls whose results have no graph, with gradients disabled if the network allows it.

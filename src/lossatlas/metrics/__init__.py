@@ -1,5 +1,6 @@
 """Metrics: what a survey measures at a point."""
 
+from lossatlas.metrics.checking import check_computations
 from lossatlas.metrics.choosing import AUTO, choose_metrics, choose_streaming_metrics
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.mean import MeanMetric
@@ -19,6 +20,7 @@ __all__ = [
     "MeanMetric",
     "OperatorMetric",
     "PerExampleMetric",
+    "check_computations",
     "choose_metrics",
     "choose_streaming_metrics",
     "count_numbers",

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from lossatlas.engine import Derivatives
+import torch
+
+from lossatlas.data import Split
+from lossatlas.engine import Derivatives, Network
+from lossatlas.weights import WeightSpace
 
 __all__ = ["Computation"]
 
@@ -23,6 +27,26 @@ class Computation(ABC):
     name: ClassVar[str]
     """The name of the group of metrics in a survey, as in ``<split>_<name>_done``."""
 
+    keeps_graphs: ClassVar[bool] = True
+    """Whether graphs of first derivatives are kept from one product with an operator to the next."""
+
+    def check(self, network: Network, split: Split, dtype: torch.dtype) -> None:
+        """Refuse, before anything is computed, a network that the computation would refuse at every point.
+
+        Args:
+            network: the network that is differentiated.
+            split: examples of the kind that will be evaluated.
+            dtype: in which derivatives are taken.
+
+        Raises:
+            BadInput: the losses have no gradient, or the computation is not defined for the network.
+        """
+        network.check_gradient()
+
+    def choose_space(self, space: WeightSpace) -> WeightSpace:
+        """Choose the part of a weight space that vectors which are kept lie in."""
+        return space
+
     def count_vectors(self) -> tuple[int, int]:
         """Count the vectors of length n that are kept at each point, at least and usually; the engine makes room."""
         return 0, 0
@@ -32,6 +56,18 @@ class Computation(ABC):
         differ.
         """
         return self
+
+    def count_unresolved(self, found: Any) -> int:
+        """Count the points of a chunk whose results are less exact than was asked for, and say so."""
+        return 0
+
+    def describe_unresolved(self, counts: str) -> str:
+        """Write in one line what such points are, and what to do.
+
+        Args:
+            counts: how many they are, such as ``12 of 81 points``.
+        """
+        return f"{counts} are less exact than was asked for"
 
     @abstractmethod
     def __call__(self, derivatives: Derivatives) -> Any:

@@ -6,16 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, Self
 
+import torch
 from torch import Tensor
 
-from lossatlas.curvature import CurvatureSettings, count_trace_vectors, count_vectors, find_spectrum, find_trace
-from lossatlas.engine import Derivatives, Evaluation
+from lossatlas.curvature import (
+    CurvatureSettings,
+    check_search,
+    count_trace_vectors,
+    count_vectors,
+    find_spectrum,
+    find_trace,
+)
+from lossatlas.data import Split
+from lossatlas.engine import Derivatives, Evaluation, Network
+from lossatlas.engine.second_order import check_operator
 from lossatlas.errors import BadInput
 from lossatlas.linalg import Extremes, Trace
 from lossatlas.losses import Loss
 from lossatlas.metrics.computation import Computation
 from lossatlas.metrics.metric import OperatorMetric
 from lossatlas.schema import PROBE_ERROR, RESIDUAL, Companion, Quantity
+from lossatlas.weights import WeightSpace
 
 __all__ = ["Eigenvalues", "Spectral", "SpectralMetric", "Spectrum", "SpectrumTrace"]
 
@@ -53,6 +64,16 @@ class Spectrum(Computation):
         """The name of the group of metrics."""
         return self.operator
 
+    def check(self, network: Network, split: Split, dtype: torch.dtype) -> None:
+        super().check(network, split, dtype)
+        size = self.choose_space(network.space).size
+        if self.top or self.bottom:
+            check_search(max(self.top, self.bottom), self.settings, size, dtype)
+        check_operator(network, split, self.operator)
+
+    def choose_space(self, space: WeightSpace) -> WeightSpace:
+        return space.choose(self.settings.parameters)
+
     def count_vectors(self) -> tuple[int, int]:
         wanted = self.top + self.bottom
         needs = [(0, 0)]
@@ -71,6 +92,19 @@ class Spectrum(Computation):
             top=max(each.top for each in every),
             bottom=max(each.bottom for each in every),
             trace=any(each.trace for each in every),
+        )
+
+    def count_unresolved(self, found: Spectral) -> int:
+        if found.extremes is None:
+            return 0
+        finite = torch.cat([found.extremes.top, found.extremes.bottom], dim=1).isfinite().all(dim=1)
+        return int((finite & ~found.extremes.converged).sum())
+
+    def describe_unresolved(self, counts: str) -> str:
+        return (
+            f"eigenvalues of the {NAMES[self.operator]} at {counts} did not reach the tolerance within "
+            f"{self.settings.products:,} products: their residuals say how far they are off; allow more with "
+            "--curvature_products"
         )
 
     def __call__(self, derivatives: Derivatives) -> Spectral:

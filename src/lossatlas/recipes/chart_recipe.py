@@ -7,11 +7,12 @@ from typing import Generic, TypeVar
 
 from lossatlas.charts import CoefficientChart
 from lossatlas.data import AUGMENTATIONS, Augmentation, Dataset, Split
-from lossatlas.engine import BuffersPolicy, Engine, Metric, Plan
+from lossatlas.engine import BuffersPolicy, Engine, Metric, Network, Plan
 from lossatlas.engine.checking import check_network
 from lossatlas.engine.planning import LARGEST_CHUNK, allow_measuring
 from lossatlas.engine.setup import engine_for
 from lossatlas.fitting import Adam, Budget, Fit, Momentum, Seconds, Steps
+from lossatlas.metrics import check_computations, group_by_computation
 from lossatlas.objectives import Objective
 from lossatlas.problem import Problem
 from lossatlas.recipes.connect_config import ConnectConfig
@@ -125,7 +126,22 @@ class ChartRecipe(Generic[E]):
         )
         for split in self.surveyed.values():
             check_network(engine.network, split)
+        self._check_metrics(engine)
         return engine
+
+    def _check_metrics(self, engine: Engine) -> None:
+        """Refuse metrics of derivatives that the survey would refuse, whatever statistics this engine uses.
+
+        Raises:
+            BadInput: the first of them.
+        """
+        if not group_by_computation(self.metrics):
+            return
+        if engine.network.buffers != self.survey_buffers.record and engine.network.has_statistics:
+            network = Network(self.problem, self.space, self.survey_buffers, self.chart, engine.network.device)
+            check_network(network, self.examples)
+            engine = Engine(network, engine.plan)
+        check_computations(engine, self.metrics, next(iter(self.surveyed.values())), self.chart.controls().detach())
 
     def build_surveyor(
         self, engine: Engine, chart: CoefficientChart | None = None, splits: dict[str, Split] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,14 +22,15 @@ from lossatlas.bounds import check_arguments
 from lossatlas.charts import CoefficientChart, RepeatedSlice
 from lossatlas.curvature import CurvatureSettings
 from lossatlas.data import Split, name_splits
+from lossatlas.describing import count_things
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric
 from lossatlas.engine.checking import check_network
 from lossatlas.engine.measuring import check_derived, run_computation
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for, find_device
 from lossatlas.engine.usual import choose_policy
-from lossatlas.errors import BadInput
+from lossatlas.errors import BadInput, Caution
 from lossatlas.losses import Loss
-from lossatlas.metrics import Computation, choose_metrics, group_by_computation, join_computations
+from lossatlas.metrics import Computation, check_computations, choose_metrics, group_by_computation, join_computations
 from lossatlas.pictures import Raster
 from lossatlas.problem import Problem
 from lossatlas.progress import count_towards, show_progress
@@ -162,9 +164,10 @@ def survey(
     batches = sum(-(-len(split) // eval_batch_size) for split in given.values())
     with show_progress(progress) as reporter:
         chosen = choose_metrics(problem.loss, metrics, curvature)
+        operators = {name: one for name, one in chosen.items() if not isinstance(one, StreamingMetric)}
         engine = engine_for(
             problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches, metrics=chosen,
+            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches, metrics=operators,
         )  # fmt: skip
         surveyor = Surveyor(engine, chart, given, chosen, eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)
@@ -264,6 +267,9 @@ class Surveyor:
             self._controls = chart.controls()
         self._groups = self._grouped(metrics)
         self._check_names()
+        check_computations(engine, metrics, next(iter(splits.values())), self._controls)
+        self._unresolved: dict[tuple[str, str], tuple[int, int]] = {}
+        """By split and group, the number of points that are less exact than was asked for, and of all."""
 
     @property
     def _dtype(self) -> type[np.floating[Any]]:
@@ -286,7 +292,7 @@ class Surveyor:
     def at(self, points: Tensor, split: str, group: str) -> dict[str, Tensor]:
         """The metrics of a group at coordinates (P, d), (P,) or (P, k) each, float64 on the CPU."""
         (chosen,) = (one for one in self._groups if one.name == group)
-        return self._at(points, self._splits[split], chosen)
+        return self._at(points, split, chosen)
 
     def fill(
         self,
@@ -315,6 +321,7 @@ class Surveyor:
                 beside = {name: self.engine.companions(split, metric) for name, metric in group.metrics.items()}
                 settings = self._settings(store, split_name, group)
                 store.add(split_name, group.name, group.quantities, settings, beside, self._dtype)
+        self._unresolved = {}
         filling = _Filling(store, executor or InProcess(), on_points or _nothing)
         wanted = None if refinement is None else self._refine(filling, refinement)
         for split_name in self._splits:
@@ -325,6 +332,16 @@ class Surveyor:
                 self._interpolate(store, refinement)
         elif schema.MEASURED in store.begun:  # refined once, and now evaluated everywhere
             store.put(schema.MEASURED, np.ones(store.shape, dtype=bool), MEASURED_ATTRIBUTES)
+        self._tell_of_unresolved()
+
+    def _tell_of_unresolved(self) -> None:
+        """Warn of points whose results are less exact than was asked for, once for each split and group."""
+        for group in self._groups:
+            for split in self._splits:
+                unresolved, points = self._unresolved.get((split, group.name), (0, 0))
+                if unresolved and group.computation is not None:
+                    words = group.computation.describe_unresolved(f"{unresolved:,} of {count_things(points, 'point')}")
+                    warnings.warn(f"{split}: {words}", Caution, stacklevel=3)
 
     def check(self, store: SurveyStore) -> None:
         """Refuse a store whose groups are of other data, settings or metrics; changes nothing.
@@ -410,7 +427,7 @@ class Surveyor:
         def evaluate(claim: Claim) -> int:
             parts = [axis[part] for axis, part in zip(axes, claim.tile, strict=True)]
             points = torch.cartesian_prod(*parts).reshape(-1, len(parts))[torch.from_numpy(claim.missing.reshape(-1))]
-            values = self._at(points, self._splits[split], group)
+            values = self._at(points, split, group)
             found = {name: value.numpy() for name, value in values.items()}
             store.write(split, group.name, claim.tile, claim.missing, found)
             return len(points)
@@ -418,20 +435,27 @@ class Surveyor:
         work = store.work(split, group.name, wanted, partial(on_points, 0))
         complete(work, store.tiles, filling.executor, evaluate, on_points)
 
-    def _at(self, points: Tensor, split: Split, group: _Group) -> dict[str, Tensor]:
+    def _at(self, points: Tensor, split_name: str, group: _Group) -> dict[str, Tensor]:
+        split = self._splits[split_name]
         coefficients = self.chart.mixture(points, self._controls)
         if group.computation is None:
             return self.engine.evaluate(coefficients, self._controls, split, group.streaming, self._eval_batch_size)
+        own = group.computation
         derivatives = self.engine.derivatives(
-            coefficients, self._controls, split, self._eval_batch_size, group.computation.count_vectors()
-        )
-        parts = [self._derived(share, at.stop - at.start, split, group) for at, share in derivatives]
+            coefficients, self._controls, split, self._eval_batch_size, own.count_vectors(),
+            size=own.choose_space(self.engine.network.space).size, graphs=own.keeps_graphs,
+        )  # fmt: skip
+        parts = [self._derived(share, at.stop - at.start, split_name, group) for at, share in derivatives]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _derived(self, derivatives: Derivatives, points: int, split: Split, group: _Group) -> dict[str, Tensor]:
+    def _derived(self, derivatives: Derivatives, points: int, split_name: str, group: _Group) -> dict[str, Tensor]:
         """What a group makes of the derivatives at the points of a chunk, in one computation."""
         assert group.computation is not None
+        split = self._splits[split_name]
         made = run_computation(group.name, partial(group.computation, derivatives))
+        unresolved, counted = self._unresolved.get((split_name, group.name), (0, 0))
+        unresolved += run_computation(group.name, partial(group.computation.count_unresolved, made))
+        self._unresolved[split_name, group.name] = unresolved, counted + points
         found = {}
         for (name, metric), length in zip(group.metrics.items(), group.quantities.values(), strict=True):
             shape = (points,) if length is None else (points, length)

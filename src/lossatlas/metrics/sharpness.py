@@ -1,0 +1,143 @@
+"""The computation that metrics of sharpness share, and their base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from lossatlas.curvature import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, CurvatureSettings, Rises
+from lossatlas.data import Split
+from lossatlas.engine import Derivatives, Network
+from lossatlas.errors import BadInput
+from lossatlas.losses import Loss
+from lossatlas.metrics.computation import Computation
+from lossatlas.metrics.metric import OperatorMetric
+from lossatlas.schema import Quantity
+
+__all__ = ["Sharpness", "SharpnessMetric"]
+
+SHORTEST, LONGEST = 1e-9, 1e9
+"""The radii that a metric may have."""
+FOUND_BY: Mapping[str, Callable[..., Tensor | AverageRise]] = {
+    "sam_sharpness": Rises.by_one_step,
+    "worst_sharpness": Rises.by_steps,
+    "adaptive_sharpness": Rises.adaptively,
+    "average_sharpness": Rises.on_average,
+}
+"""How metrics are found, by their names without the radius."""
+
+
+@dataclass(frozen=True)
+class Sharpness(Computation):
+    """Rises of the loss around points, of several kinds and within several radii, as far as metrics need them.
+
+    Which are found is not recorded: a survey that gets another metric of the group is evaluated again.
+    """
+
+    parameters: tuple[str, ...] = ("*",)
+    seed: int = 0
+    steps: int = ASCENT_STEPS
+    pairs: int = NOISE_PAIRS
+    wanted: frozenset[tuple[str, float]] = field(default=frozenset(), repr=False, compare=False)
+    """The metrics, by their names without the radius, and their radii."""
+
+    name = "sharpness"
+    keeps_graphs = False
+
+    def check(self, network: Network, split: Split, dtype: torch.dtype) -> None:
+        super().check(network, split, dtype)
+        network.space.choose(self.parameters)
+
+    def count_vectors(self) -> tuple[int, int]:
+        return SHARPNESS_VECTORS, SHARPNESS_VECTORS
+
+    def join(self, others: Sequence[Self]) -> Self:
+        return replace(self, wanted=self.wanted.union(*(each.wanted for each in others)))
+
+    def __call__(self, derivatives: Derivatives) -> Mapping[tuple[str, float], Tensor | AverageRise]:
+        rises = Rises(derivatives, self.parameters, self.seed)
+        more = {"worst_sharpness": (self.steps,), "average_sharpness": (self.pairs,)}
+        found: dict[tuple[str, float], Any] = {}
+        for kind, radius in sorted(self.wanted):
+            found[kind, radius] = FOUND_BY[kind](rises, radius, *more.get(kind, ()))
+        return found
+
+
+class SharpnessMetric(OperatorMetric):
+    """How far the mean loss rises within a radius in weight space, in the parameters of the settings of curvature.
+
+    Args:
+        radius: how far the weights are moved.
+        settings: which parameters are moved, and the seed of random steps.
+
+    Raises:
+        BadInput: the radius is missing or not a positive number.
+    """
+
+    kind: ClassVar[str]
+    """The name of the metric without the radius."""
+    words: ClassVar[str]
+    """What is measured, in words, up to the radius."""
+
+    def __init__(self, radius: float | None = None, settings: CurvatureSettings | None = None) -> None:
+        if radius is None:
+            raise BadInput(f"{self.kind} lacks the radius within which the loss rises; add one, as in {self.kind}:0.05")
+        if isinstance(radius, bool) or not isinstance(radius, int | float) or not SHORTEST <= radius <= LONGEST:
+            raise self._refuse(radius)
+        self.radius = float(radius)
+        self.settings = settings or CurvatureSettings()
+
+    @classmethod
+    def of(cls, argument: str) -> Self:
+        try:
+            radius = float(argument)
+        except ValueError:
+            raise cls._refuse(argument) from None
+        return cls(radius)
+
+    @classmethod
+    def _refuse(cls, radius: object) -> BadInput:
+        return BadInput(
+            f"{radius!r} is not a radius of {cls.kind}; expected a number from {SHORTEST:g} to {LONGEST:g}, as in "
+            f"{cls.kind}:0.05"
+        )
+
+    def applies(self, loss: Loss) -> bool:
+        return True
+
+    def configure(self, curvature: CurvatureSettings) -> None:
+        self.settings = curvature
+
+    @property
+    def computation(self) -> Sharpness:
+        wanted = frozenset({(self.kind, self.radius)})
+        return Sharpness(self.settings.parameters, self.settings.seed, wanted=wanted)
+
+    def quantity(self, loss: Loss) -> Quantity:
+        digits = _write_plainly(self.radius)
+        own = self.settings.parameters
+        where = "" if own == ("*",) else f" in {', '.join(own)}"
+        return Quantity(
+            f"{self.kind}_{digits.replace('.', '_')}", f"{self.words} {digits}{where}", loss.units,
+            record=f"radius {digits}",
+        )  # fmt: skip
+
+    def value(self, found: Mapping[tuple[str, float], Any]) -> Tensor:
+        rise = found[self.kind, self.radius]
+        value: Tensor = rise.value if isinstance(rise, AverageRise) else rise
+        return value
+
+
+def _write_plainly(number: float) -> str:
+    """Write a number without an exponent, so that different ones have different names.
+
+    >>> _write_plainly(0.05), _write_plainly(1e-3), _write_plainly(2.0)
+    ('0.05', '0.001', '2')
+    """
+    text = f"{Decimal(repr(number)):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
