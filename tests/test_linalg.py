@@ -143,6 +143,13 @@ class TestExtremes:
         assert matrices.counts == found.products.tolist()
         assert matrices.counts[0] <= search.most_products
 
+    def test_have_the_rounding_of_the_whole_matrix_beside_what_was_found(self) -> None:
+        """What is left beside a large eigenvalue is noise of its size, in float32."""
+        matrices = Counted(*(turned([4.5, *([0.0] * 5)], seed) for seed in range(20)), dtype=torch.float32)
+        found = matrices.search(Search(tolerance=0.1, most_products=6, again=True))
+        assert (found.bottom.abs() <= found.bottom_residuals).all()
+        assert (found.bottom_residuals > 1e-6).all()
+
     def test_stop_at_each_matrix_where_it_has_converged(self) -> None:
         easy, hard = turned([9.0, -9.0, *([0.0] * 58)]), turned(torch.linspace(-1, 1, 60, dtype=torch.float64))
         matrices = Counted(easy, hard, easy)

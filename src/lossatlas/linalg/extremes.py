@@ -224,7 +224,8 @@ def _run(
     """Find eigenpairs of matrices, by their numbers (p,), from one start each, (p, n), in so many products (p,)."""
     limit = find_precision_limit(starts.dtype)
     dimensions = starts.shape[1] - (0 if beside is None else beside.vectors.shape[1])
-    basis = Basis(starts, min(search.basis, dimensions), None if beside is None else beside.vectors, numbered, limit)
+    against, scale = (None, None) if beside is None else (beside.vectors, beside.scale)
+    basis = Basis(starts, min(search.basis, dimensions), against, numbered, limit, scale)
     found: dict[int, _Found] = {}
     live = torch.arange(len(starts))
     for spent in range(1, int(budgets.max()) + 1):

@@ -43,11 +43,11 @@ class Ritz:
         scale: The largest magnitude of the values, (p,), a lower bound of the matrices' norms.
     """
 
-    def __init__(self, projected: Tensor, betas: Tensor, across: Tensor | None, limit: float) -> None:
+    def __init__(self, projected: Tensor, betas: Tensor, across: Tensor | None, limit: float, known: Tensor) -> None:
         self.values, self.shares = torch.linalg.eigh(projected)
         self.scale = self.values.abs().amax(dim=1)
-        floor = limit * self.scale[:, None]
-        self.own = (betas[:, None] * self.shares[:, -1].abs()).maximum(floor)
+        floor = limit * torch.maximum(self.scale, known)
+        self.own = (betas[:, None] * self.shares[:, -1].abs()).maximum(floor[:, None])
         self.residuals = self.own
         if across is not None:
             self.residuals = torch.hypot(self.own, torch.bmm(across, self.shares).norm(dim=1))
@@ -73,9 +73,19 @@ class Basis:
             eigenvectors but for a residual, which adds to those found beside them.
         numbered: makes the vector that continues a basis whose Krylov space ends.
         limit: the relative rounding error, see :func:`find_precision_limit`.
+        scale: what is known of the norms of the matrices, (p,): products have the rounding error of these, even where
+            what is left beside ``against`` is small.
     """
 
-    def __init__(self, starts: Tensor, most: int, against: Tensor | None, numbered: Numbered, limit: float) -> None:
+    def __init__(
+        self,
+        starts: Tensor,
+        most: int,
+        against: Tensor | None,
+        numbered: Numbered,
+        limit: float,
+        scale: Tensor | None = None,
+    ) -> None:
         points, n = starts.shape
         self.most = most
         self._vectors = starts.new_empty(points, most + 1, n)
@@ -88,8 +98,8 @@ class Basis:
             self._across = torch.zeros(points, against.shape[1], most, dtype=torch.float64)
         self._numbered = numbered
         self._limit = limit
-        self._scale = torch.zeros(points, dtype=torch.float64)
-        """The largest entry of each projection, (p,)."""
+        self._scale = torch.zeros(points, dtype=torch.float64) if scale is None else scale
+        """The largest entry of each projection, or what is known, (p,): at most the norm."""
         self._fresh = torch.zeros(points, dtype=torch.long)
         """The number of fresh vectors that each has taken, which is not to depend on the others."""
         self.size = 0
@@ -137,7 +147,8 @@ class Basis:
     def find_ritz(self) -> Ritz:
         """Diagonalise the projections."""
         across = None if self._across is None else self._across[:, :, : self.size]
-        return Ritz(self._projected[:, : self.size, : self.size], self._betas, across, self._limit)
+        projected = self._projected[:, : self.size, : self.size]
+        return Ritz(projected, self._betas, across, self._limit, self._scale)
 
     def combine(self, shares: Tensor, row: int) -> Tensor:
         """Combine the vectors of one basis: (k, n) from shares (j, k), float64."""
