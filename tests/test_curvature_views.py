@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from functools import cache
 from pathlib import Path
@@ -145,6 +146,8 @@ def test_a_ratio_is_masked_where_its_residual_is_large_and_the_caption_counts() 
     given = with_ratio(plane())
     figure = show(given, ["hessian_ratio"])["hessian_ratio"]
     (mesh,) = meshes(figure)
+    (other,) = meshes(draw(given, style=Style(limits=(0.01, 10.0)))["hessian_ratio"].figure)
+    assert (other.norm.vmin, other.norm.vmax) == (0.0, 1.0)  # these limits are about the loss
     mask = np.ma.getmaskarray(mesh.get_array()).reshape(21, 51).T
     residual = given["test_hessian_ratio_residual"].values
     np.testing.assert_array_equal(mask, ~(residual <= data.RESOLVED))
@@ -186,6 +189,14 @@ def test_what_is_not_resolved_is_nowhere_stated_as_a_number() -> None:
     plot = plot_of(given)
     assert plot is not None
     assert "not resolved" in plot.json
+    surface = next(
+        one for one, name in zip(json.loads(plot.json)["data"], plot.choices, strict=True) if "ratio" in name
+    )
+    packed = surface["z"]
+    heights = np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]) if isinstance(packed, dict) else packed
+    assert (
+        int(np.isnan(np.array(heights, dtype=float)).sum()) == 10
+    )  # plotly would show them in the colour of the lowest ratio
 
 
 def signed(values: np.ndarray, metric: str = "hessian_min") -> xr.Dataset:
@@ -253,7 +264,7 @@ def test_several_eigenvalues_at_a_point_are_curves_or_the_first_few_maps() -> No
 
 
 def test_every_kind_of_a_curvature_run_says_what_it_is() -> None:
-    assert set(CURVATURE_VIEWS) == {"density", "eigenvalues", "lambda_path", "layers"}
+    assert set(CURVATURE_VIEWS) == {"density", "eigenvalues", "lambda_path", "layer_density", "layers"}
     assert all(CURVATURE_VIEWS[name].needs and CURVATURE_VIEWS[name].caption.endswith(".") for name in CURVATURE_VIEWS)
     assert list(draw(measure_run())) == ["eigenvalues", "density", "layers"]
     assert list(draw(measure_path())) == ["lambda_path"]
@@ -307,6 +318,21 @@ def test_a_layer_is_a_bar_between_its_ends_with_its_mean() -> None:
     np.testing.assert_allclose(means.get_xdata(), run["layer_trace"].values[0] / [24, 12])
 
 
+def test_densities_of_layers_share_their_axes() -> None:
+    run = measure_run().copy()
+    for part in ("node", "weight"):
+        held = run[f"hessian_{part}"]
+        run[f"layer_{part}"] = held.expand_dims(layer=list(LAYERS)).transpose("network", "layer", "probe", "node")
+    run["layer_node"] = run["layer_node"] * xr.DataArray([1.0, 0.1], dims="layer")
+    assert list(draw(run)) == ["eigenvalues", "density", "layers", "layer_density"]
+    first, second = show(run, ["layer_density"])["layer_density"].axes
+    assert (first.get_title(), second.get_title()) == LAYERS
+    assert first.get_xlim() == second.get_xlim()
+    assert first.get_ylim() == second.get_ylim()
+    peaks = [one.get_xdata()[np.argmax(one.get_ydata())] for one in (first.get_lines()[0], second.get_lines()[0])]
+    assert abs(peaks[1]) <= abs(peaks[0])
+
+
 @pytest.mark.parametrize("networks", [1, 2])
 def test_a_trajectory_stands_beside_two_over_the_learning_rate(networks: int) -> None:
     path = measure_path(networks)
@@ -319,6 +345,14 @@ def test_a_trajectory_stands_beside_two_over_the_learning_rate(networks: int) ->
     assert rate.get_xlabel() == "step"
     assert "full-batch gradient descent without momentum" in picture.caption
     assert "largest residual: 0.2 %" in picture.caption.lower()
+
+
+@pytest.mark.parametrize("rate", [None, 0.0])
+def test_a_trajectory_without_a_learning_rate_has_no_edge(rate: float | None) -> None:
+    path = measure_path()
+    path = path.drop_vars(OnTrajectory.RATE) if rate is None else path.assign({OnTrajectory.RATE: 0 * path["path_lr"]})
+    picture = draw(path)["lambda_path"]
+    assert "2/lr" not in picture.caption + picture.alt
 
 
 @pytest.mark.parametrize("make", [measure_run, measure_path])

@@ -38,6 +38,26 @@ class Room:
     example_bytes: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Mean:
+    """The mean loss over a split at p points. Derivatives and their operators share it, and do not refer to each other:
+    what operators keep is gone with the last reference to them, without waiting for Python to look for cycles.
+    """
+
+    strategy: Strategy
+    network: Network
+    points: Points
+    split: Split
+    eval_batch_size: int
+    examples: int | None
+
+    def batches(self) -> Iterator[Batch]:
+        return cut_parts(self.split.eval_batches(self.eval_batch_size), self.examples)
+
+    def weigh(self, batch: Batch) -> Tensor | None:
+        return self.network.loss.weights(self.network.targets(batch))
+
+
 class Derivatives:
     """Derivatives of the mean loss over a split at p points, accumulated over batches with exact weights.
 
@@ -55,12 +75,7 @@ class Derivatives:
         examples: int | None = None,
         room: Room = Room(),
     ) -> None:
-        self._strategy = strategy
-        self._network = network
-        self._points = points
-        self._split = split
-        self._eval_batch_size = eval_batch_size
-        self._examples = examples
+        self._of = _Mean(strategy, network, points, split, eval_batch_size, examples)
         self.room = room
         """The memory that a computation may use."""
         self._operators: dict[tuple[str, tuple[str, ...]], Operator] = {}
@@ -68,29 +83,29 @@ class Derivatives:
     @property
     def count(self) -> int:
         """The number p of points."""
-        return len(self._points.coefficients)
+        return len(self._of.points.coefficients)
 
     @property
     def space(self) -> WeightSpace:
         """The weight space of the points."""
-        return self._network.space
+        return self._of.network.space
 
     @property
     def network(self) -> Network:
         """The network that is differentiated."""
-        return self._network
+        return self._of.network
 
     def weights(self) -> Tensor:
         """Return the weights (p, n) of the points."""
-        return self.space.stack(self._points.params)
+        return self.space.stack(self._of.points.params)
 
     def losses(self) -> Tensor:
         """Compute the mean losses (p,), float64, on the CPU."""
         counted, total = 0.0, torch.zeros(self.count, dtype=torch.float64)
-        with self._network.in_force(), tell_failures():
-            for batch in self._batches():
-                _, losses = self._strategy.forward(self._network, self._points, batch)
-                weights = self._weigh(batch)
+        with self._of.network.in_force(), tell_failures():
+            for batch in self._of.batches():
+                _, losses = self._of.strategy.forward(self._of.network, self._of.points, batch)
+                weights = self._of.weigh(batch)
                 counted += _total(weights, batch)
                 wide = losses.double()
                 total += (wide.sum(dim=1) if weights is None else wide @ weights.double().to(wide.device)).cpu()
@@ -102,24 +117,25 @@ class Derivatives:
 
         def part(batch: Batch) -> Tensor:
             nonlocal counted
-            weights = self._weigh(batch)
+            weights = self._of.weigh(batch)
             counted += _total(weights, batch)
             return self.space.stack(
-                self._strategy.pullback(self._network, self._points, batch, _summed(weights)).params
+                self._of.strategy.pullback(self._of.network, self._of.points, batch, _summed(weights)).params
             )
 
-        with self._network.in_force(), tell_failures():
-            total = _accumulate(part(batch) for batch in self._batches())
+        with self._of.network.in_force(), tell_failures():
+            total = _accumulate(part(batch) for batch in self._of.batches())
         return total / _check_counted(counted)
 
     def move(self, steps: Tensor) -> Derivatives:
         """Make the derivatives at the points moved by steps (p, n), with the statistics that these have."""
         named = self.space.unflatten(steps)
-        params = {name: value + named[name] if name in named else value for name, value in self._points.params.items()}
-        return Derivatives(
-            self._strategy, self._network, replace(self._points, params=params), self._split, self._eval_batch_size,
-            self._examples, self.room,
-        )  # fmt: skip
+        params = {
+            name: value + named[name] if name in named else value for name, value in self._of.points.params.items()
+        }
+        of = self._of
+        moved = replace(of.points, params=params)
+        return Derivatives(of.strategy, of.network, moved, of.split, of.eval_batch_size, of.examples, self.room)
 
     def operator(self, name: str = "hessian", parameters: Sequence[str] = ("*",)) -> Operator:
         """Make a second-order operator at the points.
@@ -132,22 +148,16 @@ class Derivatives:
         Raises:
             BadInput: no parameter matches, or as :func:`~lossatlas.engine.second_order.check_operator`.
         """
-        check_operator(self._network, self._split, name)
+        check_operator(self._of.network, self._of.split, name)
         key = name, tuple(parameters)
         if key not in self._operators:
             space = self.space.choose(parameters)
-            self._operators = {key: Operator(self, name, space)}  # the graphs of another one are gone
+            self._operators = {key: Operator(self._of, name, space, self.room)}  # the graphs of another one are gone
         return self._operators[key]
 
     def hessian_product(self, vectors: Tensor) -> Tensor:
         """Compute the product of the Hessian at each point with a vector of its own: (p, n) from vectors (p, n)."""
         return self.operator("hessian")(vectors, torch.arange(self.count))
-
-    def _batches(self) -> Iterator[Batch]:
-        return cut_parts(self._split.eval_batches(self._eval_batch_size), self._examples)
-
-    def _weigh(self, batch: Batch) -> Tensor | None:
-        return self._network.loss.weights(self._network.targets(batch))
 
 
 class Operator:
@@ -157,11 +167,12 @@ class Operator:
     the split is read once. Points that are not multiplied any more are left out.
     """
 
-    def __init__(self, derivatives: Derivatives, name: str, space: WeightSpace) -> None:
+    def __init__(self, of: _Mean, name: str, space: WeightSpace, room: Room) -> None:
         self.name = name
         self.space = space
         """The parameters in which it is taken."""
-        self._of = derivatives
+        self._of = of
+        self._room = room
         self._at: list[int] = []
         """The points that graphs are kept of."""
         self._kept: dict[int, Linearised] = {}
@@ -173,20 +184,20 @@ class Operator:
     @property
     def like(self) -> Tensor:
         """A tensor (p, 0...) of the dtype and device of vectors, expanded to their shape (p, n)."""
-        params = self._of._points.params
+        params = self._of.points.params
         first = params[self.space.entries[0].name]
-        return first.new_empty(1).expand(self._of.count, self.space.size)
+        return first.new_empty(1).expand(len(self._of.points.coefficients), self.space.size)
 
     @property
     def count(self) -> int:
         """The number p of points."""
-        return self._of.count
+        return len(self._of.points.coefficients)
 
     def embed(self, vectors: Tensor) -> Tensor:
         """Put vectors (..., n) of the operator's parameters into the whole weight space, with zeros elsewhere."""
         flat = vectors.reshape(-1, self.space.size)
-        whole = flat.new_zeros(len(flat), self._of.space.size)
-        self._of.space.add(self.space.unflatten(flat), whole)
+        whole = flat.new_zeros(len(flat), self._of.network.space.size)
+        self._of.network.space.add(self.space.unflatten(flat), whole)
         return whole.view(*vectors.shape[:-1], -1)
 
     def __call__(self, vectors: Tensor, numbers: Tensor) -> Tensor:
@@ -203,7 +214,7 @@ class Operator:
         points = numbers.tolist()
         self._cover(points)
         named = self.space.unflatten(vectors)
-        with of._network.in_force(), tell_failures():
+        with of.network.in_force(), tell_failures():
             total = _accumulate(self._multiply_parts(named, points))
         return total / _check_counted(self._counted)
 
@@ -211,7 +222,7 @@ class Operator:
         """Let graphs be those of points among which the given ones are, and of few others."""
         stale = not set(points) <= set(self._at)
         wasteful = 2 * len(points) <= len(self._at) and (
-            self._of._strategy.stacks_points or len(self._kept) != self._parts
+            self._of.strategy.stacks_points or len(self._kept) != self._parts
         )
         if stale or wasteful:
             self._at, self._kept = points, {}
@@ -226,30 +237,30 @@ class Operator:
             return
         counted, parts = 0.0, 0
         capacity = self._find_capacity()
-        network, strategy, varied = of._network, of._strategy, [entry.name for entry in self.space.entries]
-        for number, batch in enumerate(of._batches()):
-            weights = of._weigh(batch)
+        network, strategy, varied = of.network, of.strategy, [entry.name for entry in self.space.entries]
+        for number, batch in enumerate(of.batches()):
+            weights = of.weigh(batch)
             counted += _total(weights, batch)
             parts += 1
             examples = count_examples(batch)
             if number not in self._kept and examples <= capacity:
                 capacity -= examples
                 self._kept[number] = strategy.linearise(
-                    network, _take(of._points, self._at), batch, _summed(weights), self.name, varied
+                    network, _take(of.points, self._at), batch, _summed(weights), self.name, varied
                 )
             if number in self._kept:
                 rows = [self._at.index(point) for point in points]
                 yield self.space.stack(self._kept[number](named, rows))
             else:
                 yield self.space.stack(
-                    strategy.multiply(network, _take(of._points, points), named, batch, _summed(weights), self.name)
+                    strategy.multiply(network, _take(of.points, points), named, batch, _summed(weights), self.name)
                 )
         self._parts, self._counted = parts, counted
 
     def _find_capacity(self) -> int:
         """How many further examples' graphs may be kept at the points."""
-        room = self._of.room
-        if room.example_bytes is None or not self._of._network.keeps_graphs or self._kept:
+        room = self._room
+        if room.example_bytes is None or not self._of.network.keeps_graphs or self._kept:
             return 0
         return room.graphs // max(1, room.example_bytes * len(self._at))
 

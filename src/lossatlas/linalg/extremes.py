@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,11 @@ OFTEN = 16
 """Up to twice so many steps convergence is looked at after each, then after every second, ...: that costs as well."""
 STARTS = 64
 """The most starts for the copies of an eigenvalue."""
+FUTILE = 0.1
+"""Where so small a share of the largest residual is left to lessen, what remains is due to what was found before."""
+FIRST = 0.5
+"""Where further starts follow, the first goes to so small a share of it, since its residuals add to those of later
+ones."""
 APART = 1000
 """The numbers of random vectors of one start lie so far from those of the next one."""
 
@@ -29,7 +34,7 @@ class Search:
         top: The number of largest eigenvalues.
         bottom: The number of smallest ones.
         tolerance: The largest residual, as a share of the largest magnitude among the eigenvalues.
-        most_products: The most products with each matrix.
+        most_products: The most products with each matrix, of all starts together.
         basis: The most vectors of a Krylov basis, at least ``top + bottom + 3``, or as many as there are dimensions.
         again: Whether further starts look for eigenvalues that the first one missed, such as the copies of a multiple
             one, until one changes nothing.
@@ -166,7 +171,9 @@ def find_extremes(
     """
     n = like.shape[-1]
     first = numbered(0).to(like).expand(points, n) if starts is None else starts.to(like)
-    found = _run(product, numbered, torch.arange(points), first, search, vectors or search.again)
+    budgets = torch.full((points,), search.most_products)
+    closer = replace(search, tolerance=FIRST * search.tolerance) if search.again else search
+    found = _run(product, numbered, torch.arange(points), first, closer, budgets, vectors or search.again)
     if search.again:
         _look_again(product, numbered, found, search, like)
     return _gather(found, search, like, vectors)
@@ -177,9 +184,11 @@ def _look_again(product: Product, numbered: Numbered, found: list[_Found], searc
     n = like.shape[-1]
     unsure = [i for i, one in enumerate(found) if one.converged and len(one.values) < n]
     for number in range(1, STARTS + 1):
+        unsure = [i for i in unsure if found[i].products < search.most_products]
         if not unsure:
             return
         known = [found[i] for i in unsure]
+        budgets = torch.tensor([search.most_products - one.products for one in known])
         beside = _Beside(
             torch.stack([one.vectors for one in known if one.vectors is not None]),
             torch.stack([_find_thresholds(one.values, search)[0] for one in known]),
@@ -191,7 +200,7 @@ def _look_again(product: Product, numbered: Numbered, found: list[_Found], searc
             return numbered(first + k)
 
         starts = own(0).to(like).expand(len(unsure), n)
-        later = _run(product, own, torch.tensor(unsure), starts, search, True, beside)
+        later = _run(product, own, torch.tensor(unsure), starts, search, budgets, True, beside)
         changed = []
         for row, (i, one) in enumerate(zip(unsure, later, strict=True)):
             found[i] = found[i].joined(one, search)
@@ -208,16 +217,18 @@ def _run(
     numbers: Tensor,
     starts: Tensor,
     search: Search,
+    budgets: Tensor,
     vectors: bool,
     beside: _Beside | None = None,
 ) -> list[_Found]:
-    """Find eigenpairs of matrices, by their numbers (p,), from one start each, (p, n)."""
+    """Find eigenpairs of matrices, by their numbers (p,), from one start each, (p, n), in so many products (p,)."""
     limit = find_precision_limit(starts.dtype)
     dimensions = starts.shape[1] - (0 if beside is None else beside.vectors.shape[1])
-    basis = Basis(starts, min(search.basis, dimensions), None if beside is None else beside.vectors, numbered, limit)
+    against, scale = (None, None) if beside is None else (beside.vectors, beside.scale)
+    basis = Basis(starts, min(search.basis, dimensions), against, numbered, limit, scale)
     found: dict[int, _Found] = {}
     live = torch.arange(len(starts))
-    for spent in range(1, search.most_products + 1):
+    for spent in range(1, int(budgets.max()) + 1):
         images = product(basis.newest, numbers[live])
         finite = images.isfinite().all(dim=1).cpu()
         if not bool(finite.all()):
@@ -228,16 +239,15 @@ def _run(
         if not len(live):
             break
         basis.extend(images)
-        last = basis.size == dimensions or spent == search.most_products
-        if not last and not _is_due(basis, search, dimensions, beside is not None):
+        last = budgets[live] == spent
+        complete = basis.size == dimensions
+        if not complete and not bool(last.any()) and not _is_due(basis, search, dimensions, beside is not None):
             continue
         ritz = basis.find_ritz()
-        settled = _settle(ritz, search, limit, None if beside is None else beside.take(live))
-        if basis.size == dimensions:
-            settled[:] = True
+        settled, good = _settle(ritz, search, limit, None if beside is None else beside.take(live), complete)
         leaving = settled | last
         for row in leaving.nonzero()[:, 0].tolist():
-            found[int(live[row])] = _take(basis, ritz, row, search, vectors, bool(settled[row]), spent)
+            found[int(live[row])] = _take(basis, ritz, row, search, vectors, bool(good[row]), spent)
         staying = (~leaving).nonzero()[:, 0]
         if len(staying) < len(live):
             live = live[staying]
@@ -258,19 +268,21 @@ def _is_due(basis: Basis, search: Search, dimensions: int, further: bool) -> boo
     return basis.size == basis.most or basis.size % max(1, basis.size // OFTEN) == 0
 
 
-def _settle(ritz: Ritz, search: Search, limit: float, beside: _Beside | None) -> Tensor:
-    """Which matrices have residuals small enough, (p,)."""
-    if ritz.count < search.wanted:
-        return torch.zeros(len(ritz.values), dtype=torch.bool)
+def _settle(ritz: Ritz, search: Search, limit: float, beside: _Beside | None, complete: bool) -> tuple[Tensor, Tensor]:
+    """Which matrices need no further steps, (p,), and which of them have residuals that are small enough."""
+    if ritz.count < search.wanted and not complete:
+        nothing = torch.zeros(len(ritz.values), dtype=torch.bool)
+        return nothing, nothing
+    low, high = slice(0, search.bottom), slice(max(0, ritz.count - search.top), ritz.count)
     scale = ritz.scale if beside is None else torch.maximum(ritz.scale, beside.scale)
-    good = ritz.residuals <= max(search.tolerance, limit) * scale[:, None]
-    low, high = good[:, : search.bottom], good[:, ritz.count - search.top :]
-    if beside is not None:
-        above, below = ritz.values - ritz.residuals, ritz.values + ritz.residuals
-        low = low | (above[:, : search.bottom] > beside.low[:, None])
-        high = high | (below[:, ritz.count - search.top :] < beside.high[:, None])
-    settled: Tensor = low.all(dim=1) & high.all(dim=1)
-    return settled
+    bound = max(search.tolerance, limit) * scale[:, None]
+    good, futile = ritz.residuals <= bound, ritz.own <= FUTILE * bound
+    if beside is not None:  # what is not among the wanted ones need not be known well
+        good[:, low] |= (ritz.values - ritz.residuals)[:, low] > beside.low[:, None]
+        good[:, high] |= (ritz.values + ritz.residuals)[:, high] < beside.high[:, None]
+    done = good | futile
+    settled, converged = (each[:, low].all(dim=1) & each[:, high].all(dim=1) for each in (done, good))
+    return settled | complete, converged
 
 
 def _choose_kept(size: int, search: Search) -> tuple[int, int]:

@@ -38,15 +38,19 @@ class Ritz:
     Attributes:
         values: The approximate eigenvalues (p, j), float64.
         residuals: The norms (p, j) of ``A y - value * y`` for each approximate eigenvector y of length 1.
+        own: The part (p, j) of the residuals that further steps lessen.
         shares: The eigenvectors (p, j, j) of the projected matrices; column i holds those of value i.
         scale: The largest magnitude of the values, (p,), a lower bound of the matrices' norms.
     """
 
-    def __init__(self, projected: Tensor, betas: Tensor, limit: float) -> None:
+    def __init__(self, projected: Tensor, betas: Tensor, across: Tensor | None, limit: float, known: Tensor) -> None:
         self.values, self.shares = torch.linalg.eigh(projected)
         self.scale = self.values.abs().amax(dim=1)
-        floor = limit * self.scale
-        self.residuals = (betas[:, None] * self.shares[:, -1].abs()).maximum(floor[:, None])
+        floor = limit * torch.maximum(self.scale, known)
+        self.own = (betas[:, None] * self.shares[:, -1].abs()).maximum(floor[:, None])
+        self.residuals = self.own
+        if across is not None:
+            self.residuals = torch.hypot(self.own, torch.bmm(across, self.shares).norm(dim=1))
 
     @property
     def count(self) -> int:
@@ -65,24 +69,39 @@ class Basis:
     Args:
         starts: the first vectors (p, n), of any length.
         most: the largest size.
-        against: vectors (p, d, n) that the bases stay orthogonal to, orthonormal or zero; None for none.
+        against: vectors (p, d, n) that the bases stay orthogonal to, orthonormal or zero; None for none. They may be
+            eigenvectors but for a residual, which adds to those found beside them.
         numbered: makes the vector that continues a basis whose Krylov space ends.
         limit: the relative rounding error, see :func:`find_precision_limit`.
+        scale: what is known of the norms of the matrices, (p,): products have the rounding error of these, even where
+            what is left beside ``against`` is small.
     """
 
-    def __init__(self, starts: Tensor, most: int, against: Tensor | None, numbered: Numbered, limit: float) -> None:
+    def __init__(
+        self,
+        starts: Tensor,
+        most: int,
+        against: Tensor | None,
+        numbered: Numbered,
+        limit: float,
+        scale: Tensor | None = None,
+    ) -> None:
         points, n = starts.shape
         self.most = most
         self._vectors = starts.new_empty(points, most + 1, n)
         self._projected = torch.zeros(points, most, most, dtype=torch.float64)
         self._betas = torch.zeros(points, dtype=torch.float64)
         self._against = against
+        self._across = None
+        """The products (p, d, most) of ``against`` with the images of the bases, float64: 0 for exact eigenvectors."""
+        if against is not None:
+            self._across = torch.zeros(points, against.shape[1], most, dtype=torch.float64)
         self._numbered = numbered
         self._limit = limit
-        self._scale = torch.zeros(points, dtype=torch.float64)
-        """The largest entry of each projection, (p,)."""
-        self._fresh = 0
-        """The number of fresh vectors that have been taken."""
+        self._scale = torch.zeros(points, dtype=torch.float64) if scale is None else scale
+        """The largest entry of each projection, or what is known, (p,): at most the norm."""
+        self._fresh = torch.zeros(points, dtype=torch.long)
+        """The number of fresh vectors that each has taken, which is not to depend on the others."""
         self.size = 0
         """The size j of the bases."""
         self._vectors[:, 0] = self._find_outside(starts)
@@ -106,7 +125,9 @@ class Basis:
         rest, along = images, torch.zeros(len(images), dtype=torch.float64)
         inside = self._vectors[:, : j + 1]
         for _ in range(2):
-            rest = self._avoid_others(rest)
+            rest, across = self._avoid_others(rest)
+            if self._across is not None and across is not None:
+                self._across[:, :, j] += across.double().cpu()
             shares = torch.bmm(inside, rest[:, :, None])
             rest = rest - torch.bmm(inside.transpose(1, 2), shares)[:, :, 0]
             along = along + shares[:, j, 0].double().cpu()
@@ -125,7 +146,9 @@ class Basis:
 
     def find_ritz(self) -> Ritz:
         """Diagonalise the projections."""
-        return Ritz(self._projected[:, : self.size, : self.size], self._betas, self._limit)
+        across = None if self._across is None else self._across[:, :, : self.size]
+        projected = self._projected[:, : self.size, : self.size]
+        return Ritz(projected, self._betas, across, self._limit, self._scale)
 
     def combine(self, shares: Tensor, row: int) -> Tensor:
         """Combine the vectors of one basis: (k, n) from shares (j, k), float64."""
@@ -145,6 +168,10 @@ class Basis:
             self._vectors[:, :kept, columns] = torch.bmm(weights, self._vectors[:, : self.size, columns])
         self._vectors[:, kept] = newest
         coupling = self._betas[:, None] * shares[:, -1]
+        if self._across is not None:
+            turned = torch.bmm(self._across[:, :, : self.size], shares)
+            self._across.zero_()
+            self._across[:, :, :kept] = turned
         self._projected.zero_()
         diagonal = torch.arange(kept)
         self._projected[:, diagonal, diagonal] = ritz.values[:, chosen]
@@ -156,26 +183,30 @@ class Basis:
         there = rows.to(self._vectors.device)
         self._vectors = self._vectors[there]
         self._against = None if self._against is None else self._against[there]
+        self._across = None if self._across is None else self._across[rows]
         self._projected, self._betas, self._scale = self._projected[rows], self._betas[rows], self._scale[rows]
+        self._fresh = self._fresh[rows]
 
     def _continue(self, closed: Tensor) -> None:
         """Go on with fresh vectors where the space has ended, as far as it has room for one."""
-        rows = closed.nonzero()[:, 0].to(self._vectors.device)
-        self._fresh += 1
-        fresh = self._numbered(self._fresh).to(self._vectors).expand(len(self._vectors), -1)
-        self._vectors[rows, self.size] = self._find_outside(fresh)[rows]
+        self._fresh += closed
+        for number in sorted(set(self._fresh[closed].tolist())):
+            rows = (closed & (self._fresh == number)).nonzero()[:, 0].to(self._vectors.device)
+            fresh = self._numbered(number).to(self._vectors).expand(len(self._vectors), -1)
+            self._vectors[rows, self.size] = self._find_outside(fresh)[rows]
 
     def _find_outside(self, vectors: Tensor) -> Tensor:
         """The parts (p, n) of vectors outside of the bases and of what these avoid, of length 1."""
         inside = self._vectors[:, : self.size]
         for _ in range(3):  # what is left of a vector that lies inside but for a little is then still orthogonal
-            vectors = self._avoid_others(vectors)
+            vectors, _ = self._avoid_others(vectors)
             vectors = vectors - torch.bmm(inside.transpose(1, 2), torch.bmm(inside, vectors[:, :, None]))[:, :, 0]
             vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(torch.finfo(vectors.dtype).tiny)
         return vectors
 
-    def _avoid_others(self, vectors: Tensor) -> Tensor:
+    def _avoid_others(self, vectors: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The parts (p, n) of vectors outside of what the bases avoid, and what they lose, (p, d)."""
         if self._against is None:
-            return vectors
+            return vectors, None
         shares = torch.bmm(self._against, vectors[:, :, None])
-        return vectors - torch.bmm(self._against.transpose(1, 2), shares)[:, :, 0]
+        return vectors - torch.bmm(self._against.transpose(1, 2), shares)[:, :, 0], shares[:, :, 0]

@@ -167,7 +167,8 @@ def survey(
         operators = {name: one for name, one in chosen.items() if not isinstance(one, StreamingMetric)}
         engine = engine_for(
             problem, chart, next(iter(given.values())), space=space, buffers=buffers, plan=plan, precision=precision,
-            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches, metrics=operators,
+            eval_batch_size=eval_batch_size, memory=memory, steps=False, evaluations=points * batches,
+            metrics=operators,
         )  # fmt: skip
         surveyor = Surveyor(engine, chart, given, chosen, eval_batch_size)
         refinement = make_refinement(coords, tolerance, budget)

@@ -18,6 +18,7 @@ from lossatlas.views.residuals import describe_share, find_largest_share
 from lossatlas.views.scales import Floats
 
 __all__ = [
+    "LAYER",
     "NETWORK",
     "OPERATORS",
     "SAMPLE",
@@ -27,13 +28,14 @@ __all__ = [
     "describe_residuals",
     "has_values",
     "list_keys",
+    "name_layers",
     "name_networks",
     "read_values",
     "scale_signed",
     "unit_of",
 ]
 
-NETWORK = "network"
+NETWORK, LAYER = "network", "layer"
 OPERATORS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
 """Operators, by the beginnings of the names of their variables, as pictures name them."""
 FINEST = 1e-4
@@ -84,6 +86,11 @@ def name_networks(subject: xr.Dataset, count: int) -> list[str]:
     if NETWORK in subject.coords and subject.sizes.get(NETWORK) == count:
         return [short(str(name)) for name in subject[NETWORK].values]
     return [f"network {k}" for k in range(count)] if count > 1 else [short(str(subject.attrs.get("name", "network")))]
+
+
+def name_layers(subject: xr.Dataset, count: int) -> list[str]:
+    """Name the layers as the subject does; by numbers where it does not."""
+    return [str(name) for name in subject[LAYER].values] if LAYER in subject.coords else [str(k) for k in range(count)]
 
 
 def list_keys(names: Sequence[str]) -> list[Line2D]:

@@ -37,8 +37,8 @@ LABELS = {
     NORM: "gradient\nnorm",
     OnTrajectory.RATE: "learning\nrate",
 }
+ENDS = {LARGEST: "largest", SMALLEST: "smallest"}
 WIDTH = 8.0  # inches
-FEW = 60  # snapshots; the marks of more would merge
 
 
 class LambdaPath(CurvatureView):
@@ -57,11 +57,16 @@ class LambdaPath(CurvatureView):
         return has_values(subject, LARGEST)
 
     def describe(self, subject: xr.Dataset) -> str:
-        if not has_values(subject, OnTrajectory.RATE):
-            return self.caption.replace(", beside the loss and the learning rate lr", ", beside the loss")
+        beside = {LOSS: "the loss", NORM: "the norm of the gradient", OnTrajectory.RATE: "the learning rate lr"}
+        there = [words for name, words in beside.items() if has_values(subject, name)]
+        ends = [words for name, words in ENDS.items() if has_values(subject, name)]
+        also = f", beside {' and '.join(filter(None, (', '.join(there[:-1]), there[-1])))}" if there else ""
+        shown = f"The {' and the '.join(ends)} eigenvalue of the Hessian along the trajectory{also}."
+        if not np.isfinite(_find_edges(subject)).any():
+            return shown
         return (
-            f"{self.caption} The dotted line is 2/lr, at which full-batch gradient descent without momentum is at the "
-            "edge of stability (Cohen et al. 2021); that of minibatches, momentum or other optimisers lies elsewhere."
+            f"{shown} The dotted line is 2/lr, at which full-batch gradient descent without momentum is at the edge of "
+            "stability (Cohen et al. 2021); that of minibatches, momentum or other optimisers lies elsewhere."
         )
 
     def draw(self, subject: xr.Dataset, style: Style) -> Figure:
@@ -87,14 +92,14 @@ class LambdaPath(CurvatureView):
             ax.tick_params(labelsize=8, labelbottom=last)
             ax.margins(x=0.02)
         edge = Line2D([], [], linestyle=":", color=looks.INK, linewidth=1.3, label="2/lr")
-        keys = [*list_keys(names), *([edge] if has_values(subject, OnTrajectory.RATE) else [])]
+        keys = [*list_keys(names), *([edge] if np.isfinite(_find_edges(subject)).any() else [])]
         lost = scales.invalid(np.concatenate([subject[name].values.ravel() for name in rows]))
         residuals = describe_residuals(subject, [LARGEST, SMALLEST], within=SNAPSHOT)
         figures.captioned(drawn, residuals, lost.describe(", left out"), keys=keys)
         return drawn
 
     def describe_alternative(self, subject: xr.Dataset) -> str:
-        found, rates = (read_values(subject, name, NETWORK, SNAPSHOT) for name in (LARGEST, OnTrajectory.RATE))
+        found, edges = read_values(subject, LARGEST, NETWORK, SNAPSHOT), _find_edges(subject)
         said = [self.describe(subject)]
         for index, name in enumerate(name_networks(subject, len(found))):
             known = found[index][np.isfinite(found[index])]
@@ -102,9 +107,9 @@ class LambdaPath(CurvatureView):
                 said.append(f"{name}: not finite.")
                 continue
             first, highest, last = (scales.number(float(one)) for one in (known[0], known.max(), known[-1]))
-            edge = 2 / rates[min(index, len(rates) - 1)] if rates.size else np.empty(0)
+            edge = edges[min(index, len(edges) - 1)] if edges.size else np.empty(0)
             edge = edge[np.isfinite(edge)]
-            end = f"; 2/lr at the end {scales.number(float(edge[-1]))}" * bool(edge.size)
+            end = f"; 2/lr at the end {scales.number(float(edge[-1]))}" if edge.size else ""
             said.append(f"{name}: the largest eigenvalue is {first} at first, {highest} at most and {last} last{end}.")
         return " ".join(said)
 
@@ -122,11 +127,15 @@ def _along(at: Floats, network: int) -> Floats:
     return np.asarray(at[min(network, len(at) - 1)])
 
 
+def _find_edges(subject: xr.Dataset) -> Floats:
+    """Find 2/lr for each trajectory and snapshot, NaN without a positive rate; empty where rates are not recorded."""
+    rates = read_values(subject, OnTrajectory.RATE, NETWORK, SNAPSHOT)
+    return np.asarray(2 / np.where(rates > 0, rates, np.nan))
+
+
 def _draw_largest(ax: Axes, subject: xr.Dataset, at: Floats) -> None:
     """Draw the largest eigenvalue and the line 2/lr, on a logarithmic axis where all values are positive."""
-    found, rates = (read_values(subject, name, NETWORK, SNAPSHOT) for name in (LARGEST, OnTrajectory.RATE))
-    with np.errstate(divide="ignore"):
-        edges = np.where(rates > 0, 2 / rates, np.nan) if rates.size else rates
+    found, edges = read_values(subject, LARGEST, NETWORK, SNAPSHOT), _find_edges(subject)
     values = np.concatenate([found.ravel(), edges.ravel()])
     positive = bool((found[np.isfinite(found)] > 0).all())
     limits = scales.limits(values, log=True) if positive else scales.signed_limits(values)
@@ -163,7 +172,7 @@ def _draw_curves(ax: Axes, subject: xr.Dataset, at: Floats, name: str) -> None:
 def _draw_each(ax: Axes, subject: xr.Dataset, at: Floats, name: str, found: Floats) -> None:
     """Draw a curve for each trajectory, with a band of its residuals where these are known."""
     off = read_values(subject, RESIDUAL.of(name), NETWORK, SNAPSHOT)
-    mark = "." if found.shape[1] <= FEW else ""
+    mark = "." if found.shape[1] <= lines.FEW else ""
     style = "steps-post" if name == OnTrajectory.RATE else "default"
     for index, own in enumerate(found):
         colour, shown = looks.colour(index), np.where(np.isfinite(own), own, np.nan)

@@ -11,12 +11,14 @@ from matplotlib.lines import Line2D
 from lossatlas.schema import RESIDUAL
 from lossatlas.views import figures, looks, scales
 from lossatlas.views.curvature._curvature import (
+    LAYER,
     NETWORK,
     CurvatureView,
     choose_linear,
     describe_residuals,
     has_values,
     list_keys,
+    name_layers,
     name_networks,
     read_values,
     scale_signed,
@@ -28,7 +30,6 @@ from lossatlas.views.style import MILLIMETRE, Style
 
 __all__ = ["Layers"]
 
-LAYER = "layer"
 WIDTH, ROW, LEAST = 7.6, 0.3, 2.4  # inches; a row is that of one network in one layer
 NAMES = 1.6  # inches; about what the names of layers take
 LABEL = 0.14  # inches; the height of the name of a layer
@@ -94,7 +95,7 @@ class Layers(CurvatureView):
         for index, name in enumerate(name_networks(subject, networks)):
             listed = [
                 f"{layer} {_say(bottoms, index, k)} to {_say(tops, index, k)}"
-                for k, layer in enumerate(_name_layers(subject, layers))
+                for k, layer in enumerate(name_layers(subject, layers))
             ]
             said.append(f"{name}: {'; '.join(listed)}.")
         return " ".join(said)
@@ -104,16 +105,13 @@ def _read(subject: xr.Dataset) -> tuple[Floats, Floats, Floats]:
     """Read the largest and the smallest eigenvalues and the means, each (networks, layers) or empty."""
     tops, bottoms, traces = (read_values(subject, f"layer_{of}", NETWORK, LAYER) for of in ("top", "bottom", "trace"))
     sizes = read_values(subject, "layer_size", LAYER)
-    return tops, bottoms, traces / sizes if traces.size and sizes.size else np.empty((0, 0))
+    known = np.where(sizes > 0, sizes, np.nan)
+    return tops, bottoms, traces / known if traces.size and sizes.size else np.empty((0, 0))
 
 
 def _say(values: Floats, network: int, layer: int) -> str:
     value = float(values[network, layer]) if values.size else float("nan")
     return scales.number(value) if np.isfinite(value) else "not known"
-
-
-def _name_layers(subject: xr.Dataset, count: int) -> list[str]:
-    return [str(name) for name in subject[LAYER].values] if LAYER in subject.coords else [str(k) for k in range(count)]
 
 
 def _draw_bars(ax: Axes, at: Floats, bottoms: Floats, tops: Floats, network: int, colour: str) -> None:
@@ -138,7 +136,7 @@ def _draw_residuals(ax: Axes, subject: xr.Dataset, at: Floats, end: str, network
 def _label_rows(ax: Axes, subject: xr.Dataset, places: Floats, every: int) -> None:
     """Name the layers, or every so many of them, with their numbers of parameters; the first one is on top."""
     sizes = read_values(subject, "layer_size", LAYER)
-    named = [short(name) for name in _name_layers(subject, len(places))]
+    named = [short(name) for name in name_layers(subject, len(places))]
     if sizes.size:
         named = [f"{name} ({int(size):,})" for name, size in zip(named, sizes, strict=True)]
     ax.set_yticks(places.mean(axis=1)[::every], named[::every])

@@ -48,17 +48,20 @@ class Landscape(InteractiveView):
             ground = field if field.metric == scales.LOSS else _choose_ground(field, losses)
             height = scales.limits(ground.values, log=True)
             named = [ground] if ground is field else [ground, field]
+            colours = data.limits_of([field]).heights(field.plane())
+            # Plotly gives a colour that is not a number the lowest one; a hole says what is not known.
+            heights = np.where(np.isfinite(colours), height.heights(ground.plane()), np.nan)
             traces.append(
                 {
                     "type": "surface",
                     "x": us,
                     "y": vs,
-                    "z": height.heights(ground.plane()),
+                    "z": heights,
                     "text": list_texts([(one, one.plane()) for one in named]),
                     "hovertemplate": make_hover(u, v),
                     "contours": {axis: {"highlight": False} for axis in "xyz"},
                     "lighting": {"ambient": 0.75, "diffuse": 0.5, "specular": 0.05, "roughness": 0.9},
-                    "surfacecolor": data.limits_of([field]).heights(field.plane()),
+                    "surfacecolor": colours,
                     **make_scale(field),
                 }
             )

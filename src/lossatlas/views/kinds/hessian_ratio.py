@@ -38,8 +38,8 @@ class HessianRatio(SurveyView):
 
     needs = "one axis or two, and the metric hessian_ratio"
     caption = (
-        "The magnitude of the smallest eigenvalue of the Hessian over the largest one: near 0 (blue) the loss is "
-        "almost convex, at 1 (yellow) it curves downwards as much as upwards."
+        "The magnitude of the smallest eigenvalue of the Hessian over the largest one: near 0 the loss is almost "
+        "convex, at 1 it curves downwards as much as upwards."
     )
     rank = 45
     heeds = COLOURED
@@ -47,11 +47,6 @@ class HessianRatio(SurveyView):
 
     def applies(self, survey: xr.Dataset) -> bool:
         return len(data.axes(survey)) in (1, 2) and bool(data.fields(survey, data.RATIO))
-
-    def describe(self, survey: xr.Dataset) -> str:
-        if len(data.axes(survey)) == 1:
-            return self.caption.replace(" (blue)", "").replace(" (yellow)", "")
-        return self.caption
 
     def list_heeded(self, survey: xr.Dataset) -> frozenset[str]:
         return SCALED if len(data.axes(survey)) == 1 else self.heeds
@@ -65,7 +60,7 @@ def _limit(style: Style, fields: Sequence[data.Field]) -> Limits:
     values = np.concatenate([field.resolved.ravel() for field in fields])
     beyond = int((values > 1).sum())
     whole = Limits(0.0, 1.0, False, None, "max", f"{WHOLE.note}; values beyond it: {beyond}") if beyond else WHOLE
-    return style.limit_values(values, whole)
+    return style.limit_values(values, whole) if style.concerns(data.RATIO) else whole
 
 
 def _describe_resolved(fields: Sequence[data.Field]) -> str:
@@ -89,16 +84,18 @@ def _maps(survey: xr.Dataset, style: Style) -> Figure:
     losses = {field.split: field for field in data.fields(survey, scales.LOSS)} if has_points_between(survey) else {}
     grounds = [losses.get(field.split) for field in fields]
     masked = sum(int((~np.isfinite(field.resolved)).sum()) for field in fields)
+    palette = style.colour(CONVEX, data.RATIO)
+    shades = "blue is low, yellow is high" * (palette.colours == CONVEX.colours)
     crossed = _describe_contours([ground for ground in grounds if ground is not None])
     drawn = figures.heat_maps(
         style,
         survey,
         [(field.split or field.label, field.resolved.T) for field in fields],
         limits,
-        style.colour(CONVEX, data.RATIO),
+        palette,
         colour_label="|smallest / largest| eigenvalue",
         lost=f"not resolved: {masked:,} of {sum(field.values.size for field in fields):,} points" * (masked > 0),
-        notes=[_describe_resolved(fields), crossed, there.outside, *data.notes(survey)],
+        notes=[_describe_resolved(fields), crossed, shades, there.outside, *data.notes(survey)],
         networks=there,
     )
     levels = _list_levels([ground for ground in grounds if ground is not None])
@@ -150,7 +147,8 @@ def _curves(survey: xr.Dataset, style: Style) -> Figure:
     fields, at, there = data.fields(survey, data.RATIO), lines.along(survey), networks(survey)
     every = np.concatenate([field.resolved.ravel() for field in fields])
     # On a line the scale is chosen from the values, whose differences are what is seen.
-    limits = style.limit_values(every, scales.limits(every, log=False))
+    limits = scales.limits(every, log=False)
+    limits = style.limit_values(every, limits) if style.concerns(data.RATIO) else limits
     drawn = figures.figure(style, WIDTH, HEIGHT)
     ax = drawn.add_subplot()
     shown = []
