@@ -14,11 +14,13 @@ from lossatlas.engine.memory import find_memory_limit
 from lossatlas.exchange.curvature import CURVATURE, read_curvature
 from lossatlas.exchange.netcdf import encode_netcdf
 from lossatlas.jobs.checkpoint import restore_checkpoint, write_checkpoint
+from lossatlas.jobs.curvature_pieces import Measurement
 from lossatlas.jobs.curvature_summary import summarise_curvature
+from lossatlas.jobs.curvature_trajectory import TrajectoryMeasurement
 from lossatlas.jobs.estimate import Estimate, measure_peak_bytes
 from lossatlas.jobs.forecast import PICTURES, Forecast, Phase
 from lossatlas.jobs.job import Handling, Job
-from lossatlas.jobs.measured_curvature import Measurement, TrajectoryMeasurement, make_measurement
+from lossatlas.jobs.measured_curvature import make_measurement
 from lossatlas.jobs.pictures import write_pictures
 from lossatlas.jobs.sampling import sample_steps
 from lossatlas.jobs.starting import Start
