@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import lossatlas as la
-from lossatlas.curvature import CurvatureSettings, count_vectors, find_spectrum
+from lossatlas.curvatures import CurvatureSettings, count_vectors, find_spectrum
 from lossatlas.engine import Derivatives, Engine
 from lossatlas.engine.derivatives import Room
 from lossatlas.engine.strategy import STRATEGIES

@@ -15,10 +15,11 @@ from torch import nn
 import lossatlas as la
 from lossatlas.jobs.compare import run_compare
 from lossatlas.jobs.connect import run_connect
+from lossatlas.jobs.curvature import run_curvature
 from lossatlas.jobs.fit import run_fit
 from lossatlas.jobs.survey import run_survey
 from lossatlas.jobs.train import run_train
-from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SpectraConfig, SurveyConfig, TrainConfig
 from lossatlas.reproduce import Run, Study
 from lossatlas.reproduce.run import run_study
 
@@ -91,6 +92,12 @@ def compare(run: Path, inputs: Path, pictures: bool) -> None:
     run_compare(config, run, resume=True, pictures=pictures)
 
 
+def curvature(run: Path, inputs: Path, pictures: bool) -> None:
+    """Along a trajectory, where snapshots start from what the one before left."""
+    config = SpectraConfig(**NETWORK, trajectory=str(inputs / "net0"), examples="60", memory="500MB")
+    run_curvature(config, run, resume=True, pictures=pictures)
+
+
 class Tiny(Study):
     """A training and a survey around what it trained, with a picture of its own."""
 
@@ -143,7 +150,7 @@ def loop(run: Path, inputs: Path, pictures: bool) -> None:
 
 
 VERBS: dict[str, Callable[[Path, Path, bool], None]] = {
-    "fit": fit, "train": train, "survey": survey, "connect": connect, "compare": compare, "reproduce": reproduce,
-    "loop": loop,
+    "fit": fit, "train": train, "survey": survey, "connect": connect, "compare": compare, "curvature": curvature,
+    "reproduce": reproduce, "loop": loop,
 }  # fmt: skip
 """From where a run goes, where the networks are, and whether pictures are drawn to the run, begun or continued."""

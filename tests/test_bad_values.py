@@ -25,14 +25,14 @@ from lossatlas.data.load import find_data_options
 from lossatlas.losses import LOSSES
 from lossatlas.models import MODELS, check_weights_fit
 from lossatlas.pictures import SOURCES
-from lossatlas.recipes import CompareConfig, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import CompareConfig, ConnectConfig, FitConfig, SpectraConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.room import Extent
 from lossatlas.schedules import SCHEDULES
 from lossatlas.training import parse_optimizer, parse_switch, parse_thinning
 from lossatlas.weights.files import load_state, read_checkpoint
 from lossatlas.weights.loading import flatten_state
 
-CONFIGS = (FitConfig, SurveyConfig, ConnectConfig, TrainConfig, CompareConfig)
+CONFIGS = (FitConfig, SurveyConfig, ConnectConfig, TrainConfig, CompareConfig, SpectraConfig)
 REGISTRIES = (MODELS, SCHEDULES, DATA, SOURCES, AUGMENTATIONS, LOSSES)
 OPTIONS = [
     *CONFIGS,

@@ -44,7 +44,7 @@ SMALL = {
 }
 
 
-CONFIGURED = ("fit", "train", "survey", "connect", "compare")
+CONFIGURED = ("fit", "train", "survey", "connect", "compare", "curvature")
 """Verbs whose options are the fields of a configuration and of options of a run."""
 
 
@@ -315,6 +315,7 @@ class TestHelp:
             "survey": [*few, "--grid=2"],
             "connect": [*few, "--steps=2", "--grid=3", "--plane=0", "--no_ensembles"],
             "compare": [*few, "--grid=2", "--line=3", "--slice_points=3", "--repeats=1"],
+            "curvature": [*few, "--probes=0", "--top=1", "--bottom=1"],
             "view": ["--kinds=loss"],
             "info": [],
         }
@@ -548,7 +549,7 @@ class TestBadInput:
         assert Path("runs/x/summary.json").is_file()
 
 
-@pytest.mark.parametrize("verb", ["train", "survey", "fit", "connect", "compare"])
+@pytest.mark.parametrize("verb", ["train", "survey", "fit", "connect", "compare", "curvature"])
 def test_summaries_of_others_are_told_as_far_as_they_hold_numbers(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -557,6 +558,7 @@ def test_summaries_of_others_are_told_as_far_as_they_hold_numbers(
         {"steps": "many", "gap": [], "train_scores": 3, "pairs": {"a--b": None}, "length_ratio": "x", "snapshots": {}},
         {"captured_variance": 0.5, "points_evaluated": "few", "test_loss": "low", "train_lowest_loss": True},
         {"pairs": []},
+        {"networks": {"a": 3, "b": {"verdict": None, "loss": "low"}}, "last": {"step": None}},
     ):
         told: Any = VERBS[verb]
         told.tell(summary, told._run())

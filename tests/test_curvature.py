@@ -15,7 +15,7 @@ from oracles import curvlinops_operator
 from torch import Tensor, nn
 
 import lossatlas as la
-from lossatlas.curvature import CurvatureSettings, count_vectors, find_density, find_spectrum, find_trace
+from lossatlas.curvatures import CurvatureSettings, count_vectors, find_density, find_spectrum, find_trace
 from lossatlas.engine import Derivatives
 from lossatlas.engine.derivatives import Operator, Room
 from lossatlas.engine.footprint import measure_peak_bytes

@@ -21,7 +21,7 @@ from shown import plot_of, show
 from test_slice_views import caption, line, plane, variable
 
 import lossatlas as la
-from lossatlas.curvature import CurvatureSettings, find_density, find_spectrum, find_trace
+from lossatlas.curvatures import CurvatureSettings, find_density, find_spectrum, find_trace
 from lossatlas.engine import Derivatives
 from lossatlas.errors import BadInput
 from lossatlas.recipes.measured import describe_measurement

@@ -86,6 +86,17 @@ class TestFolder:
         assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
         assert (data.classes, data.class_names, len(data.test)) == (3, tuple(NAMES), 4)
 
+    def test_squares_of_pixels_are_averaged_on_request(self, write: Folder) -> None:
+        columns = {"picture": pictures(5, size=(6, 4)), "kind": [0] * 5}
+        folder = str(write(columns, columns))
+        whole, small = (la.load_data(folder, options).train.data[0] for options in ({}, {"shrink": 2}))
+        means = whole.double().view(5, 3, 3, 2, 2, 2).mean(dim=(3, 5))
+        assert small.shape == (5, 3, 3, 2)
+        assert small.dtype == torch.uint8
+        assert (small - means).abs().max() <= 0.5
+        with pytest.raises(la.BadInput, match="shrink is 4, which does not divide 6 x 4 pixels; expected a common"):
+            la.load_data(folder, {"shrink": 4})
+
     def test_batches_have_mean_0_and_deviation_1_of_the_training_images(self, write: Folder) -> None:
         data = la.load_data(str(write(table(200))))
         images, _ = data.train.take(torch.arange(200))

@@ -6,7 +6,9 @@ import re
 import runpy
 import shlex
 import textwrap
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,6 +125,36 @@ def test_the_page_on_your_data_runs_block_by_block(
         shorter = line.replace("--epochs 20", "--epochs 1").replace("--grid 21", "--grid 3 --plan loop")
         assert main(shlex.split(shorter)[1:]) == 0, capsys.readouterr().err
     assert Path("runs/around-spirals/contours.png").exists()
+
+
+def test_the_page_on_sharpness_goes_from_a_checkpoint_to_curvature_a_map_and_a_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command in its order, of fewer examples on coarser grids, and its Python beside curvlinops."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/how-to/sharpness.md").read_text()
+    few = {
+        "train": {"--epochs": "2", "--model.hidden": "4"},
+        "curvature": {"--examples": "60", "--probes": "1", "--density_steps": "6", "--top": "2", "--bottom": "2"},
+        "survey": {"--examples": "60", "--grid": "3", "--plan": "loop"},
+    }
+    for line in re.findall(r"^    (lossatlas .*)$", page, flags=re.MULTILINE):
+        _, verb, *tokens = shlex.split(line)
+        for name, value in few[verb].items():
+            if name in tokens:
+                tokens[tokens.index(name) + 1] = value
+            else:
+                tokens += [name, value]
+        assert main([verb, *tokens]) == 0, capsys.readouterr().err
+    for picture in ("sharp/density", "sharp/eigenvalues", "map/hessian_ratio", "steep/contours"):
+        assert (tmp_path / "runs" / f"{picture}.png").exists(), picture
+    pytest.importorskip("curvlinops", reason="the packages of tests/oracles.txt are not installed")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():  # torch.jit.script, at the import of curvlinops, is deprecated
+        warnings.simplefilter("ignore", DeprecationWarning)
+        exec(compile(code, "sharpness.md", "exec"), names)
+    assert float(names["found"].data["hessian_top"][0, 0, 0]) == pytest.approx(names["theirs"], rel=1e-3)
 
 
 def _unmeasured(code: str) -> str:

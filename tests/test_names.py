@@ -108,8 +108,8 @@ def test_all_that_is_public_has_a_docstring_of_its_own_or_inherited(trees: dict[
     "Adam", "ArcLength", "Bezier", "Chain", "Conv", "CrossEntropy", "Evaluation", "GreyPicture", "MLP", "Maximum",
     "Momentum", "Pattern", "Picture", "Plan", "Plane", "PreResNet", "Problem", "Radial", "ResNet", "Seconds",
     "Simplex", "Slice", "Split", "SquaredError", "Stage", "Steps", "Training", "Trajectory", "Uniform", "WeightSpace",
-    "Xavier", "compare", "connect", "fit", "load_chart", "load_data", "load_networks", "open_run", "picture",
-    "score_accuracy", "score_loss", "slice_around", "survey", "train",
+    "Xavier", "compare", "connect", "curvature", "fit", "load_chart", "load_data", "load_networks", "open_run",
+    "picture", "score_accuracy", "score_loss", "slice_around", "survey", "train",
 ])  # fmt: skip
 def test_what_a_user_meets_first_has_an_example(name: str) -> None:
     tests = doctest.DocTestFinder(recurse=False).find(getattr(lossatlas, name), name)

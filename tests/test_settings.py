@@ -22,7 +22,7 @@ from lossatlas.losses import LOSSES
 from lossatlas.models import MODELS
 from lossatlas.pictures import SOURCES
 from lossatlas.provenance import FORMAT
-from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SurveyConfig, TrainConfig
+from lossatlas.recipes import CompareConfig, Config, ConnectConfig, FitConfig, SpectraConfig, SurveyConfig, TrainConfig
 from lossatlas.recipes.base import AUTO
 from lossatlas.recipes.compare import name_groups
 from lossatlas.recipes.options import find_options
@@ -35,6 +35,7 @@ CONFIGS: dict[str, type[Config]] = {
     "connect": ConnectConfig,
     "compare": CompareConfig,
     "train": TrainConfig,
+    "curvature": SpectraConfig,
 }
 
 
@@ -117,6 +118,7 @@ class TestDeclaredOnce:
             ("connect", ["data", "between", "curve", "optimizer", "steps", "grid", "examples", "plane"]),
             ("compare", ["normalize", "grid", "runs", "level", "splits"]),
             ("train", ["data", "batch_size", "optimizer", "epochs", "init_from"]),
+            ("curvature", ["data", "trajectory", "networks", "examples", "metrics", "operator", "top"]),
         ],
     )
     def test_problem_first_then_what_is_made_then_its_evaluation(self, verb: str, order: list[str]) -> None:
@@ -155,6 +157,12 @@ class TestSettled:
                 CompareConfig(),
                 {"splits": ["train"], "examples": "2000", "buffers": AUTO, "grid": [22], "repeats": 3,
                  "normalize": "filter", "ignore": "biasbn"},
+            ),
+            (
+                SpectraConfig(),
+                {"splits": ["train"], "examples": "2000", "buffers": "frozen", "plan": "loop", "trajectory": None,
+                 "networks": [], "metrics": [AUTO, "sam_sharpness:0.05", "worst_sharpness:0.05",
+                                             "adaptive_sharpness:0.5", "average_sharpness:0.05"]},
             ),
             (
                 TrainConfig(),
@@ -275,6 +283,8 @@ class TestOlderRuns:
             ["train", "--init_from=old@3"],
             ["train", "--out=old", "--resume"],
             ["train", "--out=old", "--overwrite"],
+            ["curvature", "old"],
+            ["curvature", "--trajectory=old"],
             ["view", "old"],
             ["reproduce", "mpo-fig4", "--out=old", "--resume"],
             ["reproduce", "mpo-fig4", "--out=old", "--overwrite"],

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import lossatlas as la
-from lossatlas.curvature import Rises
+from lossatlas.curvatures import Rises
 from lossatlas.engine import Derivatives
 from lossatlas.engine.setup import engine_for
 from lossatlas.errors import BadInput

@@ -18,7 +18,7 @@ from .charts import (
     find_radial_orders as find_radial_orders,
     load_chart as load_chart,
 )
-from .curvature import CurvatureSettings as CurvatureSettings
+from .curvatures import CurvatureSettings as CurvatureSettings
 from .data import (
     Augmentation as Augmentation,
     Dataset as Dataset,
@@ -64,8 +64,13 @@ from .fitting import (
     Steps as Steps,
     fit as fit,
 )
-from .jobs.library import compare as compare, connect as connect, survey as survey
-from .jobs.results import Comparison as Comparison, CurveResult as CurveResult, Survey as Survey
+from .jobs.library import compare as compare, connect as connect, curvature as curvature, survey as survey
+from .jobs.results import (
+    Comparison as Comparison,
+    CurvatureResult as CurvatureResult,
+    CurveResult as CurveResult,
+    Survey as Survey,
+)
 from .jobs.view import view as view
 from .losses import BatchMean as BatchMean, Loss as Loss, NetworkLoss as NetworkLoss, PerExample as PerExample
 from .losses.kinds.cross_entropy import CrossEntropy as CrossEntropy

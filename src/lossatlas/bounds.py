@@ -39,6 +39,7 @@ __all__ = [
     "YEAR",
     "Bounded",
     "Count",
+    "CountOrZero",
     "Decay",
     "Depth",
     "Elapsed",
@@ -86,6 +87,7 @@ StepCount: TypeAlias = Annotated[
     ),
 ]
 Count: TypeAlias = Annotated[int, Meta(ge=1, description="a positive number")]
+CountOrZero: TypeAlias = Annotated[int, Meta(ge=0, description="0 or a positive number")]
 Depth: TypeAlias = Annotated[int, Meta(le=DEEPEST, description=f"{DEEPEST:,} at most")]
 Tally: TypeAlias = Annotated[int, Meta(ge=0, le=2**53, description="a number of steps or bytes")]
 Elapsed: TypeAlias = Annotated[float, Meta(ge=0, description="a number of seconds")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -28,6 +28,7 @@ class _Told:
 
     chart: str
     fitted_under: str
+    axis_labels: dict[str, str] = field(default_factory=dict)
 
 
 def encode_chart(chart: Chart) -> bytes:
@@ -42,7 +43,9 @@ def encode_chart(chart: Chart) -> bytes:
         raise BadInput(f"charts of the kind {own} have no name yet; give them one: CHARTS.add({own.lower()!r}, {own})")
     tensors = {name: value.detach().cpu().contiguous() for name, value in chart.state_dict().items()}
     # One entry: safetensors writes several in an arbitrary order, and equal charts have to give equal files.
-    told = {"chart": kind, "axes": chart.axes, "fitted_under": chart.fitted_under}
+    told: dict[str, object] = {"chart": kind, "axes": chart.axes, "fitted_under": chart.fitted_under}
+    if chart.axis_labels:
+        told["axis_labels"] = dict(chart.axis_labels)
     return save(tensors, {"lossatlas": json.dumps(told)})
 
 
@@ -74,6 +77,7 @@ def load_chart(path: Path | str) -> Chart:
     except ValueError as error:
         raise _no_chart(path, error) from error
     chart.fitted_under = told.fitted_under
+    chart.axis_labels = {axis: label for axis, label in told.axis_labels.items() if axis in chart.axes}
     return chart
 
 

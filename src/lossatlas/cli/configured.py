@@ -26,13 +26,14 @@ from lossatlas.errors import BadInput, Interrupted
 from lossatlas.recipes import Config, ProblemConfig
 from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.registry import Registry
-from lossatlas.rundir import RunDirectory
+from lossatlas.rundir import MODEL, SNAPSHOTS, RunDirectory
+from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
     from lossatlas.jobs.estimate import Estimate
     from lossatlas.jobs.job import Job
 
-__all__ = ["ConfiguredVerb", "RunOptions", "format_numbers", "lend_problem", "print_place"]
+__all__ = ["ConfiguredVerb", "RunOptions", "format_numbers", "lend_problem", "lend_problem_of", "print_place"]
 
 C = TypeVar("C", bound=Config)
 R = TypeVar("R", bound="RunOptions")
@@ -228,6 +229,17 @@ def lend_problem(path: Path, tokens: list[str], without: Collection[str] = ()) -
     needed = {f"{name}.folder" for name in problem} | problem
     settings = OpenedRun(path).find_settings(needed, given)
     return {name: value for name, value in settings.items() if name.partition(".")[0] in problem}
+
+
+def lend_problem_of(network: str, tokens: list[str]) -> dict[str, Any]:
+    """The problem of the run that a network belongs to, but for the device, as :func:`lend_problem`.
+
+    Args:
+        network: the network: a run, a snapshot of one, or its file of weights.
+        tokens: options that state the problem themselves.
+    """
+    named = NetworkSpec.parse(network).path
+    return lend_problem(named.parent if named.name in (SNAPSHOTS, MODEL) else named, tokens, without=("device",))
 
 
 def _print_estimate(estimate: Estimate) -> None:

@@ -47,6 +47,7 @@ PANELS = (
         title="What",
         common=(
             "runs",  # of a comparison
+            "networks",
             "pattern",
             "size",
             "checkpoint",
@@ -117,8 +118,10 @@ PANELS = (
     ),
     Panel(
         title="Measured",
-        common=("metrics", "splits", "examples"),
+        common=("operator", "top", "bottom", "probes", "subsets", "per_layer", "metrics", "splits", "examples"),
         rare=(
+            "density_steps",
+            "gradient_tolerance",
             "eval_batch_size",
             "buffers",
             "survey_buffers",

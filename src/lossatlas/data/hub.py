@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+import torch
 from msgspec import Meta
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from lossatlas.bounds import INFINITE
+from lossatlas.bounds import INFINITE, Count
 from lossatlas.data.cache import Stored, locate_cache, make_scratch, read_cache, write_cache
 from lossatlas.data.dataset import Dataset
 from lossatlas.data.reading import Part, Request, fetch_tables, find_parts, list_fingerprints, read_tables
@@ -20,6 +23,9 @@ from lossatlas.errors import BadInput
 from lossatlas.files.reading import check_path, expand_home
 
 __all__ = ["Images", "NamedImages", "Place", "load_images", "make_image_source"]
+
+SHRUNK = 4096
+"""The number of images that are shrunk at a time."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,9 @@ class Images(DataSource, ABC):
     """Column of images; by default the only one of that type."""
     label: str | None = None
     """Column of labels; by default the only one of classes, else of integers."""
+    shrink: Count = 1
+    """Side of the squares of pixels that are averaged into one: 2 makes images of 16x16 pixels of 32x32. Images are
+    normalised by the constants of the large ones."""
     memory: Annotated[float, Meta(ge=0, description="0 or a positive number, or inf", extra=INFINITE)] = 4.0
     """GiB of the raw images of a split that may be kept on the device, inf for all; larger splits are streamed to
     it."""
@@ -157,7 +166,10 @@ def _dataset(place: Place, options: Images, stored: Stored) -> Dataset:
             f"{len(stored.mean)}; give another set's folder as --data FOLDER"
         )
     normalise = Normalise(mean, std)
-    train, test = (Split(part, normalise, options.memory) for part in (stored.train, stored.test))
+    train, test = (
+        Split((_shrink(images, options.shrink), labels), normalise, options.memory)
+        for images, labels in (stored.train, stored.test)
+    )
     return Dataset(
         name=place.name,
         train=train,
@@ -166,3 +178,21 @@ def _dataset(place: Place, options: Images, stored: Stored) -> Dataset:
         class_names=stored.names,
         normalisation=f"{normalise.key}; {origin}",
     )
+
+
+def _shrink(images: Tensor, side: int) -> Tensor:
+    """Average squares of pixels of images (N, C, H, W) of uint8 into one pixel each, rounded.
+
+    Raises:
+        BadInput: the side does not divide height and width.
+    """
+    if side == 1:
+        return images
+    height, width = images.shape[2:]
+    if height % side or width % side:
+        raise BadInput(
+            f"shrink is {side}, which does not divide {height} x {width} pixels; expected a common divisor of both"
+        )
+    # One part after the other: as floats all images together would take four times their memory.
+    parts = [images[start : start + SHRUNK] for start in range(0, len(images), SHRUNK)]
+    return torch.cat([avg_pool2d(part.float(), side).round().to(torch.uint8) for part in parts])

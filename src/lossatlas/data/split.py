@@ -199,9 +199,13 @@ class Split:
         """
         if count >= len(self):
             return self
-        rows = self.sample_indices(count, generator).sort().values
+        return self.select(self.sample_indices(count, generator))
+
+    def select(self, indices: Tensor) -> Split:
+        """Return the examples at some indices (B,), in the original order, copied as by :meth:`subset`."""
+        rows = indices.sort().values
         rows = rows if self._rows is None else self._rows[rows]
-        fits = self._fits(count, self._source.device)
+        fits = self._fits(len(rows), self._source.device)
         return self._holding(rows, self._device) if fits else self._with(_rows=rows)
 
     def eval_batches(self, size: int) -> Iterator[Batch]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from lossatlas.directions.centre import Centre
 from lossatlas.directions.normalisations import Normalisation, Unnormalised
 from lossatlas.errors import BadInput
 from lossatlas.linalg import gram_schmidt
@@ -25,6 +26,7 @@ __all__ = [
     "make_direction",
     "make_directions",
     "orthogonalise",
+    "require_centre",
     "require_trajectory",
 ]
 
@@ -47,7 +49,12 @@ class Around:
     memory: int = MEMORY
     """The bytes that parts of all snapshots may take in memory together."""
     notes: list[str] = field(default_factory=list)
-    """Notes of directions about the files that they were read from; directions append to it."""
+    """Notes of directions on the files that they were read from and on how they were computed; directions append to
+    it."""
+    centre: Centre | None = None
+    """Derivatives of the loss at the centre; None where the loss is not known."""
+    names: tuple[str, ...] = ()
+    """The names of the directions of all axes, since some are computed together."""
 
 
 class Direction(ABC):
@@ -62,12 +69,16 @@ class Direction(ABC):
 
     takes: ClassVar[str] = ""
     """The name of the argument of this kind; empty if it takes none."""
+    needs_argument: ClassVar[bool] = True
+    """Whether a kind that takes an argument needs it."""
     is_random: ClassVar[bool] = False
     """Whether the directions depend on the seed."""
+    is_derived: ClassVar[bool] = False
+    """Whether the directions are computed from derivatives at the centre."""
 
     def __init__(self, argument: str = "") -> None:
         kind = type(self).__module__.rpartition(".")[2]
-        if self.takes and not argument:
+        if self.takes and self.needs_argument and not argument:
             raise BadInput(f"direction {kind!r} lacks its {self.takes}; expected {kind}:{self.takes.upper()}")
         if argument and not self.takes:
             raise BadInput(f"direction {kind!r} takes no argument; leave out ':{argument}'")
@@ -111,6 +122,7 @@ def make_directions(names: Sequence[str], around: Around) -> tuple[Tensor, list[
         BadInput: a kind is unknown, or what it is computed from is missing.
     """
     kinds = {name: make_direction(name) for name in names}
+    around = replace(around, names=tuple(names))
     found = {name: iter(kinds[name].make_vectors(count, around)) for name, count in Counter(names).items()}
     numbers: Counter[str] = Counter()
     vectors, labels = [], []
@@ -131,6 +143,20 @@ def orthogonalise(vectors: Tensor) -> Tensor:
     units = gram_schmidt(vectors.double())
     scaled: Tensor = units / units.norm(dim=1, keepdim=True) * lengths
     return scaled.to(vectors)
+
+
+def require_centre(around: Around, kind: str) -> Centre:
+    """Return the derivatives that a kind of direction is computed from.
+
+    Raises:
+        BadInput: the loss is not known.
+    """
+    if around.centre is None:
+        raise BadInput(
+            f"direction {kind!r} is computed from derivatives of the loss; pass problem= and split=, or choose another "
+            "direction"
+        )
+    return around.centre
 
 
 def require_trajectory(around: Around, kind: str) -> WeightTrajectory:

@@ -12,9 +12,15 @@ from torch import nn
 
 from lossatlas.bounds import check_arguments
 from lossatlas.charts import RepeatedSlice, Slice
+from lossatlas.curvatures import CurvatureSettings
+from lossatlas.data import Split
+from lossatlas.directions.centre import Centre
 from lossatlas.directions.direction import Around, make_direction, make_directions, orthogonalise
 from lossatlas.directions.normalisations import NORMALISATIONS
+from lossatlas.engine.setup import find_device
 from lossatlas.errors import BadInput
+from lossatlas.problem import Problem
+from lossatlas.types import Source
 from lossatlas.weights import WeightSpace
 
 __all__ = ["slice_along", "slice_around"]
@@ -34,6 +40,9 @@ def slice_around(
     repeats: int = 1,
     seed: int = 0,
     space: WeightSpace | None = None,
+    problem: Problem | None = None,
+    split: Split | Source | None = None,
+    curvature: CurvatureSettings | None = None,
 ) -> Slice | RepeatedSlice:
     """Make a chart around a network, with one direction per axis (Li et al. 2018, arXiv 1712.09913).
 
@@ -42,7 +51,8 @@ def slice_around(
 
     Args:
         module: the network at the centre; it is not changed.
-        kinds: the direction of each axis, as on the command line: ``random``, ``towards:CHECKPOINT`` or ``file:PATH``.
+        kinds: the direction of each axis, as on the command line: ``random``, ``towards:CHECKPOINT``, ``file:PATH``,
+            ``gradient``, ``eigenvector`` or ``eigenvector:smallest``.
         normalize: the normalisation of random directions: ``none``, ``filter``, ``layer`` or ``weight``.
         without_vectors: set random directions to zero in parameters of one dimension: biases, and scales and shifts of
             normalisation layers (``--ignore biasbn``).
@@ -50,17 +60,21 @@ def slice_around(
         repeats: number of independent sets of random directions; more than one add the dimension ``repeat``.
         seed: the seed of the first repeat; repeat k has the seed plus k.
         space: the parameters that vary; default all.
+        problem: the loss of the module, which gradients and eigenvectors are those of.
+        split: the examples over which that loss is averaged.
+        curvature: in which parameters eigenvectors are taken, and how exactly.
 
     Returns:
         A chart with the network at coordinate 0; one unit along an axis is one length of its direction.
 
     Warns:
         UserWarning: a file that a direction is read from holds several networks that fit; it says which one was taken.
+            An eigenvector is not found to the tolerance.
 
     Raises:
         BadInput: a direction or a normalisation is unknown, repeats are asked for and none of the directions is
-            random, or random directions are zero because all varying parameters have one dimension or all filters are
-            zero.
+            random, random directions are zero because all varying parameters have one dimension or all filters are
+            zero, or the problem and the split of a gradient or an eigenvector are missing.
 
     >>> import torch, lossatlas as la
     >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
@@ -71,13 +85,37 @@ def slice_around(
     """
     space = space if space is not None else WeightSpace(module)
     origin = space.vector_of(module)
-    around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed)
+    centre = _find_centre(module, space, problem, split, curvature)
+    around = Around(space, origin.cpu(), NORMALISATIONS[normalize](), without_vectors, seed=seed, centre=centre)
     chart = slice_along(kinds, around, orthogonal, repeats)
     for note in dict.fromkeys(around.notes):
         warnings.warn(note, stacklevel=3)  # the function is wrapped
     moved = chart.to(origin.device)
     assert isinstance(moved, Slice | RepeatedSlice)
     return moved
+
+
+def _find_centre(
+    module: nn.Module,
+    space: WeightSpace,
+    problem: Problem | None,
+    split: Split | Source | None,
+    curvature: CurvatureSettings | None,
+) -> Centre | None:
+    """The derivatives at the module; None where its loss is not known.
+
+    Raises:
+        BadInput: one of problem and split is missing, or the problem is that of another module.
+    """
+    if problem is None and split is None:
+        return None
+    if problem is None or split is None:
+        lacking = "problem" if problem is None else "split"
+        raise BadInput(f"{lacking} is missing; expected problem= and split= together, or neither")
+    if problem.module is not module:
+        raise BadInput("the problem is that of another module; give la.Problem of the module at the centre")
+    examples = Split.of(split).to(find_device(module))
+    return Centre(problem, space, examples, curvature)
 
 
 def slice_along(kinds: Sequence[str], around: Around, orthogonal: bool, repeats: int) -> Slice | RepeatedSlice:

@@ -1,7 +1,7 @@
-"""Curves and comparisons from Python: objects in, results out, like ``la.fit`` and ``la.survey``.
+"""Curves, comparisons and curvature from Python: objects in, results out, like ``la.fit`` and ``la.survey``.
 
 Networks and data are passed as objects instead of files; configurations, recipes and engines are those of
-``lossatlas connect`` and ``lossatlas compare``.
+``lossatlas connect``, ``compare`` and ``curvature``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import xarray as xr
 from torch import Tensor, nn
 
-from lossatlas.charts import encode_chart
+from lossatlas.charts import Slice, encode_chart
+from lossatlas.curvatures import CurvatureSettings
 from lossatlas.data import Dataset, Split, name_splits
 from lossatlas.engine import Plan
 from lossatlas.errors import BadInput, Caution
@@ -25,17 +26,20 @@ from lossatlas.files.writing import write_atomically
 from lossatlas.hashing import fingerprint
 from lossatlas.jobs.along import CurveEvaluation
 from lossatlas.jobs.compared import compare_predictions, make_comparison
+from lossatlas.jobs.curvature_summary import summarise_curvature
 from lossatlas.jobs.job import Handling
-from lossatlas.jobs.results import Comparison, CurveResult, Survey
+from lossatlas.jobs.measured_curvature import make_measurement
+from lossatlas.jobs.results import Comparison, CurvatureResult, CurveResult, Survey
 from lossatlas.jobs.survey import put_networks
 from lossatlas.problem import Problem
 from lossatlas.progress import Reporter, count_towards, show_progress
-from lossatlas.recipes import CompareConfig, ConnectConfig
+from lossatlas.recipes import CompareConfig, ConnectConfig, SpectraConfig
 from lossatlas.recipes.compare import Compared, CompareRecipe, Origin, compute_extent, pair_networks
 from lossatlas.recipes.compare_surveys import list_surveys
 from lossatlas.recipes.connect import build_connect
 from lossatlas.recipes.networks import copy_state, keep_module, load_networks
 from lossatlas.recipes.problem import ProblemRecipe, find_device
+from lossatlas.recipes.spectra import build_spectra
 from lossatlas.recipes.survey import build_survey
 from lossatlas.rundir import CHART
 from lossatlas.surveying import SurveyStore, survey as measure_points
@@ -44,17 +48,19 @@ from lossatlas.types import Params, Source
 from lossatlas.weights import WeightSpace
 from lossatlas.weights.files import load_state
 
-__all__ = ["compare", "connect", "survey"]
+__all__ = ["compare", "connect", "curvature", "survey"]
 
 Network = nn.Module | Mapping[str, Tensor]
 """A network of the problem's architecture: a module, or its parameters and buffers by name."""
-C = TypeVar("C", ConnectConfig, CompareConfig)
+C = TypeVar("C", ConnectConfig, CompareConfig, SpectraConfig)
 P = ParamSpec("P")
 GIVEN = {
     **dict.fromkeys(("data", "model", "loss", "output"), "the problem and the splits take its place"),
-    **dict.fromkeys(("between", "runs"), "the networks take its place"),
+    **dict.fromkeys(("between", "runs", "networks"), "the networks take its place"),
 }
 """Settings of a configuration that are passed as objects here, and which objects."""
+TOLD = ("parameters", "tolerance", "products", "seed")
+"""The settings of curvature that options called ``curvature_NAME`` have on the command line."""
 START = "@0"
 """The suffix of a network's name that denotes the weights its training started from."""
 
@@ -212,6 +218,74 @@ def compare(
         found = _survey_between(config, recipe, base, folder, reporter)
         made = make_comparison(config, recipe, found, compare_predictions(recipe, config.eval_batch_size))
     return Comparison(made.data_vars, made.coords, made.attrs)
+
+
+def curvature(
+    problem: Problem,
+    splits: Mapping[str, Split | Source] | Split | Source,
+    networks: Mapping[str, Network] | None = None,
+    *,
+    curvature: CurvatureSettings | None = None,
+    progress: bool | None = None,
+    **settings: Any,
+) -> CurvatureResult:
+    """Measure the curvature of the loss at networks: eigenvalues with residuals, trace, spectral density, a verdict.
+
+    Args:
+        problem: module, loss and feed. Its module has the networks' architecture, and its weights are restored.
+        splits: the examples, in any form that :meth:`Split.of` takes; a mapping holds them by name, ``train`` and
+            optionally ``test``, of which the setting ``splits`` chooses one, ``train`` by default.
+        networks: networks by name: modules, or parameters and buffers by name. By default the module of the problem as
+            it stands, under the name ``network``.
+        curvature: in which parameters eigenvalues are found, and how exactly; or give ``curvature_tolerance`` and other
+            options by their names.
+        progress: whether to show the progress; None shows it after two seconds, in a notebook or on a terminal.
+        settings: options of ``lossatlas curvature``, such as ``top=10``, ``examples="all"``, ``subsets=5`` or
+            ``per_layer=True``. With ``trajectory=FOLDER`` snapshots are measured instead of networks.
+
+    Returns:
+        The data, the verdicts, and slices along leading eigenvectors.
+
+    Raises:
+        BadInput: a setting is unknown, or networks, problem and examples do not fit together.
+
+    Warns:
+        Caution: the networks differ in a buffer, of which each keeps its own.
+
+    >>> import torch, lossatlas as la
+    >>> problem = la.Problem(torch.nn.Linear(4, 2), la.CrossEntropy())
+    >>> examples = torch.randn(64, 4), torch.randint(2, (64,))
+    >>> found = la.curvature(problem, {"train": examples}, top=2, bottom=1, probes=2, density_steps=5)
+    >>> found.data["hessian_top"].dims, found.data["hessian_top"].shape, list(found.charts)
+    (('network', 'sample', 'top'), (1, 1, 2), ['network'])
+    """
+    along = settings.get("trajectory") is not None
+    if along and networks is not None:
+        raise BadInput("networks and a trajectory are given; measure one or the other")
+    if curvature is not None:
+        told = {
+            "second_start": curvature.second_start,
+            **{f"curvature_{name}": getattr(curvature, name) for name in TOLD},
+        }
+        if twice := sorted(settings.keys() & told.keys()):
+            raise BadInput(f"{twice[0]} is given twice, in the settings of curvature and by its name; give it once")
+        settings = {**settings, **told}
+    splits = splits if isinstance(splits, Mapping) else {"train": splits}
+    states = {} if along else _name_states({"network": problem.module} if networks is None else networks)
+    config = _configure(SpectraConfig, settings, splits, networks=tuple(states))
+    charts: dict[str, Slice] = {}
+    with show_progress(progress) as reporter, keep_module(problem.module):
+        base = _assemble(problem, splits, config.parameters, config.device, states)
+        recipe = build_spectra(config, base)
+        _warn(recipe.notes)
+        names = tuple(states)
+        measurement = make_measurement(recipe, config.plan, lambda place, chart: charts.update({names[place]: chart}))
+        measurement.check()
+        total = len(measurement.pieces)
+        for number, _ in enumerate(measurement.measure(), 1):
+            reporter.progress("curvature", number / total, {})
+    data = measurement.data
+    return CurvatureResult(data, charts, summarise_curvature(data), measurement.plan)
 
 
 def _survey_between(

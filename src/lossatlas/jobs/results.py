@@ -1,23 +1,27 @@
-"""What curves and comparisons come to in Python, and how that shows itself."""
+"""What curves, comparisons and curvature come to in Python, and how that shows itself."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import xarray as xr
 
 from lossatlas.cards import choose_numbers, write_card
-from lossatlas.charts import Curve
+from lossatlas.charts import Curve, Slice
 from lossatlas.describing import count_things, write_repr
 from lossatlas.engine import Plan
 from lossatlas.recipes.first_picture import draw_first_picture
+from lossatlas.schema import SNAPSHOT, parse_texts
 from lossatlas.views.data import list_extremes, take_first_sample
 
-__all__ = ["Comparison", "CurveResult", "Survey"]
+__all__ = ["Comparison", "CurvatureResult", "CurveResult", "Survey"]
 
 SHOWN = ("straight_barrier", "curve_barrier", "radial_barrier", "straight_length", "length", "worse_end")
 """The numbers of a curve's summary that a notebook shows."""
+CURVED = ("loss", "gradient_norm", "hessian_max", "hessian_min", "hessian_trace", "ggn_max", "ggn_trace")
+"""The numbers of a network's curvature that a notebook shows."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,43 @@ class CurveResult:
 
     def _repr_html_(self) -> str:
         return write_card(repr(self), choose_numbers(self.summary, SHOWN), draw_first_picture(self.survey))
+
+
+@dataclass(frozen=True)
+class CurvatureResult:
+    """The curvature of networks, each by itself, or of the snapshots of a trajectory."""
+
+    data: xr.Dataset
+    """Eigenvalues with residuals, traces with standard errors, densities as nodes and weights, losses and gradient
+    norms, by network, sample of examples, or snapshot."""
+    charts: Mapping[str, Slice]
+    """By the name of a network the slice around it along the eigenvectors of its two largest eigenvalues, of length 1;
+    empty for a trajectory."""
+    summary: dict[str, Any]
+    """The main numbers, as in ``summary.json``."""
+    plan: Plan
+    """The engine plan that was used."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """One sentence for each network: a minimum, a saddle, or not stationary; empty for a trajectory."""
+        return () if SNAPSHOT in self.data.sizes else tuple(parse_texts(self.data.attrs["verdict"]))
+
+    def __repr__(self) -> str:
+        along = SNAPSHOT in self.data.sizes
+        where = (
+            count_things(self.data.sizes[SNAPSHOT], "snapshot")
+            if along
+            else count_things(self.data.sizes["network"], "network")
+        )
+        return write_repr(self, lambda: f"{where}, {count_things(self.data.attrs['dimension'], 'parameter')}")
+
+    def _repr_html_(self) -> str:
+        numbers = {
+            name: ", ".join(f"{key} {found[key]:.4g}" for key in CURVED if key in found)
+            for name, found in self.summary.get("networks", {"at the end": self.summary.get("last", {})}).items()
+        }
+        return write_card(" ".join([repr(self), *self.verdicts]), numbers, draw_first_picture(self.data))
 
 
 class _ShownDataset(xr.Dataset):  # type: ignore[no-untyped-call]

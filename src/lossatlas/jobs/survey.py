@@ -44,7 +44,7 @@ TYPICAL = 4
 def _carry_out(start: Start[SurveyConfig], how: Handling) -> dict[str, Any]:
     """Survey a chart, evaluate a trajectory on it if there is one, draw the pictures, write the report."""
     run, reporter = start.run, how.reporter
-    recipe = build_survey(start.config)
+    recipe = build_survey(start.config, run=run.path if start.continuing else None)
     if start.continuing:
         _check_points(run.path / SURVEY, recipe)
     batches = sum(-(-len(split) // recipe.config.eval_batch_size) for split in recipe.surveyed.values())

@@ -12,6 +12,7 @@ import xarray as xr
 from lossatlas.errors import BadInput
 from lossatlas.exchange import open_survey
 from lossatlas.exchange.comparison import COMPARISON, read_comparison
+from lossatlas.exchange.curvature import CURVATURE, read_curvature
 from lossatlas.files.reading import resolve_path
 from lossatlas.recipes.measured import describe_measurement
 from lossatlas.recipes.opened_run import OpenedRun
@@ -221,14 +222,14 @@ def join_shown(several: Mapping[str, Shown]) -> Shown:
 
 
 def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> Shown:
-    """Open the survey or the comparison of a run, or the file of a survey, with sentences on how it was measured.
+    """Open the survey, comparison or curvature of a run, or the file of a survey, with sentences on its measurement.
 
     Args:
         place: a run directory, a ``survey.zarr`` or another survey in it, or a file of another program.
         tell: called with a line for each damaged part, which is then shown as not finite; None refuses damage.
 
     Raises:
-        BadInput: the path does not hold a survey or a comparison, or a part is damaged and ``tell`` is None.
+        BadInput: the path does not hold a survey, a comparison or curvature, or a part is damaged and ``tell`` is None.
     """
     stored = place.suffix == Path(SURVEY).suffix and RunDirectory(place.parent).is_run
     owner = place.parent if stored else place
@@ -236,6 +237,9 @@ def open_subject(place: Path, tell: Callable[[str], None] | None = None) -> Show
     if run is not None and (place / COMPARISON).is_file():
         comparison = read_comparison(place)
         return Shown(comparison, describe_measurement(comparison, run))
+    if run is not None and (place / CURVATURE).is_file():
+        curvature = read_curvature(place)
+        return Shown(curvature, describe_measurement(curvature, run))
     own = run is not None and (not stored or place.name == SURVEY)
     survey, damaged = run.read_damaged_survey() if run is not None and own else open_survey(place)
     for part in damaged:

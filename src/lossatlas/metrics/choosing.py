@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lossatlas.curvature import CurvatureSettings
+from lossatlas.curvatures import CurvatureSettings
 from lossatlas.engine import Metric, StreamingMetric
 from lossatlas.errors import BadInput
 from lossatlas.losses import Loss

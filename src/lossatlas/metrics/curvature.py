@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from lossatlas.curvature import (
+from lossatlas.curvatures import (
     CurvatureSettings,
     check_search,
     count_trace_vectors,

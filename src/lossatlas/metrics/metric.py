@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 
-from lossatlas.curvature import CurvatureSettings
+from lossatlas.curvatures import CurvatureSettings
 from lossatlas.engine import Metric
 from lossatlas.metrics.computation import Computation
 from lossatlas.registry import Registry

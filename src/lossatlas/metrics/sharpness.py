@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from lossatlas.curvature import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, CurvatureSettings, Rises
+from lossatlas.curvatures import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, CurvatureSettings, Rises
 from lossatlas.data import Split
 from lossatlas.engine import Derivatives, Network
 from lossatlas.errors import BadInput

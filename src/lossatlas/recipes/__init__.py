@@ -8,6 +8,7 @@ from lossatlas.recipes.compare_config import CompareConfig
 from lossatlas.recipes.connect_config import ConnectConfig
 from lossatlas.recipes.fit_config import PRESETS, FitConfig
 from lossatlas.recipes.options import complete, find_options
+from lossatlas.recipes.spectra_config import SpectraConfig
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 
@@ -18,6 +19,7 @@ __all__ = [
     "ConnectConfig",
     "FitConfig",
     "ProblemConfig",
+    "SpectraConfig",
     "SurveyConfig",
     "TrainConfig",
     "complete",

@@ -16,7 +16,7 @@ from lossatlas.specs import NetworkSpec
 
 __all__ = ["NETWORKS", "change_paths", "find_inputs", "locate_inputs", "respell_inputs"]
 
-NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "init_from", "start"}
+NETWORKS = {"checkpoint", "trajectory", "between", "run", "runs", "networks", "init_from", "start"}
 """The settings that name networks in files, folders or runs."""
 FILES = {"data.folder", "pattern.font"}
 """The settings that name a file or a folder."""

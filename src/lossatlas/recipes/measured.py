@@ -35,8 +35,11 @@ SITES = {
     "between": "between",
     "trajectory": "along the trajectory of",
     "run": "on the chart of",
+    "networks": "at",
 }
 """Settings that say where a survey lies, and how captions say it."""
+DERIVED = ("eigenvector", "gradient")
+"""Directions that are computed from derivatives at the centre."""
 IGNORED = {"biasbn": ", with biases and the scales and shifts of normalisation layers held fixed"}
 STATISTICS = {
     "frozen": "running statistics of the network, unchanged",
@@ -78,6 +81,7 @@ def describe_measurement(subject: xr.Dataset, run: OpenedRun | None = None) -> t
         *_describe_directions(
             random, "Random directions of the slices" if "other_run" in subject.sizes else "Random directions"
         ),
+        *_describe_derived(settings),
         *_describe_seeds(settings, random),
     )
 
@@ -140,6 +144,18 @@ def _describe_directions(settings: Mapping[str, Any], what: str) -> Iterator[str
         repeats = settings.get("repeats", 1)
         several = f", {repeats} repeats" * (repeats is not None and repeats > 1)
         yield f"{what} {SCALES[scale]}{IGNORED.get(str(settings.get('ignore')), '')}{several}."
+
+
+def _describe_derived(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Describe what the loss is averaged over whose gradient or eigenvectors directions are."""
+    named = [str(name) for name in settings.get("directions") or () if str(name).partition(":")[0] in DERIVED]
+    if named and settings.get("splits"):
+        parameters = [str(name) for name in settings.get("curvature_parameters") or ()]
+        within = f", in the parameters {', '.join(parameters)}" * (parameters not in ([], ["*"]))
+        yield (
+            f"Directions {', '.join(dict.fromkeys(named))}: of the mean loss over the {settings['splits'][0]} examples "
+            f"at the centre{within}, with the network's own running statistics."
+        )
 
 
 def _describe_seeds(settings: Mapping[str, Any], random: Mapping[str, Any]) -> Iterator[str]:

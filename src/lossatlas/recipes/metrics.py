@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossatlas.curvature import CurvatureSettings
+from lossatlas.curvatures import CurvatureSettings
 from lossatlas.engine import Metric
 from lossatlas.losses import Loss
 from lossatlas.metrics import choose_metrics

@@ -26,6 +26,7 @@ from lossatlas.recipes.fit_config import FitConfig
 from lossatlas.recipes.inputs import find_inputs, respell_inputs
 from lossatlas.recipes.options import fill_defaults
 from lossatlas.recipes.shared_config import MetricsConfig
+from lossatlas.recipes.spectra_config import SpectraConfig
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.recipes.train_config import TrainConfig
 from lossatlas.rundir import CHART, MODEL, SUMMARY, SURVEY, RunDirectory
@@ -45,12 +46,12 @@ if TYPE_CHECKING:
 __all__ = ["CONFIGS", "DATA_SETTINGS", "OpenedRun", "open_run"]
 
 CONFIGS: dict[str, type[Config]] = {
-    kind.verb: kind for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig)
+    kind.verb: kind for kind in (TrainConfig, FitConfig, ConnectConfig, SurveyConfig, CompareConfig, SpectraConfig)
 }
 """The configuration classes by verb."""
 DATA_SETTINGS = ("data", "data.folder")
 """The settings that the problem of a run needs."""
-CENTRE = ("checkpoint", "between", "trajectory")
+CENTRE = ("checkpoint", "between", "networks", "trajectory")
 """The settings that name the network at the centre or the start of a chart."""
 CHARTED = (FitConfig.verb, ConnectConfig.verb, SurveyConfig.verb)
 """The verbs whose runs have a chart and a survey."""
@@ -64,8 +65,8 @@ def open_run(path: Path | str) -> OpenedRun:
     """Open a run directory as objects, each of which is made from the run's own record when it is first used.
 
     Args:
-        path: the directory of a run of ``lossatlas train``, ``fit``, ``connect``, ``survey`` or ``compare``, finished
-            or not. It may have been moved, and is not changed.
+        path: the directory of a run of ``lossatlas train``, ``fit``, ``connect``, ``survey``, ``compare`` or
+            ``curvature``, finished or not. It may have been moved, and is not changed.
 
     Returns:
         The run, with its ``chart``, ``problem``, ``splits``, ``engine``, ``metrics``, ``config`` and ``survey``.
@@ -225,13 +226,15 @@ class OpenedRun:
 
         path = self.path / CHART
         if not path.is_file():
-            raise self._lack("chart", "give a run of fit or survey, or survey a --checkpoint", CHARTED)
+            raise self._lack(
+                "chart", "give a run of fit or survey, or survey a --checkpoint", (*CHARTED, SpectraConfig.verb)
+            )
         if ":" in (kind := read_kind(path)) and kind not in CHARTS:  # a module that only the file names is not imported
             stored = self.maker.find_settings()
             if kind in (stored.get("chart"), stored.get("curve")):
                 CoefficientChart.named(kind)
         chart = load_chart(path)
-        chart.axis_labels = self._read_labels(chart.axes)
+        chart.axis_labels = {**chart.axis_labels, **self._read_labels(chart.axes)}
         with suppress(Unreadable, ValueError):
             attributes = read_json(self.path / SURVEY / METADATA, GroupHead).attributes
             chart.random_directions = parse_json(attributes.get(RANDOM_DIRECTIONS) or "{}", dict[str, Any])
@@ -292,9 +295,10 @@ class OpenedRun:
                 raise self._lack("network", "train it again")
             return bring_module(str(self.path), base)
         stored = self.find_settings({"checkpoint", "trajectory"})
-        between = stored.get("between") or [None]
-        if between[0] and not NetworkSpec.parse(between[0]).path.exists():
-            self.find_settings({"between"})  # the error says where it was looked for; the other inputs may be missing
+        several = next((name for name in ("between", "networks") if stored.get(name)), None)
+        between: list[Any] = stored[several] if several else [None]
+        if several and not NetworkSpec.parse(between[0]).path.exists():
+            self.find_settings({several})  # the error says where it was looked for; the other inputs may be missing
         if spec := stored.get("checkpoint") or between[0]:
             notes = bring_module(str(spec), base)
         elif folder := stored.get("trajectory"):
@@ -412,6 +416,19 @@ class OpenedRun:
         from lossatlas.surveying.store import read_survey
 
         return read_survey(self._find_store())
+
+    @cached_property
+    def curvature(self) -> xr.Dataset:
+        """Return what is measured of curvature, in memory; NaN stands for what is not measured yet.
+
+        Raises:
+            BadInput: the run has not measured curvature, or its data are damaged.
+        """
+        from lossatlas.exchange.curvature import CURVATURE, read_curvature
+
+        if not (self.path / CURVATURE).is_file():
+            raise self._lack("curvature", "give a run of lossatlas curvature", (SpectraConfig.verb,))
+        return read_curvature(self.path)
 
     def _find_store(self) -> Path:
         if not (self.path / SURVEY).is_dir():

@@ -25,6 +25,7 @@ __all__ = [
     "MetricsConfig",
     "OptimizerConfig",
     "SteppedConfig",
+    "TrajectoryConfig",
 ]
 
 
@@ -60,6 +61,15 @@ class BetweenConfig(Config):
     between: tuple[str, ...] = ()
     """Networks to connect, or to survey between, two or more in order: files of weights, FILE#KEY for one of several
     networks in a file, runs of lossatlas train, or RUN@STEP."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryConfig(Config):
+    """A trajectory that something is measured along."""
+
+    trajectory: str | None = None
+    """Trajectory to follow: a run of lossatlas train, or the folder of a trajectory. Where a chart is made for it, its
+    last snapshot is the origin."""
 
 
 @dataclass(frozen=True, kw_only=True)

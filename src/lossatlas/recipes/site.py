@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lossatlas.charts import CoefficientChart
+from lossatlas.charts import Chart, CoefficientChart
 from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.registry import Registry
@@ -61,7 +61,14 @@ class SurveySite:
 
 
 class SiteKind(ABC):
-    """A kind of survey site."""
+    """A kind of survey site.
+
+    Args:
+        held: the chart of the run that is resumed, where it may not be computed again; None makes the chart.
+    """
+
+    def __init__(self, held: Chart | None = None) -> None:
+        self.held = held
 
     @abstractmethod
     def build(self, config: SurveyConfig, base: ProblemRecipe) -> SurveySite:

@@ -8,36 +8,63 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from lossatlas.charts import CoefficientChart, Slice
-from lossatlas.directions import NORMALISATIONS, Around, make_direction, slice_along
+from lossatlas.charts import Chart, RepeatedSlice, Slice
+from lossatlas.directions import NORMALISATIONS, Around, Centre, make_direction, slice_along
 from lossatlas.engine.memory import find_memory_limit
 from lossatlas.recipes.base import require
+from lossatlas.recipes.metrics import make_curvature_settings
+from lossatlas.recipes.problem import ProblemRecipe
 from lossatlas.recipes.room import check_memory
 from lossatlas.recipes.site import Network
 from lossatlas.recipes.survey_config import SurveyConfig
 from lossatlas.training.weight_trajectory import WeightTrajectory
-from lossatlas.weights import WeightSpace
 
-__all__ = ["list_notes", "make_around", "make_slice", "use_one_thread"]
+__all__ = ["has_derived_directions", "list_notes", "make_around", "make_slice", "use_one_thread"]
+
+
+def has_derived_directions(config: SurveyConfig) -> bool:
+    """Return whether a survey has directions that are computed from derivatives at the centre of its slice."""
+    return bool(config.checkpoint or config.trajectory) and any(
+        make_direction(kind).is_derived for kind in config.kinds
+    )
 
 
 def make_around(
-    config: SurveyConfig, space: WeightSpace, origin: Tensor, trajectory: WeightTrajectory | None = None
+    config: SurveyConfig, base: ProblemRecipe, origin: Tensor, trajectory: WeightTrajectory | None = None
 ) -> Around:
-    """Make the centre of a slice from a configuration."""
+    """Make the centre of a slice from a configuration; the network at the centre is in the problem's module."""
+    centre = None
+    if has_derived_directions(config):
+        split = config.splits[0]
+        centre = Centre(
+            base.problem,
+            base.space,
+            base.take_examples(config.examples, [split])[split],
+            make_curvature_settings(config),
+            config.eval_batch_size,
+            config.memory,
+        )
     return Around(
-        space,
+        base.space,
         origin,
         NORMALISATIONS[config.normalize](),
         config.ignore == "biasbn",
         trajectory,
         config.direction_seed,
         find_memory_limit(config.memory, torch.device("cpu")),
+        centre=centre,
     )
 
 
-def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, list[Network]]:
+def make_slice(
+    config: SurveyConfig, around: Around, held: Chart | None = None
+) -> tuple[Slice | RepeatedSlice, list[Network]]:
     """The chart around a network, and the networks that lie on its axes.
+
+    Args:
+        config: the configuration.
+        around: the centre.
+        held: the chart of the run that is resumed, which is taken as it is.
 
     Raises:
         BadInput: a direction cannot be computed, or repeats are asked for and no direction is random.
@@ -46,7 +73,10 @@ def make_slice(config: SurveyConfig, around: Around) -> tuple[CoefficientChart, 
     repeats = require(config.repeats)
     size = 2 * repeats * len(config.kinds) * around.origin.numel() * around.origin.element_size()
     check_memory(f"repeats is {repeats:,}", size, "their directions")
-    chart = slice_along(config.kinds, around, config.orthogonal, repeats)
+    if isinstance(held, Slice | RepeatedSlice):
+        chart = held
+    else:
+        chart = slice_along(config.kinds, around, config.orthogonal, repeats)
     kinds = [make_direction(spec) for spec in config.kinds]
     first = chart.directions if isinstance(chart, Slice) else chart.directions[0]
     ends = []

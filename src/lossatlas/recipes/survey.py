@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from lossatlas.charts import RepeatedSlice
+from lossatlas.charts import Chart, RepeatedSlice
 from lossatlas.engine.usual import choose_buffers
 from lossatlas.errors import BadInput
 from lossatlas.metrics import count_numbers
 from lossatlas.recipes.base import AUTO, require
 from lossatlas.recipes.chart_recipe import ChartRecipe
 from lossatlas.recipes.metrics import make_metrics
+from lossatlas.recipes.opened_run import OpenedRun
 from lossatlas.recipes.problem import ProblemRecipe, build_problem, hash_network
 from lossatlas.recipes.room import Extent
 from lossatlas.recipes.site import SITES, SurveySite
-from lossatlas.recipes.slicing import use_one_thread
+from lossatlas.recipes.slicing import has_derived_directions, use_one_thread
 from lossatlas.recipes.survey_config import SurveyConfig
+from lossatlas.rundir import CHART
 from lossatlas.schema import REPEAT
 from lossatlas.surveying import Refinement
 from lossatlas.surveying.survey import make_refinement
@@ -41,12 +45,13 @@ class SurveyRecipe(ChartRecipe[SurveyConfig]):
         return {**super().fingerprints(), "centre": centre, **self.site.fingerprints}
 
 
-def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> SurveyRecipe:
+def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None, run: Path | None = None) -> SurveyRecipe:
     """Build the recipe of a survey from its configuration.
 
     Args:
         config: the configuration of the survey.
         base: the recipe of its problem, if that was built before.
+        run: the run directory if the survey is resumed. Directions that take long to compute are those of its chart.
 
     Raises:
         BadInput: the configuration is refused; the message names the first error.
@@ -60,7 +65,7 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
     base = base if base is not None else build_problem(config, config.splits)
     metrics = make_metrics(base.problem.loss, config)
     with use_one_thread():
-        site = SITES[site_name]().build(config, base)
+        site = SITES[site_name](_read_held(config, run)).build(config, base)
     extent = _extent(config, site, count_numbers(metrics, sampled=config.examples != "all"))
     grid = _grid(config, site)
     said = config.buffers if config.buffers != AUTO else site.buffers
@@ -78,6 +83,19 @@ def build_survey(config: SurveyConfig, base: ProblemRecipe | None = None) -> Sur
         refinement=make_refinement(grid, config.tolerance, config.budget),
         extent=extent,
     )
+
+
+def _read_held(config: SurveyConfig, run: Path | None) -> Chart | None:
+    """Read the chart of a run whose directions are computed from derivatives; None where there is none to read.
+
+    Derivatives that are computed again may differ in the last bits, with the memory that is free, and a survey of
+    another chart is not the same one.
+    """
+    if run is None or not has_derived_directions(config) or not (run / CHART).is_file():
+        return None
+    with suppress(BadInput):  # it is damaged, and written again
+        return OpenedRun(run).chart
+    return None
 
 
 def _extent(config: SurveyConfig, site: SurveySite, numbers: int) -> Extent:

@@ -17,6 +17,7 @@ from lossatlas.recipes.shared_config import (
     DirectionConfig,
     GridConfig,
     MetricsConfig,
+    TrajectoryConfig,
 )
 
 __all__ = ["SurveyConfig"]
@@ -28,12 +29,9 @@ GROWING = ("splits", "metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SiteConfig(BetweenConfig, CheckpointConfig, ChartConfig, ProblemConfig):
+class SiteConfig(TrajectoryConfig, BetweenConfig, CheckpointConfig, ChartConfig, ProblemConfig):
     """Where a survey lies: around a checkpoint, along a trajectory, between networks or on the chart of a run."""
 
-    trajectory: str | None = None
-    """Trajectory to survey: a run of lossatlas train, or the folder of a trajectory. Its last snapshot is the origin of
-    the chart."""
     run: str | None = None
     """Run whose chart is surveyed, such as a run of lossatlas fit or of lossatlas survey."""
 
@@ -43,8 +41,8 @@ class AxesConfig(GridConfig, DirectionConfig):
     """The axes of a survey: their directions, and which points along them are evaluated."""
 
     directions: tuple[str, ...] | None = None
-    """Direction of each axis (see `lossatlas info`), such as random, towards:CHECKPOINT or file:PATH; by default two
-    principal components of the trajectory, or two random directions."""
+    """Direction of each axis (see `lossatlas info`), such as random, towards:CHECKPOINT, file:PATH, gradient or
+    eigenvector; by default two principal components of the trajectory, or two random directions."""
     orthogonal: bool = False
     """Make each direction orthogonal to those before it, and keep its length."""
     range: tuple[float, ...] | None = None

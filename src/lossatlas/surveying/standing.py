@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossatlas.charts import Plane
 from lossatlas.data import Split
-from lossatlas.engine import Evaluation, Plan, StreamingMetric
+from lossatlas.engine import Derivatives, Evaluation, Plan, StreamingMetric
 from lossatlas.engine.buffers.frozen import FrozenStatistics
 from lossatlas.engine.setup import EVAL_BATCH_SIZE, engine_for
 from lossatlas.metrics import choose_streaming_metrics
@@ -29,6 +29,7 @@ class Standing:
         split: examples of the kind that it will be evaluated on, on the device to use.
         plan: how the engine runs.
         eval_batch_size: examples per batch.
+        memory: the bytes that an evaluation may take, such as 2GiB; auto is a quarter of the free memory.
 
     Raises:
         BadInput: module, loss and examples do not fit together, or the module is random in evaluation mode.
@@ -41,6 +42,7 @@ class Standing:
         split: Split,
         plan: str | Plan = "loop",
         eval_batch_size: int = EVAL_BATCH_SIZE,
+        memory: str = "auto",
     ) -> None:
         weights = space.vector_of(problem.module).to(split.device)
         # A chart has an axis; only its origin is evaluated.
@@ -49,8 +51,9 @@ class Standing:
         self._controls = weights[None]
         self._coefficients = torch.ones(1, 1).to(weights)
         self.engine = engine_for(
-            problem, chart, split, space=space, buffers=FrozenStatistics(), plan=plan, eval_batch_size=eval_batch_size
-        )
+            problem, chart, split, space=space, buffers=FrozenStatistics(), plan=plan, eval_batch_size=eval_batch_size,
+            memory=memory,
+        )  # fmt: skip
         """Evaluates any points of weight space, with these statistics."""
 
     def evaluate(self, split: Split, metrics: Mapping[str, StreamingMetric]) -> dict[str, float]:
@@ -75,8 +78,14 @@ class Standing:
 
     def gradient(self, split: Split) -> Tensor:
         """The gradient (n,) of the mean loss over a split."""
-        ((_, derivatives),) = self.engine.derivatives(self._coefficients, self._controls, split, self._eval_batch_size)
-        return derivatives.gradient()[0]
+        return self.derive(split).gradient()[0]
+
+    def derive(self, split: Split, vectors: tuple[int, int] = (0, 0)) -> Derivatives:
+        """Make the derivatives of the mean loss over a split, with room for vectors (``Engine.derivatives``)."""
+        ((_, derivatives),) = self.engine.derivatives(
+            self._coefficients, self._controls, split, self._eval_batch_size, vectors
+        )
+        return derivatives
 
 
 def score_network(

@@ -20,7 +20,7 @@ from torch import Tensor
 from lossatlas import schema
 from lossatlas.bounds import check_arguments
 from lossatlas.charts import CoefficientChart, RepeatedSlice
-from lossatlas.curvature import CurvatureSettings
+from lossatlas.curvatures import CurvatureSettings
 from lossatlas.data import Split, name_splits
 from lossatlas.describing import count_things
 from lossatlas.engine import BuffersPolicy, Derivatives, Engine, Metric, Plan, StreamingMetric

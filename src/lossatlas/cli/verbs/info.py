@@ -27,6 +27,7 @@ def info() -> int | None:
     from lossatlas.data.load import FORMS
     from lossatlas.directions import DIRECTIONS, NORMALISATIONS
     from lossatlas.engine import BUFFERS, PRECISIONS, STRATEGIES
+    from lossatlas.engine.operators import OPERATORS
     from lossatlas.errors import escape_unprintable
     from lossatlas.losses import LOSSES
     from lossatlas.metrics import METRICS
@@ -52,6 +53,7 @@ def info() -> int | None:
         "augmentations": [*AUGMENTATIONS],
         "pictures": [*SHAPES, *(SOURCES[name].form for name in SOURCES)],
         "metrics": [*METRICS],
+        "operators": [*OPERATORS],
         "views": [*VIEWS],
         "views of comparisons": [*COMPARISON_VIEWS],
         "views of curvature runs": [*CURVATURE_VIEWS],

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossatlas.cli.app import find_option
-from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem, print_place
+from lossatlas.cli.configured import ConfiguredVerb, RunOptions, format_numbers, lend_problem_of, print_place
 from lossatlas.cli.panels import Example
 from lossatlas.cli.terminal import say
 from lossatlas.recipes import SurveyConfig
-from lossatlas.rundir import MODEL, SNAPSHOTS
-from lossatlas.specs import NetworkSpec
 
 if TYPE_CHECKING:
     from lossatlas.jobs.job import Job
@@ -37,11 +35,7 @@ class _Survey(ConfiguredVerb[SurveyConfig, _Options]):
     def inherited(self, tokens: list[str]) -> dict[str, Any]:
         """The problem of the run that is surveyed, or of the first of several."""
         given = next((name for site in SITES if (name := find_option(tokens, site))), None)
-        if given is None:
-            return {}
-        named = NetworkSpec.parse(given).path
-        run = named.parent if named.name in (SNAPSHOTS, MODEL) else named
-        return lend_problem(run, tokens, without=("device",))
+        return {} if given is None else lend_problem_of(given, tokens)
 
     def job(self) -> Job[SurveyConfig]:
         from lossatlas.jobs.survey import run_survey

@@ -40,7 +40,7 @@ def view(
     export: tuple[Path, ...] = (),
     pictures: bool = True,
 ) -> int | None:
-    """Draw the survey or the comparison of a run, or surveys of several runs on shared axes; or export a survey.
+    """Draw the survey, comparison or curvature of a run, or surveys of several on shared axes; or export a survey.
 
     Beside each picture its caption is written, NAME.caption.txt, with what a paper must state of how it was measured.
     What cannot be read of a damaged store is named on standard error, chunk by chunk, and drawn as not finite.
@@ -66,8 +66,10 @@ def view(
     """
     import xarray as xr
 
+    from lossatlas.exchange.comparison import COMPARISON
+    from lossatlas.exchange.curvature import CURVATURE
     from lossatlas.jobs.view import join_shown, make_style, name_places, open_subject
-    from lossatlas.views import is_comparison, save_pictures
+    from lossatlas.views import save_pictures
     from lossatlas.views.picture import check_dpi, check_formats
 
     places = (run, *more)
@@ -85,8 +87,9 @@ def view(
     shown = join_shown(opened) if more else next(iter(opened.values()))
     first = next(iter(opened.values())).subject
     assert isinstance(first, xr.Dataset)
-    if export and is_comparison(first):
-        raise BadInput(f"--export writes a survey, and {run} is a comparison; its numbers are in {run}/comparison.nc")
+    for kind, file in (("a comparison", COMPARISON), ("a measurement of curvature", CURVATURE)) if export else ():
+        if (run / file).is_file():
+            raise BadInput(f"--export writes a survey, and {run} is {kind}; its numbers are in {run / file}")
     drawn = shown.draw(list(kinds) or None, style) if pictures else None
     _export(first, export)
     if drawn is None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lossatlas.charts import RepeatedSlice, Slice, load_chart
+from lossatlas.charts import Chart, RepeatedSlice, Slice, load_chart
 from lossatlas.directions.direction import Around, Direction
 from lossatlas.errors import BadInput
 from lossatlas.files.reading import check_path
 from lossatlas.rundir import CHART
+from lossatlas.schema import REPEAT
 from lossatlas.training.start import load_start
 from lossatlas.weights.loading import flatten_state
 
@@ -24,6 +25,11 @@ class FromFile(Direction):
     """
 
     takes = "path"
+
+    def __init__(self, argument: str = "") -> None:
+        super().__init__(argument)
+        self._labels: list[str] = []
+        """What the slice in the file calls its axes, as far as it says so."""
 
     def make_vectors(self, count: int, around: Around) -> Tensor:
         path = Path(self.argument)
@@ -40,7 +46,8 @@ class FromFile(Direction):
         return found[:count].to(around.origin)
 
     def label(self, number: int) -> str:
-        return f"direction {number + 1} of {Path(self.argument).name}"
+        known = number < len(self._labels)
+        return f"{self._labels[number] if known else f'direction {number + 1}'} of {Path(self.argument).name}"
 
     def _of_state(self, around: Around) -> Tensor:
         vector, notes = flatten_state(around.space, load_start(self.argument), f"checkpoint {self.argument}")
@@ -52,11 +59,17 @@ class FromFile(Direction):
         check_path(path)
         return path.name == CHART or (path / CHART).is_file()
 
-    @staticmethod
-    def _of_slice(path: Path) -> Tensor:
+    def _of_slice(self, path: Path) -> Tensor:
         chart = load_chart(path if path.name == CHART else path / CHART)
+        self._labels = _list_labels(chart)
         if isinstance(chart, Slice):
             return chart.directions
         if isinstance(chart, RepeatedSlice):
             return chart.directions[0]
         raise BadInput(f"the chart in {path} does not have fixed directions; give a slice, or a file of named tensors")
+
+
+def _list_labels(chart: Chart) -> list[str]:
+    """The labels of a chart's axes; empty unless all have one."""
+    labels = [chart.axis_labels.get(axis) for axis in chart.axes if axis != REPEAT]
+    return [label for label in labels if label] if all(labels) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from lossatlas.curvature import CurvatureSettings
+from lossatlas.curvatures import CurvatureSettings
 from lossatlas.metrics.curvature import Eigenvalues
 
 __all__ = ["HessianTop"]

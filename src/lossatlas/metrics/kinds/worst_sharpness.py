@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lossatlas.curvature import ASCENT_STEPS
+from lossatlas.curvatures import ASCENT_STEPS
 from lossatlas.metrics.sharpness import SharpnessMetric
 
 __all__ = ["WorstSharpness"]

@@ -22,8 +22,8 @@ class AroundCheckpoint(SiteKind):
         loaded = load_networks([checkpoint], base)
         loaded.bring(base.problem.module)
         (origin,) = loaded.vectors
-        around = make_around(config, base.space, origin)
-        chart, ends = make_slice(config, around)
+        around = make_around(config, base, origin)
+        chart, ends = make_slice(config, around, self.held)
         centre = Network(Path(checkpoint).name, (0.0,) * len(config.kinds), origin)
         return SurveySite(
             chart=chart,

@@ -43,14 +43,15 @@ class AlongTrajectory(SiteKind):
         load_state(base.problem.module, trajectory.snapshots[-1].state(), end)
         check_finite(base.problem.module, end)
         origin = base.space.vector_of(base.problem.module)
-        around = make_around(config, base.space, origin, trajectory)
-        chart, ends = make_slice(config, around)
+        around = make_around(config, base, origin, trajectory)
+        chart, ends = make_slice(config, around, self.held)
         assert isinstance(chart, Slice)
         followed = _follow(trajectory, chart, around)
-        chart.axis_labels = {
-            axis: f"{label} ({percent(share)})" if share is not None else label
-            for (axis, label), share in zip_longest(chart.axis_labels.items(), followed.here.shares.tolist())
-        }
+        if chart is not self.held:  # which has the shares in its labels
+            chart.axis_labels = {
+                axis: f"{label} ({percent(share)})" if share is not None else label
+                for (axis, label), share in zip_longest(chart.axis_labels.items(), followed.here.shares.tolist())
+            }
         steps = str([snapshot.step for snapshot in trajectory.snapshots])
         return SurveySite(
             chart=chart,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lossatlas.curvature.settings import CurvatureSettings
+from lossatlas.curvatures.settings import CurvatureSettings
 from lossatlas.engine import Derivatives
 from lossatlas.errors import BadInput
 from lossatlas.linalg import (
@@ -22,7 +22,9 @@ from lossatlas.linalg import (
 from lossatlas.streams import make_generator
 
 __all__ = [
+    "TRACE_PROBES",
     "check_search",
+    "count_density_vectors",
     "count_trace_vectors",
     "count_vectors",
     "find_density",
@@ -35,7 +37,7 @@ BASIS = 48
 """The usual number of vectors of a Krylov basis: most spectra of networks have converged by then."""
 SPARE = 4
 """Vectors that are needed beside a basis: a product, its remainder, and copies."""
-SKETCH, LEAST_SKETCH, PROBES = 10, 2, 20
+SKETCH, LEAST_SKETCH, TRACE_PROBES = 10, 2, 20
 """The products with a sketch, twice, and with probes beside it, of a trace."""
 
 
@@ -53,6 +55,11 @@ def count_vectors(wanted: int, keeps: bool) -> tuple[int, int]:
 def count_trace_vectors() -> tuple[int, int]:
     """Count the vectors of length n that estimating a trace takes at each point, at least and usually."""
     return 2 * LEAST_SKETCH + SPARE, 2 * SKETCH + SPARE
+
+
+def count_density_vectors(steps: int) -> int:
+    """Count the vectors of length n that a spectral density of so many steps takes, all of which are needed."""
+    return steps + 1 + SPARE
 
 
 def find_spectrum(
@@ -107,7 +114,7 @@ def find_trace(
     settings: CurvatureSettings,
     operator: str = "hessian",
     *,
-    probes: int = PROBES,
+    probes: int = TRACE_PROBES,
 ) -> Trace:
     """Estimate the trace of an operator at p points, with its standard error over the probes.
 

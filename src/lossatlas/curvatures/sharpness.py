@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lossatlas.curvature.spectrum import make_numbered
+from lossatlas.curvatures.spectrum import make_numbered
 from lossatlas.engine import Derivatives
 
 __all__ = ["ASCENT_STEPS", "NOISE_PAIRS", "SHARPNESS_VECTORS", "AverageRise", "Rises"]

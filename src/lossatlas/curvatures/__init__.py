@@ -4,28 +4,35 @@ Everything here is computed from :class:`lossatlas.engine.Derivatives`, so that 
 number of points.
 """
 
-from lossatlas.curvature.settings import CurvatureSettings
-from lossatlas.curvature.sharpness import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, Rises
-from lossatlas.curvature.spectrum import (
+from lossatlas.curvatures.settings import CurvatureSettings
+from lossatlas.curvatures.sharpness import ASCENT_STEPS, NOISE_PAIRS, SHARPNESS_VECTORS, AverageRise, Rises
+from lossatlas.curvatures.spectrum import (
+    TRACE_PROBES,
     check_search,
+    count_density_vectors,
     count_trace_vectors,
     count_vectors,
     find_density,
     find_spectrum,
     find_trace,
 )
+from lossatlas.curvatures.verdict import Verdict, judge_point
 
 __all__ = [
     "ASCENT_STEPS",
     "NOISE_PAIRS",
     "SHARPNESS_VECTORS",
+    "TRACE_PROBES",
     "AverageRise",
     "CurvatureSettings",
     "Rises",
+    "Verdict",
     "check_search",
+    "count_density_vectors",
     "count_trace_vectors",
     "count_vectors",
     "find_density",
     "find_spectrum",
     "find_trace",
+    "judge_point",
 ]

@@ -1,0 +1,228 @@
+"""Curvature of one or several networks, each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from torch import Tensor
+
+from lossatlas.charts import Slice
+from lossatlas.curvatures import TRACE_PROBES, find_density, find_spectrum, find_trace, judge_point
+from lossatlas.engine import Derivatives
+from lossatlas.jobs.curvature_pieces import Measurement, Piece
+from lossatlas.linalg import Quadrature
+from lossatlas.schema import PROBE_ERROR, RESIDUAL, record_texts
+from lossatlas.types import Params
+
+__all__ = ["NetworksMeasurement"]
+
+NETWORK, SAMPLE, TOP, BOTTOM, PROBE, NODE, LAYER = "network", "sample", "top", "bottom", "probe", "node", "layer"
+VERDICT = "verdict"
+AXES = 2
+"""The eigenvectors that are kept as the directions of a slice: as many as a picture of a surface has axes."""
+WORDS = {"hessian": "Hessian", "ggn": "Gauss-Newton matrix"}
+
+
+class NetworksMeasurement(Measurement):
+    """Curvature of one or several networks, each by itself."""
+
+    @property
+    def _first(self) -> int:
+        return 0
+
+    def _state(self, place: int) -> tuple[Params, str]:
+        network = self.recipe.networks[place]
+        return network.state, network.name
+
+    def _lay_out(self) -> xr.Dataset:
+        recipe, config = self.recipe, self.recipe.config
+        here = {NETWORK: len(recipe.networks)}
+        sampled = {**here, SAMPLE: len(recipe.samples)}
+        density = {PROBE: config.probes, NODE: recipe.steps}
+        found = {
+            "loss": self._new(sampled, f"{recipe.split} loss", **self._describe_sample()),
+            "gradient_norm": self._new(sampled, "norm of the gradient"),
+        }
+        for operator in recipe.operators:
+            words = WORDS[operator]
+            ends = {"top": (TOP, config.top, "largest")}
+            if operator == "hessian":
+                ends["bottom"] = (BOTTOM, config.bottom, "smallest")
+            for end, (dim, count, which) in ends.items():
+                name = f"{operator}_{end}"
+                found[name] = self._new({**sampled, dim: count}, f"{which} eigenvalues of the {words}")
+                found[RESIDUAL.of(name)] = self._new({**sampled, dim: count}, f"residuals of the {which} eigenvalues")
+            found[f"{operator}_products"] = self._new(sampled, f"products with the {words} for its eigenvalues", "1")
+            found[f"{operator}_trace"] = self._new(sampled, f"trace of the {words}")
+            found[PROBE_ERROR.of(f"{operator}_trace")] = self._new(
+                sampled, "standard error of the trace", probes=TRACE_PROBES
+            )
+            if config.probes:
+                found[f"{operator}_node"] = self._new({**here, **density}, f"nodes of the density of the {words}")
+                found[f"{operator}_weight"] = self._new({**here, **density}, "weights of the nodes", "1")
+        for name, metric in recipe.metrics.items():
+            quantity = metric.quantity(recipe.base.problem.loss)
+            found[name] = self._new(sampled, quantity.long_name, quantity.units)
+            for beside in metric.companions:
+                found[beside.of(name)] = self._new(sampled, f"{beside.suffix} of {quantity.long_name}", quantity.units)
+        found |= self._lay_out_layers(here, density)
+        if "hessian" in recipe.operators:
+            found["negative_found"] = self._new(here, "negative directions found", "1")
+        coords = {NETWORK: [each.name for each in recipe.networks], SAMPLE: np.arange(len(recipe.samples))}
+        if recipe.layers:
+            coords[LAYER] = list(recipe.layers)
+        return xr.Dataset(found, coords)
+
+    def _lay_out_layers(self, here: Mapping[str, int], density: Mapping[str, int]) -> dict[str, xr.Variable]:
+        layers = self.recipe.layers
+        if not layers:
+            return {}
+        dims = {**here, LAYER: len(layers)}
+        sizes = np.array([size for _, size in layers.values()], dtype=np.float64)
+        found = {"layer_size": xr.Variable(LAYER, sizes, {"long_name": "number of parameters", "units": "1"})}
+        for end, which in (("top", "largest"), ("bottom", "smallest")):
+            found[f"layer_{end}"] = self._new(dims, f"{which} eigenvalue of a layer")
+            found[RESIDUAL.of(f"layer_{end}")] = self._new(dims, "residual of the eigenvalue")
+        found["layer_trace"] = self._new(dims, "trace of a layer")
+        found[PROBE_ERROR.of("layer_trace")] = self._new(dims, "standard error of the trace", probes=TRACE_PROBES)
+        if self.recipe.config.probes:
+            found["layer_node"] = self._new({**dims, **density}, "nodes of the density of a layer")
+            found["layer_weight"] = self._new({**dims, **density}, "weights of the nodes", "1")
+        return found
+
+    def _describe(self) -> dict[str, Any]:
+        several = len(self.recipe.samples) > 1
+        subsets = {"subsets": "disjoint" if self.recipe.disjoint else "random"} if several else {}
+        return {**super()._describe(), **subsets, VERDICT: record_texts([""] * len(self.recipe.networks))}
+
+    def _list_pieces(self) -> Iterator[Piece]:
+        recipe = self.recipe
+        for place in range(len(recipe.networks)):
+            for sample in range(len(recipe.samples)):
+                yield Piece("loss", place, sample)
+                for operator in recipe.operators:
+                    yield Piece("ends", place, sample, operator)
+                    yield Piece("trace", place, sample, operator)
+                    if recipe.config.probes and not sample:
+                        yield Piece("density", place, sample, operator)
+                if recipe.metrics:
+                    yield Piece("metrics", place, sample)
+                if not sample:
+                    for layer in recipe.layers:
+                        yield Piece("layer", place, sample, layer)
+
+    def _measure(self, piece: Piece) -> None:
+        measure = {
+            "loss": self._measure_loss,
+            "ends": self._measure_ends,
+            "trace": self._measure_trace,
+            "density": self._measure_density,
+            "metrics": self._measure_metrics,
+            "layer": self._measure_layer,
+        }
+        measure[piece.what](piece, (piece.place, piece.sample))
+
+    def _derive(self, piece: Piece) -> Derivatives:
+        return self._go_to(piece.place).derive(self.recipe.samples[piece.sample])
+
+    def _measure_loss(self, piece: Piece, where: tuple[int, int]) -> None:
+        loss, norm = self._measure_point(self._derive(piece))
+        self._put("loss", where, loss)
+        self._put("gradient_norm", where, norm)
+
+    def _measure_ends(self, piece: Piece, where: tuple[int, int]) -> None:
+        recipe, derivatives = self.recipe, self._derive(piece)
+        bottom = recipe.config.bottom if piece.of == "hessian" else 0
+        kept = self._keep is not None and not piece.sample and piece.of == recipe.operators[0]
+        found = find_spectrum(
+            derivatives, recipe.settings, piece.of, top=recipe.config.top, bottom=bottom, vectors=kept
+        )
+        if found.top_vectors is not None and bool(found.top_vectors.isfinite().all()):
+            vectors = derivatives.operator(piece.of, recipe.settings.parameters).embed(found.top_vectors[0, :AXES])
+            self._keep_slice(piece.place, vectors, found.top[0].tolist())
+        self._put(f"{piece.of}_top", where, found.top[0])
+        self._put(RESIDUAL.of(f"{piece.of}_top"), where, found.top_residuals[0])
+        if bottom:
+            self._put(f"{piece.of}_bottom", where, found.bottom[0])
+            self._put(RESIDUAL.of(f"{piece.of}_bottom"), where, found.bottom_residuals[0])
+        self._put(f"{piece.of}_products", where, found.products[0])
+
+    def _keep_slice(self, place: int, vectors: Tensor, values: list[float]) -> None:
+        """Give away the slice along eigenvectors (d, n), whose largest entries are made positive."""
+        largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+        chart = Slice(self._go_to(place).weights.cpu(), (vectors * largest.sign()).cpu())
+        labels = (f"eigenvector {k} (eigenvalue {value:.4g})" for k, value in enumerate(values, 1))
+        chart.axis_labels = dict(zip(chart.axes, labels, strict=False))
+        if self._keep is not None:
+            self._keep(place, chart)
+
+    def _measure_trace(self, piece: Piece, where: tuple[int, int]) -> None:
+        self._put_trace(f"{piece.of}_trace", where, self._derive(piece), piece.of, self.recipe.settings.parameters)
+
+    def _put_trace(
+        self, name: str, where: tuple[int, int], derivatives: Derivatives, operator: str, parameters: tuple[str, ...]
+    ) -> None:
+        found = find_trace(derivatives, replace(self.recipe.settings, parameters=parameters), operator)
+        self._put(name, where, found.value[0])
+        self._put(PROBE_ERROR.of(name), where, found.standard_error[0])
+
+    def _measure_density(self, piece: Piece, where: tuple[int, int]) -> None:
+        config = self.recipe.config
+        found = find_density(
+            self._derive(piece), self.recipe.settings, piece.of, probes=config.probes, steps=self.recipe.steps
+        )
+        self._put_density(piece.of, where[:1], found)
+
+    def _put_density(self, name: str, where: tuple[int, ...], found: Quadrature) -> None:
+        self._put(f"{name}_node", where, found.nodes)
+        self._put(f"{name}_weight", where, found.weights)
+
+    def _measure_metrics(self, piece: Piece, where: tuple[int, int]) -> None:
+        for name, value in self._go_to(piece.place).measure_metrics(self.recipe.samples[piece.sample]).items():
+            self._put(name, where, value)
+
+    def _measure_layer(self, piece: Piece, where: tuple[int, int]) -> None:
+        recipe, derivatives, operator = self.recipe, self._derive(piece), self.recipe.operators[0]
+        patterns, _ = recipe.layers[piece.of]
+        settings = replace(recipe.settings, parameters=patterns)
+        at = piece.place, list(recipe.layers).index(piece.of)
+        ends = find_spectrum(derivatives, settings, operator)
+        for name, values, residuals in (
+            ("layer_top", ends.top, ends.top_residuals),
+            ("layer_bottom", ends.bottom, ends.bottom_residuals),
+        ):
+            self._put(name, at, values[0, 0])
+            self._put(RESIDUAL.of(name), at, residuals[0, 0])
+        self._put_trace("layer_trace", at, derivatives, operator, patterns)
+        if recipe.config.probes:
+            probes, steps = recipe.config.probes, recipe.steps
+            self._put_density("layer", at, find_density(derivatives, settings, operator, probes=probes, steps=steps))
+
+    def _conclude(self) -> None:
+        done = set(self.measured)
+        operator = self.recipe.operators[0]
+        sentences = []
+        for place, network in enumerate(self.recipe.networks):
+            if not {str(Piece("loss", place)), str(Piece("ends", place, 0, operator))} <= done:
+                sentences.append("")
+                continue
+            verdict = judge_point(
+                float(self.data["loss"][place, 0]),
+                float(self.data["gradient_norm"][place, 0]),
+                self._list_pairs(f"{operator}_top", place),
+                self._list_pairs("hessian_bottom", place) if operator == "hessian" else [],
+                self.recipe.settings.tolerance,
+                self.recipe.config.gradient_tolerance,
+            )
+            sentences.append(f"{network.name}: {verdict.sentence}.")
+            if "negative_found" in self.data:
+                self._put("negative_found", (place,), verdict.negative)
+        self.data.attrs[VERDICT] = record_texts(sentences)
+
+    def _list_pairs(self, name: str, place: int) -> list[tuple[float, float]]:
+        values, residuals = (self.data[each].values[place, 0].tolist() for each in (name, RESIDUAL.of(name)))
+        return list(zip(values, residuals, strict=True))

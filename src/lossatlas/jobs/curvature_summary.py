@@ -1,0 +1,102 @@
+"""The numbers of a measurement of curvature, as its summary states them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from lossatlas.linalg import find_half_width
+from lossatlas.schema import PROBE_ERROR, RESIDUAL, SNAPSHOT, STANDARD_ERROR, OnTrajectory, parse_texts
+
+__all__ = ["summarise_curvature"]
+
+OWN = ("top", "bottom", "products", "node", "weight")
+"""How names of variables of an operator end that are summarised in their own form."""
+
+
+def summarise_curvature(data: xr.Dataset) -> dict[str, Any]:
+    """Summarise curvature as numbers, JSON types.
+
+    Of networks, ``networks`` holds for each the verdict, loss, gradient norm, the largest and the smallest eigenvalue
+    with their residuals, the trace with its 95 % interval, and further metrics; ``spread`` holds the standard
+    deviations over subsets of examples, where there are some. Of a trajectory, ``largest`` says where the largest
+    eigenvalue was the largest, and ``last`` holds the numbers of the last snapshot.
+
+    Args:
+        data: the data of the measurement.
+    """
+    common = {"dimension": int(data.attrs["dimension"]), "examples": int(data.attrs["examples"])}
+    if SNAPSHOT in data.sizes:
+        return {"snapshots": data.sizes[SNAPSHOT], **_summarise_trajectory(data), **common}
+    verdicts = parse_texts(data.attrs["verdict"])
+    names = [str(name) for name in data["network"].values]
+    return {
+        "networks": {
+            name: {"verdict": verdict, **dict(_summarise_network(data.isel(network=place)))}
+            for place, (name, verdict) in enumerate(zip(names, verdicts, strict=True))
+        },
+        **common,
+    }
+
+
+def _summarise_trajectory(data: xr.Dataset) -> dict[str, Any]:
+    values = data["path_hessian_max"].values
+    largest = int(np.nanargmax(values)) if np.isfinite(values).any() else None
+    scalars = {name: variable.values for name, variable in data.data_vars.items()}
+    return {
+        "last": {str(name).removeprefix("path_"): float(each[-1]) for name, each in scalars.items()},
+        "largest": None
+        if largest is None
+        else {"hessian_max": float(values[largest]), "step": int(data[OnTrajectory.STEP].values[largest])},
+        "products": int(np.nansum(data["path_products"].values)),
+    }
+
+
+def _summarise_network(data: xr.Dataset) -> Iterator[tuple[str, Any]]:
+    """Yield the numbers of one network on the stated sample, and their spread over subsets."""
+    stated = data.isel(sample=0)
+    for name in map(str, data.data_vars):
+        own = name.endswith((*OWN, *(f"_trace_{each.suffix}" for each in (RESIDUAL, PROBE_ERROR))))
+        if data[name].dims == ("sample",) and not own:
+            yield name, float(stated[name])
+    for operator in ("hessian", "ggn"):
+        for end, word in (("top", "max"), ("bottom", "min")):
+            if (name := f"{operator}_{end}") in data:
+                yield f"{operator}_{word}", float(stated[name][0])
+                yield RESIDUAL.of(f"{operator}_{word}"), float(stated[RESIDUAL.of(name)][0])
+                yield name, stated[name].values.tolist()
+        if (name := f"{operator}_trace") in data:
+            error = stated[PROBE_ERROR.of(name)]
+            half = find_half_width(float(error), int(error.attrs["probes"]))
+            yield f"{name}_interval", [float(stated[name]) - half, float(stated[name]) + half]
+            yield f"{operator}_products", int(np.nansum(data[f"{operator}_products"].values))
+    if "negative_found" in data:
+        yield "negative_found", int(np.nan_to_num(float(data["negative_found"])))
+    if data.sizes["sample"] > 1:
+        yield "spread", dict(_measure_spread(data))
+
+
+def _measure_spread(data: xr.Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield mean, standard deviation and range over the subsets of examples."""
+    found = {name: data[name] for name in map(str, data.data_vars) if data[name].dims == ("sample",)}
+    for operator in ("hessian", "ggn"):
+        for end, word in (("top", "max"), ("bottom", "min")):
+            if (name := f"{operator}_{end}") in data:
+                found[f"{operator}_{word}"] = data[name].isel({end: 0})
+    for name, variable in found.items():
+        if name.endswith(("_products", *(each.of("") for each in (RESIDUAL, PROBE_ERROR, STANDARD_ERROR)))):
+            continue
+        values = variable.values
+        yield (
+            name,
+            {
+                "mean": float(values.mean()),
+                "standard_deviation": float(values.std(ddof=1)),
+                "lowest": float(values.min()),
+                "highest": float(values.max()),
+                "subsets": len(values),
+            },
+        )
