@@ -14,4 +14,4 @@ class AdaptiveSharpness(SharpnessMetric):
     """
 
     kind = "adaptive_sharpness"
-    words = "rise of the loss one adaptive step up of size"
+    words = "rise of the loss after an adaptive ascent step of size"

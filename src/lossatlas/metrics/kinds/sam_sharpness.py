@@ -11,4 +11,4 @@ class SamSharpness(SharpnessMetric):
     """The rise of the mean loss one step along the gradient away, as in SAM (Foret et al. 2021)."""
 
     kind = "sam_sharpness"
-    words = "rise of the loss one step up the gradient of length"
+    words = "rise of the loss after an ascent step of length"

@@ -12,4 +12,4 @@ class WorstSharpness(SharpnessMetric):
     """The largest rise of the mean loss that an ascent of several steps finds in a ball; never below one step."""
 
     kind = "worst_sharpness"
-    words = f"largest rise of the loss that {ASCENT_STEPS} ascent steps find within"
+    words = f"largest rise of the loss in {ASCENT_STEPS} ascent steps within"
