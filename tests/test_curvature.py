@@ -147,6 +147,20 @@ class TestProducts:
         assert whole[inside].equal(vectors[0])
         assert int(whole.count_nonzero()) == len(inside)
 
+    def test_at_points_out_of_order_are_refused(self) -> None:
+        case = case_of("mlp")
+        (derivatives,) = derivatives_of(case)
+        operator = derivatives.operator("hessian")
+        vectors = vectors_of(2, operator.space.size)
+        for numbers in ([1, 0], [0, 0]):
+            with pytest.raises(la.BadInput, match="expected ascending indices, each once"):
+                operator(vectors, torch.tensor(numbers))
+
+    def test_in_a_pattern_that_matches_nothing_are_refused(self) -> None:
+        (derivatives,) = derivatives_of(case_of("mlp"))
+        with pytest.raises(la.BadInput, match=r"no parameters that vary match nope\.\*"):
+            derivatives.operator("hessian", ["matrices", "nope.*"])
+
     def test_hold_the_statistics_that_are_estimated_at_each_point(self) -> None:
         case = case_of("batch_norm")
         policy = la.ReestimatedStatistics(case.split, batches=1, size=len(case.split))

@@ -15,6 +15,7 @@ from lossatlas.curvatures.spectrum import (
     find_density,
     find_spectrum,
     find_trace,
+    looks_again,
 )
 from lossatlas.curvatures.verdict import Verdict, judge_point
 
@@ -35,4 +36,5 @@ __all__ = [
     "find_spectrum",
     "find_trace",
     "judge_point",
+    "looks_again",
 ]

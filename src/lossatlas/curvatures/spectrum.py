@@ -30,13 +30,18 @@ __all__ = [
     "find_density",
     "find_spectrum",
     "find_trace",
+    "looks_again",
     "make_numbered",
 ]
 
 BASIS = 48
 """The usual number of vectors of a Krylov basis: most spectra of networks have converged by then."""
+LEAST_BASIS = 4
+"""The fewest vectors of a basis beside those that it is compressed to."""
 SPARE = 4
 """Vectors that are needed beside a basis: a product, its remainder, and copies."""
+SKETCHES = 3
+"""The sketch, the space that it spans, and a copy while that is found."""
 SKETCH, LEAST_SKETCH, TRACE_PROBES = 10, 2, 20
 """The products with a sketch, twice, and with probes beside it, of a trace."""
 
@@ -48,13 +53,13 @@ def count_vectors(wanted: int, keeps: bool) -> tuple[int, int]:
         wanted: the number of eigenvalues, of both ends together.
         keeps: whether eigenvectors are kept, as for further starts.
     """
-    beside = SPARE + (2 * wanted if keeps else 0)
-    return wanted + 4 + beside, max(BASIS, 2 * wanted + 16) + beside
+    beside = SPARE + (3 * wanted if keeps else 0)
+    return wanted + LEAST_BASIS + beside, max(BASIS, 2 * wanted + 16) + beside
 
 
 def count_trace_vectors() -> tuple[int, int]:
     """Count the vectors of length n that estimating a trace takes at each point, at least and usually."""
-    return 2 * LEAST_SKETCH + SPARE, 2 * SKETCH + SPARE
+    return SKETCHES * LEAST_SKETCH + SPARE, SKETCHES * SKETCH + SPARE
 
 
 def count_density_vectors(steps: int) -> int:
@@ -93,20 +98,25 @@ def find_spectrum(
     matrix = derivatives.operator(operator, settings.parameters)
     like, n = matrix.like, matrix.space.size
     check_search(max(top, bottom), settings, n, like.dtype)
-    again = settings.second_start or max(top, bottom) > 1
-    usual = max(BASIS, 2 * (top + bottom) + 16)
-    beside = SPARE + (2 * (top + bottom) if again or vectors else 0)
+    again = looks_again(settings, top, bottom)
+    least, usual = count_vectors(top + bottom, keeps=again or vectors)
+    beside = least - (top + bottom + LEAST_BASIS)
     search = Search(
         top=top,
         bottom=bottom,
         tolerance=settings.tolerance,
         most_products=settings.products,
-        basis=max(top + bottom + 4, min(usual, derivatives.room.vectors - beside)),
+        basis=max(least, min(usual, derivatives.room.vectors)) - beside,
         again=again,
     )
     return find_extremes(
         matrix, make_numbered(settings.seed, "lanczos", n), matrix.count, like, search, starts=starts, vectors=vectors
     )
+
+
+def looks_again(settings: CurvatureSettings, top: int, bottom: int) -> bool:
+    """Whether further starts look for eigenvalues that a first one missed: for copies, or because it is asked for."""
+    return settings.second_start or max(top, bottom) > 1
 
 
 def find_trace(
@@ -123,7 +133,7 @@ def find_trace(
     """
     matrix = derivatives.operator(operator, settings.parameters)
     numbered = make_numbered(settings.seed, "trace", matrix.space.size)
-    sketch = min(SKETCH, max(LEAST_SKETCH, (derivatives.room.vectors - SPARE) // 2))
+    sketch = min(SKETCH, max(LEAST_SKETCH, (derivatives.room.vectors - SPARE) // SKETCHES))
     return estimate_trace(matrix, numbered, matrix.count, matrix.like, sketch, probes)
 
 

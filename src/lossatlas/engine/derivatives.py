@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from lossatlas.engine.failures import tell_failures
 from lossatlas.engine.network import Network
 from lossatlas.engine.second_order import check_operator
 from lossatlas.engine.strategy import Linearised, Points, Strategy, Term
-from lossatlas.errors import CannotFinish
+from lossatlas.errors import BadInput, CannotFinish
 from lossatlas.types import Batch, Outputs, Params
 from lossatlas.weights import WeightSpace
 
@@ -205,13 +206,18 @@ class Operator:
 
         Args:
             vectors: (k, n), one for each of these points.
-            numbers: their indices (k,), on the CPU.
+            numbers: their indices (k,), ascending, each once, on the CPU.
 
         Returns:
             The products (k, n).
+
+        Raises:
+            BadInput: the indices are not ascending.
         """
         of = self._of
         points = numbers.tolist()
+        if any(one >= other for one, other in pairwise(points)):
+            raise BadInput(f"an operator is multiplied at the points {points}; expected ascending indices, each once")
         self._cover(points)
         named = self.space.unflatten(vectors)
         with of.network.in_force(), tell_failures():

@@ -358,7 +358,8 @@ class Engine:
         count = max(1, min(count, memory // 2 // (usual * size)))
         held = max(least, min(usual, memory // 2 // size))
         if service.example_bytes and examples:
-            count = max(1, min(count, (memory - held * size) // (service.example_bytes * examples + held * size)))
+            fitting = (memory - held * size) // (service.example_bytes * examples + held * size)
+            count = min(count, fitting) if fitting else count
         return count, Room(held, max(0, memory - count * held * size), service.example_bytes if examples else None)
 
     def _points(self, strategy: Strategy, coefficients: Tensor, controls: Tensor) -> Points:

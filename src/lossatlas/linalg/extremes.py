@@ -96,7 +96,9 @@ class _Found:
         return float(self.values.abs().max())
 
     def joined(self, other: _Found, search: Search) -> _Found:
-        """What is at the ends of the values of both."""
+        """What is at the ends of the values of both; not converged where the others are not finite."""
+        if not bool(other.values.isfinite().all()):
+            return replace(self, converged=False, products=self.products + other.products)
         values = torch.cat([self.values, other.values])
         order = values.argsort(stable=True)
         order = order[_list_ends(len(order), search)]
@@ -184,7 +186,10 @@ def _look_again(product: Product, numbered: Numbered, found: list[_Found], searc
     n = like.shape[-1]
     unsure = [i for i, one in enumerate(found) if one.converged and len(one.values) < n]
     for number in range(1, STARTS + 1):
-        unsure = [i for i in unsure if found[i].products < search.most_products]
+        spent = [i for i in unsure if found[i].products >= search.most_products]
+        for i in spent:  # what a further start would have found is not known
+            found[i] = replace(found[i], converged=False)
+        unsure = [i for i in unsure if i not in spent]
         if not unsure:
             return
         known = [found[i] for i in unsure]
@@ -209,6 +214,8 @@ def _look_again(product: Product, numbered: Numbered, found: list[_Found], searc
             if bool(beyond.any()) and found[i].converged and len(one.values):
                 changed.append(i)
         unsure = changed
+    for i in unsure:
+        found[i] = replace(found[i], converged=False)
 
 
 def _run(

@@ -12,7 +12,7 @@ __all__ = ["Basis", "Numbered", "Product", "Ritz", "find_precision_limit"]
 
 Product: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Multiplies each of k matrices with a vector of its own: (k, n) from the vectors (k, n) and the matrices' numbers
-(k,), on the CPU. A matrix whose product is not finite is given up; the others go on."""
+(k,), ascending, on the CPU. A matrix whose product is not finite is given up; the others go on."""
 Numbered: TypeAlias = Callable[[int], Tensor]
 """The random vector (n,) with a number, from 0, the same whenever it is asked for; entries have mean 0, variance 1."""
 
@@ -180,9 +180,8 @@ class Basis:
 
     def keep(self, rows: Tensor) -> None:
         """Leave all matrices but some, by their indices (k,)."""
-        there = rows.to(self._vectors.device)
-        self._vectors = self._vectors[there]
-        self._against = None if self._against is None else self._against[there]
+        self._vectors = _move_up(self._vectors, rows)
+        self._against = None if self._against is None else _move_up(self._against, rows)
         self._across = None if self._across is None else self._across[rows]
         self._projected, self._betas, self._scale = self._projected[rows], self._betas[rows], self._scale[rows]
         self._fresh = self._fresh[rows]
@@ -210,3 +209,11 @@ class Basis:
             return vectors, None
         shares = torch.bmm(self._against, vectors[:, :, None])
         return vectors - torch.bmm(self._against.transpose(1, 2), shares)[:, :, 0], shares[:, :, 0]
+
+
+def _move_up(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of a tensor, ascending, in the memory of its first ones: a second basis would not fit."""
+    for new, old in enumerate(rows.tolist()):
+        if new != old:
+            tensor[new].copy_(tensor[old])
+    return tensor[: len(rows)]

@@ -8,7 +8,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from lossatlas.linalg.krylov import Numbered, Product
+from lossatlas.linalg.krylov import Numbered, Product, find_precision_limit
 
 __all__ = ["Trace", "estimate_trace", "find_half_width"]
 
@@ -19,7 +19,7 @@ class Trace:
 
     Attributes:
         value: The estimates (p,), float64.
-        standard_error: Their standard errors over the probes, (p,); 0 where the trace was computed exactly.
+        standard_error: Their standard errors over the probes, (p,), at least what rounding amounts to.
         probes: The number of probes that the error is that of.
     """
 
@@ -68,14 +68,19 @@ def estimate_trace(
 
     images = torch.stack([product(sign(k), every) for k in range(sketch)], dim=2)
     finite = images.isfinite().all(dim=(1, 2))
-    space = torch.linalg.qr(images.where(finite[:, None, None], 1.0))[0]  # (p, n, sketch)
+    images[~finite] = 1.0
+    space = torch.linalg.qr(images)[0]  # (p, n, sketch)
+    del images
     inside = torch.zeros(points, dtype=torch.float64)
+    rounding = torch.zeros(points, dtype=torch.float64)
     for k in range(sketch):
         column = space[:, :, k].contiguous()
-        inside += (column * product(column, every)).double().sum(dim=1).cpu()
+        entry = (column * product(column, every)).double().sum(dim=1).cpu()
+        inside += entry
+        rounding += find_precision_limit(like.dtype) * entry.abs()
     known = finite.cpu() & inside.isfinite()
     if sketch == n:
-        return Trace(inside.where(known, float("nan")), torch.zeros(points, dtype=torch.float64), 0)
+        return Trace(inside.where(known, float("nan")), rounding.where(known, float("nan")), 0)
     samples = []
     for k in range(probes):
         probe = sign(sketch + k)
@@ -84,6 +89,6 @@ def estimate_trace(
         samples.append((probe * product(probe, every)).double().sum(dim=1).cpu())
     outside = torch.stack(samples)
     value = inside + outside.mean(dim=0)
-    error = outside.std(dim=0) / probes**0.5
+    error = (outside.std(dim=0) / probes**0.5).maximum(rounding)
     known &= value.isfinite()
     return Trace(value.where(known, float("nan")), error.where(known, float("nan")), probes)

@@ -16,6 +16,7 @@ from lossatlas.curvatures import (
     count_vectors,
     find_spectrum,
     find_trace,
+    looks_again,
 )
 from lossatlas.data import Split
 from lossatlas.engine import Derivatives, Evaluation, Network
@@ -78,8 +79,7 @@ class Spectrum(Computation):
         wanted = self.top + self.bottom
         needs = [(0, 0)]
         if wanted:
-            several = self.settings.second_start or max(self.top, self.bottom) > 1
-            needs.append(count_vectors(wanted, several))
+            needs.append(count_vectors(wanted, keeps=looks_again(self.settings, self.top, self.bottom)))
         if self.trace:
             needs.append(count_trace_vectors())
         leasts, usual = zip(*needs, strict=True)

@@ -136,20 +136,26 @@ class WeightSpace:
             patterns: shell-style patterns of names; ``matrices`` stands for all parameters of two and more dimensions.
 
         Raises:
-            BadInput: no parameter matches.
+            BadInput: a pattern matches no parameter.
 
         >>> WeightSpace(nn.Linear(4, 3)).choose(["matrices"])
         WeightSpace(12 weights in 1 parameter that match matrices)
         """
-        chosen, offset = [], 0
+        chosen, offset, unused = [], 0, set(patterns)
         for entry in self.entries:
-            named = any(fnmatchcase(name, pattern) for name in entry.names for pattern in patterns)
-            if named or (MATRICES in patterns and len(entry.shape) > 1):
+            matching = {
+                pattern
+                for pattern in patterns
+                if any(fnmatchcase(name, pattern) for name in entry.names)
+                or (pattern == MATRICES and len(entry.shape) > 1)
+            }
+            unused -= matching
+            if matching:
                 chosen.append(replace(entry, offset=offset))
                 offset += entry.size
-        if not chosen:
+        if unused:
             available = ", ".join(entry.name for entry in self.entries[:8])
-            raise BadInput(f"no parameters that vary match {', '.join(patterns)}; these do: {available}")
+            raise BadInput(f"no parameters that vary match {', '.join(sorted(unused))}; these do: {available}")
         part = copy(self)
         part.entries, part.include, part.size = tuple(chosen), tuple(patterns), offset
         return part
