@@ -464,7 +464,7 @@ def test_ratios_count_where_their_residuals_allow_it(
         beside = {f"train_{name}": (("u", "v"), each, {"units": "1"}) for name, each in values.items()}
         runs[key] = a_slice(config, tmp_path / key, 1 + u[:, None] ** 2 + u**2, u, u, **beside)
     text = STUDIES["li-fig7"].results(runs, tmp_path)
-    assert f"at 50 % without: the published order {verdict}." in text
+    assert f"at 50 % without: the published order {verdict} (a" in text
     row = next(line.split(" | ") for line in text.splitlines() if line.startswith("| resnet-20-without |"))
     assert row[3:8] == ["10.300", "-0.300", "0.300", f"{8 / 9:.3f}", f"{np.median([0.01] * 36 + [0.3] * 36):.3f}"]
 
